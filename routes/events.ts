@@ -1,0 +1,217 @@
+/** /events: the whole log. Read it, append to several streams at once, write to it line by line. */
+import type { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import {
+  type AppendCondition,
+  AppendConditions,
+  AppendResult,
+  EventsAppendBody,
+  EventsAppendQuery,
+  Receipt
+} from '../schemas/append.js'
+import { RecordedEvent } from '../schemas/events.js'
+import { problemResponses } from '../schemas/problem.js'
+import { EventQuery, EventsQuery, Page } from '../schemas/read.js'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import type { NewEvent } from '../src/streams/append.js'
+import type { Condition } from '../src/streams/expected-version.js'
+import { checkAppendableName } from '../src/streams/names.js'
+import type { Reading } from './reading.js'
+import { StreamedWrite } from './streamed-write.js'
+import { appendOrExplain } from './streams.js'
+import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
+import { bodyOf, streamOf } from './wire/body.js'
+import { expectedHead } from './wire/conditions.js'
+import { keyedIds, parseEvent, randomIds } from './wire/event-body.js'
+import { JsonReader } from './wire/json.js'
+import { notYet } from './wire/media-types.js'
+import { compileShape } from './wire/shape.js'
+import { idempotencyKey, isNdjson, mediaType } from './wire/stream-body.js'
+
+export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+
+  app.get(
+    '/events',
+    {
+      compress: {},
+      schema: {
+        operationId: 'readEvents',
+        summary: 'Read the log',
+        tags: ['events'],
+        querystring: EventsQuery,
+        response: {
+          200: {
+            description: 'A page, or a line for each event.',
+            content: {
+              'application/json': { schema: Page },
+              'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
+            }
+          },
+          ...problemResponses(400, 406, 409, 501)
+        }
+      }
+    },
+    (request, reply) => reading.answer(request, reply, { stream: undefined })
+  )
+
+  app.get(
+    '/events/:position',
+    {
+      schema: {
+        operationId: 'getEventAtPosition',
+        summary: 'One event of the log',
+        tags: ['events'],
+        params: Type.Object({ position: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
+        querystring: EventQuery,
+        response: {
+          200: {
+            description: 'The event.',
+            content: {
+              'application/vnd.daybook.event+json': { schema: RecordedEvent },
+              'application/json': { schema: RecordedEvent }
+            }
+          },
+          ...problemResponses(400, 404, 406, 410)
+        }
+      }
+    },
+    (request, reply) =>
+      reading.answerEvent(request, reply, 'log', () =>
+        store.reader.eventAt((request.params as { position: number }).position)
+      )
+  )
+
+  app.post(
+    '/events',
+    {
+      schema: {
+        operationId: 'appendEvents',
+        summary: 'Append to several streams at once',
+        tags: ['events'],
+        querystring: EventsAppendQuery,
+        body: {
+          content: {
+            'application/json': { schema: EventsAppendBody },
+            'application/x-ndjson': {
+              schema: Type.String({ description: 'With `batch`: an event with its `stream` a line.' })
+            }
+          }
+        },
+        response: {
+          200: {
+            description: 'A receipt line for each batch.',
+            content: { 'application/x-ndjson': { schema: Receipt } }
+          },
+          201: { description: 'On disk.', content: { 'application/json': { schema: AppendResult } } },
+          ...problemResponses(400, 403, 409, 412, 413, 415, 422, 501, 503, 507)
+        }
+      }
+    },
+    async (request, reply) => {
+      const type = mediaType(request.headers['content-type'])
+      const { batch } = request.query as EventsAppendQuery
+      if (isNdjson(type)) {
+        return new StreamedWrite(store, streamOf(request), batch ?? 500).answer(request, reply)
+      }
+      if (type !== 'application/json') {
+        throw new DaybookError(
+          'unsupported-media-type',
+          'POST /events takes application/json or application/x-ndjson.',
+          {
+            available: ['application/json', 'application/x-ndjson']
+          }
+        )
+      }
+      if (batch !== undefined)
+        throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })
+      return append(store, request, reply)
+    }
+  )
+}
+
+async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  request.body = await collect(request.body as Readable | undefined)
+  const key = idempotencyKey(request.headers)
+  const ids = key === undefined ? randomIds : keyedIds(key)
+  const { events, conditions } = parseAppend(await bodyOf(request), ids)
+  const first = events[0] as NewEvent
+  const result = await appendOrExplain(store, {
+    events,
+    conditions,
+    mode: 'batch',
+    keyed: key === undefined ? undefined : { stream: first.stream, nextId: ids(first.stream, events.length).id }
+  })
+  const wanted = preferredReturn(request.headers.prefer as string | undefined)
+  if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
+  reply.code(201).header('location', `/events/${result.events[0]?.position}`)
+  reply.header('daybook-head', store.log.head).header('content-type', 'application/json; charset=utf-8')
+  return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
+}
+
+const checkConditions = compileShape<AppendCondition[]>(AppendConditions)
+
+/** `{ events, conditions }` of POST /events (native contract §4). */
+export function parseAppend(
+  body: Buffer,
+  ids: Parameters<typeof parseEvent>[2]['ids']
+): { events: NewEvent[]; conditions: Condition[] } {
+  const reader = new JsonReader(body)
+  const events: NewEvent[] = []
+  let conditions: Condition[] = []
+  if (!reader.atObject)
+    throw new DaybookError('invalid-body', 'The body is an object with "events" and optionally "conditions".')
+  reader.members((name) => {
+    if (name === 'events') {
+      if (!reader.atArray) throw new DaybookError('invalid-body', '"events" is an array.')
+      reader.elements((index) => {
+        if (index >= limits.batch_events_max) {
+          throw new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
+            limit: limits.batch_events_max
+          })
+        }
+        events.push(parseEvent(reader, index, { stream: undefined, ids }))
+      })
+    } else if (name === 'conditions') conditions = toConditions(reader.value())
+    else throw new DaybookError('invalid-body', `There is no "${name}" here; known: events, conditions.`)
+  })
+  reader.end()
+  if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
+  return { events, conditions }
+}
+
+function toConditions(value: unknown): Condition[] {
+  const checked = checkConditions(value, (why, where) => new DaybookError('bad-condition', why, where))
+  const byStream = new Map<string, Condition>()
+  for (const condition of checked) {
+    if ('failIfEventsMatch' in condition) throw notYet('A condition on matching events (failIfEventsMatch)')
+    const { stream, head } = condition
+    checkAppendableName(stream)
+    const expected = expectedHead(head as number | 'none' | 'exists')
+    const other = byStream.get(stream)
+    if (other !== undefined && other.expected !== expected) {
+      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream })
+    }
+    byStream.set(stream, { stream, expected })
+  }
+  return [...byStream.values()]
+}
+
+async function collect(body: Readable | undefined): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body ?? []) {
+    size += (chunk as Buffer).length
+    if (size > limits.body_bytes_max) {
+      throw new DaybookError('body-too-large', `A body has at most ${limits.body_bytes_max} bytes.`, {
+        limit: limits.body_bytes_max
+      })
+    }
+    chunks.push(chunk as Buffer)
+  }
+  return Buffer.concat(chunks)
+}

@@ -1,0 +1,198 @@
+/** Answers reads of many events, for one stream and for the log alike: as a page, or line by line. */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
+import type { EventQuery, ReadQuery } from '../schemas/read.js'
+import { DaybookError, isDaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { StoredRecord } from '../src/log/format.js'
+import type { Store } from '../src/store.js'
+import type { ReadRequest, Source } from '../src/streams/read.js'
+import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
+import { entityTag, isImmutable, limitOf, linkHeader, linksOf, matchesTag, renderPage } from './wire/page.js'
+import { problemOf } from './wire/problem.js'
+import { type Address, hasFilter, toReadRequest } from './wire/read-request.js'
+import { renderEvent } from './wire/recorded-event.js'
+
+interface RenderedPage {
+  readonly body: Buffer
+  readonly link: string
+  readonly immutable: boolean
+}
+
+const VARY = 'Accept, Accept-Encoding, Prefer'
+
+export class Reading {
+  readonly #store: Store
+  readonly #publicly: 'public' | 'private'
+  /** Pages by address and head: the same bytes as long as the head has not moved. */
+  readonly #pages = new LRUCache<string, RenderedPage>({
+    maxSize: limits.pages_cached_bytes_max,
+    sizeCalculation: ({ body, link }) => body.length + link.length + 500
+  })
+
+  constructor(store: Store, publicCache: boolean) {
+    this.#store = store
+    this.#publicly = publicCache ? 'public' : 'private'
+  }
+
+  /** @throws the refusals of toReadRequest and Reader.resolve, `not-acceptable`, `not-there-yet` */
+  async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
+    const query = request.query as ReadQuery
+    const format = readFormat(request.headers, query.format)
+    const read = toReadRequest(address, query, this.#store.clock.now())
+    await this.awaitPosition(query, request)
+    const source = await this.#store.reader.source(address.stream)
+    reply.header('vary', VARY)
+    reply.header('daybook-head', source.head)
+    reply.header('daybook-log', this.#store.log.id)
+    return format === 'ndjson'
+      ? this.#lines(request, reply, source, read, query)
+      : this.#page(request, reply, source, read, query, hasFilter(address, query))
+  }
+
+  /** Answers with one event. @param find called once `atLeast` holds */
+  async answerEvent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    within: 'stream' | 'log',
+    find: () => Promise<StoredRecord>
+  ): Promise<FastifyReply> {
+    const query = request.query as EventQuery
+    eventFormat(request.headers, query.format)
+    if (query.atLeast !== undefined) await this.awaitPosition(query, request)
+    const record = await find()
+    this.#store.metrics.read(1)
+    const tag = entityTag(within === 'log' ? record.position : record.number, `${record.position} event`)
+    reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
+    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
+    reply.header('content-type', mediaTypes.event)
+    const body = Buffer.from(`${renderEvent(record, within)}\n`, 'latin1')
+    return reply.send(body)
+  }
+
+  /** `atLeast`, and how long to wait for it. @throws `not-there-yet` */
+  async awaitPosition(query: { atLeast?: number; wait?: number }, request: FastifyRequest): Promise<void> {
+    const { log, clock } = this.#store
+    if (query.atLeast === undefined || query.atLeast <= log.head) return
+    const preferred = /(?:^|[,\s])wait=(\d{1,4})/.exec(String(request.headers.prefer ?? ''))?.[1]
+    const seconds = Math.min(query.wait ?? Number(preferred ?? 0), limits.wait_seconds_max)
+    if (seconds > 0) {
+      const { promise, cancel } = log.reached(query.atLeast)
+      const stop = clock.after(seconds * 1000, cancel)
+      request.raw.socket.once('close', cancel)
+      await promise
+      request.raw.socket.off('close', cancel)
+      stop()
+    }
+    if (query.atLeast <= log.head) return
+    throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {
+      head: log.head === -1 ? null : log.head,
+      atLeast: query.atLeast,
+      retry: true
+    })
+  }
+
+  async #page(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    source: Source,
+    read: ReadRequest,
+    query: ReadQuery,
+    filtered: boolean
+  ): Promise<FastifyReply> {
+    const path = request.url.split('?', 1)[0] as string
+    const moving = read.lower?.kind === 'instant' || read.upper?.kind === 'instant'
+    const tag = entityTag(source.head, `${request.url} page ${request.headers['accept-encoding'] ?? ''}`)
+    const key = `${source.head} ${request.url}`
+    let page = moving ? undefined : this.#pages.get(key)
+    if (page === undefined) {
+      if (!moving && matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
+      page = await this.#render(path, source, read, query, filtered)
+      if (!moving) this.#pages.set(key, page)
+    }
+    reply.header('etag', tag)
+    reply.header('link', page.link)
+    reply.header(
+      'cache-control',
+      page.immutable ? `${this.#publicly}, max-age=31536000, immutable` : 'private, no-cache'
+    )
+    if (page.immutable) reply.removeHeader('daybook-head')
+    if (matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
+    reply.header('content-type', mediaTypes.page)
+    return reply.send(page.body)
+  }
+
+  #notModified(reply: FastifyReply, tag: string): FastifyReply {
+    return reply.code(304).header('etag', tag).send()
+  }
+
+  async #render(
+    path: string,
+    source: Source,
+    read: ReadRequest,
+    query: ReadQuery,
+    filtered: boolean
+  ): Promise<RenderedPage> {
+    const { reader, metrics } = this.#store
+    const range = await reader.resolve(source, read)
+    const page = await reader.page(source, read, range, limitOf(query))
+    metrics.read(page.records.length)
+    const links = linksOf(path, query, page)
+    return {
+      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
+      link: linkHeader(links, read.order),
+      immutable: isImmutable(query, page, filtered)
+    }
+  }
+
+  async #lines(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    source: Source,
+    read: ReadRequest,
+    query: ReadQuery
+  ): Promise<FastifyReply> {
+    const range = await this.#store.reader.resolve(source, read)
+    reply.header('content-type', mediaTypes.ndjson)
+    reply.header('cache-control', 'private, no-store')
+    if (request.method === 'HEAD') return reply.send(Readable.from([]))
+    const lines = this.#renderLines(source, read, range, query, request)
+    return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
+  }
+
+  /** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
+  async *#renderLines(
+    source: Source,
+    read: ReadRequest,
+    range: { first: number; last: number },
+    query: ReadQuery,
+    request: FastifyRequest
+  ): AsyncGenerator<Buffer> {
+    const within = source.stream === undefined ? 'log' : 'stream'
+    let left = query.limit ?? Infinity
+    let sent = 0
+    let cursor = range.first - 1
+    try {
+      for await (const records of this.#store.reader.events(source, read, range)) {
+        let text = ''
+        for (const record of records) {
+          if (left-- <= 0) break
+          text += renderEvent(record, within)
+          text += '\n'
+          sent++
+          cursor = within === 'log' ? record.position : record.number
+        }
+        this.#store.metrics.read(records.length)
+        if (text !== '') yield Buffer.from(text, 'latin1')
+        if (left <= 0) break
+      }
+      if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
+    } catch (error) {
+      request.log.error({ err: error }, 'a transfer was cut')
+      const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
+      yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
+      throw error
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/** What the server says of itself: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { problemResponses } from '../schemas/problem.js'
+import { Health, Info } from '../schemas/server.js'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import { type ProblemKind, problemKinds } from './wire/problem.js'
+
+/** The limits a client can meet. */
+const SHOWN = [
+  'event_bytes_max',
+  'body_bytes_max',
+  'batch_events_max',
+  'stream_name_bytes_max',
+  'type_bytes_max',
+  'tags_max',
+  'tag_bytes_max',
+  'idempotency_key_chars_max',
+  'json_depth_max',
+  'conditions_max',
+  'page_events_default',
+  'page_events_max',
+  'page_bytes_max',
+  'scan_events_max',
+  'expression_chars_max',
+  'filter_values_max',
+  'wait_seconds_max'
+] as const
+
+export function serverRoutes(app: FastifyInstance, store: Store, version: string): void {
+  const info = () => ({
+    name: 'daybook',
+    version,
+    log: store.status === 'open' ? store.log.id : null,
+    head: store.status === 'open' && store.log.head >= 0 ? store.log.head : null,
+    limits: Object.fromEntries(SHOWN.map((name) => [name, limits[name]])),
+    links: {
+      events: '/events',
+      streams: '/streams',
+      categories: '/categories',
+      types: '/types',
+      contract: '/openapi.yaml',
+      metrics: '/metrics',
+      ready: '/readyz'
+    }
+  })
+  for (const [path, operationId] of [
+    ['/', 'discover'],
+    ['/info', 'getInfo']
+  ] as const) {
+    app.get(
+      path,
+      {
+        schema: {
+          operationId,
+          summary: 'Version, log identity, limits, links',
+          tags: ['server'],
+          response: { 200: { description: 'The server.', content: { 'application/json': { schema: Info } } } }
+        }
+      },
+      async () => info()
+    )
+  }
+
+  for (const [path, operationId, summary] of [
+    ['/ping', 'ping', 'Answers'],
+    ['/livez', 'isAlive', 'The process runs']
+  ] as const) {
+    app.get(
+      path,
+      {
+        schema: {
+          operationId,
+          summary,
+          tags: ['server'],
+          response: { 200: { description: 'It does.', content: { 'application/json': { schema: Health } } } }
+        }
+      },
+      async () => ({ status: 'ok' })
+    )
+  }
+
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        operationId: 'isReady',
+        summary: 'Reads and appends are served',
+        tags: ['server'],
+        response: {
+          200: { description: 'Ready.', content: { 'application/json': { schema: Health } } },
+          503: { description: 'Not ready, and why.', content: { 'application/json': { schema: Health } } }
+        }
+      }
+    },
+    async (_request, reply) => {
+      if (store.status === 'open') return { status: 'ok' }
+      return reply.code(503).header('retry-after', '1').send({ status: store.status, reason: store.reason })
+    }
+  )
+
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'getMetrics',
+        summary: "What the server counts, in Prometheus' format",
+        tags: ['server'],
+        response: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: Type.String() } } } }
+      }
+    },
+    async (_request, reply) =>
+      reply.header('content-type', store.metrics.registry.contentType).send(await store.metrics.registry.metrics())
+  )
+
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
+  )
+
+  app.get(
+    '/problems/:code',
+    {
+      schema: {
+        operationId: 'explainProblem',
+        summary: 'What a problem code means',
+        tags: ['server'],
+        params: Type.Object({ code: Type.String() }),
+        response: {
+          200: { description: 'A page.', content: { 'text/plain': { schema: Type.String() } } },
+          ...problemResponses(404)
+        }
+      }
+    },
+    async (request, reply) => {
+      const { code } = request.params as { code: string }
+      if (!Object.hasOwn(problemKinds, code))
+        throw new DaybookError('not-found', `There is no problem "${code.slice(0, 60)}".`)
+      const { title, status, help } = problemKinds[code as keyof typeof problemKinds] as ProblemKind
+      return reply
+        .header('content-type', 'text/plain; charset=utf-8')
+        .send(`${title} (${code}, HTTP ${status})\n\n${help}\n`)
+    }
+  )
+}

@@ -1,0 +1,117 @@
+/**
+ * A streamed write (native contract §4): events come line by line, are committed in batches, and each batch is
+ * acknowledged by a receipt line on the same connection. Every line is an append of its own: one that is in its stream
+ * already is passed over, so a write that broke off is sent again from its beginning. The first bad line ends it; what
+ * came before is written, nothing after it is.
+ */
+import type { Readable } from 'node:stream'
+import { PassThrough } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { DaybookError, isDaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import type { NewEvent } from '../src/streams/append.js'
+import { parseLine, randomIds } from './wire/event-body.js'
+import { mediaTypes } from './wire/media-types.js'
+import { problemOf } from './wire/problem.js'
+
+/** A line may hold an event of the largest size with everything in it escaped. */
+const LINE_BYTES_MAX = 2 * limits.event_bytes_max + 64 * 1024
+
+interface Line {
+  readonly number: number
+  readonly event: NewEvent
+}
+
+export class StreamedWrite {
+  readonly #store: Store
+  readonly #body: Readable
+  readonly #batch: number
+
+  /** @param batch events a commit */
+  constructor(store: Store, body: Readable, batch: number) {
+    this.#store = store
+    this.#body = body
+    this.#batch = batch
+  }
+
+  /** Answers at once and goes on writing receipts as batches are committed. */
+  answer(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const receipts = new PassThrough()
+    const say = async (line: object) => {
+      if (!receipts.write(`${JSON.stringify(line)}\n`)) await new Promise((resolve) => receipts.once('drain', resolve))
+    }
+    this.#run(say)
+      .catch(async (error) => {
+        const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
+        if (!isDaybookError(error)) request.log.error({ err: error }, 'a streamed write failed')
+        await say({ problem: problemOf(coded, request.id) })
+        this.#body.resume() // let the client finish sending, so that it reads why
+      })
+      .finally(() => receipts.end())
+    return reply.code(200).header('content-type', mediaTypes.ndjson).send(receipts)
+  }
+
+  async #run(say: (line: object) => Promise<void>): Promise<void> {
+    let lines: Line[] = []
+    let number = 0
+    for await (const bytes of splitLines(this.#body)) {
+      number++
+      let event: NewEvent | undefined
+      try {
+        event = parseLine(bytes, number, 0, { stream: undefined, ids: randomIds, asPrinted: true })
+      } catch (error) {
+        await this.#commit(lines, say)
+        throw error
+      }
+      if (event !== undefined) lines.push({ number, event })
+      if (lines.length >= this.#batch) {
+        await this.#commit(lines, say)
+        lines = []
+      }
+    }
+    await this.#commit(lines, say)
+  }
+
+  async #commit(lines: readonly Line[], say: (line: object) => Promise<void>): Promise<void> {
+    if (lines.length === 0) return
+    const result = await this.#store.writer.append({
+      events: lines.map(({ event }) => event),
+      conditions: [],
+      mode: 'each'
+    })
+    const replayed = result.events.filter((event) => event.replayed).length
+    const done = result.events.length
+    if (done > 0) {
+      const position = result.events.reduce((last, event) => Math.max(last, event.position), -1)
+      await say({ receipt: { lines: lines[done - 1]?.number, appended: done - replayed, replayed, position } })
+    }
+    if (result.refused !== undefined) {
+      const { error, index } = result.refused
+      const line = lines[index]?.number
+      throw new DaybookError(error.code, `Line ${line}: ${error.message}`, { ...error.details, line }, error)
+    }
+  }
+}
+
+/** The lines of a byte stream, without their line breaks, in bounded memory. */
+export async function* splitLines(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let rest: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    let start = 0
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      const tail = chunk.subarray(start, end)
+      yield rest.length === 0 ? tail : Buffer.concat([...rest, tail])
+      rest = []
+      size = 0
+      start = end + 1
+    }
+    if (start === chunk.length) continue
+    rest.push(chunk.subarray(start))
+    size += chunk.length - start
+    if (size > LINE_BYTES_MAX)
+      throw new DaybookError('event-too-large', 'A line is longer than an event can be.', { limit: LINE_BYTES_MAX })
+  }
+  if (size > 0) yield Buffer.concat(rest)
+}

@@ -1,0 +1,173 @@
+/** /streams/{stream}: read, append; /streams/{stream}/{number}: one event. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
+import { RecordedEvent } from '../schemas/events.js'
+import { problemResponses } from '../schemas/problem.js'
+import { EventQuery, Page, StreamQuery } from '../schemas/read.js'
+import { DaybookError, isDaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import type { AppendRequest, AppendResult, NewEvent } from '../src/streams/append.js'
+import { checkAppendableName } from '../src/streams/names.js'
+import type { Reading } from './reading.js'
+import { preferredReturn, renderStreamAppend } from './wire/append-answer.js'
+import { acceptBuffers, bodyOf } from './wire/body.js'
+import { expectedVersionOf } from './wire/conditions.js'
+import { addressOf } from './wire/read-request.js'
+import { parseStreamBody } from './wire/stream-body.js'
+
+const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
+const EventParams = Type.Object({
+  ...StreamParams.properties,
+  number: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+})
+
+export function streamRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
+  acceptBuffers(app)
+
+  app.get(
+    '/streams/:stream',
+    {
+      compress: {},
+      schema: {
+        operationId: 'readStream',
+        summary: 'Read a stream',
+        tags: ['streams'],
+        params: StreamParams,
+        querystring: StreamQuery,
+        response: {
+          200: { description: 'A page, or a line for each event.', content: pageContent },
+          ...problemResponses(400, 404, 406, 409, 501)
+        }
+      }
+    },
+    (request, reply) => reading.answer(request, reply, addressOf((request.params as { stream: string }).stream))
+  )
+
+  app.get(
+    '/streams/:stream/:number',
+    {
+      schema: {
+        operationId: 'getEvent',
+        summary: 'One event of a stream',
+        tags: ['streams'],
+        params: EventParams,
+        querystring: EventQuery,
+        response: { 200: { description: 'The event.', content: eventContent }, ...problemResponses(400, 404, 406, 410) }
+      }
+    },
+    (request, reply) => {
+      const { stream, number } = request.params as { stream: string; number: number }
+      const { stream: name } = addressOf(stream)
+      return reading.answerEvent(request, reply, name === undefined ? 'log' : 'stream', () =>
+        name === undefined ? store.reader.eventAt(number) : store.reader.event(name, number)
+      )
+    }
+  )
+
+  app.post(
+    '/streams/:stream',
+    {
+      schema: {
+        operationId: 'appendToStream',
+        summary: 'Append events to a stream',
+        tags: ['streams'],
+        params: StreamParams,
+        querystring: AppendQuery,
+        headers: AppendHeaders,
+        body: {
+          content: {
+            'application/json': { schema: StreamAppendBody },
+            'application/x-ndjson': { schema: Type.String({ description: 'An event a line, one atomic batch.' }) }
+          }
+        },
+        response: {
+          201: { description: 'On disk.', content: { 'application/json': { schema: AppendResultSchema } } },
+          ...problemResponses(400, 403, 409, 412, 413, 415, 422, 503, 507)
+        }
+      }
+    },
+    (request, reply) => append(store, request, reply)
+  )
+}
+
+const pageContent = {
+  'application/json': { schema: Page },
+  'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
+}
+const eventContent = {
+  'application/vnd.daybook.event+json': { schema: RecordedEvent },
+  'application/json': { schema: RecordedEvent }
+}
+
+const header = (description: string) => Type.Optional(Type.String({ description }))
+const AppendHeaders = Type.Object({
+  'if-match': header('`"7"`: the last event is 7. `*`: the stream exists.'),
+  'if-none-match': header('`*`: the stream was never written.'),
+  'idempotency-key': header('1 to 255 characters; makes a retry exact without ids of events.'),
+  'event-type': header('The body is the bare data of one event of this type.'),
+  'event-id': header('With Event-Type: the id.'),
+  'event-metadata': header('With Event-Type: metadata as ASCII JSON.'),
+  prefer: header('`return=minimal` or `return=representation`.')
+})
+
+async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { stream } = request.params as { stream: string }
+  checkAppendableName(stream)
+  const expected = expectedVersionOf(request.headers)
+  const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
+  const asked: AppendRequest = {
+    events,
+    conditions: expected === 'any' ? [] : [{ stream, expected }],
+    mode: 'batch',
+    keyed
+  }
+  const result = await appendOrExplain(store, asked)
+  const head = result.heads.get(stream) as number
+  reply.code(201)
+  reply.header('location', `/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
+  reply.header('etag', `"${head}"`)
+  reply.header('daybook-head', head)
+  const wanted = preferredReturn(request.headers.prefer as string | undefined)
+  if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
+  reply.header('content-type', 'application/json; charset=utf-8')
+  return reply.send(Buffer.from(`${renderStreamAppend(stream, result, wanted)}\n`, 'latin1'))
+}
+
+/** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */
+export async function appendOrExplain(store: Store, asked: AppendRequest): Promise<AppendResult> {
+  checkIdsOnce(asked.events)
+  try {
+    return await store.writer.append(asked)
+  } catch (error) {
+    if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
+    const { stream, expected } = error.details as { stream: string; expected: unknown }
+    const from = typeof expected === 'number' ? expected + 1 : 0
+    throw new DaybookError(error.code, error.message, { ...error.details, ...(await missed(store, stream, from)) })
+  }
+}
+
+async function missed(store: Store, stream: string, from: number): Promise<Record<string, unknown>> {
+  const source = await store.reader.source(stream).catch(() => undefined)
+  if (source === undefined || from > source.head) return { missed: [] }
+  const events = []
+  for (let number = from; number <= Math.min(source.head, from + limits.missed_events_max - 1); number++) {
+    const record = await store.reader.event(stream, number)
+    events.push({ number, type: record.type, id: record.idText })
+  }
+  return { missed: events, links: { missed: `/streams/${encodeURIComponent(stream)}?from=${from}` } }
+}
+
+/** @throws `bad-event-id` when one id stands twice in a batch */
+function checkIdsOnce(events: readonly NewEvent[]): void {
+  if (events.length < 2) return
+  const seen = new Set<string>()
+  for (const [index, { stream, id, clientId }] of events.entries()) {
+    if (!clientId) continue
+    const key = id.toString('latin1') + stream
+    if (seen.has(key))
+      throw new DaybookError('bad-event-id', `The id of event ${index} stands twice in this batch.`, { index })
+    seen.add(key)
+  }
+}

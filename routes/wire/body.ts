@@ -1,0 +1,66 @@
+/** Request bodies as bytes: inflated within the bound, whatever the content type. */
+import type { Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { brotliDecompress, createBrotliDecompress, createGunzip, createInflate, gunzip, inflate } from 'node:zlib'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+
+const inflaters = {
+  gzip: { whole: promisify(gunzip), stream: createGunzip },
+  'x-gzip': { whole: promisify(gunzip), stream: createGunzip },
+  deflate: { whole: promisify(inflate), stream: createInflate },
+  br: { whole: promisify(brotliDecompress), stream: createBrotliDecompress }
+} as const
+
+function inflaterOf(request: FastifyRequest): (typeof inflaters)[keyof typeof inflaters] | undefined {
+  const encoding = request.headers['content-encoding']?.trim().toLowerCase()
+  if (encoding === undefined || encoding === 'identity' || encoding === '') return undefined
+  const known = inflaters[encoding as keyof typeof inflaters]
+  if (known !== undefined && Object.hasOwn(inflaters, encoding)) return known
+  throw new DaybookError('unsupported-media-type', `Content-Encoding is one of ${Object.keys(inflaters).join(', ')}.`, {
+    available: Object.keys(inflaters)
+  })
+}
+
+/** Makes every body a Buffer; a handler inflates it with `bodyOf`. */
+export function acceptBuffers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: limits.body_bytes_max }, (_request, body, done) =>
+    done(null, body)
+  )
+}
+
+/**
+ * The request's body, inflated.
+ * @throws `body-too-large` when it grows past the bound, `bad-encoding` when it is not what it says
+ */
+export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
+  const body = (request.body as Buffer | undefined) ?? Buffer.alloc(0)
+  const inflater = inflaterOf(request)
+  if (inflater === undefined) return body
+  try {
+    return await inflater.whole(body, { maxOutputLength: limits.body_bytes_max })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      throw new DaybookError(
+        'body-too-large',
+        `The body has more than ${limits.body_bytes_max} bytes after decompression.`,
+        {
+          limit: limits.body_bytes_max
+        }
+      )
+    }
+    throw new DaybookError('bad-encoding', `The body is not ${request.headers['content-encoding']}.`, {}, cause)
+  }
+}
+
+/** A streamed body, inflated as it comes. */
+export function streamOf(request: FastifyRequest): Readable {
+  const raw = request.body as Readable
+  const inflater = inflaterOf(request)
+  if (inflater === undefined) return raw
+  const inflated = inflater.stream()
+  raw.on('error', (error) => inflated.destroy(error))
+  return raw.pipe(inflated)
+}

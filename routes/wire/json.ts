@@ -1,0 +1,276 @@
+/**
+ * A JSON reader that keeps bytes. Events are stored as they were sent, byte for byte, which JSON.parse cannot give:
+ * it loses `1.0`, big integers, key order and escapes. So the outer object is walked here, strictly as RFC 8259 says,
+ * and members are handed out as slices of the body.
+ */
+import { isUtf8 } from 'node:buffer'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+const OPEN_BRACKET = 0x5b
+const CLOSE_BRACKET = 0x5d
+const COMMA = 0x2c
+const COLON = 0x3a
+const MINUS = 0x2d
+const DOT = 0x2e
+
+/** One walk over a body; `at` is the next byte to read. */
+export class JsonReader {
+  readonly bytes: Buffer
+  at = 0
+  readonly #end: number
+
+  /** @throws `invalid-utf8`, and `malformed-json` for a byte order mark */
+  constructor(bytes: Buffer) {
+    if (!isUtf8(bytes)) throw new DaybookError('invalid-utf8', 'JSON is UTF-8; these bytes are not.')
+    this.bytes = bytes
+    this.#end = bytes.length
+    if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.#fail('a byte order mark is not JSON')
+    this.#space()
+  }
+
+  /** The next byte that is no white space; undefined at the end. */
+  get peek(): number | undefined {
+    return this.bytes[this.at]
+  }
+
+  get atObject(): boolean {
+    return this.peek === OPEN_BRACE
+  }
+
+  get atArray(): boolean {
+    return this.peek === OPEN_BRACKET
+  }
+
+  /** Calls back at each element; the callback must read it. */
+  elements(read: (index: number) => void): void {
+    this.#expect(OPEN_BRACKET, 'an array')
+    if (this.#take(CLOSE_BRACKET)) return
+    for (let index = 0; ; index++) {
+      read(index)
+      if (this.#take(CLOSE_BRACKET)) return
+      this.#expect(COMMA, '"," or "]"')
+    }
+  }
+
+  /**
+   * Calls back at each member's value; the callback must read it.
+   * @throws `malformed-json` for a name that stands twice
+   */
+  members(read: (name: string) => void): void {
+    this.#expect(OPEN_BRACE, 'an object')
+    if (this.#take(CLOSE_BRACE)) return
+    const seen = new Set<string>()
+    for (;;) {
+      if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
+      const start = this.at
+      this.#string()
+      const raw = this.bytes.toString('latin1', start + 1, this.at - 1)
+      const name = /[\\\x80-\xff]/.test(raw) ? (JSON.parse(this.bytes.toString('utf8', start, this.at)) as string) : raw
+      if (seen.has(name)) this.#fail(`the member "${name}" stands twice`)
+      seen.add(name)
+      this.#space()
+      this.#expect(COLON, '":"')
+      read(name)
+      if (this.#take(CLOSE_BRACE)) return
+      this.#expect(COMMA, '"," or "}"')
+    }
+  }
+
+  /** Reads one value of any kind and gives its bytes, raw line breaks between tokens as spaces. */
+  slice(): Buffer {
+    const start = this.at
+    this.#value(0)
+    const slice = this.bytes.subarray(start, this.at)
+    this.#space()
+    return withoutLineBreaks(slice)
+  }
+
+  /** Reads one value and parses it: for small members whose bytes do not matter. */
+  value(): unknown {
+    return JSON.parse(this.slice().toString())
+  }
+
+  /** @throws `malformed-json` when anything but white space is left */
+  end(): void {
+    if (this.at < this.#end) this.#fail('there is text after the end of the JSON')
+  }
+
+  #fail(why: string): never {
+    const before = this.bytes.subarray(0, this.at)
+    let line = 1
+    for (let at = before.indexOf(10); at >= 0; at = before.indexOf(10, at + 1)) line++
+    const column = this.at - before.lastIndexOf(10)
+    throw new DaybookError('malformed-json', `At line ${line}, column ${column}: ${why}.`, {
+      line,
+      column,
+      offset: this.at
+    })
+  }
+
+  #space(): void {
+    const { bytes } = this
+    for (let at = this.at; ; at++) {
+      const byte = bytes[at]
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+        this.at = at
+        return
+      }
+    }
+  }
+
+  #take(byte: number): boolean {
+    if (this.bytes[this.at] !== byte) return false
+    this.at++
+    this.#space()
+    return true
+  }
+
+  #expect(byte: number, what: string): void {
+    if (!this.#take(byte)) this.#fail(this.at >= this.#end ? `expected ${what}, found the end` : `expected ${what}`)
+  }
+
+  #value(depth: number): void {
+    if (depth > limits.json_depth_max)
+      this.#fail(`arrays and objects are nested more than ${limits.json_depth_max} deep`)
+    const byte = this.bytes[this.at]
+    if (byte === QUOTE) this.#string()
+    else if (byte === OPEN_BRACE) this.#object(depth)
+    else if (byte === OPEN_BRACKET) this.#array(depth)
+    else if (byte === MINUS || (byte !== undefined && isDigit(byte))) this.#number()
+    else if (byte === 0x74) this.#word('true')
+    else if (byte === 0x66) this.#word('false')
+    else if (byte === 0x6e) this.#word('null')
+    else this.#fail(byte === undefined ? 'expected a value, found the end' : 'expected a value')
+  }
+
+  #object(depth: number): void {
+    this.at++
+    this.#space()
+    if (this.bytes[this.at] === CLOSE_BRACE) {
+      this.at++
+      return
+    }
+    for (;;) {
+      if (this.bytes[this.at] !== QUOTE) this.#fail('expected a member name in double quotes')
+      this.#string()
+      this.#space()
+      this.#expect(COLON, '":"')
+      this.#value(depth + 1)
+      this.#space()
+      if (this.bytes[this.at] === CLOSE_BRACE) {
+        this.at++
+        return
+      }
+      this.#expect(COMMA, '"," or "}"')
+    }
+  }
+
+  #array(depth: number): void {
+    this.at++
+    this.#space()
+    if (this.bytes[this.at] === CLOSE_BRACKET) {
+      this.at++
+      return
+    }
+    for (;;) {
+      this.#value(depth + 1)
+      this.#space()
+      if (this.bytes[this.at] === CLOSE_BRACKET) {
+        this.at++
+        return
+      }
+      this.#expect(COMMA, '"," or "]"')
+    }
+  }
+
+  #string(): void {
+    const { bytes } = this
+    let at = this.at + 1
+    for (;;) {
+      const byte = bytes[at]
+      if (byte === QUOTE) break
+      if (byte === BACKSLASH) {
+        at = this.#escape(at)
+        continue
+      }
+      if (byte === undefined || byte < 0x20) {
+        this.at = at
+        this.#fail(
+          byte === undefined ? 'a string does not end' : 'a control character stands in a string; write it as an escape'
+        )
+      }
+      at++
+    }
+    this.at = at + 1
+  }
+
+  /** @returns the offset after the escape at `at` */
+  #escape(at: number): number {
+    const byte = this.bytes[at + 1]
+    if (byte === 0x75) {
+      for (let i = at + 2; i < at + 6; i++) {
+        if (!isHex(this.bytes[i])) {
+          this.at = at
+          this.#fail('\\u needs four hexadecimal digits')
+        }
+      }
+      return at + 6
+    }
+    if (byte === undefined || !ESCAPES.has(byte)) {
+      this.at = at
+      this.#fail('an unknown escape stands in a string')
+    }
+    return at + 2
+  }
+
+  #number(): void {
+    const { bytes } = this
+    if (bytes[this.at] === MINUS) this.at++
+    if (bytes[this.at] === 0x30) this.at++
+    else this.#digits()
+    if (bytes[this.at] === DOT) {
+      this.at++
+      this.#digits()
+    }
+    const byte = bytes[this.at]
+    if (byte === 0x65 || byte === 0x45) {
+      this.at++
+      if (bytes[this.at] === 0x2b || bytes[this.at] === MINUS) this.at++
+      this.#digits()
+    }
+  }
+
+  #digits(): void {
+    const start = this.at
+    while (isDigit(this.bytes[this.at] ?? 0)) this.at++
+    if (this.at === start) this.#fail('a number lacks a digit')
+  }
+
+  #word(word: string): void {
+    if (this.bytes.toString('latin1', this.at, this.at + word.length) !== word) this.#fail('expected a value')
+    this.at += word.length
+  }
+}
+
+const ESCAPES = new Set([...'"\\/bfnrt'].map((character) => character.charCodeAt(0)))
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39
+}
+
+function isHex(byte: number | undefined): boolean {
+  return byte !== undefined && (isDigit(byte) || (byte >= 0x61 && byte <= 0x66) || (byte >= 0x41 && byte <= 0x46))
+}
+
+/** An event is always one line. In JSON a raw line break can only stand between tokens, where a space says the same. */
+function withoutLineBreaks(bytes: Buffer): Buffer {
+  if (!bytes.includes(10) && !bytes.includes(13)) return bytes
+  const copy = Buffer.from(bytes)
+  for (let i = 0; i < copy.length; i++) if (copy[i] === 10 || copy[i] === 13) copy[i] = 0x20
+  return copy
+}

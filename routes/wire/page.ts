@@ -1,0 +1,139 @@
+/** A page of events on the wire (native contract §2): its document, its links, its validator, how long it keeps. */
+import { crc32 } from 'node:zlib'
+import type { ReadQuery } from '../../schemas/read.js'
+import { limits } from '../../src/limits.js'
+import type { Page, Source } from '../../src/streams/read.js'
+import { renderEvent } from './recorded-event.js'
+
+/** Links carry their parameters in this order, so that one page has one address. */
+const ORDER = [
+  'from', 'after', 'to', 'before', 'order', 'limit',
+  'type', 'type.prefix', 'type.regex', 'type.not',
+  'stream', 'stream.prefix', 'stream.regex', 'stream.not', 'category',
+  'tag', 'occurred.from', 'occurred.to', 'system', 'resolveLinks', 'format'
+] as const // biome-ignore format: a table
+
+export interface PageLinks {
+  self: string
+  next?: string
+  newer: string
+  older?: string
+  first: string
+  last: string
+}
+
+/** The same read with other bounds. */
+function address(path: string, query: ReadQuery, bounds: Partial<ReadQuery>): string {
+  const { from: _f, after: _a, to: _t, before: _b, ...rest } = query
+  return addressOf(path, { ...rest, ...bounds })
+}
+
+/** A read's own address, its parameters in the fixed order. */
+export function addressOf(path: string, query: ReadQuery): string {
+  let text = ''
+  for (const name of ORDER) {
+    const value = query[name]
+    if (value === undefined) continue
+    for (const one of Array.isArray(value) ? value : [value]) {
+      text += `${text === '' ? '?' : '&'}${name}=${encodeURIComponent(String(one)).replaceAll('%3A', ':').replaceAll('%2C', ',')}`
+    }
+  }
+  return path + text
+}
+
+/**
+ * Links of a page. `next` goes on in the asked order; `newer` and `older` follow the log whatever the order. Each
+ * begins exactly where this page ended, and the bound on the other side is pinned to what it came to.
+ */
+export function linksOf(path: string, query: ReadQuery, page: Page): PageLinks {
+  const { covered, range } = page
+  const order = query.order ?? 'asc'
+  const floor = query.from !== undefined || query.after !== undefined ? { from: String(range.first) } : {}
+  const upperGiven = query.to !== undefined || query.before !== undefined
+  const ceiling = upperGiven ? { to: String(Math.max(range.last, -1)) } : {}
+  const newest = Math.max(covered.last, covered.first - 1)
+  const oldest = Math.min(covered.first, covered.last + 1)
+  const newer = address(path, query, { after: String(newest), ...ceiling, order: 'asc' })
+  const older =
+    oldest > range.first ? address(path, query, { ...floor, before: String(oldest), order: 'desc' }) : undefined
+  const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
+  return {
+    self: addressOf(path, query),
+    ...(next !== undefined && { next }),
+    newer,
+    ...(older !== undefined && { older }),
+    first: address(path, query, { ...floor, ...ceiling, order: 'asc' }),
+    last: address(path, query, { ...floor, ...ceiling, order: 'desc' })
+  }
+}
+
+/** `Link` header: the page's links in reading order (RFC 8288). */
+export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
+  const [prev, first, last] =
+    order === 'asc' ? [links.older, links.first, links.last] : [links.newer, links.last, links.first]
+  const parts: string[] = []
+  if (links.next !== undefined) parts.push(`<${links.next}>; rel="next"`)
+  if (prev !== undefined) parts.push(`<${prev}>; rel="prev"`)
+  parts.push(`<${first}>; rel="first"`, `<${last}>; rel="last"`)
+  return parts.join(', ')
+}
+
+/** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
+export function renderPage(source: Source, query: ReadQuery, page: Page, links: PageLinks, filtered: boolean): string {
+  const { covered, head } = page
+  const order = query.order ?? 'asc'
+  const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)
+  const within = source.stream === undefined ? 'log' : 'stream'
+  let text = '{'
+  if (source.stream !== undefined) text += `"stream":${bytes(JSON.stringify(source.stream))},`
+  text += '"events":['
+  const { records } = page
+  for (let i = 0; i < records.length; i++) {
+    text += i === 0 ? '\n' : ',\n'
+    text += renderEvent(records[i] as (typeof records)[number], within)
+  }
+  text += `${records.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
+  if (reachesEnd(page)) text += `,"head":${head === -1 ? null : head},"atEnd":true`
+  if (filtered) text += `,"scanned":{"from":${covered.first},"to":${covered.last}}`
+  text += `,"links":${bytes(JSON.stringify(links))}}\n`
+  return text
+}
+
+/** True when there is nothing newer than this page. */
+export function reachesEnd(page: Page): boolean {
+  return Math.max(page.covered.last, page.covered.first - 1) >= page.head
+}
+
+/**
+ * True when this address will give the same bytes for ever: a numeric bound on the far side, `limit` and `format`
+ * are pinned, nothing is filtered, and the page is full or its far bound is reached.
+ */
+export function isImmutable(query: ReadQuery, page: Page, filtered: boolean): boolean {
+  if (filtered || query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
+  const numeric = (text: string | undefined) => text !== undefined && /^(-1|\d+)$/.test(text)
+  if (query.order === 'desc') return numeric(query.to) || numeric(query.before)
+  const lower = numeric(query.from) || numeric(query.after)
+  const upperPinned =
+    query.to === undefined && query.before === undefined ? true : numeric(query.to) || numeric(query.before)
+  return lower && upperPinned
+}
+
+/** Validator of an answer that depends on the head: the head, then what else the bytes depend on. */
+export function entityTag(head: number, variant: string): string {
+  return `"${head};${crc32(variant).toString(36)}"`
+}
+
+/** True when `If-None-Match` names this tag, weakly compared (RFC 9110 §8.8.3.2). */
+export function matchesTag(header: string | undefined, tag: string): boolean {
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  return header.split(',').some((one) => one.trim().replace(/^W\//, '') === tag)
+}
+
+export function limitOf(query: ReadQuery): number {
+  return query.limit ?? limits.page_events_default
+}
+
+function bytes(text: string): string {
+  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text).toString('latin1') : text
+}

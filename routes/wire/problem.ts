@@ -1,0 +1,267 @@
+/**
+ * Problems (RFC 9457, native contract §6): one total table from code to status, title and page. A code without a row
+ * does not compile.
+ */
+import type { DaybookError, ErrorCode } from '../../src/errors.js'
+
+export interface ProblemKind {
+  readonly status: number
+  readonly title: string
+  /** What the page at /problems/{code} says: when it happens and what to do. */
+  readonly help: string
+}
+
+export const problemKinds = {
+  'malformed-json': {
+    status: 400,
+    title: 'Malformed JSON',
+    help: 'The body is not JSON as RFC 8259 defines it. `detail` says where. A member name may stand only once.'
+  },
+  'invalid-utf8': {
+    status: 400,
+    title: 'Not UTF-8',
+    help: 'JSON and text are UTF-8. Send other bytes as application/octet-stream with an Event-Type header.'
+  },
+  'invalid-body': {
+    status: 400,
+    title: 'Invalid body',
+    help: 'The body is JSON but not what this address takes. `detail` names the member and what is allowed.'
+  },
+  'empty-batch': { status: 400, title: 'Nothing to append', help: 'An append has at least one event.' },
+  'invalid-event': {
+    status: 400,
+    title: 'Invalid event',
+    help: 'An event is an object with a `type` and optionally `data`, `metadata`, `id`, `occurred` and `tags`. `index` (or `line`) says which one.'
+  },
+  'bad-event-id': { status: 400, title: 'Bad event id', help: 'An event id is a UUID, and stands once in a batch.' },
+  'bad-tag': {
+    status: 400,
+    title: 'Bad tag',
+    help: 'At most 32 tags of at most 256 bytes, without control characters.'
+  },
+  'bad-instant': {
+    status: 400,
+    title: 'Bad instant',
+    help: 'An instant is RFC 3339 (2026-11-23T10:15:30Z), a date (2026-11-23) or an age (-15m, with s, m, h, d or w).'
+  },
+  'bad-cursor': {
+    status: 400,
+    title: 'Bad cursor',
+    help: 'A bound is a cursor that was read here, `start`, `end`, or an instant.'
+  },
+  'bad-parameter': {
+    status: 400,
+    title: 'Bad parameter',
+    help: 'A query parameter has a value that is not allowed. `detail` says which and what is.'
+  },
+  'unknown-parameter': {
+    status: 400,
+    title: 'Unknown parameter',
+    help: 'No parameter is ignored: a mistyped filter would silently show the wrong events. `detail` names the nearest known one.'
+  },
+  'bad-expression': {
+    status: 400,
+    title: 'Bad expression',
+    help: 'Expressions have RE2 syntax, which runs in linear time: no look-around, no back-references.'
+  },
+  'bad-stream-name': {
+    status: 400,
+    title: 'Bad stream name',
+    help: 'A name has 1 to 1024 bytes of UTF-8, no control characters, and is not "." or "..". Some names that begin with `$` are reserved.'
+  },
+  'bad-condition': {
+    status: 400,
+    title: 'Bad condition',
+    help: '`If-Match: "7"`, `If-Match: *` or `If-None-Match: *`; on POST /events `{"stream","head"}` with a number, "none" or "exists". Conditions that disagree are refused.'
+  },
+  'bad-header': {
+    status: 400,
+    title: 'Bad header',
+    help: 'A request header has a value that is not allowed. `detail` says which and what is.'
+  },
+  'bad-encoding': {
+    status: 400,
+    title: 'Bad content encoding',
+    help: 'The body is not what its Content-Encoding says.'
+  },
+  'missing-event-type': {
+    status: 400,
+    title: 'Event type missing',
+    help: 'This content type carries bare data: name the type in an Event-Type header.'
+  },
+  'bad-request': {
+    status: 400,
+    title: 'Bad request',
+    help: 'The request is not well-formed HTTP, or its path is not.'
+  },
+  'host-refused': {
+    status: 421,
+    title: 'Host refused',
+    help: 'A server that listens on loopback answers only to local names, so that no web page can reach it by a name of its own. Add a name with --allow-host.'
+  },
+  'origin-refused': {
+    status: 403,
+    title: 'Origin refused',
+    help: 'A web page of another origin may not write here. Add it with --allow-origin.'
+  },
+  'not-found': { status: 404, title: 'Not found', help: 'Nothing lives at this address. `/` lists what does.' },
+  'method-not-allowed': {
+    status: 405,
+    title: 'Method not allowed',
+    help: 'The address exists; `Allow` lists its methods.'
+  },
+  'not-acceptable': {
+    status: 406,
+    title: 'Not acceptable',
+    help: 'The address has no representation that `Accept` (or `format`) asks for. `available` lists them.'
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'Unsupported media type',
+    help: 'The body has a content type that is not taken here. `Accept-Post` lists those that are.'
+  },
+  'request-timeout': {
+    status: 408,
+    title: 'Request timeout',
+    help: 'The request did not arrive within the time a request may take.'
+  },
+  'uri-too-long': { status: 414, title: 'URI too long', help: 'The address is longer than the server takes.' },
+  'headers-too-large': {
+    status: 431,
+    title: 'Headers too large',
+    help: 'The request headers are larger than the server takes.'
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'Body too large',
+    help: 'A body has at most 32 MiB, after decompression. Send larger imports as a streamed write: NDJSON to POST /events?batch=500.'
+  },
+  'event-too-large': {
+    status: 413,
+    title: 'Event too large',
+    help: 'Data and metadata of one event have at most 4 MiB together.'
+  },
+  'batch-too-large': { status: 413, title: 'Batch too large', help: 'One atomic batch has at most 4096 events.' },
+  'stream-not-found': { status: 404, title: 'Stream not found', help: 'Nothing was ever written to this stream.' },
+  'event-not-found': {
+    status: 404,
+    title: 'Event not found',
+    help: 'The stream or the log has not come so far; `head` names the last event.'
+  },
+  'event-removed': {
+    status: 410,
+    title: 'Event removed',
+    help: 'The event was there and was removed. Its place stays.'
+  },
+  'cursor-beyond-head': {
+    status: 409,
+    title: 'Cursor beyond the head',
+    help: 'The cursor points past the last event. It comes from another log, or this one was restored from an older backup: compare `log` with the one you know.'
+  },
+  'not-there-yet': {
+    status: 409,
+    title: 'Not there yet',
+    help: 'The log has not reached the position asked for with `atLeast`. Ask again, or give a longer `wait`.'
+  },
+  'wrong-expected-version': {
+    status: 412,
+    title: 'Wrong expected version',
+    help: 'The stream is not where the condition says. `head` is where it is, `missed` what was written in between. Read, decide again, append again.'
+  },
+  'event-id-reused': {
+    status: 409,
+    title: 'Event id reused',
+    help: 'The stream holds an event with this id and other content. An id stands for one event; a retry sends the same content.'
+  },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'Idempotency-Key reused',
+    help: 'The key was used on this stream for other events.'
+  },
+  'partial-replay': {
+    status: 409,
+    title: 'Partial replay',
+    help: 'Some events of the batch are in the stream already and some are not, so it is neither a retry nor new.'
+  },
+  'not-implemented': {
+    status: 501,
+    title: 'Not implemented',
+    help: 'The contract knows this; this version of the server does not yet.'
+  },
+  'index-switched-off': {
+    status: 409,
+    title: 'Index switched off',
+    help: 'The server runs with --run-projections=none and keeps no lists of categories and types.'
+  },
+  overloaded: {
+    status: 503,
+    title: 'Overloaded',
+    help: 'More appends wait than the disk takes. Wait as long as Retry-After says and send it again; nothing was written.'
+  },
+  starting: { status: 503, title: 'Starting', help: 'The end of the log is being checked. `reason` says how far.' },
+  stopping: { status: 503, title: 'Stopping', help: 'The server is going down; nothing was written.' },
+  'read-only': {
+    status: 507,
+    title: 'Read-only',
+    help: 'The disk is full. Reads go on; appends come back by themselves when there is space.'
+  },
+  'storage-failed': {
+    status: 500,
+    title: 'Storage failed',
+    help: 'The disk refused. Whether the append was written is unknown: send it again with the same ids.'
+  },
+  'log-damaged': {
+    status: 500,
+    title: 'Log damaged',
+    help: 'A record that was written cannot be read. `daybook verify` names everything that is wrong.'
+  },
+  internal: { status: 500, title: 'Internal error', help: 'A bug in the server. The log has it under the request id.' },
+  'bad-configuration': {
+    status: 500,
+    title: 'Bad configuration',
+    help: 'A flag, a variable or the config file is wrong.'
+  },
+  'directory-in-use': { status: 500, title: 'Directory in use', help: 'Another process holds the data directory.' },
+  'directory-unusable': {
+    status: 500,
+    title: 'Directory unusable',
+    help: 'The data directory cannot be opened or written.'
+  },
+  'format-unknown': { status: 500, title: 'Format unknown', help: 'The data directory was made by another version.' },
+  'address-in-use': { status: 500, title: 'Address in use', help: 'Another process listens on the port.' },
+  'server-unreachable': {
+    status: 502,
+    title: 'Server unreachable',
+    help: 'Nobody answers at the address a command was given.'
+  },
+  'import-refused': { status: 409, title: 'Import refused', help: 'The import cannot go on; `detail` says why.' }
+} as const satisfies Record<ErrorCode, ProblemKind>
+
+export interface Problem {
+  type: string
+  code: string
+  title: string
+  status: number
+  detail: string
+  requestId?: string
+  [member: string]: unknown
+}
+
+/** The problem a client sees. A 5xx that is not about load or state shows no internals. */
+export function problemOf(error: DaybookError, requestId?: string): Problem {
+  const kind: ProblemKind = problemKinds[error.code]
+  const hidden = kind.status === 500
+  return {
+    type: `/problems/${error.code}`,
+    code: error.code,
+    title: kind.title,
+    status: kind.status,
+    detail: hidden ? kind.help : error.message,
+    ...(requestId !== undefined && { requestId }),
+    ...(hidden ? pick(error.details, ['written', 'retry']) : error.details)
+  }
+}
+
+function pick(details: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(details).filter(([name]) => names.includes(name)))
+}

@@ -1,0 +1,48 @@
+/**
+ * The recorded event on the wire (native contract §1), as text in which every character is a byte: strings of UTF-8
+ * bytes taken from the record as they are, put together, and sent as latin1.
+ */
+import { isUtf8 } from 'node:buffer'
+import type { StoredRecord } from '../../src/log/format.js'
+
+/** The event as JSON on one line. @param within `stream`: the cursor is its number; `log`: its position */
+export function renderEvent(record: StoredRecord, within: 'stream' | 'log'): string {
+  const { number, position } = record
+  const cursor = within === 'stream' ? number : position
+  let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+  const { occurred, contentType } = record
+  if (occurred !== undefined) text += `,"occurred":"${occurred}"`
+  if (record.hasTags) text += `,"tags":${Buffer.from(JSON.stringify(record.tags)).toString('latin1')}`
+  if (contentType !== undefined) text += renderBytes(contentType, record.data as Buffer)
+  else {
+    const data = record.dataBytes
+    if (data !== undefined) text += `,"data":${data}`
+  }
+  const metadata = record.metadataBytes
+  if (metadata !== undefined) text += `,"metadata":${metadata}`
+  return `${text}}`
+}
+
+function renderBytes(contentType: string, data: Buffer): string {
+  const content = isUtf8(data)
+    ? `"dataText":${Buffer.from(JSON.stringify(data.toString())).toString('latin1')}`
+    : `"dataBase64":"${data.toString('base64')}"`
+  return `,"contentType":${quote(contentType)},${content}`
+}
+
+/** A name as a JSON string. Names have no control characters, so only two characters need an escape. */
+function quote(name: string): string {
+  return /["\\]/.test(name) ? JSON.stringify(name) : `"${name}"`
+}
+
+let lastInstant = Number.NaN
+let lastText = ''
+
+/** `created` as text. Events of one commit share it, so the last one is remembered. */
+export function instantText(created: number): string {
+  if (created !== lastInstant) {
+    lastInstant = created
+    lastText = new Date(created).toISOString()
+  }
+  return lastText
+}

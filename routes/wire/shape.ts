@@ -1,0 +1,62 @@
+/** Checks values that we parse ourselves against the same schemas that stand in openapi.yaml. */
+import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import type { TSchema } from 'typebox'
+import type { DaybookError } from '../../src/errors.js'
+
+/** The validator for everything: nothing is coerced, nothing is dropped. */
+export const ajv = new Ajv2020({ allErrors: false, strict: false, removeAdditional: false, coerceTypes: false })
+addFormats.default(ajv)
+
+export type Shape<T> = (value: unknown, refuse: (why: string, where: { pointer?: string }) => DaybookError) => T
+
+/** Compiles a schema to a check that returns the value, or throws what `refuse` makes of the reason. */
+export function compileShape<T>(schema: TSchema): Shape<T> {
+  const validate = ajv.compile(schema)
+  const known = Object.keys((schema as { properties?: object }).properties ?? {})
+  return (value, refuse) => {
+    if (validate(value)) return value as T
+    const [first] = validate.errors as ErrorObject[]
+    throw refuse(explain(first as ErrorObject, known), { pointer: first?.instancePath ?? '' })
+  }
+}
+
+/** One sentence that says what is wrong and what is allowed. */
+export function explain(error: ErrorObject, known: readonly string[]): string {
+  const { keyword, params, instancePath } = error
+  const name = instancePath.slice(1).replaceAll('/', '.')
+  if (keyword === 'additionalProperties') {
+    const unknown = String(params.additionalProperty)
+    return `There is no "${unknown}"; did you mean "${nearest(unknown, known)}"? Known: ${known.join(', ')}.`
+  }
+  if (keyword === 'required') return `"${name === '' ? '' : `${name}.`}${params.missingProperty}" is missing.`
+  if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
+  return `${name === '' ? 'The value' : `"${name}"`} ${error.message ?? 'is wrong'}.`
+}
+
+/** The known name with the fewest edits. */
+export function nearest(name: string, known: readonly string[]): string {
+  let best = known[0] ?? ''
+  let least = Infinity
+  for (const candidate of known) {
+    const distance = edits(name.slice(0, 40).toLowerCase(), candidate.toLowerCase())
+    if (distance < least) {
+      least = distance
+      best = candidate
+    }
+  }
+  return best
+}
+
+function edits(one: string, other: string): number {
+  let previous = Array.from({ length: other.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= one.length; i++) {
+    const current = [i]
+    for (let j = 1; j <= other.length; j++) {
+      const replaced = (previous[j - 1] as number) + (one[i - 1] === other[j - 1] ? 0 : 1)
+      current.push(Math.min(replaced, (previous[j] as number) + 1, (current[j - 1] as number) + 1))
+    }
+    previous = current
+  }
+  return previous[other.length] as number
+}

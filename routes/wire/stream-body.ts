@@ -1,0 +1,114 @@
+/** The body of an append to one stream, by its content type and headers (native contract §3). */
+import type { IncomingHttpHeaders } from 'node:http'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import type { AppendRequest, NewEvent } from '../../src/streams/append.js'
+import { checkTextBody, keyedIds, parseBareEvent, parseJsonEvents, parseNdjsonEvents, randomIds } from './event-body.js'
+
+export const ACCEPT_POST =
+  'application/json, application/x-ndjson, application/*+json, text/*, application/xml, application/octet-stream'
+
+/** @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and what the readers of bodies throw */
+export function parseStreamBody(
+  stream: string,
+  headers: IncomingHttpHeaders,
+  body: Buffer
+): { events: NewEvent[]; keyed: AppendRequest['keyed'] } {
+  const key = idempotencyKey(headers)
+  const ids = key === undefined ? randomIds : keyedIds(key)
+  const events = parse(headers, body, { stream, ids })
+  return { events, keyed: key === undefined ? undefined : { stream, nextId: ids(stream, events.length).id } }
+}
+
+/** @throws `bad-header` when it is empty or too long */
+export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined {
+  const key = headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key === 'string' && key.length >= 1 && key.length <= limits.idempotency_key_chars_max) return key
+  throw new DaybookError('bad-header', `Idempotency-Key has 1 to ${limits.idempotency_key_chars_max} characters.`, {
+    limit: limits.idempotency_key_chars_max
+  })
+}
+
+function parse(
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  options: { stream: string; ids: ReturnType<typeof keyedIds> }
+): NewEvent[] {
+  const contentType = mediaType(headers['content-type'])
+  const type = single(headers, 'event-type') ?? single(headers, 'es-eventtype') ?? single(headers, 'kurrent-eventtype')
+  if (contentType === 'application/x-www-form-urlencoded') {
+    throw new DaybookError(
+      'unsupported-media-type',
+      'This is a form. With curl, -d alone sends one: use --json, or -H "Content-Type: application/json".',
+      { available: ACCEPT_POST.split(', ') }
+    )
+  }
+  if (type === undefined) {
+    if (contentType === 'application/json') return parseJsonEvents(body, options)
+    if (isNdjson(contentType)) return parseNdjsonEvents(body, options)
+  }
+  if (!isBare(contentType) || isNdjson(contentType)) {
+    throw new DaybookError(
+      'unsupported-media-type',
+      `A body of type "${contentType.slice(0, 100)}" is not taken here.`,
+      {
+        available: ACCEPT_POST.split(', ')
+      }
+    )
+  }
+  if (type === undefined) {
+    throw new DaybookError(
+      'missing-event-type',
+      `A body of type ${contentType} is bare data: say its type in an Event-Type header.`
+    )
+  }
+  const isJson = contentType === 'application/json'
+  if (!isJson) checkTextBody(body, contentType)
+  return [
+    parseBareEvent(
+      body,
+      {
+        type: decodeHeader(type),
+        id: single(headers, 'event-id') ?? single(headers, 'es-eventid') ?? single(headers, 'kurrent-eventid'),
+        metadata: metadataOf(headers),
+        contentType: isJson ? undefined : contentType
+      },
+      options
+    )
+  ]
+}
+
+function metadataOf(headers: IncomingHttpHeaders): Buffer | undefined {
+  const text = single(headers, 'event-metadata')
+  return text === undefined ? undefined : Buffer.from(text, 'latin1')
+}
+
+/** Headers arrive as latin1; UTF-8 sent in them is read as what it is. */
+function decodeHeader(text: string): string {
+  return Buffer.from(text, 'latin1').toString('utf8')
+}
+
+function single(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+export function mediaType(header: string | undefined): string {
+  return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+}
+
+export function isNdjson(type: string): boolean {
+  return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
+}
+
+function isBare(type: string): boolean {
+  return (
+    (/^text\/[\w.+-]+$/.test(type) ||
+      type === 'application/json' ||
+      type === 'application/xml' ||
+      type === 'application/octet-stream' ||
+      /^application\/[\w.-]+\+json$/.test(type)) &&
+    !type.startsWith('application/vnd.eventstore.')
+  ) // prettier-ignore
+}

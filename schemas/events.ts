@@ -1,0 +1,53 @@
+/** Events: what is appended and what is read. */
+import { Type } from 'typebox'
+import { limits } from '../src/limits.js'
+
+export const Uuid = Type.String({
+  format: 'uuid',
+  description: 'A UUID, in either case; compared and shown in lower case.'
+})
+export const Instant = Type.String({ format: 'date-time', description: 'RFC 3339, for example 2026-11-23T10:15:29Z' })
+export const Tags = Type.Array(Type.String({ minLength: 1, maxLength: limits.tag_bytes_max }), {
+  maxItems: limits.tags_max,
+  uniqueItems: true
+})
+const EventType = Type.String({ minLength: 1, maxLength: limits.type_bytes_max })
+const Data = Type.Unknown({ description: 'Any JSON. Kept byte for byte.' })
+const Metadata = Type.Unknown({ description: 'Any JSON about the event. Kept byte for byte.' })
+
+export const NewEvent = Type.Object(
+  {
+    type: EventType,
+    id: Type.Optional(Uuid),
+    occurred: Type.Optional(Instant),
+    tags: Type.Optional(Tags),
+    data: Type.Optional(Data),
+    metadata: Type.Optional(Metadata)
+  },
+  { $id: 'NewEvent', additionalProperties: false, description: 'An event to append.' }
+)
+
+export const NewEventOfStream = Type.Object(
+  { stream: Type.String({ minLength: 1 }), ...NewEvent.properties },
+  { $id: 'NewEventOfStream', additionalProperties: false, description: 'An event to append, with its stream.' }
+)
+
+export const RecordedEvent = Type.Object(
+  {
+    id: Uuid,
+    type: EventType,
+    stream: Type.String(),
+    number: Type.Integer({ minimum: 0, description: 'Place in the stream, from 0.' }),
+    position: Type.Integer({ minimum: 0, description: 'Place in the log, from 0.' }),
+    cursor: Type.String({ description: 'Hand it back to go on from here.' }),
+    created: Type.String({ format: 'date-time', description: 'When the log took it. Never goes back.' }),
+    occurred: Type.Optional(Instant),
+    tags: Type.Optional(Tags),
+    contentType: Type.Optional(Type.String({ description: 'Present when the data is not JSON.' })),
+    data: Type.Optional(Data),
+    dataText: Type.Optional(Type.String({ description: 'Data that is not JSON but is UTF-8 text.' })),
+    dataBase64: Type.Optional(Type.String({ description: 'Data that is neither.' })),
+    metadata: Type.Optional(Metadata)
+  },
+  { $id: 'RecordedEvent', description: 'An event as the log holds it: the same object on every transport.' }
+)

@@ -1,0 +1,100 @@
+/** Query parameters and answers of reads (native contract §2). */
+import { type Static, Type } from 'typebox'
+import { limits } from '../src/limits.js'
+import { RecordedEvent } from './events.js'
+
+const many = (description: string) =>
+  Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
+const text = (description: string) => Type.Optional(Type.String({ description }))
+
+const bounds = {
+  from: text(
+    'At or after: a cursor, `start`, `end`, or an instant (RFC 3339, a date, an age like `-15m`). Default `start`.'
+  ),
+  after: text('Strictly after: a cursor or an instant.'),
+  to: text('At or before: a cursor or an instant.'),
+  before: text('Strictly before: a cursor or an instant.'),
+  order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Which end to begin at. Default `asc`.' })),
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: limits.page_events_max,
+      description: `Events in a page, at most. Default ${limits.page_events_default}.`
+    })
+  )
+}
+
+const eventFilters = {
+  type: many('Of this type; repeated: of any of these.'),
+  'type.prefix': many('Of a type that begins so.'),
+  'type.regex': many('Of a type that an expression (RE2 syntax) finds something in.'),
+  'type.not': many('Not of this type.'),
+  tag: many('Carries this tag; repeated: all of them.'),
+  'occurred.from': text('`occurred` at or after this instant.'),
+  'occurred.to': text('`occurred` at or before this instant.'),
+  where: text('Reserved for an expression over data and metadata; 501 until it exists.')
+}
+
+const around = {
+  resolveLinks: Type.Optional(Type.Boolean({ description: '`false` shows link events themselves. Default `true`.' })),
+  atLeast: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Do not answer before the log has reached this position.' })
+  ),
+  wait: Type.Optional(
+    Type.Number({
+      minimum: 0,
+      maximum: limits.wait_seconds_max,
+      description: 'Seconds to wait for `atLeast`; then 409 `not-there-yet`.'
+    })
+  ),
+  format: Type.Optional(
+    Type.Enum(['page', 'event', 'ndjson', 'sse', 'atom'], { description: 'What `Accept` would say.' })
+  ),
+  live: Type.Optional(Type.Boolean({ description: 'Goes on with new events; 501 until live reading exists.' })),
+  heartbeat: Type.Optional(Type.Number({ minimum: 0, description: 'Seconds between empty lines of a live transfer.' })),
+  trailer: Type.Optional(Type.Boolean({ description: 'NDJSON: a whole answer ends in `{"end":{…}}`.' })),
+  consumer: text('A named consumer; 501 until they exist.')
+}
+
+export const StreamQuery = Type.Object({ ...bounds, ...eventFilters, ...around }, { additionalProperties: false })
+export const EventsQuery = Type.Object(
+  {
+    ...bounds,
+    ...eventFilters,
+    stream: many('Of this stream; repeated: of any of these.'),
+    'stream.prefix': many('Of a stream whose name begins so.'),
+    'stream.regex': many('Of a stream in whose name an expression (RE2 syntax) finds something.'),
+    'stream.not': many('Not of this stream.'),
+    category: many('Of a stream of this category: the name up to its first `-`.'),
+    system: Type.Optional(Type.Boolean({ description: '`true` shows events of system streams too. Default `false`.' })),
+    ...around
+  },
+  { additionalProperties: false }
+)
+export type ReadQuery = Static<typeof EventsQuery>
+
+export const EventQuery = Type.Object(
+  { format: around.format, atLeast: around.atLeast, wait: around.wait, resolveLinks: around.resolveLinks },
+  { additionalProperties: false }
+)
+export type EventQuery = Static<typeof EventQuery>
+
+const link = Type.Optional(Type.String({ description: 'Path-absolute.' }))
+export const Page = Type.Object(
+  {
+    stream: Type.Optional(Type.String()),
+    events: Type.Array(RecordedEvent),
+    cursor: Type.String({ description: 'Where this page got to, also when a filter matched nothing.' }),
+    head: Type.Optional(
+      Type.Union([Type.Integer(), Type.Null()], {
+        description: "The stream's last number, the log's last position; on pages that reach the end."
+      })
+    ),
+    atEnd: Type.Optional(Type.Boolean({ description: 'On pages that reach the end.' })),
+    scanned: Type.Optional(
+      Type.Object({ from: Type.Integer(), to: Type.Integer() }, { description: 'How far a filtered page has looked.' })
+    ),
+    links: Type.Object({ self: Type.String(), next: link, newer: link, older: link, first: link, last: link })
+  },
+  { $id: 'Page', description: 'A page of events.' }
+)

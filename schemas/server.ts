@@ -1,0 +1,18 @@
+/** What the server says of itself. */
+import { Type } from 'typebox'
+
+export const Info = Type.Object(
+  {
+    name: Type.String(),
+    version: Type.String(),
+    log: Type.Union([Type.String(), Type.Null()], {
+      description: "The log's identity; null while it is being opened."
+    }),
+    head: Type.Union([Type.Integer(), Type.Null()], { description: 'Position of the last event.' }),
+    limits: Type.Record(Type.String(), Type.Integer()),
+    links: Type.Record(Type.String(), Type.String())
+  },
+  { $id: 'Info' }
+)
+
+export const Health = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) }, { $id: 'Health' })

@@ -1,0 +1,7 @@
+import { DaybookError } from '../errors.js'
+export const verify = {
+  summary: 'TODO',
+  async run(_argv: string[]): Promise<number> {
+    throw new DaybookError('not-implemented', 'not yet')
+  }
+}

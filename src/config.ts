@@ -1,0 +1,125 @@
+/**
+ * Settings from flags, environment and file, in this order of strength, by one schema for each command. The only
+ * reader of process.env.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { Ajv } from 'ajv'
+import type { Static, TObject } from 'typebox'
+import { DaybookError } from './errors.js'
+
+const ajv = new Ajv({ coerceTypes: true, useDefaults: true, strict: false })
+
+interface Setting {
+  type?: string
+  enum?: unknown[]
+  default?: unknown
+  description?: string
+}
+
+/** The settings of a schema by name. */
+function settingsOf(schema: TObject): [string, Setting][] {
+  return Object.entries(schema.properties as Record<string, Setting>)
+}
+
+/**
+ * Reads a command's settings.
+ * @param argv words after the command's name
+ * @returns the settings and the words that are no flags
+ * @throws `bad-configuration` naming the flag, variable or key
+ */
+export function readConfig<T extends TObject>(
+  schema: T,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env
+): { config: Static<T>; words: string[]; help: boolean } {
+  const settings = settingsOf(schema)
+  const { values, positionals } = parseFlags(settings, argv)
+  const file = (values.config as string | undefined) ?? env.DAYBOOK_CONFIG
+  const merged: Record<string, unknown> = {
+    ...(file !== undefined && readFile(file, schema)),
+    ...fromEnvironment(settings, env)
+  }
+  for (const [name] of settings) if (values[name] !== undefined) merged[name] = values[name]
+  const validate = ajv.compile(schema)
+  if (!validate(merged)) {
+    const [error] = validate.errors ?? []
+    const name = error?.instancePath.split('/')[1] ?? ''
+    const allowed = (error?.params as { allowedValues?: unknown[] })?.allowedValues
+    throw new DaybookError(
+      'bad-configuration',
+      `--${name} ${allowed ? `is one of ${allowed.join(', ')}` : error?.message}`
+    )
+  }
+  return { config: merged as Static<T>, words: positionals, help: values.help === true }
+}
+
+function parseFlags(settings: [string, Setting][], argv: readonly string[]) {
+  const options: NonNullable<Parameters<typeof parseArgs>[0]>['options'] = {
+    help: { type: 'boolean', short: 'h' },
+    config: { type: 'string' }
+  }
+  for (const [name, { type }] of settings) {
+    options[name] = { type: type === 'boolean' ? 'boolean' : 'string', multiple: type === 'array' }
+  }
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true, allowNegative: true, strict: true })
+  } catch (cause) {
+    const [first = ''] = (cause as Error).message.split('. ')
+    throw new DaybookError(
+      'bad-configuration',
+      `${first[0]?.toLowerCase()}${first.slice(1)}; --help lists the flags`,
+      {},
+      cause
+    )
+  }
+}
+
+function fromEnvironment(settings: [string, Setting][], env: NodeJS.ProcessEnv): Record<string, unknown> {
+  const found: Record<string, unknown> = {}
+  for (const [name, { type }] of settings) {
+    const value = env[`DAYBOOK_${name.toUpperCase().replaceAll('-', '_')}`]
+    if (value === undefined) continue
+    found[name] = type === 'array' ? value.split(',').map((one) => one.trim()) : value
+  }
+  return found
+}
+
+function readFile(path: string, schema: TObject): Record<string, unknown> {
+  let read: unknown
+  try {
+    read = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new DaybookError(
+      'bad-configuration',
+      `cannot read the config file ${path}: ${(cause as Error).message}`,
+      {},
+      cause
+    )
+  }
+  if (typeof read !== 'object' || read === null || Array.isArray(read)) {
+    throw new DaybookError('bad-configuration', `the config file ${path} is not a JSON object`)
+  }
+  const unknown = Object.keys(read).find((name) => !(name in schema.properties))
+  if (unknown !== undefined)
+    throw new DaybookError('bad-configuration', `the config file ${path} has an unknown key "${unknown}"`)
+  return read as Record<string, unknown>
+}
+
+/** Help text of a command's flags. */
+export function describeFlags(schema: TObject): string {
+  const rows = [
+    ...settingsOf(schema).map(([name, { type, enum: values, default: standard, description }]): [string, string] => {
+      const value =
+        type === 'boolean'
+          ? ''
+          : ` ${values?.join('|') ?? (type === 'integer' ? 'N' : name === 'url' ? 'URL' : 'TEXT')}`
+      const shown = standard === undefined || standard === false || (Array.isArray(standard) && standard.length === 0)
+      return [`--${name}${value}`, `${description}${shown ? '' : ` [${standard}]`}`]
+    }),
+    ['--config FILE', 'A JSON file with any of these as keys.'],
+    ['--help', 'This text.']
+  ] as [string, string][]
+  const width = Math.min(Math.max(...rows.map(([flag]) => flag.length)), 34)
+  return rows.map(([flag, text]) => `  ${flag.padEnd(width)}  ${text}`).join('\n')
+}

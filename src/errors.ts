@@ -1,0 +1,87 @@
+/**
+ * Every way Daybook refuses or fails, by a stable code. Programs switch on `code`; it never changes meaning.
+ * How a code looks on the wire (status, title, page) is decided in routes/wire/problem.ts alone.
+ * An error without a code is a bug in Daybook.
+ */
+export const errorCodes = [
+  // What the request says
+  'malformed-json',
+  'invalid-utf8',
+  'invalid-body',
+  'empty-batch',
+  'invalid-event',
+  'bad-event-id',
+  'bad-tag',
+  'bad-instant',
+  'bad-cursor',
+  'bad-parameter',
+  'unknown-parameter',
+  'bad-expression',
+  'bad-stream-name',
+  'bad-condition',
+  'bad-header',
+  'bad-encoding',
+  'missing-event-type',
+  // How the request is made
+  'bad-request',
+  'host-refused',
+  'origin-refused',
+  'not-found',
+  'method-not-allowed',
+  'not-acceptable',
+  'unsupported-media-type',
+  'request-timeout',
+  'uri-too-long',
+  'headers-too-large',
+  'body-too-large',
+  'event-too-large',
+  'batch-too-large',
+  // What the store holds
+  'stream-not-found',
+  'event-not-found',
+  'event-removed',
+  'cursor-beyond-head',
+  'not-there-yet',
+  'wrong-expected-version',
+  'event-id-reused',
+  'idempotency-key-reused',
+  'partial-replay',
+  // What the server can do now
+  'not-implemented',
+  'index-switched-off',
+  'overloaded',
+  'starting',
+  'stopping',
+  'read-only',
+  'storage-failed',
+  'log-damaged',
+  'internal',
+  // What a command finds when it opens a directory or talks to a server
+  'bad-configuration',
+  'directory-in-use',
+  'directory-unusable',
+  'format-unknown',
+  'address-in-use',
+  'server-unreachable',
+  'import-refused'
+] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** A refusal or failure with a code. `details` become members of the problem a client sees. */
+export class DaybookError extends Error {
+  readonly code: ErrorCode
+  readonly details: Record<string, unknown>
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'DaybookError'
+    this.code = code
+    this.details = details
+  }
+}
+
+/** True for an error that carries one of our codes. */
+export function isDaybookError(error: unknown): error is DaybookError {
+  return error instanceof DaybookError
+}

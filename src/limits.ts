@@ -1,0 +1,63 @@
+/** Every bound of the store by name, unit last. `/info` shows those a client can meet. */
+export const limits = {
+  /** Data and metadata of one event together. */
+  event_bytes_max: 4 * 1024 * 1024,
+  /** A request body after decompression. A streamed write is bounded by line and batch instead. */
+  body_bytes_max: 32 * 1024 * 1024,
+  /** Events in one atomic batch. */
+  batch_events_max: 4096,
+  /** A stream's name in UTF-8. */
+  stream_name_bytes_max: 1024,
+  /** An event type in UTF-8. */
+  type_bytes_max: 256,
+  tags_max: 32,
+  tag_bytes_max: 256,
+  idempotency_key_chars_max: 255,
+  /** Nesting of arrays and objects in JSON. */
+  json_depth_max: 512,
+  conditions_max: 1000,
+
+  page_events_default: 100,
+  page_events_max: 4096,
+  /** A page ends when it has grown to this size. */
+  page_bytes_max: 8 * 1024 * 1024,
+  /** How many events a filtered page looks at before it answers with what it has. */
+  scan_events_max: 16_384,
+  /** Names in one page of /streams, /categories and /types. */
+  listing_names_max: 1000,
+  expression_chars_max: 1000,
+  /** Values of one filter parameter. */
+  filter_values_max: 100,
+  wait_seconds_max: 60,
+  /** Events of `missed` in a refused append. */
+  missed_events_max: 10,
+
+  /** Appends waiting for the writer; more get 503. */
+  append_queue_max: 10_000,
+  append_queue_bytes_max: 128 * 1024 * 1024,
+  /** One synced batch takes waiting appends until it is this large; a single larger append goes alone. */
+  commit_bytes_max: 4 * 1024 * 1024,
+  commit_events_max: 8192,
+
+  /** Heads (stream, category, type) kept in memory. */
+  heads_cached_max: 50_000,
+  /** Changed index entries kept in memory before they must be written. */
+  index_pending_max: 20_000,
+  /** Events the index may be behind the log on disk: what a start after a crash has to replay. */
+  index_behind_events_max: 20_000,
+  /** Events at the index's end that are compared with the log at start. */
+  index_checked_events: 2000,
+  /** Records kept in memory. */
+  records_cached_bytes_max: 24 * 1024 * 1024,
+  /** Rendered pages kept in memory. */
+  pages_cached_bytes_max: 24 * 1024 * 1024,
+  /** LevelDB's memtable of each of the two databases: bounds the log scan at start. */
+  write_buffer_bytes: 16 * 1024 * 1024,
+
+  /** A `created` time from outside may be this far ahead of our clock. */
+  clock_ahead_ms_max: 0,
+  request_timeout_ms: 60_000,
+  headers_timeout_ms: 20_000,
+  url_bytes_max: 12_288,
+  stop_deadline_ms: 10_000
+} as const

@@ -1,0 +1,446 @@
+/**
+ * The whole on-disk format in one file. These values are on disk: change none without a new FORMAT_VERSION and a
+ * migration. docs/storage-format.md says the same in prose.
+ *
+ * log/    position (8 bytes, big-endian) → record          the truth, synced
+ *         0xff "daybook"                 → JSON { format, log, written }
+ * index/  derived from the log, never ahead of it
+ *         "h" family name                → head of a posting list
+ *         "b" family list-id block       → a full block of BLOCK_SIZE positions
+ *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
+ *         "m" "state"                    → JSON { format, log, goodTo, families }
+ */
+import { crc32 } from 'node:zlib'
+
+/** Version of keys and records. A directory of another version is migrated or refused, never guessed at. */
+export const FORMAT_VERSION = 1
+
+// ---------------------------------------------------------------------------------------------- keys of log/
+
+/** Key of the record at a position. @param position integer from 0, below 2^53 */
+export function positionKey(position: number): Buffer {
+  const key = Buffer.allocUnsafe(8)
+  key.writeUInt32BE(Math.floor(position / 0x1_0000_0000), 0)
+  key.writeUInt32BE(position >>> 0, 4)
+  return key
+}
+
+/** The position a log key stands for. */
+export function keyPosition(key: Buffer): number {
+  return key.readUInt32BE(0) * 0x1_0000_0000 + key.readUInt32BE(4)
+}
+
+/** All keys of records sort below this one. */
+export const LOG_KEYS_END = Buffer.from([0xff])
+export const LOG_META_KEY = Buffer.from('\xffdaybook', 'latin1')
+
+// ---------------------------------------------------------------------------------------------- records
+
+/**
+ * A record's bytes. Everything after the checksum, then the header before it, then the key is checksummed, so that a
+ * record that landed under another key is found out.
+ *
+ *   0  u8   record version (1)          1  u8   kind            2  u16  flags
+ *   4  u32  CRC-32                      8  u48  created, ms     14 u48  number
+ *   20 16B  event id                    36 u16  stream length   38 u16  type length
+ *   40 u32  data length                 44 stream, type, extras, data, metadata (to the end)
+ *
+ *   extras, each when its flag is set: occurred (u8 length, ASCII) · tags (u8 count, each u16 length, UTF-8) ·
+ *   content type (u8 length, ASCII). Without a content type the data is JSON.
+ */
+const RECORD_VERSION = 1
+const HEADER_BYTES = 44
+const CRC_AT = 4
+const CREATED_AT = 8
+const NUMBER_AT = 14
+const ID_AT = 20
+const PAYLOAD_AT = 20
+
+export const recordKind = { event: 0, removed: 1 } as const
+
+const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clientId: 32 } as const
+
+/** What is known of an event before the log gives it its place. Strings stand as they will be read. */
+export interface EventContent {
+  /** 16 bytes. */
+  id: Buffer
+  /** The client gave the id (or a key it was made from), so a retry must be recognised. */
+  clientId: boolean
+  type: string
+  /** RFC 3339, as the client wrote it. */
+  occurred?: string | undefined
+  tags?: readonly string[] | undefined
+  /** Absent: JSON. */
+  contentType?: string | undefined
+  data?: Buffer | undefined
+  metadata?: Buffer | undefined
+}
+
+/**
+ * An event encoded but not yet placed: the record's bytes with room for number and created, and the checksum of all
+ * the rest. Encoding happens when the request arrives, beside the commit that is running; sealing is a few bytes.
+ */
+export interface UnplacedRecord {
+  readonly bytes: Buffer
+  readonly payloadCrc: number
+}
+
+/** Encodes an event for a stream. The caller has checked every length against limits.ts. */
+export function encodeRecord(stream: string, event: EventContent): UnplacedRecord {
+  const streamLength = Buffer.byteLength(stream)
+  const typeLength = Buffer.byteLength(event.type)
+  const dataLength = event.data?.length ?? 0
+  const metadataLength = event.metadata?.length ?? 0
+  let flags = event.clientId ? flag.clientId : 0
+  let extras = 0
+  if (event.occurred !== undefined) {
+    flags |= flag.occurred
+    extras += 1 + event.occurred.length
+  }
+  if (event.tags !== undefined && event.tags.length > 0) {
+    flags |= flag.tags
+    extras += 1
+    for (const tag of event.tags) extras += 2 + Buffer.byteLength(tag)
+  }
+  if (event.contentType !== undefined) {
+    flags |= flag.contentType
+    extras += 1 + event.contentType.length
+  }
+  if (event.data !== undefined) flags |= flag.data
+  if (event.metadata !== undefined) flags |= flag.metadata
+
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + streamLength + typeLength + extras + dataLength + metadataLength)
+  bytes[0] = RECORD_VERSION
+  bytes[1] = recordKind.event
+  bytes.writeUInt16BE(flags, 2)
+  bytes.set(event.id, ID_AT)
+  bytes.writeUInt16BE(streamLength, 36)
+  bytes.writeUInt16BE(typeLength, 38)
+  bytes.writeUInt32BE(dataLength, 40)
+  let at = HEADER_BYTES
+  at += bytes.write(stream, at)
+  at += bytes.write(event.type, at)
+  if (flags & flag.occurred) at = writeShort(bytes, event.occurred as string, at)
+  if (flags & flag.tags) {
+    const tags = event.tags as readonly string[]
+    bytes[at++] = tags.length
+    for (const tag of tags) {
+      const length = bytes.write(tag, at + 2)
+      bytes.writeUInt16BE(length, at)
+      at += 2 + length
+    }
+  }
+  if (flags & flag.contentType) at = writeShort(bytes, event.contentType as string, at)
+  if (event.data !== undefined) {
+    bytes.set(event.data, at)
+    at += dataLength
+  }
+  if (event.metadata !== undefined) bytes.set(event.metadata, at)
+  return { bytes, payloadCrc: crc32(bytes.subarray(PAYLOAD_AT)) }
+}
+
+function writeShort(bytes: Buffer, text: string, at: number): number {
+  bytes[at] = text.length
+  return at + 1 + bytes.write(text, at + 1, 'latin1')
+}
+
+/** Gives an encoded event its place. @returns the finished record, the same buffer */
+export function sealRecord(
+  record: UnplacedRecord,
+  key: Buffer,
+  place: { number: number; created: number; kind?: number }
+): Buffer {
+  const { bytes } = record
+  if (place.kind !== undefined) bytes[1] = place.kind
+  bytes.writeUIntBE(place.created, CREATED_AT, 6)
+  bytes.writeUIntBE(place.number, NUMBER_AT, 6)
+  bytes.writeUInt32BE(sealCrc(bytes, key, record.payloadCrc), CRC_AT)
+  return bytes
+}
+
+/** A record whose event is gone: it keeps its place in the log and in its stream, and nothing else. */
+export function removedRecord(key: Buffer, place: { stream: string; number: number; created: number }): Buffer {
+  const blank = encodeRecord(place.stream, { id: Buffer.alloc(16), clientId: false, type: '' })
+  return sealRecord(blank, key, { ...place, kind: recordKind.removed })
+}
+
+const sealScratch = Buffer.alloc(24)
+
+/** Checksum of header fields and key on top of the payload's. */
+function sealCrc(bytes: Buffer, key: Buffer, payloadCrc: number): number {
+  bytes.copy(sealScratch, 0, 0, CRC_AT)
+  bytes.copy(sealScratch, 4, CREATED_AT, PAYLOAD_AT)
+  key.copy(sealScratch, 16)
+  return crc32(sealScratch, payloadCrc)
+}
+
+/** True when the bytes are a record of this position, whole and unchanged. */
+export function isIntact(position: number, bytes: Buffer): boolean {
+  if (bytes.length < HEADER_BYTES || bytes[0] !== RECORD_VERSION) return false
+  return bytes.readUInt32BE(CRC_AT) === sealCrc(bytes, positionKey(position), crc32(bytes.subarray(PAYLOAD_AT)))
+}
+
+/**
+ * A record as it stands in the log: a view over its bytes, each member read when asked for. Names ending in `Bytes`
+ * give UTF-8 bytes as a latin1 string, one character a byte: pages are put together from such strings and written as
+ * latin1, so no event's data is ever decoded and encoded again.
+ */
+export class StoredRecord {
+  readonly position: number
+  readonly bytes: Buffer
+  readonly #flags: number
+
+  constructor(position: number, bytes: Buffer) {
+    this.position = position
+    this.bytes = bytes
+    this.#flags = bytes.readUInt16BE(2)
+  }
+
+  get removed(): boolean {
+    return this.bytes[1] === recordKind.removed
+  }
+  get created(): number {
+    return this.bytes.readUIntBE(CREATED_AT, 6)
+  }
+  get number(): number {
+    return this.bytes.readUIntBE(NUMBER_AT, 6)
+  }
+  get id(): Buffer {
+    return this.bytes.subarray(ID_AT, ID_AT + 16)
+  }
+  get idText(): string {
+    const hex = this.bytes.toString('hex', ID_AT, ID_AT + 16)
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  }
+  get clientId(): boolean {
+    return (this.#flags & flag.clientId) !== 0
+  }
+  get stream(): string {
+    return this.bytes.toString('utf8', HEADER_BYTES, this.#typeAt)
+  }
+  get streamBytes(): string {
+    return this.bytes.toString('latin1', HEADER_BYTES, this.#typeAt)
+  }
+  get type(): string {
+    return this.bytes.toString('utf8', this.#typeAt, this.#extrasAt)
+  }
+  get typeBytes(): string {
+    return this.bytes.toString('latin1', this.#typeAt, this.#extrasAt)
+  }
+  get occurred(): string | undefined {
+    return this.#flags & flag.occurred ? this.#short(this.#extrasAt) : undefined
+  }
+  get hasTags(): boolean {
+    return (this.#flags & flag.tags) !== 0
+  }
+  get tags(): string[] {
+    const tags: string[] = []
+    if (!this.hasTags) return tags
+    let at = this.#tagsAt
+    let left = this.bytes[at++] as number
+    while (left-- > 0) {
+      const length = this.bytes.readUInt16BE(at)
+      tags.push(this.bytes.toString('utf8', at + 2, at + 2 + length))
+      at += 2 + length
+    }
+    return tags
+  }
+  /** Absent: the data is JSON. */
+  get contentType(): string | undefined {
+    return this.#flags & flag.contentType ? this.#short(this.#contentTypeAt) : undefined
+  }
+  get data(): Buffer | undefined {
+    if (!(this.#flags & flag.data)) return undefined
+    const at = this.#dataAt
+    return this.bytes.subarray(at, at + this.bytes.readUInt32BE(40))
+  }
+  get dataBytes(): string | undefined {
+    if (!(this.#flags & flag.data)) return undefined
+    const at = this.#dataAt
+    return this.bytes.toString('latin1', at, at + this.bytes.readUInt32BE(40))
+  }
+  get metadata(): Buffer | undefined {
+    if (!(this.#flags & flag.metadata)) return undefined
+    return this.bytes.subarray(this.#dataAt + this.bytes.readUInt32BE(40))
+  }
+  get metadataBytes(): string | undefined {
+    if (!(this.#flags & flag.metadata)) return undefined
+    return this.bytes.toString('latin1', this.#dataAt + this.bytes.readUInt32BE(40), this.bytes.length)
+  }
+
+  get #typeAt(): number {
+    return HEADER_BYTES + this.bytes.readUInt16BE(36)
+  }
+  get #extrasAt(): number {
+    return this.#typeAt + this.bytes.readUInt16BE(38)
+  }
+  get #tagsAt(): number {
+    const at = this.#extrasAt
+    return this.#flags & flag.occurred ? at + 1 + (this.bytes[at] as number) : at
+  }
+  get #contentTypeAt(): number {
+    let at = this.#tagsAt
+    if (this.#flags & flag.tags) {
+      let left = this.bytes[at++] as number
+      while (left-- > 0) at += 2 + this.bytes.readUInt16BE(at)
+    }
+    return at
+  }
+  get #dataAt(): number {
+    const at = this.#contentTypeAt
+    return this.#flags & flag.contentType ? at + 1 + (this.bytes[at] as number) : at
+  }
+  #short(at: number): string {
+    return this.bytes.toString('latin1', at + 1, at + 1 + (this.bytes[at] as number))
+  }
+}
+
+/** True when two records hold the same event: stream, type, occurred, tags, content type, data and metadata. */
+export function sameContent(one: Buffer, other: Buffer): boolean {
+  const ignored = flag.clientId
+  return (
+    one.length === other.length &&
+    (one.readUInt16BE(2) | ignored) === (other.readUInt16BE(2) | ignored) &&
+    one.compare(other, 36, other.length, 36) === 0
+  )
+}
+
+/** The 16 bytes of an event id's text, which the caller has checked to be a UUID. */
+export function idBytes(uuid: string): Buffer {
+  return Buffer.from(uuid.replaceAll('-', ''), 'hex')
+}
+
+// ---------------------------------------------------------------------------------------------- keys of index/
+
+/** A family of posting lists: which events belong to a stream, a category, a type. */
+export const family = { stream: 's', category: 'c', type: 't' } as const
+export type Family = (typeof family)[keyof typeof family]
+export const families: readonly Family[] = [family.stream, family.category, family.type]
+
+/** Positions in a full block of a posting list. Fewer stand in the list's head. */
+export const BLOCK_SIZE = 64
+
+export function headKey(kind: Family, name: string): Buffer {
+  return Buffer.from(`h${kind}${name}`)
+}
+/** The name in a head's key. */
+export function headKeyName(key: Buffer): string {
+  return key.toString('utf8', 2, key.length)
+}
+
+/** Key of the id that a client gave to an event of a stream. @param streamId position of the stream's first event */
+export function eventIdKey(streamId: number, id: Buffer): Buffer {
+  const key = Buffer.allocUnsafe(23)
+  key[0] = 0x69
+  key.writeUIntBE(streamId, 1, 6)
+  id.copy(key, 7)
+  return key
+}
+
+export function blockKey(kind: Family, listId: number, block: number): Buffer {
+  const key = Buffer.allocUnsafe(13)
+  key[0] = 0x62
+  key[1] = kind.charCodeAt(0)
+  key.writeUIntBE(listId, 2, 6)
+  key.writeUIntBE(block, 8, 5)
+  return key
+}
+
+export const INDEX_STATE_KEY = Buffer.from('mstate')
+
+export function encodeNumber(number: number): Buffer {
+  const bytes = Buffer.allocUnsafe(6)
+  bytes.writeUIntBE(number, 0, 6)
+  return bytes
+}
+export function decodeNumber(bytes: Buffer): number {
+  return bytes.readUIntBE(0, 6)
+}
+
+/**
+ * Head of a posting list: what a reader or writer needs first, in one value. The positions after the last full block
+ * stand in the head itself, so most appends touch one index key.
+ */
+export interface ListHead {
+  /** Position of the list's first event; names the list in block and id keys. */
+  readonly id: number
+  /** Events in the list. For a stream, the last number is one less. */
+  count: number
+  /** `created` of the last event, milliseconds. */
+  updated: number
+  /** Positions of the last `count % BLOCK_SIZE` events. */
+  tail: number[]
+}
+
+export function encodeHead(head: ListHead): Buffer {
+  const bytes = Buffer.allocUnsafe(32 + head.tail.length * 8)
+  let at = writeVarint(bytes, 0, head.id)
+  at = writeVarint(bytes, at, head.count)
+  at = writeVarint(bytes, at, head.updated)
+  at = writePositions(bytes, at, head.tail)
+  return bytes.subarray(0, at)
+}
+
+export function decodeHead(bytes: Buffer): ListHead {
+  const reader = new VarintReader(bytes)
+  const id = reader.next()
+  const count = reader.next()
+  const updated = reader.next()
+  return { id, count, updated, tail: reader.positions(count % BLOCK_SIZE) }
+}
+
+export function encodeBlock(positions: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(positions.length * 8)
+  return bytes.subarray(0, writePositions(bytes, 0, positions))
+}
+
+export function decodeBlock(bytes: Buffer): number[] {
+  return new VarintReader(bytes).positions(BLOCK_SIZE)
+}
+
+/** Rising positions: the first, then differences. */
+function writePositions(bytes: Buffer, at: number, positions: readonly number[]): number {
+  let previous = 0
+  for (const position of positions) {
+    at = writeVarint(bytes, at, position - previous)
+    previous = position
+  }
+  return at
+}
+
+/** Seven bits a byte, lowest first; exact up to 2^53. */
+function writeVarint(bytes: Buffer, at: number, value: number): number {
+  while (value > 0x7f) {
+    bytes[at++] = (value % 128) | 0x80
+    value = Math.floor(value / 128)
+  }
+  bytes[at++] = value
+  return at
+}
+
+class VarintReader {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  next(): number {
+    let value = 0
+    let scale = 1
+    for (;;) {
+      const byte = this.#bytes[this.#at++] as number
+      if (byte < 0x80) return value + byte * scale
+      value += (byte - 0x80) * scale
+      scale *= 128
+    }
+  }
+
+  positions(count: number): number[] {
+    const positions: number[] = []
+    let position = 0
+    for (let i = 0; i < count; i++) positions.push((position += this.next()))
+    return positions
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The only file that imports levelup and leveldown. What LevelDB leaves to its users is settled here once: a missing
+ * key is `undefined`, a lock has a code, a synced write says so by name.
+ */
+import { mkdirSync } from 'node:fs'
+import leveldown from 'leveldown'
+import levelup from 'levelup'
+import { DaybookError } from '../errors.js'
+
+export interface LevelOptions {
+  /** Bytes of the memtable. Two of them bound what a start must replay. */
+  writeBufferSize: number
+  /** Bytes of uncompressed blocks kept in memory. */
+  cacheSize: number
+  compression: boolean
+}
+
+/** A batch under construction. Bytes are copied as they are put. */
+export interface LevelBatch {
+  put(key: Buffer, value: Buffer): unknown
+  del(key: Buffer): unknown
+}
+
+export interface Entry {
+  key: Buffer
+  value: Buffer
+}
+
+export interface RangeOptions {
+  gte?: Buffer
+  gt?: Buffer
+  lt?: Buffer
+  reverse?: boolean
+  limit?: number
+}
+
+/** One LevelDB database. */
+export class Level {
+  readonly #db: levelup.LevelUp
+
+  private constructor(db: levelup.LevelUp) {
+    this.#db = db
+  }
+
+  /**
+   * Opens the database in `directory` and makes it when it is not there. LevelDB replays its write-ahead log here.
+   * @throws `directory-in-use` when another process holds it, `directory-unusable` when it cannot be opened at all
+   */
+  static async open(directory: string, options: LevelOptions): Promise<Level> {
+    try {
+      mkdirSync(directory, { recursive: true })
+    } catch (cause) {
+      throw new DaybookError(
+        'directory-unusable',
+        `cannot write to ${directory}: ${(cause as Error).message}`,
+        {},
+        cause
+      )
+    }
+    return new Promise((resolve, reject) => {
+      const db = levelup(leveldown(directory), { ...options, maxOpenFiles: 500 }, (error) => {
+        if (!error) return resolve(new Level(db))
+        if (/temporarily unavailable|already held by process/i.test(error.message)) {
+          return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
+        }
+        reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
+      })
+    })
+  }
+
+  async get(key: Buffer): Promise<Buffer | undefined> {
+    const [value] = await this.getMany([key])
+    return value
+  }
+
+  /** The values of these keys in their order, all of one moment; `undefined` where there is none. */
+  getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+    return new Promise((resolve, reject) => {
+      this.#db.getMany(keys, (error, values) => (error ? reject(error) : resolve(values)))
+    })
+  }
+
+  /** Starts a batch; nothing is written before `write` or `writeSynced`. */
+  batch(): LevelBatch {
+    return this.#db.batch()
+  }
+
+  /** Writes a batch at once or not at all, and returns when it is on the disk. */
+  writeSynced(batch: LevelBatch): Promise<void> {
+    return write(batch, true)
+  }
+
+  /** Writes a batch at once or not at all; a power cut may lose it. */
+  write(batch: LevelBatch): Promise<void> {
+    return write(batch, false)
+  }
+
+  /** Entries of a range in key order, of the moment the reading began. */
+  async *entries(range: RangeOptions): AsyncGenerator<Entry> {
+    const iterator = this.#db.iterator({
+      ...range,
+      limit: range.limit ?? -1,
+      highWaterMark: 256 * 1024,
+      keyAsBuffer: true,
+      valueAsBuffer: true
+    })
+    try {
+      for (;;) {
+        const entry = await new Promise<Entry | undefined>((resolve, reject) => {
+          iterator.next((error, key, value) => {
+            if (error) reject(error)
+            else resolve(key === undefined ? undefined : { key: key as Buffer, value: value as Buffer })
+          })
+        })
+        if (entry === undefined) return
+        yield entry
+      }
+    } finally {
+      await new Promise<void>((resolve) => iterator.end(() => resolve()))
+    }
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())))
+  }
+}
+
+function write(batch: LevelBatch, sync: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ;(batch as levelup.ChainedBatch).write({ sync }, (error) => (error ? reject(error) : resolve()))
+  })
+}

@@ -1,0 +1,29 @@
+// What we use of the two packages; the published types of leveldown cannot be called under NodeNext.
+declare module 'leveldown' {
+  export default function leveldown(location: string): unknown
+}
+
+declare module 'levelup' {
+  type Callback = (error: Error | null | undefined) => void
+
+  function levelup(store: unknown, options: object, callback: Callback): levelup.LevelUp
+
+  namespace levelup {
+    interface LevelUp {
+      getMany(keys: Buffer[], callback: (error: Error | null, values: (Buffer | undefined)[]) => void): void
+      batch(): ChainedBatch
+      iterator(options: object): Iterator
+      close(callback: Callback): void
+    }
+    interface ChainedBatch {
+      put(key: Buffer, value: Buffer): this
+      del(key: Buffer): this
+      write(options: { sync: boolean }, callback: Callback): void
+    }
+    interface Iterator {
+      next(callback: (error: Error | null, key?: Buffer, value?: Buffer) => void): void
+      end(callback: Callback): void
+    }
+  }
+  export default levelup
+}

@@ -1,0 +1,339 @@
+/**
+ * The log: every record in order, at gapless positions from 0, in one LevelDB database that holds nothing else.
+ * It is the truth; everything in index/ is derived from it.
+ *
+ * The way in is `commit`: one synced batch, and only when it is on the disk does the head move. The way out is
+ * `readMany` and `scan`, which check every record's checksum; a missing record inside the log is damage, never
+ * "not found".
+ */
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import {
+  FORMAT_VERSION,
+  isIntact,
+  keyPosition,
+  LOG_KEYS_END,
+  LOG_META_KEY,
+  positionKey,
+  removedRecord,
+  StoredRecord,
+  sealRecord,
+  type UnplacedRecord
+} from './format.js'
+import { Level } from './level.js'
+import { discardEvidence, droppedByLevelDb, preserveEvidence } from './recovery.js'
+import { Witness } from './witness.js'
+
+export interface LogOptions {
+  directory: string
+  clock: Clock
+  /** False is `--unsafe-no-fsync`: a power cut loses acknowledged events. */
+  fsync: boolean
+  compression: boolean
+}
+
+/** A record to commit: encoded, with its number in its stream; the log gives position and, if absent, `created`. */
+export interface Placement {
+  readonly record: UnplacedRecord | 'removed'
+  readonly stream: string
+  readonly number: number
+}
+
+interface LogMeta {
+  format: number
+  log: string
+}
+
+/** How many records a scan asks LevelDB for at once. */
+export const SCAN_CHUNK = 256
+
+export class Log {
+  /** The log's identity, made with the directory. A restored or new log has another. */
+  readonly id: string
+  readonly #level: Level
+  readonly #witness: Witness
+  readonly #options: LogOptions
+  readonly #cache = new LRUCache<number, StoredRecord>({
+    maxSize: limits.records_cached_bytes_max,
+    sizeCalculation: (record) => record.bytes.length + 200
+  })
+  readonly #waiting = new Set<{ position: number; resolve: () => void }>()
+  #head = -1
+  #lastCreated = 0
+  #verifiedTo = -1
+  /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
+  #memtable = { bytes: 0, begun: -1 }
+
+  private constructor(id: string, level: Level, witness: Witness, options: LogOptions) {
+    this.id = id
+    this.#level = level
+    this.#witness = witness
+    this.#options = options
+  }
+
+  /**
+   * Opens the log in `directory`/log and checks what LevelDB does not: that its recovery dropped nothing, that the
+   * head is no further back than the witness says, and that the records since the last verified mark are whole.
+   * @param onProgress called with how many of how many records were scanned
+   * @throws `log-damaged` naming the positions that are lost; nothing is served then
+   */
+  static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
+    const directory = join(options.directory, 'log')
+    preserveEvidence(directory)
+    const level = await Level.open(directory, {
+      writeBufferSize: limits.write_buffer_bytes,
+      cacheSize: 32 * 1024 * 1024,
+      compression: options.compression
+    })
+    try {
+      const witness = Witness.open(join(options.directory, 'witness'))
+      const meta = await readMeta(level)
+      const log = new Log(meta.log, level, witness, options)
+      await log.#recover(directory, onProgress)
+      discardEvidence(directory)
+      return log
+    } catch (error) {
+      await level.close()
+      throw error
+    }
+  }
+
+  /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** `created` of the last record, milliseconds; 0 when there is none. */
+  get lastCreated(): number {
+    return this.#lastCreated
+  }
+
+  /**
+   * Commits records at the next positions in one batch and returns when they are on disk.
+   * @param created milliseconds, one for all or one each; never before the previous record's
+   * @returns the position of the first
+   * @throws `storage-failed` when the batch could not be written: nothing of it counts
+   */
+  async commit(placements: readonly Placement[], created: number | readonly number[]): Promise<number> {
+    const first = this.#head + 1
+    const batch = this.#level.batch()
+    const records: StoredRecord[] = []
+    let bytes = 0
+    let at = this.#lastCreated
+    for (let i = 0; i < placements.length; i++) {
+      const { record, stream, number } = placements[i] as Placement
+      const position = first + i
+      const key = positionKey(position)
+      const instant = typeof created === 'number' ? created : (created[i] as number)
+      if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
+      at = instant
+      const value =
+        record === 'removed'
+          ? removedRecord(key, { stream, number, created: instant })
+          : sealRecord(record, key, { number, created: instant })
+      batch.put(key, value)
+      bytes += value.length
+      records.push(new StoredRecord(position, value))
+    }
+    try {
+      await (this.#options.fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `could not write to the log: ${(cause as Error).message}`, {}, cause)
+    }
+    this.#head = first + placements.length - 1
+    this.#lastCreated = at
+    this.#moveMark(bytes)
+    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    for (const record of records) this.#cache.set(record.position, record)
+    this.#wakeWaiting()
+    return first
+  }
+
+  /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
+  async read(position: number): Promise<StoredRecord> {
+    const cached = this.#cache.get(position)
+    if (cached !== undefined) return cached
+    const [record] = await this.readMany([position])
+    return record as StoredRecord
+  }
+
+  /**
+   * The records at these positions, in their order.
+   * @throws `log-damaged` when one is missing or its checksum is wrong
+   */
+  async readMany(
+    positions: readonly number[],
+    options: { remember: boolean } = { remember: true }
+  ): Promise<StoredRecord[]> {
+    const records = new Array<StoredRecord>(positions.length)
+    const missing: number[] = []
+    for (let i = 0; i < positions.length; i++) {
+      const cached = this.#cache.get(positions[i] as number)
+      if (cached === undefined) missing.push(i)
+      else records[i] = cached
+    }
+    if (missing.length === 0) return records
+    const values = await this.#level.getMany(missing.map((i) => positionKey(positions[i] as number)))
+    for (let j = 0; j < missing.length; j++) {
+      const i = missing[j] as number
+      const record = checked(positions[i] as number, values[j])
+      records[i] = record
+      if (options.remember) this.#cache.set(record.position, record)
+    }
+    return records
+  }
+
+  /**
+   * Records from `from` to `to`, both included, in chunks. With `to` below `from` it goes backwards. Nothing of it is kept in memory.
+   * @throws `log-damaged` as readMany
+   */
+  scan(from: number, to: number): AsyncGenerator<StoredRecord[]> {
+    return this.readAhead(rangeChunks(from, to))
+  }
+
+  /** Records of given positions, a chunk at a time; the next chunk is read while the caller works on one. */
+  async *readAhead(chunks: AsyncIterable<number[]> | Iterable<number[]>): AsyncGenerator<StoredRecord[]> {
+    let ahead: Promise<StoredRecord[]> | undefined
+    for await (const positions of chunks) {
+      const records = this.readMany(positions, { remember: false })
+      records.catch(() => {}) // reported when its turn comes
+      if (ahead !== undefined) yield await ahead
+      ahead = records
+    }
+    if (ahead !== undefined) yield await ahead
+  }
+
+  /**
+   * Resolves when the log has reached a position; never rejects. The caller bounds the wait.
+   * @returns the promise, and a function that gives up waiting
+   */
+  reached(position: number): { promise: Promise<void>; cancel: () => void } {
+    if (position <= this.#head) return { promise: Promise.resolve(), cancel: () => {} }
+    let resolve = () => {}
+    const promise = new Promise<void>((done) => {
+      resolve = done
+    })
+    const waiting = { position, resolve }
+    this.#waiting.add(waiting)
+    return { promise, cancel: () => this.#waiting.delete(waiting) && resolve() }
+  }
+
+  async close(): Promise<void> {
+    for (const waiting of this.#waiting) waiting.resolve()
+    this.#waiting.clear()
+    await this.#level.close()
+    this.#witness.close()
+  }
+
+  #wakeWaiting(): void {
+    for (const waiting of this.#waiting) {
+      if (waiting.position > this.#head) continue
+      this.#waiting.delete(waiting)
+      waiting.resolve()
+    }
+  }
+
+  /**
+   * LevelDB's log files hold at most its current memtable and the one being flushed; only what is there can be dropped
+   * by its recovery. We count payload bytes, which is less than LevelDB counts, so by the time our count has begun
+   * two more memtables, the first of them is in a table, where damage shows when it is read.
+   */
+  #moveMark(bytes: number): void {
+    if (this.#memtable.bytes > limits.write_buffer_bytes) {
+      this.#verifiedTo = this.#memtable.begun
+      this.#memtable = { bytes: 0, begun: this.#head }
+    }
+    this.#memtable.bytes += bytes
+  }
+
+  async #recover(directory: string, onProgress?: (done: number, of: number) => void): Promise<void> {
+    for await (const { key } of this.#level.entries({ lt: LOG_KEYS_END, reverse: true, limit: 1 })) {
+      this.#head = keyPosition(key)
+    }
+    const testimony = this.#witness.read()
+    if (testimony !== undefined && testimony.head > this.#head) {
+      throw damaged(range(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
+    }
+    const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
+    await this.#scanTail(from, onProgress)
+    const dropped = droppedByLevelDb(directory)
+    if (dropped !== undefined && testimony === undefined && this.#head >= 0) {
+      throw damaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
+    }
+    this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
+    this.#verifiedTo = this.#head
+    this.#memtable = { bytes: 0, begun: this.#head }
+    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+  }
+
+  /** Names every position from `from` to the head that is missing or damaged. */
+  async #scanTail(from: number, onProgress?: (done: number, of: number) => void): Promise<void> {
+    let expected = from
+    const lost: string[] = []
+    for await (const { key, value } of this.#level.entries({ gte: positionKey(from), lt: LOG_KEYS_END })) {
+      const position = keyPosition(key)
+      if (position > expected) lost.push(range(expected, position - 1))
+      if (!isIntact(position, value)) lost.push(range(position, position))
+      expected = position + 1
+      if ((position & 0x3fff) === 0) onProgress?.(position - from, this.#head - from + 1)
+    }
+    if (lost.length > 0) throw damaged(lost.join(', '), 'they were acknowledged and cannot be read')
+  }
+}
+
+/** The positions from `from` to `to`, both included, rising or falling, in chunks. */
+export function* rangeChunks(from: number, to: number, size = SCAN_CHUNK): Generator<number[]> {
+  const step = to < from ? -1 : 1
+  for (let next = from; (to - next) * step >= 0; ) {
+    const positions: number[] = []
+    while (positions.length < size && (to - next) * step >= 0) {
+      positions.push(next)
+      next += step
+    }
+    yield positions
+  }
+}
+
+function range(first: number, last: number): string {
+  return first === last ? `${first}` : `${first}–${last}`
+}
+
+function damaged(positions: string, why: string): DaybookError {
+  return new DaybookError(
+    'log-damaged',
+    `the log is damaged at ${positions}: ${why}. Nothing was changed. "daybook verify --db DIR" names everything that is wrong; restore the directory from a backup, or import an export into a new one`,
+    { positions }
+  )
+}
+
+function checked(position: number, value: Buffer | undefined): StoredRecord {
+  if (value === undefined) throw damaged(range(position, position), 'the record is missing')
+  if (!isIntact(position, value)) throw damaged(range(position, position), 'the checksum is wrong')
+  return new StoredRecord(position, value)
+}
+
+async function readMeta(level: Level): Promise<LogMeta> {
+  const stored = await level.get(LOG_META_KEY)
+  if (stored !== undefined) {
+    const meta = JSON.parse(stored.toString()) as LogMeta
+    if (meta.format !== FORMAT_VERSION) {
+      throw new DaybookError(
+        'format-unknown',
+        `the directory has format ${meta.format}; this version of Daybook reads and writes format ${FORMAT_VERSION}`
+      )
+    }
+    return meta
+  }
+  for await (const _ of level.entries({ limit: 1 })) {
+    throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
+  }
+  const meta = { format: FORMAT_VERSION, log: randomUUID() }
+  const batch = level.batch()
+  batch.put(LOG_META_KEY, Buffer.from(JSON.stringify(meta)))
+  await level.writeSynced(batch)
+  return meta
+}

@@ -1,0 +1,403 @@
+/**
+ * The index: posting lists (which positions belong to a stream, a category, a type) and the ids that clients gave.
+ * All of it is derived from the log and can be made anew.
+ *
+ * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
+ * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
+ * for many appends, nobody waits for it, and it is never ahead of the log. After a crash the missing end is replayed
+ * from the log (index-replay.ts).
+ */
+import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import { DaybookError, isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import {
+  BLOCK_SIZE,
+  blockKey,
+  decodeBlock,
+  decodeHead,
+  decodeNumber,
+  encodeBlock,
+  encodeHead,
+  encodeNumber,
+  eventIdKey,
+  type Family,
+  FORMAT_VERSION,
+  families,
+  family,
+  headKey,
+  headKeyName,
+  INDEX_STATE_KEY,
+  type ListHead,
+  type StoredRecord
+} from './format.js'
+import { Level } from './level.js'
+import type { Log } from './log.js'
+import { droppedByLevelDb } from './recovery.js'
+
+/** What the index must know of one recorded event. */
+export interface Posting {
+  readonly position: number
+  readonly stream: string
+  /** Undefined for system streams, and where the family is switched off. */
+  readonly category: string | undefined
+  readonly type: string | undefined
+  readonly created: number
+  /** 16 bytes, when the client gave the id. */
+  readonly id: Buffer | undefined
+  readonly number: number
+}
+
+export interface PostingsOptions {
+  directory: string
+  /** Identity of the log the index belongs to; an index of another log is made anew. */
+  log: string
+  compression: boolean
+}
+
+interface IndexState {
+  format: number
+  log: string
+  goodTo: number
+  families: Family[]
+}
+
+export interface ListedHead {
+  name: string
+  head: ListHead
+}
+
+export class Postings {
+  readonly #level: Level
+  readonly #log: string
+  readonly #kept: ReadonlySet<Family>
+  /** Heads by family and name; null says that there is none on disk. */
+  readonly #heads = new LRUCache<string, ListHead | typeof NONE>({ max: limits.heads_cached_max })
+  /** Changed and not yet written. Two generations, so that one can be written while the other fills. */
+  #pending = new Pending()
+  #writing: Pending | undefined
+  #flushing: Promise<void> | undefined
+  #goodTo: number
+  #appliedTo: number
+
+  private constructor(level: Level, log: string, kept: readonly Family[], goodTo: number) {
+    this.#level = level
+    this.#log = log
+    this.#kept = new Set(kept)
+    this.#goodTo = goodTo
+    this.#appliedTo = goodTo
+  }
+
+  /**
+   * Opens the index as it stands on disk and checks its end against the log: a stale head would number two events
+   * alike. `kept` are the families to keep.
+   * @returns undefined when it cannot serve (damaged, another log's or format's, families missing, at odds with the
+   * log); then make it anew: everything in it can be
+   * @throws `directory-in-use`
+   */
+  static async open(options: PostingsOptions, kept: readonly Family[], log: Log): Promise<Postings | undefined> {
+    const directory = join(options.directory, 'index')
+    let level: Level | undefined
+    try {
+      level = await Level.open(directory, {
+        writeBufferSize: limits.write_buffer_bytes,
+        cacheSize: 16 * 1024 * 1024,
+        compression: options.compression
+      })
+      const stored = await level.get(INDEX_STATE_KEY)
+      const state: IndexState =
+        stored === undefined
+          ? { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: [...kept] }
+          : (JSON.parse(stored.toString()) as IndexState)
+      const serves =
+        state.format === FORMAT_VERSION &&
+        state.log === options.log &&
+        state.goodTo <= log.head &&
+        kept.every((kind) => state.families.includes(kind)) &&
+        (stored !== undefined || !(await hasEntries(level)))
+      const postings = new Postings(level, options.log, kept, state.goodTo)
+      if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) return postings
+    } catch (error) {
+      if (isDaybookError(error) && error.code === 'directory-in-use') throw error
+    }
+    await level?.close()
+    return undefined
+  }
+
+  /** Looks at the last events it claims to cover: each must be where the stream's list says. */
+  async #agreesWith(log: Log): Promise<boolean> {
+    if (this.#goodTo < 0) return true
+    const from = Math.max(0, this.#goodTo - limits.index_checked_events + 1)
+    const last = new Map<string, StoredRecord>()
+    for await (const records of log.scan(from, this.#goodTo)) {
+      for (const record of records) last.set(record.stream, record)
+    }
+    await this.load([...last.keys()].map((stream) => [family.stream, stream] as const))
+    for (const [stream, record] of last) {
+      const head = this.headInMemory(family.stream, stream)
+      if (!head || head.count !== record.number + 1) return false
+      if ((await this.position(family.stream, head, record.number)) !== record.position) return false
+    }
+    return true
+  }
+
+  /** The log position that everything in memory covers. */
+  get appliedTo(): number {
+    return this.#appliedTo
+  }
+
+  /** The log position that the index on disk covers. */
+  get goodTo(): number {
+    return this.#goodTo
+  }
+
+  keeps(kind: Family): boolean {
+    return this.#kept.has(kind)
+  }
+
+  /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
+  headInMemory(kind: Family, name: string): ListHead | null | undefined {
+    const key = kind + name
+    const changed = this.#pending.heads.get(key) ?? this.#writing?.heads.get(key)
+    if (changed !== undefined) return changed
+    const known = this.#heads.get(key)
+    return known === NONE ? null : known
+  }
+
+  /** A list's head as it is now; the copy does not change when the list grows. */
+  async head(kind: Family, name: string): Promise<ListHead | undefined> {
+    const known = this.headInMemory(kind, name)
+    if (known !== undefined) return snapshot(known)
+    await this.load([[kind, name]])
+    return snapshot(this.headInMemory(kind, name))
+  }
+
+  /** Brings heads into memory with one read. Those that are changed meanwhile keep their changes. */
+  async load(lists: readonly (readonly [Family, string])[]): Promise<void> {
+    const missing = lists.filter(([kind, name]) => this.headInMemory(kind, name) === undefined)
+    if (missing.length === 0) return
+    const values = await this.#level.getMany(missing.map(([kind, name]) => headKey(kind, name)))
+    missing.forEach(([kind, name], i) => {
+      if (this.headInMemory(kind, name) !== undefined) return
+      const value = values[i]
+      this.#heads.set(kind + name, value === undefined ? NONE : decodeHead(value))
+    })
+  }
+
+  /** Event numbers by the ids that clients gave, each in its stream; undefined where there is none. */
+  async numbersOfIds(ids: readonly { streamId: number; id: Buffer }[]): Promise<(number | undefined)[]> {
+    const keys = ids.map(({ streamId, id }) => eventIdKey(streamId, id))
+    const found: (number | undefined)[] = keys.map((key) => {
+      const text = key.toString('latin1')
+      return this.#pending.ids.get(text) ?? this.#writing?.ids.get(text)
+    })
+    const missing = keys.flatMap((_, i) => (found[i] === undefined ? [i] : []))
+    if (missing.length === 0) return found
+    const values = await this.#level.getMany(missing.map((i) => keys[i] as Buffer))
+    missing.forEach((i, j) => {
+      const value = values[j]
+      if (value !== undefined) found[i] = decodeNumber(value)
+    })
+    return found
+  }
+
+  /** The position of entry `index` of a list, of `index < head.count`. */
+  async position(kind: Family, head: ListHead, index: number): Promise<number> {
+    const [position] = await this.positions(kind, head, index, 1)
+    return position as number
+  }
+
+  /**
+   * Positions of `count` entries of a list from entry `from` on, rising. Fewer when the list ends.
+   * The head is the caller's snapshot: what is appended meanwhile is not seen.
+   */
+  async positions(kind: Family, head: ListHead, from: number, count: number): Promise<number[]> {
+    const end = Math.min(from + count, head.count)
+    const tailFrom = head.count - (head.count % BLOCK_SIZE)
+    if (from >= tailFrom) return head.tail.slice(from - tailFrom, end - tailFrom)
+    const firstBlock = Math.floor(from / BLOCK_SIZE)
+    const lastBlock = Math.floor((Math.min(end, tailFrom) - 1) / BLOCK_SIZE)
+    const keys: Buffer[] = []
+    for (let block = firstBlock; block <= lastBlock; block++) keys.push(blockKey(kind, head.id, block))
+    const blocks = await this.#blocks(keys)
+    const positions = blocks.length === 1 ? (blocks[0] as number[]) : blocks.flat()
+    const skipped = firstBlock * BLOCK_SIZE
+    const inBlocks = positions.slice(from - skipped, Math.min(end, tailFrom) - skipped)
+    return end <= tailFrom ? inBlocks : inBlocks.concat(head.tail.slice(0, end - tailFrom))
+  }
+
+  async #blocks(keys: Buffer[]): Promise<number[][]> {
+    const pending = keys.map((key) => {
+      const text = key.toString('latin1')
+      return this.#pending.blocks.get(text) ?? this.#writing?.blocks.get(text)
+    })
+    if (pending.every((block) => block !== undefined)) return pending
+    const values = await this.#level.getMany(keys)
+    return keys.map((key, i) => {
+      const changed = pending[i]
+      if (changed !== undefined) return changed
+      const value = values[i]
+      if (value === undefined) {
+        throw new DaybookError('log-damaged', `the index lacks block ${key.toString('hex')}`, { index: true })
+      }
+      return decodeBlock(value)
+    })
+  }
+
+  /**
+   * Takes committed events into the lists, in the order of their positions. The heads concerned must be in memory:
+   * `load` them in the same turn.
+   */
+  apply(postings: readonly Posting[]): void {
+    for (const posting of postings) {
+      const stream = this.#extend(family.stream, posting.stream, posting)
+      if (posting.category !== undefined) this.#extend(family.category, posting.category, posting)
+      if (posting.type !== undefined) this.#extend(family.type, posting.type, posting)
+      if (posting.id !== undefined) {
+        this.#pending.ids.set(eventIdKey(stream.id, posting.id).toString('latin1'), posting.number)
+      }
+      this.#appliedTo = posting.position
+    }
+    if (
+      this.#pending.size >= limits.index_pending_max ||
+      this.#appliedTo - this.#goodTo >= limits.index_behind_events_max
+    ) {
+      void this.flush()
+    }
+  }
+
+  /** Where the family's switched off, its lists do not grow. */
+  #extend(kind: Family, name: string, posting: Posting): ListHead {
+    const key = kind + name
+    let head = this.#pending.heads.get(key)
+    if (head === undefined) {
+      const known = this.headInMemory(kind, name)
+      if (known === undefined) throw new Error(`the head of ${key} was not loaded before it was extended`)
+      head =
+        known === null
+          ? { id: posting.position, count: 0, updated: 0, tail: [] }
+          : { id: known.id, count: known.count, updated: known.updated, tail: known.tail.slice() }
+      this.#pending.heads.set(key, head)
+    }
+    head.count++
+    head.updated = posting.created
+    // Snapshots of heads share this array: entries are only ever added to it, and a full one becomes a block.
+    head.tail.push(posting.position)
+    if (head.tail.length === BLOCK_SIZE) {
+      const block = head.count / BLOCK_SIZE - 1
+      this.#pending.blocks.set(blockKey(kind, head.id, block).toString('latin1'), head.tail)
+      head.tail = []
+    }
+    return head
+  }
+
+  /** True when changes pile up faster than they are written; the writer then waits for `flush`. */
+  get congested(): boolean {
+    return this.#writing !== undefined && this.#pending.size >= limits.index_pending_max
+  }
+
+  /**
+   * Writes what has changed. Calls while one is under way wait for it and then write the rest.
+   * A failed write loses nothing: the changes stay in memory and the next flush writes them.
+   */
+  async flush(): Promise<void> {
+    if (this.#flushing !== undefined) {
+      await this.#flushing
+      return this.#pending.size === 0 ? undefined : this.flush()
+    }
+    if (this.#appliedTo === this.#goodTo) return
+    this.#flushing = this.#writePending().finally(() => {
+      this.#flushing = undefined
+    })
+    await this.#flushing
+  }
+
+  async #writePending(): Promise<void> {
+    const writing = this.#pending
+    const goodTo = this.#appliedTo
+    this.#writing = writing
+    this.#pending = new Pending()
+    const batch = this.#level.batch()
+    for (const [key, head] of writing.heads) batch.put(Buffer.from(`h${key}`), encodeHead(head))
+    for (const [key, block] of writing.blocks) batch.put(Buffer.from(key, 'latin1'), encodeBlock(block))
+    for (const [key, number] of writing.ids) batch.put(Buffer.from(key, 'latin1'), encodeNumber(number))
+    const state: IndexState = {
+      format: FORMAT_VERSION,
+      log: this.#log,
+      goodTo,
+      families: families.filter((kind) => this.#kept.has(kind))
+    }
+    batch.put(INDEX_STATE_KEY, Buffer.from(JSON.stringify(state)))
+    try {
+      await this.#level.write(batch)
+    } catch (error) {
+      this.#pending.takeOlder(writing)
+      this.#writing = undefined
+      throw error
+    }
+    for (const [key, head] of writing.heads) if (!this.#pending.heads.has(key)) this.#heads.set(key, head)
+    for (const key of this.#pending.heads.keys()) this.#heads.delete(key)
+    this.#writing = undefined
+    this.#goodTo = goodTo
+  }
+
+  /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */
+  async list(
+    kind: Family,
+    options: { prefix: string; after?: string | undefined; limit: number }
+  ): Promise<ListedHead[]> {
+    await this.flush()
+    const prefix = headKey(kind, options.prefix)
+    const after = options.after === undefined ? undefined : headKey(kind, options.after)
+    const from = after !== undefined && after.compare(prefix) > 0 ? { gt: after } : { gte: prefix }
+    const found: ListedHead[] = []
+    for await (const { key, value } of this.#level.entries({
+      ...from,
+      lt: endOfPrefix(prefix),
+      limit: options.limit
+    })) {
+      found.push({ name: headKeyName(key), head: decodeHead(value) })
+    }
+    return found
+  }
+
+  async close(): Promise<void> {
+    await this.flush()
+    await this.#level.close()
+  }
+}
+
+async function hasEntries(level: Level): Promise<boolean> {
+  for await (const _ of level.entries({ limit: 1 })) return true
+  return false
+}
+
+const NONE = Symbol('no such list')
+
+function snapshot(head: ListHead | null | undefined): ListHead | undefined {
+  return head ? { ...head } : undefined
+}
+
+/** Changed entries by key; keys as latin1 text because a Map compares Buffers by identity. */
+class Pending {
+  /** By family and name. */
+  readonly heads = new Map<string, ListHead>()
+  readonly blocks = new Map<string, number[]>()
+  readonly ids = new Map<string, number>()
+
+  get size(): number {
+    return this.heads.size + this.blocks.size + this.ids.size
+  }
+
+  /** Takes back changes that could not be written; newer ones win. */
+  takeOlder(older: Pending): void {
+    for (const [key, head] of older.heads) if (!this.heads.has(key)) this.heads.set(key, head)
+    for (const [key, block] of older.blocks) if (!this.blocks.has(key)) this.blocks.set(key, block)
+    for (const [key, number] of older.ids) if (!this.ids.has(key)) this.ids.set(key, number)
+  }
+}
+
+function endOfPrefix(prefix: Buffer): Buffer {
+  // Names are UTF-8, in which the byte 0xff does not occur.
+  return Buffer.concat([prefix, Buffer.from([0xff])])
+}

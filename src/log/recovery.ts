@@ -1,0 +1,37 @@
+/**
+ * What is left of LevelDB's own recovery: it deletes the write-ahead log it replayed, damaged or not, and says so only
+ * in its LOG file. Hard links keep the old files until our own scan has passed.
+ */
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+const EVIDENCE = 'evidence'
+
+/** Links LevelDB's write-ahead logs of `directory` aside before it is opened. Costs no space until they are replayed. */
+export function preserveEvidence(directory: string): void {
+  if (!existsSync(directory)) return
+  const aside = join(directory, EVIDENCE)
+  for (const name of readdirSync(directory).filter((file) => file.endsWith('.log'))) {
+    try {
+      mkdirSync(aside, { recursive: true })
+      if (!existsSync(join(aside, name))) linkSync(join(directory, name), join(aside, name))
+    } catch {
+      return // a file system without hard links: the scan still works, only the evidence is not kept
+    }
+  }
+}
+
+/** Forgets the links: everything in those files was found whole in the database. */
+export function discardEvidence(directory: string): void {
+  rmSync(join(directory, EVIDENCE), { recursive: true, force: true })
+}
+
+/** LevelDB's own words about bytes its last opening dropped, undefined when it dropped none. */
+export function droppedByLevelDb(directory: string): string | undefined {
+  const path = join(directory, 'LOG')
+  if (!existsSync(path)) return undefined
+  const line = readFileSync(path, 'latin1')
+    .split('\n')
+    .find((text) => /dropping \d+ bytes|ignoring error|Corruption/i.test(text))
+  return line?.replace(/^\S+ \S+ /, '')
+}

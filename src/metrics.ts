@@ -1,0 +1,61 @@
+/** What the server counts of itself, in Prometheus' words. Labels are bounded: no stream or client names. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+const SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #appends = new Histogram({
+    name: 'daybook_append_seconds',
+    help: 'Time from taking an append to its being on disk',
+    buckets: SECONDS,
+    registers: [this.registry]
+  })
+  readonly #commits = new Histogram({
+    name: 'daybook_commit_seconds',
+    help: 'Time of one synced batch',
+    buckets: SECONDS,
+    registers: [this.registry]
+  })
+  readonly #events = new Counter({
+    name: 'daybook_appended_events_total',
+    help: 'Events written to the log',
+    registers: [this.registry]
+  })
+  readonly #reads = new Counter({
+    name: 'daybook_read_events_total',
+    help: 'Events given to readers',
+    registers: [this.registry]
+  })
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry })
+  }
+
+  /** An append was acknowledged. @param seconds since it was taken */
+  appended(seconds: number): void {
+    this.#appends.observe(seconds)
+  }
+
+  /** A batch is on disk. */
+  committed(events: number, seconds: number): void {
+    this.#commits.observe(seconds)
+    this.#events.inc(events)
+  }
+
+  read(events: number): void {
+    this.#reads.inc(events)
+  }
+
+  /** A value read when somebody asks for the metrics. */
+  gauge(name: string, help: string, value: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(value())
+      }
+    })
+  }
+}

@@ -1,0 +1,132 @@
+/** Which events a reader wants. Expressions from users run in linear time: RE2 has no backtracking to exploit. */
+import { LRUCache } from 'lru-cache'
+import { RE2JS } from 're2js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { StoredRecord } from '../log/format.js'
+import { categoryOf, isSystemStream } from './names.js'
+
+/** Conditions on one name. Values of one member are "or", members are "and"; `not` excludes each of its values. */
+export interface NameFilter {
+  is?: readonly string[] | undefined
+  prefix?: readonly string[] | undefined
+  regex?: readonly string[] | undefined
+  not?: readonly string[] | undefined
+}
+
+export interface FilterOptions {
+  type?: NameFilter
+  stream?: NameFilter
+  category?: readonly string[] | undefined
+  /** The event carries all of these. */
+  tags?: readonly string[] | undefined
+  /** Bounds on `occurred`, milliseconds, included. Events without `occurred` do not match. */
+  occurredFrom?: number | undefined
+  occurredTo?: number | undefined
+  /** Events of system streams too. */
+  system: boolean
+}
+
+type Test = (record: StoredRecord) => boolean
+
+export class Filter {
+  readonly options: FilterOptions
+  readonly #tests: Test[]
+
+  /** @throws `bad-expression` when an expression cannot be compiled */
+  constructor(options: FilterOptions) {
+    this.options = options
+    this.#tests = [
+      ...nameTests(options.type, (record) => record.type),
+      ...nameTests(options.stream, (record) => record.stream)
+    ]
+    const { category, tags, occurredFrom, occurredTo } = options
+    if (category !== undefined) {
+      const wanted = new Set(category)
+      this.#tests.push((record) => wanted.has(categoryOf(record.stream) ?? ''))
+    }
+    if (tags !== undefined && tags.length > 0) {
+      this.#tests.push((record) => {
+        if (!record.hasTags) return false
+        const held = record.tags
+        return tags.every((tag) => held.includes(tag))
+      })
+    }
+    if (occurredFrom !== undefined || occurredTo !== undefined) {
+      this.#tests.push(({ occurred }) => {
+        if (occurred === undefined) return false
+        const instant = Date.parse(occurred)
+        return instant >= (occurredFrom ?? -Infinity) && instant <= (occurredTo ?? Infinity)
+      })
+    }
+  }
+
+  /** True when nothing but system streams can be left out. */
+  get passesAll(): boolean {
+    return this.#tests.length === 0
+  }
+
+  /** @param whole the reader asked for one stream by name: its events are shown whatever its name */
+  matches(record: StoredRecord, whole = false): boolean {
+    if (record.removed) return false
+    if (!whole && !this.options.system && isSystemStream(record.streamBytes)) return false
+    for (const test of this.#tests) if (!test(record)) return false
+    return true
+  }
+}
+
+function nameTests(filter: NameFilter | undefined, nameOf: (record: StoredRecord) => string): Test[] {
+  const tests: Test[] = []
+  if (filter?.is !== undefined) {
+    const wanted = new Set(filter.is)
+    tests.push((record) => wanted.has(nameOf(record)))
+  }
+  if (filter?.prefix !== undefined) {
+    const { prefix } = filter
+    tests.push((record) => {
+      const name = nameOf(record)
+      return prefix.some((start) => name.startsWith(start))
+    })
+  }
+  if (filter?.regex !== undefined) {
+    const expressions = filter.regex.map(compile)
+    tests.push((record) => {
+      const name = nameOf(record)
+      return expressions.some((matches) => matches(name))
+    })
+  }
+  if (filter?.not !== undefined) {
+    const unwanted = new Set(filter.not)
+    tests.push((record) => !unwanted.has(nameOf(record)))
+  }
+  return tests
+}
+
+/** Names repeat, so each distinct one is matched once. */
+function compile(expression: string): (name: string) => boolean {
+  if (expression.length > limits.expression_chars_max) {
+    throw new DaybookError('bad-expression', `An expression has at most ${limits.expression_chars_max} characters.`, {
+      limit: limits.expression_chars_max
+    })
+  }
+  let compiled: RE2JS
+  try {
+    compiled = RE2JS.compile(expression)
+  } catch (cause) {
+    throw new DaybookError(
+      'bad-expression',
+      `"${expression}" is not an expression in RE2 syntax (${(cause as Error).message}). Look-around and back-references are not part of it.`,
+      { expression },
+      cause
+    )
+  }
+  const seen = new LRUCache<string, boolean>({ max: 1000 })
+  return (name) => {
+    let answer = seen.get(name)
+    if (answer === undefined) {
+      answer = compiled.matcher(name).find()
+      seen.set(name, answer)
+    }
+    return answer
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Reading: one stream or the whole log, between two bounds, in either order, filtered. A page and an endless
+ * transfer are the same walk; a page stops at its limit.
+ */
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import { family, type ListHead, type StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { Postings } from '../log/postings.js'
+import type { Filter } from './filter.js'
+import { lowestIndex, type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
+
+/**
+ * A bound of a read. A cursor is an event number on one stream and a position on the whole log; an instant is
+ * compared with `created`, milliseconds.
+ */
+export type Bound =
+  | { readonly kind: 'cursor'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'end' }
+
+export interface ReadRequest {
+  /** Undefined: the whole log. */
+  readonly stream: string | undefined
+  readonly lower: Bound | undefined
+  readonly upper: Bound | undefined
+  readonly order: Order
+  readonly filter: Filter
+}
+
+/** What is read from: how far it goes now, and the event at an index (a number, or a position). */
+export interface Source {
+  readonly stream: string | undefined
+  /** Last index there is, -1 when there is none. */
+  readonly head: number
+  readonly list: ListHead | undefined
+}
+
+export interface Page {
+  readonly records: readonly StoredRecord[]
+  /** What the bounds came to, both included. */
+  readonly range: Range
+  /** The indexes this page has dealt with, matched or not; `first > last` when none. */
+  readonly covered: Range
+  readonly head: number
+}
+
+export class Reader {
+  readonly #log: Log
+  readonly #postings: Postings
+
+  constructor(log: Log, postings: Postings) {
+    this.#log = log
+    this.#postings = postings
+  }
+
+  /**
+   * Where a read stands now.
+   * @throws `stream-not-found` when the stream was never written
+   */
+  async source(stream: string | undefined): Promise<Source> {
+    if (stream === undefined) return { stream, head: this.#log.head, list: undefined }
+    const known = this.#postings.headInMemory(family.stream, stream)
+    const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
+    if (list === undefined) {
+      throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
+    }
+    return { stream, head: list.count - 1, list }
+  }
+
+  /**
+   * Turns bounds into the first and last index of a read.
+   * @throws `cursor-beyond-head` when the lower bound lies past what there is
+   */
+  async resolve(source: Source, request: Pick<ReadRequest, 'lower' | 'upper' | 'order'>): Promise<Range> {
+    const { lower, upper, order } = request
+    const { head } = source
+    let first = 0
+    if (lower?.kind === 'end') first = order === 'asc' ? head + 1 : Math.max(head, 0)
+    else if (lower?.kind === 'cursor') {
+      first = lower.included ? Math.max(lower.value, 0) : lower.value + 1
+      if (first > head + 1) {
+        throw new DaybookError(
+          'cursor-beyond-head',
+          `The cursor ${lower.value} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
+          { cursor: String(lower.value), head: head === -1 ? null : head, log: this.#log.id }
+        )
+      }
+    } else if (lower?.kind === 'instant') {
+      first = await this.#firstCreated(source, lower.included ? lower.value : lower.value + 1)
+    }
+    let last = head
+    if (upper?.kind === 'cursor') last = Math.min(upper.included ? upper.value : upper.value - 1, head)
+    else if (upper?.kind === 'instant') {
+      last = (await this.#firstCreated(source, upper.included ? upper.value + 1 : upper.value)) - 1
+    }
+    return { first, last }
+  }
+
+  /** A page: at most `limit` events, 8 MiB, and a bounded number looked at. */
+  async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<Page> {
+    const { order, filter } = request
+    const whole = request.stream !== undefined
+    const plain = whole ? filter.passesAll : filter.passesAll && filter.options.system
+    const records: StoredRecord[] = []
+    let looked = 0
+    let bytes = 0
+    let reached: number | undefined
+    reading: for await (const positions of this.#positions(
+      source,
+      request,
+      range,
+      plain ? Math.min(limit, 256) : 256
+    )) {
+      for (const record of await this.#log.readMany(positions)) {
+        reached = whole ? record.number : record.position
+        looked++
+        if (!filter.matches(record, whole)) {
+          if (looked >= limits.scan_events_max) break reading
+          continue
+        }
+        records.push(record)
+        bytes += record.bytes.length
+        if (records.length >= limit || bytes >= limits.page_bytes_max || looked >= limits.scan_events_max) break reading
+      }
+    }
+    return {
+      records,
+      range,
+      covered: coverage(range, order, reached, this.#ended(reached, records, limit, bytes, looked)),
+      head: source.head
+    }
+  }
+
+  /** True when the walk ran out rather than being stopped: then everything in the range was dealt with. */
+  #ended(
+    reached: number | undefined,
+    records: readonly StoredRecord[],
+    limit: number,
+    bytes: number,
+    looked: number
+  ): boolean {
+    if (reached === undefined) return true
+    return records.length < limit && bytes < limits.page_bytes_max && looked < limits.scan_events_max
+  }
+
+  /** Every event of a read, in chunks, to the end of its range. */
+  async *events(source: Source, request: ReadRequest, range: Range): AsyncGenerator<StoredRecord[]> {
+    const whole = request.stream !== undefined
+    for await (const records of this.#log.readAhead(this.#positions(source, request, range, 256))) {
+      yield records.filter((record) => request.filter.matches(record, whole))
+    }
+  }
+
+  /**
+   * One event of a stream by number.
+   * @throws `stream-not-found`, `event-not-found` past the head, `event-removed`
+   */
+  async event(stream: string, number: number): Promise<StoredRecord> {
+    const source = await this.source(stream)
+    if (number > source.head) {
+      throw new DaybookError('event-not-found', `"${stream}" has no event ${number} yet; its last is ${source.head}.`, {
+        stream,
+        number,
+        head: source.head
+      })
+    }
+    return this.#present(
+      await this.#log.read(await this.#postings.position(family.stream, source.list as ListHead, number))
+    )
+  }
+
+  /** One event of the log. @throws `event-not-found` past the head, `event-removed` */
+  async eventAt(position: number): Promise<StoredRecord> {
+    if (position > this.#log.head) {
+      throw new DaybookError(
+        'event-not-found',
+        `The log has no position ${position} yet; its last is ${this.#log.head}.`,
+        {
+          position,
+          head: this.#log.head === -1 ? null : this.#log.head
+        }
+      )
+    }
+    return this.#present(await this.#log.read(position))
+  }
+
+  #present(record: StoredRecord): StoredRecord {
+    if (!record.removed) return record
+    const { position, number, stream } = record
+    throw new DaybookError('event-removed', `Event ${number} of "${stream}" was removed.`, { position, number, stream })
+  }
+
+  #positions(
+    source: Source,
+    { order, filter }: ReadRequest,
+    range: Range,
+    chunk: number
+  ): AsyncIterable<number[]> | Iterable<number[]> {
+    if (source.list !== undefined) return walkList(this.#postings, family.stream, source.list, range, order, chunk)
+    const { type, category, stream, system } = filter.options
+    if (stream?.is !== undefined) return walkLists(this.#postings, family.stream, stream.is, range, order)
+    // The lists of types and categories leave system streams out.
+    if (!system && type?.is !== undefined && this.#postings.keeps(family.type)) {
+      return walkLists(this.#postings, family.type, type.is, range, order)
+    }
+    if (category !== undefined && this.#postings.keeps(family.category)) {
+      return walkLists(this.#postings, family.category, category, range, order)
+    }
+    return walkLog(range, order, chunk)
+  }
+
+  /** The first index whose `created` is at or after an instant. `created` never goes back, so halving finds it. */
+  async #firstCreated(source: Source, instant: number): Promise<number> {
+    return lowestIndex(source.head + 1, async (index) => {
+      const position =
+        source.list === undefined ? index : await this.#postings.position(family.stream, source.list, index)
+      return (await this.#log.read(position)).created >= instant
+    })
+  }
+}
+
+/** Which part of the range a page has dealt with. */
+function coverage(range: Range, order: Order, reached: number | undefined, ended: boolean): Range {
+  if (ended) return range
+  const index = reached as number
+  return order === 'asc' ? { first: range.first, last: index } : { first: index, last: range.last }
+}

@@ -1,0 +1,34 @@
+/** An application over a store in a temporary folder, both closed when the test ends. */
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { type AppOptions, buildApp } from '../../routes/index.js'
+import { Store, type StoreOptions } from '../../src/store.js'
+
+export interface TestApp {
+  app: FastifyInstance
+  store: Store
+  directory: string
+}
+
+export async function openApp(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<TestApp> {
+  const directory = options.directory ?? t.testdir({})
+  const store = await new Store({ ...options, directory }).open()
+  const app = await buildApp(store, { logLevel: 'silent', ...options })
+  t.teardown(() => app.close())
+  return { app, store, directory }
+}
+
+/** Appends one event and gives the answer's document. */
+export async function append(
+  app: FastifyInstance,
+  stream: string,
+  body: unknown,
+  headers: Record<string, string> = {}
+) {
+  return app.inject({
+    method: 'POST',
+    url: `/streams/${encodeURIComponent(stream)}`,
+    headers: { 'content-type': 'application/json', ...headers },
+    payload: typeof body === 'string' ? body : JSON.stringify(body)
+  })
+}
