@@ -1,4 +1,7 @@
-/** Runs all test files and ends with one plain line: `N passed, N failed`. Exits 1 when anything failed. */
+/**
+ * Runs the test files (all, or those named as arguments), shows what failed, and ends with one plain line:
+ * `N passed, N failed`. Exits 1 when anything failed or nothing ran.
+ */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,19 +9,39 @@ import { join } from 'node:path'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-tap-'))
 const out = join(folder, 'out.tap')
-const tap = ['exec', '--no', '--', 'tap']
+const tap = join('node_modules', '.bin', 'tap')
 // tap writes what its plugins need once; without it the first run of a clean clone fails.
-spawnSync('npm', [...tap, 'build'], { stdio: ['ignore', 'ignore', 'inherit'] })
-const run = spawnSync('npm', [...tap, 'run', '--reporter=terse', `--output-file=${out}`, ...process.argv.slice(2)], {
+spawnSync(tap, ['build'], { stdio: ['ignore', 'ignore', 'inherit'] })
+const run = spawnSync(tap, ['run', '--reporter=silent', `--output-file=${out}`, ...process.argv.slice(2)], {
   stdio: ['ignore', 'inherit', 'inherit']
 })
-const totals =
-  readFileSync(out, 'utf8')
-    .match(/^# \{ total: .*\}$/gm)
-    ?.at(-1) ?? ''
+const lines = readFileSync(out, 'utf8').split('\n')
 rmSync(folder, { recursive: true })
-const count = (name: string) => Number(new RegExp(`${name}: (\\d+)`).exec(totals)?.[1] ?? 0)
-const failed = count('fail')
-const code = run.status === 0 && failed === 0 && count('pass') > 0 ? 0 : 1
-console.log(`${count('pass')} passed, ${code === 1 ? Math.max(failed, 1) : 0} failed`)
-process.exit(code)
+
+for (const line of failures(lines)) console.log(line)
+const totals = lines.findLast((line) => line.startsWith('# { total:')) ?? ''
+const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(totals)?.[1] ?? 0)
+const green = run.status === 0 && count('fail') === 0 && count('pass') > 0
+const skipped = count('skip') > 0 ? `, ${count('skip')} skipped` : ''
+console.log(`${count('pass')} passed, ${green ? 0 : Math.max(count('fail'), 1)} failed${skipped}`)
+process.exitCode = green ? 0 : 1
+
+/** Failed assertions with their diagnostics, each under the file and tests it stands in. */
+function* failures(tap: readonly string[]): Generator<string> {
+  const path: string[] = []
+  for (let i = 0; i < tap.length; i++) {
+    const line = tap[i] as string
+    const depth = (/^ */.exec(line)?.[0].length ?? 0) / 4
+    const subtest = /^ *# Subtest: (.*)$/.exec(line)
+    if (subtest !== null) {
+      path.length = depth
+      path[depth] = subtest[1] as string
+    }
+    if (!/^ *not ok /.test(line) || / # (TODO|SKIP|time=)/i.test(line)) continue
+    yield `\n✗ ${path.slice(0, depth).filter(Boolean).join(' › ')}: ${line.trim().replace(/^not ok \d+ - /, '')}`
+    for (let j = i + 1; j < tap.length && /^ +(---|\.\.\.| )/.test(tap[j] as string); j++) {
+      yield tap[j] as string
+      if ((tap[j] as string).trim() === '...') break
+    }
+  }
+}
