@@ -7,6 +7,7 @@
 import type { Readable } from 'node:stream'
 import { PassThrough } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Receipt } from '../schemas/append.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
@@ -41,7 +42,7 @@ export class StreamedWrite {
     const say = async (line: object) => {
       if (!receipts.write(`${JSON.stringify(line)}\n`)) await new Promise((resolve) => receipts.once('drain', resolve))
     }
-    this.#run(say)
+    this.run(say)
       .catch(async (error) => {
         const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
         if (!isDaybookError(error)) request.log.error({ err: error }, 'a streamed write failed')
@@ -52,7 +53,11 @@ export class StreamedWrite {
     return reply.code(200).header('content-type', mediaTypes.ndjson).send(receipts)
   }
 
-  async #run(say: (line: object) => Promise<void>): Promise<void> {
+  /**
+   * Writes all lines. @param say called with a receipt after each commit
+   * @throws what ended it, naming the line
+   */
+  async run(say: (receipt: Receipt) => Promise<void>): Promise<void> {
     let lines: Line[] = []
     let number = 0
     for await (const bytes of splitLines(this.#body)) {
@@ -73,7 +78,7 @@ export class StreamedWrite {
     await this.#commit(lines, say)
   }
 
-  async #commit(lines: readonly Line[], say: (line: object) => Promise<void>): Promise<void> {
+  async #commit(lines: readonly Line[], say: (receipt: Receipt) => Promise<void>): Promise<void> {
     if (lines.length === 0) return
     const result = await this.#store.writer.append({
       events: lines.map(({ event }) => event),
@@ -84,7 +89,7 @@ export class StreamedWrite {
     const done = result.events.length
     if (done > 0) {
       const position = result.events.reduce((last, event) => Math.max(last, event.position), -1)
-      await say({ receipt: { lines: lines[done - 1]?.number, appended: done - replayed, replayed, position } })
+      await say({ receipt: { lines: (lines[done - 1] as Line).number, appended: done - replayed, replayed, position } })
     }
     if (result.refused !== undefined) {
       const { error, index } = result.refused

@@ -95,3 +95,4 @@ export const Receipt = Type.Object(
   },
   { $id: 'Receipt' }
 )
+export type Receipt = Static<typeof Receipt>

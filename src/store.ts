@@ -18,6 +18,8 @@ export interface StoreOptions {
   compression?: boolean
   /** `none` keeps no lists of categories and types; reads by them then look at every event. */
   runProjections?: 'none' | 'system' | 'all'
+  /** Makes the index anew from the log. */
+  rebuildIndex?: boolean
   clock?: Clock
 }
 
@@ -86,6 +88,7 @@ export class Store {
   /** The index of this log, made anew when what is there cannot serve or is ahead of the log. */
   async #openIndex(directory: string, compression: boolean, kept: readonly Family[]): Promise<Postings> {
     const options = { directory, log: this.log.id, compression }
+    if (this.options.rebuildIndex) rmSync(join(directory, 'index'), { recursive: true, force: true })
     const found = await Postings.open(options, kept, this.log)
     if (found !== undefined) return found
     rmSync(join(directory, 'index'), { recursive: true, force: true })

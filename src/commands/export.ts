@@ -1,7 +1,120 @@
+/** `daybook export`: every event of a log, a line each, in order; what `daybook import` reads. */
+import { createWriteStream } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import { get as httpGet, type IncomingMessage } from 'node:http'
+import { get as httpsGet } from 'node:https'
+import { Readable, type Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+import { splitLines } from '../../routes/streamed-write.js'
+import { renderEvent } from '../../routes/wire/recorded-event.js'
+import { ExportConfig } from '../../schemas/config.js'
+import { systemClock } from '../clock.js'
+import { describeFlags, readConfig } from '../config.js'
 import { DaybookError } from '../errors.js'
-export const exportEvents = {
-  summary: 'TODO',
-  async run(_argv: string[]): Promise<number> {
-    throw new DaybookError('not-implemented', 'not yet')
+import { Store } from '../store.js'
+import { requireDirectory } from './directory.js'
+import { Progress } from './progress.js'
+
+const summary = 'write every event as NDJSON'
+
+export const exportEvents = { summary, run }
+
+async function run(argv: string[]): Promise<number> {
+  const { config, words, help } = readConfig(ExportConfig, argv)
+  if (help) {
+    process.stdout.write(`daybook export [flags]: ${summary}\n\n${describeFlags(ExportConfig)}\n`)
+    return 0
   }
+  if (words.length > 0)
+    throw new DaybookError('bad-configuration', `export takes no "${words[0]}"; name the file with --output`)
+  const progress = new Progress('exporting', systemClock)
+  let events = 0
+  const count = (more: number, of?: number) => {
+    events += more
+    progress.show(events, of === undefined ? undefined : events / of)
+  }
+  const chunks = config.db === undefined ? fromServer(config.url, count) : fromDirectory(config.db, count)
+  await writeTo(config.output, chunks)
+  progress.end(`${events.toLocaleString('en-US')} events exported (${progress.seconds.toFixed(1)} s)`)
+  return 0
+}
+
+/** A file appears under its name only when it is whole. */
+async function writeTo(output: string, chunks: AsyncIterable<Buffer>): Promise<void> {
+  const partial = `${output}.partial`
+  const target: Writable = output === '-' ? process.stdout : createWriteStream(partial)
+  const source = Readable.from(chunks, { objectMode: false })
+  try {
+    if (output.endsWith('.gz')) await pipeline(source, createGzip(), target)
+    else await pipeline(source, target, { end: output !== '-' })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return // whoever read has enough
+    throw error
+  }
+  if (output !== '-') await rename(partial, output)
+}
+
+async function* fromDirectory(directory: string, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
+  requireDirectory(directory)
+  const store = await new Store({ directory }).open()
+  try {
+    if (store.log.head < 0) return
+    for await (const records of store.log.scan(0, store.log.head)) {
+      const lines = records.filter((record) => !record.removed).map((record) => `${renderEvent(record, 'log')}\n`)
+      count(lines.length, store.log.head + 1)
+      yield Buffer.from(lines.join(''), 'latin1')
+    }
+  } finally {
+    await store.close()
+  }
+}
+
+/** @throws `server-unreachable`, and `import-refused` when the transfer broke or the server says so */
+async function* fromServer(url: string, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
+  const response = await ask(url)
+  const head = Number(response.headers['daybook-head'])
+  let ended = false
+  let lines: Buffer[] = []
+  let size = 0
+  for await (const line of splitLines(response)) {
+    if (response.statusCode !== 200)
+      throw new DaybookError('server-unreachable', `the server refused: ${line.toString('utf8', 0, 500)}`)
+    if (line.subarray(0, 8).toString() === '{"end":{') {
+      ended = true
+      continue
+    }
+    if (line.subarray(0, 12).toString() === '{"problem":{')
+      throw new DaybookError('server-unreachable', `the server broke off: ${line}`)
+    lines.push(line, NEWLINE)
+    size += line.length
+    if (size < 64 * 1024) continue
+    count(lines.length / 2, head + 1)
+    yield Buffer.concat(lines)
+    lines = []
+    size = 0
+  }
+  if (!ended) throw new DaybookError('server-unreachable', 'the transfer broke off before its end')
+  count(lines.length / 2, head + 1)
+  yield Buffer.concat(lines)
+}
+
+const NEWLINE = Buffer.from('\n')
+
+function ask(url: string): Promise<IncomingMessage> {
+  if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
+  const target = new URL('/events?system=true&resolveLinks=false&trailer=true&format=ndjson', url)
+  return new Promise((resolve, reject) => {
+    const get = target.protocol === 'https:' ? httpsGet : httpGet
+    get(target, resolve).on('error', (cause) => {
+      reject(
+        new DaybookError(
+          'server-unreachable',
+          `no server answers at ${url}: ${cause.message || (cause as NodeJS.ErrnoException).code}`,
+          {},
+          cause
+        )
+      )
+    })
+  })
 }

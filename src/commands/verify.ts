@@ -1,7 +1,41 @@
+/** `daybook verify`: reads everything in a directory and names every disagreement. */
+import { VerifyConfig } from '../../schemas/config.js'
+import { systemClock } from '../clock.js'
+import { describeFlags, readConfig } from '../config.js'
 import { DaybookError } from '../errors.js'
-export const verify = {
-  summary: 'TODO',
-  async run(_argv: string[]): Promise<number> {
-    throw new DaybookError('not-implemented', 'not yet')
+import { Store } from '../store.js'
+import { checkDirectory } from '../streams/check.js'
+import { requireDirectory } from './directory.js'
+import { Progress } from './progress.js'
+
+const summary = 'read everything in a directory and name what disagrees'
+
+export const verify = { summary, run }
+
+/** @returns 0 when all is well, 1 when something disagrees */
+async function run(argv: string[]): Promise<number> {
+  const { config, words, help } = readConfig(VerifyConfig, argv)
+  if (help) {
+    process.stdout.write(
+      `daybook verify [flags]: ${summary}\n\nExits with 0 when all is well, with 1 when not.\n\n${describeFlags(VerifyConfig)}\n`
+    )
+    return 0
   }
+  if (words.length > 0)
+    throw new DaybookError('bad-configuration', `verify takes no "${words[0]}"; name the directory with --db`)
+  requireDirectory(config.db)
+  if (config['rebuild-index']) {
+    const store = await new Store({ directory: config.db, rebuildIndex: true }).open()
+    await store.close()
+  }
+  const progress = new Progress('verifying', systemClock)
+  const report = await checkDirectory(config.db, (done, of) => progress.show(done, of === 0 ? 1 : done / of))
+  const { events, streams, disagreements } = report
+  if (config.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  else for (const { code, detail } of disagreements) process.stdout.write(`${code}: ${detail}\n`)
+  const verdict = disagreements.length === 0 ? 'everything agrees' : `${disagreements.length} disagreements`
+  progress.end(
+    `${config.db}: ${events.toLocaleString('en-US')} events in ${streams.toLocaleString('en-US')} streams, ${verdict}`
+  )
+  return disagreements.length === 0 ? 0 : 1
 }

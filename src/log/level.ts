@@ -2,7 +2,8 @@
  * The only file that imports levelup and leveldown. What LevelDB leaves to its users is settled here once: a missing
  * key is `undefined`, a lock has a code, a synced write says so by name.
  */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname, resolve as resolvePath } from 'node:path'
 import leveldown from 'leveldown'
 import levelup from 'levelup'
 import { DaybookError } from '../errors.js'
@@ -48,7 +49,7 @@ export class Level {
    */
   static async open(directory: string, options: LevelOptions): Promise<Level> {
     try {
-      mkdirSync(directory, { recursive: true })
+      makeDirectory(resolvePath(directory))
     } catch (cause) {
       throw new DaybookError(
         'directory-unusable',
@@ -123,6 +124,13 @@ export class Level {
   close(): Promise<void> {
     return new Promise((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())))
   }
+}
+
+/** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  mkdirSync(path)
 }
 
 function write(batch: LevelBatch, sync: boolean): Promise<void> {

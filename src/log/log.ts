@@ -24,9 +24,9 @@ import {
   sealRecord,
   type UnplacedRecord
 } from './format.js'
-import { Level } from './level.js'
+import { Level, type LevelOptions } from './level.js'
 import { discardEvidence, droppedByLevelDb, preserveEvidence } from './recovery.js'
-import { Witness } from './witness.js'
+import { type Testimony, Witness } from './witness.js'
 
 export interface LogOptions {
   directory: string
@@ -84,11 +84,7 @@ export class Log {
   static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
     const directory = join(options.directory, 'log')
     preserveEvidence(directory)
-    const level = await Level.open(directory, {
-      writeBufferSize: limits.write_buffer_bytes,
-      cacheSize: 32 * 1024 * 1024,
-      compression: options.compression
-    })
+    const level = await Level.open(directory, levelOptions(options))
     try {
       const witness = Witness.open(join(options.directory, 'witness'))
       const meta = await readMeta(level)
@@ -99,6 +95,38 @@ export class Log {
     } catch (error) {
       await level.close()
       throw error
+    }
+  }
+
+  /**
+   * Opens a log to look at it, damaged or not: nothing is checked and nothing is noted down. LevelDB still replays its
+   * write-ahead log; the old files are kept aside as at every start.
+   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
+   */
+  static async openToInspect(options: LogOptions): Promise<{ log: Log; testimony: Testimony | undefined }> {
+    const directory = join(options.directory, 'log')
+    preserveEvidence(directory)
+    const level = await Level.open(directory, levelOptions(options))
+    try {
+      const witness = Witness.open(join(options.directory, 'witness'))
+      const log = new Log((await readMeta(level)).log, level, witness, options)
+      await log.#findHead()
+      return { log, testimony: witness.read() }
+    } catch (error) {
+      await level.close()
+      throw error
+    }
+  }
+
+  /** Every place in the log in order: its record, or what is wrong there. Never throws for damage. */
+  async *inspect(): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
+    let expected = 0
+    for await (const { key, value } of this.#level.entries({ lt: LOG_KEYS_END })) {
+      const position = keyPosition(key)
+      for (; expected < position; expected++) yield { position: expected, fault: 'missing' }
+      expected = position + 1
+      if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
+      else yield { position, fault: 'damaged' }
     }
   }
 
@@ -251,9 +279,7 @@ export class Log {
   }
 
   async #recover(directory: string, onProgress?: (done: number, of: number) => void): Promise<void> {
-    for await (const { key } of this.#level.entries({ lt: LOG_KEYS_END, reverse: true, limit: 1 })) {
-      this.#head = keyPosition(key)
-    }
+    await this.#findHead()
     const testimony = this.#witness.read()
     if (testimony !== undefined && testimony.head > this.#head) {
       throw damaged(range(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
@@ -268,6 +294,12 @@ export class Log {
     this.#verifiedTo = this.#head
     this.#memtable = { bytes: 0, begun: this.#head }
     this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+  }
+
+  async #findHead(): Promise<void> {
+    for await (const { key } of this.#level.entries({ lt: LOG_KEYS_END, reverse: true, limit: 1 })) {
+      this.#head = keyPosition(key)
+    }
   }
 
   /** Names every position from `from` to the head that is missing or damaged. */
@@ -296,6 +328,10 @@ export function* rangeChunks(from: number, to: number, size = SCAN_CHUNK): Gener
     }
     yield positions
   }
+}
+
+function levelOptions({ compression }: LogOptions): LevelOptions {
+  return { writeBufferSize: limits.write_buffer_bytes, cacheSize: 32 * 1024 * 1024, compression }
 }
 
 function range(first: number, last: number): string {

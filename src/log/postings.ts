@@ -31,7 +31,7 @@ import {
   type ListHead,
   type StoredRecord
 } from './format.js'
-import { Level } from './level.js'
+import { Level, type LevelOptions } from './level.js'
 import type { Log } from './log.js'
 import { droppedByLevelDb } from './recovery.js'
 
@@ -99,11 +99,7 @@ export class Postings {
     const directory = join(options.directory, 'index')
     let level: Level | undefined
     try {
-      level = await Level.open(directory, {
-        writeBufferSize: limits.write_buffer_bytes,
-        cacheSize: 16 * 1024 * 1024,
-        compression: options.compression
-      })
+      level = await Level.open(directory, levelOptions(options))
       const stored = await level.get(INDEX_STATE_KEY)
       const state: IndexState =
         stored === undefined
@@ -117,6 +113,27 @@ export class Postings {
         (stored !== undefined || !(await hasEntries(level)))
       const postings = new Postings(level, options.log, kept, state.goodTo)
       if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) return postings
+    } catch (error) {
+      if (isDaybookError(error) && error.code === 'directory-in-use') throw error
+    }
+    await level?.close()
+    return undefined
+  }
+
+  /**
+   * Opens the index to look at it, with whatever families it keeps. @returns undefined when it cannot be read
+   * @throws `directory-in-use`
+   */
+  static async openToInspect(options: PostingsOptions): Promise<Postings | undefined> {
+    let level: Level | undefined
+    try {
+      level = await Level.open(join(options.directory, 'index'), levelOptions(options))
+      const stored = await level.get(INDEX_STATE_KEY)
+      const state = JSON.parse(stored?.toString() ?? '{}') as Partial<IndexState>
+      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, options.log, families, -1)
+      if (state.format === FORMAT_VERSION && state.log === options.log) {
+        return new Postings(level, options.log, state.families ?? [], state.goodTo ?? -1)
+      }
     } catch (error) {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
     }
@@ -365,6 +382,10 @@ export class Postings {
     await this.flush()
     await this.#level.close()
   }
+}
+
+function levelOptions({ compression }: PostingsOptions): LevelOptions {
+  return { writeBufferSize: limits.write_buffer_bytes, cacheSize: 16 * 1024 * 1024, compression }
 }
 
 async function hasEntries(level: Level): Promise<boolean> {

@@ -18,6 +18,8 @@ export function postingOf(record: StoredRecord, keeps: (kind: Family) => boolean
   }
 }
 
+export type PostingLists = [Family, string][][]
+
 /** The lists that a posting extends. */
 export function listsOf(posting: Posting): [Family, string][] {
   const lists: [Family, string][] = [[family.stream, posting.stream]]

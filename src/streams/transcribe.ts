@@ -1,0 +1,52 @@
+/** Copies events into an empty log with the places and times they had in another. Nobody else may be writing. */
+import { DaybookError } from '../errors.js'
+import { type Family, family, StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { Postings } from '../log/postings.js'
+import type { NewEvent } from './append.js'
+import { listsOf, postingOf } from './posting.js'
+
+export interface TranscribedEvent {
+  readonly event: NewEvent
+  readonly position: number
+  readonly number: number
+  /** Milliseconds. */
+  readonly created: number
+  /** Where it stood, for messages. */
+  readonly line: number
+}
+
+/** @throws `import-refused` when a position, a number or `created` does not follow on what is there */
+export async function transcribe(
+  { log, postings }: { log: Log; postings: Postings },
+  events: readonly TranscribedEvent[]
+): Promise<void> {
+  await postings.load(events.map(({ event }) => [family.stream, event.stream] as const))
+  const heads = new Map<string, number>()
+  let position = log.head
+  let created = log.lastCreated
+  for (const one of events) {
+    const { stream } = one.event
+    const head = heads.get(stream) ?? (postings.headInMemory(family.stream, stream)?.count ?? 0) - 1
+    if (one.position !== position + 1)
+      refuse(one, `has position ${one.position}, but the one before it has ${position}`)
+    if (one.number !== head + 1) refuse(one, `has number ${one.number} in "${stream}", but ${head + 1} is next`)
+    if (one.created < created) refuse(one, 'has a created before that of the line before it')
+    heads.set(stream, one.number)
+    position = one.position
+    created = one.created
+  }
+  await log.commit(
+    events.map(({ event, number }) => ({ record: event.record, stream: event.stream, number })),
+    events.map((event) => event.created)
+  )
+  const keeps = (kind: Family) => postings.keeps(kind)
+  const added = events.map(({ event, position: at }) => postingOf(new StoredRecord(at, event.record.bytes), keeps))
+  await postings.load(added.flatMap(listsOf))
+  postings.apply(added)
+  if (postings.congested) await postings.flush()
+}
+
+function refuse({ line }: TranscribedEvent, why: string): never {
+  throw new DaybookError('import-refused', `line ${line} ${why}; nothing from it on was written`, { line })
+}
