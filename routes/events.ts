@@ -13,6 +13,7 @@ import {
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
 import { EventQuery, EventsQuery, Page } from '../schemas/read.js'
+import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
@@ -48,7 +49,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
           200: {
             description: 'A page, or a line for each event.',
             content: {
-              'application/json': { schema: Page },
+              'application/json': { schema: ref(Page) },
               'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
             }
           },
@@ -72,8 +73,8 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
           200: {
             description: 'The event.',
             content: {
-              'application/vnd.daybook.event+json': { schema: RecordedEvent },
-              'application/json': { schema: RecordedEvent }
+              'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
+              'application/json': { schema: ref(RecordedEvent) }
             }
           },
           ...problemResponses(400, 404, 406, 410)
@@ -96,7 +97,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
         querystring: EventsAppendQuery,
         body: {
           content: {
-            'application/json': { schema: EventsAppendBody },
+            'application/json': { schema: ref(EventsAppendBody) },
             'application/x-ndjson': {
               schema: Type.String({ description: 'With `batch`: an event with its `stream` a line.' })
             }
@@ -105,9 +106,9 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
         response: {
           200: {
             description: 'A receipt line for each batch.',
-            content: { 'application/x-ndjson': { schema: Receipt } }
+            content: { 'application/x-ndjson': { schema: ref(Receipt) } }
           },
-          201: { description: 'On disk.', content: { 'application/json': { schema: AppendResult } } },
+          201: { description: 'On disk.', content: { 'application/json': { schema: ref(AppendResult) } } },
           ...problemResponses(400, 403, 409, 412, 413, 415, 422, 501, 503, 507)
         }
       }

@@ -18,7 +18,7 @@ import { listingRoutes } from './listings.js'
 import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
-import { openApi } from './wire/openapi.js'
+import { namedSchemas, openApi } from './wire/openapi.js'
 import { problemKinds, problemOf } from './wire/problem.js'
 import { ajv, explain } from './wire/shape.js'
 
@@ -92,6 +92,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     maxAge: 600
   })
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
+  for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? '0.0.0'))
 
   const methods = new Map<string, Set<string>>()

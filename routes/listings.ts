@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { CategoryList, ListingQuery, StreamList, TypeList } from '../schemas/listings.js'
 import { problemResponses } from '../schemas/problem.js'
+import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
 import { type Family, family } from '../src/log/format.js'
 import type { ListedHead } from '../src/log/postings.js'
@@ -30,7 +31,7 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
           tags: ['listings'],
           querystring: ListingQuery,
           response: {
-            200: { description: 'Names in UTF-8 order.', content: { 'application/json': { schema: answer } } },
+            200: { description: 'Names in UTF-8 order.', content: { 'application/json': { schema: ref(answer) } } },
             ...problemResponses(400, 409)
           }
         }

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { problemResponses } from '../schemas/problem.js'
+import { ref } from '../schemas/ref.js'
 import { Health, Info } from '../schemas/server.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -57,7 +58,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
           operationId,
           summary: 'Version, log identity, limits, links',
           tags: ['server'],
-          response: { 200: { description: 'The server.', content: { 'application/json': { schema: Info } } } }
+          response: { 200: { description: 'The server.', content: { 'application/json': { schema: ref(Info) } } } }
         }
       },
       async () => info()
@@ -75,7 +76,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
           operationId,
           summary,
           tags: ['server'],
-          response: { 200: { description: 'It does.', content: { 'application/json': { schema: Health } } } }
+          response: { 200: { description: 'It does.', content: { 'application/json': { schema: ref(Health) } } } }
         }
       },
       async () => ({ status: 'ok' })
@@ -90,13 +91,14 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
         summary: 'Reads and appends are served',
         tags: ['server'],
         response: {
-          200: { description: 'Ready.', content: { 'application/json': { schema: Health } } },
-          503: { description: 'Not ready, and why.', content: { 'application/json': { schema: Health } } }
+          200: { description: 'Ready.', content: { 'application/json': { schema: ref(Health) } } },
+          503: { description: 'Not ready, and why.', content: { 'application/json': { schema: ref(Health) } } }
         }
       }
     },
     async (_request, reply) => {
-      if (store.status === 'open') return { status: 'ok' }
+      const { status, standstill } = store
+      if (status === 'open') return standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }
       return reply.code(503).header('retry-after', '1').send({ status: store.status, reason: store.reason })
     }
   )

@@ -5,6 +5,7 @@ import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } fro
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
 import { EventQuery, Page, StreamQuery } from '../schemas/read.js'
+import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
@@ -14,6 +15,7 @@ import type { Reading } from './reading.js'
 import { preferredReturn, renderStreamAppend } from './wire/append-answer.js'
 import { acceptBuffers, bodyOf } from './wire/body.js'
 import { expectedVersionOf } from './wire/conditions.js'
+import { isDialectAppend, sendWrongVersion } from './wire/dialect.js'
 import { addressOf } from './wire/read-request.js'
 import { parseStreamBody } from './wire/stream-body.js'
 
@@ -83,7 +85,7 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
           }
         },
         response: {
-          201: { description: 'On disk.', content: { 'application/json': { schema: AppendResultSchema } } },
+          201: { description: 'On disk.', content: { 'application/json': { schema: ref(AppendResultSchema) } } },
           ...problemResponses(400, 403, 409, 412, 413, 415, 422, 503, 507)
         }
       }
@@ -93,12 +95,12 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
 }
 
 const pageContent = {
-  'application/json': { schema: Page },
+  'application/json': { schema: ref(Page) },
   'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
 }
 const eventContent = {
-  'application/vnd.daybook.event+json': { schema: RecordedEvent },
-  'application/json': { schema: RecordedEvent }
+  'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
+  'application/json': { schema: ref(RecordedEvent) }
 }
 
 const header = (description: string) => Type.Optional(Type.String({ description }))
@@ -123,7 +125,10 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
     mode: 'batch',
     keyed
   }
-  const result = await appendOrExplain(store, asked)
+  const result = isDialectAppend(request.headers)
+    ? await store.writer.append(asked).catch((error) => refuseInDialect(error, reply))
+    : await appendOrExplain(store, asked)
+  if (result === undefined) return reply
   const head = result.heads.get(stream) as number
   reply.code(201)
   reply.header('location', `/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
@@ -133,6 +138,12 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderStreamAppend(stream, result, wanted)}\n`, 'latin1'))
+}
+
+/** Answers a wrong version in the dialect; every other refusal is a problem. */
+function refuseInDialect(error: unknown, reply: FastifyReply): undefined {
+  if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
+  sendWrongVersion(reply, error.details.head as number | null)
 }
 
 /** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */

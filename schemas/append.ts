@@ -2,10 +2,11 @@
 import { type Static, Type } from 'typebox'
 import { limits } from '../src/limits.js'
 import { NewEvent, NewEventOfStream, RecordedEvent, Uuid } from './events.js'
+import { ref } from './ref.js'
 
 export const StreamAppendBody = Type.Union([
-  NewEvent,
-  Type.Array(NewEvent, { minItems: 1, maxItems: limits.batch_events_max })
+  ref(NewEvent),
+  Type.Array(ref(NewEvent), { minItems: 1, maxItems: limits.batch_events_max })
 ])
 
 const StreamCondition = Type.Object(
@@ -43,7 +44,7 @@ export const AppendConditions = Type.Array(AppendCondition, { maxItems: limits.c
 
 export const EventsAppendBody = Type.Object(
   {
-    events: Type.Array(NewEventOfStream, { minItems: 1, maxItems: limits.batch_events_max }),
+    events: Type.Array(ref(NewEventOfStream), { minItems: 1, maxItems: limits.batch_events_max }),
     conditions: Type.Optional(AppendConditions)
   },
   { $id: 'AppendRequest', additionalProperties: false }
@@ -79,7 +80,7 @@ export const AppendResult = Type.Object(
     heads: Type.Optional(Type.Record(Type.String(), Type.Integer(), { description: 'On appends to several streams.' })),
     position: Type.Integer({ description: 'Position of the last event of this append.' }),
     replayed: Type.Boolean({ description: 'They were there already; nothing was written.' }),
-    events: Type.Optional(Type.Array(Type.Union([Appended, RecordedEvent])))
+    events: Type.Optional(Type.Array(Type.Union([Appended, ref(RecordedEvent)])))
   },
   { $id: 'AppendResult' }
 )

@@ -1,5 +1,6 @@
 /** Problems (RFC 9457). */
 import { Type } from 'typebox'
+import { ref } from './ref.js'
 
 export const Problem = Type.Object(
   {
@@ -18,7 +19,7 @@ export function problemResponses(...statuses: number[]): Record<number, object> 
   return Object.fromEntries(
     statuses.map((status) => [
       status,
-      { description: 'A problem.', content: { 'application/problem+json': { schema: Problem } } }
+      { description: 'A problem.', content: { 'application/problem+json': { schema: ref(Problem) } } }
     ])
   )
 }

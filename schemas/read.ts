@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox'
 import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
+import { ref } from './ref.js'
 
 const many = (description: string) =>
   Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
@@ -83,7 +84,7 @@ const link = Type.Optional(Type.String({ description: 'Path-absolute.' }))
 export const Page = Type.Object(
   {
     stream: Type.Optional(Type.String()),
-    events: Type.Array(RecordedEvent),
+    events: Type.Array(ref(RecordedEvent)),
     cursor: Type.String({ description: 'Where this page got to, also when a filter matched nothing.' }),
     head: Type.Optional(
       Type.Union([Type.Integer(), Type.Null()], {

@@ -54,6 +54,11 @@ export const limits = {
   /** LevelDB's memtable of each of the two databases: bounds the log scan at start. */
   write_buffer_bytes: 16 * 1024 * 1024,
 
+  /** Space kept aside for opening the databases again on a full disk. */
+  ballast_bytes: 32 * 1024 * 1024,
+  /** Free space at which a store that stands still goes on: ballast, write-ahead logs, and something to write into. */
+  free_bytes_min: 96 * 1024 * 1024,
+
   /** A `created` time from outside may be this far ahead of our clock. */
   clock_ahead_ms_max: 0,
   request_timeout_ms: 60_000,

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from './clock.js'
+import { Ballast } from './log/ballast.js'
 import type { Family } from './log/format.js'
 import { families, family } from './log/format.js'
 import { Log } from './log/log.js'
@@ -9,6 +10,7 @@ import { Postings } from './log/postings.js'
 import { Metrics } from './metrics.js'
 import { catchUp } from './streams/posting.js'
 import { Reader } from './streams/read.js'
+import { Standstill } from './streams/standstill.js'
 import { Writer } from './streams/writer.js'
 
 export interface StoreOptions {
@@ -20,6 +22,8 @@ export interface StoreOptions {
   runProjections?: 'none' | 'system' | 'all'
   /** Makes the index anew from the log. */
   rebuildIndex?: boolean
+  /** Space to keep aside for a full disk, bytes. */
+  ballastBytes?: number
   clock?: Clock
 }
 
@@ -34,6 +38,7 @@ export class Store {
   postings!: Postings
   writer!: Writer
   reader!: Reader
+  standstill!: Standstill
   status: StoreStatus = 'opening'
   /** Why it is not open, for people. */
   reason = 'the log has not been opened yet'
@@ -66,9 +71,20 @@ export class Store {
       await this.log?.close()
       throw error
     }
-    this.writer = new Writer(this.log, this.postings, this.clock, this.metrics)
+    const ballast = new Ballast(directory, this.options.ballastBytes ?? 0)
+    this.standstill = new Standstill(ballast, this.clock, async () => {
+      await this.log.reopen()
+      await this.postings.reopen()
+      await catchUp(this.log, this.postings)
+    })
+    this.postings.onWriteFailed = (error) => this.standstill.begin(error)
+    ballast.load().then((loaded) => {
+      if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
+    })
+    this.writer = new Writer(this.log, this.postings, this.clock, this.metrics, this.standstill)
     this.reader = new Reader(this.log, this.postings)
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
+    this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
     this.metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => this.log.head)
     this.status = 'open'
     this.reason = 'ready'
@@ -81,6 +97,7 @@ export class Store {
     this.status = 'closed'
     this.reason = 'the server is stopping'
     await this.writer.close()
+    this.standstill.close()
     await this.postings.close()
     await this.log.close()
   }

@@ -82,7 +82,8 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
   }
 }
 
-function checkBatch(events: NewEvent[]): NewEvent[] {
+/** @throws `empty-batch`, `batch-too-large` */
+export function checkBatch(events: NewEvent[]): NewEvent[] {
   if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
   if (events.length > limits.batch_events_max) {
     throw new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
@@ -104,9 +105,7 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
     else if (options.asPrinted && readPrintedData(reader, name, bytes)) return
     else defineMember(envelope, name, reader.value())
   })
-  const shape: Shape<Envelope> = options.stream === undefined ? checkEventOfStream : checkEvent
-  const checked = shape(envelope, (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
-  return makeEvent(checked, bytes, index, options)
+  return makeEvent(envelope, bytes, index, options)
 }
 
 interface EventBytes {
@@ -138,7 +137,6 @@ export function parseBareEvent(
 ): NewEvent {
   const envelope: Record<string, unknown> = { type: header.type }
   if (header.id !== undefined) envelope.id = header.id
-  const checked = checkEvent(envelope, (why, where) => new DaybookError('invalid-event', why, { index: 0, ...where }))
   const bytes: EventBytes = { data: body }
   if (header.contentType === undefined) {
     const reader = new JsonReader(body)
@@ -150,10 +148,13 @@ export function parseBareEvent(
     bytes.metadata = reader.slice()
     reader.end()
   }
-  return makeEvent(checked, bytes, 0, options)
+  return makeEvent(envelope, bytes, 0, options)
 }
 
-function makeEvent(envelope: Envelope, bytes: EventBytes, index: number, options: ParseOptions): NewEvent {
+/** Checks an event's small members and lengths, and encodes it. @throws `invalid-event`, `bad-tag`, `event-too-large`… */
+export function makeEvent(unchecked: object, bytes: EventBytes, index: number, options: ParseOptions): NewEvent {
+  const shape: Shape<Envelope> = options.stream === undefined ? checkEventOfStream : checkEvent
+  const envelope = shape(unchecked, (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
   const stream = options.stream ?? (envelope.stream as string)
   if (options.stream === undefined) checkAppendableName(stream)
   checkText('type', envelope.type, limits.type_bytes_max, 'invalid-event', index)

@@ -1,5 +1,18 @@
 /** The frame of the contract; operations and shapes come from the routes and their schemas. */
 import type { SwaggerOptions } from '@fastify/swagger'
+import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
+import { NewEvent, NewEventOfStream, RecordedEvent } from '../../schemas/events.js'
+import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
+import { Problem } from '../../schemas/problem.js'
+import { Page } from '../../schemas/read.js'
+import { Health, Info } from '../../schemas/server.js'
+
+/** The schemas that have a name in the contract. */
+export const namedSchemas = [
+  NewEvent, NewEventOfStream, RecordedEvent, Page,
+  AppendCondition, EventsAppendBody, AppendResult, Receipt,
+  StreamList, CategoryList, TypeList, Info, Health, Problem
+] // biome-ignore format: a table
 
 export function openApi(version: string): SwaggerOptions {
   return {
@@ -11,7 +24,7 @@ export function openApi(version: string): SwaggerOptions {
         description: 'An event store you can curl: streams of events over plain HTTP/JSON.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
-      servers: [{ url: 'http://127.0.0.1:2113' }],
+      servers: [{ url: 'http://127.0.0.1:2113', description: 'A server on this machine, with its default settings.' }],
       tags: [
         { name: 'streams', description: 'One stream: read and append.' },
         { name: 'events', description: 'The whole log, in order.' },

@@ -3,10 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { AppendRequest, NewEvent } from '../../src/streams/append.js'
+import { EVENTS_JSON, parseDialectEvents } from './dialect.js'
 import { checkTextBody, keyedIds, parseBareEvent, parseJsonEvents, parseNdjsonEvents, randomIds } from './event-body.js'
 
 export const ACCEPT_POST =
-  'application/json, application/x-ndjson, application/*+json, text/*, application/xml, application/octet-stream'
+  'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
 
 /** @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and what the readers of bodies throw */
 export function parseStreamBody(
@@ -44,6 +45,7 @@ function parse(
       { available: ACCEPT_POST.split(', ') }
     )
   }
+  if (contentType === EVENTS_JSON) return parseDialectEvents(body, options)
   if (type === undefined) {
     if (contentType === 'application/json') return parseJsonEvents(body, options)
     if (isNdjson(contentType)) return parseNdjsonEvents(body, options)

@@ -27,6 +27,7 @@ async function run(argv: string[]): Promise<number> {
     directory: config.db,
     fsync: !config['unsafe-no-fsync'],
     compression: config.compression,
+    ballastBytes: limits.ballast_bytes,
     runProjections: config['run-projections'] as 'none' | 'system' | 'all'
   })
   const loopback = /^(localhost|127\.|::1$|\[::1\]$)/.test(config.host)

@@ -37,9 +37,14 @@ export interface RangeOptions {
 
 /** One LevelDB database. */
 export class Level {
-  readonly #db: levelup.LevelUp
+  readonly #directory: string
+  readonly #options: LevelOptions
+  #db: levelup.LevelUp
+  #reopening: Promise<void> | undefined
 
-  private constructor(db: levelup.LevelUp) {
+  private constructor(directory: string, options: LevelOptions, db: levelup.LevelUp) {
+    this.#directory = directory
+    this.#options = options
     this.#db = db
   }
 
@@ -58,15 +63,23 @@ export class Level {
         cause
       )
     }
-    return new Promise((resolve, reject) => {
-      const db = levelup(leveldown(directory), { ...options, maxOpenFiles: 500 }, (error) => {
-        if (!error) return resolve(new Level(db))
-        if (/temporarily unavailable|already held by process/i.test(error.message)) {
-          return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
-        }
-        reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
-      })
+    return new Level(directory, options, await openDatabase(directory, options))
+  }
+
+  /**
+   * Closes and opens again: a handle on which a write failed stays failed. Whoever reads meanwhile waits; nobody may
+   * be writing. @throws as open; then it can be tried again
+   */
+  reopen(): Promise<void> {
+    this.#reopening ??= this.#openAgain().finally(() => {
+      this.#reopening = undefined
     })
+    return this.#reopening
+  }
+
+  async #openAgain(): Promise<void> {
+    if (this.#db.isOpen()) await this.#closeDatabase()
+    this.#db = await openDatabase(this.#directory, this.#options)
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {
@@ -75,7 +88,8 @@ export class Level {
   }
 
   /** The values of these keys in their order, all of one moment; `undefined` where there is none. */
-  getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+  async getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+    if (this.#reopening !== undefined) await this.#reopening
     return new Promise((resolve, reject) => {
       this.#db.getMany(keys, (error, values) => (error ? reject(error) : resolve(values)))
     })
@@ -98,6 +112,7 @@ export class Level {
 
   /** Entries of a range in key order, of the moment the reading began. */
   async *entries(range: RangeOptions): AsyncGenerator<Entry> {
+    if (this.#reopening !== undefined) await this.#reopening
     const iterator = this.#db.iterator({
       ...range,
       limit: range.limit ?? -1,
@@ -121,9 +136,26 @@ export class Level {
     }
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    await this.#reopening?.catch(() => {})
+    if (this.#db.isOpen()) await this.#closeDatabase()
+  }
+
+  #closeDatabase(): Promise<void> {
     return new Promise((resolve, reject) => this.#db.close((error) => (error ? reject(error) : resolve())))
   }
+}
+
+function openDatabase(directory: string, options: LevelOptions): Promise<levelup.LevelUp> {
+  return new Promise((resolve, reject) => {
+    const db = levelup(leveldown(directory), { ...options, maxOpenFiles: 500 }, (error) => {
+      if (!error) return resolve(db)
+      if (/temporarily unavailable|already held by process/i.test(error.message)) {
+        return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
+      }
+      reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
+    })
+  })
 }
 
 /** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */

@@ -14,6 +14,7 @@ declare module 'levelup' {
       batch(): ChainedBatch
       iterator(options: object): Iterator
       close(callback: Callback): void
+      isOpen(): boolean
     }
     interface ChainedBatch {
       put(key: Buffer, value: Buffer): this

@@ -170,7 +170,12 @@ export class Log {
     try {
       await (this.#options.fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
     } catch (cause) {
-      throw new DaybookError('storage-failed', `could not write to the log: ${(cause as Error).message}`, {}, cause)
+      throw new DaybookError(
+        'storage-failed',
+        `could not write to the log: ${(cause as Error).message}`,
+        { written: 'unknown', retry: true },
+        cause
+      )
     }
     this.#head = first + placements.length - 1
     this.#lastCreated = at
@@ -248,6 +253,19 @@ export class Log {
     const waiting = { position, resolve }
     this.#waiting.add(waiting)
     return { promise, cancel: () => this.#waiting.delete(waiting) && resolve() }
+  }
+
+  /**
+   * Opens the database again after a write failed. A batch whose write failed may be on disk after all: then the head
+   * has moved, and the caller brings the index after it. @throws `directory-unusable`
+   */
+  async reopen(): Promise<void> {
+    await this.#level.reopen()
+    await this.#findHead()
+    this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
+    this.#memtable = { bytes: 0, begun: this.#head }
+    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#wakeWaiting()
   }
 
   async close(): Promise<void> {

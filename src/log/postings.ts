@@ -158,6 +158,15 @@ export class Postings {
     return true
   }
 
+  /** Told when a write behind failed: the changes stay in memory, but nobody waits for them who could be told. */
+  onWriteFailed: (error: Error) => void = () => {}
+
+  /** Opens the database again after a write failed; what was not written stays in memory. @throws `directory-unusable` */
+  async reopen(): Promise<void> {
+    await this.#flushing?.catch(() => {})
+    await this.#level.reopen()
+  }
+
   /** The log position that everything in memory covers. */
   get appliedTo(): number {
     return this.#appliedTo
@@ -279,7 +288,7 @@ export class Postings {
       this.#pending.size >= limits.index_pending_max ||
       this.#appliedTo - this.#goodTo >= limits.index_behind_events_max
     ) {
-      void this.flush()
+      this.flush().catch(this.onWriteFailed)
     }
   }
 
@@ -363,23 +372,28 @@ export class Postings {
     kind: Family,
     options: { prefix: string; after?: string | undefined; limit: number }
   ): Promise<ListedHead[]> {
-    await this.flush()
     const prefix = headKey(kind, options.prefix)
     const after = options.after === undefined ? undefined : headKey(kind, options.after)
     const from = after !== undefined && after.compare(prefix) > 0 ? { gt: after } : { gte: prefix }
-    const found: ListedHead[] = []
-    for await (const { key, value } of this.#level.entries({
-      ...from,
-      lt: endOfPrefix(prefix),
-      limit: options.limit
-    })) {
-      found.push({ name: headKeyName(key), head: decodeHead(value) })
+    const end = endOfPrefix(prefix)
+    const found = new Map<string, ListedHead & { key: Buffer }>()
+    for (const [text, head] of [...(this.#writing?.heads ?? []), ...this.#pending.heads]) {
+      const key = Buffer.from(`h${text}`)
+      const inside = key.compare(from.gt ?? (from.gte as Buffer)) >= (from.gt ? 1 : 0) && key.compare(end) < 0
+      if (inside) found.set(text, { key, name: headKeyName(key), head: { ...head } })
     }
-    return found
+    for await (const { key, value } of this.#level.entries({ ...from, lt: end, limit: options.limit })) {
+      const name = headKeyName(key)
+      const head = decodeHead(value)
+      // What was changed in memory may be written while we read: the longer list is the newer one.
+      if ((found.get(kind + name)?.head.count ?? 0) < head.count) found.set(kind + name, { key, name, head })
+    }
+    return [...found.values()].sort((one, other) => one.key.compare(other.key)).slice(0, options.limit)
   }
 
+  /** Writes what is not written yet. A full disk does not keep it from closing: the log holds it all. */
   async close(): Promise<void> {
-    await this.flush()
+    await this.flush().catch(this.onWriteFailed)
     await this.#level.close()
   }
 }

@@ -3,7 +3,7 @@
  * synced batch, and answers after it. While a commit is on its way to the disk the next appends gather.
  */
 import type { Clock } from '../clock.js'
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { type Family, family } from '../log/format.js'
 import type { Log } from '../log/log.js'
@@ -12,6 +12,7 @@ import type { Metrics } from '../metrics.js'
 import { type AppendRequest, type AppendResult, type PlacedEvent, PlanningView, planAppend } from './append.js'
 import { categoryOf, isSystemStream } from './names.js'
 import { listsOf } from './posting.js'
+import type { Standstill } from './standstill.js'
 
 interface Waiting {
   readonly request: AppendRequest
@@ -26,16 +27,18 @@ export class Writer {
   readonly #postings: Postings
   readonly #clock: Clock
   readonly #metrics: Metrics
+  readonly #standstill: Standstill
   readonly #queue: Waiting[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
   #closed = false
 
-  constructor(log: Log, postings: Postings, clock: Clock, metrics: Metrics) {
+  constructor(log: Log, postings: Postings, clock: Clock, metrics: Metrics, standstill: Standstill) {
     this.#log = log
     this.#postings = postings
     this.#clock = clock
     this.#metrics = metrics
+    this.#standstill = standstill
   }
 
   /** Appends that wait for the next commit. */
@@ -47,11 +50,13 @@ export class Writer {
    * Appends events and resolves when they are on disk.
    * @throws `overloaded` when too many wait; `wrong-expected-version`, `event-id-reused`, `idempotency-key-reused` or
    * `partial-replay` when the plan refuses it, and then nothing of it was written; `storage-failed` when the commit
-   * failed, and then nothing of it is acknowledged; `stopping` when the store is closing
+   * failed, and then nothing of it is acknowledged; `read-only` while the disk is full; `stopping` when the store is
+   * closing
    */
   append(request: AppendRequest): Promise<AppendResult> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
+    if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
     let bytes = 0
     for (const event of request.events) bytes += event.record.bytes.length
     if (this.#queue.length >= limits.append_queue_max || this.#queuedBytes + bytes > limits.append_queue_bytes_max) {
@@ -81,12 +86,21 @@ export class Writer {
     while (this.#queue.length > 0) {
       const group = this.#take()
       try {
+        if (this.#standstill.why !== undefined) throw this.#readOnly()
         await this.#commit(group)
       } catch (error) {
+        if (isDaybookError(error) && error.code === 'storage-failed') this.#standstill.begin(error)
         for (const { reject } of group) reject(error as Error)
       }
     }
     this.#running = undefined
+  }
+
+  #readOnly(): DaybookError {
+    return new DaybookError('read-only', `Nothing is written now (${this.#standstill.why}); reads go on.`, {
+      written: false,
+      retry: true
+    })
   }
 
   /** The appends that go into the next commit: all that wait, within the bounds of one batch, at least one. */
@@ -200,6 +214,6 @@ export class Writer {
       .filter(([kind, name]) => this.#postings.headInMemory(kind, name) === undefined)
     if (missing.length > 0) await this.#postings.load(missing)
     this.#postings.apply(postings)
-    if (this.#postings.congested) await this.#postings.flush()
+    if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
   }
 }

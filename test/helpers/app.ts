@@ -32,3 +32,12 @@ export async function append(
     payload: typeof body === 'string' ? body : JSON.stringify(body)
   })
 }
+
+/** As openApp, and listening. */
+export async function listen(
+  t: Test,
+  options: AppOptions & Partial<StoreOptions> = {}
+): Promise<TestApp & { url: string }> {
+  const opened = await openApp(t, options)
+  return { ...opened, url: await opened.app.listen({ host: '127.0.0.1', port: 0 }) }
+}
