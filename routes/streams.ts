@@ -174,8 +174,8 @@ async function missed(store: Store, stream: string, from: number): Promise<Recor
 function checkIdsOnce(events: readonly NewEvent[]): void {
   if (events.length < 2) return
   const seen = new Set<string>()
-  for (const [index, { stream, id, clientId }] of events.entries()) {
-    if (!clientId) continue
+  for (const [index, { stream, id }] of events.entries()) {
+    if (id === undefined) continue
     const key = id.toString('latin1') + stream
     if (seen.has(key))
       throw new DaybookError('bad-event-id', `The id of event ${index} stands twice in this batch.`, { index })

@@ -47,8 +47,10 @@ export const limits = {
   index_behind_events_max: 20_000,
   /** Events at the index's end that are compared with the log at start. */
   index_checked_events: 2000,
-  /** Records kept in memory. */
-  records_cached_bytes_max: 24 * 1024 * 1024,
+  /** The last records written, kept in memory. */
+  records_recent_bytes_max: 8 * 1024 * 1024,
+  /** Records that were read, kept in memory. */
+  records_cached_bytes_max: 16 * 1024 * 1024,
   /** Rendered pages kept in memory. */
   pages_cached_bytes_max: 24 * 1024 * 1024,
   /** LevelDB's memtable of each of the two databases: bounds the log scan at start. */

@@ -40,12 +40,7 @@ export async function fill(
 
 function make(stream: string, i: number): NewEvent {
   const { type, data } = event(i)
-  const { id, clientId } = randomIds()
-  return {
-    stream,
-    id,
-    clientId,
-    type,
-    record: encodeRecord(stream, { id, clientId, type, data: Buffer.from(JSON.stringify(data)) })
-  }
+  const { id } = randomIds()
+  const content = { id, clientId: false, type, data: Buffer.from(JSON.stringify(data)) }
+  return { stream, id: undefined, type, record: encodeRecord(stream, content) }
 }

@@ -18,7 +18,7 @@ export interface BareBatch {
 
 /** With the memtable that Daybook uses. */
 export async function openBare(directory: string): Promise<Bare> {
-  const db = leveldown(directory) as Bare
+  const db = leveldown(directory) as unknown as Bare
   await new Promise<void>((resolve, reject) =>
     db.open({ createIfMissing: true, writeBufferSize: 16 * 1024 * 1024, cacheSize: 32 * 1024 * 1024 }, (error) =>
       error ? reject(error) : resolve()

@@ -1,6 +1,6 @@
 /** What an append answers (native contract §3). */
 
-import { StoredRecord } from '../../src/log/format.js'
+import { recordIdText, StoredRecord } from '../../src/log/format.js'
 import type { AppendResult, PlacedEvent } from '../../src/streams/append.js'
 import { instantText, renderEvent } from './recorded-event.js'
 
@@ -30,13 +30,18 @@ function lastPosition({ events }: AppendResult): number {
 
 function renderEvents({ events }: AppendResult, wanted: Return, withStream: boolean): string {
   if (wanted === 'minimal') return ''
-  const texts = events.map((placed) => {
-    const record = new StoredRecord(placed.position, placed.event.record.bytes)
-    if (wanted === 'representation' && !placed.replayed) return renderEvent(record, withStream ? 'log' : 'stream')
+  let text = ',"events":['
+  for (let i = 0; i < events.length; i++) {
+    const placed = events[i] as PlacedEvent
+    if (i > 0) text += ','
+    if (wanted === 'representation' && !placed.replayed) {
+      text += renderEvent(new StoredRecord(placed.position, placed.event.record.bytes), withStream ? 'log' : 'stream')
+      continue
+    }
     const stream = withStream ? `,"stream":${json(placed.event.stream)}` : ''
-    return `{"id":"${record.idText}"${stream},"number":${placed.number},"position":${placed.position},"created":"${instantText(placed.created)}"}`
-  })
-  return `,"events":[${texts.join(',')}]`
+    text += `{"id":"${recordIdText(placed.event.record.bytes)}"${stream},"number":${placed.number},"position":${placed.position},"created":"${instantText(placed.created)}"}`
+  }
+  return `${text}]`
 }
 
 function json(value: unknown): string {

@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import type { NewEvent } from '../../src/streams/append.js'
-import { checkBatch, type IdSource, makeEvent } from './event-body.js'
+import { checkBatch, EventDraft, type IdSource, makeEvent } from './event-body.js'
 import { JsonReader } from './json.js'
 
 export const EVENTS_JSON = 'application/vnd.eventstore.events+json'
@@ -24,16 +24,15 @@ export function parseDialectEvents(body: Buffer, options: { stream: string; ids:
   const events: NewEvent[] = []
   reader.elements((index) => {
     if (!reader.atObject) throw new DaybookError('invalid-event', 'An event is an object.', { index })
-    const envelope: { type?: unknown; id?: unknown } = {}
-    const bytes: { data?: Buffer; metadata?: Buffer } = {}
+    const draft = new EventDraft()
     reader.members((name) => {
-      if (name === 'data') bytes.data = reader.slice()
-      else if (name === 'metadata') bytes.metadata = reader.slice()
-      else if (name === 'eventType') envelope.type = reader.value()
-      else if (name === 'eventId') envelope.id = reader.value()
+      if (name === 'data') draft.data = reader.slice()
+      else if (name === 'metadata') draft.metadata = reader.slice()
+      else if (name === 'eventType') draft.type = reader.value()
+      else if (name === 'eventId') draft.id = reader.value()
       else reader.slice() // the original passes over what it does not know
     })
-    events.push(makeEvent(envelope, bytes, index, options))
+    events.push(makeEvent(draft, index, options))
   })
   reader.end()
   return checkBatch(events)

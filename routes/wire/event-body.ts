@@ -8,22 +8,32 @@ import { encodeRecord, idBytes } from '../../src/log/format.js'
 import type { NewEvent } from '../../src/streams/append.js'
 import { checkAppendableName } from '../../src/streams/names.js'
 import { JsonReader } from './json.js'
-import { compileShape, type Shape } from './shape.js'
+import { compileShape, unknownName } from './shape.js'
 
-/** The small members of an event, checked; data and metadata stay bytes. */
-interface Envelope {
-  type: string
-  stream?: string
-  id?: string
-  occurred?: string
-  tags?: string[]
+/** An event as its members are read; checked by `makeEvent`. */
+export class EventDraft {
+  type: unknown
+  stream: unknown
+  id: unknown
+  occurred: unknown
+  tags: unknown
+  data: Buffer | undefined
+  metadata: Buffer | undefined
+  contentType: string | undefined
 }
 
-/** How ids are made for events that bring none. */
-export type IdSource = (stream: string, index: number) => { id: Buffer; clientId: boolean }
+/** How ids are made for events that bring none. `kept`: a retry would make the same one again. */
+export type IdSource = (stream: string, index: number) => { id: Buffer; kept: boolean }
 
-const checkEvent = compileShape<Envelope>(NewEventSchema)
-const checkEventOfStream = compileShape<Envelope>(NewEventOfStreamSchema)
+const MEMBERS = Object.keys(NewEventSchema.properties)
+const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
+
+/** One check a member, made from the schema that stands in the contract. */
+const checkType = compileShape<string>(NewEventSchema.properties.type, 'type')
+const checkStream = compileShape<string>(NewEventOfStreamSchema.properties.stream, 'stream')
+const checkId = compileShape<string>(NewEventSchema.properties.id, 'id')
+const checkOccurred = compileShape<string>(NewEventSchema.properties.occurred, 'occurred')
+const checkTags = compileShape<string[]>(NewEventSchema.properties.tags, 'tags')
 
 /** Members that reading prints and that say where an event stood: an import takes them along and does not use them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
@@ -93,40 +103,36 @@ export function checkBatch(events: NewEvent[]): NewEvent[] {
   return events
 }
 
-/** Reads one event object where the reader stands. */
+/** Reads one event object where the reader stands. @throws `invalid-event`, `event-too-large`, `bad-tag`, `malformed-json` */
 export function parseEvent(reader: JsonReader, index: number, options: ParseOptions): NewEvent {
   if (!reader.atObject) throw new DaybookError('invalid-event', 'An event is an object.', { index })
-  const envelope: Record<string, unknown> = {}
-  const bytes: EventBytes = {}
+  const draft = new EventDraft()
   reader.members((name) => {
-    if (name === 'data') bytes.data = reader.slice()
-    else if (name === 'metadata') bytes.metadata = reader.slice()
+    if (name === 'type') draft.type = reader.value()
+    else if (name === 'data') draft.data = reader.slice()
+    else if (name === 'metadata') draft.metadata = reader.slice()
+    else if (name === 'id') draft.id = reader.value()
+    else if (name === 'occurred') draft.occurred = reader.value()
+    else if (name === 'tags') draft.tags = reader.value()
+    else if (name === 'stream' && options.stream === undefined) draft.stream = reader.value()
     else if (options.asPrinted && PRINTED.has(name)) reader.slice()
-    else if (options.asPrinted && readPrintedData(reader, name, bytes)) return
-    else defineMember(envelope, name, reader.value())
+    else if (options.asPrinted && readPrintedData(reader, name, draft)) return
+    else {
+      const known = options.stream === undefined ? MEMBERS_WITH_STREAM : MEMBERS
+      throw new DaybookError('invalid-event', unknownName(name, known), { index })
+    }
   })
-  return makeEvent(envelope, bytes, index, options)
-}
-
-interface EventBytes {
-  data?: Buffer
-  metadata?: Buffer
-  contentType?: string
+  return makeEvent(draft, index, options)
 }
 
 /** Data that was not JSON, as the recorded event shows it. */
-function readPrintedData(reader: JsonReader, name: string, bytes: EventBytes): boolean {
+function readPrintedData(reader: JsonReader, name: string, draft: EventDraft): boolean {
   if (name !== 'contentType' && name !== 'dataText' && name !== 'dataBase64') return false
   const value = reader.value()
   if (typeof value !== 'string') throw new DaybookError('invalid-event', `"${name}" is a string.`)
-  if (name === 'contentType') bytes.contentType = value
-  else bytes.data = Buffer.from(value, name === 'dataText' ? 'utf8' : 'base64')
+  if (name === 'contentType') draft.contentType = value
+  else draft.data = Buffer.from(value, name === 'dataText' ? 'utf8' : 'base64')
   return true
-}
-
-/** Own property whatever the name: `__proto__` from a client must not become one. */
-function defineMember(target: object, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
 /** One event whose data is the whole body (`Event-Type` names its type). */
@@ -135,45 +141,50 @@ export function parseBareEvent(
   header: { type: string; id?: string | undefined; metadata?: Buffer | undefined; contentType: string | undefined },
   options: ParseOptions
 ): NewEvent {
-  const envelope: Record<string, unknown> = { type: header.type }
-  if (header.id !== undefined) envelope.id = header.id
-  const bytes: EventBytes = { data: body }
-  if (header.contentType === undefined) {
-    const reader = new JsonReader(body)
-    bytes.data = reader.slice()
-    reader.end()
-  } else bytes.contentType = header.contentType
-  if (header.metadata !== undefined) {
-    const reader = new JsonReader(header.metadata)
-    bytes.metadata = reader.slice()
-    reader.end()
-  }
-  return makeEvent(envelope, bytes, 0, options)
+  const draft = new EventDraft()
+  draft.type = header.type
+  draft.id = header.id
+  draft.contentType = header.contentType
+  draft.data = header.contentType === undefined ? wholeJson(body) : body
+  if (header.metadata !== undefined) draft.metadata = wholeJson(header.metadata)
+  return makeEvent(draft, 0, options)
 }
 
-/** Checks an event's small members and lengths, and encodes it. @throws `invalid-event`, `bad-tag`, `event-too-large`… */
-export function makeEvent(unchecked: object, bytes: EventBytes, index: number, options: ParseOptions): NewEvent {
-  const shape: Shape<Envelope> = options.stream === undefined ? checkEventOfStream : checkEvent
-  const envelope = shape(unchecked, (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
-  const stream = options.stream ?? (envelope.stream as string)
-  if (options.stream === undefined) checkAppendableName(stream)
-  checkText('type', envelope.type, limits.type_bytes_max, 'invalid-event', index)
-  for (const tag of envelope.tags ?? []) checkText('tag', tag, limits.tag_bytes_max, 'bad-tag', index)
-  const size = (bytes.data?.length ?? 0) + (bytes.metadata?.length ?? 0)
+function wholeJson(bytes: Buffer): Buffer {
+  const reader = new JsonReader(bytes)
+  const value = reader.slice()
+  reader.end()
+  return value
+}
+
+/** Checks an event's members and encodes it. @throws `invalid-event`, `bad-tag`, `event-too-large`, `bad-stream-name` */
+export function makeEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent {
+  const refuse = (why: string, where: { pointer?: string }) =>
+    new DaybookError('invalid-event', why, { index, ...where })
+  const { data, metadata, contentType } = draft
+  if (draft.type === undefined) throw refuse('"type" is missing.', {})
+  const type = checkType(draft.type, refuse)
+  checkText('type', type, limits.type_bytes_max, 'invalid-event', index)
+  const stream = options.stream ?? ownStream(draft, refuse)
+  const occurred = draft.occurred === undefined ? undefined : checkOccurred(draft.occurred, refuse)
+  const tags = draft.tags === undefined ? undefined : checkTags(draft.tags, refuse)
+  if (tags !== undefined) for (const tag of tags) checkText('tag', tag, limits.tag_bytes_max, 'bad-tag', index)
+  const size = (data?.length ?? 0) + (metadata?.length ?? 0)
   if (size > limits.event_bytes_max) {
-    throw new DaybookError(
-      'event-too-large',
-      `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are taken.`,
-      {
-        index,
-        limit: limits.event_bytes_max
-      }
-    )
+    const detail = `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are taken.`
+    throw new DaybookError('event-too-large', detail, { index, limit: limits.event_bytes_max })
   }
-  const { id, clientId } =
-    envelope.id === undefined ? options.ids(stream, index) : { id: idBytes(envelope.id), clientId: true }
-  const content = { ...bytes, id, clientId, type: envelope.type, occurred: envelope.occurred, tags: envelope.tags }
-  return { stream, id, clientId, type: envelope.type, record: encodeRecord(stream, content) }
+  const { id, kept } =
+    draft.id === undefined ? options.ids(stream, index) : { id: idBytes(checkId(draft.id, refuse)), kept: true }
+  const record = encodeRecord(stream, { id, clientId: kept, type, occurred, tags, contentType, data, metadata })
+  return { stream, id: kept ? id : undefined, type, record }
+}
+
+function ownStream(draft: EventDraft, refuse: (why: string, where: object) => DaybookError): string {
+  if (draft.stream === undefined) throw refuse('"stream" is missing.', {})
+  const stream = checkStream(draft.stream, refuse)
+  checkAppendableName(stream)
+  return stream
 }
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
@@ -202,17 +213,17 @@ export function checkTextBody(body: Buffer, contentType: string): void {
 const idPool = Buffer.alloc(16 * 256)
 let idsLeft = 0
 
-/** Random ids (UUID version 4), for events that bring none. */
-export function randomIds(): { id: Buffer; clientId: boolean } {
+/** Random ids (UUID version 4), for events that bring none. The bytes are valid until the next call: they are copied into the record. */
+export function randomIds(): { id: Buffer; kept: boolean } {
   if (idsLeft === 0) {
     randomFillSync(idPool)
     idsLeft = 256
   }
   idsLeft--
-  const id = Buffer.from(idPool.subarray(idsLeft * 16, idsLeft * 16 + 16))
-  id[6] = ((id[6] as number) & 0x0f) | 0x40
-  id[8] = ((id[8] as number) & 0x3f) | 0x80
-  return { id, clientId: false }
+  const at = idsLeft * 16
+  idPool[at + 6] = ((idPool[at + 6] as number) & 0x0f) | 0x40
+  idPool[at + 8] = ((idPool[at + 8] as number) & 0x3f) | 0x80
+  return { id: idPool.subarray(at, at + 16), kept: false }
 }
 
 /** Ids made from an Idempotency-Key: UUID version 5 of (stream, key, index), the same at every retry. */
@@ -222,7 +233,7 @@ export function keyedIds(key: string): IdSource {
     const id = hash.subarray(0, 16)
     id[6] = ((id[6] as number) & 0x0f) | 0x50
     id[8] = ((id[8] as number) & 0x3f) | 0x80
-    return { id, clientId: true }
+    return { id, kept: true }
   }
 }
 

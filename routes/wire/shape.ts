@@ -10,28 +10,33 @@ addFormats.default(ajv)
 
 export type Shape<T> = (value: unknown, refuse: (why: string, where: { pointer?: string }) => DaybookError) => T
 
-/** Compiles a schema to a check that returns the value, or throws what `refuse` makes of the reason. */
-export function compileShape<T>(schema: TSchema): Shape<T> {
+/**
+ * Compiles a schema to a check that returns the value, or throws what `refuse` makes of the reason.
+ * @param name what the value is called in messages
+ */
+export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
   const validate = ajv.compile(schema)
   const known = Object.keys((schema as { properties?: object }).properties ?? {})
   return (value, refuse) => {
     if (validate(value)) return value as T
     const [first] = validate.errors as ErrorObject[]
-    throw refuse(explain(first as ErrorObject, known), { pointer: first?.instancePath ?? '' })
+    throw refuse(explain(first as ErrorObject, known, name), { pointer: first?.instancePath ?? '' })
   }
 }
 
 /** One sentence that says what is wrong and what is allowed. */
-export function explain(error: ErrorObject, known: readonly string[]): string {
+export function explain(error: ErrorObject, known: readonly string[], of = ''): string {
   const { keyword, params, instancePath } = error
-  const name = instancePath.slice(1).replaceAll('/', '.')
-  if (keyword === 'additionalProperties') {
-    const unknown = String(params.additionalProperty)
-    return `There is no "${unknown}"; did you mean "${nearest(unknown, known)}"? Known: ${known.join(', ')}.`
-  }
+  const name = (of + instancePath.replaceAll('/', '.')).replace(/^\./, '')
+  if (keyword === 'additionalProperties') return unknownName(String(params.additionalProperty), known)
   if (keyword === 'required') return `"${name === '' ? '' : `${name}.`}${params.missingProperty}" is missing.`
   if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
   return `${name === '' ? 'The value' : `"${name}"`} ${error.message ?? 'is wrong'}.`
+}
+
+/** Says that there is no such name, and which one may have been meant. */
+export function unknownName(name: string, known: readonly string[]): string {
+  return `There is no "${name.slice(0, 100)}"; did you mean "${nearest(name, known)}"? Known: ${known.join(', ')}.`
 }
 
 /** The known name with the fewest edits. */

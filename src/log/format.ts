@@ -17,9 +17,8 @@ export const FORMAT_VERSION = 1
 
 // ---------------------------------------------------------------------------------------------- keys of log/
 
-/** Key of the record at a position. @param position integer from 0, below 2^53 */
-export function positionKey(position: number): Buffer {
-  const key = Buffer.allocUnsafe(8)
+/** Key of the record at a position. @param position integer from 0, below 2^53 @param key to write it into */
+export function positionKey(position: number, key: Buffer = Buffer.allocUnsafe(8)): Buffer {
   key.writeUInt32BE(Math.floor(position / 0x1_0000_0000), 0)
   key.writeUInt32BE(position >>> 0, 4)
   return key
@@ -209,8 +208,7 @@ export class StoredRecord {
     return this.bytes.subarray(ID_AT, ID_AT + 16)
   }
   get idText(): string {
-    const hex = this.bytes.toString('hex', ID_AT, ID_AT + 16)
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+    return recordIdText(this.bytes)
   }
   get clientId(): boolean {
     return (this.#flags & flag.clientId) !== 0
@@ -293,6 +291,12 @@ export class StoredRecord {
   #short(at: number): string {
     return this.bytes.toString('latin1', at + 1, at + 1 + (this.bytes[at] as number))
   }
+}
+
+/** The event id in a record's bytes as text. */
+export function recordIdText(bytes: Buffer): string {
+  const hex = bytes.toString('hex', ID_AT, ID_AT + 16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** True when two records hold the same event: stream, type, occurred, tags, content type, data and metadata. */

@@ -40,12 +40,15 @@ export class Level {
   readonly #directory: string
   readonly #options: LevelOptions
   #db: levelup.LevelUp
+  /** levelup's own batches keep a list of all that was put, for listeners that we do not have. */
+  #store: leveldown.LevelDown
   #reopening: Promise<void> | undefined
 
-  private constructor(directory: string, options: LevelOptions, db: levelup.LevelUp) {
+  private constructor(directory: string, options: LevelOptions, { db, store }: Database) {
     this.#directory = directory
     this.#options = options
     this.#db = db
+    this.#store = store
   }
 
   /**
@@ -79,7 +82,9 @@ export class Level {
 
   async #openAgain(): Promise<void> {
     if (this.#db.isOpen()) await this.#closeDatabase()
-    this.#db = await openDatabase(this.#directory, this.#options)
+    const { db, store } = await openDatabase(this.#directory, this.#options)
+    this.#db = db
+    this.#store = store
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {
@@ -97,7 +102,7 @@ export class Level {
 
   /** Starts a batch; nothing is written before `write` or `writeSynced`. */
   batch(): LevelBatch {
-    return this.#db.batch()
+    return this.#store.batch()
   }
 
   /** Writes a batch at once or not at all, and returns when it is on the disk. */
@@ -146,10 +151,16 @@ export class Level {
   }
 }
 
-function openDatabase(directory: string, options: LevelOptions): Promise<levelup.LevelUp> {
+interface Database {
+  db: levelup.LevelUp
+  store: leveldown.LevelDown
+}
+
+function openDatabase(directory: string, options: LevelOptions): Promise<Database> {
   return new Promise((resolve, reject) => {
-    const db = levelup(leveldown(directory), { ...options, maxOpenFiles: 500 }, (error) => {
-      if (!error) return resolve(db)
+    const store = leveldown(directory)
+    const db = levelup(store, { ...options, maxOpenFiles: 500 }, (error) => {
+      if (!error) return resolve({ db, store })
       if (/temporarily unavailable|already held by process/i.test(error.message)) {
         return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
       }
@@ -167,6 +178,6 @@ function makeDirectory(path: string): void {
 
 function write(batch: LevelBatch, sync: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
-    ;(batch as levelup.ChainedBatch).write({ sync }, (error) => (error ? reject(error) : resolve()))
+    ;(batch as leveldown.ChainedBatch).write({ sync }, (error) => (error ? reject(error) : resolve()))
   })
 }

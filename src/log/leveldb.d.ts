@@ -1,6 +1,18 @@
 // What we use of the two packages; the published types of leveldown cannot be called under NodeNext.
 declare module 'leveldown' {
-  export default function leveldown(location: string): unknown
+  function leveldown(location: string): leveldown.LevelDown
+
+  namespace leveldown {
+    interface LevelDown {
+      batch(): ChainedBatch
+    }
+    interface ChainedBatch {
+      put(key: Buffer, value: Buffer): this
+      del(key: Buffer): this
+      write(options: { sync: boolean }, callback: (error: Error | null | undefined) => void): void
+    }
+  }
+  export default leveldown
 }
 
 declare module 'levelup' {
@@ -11,15 +23,9 @@ declare module 'levelup' {
   namespace levelup {
     interface LevelUp {
       getMany(keys: Buffer[], callback: (error: Error | null, values: (Buffer | undefined)[]) => void): void
-      batch(): ChainedBatch
       iterator(options: object): Iterator
       close(callback: Callback): void
       isOpen(): boolean
-    }
-    interface ChainedBatch {
-      put(key: Buffer, value: Buffer): this
-      del(key: Buffer): this
-      write(options: { sync: boolean }, callback: Callback): void
     }
     interface Iterator {
       next(callback: (error: Error | null, key?: Buffer, value?: Buffer) => void): void

@@ -19,12 +19,12 @@ import {
   LOG_KEYS_END,
   LOG_META_KEY,
   positionKey,
-  removedRecord,
   StoredRecord,
   sealRecord,
   type UnplacedRecord
 } from './format.js'
 import { Level, type LevelOptions } from './level.js'
+import { RecentRecords } from './recent.js'
 import { discardEvidence, droppedByLevelDb, preserveEvidence } from './recovery.js'
 import { type Testimony, Witness } from './witness.js'
 
@@ -36,10 +36,9 @@ export interface LogOptions {
   compression: boolean
 }
 
-/** A record to commit: encoded, with its number in its stream; the log gives position and, if absent, `created`. */
+/** An event to commit, encoded, with its number in its stream; the log gives it its position. */
 export interface Placement {
-  readonly record: UnplacedRecord | 'removed'
-  readonly stream: string
+  readonly event: { readonly record: UnplacedRecord }
   readonly number: number
 }
 
@@ -57,6 +56,8 @@ export class Log {
   readonly #level: Level
   readonly #witness: Witness
   readonly #options: LogOptions
+  readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
+  /** Older records that were read. */
   readonly #cache = new LRUCache<number, StoredRecord>({
     maxSize: limits.records_cached_bytes_max,
     sizeCalculation: (record) => record.bytes.length + 200
@@ -149,23 +150,21 @@ export class Log {
   async commit(placements: readonly Placement[], created: number | readonly number[]): Promise<number> {
     const first = this.#head + 1
     const batch = this.#level.batch()
-    const records: StoredRecord[] = []
+    const records: Buffer[] = []
+    const key = positionKey(first) // written anew for each record: a batch copies what it is given
     let bytes = 0
     let at = this.#lastCreated
     for (let i = 0; i < placements.length; i++) {
-      const { record, stream, number } = placements[i] as Placement
+      const { event, number } = placements[i] as Placement
       const position = first + i
-      const key = positionKey(position)
+      positionKey(position, key)
       const instant = typeof created === 'number' ? created : (created[i] as number)
       if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
       at = instant
-      const value =
-        record === 'removed'
-          ? removedRecord(key, { stream, number, created: instant })
-          : sealRecord(record, key, { number, created: instant })
+      const value = sealRecord(event.record, key, { number, created: instant })
       batch.put(key, value)
       bytes += value.length
-      records.push(new StoredRecord(position, value))
+      records.push(value)
     }
     try {
       await (this.#options.fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
@@ -181,14 +180,14 @@ export class Log {
     this.#lastCreated = at
     this.#moveMark(bytes)
     this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
-    for (const record of records) this.#cache.set(record.position, record)
+    for (let i = 0; i < records.length; i++) this.#recent.add(first + i, records[i] as Buffer)
     this.#wakeWaiting()
     return first
   }
 
   /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
   async read(position: number): Promise<StoredRecord> {
-    const cached = this.#cache.get(position)
+    const cached = this.#recent.get(position) ?? this.#cache.get(position)
     if (cached !== undefined) return cached
     const [record] = await this.readMany([position])
     return record as StoredRecord
@@ -205,7 +204,8 @@ export class Log {
     const records = new Array<StoredRecord>(positions.length)
     const missing: number[] = []
     for (let i = 0; i < positions.length; i++) {
-      const cached = this.#cache.get(positions[i] as number)
+      const position = positions[i] as number
+      const cached = this.#recent.get(position) ?? this.#cache.get(position)
       if (cached === undefined) missing.push(i)
       else records[i] = cached
     }
@@ -262,6 +262,7 @@ export class Log {
   async reopen(): Promise<void> {
     await this.#level.reopen()
     await this.#findHead()
+    this.#recent.clear(this.#head + 1)
     this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
     this.#memtable = { bytes: 0, begun: this.#head }
     this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })

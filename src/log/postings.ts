@@ -71,8 +71,8 @@ export class Postings {
   readonly #level: Level
   readonly #log: string
   readonly #kept: ReadonlySet<Family>
-  /** Heads by family and name; null says that there is none on disk. */
-  readonly #heads = new LRUCache<string, ListHead | typeof NONE>({ max: limits.heads_cached_max })
+  /** Heads as they are on disk, by family and name. */
+  readonly #heads = byFamily(() => new LRUCache<string, ListHead | typeof NONE>({ max: limits.heads_cached_max }))
   /** Changed and not yet written. Two generations, so that one can be written while the other fills. */
   #pending = new Pending()
   #writing: Pending | undefined
@@ -183,11 +183,19 @@ export class Postings {
 
   /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
   headInMemory(kind: Family, name: string): ListHead | null | undefined {
-    const key = kind + name
-    const changed = this.#pending.heads.get(key) ?? this.#writing?.heads.get(key)
+    const changed = this.#pending.heads[kind].get(name) ?? this.#writing?.heads[kind].get(name)
     if (changed !== undefined) return changed
-    const known = this.#heads.get(key)
+    const known = this.#heads[kind].get(name)
     return known === NONE ? null : known
+  }
+
+  /** True when all lists that a posting extends are in memory: then it can be applied. */
+  holdsHeadsOf({ stream, category, type }: Posting): boolean {
+    return (
+      this.headInMemory(family.stream, stream) !== undefined &&
+      (category === undefined || this.headInMemory(family.category, category) !== undefined) &&
+      (type === undefined || this.headInMemory(family.type, type) !== undefined)
+    )
   }
 
   /** A list's head as it is now; the copy does not change when the list grows. */
@@ -206,7 +214,7 @@ export class Postings {
     missing.forEach(([kind, name], i) => {
       if (this.headInMemory(kind, name) !== undefined) return
       const value = values[i]
-      this.#heads.set(kind + name, value === undefined ? NONE : decodeHead(value))
+      this.#heads[kind].set(name, value === undefined ? NONE : decodeHead(value))
     })
   }
 
@@ -281,6 +289,7 @@ export class Postings {
       if (posting.type !== undefined) this.#extend(family.type, posting.type, posting)
       if (posting.id !== undefined) {
         this.#pending.ids.set(eventIdKey(stream.id, posting.id).toString('latin1'), posting.number)
+        this.#pending.size++
       }
       this.#appliedTo = posting.position
     }
@@ -294,16 +303,16 @@ export class Postings {
 
   /** Where the family's switched off, its lists do not grow. */
   #extend(kind: Family, name: string, posting: Posting): ListHead {
-    const key = kind + name
-    let head = this.#pending.heads.get(key)
+    let head = this.#pending.heads[kind].get(name)
     if (head === undefined) {
       const known = this.headInMemory(kind, name)
-      if (known === undefined) throw new Error(`the head of ${key} was not loaded before it was extended`)
+      if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
       head =
         known === null
           ? { id: posting.position, count: 0, updated: 0, tail: [] }
           : { id: known.id, count: known.count, updated: known.updated, tail: known.tail.slice() }
-      this.#pending.heads.set(key, head)
+      this.#pending.heads[kind].set(name, head)
+      this.#pending.size++
     }
     head.count++
     head.updated = posting.created
@@ -312,6 +321,7 @@ export class Postings {
     if (head.tail.length === BLOCK_SIZE) {
       const block = head.count / BLOCK_SIZE - 1
       this.#pending.blocks.set(blockKey(kind, head.id, block).toString('latin1'), head.tail)
+      this.#pending.size++
       head.tail = []
     }
     return head
@@ -344,7 +354,9 @@ export class Postings {
     this.#writing = writing
     this.#pending = new Pending()
     const batch = this.#level.batch()
-    for (const [key, head] of writing.heads) batch.put(Buffer.from(`h${key}`), encodeHead(head))
+    for (const kind of families) {
+      for (const [name, head] of writing.heads[kind]) batch.put(headKey(kind, name), encodeHead(head))
+    }
     for (const [key, block] of writing.blocks) batch.put(Buffer.from(key, 'latin1'), encodeBlock(block))
     for (const [key, number] of writing.ids) batch.put(Buffer.from(key, 'latin1'), encodeNumber(number))
     const state: IndexState = {
@@ -361,8 +373,11 @@ export class Postings {
       this.#writing = undefined
       throw error
     }
-    for (const [key, head] of writing.heads) if (!this.#pending.heads.has(key)) this.#heads.set(key, head)
-    for (const key of this.#pending.heads.keys()) this.#heads.delete(key)
+    for (const kind of families) {
+      const pending = this.#pending.heads[kind]
+      for (const [name, head] of writing.heads[kind]) if (!pending.has(name)) this.#heads[kind].set(name, head)
+      for (const name of pending.keys()) this.#heads[kind].delete(name)
+    }
     this.#writing = undefined
     this.#goodTo = goodTo
   }
@@ -377,16 +392,16 @@ export class Postings {
     const from = after !== undefined && after.compare(prefix) > 0 ? { gt: after } : { gte: prefix }
     const end = endOfPrefix(prefix)
     const found = new Map<string, ListedHead & { key: Buffer }>()
-    for (const [text, head] of [...(this.#writing?.heads ?? []), ...this.#pending.heads]) {
-      const key = Buffer.from(`h${text}`)
+    for (const [name, head] of [...(this.#writing?.heads[kind] ?? []), ...this.#pending.heads[kind]]) {
+      const key = headKey(kind, name)
       const inside = key.compare(from.gt ?? (from.gte as Buffer)) >= (from.gt ? 1 : 0) && key.compare(end) < 0
-      if (inside) found.set(text, { key, name: headKeyName(key), head: { ...head } })
+      if (inside) found.set(name, { key, name, head: { ...head } })
     }
     for await (const { key, value } of this.#level.entries({ ...from, lt: end, limit: options.limit })) {
       const name = headKeyName(key)
       const head = decodeHead(value)
       // What was changed in memory may be written while we read: the longer list is the newer one.
-      if ((found.get(kind + name)?.head.count ?? 0) < head.count) found.set(kind + name, { key, name, head })
+      if ((found.get(name)?.head.count ?? 0) < head.count) found.set(name, { key, name, head })
     }
     return [...found.values()].sort((one, other) => one.key.compare(other.key)).slice(0, options.limit)
   }
@@ -407,6 +422,10 @@ async function hasEntries(level: Level): Promise<boolean> {
   return false
 }
 
+function byFamily<T>(make: () => T): Record<Family, T> {
+  return { s: make(), c: make(), t: make() }
+}
+
 const NONE = Symbol('no such list')
 
 function snapshot(head: ListHead | null | undefined): ListHead | undefined {
@@ -415,20 +434,21 @@ function snapshot(head: ListHead | null | undefined): ListHead | undefined {
 
 /** Changed entries by key; keys as latin1 text because a Map compares Buffers by identity. */
 class Pending {
-  /** By family and name. */
-  readonly heads = new Map<string, ListHead>()
+  readonly heads = byFamily(() => new Map<string, ListHead>())
   readonly blocks = new Map<string, number[]>()
   readonly ids = new Map<string, number>()
 
-  get size(): number {
-    return this.heads.size + this.blocks.size + this.ids.size
-  }
+  /** Entries in all of them. */
+  size = 0
 
   /** Takes back changes that could not be written; newer ones win. */
   takeOlder(older: Pending): void {
-    for (const [key, head] of older.heads) if (!this.heads.has(key)) this.heads.set(key, head)
+    for (const kind of families) {
+      for (const [name, head] of older.heads[kind]) if (!this.heads[kind].has(name)) this.heads[kind].set(name, head)
+    }
     for (const [key, block] of older.blocks) if (!this.blocks.has(key)) this.blocks.set(key, block)
     for (const [key, number] of older.ids) if (!this.ids.has(key)) this.ids.set(key, number)
+    this.size += older.size
   }
 }
 

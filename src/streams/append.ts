@@ -9,10 +9,8 @@ import { type Condition, type ExpectedVersion, holds } from './expected-version.
 /** One event to append, encoded. */
 export interface NewEvent {
   readonly stream: string
-  /** 16 bytes. */
-  readonly id: Buffer
-  /** A retry of this id must be recognised. */
-  readonly clientId: boolean
+  /** 16 bytes, when a retry of it must be recognised: the client gave it, or the key it was made from. */
+  readonly id: Buffer | undefined
   readonly type: string
   readonly record: UnplacedRecord
 }
@@ -104,7 +102,7 @@ export class PlanningView {
     const placed = { event, number, position, created: this.created, replayed: false }
     this.planned.push(placed)
     this.#heads.set(event.stream, number)
-    if (event.clientId) {
+    if (event.id !== undefined) {
       const { bytes } = event.record
       this.#known.set(idKey(event.stream, event.id), {
         number,
@@ -140,7 +138,8 @@ function planBatch(request: AppendRequest, view: PlanningView): AppendResult | D
 
 /** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
 function findReplay(request: AppendRequest, view: PlanningView): AppendResult | DaybookError | undefined {
-  const known = request.events.map((event) => (event.clientId ? view.known(event.stream, event.id) : undefined))
+  if (request.events.every((event) => event.id === undefined)) return undefined
+  const known = request.events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
   const keyed = request.keyed
   if (known.every((one) => one === undefined)) return undefined
   const reused = request.events.findIndex((event, i) => known[i] !== undefined && !known[i].sameContent(event.record))
@@ -154,7 +153,7 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
     )
   }
   if (reused >= 0) {
-    const event = request.events[reused] as NewEvent
+    const event = request.events[reused] as NewEvent & { id: Buffer }
     return new DaybookError(
       'event-id-reused',
       `Stream "${event.stream}" holds an event with id ${uuidText(event.id)} and other content (number ${known[reused]?.number}).`,
@@ -183,7 +182,7 @@ function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   const events: PlacedEvent[] = []
   let refused: AppendResult['refused']
   for (const [index, event] of request.events.entries()) {
-    const known = event.clientId ? view.known(event.stream, event.id) : undefined
+    const known = event.id ? view.known(event.stream, event.id) : undefined
     if (known !== undefined && !known.sameContent(event.record)) {
       const error = findReplay({ ...request, events: [event] }, view) as DaybookError
       refused = { index, error }

@@ -37,7 +37,7 @@ export async function transcribe(
     created = one.created
   }
   await log.commit(
-    events.map(({ event, number }) => ({ record: event.record, stream: event.stream, number })),
+    events,
     events.map((event) => event.created)
   )
   const keeps = (kind: Family) => postings.keeps(kind)

@@ -127,10 +127,7 @@ export class Writer {
     const answers = group.map(({ request }) => planAppend(request, view))
     if (view.planned.length > 0) {
       const started = this.#clock.elapsed()
-      const first = await this.#log.commit(
-        view.planned.map(({ event, number }) => ({ record: event.record, stream: event.stream, number })),
-        created
-      )
+      const first = await this.#log.commit(view.planned, created)
       if (first !== view.planned[0]?.position)
         throw new Error(`planned ${view.planned[0]?.position}, committed at ${first}`)
       this.#metrics.committed(view.planned.length, (this.#clock.elapsed() - started) / 1000)
@@ -151,14 +148,17 @@ export class Writer {
   /** The heads and ids the plans will ask for, brought into memory with one read each. */
   async #load(group: readonly Waiting[], view: PlanningView): Promise<void> {
     const missing: [Family, string][] = []
+    let last: string | undefined
     const need = (stream: string) => {
+      if (stream === last) return
+      last = stream
       if (this.#postings.headInMemory(family.stream, stream) === undefined) missing.push([family.stream, stream])
     }
     let withIds = false
     for (const { request } of group) {
       for (const event of request.events) {
         need(event.stream)
-        withIds ||= event.clientId
+        withIds ||= event.id !== undefined
       }
       for (const { stream } of request.conditions) need(stream)
     }
@@ -173,7 +173,7 @@ export class Writer {
       if (head) asked.push({ stream, streamId: head.id, id }) // a stream that was never written holds no id
     }
     for (const { request } of group) {
-      for (const { stream, id, clientId } of request.events) if (clientId) ask(stream, id)
+      for (const { stream, id } of request.events) if (id !== undefined) ask(stream, id)
       if (request.keyed !== undefined) ask(request.keyed.stream, request.keyed.nextId)
     }
     if (asked.length === 0) return
@@ -195,25 +195,29 @@ export class Writer {
 
   /** The index follows before anybody is answered: whoever appended reads their own writes. */
   async #index(planned: readonly PlacedEvent[]): Promise<void> {
-    const categories = this.#postings.keeps(family.category)
-    const types = this.#postings.keeps(family.type)
-    const postings = planned.map(({ event, position, number, created }): Posting => {
-      const { stream } = event
-      return {
-        position,
-        stream,
-        category: categories ? categoryOf(stream) : undefined,
-        type: types && !isSystemStream(stream) ? event.type : undefined,
-        created,
-        id: event.clientId ? event.id : undefined,
-        number
-      }
-    })
-    const missing = postings
-      .flatMap(listsOf)
-      .filter(([kind, name]) => this.#postings.headInMemory(kind, name) === undefined)
+    const postings = toPostings(planned, this.#postings)
+    const missing: [Family, string][] = []
+    for (const posting of postings) if (!this.#postings.holdsHeadsOf(posting)) missing.push(...listsOf(posting))
     if (missing.length > 0) await this.#postings.load(missing)
     this.#postings.apply(postings)
     if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
   }
+}
+
+function toPostings(planned: readonly PlacedEvent[], kept: Postings): Posting[] {
+  const categories = kept.keeps(family.category)
+  const types = kept.keeps(family.type)
+  // A batch is mostly of one stream, and its category is cut out of the name once.
+  let lastStream: string | undefined
+  let category: string | undefined
+  let system = false
+  return planned.map(({ event, position, number, created }) => {
+    const { stream, id } = event
+    if (stream !== lastStream) {
+      lastStream = stream
+      category = categories ? categoryOf(stream) : undefined
+      system = isSystemStream(stream)
+    }
+    return { position, stream, category, type: types && !system ? event.type : undefined, created, id, number }
+  })
 }
