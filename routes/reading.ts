@@ -20,6 +20,7 @@ interface RenderedPage {
   readonly immutable: boolean
 }
 
+const SEEN_MAX = 4096
 const VARY = 'Accept, Accept-Encoding, Prefer'
 
 export class Reading {
@@ -30,6 +31,8 @@ export class Reading {
     maxSize: limits.pages_cached_bytes_max,
     sizeCalculation: ({ body, link }) => body.length + link.length + 500
   })
+
+  readonly #seen = new Set<string>()
 
   constructor(store: Store, publicCache: boolean) {
     this.#store = store
@@ -109,7 +112,7 @@ export class Reading {
     if (page === undefined) {
       if (!moving && matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
       page = await this.#render(path, source, read, query, filtered)
-      if (!moving) this.#pages.set(key, page)
+      if (!moving && this.#seenBefore(key)) this.#pages.set(key, page)
     }
     reply.header('etag', tag)
     reply.header('link', page.link)
@@ -121,6 +124,14 @@ export class Reading {
     if (matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
     reply.header('content-type', mediaTypes.page)
     return reply.send(page.body)
+  }
+
+  /** Only a page that is asked for twice is kept: reads at random would push out the hot ones. */
+  #seenBefore(key: string): boolean {
+    if (this.#seen.has(key)) return true
+    if (this.#seen.size >= SEEN_MAX) this.#seen.clear()
+    this.#seen.add(key)
+    return false
   }
 
   #notModified(reply: FastifyReply, tag: string): FastifyReply {

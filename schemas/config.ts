@@ -27,8 +27,8 @@ export const ServeConfig = Type.Object(
     'trust-proxy': Type.Boolean({ default: false, description: 'Believe X-Forwarded-* headers.' }),
     'public-cache': Type.Boolean({ default: false, description: 'Shared caches may keep immutable pages.' }),
     compression: Type.Boolean({
-      default: true,
-      description: "LevelDB's compression of tables; --no-compression switches it off."
+      default: false,
+      description: "LevelDB's compression of tables: less disk, slower appends and reads."
     }),
     'unsafe-no-fsync': Type.Boolean({
       default: false,

@@ -53,7 +53,7 @@ export class Store {
    * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`
    */
   async open(): Promise<this> {
-    const { directory, fsync = true, compression = true, runProjections = 'all' } = this.options
+    const { directory, fsync = true, compression = false, runProjections = 'all' } = this.options
     try {
       this.reason = 'the end of the log is being checked'
       this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {

@@ -22,7 +22,7 @@ export interface Filling {
 /** Events go to `streams` streams in turn, batches of 500, four at a time. */
 export async function fill(
   directory: string,
-  { events, streams, compression = true, finally: last }: Filling
+  { events, streams, compression = false, finally: last }: Filling
 ): Promise<void> {
   const store = await new Store({ directory, compression }).open()
   let next = 0

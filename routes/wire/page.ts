@@ -22,23 +22,23 @@ export interface PageLinks {
   last: string
 }
 
-/** The same read with other bounds. */
-function address(path: string, query: ReadQuery, bounds: Partial<ReadQuery>): string {
-  const { from: _f, after: _a, to: _t, before: _b, ...rest } = query
-  return addressOf(path, { ...rest, ...bounds })
-}
-
 /** A read's own address, its parameters in the fixed order. */
 export function addressOf(path: string, query: ReadQuery): string {
+  const text = parametersOf(query)
+  return text === '' ? path : `${path}?${text}`
+}
+
+function parametersOf(query: ReadQuery): string {
   let text = ''
   for (const name of ORDER) {
     const value = query[name]
     if (value === undefined) continue
     for (const one of Array.isArray(value) ? value : [value]) {
-      text += `${text === '' ? '?' : '&'}${name}=${encodeURIComponent(String(one)).replaceAll('%3A', ':').replaceAll('%2C', ',')}`
+      if (text !== '') text += '&'
+      text += `${name}=${encodeURIComponent(String(one)).replaceAll('%3A', ':').replaceAll('%2C', ',')}`
     }
   }
-  return path + text
+  return text
 }
 
 /**
@@ -47,23 +47,25 @@ export function addressOf(path: string, query: ReadQuery): string {
  */
 export function linksOf(path: string, query: ReadQuery, page: Page): PageLinks {
   const { covered, range } = page
-  const order = query.order ?? 'asc'
-  const floor = query.from !== undefined || query.after !== undefined ? { from: String(range.first) } : {}
-  const upperGiven = query.to !== undefined || query.before !== undefined
-  const ceiling = upperGiven ? { to: String(Math.max(range.last, -1)) } : {}
+  const { from, after, to, before, order = 'asc', ...others } = query
+  // Bounds and order stand first in every address, so what follows them is written once.
+  const rest = parametersOf(others)
+  const link = (bounds: string, towards: 'asc' | 'desc') =>
+    `${path}?${bounds}order=${towards}${rest === '' ? '' : `&${rest}`}`
+  const floor = from !== undefined || after !== undefined ? `from=${range.first}&` : ''
+  const ceiling = to !== undefined || before !== undefined ? `to=${Math.max(range.last, -1)}&` : ''
   const newest = Math.max(covered.last, covered.first - 1)
   const oldest = Math.min(covered.first, covered.last + 1)
-  const newer = address(path, query, { after: String(newest), ...ceiling, order: 'asc' })
-  const older =
-    oldest > range.first ? address(path, query, { ...floor, before: String(oldest), order: 'desc' }) : undefined
+  const newer = link(`after=${newest}&${ceiling}`, 'asc')
+  const older = oldest > range.first ? link(`${floor}before=${oldest}&`, 'desc') : undefined
   const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
   return {
     self: addressOf(path, query),
     ...(next !== undefined && { next }),
     newer,
     ...(older !== undefined && { older }),
-    first: address(path, query, { ...floor, ...ceiling, order: 'asc' }),
-    last: address(path, query, { ...floor, ...ceiling, order: 'desc' })
+    first: link(floor + ceiling, 'asc'),
+    last: link(floor + ceiling, 'desc')
   }
 }
 

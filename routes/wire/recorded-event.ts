@@ -35,14 +35,29 @@ function quote(name: string): string {
   return /["\\]/.test(name) ? JSON.stringify(name) : `"${name}"`
 }
 
+const DAY_MS = 86_400_000
+const TWO = Array.from({ length: 100 }, (_, n) => String(n).padStart(2, '0'))
+let lastDay = Number.NaN
+let lastDate = ''
 let lastInstant = Number.NaN
 let lastText = ''
 
-/** `created` as text. Events of one commit share it, so the last one is remembered. */
+/**
+ * `created` as text (RFC 3339, UTC). Every event has one, and Date writes it slowly: events of one commit share it and
+ * those of one day share the date, so only the time of day is put together here.
+ */
 export function instantText(created: number): string {
-  if (created !== lastInstant) {
-    lastInstant = created
-    lastText = new Date(created).toISOString()
+  if (created === lastInstant) return lastText
+  const day = Math.floor(created / DAY_MS)
+  if (day !== lastDay) {
+    lastDay = day
+    lastDate = new Date(day * DAY_MS).toISOString().slice(0, 11)
   }
+  const rest = created - day * DAY_MS
+  const second = Math.floor(rest / 1000)
+  const minute = Math.floor(second / 60)
+  const ms = rest % 1000
+  lastInstant = created
+  lastText = `${lastDate}${TWO[Math.floor(minute / 60)]}:${TWO[minute % 60]}:${TWO[second % 60]}.${ms < 100 ? '0' : ''}${ms < 10 ? '0' : ''}${ms}Z`
   return lastText
 }

@@ -47,8 +47,11 @@ interface LogMeta {
   log: string
 }
 
-/** How many records a scan asks LevelDB for at once. */
+/** How many records a scan asks LevelDB for at once: when nothing is known of their size, and at most. */
+export const FIRST_READ = 32
 export const SCAN_CHUNK = 256
+/** What a scan reads at once is kept near this, bytes. */
+const READ_BYTES = 512 * 1024
 
 export class Log {
   /** The log's identity, made with the directory. A restored or new log has another. */
@@ -228,14 +231,26 @@ export class Log {
     return this.readAhead(rangeChunks(from, to))
   }
 
-  /** Records of given positions, a chunk at a time; the next chunk is read while the caller works on one. */
+  /**
+   * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
+   * the size of those before, so that large events do not fill the memory.
+   */
   async *readAhead(chunks: AsyncIterable<number[]> | Iterable<number[]>): AsyncGenerator<StoredRecord[]> {
     let ahead: Promise<StoredRecord[]> | undefined
+    let size = FIRST_READ
     for await (const positions of chunks) {
-      const records = this.readMany(positions, { remember: false })
-      records.catch(() => {}) // reported when its turn comes
-      if (ahead !== undefined) yield await ahead
-      ahead = records
+      for (let at = 0; at < positions.length; ) {
+        const records = this.readMany(positions.slice(at, at + size), { remember: false })
+        at += size
+        records.catch(() => {}) // reported when its turn comes
+        if (ahead !== undefined) {
+          const read = await ahead
+          const bytes = read.reduce((sum, record) => sum + record.bytes.length, 0)
+          size = Math.max(1, Math.min(SCAN_CHUNK, Math.floor((READ_BYTES * read.length) / bytes)))
+          yield read
+        }
+        ahead = records
+      }
     }
     if (ahead !== undefined) yield await ahead
   }

@@ -5,7 +5,7 @@
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
-import type { Log } from '../log/log.js'
+import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import type { Filter } from './filter.js'
 import { lowestIndex, type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
@@ -102,25 +102,22 @@ export class Reader {
     const { order, filter } = request
     const whole = request.stream !== undefined
     const plain = whole ? filter.passesAll : filter.passesAll && filter.options.system
+    if (source.list !== undefined && plain && limit <= FIRST_READ) {
+      return this.#smallPage(source, source.list, order, range, limit)
+    }
     const records: StoredRecord[] = []
     let looked = 0
     let bytes = 0
     let reached: number | undefined
-    reading: for await (const positions of this.#positions(
-      source,
-      request,
-      range,
-      plain ? Math.min(limit, 256) : 256
-    )) {
-      for (const record of await this.#log.readMany(positions)) {
+    const positions = this.#positions(source, request, range, plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK)
+    reading: for await (const read of this.#log.readAhead(positions)) {
+      for (const record of read) {
         reached = whole ? record.number : record.position
         looked++
-        if (!filter.matches(record, whole)) {
-          if (looked >= limits.scan_events_max) break reading
-          continue
+        if (filter.matches(record, whole)) {
+          records.push(record)
+          bytes += record.bytes.length
         }
-        records.push(record)
-        bytes += record.bytes.length
         if (records.length >= limit || bytes >= limits.page_bytes_max || looked >= limits.scan_events_max) break reading
       }
     }
@@ -130,6 +127,21 @@ export class Reader {
       covered: coverage(range, order, reached, this.#ended(reached, records, limit, bytes, looked)),
       head: source.head
     }
+  }
+
+  /** A small page of a stream with nothing left out: the places of its events are known, so they are read at once. */
+  async #smallPage(source: Source, list: ListHead, order: Order, range: Range, limit: number): Promise<Page> {
+    const count = Math.max(0, Math.min(limit, range.last - range.first + 1))
+    const from = order === 'asc' ? range.first : range.last - count + 1
+    const positions = await this.#postings.positions(family.stream, list, from, count)
+    if (order === 'desc') positions.reverse()
+    let records = await this.#log.readMany(positions, { remember: false })
+    let bytes = 0
+    const full = records.findIndex((record) => (bytes += record.bytes.length) >= limits.page_bytes_max)
+    if (full >= 0) records = records.slice(0, full + 1)
+    const ended = full < 0 && count === range.last - range.first + 1
+    const covered = coverage(range, order, records.at(-1)?.number, ended || records.length === 0)
+    return { records: records.filter((record) => !record.removed), range, covered, head: source.head }
   }
 
   /** True when the walk ran out rather than being stopped: then everything in the range was dealt with. */
@@ -147,7 +159,7 @@ export class Reader {
   /** Every event of a read, in chunks, to the end of its range. */
   async *events(source: Source, request: ReadRequest, range: Range): AsyncGenerator<StoredRecord[]> {
     const whole = request.stream !== undefined
-    for await (const records of this.#log.readAhead(this.#positions(source, request, range, 256))) {
+    for await (const records of this.#log.readAhead(this.#positions(source, request, range, SCAN_CHUNK))) {
       yield records.filter((record) => request.filter.matches(record, whole))
     }
   }
