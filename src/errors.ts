@@ -55,6 +55,7 @@ export const errorCodes = [
   'read-only',
   'storage-failed',
   'log-damaged',
+  'index-damaged',
   'internal',
   // What a command finds when it opens a directory or talks to a server
   'bad-configuration',

@@ -1,4 +1,6 @@
-/** LevelDB with nothing around it, as a limit. */
+/** LevelDB with nothing around it, as a limit, and what it says about its tables. */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import leveldown from 'leveldown'
 
 export interface Bare {
@@ -16,15 +18,16 @@ export interface BareBatch {
   write(options: { sync: boolean }, callback: (error?: Error) => void): void
 }
 
-/** With the memtable that Daybook uses. */
-export async function openBare(directory: string): Promise<Bare> {
+/** With the options of Daybook's log. */
+export async function openBare(directory: string, { compression = false } = {}): Promise<Bare> {
   const db = leveldown(directory) as unknown as Bare
-  await new Promise<void>((resolve, reject) =>
-    db.open({ createIfMissing: true, writeBufferSize: 16 * 1024 * 1024, cacheSize: 32 * 1024 * 1024 }, (error) =>
-      error ? reject(error) : resolve()
-    )
-  )
+  const options = { createIfMissing: true, writeBufferSize: 16 * 2 ** 20, cacheSize: 32 * 2 ** 20, compression }
+  await new Promise<void>((resolve, reject) => db.open(options, (error) => (error ? reject(error) : resolve())))
   return db
+}
+
+export function closeBare(db: Bare): Promise<void> {
+  return new Promise((resolve, reject) => db.close((error) => (error ? reject(error) : resolve())))
 }
 
 /** One chained batch, synced. */
@@ -35,8 +38,8 @@ export function writeBatch(db: Bare, put: (batch: BareBatch) => void): Promise<v
 }
 
 /** Reads every entry. @returns how many there were */
-export function iterate(db: Bare, options: object): Promise<number> {
-  const iterator = db.iterator({ highWaterMark: 256 * 1024, keyAsBuffer: true, valueAsBuffer: true, ...options })
+export function iterate(db: Bare): Promise<number> {
+  const iterator = db.iterator({ highWaterMark: 256 * 1024, keyAsBuffer: true, valueAsBuffer: true })
   return new Promise((resolve, reject) => {
     let entries = 0
     const next = () =>
@@ -48,4 +51,23 @@ export function iterate(db: Bare, options: object): Promise<number> {
       })
     next()
   })
+}
+
+/** Bytes of a database's files. */
+export function bytesOnDisk(folder: string): number {
+  return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+}
+
+export interface TableBytes {
+  /** Tables made from memory: what must be written once. */
+  readonly flushed: number
+  /** Tables made from other tables. Tables that are only moved to a deeper level cost nothing. */
+  readonly compacted: number
+}
+
+/** Bytes of the tables LevelDB has written, from what it says in LOG since the database was opened. */
+export function tableBytes(folder: string, name: 'LOG' | 'LOG.old' = 'LOG'): TableBytes {
+  const text = readFileSync(join(folder, name), 'latin1')
+  const sum = (pattern: RegExp) => [...text.matchAll(pattern)].reduce((bytes, found) => bytes + Number(found[1]), 0)
+  return { flushed: sum(/Level-0 table #\d+: (\d+) bytes/g), compacted: sum(/=> (\d+) bytes/g) }
 }

@@ -1,87 +1,117 @@
-/** Figures beside their limits: printed as they come, and once more as a table. */
+/** Figures beside their limits: printed as they come, once more as a table, and kept as JSON. */
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { median } from './rounds.js'
 
-export interface Figure {
+interface Figure {
+  /** Line of work it belongs to. */
+  readonly id: string
   readonly what: string
   /** What was measured, with its unit. */
   readonly figure: string
-  /** What it is compared with, measured in the same run; absent for figures that are only printed. */
+  /** What it stands beside, measured in the same run, or a bound. */
   readonly limit?: string
   readonly ratio?: number
-  /** The ratio, or with `atMost` the value, that must hold. */
+  /** Least and greatest ratio of a single round. */
+  readonly range?: readonly [number, number]
+  /** What must hold, or is aimed for. */
+  readonly wanted?: string
+  readonly verdict?: 'ok' | 'SHORT' | 'below the aim'
+  /** Every round's figure, of subject and limit. */
+  readonly rounds?: readonly (readonly number[])[]
+}
+
+export interface Comparison {
+  readonly what: string
+  readonly unit: string
+  /** A rate each round. */
+  readonly rates: readonly number[]
+  /** The same of what it is compared with, round by round. */
+  readonly limit: { readonly name: string; readonly rates: readonly number[] }
+  /** Least ratio; with `aim` one that need not hold. */
   readonly wanted?: number
-  readonly ok?: boolean
+  readonly aim?: number
 }
 
 export class Report {
-  readonly figures: Figure[] = []
+  readonly #figures: Figure[] = []
 
-  /** A rate against a rate measured in the same run. @param wanted least ratio; absent: only printed */
-  rate(what: string, rate: number, limit: { name: string; rate: number }, unit: string, wanted?: number): void {
-    const ratio = rate / limit.rate
+  /** Rates beside rates of the same rounds. The ratio is the median of the rounds' ratios. */
+  ratio(id: string, { what, unit, rates, limit, wanted, aim }: Comparison): void {
+    const ratios = rates.map((rate, round) => rate / (limit.rates[round] as number))
+    const ratio = median(ratios)
+    const least = wanted ?? aim
     this.#add({
+      id,
       what,
-      figure: `${count(rate)} ${unit}`,
-      limit: `${count(limit.rate)} ${limit.name}`,
+      figure: `${count(median(rates))} ${unit}`,
+      limit: `${count(median(limit.rates))} ${limit.name}`,
       ratio,
-      ...(wanted !== undefined && { wanted, ok: ratio >= wanted })
+      range: [Math.min(...ratios), Math.max(...ratios)],
+      ...(least !== undefined && { wanted: wanted === undefined ? `aim ${aim}` : String(wanted) }),
+      ...(least !== undefined && { verdict: ratio >= least ? 'ok' : wanted === undefined ? 'below the aim' : 'SHORT' }),
+      rounds: [rates, limit.rates]
     })
   }
 
   /** A value that must stay below a bound. */
-  atMost(what: string, value: number, bound: number, unit: string): void {
-    this.#add({ what, figure: `${number(value)} ${unit}`, limit: `at most ${bound} ${unit}`, ok: value <= bound })
+  below(id: string, { what, value, bound, unit }: { what: string; value: number; bound: number; unit: string }): void {
+    const shown = value >= 100 ? count(value) : value.toPrecision(3)
+    const verdict = value < bound ? 'ok' : 'SHORT'
+    this.#add({ id, what, figure: `${shown} ${unit}`, wanted: `under ${bound} ${unit}`, verdict })
   }
 
   /** A figure that is only printed. */
-  note(what: string, figure: string, beside?: string): void {
-    this.#add({ what, figure, ...(beside !== undefined && { limit: beside }) })
+  note(id: string, what: string, figure: string, beside?: string): void {
+    this.#add({ id, what, figure, ...(beside !== undefined && { limit: beside }) })
   }
 
   /** The table as Markdown, as it stands in docs/benchmarks.md. */
   table(): string {
-    const rows = this.figures.map(({ what, figure, limit = '', ratio, wanted, ok }) => [
+    const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, wanted = '', verdict = '' }) => [
+      id,
       what,
       figure,
       limit,
-      ratio === undefined ? '' : ratio.toFixed(2),
-      wanted === undefined ? '' : String(wanted),
-      ok === undefined ? '' : ok ? 'holds' : 'SHORT'
+      ratio === undefined ? '' : `${ratio.toFixed(2)} (${range?.map((one) => one.toFixed(2)).join('–')})`,
+      wanted,
+      verdict
     ])
     const lines = [
-      ['work', 'figure', 'beside', 'ratio', 'at least', ''],
-      ['---', '---', '---', '---', '---', '---'],
+      ['id', 'what', 'figure', 'beside', 'ratio', 'wanted', ''],
+      ['--', '--', '--', '--', '--', '--', '--'],
       ...rows
     ]
     return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
   }
 
-  save(path: string): void {
-    mkdirSync(new URL('.', `file://${path}`), { recursive: true })
-    writeFileSync(path, `${JSON.stringify(this.figures, null, 2)}\n`)
+  /** One sentence: what of all that must hold does. */
+  summary(): string {
+    const judged = this.#figures.filter(({ verdict }) => verdict === 'ok' || verdict === 'SHORT')
+    const short = judged.filter(({ verdict }) => verdict === 'SHORT')
+    const names = short.map(({ id, what }) => `${id} (${what})`)
+    return short.length === 0
+      ? `All ${judged.length} figures hold.`
+      : `${judged.length - short.length} of ${judged.length} figures hold; short: ${names.join(', ')}.`
+  }
+
+  save(path: string, run: object): void {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, `${JSON.stringify({ ...run, figures: this.#figures }, null, 2)}\n`)
   }
 
   #add(figure: Figure): void {
-    this.figures.push(figure)
-    const { what, limit, ratio, wanted, ok } = figure
-    const beside = limit === undefined ? '' : ` · ${limit}`
-    const times = ratio === undefined ? '' : ` · ratio ${ratio.toFixed(2)}`
-    const verdict = ok === undefined ? '' : ok ? ' · holds' : ' · SHORT'
-    console.log(
-      `${what}: ${figure.figure}${beside}${times}${wanted === undefined ? '' : ` (at least ${wanted})`}${verdict}`
-    )
+    this.#figures.push(figure)
+    const { id, what, limit, ratio, wanted, verdict } = figure
+    const parts = [`${id.padEnd(8)} ${what}: ${figure.figure}`]
+    if (limit !== undefined) parts.push(limit)
+    if (ratio !== undefined) parts.push(`ratio ${ratio.toFixed(2)}`)
+    if (wanted !== undefined) parts.push(wanted.includes(' ') ? wanted : `wanted ${wanted}`)
+    if (verdict !== undefined) parts.push(verdict)
+    console.log(parts.join(' · '))
   }
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other)
-  return sorted[Math.floor(sorted.length / 2)] as number
 }
 
 export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US')
-}
-
-function number(value: number): string {
-  return value >= 100 ? count(value) : value.toPrecision(3)
 }

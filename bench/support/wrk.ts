@@ -1,78 +1,90 @@
-/** Load over keep-alive connections by wrk, a load generator that leaves the server most of the machine. */
-import { execFile, spawnSync } from 'node:child_process'
+/** Load over keep-alive connections by wrk, which leaves the server most of the machine. */
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { temporaryFolder } from './servers.js'
+import { runChild, temporaryFolder } from './processes.js'
 
-export interface Load {
-  readonly connections: number
-  readonly seconds: number
-  /** Lua that defines `paths` (a table of paths), and for POSTs `body` or `bodies`. */
-  readonly requests: string
-  readonly method: 'GET' | 'POST'
+export interface Requests {
+  /** They go to `/streams/bench-0`, `/streams/bench-1`… at random. */
+  readonly streams: number
+  /** What follows a stream's name in the path, one at random. */
+  readonly suffixes?: readonly string[]
+  /** Bodies to POST, one at random; absent: GET. */
+  readonly bodies?: readonly string[]
+}
+
+/** A file that makes the requests of a load. */
+export interface Script {
+  readonly path: string
 }
 
 export interface LoadResult {
   /** Answers a second. */
   readonly rate: number
+  /** Milliseconds from request to answer. */
   readonly p50: number
   readonly p99: number
   readonly p999: number
+  readonly worst: number
 }
 
-/** Milliseconds in the percentiles. @throws when any request was not answered with 2xx */
-export async function load(url: string, { connections, seconds, requests, method }: Load): Promise<LoadResult> {
-  const script = join(temporaryFolder(), 'load.lua')
-  writeFileSync(script, SCRIPT.replace('-- requests', requests).replace('METHOD', method))
-  const out = await run(['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', script, url])
+export function hasWrk(): boolean {
+  return spawnSync('wrk', ['--version']).error === undefined
+}
+
+export function writeScript({ streams, suffixes = [''], bodies = [] }: Requests): Script {
+  const path = join(temporaryFolder(), 'load.lua')
+  const list = (texts: readonly string[]) => `{ ${texts.map((text) => `[==[${text}]==]`).join(', ')} }`
+  const head = `local streams, suffixes, bodies = ${streams}, ${list(suffixes)}, ${list(bodies)}`
+  writeFileSync(path, `${head}\n${SCRIPT}`)
+  return { path }
+}
+
+/** @throws when any request was not answered with 2xx */
+export async function load(
+  url: string,
+  { path }: Script,
+  { connections, seconds }: { connections: number; seconds: number }
+): Promise<LoadResult> {
+  const argv = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', path, url]
+  const out = await runChild('wrk', argv)
   const line = /^RESULT (.*)$/m.exec(out)?.[1]
   if (line === undefined) throw new Error(`wrk said: ${out}`)
-  const [answers, microseconds, errors, p50, p99, p999] = line.split(' ').map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number
-  ]
-  if (errors > 0) throw new Error(`${errors} of ${answers} requests to ${url} failed`)
-  return { rate: answers / (microseconds / 1e6), p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000 }
+  const [answers = 0, took = 0, failed, p50 = 0, p99 = 0, p999 = 0, worst = 0] = line.split(' ').map(Number)
+  if (failed !== 0 || answers === 0) throw new Error(`${failed} of ${answers} requests to ${url} failed`)
+  return { rate: answers / (took / 1e6), p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000, worst: worst / 1000 }
 }
 
-export function requireWrk(): void {
-  if (spawnSync('wrk', ['--version']).error) {
-    console.error('bench: wrk is not installed (apt-get install wrk, brew install wrk)')
-    process.exit(1)
-  }
-}
-
-function run(argv: string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile('wrk', argv, { maxBuffer: 1e8 }, (error, stdout, stderr) =>
-      error ? reject(new Error(`${error.message}${stdout}${stderr}`)) : resolve(stdout)
-    )
-  })
-}
-
-/** Requests are put together once, before the clock runs. */
+/** Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. */
 const SCRIPT = `
--- requests
-local prepared = {}
-local at = 0
+local headers = { ["Content-Type"] = "application/json" }
+local method = #bodies > 0 and "POST" or "GET"
+local paths, prepared = {}, {}
+
+local function any(list)
+  return list[math.random(#list)]
+end
+
 function init(args)
-  local headers = { ["Content-Type"] = "application/json" }
   math.randomseed(os.time())
+  for i = 0, streams - 1 do
+    for _, suffix in ipairs(suffixes) do paths[#paths + 1] = "/streams/bench-" .. i .. suffix end
+  end
+  if #bodies > 0 and #bodies[1] > 4096 then return end
   for i, path in ipairs(paths) do
-    local text = bodies and bodies[(i - 1) % #bodies + 1] or body
-    prepared[i] = wrk.format("METHOD", path, headers, text)
+    prepared[i] = wrk.format(method, path, headers, bodies[(i - 1) % #bodies + 1])
   end
 end
+
 function request()
-  return prepared[math.random(#prepared)]
+  if #prepared > 0 then return any(prepared) end
+  return wrk.format(method, any(paths), headers, any(bodies))
 end
+
 function done(summary, latency, requests)
-  local errors = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
-  io.write(string.format("RESULT %d %d %d %d %d %d\\n", summary.requests, summary.duration, errors,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  io.write(string.format("RESULT %d %d %d %d %d %d %d\\n", summary.requests, summary.duration, failed,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 `

@@ -210,6 +210,11 @@ export const problemKinds = {
     title: 'Storage failed',
     help: 'The disk refused. Whether the append was written is unknown: send it again with the same ids.'
   },
+  'index-damaged': {
+    status: 500,
+    title: 'Index damaged',
+    help: 'An entry of the index on disk is not what was written. The log is the truth: stop the server, run "daybook verify --rebuild-index", start it again.'
+  },
   'log-damaged': {
     status: 500,
     title: 'Log damaged',

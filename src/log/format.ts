@@ -2,15 +2,17 @@
  * The whole on-disk format in one file. These values are on disk: change none without a new FORMAT_VERSION and a
  * migration. docs/storage-format.md says the same in prose.
  *
- * log/    position (8 bytes, big-endian) → record          the truth, synced
- *         0xff "daybook"                 → JSON { format, log, written }
+ * log/    0x00                           → JSON { format, log }
+ *         position (8 bytes, big-endian) → record          the truth, synced
  * index/  derived from the log, never ahead of it
  *         "h" family name                → head of a posting list
  *         "b" family list-id block       → a full block of BLOCK_SIZE positions
  *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
  *         "m" "state"                    → JSON { format, log, goodTo, families }
+ *         Every value but the last ends in a CRC-32 of its key and itself.
  */
 import { crc32 } from 'node:zlib'
+import { DaybookError } from '../errors.js'
 
 /** Version of keys and records. A directory of another version is migrated or refused, never guessed at. */
 export const FORMAT_VERSION = 1
@@ -29,9 +31,12 @@ export function keyPosition(key: Buffer): number {
   return key.readUInt32BE(0) * 0x1_0000_0000 + key.readUInt32BE(4)
 }
 
-/** All keys of records sort below this one. */
-export const LOG_KEYS_END = Buffer.from([0xff])
-export const LOG_META_KEY = Buffer.from('\xffdaybook', 'latin1')
+/**
+ * Sorts before every record. After them all it would cost every table: the one that holds it would reach over all that
+ * come later, and LevelDB would rewrite tables that it can now simply move.
+ */
+export const LOG_META_KEY = Buffer.from([0])
+export const FIRST_RECORD_KEY = positionKey(0)
 
 // ---------------------------------------------------------------------------------------------- records
 
@@ -348,6 +353,21 @@ export function blockKey(kind: Family, listId: number, block: number): Buffer {
   key.writeUIntBE(listId, 2, 6)
   key.writeUIntBE(block, 8, 5)
   return key
+}
+
+/** An entry of the index as it is stored: LevelDB does not check its tables, so each value carries a checksum. */
+export function sealEntry(key: Buffer, value: Buffer): Buffer {
+  const sealed = Buffer.allocUnsafe(value.length + 4)
+  value.copy(sealed)
+  sealed.writeUInt32BE(crc32(value, crc32(key)), value.length)
+  return sealed
+}
+
+/** The value of a stored entry. @throws `index-damaged` when it is not what was written under this key */
+export function openEntry(key: Buffer, sealed: Buffer): Buffer {
+  const value = sealed.subarray(0, Math.max(sealed.length - 4, 0))
+  if (sealed.length >= 4 && sealed.readUInt32BE(value.length) === crc32(value, crc32(key))) return value
+  throw new DaybookError('index-damaged', `The index is damaged at ${key.toString('hex')}: the checksum is wrong.`)
 }
 
 export const INDEX_STATE_KEY = Buffer.from('mstate')

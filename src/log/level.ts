@@ -92,11 +92,20 @@ export class Level {
     return value
   }
 
-  /** The values of these keys in their order, all of one moment; `undefined` where there is none. */
+  /**
+   * The values of these keys in their order, all of one moment; `undefined` where there is none. A value that LevelDB
+   * cannot read is given as no bytes at all: every value carries a checksum, and so it is known to be damaged.
+   */
   async getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
     if (this.#reopening !== undefined) await this.#reopening
     return new Promise((resolve, reject) => {
-      this.#db.getMany(keys, (error, values) => (error ? reject(error) : resolve(values)))
+      this.#db.getMany(keys, (error, values) => {
+        if (!error) return resolve(values)
+        if (!/corrupt/i.test(error.message)) return reject(error)
+        if (keys.length === 1) return resolve([Buffer.alloc(0)])
+        // One bad block fails all of them: ask for each by itself.
+        Promise.all(keys.map((key) => this.getMany([key]))).then((each) => resolve(each.flat()), reject)
+      })
     })
   }
 
@@ -129,7 +138,7 @@ export class Level {
       for (;;) {
         const entry = await new Promise<Entry | undefined>((resolve, reject) => {
           iterator.next((error, key, value) => {
-            if (error) reject(error)
+            if (error) reject(new DaybookError('storage-failed', `cannot read: ${error.message}`, {}, error))
             else resolve(key === undefined ? undefined : { key: key as Buffer, value: value as Buffer })
           })
         })

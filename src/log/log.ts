@@ -13,10 +13,10 @@ import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import {
+  FIRST_RECORD_KEY,
   FORMAT_VERSION,
   isIntact,
   keyPosition,
-  LOG_KEYS_END,
   LOG_META_KEY,
   positionKey,
   StoredRecord,
@@ -122,15 +122,17 @@ export class Log {
     }
   }
 
-  /** Every place in the log in order: its record, or what is wrong there. Never throws for damage. */
-  async *inspect(): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
-    let expected = 0
-    for await (const { key, value } of this.#level.entries({ lt: LOG_KEYS_END })) {
-      const position = keyPosition(key)
-      for (; expected < position; expected++) yield { position: expected, fault: 'missing' }
-      expected = position + 1
-      if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
-      else yield { position, fault: 'damaged' }
+  /** Every place in the log from one on, in order: its record, or what is wrong there. Never throws for damage. */
+  async *inspect(from = 0): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
+    if (from > this.#head) return
+    for (const positions of rangeChunks(from, this.#head)) {
+      const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
+      for (const [i, value] of values.entries()) {
+        const position = positions[i] as number
+        if (value === undefined) yield { position, fault: 'missing' }
+        else if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
+        else yield { position, fault: 'damaged' }
+      }
     }
   }
 
@@ -331,23 +333,19 @@ export class Log {
   }
 
   async #findHead(): Promise<void> {
-    for await (const { key } of this.#level.entries({ lt: LOG_KEYS_END, reverse: true, limit: 1 })) {
+    for await (const { key } of this.#level.entries({ gte: FIRST_RECORD_KEY, reverse: true, limit: 1 })) {
       this.#head = keyPosition(key)
     }
   }
 
   /** Names every position from `from` to the head that is missing or damaged. */
   async #scanTail(from: number, onProgress?: (done: number, of: number) => void): Promise<void> {
-    let expected = from
-    const lost: string[] = []
-    for await (const { key, value } of this.#level.entries({ gte: positionKey(from), lt: LOG_KEYS_END })) {
-      const position = keyPosition(key)
-      if (position > expected) lost.push(range(expected, position - 1))
-      if (!isIntact(position, value)) lost.push(range(position, position))
-      expected = position + 1
+    const lost: number[] = []
+    for await (const { position, fault } of this.inspect(from)) {
+      if (fault !== undefined) lost.push(position)
       if ((position & 0x3fff) === 0) onProgress?.(position - from, this.#head - from + 1)
     }
-    if (lost.length > 0) throw damaged(lost.join(', '), 'they were acknowledged and cannot be read')
+    if (lost.length > 0) throw damaged(ranges(lost), 'they were acknowledged and cannot be read')
   }
 }
 
@@ -370,6 +368,18 @@ function levelOptions({ compression }: LogOptions): LevelOptions {
 
 function range(first: number, last: number): string {
   return first === last ? `${first}` : `${first}–${last}`
+}
+
+/** Rising positions in few words: `3–7, 12`. */
+function ranges(positions: readonly number[]): string {
+  const texts: string[] = []
+  let first = positions[0] as number
+  for (const [i, position] of positions.entries()) {
+    if (positions[i + 1] === position + 1) continue
+    texts.push(range(first, position))
+    first = positions[i + 1] as number
+  }
+  return texts.length > 20 ? `${texts.slice(0, 20).join(', ')} and ${texts.length - 20} more places` : texts.join(', ')
 }
 
 function damaged(positions: string, why: string): DaybookError {

@@ -5,7 +5,7 @@
  * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
  * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
  * for many appends, nobody waits for it, and it is never ahead of the log. After a crash the missing end is replayed
- * from the log (index-replay.ts).
+ * from the log (streams/posting.ts).
  */
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
@@ -29,7 +29,9 @@ import {
   headKeyName,
   INDEX_STATE_KEY,
   type ListHead,
-  type StoredRecord
+  openEntry,
+  type StoredRecord,
+  sealEntry
 } from './format.js'
 import { Level, type LevelOptions } from './level.js'
 import type { Log } from './log.js'
@@ -146,8 +148,9 @@ export class Postings {
     if (this.#goodTo < 0) return true
     const from = Math.max(0, this.#goodTo - limits.index_checked_events + 1)
     const last = new Map<string, StoredRecord>()
-    for await (const records of log.scan(from, this.#goodTo)) {
-      for (const record of records) last.set(record.stream, record)
+    // A damaged record says nothing here; it is found out when it is read.
+    for await (const { record } of log.inspect(from)) {
+      if (record !== undefined && record.position <= this.#goodTo) last.set(record.stream, record)
     }
     await this.load([...last.keys()].map((stream) => [family.stream, stream] as const))
     for (const [stream, record] of last) {
@@ -210,11 +213,12 @@ export class Postings {
   async load(lists: readonly (readonly [Family, string])[]): Promise<void> {
     const missing = lists.filter(([kind, name]) => this.headInMemory(kind, name) === undefined)
     if (missing.length === 0) return
-    const values = await this.#level.getMany(missing.map(([kind, name]) => headKey(kind, name)))
+    const keys = missing.map(([kind, name]) => headKey(kind, name))
+    const values = await this.#level.getMany(keys)
     missing.forEach(([kind, name], i) => {
       if (this.headInMemory(kind, name) !== undefined) return
       const value = values[i]
-      this.#heads[kind].set(name, value === undefined ? NONE : decodeHead(value))
+      this.#heads[kind].set(name, value === undefined ? NONE : decodeHead(openEntry(keys[i] as Buffer, value)))
     })
   }
 
@@ -230,7 +234,7 @@ export class Postings {
     const values = await this.#level.getMany(missing.map((i) => keys[i] as Buffer))
     missing.forEach((i, j) => {
       const value = values[j]
-      if (value !== undefined) found[i] = decodeNumber(value)
+      if (value !== undefined) found[i] = decodeNumber(openEntry(keys[i] as Buffer, value))
     })
     return found
   }
@@ -272,9 +276,9 @@ export class Postings {
       if (changed !== undefined) return changed
       const value = values[i]
       if (value === undefined) {
-        throw new DaybookError('log-damaged', `the index lacks block ${key.toString('hex')}`, { index: true })
+        throw new DaybookError('index-damaged', `The index lacks the block ${key.toString('hex')}.`)
       }
-      return decodeBlock(value)
+      return decodeBlock(openEntry(key, value))
     })
   }
 
@@ -354,11 +358,12 @@ export class Postings {
     this.#writing = writing
     this.#pending = new Pending()
     const batch = this.#level.batch()
+    const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
     for (const kind of families) {
-      for (const [name, head] of writing.heads[kind]) batch.put(headKey(kind, name), encodeHead(head))
+      for (const [name, head] of writing.heads[kind]) put(headKey(kind, name), encodeHead(head))
     }
-    for (const [key, block] of writing.blocks) batch.put(Buffer.from(key, 'latin1'), encodeBlock(block))
-    for (const [key, number] of writing.ids) batch.put(Buffer.from(key, 'latin1'), encodeNumber(number))
+    for (const [key, block] of writing.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
+    for (const [key, number] of writing.ids) put(Buffer.from(key, 'latin1'), encodeNumber(number))
     const state: IndexState = {
       format: FORMAT_VERSION,
       log: this.#log,
@@ -399,7 +404,7 @@ export class Postings {
     }
     for await (const { key, value } of this.#level.entries({ ...from, lt: end, limit: options.limit })) {
       const name = headKeyName(key)
-      const head = decodeHead(value)
+      const head = decodeHead(openEntry(key, value))
       // What was changed in memory may be written while we read: the longer list is the newer one.
       if ((found.get(name)?.head.count ?? 0) < head.count) found.set(name, { key, name, head })
     }

@@ -1,0 +1,6 @@
+/** Daybook with the log's synced write replaced by setImmediate: everything of an append but the disk. */
+import { serve } from '../../src/commands/serve.js'
+import { Level } from '../../src/log/level.js'
+
+Level.prototype.writeSynced = () => new Promise((resolve) => setImmediate(resolve))
+process.exitCode = await serve.run(process.argv.slice(2))

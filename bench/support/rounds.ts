@@ -1,0 +1,29 @@
+/** Measuring several subjects in turn. */
+
+/**
+ * Runs each subject once a round, in alternating order, so that whatever else the machine does meets all of them.
+ * @returns what each gave, round by round
+ */
+export async function inTurn<R, Name extends string>(
+  rounds: number,
+  subjects: Record<Name, () => Promise<R>>
+): Promise<Record<Name, R[]>> {
+  const names = Object.keys(subjects) as Name[]
+  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, R[]>
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) results[name].push(await subjects[name]())
+  }
+  return results
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((one, other) => one - other)
+  const middle = sorted.length / 2
+  const upper = sorted[Math.floor(middle)] as number
+  return Number.isInteger(middle) ? ((sorted[middle - 1] as number) + upper) / 2 : upper
+}
+
+/** Value below which a share of sorted values lies. */
+export function percentile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] as number
+}

@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { Store } from '../../src/store.js'
+import { checkDirectory } from '../../src/streams/check.js'
+
+interface Acknowledged {
+  stream: string
+  number: number
+  position: number
+  created: number
+  bytes: string
+}
+
+const APPENDER = fileURLToPath(new URL('appender.ts', import.meta.url))
+
+/** Kills the appender when `count` appends were acknowledged. @returns all that it acknowledged */
+async function killAfter(directory: string, round: number, count: number): Promise<Acknowledged[]> {
+  const child = spawn(process.execPath, ['--import=tsx', APPENDER, directory, String(round)], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const acknowledged: Acknowledged[] = []
+  let lines = 0
+  for await (const line of createInterface({ input: child.stdout })) {
+    try {
+      acknowledged.push(...(JSON.parse(line) as { events: Acknowledged[] }).events)
+    } catch {
+      break // the kill cut the line: this one was not said
+    }
+    if (++lines === count) child.kill('SIGKILL')
+  }
+  return acknowledged
+}
+
+t.test('what was acknowledged before SIGKILL is there, at its place, byte for byte', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  const all: Acknowledged[] = []
+  let round = 0
+  for (const count of [1, 2, 3, 4, 7, 15, 60, 250, 1500]) {
+    all.push(...(await killAfter(directory, ++round, count)))
+    const store = await new Store({ directory }).open()
+    t.ok(store.log.head + 1 >= all.length, `killed at append ${count}: nothing acknowledged is beyond the head`)
+    let wrong = 0
+    for (let at = 0; at < all.length; at += 500) {
+      const part = all.slice(at, at + 500)
+      const records = await store.log.readMany(
+        part.map(({ position }) => position),
+        { remember: false }
+      )
+      for (const [i, record] of records.entries()) {
+        const said = part[i] as Acknowledged
+        const same =
+          record.stream === said.stream &&
+          record.number === said.number &&
+          record.created === said.created &&
+          record.bytes.toString('base64') === said.bytes
+        if (!same) wrong++
+      }
+    }
+    t.equal(wrong, 0, `killed at append ${count}: all ${all.length} acknowledged events are as they were`)
+    for (const { stream, number, position } of all.slice(-200)) {
+      const read = await store.reader.event(stream, number)
+      if (read.position !== position) t.fail(`"${stream}" ${number} is at ${read.position}, not at ${position}`)
+    }
+    await store.close()
+    const { disagreements } = await checkDirectory(directory)
+    t.same(disagreements, [], `killed at append ${count}: everything agrees`)
+  }
+  t.equal(new Set(all.map(({ position }) => position)).size, all.length, 'no position was given twice')
+})

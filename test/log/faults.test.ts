@@ -1,0 +1,247 @@
+/** What LevelDB does not protect from is found out here: at the start, at a read, or by verify. */
+import { randomBytes } from 'node:crypto'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import leveldown from 'leveldown'
+import t, { type Test } from 'tap'
+import { buildApp } from '../../routes/index.js'
+import {
+  encodeHead,
+  family,
+  headKey,
+  INDEX_STATE_KEY,
+  LOG_META_KEY,
+  positionKey,
+  sealEntry
+} from '../../src/log/format.js'
+import { Level } from '../../src/log/level.js'
+import { Store } from '../../src/store.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
+import { encodeEvent } from '../helpers/events.js'
+import { send } from '../helpers/http.js'
+
+const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
+
+t.test('a bit flipped in the middle of the write-ahead log stops the start and names the lost positions', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 500)
+  flipBit(largest(join(directory, 'log'), '.log'), 0.5)
+  await refusesToOpen(t, directory, /damaged at \d+/)
+  await refusesToOpen(t, directory, /damaged at \d+/, 'and so does the next start')
+  const report = await checkDirectory(directory)
+  t.ok(report.events < 500, 'events are gone')
+  const missing = report.disagreements.filter(({ code }) => code === 'record-missing')
+  t.equal(missing.length, 500 - report.events, 'verify names each of them')
+})
+
+t.test('a bit flipped in the last record of the write-ahead log stops the start, though no gap shows', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 100)
+  const wal = largest(join(directory, 'log'), '.log')
+  flipBit(wal, readFileSync(wal).length - 10)
+  await refusesToOpen(t, directory, /damaged at 99: they were acknowledged/)
+  const { disagreements } = await checkDirectory(directory)
+  t.match(disagreements, [{ code: 'head-behind-witness', position: 99 }])
+})
+
+t.test('a write-ahead log cut short stops the start', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 100)
+  const wal = largest(join(directory, 'log'), '.log')
+  truncateSync(wal, Math.floor(readFileSync(wal).length / 2))
+  await refusesToOpen(t, directory, /damaged at \d+–99/)
+})
+
+t.test('the write-ahead log that was found damaged is kept', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 100)
+  const wal = largest(join(directory, 'log'), '.log')
+  flipBit(wal, 0.5)
+  const damaged = readFileSync(wal)
+  await refusesToOpen(t, directory, /damaged/)
+  const kept = readdirSync(join(directory, 'log', 'evidence')).map((name) =>
+    readFileSync(join(directory, 'log', 'evidence', name))
+  )
+  t.ok(kept.some((bytes) => bytes.equals(damaged)))
+})
+
+t.test('a whole log opens when its witness is gone, or says nothing', async (t) => {
+  for (const garbage of [undefined, Buffer.from('nonsense'), Buffer.alloc(20)]) {
+    const directory = await crashedDirectory(t.testdir({}), 50)
+    if (garbage === undefined) rmSync(join(directory, 'witness'))
+    else writeFileSync(join(directory, 'witness'), garbage)
+    const store = await new Store({ directory }).open()
+    t.equal(store.log.head, 49)
+    await store.close()
+  }
+})
+
+for (const compression of [false, true]) {
+  t.test(
+    `a bit flipped in a table (compression ${compression}) is a coded 500 on reading, and verify names it`,
+    async (t) => {
+      const directory = t.testdir({})
+      const count = 3000
+      let store = await new Store({ directory, compression }).open()
+      for (let i = 0; i < count; i += 100) {
+        const events = Array.from({ length: 100 }, (_, j) =>
+          encodeEvent(`s-${(i + j) % 10}`, { data: { i: i + j, pad: randomBytes(100).toString('hex') } })
+        )
+        await store.writer.append({ events, conditions: [], mode: 'batch' })
+      }
+      await store.close()
+      // Opening moves what stands in the write-ahead log into a table.
+      await (await new Store({ directory, compression }).open()).close()
+      flipBit(largest(join(directory, 'log'), '.ldb'), 0.5)
+
+      const report = await checkDirectory(directory)
+      const bad = report.disagreements.filter(({ code }) => code.startsWith('record-'))
+      t.ok(bad.length > 0, 'verify found it')
+      store = await new Store({ directory, compression }).open()
+      const app = await buildApp(store, { logLevel: 'silent' })
+      t.teardown(() => app.close())
+      const lost = new Set(bad.map(({ position }) => position))
+      for (const position of [...lost].slice(0, 3)) {
+        const answer = await app.inject(`/events/${position}`)
+        t.match(answer.json(), { status: 500, code: 'log-damaged' }, `position ${position}`)
+        t.notMatch(answer.body, directory, 'no path is shown')
+      }
+      const good = [0, count - 1].find((position) => !lost.has(position))
+      t.equal((await app.inject(`/events/${good}`)).statusCode, 200, 'other events are read')
+      const url = await app.listen({ host: '127.0.0.1', port: 0 })
+      const { text, complete } = await send(`${url}/events?format=ndjson`)
+      const last = JSON.parse(text.trimEnd().split('\n').at(-1) as string)
+      t.match(last, { problem: { code: 'log-damaged' } }, 'a transfer ends in the problem')
+      t.notOk(complete, 'and is cut without its end')
+    }
+  )
+}
+
+t.test('a record missing inside the log is damage, not "not found"', async (t) => {
+  const directory = await filled(t, 200)
+  await withLevel(join(directory, 'log'), (batch) => batch.del(positionKey(17)))
+  const { disagreements } = await checkDirectory(directory)
+  t.match(disagreements, [{ code: 'record-missing', position: 17 }])
+  const store = await new Store({ directory }).open()
+  const app = await buildApp(store, { logLevel: 'silent' })
+  t.teardown(() => app.close())
+  t.match((await app.inject('/events/17')).json(), { status: 500, code: 'log-damaged' })
+  t.match((await app.inject('/events?from=10&limit=20')).json(), { status: 500, code: 'log-damaged' })
+})
+
+t.test('an index that is gone, damaged, foreign, ahead or stale is made anew from the log', async (t) => {
+  const spoil: Record<string, (directory: string) => Promise<void> | void> = {
+    gone: (index) => rmSync(index, { recursive: true }),
+    'without its CURRENT': (index) => rmSync(join(index, 'CURRENT')),
+    'with a damaged manifest': (index) => flipBit(join(index, manifestOf(index)), 0.5),
+    'of another log': (index) =>
+      withLevel(index, (batch) => batch.put(INDEX_STATE_KEY, state({ log: 'another', goodTo: 199 }))),
+    'ahead of the log': (index) =>
+      withLevel(index, async (batch, level) => {
+        const stored = JSON.parse(String(await level.get(INDEX_STATE_KEY)))
+        batch.put(INDEX_STATE_KEY, state({ ...stored, goodTo: 500 }))
+      }),
+    'with a stale head': (index) =>
+      withLevel(index, (batch) =>
+        batch.put(
+          headKey(family.stream, 's-1'),
+          sealEntry(headKey(family.stream, 's-1'), encodeHead({ id: 1, count: 2, updated: 1, tail: [1, 4] }))
+        )
+      ),
+    'without a head': (index) => withLevel(index, (batch) => batch.del(headKey(family.stream, 's-2')))
+  }
+  for (const [how, damage] of Object.entries(spoil)) {
+    const directory = await filled(t, 200)
+    await damage(join(directory, 'index'))
+    const store = await new Store({ directory }).open()
+    t.equal((await store.reader.source('s-1')).head, 66, `${how}: the head is right`)
+    await store.writer.append({ events: [encodeEvent('s-1')], conditions: [], mode: 'batch' })
+    await store.close()
+    t.same((await checkDirectory(directory)).disagreements, [], `${how}: everything agrees afterwards`)
+  }
+})
+
+t.test('bits flipped anywhere in the tables of the index never give wrong events', async (t) => {
+  const directory = await filled(t, 2000)
+  await (await new Store({ directory }).open()).close()
+  const table = largest(join(directory, 'index'), '.ldb')
+  const size = readFileSync(table).length
+  for (let share = 0.02; share < 1; share += 0.1) {
+    const copy = join(t.testdirName, `copy-${share.toFixed(2)}`)
+    cpSync(directory, copy, { recursive: true })
+    flipBit(join(copy, 'index', table.split('/').at(-1) as string), Math.floor(size * share))
+    const store = await new Store({ directory: copy }).open().catch(() => undefined)
+    if (store === undefined) continue
+    for (const stream of ['s-0', 's-1', 's-2']) {
+      const app = await buildApp(store, { logLevel: 'silent' })
+      const { body, statusCode } = await app.inject(`/streams/${stream}?limit=4096`)
+      const events = statusCode === 200 ? (JSON.parse(body).events as { stream: string; number: number }[]) : []
+      t.ok(
+        events.every((event, i) => event.stream === stream && event.number === i),
+        `bit at ${share.toFixed(2)}: ${statusCode}, every event shown is one of ${stream} in its place`
+      )
+    }
+    await store.close()
+    t.ok(existsSync(copy))
+  }
+})
+
+t.test('what is no Daybook directory of this format is refused, not guessed at', async (t) => {
+  const newer = await filled(t, 3)
+  await withLevel(join(newer, 'log'), (batch) => batch.put(LOG_META_KEY, Buffer.from('{"format":2,"log":"x"}')))
+  await t.rejects(new Store({ directory: newer }).open(), { code: 'format-unknown', message: /format 2/ })
+  const foreign = t.testdir({})
+  await withLevel(join(foreign, 'log'), (batch) => batch.put(Buffer.from('a'), Buffer.from('b')))
+  await t.rejects(new Store({ directory: foreign }).open(), { code: 'format-unknown', message: /not a Daybook log/ })
+})
+
+t.test('a directory that another process has open is refused', async (t) => {
+  const directory = t.testdir({})
+  const store = await new Store({ directory }).open()
+  t.teardown(() => store.close())
+  await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' })
+})
+
+t.test('leveldown does drop acknowledged records in silence: why all this is here', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 500)
+  flipBit(largest(join(directory, 'log'), '.log'), 0.5)
+  const db = leveldown(join(directory, 'log')) as unknown as {
+    open(callback: (error?: Error) => void): void
+    close(callback: () => void): void
+  }
+  await new Promise<void>((resolve, reject) => db.open((error) => (error ? reject(error) : resolve())))
+  t.pass('it opens without an error')
+  await new Promise<void>((resolve) => db.close(resolve))
+})
+
+async function refusesToOpen(t: Test, directory: string, message: RegExp, why = 'the start is refused'): Promise<void> {
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message }, why)
+}
+
+/** `count` events in three streams, closed. */
+async function filled(t: Test, count: number): Promise<string> {
+  const directory = join(t.testdir({}), 'db')
+  const store = await new Store({ directory }).open()
+  const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
+  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.close()
+  // A start moves the mark up to which the log was looked at: what is damaged before it is found by reading.
+  await (await new Store({ directory }).open()).close()
+  return directory
+}
+
+async function withLevel(
+  directory: string,
+  change: (batch: ReturnType<Level['batch']>, level: Level) => unknown
+): Promise<void> {
+  const level = await Level.open(directory, LEVEL)
+  const batch = level.batch()
+  await change(batch, level)
+  await level.writeSynced(batch)
+  await level.close()
+}
+
+function state(value: object): Buffer {
+  return Buffer.from(JSON.stringify({ format: 1, families: ['s', 'c', 't'], ...value }))
+}
+
+function manifestOf(index: string): string {
+  return readdirSync(index).find((name) => name.startsWith('MANIFEST')) as string
+}
