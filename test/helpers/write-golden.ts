@@ -1,0 +1,38 @@
+/**
+ * Made test/fixtures/format-1 once. Run again only for a new format, into a new folder: an old one proves that what was
+ * written then is still read.
+ */
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { buildApp } from '../../routes/index.js'
+import { Store } from '../../src/store.js'
+
+const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? 'format-1'}`, import.meta.url))
+const store = await new Store({ directory: folder }).open()
+const app = await buildApp(store)
+
+async function append(stream: string, body: string | Buffer, headers: Record<string, string> = {}): Promise<void> {
+  const { statusCode, body: said } = await app.inject({
+    method: 'POST',
+    url: `/streams/${encodeURIComponent(stream)}`,
+    headers: { 'content-type': 'application/json', ...headers },
+    payload: body
+  })
+  if (statusCode !== 201) throw new Error(said)
+}
+
+await append('cart-1', '{"type":"ItemAdded","data":{"sku":"A-1","price":1.0,"big":123456789012345678901234567890}}')
+await append('cart-1', '{"type":"Ünïcode 漢字","data":"\\u00e9 😀","metadata":{"$correlationId":"c-1"}}')
+await append('with id', '{"id":"5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11","type":"T","data":null}')
+await append('keyed', '[{"type":"A"},{"type":"B"}]', { 'idempotency-key': 'order-17' })
+await append('größe/%.-漢', '{"type":"T","occurred":"2026-11-23T10:15:29+01:00","tags":["customer:ann","ä"],"data":[]}')
+await append('text', 'plain text', { 'content-type': 'text/plain', 'event-type': 'Note' })
+await append('bytes', Buffer.from([0, 255, 1, 254]), {
+  'content-type': 'application/octet-stream',
+  'event-type': 'Blob'
+})
+await append('$system', '{"type":"$hidden"}')
+for (let i = 0; i < 150; i++) await append('long-1', `{"type":"Counted","data":{"i":${i}}}`)
+const { body } = await app.inject('/events?format=ndjson&system=true')
+writeFileSync(`${folder}.ndjson`, body)
+await app.close()

@@ -1,0 +1,107 @@
+import t from 'tap'
+import {
+  decodeBlock,
+  decodeHead,
+  encodeBlock,
+  encodeHead,
+  encodeRecord,
+  isIntact,
+  openEntry,
+  positionKey,
+  removedRecord,
+  StoredRecord,
+  sealEntry,
+  sealRecord
+} from '../../src/log/format.js'
+import { type Random, seeded } from '../helpers/random.js'
+
+t.test('a record gives back what was put into it', async (t) => {
+  const random = seeded(t)
+  for (let i = 0; i < 500; i++) {
+    const stream = text(random, 1, 40)
+    const maybe = <T>(value: T) => (random.chance(0.5) ? value : undefined)
+    const content = {
+      id: random.bytes(16),
+      clientId: random.chance(0.5),
+      type: text(random, 1, 30),
+      occurred: maybe('2026-11-23T10:15:29.5+01:00'),
+      tags: maybe(Array.from({ length: random.int(1, 32) }, () => text(random, 1, 20))),
+      contentType: maybe('application/octet-stream'),
+      data: maybe(random.bytes(random.int(0, 300))),
+      metadata: maybe(Buffer.from('{"$correlationId":"c"}'))
+    }
+    const place = { number: random.int(0, 2 ** 47), created: random.int(0, 2 ** 44) }
+    const position = random.int(0, 2 ** 52)
+    const bytes = sealRecord(encodeRecord(stream, content), positionKey(position), place)
+    t.ok(isIntact(position, bytes))
+    const record = new StoredRecord(position, bytes)
+    t.same(
+      {
+        stream: record.stream,
+        number: record.number,
+        created: record.created,
+        id: record.id,
+        clientId: record.clientId,
+        type: record.type,
+        occurred: record.occurred,
+        tags: record.hasTags ? record.tags : undefined,
+        contentType: record.contentType,
+        data: record.data,
+        metadata: record.metadata
+      },
+      { stream, ...place, ...content }
+    )
+  }
+})
+
+t.test('any flipped bit, and another place, is noticed', async (t) => {
+  const content = { id: Buffer.alloc(16, 7), clientId: true, type: 'T', tags: ['a'], data: Buffer.from('{"a":1}') }
+  const bytes = sealRecord(encodeRecord('s', content), positionKey(5), { number: 3, created: 1e12 })
+  let missed = 0
+  for (let bit = 0; bit < bytes.length * 8; bit++) {
+    const copy = Buffer.from(bytes)
+    copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7))
+    if (isIntact(5, copy)) missed++
+  }
+  t.equal(missed, 0, 'no flipped bit passes')
+  t.notOk(isIntact(6, bytes), 'nor does the record under another key')
+  t.notOk(isIntact(5, bytes.subarray(0, bytes.length - 1)), 'nor a part of it')
+  t.notOk(isIntact(5, Buffer.alloc(0)), 'nor nothing')
+})
+
+t.test('a removed record keeps its place and nothing else', async (t) => {
+  const bytes = removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 })
+  t.ok(isIntact(9, bytes))
+  t.match(new StoredRecord(9, bytes), { removed: true, stream: 's', number: 4, created: 5, type: '' })
+})
+
+t.test('heads and blocks hold positions up to 2^48', async (t) => {
+  const random = seeded(t)
+  for (let i = 0; i < 300; i++) {
+    const positions = rising(random, 64)
+    t.same(decodeBlock(encodeBlock(positions)), positions)
+    const count = random.int(1, 1e6)
+    const head = { id: random.int(0, 2 ** 47), count, updated: 1.7e12, tail: rising(random, count % 64) }
+    t.same(decodeHead(encodeHead(head)), head)
+  }
+})
+
+t.test('an entry of the index is its own under its own key only', async (t) => {
+  const sealed = sealEntry(Buffer.from('key'), Buffer.from('value'))
+  t.same(openEntry(Buffer.from('key'), sealed), Buffer.from('value'))
+  t.throws(() => openEntry(Buffer.from('kez'), sealed), { code: 'index-damaged' })
+  for (let i = 0; i < sealed.length; i++) {
+    const copy = Buffer.from(sealed)
+    copy[i] = (copy[i] as number) ^ 4
+    t.throws(() => openEntry(Buffer.from('key'), copy), { code: 'index-damaged' })
+  }
+})
+
+function rising(random: Random, count: number): number[] {
+  let at = random.int(0, 2 ** 47)
+  return Array.from({ length: count }, () => (at += random.pick([1, 1, 2, 127, 128, 20_000, 2 ** 30])))
+}
+
+function text(random: Random, least: number, most: number): string {
+  return Array.from({ length: random.int(least, most) }, () => random.pick([...'abcAZ09-./%$ äß漢😀'])).join('')
+}
