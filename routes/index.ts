@@ -20,7 +20,7 @@ import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { problemKinds, problemOf } from './wire/problem.js'
-import { ajv, explain } from './wire/shape.js'
+import { explain, queryAjv } from './wire/shape.js'
 
 export interface AppOptions {
   /** Origins whose pages may write here, beside the server's own. */
@@ -44,7 +44,12 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     requestTimeout: limits.request_timeout_ms,
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
-    http: { headersTimeout: limits.headers_timeout_ms, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
+    http: {
+      headersTimeout: limits.headers_timeout_ms,
+      connectionsCheckingInterval: 5_000,
+      maxHeaderSize: 16_384,
+      requireHostHeader: false
+    },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     genReqId: requestIds(),
@@ -63,12 +68,6 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
 
   // One validator for queries and paths: text becomes numbers and lists, nothing is dropped. Bodies are checked by
   // the readers of routes/wire against the same schemas, from their bytes.
-  const queryAjv = new (ajv.constructor as typeof import('ajv/dist/2020.js').Ajv2020)({
-    coerceTypes: 'array',
-    removeAdditional: false,
-    strict: false,
-    verbose: true
-  })
   app.setValidatorCompiler(({ schema, httpPart }) =>
     httpPart === 'body' ? () => true : queryAjv.compile(schema as object)
   )
@@ -89,7 +88,8 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     allowedHeaders:
       'Content-Type, If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent',
     exposedHeaders: 'ETag, Link, Location, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id',
-    maxAge: 600
+    maxAge: 600,
+    strictPreflight: false
   })
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
@@ -110,6 +110,13 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   })
   await app.register(async (scope) => serverRoutes(scope, store, options.version ?? '0.0.0'))
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
+  app.server.on('checkExpectation', (_request, response) => {
+    const { status, title, help } = problemKinds['expectation-failed']
+    response.writeHead(status, { 'content-type': 'application/problem+json; charset=utf-8' })
+    response.end(
+      JSON.stringify({ type: '/problems/expectation-failed', code: 'expectation-failed', title, status, detail: help })
+    )
+  })
   app.addHook('onClose', () => store.close())
   return app
 }
@@ -154,8 +161,11 @@ function requestIds(): (raw: { headers: Record<string, string | string[] | undef
 const LOCAL_HOST = /^(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
 
 function checkHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {
-  if (hosts === undefined) return
-  const host = request.headers.host ?? ''
+  const { host } = request.headers
+  if (host === undefined && request.raw.httpVersion === '1.1') {
+    throw new DaybookError('bad-request', 'A request of HTTP/1.1 names its Host.')
+  }
+  if (hosts === undefined || host === undefined) return
   if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
   throw new DaybookError(
     'host-refused',

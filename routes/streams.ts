@@ -8,6 +8,7 @@ import { EventQuery, Page, StreamQuery } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { family } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { AppendRequest, AppendResult, NewEvent } from '../src/streams/append.js'
 import { checkAppendableName } from '../src/streams/names.js'
@@ -61,10 +62,13 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
     },
     (request, reply) => {
       const { stream, number } = request.params as { stream: string; number: number }
-      const { stream: name } = addressOf(stream)
-      return reading.answerEvent(request, reply, name === undefined ? 'log' : 'stream', () =>
-        name === undefined ? store.reader.eventAt(number) : store.reader.event(name, number)
-      )
+      const { stream: name, category, type } = addressOf(stream)
+      return reading.answerEvent(request, reply, name === undefined ? 'log' : 'stream', () => {
+        if (name !== undefined) return store.reader.event(name, number)
+        if (category !== undefined) return store.reader.eventOf(family.category, category, number)
+        if (type !== undefined) return store.reader.eventOf(family.type, type, number)
+        return store.reader.eventAt(number)
+      })
     }
   )
 

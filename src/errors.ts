@@ -29,6 +29,7 @@ export const errorCodes = [
   'not-found',
   'method-not-allowed',
   'not-acceptable',
+  'expectation-failed',
   'unsupported-media-type',
   'request-timeout',
   'uri-too-long',

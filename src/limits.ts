@@ -25,7 +25,10 @@ export const limits = {
   scan_events_max: 16_384,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
+  /** All expressions of one read together: counted repetitions such as a{9}, and how high each counts. */
   expression_chars_max: 1000,
+  expression_repetitions_max: 10,
+  expression_repetition_count_max: 100,
   /** Values of one filter parameter. */
   filter_values_max: 100,
   wait_seconds_max: 60,

@@ -1,5 +1,5 @@
 /** Request bodies as bytes: inflated within the bound, whatever the content type. */
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { brotliDecompress, createBrotliDecompress, createGunzip, createInflate, gunzip, inflate } from 'node:zlib'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -62,5 +62,13 @@ export function streamOf(request: FastifyRequest): Readable {
   if (inflater === undefined) return raw
   const inflated = inflater.stream()
   raw.on('error', (error) => inflated.destroy(error))
-  return raw.pipe(inflated)
+  return Readable.from(inflateOrRefuse(raw.pipe(inflated), request), { objectMode: false })
+}
+
+async function* inflateOrRefuse(inflated: Readable, request: FastifyRequest): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of inflated) yield chunk as Buffer
+  } catch (cause) {
+    throw new DaybookError('bad-encoding', `The body is not ${request.headers['content-encoding']}.`, {}, cause)
+  }
 }

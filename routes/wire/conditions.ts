@@ -35,10 +35,14 @@ function fromTag(text: string): number {
   return number
 }
 
-const WORDS: Record<string, ExpectedVersion> = { '-1': 'no_stream', '-2': 'any', '-4': 'stream_exists' }
+const WORDS = new Map<string, ExpectedVersion>([
+  ['-1', 'no_stream'],
+  ['-2', 'any'],
+  ['-4', 'stream_exists']
+])
 
 function fromNumber(text: string): ExpectedVersion {
-  const word = WORDS[text]
+  const word = WORDS.get(text)
   if (word !== undefined) return word
   const number = Number(text)
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(number)) {

@@ -20,6 +20,8 @@ export class EventDraft {
   data: Buffer | undefined
   metadata: Buffer | undefined
   contentType: string | undefined
+  /** What reading prints as `dataText` or `dataBase64`. */
+  printed: Buffer | undefined
 }
 
 /** How ids are made for events that bring none. `kept`: a retry would make the same one again. */
@@ -122,6 +124,7 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
       throw new DaybookError('invalid-event', unknownName(name, known), { index })
     }
   })
+  if (options.asPrinted) takePrintedData(draft, (why) => new DaybookError('invalid-event', why, { index }))
   return makeEvent(draft, index, options)
 }
 
@@ -131,8 +134,30 @@ function readPrintedData(reader: JsonReader, name: string, draft: EventDraft): b
   const value = reader.value()
   if (typeof value !== 'string') throw new DaybookError('invalid-event', `"${name}" is a string.`)
   if (name === 'contentType') draft.contentType = value
-  else draft.data = Buffer.from(value, name === 'dataText' ? 'utf8' : 'base64')
+  else if (name === 'dataText') draft.printed = Buffer.from(value)
+  else {
+    draft.printed = Buffer.from(value, 'base64')
+    if (draft.printed.toString('base64') !== value)
+      throw new DaybookError('invalid-event', '"dataBase64" is not base64.')
+  }
   return true
+}
+
+/** Data that is not JSON stands with its content type, and with nothing else. */
+function takePrintedData(draft: EventDraft, refuse: (why: string, where: object) => DaybookError): void {
+  const { contentType, printed } = draft
+  if (contentType === undefined && printed === undefined) return
+  if (contentType === undefined || printed === undefined || draft.data !== undefined) {
+    throw refuse('"contentType" stands with "dataText" or "dataBase64", and without "data".', {})
+  }
+  if (!isBareType(contentType)) throw refuse(`"contentType" is a media type such as text/plain, not JSON.`, {})
+  draft.data = printed
+}
+
+/** Media types under which one event's bare data is taken. */
+export function isBareType(type: string): boolean {
+  if (type.length > 100 || type.startsWith('application/vnd.eventstore.')) return false
+  return /^(text\/[\w.+-]+|application\/(xml|octet-stream|[\w.-]+\+json))$/.test(type)
 }
 
 /** One event whose data is the whole body (`Event-Type` names its type). */

@@ -110,6 +110,11 @@ export const problemKinds = {
     title: 'Method not allowed',
     help: 'The address exists; `Allow` lists its methods.'
   },
+  'expectation-failed': {
+    status: 417,
+    title: 'Expectation failed',
+    help: 'The only expectation this server knows is `Expect: 100-continue`.'
+  },
   'not-acceptable': {
     status: 406,
     title: 'Not acceptable',

@@ -4,9 +4,15 @@ import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../src/errors.js'
 
-/** The validator for everything: nothing is coerced, nothing is dropped. */
-export const ajv = new Ajv2020({ allErrors: false, strict: false, removeAdditional: false, coerceTypes: false })
+/** Our own schemas are known to be schemas: checking each of them at every start would take longer than opening a log. */
+const OURS = { strict: false, validateSchema: false, removeAdditional: false } as const
+
+/** For values that we parse ourselves: nothing is coerced, nothing is dropped. */
+const ajv = new Ajv2020({ ...OURS, coerceTypes: false })
 addFormats.default(ajv)
+
+/** For queries and paths: text becomes numbers and lists, nothing is dropped. */
+export const queryAjv = new Ajv2020({ ...OURS, coerceTypes: 'array', verbose: true })
 
 export type Shape<T> = (value: unknown, refuse: (why: string, where: { pointer?: string }) => DaybookError) => T
 
@@ -36,6 +42,7 @@ export function explain(error: ErrorObject, known: readonly string[], of = ''): 
 
 /** Says that there is no such name, and which one may have been meant. */
 export function unknownName(name: string, known: readonly string[]): string {
+  if (known.length === 0) return `There is no "${name.slice(0, 100)}" here; nothing is known.`
   return `There is no "${name.slice(0, 100)}"; did you mean "${nearest(name, known)}"? Known: ${known.join(', ')}.`
 }
 

@@ -4,7 +4,15 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { AppendRequest, NewEvent } from '../../src/streams/append.js'
 import { EVENTS_JSON, parseDialectEvents } from './dialect.js'
-import { checkTextBody, keyedIds, parseBareEvent, parseJsonEvents, parseNdjsonEvents, randomIds } from './event-body.js'
+import {
+  checkTextBody,
+  isBareType,
+  keyedIds,
+  parseBareEvent,
+  parseJsonEvents,
+  parseNdjsonEvents,
+  randomIds
+} from './event-body.js'
 
 export const ACCEPT_POST =
   'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
@@ -50,7 +58,7 @@ function parse(
     if (contentType === 'application/json') return parseJsonEvents(body, options)
     if (isNdjson(contentType)) return parseNdjsonEvents(body, options)
   }
-  if (!isBare(contentType) || isNdjson(contentType)) {
+  if ((contentType !== 'application/json' && !isBareType(contentType)) || isNdjson(contentType)) {
     throw new DaybookError(
       'unsupported-media-type',
       `A body of type "${contentType.slice(0, 100)}" is not taken here.`,
@@ -102,15 +110,4 @@ export function mediaType(header: string | undefined): string {
 
 export function isNdjson(type: string): boolean {
   return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
-}
-
-function isBare(type: string): boolean {
-  return (
-    (/^text\/[\w.+-]+$/.test(type) ||
-      type === 'application/json' ||
-      type === 'application/xml' ||
-      type === 'application/octet-stream' ||
-      /^application\/[\w.-]+\+json$/.test(type)) &&
-    !type.startsWith('application/vnd.eventstore.')
-  ) // prettier-ignore
 }

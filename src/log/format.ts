@@ -144,6 +144,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
 }
 
 function writeShort(bytes: Buffer, text: string, at: number): number {
+  if (text.length > 255) throw new RangeError(`${text.length} characters do not fit`)
   bytes[at] = text.length
   return at + 1 + bytes.write(text, at + 1, 'latin1')
 }

@@ -36,6 +36,7 @@ export class Filter {
   /** @throws `bad-expression` when an expression cannot be compiled */
   constructor(options: FilterOptions) {
     this.options = options
+    checkExpressions([...(options.type?.regex ?? []), ...(options.stream?.regex ?? [])])
     this.#tests = [
       ...nameTests(options.type, (record) => record.type),
       ...nameTests(options.stream, (record) => record.stream)
@@ -43,7 +44,7 @@ export class Filter {
     const { category, tags, occurredFrom, occurredTo } = options
     if (category !== undefined) {
       const wanted = new Set(category)
-      this.#tests.push((record) => wanted.has(categoryOf(record.stream) ?? ''))
+      this.#tests.push((record) => wanted.has(categoryOf(record.stream) as string))
     }
     if (tags !== undefined && tags.length > 0) {
       this.#tests.push((record) => {
@@ -102,13 +103,30 @@ function nameTests(filter: NameFilter | undefined, nameOf: (record: StoredRecord
   return tests
 }
 
+/**
+ * Linear time is not little time: a counted repetition is a copy of what it counts, and matching costs as many steps a
+ * character as there are copies. So the expressions of one read are bounded together.
+ */
+function checkExpressions(expressions: readonly string[]): void {
+  const { expression_chars_max, expression_repetitions_max, expression_repetition_count_max } = limits
+  const text = expressions.join('')
+  const counts = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].map(([, low, high]) => Number(high || low))
+  const refuse = (why: string, limit: number): never => {
+    throw new DaybookError('bad-expression', `The expressions of one read ${why}.`, { limit })
+  }
+  if (text.length > expression_chars_max) {
+    refuse(`have at most ${expression_chars_max} characters together`, expression_chars_max)
+  }
+  if (counts.length > expression_repetitions_max) {
+    refuse(`have at most ${expression_repetitions_max} counted repetitions together`, expression_repetitions_max)
+  }
+  if (counts.some((count) => count > expression_repetition_count_max)) {
+    refuse(`count repetitions to at most ${expression_repetition_count_max}`, expression_repetition_count_max)
+  }
+}
+
 /** Names repeat, so each distinct one is matched once. */
 function compile(expression: string): (name: string) => boolean {
-  if (expression.length > limits.expression_chars_max) {
-    throw new DaybookError('bad-expression', `An expression has at most ${limits.expression_chars_max} characters.`, {
-      limit: limits.expression_chars_max
-    })
-  }
   let compiled: RE2JS
   try {
     compiled = RE2JS.compile(expression)

@@ -4,7 +4,7 @@
  */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, type StoredRecord } from '../log/format.js'
+import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import type { Filter } from './filter.js'
@@ -180,6 +180,25 @@ export class Reader {
     return this.#present(
       await this.#log.read(await this.#postings.position(family.stream, source.list as ListHead, number))
     )
+  }
+
+  /**
+   * One event by its place in the list of a category or type.
+   * @throws `event-not-found` past the list's end, `event-removed`, `index-switched-off`
+   */
+  async eventOf(kind: Family, name: string, index: number): Promise<StoredRecord> {
+    if (!this.#postings.keeps(kind)) {
+      throw new DaybookError(
+        'index-switched-off',
+        'The server runs with --run-projections=none and keeps no such list.'
+      )
+    }
+    const head = await this.#postings.head(kind, name)
+    if (head === undefined || index >= head.count) {
+      const last = head === undefined ? null : head.count - 1
+      throw new DaybookError('event-not-found', `There is no event ${index} yet.`, { number: index, head: last })
+    }
+    return this.#present(await this.#log.read(await this.#postings.position(kind, head, index)))
   }
 
   /** One event of the log. @throws `event-not-found` past the head, `event-removed` */

@@ -1,0 +1,57 @@
+/** The command line as a user meets it: a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export interface Said {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface CliOptions {
+  env?: Record<string, string>
+  input?: string | Buffer
+  cwd?: string
+}
+
+/** Runs a command to its end. */
+export async function daybook(argv: readonly string[], options: CliOptions = {}): Promise<Said> {
+  const child = start(argv, options)
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', (chunk) => (stdout += chunk))
+  child.stderr?.on('data', (chunk) => (stderr += chunk))
+  child.stdin?.end(options.input)
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, stdout, stderr }
+}
+
+/** Starts a server. @returns the process and the first line it says; rejects with what it said when it ends before */
+export function serve(
+  argv: readonly string[],
+  options: CliOptions = {}
+): Promise<{ child: ChildProcess; banner: string; url: string }> {
+  const child = start(argv, options)
+  return new Promise((resolve, reject) => {
+    let said = ''
+    const listen = (chunk: Buffer) => {
+      said += chunk
+      const url = /http:\/\/\S+/.exec(said)?.[0]
+      if (url !== undefined && said.includes('\n')) resolve({ child, banner: said, url })
+    }
+    child.stdout?.on('data', listen)
+    child.stderr?.on('data', listen)
+    child.once('exit', (code) => reject(new Error(`ended with ${code}: ${said}`)))
+  })
+}
+
+function start(argv: readonly string[], { env, cwd }: CliOptions): ChildProcess {
+  const tsx = import.meta.resolve('tsx')
+  return spawn(process.execPath, [`--import=${tsx}`, MAIN, ...argv], {
+    env: { ...process.env, ...env },
+    cwd,
+    stdio: 'pipe'
+  })
+}

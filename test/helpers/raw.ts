@@ -1,0 +1,93 @@
+/** Bytes over a bare socket: what no HTTP client would send. */
+import { connect as connectSocket } from 'node:net'
+import type { Test } from 'tap'
+import type { AppOptions } from '../../routes/index.js'
+import { listen, type TestApp } from './app.js'
+
+export interface RawAnswer {
+  /** 0: the connection was closed without an answer. */
+  status: number
+  headers: Record<string, string>
+  body: string
+  /** All that came. */
+  text: string
+  json(): unknown
+}
+
+export interface RawSocket {
+  write(bytes: string | Buffer): void
+  /** Resolves when what came matches; rejects when the connection closes before. */
+  until(pattern: RegExp): Promise<string>
+  /** All that came, when the server has closed the connection. */
+  readonly closed: Promise<string>
+  destroy(): void
+}
+
+export interface RawApp extends TestApp {
+  connect(): RawSocket
+  /** Sends bytes and waits until the server closes: say `Connection: close`, or be refused. */
+  raw(bytes: string | Buffer): Promise<RawAnswer>
+}
+
+/** An application that listens, and sockets to it. */
+export async function listenRaw(t: Test, options: AppOptions = {}): Promise<RawApp> {
+  const opened = await listen(t, options)
+  const port = Number(new URL(opened.url).port)
+  return {
+    ...opened,
+    connect: () => openSocket(port),
+    async raw(bytes) {
+      const socket = openSocket(port)
+      socket.write(bytes)
+      return parse(await socket.closed)
+    }
+  }
+}
+
+function openSocket(port: number): RawSocket {
+  const socket = connectSocket({ port, host: '127.0.0.1' })
+  let text = ''
+  const waiting = new Set<() => void>()
+  socket.setEncoding('latin1')
+  socket.on('data', (chunk: string) => {
+    text += chunk
+    for (const look of waiting) look()
+  })
+  socket.on('error', () => {}) // a reset is how a server may end it; 'close' follows
+  const closed = new Promise<string>((resolve) => socket.on('close', () => resolve(text)))
+  return {
+    write: (bytes) => socket.write(bytes),
+    until: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (!pattern.test(text)) return
+          waiting.delete(look)
+          resolve(text)
+        }
+        waiting.add(look)
+        closed.then(() => reject(new Error(`closed before ${pattern}: ${text}`)))
+        look()
+      }),
+    closed,
+    destroy: () => socket.destroy()
+  }
+}
+
+function parse(text: string): RawAnswer {
+  const end = text.indexOf('\r\n\r\n')
+  const [first = '', ...lines] = text.slice(0, Math.max(end, 0)).split('\r\n')
+  const headers: Record<string, string> = {}
+  for (const line of lines) {
+    const colon = line.indexOf(':')
+    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim()
+  }
+  const body = end < 0 ? '' : text.slice(end + 4)
+  const json = () => {
+    try {
+      return JSON.parse(body)
+    } catch {
+      return { noJson: body }
+    }
+  }
+  return { status: Number(/^HTTP\/1\.\d (\d{3})/.exec(first)?.[1] ?? 0), headers, body, text, json }
+}
