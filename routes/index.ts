@@ -59,7 +59,9 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
       const code = CLIENT_ERRORS[(error as NodeJS.ErrnoException).code ?? ''] ?? 'bad-request'
       const { status, title, help } = problemKinds[code]
       const body = JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help })
-      if (!socket.writable) return
+      // A second answer inside one that has begun would be taken for a part of it: then cutting says more.
+      const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
+      if (!socket.writable || begun) return void socket.destroy()
       socket.end(
         `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
       )
@@ -112,10 +114,13 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
   app.server.on('checkExpectation', (_request, response) => {
     const { status, title, help } = problemKinds['expectation-failed']
-    response.writeHead(status, { 'content-type': 'application/problem+json; charset=utf-8' })
-    response.end(
-      JSON.stringify({ type: '/problems/expectation-failed', code: 'expectation-failed', title, status, detail: help })
-    )
+    const problem = { type: '/problems/expectation-failed', code: 'expectation-failed', title, status, detail: help }
+    const body = JSON.stringify(problem)
+    response.writeHead(status, {
+      'content-type': 'application/problem+json; charset=utf-8',
+      'content-length': Buffer.byteLength(body)
+    })
+    response.end(body)
   })
   app.addHook('onClose', () => store.close())
   return app
@@ -201,7 +206,6 @@ const CLIENT_ERRORS: Record<string, ErrorCode> = {
 
 /** Fastify's own refusals in our words. */
 const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed-json',
@@ -222,6 +226,10 @@ function asDaybookError(error: Error): DaybookError {
       parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
       in: validationContext
     })
+  }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const limit = limits.body_bytes_max
+    return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit }, error)
   }
   const known = FRAMEWORK_ERRORS[code]
   if (known !== undefined) return new DaybookError(known, error.message, {}, error)

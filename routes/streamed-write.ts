@@ -60,22 +60,23 @@ export class StreamedWrite {
   async run(say: (receipt: Receipt) => Promise<void>): Promise<void> {
     let lines: Line[] = []
     let number = 0
-    for await (const bytes of splitLines(this.#body)) {
-      number++
-      let event: NewEvent | undefined
-      try {
-        event = parseLine(bytes, number, 0, { stream: undefined, ids: randomIds, asPrinted: true })
-      } catch (error) {
-        await this.#commit(lines, say)
-        throw error
-      }
-      if (event !== undefined) lines.push({ number, event })
-      if (lines.length >= this.#batch) {
-        await this.#commit(lines, say)
-        lines = []
-      }
+    const commit = async () => {
+      const full = lines
+      lines = []
+      await this.#commit(full, say)
     }
-    await this.#commit(lines, say)
+    try {
+      for await (const bytes of splitLines(this.#body)) {
+        number++
+        const event = parseLine(bytes, number, 0, { stream: undefined, ids: randomIds, asPrinted: true })
+        if (event !== undefined) lines.push({ number, event })
+        if (lines.length >= this.#batch) await commit()
+      }
+    } catch (error) {
+      await commit() // what came before the bad line
+      throw error
+    }
+    await commit()
   }
 
   async #commit(lines: readonly Line[], say: (receipt: Receipt) => Promise<void>): Promise<void> {

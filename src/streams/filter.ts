@@ -112,16 +112,18 @@ function checkExpressions(expressions: readonly string[]): void {
   const text = expressions.join('')
   const counts = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].map(([, low, high]) => Number(high || low))
   const refuse = (why: string, limit: number): never => {
-    throw new DaybookError('bad-expression', `The expressions of one read ${why}.`, { limit })
+    throw new DaybookError('bad-expression', `The expressions (RE2 syntax) of one read grow too large; at most ${why} are taken together.`, {
+      limit
+    })
   }
   if (text.length > expression_chars_max) {
-    refuse(`have at most ${expression_chars_max} characters together`, expression_chars_max)
+    refuse(`${expression_chars_max} characters`, expression_chars_max)
   }
   if (counts.length > expression_repetitions_max) {
-    refuse(`have at most ${expression_repetitions_max} counted repetitions together`, expression_repetitions_max)
+    refuse(`${expression_repetitions_max} counted repetitions`, expression_repetitions_max)
   }
   if (counts.some((count) => count > expression_repetition_count_max)) {
-    refuse(`count repetitions to at most ${expression_repetition_count_max}`, expression_repetition_count_max)
+    refuse(`${expression_repetition_count_max} of a counted repetition`, expression_repetition_count_max)
   }
 }
 
