@@ -79,7 +79,9 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
   )
 
+  const closing = closeGracefully(app, store)
   app.addHook('onRequest', async (request, reply) => {
+    if (closing.begun) reply.header('connection', 'close')
     reply.header('request-id', request.id)
     checkHost(request, options.hosts)
     checkOrigin(request, options.allowOrigins ?? [])
@@ -126,6 +128,25 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
+/**
+ * While the application closes, every answer is the last one of its connection, and connections that have fallen idle
+ * are ended: a client that keeps asking on a kept-alive connection would otherwise hold the close for ever.
+ */
+function closeGracefully(app: FastifyInstance, { clock }: Store): { begun: boolean } {
+  const closing = { begun: false }
+  let cancel = () => {}
+  const endIdle = () => {
+    app.server.closeIdleConnections()
+    cancel = clock.after(IDLE_LOOK_MS, endIdle)
+  }
+  app.addHook('preClose', async () => {
+    closing.begun = true
+    endIdle()
+  })
+  app.addHook('onClose', async () => cancel())
+  return closing
+}
+
 /** Every known address answers its unknown methods with 405 and `Allow`. */
 function refuseOtherMethods(app: FastifyInstance, known: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of [...known]) {
@@ -163,6 +184,7 @@ function requestIds(): (raw: { headers: Record<string, string | string[] | undef
   }
 }
 
+const IDLE_LOOK_MS = 50
 const LOCAL_HOST = /^(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
 
 function checkHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {

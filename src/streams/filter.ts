@@ -112,9 +112,13 @@ function checkExpressions(expressions: readonly string[]): void {
   const text = expressions.join('')
   const counts = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].map(([, low, high]) => Number(high || low))
   const refuse = (why: string, limit: number): never => {
-    throw new DaybookError('bad-expression', `The expressions (RE2 syntax) of one read grow too large; at most ${why} are taken together.`, {
-      limit
-    })
+    throw new DaybookError(
+      'bad-expression',
+      `The expressions (RE2 syntax) of one read grow too large; at most ${why} are taken together.`,
+      {
+        limit
+      }
+    )
   }
   if (text.length > expression_chars_max) {
     refuse(`${expression_chars_max} characters`, expression_chars_max)

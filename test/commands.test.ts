@@ -1,0 +1,148 @@
+/** The command line as people meet it. */
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { Store } from '../src/store.js'
+import { daybook, serve } from './helpers/cli.js'
+import { encodeEvent } from './helpers/events.js'
+
+t.test('--help tells of every command, and every command of its flags', async (t) => {
+  const { code, stdout } = await daybook(['--help'])
+  t.equal(code, 0)
+  for (const command of ['serve', 'import', 'export', 'verify']) {
+    t.match(stdout, command)
+    const help = await daybook([command, '--help'])
+    t.equal(help.code, 0, `${command} --help`)
+    t.match(help.stdout, /--config FILE/, `${command} --help lists its flags`)
+    t.equal(help.stderr, '')
+  }
+})
+
+t.test('what cannot be understood ends with one clear line and exit code 2', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['--prot', '1'], /--prot.*--help/],
+    [['serve', '--port', 'many'], /--port/],
+    [['--port', '70000'], /--port.*65535/],
+    [['--run-projections', 'some'], /--run-projections is one of none, system, all/],
+    [['frobnicate'], /no command "frobnicate"; known: serve/],
+    [['serve', 'extra'], /"extra"/],
+    [['import'], /FILE/],
+    [['import', '/nowhere/x.ndjson'], /cannot read \/nowhere\/x\.ndjson/],
+    [['import', '-', '--as-log'], /--db/],
+    [['export', 'file'], /--output/],
+    [['--config', '/nowhere.json'], /cannot read the config file/]
+  ]
+  for (const [argv, line] of cases) {
+    const said = await daybook(argv)
+    t.equal(said.code, 2, `daybook ${argv.join(' ')}`)
+    t.match(said.stderr, line)
+    t.equal(said.stderr.trimEnd().split('\n').length, 1, `one line: ${said.stderr}`)
+  }
+})
+
+t.test('a flag beats the environment, which beats the file', async (t) => {
+  const directory = t.testdir({})
+  const config = join(directory, 'daybook.json')
+  writeFileSync(config, JSON.stringify({ db: join(directory, 'from-file'), port: 0, 'run-projections': 'none' }))
+  const { child, banner, url } = await serve(['--config', config, `--db=${join(directory, 'from-flag')}`], {
+    env: { DAYBOOK_DB: join(directory, 'from-env'), DAYBOOK_RUN_PROJECTIONS: 'all' }
+  })
+  t.match(banner, /data in \S+from-flag · 0 events/)
+  t.equal((await fetch(`${url}/types`)).status, 200, 'the environment beats the file')
+  child.kill('SIGTERM')
+  t.same(await once(child, 'exit'), [0, null])
+  const wrong = await daybook(['--config', config], { env: { DAYBOOK_PORT: 'x' } })
+  t.match(wrong, { code: 2, stderr: /port/ })
+  writeFileSync(config, '{"prot": 1}')
+  t.match(await daybook(['--config', config]), { code: 2, stderr: /unknown key "prot"/ })
+})
+
+t.test(
+  'a port in use, a directory in use and one that cannot be written end with one line and exit code 1',
+  async (t) => {
+    const directory = t.testdir({ file: '' })
+    const taken = createServer().listen(0, '127.0.0.1')
+    t.teardown(() => taken.close())
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    const db = join(directory, 'db')
+    t.match(await daybook(['--port', String(port), '--db', db]), {
+      code: 1,
+      stderr: /^daybook: port \d+ .* is in use.*--port\n$/
+    })
+    const store = await new Store({ directory: db }).open()
+    t.teardown(() => store.close())
+    for (const argv of [['--port', '0'], ['verify'], ['export'], ['import', join(directory, 'file')]]) {
+      const said = await daybook([...argv, '--db', db])
+      t.match(said, { code: 1, stderr: /held by another process/ }, argv.join(' '))
+    }
+    t.match(await daybook(['--port', '0', '--db', join(directory, 'file')]), { code: 1, stderr: /cannot write to/ })
+    t.match(await daybook(['--port', '0', '--db', '/proc/none']), {
+      code: 1,
+      stderr: /^daybook: cannot write to .*\n$/
+    })
+  }
+)
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`${signal} stops the server; what was acknowledged is there, what was taken is answered`, async (t) => {
+    const db = join(t.testdir({}), 'db')
+    const { child, url } = await serve(['--port', '0', '--db', db])
+    let acknowledged = 0
+    let signalled = false
+    const client = async () => {
+      for (;;) {
+        try {
+          const answer = await fetch(`${url}/streams/s`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: '{"type":"T"}'
+          })
+          if (answer.status !== 201) return
+          await answer.json()
+          acknowledged++
+        } catch {
+          return
+        }
+        if (acknowledged >= 200 && !signalled) {
+          signalled = true
+          child.kill(signal)
+        }
+      }
+    }
+    const exited = once(child, 'exit')
+    await Promise.all([client(), client(), client(), client()])
+    t.same(await exited, [0, null], 'it ends by itself with 0')
+    const store = await new Store({ directory: db }).open()
+    t.ok(store.log.head + 1 >= acknowledged, `${acknowledged} acknowledged, ${store.log.head + 1} there`)
+    await store.close()
+  })
+}
+
+t.test('verify says what it finds, for people and as JSON', async (t) => {
+  const db = join(t.testdir({}), 'db')
+  const store = await new Store({ directory: db }).open()
+  await store.writer.append({ events: [encodeEvent('s'), encodeEvent('t')], conditions: [], mode: 'batch' })
+  await store.close()
+  t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
+  const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
+  t.match(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [] })
+  t.match(await daybook(['verify', '--db', join(db, 'nothing')]), { code: 1, stderr: /no Daybook log/ })
+})
+
+t.test('import reads standard input, and says which line is bad', async (t) => {
+  const db = join(t.testdir({}), 'db')
+  mkdirSync(db)
+  const good = '{"stream":"s","type":"A"}\n{"stream":"s","type":"B"}\n'
+  t.match(await daybook(['import', '-', '--db', db], { input: good }), { code: 0, stderr: /2 events imported/ })
+  const said = await daybook(['import', '-', '--db', db], { input: `${good}{"stream":"s"}\n${good}` })
+  t.match(said, { code: 1, stderr: /line 3/i })
+  const { stdout } = await daybook(['export', '--db', db])
+  t.equal(stdout.trimEnd().split('\n').length, 4, 'nothing after the bad line was written')
+  t.match(await daybook(['import', '-', '--url', 'http://127.0.0.1:9'], { input: good }), {
+    code: 1,
+    stderr: /no server answers/
+  })
+})
