@@ -1,0 +1,49 @@
+/** What stands in README.md is what happens. */
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { listen } from './helpers/app.js'
+
+const root = join(import.meta.dirname, '..')
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+t.test('the tour of the README gives what it shows', async (t) => {
+  const { url } = await listen(t)
+  const blocks = [...readme.matchAll(/```console tour\n([\s\S]*?)```/g)].map(([, text]) => text as string)
+  t.ok(blocks.length >= 5, 'the tour was found')
+  for (const block of blocks) {
+    for (const step of block.split(/^\$ /m).slice(1)) {
+      const [command = '', ...expected] = step.trimEnd().split('\n')
+      const said = await shell(command.replaceAll('localhost:2113', new URL(url).host))
+      t.match(said.trim(), pattern(expected.join('\n')), `$ ${command}`)
+    }
+  }
+})
+
+t.test('every file and folder that the documents link to is there', async (t) => {
+  for (const document of [
+    'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'docs/storage-format.md',
+    'docs/benchmarks.md'
+  ]) {
+    const text = readFileSync(join(root, document), 'utf8')
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      t.ok(existsSync(join(root, document, '..', target)), `${document} links to ${target}`)
+    }
+  }
+})
+
+/** `…` stands for anything on one line, a line of `…` alone for anything. */
+function pattern(expected: string): RegExp {
+  const escaped = expected.trim().replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  return new RegExp(`^${escaped.replaceAll(/^…$/gm, '[\\s\\S]*').replaceAll('…', '.*')}$`)
+}
+
+function shell(command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile('sh', ['-c', command], (error, stdout, stderr) => (error ? reject(new Error(stderr)) : resolve(stdout)))
+  })
+}
