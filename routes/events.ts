@@ -12,7 +12,7 @@ import {
 } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { EventQuery, EventsQuery, Page } from '../schemas/read.js'
+import { type EventAt, EventPlace, EventQuery, EventsQuery, Page } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -67,7 +67,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
         operationId: 'getEventAtPosition',
         summary: 'One event of the log',
         tags: ['events'],
-        params: Type.Object({ position: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
+        params: Type.Object({ position: EventPlace }),
         querystring: EventQuery,
         response: {
           200: {
@@ -81,10 +81,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
         }
       }
     },
-    (request, reply) =>
-      reading.answerEvent(request, reply, 'log', () =>
-        store.reader.eventAt((request.params as { position: number }).position)
-      )
+    (request, reply) => reading.answerEvent(request, reply, { stream: undefined }, (request.params as EventAt).position)
   )
 
   app.post(

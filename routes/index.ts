@@ -80,11 +80,13 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   )
 
   const closing = closeGracefully(app, store)
-  app.addHook('onRequest', async (request, reply) => {
+  // With `done` rather than async: a promise a hook a request would be felt.
+  app.addHook('onRequest', (request, reply, done) => {
     if (closing.begun) reply.header('connection', 'close')
     reply.header('request-id', request.id)
     checkHost(request, options.hosts)
     checkOrigin(request, options.allowOrigins ?? [])
+    done()
   })
   await app.register(cors, {
     origin: '*',
@@ -107,7 +109,10 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   })
   const reading = new Reading(store, options.publicCache ?? false)
   await app.register(async (data) => {
-    data.addHook('onRequest', async () => checkOpen(store))
+    data.addHook('onRequest', (_request, _reply, done) => {
+      checkOpen(store)
+      done()
+    })
     await data.register(async (scope) => streamRoutes(scope, store, reading))
     await data.register(async (scope) => eventRoutes(scope, store, reading))
     await data.register(async (scope) => listingRoutes(scope, store))

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import type { EventQuery, ReadQuery } from '../schemas/read.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import type { StoredRecord } from '../src/log/format.js'
+import { family } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { ReadRequest, Source } from '../src/streams/read.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
@@ -20,6 +20,11 @@ interface RenderedPage {
   readonly immutable: boolean
 }
 
+interface RenderedEvent {
+  readonly body: Buffer
+  readonly tag: string
+}
+
 const SEEN_MAX = 4096
 const VARY = 'Accept, Accept-Encoding, Prefer'
 
@@ -32,6 +37,10 @@ export class Reading {
     sizeCalculation: ({ body, link }) => body.length + link.length + 500
   })
 
+  readonly #events = new LRUCache<string, RenderedEvent>({
+    maxSize: limits.events_cached_bytes_max,
+    sizeCalculation: ({ body }) => body.length + 300
+  })
   readonly #seen = new Set<string>()
 
   constructor(store: Store, publicCache: boolean) {
@@ -54,24 +63,49 @@ export class Reading {
       : this.#page(request, reply, source, read, query, hasFilter(address, query))
   }
 
-  /** Answers with one event. @param find called once `atLeast` holds */
+  /**
+   * Answers with one event.
+   * @param at its number, or on the log its position; `head` is the last
+   */
   async answerEvent(
     request: FastifyRequest,
     reply: FastifyReply,
-    within: 'stream' | 'log',
-    find: () => Promise<StoredRecord>
+    address: Address,
+    at: number | 'head'
   ): Promise<FastifyReply> {
     const query = request.query as EventQuery
     eventFormat(request.headers, query.format)
     if (query.atLeast !== undefined) await this.awaitPosition(query, request)
-    const record = await find()
+    const source = await this.#sourceOf(address)
+    const number = at === 'head' ? Math.max(source.head, 0) : at
+    const { body, tag } = await this.#renderedEvent(source, address, number)
     this.#store.metrics.read(1)
-    const tag = entityTag(within === 'log' ? record.position : record.number, `${record.position} event`)
+    reply.header('daybook-head', source.head)
     reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
     if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
     reply.header('content-type', mediaTypes.event)
-    const body = Buffer.from(`${renderEvent(record, within)}\n`, 'latin1')
     return reply.send(body)
+  }
+
+  #sourceOf({ stream, category, type }: Address): Promise<Source> {
+    const { reader } = this.#store
+    if (category !== undefined) return reader.indexSource(family.category, category)
+    if (type !== undefined) return reader.indexSource(family.type, type)
+    return reader.source(stream)
+  }
+
+  /** An event that is there stays as it is. */
+  async #renderedEvent(source: Source, { stream, category, type }: Address, number: number): Promise<RenderedEvent> {
+    const key = `${source.kind ?? ''}${number} ${stream ?? category ?? type ?? ''}`
+    const known = this.#events.get(key)
+    if (known !== undefined) return known
+    const record = await this.#store.reader.event(source, number)
+    const rendered = {
+      body: Buffer.from(`${renderEvent(record, stream === undefined ? 'log' : 'stream')}\n`, 'latin1'),
+      tag: entityTag(number, `${record.position} event`)
+    }
+    this.#events.set(key, rendered)
+    return rendered
   }
 
   /** `atLeast`, and how long to wait for it. @throws `not-there-yet` */

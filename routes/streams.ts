@@ -4,11 +4,10 @@ import { Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { EventQuery, Page, StreamQuery } from '../schemas/read.js'
+import { EventPlace, EventQuery, Page, StreamQuery } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import { family } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { AppendRequest, AppendResult, NewEvent } from '../src/streams/append.js'
 import { checkAppendableName } from '../src/streams/names.js'
@@ -23,7 +22,7 @@ import { parseStreamBody } from './wire/stream-body.js'
 const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
 const EventParams = Type.Object({
   ...StreamParams.properties,
-  number: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+  number: EventPlace
 })
 
 export function streamRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
@@ -61,14 +60,8 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
       }
     },
     (request, reply) => {
-      const { stream, number } = request.params as { stream: string; number: number }
-      const { stream: name, category, type } = addressOf(stream)
-      return reading.answerEvent(request, reply, name === undefined ? 'log' : 'stream', () => {
-        if (name !== undefined) return store.reader.event(name, number)
-        if (category !== undefined) return store.reader.eventOf(family.category, category, number)
-        if (type !== undefined) return store.reader.eventOf(family.type, type, number)
-        return store.reader.eventAt(number)
-      })
+      const { stream, number } = request.params as { stream: string; number: number | 'head' }
+      return reading.answerEvent(request, reply, addressOf(stream), number)
     }
   )
 
@@ -168,7 +161,7 @@ async function missed(store: Store, stream: string, from: number): Promise<Recor
   if (source === undefined || from > source.head) return { missed: [] }
   const events = []
   for (let number = from; number <= Math.min(source.head, from + limits.missed_events_max - 1); number++) {
-    const record = await store.reader.event(stream, number)
+    const record = await store.reader.event(source, number)
     events.push({ number, type: record.type, id: record.idText })
   }
   return { missed: events, links: { missed: `/streams/${encodeURIComponent(stream)}?from=${from}` } }

@@ -4,9 +4,15 @@ import { limits } from '../src/limits.js'
 
 export const Uuid = Type.String({
   format: 'uuid',
+  // The format alone also takes urn:uuid:…
+  pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
   description: 'A UUID, in either case; compared and shown in lower case.'
 })
-export const Instant = Type.String({ format: 'date-time', maxLength: 64, description: 'RFC 3339, for example 2026-11-23T10:15:29Z' })
+export const Instant = Type.String({
+  format: 'date-time',
+  maxLength: 64,
+  description: 'RFC 3339, for example 2026-11-23T10:15:29Z'
+})
 export const Tags = Type.Array(Type.String({ minLength: 1, maxLength: limits.tag_bytes_max }), {
   maxItems: limits.tags_max,
   uniqueItems: true

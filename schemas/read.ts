@@ -74,6 +74,17 @@ export const EventsQuery = Type.Object(
 )
 export type ReadQuery = Static<typeof EventsQuery>
 
+/** Where one event stands: a number or position, or `head` for the last. */
+export const EventPlace = Type.Union(
+  [Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Type.Enum(['head'])],
+  {
+    description: 'From 0; `head` is the last.'
+  }
+)
+export interface EventAt {
+  position: number | 'head'
+}
+
 export const EventQuery = Type.Object(
   { format: around.format, atLeast: around.atLeast, wait: around.wait, resolveLinks: around.resolveLinks },
   { additionalProperties: false }

@@ -52,8 +52,8 @@ export const limits = {
   index_checked_events: 2000,
   /** The last records written, kept in memory. */
   records_recent_bytes_max: 8 * 1024 * 1024,
-  /** Records that were read, kept in memory. */
-  records_cached_bytes_max: 16 * 1024 * 1024,
+  /** Rendered single events kept in memory. */
+  events_cached_bytes_max: 16 * 1024 * 1024,
   /** Rendered pages kept in memory. */
   pages_cached_bytes_max: 24 * 1024 * 1024,
   /** LevelDB's memtable of each of the two databases: bounds the log scan at start. */

@@ -91,6 +91,7 @@ export interface UnplacedRecord {
 
 /** Encodes an event for a stream. The caller has checked every length against limits.ts. */
 export function encodeRecord(stream: string, event: EventContent): UnplacedRecord {
+  if (event.id.length !== 16) throw new RangeError(`an event id has 16 bytes, not ${event.id.length}`)
   const streamLength = Buffer.byteLength(stream)
   const typeLength = Buffer.byteLength(event.type)
   const dataLength = event.data?.length ?? 0

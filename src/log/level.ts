@@ -2,7 +2,7 @@
  * The only file that imports levelup and leveldown. What LevelDB leaves to its users is settled here once: a missing
  * key is `undefined`, a lock has a code, a synced write says so by name.
  */
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
 import leveldown from 'leveldown'
 import levelup from 'levelup'
@@ -66,6 +66,7 @@ export class Level {
         cause
       )
     }
+    refuseHeadless(directory)
     return new Level(directory, options, await openDatabase(directory, options))
   }
 
@@ -101,7 +102,11 @@ export class Level {
     return new Promise((resolve, reject) => {
       this.#db.getMany(keys, (error, values) => {
         if (!error) return resolve(values)
-        if (!/corrupt/i.test(error.message)) return reject(error)
+        if (!/corrupt/i.test(error.message)) {
+          return reject(
+            new DaybookError('storage-failed', `cannot read ${this.#directory}: ${error.message}`, {}, error)
+          )
+        }
         if (keys.length === 1) return resolve([Buffer.alloc(0)])
         // One bad block fails all of them: ask for each by itself.
         Promise.all(keys.map((key) => this.getMany([key]))).then((each) => resolve(each.flat()), reject)
@@ -138,7 +143,8 @@ export class Level {
       for (;;) {
         const entry = await new Promise<Entry | undefined>((resolve, reject) => {
           iterator.next((error, key, value) => {
-            if (error) reject(new DaybookError('storage-failed', `cannot read: ${error.message}`, {}, error))
+            if (error)
+              reject(new DaybookError('storage-failed', `cannot read ${this.#directory}: ${error.message}`, {}, error))
             else resolve(key === undefined ? undefined : { key: key as Buffer, value: value as Buffer })
           })
         })
@@ -176,6 +182,19 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
       reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
     })
   })
+}
+
+/**
+ * Without its CURRENT file a database looks to LevelDB like none: it would make a new one there and delete the tables
+ * of the old. @throws `directory-unusable`
+ */
+function refuseHeadless(directory: string): void {
+  const files = readdirSync(directory)
+  if (files.includes('CURRENT') || !files.some((name) => /^MANIFEST-|\.(ldb|sst|log)$/.test(name))) return
+  throw new DaybookError(
+    'directory-unusable',
+    `${directory} has lost its file CURRENT. Nothing was changed: restore the directory from a backup`
+  )
 }
 
 /** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */

@@ -8,9 +8,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import {
   FIRST_RECORD_KEY,
@@ -25,7 +24,7 @@ import {
 } from './format.js'
 import { Level, type LevelOptions } from './level.js'
 import { RecentRecords } from './recent.js'
-import { discardEvidence, droppedByLevelDb, preserveEvidence } from './recovery.js'
+import { discardEvidence, droppedByLevelDb, earlierRefusal, noteRefusal, preserveEvidence } from './recovery.js'
 import { type Testimony, Witness } from './witness.js'
 
 export interface LogOptions {
@@ -60,11 +59,6 @@ export class Log {
   readonly #witness: Witness
   readonly #options: LogOptions
   readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
-  /** Older records that were read. */
-  readonly #cache = new LRUCache<number, StoredRecord>({
-    maxSize: limits.records_cached_bytes_max,
-    sizeCalculation: (record) => record.bytes.length + 200
-  })
   readonly #waiting = new Set<{ position: number; resolve: () => void }>()
   #head = -1
   #lastCreated = 0
@@ -83,10 +77,16 @@ export class Log {
    * Opens the log in `directory`/log and checks what LevelDB does not: that its recovery dropped nothing, that the
    * head is no further back than the witness says, and that the records since the last verified mark are whole.
    * @param onProgress called with how many of how many records were scanned
-   * @throws `log-damaged` naming the positions that are lost; nothing is served then
+   * @throws `log-damaged` naming the positions that are lost, and at every start until the evidence is removed;
+   * `directory-unusable` when LevelDB cannot read it at all
    */
   static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
     const directory = join(options.directory, 'log')
+    const refusal = earlierRefusal(directory)
+    if (refusal !== undefined) {
+      const wayOut = `To go on without what is lost, remove ${join(directory, 'evidence')}`
+      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut}`)
+    }
     preserveEvidence(directory)
     const level = await Level.open(directory, levelOptions(options))
     try {
@@ -98,6 +98,10 @@ export class Log {
       return log
     } catch (error) {
       await level.close()
+      if (isDaybookError(error) && error.code === 'log-damaged') noteRefusal(directory, error.message)
+      if (isDaybookError(error) && error.code === 'storage-failed') {
+        throw new DaybookError('directory-unusable', error.message, {}, error)
+      }
       throw error
     }
   }
@@ -192,7 +196,7 @@ export class Log {
 
   /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
   async read(position: number): Promise<StoredRecord> {
-    const cached = this.#recent.get(position) ?? this.#cache.get(position)
+    const cached = this.#recent.get(position)
     if (cached !== undefined) return cached
     const [record] = await this.readMany([position])
     return record as StoredRecord
@@ -202,15 +206,12 @@ export class Log {
    * The records at these positions, in their order.
    * @throws `log-damaged` when one is missing or its checksum is wrong
    */
-  async readMany(
-    positions: readonly number[],
-    options: { remember: boolean } = { remember: true }
-  ): Promise<StoredRecord[]> {
+  async readMany(positions: readonly number[]): Promise<StoredRecord[]> {
     const records = new Array<StoredRecord>(positions.length)
     const missing: number[] = []
     for (let i = 0; i < positions.length; i++) {
       const position = positions[i] as number
-      const cached = this.#recent.get(position) ?? this.#cache.get(position)
+      const cached = this.#recent.get(position)
       if (cached === undefined) missing.push(i)
       else records[i] = cached
     }
@@ -220,7 +221,6 @@ export class Log {
       const i = missing[j] as number
       const record = checked(positions[i] as number, values[j])
       records[i] = record
-      if (options.remember) this.#cache.set(record.position, record)
     }
     return records
   }
@@ -242,7 +242,7 @@ export class Log {
     let size = FIRST_READ
     for await (const positions of chunks) {
       for (let at = 0; at < positions.length; ) {
-        const records = this.readMany(positions.slice(at, at + size), { remember: false })
+        const records = this.readMany(positions.slice(at, at + size))
         at += size
         records.catch(() => {}) // reported when its turn comes
         if (ahead !== undefined) {

@@ -2,10 +2,11 @@
  * What is left of LevelDB's own recovery: it deletes the write-ahead log it replayed, damaged or not, and says so only
  * in its LOG file. Hard links keep the old files until our own scan has passed.
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const EVIDENCE = 'evidence'
+const REFUSED = 'REFUSED'
 
 /** Links LevelDB's write-ahead logs of `directory` aside before it is opened. Costs no space until they are replayed. */
 export function preserveEvidence(directory: string): void {
@@ -19,6 +20,21 @@ export function preserveEvidence(directory: string): void {
       return // a file system without hard links: the scan still works, only the evidence is not kept
     }
   }
+}
+
+/**
+ * Notes down why a start was refused. LevelDB has replayed what it could by then, and the next opening would find
+ * nothing wrong.
+ */
+export function noteRefusal(directory: string, reason: string): void {
+  mkdirSync(join(directory, EVIDENCE), { recursive: true })
+  writeFileSync(join(directory, EVIDENCE, REFUSED), reason)
+}
+
+/** Why the last start was refused; undefined when it was not, or when somebody has removed the evidence. */
+export function earlierRefusal(directory: string): string | undefined {
+  const path = join(directory, EVIDENCE, REFUSED)
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined
 }
 
 /** Forgets the links: everything in those files was found whole in the database. */

@@ -30,7 +30,9 @@ export interface ReadRequest {
 
 /** What is read from: how far it goes now, and the event at an index (a number, or a position). */
 export interface Source {
+  /** Undefined: the log itself, and lists of categories and types. */
   readonly stream: string | undefined
+  readonly kind: Family | undefined
   /** Last index there is, -1 when there is none. */
   readonly head: number
   readonly list: ListHead | undefined
@@ -59,13 +61,13 @@ export class Reader {
    * @throws `stream-not-found` when the stream was never written
    */
   async source(stream: string | undefined): Promise<Source> {
-    if (stream === undefined) return { stream, head: this.#log.head, list: undefined }
+    if (stream === undefined) return { stream, kind: undefined, head: this.#log.head, list: undefined }
     const known = this.#postings.headInMemory(family.stream, stream)
     const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
     if (list === undefined) {
       throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
     }
-    return { stream, head: list.count - 1, list }
+    return { stream, kind: family.stream, head: list.count - 1, list }
   }
 
   /**
@@ -135,7 +137,7 @@ export class Reader {
     const from = order === 'asc' ? range.first : range.last - count + 1
     const positions = await this.#postings.positions(family.stream, list, from, count)
     if (order === 'desc') positions.reverse()
-    let records = await this.#log.readMany(positions, { remember: false })
+    let records = await this.#log.readMany(positions)
     let bytes = 0
     const full = records.findIndex((record) => (bytes += record.bytes.length) >= limits.page_bytes_max)
     if (full >= 0) records = records.slice(0, full + 1)
@@ -165,54 +167,35 @@ export class Reader {
   }
 
   /**
-   * One event of a stream by number.
-   * @throws `stream-not-found`, `event-not-found` past the head, `event-removed`
+   * Where the list of a category or type stands now; empty when there is none.
+   * @throws `index-switched-off`
    */
-  async event(stream: string, number: number): Promise<StoredRecord> {
-    const source = await this.source(stream)
-    if (number > source.head) {
-      throw new DaybookError('event-not-found', `"${stream}" has no event ${number} yet; its last is ${source.head}.`, {
-        stream,
-        number,
-        head: source.head
-      })
-    }
-    return this.#present(
-      await this.#log.read(await this.#postings.position(family.stream, source.list as ListHead, number))
-    )
-  }
-
-  /**
-   * One event by its place in the list of a category or type.
-   * @throws `event-not-found` past the list's end, `event-removed`, `index-switched-off`
-   */
-  async eventOf(kind: Family, name: string, index: number): Promise<StoredRecord> {
+  async indexSource(kind: Family, name: string): Promise<Source> {
     if (!this.#postings.keeps(kind)) {
       throw new DaybookError(
         'index-switched-off',
         'The server runs with --run-projections=none and keeps no such list.'
       )
     }
-    const head = await this.#postings.head(kind, name)
-    if (head === undefined || index >= head.count) {
-      const last = head === undefined ? null : head.count - 1
-      throw new DaybookError('event-not-found', `There is no event ${index} yet.`, { number: index, head: last })
-    }
-    return this.#present(await this.#log.read(await this.#postings.position(kind, head, index)))
+    const list = await this.#postings.head(kind, name)
+    return { stream: undefined, kind, head: (list?.count ?? 0) - 1, list }
   }
 
-  /** One event of the log. @throws `event-not-found` past the head, `event-removed` */
-  async eventAt(position: number): Promise<StoredRecord> {
-    if (position > this.#log.head) {
-      throw new DaybookError(
-        'event-not-found',
-        `The log has no position ${position} yet; its last is ${this.#log.head}.`,
-        {
-          position,
-          head: this.#log.head === -1 ? null : this.#log.head
-        }
-      )
+  /**
+   * One event by its number in a stream or list, or by its position in the log.
+   * @throws `event-not-found` past the head, `event-removed`
+   */
+  async event({ kind, list, head, stream }: Source, index: number): Promise<StoredRecord> {
+    if (index > head) {
+      const where = stream === undefined ? 'there' : `in "${stream}"`
+      const last = head === -1 ? null : head
+      throw new DaybookError('event-not-found', `No event ${index} is ${where} yet; the last is ${last}.`, {
+        ...(stream !== undefined && { stream }),
+        number: index,
+        head: last
+      })
     }
+    const position = list === undefined ? index : await this.#postings.position(kind as Family, list, index)
     return this.#present(await this.#log.read(position))
   }
 

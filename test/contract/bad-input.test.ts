@@ -1,0 +1,701 @@
+/** What bad input gets: a problem that says what was wrong and what is allowed, and nothing is written. */
+import { gzipSync } from 'node:zlib'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { append, openApp } from '../helpers/app.js'
+import { listenRaw } from '../helpers/raw.js'
+
+/** Why it is bad, the request, and what comes back: status, code, and what the detail must say. */
+type Row = [string, InjectOptions, number, string, RegExp]
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const NDJSON_TYPE = { 'content-type': 'application/x-ndjson' }
+const EVENT = '{"type":"T"}'
+
+function post(url: string, payload: string | Buffer, headers: Record<string, string> = JSON_TYPE): InjectOptions {
+  return { method: 'POST', url, headers, payload }
+}
+const toStream = (payload: string | Buffer, headers?: Record<string, string>) => post('/streams/s', payload, headers)
+const withHeaders = (headers: Record<string, string>, payload = EVENT) =>
+  toStream(payload, { ...JSON_TYPE, ...headers })
+const get = (url: string, headers: Record<string, string> = {}): InjectOptions => ({ method: 'GET', url, headers })
+const conditioned = (conditions: unknown) =>
+  post('/events', JSON.stringify({ events: [{ stream: 's', type: 'T' }], conditions }))
+
+const tables: Record<string, Row[]> = {
+  'malformed JSON': [
+    ['cut', toStream('{"type":'), 400, 'malformed-json', /line 1, column 9: expected a value, found the end/],
+    ['empty', toStream(''), 400, 'invalid-event', /An event is an object/],
+    ['a comma too many', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
+    ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
+    ['a member twice', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
+    ['a raw line break in a string', toStream('{"type":"a\nb"}'), 400, 'malformed-json', /write it as an escape/],
+    ['a leading zero', toStream('{"type":"T","data":01}'), 400, 'malformed-json', /expected/],
+    ['an unknown word', toStream('{"type":"T","data":NaN}'), 400, 'malformed-json', /expected a value/],
+    ['a byte order mark', toStream(`\ufeff${EVENT}`), 400, 'malformed-json', /byte order mark/],
+    [
+      'nested too deep',
+      toStream(`{"type":"T","data":${'['.repeat(5000)}`),
+      400,
+      'malformed-json',
+      /more than 512 deep/
+    ],
+    ['no UTF-8', toStream(Buffer.from('7b2274797065223a22ff227d', 'hex')), 400, 'invalid-utf8', /UTF-8/],
+    ['on /events', post('/events', '{"events":[{"stream":"s","type":"T"}'), 400, 'malformed-json', /found the end/],
+    ['a bad line', toStream(`${EVENT}\n{"type"\n`, NDJSON_TYPE), 400, 'malformed-json', /^Line 2: /],
+    ['line breaks lost', toStream(`${EVENT}${EVENT}`, NDJSON_TYPE), 400, 'malformed-json', /--data-binary/]
+  ],
+  'nothing to append': [
+    ['an empty array', toStream('[]'), 400, 'empty-batch', /no event/],
+    ['no line', toStream('\n\n', NDJSON_TYPE), 400, 'empty-batch', /no event/],
+    ['an empty list', post('/events', '{"events":[]}'), 400, 'empty-batch', /no event/],
+    ['no list', post('/events', '{}'), 400, 'empty-batch', /no event/],
+    [
+      'an empty array of the dialect',
+      toStream('[]', { 'content-type': 'application/vnd.eventstore.events+json' }),
+      400,
+      'empty-batch',
+      /no event/
+    ]
+  ],
+  'an event that is none': [
+    ['no type', toStream('{"data":1}'), 400, 'invalid-event', /"type" is missing/],
+    ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" must NOT have fewer than 1 char/],
+    ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" must be string/],
+    ['a type that is too long', toStream(`{"type":"${'ä'.repeat(129)}"}`), 400, 'invalid-event', /at most 256 bytes/],
+    ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
+    ['half a surrogate pair', toStream('{"type":"\\ud800"}'), 400, 'invalid-event', /well-formed Unicode/],
+    ['an unknown member', toStream('{"type":"T","dat":1}'), 400, 'invalid-event', /no "dat"; did you mean "data"/],
+    ['a stream of its own', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
+    ['text', toStream('"T"'), 400, 'invalid-event', /An event is an object/],
+    ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event is an object/],
+    ['no stream on /events', post('/events', '{"events":[{"type":"T"}]}'), 400, 'invalid-event', /"stream" is missing/],
+    ['events that are no list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" is an array/],
+    ['an unknown member', post('/events', '{"event":[]}'), 400, 'invalid-body', /known: events, conditions/],
+    [
+      'bare data without a type',
+      toStream('x', { 'content-type': 'text/plain' }),
+      400,
+      'missing-event-type',
+      /Event-Type/
+    ],
+    [
+      'text that is no UTF-8',
+      toStream(Buffer.from([0xff]), { 'content-type': 'text/plain', 'event-type': 'T' }),
+      400,
+      'invalid-utf8',
+      /text\/plain is UTF-8/
+    ]
+  ],
+  'a bad id': [
+    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" must match format "uuid"/],
+    [
+      'as a URN',
+      toStream('{"type":"T","id":"urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"}'),
+      400,
+      'invalid-event',
+      /"id" /
+    ],
+    [
+      'without its dashes',
+      toStream(`{"type":"T","id":"${'5c1f7f3e8a5b4a57'.repeat(2)}"}`),
+      400,
+      'invalid-event',
+      /"id" /
+    ],
+    ['that is a number', toStream('{"type":"T","id":1}'), 400, 'invalid-event', /"id" must be string/],
+    ['in a header', withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }), 400, 'invalid-event', /uuid/],
+    [
+      'in the dialect',
+      toStream('[{"eventId":"5c1f","eventType":"T"}]', { 'content-type': 'application/vnd.eventstore.events+json' }),
+      400,
+      'invalid-event',
+      /uuid/
+    ],
+    [
+      'that stands twice',
+      toStream(
+        '[{"type":"A","id":"5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"},{"type":"B","id":"5C1F7F3E-8A5B-4A57-9D0B-2A1D6E0F9C11"}]'
+      ),
+      400,
+      'bad-event-id',
+      /event 1 stands twice/
+    ],
+    ['an empty Idempotency-Key', withHeaders({ 'idempotency-key': '' }), 400, 'bad-header', /1 to 255 characters/],
+    ['a long Idempotency-Key', withHeaders({ 'idempotency-key': 'k'.repeat(256) }), 400, 'bad-header', /1 to 255/],
+    [
+      'metadata in a header that is no JSON',
+      withHeaders({ 'event-type': 'T', 'event-metadata': '{x' }, '1'),
+      400,
+      'malformed-json',
+      /expected a member name/
+    ]
+  ],
+  'a bad condition': [
+    ['an unquoted tag', withHeaders({ 'if-match': '7' }), 400, 'bad-condition', /in double quotes, like "7"/],
+    ['a weak tag', withHeaders({ 'if-match': 'W/"7"' }), 400, 'bad-condition', /in double quotes/],
+    ['two tags', withHeaders({ 'if-match': '"0", "1"' }), 400, 'bad-condition', /in double quotes/],
+    ['a negative number', withHeaders({ 'if-match': '"-1"' }), 400, 'bad-condition', /in double quotes/],
+    ['a number too large', withHeaders({ 'if-match': `"${2 ** 53}"` }), 400, 'bad-condition', /in double quotes/],
+    [
+      'a tag that must not match',
+      withHeaders({ 'if-none-match': '"1"' }),
+      400,
+      'bad-condition',
+      /on an append is "\*"/
+    ],
+    ['two that disagree', withHeaders({ 'if-match': '"0"', 'if-none-match': '*' }), 400, 'bad-condition', /disagree/],
+    [
+      'two dialects that disagree',
+      withHeaders({ 'if-match': '"0"', 'es-expectedversion': '1' }),
+      400,
+      'bad-condition',
+      /disagree/
+    ],
+    [
+      'a word in the dialect',
+      withHeaders({ 'es-expectedversion': 'latest' }),
+      400,
+      'bad-condition',
+      /-1 \(no stream\)/
+    ],
+    // Names that every object has must not be found in a table of words.
+    ['constructor', withHeaders({ 'es-expectedversion': 'constructor' }), 400, 'bad-condition', /-1 \(no stream\)/],
+    ['__proto__', withHeaders({ 'kurrent-expectedversion': '__proto__' }), 400, 'bad-condition', /-1 \(no stream\)/],
+    ['-3 in the dialect', withHeaders({ 'es-expectedversion': '-3' }), 400, 'bad-condition', /-2 \(any\)/],
+    ['an unknown head', conditioned([{ stream: 's', head: 'latest' }]), 400, 'bad-condition', /none|must be/],
+    ['a negative head', conditioned([{ stream: 's', head: -1 }]), 400, 'bad-condition', /must be|none/],
+    ['no stream', conditioned([{ head: 1 }]), 400, 'bad-condition', /"0\.stream" is missing/],
+    ['no list', conditioned({ stream: 's', head: 1 }), 400, 'bad-condition', /must be array/],
+    [
+      'two on one stream that disagree',
+      conditioned([
+        { stream: 's', head: 0 },
+        { stream: 's', head: 'none' }
+      ]),
+      400,
+      'bad-condition',
+      /Two conditions on "s" disagree/
+    ],
+    ['a reserved stream', conditioned([{ stream: '$all', head: 1 }]), 400, 'bad-stream-name', /reserved/]
+  ],
+  'bad tags': [
+    ['33 of them', toStream(JSON.stringify({ type: 'T', tags: numbered(33) })), 400, 'invalid-event', /more than 32/],
+    ['an empty one', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /fewer than 1 char/],
+    ['one twice', toStream('{"type":"T","tags":["a","a"]}'), 400, 'invalid-event', /duplicate/],
+    ['one that is no text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /must be string/],
+    ['no list', toStream('{"type":"T","tags":"a"}'), 400, 'invalid-event', /must be array/],
+    [
+      'a long one',
+      toStream(JSON.stringify({ type: 'T', tags: ['ä'.repeat(200)] })),
+      400,
+      'bad-tag',
+      /at most 256 bytes/
+    ],
+    ['control characters', toStream('{"type":"T","tags":["a\\nb"]}'), 400, 'bad-tag', /no control characters/]
+  ],
+  'bad instants and cursors': [
+    ['occurred in words', toStream('{"type":"T","occurred":"yesterday"}'), 400, 'invalid-event', /date-time/],
+    [
+      'occurred without a zone',
+      toStream('{"type":"T","occurred":"2026-01-01T00:00:00"}'),
+      400,
+      'invalid-event',
+      /date-time/
+    ],
+    ['a month 13', toStream('{"type":"T","occurred":"2026-13-01T00:00:00Z"}'), 400, 'invalid-event', /date-time/],
+    ['a number', toStream('{"type":"T","occurred":1}'), 400, 'invalid-event', /must be string/],
+    [
+      'an instant that has no end',
+      toStream(`{"type":"T","occurred":"2026-01-01T00:00:00.${'0'.repeat(300)}Z","data":{}}`),
+      400,
+      'invalid-event',
+      /occurred/
+    ],
+    [
+      'a cursor in words',
+      get('/streams/s?from=here'),
+      400,
+      'bad-cursor',
+      /a cursor, start, end or an instant|RFC 3339/
+    ],
+    ['a negative cursor', get('/streams/s?after=-2'), 400, 'bad-cursor', /RFC 3339/],
+    ['a cursor that is no integer', get('/events?from=1.5'), 400, 'bad-cursor', /RFC 3339/],
+    ['a cursor too large', get('/events?from=99999999999999999999'), 400, 'bad-cursor', /RFC 3339/],
+    ['a 31st of February', get('/events?from=2026-02-31'), 400, 'bad-instant', /RFC 3339/],
+    ['a 25th hour', get('/events?to=2026-02-01T25:00:00Z'), 400, 'bad-instant', /RFC 3339/],
+    ['an age in years', get('/events?from=-1y'), 400, 'bad-cursor', /an age like -15m/],
+    ['an end of a range in words', get('/events?to=end'), 400, 'bad-cursor', /a cursor or an instant/],
+    ['occurred.from', get('/events?occurred.from=soon'), 400, 'bad-instant', /an age like -15m/],
+    ['two lower bounds', get('/events?from=1&after=2'), 400, 'bad-parameter', /"from" or "after", not both/],
+    ['a cursor of another log', get('/events?from=1000'), 409, 'cursor-beyond-head', /beyond the last event \(0\)/],
+    ['a position in words', get('/events/last'), 400, 'bad-parameter', /must be integer/],
+    ['a negative number', get('/streams/s/-1'), 400, 'bad-parameter', /must be >= 0/],
+    ['a position past the end', get('/events/5'), 404, 'event-not-found', /its last is 0/]
+  ],
+  'bad stream names': [
+    ['too long', post(`/streams/${'n'.repeat(1025)}`, EVENT), 400, 'bad-stream-name', /at most 1024 bytes.* 1025/],
+    [
+      'too long in UTF-8',
+      get(`/streams/${encodeURIComponent('漢'.repeat(342))}`),
+      400,
+      'bad-stream-name',
+      /at most 1024/
+    ],
+    ['control characters', post('/streams/a%00b', EVENT), 400, 'bad-stream-name', /no control characters/],
+    ['a line break, read', get('/streams/a%0Ab'), 400, 'bad-stream-name', /no control characters/],
+    ['C1 control characters', post('/streams/a%C2%85b', EVENT), 400, 'bad-stream-name', /no control characters/],
+    ['none', post('/streams/', EVENT), 400, 'bad-stream-name', /at least one character/],
+    ['broken percent-encoding', get('/streams/%E0%A4%A'), 400, 'bad-request', /./],
+    ['reserved', post('/streams/$all', EVENT), 400, 'bad-stream-name', /reserved/],
+    ['reserved for metadata', post('/streams/$$s', EVENT), 400, 'bad-stream-name', /reserved/],
+    ['reserved for a category', post('/streams/$ce-cart', EVENT), 400, 'bad-stream-name', /reserved/],
+    ['in a body', post('/events', '{"events":[{"stream":"a\\u0007","type":"T"}]}'), 400, 'bad-stream-name', /control/],
+    [
+      'half a pair',
+      post('/events', '{"events":[{"stream":"\\udc00","type":"T"}]}'),
+      400,
+      'bad-stream-name',
+      /surrogate/
+    ],
+    ['a dot', post('/events', '{"events":[{"stream":"..","type":"T"}]}'), 400, 'bad-stream-name', /cannot be "\." or/]
+  ],
+  'more than is taken': [
+    [
+      'an event',
+      toStream(`{"type":"T","data":"${'x'.repeat(limits.event_bytes_max)}"}`),
+      413,
+      'event-too-large',
+      /at most 4194304/
+    ],
+    ['a body', toStream(Buffer.alloc(limits.body_bytes_max + 1, 0x20)), 413, 'body-too-large', /33554432/],
+    [
+      'a body on /events',
+      post('/events', Buffer.alloc(limits.body_bytes_max + 1, 0x20)),
+      413,
+      'body-too-large',
+      /33554432/
+    ],
+    ['events', toStream(`[${Array(4097).fill(EVENT)}]`), 413, 'batch-too-large', /at most 4096 events/],
+    ['lines', toStream(`${EVENT}\n`.repeat(4097), NDJSON_TYPE), 413, 'batch-too-large', /at most 4096 events/],
+    [
+      'a gzip bomb',
+      withEncoding('/streams/s', 'gzip', gzipSync(Buffer.alloc(limits.body_bytes_max + 1, 0x20))),
+      413,
+      'body-too-large',
+      /more than 33554432 bytes after decompression/
+    ],
+    [
+      'a gzip bomb on /events',
+      withEncoding('/events', 'gzip', gzipSync(Buffer.alloc(limits.body_bytes_max + 1, 0x20))),
+      413,
+      'body-too-large',
+      /more than 33554432 bytes after decompression/
+    ]
+  ],
+  'an unknown content type or encoding': [
+    [
+      'a form',
+      toStream('a=1', { 'content-type': 'application/x-www-form-urlencoded' }),
+      415,
+      'unsupported-media-type',
+      /--json/
+    ],
+    [
+      'a picture',
+      toStream('x', { 'content-type': 'image/png' }),
+      415,
+      'unsupported-media-type',
+      /"image\/png" is not taken/
+    ],
+    ['none', toStream('x', {}), 415, 'unsupported-media-type', /is not taken/],
+    ['what is no type at all', toStream('x', { 'content-type': ';;;' }), 415, 'unsupported-media-type', /./],
+    [
+      'a type of the dialect that is not kept',
+      toStream('[]', { 'content-type': 'application/vnd.eventstore.event+xml', 'event-type': 'T' }),
+      415,
+      'unsupported-media-type',
+      /is not taken/
+    ],
+    [
+      'NDJSON as bare data',
+      toStream(EVENT, { ...NDJSON_TYPE, 'event-type': 'T' }),
+      415,
+      'unsupported-media-type',
+      /is not taken/
+    ],
+    [
+      'text on /events',
+      post('/events', 'x', { 'content-type': 'text/plain' }),
+      415,
+      'unsupported-media-type',
+      /application\/json or/
+    ],
+    [
+      'an unknown encoding',
+      withEncoding('/streams/s', 'zip', Buffer.from(EVENT)),
+      415,
+      'unsupported-media-type',
+      /gzip/
+    ],
+    [
+      'constructor',
+      withEncoding('/streams/s', 'constructor', Buffer.from(EVENT)),
+      415,
+      'unsupported-media-type',
+      /gzip/
+    ],
+    ['no gzip', withEncoding('/streams/s', 'gzip', Buffer.from(EVENT)), 400, 'bad-encoding', /is not gzip/],
+    [
+      'half a gzip',
+      withEncoding('/events', 'gzip', gzipSync(EVENT).subarray(0, 15)),
+      400,
+      'bad-encoding',
+      /is not gzip/
+    ],
+    ['an empty gzip', withEncoding('/streams/s', 'gzip', Buffer.alloc(0)), 400, 'bad-encoding', /is not gzip/]
+  ],
+  'an impossible Accept': [
+    ['a picture', get('/events', { accept: 'image/png' }), 406, 'not-acceptable', /application\/json/],
+    [
+      'nothing at all',
+      get('/streams/s', { accept: 'application/json;q=0' }),
+      406,
+      'not-acceptable',
+      /application\/json/
+    ],
+    ['many events as one', get('/events?format=event'), 406, 'not-acceptable', /answers as/],
+    [
+      'one event as lines',
+      get('/events/0', { accept: 'application/x-ndjson' }),
+      406,
+      'not-acceptable',
+      /One event answers as/
+    ],
+    ['an unknown format', get('/events?format=xml'), 400, 'bad-parameter', /one of page, event, ndjson/]
+  ],
+  'unknown parameters and values': [
+    ['a mistyped name', get('/events?lmit=1'), 400, 'unknown-parameter', /no "lmit"; did you mean "limit"/],
+    [
+      'a name of another address',
+      get('/streams/s?category=a'),
+      400,
+      'unknown-parameter',
+      /no "category"; did you mean/
+    ],
+    ['on one event', get('/events/0?limit=1'), 400, 'unknown-parameter', /did you mean/],
+    ['on a listing', get('/streams?prefx=a'), 400, 'unknown-parameter', /did you mean "prefix"/],
+    // There is none to name, so nothing is named.
+    [
+      'where there is none',
+      post('/streams/s?limit=1', EVENT),
+      400,
+      'unknown-parameter',
+      /^There is no "limit"(?!.*"")/
+    ],
+    ['on an append', post('/events?bach=5', EVENT), 400, 'unknown-parameter', /did you mean "batch"/],
+    ['__proto__', get('/events?__proto__=1'), 400, 'unknown-parameter', /no "__proto__"/],
+    ['constructor', get('/events?constructor=1'), 400, 'unknown-parameter', /no "constructor"/],
+    ['brackets', get('/events?type[]=T'), 400, 'unknown-parameter', /did you mean "type/],
+    ['a limit of none', get('/events?limit=0'), 400, 'bad-parameter', /"limit" must be >= 1/],
+    ['a limit too high', get('/events?limit=4097'), 400, 'bad-parameter', /"limit" must be <= 4096/],
+    ['a limit in words', get('/events?limit=all'), 400, 'bad-parameter', /"limit" must be integer/],
+    ['two limits', get('/events?limit=1&limit=2'), 400, 'bad-parameter', /"limit" must be integer/],
+    ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" is one of asc, desc/],
+    ['a maybe', get('/events?system=maybe'), 400, 'bad-parameter', /"system" must be boolean/],
+    ['a long wait', get('/events?atLeast=9&wait=61'), 400, 'bad-parameter', /"wait" must be <= 60/],
+    ['types without end', get(`/events?${Array(101).fill('type=T').join('&')}`), 400, 'bad-parameter', /more than 100/],
+    [
+      'batch with one document',
+      post('/events?batch=5', '{"events":[]}'),
+      400,
+      'bad-parameter',
+      /application\/x-ndjson/
+    ],
+    ['a batch of none', post('/events?batch=0', EVENT, NDJSON_TYPE), 400, 'bad-parameter', /must be >= 1/]
+  ],
+  'bad expressions': [
+    ['one that does not end', expression('('), 400, 'bad-expression', /RE2 syntax/],
+    ['look-ahead', expression('(?=a)'), 400, 'bad-expression', /Look-around and back-references are not part of it/],
+    [
+      'a back-reference',
+      expression('(a)\\1'),
+      400,
+      'bad-expression',
+      /Look-around and back-references are not part of it/
+    ],
+    ['repetition of repetition', expression('(a{1000}){1000}'), 400, 'bad-expression', /RE2 syntax|repetitions/],
+    ['too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
+    // 980 characters that compile to 140,000 instructions.
+    ['one that grows too large', expression('a{1000}'.repeat(140)), 400, 'bad-expression', /repetitions/],
+    ['of a stream', get('/events?stream.regex=%5B'), 400, 'bad-expression', /RE2 syntax/]
+  ],
+  'pages of other origins': [
+    [
+      'an append',
+      withHeaders({ origin: 'http://evil.example' }),
+      403,
+      'origin-refused',
+      /http:\/\/evil\.example may not write/
+    ],
+    ['of no origin', withHeaders({ origin: 'null' }), 403, 'origin-refused', /may not write/],
+    [
+      'another port',
+      withHeaders({ origin: 'http://localhost:81', host: 'localhost:80' }),
+      403,
+      'origin-refused',
+      /may not/
+    ],
+    [
+      'on /events',
+      post('/events', '{"events":[{"stream":"s","type":"T"}]}', { ...JSON_TYPE, origin: 'http://evil.example' }),
+      403,
+      'origin-refused',
+      /may not write/
+    ]
+  ],
+  'addresses and methods that are not there': [
+    ['an address', get('/nothing'), 404, 'not-found', /Nothing lives at \/nothing/],
+    ['a problem', get('/problems/constructor'), 404, 'not-found', /no problem "constructor"/],
+    ['a stream', get('/streams/never'), 404, 'stream-not-found', /ever written to "never"/],
+    [
+      'PUT on the log',
+      { method: 'PUT', url: '/events', payload: 'x' },
+      405,
+      'method-not-allowed',
+      /one of .*GET.*POST/
+    ],
+    ['POST on one event', post('/events/0', EVENT), 405, 'method-not-allowed', /one of .*GET/],
+    ['DELETE of the metrics', { method: 'DELETE', url: '/metrics' }, 405, 'method-not-allowed', /one of .*GET/]
+  ],
+  'what is not there yet': [
+    ['where', get('/events?where=data.a%3D1'), 501, 'not-implemented', /`where`/],
+    ['live reading', get('/events?live=true'), 501, 'not-implemented', /`live=true`/],
+    ['a consumer', get('/events?consumer=c'), 501, 'not-implemented', /consumer/],
+    ['events as they come', get('/events', { accept: 'text/event-stream' }), 501, 'not-implemented', /Live/],
+    [
+      'a condition on matching events',
+      conditioned([{ failIfEventsMatch: { items: [{ types: ['T'], tags: [] }] }, after: 0 }]),
+      501,
+      'not-implemented',
+      /failIfEventsMatch/
+    ]
+  ]
+}
+
+for (const [what, rows] of Object.entries(tables)) {
+  t.test(`${what}: a problem that says what is allowed, and nothing is written`, async (t) => {
+    const { app, store, directory } = await openApp(t)
+    await append(app, 's', EVENT)
+    for (const [why, request, status, code, detail] of rows) {
+      const before = store.log.head
+      const answer = await app.inject(request)
+      const says = `${why} (${request.method} ${String(request.url).slice(0, 60)})`
+      t.match(problemOf(answer), { status, code, type: `/problems/${code}`, title: /./, detail }, says)
+      t.equal(answer.statusCode, status, `${says}: the status says the same`)
+      t.equal(store.log.head, before, `${says}: nothing was written`)
+    }
+    await stillServes(t, app)
+    await app.close()
+    t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+  })
+}
+
+t.test('a server on loopback answers to local names only', async (t) => {
+  const { app, store } = await openApp(t, { hosts: ['store.example'] })
+  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', 'localhost:x']) {
+    const answer = await app.inject(withHeaders({ host }))
+    t.match(problemOf(answer), { status: 421, code: 'host-refused', detail: /loopback/ }, `"${host}" is refused`)
+  }
+  t.equal(store.log.head, -1, 'nothing was written')
+  for (const host of ['localhost', 'localhost:2113', 'app.localhost', '127.0.0.1:1', '[::1]:2113', 'store.example:9']) {
+    t.equal((await app.inject(withHeaders({ host }))).statusCode, 201, `"${host}" is answered`)
+  }
+})
+
+t.test('a page of the same origin, or of one that is allowed, may write', async (t) => {
+  const { app } = await openApp(t, { allowOrigins: ['https://app.example'] })
+  const same = withHeaders({ origin: 'http://localhost:2113', host: 'localhost:2113' })
+  t.equal((await app.inject(same)).statusCode, 201, 'its own')
+  t.equal((await app.inject(withHeaders({ origin: 'https://app.example' }))).statusCode, 201, 'one that is named')
+  t.equal((await app.inject(withHeaders({ origin: 'http://app.example' }))).statusCode, 403, 'not under another scheme')
+})
+
+t.test('a streamed write ends at its first bad line, and nothing after it is written', async (t) => {
+  const line = (stream: string, more = '') => `{"stream":"${stream}","type":"T"${more}}`
+  const bad: [string, string, string, RegExp][] = [
+    ['a cut line', '{"stream":"b"', 'malformed-json', /^Line 2: /],
+    ['no stream', '{"type":"T"}', 'invalid-event', /^Line 2: "stream" is missing/],
+    ['an unknown member', line('b', ',"dta":1'), 'invalid-event', /^Line 2: .*did you mean "data/],
+    ['a reserved stream', line('$all'), 'bad-stream-name', /^Line 2: .*reserved/],
+    ['two on a line', `${line('b')}${line('c')}`, 'malformed-json', /^Line 2: .*line breaks lost/],
+    ['text and bytes at once', line('b', ',"dataText":"a","dataBase64":"YQ=="'), 'invalid-event', /^Line 2: /],
+    ['text and JSON at once', line('b', ',"data":1,"dataText":"a"'), 'invalid-event', /^Line 2: /],
+    ['text without its content type', line('b', ',"dataText":"a"'), 'invalid-event', /^Line 2: .*contentType/],
+    [
+      'bytes that are no base64',
+      line('b', ',"contentType":"text/plain","dataBase64":"%%"'),
+      'invalid-event',
+      /^Line 2: /
+    ],
+    // A content type stands in the record with one byte of length, and is printed as it is.
+    [
+      'a content type without end',
+      line('b', `,"contentType":"text/${'x'.repeat(300)}","dataText":"a"`),
+      'invalid-event',
+      /^Line 2: .*contentType/
+    ],
+    [
+      'a line break in a content type',
+      line('b', ',"contentType":"a\\nb","dataText":"a"'),
+      'invalid-event',
+      /^Line 2: /
+    ],
+    ['a content type not in ASCII', line('b', ',"contentType":"text/€","dataText":"a"'), 'invalid-event', /^Line 2: /]
+  ]
+  for (const [why, text, code, detail] of bad) {
+    const { app, store } = await openApp(t, { directory: t.testdir({}) })
+    const answer = await app.inject(post('/events?batch=2', `${line('a')}\n${text}\n${line('c')}\n`, NDJSON_TYPE))
+    const said = answer.body
+      .trimEnd()
+      .split('\n')
+      .map((one) => JSON.parse(one))
+    t.match(said, [{ receipt: { lines: 1, appended: 1, position: 0 } }, { problem: { code, detail } }], why)
+    t.equal(store.log.head, 0, `${why}: what came before is written, nothing after it`)
+    await app.close()
+  }
+})
+
+t.test('a streamed write with a line that has no end keeps what came before', async (t) => {
+  const { app, store } = await openApp(t)
+  const endless = `{"stream":"b","type":"T","data":"${'x'.repeat(9 * 1024 * 1024)}`
+  const answer = await app.inject(post('/events?batch=2', `{"stream":"a","type":"T"}\n${endless}`, NDJSON_TYPE))
+  const said = answer.body
+    .trimEnd()
+    .split('\n')
+    .map((one) => JSON.parse(one))
+  t.match(said.at(-1), { problem: { status: 413, code: 'event-too-large', detail: /longer than/ } }, 'it is named')
+  t.match(said[0], { receipt: { lines: 1, appended: 1, position: 0 } }, 'and the line before it has its receipt')
+  t.equal(store.log.head, 0, 'and is written')
+})
+
+t.test('a streamed write that is not what its encoding says ends in a problem of the client', async (t) => {
+  const { app, store } = await openApp(t)
+  const line = '{"stream":"a","type":"T"}\n'
+  const cases: [string, Buffer, RegExp][] = [
+    ['no gzip', Buffer.from(line), /gzip/],
+    ['half a gzip', gzipSync(line.repeat(2)).subarray(0, 20), /gzip/]
+  ]
+  for (const [why, bytes, detail] of cases) {
+    const headers = { ...NDJSON_TYPE, 'content-encoding': 'gzip' }
+    const answer = await app.inject(post('/events', bytes, headers))
+    const last = JSON.parse(answer.body.trimEnd().split('\n').at(-1) as string)
+    t.match(last.problem ?? last, { status: 400, code: 'bad-encoding', detail }, why)
+  }
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x61))
+  const answer = await app.inject(post('/events', bomb, { ...NDJSON_TYPE, 'content-encoding': 'gzip' }))
+  t.match(JSON.parse(answer.body), { problem: { status: 413, code: 'event-too-large' } }, 'a gzip bomb in one line')
+  t.equal(store.log.head, -1, 'nothing was written')
+})
+
+t.test('names that every JavaScript object has are data like any other', async (t) => {
+  const { app } = await openApp(t)
+  const data =
+    '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":null,"hasOwnProperty":[{"__proto__":[]}]}'
+  for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty']) {
+    const body = `{"type":"${name}","tags":["${name}"],"data":${data},"metadata":${data}}`
+    t.equal((await append(app, name, body)).statusCode, 201, `a stream and a type "${name}"`)
+    const line = (await app.inject(`/streams/${name}?format=ndjson`)).body
+    t.ok(line.includes(`"data":${data},"metadata":${data}}`), `"${name}": data and metadata came back byte for byte`)
+    t.equal((await app.inject(`/events?type=${name}&tag=${name}`)).json().events.length, 1, `found by "${name}"`)
+    const many = `{"events":[{"stream":"${name}","type":"T"}],"conditions":[{"stream":"${name}","head":0}]}`
+    const { heads } = (await app.inject(post('/events', many))).json()
+    t.same(Object.entries(heads), [[name, 1]], `a condition on "${name}" holds`)
+  }
+  t.equal(({} as { polluted?: number }).polluted, undefined, 'no object is any the wiser')
+})
+
+t.test('what is not even HTTP gets a problem as well', async (t) => {
+  const { raw, store } = await listenRaw(t)
+  const rows: [string, string, number][] = [
+    ['a broken request line', 'GARBAGE\r\n\r\n', 400],
+    ['a header without a colon', 'GET / HTTP/1.1\r\nHost localhost\r\n\r\n', 400],
+    ['a control character in a header', 'GET / HTTP/1.1\r\nHost: localhost\r\nX: \x01\r\n\r\n', 400],
+    ['a negative length', 'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n', 400],
+    [
+      'two lengths',
+      'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}',
+      400
+    ],
+    [
+      'a length and chunks',
+      'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400
+    ],
+    [
+      'a bad chunk',
+      'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      400
+    ],
+    ['a header without end', `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['an address without end', `GET /streams/${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
+    ['no Host', 'GET /events HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    [
+      'an unknown expectation',
+      'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nExpect: a-pony\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+      417
+    ]
+  ]
+  for (const [why, bytes, status] of rows) {
+    const answer = await raw(bytes)
+    t.equal(answer.status, status, `${why}: ${answer.text.slice(0, 60)}`)
+    t.match(answer.headers['content-type'], /^application\/problem\+json/, `${why}: the answer is a problem`)
+    t.match(answer.json(), { status, code: /./, detail: /./ }, `${why}: with a code and a detail`)
+  }
+  t.equal(store.log.head, -1, 'nothing was written')
+})
+
+t.test('a streamed write whose transfer breaks is cut, and no second answer stands inside the first', async (t) => {
+  const { connect } = await listenRaw(t)
+  const line = '{"stream":"a","type":"T"}\n'
+  const socket = connect()
+  socket.write(
+    'POST /events?batch=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n'
+  )
+  socket.write(`${line.length.toString(16)}\r\n${line}\r\n`)
+  await socket.until(/"receipt"/)
+  socket.write('not a chunk\r\n')
+  const text = await socket.closed
+  t.match(text, /^HTTP\/1\.1 200 /, 'the receipt came')
+  t.equal(text.match(/HTTP\/1\.1/g)?.length, 1, 'one answer stands there')
+  t.notMatch(text, /\r\n0\r\n\r\n$/, 'and the answer has no end')
+})
+
+function numbered(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `t${i}`)
+}
+
+function expression(text: string): InjectOptions {
+  return get(`/events?type.regex=${encodeURIComponent(text)}`)
+}
+
+function withEncoding(url: string, encoding: string, payload: Buffer): InjectOptions {
+  return post(url, payload, { ...JSON_TYPE, 'content-encoding': encoding })
+}
+
+/** The problem of an answer; what it is instead when it is none. */
+function problemOf(answer: { headers: Record<string, unknown>; body: string; statusCode: number }): unknown {
+  const type = String(answer.headers['content-type'])
+  if (!type.startsWith('application/problem+json'))
+    return { noProblem: type, status: answer.statusCode, body: answer.body }
+  return JSON.parse(answer.body)
+}
+
+async function stillServes(t: Test, app: FastifyInstance): Promise<void> {
+  const appended = await append(app, 's', { type: 'Good', data: 1 })
+  t.equal(appended.statusCode, 201, 'a good append is taken afterwards')
+  const { head } = appended.json()
+  t.match((await app.inject(`/streams/s/${head}`)).json(), { type: 'Good', data: 1, number: head }, 'and read')
+}

@@ -1,0 +1,503 @@
+/** Whatever comes in: no 5xx, no crash, a problem for each refusal, and only what was accepted stands in the log. */
+import { isDeepStrictEqual } from 'node:util'
+import { brotliDecompressSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import { errorCodes } from '../../src/errors.js'
+import type { Store } from '../../src/store.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { append, openApp } from '../helpers/app.js'
+import { EXPRESSIONS, type HostileRequest, hostileRequest, mutateBytes } from '../helpers/hostile.js'
+import { type Random, seeded } from '../helpers/random.js'
+import { listenRaw, type RawAnswer } from '../helpers/raw.js'
+
+const REQUESTS = 10_000
+const RAW_REQUESTS = 400
+const PROBES = 100
+const FAILURES_SHOWN = 20
+
+t.test(`${REQUESTS} hostile requests leave the store whole and as fast as before`, async (t) => {
+  const random = seeded(t)
+  const { app, store, directory } = await openApp(t)
+  await goodRequests(t, app) // the first ones compile what the later ones use
+  const before = await goodRequests(t, app)
+
+  let failures = 0
+  const kinds = new Map<string, { refused: number; taken: number }>()
+  for (let i = 0; i < REQUESTS; i++) {
+    const request = hostileRequest(random)
+    const head = store.log.head
+    const answer = await answered(app, request)
+    const wrong =
+      wrongWith(request, answer, store, head) ?? (await wrongInLog(request, answer, app, head + 1, store.log.head))
+    if (wrong !== undefined) {
+      t.fail(`request ${i}: ${wrong}`, { request: shown(request), answer: shownAnswer(answer) })
+      if (++failures === FAILURES_SHOWN) return t.fail('the rest is not tried')
+    }
+    const count = kinds.get(request.kind) ?? { refused: 0, taken: 0 }
+    count[answer.statusCode >= 400 ? 'refused' : 'taken']++
+    kinds.set(request.kind, count)
+  }
+  for (const [kind, { refused, taken }] of kinds) {
+    t.comment(`${kind}: ${refused} refused, ${taken} taken`)
+    t.ok(refused > 10, `${kind}: it is hostile enough to be refused at times`)
+  }
+
+  const after = await goodRequests(t, app)
+  t.comment(`a good append and read: ${before.toFixed(2)} ms before, ${after.toFixed(2)} ms after`)
+  t.ok(after < 5 * before + 2, 'the server is as fast as before')
+  t.equal(store.writer.queued, 0, 'nothing waits')
+  await everyEventIsReadable(t, app, store)
+  await app.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+})
+
+t.test('good appends among hostile requests are taken, each once and in order', async (t) => {
+  const random = seeded(t)
+  const { app, store, directory } = await openApp(t)
+  const clients = Array.from({ length: 8 }, async (_, client) => {
+    for (let i = 0; i < 50; i++) {
+      const answer = await append(
+        app,
+        `client-${client}`,
+        { type: 'Good', data: i },
+        i === 0 ? { 'if-none-match': '*' } : { 'if-match': `"${i - 1}"` }
+      )
+      if (answer.statusCode !== 201) t.fail(`client ${client}, append ${i}: ${answer.body}`)
+    }
+  })
+  const others = Array.from({ length: 8 }, async () => {
+    for (let i = 0; i < 150; i++) {
+      const request = hostileRequest(random)
+      const { statusCode } = await answered(app, request)
+      if (statusCode >= 500 && statusCode !== 501) t.fail(`${statusCode}`, { request: shown(request) })
+    }
+  })
+  await Promise.all([...clients, ...others])
+  for (const client of clients.keys()) {
+    const { events } = (await app.inject(`/streams/client-${client}`)).json()
+    t.same(
+      events.map(({ data }: { data: number }) => data),
+      Array.from({ length: 50 }, (_, i) => i),
+      `client ${client} finds its events, and nothing else`
+    )
+  }
+  await everyEventIsReadable(t, app, store)
+  await app.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+})
+
+t.test('what is costly to take in is refused', async (t) => {
+  const { app, store, directory } = await openApp(t)
+  for (let i = 0; i < 500; i++) await append(app, `s-${i}`, { type: `T${'a'.repeat(i % 200)}` })
+  const head = store.log.head
+  for (const expression of EXPRESSIONS) {
+    for (const parameter of ['type.regex', 'stream.regex']) {
+      const many = Array(100)
+        .fill(`${parameter}=${encodeURIComponent(expression)}`)
+        .join('&')
+      const answer = await app.inject(`/events?${many}`)
+      const request: HostileRequest = { kind: 'expression', method: 'GET', url: `/events?${many}`, headers: {} }
+      t.equal(wrongWith(request, answer, store, head), undefined, `${expression.slice(0, 40)} as ${parameter}`)
+    }
+  }
+  const space = gzipSync(Buffer.alloc(256 * 1024 * 1024, 0x20), { level: 9 })
+  const lines = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x0a), { level: 9 })
+  const bombs: [string, string, Buffer][] = [
+    ['/streams/s', 'application/json', space],
+    ['/streams/s', 'application/x-ndjson', lines],
+    ['/events', 'application/json', space],
+    ['/events?batch=1', 'application/x-ndjson', space]
+  ]
+  for (const [url, type, payload] of bombs) {
+    const headers = { 'content-type': type, 'content-encoding': 'gzip' }
+    const answer = await app.inject({ method: 'POST', url, headers, payload })
+    const problem = JSON.parse(answer.body.trimEnd().split('\n').at(-1) as string)
+    t.match(problem.problem ?? problem, { status: 413 }, `a gzip bomb as ${type} to ${url}`)
+  }
+  t.equal(store.log.head, head, 'nothing was written')
+  t.equal((await append(app, 's', { type: 'T' })).statusCode, 201, 'a good append is taken')
+  await app.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+})
+
+t.test(`${RAW_REQUESTS} times bytes that are no request, over a socket`, async (t) => {
+  const random = seeded(t)
+  const { raw, connect, app, store, directory } = await listenRaw(t)
+  const statuses = new Map<number, number>()
+  let accepted = 0
+  for (let i = 0; i < RAW_REQUESTS; i++) {
+    const { bytes, whole } = rawRequest(random)
+    const describe = `exchange ${i}: ${JSON.stringify(bytes.toString('latin1').slice(0, 300))}`
+    if (!whole) {
+      // It waits for more, which never comes.
+      const socket = connect()
+      socket.write(bytes)
+      socket.destroy()
+      continue
+    }
+    const answer = await raw(bytes)
+    statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+    if (answer.status === 201) accepted++
+    const wrong = wrongAnswer(answer)
+    if (wrong !== undefined) t.fail(`${describe}: ${wrong}`, { answer: answer.text.slice(0, 500) })
+  }
+  t.comment(`statuses: ${[...statuses].map(([status, count]) => `${status} × ${count}`).join(', ')}`)
+  t.ok((statuses.get(400) ?? 0) > 50, 'they are hostile enough to be refused at times')
+  const good = 'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n'
+  t.equal((await raw(`${good}Connection: close\r\n\r\n{"type":"T"}`)).status, 201, 'a good append is taken')
+  t.ok(store.log.head + 1 >= accepted + 1, 'what was accepted is there')
+  await everyEventIsReadable(t, app, store)
+  await app.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+})
+
+// ------------------------------------------------------------------------------------------------ promises
+
+/** What breaks a promise; undefined when all are kept. */
+function wrongWith(
+  request: HostileRequest,
+  answer: LightMyRequestResponse,
+  store: Store,
+  head: number
+): string | undefined {
+  const { statusCode: status, headers } = answer
+  const body = textOf(answer)
+  const written = store.log.head - head
+  const type = String(headers['content-type'] ?? '')
+  if (status === 501) {
+    if (!NOT_YET.test(asksFor(request))) return '501 for something that was not announced'
+  } else if (status >= 500) return `${status}`
+  if (status >= 400) {
+    if (written !== 0) return `${status}, and ${written} events were written`
+    // The dialect's own answer to a wrong version (native contract §3).
+    if (status === 400 && headers['es-currentversion'] !== undefined) return undefined
+    if (request.method === 'HEAD') return body === '' ? undefined : 'a HEAD has a body'
+    return noProblem(status, type, body)
+  }
+  if (status === 201) return wrongAppend(body, store, written, head)
+  if (type.startsWith('application/x-ndjson')) return wrongLines(request, body, written)
+  if (written !== 0) return `${status}, and ${written} events were written`
+  if (type.startsWith('application/json') && request.method !== 'HEAD') return notJson(body)
+  return undefined
+}
+
+/** Sends a request. One that is never answered is named. */
+async function answered(app: FastifyInstance, request: HostileRequest): Promise<LightMyRequestResponse> {
+  let timer: NodeJS.Timeout | undefined
+  const never = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(shown(request))}`)), 20_000)
+  })
+  return Promise.race([app.inject(request), never]).finally(() => clearTimeout(timer))
+}
+
+function textOf({ headers, rawPayload, body }: LightMyRequestResponse): string {
+  const encoding = headers['content-encoding']
+  if (encoding === 'gzip') return gunzipSync(rawPayload).toString()
+  if (encoding === 'br') return brotliDecompressSync(rawPayload).toString()
+  if (encoding === 'deflate') return inflateSync(rawPayload).toString()
+  return body
+}
+
+/** What stands in the log is what was sent: compared where the body is plain JSON and everything in it was taken. */
+async function wrongInLog(
+  { headers, url, payload }: HostileRequest,
+  answer: LightMyRequestResponse,
+  app: FastifyInstance,
+  from: number,
+  to: number
+): Promise<string | undefined> {
+  const plain = Object.keys(headers).join() === 'content-type'
+  if (from > to || !plain || payload === undefined) return undefined
+  const type = headers['content-type'] as string
+  const body = payload.toString()
+  const sent: Record<string, unknown>[] =
+    type === 'application/json'
+      ? [JSON.parse(body).events ?? JSON.parse(body)].flat()
+      : /ndjson|jsonl/.test(type)
+        ? body
+            .split('\n')
+            .filter((line) => line.trim() !== '')
+            .slice(0, to - from + 1)
+            .map((line) => JSON.parse(line))
+        : []
+  if (sent.length !== to - from + 1 || answer.body.includes('"replayed":1')) return undefined
+  const { events } = (await app.inject(`/events?from=${from}&to=${to}&limit=4096&system=true`)).json()
+  for (const [i, event] of sent.entries()) {
+    const found = events[i]
+    const same =
+      found.position === from + i &&
+      found.stream === (event.stream ?? decode(pathOf(url)).slice('/streams/'.length)) &&
+      ['type', 'occurred', 'data', 'metadata'].every((name) => isDeepStrictEqual(found[name], event[name])) &&
+      isDeepStrictEqual(found.tags ?? [], event.tags ?? []) &&
+      (event.id === undefined || found.id === String(event.id).toLowerCase())
+    if (!same && event.contentType === undefined) return `what was sent is not what was read: ${JSON.stringify(found)}`
+  }
+  return undefined
+}
+
+const NOT_YET = /where|live|consumer|failIfEventsMatch|sse|event-stream|upgrade/i
+
+function asksFor({ url, headers, payload }: HostileRequest): string {
+  return `${decode(url)} ${JSON.stringify(headers)} ${payload?.toString('latin1') ?? ''}`
+}
+
+/** The path as it is sent: a client resolves `.` and `..` away. */
+function pathOf(url: string): string {
+  return new URL(url, 'http://localhost').pathname
+}
+
+function decode(url: string): string {
+  try {
+    return decodeURIComponent(url)
+  } catch {
+    return url
+  }
+}
+
+function noProblem(status: number, type: string, body: string): string | undefined {
+  if (!type.startsWith('application/problem+json')) return `${status} as ${type || 'nothing'}, not as a problem`
+  const wrong = notJson(body)
+  if (wrong !== undefined) return wrong
+  const problem = JSON.parse(body)
+  if (problem.status !== status) return `the problem says ${problem.status}, the answer ${status}`
+  if (!(errorCodes as readonly string[]).includes(problem.code)) return `unknown code "${problem.code}"`
+  if (problem.type !== `/problems/${problem.code}`) return `the type of ${problem.code} is ${problem.type}`
+  if (typeof problem.title !== 'string' || problem.title === '') return 'a problem without a title'
+  if (typeof problem.detail !== 'string' || problem.detail.length < 10)
+    return `a detail that says nothing: "${problem.detail}"`
+  return undefined
+}
+
+function wrongAppend(body: string, store: Store, written: number, head: number): string | undefined {
+  const wrong = notJson(body)
+  if (wrong !== undefined) return wrong
+  const { position, replayed, events } = JSON.parse(body)
+  if (replayed) return written === 0 ? undefined : `a replay that wrote ${written} events`
+  if (written < 1) return '201, and nothing was written'
+  if (position !== store.log.head) return `201 says position ${position}, the log ends at ${store.log.head}`
+  if (events !== undefined && events.length !== written)
+    return `201 says ${events.length} events, ${written} were written`
+  const first = events?.[0]?.position
+  return first === undefined || first === head + 1 ? undefined : `the first event is said to stand at ${first}`
+}
+
+/** A read line by line, or the receipts of a streamed write. */
+function wrongLines(request: HostileRequest, body: string, written: number): string | undefined {
+  let appended = 0
+  const lines = body.split('\n').filter((line) => line !== '')
+  for (const [i, line] of lines.entries()) {
+    const wrong = notJson(line)
+    if (wrong !== undefined) return wrong
+    const { receipt, problem } = JSON.parse(line)
+    appended += receipt?.appended ?? 0
+    if (problem === undefined) continue
+    if (i !== lines.length - 1) return 'a problem in the middle of a transfer'
+    if (problem.status >= 500) return `${problem.status} ${problem.code} at the end of a transfer`
+  }
+  if (request.method !== 'POST' && written !== 0) return `a read wrote ${written} events`
+  return appended === written ? undefined : `the receipts say ${appended} events, ${written} were written`
+}
+
+function notJson(body: string): string | undefined {
+  try {
+    JSON.parse(body)
+    return undefined
+  } catch {
+    return `the answer is not JSON: ${body.slice(0, 200)}`
+  }
+}
+
+/** An answer over a socket: there is one, it is no 5xx, and a refusal is a problem. */
+function wrongAnswer({ status, headers, body, text }: RawAnswer): string | undefined {
+  if (status === 0) return text === '' ? 'no answer' : 'the answer is not HTTP'
+  if (status >= 500 && status !== 501) return `${status}`
+  return status >= 400 ? noProblem(status, headers['content-type'] ?? '', body) : undefined
+}
+
+/** Good appends and reads, all answered. @returns how long one of both takes, milliseconds (median) */
+async function goodRequests(t: Test, app: FastifyInstance): Promise<number> {
+  const times: number[] = []
+  for (let i = 0; i < PROBES; i++) {
+    const started = performance.now()
+    const appended = await append(app, 'good', { type: 'Good', data: { i } })
+    const { head } = appended.json()
+    const read = await app.inject(`/streams/good?from=${head}`)
+    times.push(performance.now() - started)
+    if (appended.statusCode !== 201) t.fail(`a good append got ${appended.statusCode}: ${appended.body}`)
+    else if (read.json().events?.[0]?.data.i !== i) t.fail(`what was appended was not read: ${read.body}`)
+  }
+  times.sort((one, other) => one - other)
+  return times[PROBES >> 1] as number
+}
+
+/** Every position of the log is one line of JSON that has what an event must have. */
+async function everyEventIsReadable(t: Test, app: FastifyInstance, store: Store): Promise<void> {
+  const { body } = await app.inject('/events?format=ndjson&system=true')
+  const lines = body.trimEnd().split('\n')
+  t.equal(lines.length, store.log.head + 1, 'every event of the log is one line')
+  const bad = lines.filter((line, position) => {
+    if (notJson(line) !== undefined) return true
+    const event = JSON.parse(line)
+    return event.position !== position || !event.id || !event.type || !event.stream || !(event.number >= 0)
+  })
+  t.same(bad.slice(0, 3), [], 'and each line is an event')
+  const keys = new Set(
+    lines.map((line) => JSON.parse(notJson(line) === undefined ? line : '{}')).map((e) => `${e.number} ${e.stream}`)
+  )
+  t.equal(keys.size, lines.length, 'no number of a stream was given twice')
+  t.equal(Object.keys({}).length + Object.keys(Object.prototype).length, 0, 'no object has got members from data')
+}
+
+// ------------------------------------------------------------------------------------------------ raw requests
+
+const BODY = '{"type":"T","data":{"a":1}}'
+
+/** Bytes, and whether the server can answer them: some are a request that never ends. */
+function rawRequest(random: Random): { bytes: Buffer; whole: boolean } {
+  const line = random.pick([
+    'GET / HTTP/1.1', 'GET /events HTTP/1.1', 'GET /streams/s HTTP/1.1', 'POST /streams/s HTTP/1.1', 'POST /events?batch=2 HTTP/1.1'
+  ]) // biome-ignore format: a table
+  const kind = random.int(0, 6)
+  if (kind === 0) return { bytes: Buffer.from(random.pick(NO_REQUESTS), 'latin1'), whole: true }
+  if (kind === 1) {
+    const bad = random.pick(BAD_HEADERS)
+    return {
+      bytes: Buffer.from(`${line}\r\nHost: localhost\r\n${bad}\r\nConnection: close\r\n\r\n`, 'latin1'),
+      whole: true
+    }
+  }
+  if (kind === 2) {
+    const path = random.pick(BAD_PATHS)
+    return {
+      bytes: Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`, 'latin1'),
+      whole: true
+    }
+  }
+  const url = random.pick(['/streams/s', '/events', '/events?batch=1'])
+  const type = random.pick(['application/json', 'application/x-ndjson'])
+  const start = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nConnection: close\r\n`
+  if (kind === 3) {
+    const good = Buffer.from(url === '/streams/s' ? BODY : '{"events":[{"stream":"s","type":"T"}]}')
+    const body = random.chance(0.3) ? good : mutateBytes(random, good)
+    return { bytes: Buffer.concat([Buffer.from(`${start}Content-Length: ${body.length}\r\n\r\n`), body]), whole: true }
+  }
+  if (kind === 4) {
+    // Less than was promised, or a chunk without its end.
+    const lacking = random.pick([
+      `Content-Length: 999\r\n\r\n${BODY}`,
+      `Transfer-Encoding: chunked\r\n\r\nff\r\n${BODY}`,
+      'X: y'
+    ])
+    return { bytes: Buffer.from(start + lacking), whole: false }
+  }
+  if (kind === 5)
+    return {
+      bytes: Buffer.from(`${start}Transfer-Encoding: chunked\r\n\r\n${random.pick(BAD_CHUNKS)}`, 'latin1'),
+      whole: true
+    }
+  return {
+    bytes: Buffer.from(
+      `${random.pick(BAD_METHODS)} /streams/s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+      'latin1'
+    ),
+    whole: true
+  }
+}
+
+const NO_REQUESTS = [
+  'GARBAGE\r\n\r\n',
+  '\u0000\u0001\u0002\u0003\r\n\r\n',
+  '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003', // a TLS greeting
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  'GET / HTTP/9.9\r\n\r\n',
+  'GET / HTTP/1.1 x\r\n\r\n',
+  'GET http:// HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+  'GET\r\n\r\n',
+  `${'A'.repeat(20_000)}`,
+  '{"type":"T"}\r\n\r\n',
+  '\r\n\r\n\r\nX\r\n\r\n'
+]
+
+const BAD_HEADERS = [
+  ': no name',
+  'no colon',
+  'a b: c',
+  'X: \u0000',
+  'X: \u0001\u007f',
+  ' X: folded',
+  'X : y',
+  'Content-Length: -1',
+  'Content-Length: 1e3',
+  'Content-Length: 0x10',
+  'Content-Length: 99999999999999999999999999',
+  'Content-Length: 1, 2',
+  'Content-Length: 1\r\nContent-Length: 2',
+  'Content-Length: 5\r\nTransfer-Encoding: chunked',
+  'Transfer-Encoding: x',
+  'Transfer-Encoding: chunked, x',
+  'Host: other',
+  `X: ${'y'.repeat(20_000)}`,
+  Array.from({ length: 3000 }, (_, i) => `X${i}: y`).join('\r\n'),
+  'Expect: a-pony',
+  'Upgrade: websocket\r\nConnection: Upgrade',
+  'If-None-Match: "0"\r\nIf-None-Match: "1"',
+  'Accept: a\r\nAccept: b'
+]
+
+const BAD_PATHS = [
+  'events',
+  '*',
+  '//',
+  '///events',
+  '/events//',
+  '/streams/%',
+  '/streams/%zz',
+  '/streams/%00',
+  '/streams/\u00e9',
+  '/streams/a#b',
+  '/streams/../../etc/passwd',
+  '/streams/..%2f..%2fetc',
+  '/\\..\\..',
+  'http://evil.example/events',
+  '/events?%',
+  '/events?&&&=&',
+  '/events?a=%zz',
+  `/streams/${'x'.repeat(13_000)}`,
+  `/streams/${'x'.repeat(20_000)}`,
+  '/streams/$all/%2e%2e',
+  '/streams/a;b=c',
+  '/streams/a?b?c'
+]
+
+const BAD_CHUNKS = [
+  'zz\r\n',
+  '-1\r\n\r\n',
+  'fffffffffffffffffff\r\n',
+  '5\r\nabcdefgh\r\n',
+  '5;x="\u0000\r\nabcde\r\n',
+  '\r\n',
+  '0\r\nX: \u0001\r\n\r\n'
+]
+
+const BAD_METHODS = [
+  'get',
+  'G ET',
+  'BREW',
+  'TRACE',
+  'PROPFIND',
+  'SEARCH',
+  'LINK',
+  'G\u0000T',
+  'M-SEARCH',
+  'PURGE',
+  'QUERY'
+]
+
+function shown({ kind, method, url, headers, payload }: HostileRequest): object {
+  return { kind, method, url: url.slice(0, 300), headers, payload: payload?.toString('latin1').slice(0, 500) }
+}
+
+function shownAnswer({ statusCode, headers, body }: LightMyRequestResponse): object {
+  return { statusCode, type: headers['content-type'], body: body.slice(0, 500) }
+}

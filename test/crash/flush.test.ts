@@ -1,0 +1,132 @@
+/** Kills at the worst moments for the index: while it is written, and while a start makes it anew. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { systemClock } from '../../src/clock.js'
+import { limits } from '../../src/limits.js'
+import { Log } from '../../src/log/log.js'
+import { Postings } from '../../src/log/postings.js'
+import { Store } from '../../src/store.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { BATCH_EVENTS, CLIENTS, manyStreams } from '../helpers/many-streams.js'
+
+const APPENDER = fileURLToPath(new URL('many-streams.ts', import.meta.url))
+
+/** A batch changes a head and an id for each of its events: so many batches later the index must be written. */
+const FLUSH_BATCHES = Math.ceil(limits.index_pending_max / 2 / BATCH_EVENTS)
+
+interface Line {
+  opening?: string
+  batch?: number
+  positions?: number[]
+  /** Events that the index on disk is behind the log. */
+  behind?: number
+}
+
+/** Runs the appender until `when` says so of a line, then kills it. @returns the batches acknowledged, with their places */
+async function killWhen(
+  directory: string,
+  round: number,
+  when: (line: Line) => boolean
+): Promise<Map<number, number[]>> {
+  const child: ChildProcessByStdio<null, Readable, null> = spawn(
+    process.execPath,
+    ['--import=tsx', APPENDER, directory, String(round)],
+    { stdio: ['ignore', 'pipe', 'inherit'] }
+  )
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  const acknowledged = new Map<number, number[]>()
+  for await (const text of createInterface({ input: child.stdout })) {
+    let line: Line
+    try {
+      line = JSON.parse(text)
+    } catch {
+      break // the kill cut the line: this one was not said
+    }
+    if (line.batch !== undefined) acknowledged.set(line.batch, line.positions as number[])
+    if (when(line)) child.kill('SIGKILL')
+  }
+  await ended
+  return acknowledged
+}
+
+t.test('a kill while the index is written loses no event, no id, and tears no batch', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  let events = 0
+  let behindMost = 0
+  // How many acknowledgements after the index began to be written: the write is in another state each time.
+  for (const [i, later] of [0, 0, 1, 2, 4].entries()) {
+    const round = i + 1
+    let after = -1
+    const acknowledged = await killWhen(directory, round, ({ behind = 0 }) => {
+      if (after < 0 && behind < (FLUSH_BATCHES - 1) * BATCH_EVENTS) return false
+      return ++after === later
+    })
+    t.ok(acknowledged.size > 0, `round ${round}: ${acknowledged.size} batches were acknowledged`)
+    behindMost = Math.max(behindMost, await behindOnDisk(directory))
+    const store = await new Store({ directory }).open()
+    events += await everyBatchOnce(t, store, round, acknowledged)
+    await store.close()
+  }
+  t.ok(behindMost > 5000, `the index was ${behindMost} events behind the log: there was something to make good`)
+  const report = await checkDirectory(directory)
+  t.same(report.disagreements, [], 'log and index agree')
+  t.equal(report.events, events, 'and nothing is there that was not sent')
+
+  // The same directory, whose index now has to be made anew from all of it.
+  rmSync(join(directory, 'index'), { recursive: true })
+  for (const share of [0.1, 0.5, 0.9]) {
+    let caught = false
+    await killWhen(directory, 99, ({ opening, batch }) => {
+      const [, done, of] = /catching up with the log: (\d+) of (\d+)/.exec(opening ?? '') ?? []
+      caught ||= Number(done) >= share * Number(of)
+      return caught || batch !== undefined
+    })
+    t.comment(caught ? `killed at ${share * 100} % of the start` : 'the start was too quick to be killed')
+  }
+  await (await new Store({ directory }).open()).close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'a start that was killed is simply made again')
+})
+
+/** Events in the log that the index on disk does not know. */
+async function behindOnDisk(directory: string): Promise<number> {
+  const { log } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: false })
+  const postings = await Postings.openToInspect({ directory, log: log.id, compression: false })
+  const behind = log.head - (postings?.goodTo ?? -1)
+  await postings?.close()
+  await log.close()
+  return behind
+}
+
+/**
+ * Sends every batch again: those that were acknowledged stand where it was said, those that were on their way are
+ * there whole or not at all. @returns how many events the round has now
+ */
+async function everyBatchOnce(
+  t: Test,
+  store: Store,
+  round: number,
+  acknowledged: ReadonlyMap<number, number[]>
+): Promise<number> {
+  const wrong: string[] = []
+  let last = 0
+  for (let client = 0; client < CLIENTS; client++) {
+    let batch = client
+    for (; acknowledged.has(batch); batch += CLIENTS) {
+      const { replayed, events } = await store.writer.append(manyStreams(round, batch))
+      const places = events.map(({ position }) => position)
+      if (!replayed || places.join() !== acknowledged.get(batch)?.join()) wrong.push(`batch ${batch} was written again`)
+    }
+    // This one was never answered.
+    await store.writer
+      .append(manyStreams(round, batch))
+      .catch((error: Error) => wrong.push(`batch ${batch}: ${error.message}`))
+    last += Math.floor(batch / CLIENTS) + 1
+  }
+  t.same(wrong, [], `round ${round}: every batch is there once, and where it was said`)
+  return last * BATCH_EVENTS
+}

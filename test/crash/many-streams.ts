@@ -1,0 +1,29 @@
+/**
+ * Appends batches whose every event goes to a stream of its own, until it is killed: the index changes as fast as it
+ * can. `many-streams.ts DIRECTORY ROUND`. Prints a line for each opening step and for each acknowledged batch.
+ */
+import { writeSync } from 'node:fs'
+import { Store } from '../../src/store.js'
+import { CLIENTS, manyStreams } from '../helpers/many-streams.js'
+
+const [, , directory, round] = process.argv as [string, string, string, string]
+const say = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`)
+
+const store = new Store({ directory })
+let { reason } = store
+const looking = setInterval(() => {
+  if (store.reason !== reason) say({ opening: (reason = store.reason) })
+}, 1)
+await store.open()
+clearInterval(looking)
+say({ opened: store.log.head })
+
+async function client(name: number): Promise<void> {
+  for (let batch = name; ; batch += CLIENTS) {
+    const result = await store.writer.append(manyStreams(Number(round), batch))
+    const { appliedTo, goodTo } = store.postings
+    say({ batch, positions: result.events.map(({ position }) => position), behind: appliedTo - goodTo })
+  }
+}
+
+await Promise.all(Array.from({ length: CLIENTS }, (_, name) => client(name)))

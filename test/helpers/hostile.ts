@@ -1,0 +1,508 @@
+/**
+ * Requests that somebody should not have sent: good ones with one thing broken, and things that were never good. Some
+ * of them are harmless by chance, and are then taken as what they are.
+ */
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import type { Random } from './random.js'
+
+export interface HostileRequest {
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
+  url: string
+  headers: Record<string, string>
+  payload?: Buffer
+  /** What it was made for; for messages. */
+  kind: string
+}
+
+/** One request of any kind. */
+export function hostileRequest(random: Random): HostileRequest {
+  const roll = random.next()
+  for (const [share, kind] of KINDS) if (roll < share) return { kind: kind.name, ...kind(random) }
+  throw new Error('the shares end at 1')
+}
+
+type Made = Omit<HostileRequest, 'kind'>
+
+/** Kinds by the share of requests up to which they are made. */
+const KINDS: [number, (random: Random) => Made][] = [
+  [0.2, mutatedJson],
+  [0.32, wrongMembers],
+  [0.44, hostileHeaders],
+  [0.64, hostileQuery],
+  [0.72, hostileName],
+  [0.78, hostileMethod],
+  [0.86, brokenLines],
+  [0.93, severalStreams],
+  [0.97, encoded],
+  [1, deepOrWide]
+]
+
+// ------------------------------------------------------------------------------------------------ kinds
+
+/** A good body in which bytes were lost, doubled, turned or put in between. */
+function mutatedJson(random: Random): Made {
+  const several = random.chance(0.3)
+  const good = several
+    ? { events: list(random, 1, 3, () => ({ stream: goodStream(random), ...goodEvent(random) })) }
+    : random.chance(0.3)
+      ? list(random, 1, 4, () => goodEvent(random))
+      : goodEvent(random)
+  const payload = mutateBytes(random, Buffer.from(JSON.stringify(good)))
+  return { method: 'POST', url: several ? '/events' : streamUrl(random), headers: json(), payload }
+}
+
+/** A good event in which a member is of another kind, is missing, or was never heard of. */
+function wrongMembers(random: Random): Made {
+  const event: Record<string, unknown> = goodEvent(random)
+  for (let i = random.int(1, 3); i > 0; i--) {
+    const name = random.pick([...MEMBERS, ...NAMES_OF_OBJECTS, hostileText(random)])
+    if (random.chance(0.15)) delete event[name]
+    else Object.defineProperty(event, name, { value: hostileValue(random, 0), enumerable: true, configurable: true })
+  }
+  const body = random.chance(0.2) ? [goodEvent(random), event, goodEvent(random)] : event
+  const dialect = random.chance(0.15)
+  if (!dialect) return { method: 'POST', url: streamUrl(random), headers: json(), payload: bytesOf(body) }
+  const { id, type, data } = event as { id?: unknown; type?: unknown; data?: unknown }
+  const payload = bytesOf([{ eventId: id, eventType: type, data, metadata: hostileValue(random, 0) }])
+  return {
+    method: 'POST',
+    url: streamUrl(random),
+    headers: { 'content-type': 'application/vnd.eventstore.events+json' },
+    payload
+  }
+}
+
+function hostileHeaders(random: Random): Made {
+  const headers: Record<string, string> = json()
+  for (let i = random.int(1, 3); i > 0; i--) {
+    const name = random.pick(HEADERS)
+    headers[name] = random.chance(0.6) ? random.pick(HEADER_VALUES) : headerText(random)
+  }
+  const reading = random.chance(0.25)
+  if (reading) delete headers['content-type']
+  return reading
+    ? { method: random.pick(['GET', 'HEAD'] as const), url: random.pick(READS), headers }
+    : { method: 'POST', url: streamUrl(random), headers, payload: bytesOf(goodEvent(random)) }
+}
+
+/** Reads with parameters that are absurd, stand twice, or do not exist. */
+function hostileQuery(random: Random): Made {
+  const most = random.pick([1, 2, 4])
+  const parameters = list(random, 1, most, () => {
+    const name = random.chance(0.95) ? random.pick(Object.keys(PARAMETERS)) : hostileText(random)
+    const plausible = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined
+    const roll = random.next()
+    // Whoever may wait does: no hostile value for that.
+    const value =
+      plausible !== undefined && (roll < 0.8 || name === 'wait')
+        ? random.pick(plausible)
+        : roll < 0.9
+          ? random.pick(PARAMETER_VALUES)
+          : hostileText(random)
+    const spelled = random.chance(0.9) ? encodeURIComponent(wellFormed(value)) : urlText(value)
+    return `${encodeURIComponent(wellFormed(name))}${random.chance(0.02) ? '[]' : ''}=${spelled}`
+  })
+  if (random.chance(0.03)) parameters.push(...Array<string>(random.int(50, 300)).fill(parameters[0] as string))
+  return {
+    method: random.chance(0.95) ? 'GET' : 'HEAD',
+    url: `${random.pick(READS)}?${parameters.join('&')}`,
+    headers: {}
+  }
+}
+
+function hostileName(random: Random): Made {
+  const name = random.chance(0.5)
+    ? encodeURIComponent(wellFormed(hostileText(random)))
+    : random.pick([
+        '%',
+        '%2',
+        '%zz',
+        '%00',
+        '%0a',
+        '%c0%ae',
+        '%ed%a0%80',
+        '%E0%A4%A',
+        '%2e%2e',
+        '%ff',
+        '.%2f..',
+        '%24%24'
+      ])
+  const rest = random.chance(0.4) ? `/${urlText(random.pick([...CURSORS, hostileText(random)]))}` : ''
+  const url = `/${random.pick(['streams', 'streams', 'events', 'problems'])}/${name}${rest}`
+  if (random.chance(0.5)) return { method: 'GET', url, headers: {} }
+  return { method: 'POST', url, headers: json(), payload: bytesOf(goodEvent(random)) }
+}
+
+function hostileMethod(random: Random): Made {
+  const method = random.pick(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'POST'] as const)
+  const url = random.pick([
+    ...READS,
+    '/',
+    '/info',
+    '/ping',
+    '/metrics',
+    '/readyz',
+    '/openapi.yaml',
+    '/streams/',
+    '/favicon.ico'
+  ])
+  const headers = random.chance(0.5) ? json() : { 'content-type': random.pick(HEADER_VALUES) }
+  return random.chance(0.6)
+    ? { method, url, headers, payload: mutateBytes(random, bytesOf(goodEvent(random))) }
+    : { method, url, headers: {} }
+}
+
+/** NDJSON, as one batch or as a streamed write, with lines that are none. */
+function brokenLines(random: Random): Made {
+  const streamed = random.chance(0.6)
+  const lines = list(random, 1, 6, () => {
+    const event = streamed ? { stream: goodStream(random), ...goodEvent(random) } : goodEvent(random)
+    if (random.chance(0.3)) Object.assign(event, { [random.pick(PRINTED)]: hostileValue(random, 0) })
+    const line = bytesOf(event)
+    return random.chance(0.4) ? mutateBytes(random, line) : line
+  })
+  const ends = random.pick(['\n', '\r\n', '\n\n', '', ' \n'])
+  const payload = Buffer.concat(lines.flatMap((line) => [line, Buffer.from(ends)]))
+  const headers = { 'content-type': random.pick(['application/x-ndjson', 'application/ndjson', 'application/jsonl']) }
+  const url = streamed ? `/events?batch=${random.pick([1, 2, 500, 4096])}` : streamUrl(random)
+  return { method: 'POST', url, headers, payload }
+}
+
+/** POST /events with conditions that make no sense. */
+function severalStreams(random: Random): Made {
+  const condition = () => {
+    if (random.chance(0.1)) return hostileValue(random, 0)
+    if (random.chance(0.05)) return { failIfEventsMatch: hostileValue(random, 0), after: random.pick(HEADS) }
+    const stream = random.chance(0.9) ? goodStream(random) : hostileText(random)
+    return { stream, head: random.chance(0.6) ? 'exists' : random.pick(HEADS) }
+  }
+  const body: Record<string, unknown> = {
+    events: random.chance(0.9)
+      ? list(random, 0, 3, () => ({
+          stream: random.chance(0.9) ? goodStream(random) : hostileText(random),
+          ...goodEvent(random)
+        }))
+      : hostileValue(random, 0),
+    ...(random.chance(0.7) && {
+      conditions: random.chance(0.9) ? list(random, 1, 3, condition) : hostileValue(random, 0)
+    })
+  }
+  if (random.chance(0.1)) body[hostileText(random)] = 1
+  return { method: 'POST', url: '/events', headers: json(), payload: bytesOf(body) }
+}
+
+/** Bodies that are packed, or say so, or were packed badly. */
+function encoded(random: Random): Made {
+  const plain = bytesOf(goodEvent(random))
+  const packed = random.pick([gzipSync, deflateSync, brotliCompressSync])(plain)
+  const payload = random.pick([packed, plain, mutateBytes(random, packed), packed.subarray(0, packed.length >> 1)])
+  const encoding = random.pick([
+    'gzip',
+    'deflate',
+    'br',
+    'x-gzip',
+    'identity',
+    'zstd',
+    'gzip, gzip',
+    'constructor',
+    ' GZIP '
+  ])
+  const streamed = random.chance(0.3)
+  const url = streamed ? '/events' : streamUrl(random)
+  const headers = {
+    'content-type': streamed ? 'application/x-ndjson' : 'application/json',
+    'content-encoding': encoding
+  }
+  return { method: 'POST', url, headers, payload }
+}
+
+/** Much of something: nesting, members, elements, digits. */
+function deepOrWide(random: Random): Made {
+  const n = random.pick([511, 512, 513, 5000, 50_000])
+  const value = random.pick([
+    () => '['.repeat(n),
+    () => `${'['.repeat(n)}${']'.repeat(n)}`,
+    () => `${'{"a":'.repeat(n)}1${'}'.repeat(n)}`,
+    () => `[${Array(n).fill('{}').join()}]`,
+    () => `{${Array.from({ length: Math.min(n, 5000) }, (_, i) => `"m${i}":0`).join()}}`,
+    () => '9'.repeat(n),
+    () => `1e${'9'.repeat(n)}`,
+    () => `"${'\\u0000'.repeat(n)}"`,
+    () => `"${'\\'.repeat(n)}"`
+  ])()
+  const member = random.pick(['data', 'metadata', 'tags', 'type', 'id', 'occurred', '__proto__'])
+  const payload = random.chance(0.8)
+    ? Buffer.from(`{"type":"T","${member}":${value}}`)
+    : Buffer.from(`{"events":[{"stream":"wide","type":"T"}],"conditions":${value}}`)
+  return { method: 'POST', url: random.chance(0.7) ? streamUrl(random) : '/events', headers: json(), payload }
+}
+
+// ------------------------------------------------------------------------------------------------ pieces
+
+const MEMBERS = ['type', 'id', 'occurred', 'tags', 'data', 'metadata', 'stream']
+const PRINTED = ['number', 'position', 'cursor', 'created', 'link', 'contentType', 'dataText', 'dataBase64']
+const NAMES_OF_OBJECTS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'then']
+const CURSORS = [
+  '0',
+  '-1',
+  '-2',
+  '1e3',
+  '9007199254740991',
+  '9007199254740993',
+  '٣',
+  'start',
+  'end',
+  'NaN',
+  '0x10',
+  ' 1',
+  ''
+]
+const HEADS = [0, -1, 1.5, 1e300, 2 ** 53, 'none', 'exists', 'any', '0', null, [], {}, true]
+
+const READS = [
+  '/events',
+  '/events/0',
+  '/streams',
+  '/streams/s-1',
+  '/streams/s-1/0',
+  '/streams/never',
+  '/streams/$all',
+  '/streams/$ce-s',
+  '/streams/$et-T',
+  '/categories',
+  '/types'
+]
+
+const BOUNDS = ['0', '3', '-1', '1000000', '-15m', '2026-11-23', '2020-01-01T00:00:00Z', '2026-11-23T10:15:30 01:00']
+const SWITCH = ['true', 'false']
+
+/** Every parameter there is, and values that it could have. */
+const PARAMETERS: Record<string, readonly string[]> = {
+  from: [...BOUNDS, 'start', 'end'],
+  after: BOUNDS,
+  to: BOUNDS,
+  before: BOUNDS,
+  order: ['asc', 'desc'],
+  limit: ['1', '7', '4096'],
+  type: ['T', 'größe', 'never'],
+  'type.prefix': ['', 'T', 'Item'],
+  'type.regex': ['^Item', '.', 'é|ö', '(?i)t'],
+  'type.not': ['T'],
+  stream: ['s-1', 's-2', 'never', '$all'],
+  'stream.prefix': ['s-', ''],
+  'stream.regex': ['s-[0-5]', '^$'],
+  'stream.not': ['s-1'],
+  category: ['s', '', 'never'],
+  tag: ['customer:ann', 't:1'],
+  'occurred.from': ['2026-01-01', '-15m'],
+  'occurred.to': ['2026-12-01', '-1w'],
+  where: ['data.a = 1'],
+  system: SWITCH,
+  resolveLinks: SWITCH,
+  atLeast: ['0', '5', '9007199254740991'],
+  wait: ['0', '0.001', '-1', '61', 'NaN', ''],
+  format: ['page', 'ndjson', 'event', 'sse', 'atom'],
+  live: SWITCH,
+  heartbeat: ['0', '15'],
+  trailer: SWITCH,
+  consumer: ['c'],
+  prefix: ['s', '', '$'],
+  batch: ['1'],
+  embed: ['body']
+}
+
+/** Expressions that bring a backtracking engine, or a careless one, to its knees. */
+export const EXPRESSIONS = [
+  '(a+)+$',
+  '(a|aa)+$',
+  '(.*)*x',
+  '^(([a-z])+.)+[A-Z]([a-z])+$',
+  '(x+x+)+y',
+  '(?=a)',
+  '(a)\\1',
+  '(?<n>a)\\k<n>',
+  'a{1000}',
+  '(a{1000}){1000}',
+  '((a{50}){50}){50}',
+  '(((((a?){20}){20}){20}){20})',
+  '\\p{L}{100}',
+  '\\p{Nonsense}',
+  '[\\d-\\w]',
+  '[z-a]',
+  '[',
+  '(',
+  '*',
+  '\\',
+  '\\Q',
+  '(?i)(?s)(?m).*',
+  `${'(a|'.repeat(300)}b${')'.repeat(300)}`,
+  '('.repeat(900),
+  'a?'.repeat(100) + 'a'.repeat(100),
+  'é'.repeat(999),
+  '.'.repeat(1001)
+]
+
+const PARAMETER_VALUES = [
+  ...CURSORS,
+  ...EXPRESSIONS,
+  'true', 'false', 'TRUE', 'yes', '1', '4096', '4097', '-0', '+1', '1.0', '1_000', 'Infinity', 'null', 'undefined',
+  'asc', 'desc', 'ASC', 'page', 'ndjson', 'event', 'sse', 'atom', 's', 's-1', 'T',
+  '-15m', '-1s', '-999999999w', '-9999999999w', '-1y', '-1.5h', '2026-11-23', '2026-02-31', '2026-13-01', '0000-01-01',
+  '9999-12-31T23:59:59.999999999Z', '2026-11-23T10:15:30 01:00', '2026-11-23T10:15:30+99:99', '2026-11-23T24:00:00Z',
+  '2026-06-30T23:59:60Z', '+275760-09-13', 'yesterday', 'data.a = 1', "' OR 1=1 --", '%', '%%%', '{}', '[]', '[object Object]'
+] // biome-ignore format: a table
+
+const HEADERS = [
+  'if-match', 'if-none-match', 'idempotency-key', 'content-type', 'accept', 'accept-encoding', 'content-encoding', 'prefer',
+  'event-type', 'event-id', 'event-metadata', 'es-expectedversion', 'es-eventtype', 'es-eventid', 'kurrent-expectedversion',
+  'kurrent-eventtype', 'kurrent-eventid', 'origin', 'host', 'request-id', 'x-request-id', 'x-forwarded-for', 'x-forwarded-host',
+  'range', 'last-event-id', 'upgrade', 'access-control-request-method', 'x-http-method-override', 'cookie', 'authorization',
+  'traceparent', '__proto__', 'constructor'
+] // biome-ignore format: a table
+
+const HEADER_VALUES = [
+  '', '*', '"0"', '"1;x"', 'W/"0"', '0', '"', '""', '"-1"', '"0", "1"', '*, "0"', '"99999999999999999999"', '-1', '-2', '-3', '-4',
+  '1e3', 'constructor', '__proto__', 'toString', 'null', 'gzip', 'gzip, br', 'br;q=0', 'identity', 'application/json',
+  'application/json; charset=utf-16', 'APPLICATION/JSON', 'application/json;q=0', 'application/x-ndjson', 'text/plain',
+  'text/', 'text/a b', '/', ';', 'application/xml', 'application/octet-stream', 'application/problem+json', 'image/png', '*/*',
+  'application/vnd.eventstore.events+json', 'application/vnd.eventstore.atom+json', 'multipart/form-data; boundary=x',
+  'application/x-www-form-urlencoded', 'text/event-stream', 'text/html', 'return=minimal', 'return=representation',
+  'return=nonsense', 'wait=abc', 'return=minimal, return=representation', 'http://evil.example', 'null', 'file://', 'http://',
+  'bytes=0-1', '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11', '{"$correlationId":"c"}', '{"a":', '[1', 'websocket', 'h2c', 'T'
+] // biome-ignore format: a table
+
+const TEXTS = [
+  '', ' ', '.', '..', '/', '//', '\\', '\u0000', '\u0007', '\n', 'a\r\nX: y', '\u0085', '\u2028', '\ufeff', '\ufffe', '\ud800',
+  '\udc00a', '😀', 'é', 'e\u0301', '漢字', '$', '$$', '$$s-1', '$all', '$ce-', '$ce-s', '$et-', '$streams', '-', '-1', 's-1', '%', '%00',
+  '%s', '{{x}}', '<script>', '"', "'", "' OR 1=1", '__proto__', 'constructor', 'toString', 'hasOwnProperty', 'null', 'NaN',
+  '1e999', '-0', 'true', '[object Object]', 'yesterday', '2026-02-31', '2026-11-23T10:15:30Z', '2026-11-23T10:15:30.123456789123Z',
+  '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11', '5C1F7F3E8A5B4A579D0B2A1D6E0F9C11', 'urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
+] // biome-ignore format: a table
+
+function hostileText(random: Random): string {
+  if (random.chance(0.85)) return random.pick(TEXTS)
+  const length = random.pick([5, 100, 255, 256, 257, 1023, 1024, 1025, 5000])
+  return random.pick(['x', 'é', '漢', '😀', '\u0001', '-', '%', '/']).repeat(length)
+}
+
+function hostileValue(random: Random, depth: number): unknown {
+  if (depth < 3 && random.chance(0.25)) return list(random, 0, 4, () => hostileValue(random, depth + 1))
+  if (depth < 3 && random.chance(0.25)) {
+    return Object.fromEntries(
+      list(random, 0, 3, () => [
+        random.pick([...MEMBERS, ...NAMES_OF_OBJECTS, ...TEXTS]),
+        hostileValue(random, depth + 1)
+      ])
+    )
+  }
+  return random.chance(0.6)
+    ? hostileText(random)
+    : random.pick([null, true, false, 0, -0, -1, 1.5, 1e21, 2 ** 53, 1e308, Number.MIN_VALUE, [], {}, '', [[]], [{}]])
+}
+
+function goodEvent(random: Random): Record<string, unknown> {
+  return {
+    type: random.pick(['T', 'ItemAdded', 'größe', 'a"b\\c']),
+    ...(random.chance(0.3) && { id: random.uuid() }),
+    ...(random.chance(0.3) && { occurred: '2026-11-23T10:15:29.5+01:00' }),
+    ...(random.chance(0.3) && { tags: ['customer:ann', `t:${random.int(0, 9)}`] }),
+    ...(random.chance(0.8) && {
+      data: { i: random.int(0, 1e6), text: random.pick(['a', '"', 'é', '\n']), list: [1, null] }
+    }),
+    ...(random.chance(0.3) && { metadata: { $correlationId: 'c-1' } })
+  }
+}
+
+/** Breaks a few bytes, mostly where it hurts. */
+export function mutateBytes(random: Random, good: Buffer): Buffer {
+  let bytes = Buffer.from(good)
+  for (let i = random.int(1, 3); i > 0 && bytes.length > 0; i--) {
+    const at = random.int(0, bytes.length - 1)
+    const length = random.int(1, 8)
+    const before = bytes.subarray(0, at)
+    switch (random.int(0, 6)) {
+      case 0: // a bit turns
+        bytes[at] = (bytes[at] as number) ^ (1 << random.int(0, 7))
+        break
+      case 1: // some are lost
+        bytes = Buffer.concat([before, bytes.subarray(at + length)])
+        break
+      case 2: // some stand twice
+        bytes = Buffer.concat([bytes.subarray(0, Math.min(at + length, bytes.length)), bytes.subarray(at)])
+        break
+      case 3: // all that follows is lost
+        bytes = Buffer.from(before)
+        break
+      case 4: // something stands in between
+        bytes = Buffer.concat([before, Buffer.from(random.pick(STRUCTURE)), bytes.subarray(at)])
+        break
+      case 5: // noise stands in between
+        bytes = Buffer.concat([before, random.bytes(length), bytes.subarray(at)])
+        break
+      default: // a byte becomes one that means something
+        bytes[at] = random.pick(STRUCTURE).charCodeAt(0)
+    }
+  }
+  return bytes
+}
+
+const STRUCTURE = [
+  '{',
+  '}',
+  '[',
+  ']',
+  ',',
+  ':',
+  '"',
+  '\\',
+  '\n',
+  '\u0000',
+  '/*',
+  '//',
+  "'",
+  'NaN',
+  '-',
+  '1e',
+  '\\u',
+  '\\ud800',
+  'null',
+  '"":0,'
+]
+
+function json(): Record<string, string> {
+  return { 'content-type': 'application/json' }
+}
+
+function goodStream(random: Random): string {
+  return `s-${random.int(0, 9)}`
+}
+
+function streamUrl(random: Random): string {
+  return `/streams/${goodStream(random)}`
+}
+
+/** A header as a socket could carry it: latin1, no line breaks. */
+function headerText(random: Random): string {
+  return Buffer.from(hostileText(random))
+    .toString('latin1')
+    .replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?')
+}
+
+/** As it is, save what would make it another request. */
+function urlText(text: string): string {
+  return Buffer.from(text)
+    .toString('latin1')
+    .replace(/[^!-~]|[?#]/g, '')
+}
+
+function wellFormed(text: string): string {
+  return text.isWellFormed() ? text : text.toWellFormed()
+}
+
+function bytesOf(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value) ?? '')
+}
+
+function list<T>(random: Random, least: number, most: number, make: () => T): T[] {
+  return Array.from({ length: random.int(least, most) }, make)
+}

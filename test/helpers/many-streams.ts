@@ -1,0 +1,24 @@
+/** Batches that can be made again: whoever kills a process asks afterwards what became of each. */
+import type { AppendRequest } from '../../src/streams/append.js'
+import { encodeEvent } from './events.js'
+
+/** Clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */
+export const CLIENTS = 4
+export const BATCH_EVENTS = 500
+
+/** A batch whose every event goes to a stream of its own, with an id of its own. */
+export function manyStreams(round: number, batch: number): AppendRequest {
+  const events = Array.from({ length: BATCH_EVENTS }, (_, i) => {
+    const name = `${hex(round, 4)}${hex(batch, 4)}`
+    return encodeEvent(`many-${name}-${i}`, {
+      type: `T${i % 50}`,
+      id: `${name}-0000-4000-a000-${hex(i, 12)}`,
+      data: { round, batch, i }
+    })
+  })
+  return { events, conditions: [], mode: 'batch' }
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0')
+}
