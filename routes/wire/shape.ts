@@ -10,6 +10,8 @@ const OURS = { strict: false, validateSchema: false, removeAdditional: false } a
 /** For values that we parse ourselves: nothing is coerced, nothing is dropped. */
 const ajv = new Ajv2020({ ...OURS, coerceTypes: false })
 addFormats.default(ajv)
+// Theirs also takes urn:uuid:….
+ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 
 /** For queries and paths: text becomes numbers and lists, nothing is dropped. */
 export const queryAjv = new Ajv2020({ ...OURS, coerceTypes: 'array', verbose: true })

@@ -187,9 +187,9 @@ export class Reader {
    */
   async event({ kind, list, head, stream }: Source, index: number): Promise<StoredRecord> {
     if (index > head) {
-      const where = stream === undefined ? 'there' : `in "${stream}"`
+      const where = stream === undefined ? 'in the log' : `in "${stream}"`
       const last = head === -1 ? null : head
-      throw new DaybookError('event-not-found', `No event ${index} is ${where} yet; the last is ${last}.`, {
+      throw new DaybookError('event-not-found', `There is no event ${index} ${where} yet; its last is ${last}.`, {
         ...(stream !== undefined && { stream }),
         number: index,
         head: last

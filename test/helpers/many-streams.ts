@@ -4,14 +4,16 @@ import { encodeEvent } from './events.js'
 
 /** Clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */
 export const CLIENTS = 4
-export const BATCH_EVENTS = 500
+export const BATCH_EVENTS = 250
+/** What an event changes in the index: the head of its stream, of its category and of its type, and its id. */
+export const CHANGES = 4
 
-/** A batch whose every event goes to a stream of its own, with an id of its own. */
+/** A batch whose every event has a stream, a category, a type and an id of its own. */
 export function manyStreams(round: number, batch: number): AppendRequest {
   const events = Array.from({ length: BATCH_EVENTS }, (_, i) => {
     const name = `${hex(round, 4)}${hex(batch, 4)}`
-    return encodeEvent(`many-${name}-${i}`, {
-      type: `T${i % 50}`,
+    return encodeEvent(`c${name}${i}-1`, {
+      type: `T${name}${i}`,
       id: `${name}-0000-4000-a000-${hex(i, 12)}`,
       data: { round, batch, i }
     })
