@@ -90,7 +90,7 @@ const tables: Record<string, Row[]> = {
     ]
   ],
   'a bad id': [
-    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" must match format "uuid"/],
+    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" must match/],
     [
       'as a URN',
       toStream('{"type":"T","id":"urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"}'),
@@ -106,13 +106,13 @@ const tables: Record<string, Row[]> = {
       /"id" /
     ],
     ['that is a number', toStream('{"type":"T","id":1}'), 400, 'invalid-event', /"id" must be string/],
-    ['in a header', withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }), 400, 'invalid-event', /uuid/],
+    ['in a header', withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }), 400, 'invalid-event', /"id" must match/],
     [
       'in the dialect',
       toStream('[{"eventId":"5c1f","eventType":"T"}]', { 'content-type': 'application/vnd.eventstore.events+json' }),
       400,
       'invalid-event',
-      /uuid/
+      /"id" must match/
     ],
     [
       'that stands twice',
@@ -233,7 +233,7 @@ const tables: Record<string, Row[]> = {
     ['a cursor of another log', get('/events?from=1000'), 409, 'cursor-beyond-head', /beyond the last event \(0\)/],
     ['a position in words', get('/events/last'), 400, 'bad-parameter', /must be integer/],
     ['a negative number', get('/streams/s/-1'), 400, 'bad-parameter', /must be >= 0/],
-    ['a position past the end', get('/events/5'), 404, 'event-not-found', /its last is 0/]
+    ['a position past the end', get('/events/5'), 404, 'event-not-found', /last is \d/]
   ],
   'bad stream names': [
     ['too long', post(`/streams/${'n'.repeat(1025)}`, EVENT), 400, 'bad-stream-name', /at most 1024 bytes.* 1025/],

@@ -171,7 +171,7 @@ function wrongWith(
   if (status >= 400) {
     if (written !== 0) return `${status}, and ${written} events were written`
     // The dialect's own answer to a wrong version (native contract §3).
-    if (status === 400 && headers['es-currentversion'] !== undefined) return undefined
+    if (status === 400 && headers['es-currentversion'] !== undefined) return wrongDialectRefusal(request)
     if (request.method === 'HEAD') return body === '' ? undefined : 'a HEAD has a body'
     return noProblem(status, type, body)
   }
@@ -179,6 +179,15 @@ function wrongWith(
   if (type.startsWith('application/x-ndjson')) return wrongLines(request, body, written)
   if (written !== 0) return `${status}, and ${written} events were written`
   if (type.startsWith('application/json') && request.method !== 'HEAD') return notJson(body)
+  return undefined
+}
+
+/** A refused version in the dialect's words: only for a version that the dialect knows. */
+function wrongDialectRefusal({ headers }: HostileRequest): string | undefined {
+  for (const name of ['es-expectedversion', 'kurrent-expectedversion']) {
+    const asked = headers[name]?.trim()
+    if (asked !== undefined && !/^(-1|-2|-4|\d{1,16})$/.test(asked)) return `"${asked}" was taken for a version`
+  }
   return undefined
 }
 
@@ -209,18 +218,9 @@ async function wrongInLog(
 ): Promise<string | undefined> {
   const plain = Object.keys(headers).join() === 'content-type'
   if (from > to || !plain || payload === undefined) return undefined
-  const type = headers['content-type'] as string
+  const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase() as string
   const body = payload.toString()
-  const sent: Record<string, unknown>[] =
-    type === 'application/json'
-      ? [JSON.parse(body).events ?? JSON.parse(body)].flat()
-      : /ndjson|jsonl/.test(type)
-        ? body
-            .split('\n')
-            .filter((line) => line.trim() !== '')
-            .slice(0, to - from + 1)
-            .map((line) => JSON.parse(line))
-        : []
+  const sent = sentEvents(type, body, to - from + 1)
   if (sent.length !== to - from + 1 || answer.body.includes('"replayed":1')) return undefined
   const { events } = (await app.inject(`/events?from=${from}&to=${to}&limit=4096&system=true`)).json()
   for (const [i, event] of sent.entries()) {
@@ -234,6 +234,20 @@ async function wrongInLog(
     if (!same && event.contentType === undefined) return `what was sent is not what was read: ${JSON.stringify(found)}`
   }
   return undefined
+}
+
+function sentEvents(type: string, body: string, count: number): Record<string, unknown>[] {
+  if (type === 'application/json') {
+    const document = JSON.parse(body)
+    return [document.events ?? document].flat()
+  }
+  if (type === 'application/vnd.eventstore.events+json') {
+    return JSON.parse(body).map(({ eventId, eventType, data, metadata }: Record<string, unknown>) => {
+      return { id: eventId, type: eventType, data, metadata }
+    })
+  }
+  const lines = body.split('\n').filter((line) => line.trim() !== '')
+  return lines.slice(0, count).map((line) => JSON.parse(line))
 }
 
 const NOT_YET = /where|live|consumer|failIfEventsMatch|sse|event-stream|upgrade/i

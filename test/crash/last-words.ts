@@ -1,0 +1,16 @@
+/**
+ * Appends large batches one after the other and dies in the moment in which the n-th is acknowledged: had it been
+ * acknowledged before it was written, it would not be there. `last-words.ts DIRECTORY N`.
+ */
+import { writeSync } from 'node:fs'
+import { Store } from '../../src/store.js'
+import { encodeEvent } from '../helpers/events.js'
+
+const [, , directory, count] = process.argv as [string, string, string, string]
+const store = await new Store({ directory }).open()
+for (let batch = 1; ; batch++) {
+  const events = Array.from({ length: 4000 }, (_, i) => encodeEvent(`s-${i % 3}`, { data: `${i} `.repeat(100) }))
+  const result = await store.writer.append({ events, conditions: [], mode: 'batch' })
+  writeSync(1, `${result.events.at(-1)?.position}\n`)
+  if (batch === Number(count)) process.kill(process.pid, 'SIGKILL')
+}
