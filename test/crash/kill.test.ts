@@ -15,12 +15,14 @@ interface Acknowledged {
 }
 
 const APPENDER = fileURLToPath(new URL('appender.ts', import.meta.url))
+const LAST_WORDS = fileURLToPath(new URL('last-words.ts', import.meta.url))
 
 /** Kills the appender when `count` appends were acknowledged. @returns all that it acknowledged */
 async function killAfter(directory: string, round: number, count: number): Promise<Acknowledged[]> {
   const child = spawn(process.execPath, ['--import=tsx', APPENDER, directory, String(round)], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
+  const ended = new Promise((resolve) => child.on('close', resolve))
   const acknowledged: Acknowledged[] = []
   let lines = 0
   for await (const line of createInterface({ input: child.stdout })) {
@@ -31,6 +33,7 @@ async function killAfter(directory: string, round: number, count: number): Promi
     }
     if (++lines === count) child.kill('SIGKILL')
   }
+  await ended // only then is its lock on the directory free
   return acknowledged
 }
 
@@ -66,4 +69,29 @@ t.test('what was acknowledged before SIGKILL is there, at its place, byte for by
     t.same(disagreements, [], `killed at append ${count}: everything agrees`)
   }
   t.equal(new Set(all.map(({ position }) => position)).size, all.length, 'no position was given twice')
+})
+
+t.test('what is acknowledged is written by then, not just about to be', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  let head = -1
+  for (const count of [1, 2, 3, 1]) {
+    const child = spawn(process.execPath, ['--import=tsx', LAST_WORDS, directory, String(count)], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    let said = ''
+    child.stdout.on('data', (chunk) => (said += chunk))
+    const [, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+      child.on('close', (code, name) => resolve([code, name]))
+    )
+    t.equal(signal, 'SIGKILL', 'it died with its last words')
+    const positions = said.trim().split('\n').map(Number)
+    t.equal(positions.length, count)
+    const store = await new Store({ directory }).open().catch((error: Error) => error)
+    if (store instanceof Error) return t.fail(`after acknowledgement ${count}: ${store.message}`)
+    t.ok(store.log.head >= (positions.at(-1) as number), `after acknowledgement ${count}: all of it is there`)
+    t.ok(store.log.head > head)
+    head = store.log.head
+    await store.close()
+  }
+  t.same((await checkDirectory(directory)).disagreements, [], 'everything agrees')
 })

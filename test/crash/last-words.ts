@@ -9,7 +9,7 @@ import { encodeEvent } from '../helpers/events.js'
 const [, , directory, count] = process.argv as [string, string, string, string]
 const store = await new Store({ directory }).open()
 for (let batch = 1; ; batch++) {
-  const events = Array.from({ length: 4000 }, (_, i) => encodeEvent(`s-${i % 3}`, { data: `${i} `.repeat(100) }))
+  const events = Array.from({ length: 500 }, (_, i) => encodeEvent(`s-${i % 3}`, { data: `${i} `.repeat(1000) }))
   const result = await store.writer.append({ events, conditions: [], mode: 'batch' })
   writeSync(1, `${result.events.at(-1)?.position}\n`)
   if (batch === Number(count)) process.kill(process.pid, 'SIGKILL')

@@ -1,0 +1,85 @@
+import t from 'tap'
+import { append, openApp } from '../helpers/app.js'
+
+t.test('a tag changes with the head, answers 304 until then, and is a condition for writing', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', [{ type: 'T' }, { type: 'T' }])
+  const first = await app.inject('/streams/s')
+  const tag = first.headers.etag as string
+  t.match(tag, /^"1;\w+"$/)
+  const again = await app.inject({ url: '/streams/s', headers: { 'if-none-match': tag } })
+  t.equal(again.statusCode, 304)
+  t.equal(again.body, '')
+  t.equal(again.headers.etag, tag)
+  t.equal((await append(app, 's', { type: 'T' }, { 'if-match': tag })).statusCode, 201)
+  t.equal((await app.inject({ url: '/streams/s', headers: { 'if-none-match': tag } })).statusCode, 200)
+  t.equal((await append(app, 's', { type: 'T' }, { 'if-match': tag })).statusCode, 412)
+  const event = await app.inject('/streams/s/0')
+  t.equal(
+    (await app.inject({ url: '/streams/s/0', headers: { 'if-none-match': `W/${event.headers.etag}` } })).statusCode,
+    304
+  )
+})
+
+t.test('only what is pinned and can never change is immutable', async (t) => {
+  const { app } = await openApp(t, { publicCache: true })
+  await append(
+    app,
+    's',
+    Array.from({ length: 30 }, () => ({ type: 'T' }))
+  )
+  const cache = async (url: string) => (await app.inject(url)).headers['cache-control'] as string
+  t.match(await cache('/streams/s?from=0&limit=10&format=page'), /^public, max-age=31536000, immutable$/)
+  t.match(await cache('/streams/s?before=20&order=desc&limit=10&format=page'), /immutable/)
+  for (const open of [
+    '/streams/s',
+    '/streams/s?from=0&limit=10',
+    '/streams/s?from=0&format=page',
+    '/streams/s?limit=10&format=page',
+    '/streams/s?from=25&limit=10&format=page',
+    '/streams/s?from=0&limit=10&format=page&type=T',
+    '/streams/s?order=desc&limit=10&format=page',
+    '/streams/s?from=2020-01-01&limit=10&format=page'
+  ]) {
+    t.match(await cache(open), /no-cache/, open)
+  }
+  const pinned = await app.inject('/streams/s?from=0&limit=10&format=page')
+  t.notOk('daybook-head' in pinned.headers, 'what never changes names no head')
+  t.equal((await app.inject('/streams/s')).headers['daybook-head'], '29')
+})
+
+t.test('HEAD says what GET would, without the body', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', { type: 'T' })
+  for (const url of ['/streams/s', '/events', '/streams/s/0', '/info']) {
+    const get = await app.inject(url)
+    const head = await app.inject({ method: 'HEAD', url })
+    t.equal(head.statusCode, 200, url)
+    t.equal(head.body, '', url)
+    for (const name of ['etag', 'content-type', 'daybook-head', 'link', 'content-length']) {
+      t.equal(head.headers[name], get.headers[name], `${url}: ${name}`)
+    }
+  }
+})
+
+t.test('an encoding is another representation: it has its own tag, and inflates to the same', async (t) => {
+  const { app } = await openApp(t)
+  await append(
+    app,
+    's',
+    Array.from({ length: 50 }, () => ({ type: 'T', data: 'x'.repeat(100) }))
+  )
+  const plain = await app.inject('/streams/s')
+  for (const encoding of ['gzip', 'br']) {
+    const packed = await app.inject({ url: '/streams/s', headers: { 'accept-encoding': encoding } })
+    t.equal(packed.headers['content-encoding'], encoding)
+    t.not(packed.headers.etag, plain.headers.etag)
+    t.match(packed.headers.vary, /accept-encoding/i)
+    t.ok(packed.rawPayload.length < plain.rawPayload.length / 4)
+    const again = await app.inject({
+      url: '/streams/s',
+      headers: { 'accept-encoding': encoding, 'if-none-match': packed.headers.etag as string }
+    })
+    t.equal(again.statusCode, 304)
+  }
+})

@@ -1,0 +1,195 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { append, openApp } from '../helpers/app.js'
+import { encodeEvent } from '../helpers/events.js'
+
+async function tenEvents(app: FastifyInstance): Promise<void> {
+  const events = Array.from({ length: 10 }, (_, i) => ({ type: i % 2 === 0 ? 'Even' : 'Odd', data: i }))
+  await append(app, 's-1', events)
+}
+
+t.test('bounds mean the same in both orders', async (t) => {
+  const { app } = await openApp(t)
+  await tenEvents(app)
+  const cases: [string, number[]][] = [
+    ['', [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]],
+    ['from=7', [7, 8, 9]],
+    ['after=7', [8, 9]],
+    ['to=2', [0, 1, 2]],
+    ['before=2', [0, 1]],
+    ['from=3&to=5', [3, 4, 5]],
+    ['after=3&before=5', [4]],
+    ['after=-1&limit=1', [0]],
+    ['from=start&limit=2', [0, 1]],
+    ['from=5&to=4', []],
+    ['after=9', []],
+    ['from=10', []]
+  ]
+  for (const [query, numbers] of cases) {
+    const asc = (await app.inject(`/streams/s-1?${query}`)).json()
+    t.same(
+      asc.events.map(({ number }: { number: number }) => number),
+      numbers,
+      `${query} asc`
+    )
+    const desc = (await app.inject(`/streams/s-1?${query}&order=desc`)).json()
+    if (query.includes('limit')) continue
+    t.same(
+      desc.events.map(({ number }: { number: number }) => number),
+      [...numbers].reverse(),
+      `${query} desc`
+    )
+  }
+  t.same((await app.inject('/streams/s-1?from=end')).json().events, [], 'from=end, rising: what comes after')
+  t.match(
+    (await app.inject('/streams/s-1?from=end&order=desc')).json().events,
+    [{ number: 9 }],
+    'from=end, falling: the last'
+  )
+  t.match((await app.inject('/streams/s-1?from=11')).json(), { status: 409, code: 'cursor-beyond-head', head: 9 })
+})
+
+t.test('a page says where it got to, and its head only at the end', async (t) => {
+  const { app } = await openApp(t)
+  await tenEvents(app)
+  const first = (await app.inject('/streams/s-1?limit=4')).json()
+  t.match(first, { cursor: '3', links: { next: '/streams/s-1?after=3&order=asc&limit=4' } })
+  t.notOk('head' in first || 'atEnd' in first)
+  const last = (await app.inject('/streams/s-1?after=7')).json()
+  t.match(last, { cursor: '9', head: 9, atEnd: true })
+  t.notOk('next' in last.links, 'nothing comes next')
+  t.ok(last.links.newer, 'newer is there to be polled')
+  t.match((await app.inject('/streams/s-1?type=Nothing')).json(), {
+    events: [],
+    cursor: '9',
+    scanned: { from: 0, to: 9 }
+  })
+})
+
+t.test('a stream that was never written is 404 and not kept; past the end is not', async (t) => {
+  const { app } = await openApp(t)
+  const answer = await app.inject('/streams/none')
+  t.match(answer.json(), { status: 404, code: 'stream-not-found', head: null })
+  t.equal(answer.headers['cache-control'], 'no-store')
+  await append(app, 's', { type: 'T' })
+  t.match((await app.inject('/streams/s?after=0')).json(), { events: [], head: 0 })
+  t.match((await app.inject('/streams/s/1')).json(), { status: 404, code: 'event-not-found', head: 0 })
+  t.match((await app.inject('/streams/s/head')).json(), { number: 0 })
+  t.match((await app.inject('/events/0')).json(), { position: 0, cursor: '0' })
+  t.match((await app.inject('/events/head')).json(), { position: 0 })
+})
+
+t.test('time is a bound: instants, dates, ages, and a plus that became a space', async (t) => {
+  let now = Date.parse('2026-11-23T10:00:00Z')
+  const clock = { now: () => now, elapsed: () => performance.now(), after: () => () => {} }
+  const { app } = await openApp(t, { clock })
+  for (let i = 0; i < 5; i++) {
+    await append(app, 's', { type: 'T', data: i })
+    now += 60_000
+  }
+  const count = async (query: string) => (await app.inject(`/streams/s?${query}`)).json().events?.length
+  t.equal(await count('from=2026-11-23T10:02:00Z'), 3)
+  t.equal(await count('after=2026-11-23T10:02:00Z'), 2)
+  t.equal(await count('to=2026-11-23T11:02:00+01:00'), 3, 'the plus arrives as a space')
+  t.equal(await count('before=2026-11-23T10:02:00Z'), 2)
+  t.equal(await count('from=2026-11-23'), 5)
+  t.equal(await count('before=2026-11-23'), 0)
+  t.equal(await count('from=-2m'), 2)
+  now -= 3_600_000
+  t.equal((await append(app, 's', { type: 'T' })).statusCode, 201)
+  const created = (await app.inject('/streams/s')).json().events.map((event: { created: string }) => event.created)
+  t.same(created, [...created].sort(), 'created never goes back')
+})
+
+t.test('filters: values are "or", parameters are "and"', async (t) => {
+  const { app, store } = await openApp(t)
+  const events = [
+    encodeEvent('cart-1', { type: 'A', tags: ['x', 'y'], occurred: '2020-01-01T00:00:00Z' }),
+    encodeEvent('cart-2', { type: 'B', tags: ['x'], occurred: '2021-01-01T00:00:00Z' }),
+    encodeEvent('order-1', { type: 'A' }),
+    encodeEvent('plain', { type: 'AB' }),
+    encodeEvent('$sys', { type: 'A' })
+  ]
+  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  const cases: [string, number[]][] = [
+    ['', [0, 1, 2, 3]],
+    ['system=true', [0, 1, 2, 3, 4]],
+    ['type=A', [0, 2]],
+    ['type=A&system=true', [0, 2, 4]],
+    ['type=A&type=B', [0, 1, 2]],
+    ['type.prefix=A', [0, 2, 3]],
+    ['type.regex=^.$', [0, 1, 2]],
+    ['type.not=A', [1, 3]],
+    ['category=cart', [0, 1]],
+    ['category=cart&type=A', [0]],
+    ['stream=cart-1&stream=plain', [0, 3]],
+    ['stream.prefix=cart', [0, 1]],
+    ['stream.regex=-1$', [0, 2]],
+    ['stream.not=plain&type.not=B', [0, 2]],
+    ['tag=x', [0, 1]],
+    ['tag=x&tag=y', [0]],
+    ['occurred.from=2020-06-01', [1]],
+    ['occurred.to=2020-06-01', [0]],
+    ['stream=$sys&system=true', [4]]
+  ]
+  for (const [query, positions] of cases) {
+    const met = (await app.inject(`/events?${query}`))
+      .json()
+      .events.map(({ position }: { position: number }) => position)
+    t.same(met, positions, query)
+  }
+  t.equal((await app.inject('/streams/$sys')).json().events.length, 1, 'a system stream is read by its name')
+  t.equal((await app.inject('/streams/$all')).json().events.length, 4)
+  t.match((await app.inject('/streams/$ce-cart/1')).json(), { position: 1 })
+  t.match((await app.inject('/streams/$et-A/1')).json(), { position: 2 })
+  t.match((await app.inject('/streams/$et-A/2')).json(), { status: 404 })
+})
+
+t.test('what comes later answers 501 and says so', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', { type: 'T' })
+  for (const query of ['where=data.x=1', 'live=true', 'format=sse', 'consumer=c']) {
+    t.match((await app.inject(`/streams/s?${query}`)).json(), { status: 501, code: 'not-implemented' }, query)
+  }
+  const conditions = [{ failIfEventsMatch: { items: [{ types: ['T'] }] } }]
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/events',
+    payload: { events: [{ stream: 's', type: 'T' }], conditions }
+  })
+  t.match(answer.json(), { status: 501 })
+})
+
+t.test('a page ends at 8 MiB, and the next goes on', async (t) => {
+  const { app, store } = await openApp(t)
+  for (let i = 0; i < 12; i++) {
+    await store.writer.append({
+      events: [encodeEvent('s', { data: 'x'.repeat(1_000_000) })],
+      conditions: [],
+      mode: 'batch'
+    })
+  }
+  const numbers: number[] = []
+  let pages = 0
+  for (let url = '/streams/s?limit=100'; url; pages++) {
+    const page = (await app.inject(url)).json()
+    numbers.push(...page.events.map(({ number }: { number: number }) => number))
+    url = page.links.next
+  }
+  t.same(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+  t.equal(pages, 2)
+})
+
+t.test('atLeast waits for the log to get there, and says when it did not', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', { type: 'T' })
+  t.match((await app.inject('/streams/s?atLeast=5')).json(), {
+    status: 409,
+    code: 'not-there-yet',
+    head: 0,
+    atLeast: 5
+  })
+  const waiting = app.inject('/streams/s?atLeast=1&wait=60')
+  await append(app, 's', { type: 'T' })
+  t.equal((await waiting).json().events.length, 2)
+})

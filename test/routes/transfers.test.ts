@@ -1,0 +1,134 @@
+/** Long transfers: NDJSON out, streamed writes in, over real sockets. */
+import { once } from 'node:events'
+import { type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { createInterface } from 'node:readline'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { listen } from '../helpers/app.js'
+import { encodeEvent } from '../helpers/events.js'
+import { send } from '../helpers/http.js'
+
+t.test('NDJSON goes to the end, a line an event, and says so with a trailer', async (t) => {
+  const { url, store } = await listen(t)
+  const events = Array.from({ length: 4000 }, (_, i) => encodeEvent('s', { data: i }))
+  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  const { text, headers, complete } = await send(`${url}/streams/s?trailer=true`, {
+    headers: { accept: 'application/x-ndjson' }
+  })
+  t.ok(complete)
+  t.match(headers['content-type'], /^application\/x-ndjson/)
+  const lines = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.same(lines.pop(), { end: { cursor: '3999', events: 4000 } })
+  t.same(
+    lines.map(({ data }) => data),
+    Array.from({ length: 4000 }, (_, i) => i)
+  )
+  const some = await send(`${url}/events?format=ndjson&limit=3&order=desc`)
+  t.equal(some.text.trimEnd().split('\n').length, 3)
+})
+
+t.test('a reader that does not read holds nothing in memory, and one that goes away ends the walk', async (t) => {
+  const { url, store } = await listen(t)
+  for (let i = 0; i < 60; i++) {
+    const events = Array.from({ length: 50 }, () => encodeEvent('s', { data: 'x'.repeat(10_000) }))
+    await store.writer.append({ events, conditions: [], mode: 'batch' })
+  }
+  const read = async () =>
+    Number(/daybook_read_events_total (\d+)/.exec(await store.metrics.registry.metrics())?.[1] ?? 0)
+  const response = await new Promise<IncomingMessage>((resolve) =>
+    request(`${url}/events?format=ndjson`, resolve).end()
+  )
+  response.pause()
+  // It has stopped when two looks, with other requests answered in between, find the same.
+  let before = -1
+  for (let same = 0; same < 5; ) {
+    const now = await read()
+    same = now === before ? same + 1 : 0
+    before = now
+    for (let i = 0; i < 20; i++) await send(`${url}/ping`)
+  }
+  t.ok(before < 2500, `${before} of 3000 events (30 MB) were read for a reader that takes none`)
+  response.destroy()
+  for (let i = 0; i < 20; i++) await send(`${url}/ping`)
+  t.ok((await read()) < 3000, 'the rest was not read')
+})
+
+t.test('receipts come back while the write goes on', async (t) => {
+  const { url, store } = await listen(t)
+  const { sent, receipts } = startWrite(`${url}/events?batch=2`)
+  const next = async () => JSON.parse((await receipts.next()).value as string)
+  sent.write('{"stream":"a","type":"T"}\n{"stream":"b","type":"T"}\n{"stream":"a"')
+  t.same(await next(), { receipt: { lines: 2, appended: 2, replayed: 0, position: 1 } })
+  t.equal(store.log.head, 1, 'it is on disk while the client still sends')
+  sent.write(',"type":"U"}\n{"stream":"a","type":"V"}\n')
+  t.match(await next(), { receipt: { lines: 4, position: 3 } })
+  sent.end('{"stream":"c","type":"T"}')
+  t.match(await next(), { receipt: { lines: 5, appended: 1 } })
+  t.ok((await receipts.next()).done)
+})
+
+t.test(
+  'a bad line ends a streamed write: what came before is written, nothing after it, and it is named',
+  async (t) => {
+    const { url, store } = await listen(t)
+    const lines = [
+      '{"stream":"a","type":"1"}',
+      '{"stream":"a","type":"2"}',
+      '{"stream":"a"}',
+      '{"stream":"a","type":"4"}'
+    ]
+    const { text, status } = await send(`${url}/events?batch=100`, ndjson(), lines.join('\n'))
+    t.equal(status, 200)
+    const said = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    t.match(said, [
+      { receipt: { lines: 2, appended: 2 } },
+      { problem: { code: 'invalid-event', line: 3, detail: /Line 3/ } }
+    ])
+    t.equal(store.log.head, 1)
+  }
+)
+
+t.test('a streamed write is sent again from its beginning: known lines are passed over', async (t) => {
+  const { url, store } = await listen(t)
+  const id = (i: number) => `5c1f7f3e-8a5b-4a57-9d0b-${String(i).padStart(12, '0')}`
+  const lines = Array.from(
+    { length: 1000 },
+    (_, i) => `{"stream":"s-${i % 9}","type":"T","id":"${id(i)}","data":${i}}\n`
+  )
+  await send(`${url}/events?batch=100`, ndjson(), lines.slice(0, 333).join(''))
+  const packed = gzipSync(lines.join(''))
+  const { text } = await send(`${url}/events?batch=100`, ndjson({ 'content-encoding': 'gzip' }), packed)
+  const receipts = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).receipt)
+  t.equal(
+    receipts.reduce((sum, { appended }) => sum + appended, 0),
+    667
+  )
+  t.equal(
+    receipts.reduce((sum, { replayed }) => sum + replayed, 0),
+    333
+  )
+  t.equal(store.log.head, 999)
+})
+
+function ndjson(headers: Record<string, string> = {}) {
+  return { method: 'POST', headers: { 'content-type': 'application/x-ndjson', ...headers } }
+}
+
+function startWrite(url: string): { sent: ClientRequest; receipts: AsyncIterator<string> } {
+  const sent = request(url, ndjson())
+  sent.flushHeaders()
+  async function* read() {
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
+    yield* createInterface({ input: response })
+  }
+  return { sent, receipts: read() }
+}
