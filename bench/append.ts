@@ -1,73 +1,85 @@
 /** Durable single-event appends, against the same without the disk and against a bare route. */
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { event, lua, streamPaths } from './support/events.js'
-import { median, type Report } from './support/report.js'
-import { type Server, startBare, startDaybook, startWithoutDisk, temporaryFolder } from './support/servers.js'
-import { load } from './support/wrk.js'
+import { singleBodies } from './support/events.js'
+import { removeFolder, temporaryFolder } from './support/processes.js'
+import type { Report } from './support/report.js'
+import { inTurn, median, percentile } from './support/rounds.js'
+import type { Scale } from './support/scale.js'
+import { type Server, startBare, startDaybook, startWithoutDisk } from './support/servers.js'
+import { type LoadResult, load, writeScript } from './support/wrk.js'
 
-export async function benchAppend(
-  report: Report,
-  { rounds, seconds }: { rounds: number; seconds: number }
-): Promise<void> {
-  const body = JSON.stringify(event(1))
-  const requests = `${streamPaths(1000)} body = ${lua(body)}`
-  const daybook = await startDaybook(temporaryFolder())
-  const answer = await fetch(`${daybook.url}/streams/sample-1`, {
+type Latency = Pick<LoadResult, 'p50' | 'p99' | 'p999'>
+
+export async function benchAppend(report: Report, scale: Scale): Promise<void> {
+  const { rounds, seconds } = scale
+  const bodies = singleBodies(64)
+  const script = writeScript({ streams: 1000, bodies })
+  const directory = temporaryFolder()
+  const daybook = await startDaybook(directory)
+  const withoutDisk = await startWithoutDisk()
+  const bare = await startBare({ status: 201, bytes: await sampleAnswer(daybook, bodies[0] as string) })
+
+  const servers = [daybook, withoutDisk, bare]
+  for (const server of servers) await load(server, script, { connections: 64, seconds: 2 })
+  const measure = (server: Server, connections = 64) => load(server, script, { connections, seconds })
+  const at64 = await inTurn(scale, {
+    daybook: () => measure(daybook),
+    withoutDisk: () => measure(withoutDisk),
+    bare: () => measure(bare)
+  })
+  const at1 = await inTurn<Latency, 'daybook' | 'disk'>(
+    { ...scale, rounds: Math.ceil(rounds / 2) },
+    {
+      daybook: () => measure(daybook, 1),
+      disk: async () => syncLatency(seconds)
+    }
+  )
+  for (const server of servers) await server.stop()
+  removeFolder(directory)
+
+  const figure = { what: 'durable appends, 64 connections', unit: '/s', rates: at64.daybook }
+  report.ratio('append', { ...figure, limit: { name: 'without the disk', rates: at64.withoutDisk }, wanted: 0.6 })
+  report.ratio('append', { ...figure, limit: { name: 'bare Fastify', rates: at64.bare }, aim: 0.45 })
+  report.note('append', 'p50 · p99 · p99.9 at 64 connections', inWords(at64.daybook))
+  report.note(
+    'append',
+    'p50 · p99 · p99.9 at 1 connection',
+    inWords(at1.daybook),
+    `${inWords(at1.disk)} bare fdatasync`
+  )
+}
+
+/** What Daybook answers to an append. */
+async function sampleAnswer({ url }: Server, body: string): Promise<Buffer> {
+  const answer = await fetch(`${url}/streams/bench-1`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body
   })
-  const subjects: [string, Server][] = [
-    ['daybook', daybook],
-    ['without', await startWithoutDisk(temporaryFolder())],
-    ['bare', await startBare({ status: 201, bytes: await answer.text() })]
-  ]
-  const rates: Record<string, number[]> = { daybook: [], without: [], bare: [] }
-  const latencies: { p50: number; p99: number; p999: number }[] = []
-  for (const [, { url }] of subjects) await load(url, { method: 'POST', connections: 64, seconds: 3, requests })
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, { url }] of subjects) {
-      const result = await load(url, { method: 'POST', connections: 64, seconds, requests })
-      rates[name]?.push(result.rate)
-      if (name === 'daybook') latencies.push(result)
-    }
-  }
-  const rate = (name: string) => median(rates[name] as number[])
-  const daybookRate = rate('daybook')
-  report.rate(
-    'durable appends, 64 connections',
-    daybookRate,
-    { name: 'without the disk', rate: rate('without') },
-    '/s',
-    0.6
-  )
-  report.rate('durable appends, 64 connections', daybookRate, { name: 'bare Fastify', rate: rate('bare') }, '/s', 0.45)
-  const one = await load(daybook.url, { method: 'POST', connections: 1, seconds, requests })
-  const sync = syncLatency()
-  const many = latencies[0] as (typeof latencies)[number]
-  report.note('append at 64 connections: p50 · p99 · p99.9', milliseconds(many))
-  report.note('append at 1 connection: p50 · p99 · p99.9', milliseconds(one), `bare fdatasync ${milliseconds(sync)}`)
-  for (const [, server] of subjects) await server.stop()
+  return Buffer.from(await answer.arrayBuffer())
 }
 
-function milliseconds({ p50, p99, p999 }: { p50: number; p99: number; p999: number }): string {
-  return `${[p50, p99, p999].map((value) => value.toFixed(2)).join(' · ')} ms`
-}
-
-/** What the disk alone takes for 300 bytes. */
-function syncLatency(): { p50: number; p99: number; p999: number } {
-  const file = openSync(join(temporaryFolder(), 'sync'), 'w')
+/** What the disk alone takes to keep 300 bytes, one write after the other. */
+function syncLatency(seconds: number): Latency {
+  const folder = temporaryFolder()
+  const file = openSync(join(folder, 'sync'), 'w')
   const bytes = Buffer.alloc(300, 1)
   const times: number[] = []
-  for (let i = 0; i < 5000; i++) {
-    const started = performance.now()
+  const end = performance.now() + seconds * 1000
+  for (let started = performance.now(); started < end; started = performance.now()) {
     writeSync(file, bytes)
     fdatasyncSync(file)
     times.push(performance.now() - started)
   }
   closeSync(file)
-  times.sort((a, b) => a - b)
-  const at = (share: number) => times[Math.floor(times.length * share)] as number
-  return { p50: at(0.5), p99: at(0.99), p999: at(0.999) }
+  removeFolder(folder)
+  times.sort((one, other) => one - other)
+  return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), p999: percentile(times, 0.999) }
+}
+
+/** Medians of the rounds. */
+function inWords(latencies: readonly Latency[]): string {
+  const middle = (of: (latency: Latency) => number) => median(latencies.map(of)).toFixed(2)
+  return `${middle(({ p50 }) => p50)} · ${middle(({ p99 }) => p99)} · ${middle(({ p999 }) => p999)} ms`
 }

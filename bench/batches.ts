@@ -1,68 +1,87 @@
-/** Batches of 500 events a POST, against LevelDB alone writing as many records with a key of an index each. */
+/** Batches of 500 events a POST, against LevelDB alone writing as many records, each with a second key. */
 import { join } from 'node:path'
-import { event, lua, streamPaths } from './support/events.js'
-import { openBare, writeBatch } from './support/leveldb.js'
-import { median, type Report } from './support/report.js'
-import { startDaybook, temporaryFolder } from './support/servers.js'
-import { load } from './support/wrk.js'
+import { batchBodies } from './support/events.js'
+import { type Bare, closeBare, openBare, writeBatch } from './support/leveldb.js'
+import { removeFolder, temporaryFolder } from './support/processes.js'
+import type { Report } from './support/report.js'
+import { inTurn } from './support/rounds.js'
+import type { Scale } from './support/scale.js'
+import { type Server, startDaybook } from './support/servers.js'
+import { type Rate, rateOf } from './support/usage.js'
+import { load, type Script, writeScript } from './support/wrk.js'
 
 const BATCH = 500
+const CONNECTIONS = 4
 
-export async function benchBatches(
-  report: Report,
-  { rounds, seconds }: { rounds: number; seconds: number }
-): Promise<void> {
-  const requests = batchRequests()
-  const daybook = await startDaybook(temporaryFolder())
-  const ours: number[] = []
-  const bare: number[] = []
-  await load(daybook.url, { method: 'POST', connections: 4, seconds: 2, requests })
-  for (let round = 0; round < rounds; round++) {
-    ours.push((await load(daybook.url, { method: 'POST', connections: 4, seconds, requests })).rate * BATCH)
-    bare.push(await bareRate(seconds))
-  }
+export async function benchBatches(report: Report, scale: Scale): Promise<void> {
+  const { seconds } = scale
+  const script = batchScript(1000)
+  const directory = temporaryFolder()
+  const daybook = await startDaybook(join(directory, 'daybook'))
+  const bare = new BareBatches(await openBare(join(directory, 'bare')))
+  await batchRate(daybook, script, 2)
+  await bare.rate(1)
+  const { ours, limit } = await inTurn(scale, {
+    ours: () => batchRate(daybook, script, seconds),
+    limit: () => bare.rate(seconds)
+  })
   await daybook.stop()
-  report.rate(
-    'batches of 500, 4 connections',
-    median(ours),
-    { name: 'bare leveldown', rate: median(bare) },
-    'events/s',
-    0.8
-  )
-  report.note('batches of 500: aim', `${(median(ours) / median(bare)).toFixed(2)} of 1.1`)
+  await bare.close()
+  removeFolder(directory)
+  const what = `batches of ${BATCH}, ${CONNECTIONS} connections`
+  const comparison = { what, unit: 'events/s', rates: ours, limit: { name: 'bare leveldown', rates: limit } }
+  report.ratio('batches', { ...comparison, wanted: 0.8, aim: 1.1 })
 }
 
-/** 1,000 streams, eight different bodies. */
-export function batchRequests(streams = 1000): string {
-  const bodies = Array.from({ length: 8 }, (_, n) =>
-    lua(JSON.stringify(Array.from({ length: BATCH }, (_, i) => event(n * BATCH + i))))
-  )
-  return `${streamPaths(streams)} bodies = { ${bodies.join(', ')} }`
+/** Requests of one batch each, to one of so many streams. */
+export function batchScript(streams: number): Script {
+  return writeScript({ streams, bodies: batchBodies(8, BATCH) })
 }
 
-/** Events a second of chained, synced batches: a record of 300 bytes and a small key each. */
-async function bareRate(seconds: number): Promise<number> {
-  const db = await openBare(join(temporaryFolder(), 'db'))
-  const value = Buffer.alloc(300)
-  const text = JSON.stringify(event(1))
-  value.write(text.padEnd(300, text))
-  const small = Buffer.alloc(6)
-  let next = 0
-  const started = performance.now()
-  while (performance.now() - started < seconds * 1000) {
-    await writeBatch(db, (batch) => {
-      for (let i = 0; i < BATCH; i++) {
-        const key = Buffer.alloc(8)
-        key.writeUInt32BE(next, 4)
-        const second = Buffer.alloc(16)
-        second.writeUInt32BE(next % 1000, 4)
-        second.writeUInt32BE(next++, 12)
-        batch.put(key, value)
-        batch.put(second, small)
-      }
-    })
+/** Events a second. */
+export async function batchRate(server: Server, script: Script, seconds: number): Promise<Rate> {
+  const { rate, cpu } = await load(server, script, { connections: CONNECTIONS, seconds })
+  return { rate: rate * BATCH, cpu: cpu / BATCH }
+}
+
+/** Chained, synced batches: a record of 300 bytes under a rising key, and a small entry under the key of its stream. */
+class BareBatches {
+  readonly #db: Bare
+  readonly #value = Buffer.from(batchBodies(1, 2)[0] as string).subarray(0, 300)
+  readonly #second = Buffer.alloc(6)
+  /** Written anew for each record: a batch copies what it is given. */
+  readonly #key = Buffer.alloc(8)
+  readonly #secondKey = Buffer.alloc(16)
+  #next = 0
+
+  constructor(db: Bare) {
+    this.#db = db
   }
-  const rate = next / ((performance.now() - started) / 1000)
-  await new Promise((resolve) => db.close(resolve))
-  return rate
+
+  /** Events a second. */
+  rate(seconds: number): Promise<Rate> {
+    return rateOf(process.pid, () => this.#write(seconds))
+  }
+
+  /** @returns how many events it wrote */
+  async #write(seconds: number): Promise<number> {
+    const first = this.#next
+    const started = performance.now()
+    while (performance.now() - started < seconds * 1000) {
+      await writeBatch(this.#db, (batch) => {
+        for (let i = 0; i < BATCH; i++) {
+          this.#key.writeUInt32BE(this.#next, 4)
+          this.#secondKey.writeUInt32BE(this.#next % 1000, 4)
+          this.#secondKey.writeUInt32BE(this.#next++, 12)
+          batch.put(this.#key, this.#value)
+          batch.put(this.#secondKey, this.#second)
+        }
+      })
+    }
+    return this.#next - first
+  }
+
+  close(): Promise<void> {
+    return closeBare(this.#db)
+  }
 }

@@ -1,47 +1,44 @@
 /** What an event takes on disk, and how much LevelDB writes for it, with and without its compression. */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { event } from './support/events.js'
-import { fill } from './support/fill.js'
+import { bytesOnDisk, closeBare, openBare, tableBytes } from './support/leveldb.js'
+import { removeFolder, temporaryFolder } from './support/processes.js'
 import { count, type Report } from './support/report.js'
-import { removeFolder, temporaryFolder } from './support/servers.js'
+import type { Scale } from './support/scale.js'
+import { fillStore } from './support/stores.js'
 
-export async function benchDisk(report: Report, { events }: { events: number }): Promise<void> {
-  let json = 0
-  for (let i = 0; i < 1000; i++) json += JSON.stringify(event(i)).length
-  for (const compression of [true, false]) {
+interface Bytes {
+  readonly stored: number
+  readonly written: number
+}
+
+export async function benchDisk(report: Report, { disk: events }: Scale): Promise<void> {
+  const json = `${count(jsonBytes())} B of JSON`
+  for (const compression of [false, true]) {
     const directory = temporaryFolder()
-    const started = performance.now()
-    await fill(directory, { events, streams: 10_000, compression })
-    const rate = events / ((performance.now() - started) / 1000)
-    const sizes = ['log', 'index'].map((name) => {
-      const folder = join(directory, name)
-      return { stored: bytesIn(folder) / events, written: tableBytes(folder) / events }
-    }) as [Size, Size]
-    const said = sizes.map(({ stored, written }) => `${count(stored)} (${count(written)} written)`)
-    report.note(
-      `bytes an event, compression ${compression ? 'on' : 'off'}: log · index`,
-      `${said.join(' · ')}, ${count(rate)} events/s in process`,
-      `${count(json / 1000)} of JSON`
-    )
+    const seconds = await fillStore(directory, { events, streams: 10_000, compression })
+    const log = await bytesOf(join(directory, 'log'), compression)
+    const index = await bytesOf(join(directory, 'index'), compression)
     removeFolder(directory)
+    const says = (kind: keyof Bytes) => `${count(log[kind] / events)} log + ${count(index[kind] / events)} index`
+    const mode = `compression ${compression ? 'on' : 'off (the default)'}`
+    report.note('disk', `bytes an event on disk, ${mode}`, says('stored'), json)
+    report.note('disk', `table bytes written an event, ${mode}`, says('written'), json)
+    report.note('disk', `events a second in process, ${mode}`, count(events / seconds))
   }
 }
 
-interface Size {
-  stored: number
-  written: number
+/** Mean size of an event as a client sends it. */
+function jsonBytes(): number {
+  let sum = 0
+  for (let i = 0; i < 1000; i++) sum += JSON.stringify(event(i)).length
+  return sum / 1000
 }
 
-function bytesIn(folder: string): number {
-  return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
-}
-
-/** From LevelDB's own words about the tables it made. */
-function tableBytes(folder: string): number {
-  const text = readFileSync(join(folder, 'LOG'), 'latin1')
-  let bytes = 0
-  for (const [, size] of text.matchAll(/Level-0 table #\d+: (\d+) bytes|=> (\d+) bytes/g)) bytes += Number(size ?? 0)
-  for (const [, size] of text.matchAll(/=> (\d+) bytes/g)) bytes += Number(size)
-  return bytes
+/** Opening it once more writes what is only in LevelDB's own log into a table, so that tables hold everything. */
+async function bytesOf(folder: string, compression: boolean): Promise<Bytes> {
+  await closeBare(await openBare(folder, { compression }))
+  const tables = [tableBytes(folder, 'LOG.old'), tableBytes(folder)]
+  const written = tables.reduce((sum, { flushed, compacted }) => sum + flushed + compacted, 0)
+  return { stored: bytesOnDisk(folder), written }
 }

@@ -1,45 +1,69 @@
-/** A large store: pages at random, and durable batches while LevelDB compacts, against the same on an empty store. */
-import { batchRequests } from './batches.js'
-import { benchRandomPages } from './pages.js'
-import { fill } from './support/fill.js'
-import { count, median, type Report } from './support/report.js'
-import { removeFolder, startDaybook, temporaryFolder } from './support/servers.js'
-import { load } from './support/wrk.js'
+/** Durable batches on a large store while LevelDB compacts, against the same on an empty one. */
+import { join } from 'node:path'
+import { batchRate, batchScript } from './batches.js'
+import { tableBytes } from './support/leveldb.js'
+import { removeFolder, temporaryFolder } from './support/processes.js'
+import { count, type Report } from './support/report.js'
+import { inTurn } from './support/rounds.js'
+import type { Scale } from './support/scale.js'
+import { startDaybook } from './support/servers.js'
+import { copiedStore } from './support/stores.js'
+import type { Rate } from './support/usage.js'
+import type { Script } from './support/wrk.js'
 
-export async function benchLargeStore(
-  report: Report,
-  { rounds, seconds, events }: { rounds: number; seconds: number; events: number }
-): Promise<void> {
-  const directory = temporaryFolder()
-  const streams = events / 20
-  await fill(directory, { events, streams })
-  await benchRandomPages(report, directory, streams, { rounds, seconds })
-  const empty = temporaryFolder()
-  const large = await startDaybook(directory)
-  const small = await startDaybook(empty)
-  const requests = batchRequests(streams)
-  const request = { method: 'POST', connections: 4, seconds, requests } as const
-  const onLarge: number[] = []
-  const onEmpty: number[] = []
-  for (const { url } of [large, small]) await load(url, { ...request, seconds: 2 })
-  for (let round = 0; round < rounds; round++) {
-    onLarge.push((await load(large.url, request)).rate * 500)
-    onEmpty.push((await load(small.url, request)).rate * 500)
-  }
-  const worst = await worstCommit(large.url)
-  await large.stop()
-  await small.stop()
-  const what = `batches of 500 on ${count(events)} events in ${count(streams)} streams`
-  report.rate(what, median(onLarge), { name: 'on an empty store', rate: median(onEmpty) }, 'events/s', 0.7)
-  report.note('worst commit there', worst)
-  removeFolder(directory)
+interface Result extends Rate {
+  readonly worstCommit: number
+  /** MB that LevelDB compacted meanwhile, in both databases. */
+  readonly compacted: number
 }
 
-/** The bound of the highest bucket that holds a commit. */
-async function worstCommit(url: string): Promise<string> {
+export async function benchLargeStore(report: Report, scale: Scale): Promise<void> {
+  const { seconds, large } = scale
+  const script = batchScript(large.streams)
+  const directory = await copiedStore(large)
+  const results = await inTurn(scale, {
+    large: () => measure(directory, script, seconds),
+    empty: async () => {
+      const folder = temporaryFolder()
+      const result = await measure(folder, script, seconds)
+      removeFolder(folder)
+      return result
+    }
+  })
+  removeFolder(directory)
+  report.ratio('large', {
+    what: `batches of 500 on ${count(large.events)} events in ${count(large.streams)} streams`,
+    unit: 'events/s',
+    rates: results.large,
+    limit: { name: 'on an empty store', rates: results.empty },
+    wanted: 0.7
+  })
+  const worst = (of: readonly Result[]) => Math.max(...of.map(({ worstCommit }) => worstCommit))
+  report.note('large', 'worst commit', bound(worst(results.large)), `${bound(worst(results.empty))} on an empty store`)
+  const compacted = results.large.reduce((sum, one) => sum + one.compacted, 0)
+  report.note('large', 'compacted by LevelDB meanwhile', `${count(compacted)} MB`)
+}
+
+/** A server of its own each time, so that large and empty stores are equally warm. */
+async function measure(directory: string, script: Script, seconds: number): Promise<Result> {
+  const daybook = await startDaybook(directory)
+  await batchRate(daybook, script, 2)
+  const rate = await batchRate(daybook, script, seconds)
+  const worst = await worstCommit(daybook.url)
+  await daybook.stop()
+  const tables = ['log', 'index'].map((name) => tableBytes(join(directory, name)).compacted)
+  return { ...rate, worstCommit: worst, compacted: tables.reduce((sum, bytes) => sum + bytes, 0) / 1e6 }
+}
+
+/** Milliseconds: the upper bound of the highest bucket that holds a commit. */
+async function worstCommit(url: string): Promise<number> {
   const metrics = await (await fetch(`${url}/metrics`)).text()
   const buckets = [...metrics.matchAll(/^daybook_commit_seconds_bucket\{le="(.+?)"\} (\d+)$/gm)]
-  const all = Number(buckets.at(-1)?.[2])
-  const bound = buckets.find(([, , within]) => Number(within) === all)?.[1]
-  return bound === '+Inf' ? 'more than 2.5 s' : `at most ${Number(bound) * 1000} ms`
+  const all = buckets.at(-1)?.[2]
+  const highest = buckets.find(([, , within]) => within === all)?.[1]
+  return highest === '+Inf' ? Number.POSITIVE_INFINITY : Number(highest) * 1000
+}
+
+function bound(milliseconds: number): string {
+  return Number.isFinite(milliseconds) ? `at most ${milliseconds} ms` : 'more than 2,500 ms'
 }

@@ -1,62 +1,56 @@
-/** One event by number, and pages of 20: from 1,000 hot streams and from 100,000 at random. */
-import { streamPaths } from './support/events.js'
-import { fill } from './support/fill.js'
-import { median, type Report } from './support/report.js'
-import { type Server, startBare, startDaybook, temporaryFolder } from './support/servers.js'
-import { load } from './support/wrk.js'
+/** One event by number, and pages of 20: from 1,000 hot streams and from a large store at random. */
+import { removeFolder } from './support/processes.js'
+import { count, type Report } from './support/report.js'
+import { inTurn } from './support/rounds.js'
+import type { Scale } from './support/scale.js'
+import { type Server, startBare, startDaybook } from './support/servers.js'
+import { copiedStore } from './support/stores.js'
+import { load, writeScript } from './support/wrk.js'
 
-interface Options {
-  rounds: number
-  seconds: number
+const PAGE = 20
+/** Twice as many events as one page holds of each stream, so that a page is not the end of its stream. */
+const HOT = { events: 2 * PAGE * 1000, streams: 1000 }
+
+interface Read {
+  readonly id: string
+  readonly what: string
+  readonly store: { readonly events: number; readonly streams: number }
+  readonly suffixes: readonly string[]
+  /** Absent: only printed. */
+  readonly wanted?: number
 }
 
-export async function benchPages(report: Report, options: Options): Promise<void> {
-  const directory = temporaryFolder()
-  await fill(directory, { events: 40_000, streams: 1000 })
+export async function benchEvent(report: Report, scale: Scale): Promise<void> {
+  const suffixes = Array.from({ length: PAGE }, (_, number) => `/${number}`)
+  const what = `one event by number, ${count(PAGE * HOT.streams)} hot ones`
+  await compare(report, { id: 'event', what, store: HOT, suffixes, wanted: 0.5 }, scale)
+  const random = `one event by number, at random in ${count(scale.large.streams)} streams`
+  await compare(report, { id: 'event', what: random, store: scale.large, suffixes: ['/7'] }, scale)
+}
+
+export async function benchPage(report: Report, scale: Scale): Promise<void> {
+  const suffixes = [`?limit=${PAGE}`]
+  const what = (streams: number, how: string) => `page of ${PAGE}, ${count(streams)} streams ${how}`
+  const { large } = scale
+  await compare(report, { id: 'page', what: what(HOT.streams, 'hot'), store: HOT, suffixes, wanted: 0.5 }, scale)
+  const random = what(large.streams, 'at random')
+  await compare(report, { id: 'page', what: random, store: large, suffixes, wanted: 0.2 }, scale)
+}
+
+/** Reads from a store over 64 connections, against a bare route that sends the same bytes. */
+async function compare(report: Report, read: Read, scale: Scale): Promise<void> {
+  const { id, what, store, suffixes, wanted } = read
+  const directory = await copiedStore(store)
   const daybook = await startDaybook(directory)
-  await compare(report, 'one event by number, 64 connections', daybook, streamPaths(1000, '/7'), 0.5, options)
-  await compare(report, 'page of 20, 1,000 hot streams', daybook, streamPaths(1000, '?limit=20'), 0.5, options)
-  await daybook.stop()
-}
-
-/** @param directory a store of at least 20 events in each of 100,000 streams */
-export async function benchRandomPages(
-  report: Report,
-  directory: string,
-  streams: number,
-  options: Options
-): Promise<void> {
-  const daybook = await startDaybook(directory)
-  await compare(
-    report,
-    `page of 20, ${streams.toLocaleString('en-US')} streams at random`,
-    daybook,
-    streamPaths(streams, '?limit=20'),
-    0.2,
-    options
-  )
-  await daybook.stop()
-}
-
-async function compare(
-  report: Report,
-  what: string,
-  daybook: Server,
-  paths: string,
-  wanted: number,
-  { rounds, seconds }: Options
-): Promise<void> {
-  const sample = /"(\/streams.*?)" \.\. \(i - 1\) \.\. "(.*?)"/.exec(paths) as RegExpExecArray
-  const answer = await fetch(`${daybook.url}${sample[1]}5${sample[2]}`)
-  const bare = await startBare({ status: 200, bytes: await answer.text() })
-  const request = { method: 'GET', connections: 64, seconds, requests: paths } as const
-  const ours: number[] = []
-  const limit: number[] = []
-  for (const { url } of [daybook, bare]) await load(url, { ...request, seconds: 2 })
-  for (let round = 0; round < rounds; round++) {
-    ours.push((await load(daybook.url, request)).rate)
-    limit.push((await load(bare.url, request)).rate)
-  }
+  const answer = await fetch(`${daybook.url}/streams/bench-5${suffixes.at(-1)}`)
+  const bare = await startBare({ status: 200, bytes: Buffer.from(await answer.arrayBuffer()) })
+  const script = writeScript({ streams: store.streams, suffixes })
+  for (const server of [daybook, bare]) await load(server, script, { connections: 64, seconds: 2 })
+  const measure = (server: Server) => load(server, script, { connections: 64, seconds: scale.seconds })
+  const rates = await inTurn(scale, { daybook: () => measure(daybook), bare: () => measure(bare) })
   await bare.stop()
-  report.rate(what, median(ours), { name: 'bare Fastify', rate: median(limit) }, '/s', wanted)
+  await daybook.stop()
+  removeFolder(directory)
+  const limit = { name: 'bare Fastify', rates: rates.bare }
+  report.ratio(id, { what, unit: '/s', rates: rates.daybook, limit, ...(wanted !== undefined && { wanted }) })
 }

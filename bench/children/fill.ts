@@ -30,6 +30,11 @@ async function feed(): Promise<void> {
 
 function encode(stream: string, i: number): NewEvent {
   const { type, data } = event(i)
-  const record = encodeRecord(stream, { ...randomIds(), clientId: false, type, data: Buffer.from(JSON.stringify(data)) })
+  const record = encodeRecord(stream, {
+    ...randomIds(),
+    clientId: false,
+    type,
+    data: Buffer.from(JSON.stringify(data))
+  })
   return { stream, id: undefined, type, record }
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { median } from './rounds.js'
+import type { Rate } from './usage.js'
 
 interface Figure {
   /** Line of work it belongs to. */
@@ -17,17 +18,19 @@ interface Figure {
   /** What must hold, or is aimed for. */
   readonly wanted?: string
   readonly verdict?: 'ok' | 'SHORT' | 'below the aim'
-  /** Every round's figure, of subject and limit. */
+  /** Microseconds of CPU each, of subject and limit. */
+  readonly cpu?: readonly [number, number]
+  /** Every round's rates, of subject and limit. */
   readonly rounds?: readonly (readonly number[])[]
 }
 
 export interface Comparison {
   readonly what: string
   readonly unit: string
-  /** A rate each round. */
-  readonly rates: readonly number[]
+  /** One each round. */
+  readonly rates: readonly Rate[]
   /** The same of what it is compared with, round by round. */
-  readonly limit: { readonly name: string; readonly rates: readonly number[] }
+  readonly limit: { readonly name: string; readonly rates: readonly Rate[] }
   /** Least ratio; with `aim` one that need not hold. */
   readonly wanted?: number
   readonly aim?: number
@@ -38,19 +41,21 @@ export class Report {
 
   /** Rates beside rates of the same rounds. The ratio is the median of the rounds' ratios. */
   ratio(id: string, { what, unit, rates, limit, wanted, aim }: Comparison): void {
-    const ratios = rates.map((rate, round) => rate / (limit.rates[round] as number))
+    const own = rates.map(({ rate }) => rate)
+    const others = limit.rates.map(({ rate }) => rate)
+    const ratios = own.map((rate, round) => rate / (others[round] as number))
     const ratio = median(ratios)
-    const least = wanted ?? aim
+    const goals = [...(wanted === undefined ? [] : [`${wanted}`]), ...(aim === undefined ? [] : [`aim ${aim}`])]
     this.#add({
       id,
       what,
-      figure: `${count(median(rates))} ${unit}`,
-      limit: `${count(median(limit.rates))} ${limit.name}`,
+      figure: `${count(median(own))} ${unit}`,
+      limit: `${count(median(others))} ${limit.name}`,
       ratio,
       range: [Math.min(...ratios), Math.max(...ratios)],
-      ...(least !== undefined && { wanted: wanted === undefined ? `aim ${aim}` : String(wanted) }),
-      ...(least !== undefined && { verdict: ratio >= least ? 'ok' : wanted === undefined ? 'below the aim' : 'SHORT' }),
-      rounds: [rates, limit.rates]
+      ...(goals.length > 0 && { wanted: goals.join(', '), verdict: verdictOf(ratio, wanted, aim) }),
+      cpu: [median(rates.map(({ cpu }) => cpu)), median(limit.rates.map(({ cpu }) => cpu))],
+      rounds: [own, others]
     })
   }
 
@@ -68,18 +73,19 @@ export class Report {
 
   /** The table as Markdown, as it stands in docs/benchmarks.md. */
   table(): string {
-    const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, wanted = '', verdict = '' }) => [
+    const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, cpu, wanted = '', verdict = '' }) => [
       id,
       what,
       figure,
       limit,
       ratio === undefined ? '' : `${ratio.toFixed(2)} (${range?.map((one) => one.toFixed(2)).join('–')})`,
+      cpu === undefined ? '' : inMicroseconds(cpu),
       wanted,
       verdict
     ])
     const lines = [
-      ['id', 'what', 'figure', 'beside', 'ratio', 'wanted', ''],
-      ['--', '--', '--', '--', '--', '--', '--'],
+      ['id', 'what', 'figure', 'beside', 'ratio', 'CPU each', 'wanted', ''],
+      ['--', '--', '--', '--', '--', '--', '--', '--'],
       ...rows
     ]
     return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
@@ -87,7 +93,7 @@ export class Report {
 
   /** One sentence: what of all that must hold does. */
   summary(): string {
-    const judged = this.#figures.filter(({ verdict }) => verdict === 'ok' || verdict === 'SHORT')
+    const judged = this.#figures.filter(({ verdict }) => verdict !== undefined)
     const short = judged.filter(({ verdict }) => verdict === 'SHORT')
     const names = short.map(({ id, what }) => `${id} (${what})`)
     return short.length === 0
@@ -102,14 +108,25 @@ export class Report {
 
   #add(figure: Figure): void {
     this.#figures.push(figure)
-    const { id, what, limit, ratio, wanted, verdict } = figure
+    const { id, what, limit, ratio, cpu, wanted, verdict } = figure
     const parts = [`${id.padEnd(8)} ${what}: ${figure.figure}`]
     if (limit !== undefined) parts.push(limit)
     if (ratio !== undefined) parts.push(`ratio ${ratio.toFixed(2)}`)
-    if (wanted !== undefined) parts.push(wanted.includes(' ') ? wanted : `wanted ${wanted}`)
+    if (cpu !== undefined) parts.push(`CPU ${inMicroseconds(cpu)}`)
+    if (wanted !== undefined) parts.push(/^\d/.test(wanted) ? `wanted ${wanted}` : wanted)
     if (verdict !== undefined) parts.push(verdict)
     console.log(parts.join(' · '))
   }
+}
+
+function verdictOf(ratio: number, wanted = 0, aim = 0): 'ok' | 'SHORT' | 'below the aim' {
+  if (ratio < wanted) return 'SHORT'
+  return ratio < aim ? 'below the aim' : 'ok'
+}
+
+/** CPU of subject and limit. */
+function inMicroseconds(cpu: readonly [number, number]): string {
+  return `${cpu.map((each) => (each < 100 ? each.toPrecision(2) : count(each))).join(' : ')} µs`
 }
 
 export function count(value: number): string {

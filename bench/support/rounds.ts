@@ -1,16 +1,22 @@
 /** Measuring several subjects in turn. */
+import { quiet } from './machine.js'
+import type { Scale } from './scale.js'
+
+/** What others used of the machine at the beginning of each round of this run. */
+export const foreignLoads: number[] = []
 
 /**
  * Runs each subject once a round, in alternating order, so that whatever else the machine does meets all of them.
  * @returns what each gave, round by round
  */
 export async function inTurn<R, Name extends string>(
-  rounds: number,
+  { rounds, patience }: Pick<Scale, 'rounds' | 'patience'>,
   subjects: Record<Name, () => Promise<R>>
 ): Promise<Record<Name, R[]>> {
   const names = Object.keys(subjects) as Name[]
   const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, R[]>
   for (let round = 0; round < rounds; round++) {
+    foreignLoads.push(await quiet(patience))
     for (const name of round % 2 === 0 ? names : names.toReversed()) results[name].push(await subjects[name]())
   }
   return results

@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runChild, temporaryFolder } from './processes.js'
+import type { Server } from './servers.js'
+import { cpuSeconds, type Rate } from './usage.js'
 
 export interface Requests {
   /** They go to `/streams/bench-0`, `/streams/bench-1`… at random. */
@@ -18,9 +20,8 @@ export interface Script {
   readonly path: string
 }
 
-export interface LoadResult {
-  /** Answers a second. */
-  readonly rate: number
+/** Answers a second. */
+export interface LoadResult extends Rate {
   /** Milliseconds from request to answer. */
   readonly p50: number
   readonly p99: number
@@ -42,17 +43,26 @@ export function writeScript({ streams, suffixes = [''], bodies = [] }: Requests)
 
 /** @throws when any request was not answered with 2xx */
 export async function load(
-  url: string,
+  { url, pid }: Server,
   { path }: Script,
   { connections, seconds }: { connections: number; seconds: number }
 ): Promise<LoadResult> {
   const argv = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', path, url]
+  const cpu = cpuSeconds(pid)
   const out = await runChild('wrk', argv)
+  const used = cpuSeconds(pid) - cpu
   const line = /^RESULT (.*)$/m.exec(out)?.[1]
   if (line === undefined) throw new Error(`wrk said: ${out}`)
   const [answers = 0, took = 0, failed, p50 = 0, p99 = 0, p999 = 0, worst = 0] = line.split(' ').map(Number)
   if (failed !== 0 || answers === 0) throw new Error(`${failed} of ${answers} requests to ${url} failed`)
-  return { rate: answers / (took / 1e6), p50: p50 / 1000, p99: p99 / 1000, p999: p999 / 1000, worst: worst / 1000 }
+  return {
+    rate: answers / (took / 1e6),
+    cpu: (used * 1e6) / answers,
+    p50: p50 / 1000,
+    p99: p99 / 1000,
+    p999: p999 / 1000,
+    worst: worst / 1000
+  }
 }
 
 /** Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. */

@@ -1,0 +1,32 @@
+/** How long and how large a run is. */
+export interface Scale {
+  readonly rounds: number
+  /** Seconds of load of one subject in one round. */
+  readonly seconds: number
+  /** Seconds to wait before a round for others to leave the machine alone. */
+  readonly patience: number
+  /** Streams and events of the large store. */
+  readonly large: { readonly events: number; readonly streams: number }
+  /** Events of the store that is opened after a kill, and streamed. */
+  readonly long: number
+  /** Events of the store whose size is looked at. */
+  readonly disk: number
+}
+
+export const full: Scale = {
+  rounds: 7,
+  seconds: 3,
+  patience: 0,
+  large: { events: 2_000_000, streams: 100_000 },
+  long: 1_000_000,
+  disk: 500_000
+}
+
+export const quick: Scale = {
+  rounds: 3,
+  seconds: 2,
+  patience: 0,
+  large: { events: 500_000, streams: 25_000 },
+  long: 250_000,
+  disk: 100_000
+}

@@ -1,0 +1,67 @@
+/** What another process takes of the machine, from /proc: memory and CPU. */
+import { readFileSync } from 'node:fs'
+
+export interface Resident {
+  /** All of it, MB. */
+  readonly total: number
+  /** Of that, pages of files: LevelDB maps its tables, and the system takes these back when it needs them. */
+  readonly files: number
+}
+
+/** @throws when the process is gone */
+function residentMemory(pid: number): Resident {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const megabytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
+  return { total: megabytes('VmRSS'), files: megabytes('RssFile') }
+}
+
+/** The most memory a process had while something was going on, looked at every 50 ms. */
+export async function peakMemory(pid: number, work: () => Promise<unknown>): Promise<Resident> {
+  let peak = residentMemory(pid)
+  const look = () => {
+    const now = residentMemory(pid)
+    if (now.total > peak.total) peak = now
+  }
+  const timer = setInterval(() => {
+    try {
+      look()
+    } catch {
+      clearInterval(timer) // it has ended; `work` says so
+    }
+  }, 50)
+  try {
+    await work()
+    look()
+  } finally {
+    clearInterval(timer)
+  }
+  return peak
+}
+
+/** Seconds of CPU that all threads of a process have used; the kernel counts hundredths. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+    .map(Number)
+  return ((user as number) + (system as number)) / 100
+}
+
+/** A rate, and what it costs. */
+export interface Rate {
+  /** So many a second. */
+  readonly rate: number
+  /** Microseconds of CPU each, in the process that does the work. It depends less than the rate on who else is busy. */
+  readonly cpu: number
+}
+
+/** Measures `work`, which process `pid` does. @param work returns how many it did */
+export async function rateOf(pid: number, work: () => Promise<number>): Promise<Rate> {
+  const cpu = cpuSeconds(pid)
+  const started = performance.now()
+  const done = await work()
+  const seconds = (performance.now() - started) / 1000
+  return { rate: done / seconds, cpu: ((cpuSeconds(pid) - cpu) * 1e6) / done }
+}
