@@ -2,8 +2,9 @@
  * The integrity check: reads everything in a closed directory and names every disagreement. The log's records must be
  * whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly that.
  */
+import { LRUCache } from 'lru-cache'
 import { systemClock } from '../clock.js'
-import { type Family, family, type StoredRecord } from '../log/format.js'
+import { BLOCK_SIZE, type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
 import { Postings } from '../log/postings.js'
 import { listsOf, type PostingLists, postingOf } from './posting.js'
@@ -97,6 +98,8 @@ class IndexCheck {
   readonly #postings: Postings
   readonly #found: Disagreement[]
   readonly #counted = new Map<string, number>()
+  /** The last part read of each list: entries are asked for in order. */
+  readonly #parts = new LRUCache<string, { from: number; positions: number[] }>({ max: 10_000 })
   #records = 0
 
   constructor(postings: Postings, found: Disagreement[]) {
@@ -128,7 +131,7 @@ class IndexCheck {
 
   async #expect(kind: Family, name: string, index: number, position: number): Promise<void> {
     const head = await this.#postings.head(kind, name)
-    const there = head === undefined || index >= head.count ? undefined : await this.#entry(kind, head, index)
+    const there = head === undefined || index >= head.count ? undefined : await this.#entry(kind, name, head, index)
     if (there === position) return
     this.#found.push({
       code: 'index-wrong',
@@ -138,12 +141,16 @@ class IndexCheck {
     })
   }
 
-  async #entry(
-    kind: Family,
-    head: { id: number; count: number; updated: number; tail: number[] },
-    index: number
-  ): Promise<number | undefined> {
-    return this.#postings.position(kind, head, index).catch(() => undefined)
+  async #entry(kind: Family, name: string, head: ListHead, index: number): Promise<number | undefined> {
+    const key = kind + name
+    let part = this.#parts.get(key)
+    if (part === undefined || index < part.from || index >= part.from + part.positions.length) {
+      const from = index - (index % BLOCK_SIZE)
+      const positions = await this.#postings.positions(kind, head, from, BLOCK_SIZE).catch(() => [])
+      part = { from, positions }
+      this.#parts.set(key, part)
+    }
+    return part.positions[index - part.from]
   }
 
   async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {

@@ -222,7 +222,10 @@ async function wrongInLog(
   const body = payload.toString()
   const sent = sentEvents(type, body, to - from + 1)
   if (sent.length !== to - from + 1 || answer.body.includes('"replayed":1')) return undefined
-  const { events } = (await app.inject(`/events?from=${from}&to=${to}&limit=4096&system=true`)).json()
+  const read = (await app.inject(`/events?from=${from}&to=${to}&limit=4096&system=true`)).body
+  const wrong = notJson(read)
+  if (wrong !== undefined) return wrong
+  const { events } = JSON.parse(read)
   for (const [i, event] of sent.entries()) {
     const found = events[i]
     const same =

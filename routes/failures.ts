@@ -1,0 +1,90 @@
+/** What is thrown, and what never reached a route, as problems on the wire. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { DaybookError, type ErrorCode, isDaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import { problemKinds, problemOf } from './wire/problem.js'
+import { explain } from './wire/shape.js'
+
+const CLIENT_ERRORS: Record<string, ErrorCode> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+  HPE_HEADER_OVERFLOW: 'headers-too-large'
+}
+
+/** Fastify's own refusals in our words. */
+const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed-json',
+  FST_ERR_BAD_URL: 'bad-request',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri-too-long',
+  FST_ERR_ASYNC_CONSTRAINT: 'bad-request'
+}
+
+function asDaybookError(error: Error): DaybookError {
+  if (isDaybookError(error)) return error
+  const { validation, validationContext, code = '', statusCode } = error as FastifyError
+  const [first] = validation ?? []
+  if (first !== undefined) {
+    const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})
+    const unknown = first.keyword === 'additionalProperties'
+    const detail = explain(first as Parameters<typeof explain>[0], known)
+    return new DaybookError(unknown ? 'unknown-parameter' : 'bad-parameter', detail, {
+      parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
+      in: validationContext
+    })
+  }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const limit = limits.body_bytes_max
+    return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit }, error)
+  }
+  const known = FRAMEWORK_ERRORS[code]
+  if (known !== undefined) return new DaybookError(known, error.message, {}, error)
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new DaybookError('bad-request', error.message, {}, error)
+  return new DaybookError('internal', error.message, {}, error)
+}
+
+/** Answers with what was thrown, as a problem. */
+export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = asDaybookError(raw)
+  const problem = problemOf(error, request.id)
+  if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
+  if (problem.status === 503 || problem.status === 507) reply.header('retry-after', '1')
+  if (problem.status === 404) reply.header('cache-control', 'no-store')
+  reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
+  return reply.send(JSON.stringify(problem))
+}
+
+/** What went wrong before there was a request. */
+export function clientErrorCode(error: Error): ErrorCode {
+  return CLIENT_ERRORS[(error as NodeJS.ErrnoException).code ?? ''] ?? 'bad-request'
+}
+
+/** Ends a connection whose request Fastify cannot answer any more. */
+export function endWithProblem(socket: Duplex, code: ErrorCode): void {
+  // A second answer inside one that has begun would be taken for a part of it: then cutting says more.
+  const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
+  if (!socket.writable || begun) return void socket.destroy()
+  const { status, title } = problemKinds[code]
+  const body = bareProblem(code)
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  )
+}
+
+/** `Expect` with anything but 100-continue. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = bareProblem('expectation-failed')
+  response.writeHead(problemKinds['expectation-failed'].status, {
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': Buffer.byteLength(body)
+  })
+  response.end(body)
+}
+
+function bareProblem(code: ErrorCode): string {
+  const { status, title, help } = problemKinds[code]
+  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help })
+}

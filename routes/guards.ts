@@ -1,0 +1,107 @@
+/** What every request passes before its route: who calls from where, whether the store is open, how long a body takes. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Clock } from '../src/clock.js'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import { endWithProblem } from './failures.js'
+import { isNdjson, mediaType } from './wire/stream-body.js'
+
+const LOCAL_HOST = /^(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
+
+/** No web page may reach a developer's store under a name of its own. @throws `host-refused`, `bad-request` */
+export function checkHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {
+  const { host } = request.headers
+  if (host === undefined && request.raw.httpVersion === '1.1') {
+    throw new DaybookError('bad-request', 'A request of HTTP/1.1 names its Host.')
+  }
+  if (hosts === undefined || host === undefined) return
+  if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
+  throw new DaybookError(
+    'host-refused',
+    `This server listens on loopback and does not answer to "${host.slice(0, 100)}".`
+  )
+}
+
+/** @throws `starting`, `stopping` */
+export function checkOpen({ status, reason }: Store): void {
+  if (status === 'open') return
+  throw new DaybookError(status === 'closed' ? 'stopping' : 'starting', `Not ready: ${reason}.`, {
+    reason,
+    retry: true
+  })
+}
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** No foreign page may write. @throws `origin-refused` */
+export function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void {
+  const { origin, host } = request.headers
+  if (origin === undefined || SAFE.has(request.method)) return
+  if (allowed.includes(origin) || allowed.includes('*')) return
+  if (URL.canParse(origin) && new URL(origin).host === host) return
+  throw new DaybookError('origin-refused', `A page of ${origin.slice(0, 200)} may not write here.`, {
+    written: false,
+    retry: false
+  })
+}
+
+const SLOW_LOOK_MS = 5000
+
+/**
+ * Ends requests whose body has not come within the limit, with 408. A streamed write is left alone: it may last for
+ * hours, and node's own limit knows no exception.
+ */
+export function cutSlowBodies(app: FastifyInstance, clock: Clock): void {
+  const waiting = new Map<FastifyRequest, number>()
+  let cancel = () => {}
+  const look = () => {
+    const since = clock.elapsed() - limits.request_timeout_ms
+    for (const [request, begun] of waiting) {
+      if (begun > since) break
+      waiting.delete(request)
+      endWithProblem(request.raw.socket, 'request-timeout')
+    }
+    cancel = clock.after(SLOW_LOOK_MS, look)
+  }
+  app.addHook('onRequest', (request, _reply, done) => {
+    const streamed = request.url.startsWith('/events') && isNdjson(mediaType(request.headers['content-type']))
+    if (request.method === 'POST' && !streamed) waiting.set(request, clock.elapsed())
+    done()
+  })
+  app.addHook('preHandler', (request, _reply, done) => {
+    waiting.delete(request)
+    done()
+  })
+  app.addHook('onResponse', (request, _reply, done) => {
+    waiting.delete(request)
+    done()
+  })
+  app.addHook('onRequestAbort', (request, done) => {
+    waiting.delete(request)
+    done()
+  })
+  app.addHook('onReady', async () => look())
+  app.addHook('onClose', async () => cancel())
+}
+
+const IDLE_LOOK_MS = 50
+
+/**
+ * While the application closes, every answer is the last one of its connection, and connections that have fallen idle
+ * are ended: a client that keeps asking on a kept-alive connection would otherwise hold the close for ever.
+ */
+export function closeGracefully(app: FastifyInstance, { clock }: Store): { begun: boolean } {
+  const closing = { begun: false }
+  let cancel = () => {}
+  const endIdle = () => {
+    app.server.closeIdleConnections()
+    cancel = clock.after(IDLE_LOOK_MS, endIdle)
+  }
+  app.addHook('preClose', async () => {
+    closing.begun = true
+    endIdle()
+  })
+  app.addHook('onClose', async () => cancel())
+  return closing
+}
