@@ -11,7 +11,7 @@ import type { ReadRequest, Source } from '../src/streams/read.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
 import { entityTag, isImmutable, limitOf, linkHeader, linksOf, matchesTag, renderPage } from './wire/page.js'
 import { problemOf } from './wire/problem.js'
-import { type Address, hasFilter, toReadRequest } from './wire/read-request.js'
+import { type Address, hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
 import { renderEvent } from './wire/recorded-event.js'
 
 interface RenderedPage {
@@ -139,14 +139,16 @@ export class Reading {
     filtered: boolean
   ): Promise<FastifyReply> {
     const path = request.url.split('?', 1)[0] as string
-    const moving = read.lower?.kind === 'instant' || read.upper?.kind === 'instant'
-    const tag = entityTag(source.head, `${request.url} page ${request.headers['accept-encoding'] ?? ''}`)
+    const moving = hasAge(query)
+    const variant = `${request.url} page ${request.headers['accept-encoding'] ?? ''}`
+    let tag = entityTag(source.head, variant)
     const key = `${source.head} ${request.url}`
     let page = moving ? undefined : this.#pages.get(key)
     if (page === undefined) {
       if (!moving && matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
       page = await this.#render(path, source, read, query, filtered)
       if (!moving && this.#seenBefore(key)) this.#pages.set(key, page)
+      if (moving) tag = entityTag(source.head, `${variant} ${page.body.toString('latin1')}`)
     }
     reply.header('etag', tag)
     reply.header('link', page.link)

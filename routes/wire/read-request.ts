@@ -52,6 +52,12 @@ export function hasFilter(address: Address, query: ReadQuery): boolean {
   return false
 }
 
+/** True when the read means another time at every moment: its answer changes though the head does not. */
+export function hasAge(query: ReadQuery): boolean {
+  const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
+  return instants.some((text) => text !== undefined && /^-\d+[a-z]$/.test(text))
+}
+
 const FILTERS = new Set(
   ['type', 'stream']
     .flatMap((name) => [name, `${name}.prefix`, `${name}.regex`, `${name}.not`])

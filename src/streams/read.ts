@@ -189,11 +189,15 @@ export class Reader {
     if (index > head) {
       const where = stream === undefined ? 'in the log' : `in "${stream}"`
       const last = head === -1 ? null : head
-      throw new DaybookError('event-not-found', `There is no event ${index} ${where} yet; its last is ${last}.`, {
-        ...(stream !== undefined && { stream }),
-        number: index,
-        head: last
-      })
+      throw new DaybookError(
+        'event-not-found',
+        `There is no event ${index} ${where} yet; ${last === null ? 'it is empty' : `its last is ${last}`}.`,
+        {
+          ...(stream !== undefined && { stream }),
+          number: index,
+          head: last
+        }
+      )
     }
     const position = list === undefined ? index : await this.#postings.position(kind as Family, list, index)
     return this.#present(await this.#log.read(position))

@@ -21,6 +21,23 @@ t.test('a tag changes with the head, answers 304 until then, and is a condition 
   )
 })
 
+t.test('a read back to an age has a tag of its content: it changes as events fall out of it', async (t) => {
+  let now = Date.parse('2026-11-23T10:00:00Z')
+  const clock = { now: () => now, elapsed: () => performance.now(), after: () => () => {} }
+  const { app } = await openApp(t, { clock })
+  await append(app, 's', { type: 'T' })
+  for (const url of ['/streams/s?from=-1h', '/events?occurred.from=-1h']) {
+    const get = (tag = '"x"') => app.inject({ url, headers: { 'if-none-match': tag } })
+    const tag = (await get()).headers.etag as string
+    t.equal((await get(tag)).statusCode, 304, url)
+  }
+  const tag = (await app.inject('/streams/s?from=-1h')).headers.etag as string
+  now += 7_200_000
+  const later = await app.inject({ url: '/streams/s?from=-1h', headers: { 'if-none-match': tag } })
+  t.equal(later.statusCode, 200)
+  t.same(later.json().events, [])
+})
+
 t.test('only what is pinned and can never change is immutable', async (t) => {
   const { app } = await openApp(t, { publicCache: true })
   await append(
