@@ -50,7 +50,7 @@ const SLOW_LOOK_MS = 5000
 
 /**
  * Ends requests whose body has not come within the limit, with 408. A streamed write is left alone: it may last for
- * hours, and node's own limit knows no exception.
+ * hours, and node's own limit knows no exception. Only routes that take a body pay for it.
  */
 export function cutSlowBodies(app: FastifyInstance, clock: Clock): void {
   const waiting = new Map<FastifyRequest, number>()
@@ -58,28 +58,24 @@ export function cutSlowBodies(app: FastifyInstance, clock: Clock): void {
   const look = () => {
     const since = clock.elapsed() - limits.request_timeout_ms
     for (const [request, begun] of waiting) {
-      if (begun > since) break
+      const { complete, destroyed, socket } = request.raw
+      if (!complete && !destroyed && begun > since) continue
       waiting.delete(request)
-      endWithProblem(request.raw.socket, 'request-timeout')
+      if (!complete && !destroyed) endWithProblem(socket, 'request-timeout')
     }
     cancel = clock.after(SLOW_LOOK_MS, look)
   }
-  app.addHook('onRequest', (request, _reply, done) => {
-    const streamed = request.url.startsWith('/events') && isNdjson(mediaType(request.headers['content-type']))
-    if (request.method === 'POST' && !streamed) waiting.set(request, clock.elapsed())
-    done()
-  })
-  app.addHook('preHandler', (request, _reply, done) => {
-    waiting.delete(request)
-    done()
-  })
-  app.addHook('onResponse', (request, _reply, done) => {
-    waiting.delete(request)
-    done()
-  })
-  app.addHook('onRequestAbort', (request, done) => {
-    waiting.delete(request)
-    done()
+  app.addHook('onRoute', (route) => {
+    if (![route.method].flat().includes('POST')) return
+    route.onRequest = (request, _reply, done) => {
+      const streamed = route.url === '/events' && isNdjson(mediaType(request.headers['content-type']))
+      if (!streamed) waiting.set(request, clock.elapsed())
+      done()
+    }
+    route.preHandler = (request, _reply, done) => {
+      waiting.delete(request)
+      done()
+    }
   })
   app.addHook('onReady', async () => look())
   app.addHook('onClose', async () => cancel())
