@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/config.js'
 import { listen } from './helpers/app.js'
 
 const root = join(import.meta.dirname, '..')
@@ -32,6 +33,25 @@ t.test('every file and folder that the documents link to is there', async (t) =>
     const text = readFileSync(join(root, document), 'utf8')
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
       t.ok(existsSync(join(root, document, '..', target)), `${document} links to ${target}`)
+    }
+  }
+})
+
+t.test('every script, command and flag that the documents show is there', async (t) => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const flags = new Set<string>()
+  for (const schema of [ServeConfig, ImportConfig, ExportConfig, VerifyConfig]) {
+    for (const name of Object.keys(schema.properties)) flags.add(`--${name}`)
+  }
+  for (const document of ['README.md', 'CONTRIBUTING.md', 'docs/storage-format.md', 'docs/benchmarks.md']) {
+    const text = readFileSync(join(root, document), 'utf8')
+    for (const [, script] of text.matchAll(/npm run ([\w-]+)/g))
+      t.ok(script && scripts[script], `${document}: npm run ${script}`)
+    for (const [, file] of text.matchAll(/npx tsx (\S+?\.ts) ?(?:\S+\.ts)?/g))
+      t.ok(existsSync(join(root, file ?? '')), `${document}: ${file}`)
+    for (const [, line] of text.matchAll(/npm start -- ([^`\n#]+)/g)) {
+      for (const [flag] of (line ?? '').matchAll(/--[a-z-]+/g))
+        t.ok(flag === '--help' || flags.has(flag), `${document}: ${flag}`)
     }
   }
 })
