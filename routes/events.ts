@@ -3,32 +3,33 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
-  type AppendCondition,
-  AppendConditions,
   AppendResult,
   EventsAppendBody,
   EventsAppendQuery,
-  Receipt
+  MatchCondition as MatchConditionShape,
+  Receipt,
+  StreamCondition
 } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
 import { type EventAt, EventPlace, EventQuery, EventsQuery, Page } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
+import { JsonReader } from '../src/json.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import type { NewEvent } from '../src/streams/append.js'
 import type { Condition } from '../src/streams/expected-version.js'
-import { checkAppendableName } from '../src/streams/names.js'
+import type { MatchCondition } from '../src/streams/matches.js'
+import { checkEventStream } from '../src/streams/names.js'
+import type { NewEvent } from '../src/streams/planning-view.js'
 import type { Reading } from './reading.js'
 import { StreamedWrite } from './streamed-write.js'
 import { appendOrExplain } from './streams.js'
 import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
 import { bodyOf, streamOf } from './wire/body.js'
+import { placeOf } from './wire/bounds.js'
 import { expectedHead } from './wire/conditions.js'
 import { keyedIds, parseEvent, randomIds } from './wire/event-body.js'
-import { JsonReader } from './wire/json.js'
-import { notYet } from './wire/media-types.js'
 import { compileShape } from './wire/shape.js'
 import { idempotencyKey, isNdjson, mediaType } from './wire/stream-body.js'
 
@@ -81,7 +82,13 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
         }
       }
     },
-    (request, reply) => reading.answerEvent(request, reply, { stream: undefined }, (request.params as EventAt).position)
+    (request, reply) =>
+      reading.answerEvent(
+        request,
+        reply,
+        { stream: undefined },
+        placeOf('position', (request.params as EventAt).position)
+      )
   )
 
   app.post(
@@ -136,11 +143,13 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   request.body = await collect(request.body as Readable | undefined)
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? randomIds : keyedIds(key)
-  const { events, conditions } = parseAppend(await bodyOf(request), ids)
+  const { events, conditions, matches } = parseAppend(await bodyOf(request), ids)
+  for (const { after } of matches) checkCursor(store, after)
   const first = events[0] as NewEvent
   const result = await appendOrExplain(store, {
     events,
     conditions,
+    matches: matches.length > 0 ? matches : undefined,
     mode: 'batch',
     keyed: key === undefined ? undefined : { stream: first.stream, nextId: ids(first.stream, events.length).id }
   })
@@ -151,16 +160,19 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
 }
 
-const checkConditions = compileShape<AppendCondition[]>(AppendConditions)
+const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
+/** Each kind by itself: of a union the checker could only say that it is neither. */
+const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
+const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
 
 /** `{ events, conditions }` of POST /events (native contract §4). */
 export function parseAppend(
   body: Buffer,
   ids: Parameters<typeof parseEvent>[2]['ids']
-): { events: NewEvent[]; conditions: Condition[] } {
+): { events: NewEvent[]; conditions: Condition[]; matches: MatchCondition[] } {
   const reader = new JsonReader(body)
   const events: NewEvent[] = []
-  let conditions: Condition[] = []
+  let conditions: { conditions: Condition[]; matches: MatchCondition[] } = { conditions: [], matches: [] }
   if (!reader.atObject)
     throw new DaybookError('invalid-body', 'The body is an object with "events" and optionally "conditions".')
   reader.members((name) => {
@@ -179,16 +191,34 @@ export function parseAppend(
   })
   reader.end()
   if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
-  return { events, conditions }
+  return { events, ...conditions }
 }
 
-function toConditions(value: unknown): Condition[] {
-  const checked = checkConditions(value, (why, where) => new DaybookError('bad-condition', why, where))
+function toConditions(value: unknown): { conditions: Condition[]; matches: MatchCondition[] } {
+  const refuse = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
+  const conditions = checkList(value, refuse)
   const byStream = new Map<string, Condition>()
-  for (const condition of checked) {
-    if ('failIfEventsMatch' in condition) throw notYet('A condition on matching events (failIfEventsMatch)')
-    const { stream, head } = condition
-    checkAppendableName(stream)
+  const matches: MatchCondition[] = []
+  let items = 0
+  for (const [index, condition] of conditions.entries()) {
+    const refuseThis = (why: string) => refuse(`Condition ${index}: ${why}`, { condition: index })
+    if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
+      const match = toMatch(checkMatchCondition(condition, refuseThis), index)
+      items += match.items.length
+      if (items > limits.match_items_max) {
+        throw new DaybookError(
+          'bad-condition',
+          `All conditions have at most ${limits.match_items_max} items together.`,
+          {
+            limit: limits.match_items_max
+          }
+        )
+      }
+      matches.push(match)
+      continue
+    }
+    const { stream, head } = checkStreamCondition(condition, refuseThis)
+    checkEventStream(stream)
     const expected = expectedHead(head as number | 'none' | 'exists')
     const other = byStream.get(stream)
     if (other !== undefined && other.expected !== expected) {
@@ -196,7 +226,25 @@ function toConditions(value: unknown): Condition[] {
     }
     byStream.set(stream, { stream, expected })
   }
-  return [...byStream.values()]
+  return { conditions: [...byStream.values()], matches }
+}
+
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {
+  const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
+  if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
+    throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })
+  }
+  return { items, after, index }
+}
+
+/** @throws `cursor-beyond-head` for a position that was read from another log */
+function checkCursor({ log }: Store, after: number): void {
+  if (after <= log.head) return
+  throw new DaybookError(
+    'cursor-beyond-head',
+    `"after" is ${after}, but the log ends at ${log.head}: this may be another log than the one that was read.`,
+    { cursor: String(after), head: log.head === -1 ? null : log.head, log: log.id, written: false, retry: false }
+  )
 }
 
 async function collect(body: Readable | undefined): Promise<Buffer> {

@@ -4,6 +4,8 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { sendRefusal } from './dialect-answer.js'
+import { Refusal } from './wire/dialect/refusal.js'
 import { problemKinds, problemOf } from './wire/problem.js'
 import { explain } from './wire/shape.js'
 
@@ -46,9 +48,33 @@ function asDaybookError(error: Error): DaybookError {
   return new DaybookError('internal', error.message, {}, error)
 }
 
-/** Answers with what was thrown, as a problem. */
+/** What is refused before anything is looked at, with the reason phrases of the Atom dialect. */
+const BARE: Partial<Record<ErrorCode, string>> = {
+  'not-found': 'Not Found',
+  'method-not-allowed': 'Method Not Allowed',
+  'unsupported-media-type': 'Invalid or missing Content-Type'
+}
+
+/**
+ * True for a client that would not read a problem: it names what it takes, or nothing at all, and neither problems nor
+ * everything is among it. So do the clients of the Atom dialect, and they expect no body (reference 1.2).
+ */
+function wantsBare({ headers }: FastifyRequest): boolean {
+  return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
+}
+
+/** Answers with what was thrown: refusals of the dialect as they say, everything else as a problem. */
 export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (raw instanceof Refusal) return sendRefusal(reply, raw)
   const error = asDaybookError(raw)
+  const { available } = error.details
+  if (error.code === 'unsupported-media-type' && request.method === 'POST' && Array.isArray(available)) {
+    reply.header('accept-post', available.join(', '))
+  }
+  const reason = BARE[error.code]
+  if (reason !== undefined && wantsBare(request)) {
+    return sendRefusal(reply, new Refusal(problemKinds[error.code].status, reason, { bare: true }))
+  }
   const problem = problemOf(error, request.id)
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 503 || problem.status === 507) reply.header('retry-after', '1')

@@ -46,6 +46,7 @@ export function checkOrigin(request: FastifyRequest, allowed: readonly string[])
   })
 }
 
+const BODIED = new Set(['POST', 'PUT', 'PATCH'])
 const SLOW_LOOK_MS = 5000
 
 /**
@@ -66,7 +67,7 @@ export function cutSlowBodies(app: FastifyInstance, clock: Clock): void {
     cancel = clock.after(SLOW_LOOK_MS, look)
   }
   app.addHook('onRoute', (route) => {
-    if (![route.method].flat().includes('POST')) return
+    if (![route.method].flat().some((method) => BODIED.has(method))) return
     route.onRequest = (request, _reply, done) => {
       const streamed = route.url === '/events' && isNdjson(mediaType(request.headers['content-type']))
       if (!streamed) waiting.set(request, clock.elapsed())

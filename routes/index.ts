@@ -7,13 +7,18 @@ import Fastify, { type FastifyError, type FastifyInstance, LogController } from 
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import { AtomDialect, atomRoutes } from './atom.js'
+import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS, KnownMethods } from './dialect-answer.js'
 import { eventRoutes } from './events.js'
 import { clientErrorCode, endWithProblem, refuseExpectation, sendProblem } from './failures.js'
 import { checkHost, checkOpen, checkOrigin, closeGracefully, cutSlowBodies } from './guards.js'
 import { listingRoutes } from './listings.js'
+import { metadataRoutes } from './metadata.js'
+import { nodeRoutes } from './node.js'
 import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
+import { acceptBuffers } from './wire/body.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { queryAjv } from './wire/shape.js'
 
@@ -53,10 +58,11 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     clientErrorHandler: (error, socket) => endWithProblem(socket, clientErrorCode(error))
   })
 
-  // One validator for queries and paths: text becomes numbers and lists, nothing is dropped. Bodies are checked by
+  // One validator for queries: text becomes numbers and lists, nothing is dropped. Bodies are checked by
   // the readers of routes/wire against the same schemas, from their bytes.
+  // What stands in the path is read by the form that answers: the dialect takes other numbers than we do.
   app.setValidatorCompiler(({ schema, httpPart }) =>
-    httpPart === 'body' ? () => true : queryAjv.compile(schema as object)
+    httpPart === 'body' || httpPart === 'params' ? () => true : queryAjv.compile(schema as object)
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))
@@ -74,60 +80,71 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     done()
   })
   cutSlowBodies(app, store.clock)
-  await app.register(cors, {
-    origin: '*',
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    allowedHeaders:
-      'Content-Type, If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent',
-    exposedHeaders: 'ETag, Link, Location, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id',
-    maxAge: 600,
-    strictPreflight: false
-  })
+  await app.register(cors, { origin: '*', exposedHeaders: EXPOSED, preflight: false })
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? '0.0.0'))
 
-  const methods = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const known = methods.get(url) ?? new Set()
-    for (const one of [method].flat()) known.add(one)
-    methods.set(url, known)
-  })
+  const methods = new KnownMethods()
+  app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
+  const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
   const reading = new Reading(store, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)
       done()
     })
-    await data.register(async (scope) => streamRoutes(scope, store, reading))
+    await data.register(async (scope) => {
+      acceptBuffers(scope)
+      streamRoutes(scope, store, reading, atom)
+      metadataRoutes(scope, store, atom)
+      await scope.register(async (inner) => atomRoutes(inner, atom))
+    })
     await data.register(async (scope) => eventRoutes(scope, store, reading))
     await data.register(async (scope) => listingRoutes(scope, store))
   })
   await app.register(async (scope) => serverRoutes(scope, store, options.version ?? '0.0.0'))
+  await app.register(async (scope) => nodeRoutes(scope, store))
+  methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
   app.server.on('checkExpectation', refuseExpectation)
   app.addHook('onClose', () => store.close())
   return app
 }
 
-/** Every known address answers its unknown methods with 405 and `Allow`. */
-function refuseOtherMethods(app: FastifyInstance, known: ReadonlyMap<string, ReadonlySet<string>>): void {
-  for (const [url, methods] of [...known]) {
+/** Headers of answers that pages of other origins may read. */
+const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
+/** Headers that they may send. */
+const ALLOWED = `If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+/** Every known address says its methods when asked with OPTIONS, and answers others with 405 and `Allow`. */
+function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    payload.resume()
+    done(null)
+  })
+  for (const [url, methods] of [...known.entries()]) {
     if (url === '*') continue
-    const others = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => !methods.has(method))
     const allow = [...methods, 'OPTIONS'].join(', ')
-    if (others.length === 0) continue
-    app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', (_request, payload, done) => {
-      payload.resume()
-      done(null)
+    app.options(url, { schema: { hide: true } }, (_request, reply) => {
+      reply.header('allow', allow).header('access-control-allow-methods', allow)
+      return reply.header('access-control-allow-headers', ALLOWED).header('access-control-max-age', '600').send('')
     })
+    const others = METHODS.filter((method) => !methods.has(method) && method !== 'OPTIONS')
+    if (others.length === 0) continue
     app.route({
       method: others,
       url,
       schema: { hide: true },
       handler: (request, reply) => {
-        reply.header('allow', allow)
+        reply.header('allow', allow).header('access-control-allow-methods', allow)
+        // Streams are listed there; to write, a name is needed: nothing lives there for a write.
+        if (url.replace(/\/$/, '') === '/streams') {
+          throw new DaybookError('not-found', `To ${request.method}, name a stream: /streams/{stream}.`)
+        }
         throw new DaybookError('method-not-allowed', `${request.method} is not one of ${allow}.`, {
           allow: allow.split(', ')
         })

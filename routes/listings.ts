@@ -1,5 +1,5 @@
 /** /streams, /categories, /types: what is in here. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { CategoryList, ListingQuery, StreamList, TypeList } from '../schemas/listings.js'
 import { problemResponses } from '../schemas/problem.js'
 import { ref } from '../schemas/ref.js'
@@ -11,17 +11,17 @@ import { isSystemStream } from '../src/streams/names.js'
 
 export function listingRoutes(app: FastifyInstance, store: Store): void {
   const kinds = [
-    { kind: family.stream, path: '/streams', member: 'streams', operationId: 'listStreams', answer: StreamList },
+    { kind: family.stream, path: '/streams', member: 'streams', operationId: 'listStreams', shape: StreamList },
     {
       kind: family.category,
       path: '/categories',
       member: 'categories',
       operationId: 'listCategories',
-      answer: CategoryList
+      shape: CategoryList
     },
-    { kind: family.type, path: '/types', member: 'types', operationId: 'listTypes', answer: TypeList }
+    { kind: family.type, path: '/types', member: 'types', operationId: 'listTypes', shape: TypeList }
   ] as const
-  for (const { kind, path, member, operationId, answer } of kinds) {
+  for (const { kind, path, member, operationId, shape } of kinds) {
     app.get(
       path,
       {
@@ -31,24 +31,28 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
           tags: ['listings'],
           querystring: ListingQuery,
           response: {
-            200: { description: 'Names in UTF-8 order.', content: { 'application/json': { schema: ref(answer) } } },
+            200: { description: 'Names in UTF-8 order.', content: { 'application/json': { schema: ref(shape) } } },
             ...problemResponses(400, 409)
           }
         }
       },
-      async (request, reply) => {
-        const query = request.query as ListingQuery
-        const listed = await list(store, kind, query)
-        const limit = query.limit ?? 100
-        const last = listed[listed.length - 1]
-        const links = {
-          self: request.url,
-          ...(listed.length === limit && last !== undefined && { next: nextLink(path, query, last.name) })
-        }
-        reply.header('daybook-head', store.log.head).header('cache-control', 'private, no-cache')
-        return { [member]: listed.map((one) => describe(kind, one)), links }
-      }
+      answer
     )
+    // Whoever writes the slash means the list.
+    if (kind === family.stream) app.get(`${path}/`, { schema: { hide: true, querystring: ListingQuery } }, answer)
+
+    async function answer(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+      const query = request.query as ListingQuery
+      const listed = await list(store, kind, query)
+      const limit = query.limit ?? 100
+      const last = listed[listed.length - 1]
+      const links = {
+        self: request.url,
+        ...(listed.length === limit && last !== undefined && { next: nextLink(path, query, last.name) })
+      }
+      reply.header('daybook-head', store.log.head).header('cache-control', 'private, no-cache')
+      return { [member]: listed.map((one) => describe(kind, one)), links }
+    }
   }
 }
 
@@ -62,13 +66,20 @@ async function list(store: Store, kind: Family, query: ListingQuery): Promise<Li
   while (found.length < limit) {
     const more = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit })
     for (const one of more) {
-      const shown = query.system || kind !== family.stream || !isSystemStream(one.name)
-      if (shown && found.length < limit) found.push(one)
+      if (found.length < limit && (await isShown(store, kind, one.name, query.system ?? false))) found.push(one)
     }
     if (more.length < limit) break
     after = more[more.length - 1]?.name
   }
   return found
+}
+
+/** Deleted streams are not there; system streams when they are asked for. */
+async function isShown({ states }: Store, kind: Family, name: string, system: boolean): Promise<boolean> {
+  if (kind !== family.stream) return true
+  if (isSystemStream(name) && !system) return false
+  const state = states.concerns(name) ? await states.of(name) : undefined
+  return state === undefined || !(state.tombstone || state.metadata.deleted)
 }
 
 function describe(kind: Family, { name, head }: ListedHead): object {

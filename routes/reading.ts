@@ -5,9 +5,11 @@ import { LRUCache } from 'lru-cache'
 import type { EventQuery, ReadQuery } from '../schemas/read.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import { family } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
-import type { ReadRequest, Source } from '../src/streams/read.js'
+import type { IndexStream } from '../src/streams/index-streams.js'
+import type { ReadRequest } from '../src/streams/read.js'
+import type { Found, Source } from '../src/streams/source.js'
+import { PageCache } from './page-cache.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
 import { entityTag, isImmutable, limitOf, linkHeader, linksOf, matchesTag, renderPage } from './wire/page.js'
 import { problemOf } from './wire/problem.js'
@@ -18,6 +20,8 @@ interface RenderedPage {
   readonly body: Buffer
   readonly link: string
   readonly immutable: boolean
+  /** Its bytes depend on nothing but its address, the head and the metadata of what was read. */
+  readonly settled: boolean
 }
 
 interface RenderedEvent {
@@ -25,23 +29,17 @@ interface RenderedEvent {
   readonly tag: string
 }
 
-const SEEN_MAX = 4096
 const VARY = 'Accept, Accept-Encoding, Prefer'
 
 export class Reading {
   readonly #store: Store
   readonly #publicly: 'public' | 'private'
   /** Pages by address and head: the same bytes as long as the head has not moved. */
-  readonly #pages = new LRUCache<string, RenderedPage>({
-    maxSize: limits.pages_cached_bytes_max,
-    sizeCalculation: ({ body, link }) => body.length + link.length + 500
-  })
-
+  readonly #pages = new PageCache<RenderedPage>(limits.pages_cached_bytes_max)
   readonly #events = new LRUCache<string, RenderedEvent>({
     maxSize: limits.events_cached_bytes_max,
     sizeCalculation: ({ body }) => body.length + 300
   })
-  readonly #seen = new Set<string>()
 
   constructor(store: Store, publicCache: boolean) {
     this.#store = store
@@ -52,15 +50,15 @@ export class Reading {
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     const query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format)
-    const read = toReadRequest(address, query, this.#store.clock.now())
+    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
     await this.awaitPosition(query, request)
-    const source = await this.#store.reader.source(address.stream)
+    const source = await this.#sourceOf(address)
     reply.header('vary', VARY)
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
       ? this.#lines(request, reply, source, read, query)
-      : this.#page(request, reply, source, read, query, hasFilter(address, query))
+      : this.#page(request, reply, source, read, query)
   }
 
   /**
@@ -78,7 +76,7 @@ export class Reading {
     if (query.atLeast !== undefined) await this.awaitPosition(query, request)
     const source = await this.#sourceOf(address)
     const number = at === 'head' ? Math.max(source.head, 0) : at
-    const { body, tag } = await this.#renderedEvent(source, address, number)
+    const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true)
     this.#store.metrics.read(1)
     reply.header('daybook-head', source.head)
     reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
@@ -87,31 +85,46 @@ export class Reading {
     return reply.send(body)
   }
 
-  #sourceOf({ stream, category, type }: Address): Promise<Source> {
+  /** @throws `stream-not-found` also for an index stream that lists nothing */
+  #sourceOf({ stream, index }: Address): Source | Promise<Source> {
     const { reader } = this.#store
-    if (category !== undefined) return reader.indexSource(family.category, category)
-    if (type !== undefined) return reader.indexSource(family.type, type)
-    return reader.source(stream)
+    if (stream === undefined) return reader.logSource()
+    return index === undefined ? reader.source(stream) : this.#indexSource(stream, index)
   }
 
-  /** An event that is there stays as it is. */
-  async #renderedEvent(source: Source, { stream, category, type }: Address, number: number): Promise<RenderedEvent> {
-    const key = `${source.kind ?? ''}${number} ${stream ?? category ?? type ?? ''}`
-    const known = this.#events.get(key)
+  async #indexSource(stream: string, index: IndexStream): Promise<Source> {
+    const source = await this.#store.reader.indexSource(stream, index)
+    if (source.head >= 0) return source
+    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
+  }
+
+  /** An event that is there stays as it is, as long as it may be seen. */
+  async #renderedEvent(source: Source, number: number, resolveLinks: boolean): Promise<RenderedEvent> {
+    const { stream, index, first } = source
+    const key = `${number} ${stream ?? ''}`
+    const lasts = number >= first && ((stream !== undefined && !index) || this.#store.states.none)
+    const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
     const record = await this.#store.reader.event(source, number)
-    const rendered = {
-      body: Buffer.from(`${renderEvent(record, stream === undefined ? 'log' : 'stream')}\n`, 'latin1'),
-      tag: entityTag(number, `${record.position} event`)
+    const target = resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record) : undefined
+    const resolved = target === undefined || target === 'gone' ? undefined : target
+    const found: Found = {
+      record: resolved ?? record,
+      cursor: number,
+      link: stream !== undefined && (index || resolved !== undefined) ? { stream, number } : undefined
     }
-    this.#events.set(key, rendered)
+    const rendered = {
+      body: Buffer.from(`${renderEvent(found)}\n`, 'latin1'),
+      tag: entityTag(number, `${found.record.position} event`)
+    }
+    if (lasts && target === undefined) this.#events.set(key, rendered)
     return rendered
   }
 
   /** `atLeast`, and how long to wait for it. @throws `not-there-yet` */
   async awaitPosition(query: { atLeast?: number; wait?: number }, request: FastifyRequest): Promise<void> {
     const { log, clock } = this.#store
-    if (query.atLeast === undefined || query.atLeast <= log.head) return
+    if (query.atLeast === undefined || query.atLeast <= log.announced) return
     const preferred = /(?:^|[,\s])wait=(\d{1,4})/.exec(String(request.headers.prefer ?? ''))?.[1]
     const seconds = Math.min(query.wait ?? Number(preferred ?? 0), limits.wait_seconds_max)
     if (seconds > 0) {
@@ -122,7 +135,7 @@ export class Reading {
       request.raw.socket.off('close', cancel)
       stop()
     }
-    if (query.atLeast <= log.head) return
+    if (query.atLeast <= log.announced) return
     throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {
       head: log.head === -1 ? null : log.head,
       atLeast: query.atLeast,
@@ -135,61 +148,51 @@ export class Reading {
     reply: FastifyReply,
     source: Source,
     read: ReadRequest,
-    query: ReadQuery,
-    filtered: boolean
+    query: ReadQuery
   ): Promise<FastifyReply> {
     const path = request.url.split('?', 1)[0] as string
-    const moving = hasAge(query)
-    const variant = `${request.url} page ${request.headers['accept-encoding'] ?? ''}`
-    let tag = entityTag(source.head, variant)
-    const key = `${source.head} ${request.url}`
-    let page = moving ? undefined : this.#pages.get(key)
+    const { head, first, metadata, metadataVersion } = source
+    const state = `${head} ${metadataVersion} ${first}`
+    const variant = `${request.url} ${state} page ${request.headers['accept-encoding'] ?? ''}`
+    let tag = entityTag(head, variant)
+    const key = `${state} ${request.url}`
+    // What an index stream lists may be hidden by now.
+    let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
     if (page === undefined) {
-      if (!moving && matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
-      page = await this.#render(path, source, read, query, filtered)
-      if (!moving && this.#seenBefore(key)) this.#pages.set(key, page)
-      if (moving) tag = entityTag(source.head, `${variant} ${page.body.toString('latin1')}`)
+      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
+        return reply.code(304).header('etag', tag).send()
+      }
+      page = await this.#render(path, source, read, query)
+      if (page.settled) this.#pages.offer(key, page)
     }
+    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
     reply.header('etag', tag)
     reply.header('link', page.link)
-    reply.header(
-      'cache-control',
-      page.immutable ? `${this.#publicly}, max-age=31536000, immutable` : 'private, no-cache'
-    )
+    const publicly = metadata.cacheControl === undefined ? this.#publicly : 'public'
+    const moving =
+      metadata.cacheControl === undefined ? 'private, no-cache' : `public, max-age=${metadata.cacheControl}`
+    reply.header('cache-control', page.immutable ? `${publicly}, max-age=31536000, immutable` : moving)
     if (page.immutable) reply.removeHeader('daybook-head')
-    if (matchesTag(request.headers['if-none-match'], tag)) return this.#notModified(reply, tag)
+    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
     reply.header('content-type', mediaTypes.page)
     return reply.send(page.body)
   }
 
-  /** Only a page that is asked for twice is kept: reads at random would push out the hot ones. */
-  #seenBefore(key: string): boolean {
-    if (this.#seen.has(key)) return true
-    if (this.#seen.size >= SEEN_MAX) this.#seen.clear()
-    this.#seen.add(key)
-    return false
-  }
-
-  #notModified(reply: FastifyReply, tag: string): FastifyReply {
-    return reply.code(304).header('etag', tag).send()
-  }
-
-  async #render(
-    path: string,
-    source: Source,
-    read: ReadRequest,
-    query: ReadQuery,
-    filtered: boolean
-  ): Promise<RenderedPage> {
-    const { reader, metrics } = this.#store
+  async #render(path: string, source: Source, read: ReadRequest, query: ReadQuery): Promise<RenderedPage> {
+    const { reader, metrics, states } = this.#store
     const range = await reader.resolve(source, read)
     const page = await reader.page(source, read, range, limitOf(query))
-    metrics.read(page.records.length)
-    const links = linksOf(path, query, page)
+    metrics.read(page.events.length)
+    const filtered = hasFilter(query)
+    const links = linksOf(path, query, page, source)
+    const own = source.stream !== undefined && !source.index
+    const linked = own && page.events.some(({ link }) => link !== undefined)
     return {
       body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
       link: linkHeader(links, read.order),
-      immutable: isImmutable(query, page, filtered)
+      immutable: !linked && isImmutable(query, page, source, filtered),
+      // What other streams' metadata hides, where links lead, and ages change though the head does not.
+      settled: !linked && !hasAge(query) && (own || states.none)
     }
   }
 
@@ -216,21 +219,20 @@ export class Reading {
     query: ReadQuery,
     request: FastifyRequest
   ): AsyncGenerator<Buffer> {
-    const within = source.stream === undefined ? 'log' : 'stream'
     let left = query.limit ?? Infinity
     let sent = 0
     let cursor = range.first - 1
     try {
-      for await (const records of this.#store.reader.events(source, read, range)) {
+      for await (const events of this.#store.reader.events(source, read, range)) {
         let text = ''
-        for (const record of records) {
+        for (const event of events) {
           if (left-- <= 0) break
-          text += renderEvent(record, within)
+          text += renderEvent(event)
           text += '\n'
           sent++
-          cursor = within === 'log' ? record.position : record.number
+          cursor = event.cursor
         }
-        this.#store.metrics.read(records.length)
+        this.#store.metrics.read(events.length)
         if (text !== '') yield Buffer.from(text, 'latin1')
         if (left <= 0) break
       }

@@ -9,6 +9,9 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import { type ProblemKind, problemKinds } from './wire/problem.js'
 
+/** The version of EventStoreDB whose HTTP API is spoken here. */
+export const API_VERSION = '23.10.7.0'
+
 /** The limits a client can meet. */
 const SHOWN = [
   'event_bytes_max',
@@ -36,6 +39,10 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
     version,
     log: store.status === 'open' ? store.log.id : null,
     head: store.status === 'open' && store.log.head >= 0 ? store.log.head : null,
+    esVersion: API_VERSION,
+    state: 'leader',
+    features: { projections: false, userManagement: false, atomPub: true },
+    authentication: { type: 'insecure', properties: null },
     limits: Object.fromEntries(SHOWN.map((name) => [name, limits[name]])),
     links: {
       events: '/events',

@@ -1,6 +1,6 @@
 /** /streams/{stream}: read, append; /streams/{stream}/{number}: one event. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
@@ -9,13 +9,18 @@ import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import type { AppendRequest, AppendResult, NewEvent } from '../src/streams/append.js'
-import { checkAppendableName } from '../src/streams/names.js'
+import type { AppendRequest, AppendResult } from '../src/streams/append.js'
+import { checkAppendableName, checkEventStream } from '../src/streams/names.js'
+import type { NewEvent } from '../src/streams/planning-view.js'
+import type { Source } from '../src/streams/source.js'
+import type { AtomDialect } from './atom.js'
+import { sendEmpty } from './dialect-answer.js'
 import type { Reading } from './reading.js'
 import { preferredReturn, renderStreamAppend } from './wire/append-answer.js'
-import { acceptBuffers, bodyOf } from './wire/body.js'
+import { bodyOf } from './wire/body.js'
+import { placeOf } from './wire/bounds.js'
 import { expectedVersionOf } from './wire/conditions.js'
-import { isDialectAppend, sendWrongVersion } from './wire/dialect.js'
+import { isDialectAppend, isDialectRead } from './wire/dialect/form.js'
 import { addressOf } from './wire/read-request.js'
 import { parseStreamBody } from './wire/stream-body.js'
 
@@ -25,13 +30,12 @@ const EventParams = Type.Object({
   number: EventPlace
 })
 
-export function streamRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
-  acceptBuffers(app)
-
+export function streamRoutes(app: FastifyInstance, store: Store, reading: Reading, atom: AtomDialect): void {
   app.get(
     '/streams/:stream',
     {
       compress: {},
+      attachValidation: true,
       schema: {
         operationId: 'readStream',
         summary: 'Read a stream',
@@ -40,16 +44,24 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
         querystring: StreamQuery,
         response: {
           200: { description: 'A page, or a line for each event.', content: pageContent },
-          ...problemResponses(400, 404, 406, 409, 501)
+          ...problemResponses(400, 404, 406, 409, 410, 501)
         }
       }
     },
-    (request, reply) => reading.answer(request, reply, addressOf((request.params as { stream: string }).stream))
+    (request, reply) => {
+      const { stream } = request.params as { stream: string }
+      if (isDialectRead(request, 'feed')) {
+        return atom.begin(request, reply).feed(request, reply, stream, { direction: 'backward' })
+      }
+      checkValid(request)
+      return reading.answer(request, reply, addressOf(stream))
+    }
   )
 
   app.get(
     '/streams/:stream/:number',
     {
+      attachValidation: true,
       schema: {
         operationId: 'getEvent',
         summary: 'One event of a stream',
@@ -60,8 +72,13 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
       }
     },
     (request, reply) => {
-      const { stream, number } = request.params as { stream: string; number: number | 'head' }
-      return reading.answerEvent(request, reply, addressOf(stream), number)
+      const { stream, number } = request.params as { stream: string; number: string }
+      if (number === '') return reply.callNotFound()
+      if (isDialectRead(request, 'single')) {
+        return atom.begin(request, reply).reading.event(request, reply, stream, number)
+      }
+      checkValid(request)
+      return reading.answerEvent(request, reply, addressOf(stream), placeOf('number', number))
     }
   )
 
@@ -87,8 +104,54 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
         }
       }
     },
-    (request, reply) => append(store, request, reply)
+    (request, reply) =>
+      isDialectAppend(request.headers)
+        ? atom.begin(request, reply).writing.append(request, reply, (request.params as { stream: string }).stream)
+        : append(store, request, reply)
   )
+
+  app.delete(
+    '/streams/:stream',
+    {
+      schema: {
+        operationId: 'deleteStream',
+        summary: 'Delete a stream',
+        tags: ['streams'],
+        params: StreamParams,
+        querystring: DeleteQuery,
+        headers: DeleteHeaders,
+        response: {
+          204: { type: 'null', description: 'Deleted. An append brings it back, unless it was deleted for ever.' },
+          ...problemResponses(400, 404, 410, 412, 503, 507)
+        }
+      }
+    },
+    (request, reply) => {
+      const { stream } = request.params as { stream: string }
+      const { writing } = atom.begin(request, reply)
+      return isDialectRead(request, 'feed')
+        ? writing.delete(request, reply, stream)
+        : deleteStream(store, request, reply, stream)
+    }
+  )
+}
+
+async function deleteStream(
+  store: Store,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  stream: string
+): Promise<FastifyReply> {
+  checkAppendableName(stream)
+  const expected = expectedVersionOf(request.headers)
+  const { permanent = false } = request.query as DeleteQuery
+  const { head, position } = await store.writer.delete({ stream, expected, permanent })
+  return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(position) })
+}
+
+/** Requests of the dialect are checked by it; the native form by its schemas. @throws what the schemas say */
+function checkValid(request: FastifyRequest): void {
+  if (request.validationError !== undefined) throw request.validationError
 }
 
 const pageContent = {
@@ -99,6 +162,16 @@ const eventContent = {
   'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
   'application/json': { schema: ref(RecordedEvent) }
 }
+
+const DeleteQuery = Type.Object(
+  {
+    permanent: Type.Optional(
+      Type.Boolean({ description: '`true`: a tombstone. Nothing can ever be appended again. Default `false`.' })
+    )
+  },
+  { additionalProperties: false }
+)
+type DeleteQuery = Static<typeof DeleteQuery>
 
 const header = (description: string) => Type.Optional(Type.String({ description }))
 const AppendHeaders = Type.Object({
@@ -111,9 +184,14 @@ const AppendHeaders = Type.Object({
   prefer: header('`return=minimal` or `return=representation`.')
 })
 
+const DeleteHeaders = Type.Object({
+  'if-match': AppendHeaders.properties['if-match'],
+  'if-none-match': AppendHeaders.properties['if-none-match']
+})
+
 async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as { stream: string }
-  checkAppendableName(stream)
+  checkEventStream(stream)
   const expected = expectedVersionOf(request.headers)
   const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
   const asked: AppendRequest = {
@@ -122,10 +200,7 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
     mode: 'batch',
     keyed
   }
-  const result = isDialectAppend(request.headers)
-    ? await store.writer.append(asked).catch((error) => refuseInDialect(error, reply))
-    : await appendOrExplain(store, asked)
-  if (result === undefined) return reply
+  const result = await appendOrExplain(store, asked)
   const head = result.heads.get(stream) as number
   reply.code(201)
   reply.header('location', `/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
@@ -135,12 +210,6 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderStreamAppend(stream, result, wanted)}\n`, 'latin1'))
-}
-
-/** Answers a wrong version in the dialect; every other refusal is a problem. */
-function refuseInDialect(error: unknown, reply: FastifyReply): undefined {
-  if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
-  sendWrongVersion(reply, error.details.head as number | null)
 }
 
 /** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */
@@ -157,14 +226,26 @@ export async function appendOrExplain(store: Store, asked: AppendRequest): Promi
 }
 
 async function missed(store: Store, stream: string, from: number): Promise<Record<string, unknown>> {
-  const source = await store.reader.source(stream).catch(() => undefined)
+  const source = await sourceIfAny(store, stream)
   if (source === undefined || from > source.head) return { missed: [] }
   const events = []
-  for (let number = from; number <= Math.min(source.head, from + limits.missed_events_max - 1); number++) {
+  for (
+    let number = Math.max(from, source.first);
+    number <= Math.min(source.head, from + limits.missed_events_max - 1);
+    number++
+  ) {
     const record = await store.reader.event(source, number)
     events.push({ number, type: record.type, id: record.idText })
   }
   return { missed: events, links: { missed: `/streams/${encodeURIComponent(stream)}?from=${from}` } }
+}
+
+async function sourceIfAny(store: Store, stream: string): Promise<Source | undefined> {
+  try {
+    return await store.reader.source(stream)
+  } catch {
+    return undefined
+  }
 }
 
 /** @throws `bad-event-id` when one id stands twice in a batch */

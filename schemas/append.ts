@@ -9,7 +9,7 @@ export const StreamAppendBody = Type.Union([
   Type.Array(ref(NewEvent), { minItems: 1, maxItems: limits.batch_events_max })
 ])
 
-const StreamCondition = Type.Object(
+export const StreamCondition = Type.Object(
   {
     stream: Type.String({ minLength: 1 }),
     head: Type.Union([Type.Integer({ minimum: 0 }), Type.Enum(['none', 'exists'])], {
@@ -19,24 +19,43 @@ const StreamCondition = Type.Object(
   { additionalProperties: false }
 )
 
-const MatchCondition = Type.Object(
+export const MatchCondition = Type.Object(
   {
     failIfEventsMatch: Type.Object(
       {
         items: Type.Array(
           Type.Object(
-            { types: Type.Optional(Type.Array(Type.String())), tags: Type.Optional(Type.Array(Type.String())) },
-            { additionalProperties: false }
+            {
+              types: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max })),
+              tags: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.tags_max }))
+            },
+            {
+              additionalProperties: false,
+              minProperties: 1,
+              description: 'An event with one of these types (any, when none is named) and all of these tags.'
+            }
           ),
-          { minItems: 1 }
+          { minItems: 1, maxItems: limits.match_items_max }
         )
       },
       { additionalProperties: false }
     ),
-    after: Type.Optional(Type.Integer({ minimum: -1 }))
+    after: Type.Optional(
+      Type.Integer({
+        minimum: -1,
+        description: 'Only events after this position count. Default: all that can be seen.'
+      })
+    )
   },
-  { additionalProperties: false, description: 'Dynamic consistency boundary; answers 501 until it is built.' }
+  {
+    additionalProperties: false,
+    description:
+      'Dynamic consistency boundary: nothing is written when an event that matches one of the items is there.'
+  }
 )
+
+export type StreamCondition = Static<typeof StreamCondition>
+export type MatchCondition = Static<typeof MatchCondition>
 
 export const AppendCondition = Type.Union([StreamCondition, MatchCondition], { $id: 'AppendCondition' })
 export type AppendCondition = Static<typeof AppendCondition>

@@ -14,7 +14,14 @@ export const ServeConfig = Type.Object(
     }),
     'run-projections': Type.Enum(['none', 'system', 'all'], {
       default: 'all',
-      description: 'Lists of categories and types: "none" keeps none, and reads by them look at every event.'
+      description:
+        'Index streams ($ce-, $et-, $bc-, $category-, $streams): "none" keeps none, and reads by category or type look at every event. Switched on again, they are filled from where they stopped.'
+    }),
+    'category-separator': Type.String({
+      default: 'first:-',
+      pattern: '^(first|last):.$',
+      description:
+        'Where the category in a stream name ends: at the first or the last of a character. With another one the lists of categories are made anew.'
     }),
     'allow-origin': Type.Array(Type.String(), {
       default: [],

@@ -51,7 +51,13 @@ export const RecordedEvent = Type.Object(
     data: Type.Optional(Data),
     dataText: Type.Optional(Type.String({ description: 'Data that is not JSON but is UTF-8 text.' })),
     dataBase64: Type.Optional(Type.String({ description: 'Data that is neither.' })),
-    metadata: Type.Optional(Metadata)
+    metadata: Type.Optional(Metadata),
+    link: Type.Optional(
+      Type.Object(
+        { stream: Type.String(), number: Type.Integer({ minimum: 0 }) },
+        { description: 'Where it was found, when it was found through a link or an index stream.' }
+      )
+    )
   },
   { $id: 'RecordedEvent', description: 'An event as the log holds it: the same object on every transport.' }
 )

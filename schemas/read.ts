@@ -37,7 +37,11 @@ const eventFilters = {
 }
 
 const around = {
-  resolveLinks: Type.Optional(Type.Boolean({ description: '`false` shows link events themselves. Default `true`.' })),
+  resolveLinks: Type.Optional(
+    Type.Boolean({
+      description: '`false` shows link events themselves. Default `true`. The whole log always shows them themselves.'
+    })
+  ),
   atLeast: Type.Optional(
     Type.Integer({ minimum: 0, description: 'Do not answer before the log has reached this position.' })
   ),
@@ -66,8 +70,13 @@ export const EventsQuery = Type.Object(
     'stream.prefix': many('Of a stream whose name begins so.'),
     'stream.regex': many('Of a stream in whose name an expression (RE2 syntax) finds something.'),
     'stream.not': many('Not of this stream.'),
-    category: many('Of a stream of this category: the name up to its first `-`.'),
+    category: many('Of a stream of this category: the name up to its first `-`, or as the server is configured.'),
     system: Type.Optional(Type.Boolean({ description: '`true` shows events of system streams too. Default `false`.' })),
+    truncated: Type.Optional(
+      Type.Boolean({
+        description: '`true` shows events that the metadata of their stream hides, too. Default `false`.'
+      })
+    ),
     ...around
   },
   { additionalProperties: false }
@@ -82,7 +91,7 @@ export const EventPlace = Type.Union(
   }
 )
 export interface EventAt {
-  position: number | 'head'
+  position: string
 }
 
 export const EventQuery = Type.Object(
@@ -106,7 +115,15 @@ export const Page = Type.Object(
     scanned: Type.Optional(
       Type.Object({ from: Type.Integer(), to: Type.Integer() }, { description: 'How far a filtered page has looked.' })
     ),
-    links: Type.Object({ self: Type.String(), next: link, newer: link, older: link, first: link, last: link })
+    links: Type.Object({
+      self: Type.String(),
+      next: link,
+      newer: link,
+      older: link,
+      first: link,
+      last: link,
+      metadata: link
+    })
   },
   { $id: 'Page', description: 'A page of events.' }
 )

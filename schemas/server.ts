@@ -9,6 +9,10 @@ export const Info = Type.Object(
       description: "The log's identity; null while it is being opened."
     }),
     head: Type.Union([Type.Integer(), Type.Null()], { description: 'Position of the last event.' }),
+    esVersion: Type.String({ description: 'The version of EventStoreDB whose HTTP API is spoken here.' }),
+    state: Type.String({ description: 'A single node is always the leader.' }),
+    features: Type.Record(Type.String(), Type.Boolean()),
+    authentication: Type.Object({ type: Type.String(), properties: Type.Null() }),
     limits: Type.Record(Type.String(), Type.Integer()),
     links: Type.Record(Type.String(), Type.String())
   },

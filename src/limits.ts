@@ -10,17 +10,27 @@ export const limits = {
   stream_name_bytes_max: 1024,
   /** An event type in UTF-8. */
   type_bytes_max: 256,
+  /** An event type in the Atom dialect, whose clients know no bound but that of a header. */
+  dialect_type_bytes_max: 4096,
   tags_max: 32,
   tag_bytes_max: 256,
   idempotency_key_chars_max: 255,
   /** Nesting of arrays and objects in JSON. */
   json_depth_max: 512,
+  /** An XML body of the Atom dialect: its size, its tags and attributes together, how deep its elements are nested. */
+  xml_body_bytes_max: 8 * 1024 * 1024,
+  xml_marks_max: 200_000,
+  xml_depth_max: 128,
   conditions_max: 1000,
+  /** Items of all failIfEventsMatch conditions of one append together. */
+  match_items_max: 1000,
 
   page_events_default: 100,
   page_events_max: 4096,
   /** A page ends when it has grown to this size. */
   page_bytes_max: 8 * 1024 * 1024,
+  /** A page of the Atom dialect, which cannot be cut short, is refused when its events have more than this. */
+  slice_bytes_max: 64 * 1024 * 1024,
   /** How many events a filtered page looks at before it answers with what it has. */
   scan_events_max: 16_384,
   /** Names in one page of /streams, /categories and /types. */
@@ -32,6 +42,10 @@ export const limits = {
   /** Values of one filter parameter. */
   filter_values_max: 100,
   wait_seconds_max: 60,
+  /** Records that a page of the filtered log looks at in the Atom dialect (reference 12.4). */
+  dialect_filter_window: 1000,
+  /** A long poll of the Atom dialect is held no longer. */
+  long_poll_seconds_max: 3600,
   /** Events of `missed` in a refused append. */
   missed_events_max: 10,
 
@@ -44,6 +58,9 @@ export const limits = {
 
   /** Heads (stream, category, type) kept in memory. */
   heads_cached_max: 50_000,
+  /** Streams with metadata or a tombstone whose names are in memory, and whose state is. */
+  states_named_max: 200_000,
+  states_cached_max: 20_000,
   /** Changed index entries kept in memory before they must be written. */
   index_pending_max: 20_000,
   /** Events the index may be behind the log on disk: what a start after a crash has to replay. */

@@ -2,15 +2,19 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from './clock.js'
+import { isDaybookError } from './errors.js'
 import { Ballast } from './log/ballast.js'
-import type { Family } from './log/format.js'
-import { families, family } from './log/format.js'
+import { family } from './log/format.js'
 import { Log } from './log/log.js'
 import { Postings } from './log/postings.js'
 import { Metrics } from './metrics.js'
-import { catchUp } from './streams/posting.js'
+import { Matches } from './streams/matches.js'
+import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from './streams/names.js'
+import { backFill, catchUp, kindsOf, Poster } from './streams/posting.js'
 import { Reader } from './streams/read.js'
 import { Standstill } from './streams/standstill.js'
+import { StreamStates } from './streams/states.js'
+import { Visibility } from './streams/visibility.js'
 import { Writer } from './streams/writer.js'
 
 export interface StoreOptions {
@@ -18,8 +22,10 @@ export interface StoreOptions {
   /** False: `--unsafe-no-fsync`. */
   fsync?: boolean
   compression?: boolean
-  /** `none` keeps no lists of categories and types; reads by them then look at every event. */
+  /** `none` keeps no index streams. Undefined: those that the directory has, or all in a new one. */
   runProjections?: 'none' | 'system' | 'all'
+  /** Undefined: as the directory has it, or the default in a new one. */
+  categoryRule?: CategoryRule
   /** Makes the index anew from the log. */
   rebuildIndex?: boolean
   /** Space to keep aside for a full disk, bytes. */
@@ -36,12 +42,17 @@ export class Store {
   /** Present once `open` has resolved. */
   log!: Log
   postings!: Postings
+  poster!: Poster
+  states!: StreamStates
   writer!: Writer
   reader!: Reader
   standstill!: Standstill
   status: StoreStatus = 'opening'
   /** Why it is not open, for people. */
   reason = 'the log has not been opened yet'
+  /** Index families that were switched on again are being filled; resolves when they are. */
+  filled: Promise<void> = Promise.resolve()
+  readonly #stop = { asked: false }
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -53,17 +64,21 @@ export class Store {
    * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`
    */
   async open(): Promise<this> {
-    const { directory, fsync = true, compression = false, runProjections = 'all' } = this.options
+    const { directory, fsync = true, compression = false } = this.options
     try {
       this.reason = 'the end of the log is being checked'
       this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
-      const kept = runProjections === 'none' ? [family.stream] : [...families]
-      this.postings = await this.#openIndex(directory, compression, kept)
-      await catchUp(this.log, this.postings, (done, of) => {
+      this.postings = await this.#openIndex(directory, compression)
+      const rule = this.postings.ruleOf(family.category)
+      this.poster = new Poster(rule ? parseCategoryRule(rule) : defaultCategoryRule)
+      await catchUp(this.log, this.postings, this.poster, (done, of) => {
         this.reason = `the index is catching up with the log: ${done} of ${of} events`
       })
+      this.states = new StreamStates(this.log, this.postings)
+      await this.states.load()
+      this.log.announce()
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message
@@ -75,14 +90,22 @@ export class Store {
     this.standstill = new Standstill(ballast, this.clock, async () => {
       await this.log.reopen()
       await this.postings.reopen()
-      await catchUp(this.log, this.postings)
+      await catchUp(this.log, this.postings, this.poster)
+      // A batch that failed may have been written after all.
+      await this.states.load()
+      this.log.announce()
+      this.#fill()
     })
     this.postings.onWriteFailed = (error) => this.standstill.begin(error)
     ballast.load().then((loaded) => {
       if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
     })
-    this.writer = new Writer(this.log, this.postings, this.clock, this.metrics, this.standstill)
-    this.reader = new Reader(this.log, this.postings)
+    const visibility = new Visibility(this.states, this.postings, this.clock)
+    const matches = new Matches(this.log, this.postings, visibility)
+    const { log, postings, poster, states, clock, metrics, standstill } = this
+    this.writer = new Writer({ log, postings, poster, states, matches, clock, metrics, standstill })
+    this.reader = new Reader({ log, postings, states, visibility })
+    this.#fill()
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
     this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
     this.metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => this.log.head)
@@ -96,15 +119,27 @@ export class Store {
     if (this.status !== 'open') return
     this.status = 'closed'
     this.reason = 'the server is stopping'
-    await this.writer.close()
+    this.#stop.asked = true
+    await Promise.all([this.writer.close(), this.filled])
     this.standstill.close()
     await this.postings.close()
     await this.log.close()
   }
 
+  /** A family that cannot be filled stays behind: reads do without it. */
+  #fill(): void {
+    this.filled = backFill(this.log, this.postings, this.poster, this.#stop).catch((error) => {
+      if (isDaybookError(error) && error.code === 'storage-failed') this.standstill.begin(error)
+    })
+  }
+
   /** The index of this log, made anew when what is there cannot serve or is ahead of the log. */
-  async #openIndex(directory: string, compression: boolean, kept: readonly Family[]): Promise<Postings> {
-    const options = { directory, log: this.log.id, compression }
+  async #openIndex(directory: string, compression: boolean): Promise<Postings> {
+    const { categoryRule, runProjections } = this.options
+    const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
+    const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
+    const options = { directory, log: this.log.id, compression, rules }
+    const kept = runProjections && kindsOf[runProjections]
     if (this.options.rebuildIndex) rmSync(join(directory, 'index'), { recursive: true, force: true })
     const found = await Postings.open(options, kept, this.log)
     if (found !== undefined) return found

@@ -1,7 +1,8 @@
 /** What an append answers (native contract §3). */
 
 import { recordIdText, StoredRecord } from '../../src/log/format.js'
-import type { AppendResult, PlacedEvent } from '../../src/streams/append.js'
+import type { AppendResult } from '../../src/streams/append.js'
+import type { PlacedEvent } from '../../src/streams/planning-view.js'
 import { instantText, renderEvent } from './recorded-event.js'
 
 export type Return = 'default' | 'minimal' | 'representation'
@@ -35,7 +36,10 @@ function renderEvents({ events }: AppendResult, wanted: Return, withStream: bool
     const placed = events[i] as PlacedEvent
     if (i > 0) text += ','
     if (wanted === 'representation' && !placed.replayed) {
-      text += renderEvent(new StoredRecord(placed.position, placed.event.record.bytes), withStream ? 'log' : 'stream')
+      text += renderEvent({
+        record: new StoredRecord(placed.position, placed.event.record.bytes),
+        cursor: withStream ? placed.position : placed.number
+      })
       continue
     }
     const stream = withStream ? `,"stream":${json(placed.event.stream)}` : ''

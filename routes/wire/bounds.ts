@@ -11,6 +11,17 @@ export interface BoundParameters {
   before?: string | undefined
 }
 
+/** Where one event stands, as its address says. @throws `bad-parameter` */
+export function placeOf(name: string, text: string): number | 'head' {
+  if (text === 'head') return text
+  const place = Number(text)
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(place)) return place
+  throw new DaybookError('bad-parameter', `"${name}" is a number from 0, or "head", not "${text.slice(0, 60)}".`, {
+    parameter: name,
+    in: 'params'
+  })
+}
+
 /** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
 export function parseBounds(
   query: BoundParameters,

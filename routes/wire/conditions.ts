@@ -4,7 +4,7 @@ import { DaybookError } from '../../src/errors.js'
 import type { ExpectedVersion } from '../../src/streams/expected-version.js'
 
 /**
- * `If-Match`, `If-None-Match` and the dialect's `ES-ExpectedVersion` (also `Kurrent-`).
+ * `If-Match` and `If-None-Match`.
  * @throws `bad-condition` when one is not understood or two disagree; none is ever ignored
  */
 export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion {
@@ -16,37 +16,20 @@ export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion
     if (noneMatch.trim() !== '*') refuse('If-None-Match on an append is "*": the stream does not exist')
     said.push('no_stream')
   }
-  for (const name of ['es-expectedversion', 'kurrent-expectedversion']) {
-    const value = headers[name]
-    if (typeof value === 'string') said.push(fromNumber(value.trim()))
-  }
   const [first = 'any'] = said
   if (said.some((one) => one !== first)) refuse('the conditions of this request disagree')
   return first
 }
 
 /** An ETag of the stream, `"7"` or `"7;variant"`: any tag ever given for a stream names its head. */
-function fromTag(text: string): number {
+function fromTag(text: string): ExpectedVersion {
+  // Of metadata that was never written.
+  if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
+
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])
   if (parts === null || !Number.isSafeInteger(number)) {
     refuse(`If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`)
-  }
-  return number
-}
-
-const WORDS = new Map<string, ExpectedVersion>([
-  ['-1', 'no_stream'],
-  ['-2', 'any'],
-  ['-4', 'stream_exists']
-])
-
-function fromNumber(text: string): ExpectedVersion {
-  const word = WORDS.get(text)
-  if (word !== undefined) return word
-  const number = Number(text)
-  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(number)) {
-    refuse('ES-ExpectedVersion is an event number, -1 (no stream), -2 (any) or -4 (exists)')
   }
   return number
 }

@@ -1,13 +1,15 @@
 /** Request bodies to events (native contract §3): bytes in, encoded records out, nothing coerced and nothing dropped. */
 import { isUtf8 } from 'node:buffer'
-import { createHash, randomFillSync } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { NewEventOfStream as NewEventOfStreamSchema, NewEvent as NewEventSchema } from '../../schemas/events.js'
 import { DaybookError } from '../../src/errors.js'
+import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
-import { encodeRecord, idBytes } from '../../src/log/format.js'
-import type { NewEvent } from '../../src/streams/append.js'
-import { checkAppendableName } from '../../src/streams/names.js'
-import { JsonReader } from './json.js'
+import { encodeRecord, idBytes, recordKind } from '../../src/log/format.js'
+import { nameBasedId } from '../../src/streams/ids.js'
+import { TOMBSTONE_TYPE } from '../../src/streams/metadata.js'
+import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
+import type { NewEvent } from '../../src/streams/planning-view.js'
 import { compileShape, unknownName } from './shape.js'
 
 /** An event as its members are read; checked by `makeEvent`. */
@@ -190,7 +192,7 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
   if (draft.type === undefined) throw refuse('"type" is missing.', {})
   const type = checkType(draft.type, refuse)
   checkText('type', type, limits.type_bytes_max, 'invalid-event', index)
-  const stream = options.stream ?? ownStream(draft, refuse)
+  const stream = options.stream ?? ownStream(draft, options.asPrinted ?? false, refuse)
   const occurred = draft.occurred === undefined ? undefined : checkOccurred(draft.occurred, refuse)
   const tags = draft.tags === undefined ? undefined : checkTags(draft.tags, refuse)
   if (tags !== undefined) for (const tag of tags) checkText('tag', tag, limits.tag_bytes_max, 'bad-tag', index)
@@ -201,14 +203,35 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
   }
   const { id, kept } =
     draft.id === undefined ? options.ids(stream, index) : { id: idBytes(checkId(draft.id, refuse)), kept: true }
-  const record = encodeRecord(stream, { id, clientId: kept, type, occurred, tags, contentType, data, metadata })
+  const kind = kindOf(type, data, options, refuse)
+  const record = encodeRecord(stream, { id, clientId: kept, type, occurred, tags, contentType, data, metadata, kind })
   return { stream, id: kept ? id : undefined, type, record }
 }
 
-function ownStream(draft: EventDraft, refuse: (why: string, where: object) => DaybookError): string {
+/** An export shows a tombstone as an event of its type; nobody else appends one. */
+function kindOf(
+  type: string,
+  data: Buffer | undefined,
+  { asPrinted }: ParseOptions,
+  refuse: (why: string, where: object) => DaybookError
+): typeof recordKind.tombstone | undefined {
+  if (type !== TOMBSTONE_TYPE) return undefined
+  if (asPrinted && data === undefined) return recordKind.tombstone
+  throw refuse(
+    `Nothing is appended under the type ${TOMBSTONE_TYPE}: DELETE /streams/{stream}?permanent=true does that.`,
+    {}
+  )
+}
+
+function ownStream(
+  draft: EventDraft,
+  asPrinted: boolean,
+  refuse: (why: string, where: object) => DaybookError
+): string {
   if (draft.stream === undefined) throw refuse('"stream" is missing.', {})
   const stream = checkStream(draft.stream, refuse)
-  checkAppendableName(stream)
+  if (asPrinted) checkAppendableName(stream)
+  else checkEventStream(stream)
   return stream
 }
 
@@ -253,13 +276,7 @@ export function randomIds(): { id: Buffer; kept: boolean } {
 
 /** Ids made from an Idempotency-Key: UUID version 5 of (stream, key, index), the same at every retry. */
 export function keyedIds(key: string): IdSource {
-  return (stream, index) => {
-    const hash = createHash('sha1').update(KEY_NAMESPACE).update(`${stream}\n${key}\n${index}`).digest()
-    const id = hash.subarray(0, 16)
-    id[6] = ((id[6] as number) & 0x0f) | 0x50
-    id[8] = ((id[8] as number) & 0x3f) | 0x80
-    return { id, kept: true }
-  }
+  return (stream, index) => ({ id: nameBasedId(KEY_NAMESPACE, `${stream}\n${key}\n${index}`), kept: true })
 }
 
 /** Names the space of ids made from keys; never to change, or retries across versions would be written twice. */

@@ -1,8 +1,10 @@
 /** The frame of the contract; operations and shapes come from the routes and their schemas. */
 import type { SwaggerOptions } from '@fastify/swagger'
 import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
+import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
 import { NewEvent, NewEventOfStream, RecordedEvent } from '../../schemas/events.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
+import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
 import { Problem } from '../../schemas/problem.js'
 import { Page } from '../../schemas/read.js'
 import { Health, Info } from '../../schemas/server.js'
@@ -11,7 +13,8 @@ import { Health, Info } from '../../schemas/server.js'
 export const namedSchemas = [
   NewEvent, NewEventOfStream, RecordedEvent, Page,
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
-  StreamList, CategoryList, TypeList, Info, Health, Problem
+  StreamList, CategoryList, TypeList, Info, Health, Problem,
+  StreamMetadata, MetadataWritten, AtomFeed, AtomEntry
 ] // biome-ignore format: a table
 
 export function openApi(version: string): SwaggerOptions {
@@ -26,8 +29,9 @@ export function openApi(version: string): SwaggerOptions {
       },
       servers: [{ url: 'http://127.0.0.1:2113', description: 'A server on this machine, with its default settings.' }],
       tags: [
-        { name: 'streams', description: 'One stream: read and append.' },
+        { name: 'streams', description: 'One stream: read, append, delete, and what is known of it.' },
         { name: 'events', description: 'The whole log, in order.' },
+        { name: 'atom', description: "EventStoreDB's HTTP API: the same addresses, headers and documents." },
         { name: 'listings', description: 'What is in here.' },
         { name: 'server', description: 'What the server says of itself.' }
       ]

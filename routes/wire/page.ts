@@ -2,7 +2,9 @@
 import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../schemas/read.js'
 import { limits } from '../../src/limits.js'
-import type { Page, Source } from '../../src/streams/read.js'
+import { retains } from '../../src/streams/metadata.js'
+import type { Page } from '../../src/streams/read.js'
+import type { Source } from '../../src/streams/source.js'
 import { renderEvent } from './recorded-event.js'
 
 /** Links carry their parameters in this order, so that one page has one address. */
@@ -10,7 +12,7 @@ const ORDER = [
   'from', 'after', 'to', 'before', 'order', 'limit',
   'type', 'type.prefix', 'type.regex', 'type.not',
   'stream', 'stream.prefix', 'stream.regex', 'stream.not', 'category',
-  'tag', 'occurred.from', 'occurred.to', 'system', 'resolveLinks', 'format'
+  'tag', 'occurred.from', 'occurred.to', 'system', 'truncated', 'resolveLinks', 'format'
 ] as const // biome-ignore format: a table
 
 export interface PageLinks {
@@ -20,6 +22,7 @@ export interface PageLinks {
   older?: string
   first: string
   last: string
+  metadata?: string
 }
 
 /** A read's own address, its parameters in the fixed order. */
@@ -45,7 +48,7 @@ function parametersOf(query: ReadQuery): string {
  * Links of a page. `next` goes on in the asked order; `newer` and `older` follow the log whatever the order. Each
  * begins exactly where this page ended, and the bound on the other side is pinned to what it came to.
  */
-export function linksOf(path: string, query: ReadQuery, page: Page): PageLinks {
+export function linksOf(path: string, query: ReadQuery, page: Page, source: Source): PageLinks {
   const { covered, range } = page
   const { from, after, to, before, order = 'asc', ...others } = query
   // Bounds and order stand first in every address, so what follows them is written once.
@@ -57,7 +60,7 @@ export function linksOf(path: string, query: ReadQuery, page: Page): PageLinks {
   const newest = Math.max(covered.last, covered.first - 1)
   const oldest = Math.min(covered.first, covered.last + 1)
   const newer = link(`after=${newest}&${ceiling}`, 'asc')
-  const older = oldest > range.first ? link(`${floor}before=${oldest}&`, 'desc') : undefined
+  const older = oldest > Math.max(range.first, source.first) ? link(`${floor}before=${oldest}&`, 'desc') : undefined
   const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
   return {
     self: addressOf(path, query),
@@ -65,7 +68,8 @@ export function linksOf(path: string, query: ReadQuery, page: Page): PageLinks {
     newer,
     ...(older !== undefined && { older }),
     first: link(floor + ceiling, 'asc'),
-    last: link(floor + ceiling, 'desc')
+    last: link(floor + ceiling, 'desc'),
+    ...(source.stream !== undefined && !source.index && { metadata: `${path}/metadata` })
   }
 }
 
@@ -85,16 +89,15 @@ export function renderPage(source: Source, query: ReadQuery, page: Page, links: 
   const { covered, head } = page
   const order = query.order ?? 'asc'
   const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)
-  const within = source.stream === undefined ? 'log' : 'stream'
   let text = '{'
   if (source.stream !== undefined) text += `"stream":${bytes(JSON.stringify(source.stream))},`
   text += '"events":['
-  const { records } = page
-  for (let i = 0; i < records.length; i++) {
+  const { events } = page
+  for (let i = 0; i < events.length; i++) {
     text += i === 0 ? '\n' : ',\n'
-    text += renderEvent(records[i] as (typeof records)[number], within)
+    text += renderEvent(events[i] as (typeof events)[number])
   }
-  text += `${records.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
+  text += `${events.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
   if (reachesEnd(page)) text += `,"head":${head === -1 ? null : head},"atEnd":true`
   if (filtered) text += `,"scanned":{"from":${covered.first},"to":${covered.last}}`
   text += `,"links":${bytes(JSON.stringify(links))}}\n`
@@ -108,10 +111,12 @@ export function reachesEnd(page: Page): boolean {
 
 /**
  * True when this address will give the same bytes for ever: a numeric bound on the far side, `limit` and `format`
- * are pinned, nothing is filtered, and the page is full or its far bound is reached.
+ * are pinned, nothing is filtered or may be hidden later by a rule that stands already, and the page is full or its far
+ * bound is reached.
  */
-export function isImmutable(query: ReadQuery, page: Page, filtered: boolean): boolean {
-  if (filtered || query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
+export function isImmutable(query: ReadQuery, page: Page, source: Source, filtered: boolean): boolean {
+  if (filtered || source.index || retains(source.metadata)) return false
+  if (query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
   const numeric = (text: string | undefined) => text !== undefined && /^(-1|\d+)$/.test(text)
   if (query.order === 'desc') return numeric(query.to) || numeric(query.before)
   const lower = numeric(query.from) || numeric(query.after)

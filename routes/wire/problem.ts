@@ -33,6 +33,11 @@ export const problemKinds = {
     title: 'Invalid event',
     help: 'An event is an object with a `type` and optionally `data`, `metadata`, `id`, `occurred` and `tags`. `index` (or `line`) says which one.'
   },
+  'invalid-metadata': {
+    status: 400,
+    title: 'Invalid stream metadata',
+    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. What would have no effect is refused.'
+  },
   'bad-event-id': { status: 400, title: 'Bad event id', help: 'An event id is a UUID, and stands once in a batch.' },
   'bad-tag': {
     status: 400,
@@ -147,7 +152,17 @@ export const problemKinds = {
     help: 'Data and metadata of one event have at most 4 MiB together.'
   },
   'batch-too-large': { status: 413, title: 'Batch too large', help: 'One atomic batch has at most 4096 events.' },
+  'page-too-large': {
+    status: 400,
+    title: 'Page too large',
+    help: 'The events of this page are too large for one answer. Ask for fewer of them.'
+  },
   'stream-not-found': { status: 404, title: 'Stream not found', help: 'Nothing was ever written to this stream.' },
+  'stream-deleted': {
+    status: 410,
+    title: 'Stream deleted',
+    help: 'The stream was deleted for ever: nothing can be read from it or appended to it.'
+  },
   'event-not-found': {
     status: 404,
     title: 'Event not found',
@@ -172,6 +187,11 @@ export const problemKinds = {
     status: 412,
     title: 'Wrong expected version',
     help: 'The stream is not where the condition says. `head` is where it is, `missed` what was written in between. Read, decide again, append again.'
+  },
+  'events-match': {
+    status: 412,
+    title: 'Events in the way',
+    help: 'An append said that no such event may be in the log (failIfEventsMatch), and there is one. `failed` names each condition that failed, with the position and type of the first event in the way. Read from there, decide again, append again.'
   },
   'event-id-reused': {
     status: 409,

@@ -2,43 +2,45 @@
 import type { ReadQuery } from '../../schemas/read.js'
 import { DaybookError } from '../../src/errors.js'
 import { Filter } from '../../src/streams/filter.js'
-import { checkStreamName } from '../../src/streams/names.js'
+import { type IndexStream, indexStreamOf } from '../../src/streams/index-streams.js'
+import { type CategoryRule, checkStreamName } from '../../src/streams/names.js'
 import type { ReadRequest } from '../../src/streams/read.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { notYet } from './media-types.js'
 
-/** The stream that an address of a stream means, or the log with a filter on one family of lists. */
+/** What is read: a stream, an index stream, or the log. */
 export interface Address {
+  /** Undefined: the log. */
   readonly stream: string | undefined
-  readonly category?: string
-  readonly type?: string
+  readonly index?: IndexStream | undefined
 }
 
 /**
- * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` a category, `$et-ItemAdded` a type, everything
- * else a stream. @throws `bad-stream-name`
+ * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
+ * stream. @throws `bad-stream-name`
  */
 export function addressOf(name: string): Address {
   if (name === '$all') return { stream: undefined }
-  if (name.startsWith('$ce-')) return { stream: undefined, category: name.slice(4) }
-  if (name.startsWith('$et-')) return { stream: undefined, type: name.slice(4) }
   checkStreamName(name)
-  return { stream: name }
+  return { stream: name, index: indexStreamOf(name) }
 }
 
 /**
  * @param now milliseconds, for ages
  * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
  */
-export function toReadRequest(address: Address, query: ReadQuery, now: number): ReadRequest {
+export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
   if (query.live) throw notYet('Live reading (`live=true`)')
   if (query.consumer !== undefined) throw notYet('Reading as a named consumer')
+  const { lower, upper } = parseBounds(query, now)
   return {
-    stream: address.stream,
-    ...parseBounds(query, now),
+    lower,
+    upper,
     order: query.order ?? 'asc',
-    filter: hasFilter(address, query) ? toFilter(address, query, now) : query.system ? EVERYTHING : NO_SYSTEM
+    filter: hasFilter(query) ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
+    resolveLinks: query.resolveLinks ?? true,
+    truncated: query.truncated ?? false
   }
 }
 
@@ -46,8 +48,7 @@ const NO_SYSTEM = new Filter({ system: false })
 const EVERYTHING = new Filter({ system: true })
 
 /** True when something beside system streams may be left out of the answer. */
-export function hasFilter(address: Address, query: ReadQuery): boolean {
-  if (address.category !== undefined || address.type !== undefined) return true
+export function hasFilter(query: ReadQuery): boolean {
   for (const name in query) if (FILTERS.has(name)) return true
   return false
 }
@@ -64,10 +65,10 @@ const FILTERS = new Set(
     .concat(['category', 'tag', 'occurred.from', 'occurred.to'])
 )
 
-function toFilter(address: Address, query: ReadQuery, now: number): Filter {
+function toFilter(query: ReadQuery, now: number, rule: CategoryRule): Filter {
   return new Filter({
     type: {
-      is: address.type === undefined ? query.type : both([address.type], query.type),
+      is: query.type,
       prefix: query['type.prefix'],
       regex: query['type.regex'],
       not: query['type.not']
@@ -78,17 +79,12 @@ function toFilter(address: Address, query: ReadQuery, now: number): Filter {
       regex: query['stream.regex'],
       not: query['stream.not']
     },
-    category: address.category === undefined ? query.category : both([address.category], query.category),
+    category: query.category && { is: query.category, rule },
     tags: query.tag,
     occurredFrom: occurred('occurred.from', query['occurred.from'], now),
     occurredTo: occurred('occurred.to', query['occurred.to'], now),
     system: query.system ?? false
   })
-}
-
-/** What the address and the query both allow. */
-function both(one: string[], other: string[] | undefined): string[] {
-  return other === undefined ? one : one.filter((value) => other.includes(value))
 }
 
 function occurred(name: string, text: string | undefined, now: number): number | undefined {

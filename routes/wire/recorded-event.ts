@@ -3,12 +3,11 @@
  * bytes taken from the record as they are, put together, and sent as latin1.
  */
 import { isUtf8 } from 'node:buffer'
-import type { StoredRecord } from '../../src/log/format.js'
+import type { Found } from '../../src/streams/source.js'
 
-/** The event as JSON on one line. @param within `stream`: the cursor is its number; `log`: its position */
-export function renderEvent(record: StoredRecord, within: 'stream' | 'log'): string {
+/** The event as JSON on one line, as a read found it. */
+export function renderEvent({ record, cursor, link }: Found): string {
   const { number, position } = record
-  const cursor = within === 'stream' ? number : position
   let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
   const { occurred, contentType } = record
   if (occurred !== undefined) text += `,"occurred":"${occurred}"`
@@ -20,6 +19,10 @@ export function renderEvent(record: StoredRecord, within: 'stream' | 'log'): str
   }
   const metadata = record.metadataBytes
   if (metadata !== undefined) text += `,"metadata":${metadata}`
+  if (link !== undefined) {
+    const stream = Buffer.from(JSON.stringify(link.stream)).toString('latin1')
+    text += `,"link":{"stream":${stream},"number":${link.number}}`
+  }
   return `${text}}`
 }
 

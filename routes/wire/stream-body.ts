@@ -2,8 +2,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { AppendRequest, NewEvent } from '../../src/streams/append.js'
-import { EVENTS_JSON, parseDialectEvents } from './dialect.js'
+import type { AppendRequest } from '../../src/streams/append.js'
+import type { NewEvent } from '../../src/streams/planning-view.js'
 import {
   checkTextBody,
   isBareType,
@@ -45,7 +45,7 @@ function parse(
   options: { stream: string; ids: ReturnType<typeof keyedIds> }
 ): NewEvent[] {
   const contentType = mediaType(headers['content-type'])
-  const type = single(headers, 'event-type') ?? single(headers, 'es-eventtype') ?? single(headers, 'kurrent-eventtype')
+  const type = single(headers, 'event-type')
   if (contentType === 'application/x-www-form-urlencoded') {
     throw new DaybookError(
       'unsupported-media-type',
@@ -53,7 +53,6 @@ function parse(
       { available: ACCEPT_POST.split(', ') }
     )
   }
-  if (contentType === EVENTS_JSON) return parseDialectEvents(body, options)
   if (type === undefined) {
     if (contentType === 'application/json') return parseJsonEvents(body, options)
     if (isNdjson(contentType)) return parseNdjsonEvents(body, options)
@@ -69,8 +68,9 @@ function parse(
   }
   if (type === undefined) {
     throw new DaybookError(
-      'missing-event-type',
-      `A body of type ${contentType} is bare data: say its type in an Event-Type header.`
+      contentType.startsWith('text/') ? 'unsupported-media-type' : 'missing-event-type',
+      `A body of type ${contentType} is bare data: say its type in an Event-Type header.`,
+      { available: ACCEPT_POST.split(', ') }
     )
   }
   const isJson = contentType === 'application/json'
@@ -80,7 +80,7 @@ function parse(
       body,
       {
         type: decodeHeader(type),
-        id: single(headers, 'event-id') ?? single(headers, 'es-eventid') ?? single(headers, 'kurrent-eventid'),
+        id: single(headers, 'event-id'),
         metadata: metadataOf(headers),
         contentType: isJson ? undefined : contentType
       },

@@ -4,7 +4,7 @@ import type { Receipt } from '../../schemas/append.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Store } from '../store.js'
-import type { NewEvent } from '../streams/append.js'
+import type { NewEvent } from '../streams/planning-view.js'
 import { type TranscribedEvent, transcribe } from '../streams/transcribe.js'
 
 /**

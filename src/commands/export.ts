@@ -61,7 +61,9 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
   try {
     if (store.log.head < 0) return
     for await (const records of store.log.scan(0, store.log.head)) {
-      const lines = records.filter((record) => !record.removed).map((record) => `${renderEvent(record, 'log')}\n`)
+      const lines = records
+        .filter((record) => !record.removed)
+        .map((record) => `${renderEvent({ record, cursor: record.position })}\n`)
       count(lines.length, store.log.head + 1)
       yield Buffer.from(lines.join(''), 'latin1')
     }
@@ -103,7 +105,7 @@ const NEWLINE = Buffer.from('\n')
 
 function ask(url: string): Promise<IncomingMessage> {
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
-  const target = new URL('/events?system=true&resolveLinks=false&trailer=true&format=ndjson', url)
+  const target = new URL('/events?system=true&truncated=true&trailer=true&format=ndjson', url)
   return new Promise((resolve, reject) => {
     const get = target.protocol === 'https:' ? httpsGet : httpGet
     get(target, resolve).on('error', (cause) => {

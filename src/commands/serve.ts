@@ -7,6 +7,7 @@ import { describeFlags, readConfig } from '../config.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Store } from '../store.js'
+import { parseCategoryRule } from '../streams/names.js'
 
 /** From package.json, which stands two folders up from the source and three from what is built of it. */
 export const version = readVersion()
@@ -28,7 +29,8 @@ async function run(argv: string[]): Promise<number> {
     fsync: !config['unsafe-no-fsync'],
     compression: config.compression,
     ballastBytes: limits.ballast_bytes,
-    runProjections: config['run-projections'] as 'none' | 'system' | 'all'
+    runProjections: config['run-projections'] as 'none' | 'system' | 'all',
+    categoryRule: parseCategoryRule(config['category-separator'])
   })
   const loopback = /^(localhost|127\.|::1$|\[::1\]$)/.test(config.host)
   const app = await buildApp(store, {

@@ -8,7 +8,7 @@
  *         "h" family name                → head of a posting list
  *         "b" family list-id block       → a full block of BLOCK_SIZE positions
  *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
- *         "m" "state"                    → JSON { format, log, goodTo, families }
+ *         "m" "state"                    → JSON { format, log, goodTo, families: { family: { goodTo, rule } } }
  *         Every value but the last ends in a CRC-32 of its key and itself.
  */
 import { crc32 } from 'node:zlib'
@@ -60,9 +60,10 @@ const NUMBER_AT = 14
 const ID_AT = 20
 const PAYLOAD_AT = 20
 
-export const recordKind = { event: 0, removed: 1 } as const
+/** `tombstone`: the stream ends here for ever. */
+export const recordKind = { event: 0, removed: 1, tombstone: 2 } as const
 
-const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clientId: 32 } as const
+const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clientId: 32, loose: 64 } as const
 
 /** What is known of an event before the log gives it its place. Strings stand as they will be read. */
 export interface EventContent {
@@ -76,8 +77,14 @@ export interface EventContent {
   tags?: readonly string[] | undefined
   /** Absent: JSON. */
   contentType?: string | undefined
+  /**
+   * The data is JSON, but came where only an object or an array counts as such (reference 5.2): readers of that form
+   * see a string as its text and any other scalar as nothing.
+   */
+  loose?: boolean | undefined
   data?: Buffer | undefined
   metadata?: Buffer | undefined
+  kind?: (typeof recordKind)[keyof typeof recordKind] | undefined
 }
 
 /**
@@ -96,7 +103,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
   const typeLength = Buffer.byteLength(event.type)
   const dataLength = event.data?.length ?? 0
   const metadataLength = event.metadata?.length ?? 0
-  let flags = event.clientId ? flag.clientId : 0
+  let flags = (event.clientId ? flag.clientId : 0) | (event.loose ? flag.loose : 0)
   let extras = 0
   if (event.occurred !== undefined) {
     flags |= flag.occurred
@@ -116,7 +123,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
 
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + streamLength + typeLength + extras + dataLength + metadataLength)
   bytes[0] = RECORD_VERSION
-  bytes[1] = recordKind.event
+  bytes[1] = event.kind ?? recordKind.event
   bytes.writeUInt16BE(flags, 2)
   bytes.set(event.id, ID_AT)
   bytes.writeUInt16BE(streamLength, 36)
@@ -151,13 +158,8 @@ function writeShort(bytes: Buffer, text: string, at: number): number {
 }
 
 /** Gives an encoded event its place. @returns the finished record, the same buffer */
-export function sealRecord(
-  record: UnplacedRecord,
-  key: Buffer,
-  place: { number: number; created: number; kind?: number }
-): Buffer {
+export function sealRecord(record: UnplacedRecord, key: Buffer, place: { number: number; created: number }): Buffer {
   const { bytes } = record
-  if (place.kind !== undefined) bytes[1] = place.kind
   bytes.writeUIntBE(place.created, CREATED_AT, 6)
   bytes.writeUIntBE(place.number, NUMBER_AT, 6)
   bytes.writeUInt32BE(sealCrc(bytes, key, record.payloadCrc), CRC_AT)
@@ -166,8 +168,13 @@ export function sealRecord(
 
 /** A record whose event is gone: it keeps its place in the log and in its stream, and nothing else. */
 export function removedRecord(key: Buffer, place: { stream: string; number: number; created: number }): Buffer {
-  const blank = encodeRecord(place.stream, { id: Buffer.alloc(16), clientId: false, type: '' })
-  return sealRecord(blank, key, { ...place, kind: recordKind.removed })
+  const blank = encodeRecord(place.stream, {
+    id: Buffer.alloc(16),
+    clientId: false,
+    type: '',
+    kind: recordKind.removed
+  })
+  return sealRecord(blank, key, place)
 }
 
 const sealScratch = Buffer.alloc(24)
@@ -205,6 +212,13 @@ export class StoredRecord {
   get removed(): boolean {
     return this.bytes[1] === recordKind.removed
   }
+  get tombstone(): boolean {
+    return this.bytes[1] === recordKind.tombstone
+  }
+  /** See EventContent. */
+  get loose(): boolean {
+    return (this.#flags & flag.loose) !== 0
+  }
   get created(): number {
     return this.bytes.readUIntBE(CREATED_AT, 6)
   }
@@ -228,6 +242,10 @@ export class StoredRecord {
   }
   get type(): string {
     return this.bytes.toString('utf8', this.#typeAt, this.#extrasAt)
+  }
+  /** True for a type of ASCII letters, without making a string of the record's own. */
+  hasType(type: string): boolean {
+    return this.bytes.readUInt16BE(38) === type.length && this.typeBytes === type
   }
   get typeBytes(): string {
     return this.bytes.toString('latin1', this.#typeAt, this.#extrasAt)
@@ -323,10 +341,23 @@ export function idBytes(uuid: string): Buffer {
 
 // ---------------------------------------------------------------------------------------------- keys of index/
 
-/** A family of posting lists: which events belong to a stream, a category, a type. */
-export const family = { stream: 's', category: 'c', type: 't' } as const
+/**
+ * A family of posting lists: which events belong to a stream, a category, a type, a tag, a correlation id; which are
+ * the first of a stream (one list under the empty name) or the first of a stream in a category; which streams have a
+ * tombstone.
+ */
+export const family = {
+  stream: 's',
+  category: 'c',
+  type: 't',
+  tag: 'g',
+  correlation: 'b',
+  streams: 'a',
+  categoryStreams: 'p',
+  tombstone: 'd'
+} as const
 export type Family = (typeof family)[keyof typeof family]
-export const families: readonly Family[] = [family.stream, family.category, family.type]
+export const families: readonly Family[] = Object.values(family)
 
 /** Positions in a full block of a posting list. Fewer stand in the list's head. */
 export const BLOCK_SIZE = 64
@@ -346,6 +377,11 @@ export function eventIdKey(streamId: number, id: Buffer): Buffer {
   key.writeUIntBE(streamId, 1, 6)
   id.copy(key, 7)
   return key
+}
+
+/** What the keys of all blocks of a family begin with. */
+export function blockPrefix(kind: Family): Buffer {
+  return Buffer.from(`b${kind}`)
 }
 
 export function blockKey(kind: Family, listId: number, block: number): Buffer {
@@ -388,7 +424,7 @@ export function decodeNumber(bytes: Buffer): number {
  * stand in the head itself, so most appends touch one index key.
  */
 export interface ListHead {
-  /** Position of the list's first event; names the list in block and id keys. */
+  /** Names the list in block and id keys: the position of its first event, see listId. */
   readonly id: number
   /** Events in the list. For a stream, the last number is one less. */
   count: number
@@ -396,6 +432,22 @@ export interface ListHead {
   updated: number
   /** Positions of the last `count % BLOCK_SIZE` events. */
   tail: number[]
+}
+
+const ID_ORDINAL = 2 ** 42
+
+/**
+ * Id of a list that begins with an event.
+ * @param position of its first event, below 2^42
+ * @param ordinal how many lists of the same family that event begins or extends before this one (several tags), below 64
+ */
+export function listId(position: number, ordinal: number): number {
+  return position + ordinal * ID_ORDINAL
+}
+
+/** The position of a list's first event. */
+export function firstPosition({ id }: ListHead): number {
+  return id % ID_ORDINAL
 }
 
 export function encodeHead(head: ListHead): Buffer {

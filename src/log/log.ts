@@ -61,6 +61,8 @@ export class Log {
   readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
   readonly #waiting = new Set<{ position: number; resolve: () => void }>()
   #head = -1
+  /** The head that those who wait were told of. */
+  #announced = -1
   #lastCreated = 0
   #verifiedTo = -1
   /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
@@ -145,6 +147,11 @@ export class Log {
     return this.#head
   }
 
+  /** As `head`, of what can be read in the index too. */
+  get announced(): number {
+    return this.#announced
+  }
+
   /** `created` of the last record, milliseconds; 0 when there is none. */
   get lastCreated(): number {
     return this.#lastCreated
@@ -190,8 +197,13 @@ export class Log {
     this.#moveMark(bytes)
     this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
     for (let i = 0; i < records.length; i++) this.#recent.add(first + i, records[i] as Buffer)
-    this.#wakeWaiting()
     return first
+  }
+
+  /** Tells those who wait that all up to the head can be read, in the index too. */
+  announce(): void {
+    this.#announced = this.#head
+    if (this.#waiting.size > 0) this.#wakeWaiting()
   }
 
   /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
@@ -258,11 +270,11 @@ export class Log {
   }
 
   /**
-   * Resolves when the log has reached a position; never rejects. The caller bounds the wait.
+   * Resolves when a position can be read, in the index too; never rejects. The caller bounds the wait.
    * @returns the promise, and a function that gives up waiting
    */
   reached(position: number): { promise: Promise<void>; cancel: () => void } {
-    if (position <= this.#head) return { promise: Promise.resolve(), cancel: () => {} }
+    if (position <= this.#announced) return { promise: Promise.resolve(), cancel: () => {} }
     let resolve = () => {}
     const promise = new Promise<void>((done) => {
       resolve = done
@@ -283,7 +295,6 @@ export class Log {
     this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
     this.#memtable = { bytes: 0, begun: this.#head }
     this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
-    this.#wakeWaiting()
   }
 
   async close(): Promise<void> {
@@ -295,7 +306,7 @@ export class Log {
 
   #wakeWaiting(): void {
     for (const waiting of this.#waiting) {
-      if (waiting.position > this.#head) continue
+      if (waiting.position > this.#announced) continue
       this.#waiting.delete(waiting)
       waiting.resolve()
     }

@@ -1,6 +1,6 @@
 /**
- * The index: posting lists (which positions belong to a stream, a category, a type) and the ids that clients gave.
- * All of it is derived from the log and can be made anew.
+ * The index: posting lists (which positions belong to a stream, a category, a type, a tag …) and the ids that clients
+ * gave. All of it is derived from the log and can be made anew.
  *
  * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
  * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
@@ -14,6 +14,7 @@ import { limits } from '../limits.js'
 import {
   BLOCK_SIZE,
   blockKey,
+  blockPrefix,
   decodeBlock,
   decodeHead,
   decodeNumber,
@@ -29,21 +30,23 @@ import {
   headKeyName,
   INDEX_STATE_KEY,
   type ListHead,
+  listId,
   openEntry,
   type StoredRecord,
   sealEntry
 } from './format.js'
-import { Level, type LevelOptions } from './level.js'
+import { Level, type LevelBatch, type LevelOptions } from './level.js'
 import type { Log } from './log.js'
 import { droppedByLevelDb } from './recovery.js'
+
+/** One list: its family, and its name within it. */
+export type ListName = readonly [Family, string]
 
 /** What the index must know of one recorded event. */
 export interface Posting {
   readonly position: number
-  readonly stream: string
-  /** Undefined for system streams, and where the family is switched off. */
-  readonly category: string | undefined
-  readonly type: string | undefined
+  /** The lists it belongs to, whether kept or not; the first is its stream. */
+  readonly lists: readonly ListName[]
   readonly created: number
   /** 16 bytes, when the client gave the id. */
   readonly id: Buffer | undefined
@@ -55,13 +58,22 @@ export interface PostingsOptions {
   /** Identity of the log the index belongs to; an index of another log is made anew. */
   log: string
   compression: boolean
+  /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
+  rules?: Partial<Record<Family, string>> | undefined
+}
+
+interface FamilyState {
+  /** The log position that its lists cover. */
+  goodTo: number
+  rule?: string | undefined
 }
 
 interface IndexState {
   format: number
   log: string
   goodTo: number
-  families: Family[]
+  /** The families there are; before they could be filled one by one, the names of those that follow the log. */
+  families: Partial<Record<Family, FamilyState>> | Family[]
 }
 
 export interface ListedHead {
@@ -72,7 +84,10 @@ export interface ListedHead {
 export class Postings {
   readonly #level: Level
   readonly #log: string
-  readonly #kept: ReadonlySet<Family>
+  /** The families that are kept, each with the log position it covers; those that follow the log have none. */
+  readonly #kept = new Map<Family, number | undefined>()
+  /** All that are in the database, also those that are not kept now. */
+  readonly #states: Partial<Record<Family, FamilyState>>
   /** Heads as they are on disk, by family and name. */
   readonly #heads = byFamily(() => new LRUCache<string, ListHead | typeof NONE>({ max: limits.heads_cached_max }))
   /** Changed and not yet written. Two generations, so that one can be written while the other fills. */
@@ -82,22 +97,31 @@ export class Postings {
   #goodTo: number
   #appliedTo: number
 
-  private constructor(level: Level, log: string, kept: readonly Family[], goodTo: number) {
+  private constructor(level: Level, { log }: PostingsOptions, kept: readonly Family[], state: IndexState) {
     this.#level = level
     this.#log = log
-    this.#kept = new Set(kept)
-    this.#goodTo = goodTo
-    this.#appliedTo = goodTo
+    this.#states = familyStates(state)
+    this.#goodTo = state.goodTo
+    this.#appliedTo = state.goodTo
+    for (const kind of kept) {
+      const covered = this.#states[kind]?.goodTo ?? -1
+      this.#kept.set(kind, covered < state.goodTo ? covered : undefined)
+    }
   }
 
   /**
    * Opens the index as it stands on disk and checks its end against the log: a stale head would number two events
-   * alike. `kept` are the families to keep.
-   * @returns undefined when it cannot serve (damaged, another log's or format's, families missing, at odds with the
-   * log); then make it anew: everything in it can be
+   * alike. `kept` are the families to keep: those that are there, or all in a new one, when undefined. Those that cover
+   * less than the others are `behind`.
+   * @returns undefined when it cannot serve (damaged, another log's or format's, at odds with the log); then make it
+   * anew: everything in it can be
    * @throws `directory-in-use`
    */
-  static async open(options: PostingsOptions, kept: readonly Family[], log: Log): Promise<Postings | undefined> {
+  static async open(
+    options: PostingsOptions,
+    kept: readonly Family[] | undefined,
+    log: Log
+  ): Promise<Postings | undefined> {
     const directory = join(options.directory, 'index')
     let level: Level | undefined
     try {
@@ -105,16 +129,19 @@ export class Postings {
       const stored = await level.get(INDEX_STATE_KEY)
       const state: IndexState =
         stored === undefined
-          ? { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: [...kept] }
+          ? { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
           : (JSON.parse(stored.toString()) as IndexState)
       const serves =
         state.format === FORMAT_VERSION &&
         state.log === options.log &&
         state.goodTo <= log.head &&
-        kept.every((kind) => state.families.includes(kind)) &&
         (stored !== undefined || !(await hasEntries(level)))
-      const postings = new Postings(level, options.log, kept, state.goodTo)
-      if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) return postings
+      const known = Object.keys(familyStates(state)) as Family[]
+      const postings = new Postings(level, options, kept ?? (stored === undefined ? families : known), state)
+      if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) {
+        await postings.#followRules(options.rules ?? {})
+        return postings
+      }
     } catch (error) {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
     }
@@ -132,9 +159,11 @@ export class Postings {
       level = await Level.open(join(options.directory, 'index'), levelOptions(options))
       const stored = await level.get(INDEX_STATE_KEY)
       const state = JSON.parse(stored?.toString() ?? '{}') as Partial<IndexState>
-      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, options.log, families, -1)
+      const nothing = { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
+      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, options, families, nothing)
       if (state.format === FORMAT_VERSION && state.log === options.log) {
-        return new Postings(level, options.log, state.families ?? [], state.goodTo ?? -1)
+        const known = { ...nothing, ...state }
+        return new Postings(level, options, Object.keys(familyStates(known)) as Family[], known)
       }
     } catch (error) {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
@@ -180,8 +209,31 @@ export class Postings {
     return this.#goodTo
   }
 
+  /** True when lists of this family can be read; while it is behind they lack their end. */
   keeps(kind: Family): boolean {
     return this.#kept.has(kind)
+  }
+
+  /** True when the lists of this family hold all there is. */
+  isCurrent(kind: Family): boolean {
+    return this.#kept.has(kind) && this.#kept.get(kind) === undefined
+  }
+
+  /** The families that are being filled, with the log position each covers. */
+  get behind(): ReadonlyMap<Family, number> {
+    const behind = new Map<Family, number>()
+    for (const [kind, covered] of this.#kept) if (covered !== undefined) behind.set(kind, covered)
+    return behind
+  }
+
+  /** The rule that a family's lists were made by. */
+  ruleOf(kind: Family): string | undefined {
+    return this.#states[kind]?.rule
+  }
+
+  /** The log position that a family's lists cover on disk. */
+  covers(kind: Family): number {
+    return Math.min(this.#kept.get(kind) ?? this.#goodTo, this.#goodTo)
   }
 
   /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
@@ -190,15 +242,6 @@ export class Postings {
     if (changed !== undefined) return changed
     const known = this.#heads[kind].get(name)
     return known === NONE ? null : known
-  }
-
-  /** True when all lists that a posting extends are in memory: then it can be applied. */
-  holdsHeadsOf({ stream, category, type }: Posting): boolean {
-    return (
-      this.headInMemory(family.stream, stream) !== undefined &&
-      (category === undefined || this.headInMemory(family.category, category) !== undefined) &&
-      (type === undefined || this.headInMemory(family.type, type) !== undefined)
-    )
   }
 
   /** A list's head as it is now; the copy does not change when the list grows. */
@@ -210,7 +253,7 @@ export class Postings {
   }
 
   /** Brings heads into memory with one read. Those that are changed meanwhile keep their changes. */
-  async load(lists: readonly (readonly [Family, string])[]): Promise<void> {
+  async load(lists: readonly ListName[]): Promise<void> {
     const missing = lists.filter(([kind, name]) => this.headInMemory(kind, name) === undefined)
     if (missing.length === 0) return
     const keys = missing.map(([kind, name]) => headKey(kind, name))
@@ -283,16 +326,20 @@ export class Postings {
   }
 
   /**
-   * Takes committed events into the lists, in the order of their positions. The heads concerned must be in memory:
-   * `load` them in the same turn.
+   * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
+   * must be in memory: `load` them in the same turn.
    */
   apply(postings: readonly Posting[]): void {
     for (const posting of postings) {
-      const stream = this.#extend(family.stream, posting.stream, posting)
-      if (posting.category !== undefined) this.#extend(family.category, posting.category, posting)
-      if (posting.type !== undefined) this.#extend(family.type, posting.type, posting)
-      if (posting.id !== undefined) {
-        this.#pending.ids.set(eventIdKey(stream.id, posting.id).toString('latin1'), posting.number)
+      const { lists, id } = posting
+      const [, name] = lists[0] as ListName
+      const stream = this.#extend(family.stream, name, posting, 0)
+      for (let i = 1; i < lists.length; i++) {
+        const [kind, name] = lists[i] as ListName
+        if (this.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
+      }
+      if (id !== undefined) {
+        this.#pending.ids.set(eventIdKey(stream.id, id).toString('latin1'), posting.number)
         this.#pending.size++
       }
       this.#appliedTo = posting.position
@@ -305,15 +352,38 @@ export class Postings {
     }
   }
 
-  /** Where the family's switched off, its lists do not grow. */
-  #extend(kind: Family, name: string, posting: Posting): ListHead {
+  /**
+   * Takes events into the lists of the families that are behind. A family that then covers all that was applied
+   * follows the log from here on. The heads concerned must be in memory: `load` them in the same turn.
+   * @param postings every event from the position after the one furthest behind, in order
+   * @param to the position that they reach
+   */
+  fill(postings: readonly Posting[], to: number): void {
+    const { behind } = this
+    for (const posting of postings) {
+      const { lists, position } = posting
+      for (let i = 1; i < lists.length; i++) {
+        const [kind, name] = lists[i] as ListName
+        const covered = behind.get(kind)
+        if (covered !== undefined && position > covered) this.#extend(kind, name, posting, ordinalOf(lists, i))
+      }
+    }
+    for (const [kind, covered] of behind) {
+      const reached = Math.max(covered, to)
+      this.#kept.set(kind, reached >= this.#appliedTo ? undefined : reached)
+      this.#pending.size++
+    }
+    if (this.#pending.size >= limits.index_pending_max) this.flush().catch(this.onWriteFailed)
+  }
+
+  #extend(kind: Family, name: string, posting: Posting, ordinal: number): ListHead {
     let head = this.#pending.heads[kind].get(name)
     if (head === undefined) {
       const known = this.headInMemory(kind, name)
       if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
       head =
         known === null
-          ? { id: posting.position, count: 0, updated: 0, tail: [] }
+          ? { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [] }
           : { id: known.id, count: known.count, updated: known.updated, tail: known.tail.slice() }
       this.#pending.heads[kind].set(name, head)
       this.#pending.size++
@@ -345,7 +415,7 @@ export class Postings {
       await this.#flushing
       return this.#pending.size === 0 ? undefined : this.flush()
     }
-    if (this.#appliedTo === this.#goodTo) return
+    if (this.#appliedTo === this.#goodTo && this.#pending.size === 0) return
     this.#flushing = this.#writePending().finally(() => {
       this.#flushing = undefined
     })
@@ -364,13 +434,10 @@ export class Postings {
     }
     for (const [key, block] of writing.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
     for (const [key, number] of writing.ids) put(Buffer.from(key, 'latin1'), encodeNumber(number))
-    const state: IndexState = {
-      format: FORMAT_VERSION,
-      log: this.#log,
-      goodTo,
-      families: families.filter((kind) => this.#kept.has(kind))
+    for (const [kind, covered] of this.#kept) {
+      this.#states[kind] = { ...this.#states[kind], goodTo: covered ?? goodTo }
     }
-    batch.put(INDEX_STATE_KEY, Buffer.from(JSON.stringify(state)))
+    this.#putState(batch, goodTo)
     try {
       await this.#level.write(batch)
     } catch (error) {
@@ -385,6 +452,40 @@ export class Postings {
     }
     this.#writing = undefined
     this.#goodTo = goodTo
+  }
+
+  #putState(batch: LevelBatch, goodTo: number): void {
+    const state: IndexState = { format: FORMAT_VERSION, log: this.#log, goodTo, families: this.#states }
+    batch.put(INDEX_STATE_KEY, Buffer.from(JSON.stringify(state)))
+  }
+
+  /** Empties the families whose lists another rule has made; they are behind from the beginning then. */
+  async #followRules(rules: Partial<Record<Family, string>>): Promise<void> {
+    for (const [kind, rule] of Object.entries(rules) as [Family, string][]) {
+      const state = this.#states[kind]
+      if (state !== undefined && (state.rule ?? USUAL_RULE) !== rule) {
+        // No rule until it is empty: a crash in the middle of the emptying is found out at the next start.
+        this.#states[kind] = { goodTo: -1, rule: '' }
+        await this.#clear(kind)
+        if (this.#kept.has(kind) && this.#goodTo >= 0) this.#kept.set(kind, -1)
+      }
+      this.#states[kind] = { goodTo: this.#states[kind]?.goodTo ?? -1, rule }
+    }
+  }
+
+  async #clear(kind: Family): Promise<void> {
+    let batch = this.#level.batch()
+    this.#putState(batch, this.#goodTo)
+    for (const prefix of [headKey(kind, ''), blockPrefix(kind)]) {
+      let count = 0
+      for await (const { key } of this.#level.entries({ gte: prefix, lt: endOfPrefix(prefix) })) {
+        batch.del(key)
+        if (++count % CLEAR_CHUNK !== 0) continue
+        await this.#level.write(batch)
+        batch = this.#level.batch()
+      }
+    }
+    await this.#level.write(batch)
   }
 
   /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */
@@ -428,8 +529,27 @@ async function hasEntries(level: Level): Promise<boolean> {
 }
 
 function byFamily<T>(make: () => T): Record<Family, T> {
-  return { s: make(), c: make(), t: make() }
+  return Object.fromEntries(families.map((kind) => [kind, make()])) as Record<Family, T>
 }
+
+function familyStates({ families: known, goodTo }: IndexState): Partial<Record<Family, FamilyState>> {
+  if (!Array.isArray(known)) return { ...known }
+  return Object.fromEntries(known.map((kind) => [kind, { goodTo }]))
+}
+
+/** How many lists of the same family a posting has before the one at `index`. */
+function ordinalOf(lists: readonly ListName[], index: number): number {
+  const kind = (lists[index] as ListName)[0]
+  let ordinal = 0
+  for (let i = 0; i < index; i++) if ((lists[i] as ListName)[0] === kind) ordinal++
+  return ordinal
+}
+
+/** Lists whose rule was not noted down were made by this one. */
+const USUAL_RULE = 'first:-'
+
+/** Entries deleted in one batch. */
+const CLEAR_CHUNK = 10_000
 
 const NONE = Symbol('no such list')
 

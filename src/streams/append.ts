@@ -1,40 +1,28 @@
 /**
  * Planning an append: a pure function of what the store holds and what is asked. The same requests in the same order
- * give the same log anywhere, so nothing here reads a clock, makes an id or touches a disk.
+ * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
-import { type StoredRecord, sameContent, type UnplacedRecord } from '../log/format.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
-
-/** One event to append, encoded. */
-export interface NewEvent {
-  readonly stream: string
-  /** 16 bytes, when a retry of it must be recognised: the client gave it, or the key it was made from. */
-  readonly id: Buffer | undefined
-  readonly type: string
-  readonly record: UnplacedRecord
-}
+import type { MatchCondition } from './matches.js'
+import { METADATA_TYPE, metadataRecord, withTruncateBefore } from './metadata.js'
+import { isMetastream, metastreamOf, originalOf } from './names.js'
+import type { KnownEvent, NewEvent, PlacedEvent, PlanningView } from './planning-view.js'
+import { conditionsFailed, streamDeleted } from './refusals.js'
 
 export interface AppendRequest {
   readonly events: readonly NewEvent[]
   readonly conditions: readonly Condition[]
+  /** Events that must not be in the log. */
+  readonly matches?: readonly MatchCondition[] | undefined
   /**
    * `batch`: all or nothing. `each`: every event is an append of its own, in order, up to the first that is refused
-   * (a streamed write, which may be sent again from its beginning).
+   * (a streamed write, which may be sent again from its beginning). `eventstore`: all or nothing, to one stream, by
+   * the version check and idempotency of EventStoreDB (reference 5.4).
    */
-  readonly mode: 'batch' | 'each'
+  readonly mode: 'batch' | 'each' | 'eventstore'
   /** The ids were made from an Idempotency-Key; this is the id an event after the last one would have. */
   readonly keyed?: { readonly stream: string; readonly nextId: Buffer } | undefined
-}
-
-/** Where an event stands, or will stand when the commit has succeeded. */
-export interface PlacedEvent {
-  readonly event: NewEvent
-  readonly number: number
-  readonly position: number
-  readonly created: number
-  /** It was there already; nothing was written for it. */
-  readonly replayed: boolean
 }
 
 export interface AppendResult {
@@ -47,93 +35,61 @@ export interface AppendResult {
   readonly refused?: { readonly index: number; readonly error: DaybookError } | undefined
 }
 
-/** An event that is already in the stream under the same id. */
-export interface KnownEvent {
-  readonly number: number
-  readonly position: number
-  readonly created: number
-  sameContent(record: UnplacedRecord): boolean
-}
-
-/**
- * What the plan may know: heads and ids as the log has them, then as the earlier plans of the same commit leave them.
- */
-export class PlanningView {
-  /** Events planned so far, in order: what will be committed. */
-  readonly planned: PlacedEvent[] = []
-  readonly #heads = new Map<string, number>()
-  readonly #known = new Map<string, KnownEvent>()
-  readonly #next: number
-  readonly created: number
-  readonly #committedHead: (stream: string) => number
-
-  /**
-   * @param next the position the next record gets
-   * @param created the instant of this commit, milliseconds
-   * @param committedHead number of a stream's last committed event, -1 when there is none
-   */
-  constructor(next: number, created: number, committedHead: (stream: string) => number) {
-    this.#next = next
-    this.created = created
-    this.#committedHead = committedHead
-  }
-
-  head(stream: string): number {
-    return this.#heads.get(stream) ?? this.#committedHead(stream)
-  }
-
-  known(stream: string, id: Buffer): KnownEvent | undefined {
-    return this.#known.get(idKey(stream, id))
-  }
-
-  /** Tells of an event that the log holds under a client's id. */
-  remember(stream: string, record: StoredRecord): void {
-    this.#known.set(idKey(stream, record.id), {
-      number: record.number,
-      position: record.position,
-      created: record.created,
-      sameContent: (other) => sameContent(record.bytes, other.bytes)
-    })
-  }
-
-  place(event: NewEvent): PlacedEvent {
-    const number = this.head(event.stream) + 1
-    const position = this.#next + this.planned.length
-    const placed = { event, number, position, created: this.created, replayed: false }
-    this.planned.push(placed)
-    this.#heads.set(event.stream, number)
-    if (event.id !== undefined) {
-      const { bytes } = event.record
-      this.#known.set(idKey(event.stream, event.id), {
-        number,
-        position,
-        created: this.created,
-        sameContent: (other) => sameContent(bytes, other.bytes)
-      })
-    }
-    return placed
-  }
-}
-
-function idKey(stream: string, id: Buffer): string {
-  return id.toString('latin1') + stream
-}
-
 /**
  * Decides one append against the view and, when it is accepted, places its events in it.
  * @returns what to answer once the commit has succeeded, or the refusal; then the view is unchanged
  */
 export function planAppend(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  return request.mode === 'each' ? planEach(request, view) : planBatch(request, view)
+  if (request.mode === 'each') return planEach(request, view)
+  return request.mode === 'eventstore' ? planByPlace(request, view) : planBatch(request, view)
 }
 
 function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
+  const gone = findTombstone(request, view)
+  if (gone !== undefined) return gone
   const replay = findReplay(request, view)
   if (replay !== undefined) return replay
-  const failed = request.conditions.filter(({ stream, expected }) => !holds(expected, view.head(stream)))
-  if (failed.length > 0) return wrongExpectedVersion(failed, view)
-  const events = request.events.map((event) => view.place(event))
-  return { events, replayed: false, heads: headsOf(request, view) }
+  const failed = request.conditions.filter(
+    ({ stream, expected }) => !holds(expected, view.head(stream), view.state(stream))
+  )
+  const matched = (request.matches ?? []).flatMap((condition) => {
+    const match = view.match(condition)
+    return match === undefined ? [] : [{ condition, match }]
+  })
+  if (failed.length > 0 || matched.length > 0) return conditionsFailed(failed, matched, view)
+  return { events: placeAll(request.events, view), replayed: false, heads: headsOf(request, view) }
+}
+
+/** Nothing follows a tombstone, neither in the stream nor in its metadata. */
+function findTombstone({ events }: AppendRequest, view: PlanningView): DaybookError | undefined {
+  let last: string | undefined
+  for (const { stream } of events) {
+    if (stream === last) continue
+    last = stream
+    if (view.state(stream).tombstone) return streamDeleted(stream)
+    if (isMetastream(stream) && view.state(originalOf(stream)).tombstone) return streamDeleted(originalOf(stream))
+  }
+  return undefined
+}
+
+/**
+ * Places events and brings soft-deleted streams back (reference 6.2): by an event, or by other metadata. What was hidden
+ * stays hidden, so the metadata is written once more, with the truncation at the first new event.
+ */
+function placeAll(events: readonly NewEvent[], view: PlanningView): PlacedEvent[] {
+  const revived = new Map<string, number>()
+  for (const { stream } of events) {
+    const original = isMetastream(stream) ? originalOf(stream) : stream
+    if (view.state(original).metadata.deleted) revived.set(original, view.head(original) + 1)
+  }
+  const placed = events.map((event) => view.place(event))
+  for (const [stream, first] of revived) {
+    const { document, metadata } = view.state(stream)
+    if (metadata.deleted && view.head(stream) < first) continue // it was only deleted again
+    const record = metadataRecord(stream, withTruncateBefore(document, first), String(view.head(metastreamOf(stream))))
+    view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
+  }
+  return placed
 }
 
 /** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
@@ -174,21 +130,63 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
       { index: unknown, written: false, retry: false }
     )
   }
+  return replayOf(request, known as KnownEvent[], view)
+}
+
+function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: PlanningView): AppendResult {
   const events = request.events.map((event, i) => ({ event, ...place(known[i] as KnownEvent), replayed: true }))
   return { events, replayed: true, heads: headsOf(request, view) }
+}
+
+/**
+ * EventStoreDB's rules: only ids are compared, and with a numbered version they must stand where the append would have
+ * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
+ */
+function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
+  const gone = findTombstone(request, view)
+  if (gone !== undefined) return gone
+  const { stream, expected } = request.conditions[0] as Condition
+  const wrong = () => conditionsFailed([{ stream, expected }], [], view)
+  const head = view.head(stream)
+  const state = view.state(stream)
+  if (expected === 'stream_exists') {
+    if (state.metadata.deleted) return streamDeleted(stream)
+    if (head === -1 && state.version === -1) return wrong()
+  }
+  const known = request.events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
+  const all = known.every((one) => one !== undefined)
+  if (all && isReplay(expected, known as KnownEvent[], head)) return replayOf(request, known as KnownEvent[], view)
+  if (expected === 'any' || expected === 'stream_exists') {
+    if (known.some((one) => one !== undefined)) return wrong()
+  } else if (!holds(expected, head, state)) return wrong()
+  return { events: placeAll(request.events, view), replayed: false, heads: headsOf(request, view) }
+}
+
+/** True when ids that are all there are taken for the same append, sent again. */
+function isReplay(expected: ExpectedVersion, known: readonly KnownEvent[], head: number): boolean {
+  if (expected === 'any' || expected === 'stream_exists') return true
+  const version = expected === 'no_stream' ? -1 : expected
+  return version === head || known.every(({ number }, i) => number === version + 1 + i)
 }
 
 function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   const events: PlacedEvent[] = []
   let refused: AppendResult['refused']
   for (const [index, event] of request.events.entries()) {
+    const one = { ...request, events: [event] }
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    if (known !== undefined && !known.sameContent(event.record)) {
-      const error = findReplay({ ...request, events: [event] }, view) as DaybookError
+    const error =
+      known === undefined
+        ? findTombstone(one, view)
+        : known.sameContent(event.record)
+          ? undefined
+          : (findReplay(one, view) as DaybookError)
+    if (error !== undefined) {
       refused = { index, error }
       break
     }
-    events.push(known === undefined ? view.place(event) : { event, ...place(known), replayed: true })
+    if (known === undefined) events.push(...placeAll([event], view))
+    else events.push({ event, ...place(known), replayed: true })
   }
   const replayed = events.length > 0 && events.every((event) => event.replayed)
   return { events, replayed, heads: headsOf(request, view), refused }
@@ -202,32 +200,6 @@ function headsOf(request: AppendRequest, view: PlanningView): Map<string, number
   const heads = new Map<string, number>()
   for (const { stream } of request.events) if (!heads.has(stream)) heads.set(stream, view.head(stream))
   return heads
-}
-
-function wrongExpectedVersion(failed: readonly Condition[], view: PlanningView): DaybookError {
-  const list = failed.map(({ stream, expected }) => ({ stream, expected, head: headOrNull(view.head(stream)) }))
-  const first = list[0] as (typeof list)[number]
-  const says = list.map(({ stream, expected, head }) => `"${stream}" ${describe(expected)}, but ${describeHead(head)}`)
-  return new DaybookError('wrong-expected-version', `Expected that ${says.join('; and that ')}. Nothing was written.`, {
-    ...first,
-    ...(list.length > 1 && { failed: list }),
-    written: false,
-    retry: false
-  })
-}
-
-function headOrNull(head: number): number | null {
-  return head === -1 ? null : head
-}
-
-function describe(expected: ExpectedVersion): string {
-  if (expected === 'no_stream') return 'does not exist'
-  if (expected === 'stream_exists') return 'exists'
-  return `ends with event ${expected}`
-}
-
-function describeHead(head: number | null): string {
-  return head === null ? 'it was never written' : `its last event is ${head}`
 }
 
 function uuidText(id: Buffer): string {

@@ -4,10 +4,11 @@
  */
 import { LRUCache } from 'lru-cache'
 import { systemClock } from '../clock.js'
-import { BLOCK_SIZE, type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
+import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
-import { Postings } from '../log/postings.js'
-import { listsOf, type PostingLists, postingOf } from './posting.js'
+import { type ListName, Postings } from '../log/postings.js'
+import { parseCategoryRule } from './names.js'
+import { Poster } from './posting.js'
 
 export interface Disagreement {
   /** `record-missing`, `record-damaged`, `head-behind-witness`, `created-goes-back`, `index-…`. */
@@ -92,10 +93,12 @@ export async function checkDirectory(
 
 /**
  * Every record must stand in each of its lists, at its place; and the lists must hold nothing else. Streams are
- * looked up one by one, since there may be millions; of categories and types the next place is counted.
+ * looked up one by one, since there may be millions; of the other lists the next place is counted. A family that is
+ * being filled is compared as far as it goes.
  */
 class IndexCheck {
   readonly #postings: Postings
+  readonly #poster: Poster
   readonly #found: Disagreement[]
   readonly #counted = new Map<string, number>()
   /** The last part read of each list: entries are asked for in order. */
@@ -104,22 +107,24 @@ class IndexCheck {
 
   constructor(postings: Postings, found: Disagreement[]) {
     this.#postings = postings
+    this.#poster = new Poster(parseCategoryRule(postings.ruleOf(family.category) || 'first:-'))
     this.#found = found
   }
 
   async compare(records: readonly StoredRecord[]): Promise<void> {
-    const keeps = (kind: Family) => this.#postings.keeps(kind)
-    const postings = records.map((record) => postingOf(record, keeps))
-    const lists: PostingLists = postings.map(listsOf)
-    await this.#postings.load(lists.flat())
-    for (const [i, posting] of postings.entries()) {
+    const postings = records.map((record) => this.#poster.postingOf(record))
+    const covered = postings.map(({ lists, position }) =>
+      lists.filter(([kind]) => this.#postings.keeps(kind) && position <= this.#postings.covers(kind))
+    )
+    await this.#postings.load(covered.flat())
+    for (const [i, { position, number, id }] of postings.entries()) {
       this.#records++
-      const { position, stream, number } = posting
-      for (const [kind, name] of lists[i] as PostingLists[number]) {
+      const lists = covered[i] as ListName[]
+      for (const [kind, name] of lists) {
         const index = kind === family.stream ? number : this.#next(kind + name)
         await this.#expect(kind, name, index, position)
       }
-      await this.#expectId(posting.id, stream, number, position)
+      await this.#expectId(id, lists[0]?.[1] as string, number, position)
     }
   }
 
@@ -177,7 +182,7 @@ class IndexCheck {
     }
     let streams = 0
     let entries = 0
-    for (const kind of [family.stream, family.category, family.type] as const) {
+    for (const kind of families) {
       if (!this.#postings.keeps(kind)) continue
       for (let after: string | undefined; ; ) {
         const page = await this.#postings.list(kind, { prefix: '', after, limit: 1000 })
@@ -206,4 +211,13 @@ class IndexCheck {
   }
 }
 
-const NAMES = { s: 'stream', c: 'category', t: 'type' } as const
+const NAMES: Record<Family, string> = {
+  s: 'stream',
+  c: 'category',
+  t: 'type',
+  g: 'tag',
+  b: 'correlation',
+  a: 'streams',
+  p: 'streams of category',
+  d: 'tombstone'
+}

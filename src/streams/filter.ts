@@ -4,7 +4,7 @@ import { RE2JS } from 're2js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
-import { categoryOf, isSystemStream } from './names.js'
+import { type CategoryRule, categoryOf, isSystemStream } from './names.js'
 
 /** Conditions on one name. Values of one member are "or", members are "and"; `not` excludes each of its values. */
 export interface NameFilter {
@@ -17,7 +17,7 @@ export interface NameFilter {
 export interface FilterOptions {
   type?: NameFilter
   stream?: NameFilter
-  category?: readonly string[] | undefined
+  category?: { is: readonly string[]; rule: CategoryRule } | undefined
   /** The event carries all of these. */
   tags?: readonly string[] | undefined
   /** Bounds on `occurred`, milliseconds, included. Events without `occurred` do not match. */
@@ -43,8 +43,8 @@ export class Filter {
     ]
     const { category, tags, occurredFrom, occurredTo } = options
     if (category !== undefined) {
-      const wanted = new Set(category)
-      this.#tests.push((record) => wanted.has(categoryOf(record.stream) as string))
+      const wanted = new Set(category.is)
+      this.#tests.push((record) => wanted.has(categoryOf(record.stream, category.rule) as string))
     }
     if (tags !== undefined && tags.length > 0) {
       this.#tests.push((record) => {

@@ -2,8 +2,8 @@
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 
-/** Names that are other ways to read, or belong to a stream's metadata: nothing is appended under them. */
-const RESERVED = /^\$(?:all$|streams$|ce-|et-|bc-|category-|\$)/
+/** Names that are other ways to read: nothing is appended under them. */
+const RESERVED = /^\$(?:all$|streams$|ce-|et-|bc-|category-|\$$|\$\$\$)/
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 
 /** System streams begin with `$` and are left out of /events unless asked for. */
@@ -11,10 +11,42 @@ export function isSystemStream(stream: string): boolean {
   return stream.charCodeAt(0) === 0x24
 }
 
-/** The name up to its first `-`; undefined when there is none, and for system streams. */
-export function categoryOf(stream: string): string | undefined {
-  const dash = stream.indexOf('-')
-  return dash < 1 || isSystemStream(stream) ? undefined : stream.slice(0, dash)
+/** Metastreams begin with `$$`: their last event is the metadata of the stream whose name follows. */
+export function isMetastream(stream: string): boolean {
+  return stream.startsWith('$$')
+}
+
+export function metastreamOf(stream: string): string {
+  return `$$${stream}`
+}
+
+/** The stream that a metastream describes. */
+export function originalOf(metastream: string): string {
+  return metastream.slice(2)
+}
+
+/** Where in a name its category ends: at the first or the last of these characters. */
+export interface CategoryRule {
+  readonly at: 'first' | 'last'
+  /** One character. */
+  readonly separator: string
+}
+
+export const defaultCategoryRule: CategoryRule = { at: 'first', separator: '-' }
+
+/** @param text `first:-`, `last:_` … */
+export function parseCategoryRule(text: string): CategoryRule {
+  const [, at, separator] = /^(first|last):(.)$/su.exec(text) ?? []
+  if (at === undefined || separator === undefined) {
+    throw new DaybookError('bad-configuration', `a category separator is first:C or last:C, not "${text}"`)
+  }
+  return { at: at as CategoryRule['at'], separator }
+}
+
+/** The name up to its separator; undefined when there is none before it, and for system streams. */
+export function categoryOf(stream: string, rule: CategoryRule): string | undefined {
+  const end = rule.at === 'first' ? stream.indexOf(rule.separator) : stream.lastIndexOf(rule.separator)
+  return end < 1 || isSystemStream(stream) ? undefined : stream.slice(0, end)
 }
 
 /**
@@ -22,19 +54,35 @@ export function categoryOf(stream: string): string | undefined {
  * @throws `bad-stream-name` when it is empty, too long, `.` or `..`, or has control characters or broken surrogates
  */
 export function checkStreamName(stream: string): void {
-  const refuse = (why: string): never => {
-    throw new DaybookError('bad-stream-name', `A stream name ${why}.`, {
-      stream: stream.slice(0, 100),
-      limit: limits.stream_name_bytes_max
-    })
+  const fault = faultOfName(stream)
+  if (fault === undefined) return
+  throw new DaybookError('bad-stream-name', `A stream name ${fault}.`, {
+    stream: stream.slice(0, 100),
+    limit: limits.stream_name_bytes_max
+  })
+}
+
+/** Why a text can be no stream's name; undefined when it can. */
+export function faultOfName(text: string): string | undefined {
+  if (text === '') return 'has at least one character'
+  if (text === '.' || text === '..') return 'cannot be "." or "..": HTTP clients resolve them away'
+  if (text.length > limits.stream_name_bytes_max || Buffer.byteLength(text) > limits.stream_name_bytes_max) {
+    return `has at most ${limits.stream_name_bytes_max} bytes of UTF-8; this one has ${Buffer.byteLength(text)}`
   }
-  if (stream === '') refuse('has at least one character')
-  if (stream === '.' || stream === '..') refuse('cannot be "." or "..": HTTP clients resolve them away')
-  if (stream.length > limits.stream_name_bytes_max || Buffer.byteLength(stream) > limits.stream_name_bytes_max) {
-    refuse(`has at most ${limits.stream_name_bytes_max} bytes of UTF-8; this one has ${Buffer.byteLength(stream)}`)
-  }
-  if (CONTROL.test(stream)) refuse('has no control characters')
-  if (!stream.isWellFormed()) refuse('is well-formed Unicode; this one has half of a surrogate pair')
+  if (CONTROL.test(text)) return 'has no control characters'
+  if (!text.isWellFormed()) return 'is well-formed Unicode; this one has half of a surrogate pair'
+  return undefined
+}
+
+/** @throws `bad-stream-name` as checkAppendableName, and for metastreams, whose events are written as metadata */
+export function checkEventStream(stream: string): void {
+  checkAppendableName(stream)
+  if (!isMetastream(stream)) return
+  throw new DaybookError(
+    'bad-stream-name',
+    `Events are not appended to "${stream}": it holds metadata. PUT /streams/{stream}/metadata writes that.`,
+    { stream }
+  )
 }
 
 /** @throws `bad-stream-name` as checkStreamName, and for names under which nothing is appended */

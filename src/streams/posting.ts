@@ -1,31 +1,118 @@
 /** What the index must know of a record; and bringing an index up to the log's end by reading that. */
+import { LRUCache } from 'lru-cache'
 import { type Family, family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { Posting, Postings } from '../log/postings.js'
-import { categoryOf, isSystemStream } from './names.js'
+import type { ListName, Posting, Postings } from '../log/postings.js'
+import { LINK_TYPE } from './links.js'
+import { METADATA_TYPE, readMetadata } from './metadata.js'
+import { type CategoryRule, categoryOf, faultOfName, isMetastream, isSystemStream, originalOf } from './names.js'
 
-/** The lists a record belongs to, among the kept ones. System streams are in no category and in no type's list. */
-export function postingOf(record: StoredRecord, keeps: (kind: Family) => boolean): Posting {
-  const stream = record.stream
-  return {
-    position: record.position,
-    stream,
-    category: keeps(family.category) ? categoryOf(stream) : undefined,
-    type: keeps(family.type) && !isSystemStream(stream) && !record.removed ? record.type : undefined,
-    created: record.created,
-    id: record.clientId ? record.id : undefined,
-    number: record.number
+/** The type under which deletions are listed (reference 19). */
+const DELETED = '$deleted'
+const CORRELATION_KEY = '"$correlationId"'
+
+/**
+ * Says which lists a record belongs to, whatever families are kept. It depends on nothing but the record and the
+ * category rule, so that an index made anew is the same as one that grew.
+ */
+export class Poster {
+  readonly rule: CategoryRule
+  /** Most events of a stream belong to the same lists as the one before. */
+  #last: { stream: string; type: string; lists: readonly ListName[] } | undefined
+  readonly #categories = new LRUCache<string, ListName>({ max: 1000 })
+
+  constructor(rule: CategoryRule) {
+    this.rule = rule
+  }
+
+  /** @param record with its place; `stream` and `type` are its own, which the caller may know already */
+  postingOf(record: StoredRecord, stream = record.stream, type = record.type): Posting {
+    return {
+      position: record.position,
+      created: record.created,
+      id: record.clientId ? Buffer.from(record.id) : undefined,
+      number: record.number,
+      lists: this.#listsOf(record, stream, type)
+    }
+  }
+
+  #listsOf(record: StoredRecord, stream: string, type: string): readonly ListName[] {
+    const first = record.number === 0
+    const correlation = correlationOf(record)
+    const plain = !first && !record.hasTags && !record.removed && !record.tombstone && correlation === undefined
+    const last = this.#last
+    if (plain && last !== undefined && last.stream === stream && last.type === type) return last.lists
+    const lists: ListName[] = [[family.stream, stream]]
+    if (isSystemStream(stream)) {
+      if (record.tombstone) lists.push([family.tombstone, stream])
+      if (isMetastream(stream)) this.#addMetadata(lists, record, originalOf(stream))
+      return lists
+    }
+    const category = this.#categoryList(stream)
+    if (category !== undefined) lists.push(category)
+    if (record.removed) return lists
+    if (record.tombstone) {
+      lists.push([family.tombstone, stream], [family.type, DELETED])
+      return lists
+    }
+    if (type !== LINK_TYPE) lists.push([family.type, type])
+    if (first) {
+      lists.push([family.streams, ''])
+      if (category !== undefined) lists.push([family.categoryStreams, category[1]])
+    }
+    if (record.hasTags) for (const tag of record.tags) lists.push([family.tag, tag])
+    if (type !== LINK_TYPE && correlation !== undefined) lists.push([family.correlation, correlation])
+    if (plain) this.#last = { stream, type, lists }
+    return lists
+  }
+
+  #categoryList(stream: string): ListName | undefined {
+    const category = categoryOf(stream, this.rule)
+    if (category === undefined) return undefined
+    let list = this.#categories.get(category)
+    if (list === undefined) {
+      list = [family.category, category]
+      this.#categories.set(category, list)
+    }
+    return list
+  }
+
+  /** Metadata of user streams; a soft delete also stands among the events of the category. */
+  #addMetadata(lists: ListName[], record: StoredRecord, original: string): void {
+    if (isSystemStream(original) || record.removed || record.type !== METADATA_TYPE) return
+    lists.push([family.type, METADATA_TYPE])
+    if (!readMetadata(record.data).deleted) return
+    lists.push([family.type, DELETED])
+    const category = this.#categoryList(original)
+    if (category !== undefined) lists.push(category)
   }
 }
 
-export type PostingLists = [Family, string][][]
+/** `$correlationId` of an event whose data is JSON; undefined when no stream could have its name. */
+export function correlationOf(record: StoredRecord): string | undefined {
+  const { metadata } = record
+  if (metadata === undefined || record.contentType !== undefined || !metadata.includes(CORRELATION_KEY))
+    return undefined
+  const id = (JSON.parse(metadata.toString()) as { $correlationId?: unknown } | null)?.$correlationId
+  return typeof id === 'string' && id !== '' && faultOfName(`$bc-${id}`) === undefined ? id : undefined
+}
 
-/** The lists that a posting extends. */
-export function listsOf(posting: Posting): [Family, string][] {
-  const lists: [Family, string][] = [[family.stream, posting.stream]]
-  if (posting.category !== undefined) lists.push([family.category, posting.category])
-  if (posting.type !== undefined) lists.push([family.type, posting.type])
-  return lists
+/** The lists of these postings that are kept now and whose heads are not in memory. */
+export function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
+  const missing: ListName[] = []
+  for (const { lists } of batch) {
+    for (const list of lists) {
+      if (postings.isCurrent(list[0]) && postings.headInMemory(list[0], list[1]) === undefined) missing.push(list)
+    }
+  }
+  return missing
+}
+
+/** Takes committed records into the index. */
+export async function applyAll(postings: Postings, batch: readonly Posting[]): Promise<void> {
+  const missing = missingLists(postings, batch)
+  if (missing.length > 0) await postings.load(missing)
+  postings.apply(batch)
 }
 
 /**
@@ -35,17 +122,48 @@ export function listsOf(posting: Posting): [Family, string][] {
 export async function catchUp(
   log: Log,
   postings: Postings,
+  poster: Poster,
   onProgress?: (done: number, of: number) => void
 ): Promise<void> {
   const from = postings.appliedTo + 1
   if (from > log.head) return
-  const keeps = (kind: Family) => postings.keeps(kind)
   for await (const records of log.scan(from, log.head)) {
-    const batch = records.map((record) => postingOf(record, keeps))
-    await postings.load(batch.flatMap(listsOf))
-    postings.apply(batch)
+    await applyAll(
+      postings,
+      records.map((record) => poster.postingOf(record))
+    )
     if (postings.congested) await postings.flush()
     onProgress?.(postings.appliedTo - from + 1, log.head - from + 1)
   }
   await postings.flush()
+}
+
+/**
+ * Fills families that are behind the others (they were switched on again, or their rule has changed) from where they
+ * stopped, while the store serves. It goes on after a restart where it was.
+ */
+export async function backFill(log: Log, postings: Postings, poster: Poster, stop: { asked: boolean }): Promise<void> {
+  while (postings.behind.size > 0 && !stop.asked) {
+    const from = Math.min(...postings.behind.values()) + 1
+    const to = postings.appliedTo
+    if (from > to) {
+      postings.fill([], to)
+      continue
+    }
+    for await (const records of log.scan(from, to)) {
+      if (stop.asked) return
+      const batch = records.map((record) => poster.postingOf(record))
+      const wanted = batch.flatMap(({ lists }) => lists.filter(([kind]) => postings.behind.has(kind)))
+      await postings.load(wanted)
+      postings.fill(batch, (batch.at(-1) as Posting).position)
+      if (postings.congested) await postings.flush()
+    }
+  }
+  if (!stop.asked) await postings.flush()
+}
+
+export const kindsOf: Record<'none' | 'system' | 'all', readonly Family[]> = {
+  none: [family.stream, family.tag, family.tombstone],
+  system: Object.values(family),
+  all: Object.values(family)
 }

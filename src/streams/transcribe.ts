@@ -1,10 +1,10 @@
 /** Copies events into an empty log with the places and times they had in another. Nobody else may be writing. */
 import { DaybookError } from '../errors.js'
-import { type Family, family, StoredRecord } from '../log/format.js'
+import { family, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
-import type { NewEvent } from './append.js'
-import { listsOf, postingOf } from './posting.js'
+import type { NewEvent } from './planning-view.js'
+import { applyAll, type Poster } from './posting.js'
 
 export interface TranscribedEvent {
   readonly event: NewEvent
@@ -18,7 +18,7 @@ export interface TranscribedEvent {
 
 /** @throws `import-refused` when a position, a number or `created` does not follow on what is there */
 export async function transcribe(
-  { log, postings }: { log: Log; postings: Postings },
+  { log, postings, poster }: { log: Log; postings: Postings; poster: Poster },
   events: readonly TranscribedEvent[]
 ): Promise<void> {
   await postings.load(events.map(({ event }) => [family.stream, event.stream] as const))
@@ -40,10 +40,11 @@ export async function transcribe(
     events,
     events.map((event) => event.created)
   )
-  const keeps = (kind: Family) => postings.keeps(kind)
-  const added = events.map(({ event, position: at }) => postingOf(new StoredRecord(at, event.record.bytes), keeps))
-  await postings.load(added.flatMap(listsOf))
-  postings.apply(added)
+  const records = events.map(({ event, position: at }) => new StoredRecord(at, event.record.bytes))
+  await applyAll(
+    postings,
+    records.map((record) => poster.postingOf(record))
+  )
   if (postings.congested) await postings.flush()
 }
 

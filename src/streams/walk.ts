@@ -2,7 +2,7 @@
  * Walks: the positions that a read has to look at, in order, in chunks. A stream is walked by its posting list, a
  * filter on types or categories by the lists of those, everything else by the log itself.
  */
-import type { Family, ListHead } from '../log/format.js'
+import { type Family, firstPosition, type ListHead } from '../log/format.js'
 import { rangeChunks, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 
@@ -82,7 +82,7 @@ export async function entryAtOrAfter(
   head: ListHead,
   position: number
 ): Promise<number> {
-  if (position <= head.id) return 0
+  if (position <= firstPosition(head)) return 0
   return lowestIndex(head.count, async (index) => (await postings.position(kind, head, index)) >= position)
 }
 

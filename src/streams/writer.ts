@@ -5,26 +5,49 @@
 import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { type Family, family } from '../log/format.js'
+import { family, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { Posting, Postings } from '../log/postings.js'
+import type { ListName, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
-import { type AppendRequest, type AppendResult, type PlacedEvent, PlanningView, planAppend } from './append.js'
-import { categoryOf, isSystemStream } from './names.js'
-import { listsOf } from './posting.js'
+import { type AppendRequest, type AppendResult, planAppend } from './append.js'
+import { type DeleteRequest, type DeleteResult, planDelete } from './delete.js'
+import type { Match, MatchCondition, Matches } from './matches.js'
+import { isMetastream, metastreamOf, originalOf } from './names.js'
+import { type PlacedEvent, PlanningView } from './planning-view.js'
+import { applyAll, type Poster } from './posting.js'
 import type { Standstill } from './standstill.js'
+import type { StreamStates } from './states.js'
+
+/** What a plan takes, and what it answers. */
+type Request = AppendRequest | DeleteRequest
+type Result = AppendResult | DeleteResult
 
 interface Waiting {
-  readonly request: AppendRequest
+  readonly request: Request
   readonly bytes: number
+  readonly events: number
   readonly since: number
-  readonly resolve: (result: AppendResult) => void
+  readonly resolve: (result: Result) => void
   readonly reject: (error: Error) => void
+}
+
+export interface WriterParts {
+  log: Log
+  postings: Postings
+  poster: Poster
+  states: StreamStates
+  matches: Matches
+  clock: Clock
+  metrics: Metrics
+  standstill: Standstill
 }
 
 export class Writer {
   readonly #log: Log
   readonly #postings: Postings
+  readonly #poster: Poster
+  readonly #states: StreamStates
+  readonly #matches: Matches
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #standstill: Standstill
@@ -33,12 +56,15 @@ export class Writer {
   #running: Promise<void> | undefined
   #closed = false
 
-  constructor(log: Log, postings: Postings, clock: Clock, metrics: Metrics, standstill: Standstill) {
-    this.#log = log
-    this.#postings = postings
-    this.#clock = clock
-    this.#metrics = metrics
-    this.#standstill = standstill
+  constructor(parts: WriterParts) {
+    this.#log = parts.log
+    this.#postings = parts.postings
+    this.#poster = parts.poster
+    this.#states = parts.states
+    this.#matches = parts.matches
+    this.#clock = parts.clock
+    this.#metrics = parts.metrics
+    this.#standstill = parts.standstill
   }
 
   /** Appends that wait for the next commit. */
@@ -48,17 +74,48 @@ export class Writer {
 
   /**
    * Appends events and resolves when they are on disk.
-   * @throws `overloaded` when too many wait; `wrong-expected-version`, `event-id-reused`, `idempotency-key-reused` or
-   * `partial-replay` when the plan refuses it, and then nothing of it was written; `storage-failed` when the commit
-   * failed, and then nothing of it is acknowledged; `read-only` while the disk is full; `stopping` when the store is
-   * closing
+   * @throws `overloaded` when too many wait; `wrong-expected-version`, `events-match`, `stream-deleted`,
+   * `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then nothing of it was
+   * written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only` while the disk
+   * is full; `stopping` when the store is closing
    */
-  append(request: AppendRequest): Promise<AppendResult> {
+  async append(request: AppendRequest): Promise<AppendResult> {
+    let bytes = 0
+    for (const event of request.events) bytes += event.record.bytes.length
+    if (request.matches === undefined)
+      return (await this.#enqueue(request, bytes, request.events.length)) as AppendResult
+    return (await this.#enqueue(await this.#lookAhead(request), bytes, request.events.length)) as AppendResult
+  }
+
+  /**
+   * Deletes a stream and resolves when that is on disk.
+   * @throws as `append`, and `stream-not-found` when there is nothing to delete softly
+   */
+  async delete(request: DeleteRequest): Promise<DeleteResult> {
+    return (await this.#enqueue(request, 0, 1)) as DeleteResult
+  }
+
+  /**
+   * Looks through the log for events in the way before the append waits for its turn: then the writer has only what
+   * was committed since to look at. One found here refuses it unless it was written before.
+   */
+  async #lookAhead(request: AppendRequest): Promise<AppendRequest> {
+    const reached = this.#postings.appliedTo
+    const matches: MatchCondition[] = []
+    for (const condition of request.matches ?? []) {
+      const match = await this.#matches.first(condition)
+      // What is in the way stays there for the plan, which may find a replay or other failed conditions beside it.
+      const after =
+        match === undefined ? Math.max(condition.after, reached) : Math.max(condition.after, match.position - 1)
+      matches.push({ ...condition, after, asked: condition.after })
+    }
+    return { ...request, matches }
+  }
+
+  #enqueue(request: Request, bytes: number, events: number): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
-    let bytes = 0
-    for (const event of request.events) bytes += event.record.bytes.length
     if (this.#queue.length >= limits.append_queue_max || this.#queuedBytes + bytes > limits.append_queue_bytes_max) {
       return Promise.reject(
         new DaybookError('overloaded', `${this.#queue.length} appends are waiting for the disk.`, {
@@ -68,7 +125,7 @@ export class Writer {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, bytes, since: this.#clock.elapsed(), resolve, reject })
+      this.#queue.push({ request, bytes, events, since: this.#clock.elapsed(), resolve, reject })
       this.#queuedBytes += bytes
       this.#running ??= this.#run()
     })
@@ -108,9 +165,9 @@ export class Writer {
     let bytes = 0
     let events = 0
     let count = 0
-    for (const { request, bytes: size } of this.#queue) {
+    for (const { bytes: size, events: more } of this.#queue) {
       bytes += size
-      events += request.events.length
+      events += more
       if (count > 0 && (bytes > limits.commit_bytes_max || events > limits.commit_events_max)) break
       count++
     }
@@ -121,10 +178,21 @@ export class Writer {
 
   async #commit(group: readonly Waiting[]): Promise<void> {
     const created = Math.max(this.#clock.now(), this.#log.lastCreated)
-    const view = new PlanningView(this.#log.head + 1, created, (stream) => this.#streamHead(stream))
-    await this.#load(group, view)
+    const found = await this.#load(group)
+    const view = new PlanningView(this.#log.head + 1, created, {
+      head: (stream) => this.#streamHead(stream),
+      state: (stream) => {
+        const state = this.#states.inMemory(stream)
+        if (state === undefined) throw new Error(`the state of "${stream}" was not loaded`)
+        return state
+      },
+      match: (condition) => found.get(condition)
+    })
+    await this.#loadKnownIds(group, view)
 
-    const answers = group.map(({ request }) => planAppend(request, view))
+    const answers = group.map(({ request }) =>
+      'events' in request ? planAppend(request, view) : planDelete(request, view)
+    )
     if (view.planned.length > 0) {
       const started = this.#clock.elapsed()
       const first = await this.#log.commit(view.planned, created)
@@ -135,7 +203,7 @@ export class Writer {
     }
     const now = this.#clock.elapsed()
     for (const [i, { resolve, reject, since }] of group.entries()) {
-      const answer = answers[i] as AppendResult | DaybookError
+      const answer = answers[i] as Result | DaybookError
       if (answer instanceof DaybookError) {
         reject(answer)
         continue
@@ -145,27 +213,49 @@ export class Writer {
     }
   }
 
-  /** The heads and ids the plans will ask for, brought into memory with one read each. */
-  async #load(group: readonly Waiting[], view: PlanningView): Promise<void> {
-    const missing: [Family, string][] = []
+  /**
+   * Brings into memory what the plans will ask for: heads with one read, states of the few streams that have one.
+   * @returns the first event in the way of each condition on the log
+   */
+  async #load(group: readonly Waiting[]): Promise<Map<MatchCondition, Match>> {
+    const missing: ListName[] = []
+    const stated = new Set<string>()
+    const needHead = (stream: string) => {
+      if (this.#postings.headInMemory(family.stream, stream) === undefined) missing.push([family.stream, stream])
+    }
     let last: string | undefined
     const need = (stream: string) => {
       if (stream === last) return
       last = stream
-      if (this.#postings.headInMemory(family.stream, stream) === undefined) missing.push([family.stream, stream])
+      needHead(stream)
+      const original = isMetastream(stream) ? originalOf(stream) : stream
+      if (original !== stream) needHead(original)
+      if (!this.#states.concerns(original)) return
+      stated.add(original)
+      needHead(metastreamOf(original))
     }
-    let withIds = false
+    const conditions: MatchCondition[] = []
     for (const { request } of group) {
-      for (const event of request.events) {
-        need(event.stream)
-        withIds ||= event.id !== undefined
+      if ('events' in request) {
+        for (const { stream } of request.events) need(stream)
+        for (const { stream } of request.conditions) need(stream)
+        if (request.matches !== undefined) conditions.push(...request.matches)
+      } else {
+        need(request.stream)
+        needHead(metastreamOf(request.stream))
       }
-      for (const { stream } of request.conditions) need(stream)
     }
     if (missing.length > 0) await this.#postings.load(missing)
-    if (withIds) await this.#loadKnownIds(group, view)
+    for (const stream of stated) await this.#states.of(stream)
+    const found = new Map<MatchCondition, Match>()
+    for (const condition of conditions) {
+      const match = await this.#matches.first(condition)
+      if (match !== undefined) found.set(condition, match)
+    }
+    return found
   }
 
+  /** The events that the log holds under ids that are to be appended now. */
   async #loadKnownIds(group: readonly Waiting[], view: PlanningView): Promise<void> {
     const asked: { stream: string; streamId: number; id: Buffer }[] = []
     const ask = (stream: string, id: Buffer) => {
@@ -173,6 +263,7 @@ export class Writer {
       if (head) asked.push({ stream, streamId: head.id, id }) // a stream that was never written holds no id
     }
     for (const { request } of group) {
+      if (!('events' in request)) continue
       for (const { stream, id } of request.events) if (id !== undefined) ask(stream, id)
       if (request.keyed !== undefined) ask(request.keyed.stream, request.keyed.nextId)
     }
@@ -195,29 +286,17 @@ export class Writer {
 
   /** The index follows before anybody is answered: whoever appended reads their own writes. */
   async #index(planned: readonly PlacedEvent[]): Promise<void> {
-    const postings = toPostings(planned, this.#postings)
-    const missing: [Family, string][] = []
-    for (const posting of postings) if (!this.#postings.holdsHeadsOf(posting)) missing.push(...listsOf(posting))
-    if (missing.length > 0) await this.#postings.load(missing)
-    this.#postings.apply(postings)
+    const records = planned.map(({ event, position }) => new StoredRecord(position, event.record.bytes))
+    const postings = records.map((record, i) => {
+      const { event } = planned[i] as PlacedEvent
+      return this.#poster.postingOf(record, event.stream, event.type)
+    })
+    await applyAll(this.#postings, postings)
+    for (const [i, { event }] of planned.entries()) {
+      const ends = event.record.bytes[1] === recordKind.tombstone
+      if (ends || isMetastream(event.stream)) this.#states.committed(records[i] as StoredRecord, event.stream)
+    }
+    this.#log.announce()
     if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
   }
-}
-
-function toPostings(planned: readonly PlacedEvent[], kept: Postings): Posting[] {
-  const categories = kept.keeps(family.category)
-  const types = kept.keeps(family.type)
-  // A batch is mostly of one stream, and its category is cut out of the name once.
-  let lastStream: string | undefined
-  let category: string | undefined
-  let system = false
-  return planned.map(({ event, position, number, created }) => {
-    const { stream, id } = event
-    if (stream !== lastStream) {
-      lastStream = stream
-      category = categories ? categoryOf(stream) : undefined
-      system = isSystemStream(stream)
-    }
-    return { position, stream, category, type: types && !system ? event.type : undefined, created, id, number }
-  })
 }

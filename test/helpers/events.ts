@@ -2,7 +2,7 @@
 
 import { randomIds } from '../../routes/wire/event-body.js'
 import { encodeRecord, idBytes } from '../../src/log/format.js'
-import type { NewEvent } from '../../src/streams/append.js'
+import type { NewEvent } from '../../src/streams/planning-view.js'
 
 export interface Plain {
   type?: string

@@ -151,13 +151,6 @@ t.test('what comes later answers 501 and says so', async (t) => {
   for (const query of ['where=data.x=1', 'live=true', 'format=sse', 'consumer=c']) {
     t.match((await app.inject(`/streams/s?${query}`)).json(), { status: 501, code: 'not-implemented' }, query)
   }
-  const conditions = [{ failIfEventsMatch: { items: [{ types: ['T'] }] } }]
-  const answer = await app.inject({
-    method: 'POST',
-    url: '/events',
-    payload: { events: [{ stream: 's', type: 'T' }], conditions }
-  })
-  t.match(answer.json(), { status: 501 })
 })
 
 t.test('a page ends at 8 MiB, and the next goes on', async (t) => {

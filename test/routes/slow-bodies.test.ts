@@ -23,10 +23,11 @@ t.test('a body that does not come is cut with 408; a streamed write goes on', as
   const streamed = open('/events?batch=1', 'application/x-ndjson')
   await once(streamed, 'data')
   const slow = open('/streams/s', 'application/json')
+  const closed = once(slow, 'close')
   let text = ''
   slow.on('data', (chunk) => (text += chunk))
   while ((await fetch(`${url}/ping`)).ok && text === '') later += 10_000
-  await once(slow, 'close')
+  await closed
   t.match(text, /^HTTP\/1\.1 408 [\s\S]*"code":"request-timeout"/)
   t.ok(later >= 60_000, 'not before its time')
   streamed.write('{"stream":"s","type":"B","data":"xyz"}\n'.slice(0, 32))

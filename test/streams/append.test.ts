@@ -1,14 +1,20 @@
 /** Planning is pure: no disk, no clock. */
 import t from 'tap'
 import { DaybookError } from '../../src/errors.js'
-import { type AppendRequest, type AppendResult, PlanningView, planAppend } from '../../src/streams/append.js'
+import { type AppendRequest, type AppendResult, planAppend } from '../../src/streams/append.js'
+import { PlanningView } from '../../src/streams/planning-view.js'
+import { PLAIN_STATE } from '../../src/streams/states.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const A = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 const B = '6c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 
 function view(heads: Record<string, number> = {}): PlanningView {
-  return new PlanningView(100, 1e12, (stream) => heads[stream] ?? -1)
+  return new PlanningView(100, 1e12, {
+    head: (stream) => heads[stream] ?? -1,
+    state: () => PLAIN_STATE,
+    match: () => undefined
+  })
 }
 
 function request(events: AppendRequest['events'], more: Partial<AppendRequest> = {}): AppendRequest {

@@ -4,8 +4,8 @@
  * and members are handed out as slices of the body.
  */
 import { isUtf8 } from 'node:buffer'
-import { DaybookError } from '../../src/errors.js'
-import { limits } from '../../src/limits.js'
+import { DaybookError } from './errors.js'
+import { limits } from './limits.js'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -61,9 +61,10 @@ export class JsonReader {
 
   /**
    * Calls back at each member's value; the callback must read it.
-   * @throws `malformed-json` for a name that stands twice
+   * @param options `repeats`: a name may stand twice
+   * @throws `malformed-json` for a name that stands twice, where that is not allowed
    */
-  members(read: (name: string) => void): void {
+  members(read: (name: string) => void, { repeats = false } = {}): void {
     this.#expect(OPEN_BRACE, 'an object')
     if (this.#take(CLOSE_BRACE)) return
     const seen: string[] = []
@@ -71,7 +72,7 @@ export class JsonReader {
     for (;;) {
       if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
       const name = this.#text()
-      if (manySeen?.has(name) ?? seen.includes(name)) this.#fail(`the member "${name}" stands twice`)
+      if (!repeats && (manySeen?.has(name) ?? seen.includes(name))) this.#fail(`the member "${name}" stands twice`)
       // Events have a handful of members; only who sends thousands pays for a set.
       if (seen.length < 16) seen.push(name)
       else (manySeen ??= new Set(seen)).add(name)

@@ -1,0 +1,164 @@
+/** The log in the Atom dialect (reference 12): `/streams/$all`, whole or filtered. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { limits } from '../src/limits.js'
+import type { StoredRecord } from '../src/log/format.js'
+import type { Store } from '../src/store.js'
+import { Filter } from '../src/streams/filter.js'
+import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
+import { type DialectReading, type PagePath, parseCount, renderFeed } from './dialect-reading.js'
+import { type Codec, negotiate, offers } from './wire/dialect/codecs.js'
+import { type Embed, embedOf } from './wire/dialect/embed.js'
+import { entriesOf } from './wire/dialect/entry.js'
+import { type LogPlace, logLinks, type PageAsked, parsePosition } from './wire/dialect/feed.js'
+import { checkRequireLeader, longPoll, resolveLinks } from './wire/dialect/headers.js'
+import { badRequest, refusalOf } from './wire/dialect/refusal.js'
+import { queryOf, streamUrl } from './wire/dialect/urls.js'
+
+const ALL = '$all'
+
+export class DialectLog {
+  readonly #store: Store
+  readonly #reading: DialectReading
+
+  constructor(store: Store, reading: DialectReading) {
+    this.#store = store
+    this.#reading = reading
+  }
+
+  /** A page of the log. @param path positions of 32 hexadecimal digits, or `head` backward @throws refusals */
+  async feed(request: FastifyRequest, reply: FastifyReply, path: PagePath, filtered: boolean): Promise<FastifyReply> {
+    const query = queryOf(request)
+    const codec = negotiate(request.headers.accept, query.get('format'), offers.feed)
+    const at = parseFrom(path)
+    const count = parseCount(path.count, (text) => `Invalid count argument: ${text}`)
+    checkRequireLeader(request.headers)
+    const filter = filtered ? parseFilter(query) : EVERYTHING
+    const resolve = filtered || resolveLinks(request.headers, false)
+    const poll = path.direction === 'forward' ? longPoll(request.headers) : undefined
+    const { log } = this.#store
+    if (poll !== undefined) {
+      await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
+    }
+    if (matchesTag(request.headers['if-none-match'], log.head, codec)) return sendEmpty(reply, 304, 'Not Modified')
+    try {
+      const asked = { direction: path.direction, from: at === undefined ? undefined : BigInt(Math.max(at, 0)), count }
+      return await this.#sendFeed(
+        request,
+        reply,
+        asked,
+        at,
+        filter,
+        codec,
+        embedOf(query.get('embed')),
+        resolve,
+        filtered
+      )
+    } catch (error) {
+      throw refusalOf(error, 'read')
+    }
+  }
+
+  async #sendFeed(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: PageAsked,
+    at: number | undefined,
+    filter: Filter,
+    codec: Codec,
+    embed: Embed,
+    resolve: boolean,
+    filtered: boolean
+  ): Promise<FastifyReply> {
+    const source = this.#store.reader.logSource()
+    const { direction, count } = asked
+    const backward = direction === 'backward'
+    const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
+    const looked = filtered && !backward ? limits.dialect_filter_window : count
+    const first = backward ? Math.max(0, cursor - looked) : cursor
+    const records = await this.#store.reader.slice(source, first, backward ? cursor - first : looked)
+    const kept = keep(records, filter, backward ? Infinity : count)
+    const reached = backward ? first : first + kept.looked
+    const entries = await entriesOf(this.#store.reader, source, kept.records, first, resolve)
+    this.#store.metrics.read(entries.length)
+    entries.reverse()
+    const end = backward ? records.length < count : reached > source.head
+    const place: LogPlace = {
+      from: cursor,
+      origin: at === -1,
+      next: reached,
+      end: end && (filtered || entries.length < count),
+      entries: entries.length
+    }
+    const base = this.#reading.baseOf(request)
+    const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
+    const feed = {
+      title: 'All events',
+      selfUrl: self,
+      updated: entries[0]?.event?.created,
+      stream: undefined,
+      headOfStream: false,
+      backward: false,
+      tagVersion: undefined,
+      links: logLinks(self, asked, place, filtered),
+      entries
+    }
+    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+    const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
+    reply.header('cache-control', moving ? caching.never : caching.forAYear)
+    if (moving) reply.header('etag', entityTag(source.head, codec))
+    return reply.send(renderFeed(feed, codec, base, embed))
+  }
+}
+
+function parseFrom({ direction, from }: PagePath): number | undefined {
+  if (from === undefined || (from === 'head' && direction === 'backward')) return undefined
+  const position = parsePosition(from)
+  if (position === undefined) throw badRequest(`Invalid position argument: ${from}`)
+  return position
+}
+
+/** The records that pass, at most so many, and how many had to be looked at for them. */
+function keep(
+  records: readonly StoredRecord[],
+  filter: Filter,
+  most: number
+): { records: StoredRecord[]; looked: number } {
+  const kept: StoredRecord[] = []
+  let looked = 0
+  for (const record of records) {
+    if (kept.length >= most) break
+    looked++
+    if (filter.matches(record)) kept.push(record)
+  }
+  return { records: kept, looked }
+}
+
+const EVERYTHING = new Filter({ system: true })
+
+/** The query of a filtered feed (reference 12.4). @throws refusals */
+function parseFilter(query: URLSearchParams): Filter {
+  const exclude = query.get('exclude-system-events')
+  if (exclude !== null && exclude !== '') {
+    if (exclude.toLowerCase() !== 'true') throw badRequest('exclude-sytem-events should have a value of true.')
+    return new Filter({ system: true, type: { regex: ['^[^$].*'] } })
+  }
+  const context = query.get('context')
+  const type = query.get('type')
+  const data = query.get('data')
+  if (context !== 'streamid' && context !== 'eventtype') {
+    throw badRequest('Invalid context please provide one of the following: StreamId, EventType.')
+  }
+  if (type !== 'regex' && type !== 'prefix') {
+    throw badRequest('Invalid type please provide one of the following: Regex, Prefix.')
+  }
+  if (data === null || data === '') {
+    throw badRequest('Please provide a comma delimited list of data with at least one item.')
+  }
+  const prefixes = data.split(',').slice(0, limits.filter_values_max)
+  const name = type === 'regex' ? { regex: [data] } : { prefix: prefixes }
+  try {
+    return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) })
+  } catch (error) {
+    throw refusalOf(error, 'read')
+  }
+}

@@ -1,0 +1,179 @@
+/** /streams/{stream}/metadata: what is known of a stream, natively under readable names, in the dialect as an event. */
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { MetadataWritten, StreamMetadata } from '../schemas/metadata.js'
+import { problemResponses } from '../schemas/problem.js'
+import { ref } from '../schemas/ref.js'
+import { DaybookError, isDaybookError } from '../src/errors.js'
+import { encodeRecord, idBytes } from '../src/log/format.js'
+import type { Store } from '../src/store.js'
+import type { ExpectedVersion } from '../src/streams/expected-version.js'
+import { METADATA_TYPE } from '../src/streams/metadata.js'
+import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../src/streams/names.js'
+import type { StreamState } from '../src/streams/states.js'
+import type { AtomDialect } from './atom.js'
+import { bodyOf } from './wire/body.js'
+import { expectedVersionOf } from './wire/conditions.js'
+import { isDialectRead } from './wire/dialect/form.js'
+import { checkPatch, mergePatch, toReadable, toStored } from './wire/metadata.js'
+import { entityTag, matchesTag } from './wire/page.js'
+import { mediaType } from './wire/stream-body.js'
+
+const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
+const document = { 'application/json': { schema: ref(StreamMetadata) } }
+const written = { description: 'On disk.', content: { 'application/json': { schema: ref(MetadataWritten) } } }
+
+export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+  const streamOf = (request: FastifyRequest) => (request.params as { stream: string }).stream
+
+  app.get(
+    '/streams/:stream/metadata',
+    {
+      schema: {
+        operationId: 'getMetadata',
+        summary: 'What is known of a stream',
+        tags: ['streams'],
+        params: StreamParams,
+        response: { 200: { description: 'Its metadata.', content: document }, ...problemResponses(400, 404, 410) }
+      }
+    },
+    (request, reply) => {
+      const stream = streamOf(request)
+      if (isDialectRead(request, 'single')) {
+        return atom.begin(request, reply).reading.metadata(request, reply, stream, 'head')
+      }
+      return answer(store, request, reply, stream)
+    }
+  )
+
+  app.put(
+    '/streams/:stream/metadata',
+    {
+      schema: {
+        operationId: 'putMetadata',
+        summary: 'Replace what is known of a stream',
+        tags: ['streams'],
+        params: StreamParams,
+        body: { content: document },
+        response: { 200: written, 201: written, ...problemResponses(400, 410, 412, 415, 503, 507) }
+      }
+    },
+    async (request, reply) => {
+      const stream = nameOf(streamOf(request))
+      checkType(request, ['application/json'])
+      const stored = toStored(await bodyOf(request))
+      return write(store, reply, stream, stored, expectedVersionOf(request.headers))
+    }
+  )
+
+  app.patch(
+    '/streams/:stream/metadata',
+    {
+      schema: {
+        operationId: 'patchMetadata',
+        summary: 'Change what is known of a stream, by a JSON merge patch (RFC 7396)',
+        tags: ['streams'],
+        params: StreamParams,
+        body: { content: { 'application/merge-patch+json': { schema: ref(StreamMetadata) }, ...document } },
+        response: { 200: written, 201: written, ...problemResponses(400, 410, 412, 415, 503, 507) }
+      }
+    },
+    async (request, reply) => {
+      const stream = nameOf(streamOf(request))
+      checkType(request, ['application/merge-patch+json', 'application/json'])
+      const patch = await bodyOf(request)
+      checkPatch(patch)
+      return change(store, reply, stream, patch, expectedVersionOf(request.headers))
+    }
+  )
+
+  app.post(
+    '/streams/:stream/metadata',
+    {
+      schema: {
+        operationId: 'appendMetadata',
+        summary: 'Write metadata as an event',
+        tags: ['atom'],
+        params: StreamParams,
+        response: { 201: { type: 'null', description: 'On disk.' } }
+      }
+    },
+    (request, reply) => atom.begin(request, reply).writing.writeMetadata(request, reply, streamOf(request))
+  )
+}
+
+async function answer(
+  store: Store,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  stream: string
+): Promise<FastifyReply> {
+  checkStreamName(stream)
+  await store.reader.checkLives(stream)
+  const { document: stored, version } = await store.reader.state(stream)
+  if (version < 0 && (await store.reader.head(stream)) < 0) {
+    throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
+  }
+  const tag = entityTag(version, 'metadata')
+  reply.header('etag', tag).header('vary', 'Accept').header('cache-control', 'private, no-cache')
+  if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
+  reply.header('content-type', 'application/json; charset=utf-8')
+  return reply.send(Buffer.concat([toReadable(stored), NEWLINE]))
+}
+
+const NEWLINE = Buffer.from('\n')
+
+async function write(
+  store: Store,
+  reply: FastifyReply,
+  stream: string,
+  stored: Buffer,
+  expected: ExpectedVersion
+): Promise<FastifyReply> {
+  const metastream = metastreamOf(stream)
+  const id = idBytes(randomUUID())
+  const record = encodeRecord(metastream, { id, clientId: false, type: METADATA_TYPE, data: stored })
+  const event = { stream: metastream, id: undefined, type: METADATA_TYPE, record }
+  const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
+  const result = await store.writer.append({ events: [event], conditions, mode: 'batch' })
+  const [placed] = result.events
+  const version = placed?.number ?? 0
+  reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))
+  return reply.send({ stream, version, position: placed?.position })
+}
+
+/** Reads, merges and writes on the condition that nobody wrote in between; else again. */
+async function change(
+  store: Store,
+  reply: FastifyReply,
+  stream: string,
+  patch: Buffer,
+  expected: ExpectedVersion
+): Promise<FastifyReply> {
+  for (;;) {
+    await store.reader.checkLives(stream)
+    const state: StreamState = await store.reader.state(stream)
+    const stored = toStored(mergePatch(toReadable(state.document), patch))
+    const unchanged = state.version < 0 ? 'no_stream' : state.version
+    try {
+      return await write(store, reply, stream, stored, expected === 'any' ? unchanged : expected)
+    } catch (error) {
+      const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version' && expected === 'any'
+      if (!overtaken) throw error
+    }
+  }
+}
+
+function nameOf(stream: string): string {
+  checkAppendableName(metastreamOf(stream))
+  if (isMetastream(stream)) {
+    throw new DaybookError('bad-stream-name', 'Metadata has no metadata.', { stream })
+  }
+  return stream
+}
+
+function checkType(request: FastifyRequest, types: readonly string[]): void {
+  if (types.includes(mediaType(request.headers['content-type']))) return
+  throw new DaybookError('unsupported-media-type', `This address takes ${types.join(' or ')}.`, { available: types })
+}

@@ -1,0 +1,47 @@
+/** URLs that the dialect writes into bodies and Location (reference 1.5): absolute, as the client reaches us. */
+import type { IncomingHttpHeaders } from 'node:http'
+
+/**
+ * Scheme, host, port and prefix of what the client asked.
+ * @param trusted the request came through a proxy whose X-Forwarded-* headers are believed
+ */
+export function baseUrl(headers: IncomingHttpHeaders, encrypted: boolean, trusted: boolean): string {
+  const scheme = encrypted ? 'https' : 'http'
+  const host = headers.host ?? 'localhost'
+  if (!trusted) return `${scheme}://${host}`
+  const said = (name: string) => {
+    const value = headers[`x-forwarded-${name}`]
+    return typeof value === 'string' ? (value.split(',', 1)[0] as string).trim() : ''
+  }
+  const own = splitHost(host)
+  const forwarded = splitHost(said('host'))
+  const port = /^\d{1,5}$/.test(said('port')) ? said('port') : own.port
+  const authority = join(forwarded.name || own.name, forwarded.port || port)
+  const prefix = said('prefix')
+  const path = prefix === '' || prefix.startsWith('/') ? prefix : `/${prefix}`
+  return `${(said('proto') || scheme).toLowerCase()}://${authority}${path}`
+}
+
+function splitHost(host: string): { name: string; port: string } {
+  const [, name = '', port = ''] = /^(\[[^\]]*\]|[^:]*)(?::(\d*))?$/.exec(host) ?? []
+  return { name, port }
+}
+
+function join(name: string, port: string): string {
+  return port === '' ? name : `${name}:${port}`
+}
+
+/** A name as one segment of a path: all but letters, digits and `-_.~` is escaped (RFC 3986). */
+export function segment(name: string): string {
+  return encodeURIComponent(name).replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`)
+}
+
+export function streamUrl(base: string, stream: string): string {
+  return `${base}/streams/${segment(stream)}`
+}
+
+/** The query as it was sent: in this dialect unknown parameters are passed over, and of repeated ones the first counts. */
+export function queryOf({ url }: { url: string }): URLSearchParams {
+  const at = url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
+}

@@ -1,0 +1,150 @@
+/**
+ * Stream metadata under readable names and as it is stored (native contract §3, reference 11.1). Members are passed
+ * on as they were written, so that numbers keep their digits.
+ */
+import { StreamMetadata } from '../../schemas/metadata.js'
+import { DaybookError } from '../../src/errors.js'
+import { JsonReader } from '../../src/json.js'
+import { faultsOf } from '../../src/streams/metadata.js'
+import { compileShape } from './shape.js'
+
+const STORED = new Map([
+  ['maxAge', '$maxAge'],
+  ['maxCount', '$maxCount'],
+  ['truncateBefore', '$tb'],
+  ['cacheControl', '$cacheControl'],
+  ['acl', '$acl']
+])
+const STORED_ACL = new Map([
+  ['read', '$r'],
+  ['write', '$w'],
+  ['delete', '$d'],
+  ['metadataRead', '$mr'],
+  ['metadataWrite', '$mw']
+])
+const READABLE = inverted(STORED)
+const READABLE_ACL = inverted(STORED_ACL)
+
+const checkDocument = compileShape<object>(StreamMetadata)
+
+/** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
+export function toStored(document: Buffer): Buffer {
+  const whole = new JsonReader(document)
+  if (!whole.atObject) throw refused('Stream metadata is a JSON object.')
+  whole.slice()
+  whole.end()
+  checkDocument(JSON.parse(document.toString()), (why) => refused(why))
+  const stored = rewritten(new JsonReader(document), (name, value) => {
+    if (READABLE.has(name)) throw refused(`"${name}" is called "${READABLE.get(name)}" here.`)
+    if (name === 'maxAge') return ['$maxAge', String(secondsOf(value))]
+    if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
+    return [STORED.get(name) ?? name, value]
+  })
+  const [fault] = faultsOf(JSON.parse(stored.toString()))
+  if (fault !== undefined) throw refused(fault)
+  return stored
+}
+
+/** The stored document under readable names; members of one's own that would have the same name are left out. */
+export function toReadable(document: Buffer | undefined): Buffer {
+  if (document === undefined || faultsOf(parsed(document)).length > 0) return Buffer.from('{}')
+  return rewritten(new JsonReader(document), (name, value) => {
+    if (STORED.has(name)) return undefined
+    if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(Number(value)))]
+    if (name === '$acl') return ['acl', renamed(value, (key) => READABLE_ACL.get(key) ?? key)]
+    return [READABLE.get(name) ?? name, value]
+  })
+}
+
+/** Merges a patch into a document (RFC 7396): null removes, objects are merged, all else replaces. */
+export function mergePatch(target: Buffer, patch: Buffer): Buffer {
+  const changes = membersOf(new JsonReader(patch))
+  const reader = new JsonReader(target)
+  const merged = reader.atObject ? membersOf(reader) : new Map<string, string>()
+  for (const [name, value] of changes) {
+    if (value === 'null') merged.delete(name)
+    else if (value.startsWith('{')) {
+      const before = merged.get(name) ?? '{}'
+      merged.set(name, mergePatch(bytes(before), bytes(value)).toString('latin1'))
+    } else merged.set(name, value)
+  }
+  return documentOf(merged)
+}
+
+/** @throws `malformed-json`, `invalid-metadata` */
+export function checkPatch(patch: Buffer): void {
+  const reader = new JsonReader(patch)
+  if (!reader.atObject) throw refused('A merge patch is a JSON object.')
+  reader.slice()
+  reader.end()
+}
+
+/** Members with their values as bytes, one character a byte. */
+function membersOf(reader: JsonReader): Map<string, string> {
+  const members = new Map<string, string>()
+  reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
+  return members
+}
+
+function rewritten(
+  reader: JsonReader,
+  rewrite: (name: string, value: string) => [name: string, value: string] | undefined
+): Buffer {
+  const members = new Map<string, string>()
+  for (const [name, value] of membersOf(reader)) {
+    const member = rewrite(name, value)
+    if (member !== undefined) members.set(member[0], member[1])
+  }
+  return documentOf(members)
+}
+
+function renamed(object: string, rename: (name: string) => string): string {
+  const document = rewritten(new JsonReader(bytes(object)), (name, value) => [rename(name), value])
+  return document.toString('latin1')
+}
+
+function documentOf(members: ReadonlyMap<string, string>): Buffer {
+  const parts = [...members].map(([name, value]) => `${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
+  return Buffer.from(`{${parts.join(',')}}`, 'latin1')
+}
+
+const UNITS = { W: 604_800, D: 86_400, H: 3600, M: 60, S: 1 } as const
+
+/** Seconds of a duration as the schema allows it, quoted. */
+function secondsOf(quoted: string): number {
+  let seconds = 0
+  for (const [, count, unit] of quoted.matchAll(/(\d+)([WDHMS])/g)) {
+    seconds += Number(count) * UNITS[unit as keyof typeof UNITS]
+  }
+  if (seconds === 0) throw refused('"maxAge" is longer than nothing.')
+  return seconds
+}
+
+function durationOf(seconds: number): string {
+  const days = Math.floor(seconds / UNITS.D)
+  const hours = Math.floor((seconds % UNITS.D) / UNITS.H)
+  const minutes = Math.floor((seconds % UNITS.H) / UNITS.M)
+  const rest = seconds % UNITS.M
+  const time = `${hours > 0 ? `${hours}H` : ''}${minutes > 0 ? `${minutes}M` : ''}${rest > 0 ? `${rest}S` : ''}`
+  return `P${days > 0 ? `${days}D` : ''}${time === '' ? '' : `T${time}`}`
+}
+
+function parsed(document: Buffer): unknown {
+  try {
+    return JSON.parse(document.toString())
+  } catch {
+    return undefined
+  }
+}
+
+function bytes(text: string): Buffer {
+  return Buffer.from(text, 'latin1')
+}
+
+function inverted(names: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...names].map(([key, value]) => [value, key]))
+}
+
+function refused(why: string): DaybookError {
+  return new DaybookError('invalid-metadata', why, { written: false, retry: false })
+}

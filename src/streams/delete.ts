@@ -1,0 +1,54 @@
+/** Planning a delete (reference 6): pure, as planning an append is. */
+import { DaybookError } from '../errors.js'
+import { encodeRecord, recordKind } from '../log/format.js'
+import { type ExpectedVersion, holds } from './expected-version.js'
+import { nameBasedId } from './ids.js'
+import { DELETED_TEXT, METADATA_TYPE, metadataRecord, PLAN_IDS, TOMBSTONE_TYPE } from './metadata.js'
+import { isMetastream, metastreamOf } from './names.js'
+import type { PlanningView } from './planning-view.js'
+import { conditionsFailed, streamDeleted } from './refusals.js'
+
+export interface DeleteRequest {
+  readonly stream: string
+  readonly expected: ExpectedVersion
+  /** A tombstone: nothing can ever be appended again. Otherwise an append brings the stream back. */
+  readonly permanent: boolean
+}
+
+export interface DeleteResult {
+  /** Position of the event that says so. */
+  readonly position: number
+  /** The last number that the stream has. */
+  readonly head: number
+}
+
+/**
+ * Decides one delete against the view and, when it is accepted, places the event that says so.
+ * @returns what to answer once the commit has succeeded, or `stream-deleted`, `stream-not-found`,
+ * `wrong-expected-version` or `bad-stream-name`; then the view is unchanged
+ */
+export function planDelete(request: DeleteRequest, view: PlanningView): DeleteResult | DaybookError {
+  const { stream, expected, permanent } = request
+  if (isMetastream(stream)) {
+    return new DaybookError('bad-stream-name', 'Metadata is not deleted by itself; write other metadata instead.', {
+      stream
+    })
+  }
+  const state = view.state(stream)
+  const head = view.head(stream)
+  if (state.tombstone) return streamDeleted(stream)
+  if (!holds(expected, head, state)) return conditionsFailed([{ stream, expected }], [], view)
+  if (permanent) {
+    const id = nameBasedId(PLAN_IDS, `${TOMBSTONE_TYPE}\n${stream}`)
+    const record = encodeRecord(stream, { id, clientId: false, type: TOMBSTONE_TYPE, kind: recordKind.tombstone })
+    const { position } = view.place({ stream, id: undefined, type: TOMBSTONE_TYPE, record })
+    return { position, head }
+  }
+  if (head === -1 && state.version === -1) {
+    return new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
+  }
+  const document = Buffer.from(`{"$tb":${DELETED_TEXT}}`)
+  const record = metadataRecord(stream, document, String(state.version))
+  const { position } = view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
+  return { position, head }
+}

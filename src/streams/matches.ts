@@ -1,0 +1,118 @@
+/**
+ * Conditions on what the whole log holds (native contract §4): an append is refused when an event after a position
+ * has one of these types and all of these tags. Two decisions that exclude each other then cannot both be taken,
+ * whatever streams they write to.
+ */
+import { DaybookError } from '../errors.js'
+import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
+import { type Log, SCAN_CHUNK } from '../log/log.js'
+import type { Postings } from '../log/postings.js'
+import { isSystemStream } from './names.js'
+import type { Visibility } from './visibility.js'
+import { entryAtOrAfter, walkList, walkLists } from './walk.js'
+
+/** An event matches when it has one of the types (if any are named) and all of the tags. */
+export interface MatchItem {
+  readonly types: readonly string[]
+  readonly tags: readonly string[]
+}
+
+export interface MatchCondition {
+  /** Not empty, and each names a type or a tag. An event in the way matches one of them. */
+  readonly items: readonly MatchItem[]
+  /** Only events after this position count; -1 for all. */
+  readonly after: number
+  /** Its place among the conditions of the request. */
+  readonly index: number
+  /** `after` as it was asked for, when it was moved on because all up to there has been looked at. */
+  readonly asked?: number
+}
+
+/** The first event in the way. */
+export interface Match {
+  readonly position: number
+  readonly type: string
+}
+
+export function itemMatches({ types, tags }: MatchItem, record: StoredRecord): boolean {
+  if (record.removed || record.tombstone || isSystemStream(record.streamBytes)) return false
+  if (types.length > 0 && !types.includes(record.type)) return false
+  if (tags.length === 0) return true
+  if (!record.hasTags) return false
+  const held = record.tags
+  return tags.every((tag) => held.includes(tag))
+}
+
+export class Matches {
+  readonly #log: Log
+  readonly #postings: Postings
+  readonly #visibility: Visibility
+
+  constructor(log: Log, postings: Postings, visibility: Visibility) {
+    this.#log = log
+    this.#postings = postings
+    this.#visibility = visibility
+  }
+
+  /**
+   * The first event of the log that a condition forbids and that can still be seen.
+   * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
+   * that it needs is being filled
+   */
+  async first(condition: MatchCondition): Promise<Match | undefined> {
+    let first: Match | undefined
+    for (const item of condition.items) {
+      const match = await this.#firstOf(item, condition.after)
+      if (match !== undefined && (first === undefined || match.position < first.position)) first = match
+    }
+    return first
+  }
+
+  async #firstOf(item: MatchItem, after: number): Promise<Match | undefined> {
+    const range = { first: after + 1, last: this.#postings.appliedTo }
+    if (range.first > range.last) return undefined
+    if (item.tags.length > 0) this.#need(family.tag)
+    const shortest = await this.#shortestTag(item.tags)
+    if (shortest === null) return undefined
+    if (shortest !== undefined) {
+      const head = shortest
+      const from = await entryAtOrAfter(this.#postings, family.tag, head, range.first)
+      const entries = { first: from, last: head.count - 1 }
+      return this.#firstAmong(item, walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK))
+    }
+    this.#need(family.type)
+    return this.#firstAmong(item, walkLists(this.#postings, family.type, item.types, range, 'asc'))
+  }
+
+  /** The tag that fewest events carry; null when there is one that none carries. */
+  async #shortestTag(tags: readonly string[]): Promise<ListHead | null | undefined> {
+    let shortest: ListHead | undefined
+    for (const tag of tags) {
+      const head = await this.#postings.head(family.tag, tag)
+      if (head === undefined) return null
+      if (shortest === undefined || head.count < shortest.count) shortest = head
+    }
+    return shortest
+  }
+
+  #need(kind: Family): void {
+    if (this.#postings.isCurrent(kind)) return
+    const filling = this.#postings.keeps(kind)
+    throw new DaybookError(
+      'index-switched-off',
+      filling
+        ? 'This condition needs a list that is still being filled. Try again in a while.'
+        : 'A condition on types needs the lists of types, which a server with --run-projections=none does not keep. Conditions on tags work.',
+      { written: false, retry: filling }
+    )
+  }
+
+  async #firstAmong(item: MatchItem, positions: AsyncIterable<number[]>): Promise<Match | undefined> {
+    for await (const records of this.#log.readAhead(positions)) {
+      for (const record of await this.#visibility.visible(records)) {
+        if (itemMatches(item, record)) return { position: record.position, type: record.type }
+      }
+    }
+    return undefined
+  }
+}

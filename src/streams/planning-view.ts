@@ -1,0 +1,123 @@
+/** What a plan may know: the store as the log has it, then as the earlier plans of the same commit leave it. */
+import { recordKind, StoredRecord, sameContent, type UnplacedRecord } from '../log/format.js'
+import { itemMatches, type Match, type MatchCondition } from './matches.js'
+import { isMetastream, originalOf } from './names.js'
+import { type StreamState, withMetadata } from './states.js'
+
+/** One event to append, encoded. */
+export interface NewEvent {
+  readonly stream: string
+  /** 16 bytes, when a retry of it must be recognised: the client gave it, or the key it was made from. */
+  readonly id: Buffer | undefined
+  readonly type: string
+  readonly record: UnplacedRecord
+}
+
+/** Where an event stands, or will stand when the commit has succeeded. */
+export interface PlacedEvent {
+  readonly event: NewEvent
+  readonly number: number
+  readonly position: number
+  readonly created: number
+  /** It was there already; nothing was written for it. */
+  readonly replayed: boolean
+}
+
+/** An event that is already in the stream under the same id. */
+export interface KnownEvent {
+  readonly number: number
+  readonly position: number
+  readonly created: number
+  sameContent(record: UnplacedRecord): boolean
+}
+
+/** What the log holds of the things a commit asks for; all of it was brought into memory before. */
+export interface Committed {
+  /** Number of a stream's last event, -1 when there is none. */
+  head(stream: string): number
+  state(stream: string): StreamState
+  /** The first event in the log that a condition forbids. */
+  match(condition: MatchCondition): Match | undefined
+}
+
+export class PlanningView {
+  /** Events planned so far, in order: what will be committed. */
+  readonly planned: PlacedEvent[] = []
+  readonly created: number
+  readonly #heads = new Map<string, number>()
+  readonly #states = new Map<string, StreamState>()
+  readonly #known = new Map<string, KnownEvent>()
+  readonly #next: number
+  readonly #committed: Committed
+
+  /**
+   * @param next the position the next record gets
+   * @param created the instant of this commit, milliseconds
+   */
+  constructor(next: number, created: number, committed: Committed) {
+    this.#next = next
+    this.created = created
+    this.#committed = committed
+  }
+
+  /** Number of the stream's last event, hidden or not; -1 when there is none. */
+  head(stream: string): number {
+    return this.#heads.get(stream) ?? this.#committed.head(stream)
+  }
+
+  state(stream: string): StreamState {
+    return this.#states.get(stream) ?? this.#committed.state(stream)
+  }
+
+  known(stream: string, id: Buffer): KnownEvent | undefined {
+    return this.#known.get(idKey(stream, id))
+  }
+
+  /** The first event that a condition forbids, in the log or planned before. */
+  match(condition: MatchCondition): Match | undefined {
+    const committed = this.#committed.match(condition)
+    if (committed !== undefined) return committed
+    for (const { event, position } of this.planned) {
+      if (position <= condition.after) continue
+      const record = new StoredRecord(position, event.record.bytes)
+      if (condition.items.some((item) => itemMatches(item, record))) return { position, type: event.type }
+    }
+    return undefined
+  }
+
+  /** Tells of an event that the log holds under a client's id. */
+  remember(stream: string, record: StoredRecord): void {
+    this.#known.set(idKey(stream, record.id), {
+      number: record.number,
+      position: record.position,
+      created: record.created,
+      sameContent: (other) => sameContent(record.bytes, other.bytes)
+    })
+  }
+
+  /** Gives an event the next number of its stream and the next position of the log. */
+  place(event: NewEvent): PlacedEvent {
+    const { stream, id } = event
+    const { bytes } = event.record
+    const number = this.head(stream) + 1
+    const position = this.#next + this.planned.length
+    const placed = { event, number, position, created: this.created, replayed: false }
+    this.planned.push(placed)
+    this.#heads.set(stream, number)
+    if (id !== undefined) {
+      const sameAs = (other: UnplacedRecord) => sameContent(bytes, other.bytes)
+      this.#known.set(idKey(stream, id), { number, position, created: this.created, sameContent: sameAs })
+    }
+    if (bytes[1] === recordKind.tombstone) this.#states.set(stream, { ...this.state(stream), tombstone: true })
+    else if (isMetastream(stream)) {
+      const original = originalOf(stream)
+      const state = withMetadata(this.state(original), new StoredRecord(position, bytes), number)
+      this.#states.set(original, state)
+    }
+    return placed
+  }
+}
+
+function idKey(stream: string, id: Buffer): string {
+  return id.toString('latin1') + stream
+}

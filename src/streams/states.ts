@@ -1,0 +1,129 @@
+/**
+ * What is known of streams beside their events: metadata and tombstones. Most streams have neither, and for them
+ * nothing is looked up: the names of those that do are in memory.
+ */
+import { LRUCache } from 'lru-cache'
+import { limits } from '../limits.js'
+import { type Family, family, type StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { Postings } from '../log/postings.js'
+import { NO_METADATA, readMetadata, type StreamMetadata } from './metadata.js'
+import { isMetastream, metastreamOf, originalOf } from './names.js'
+
+export interface StreamState {
+  readonly metadata: StreamMetadata
+  /** The document that says so, when it is JSON. */
+  readonly document: Buffer | undefined
+  /** Number of the metadata event in the metastream, -1 when there is none. */
+  readonly version: number
+  /** Hard-deleted, for ever. */
+  readonly tombstone: boolean
+}
+
+export const PLAIN_STATE: StreamState = { metadata: NO_METADATA, document: undefined, version: -1, tombstone: false }
+
+/** The state that a metadata event gives a stream. */
+export function withMetadata(state: StreamState, record: StoredRecord, number: number): StreamState {
+  const document = record.contentType === undefined && !record.loose ? record.data : undefined
+  return { ...state, document, version: number, metadata: readMetadata(document) }
+}
+
+export class StreamStates {
+  readonly #log: Log
+  readonly #postings: Postings
+  /** Names, as UTF-8 bytes in a latin1 string, of the streams that have a state; undefined when there are too many. */
+  #named: Set<string> | undefined = new Set()
+  readonly #known = new LRUCache<string, StreamState>({ max: limits.states_cached_max })
+  /** How often anything has changed. */
+  #changes = 0
+
+  constructor(log: Log, postings: Postings) {
+    this.#log = log
+    this.#postings = postings
+  }
+
+  /** Forgets all and reads the names from the index, which must have caught up with the log. */
+  async load(): Promise<void> {
+    this.#named = new Set()
+    this.#known.clear()
+    await this.#readNames(family.stream, '$$', originalOf)
+    await this.#readNames(family.tombstone, '', (name) => name)
+  }
+
+  async #readNames(kind: Family, prefix: string, streamOf: (name: string) => string): Promise<void> {
+    const limit = 1000
+    for (let after: string | undefined; ; ) {
+      const page = await this.#postings.list(kind, { prefix, after, limit })
+      for (const { name } of page) this.#name(streamOf(name))
+      if (page.length < limit || this.#named === undefined) return
+      after = page.at(-1)?.name
+    }
+  }
+
+  #name(stream: string): void {
+    this.#named?.add(bytesOf(stream))
+    if ((this.#named?.size ?? 0) > limits.states_named_max) this.#named = undefined
+  }
+
+  /** False when the stream certainly has neither metadata nor a tombstone. */
+  concerns(stream: string): boolean {
+    return this.#named === undefined || (this.#named.size > 0 && this.#named.has(bytesOf(stream)))
+  }
+
+  /** As `concerns`, by the name as a record has it. */
+  concernsBytes(streamBytes: string): boolean {
+    return this.#named === undefined || (this.#named.size > 0 && this.#named.has(streamBytes))
+  }
+
+  /** True when no stream has a state. */
+  get none(): boolean {
+    return this.#named?.size === 0
+  }
+
+  /** The state if it is known without reading. */
+  inMemory(stream: string): StreamState | undefined {
+    return this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
+  }
+
+  async of(stream: string): Promise<StreamState> {
+    return this.inMemory(stream) ?? (await this.#read(stream))
+  }
+
+  async #read(stream: string): Promise<StreamState> {
+    const changes = this.#changes
+    const tombstone = (await this.#postings.head(family.tombstone, stream)) !== undefined
+    const metastream = metastreamOf(stream)
+    const head = await this.#postings.head(family.stream, metastream)
+    let state: StreamState = { ...PLAIN_STATE, tombstone }
+    if (head !== undefined) {
+      const number = head.count - 1
+      const record = await this.#log.read(await this.#postings.position(family.stream, head, number))
+      state = withMetadata(state, record, number)
+    }
+    // What was committed while we read is newer.
+    if (this.#changes !== changes) return this.of(stream)
+    this.#known.set(stream, state)
+    return state
+  }
+
+  /** Takes note of a committed event, once the index has it. */
+  committed(record: StoredRecord, stream: string): void {
+    if (record.tombstone) this.#change(stream, (state) => ({ ...state, tombstone: true }))
+    else if (isMetastream(stream)) {
+      this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
+    }
+  }
+
+  #change(stream: string, change: (state: StreamState) => StreamState): void {
+    this.#changes++
+    const before = this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
+    this.#name(stream)
+    // One that is not known is read from the index when it is asked for.
+    if (before === undefined) this.#known.delete(stream)
+    else this.#known.set(stream, change(before))
+  }
+}
+
+function bytesOf(name: string): string {
+  return /[^\x00-\x7f]/.test(name) ? Buffer.from(name).toString('latin1') : name
+}
