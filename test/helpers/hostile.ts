@@ -3,16 +3,36 @@
  * of them are harmless by chance, and are then taken as what they are.
  */
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import {
+  appendToDelete,
+  dialectAppend,
+  dialectRead,
+  hostileDelete,
+  matchConditions,
+  metadataWrite,
+  xmlBomb
+} from './hostile-dialect.js'
+import {
+  bytesOf,
+  CURSORS,
+  goodEvent,
+  goodStream,
+  HEADER_VALUES,
+  type HostileRequest,
+  headerText,
+  hostileText,
+  hostileValue,
+  json,
+  list,
+  type Made,
+  MEMBERS,
+  mutateBytes,
+  NAMES_OF_OBJECTS,
+  streamUrl,
+  urlText,
+  wellFormed
+} from './hostile-pieces.js'
 import type { Random } from './random.js'
-
-export interface HostileRequest {
-  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
-  url: string
-  headers: Record<string, string>
-  payload?: Buffer
-  /** What it was made for; for messages. */
-  kind: string
-}
 
 /** One request of any kind. */
 export function hostileRequest(random: Random): HostileRequest {
@@ -21,20 +41,25 @@ export function hostileRequest(random: Random): HostileRequest {
   throw new Error('the shares end at 1')
 }
 
-type Made = Omit<HostileRequest, 'kind'>
-
 /** Kinds by the share of requests up to which they are made. */
 const KINDS: [number, (random: Random) => Made][] = [
-  [0.2, mutatedJson],
-  [0.32, wrongMembers],
-  [0.44, hostileHeaders],
-  [0.64, hostileQuery],
-  [0.72, hostileName],
-  [0.78, hostileMethod],
-  [0.86, brokenLines],
-  [0.93, severalStreams],
-  [0.97, encoded],
-  [1, deepOrWide]
+  [0.14, mutatedJson],
+  [0.22, wrongMembers],
+  [0.3, hostileHeaders],
+  [0.44, hostileQuery],
+  [0.49, hostileName],
+  [0.53, hostileMethod],
+  [0.58, brokenLines],
+  [0.62, severalStreams],
+  [0.65, encoded],
+  [0.67, deepOrWide],
+  [0.77, dialectRead],
+  [0.84, dialectAppend],
+  [0.86, xmlBomb],
+  [0.9, metadataWrite],
+  [0.93, hostileDelete],
+  [0.95, appendToDelete],
+  [1, matchConditions]
 ]
 
 // ------------------------------------------------------------------------------------------------ kinds
@@ -237,26 +262,10 @@ function deepOrWide(random: Random): Made {
   return { method: 'POST', url: random.chance(0.7) ? streamUrl(random) : '/events', headers: json(), payload }
 }
 
-// ------------------------------------------------------------------------------------------------ pieces
+// ------------------------------------------------------------------------------------------------ tables
 
-const MEMBERS = ['type', 'id', 'occurred', 'tags', 'data', 'metadata', 'stream']
 const PRINTED = ['number', 'position', 'cursor', 'created', 'link', 'contentType', 'dataText', 'dataBase64']
-const NAMES_OF_OBJECTS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'then']
-const CURSORS = [
-  '0',
-  '-1',
-  '-2',
-  '1e3',
-  '9007199254740991',
-  '9007199254740993',
-  '٣',
-  'start',
-  'end',
-  'NaN',
-  '0x10',
-  ' 1',
-  ''
-]
+
 const HEADS = [0, -1, 1.5, 1e300, 2 ** 53, 'none', 'exists', 'any', '0', null, [], {}, true]
 
 const READS = [
@@ -274,6 +283,7 @@ const READS = [
 ]
 
 const BOUNDS = ['0', '3', '-1', '1000000', '-15m', '2026-11-23', '2020-01-01T00:00:00Z', '2026-11-23T10:15:30 01:00']
+
 const SWITCH = ['true', 'false']
 
 /** Every parameter there is, and values that it could have. */
@@ -359,150 +369,3 @@ const HEADERS = [
   'range', 'last-event-id', 'upgrade', 'access-control-request-method', 'x-http-method-override', 'cookie', 'authorization',
   'traceparent', '__proto__', 'constructor'
 ] // biome-ignore format: a table
-
-const HEADER_VALUES = [
-  '', '*', '"0"', '"1;x"', 'W/"0"', '0', '"', '""', '"-1"', '"0", "1"', '*, "0"', '"99999999999999999999"', '-1', '-2', '-3', '-4',
-  '1e3', 'constructor', '__proto__', 'toString', 'null', 'gzip', 'gzip, br', 'br;q=0', 'identity', 'application/json',
-  'application/json; charset=utf-16', 'APPLICATION/JSON', 'application/json;q=0', 'application/x-ndjson', 'text/plain',
-  'text/', 'text/a b', '/', ';', 'application/xml', 'application/octet-stream', 'application/problem+json', 'image/png', '*/*',
-  'application/vnd.eventstore.events+json', 'application/vnd.eventstore.atom+json', 'multipart/form-data; boundary=x',
-  'application/x-www-form-urlencoded', 'text/event-stream', 'text/html', 'return=minimal', 'return=representation',
-  'return=nonsense', 'wait=abc', 'return=minimal, return=representation', 'http://evil.example', 'null', 'file://', 'http://',
-  'bytes=0-1', '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11', '{"$correlationId":"c"}', '{"a":', '[1', 'websocket', 'h2c', 'T'
-] // biome-ignore format: a table
-
-const TEXTS = [
-  '', ' ', '.', '..', '/', '//', '\\', '\u0000', '\u0007', '\n', 'a\r\nX: y', '\u0085', '\u2028', '\ufeff', '\ufffe', '\ud800',
-  '\udc00a', '😀', 'é', 'e\u0301', '漢字', '$', '$$', '$$s-1', '$all', '$ce-', '$ce-s', '$et-', '$streams', '-', '-1', 's-1', '%', '%00',
-  '%s', '{{x}}', '<script>', '"', "'", "' OR 1=1", '__proto__', 'constructor', 'toString', 'hasOwnProperty', 'null', 'NaN',
-  '1e999', '-0', 'true', '[object Object]', 'yesterday', '2026-02-31', '2026-11-23T10:15:30Z', '2026-11-23T10:15:30.123456789123Z',
-  '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11', '5C1F7F3E8A5B4A579D0B2A1D6E0F9C11', 'urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
-] // biome-ignore format: a table
-
-function hostileText(random: Random): string {
-  if (random.chance(0.85)) return random.pick(TEXTS)
-  const length = random.pick([5, 100, 255, 256, 257, 1023, 1024, 1025, 5000])
-  return random.pick(['x', 'é', '漢', '😀', '\u0001', '-', '%', '/']).repeat(length)
-}
-
-function hostileValue(random: Random, depth: number): unknown {
-  if (depth < 3 && random.chance(0.25)) return list(random, 0, 4, () => hostileValue(random, depth + 1))
-  if (depth < 3 && random.chance(0.25)) {
-    return Object.fromEntries(
-      list(random, 0, 3, () => [
-        random.pick([...MEMBERS, ...NAMES_OF_OBJECTS, ...TEXTS]),
-        hostileValue(random, depth + 1)
-      ])
-    )
-  }
-  return random.chance(0.6)
-    ? hostileText(random)
-    : random.pick([null, true, false, 0, -0, -1, 1.5, 1e21, 2 ** 53, 1e308, Number.MIN_VALUE, [], {}, '', [[]], [{}]])
-}
-
-function goodEvent(random: Random): Record<string, unknown> {
-  return {
-    type: random.pick(['T', 'ItemAdded', 'größe', 'a"b\\c']),
-    ...(random.chance(0.3) && { id: random.uuid() }),
-    ...(random.chance(0.3) && { occurred: '2026-11-23T10:15:29.5+01:00' }),
-    ...(random.chance(0.3) && { tags: ['customer:ann', `t:${random.int(0, 9)}`] }),
-    ...(random.chance(0.8) && {
-      data: { i: random.int(0, 1e6), text: random.pick(['a', '"', 'é', '\n']), list: [1, null] }
-    }),
-    ...(random.chance(0.3) && { metadata: { $correlationId: 'c-1' } })
-  }
-}
-
-/** Breaks a few bytes, mostly where it hurts. */
-export function mutateBytes(random: Random, good: Buffer): Buffer {
-  let bytes = Buffer.from(good)
-  for (let i = random.int(1, 3); i > 0 && bytes.length > 0; i--) {
-    const at = random.int(0, bytes.length - 1)
-    const length = random.int(1, 8)
-    const before = bytes.subarray(0, at)
-    switch (random.int(0, 6)) {
-      case 0: // a bit turns
-        bytes[at] = (bytes[at] as number) ^ (1 << random.int(0, 7))
-        break
-      case 1: // some are lost
-        bytes = Buffer.concat([before, bytes.subarray(at + length)])
-        break
-      case 2: // some stand twice
-        bytes = Buffer.concat([bytes.subarray(0, Math.min(at + length, bytes.length)), bytes.subarray(at)])
-        break
-      case 3: // all that follows is lost
-        bytes = Buffer.from(before)
-        break
-      case 4: // something stands in between
-        bytes = Buffer.concat([before, Buffer.from(random.pick(STRUCTURE)), bytes.subarray(at)])
-        break
-      case 5: // noise stands in between
-        bytes = Buffer.concat([before, random.bytes(length), bytes.subarray(at)])
-        break
-      default: // a byte becomes one that means something
-        bytes[at] = random.pick(STRUCTURE).charCodeAt(0)
-    }
-  }
-  return bytes
-}
-
-const STRUCTURE = [
-  '{',
-  '}',
-  '[',
-  ']',
-  ',',
-  ':',
-  '"',
-  '\\',
-  '\n',
-  '\u0000',
-  '/*',
-  '//',
-  "'",
-  'NaN',
-  '-',
-  '1e',
-  '\\u',
-  '\\ud800',
-  'null',
-  '"":0,'
-]
-
-function json(): Record<string, string> {
-  return { 'content-type': 'application/json' }
-}
-
-function goodStream(random: Random): string {
-  return `s-${random.int(0, 9)}`
-}
-
-function streamUrl(random: Random): string {
-  return `/streams/${goodStream(random)}`
-}
-
-/** A header as a socket could carry it: latin1, no line breaks. */
-function headerText(random: Random): string {
-  return Buffer.from(hostileText(random))
-    .toString('latin1')
-    .replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?')
-}
-
-/** As it is, save what would make it another request. */
-function urlText(text: string): string {
-  return Buffer.from(text)
-    .toString('latin1')
-    .replace(/[^!-~]|[?#]/g, '')
-}
-
-function wellFormed(text: string): string {
-  return text.isWellFormed() ? text : text.toWellFormed()
-}
-
-function bytesOf(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value) ?? '')
-}
-
-function list<T>(random: Random, least: number, most: number, make: () => T): T[] {
-  return Array.from({ length: random.int(least, most) }, make)
-}
