@@ -4,12 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { benchAppend } from './append.js'
 import { benchBatches } from './batches.js'
+import { benchConditional } from './conditional.js'
 import { benchDisk } from './disk.js'
+import { benchIndexes } from './indexes.js'
 import { benchLargeStore } from './large-store.js'
 import { benchMemory } from './memory.js'
 import { benchNdjson } from './ndjson.js'
 import { benchOpening } from './opening.js'
-import { benchEvent, benchPage } from './pages.js'
+import { benchAtom, benchEvent, benchPage } from './pages.js'
 import { compileChildren } from './support/compile.js'
 import { describeMachine, NOISE } from './support/machine.js'
 import { Report } from './support/report.js'
@@ -24,6 +26,9 @@ const lines: Record<string, { what: string; run: Bench }> = {
   batches: { what: 'batches of 500 events a POST', run: benchBatches },
   event: { what: 'one event by number', run: benchEvent },
   page: { what: 'pages of 20 events, hot and at random', run: benchPage },
+  atom: { what: 'Atom pages of 20 events with their data, against native ones', run: benchAtom },
+  indexes: { what: 'appends with all index streams and with none; pages of a category', run: benchIndexes },
+  conditional: { what: 'appends under failIfEventsMatch, 1,000,000 events in the log', run: benchConditional },
   ndjson: { what: 'NDJSON of 200,000 events', run: benchNdjson },
   large: { what: 'batches on a large store, against an empty one', run: benchLargeStore },
   opening: { what: 'opening after kill -9', run: benchOpening },
@@ -42,7 +47,7 @@ const HELP = `npm run bench -- [--only ID,ID] [--quick] [--patience S] [--list]
 async function main(): Promise<number> {
   const { only, patience, quick: short, list, help } = readFlags()
   if (help || list) {
-    const names = Object.entries(lines).map(([id, { what }]) => `${id.padEnd(8)} ${what}`)
+    const names = Object.entries(lines).map(([id, { what }]) => `${id.padEnd(12)} ${what}`)
     process.stdout.write(help ? HELP : `${names.join('\n')}\n`)
     return 0
   }

@@ -5,7 +5,7 @@ import { inTurn } from './support/rounds.js'
 import type { Scale } from './support/scale.js'
 import { type Server, startBare, startDaybook } from './support/servers.js'
 import { copiedStore } from './support/stores.js'
-import { load, writeScript } from './support/wrk.js'
+import { load, type Script, writeScript } from './support/wrk.js'
 
 const PAGE = 20
 /** Twice as many events as one page holds of each stream, so that a page is not the end of its stream. */
@@ -35,6 +35,25 @@ export async function benchPage(report: Report, scale: Scale): Promise<void> {
   await compare(report, { id: 'page', what: what(HOT.streams, 'hot'), store: HOT, suffixes, wanted: 0.5 }, scale)
   const random = what(large.streams, 'at random')
   await compare(report, { id: 'page', what: random, store: large, suffixes, wanted: 0.2 }, scale)
+}
+
+/** The Atom form of the same pages, with the data in it, against the native form; both from the same server. */
+export async function benchAtom(report: Report, scale: Scale): Promise<void> {
+  const directory = await copiedStore(HOT)
+  const daybook = await startDaybook(directory)
+  const atom = { suffixes: [`/0/forward/${PAGE}?embed=body`], accept: 'application/vnd.eventstore.atom+json' }
+  const scripts = {
+    atom: writeScript({ streams: HOT.streams, ...atom }),
+    native: writeScript({ streams: HOT.streams, suffixes: [`?limit=${PAGE}`] })
+  }
+  for (const script of Object.values(scripts)) await load(daybook, script, { connections: 64, seconds: 2 })
+  const measure = (script: Script) => load(daybook, script, { connections: 64, seconds: scale.seconds })
+  const rates = await inTurn(scale, { atom: () => measure(scripts.atom), native: () => measure(scripts.native) })
+  await daybook.stop()
+  removeFolder(directory)
+  const limit = { name: 'the native page', rates: rates.native }
+  const what = `Atom page of ${PAGE}, embed=body, ${count(HOT.streams)} streams hot`
+  report.ratio('atom', { what, unit: '/s', rates: rates.atom, limit, wanted: 0.6 })
 }
 
 /** Reads from a store over 64 connections, against a bare route that sends the same bytes. */

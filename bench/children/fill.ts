@@ -5,12 +5,12 @@
 import { randomIds } from '../../routes/wire/event-body.js'
 import { encodeRecord } from '../../src/log/format.js'
 import { Store } from '../../src/store.js'
-import type { NewEvent } from '../../src/streams/append.js'
+import type { NewEvent } from '../../src/streams/planning-view.js'
 import { event } from '../support/events.js'
 import type { Content } from '../support/stores.js'
 
 const [, , directory, content] = process.argv as [string, string, string, string]
-const { events, streams, compression = false, killed = false } = JSON.parse(content) as Content
+const { events, streams, tags, compression = false, killed = false } = JSON.parse(content) as Content
 
 const store = await new Store({ directory, compression }).open()
 const started = performance.now()
@@ -34,6 +34,7 @@ function encode(stream: string, i: number): NewEvent {
     ...randomIds(),
     clientId: false,
     type,
+    tags: tags === undefined ? undefined : [`customer:${i % tags}`],
     data: Buffer.from(JSON.stringify(data))
   })
   return { stream, id: undefined, type, record }

@@ -9,6 +9,8 @@ export interface Scale {
   readonly large: { readonly events: number; readonly streams: number }
   /** Events of the store that is opened after a kill, and streamed. */
   readonly long: number
+  /** Events of the store that conditions look into. */
+  readonly conditional: number
   /** Events of the store whose size is looked at. */
   readonly disk: number
 }
@@ -19,6 +21,7 @@ export const full: Scale = {
   patience: 0,
   large: { events: 2_000_000, streams: 100_000 },
   long: 1_000_000,
+  conditional: 1_000_000,
   disk: 500_000
 }
 
@@ -28,5 +31,6 @@ export const quick: Scale = {
   patience: 0,
   large: { events: 500_000, streams: 25_000 },
   long: 250_000,
+  conditional: 200_000,
   disk: 100_000
 }

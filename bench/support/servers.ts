@@ -14,9 +14,9 @@ export interface Server {
 
 const main = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 
-/** Daybook as it is shipped, on a directory. */
-export function startDaybook(directory: string): Promise<Server> {
-  return start([main, '--db', directory, '--port', '0', '--log-level', 'silent'])
+/** Daybook as it is shipped, on a directory. @param flags more of them */
+export function startDaybook(directory: string, flags: readonly string[] = []): Promise<Server> {
+  return start([main, '--db', directory, '--port', '0', '--log-level', 'silent', ...flags])
 }
 
 /** Daybook with its synced write replaced by setImmediate. */

@@ -8,6 +8,8 @@ export interface Content {
   /** The events go to `bench-0`, `bench-1`… in turn. */
   readonly streams: number
   readonly compression?: boolean
+  /** Each event carries one of so many tags, `customer:0`, `customer:1`… in turn. */
+  readonly tags?: number
   /** The process that fills it is killed when the last append is answered, so nothing is closed. */
   readonly killed?: boolean
 }

@@ -8,11 +8,14 @@ import { cpuSeconds, type Rate } from './usage.js'
 
 export interface Requests {
   /** They go to `/streams/bench-0`, `/streams/bench-1`… at random. */
-  readonly streams: number
+  readonly streams?: number
   /** What follows a stream's name in the path, one at random. */
   readonly suffixes?: readonly string[]
+  /** Paths instead of streams and suffixes, one at random. */
+  readonly paths?: readonly string[]
   /** Bodies to POST, one at random; absent: GET. */
   readonly bodies?: readonly string[]
+  readonly accept?: string
 }
 
 /** A file that makes the requests of a load. */
@@ -33,10 +36,17 @@ export function hasWrk(): boolean {
   return spawnSync('wrk', ['--version']).error === undefined
 }
 
-export function writeScript({ streams, suffixes = [''], bodies = [] }: Requests): Script {
+export function writeScript({
+  streams = 0,
+  suffixes = [''],
+  paths = [],
+  bodies = [],
+  accept = '*/*'
+}: Requests): Script {
   const path = join(temporaryFolder(), 'load.lua')
   const list = (texts: readonly string[]) => `{ ${texts.map((text) => `[==[${text}]==]`).join(', ')} }`
-  const head = `local streams, suffixes, bodies = ${streams}, ${list(suffixes)}, ${list(bodies)}`
+  const values = [String(streams), list(suffixes), list(paths), list(bodies), JSON.stringify(accept)]
+  const head = `local streams, suffixes, paths, bodies, accept = ${values.join(', ')}`
   writeFileSync(path, `${head}\n${SCRIPT}`)
   return { path }
 }
@@ -67,9 +77,9 @@ export async function load(
 
 /** Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. */
 const SCRIPT = `
-local headers = { ["Content-Type"] = "application/json" }
+local headers = { ["Content-Type"] = "application/json", ["Accept"] = accept }
 local method = #bodies > 0 and "POST" or "GET"
-local paths, prepared = {}, {}
+local given, prepared = #paths > 0, {}
 
 local function any(list)
   return list[math.random(#list)]
@@ -77,7 +87,7 @@ end
 
 function init(args)
   math.randomseed(os.time())
-  for i = 0, streams - 1 do
+  for i = 0, given and -1 or streams - 1 do
     for _, suffix in ipairs(suffixes) do paths[#paths + 1] = "/streams/bench-" .. i .. suffix end
   end
   if #bodies > 0 and #bodies[1] > 4096 then return end
