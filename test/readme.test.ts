@@ -1,6 +1,6 @@
 /** What stands in README.md is what happens. */
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/config.js'
@@ -28,7 +28,9 @@ t.test('every file and folder that the documents link to is there', async (t) =>
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     'docs/storage-format.md',
-    'docs/benchmarks.md'
+    'docs/benchmarks.md',
+    'docs/eventstore.md',
+    ...readdirSync(join(root, 'docs/adr')).map((name) => `docs/adr/${name}`)
   ]) {
     const text = readFileSync(join(root, document), 'utf8')
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
