@@ -1,0 +1,458 @@
+/**
+ * Whoever follows the links of a feed reads all of it, in every form, whatever other clients do meanwhile
+ * (reference 7, 8, 11.6, 12, 19).
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseFeed } from '@rowanmanning/feed-parser'
+import { DOMParser } from '@xmldom/xmldom'
+import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { openApp } from '../helpers/app.js'
+import { type HistoryLine, hasHistory, historyLines } from '../helpers/history.js'
+import { type Random, seeded } from '../helpers/random.js'
+
+const JSON_FEED = 'application/vnd.eventstore.atom+json'
+const XML_FEED = 'application/atom+xml'
+const PAGE = 50
+
+const ajv = new Ajv({
+  strict: false,
+  schemas: [AtomEntry],
+  formats: { uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/ }
+})
+const isFeed = ajv.compile(AtomFeed)
+const isEntry = ajv.compile({ $ref: 'AtomEntry' })
+const hasXmllint = spawnSync('xmllint', ['--version']).status === 0
+
+/** A page, in whichever form it came. */
+interface Page {
+  links: Record<string, string>
+  entries: { title: string; summary: string; links: Record<string, string> }[]
+}
+
+t.test(
+  'the imported history is read whole by its links, while another client appends, truncates and deletes',
+  async (t) => {
+    const random = seeded(t)
+    const { app, store, directory } = await openApp(t)
+    const lines = historyLines()
+    t.comment(hasHistory ? 'the real history' : 'a made-up history: the real one is not on this machine')
+    const payload = lines.map((line) => JSON.stringify(line)).join('\n')
+    const headers = { 'content-type': 'application/x-ndjson' }
+    const imported = await app.inject({ method: 'POST', url: '/events?batch=4096', headers, payload })
+    t.equal(
+      JSON.parse(imported.body.trimEnd().split('\n').at(-1) as string).receipt?.events ?? lines.length,
+      lines.length
+    )
+    t.equal(store.log.head, lines.length - 1, 'all of it was taken')
+
+    const names = [...new Set(lines.map(({ stream }) => stream))]
+    const awkward = names.filter((name) => /[/ %<&]|[^\x00-\x7f]/.test(name)).slice(0, 12)
+    t.ok(awkward.length > 3, 'names that need escaping are among the streams')
+    const streams = ['file-package.json', 'file-fastify.js', ...awkward]
+    const other = new OtherClient(app, random, lines, streams)
+    const feeds: [string, (event: Event) => boolean][] = [
+      ...streams.map((name): [string, (event: Event) => boolean] => [name, ({ stream }) => stream === name]),
+      ['$all', () => true],
+      ['$ce-file', ({ stream }) => stream.startsWith('file-')],
+      ['$et-ReleaseTagged', ({ type }) => type === 'ReleaseTagged'],
+      ['$streams', ({ number }) => number === 0]
+    ]
+    for (const accept of [JSON_FEED, XML_FEED]) {
+      for (const [name, belongs] of feeds) {
+        const crawler = new Crawler(app, accept, other)
+        await t.test(`${name} as ${accept}`, async (t) => walk(t, crawler, name, belongs, other))
+      }
+    }
+    t.ok(other.truncated.size > 3 && other.deleted.size > 3, 'the other client truncated and deleted')
+    t.comment(`meanwhile ${other.appended} appended, ${other.truncated.size} truncated, ${other.deleted.size} deleted`)
+    await app.close()
+    t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+  }
+)
+
+t.test('every embed level gives a feed that fits its schema, whatever the events hold', async (t) => {
+  const { app } = await openApp(t)
+  await appendAwkward(app)
+  for (const embed of ['none', 'content', 'rich', 'body', 'pretty', 'tryharder']) {
+    for (const stream of ['awkward', '$all', '$et-T', '$streams']) {
+      const url = `/streams/${encodeURIComponent(stream)}?embed=${embed}`
+      const page = jsonPage(t, url, (await app.inject({ url, headers: { accept: JSON_FEED } })).body)
+      t.ok(page.entries.length > 0, url)
+    }
+  }
+})
+
+t.test('feeds, entries and events are well-formed XML, whatever the events hold', async (t) => {
+  const { app } = await openApp(t)
+  const events = await appendAwkward(app)
+  const crawler = new Crawler(app, XML_FEED, new OtherClient(app, seeded(t), [], []))
+  const page = await crawler.page(t, '/streams/awkward?embed=content')
+  t.equal(page.entries.length, events)
+  for (let number = 0; number < events; number++) {
+    for (const accept of [XML_FEED, 'application/vnd.eventstore.event+xml', 'text/xml']) {
+      const url = `/streams/awkward/${number}`
+      const { statusCode, body } = await app.inject({ url, headers: { accept } })
+      if (statusCode === 200) crawler.keep(body)
+      else t.equal(statusCode, 406, `${url} as ${accept} is XML, or has no form in it`)
+    }
+  }
+  crawler.lint(t)
+})
+
+/** @returns how many */
+async function appendAwkward(app: FastifyInstance): Promise<number> {
+  const events = AWKWARD.map(
+    (data, i) => `{"type":${i % 2 ? '"T"' : '"Größe <&>"'},"data":${data},"metadata":{"i":${i}}}`
+  )
+  const headers = { 'content-type': 'application/json' }
+  const url = '/streams/awkward'
+  const { statusCode, body } = await app.inject({ method: 'POST', url, headers, payload: `[${events}]` })
+  if (statusCode !== 201) throw new Error(`the events were refused: ${body}`)
+  const bytes = { 'content-type': 'application/octet-stream', 'event-type': 'Bytes' }
+  await app.inject({ method: 'POST', url, headers: bytes, payload: Buffer.from([0, 255, 1, 60]) })
+  return AWKWARD.length + 1
+}
+
+const AWKWARD = [
+  '{}',
+  '{"a":{"b":[1,[2,[3]],{"c":null}]},"empty":""}',
+  '{"a b":1,"ä:ö":2,"1":3,"@attribute":"x","#text":"y","<":"&","xml":1,"xmlns:x":"u"}',
+  String.raw`{"text":"\u0000\u0001\u001f \ufffe ]]> <!-- --> &amp; \ud83d\ude00 \ud800"}`,
+  '{"large":9007199254740993,"larger":1e400,"small":-0,"list":[[],[[]],{}]}',
+  '["no object"]',
+  '"text"',
+  '12.5',
+  'null'
+]
+
+/** From the head to the end by `next`, back to the head by `previous`; then every other link that was seen. */
+async function walk(
+  t: Test,
+  crawler: Crawler,
+  name: string,
+  belongs: (event: Event) => boolean,
+  other: OtherClient
+): Promise<void> {
+  const root = `/streams/${encodeURIComponent(name)}/head/backward/${PAGE}`
+  const before = new Set(other.events(belongs))
+  const backward: string[] = []
+  let url: string | undefined = root
+  let end = root
+  for (; url !== undefined; url = crawler.last.links.next) {
+    end = url
+    const page = await crawler.page(t, url)
+    backward.push(...page.entries.map(({ title }) => title))
+    await other.act()
+  }
+  const gone = (title: string) => !other.isSeen(title)
+  checkOnce(t, `${name} by next`, backward, new Set([...before].filter((title) => !gone(title))))
+
+  const forward: string[] = []
+  // From the oldest page on; the page that a client finds empty is the one it would ask again later.
+  for (url = crawler.pages.get(end)?.links.last ?? end; url !== undefined; url = crawler.last.links.previous) {
+    const page = await crawler.page(t, url)
+    forward.push(...page.entries.map(({ title }) => title).reverse())
+    if (page.entries.length === 0 && url !== end) break
+    if (crawler.fetched % 10 === 0) await other.act()
+  }
+  checkOnce(t, `${name} by previous`, forward, new Set(other.events(belongs).filter((title) => !gone(title))))
+  const placed = forward.filter((title) => other.positionOf(title) !== undefined)
+  t.same(placed, inOrder(placed, other), 'oldest first')
+  const strange = [...backward, ...forward].filter((title) => !other.knows(title, name))
+  t.same(strange.slice(0, 3), [], 'and nothing that nobody wrote')
+
+  await crawler.rest(t)
+  crawler.lint(t)
+}
+
+function checkOnce(t: Test, what: string, met: string[], wanted: ReadonlySet<string>): void {
+  const once = new Set(met)
+  t.equal(once.size, met.length, `${what}: nothing twice`)
+  const missed = [...wanted].filter((title) => !once.has(title))
+  t.same(missed.slice(0, 3), [], `${what}: nothing missed (${met.length} met)`)
+}
+
+function inOrder(titles: string[], other: OtherClient): string[] {
+  const at = (title: string) => other.positionOf(title) ?? 0
+  return [...titles].sort((one, two) => at(one) - at(two))
+}
+
+/** Fetches pages and entries, checks each, and remembers where their links lead. */
+class Crawler {
+  readonly pages = new Map<string, Page>()
+  last: Page = { links: {}, entries: [] }
+  fetched = 0
+  readonly #app: FastifyInstance
+  readonly #accept: string
+  readonly #other: OtherClient
+  /** Links that no walk follows: where they lead, and the title of the entry that should be there. */
+  readonly #others = new Map<string, string | undefined>()
+  readonly #xml: string[] = []
+
+  constructor(app: FastifyInstance, accept: string, other: OtherClient) {
+    this.#app = app
+    this.#accept = accept
+    this.#other = other
+  }
+
+  async page(t: Test, url: string): Promise<Page> {
+    const answer = await this.#app.inject({ url, headers: { accept: this.#accept } })
+    if (answer.statusCode !== 200) {
+      t.fail(`${url}: ${answer.statusCode} ${answer.statusMessage}`)
+      throw new Error(url)
+    }
+    this.fetched++
+    const page = this.#accept === JSON_FEED ? jsonPage(t, url, answer.body) : xmlPage(t, url, answer.body)
+    if (this.#accept === XML_FEED) this.#xml.push(answer.body)
+    this.pages.set(url, page)
+    this.last = page
+    for (const link of Object.values(page.links)) if (!this.#others.has(link)) this.#others.set(link, undefined)
+    for (const { title, links } of page.entries) for (const link of Object.values(links)) this.#others.set(link, title)
+    return page
+  }
+
+  /** Follows every link that was seen and not followed yet. */
+  async rest(t: Test): Promise<void> {
+    let followed = 0
+    for (const [url, title] of [...this.#others]) {
+      if (this.pages.has(url)) continue
+      followed++
+      if (title === undefined) {
+        if (!url.endsWith('/metadata')) await this.page(t, url)
+        else await this.#metadata(t, url)
+      } else await this.#entry(t, url, title)
+    }
+    t.comment(`${this.fetched} pages, ${followed} other links`)
+  }
+
+  /** The log has none until somebody writes some; everything that is read by its name has at least an empty one. */
+  async #metadata(t: Test, url: string): Promise<void> {
+    const { statusCode } = await this.#app.inject({ url, headers: { accept: this.#accept } })
+    const expected = url === '/streams/%24all/metadata' ? 404 : 200
+    if (!this.#other.isDeletedUrl(url)) t.equal(statusCode, expected, url)
+  }
+
+  async #entry(t: Test, url: string, title: string): Promise<void> {
+    const { statusCode, body } = await this.#app.inject({ url, headers: { accept: this.#accept } })
+    // What is hidden by now was seen before; of metadata only the last is kept (reference 11.2).
+    const gone = statusCode === 404 || statusCode === 410 || body === '{}' || body === ''
+    if (gone && (title.includes('@$$') || !this.#other.isSeen(title))) return
+    const found = statusCode !== 200 ? undefined : this.#accept === JSON_FEED ? jsonEntry(t, body) : xmlEntry(body)
+    if (found !== title) t.fail(`${url}: ${statusCode} with ${found}, not with ${title}`)
+  }
+
+  keep(xml: string): void {
+    this.#xml.push(xml)
+  }
+
+  /** Every page is XML for a parser that is not ours. */
+  lint(t: Test): void {
+    if (this.#xml.length === 0) return
+    if (!hasXmllint) {
+      t.comment('xmllint is not installed: pages were parsed, not linted')
+      return
+    }
+    const folder = t.testdir({})
+    const files = this.#xml.map((text, i) => {
+      const file = join(folder, `${i}.xml`)
+      writeFileSync(file, text)
+      return file
+    })
+    t.doesNotThrow(
+      () => execFileSync('xmllint', ['--noout', '--nonet', ...files], { stdio: 'pipe' }),
+      'xmllint takes it'
+    )
+  }
+}
+
+function jsonPage(t: Test, url: string, body: string): Page {
+  const feed = JSON.parse(body)
+  if (!isFeed(feed)) t.fail(`${url} is no feed: ${ajv.errorsText(isFeed.errors)}`)
+  return { links: linksOf(feed.links), entries: feed.entries.map(jsonShown) }
+}
+
+interface JsonEntry {
+  title: string
+  summary: string
+  links: { uri: string; relation: string }[]
+}
+
+function jsonShown({ title, summary, links }: JsonEntry): Page['entries'][number] {
+  return { title, summary, links: linksOf(links) }
+}
+
+function linksOf(links: readonly { uri: string; relation: string }[]): Record<string, string> {
+  return Object.fromEntries(links.map(({ uri, relation }) => [relation, pathOf(uri)]))
+}
+
+function jsonEntry(t: Test, body: string): string {
+  const entry = JSON.parse(body)
+  if (!isEntry(entry)) t.fail(`no entry: ${ajv.errorsText(isEntry.errors)}`)
+  return entry.title
+}
+
+/** Read by a feed reader's parser, and once more for the links, of which that keeps one. */
+function xmlPage(t: Test, url: string, body: string): Page {
+  const root = parseXml(body)
+  const entries = childrenOf(root, 'entry').map((entry) => ({
+    title: childrenOf(entry, 'title')[0]?.textContent ?? '',
+    summary: childrenOf(entry, 'summary')[0]?.textContent ?? '',
+    links: xmlLinks(entry)
+  }))
+  const feed = parseFeed(body)
+  const read = feed.items.map(({ id, title, published, updated }) => ({ id, title, dated: published ?? updated }))
+  const whole = read.every(({ id, title, dated }, i) => {
+    return id !== null && title === collapsed(entries[i]?.title ?? '') && !Number.isNaN(Number(dated))
+  })
+  if (!whole || read.length !== entries.length || !feed.title)
+    t.fail(`${url}: a feed parser reads ${read.length} items`)
+  return { links: xmlLinks(root), entries }
+}
+
+/** As the feed parser has it: white space at the ends and in a row means nothing. */
+function collapsed(text: string): string {
+  return text.replace(/\s+/g, ' ').trim()
+}
+
+function xmlEntry(body: string): string {
+  return childrenOf(parseXml(body), 'title')[0]?.textContent ?? ''
+}
+
+type Element = NonNullable<ReturnType<DOMParser['parseFromString']>['documentElement']>
+
+function parseXml(body: string): Element {
+  return new DOMParser({ locator: false }).parseFromString(body, 'text/xml').documentElement as Element
+}
+
+function childrenOf(parent: Element, name: string): Element[] {
+  return Array.from(parent.childNodes).filter((node): node is Element => (node as Element).localName === name)
+}
+
+function xmlLinks(parent: Element): Record<string, string> {
+  const links = childrenOf(parent, 'link')
+  return Object.fromEntries(
+    links.map((link) => [link.getAttribute('rel'), pathOf(link.getAttribute('href') as string)])
+  )
+}
+
+function pathOf(url: string): string {
+  return url.replace(/^http:\/\/[^/]+/, '')
+}
+
+interface Event {
+  stream: string
+  number: number
+  type: string
+  position: number
+}
+
+/** Appends to what is read, and hides events of what nobody minds; knows what can still be seen. */
+class OtherClient {
+  readonly streams = new Map<string, Event[]>()
+  readonly truncated = new Map<string, number>()
+  readonly deleted = new Set<string>()
+  appended = 0
+  readonly #app: FastifyInstance
+  readonly #random: Random
+  /** Streams whose own feeds are read: truncated at times, never deleted; the first of them not even that. */
+  readonly #read: ReadonlySet<string>
+  readonly #prey: string[]
+
+  constructor(app: FastifyInstance, random: Random, lines: readonly HistoryLine[], read: readonly string[]) {
+    this.#app = app
+    this.#random = random
+    for (const [position, { stream, type }] of lines.entries()) this.#add(stream, type, position)
+    this.#read = new Set(read)
+    this.#prey = [...this.streams.keys()].filter((name) => name !== read[0])
+  }
+
+  #add(stream: string, type: string, position: number): void {
+    const events = this.streams.get(stream) ?? []
+    events.push({ stream, number: events.length, type, position })
+    this.streams.set(stream, events)
+  }
+
+  /** One thing, most often an append. */
+  async act(): Promise<void> {
+    const roll = this.#random.next()
+    if (roll < 0.7) return this.#append()
+    const stream = this.#random.pick(this.#prey)
+    if (this.deleted.has(stream)) return
+    if (roll < 0.9 && this.streams.get(stream)) await this.#truncate(stream)
+    else if (!this.#read.has(stream)) await this.#delete(stream)
+  }
+
+  async #append(): Promise<void> {
+    const stream = this.#random.pick(['file-package.json', 'file-fastify.js', `file-new-${this.appended}`])
+    if (this.deleted.has(stream)) return
+    const type = this.#random.pick(['FileChanged', 'ReleaseTagged'])
+    const headers = { 'content-type': 'application/json', 'es-eventtype': type }
+    const url = `/streams/${encodeURIComponent(stream)}`
+    const { statusCode } = await this.#app.inject({ method: 'POST', url, headers, payload: '{"new":true}' })
+    if (statusCode !== 201) throw new Error(`an append got ${statusCode}`)
+    this.#add(stream, type, 1e9 + this.appended++)
+  }
+
+  async #truncate(stream: string): Promise<void> {
+    const events = this.streams.get(stream) as Event[]
+    const before = this.#random.int(0, events.length - 1)
+    const headers = { 'content-type': 'application/json', 'es-eventid': this.#random.uuid() }
+    const url = `/streams/${encodeURIComponent(stream)}/metadata`
+    const { statusCode } = await this.#app.inject({ method: 'POST', url, headers, payload: `{"$tb":${before}}` })
+    if (statusCode !== 201) throw new Error(`a truncation got ${statusCode}`)
+    this.truncated.set(stream, Math.max(before, this.truncated.get(stream) ?? 0))
+  }
+
+  async #delete(stream: string): Promise<void> {
+    const headers = { 'es-harddelete': String(this.#random.chance(0.5)) }
+    const url = `/streams/${encodeURIComponent(stream)}`
+    const { statusCode } = await this.#app.inject({ method: 'DELETE', url, headers })
+    if (statusCode !== 204) throw new Error(`a delete got ${statusCode}`)
+    this.deleted.add(stream)
+  }
+
+  /** Titles of the events that belong to a feed. */
+  events(belongs: (event: Event) => boolean): string[] {
+    const titles: string[] = []
+    for (const events of this.streams.values()) {
+      for (const event of events) if (belongs(event)) titles.push(`${event.number}@${event.stream}`)
+    }
+    return titles
+  }
+
+  /** Whether it was never hidden. */
+  isSeen(title: string): boolean {
+    const [number, stream] = splitTitle(title)
+    return !this.deleted.has(stream) && number >= (this.truncated.get(stream) ?? 0)
+  }
+
+  isDeletedUrl(url: string): boolean {
+    return this.deleted.has(decodeURIComponent(url.split('/')[2] ?? ''))
+  }
+
+  positionOf(title: string): number | undefined {
+    const [number, stream] = splitTitle(title)
+    return this.streams.get(stream)?.[number]?.position
+  }
+
+  /** An event that somebody wrote, or the sign of a truncation or delete; in an index feed, what was hidden keeps its place. */
+  knows(title: string, feed: string): boolean {
+    const [, stream] = splitTitle(title)
+    const hidden = this.truncated.size + this.deleted.size > 0
+    return (
+      this.positionOf(title) !== undefined ||
+      (hidden && (stream.startsWith('$$') || stream === feed || this.deleted.has(stream)))
+    )
+  }
+}
+
+function splitTitle(title: string): [number, string] {
+  const at = title.indexOf('@')
+  return [Number(title.slice(0, at)), title.slice(at + 1)]
+}

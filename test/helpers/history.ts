@@ -1,0 +1,33 @@
+/** A history to read: a real one where it is on this machine, else one that is made up and just as awkward. */
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
+import { nameBasedId } from '../../src/streams/ids.js'
+
+export const HISTORY_FILE = fileURLToPath(new URL('../../../shared/data/fastify-history.ndjson.gz', import.meta.url))
+export const hasHistory = existsSync(HISTORY_FILE)
+
+export interface HistoryLine {
+  stream: string
+  type: string
+  id: string
+  data: unknown
+}
+
+export function historyLines(): HistoryLine[] {
+  if (!hasHistory) return Array.from({ length: 4000 }, (_, i) => madeUp(i))
+  const text = gunzipSync(readFileSync(HISTORY_FILE)).toString()
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as HistoryLine)
+}
+
+function madeUp(i: number): HistoryLine {
+  const id = nameBasedId(Buffer.alloc(16), String(i))
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  const path = ['package.json', 'fastify.js', 'docs/Über uns.md', 'test/a%b&<c>.js', `lib/${i % 300}.js`][i % 5]
+  if (i % 50 === 0) return { stream: `release-${i}`, type: 'ReleaseTagged', id, data: { tag: `v${i}` } }
+  return { stream: `file-${path}`, type: i < 500 ? 'FileAdded' : 'FileChanged', id, data: { path, i } }
+}
