@@ -1,8 +1,9 @@
 /**
  * Appends under load until it is killed: `appender.ts DIRECTORY ROUND`. Prints a line for every acknowledged append,
- * in the order of the acknowledgements.
+ * in the order of the acknowledgements. Meanwhile other streams are deleted, for ever or not, and come back.
  */
 import { writeSync } from 'node:fs'
+import { isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { Store } from '../../src/store.js'
 import { encodeEvent } from '../helpers/events.js'
@@ -34,5 +35,19 @@ async function client(name: number): Promise<void> {
   }
 }
 
+async function deleter(): Promise<void> {
+  for (;;) {
+    const stream = `deleted-${random.int(0, 400)}`
+    try {
+      if (random.chance(0.6)) {
+        const events = [encodeEvent(stream, { tags: ['x'], metadata: { $correlationId: `c-${random.int(0, 9)}` } })]
+        await store.writer.append({ events, conditions: [], mode: 'batch' })
+      } else await store.writer.delete({ stream, expected: 'any', permanent: random.chance(0.2) })
+    } catch (error) {
+      if (!isDaybookError(error)) throw error // else it was never written, or deleted for ever
+    }
+  }
+}
+
 if (limits.append_queue_max < 8) throw new Error('the clients would be refused')
-await Promise.all(Array.from({ length: 8 }, (_, name) => client(name)))
+await Promise.all([deleter(), ...Array.from({ length: 8 }, (_, name) => client(name))])
