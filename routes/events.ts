@@ -2,25 +2,14 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import {
-  AppendResult,
-  EventsAppendBody,
-  EventsAppendQuery,
-  MatchCondition as MatchConditionShape,
-  Receipt,
-  StreamCondition
-} from '../schemas/append.js'
+import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
 import { type EventAt, EventPlace, EventQuery, EventsQuery, Page } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
-import { JsonReader } from '../src/json.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import type { Condition } from '../src/streams/expected-version.js'
-import type { MatchCondition } from '../src/streams/matches.js'
-import { checkEventStream } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import type { Reading } from './reading.js'
 import { StreamedWrite } from './streamed-write.js'
@@ -28,9 +17,8 @@ import { appendOrExplain } from './streams.js'
 import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
 import { bodyOf, streamOf } from './wire/body.js'
 import { placeOf } from './wire/bounds.js'
-import { expectedHead } from './wire/conditions.js'
-import { keyedIds, parseEvent, randomIds } from './wire/event-body.js'
-import { compileShape } from './wire/shape.js'
+import { keyedIds, randomIds } from './wire/event-body.js'
+import { parseEventsBody } from './wire/events-body.js'
 import { idempotencyKey, isNdjson, mediaType } from './wire/stream-body.js'
 
 export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
@@ -143,7 +131,7 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   request.body = await collect(request.body as Readable | undefined)
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? randomIds : keyedIds(key)
-  const { events, conditions, matches } = parseAppend(await bodyOf(request), ids)
+  const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) checkCursor(store, after)
   const first = events[0] as NewEvent
   const result = await appendOrExplain(store, {
@@ -158,83 +146,6 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   reply.code(201).header('location', `/events/${result.events[0]?.position}`)
   reply.header('daybook-head', store.log.head).header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
-}
-
-const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
-/** Each kind by itself: of a union the checker could only say that it is neither. */
-const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
-const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
-
-/** `{ events, conditions }` of POST /events (native contract §4). */
-export function parseAppend(
-  body: Buffer,
-  ids: Parameters<typeof parseEvent>[2]['ids']
-): { events: NewEvent[]; conditions: Condition[]; matches: MatchCondition[] } {
-  const reader = new JsonReader(body)
-  const events: NewEvent[] = []
-  let conditions: { conditions: Condition[]; matches: MatchCondition[] } = { conditions: [], matches: [] }
-  if (!reader.atObject)
-    throw new DaybookError('invalid-body', 'The body is an object with "events" and optionally "conditions".')
-  reader.members((name) => {
-    if (name === 'events') {
-      if (!reader.atArray) throw new DaybookError('invalid-body', '"events" is an array.')
-      reader.elements((index) => {
-        if (index >= limits.batch_events_max) {
-          throw new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
-            limit: limits.batch_events_max
-          })
-        }
-        events.push(parseEvent(reader, index, { stream: undefined, ids }))
-      })
-    } else if (name === 'conditions') conditions = toConditions(reader.value())
-    else throw new DaybookError('invalid-body', `There is no "${name}" here; known: events, conditions.`)
-  })
-  reader.end()
-  if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
-  return { events, ...conditions }
-}
-
-function toConditions(value: unknown): { conditions: Condition[]; matches: MatchCondition[] } {
-  const refuse = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
-  const conditions = checkList(value, refuse)
-  const byStream = new Map<string, Condition>()
-  const matches: MatchCondition[] = []
-  let items = 0
-  for (const [index, condition] of conditions.entries()) {
-    const refuseThis = (why: string) => refuse(`Condition ${index}: ${why}`, { condition: index })
-    if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
-      const match = toMatch(checkMatchCondition(condition, refuseThis), index)
-      items += match.items.length
-      if (items > limits.match_items_max) {
-        throw new DaybookError(
-          'bad-condition',
-          `All conditions have at most ${limits.match_items_max} items together.`,
-          {
-            limit: limits.match_items_max
-          }
-        )
-      }
-      matches.push(match)
-      continue
-    }
-    const { stream, head } = checkStreamCondition(condition, refuseThis)
-    checkEventStream(stream)
-    const expected = expectedHead(head as number | 'none' | 'exists')
-    const other = byStream.get(stream)
-    if (other !== undefined && other.expected !== expected) {
-      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream })
-    }
-    byStream.set(stream, { stream, expected })
-  }
-  return { conditions: [...byStream.values()], matches }
-}
-
-function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {
-  const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
-  if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
-    throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })
-  }
-  return { items, after, index }
 }
 
 /** @throws `cursor-beyond-head` for a position that was read from another log */

@@ -1,7 +1,19 @@
 /** Preconditions of an append, from headers and bodies (native contract §3, §4). */
 import type { IncomingHttpHeaders } from 'node:http'
+import { Type } from 'typebox'
+import { MatchCondition as MatchConditionShape, StreamCondition } from '../../schemas/append.js'
 import { DaybookError } from '../../src/errors.js'
-import type { ExpectedVersion } from '../../src/streams/expected-version.js'
+import { limits } from '../../src/limits.js'
+import type { Condition, ExpectedVersion } from '../../src/streams/expected-version.js'
+import type { MatchCondition } from '../../src/streams/matches.js'
+import { checkEventStream } from '../../src/streams/names.js'
+import { compileShape } from './shape.js'
+
+/** What must hold for an append: of streams, and of what the whole log holds. */
+export interface Conditions {
+  conditions: Condition[]
+  matches: MatchCondition[]
+}
 
 /**
  * `If-Match` and `If-None-Match`.
@@ -34,13 +46,65 @@ function fromTag(text: string): ExpectedVersion {
   return number
 }
 
+function refuse(why: string): never {
+  throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
+}
+
+const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
+/** Each kind by itself: of a union the checker could only say that it is neither. */
+const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
+const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
+
+/**
+ * `conditions` of a body: each names a stream, or events that must not be in the log.
+ * @throws `bad-condition`, `bad-stream-name`
+ */
+export function parseConditions(value: unknown): Conditions {
+  const bad = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
+  const conditions = checkList(value, bad)
+  const byStream = new Map<string, Condition>()
+  const matches: MatchCondition[] = []
+  let items = 0
+  for (const [index, condition] of conditions.entries()) {
+    const refuseThis = (why: string) => bad(`Condition ${index}: ${why}`, { condition: index })
+    if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
+      const match = toMatch(checkMatchCondition(condition, refuseThis), index)
+      items += match.items.length
+      if (items > limits.match_items_max) {
+        throw new DaybookError(
+          'bad-condition',
+          `All conditions have at most ${limits.match_items_max} items together.`,
+          {
+            limit: limits.match_items_max
+          }
+        )
+      }
+      matches.push(match)
+      continue
+    }
+    const { stream, head } = checkStreamCondition(condition, refuseThis)
+    checkEventStream(stream)
+    const expected = expectedHead(head as number | 'none' | 'exists')
+    const other = byStream.get(stream)
+    if (other !== undefined && other.expected !== expected) {
+      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream })
+    }
+    byStream.set(stream, { stream, expected })
+  }
+  return { conditions: [...byStream.values()], matches }
+}
+
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {
+  const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
+  if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
+    throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })
+  }
+  return { items, after, index }
+}
+
 /** `head` of a condition in a body. */
-export function expectedHead(head: number | 'none' | 'exists'): ExpectedVersion {
+function expectedHead(head: number | 'none' | 'exists'): ExpectedVersion {
   if (head === 'none') return 'no_stream'
   if (head === 'exists') return 'stream_exists'
   return head
-}
-
-function refuse(why: string): never {
-  throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
 }
