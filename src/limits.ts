@@ -24,6 +24,10 @@ export const limits = {
   conditions_max: 1000,
   /** Items of all failIfEventsMatch conditions of one append together. */
   match_items_max: 1000,
+  /** Types and tags that these name together. */
+  match_names_max: 10_000,
+  /** Events times names up to which such conditions look at events rather than at lists. */
+  match_compared_max: 10_000_000,
 
   page_events_default: 100,
   page_events_max: 4096,

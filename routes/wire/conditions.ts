@@ -5,7 +5,7 @@ import { MatchCondition as MatchConditionShape, StreamCondition } from '../../sc
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Condition, ExpectedVersion } from '../../src/streams/expected-version.js'
-import type { MatchCondition } from '../../src/streams/matches.js'
+import { type MatchCondition, namesIn } from '../../src/streams/matches.js'
 import { checkEventStream } from '../../src/streams/names.js'
 import { compileShape } from './shape.js'
 
@@ -64,21 +64,10 @@ export function parseConditions(value: unknown): Conditions {
   const conditions = checkList(value, bad)
   const byStream = new Map<string, Condition>()
   const matches: MatchCondition[] = []
-  let items = 0
   for (const [index, condition] of conditions.entries()) {
     const refuseThis = (why: string) => bad(`Condition ${index}: ${why}`, { condition: index })
     if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
       const match = toMatch(checkMatchCondition(condition, refuseThis), index)
-      items += match.items.length
-      if (items > limits.match_items_max) {
-        throw new DaybookError(
-          'bad-condition',
-          `All conditions have at most ${limits.match_items_max} items together.`,
-          {
-            limit: limits.match_items_max
-          }
-        )
-      }
       matches.push(match)
       continue
     }
@@ -91,7 +80,15 @@ export function parseConditions(value: unknown): Conditions {
     }
     byStream.set(stream, { stream, expected })
   }
+  const items = matches.flatMap((match) => match.items)
+  checkBound(items.length, limits.match_items_max, 'items')
+  checkBound(namesIn(items), limits.match_names_max, 'types and tags')
   return { conditions: [...byStream.values()], matches }
+}
+
+function checkBound(count: number, limit: number, what: string): void {
+  if (count <= limit) return
+  throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
 }
 
 function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {

@@ -4,12 +4,13 @@
  * whatever streams they write to.
  */
 import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import { isSystemStream } from './names.js'
 import type { Visibility } from './visibility.js'
-import { entryAtOrAfter, walkList, walkLists } from './walk.js'
+import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from './walk.js'
 
 /** An event matches when it has one of the types (if any are named) and all of the tags. */
 export interface MatchItem {
@@ -43,6 +44,11 @@ export function itemMatches({ types, tags }: MatchItem, record: StoredRecord): b
   return tags.every((tag) => held.includes(tag))
 }
 
+/** How many types and tags items name together. */
+export function namesIn(items: readonly MatchItem[]): number {
+  return items.reduce((sum, { types, tags }) => sum + types.length + tags.length, 0)
+}
+
 export class Matches {
   readonly #log: Log
   readonly #postings: Postings
@@ -59,29 +65,33 @@ export class Matches {
    * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
    * that it needs is being filled
    */
-  async first(condition: MatchCondition): Promise<Match | undefined> {
+  async first({ items, after }: MatchCondition): Promise<Match | undefined> {
+    const range = { first: after + 1, last: this.#postings.appliedTo }
+    if (range.first > range.last) return undefined
+    for (const item of items) this.#need(item)
+    const names = namesIn(items)
+    const span = range.last - range.first + 1
+    // Few events are looked at sooner than many lists.
+    if (span <= names && span * names <= limits.match_compared_max)
+      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK))
     let first: Match | undefined
-    for (const item of condition.items) {
-      const match = await this.#firstOf(item, condition.after)
+    for (const item of items) {
+      const match = await this.#firstOf(item, range)
       if (match !== undefined && (first === undefined || match.position < first.position)) first = match
     }
     return first
   }
 
-  async #firstOf(item: MatchItem, after: number): Promise<Match | undefined> {
-    const range = { first: after + 1, last: this.#postings.appliedTo }
-    if (range.first > range.last) return undefined
-    if (item.tags.length > 0) this.#need(family.tag)
+  async #firstOf(item: MatchItem, range: Range): Promise<Match | undefined> {
     const shortest = await this.#shortestTag(item.tags)
     if (shortest === null) return undefined
     if (shortest !== undefined) {
       const head = shortest
       const from = await entryAtOrAfter(this.#postings, family.tag, head, range.first)
       const entries = { first: from, last: head.count - 1 }
-      return this.#firstAmong(item, walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK))
+      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK))
     }
-    this.#need(family.type)
-    return this.#firstAmong(item, walkLists(this.#postings, family.type, item.types, range, 'asc'))
+    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'))
   }
 
   /** The tag that fewest events carry; null when there is one that none carries. */
@@ -95,7 +105,8 @@ export class Matches {
     return shortest
   }
 
-  #need(kind: Family): void {
+  #need({ tags }: MatchItem): void {
+    const kind: Family = tags.length > 0 ? family.tag : family.type
     if (this.#postings.isCurrent(kind)) return
     const filling = this.#postings.keeps(kind)
     throw new DaybookError(
@@ -107,10 +118,13 @@ export class Matches {
     )
   }
 
-  async #firstAmong(item: MatchItem, positions: AsyncIterable<number[]>): Promise<Match | undefined> {
+  async #firstAmong(
+    items: readonly MatchItem[],
+    positions: Iterable<number[]> | AsyncIterable<number[]>
+  ): Promise<Match | undefined> {
     for await (const records of this.#log.readAhead(positions)) {
       for (const record of await this.#visibility.visible(records)) {
-        if (itemMatches(item, record)) return { position: record.position, type: record.type }
+        if (items.some((item) => itemMatches(item, record))) return { position: record.position, type: record.type }
       }
     }
     return undefined

@@ -179,6 +179,9 @@ t.test('a condition that makes no sense is refused with what is wrong, and nothi
   }
   const clauses = Array.from({ length: 600 }, () => match([{ types: ['T'] }, { tags: ['x'] }]))
   t.match(await decide(app, clauses), { status: 400, code: 'bad-condition', detail: /1000 items/ }, 'over all clauses')
+  const types = Array.from({ length: 100 }, (_, i) => `T${i}`)
+  const wide = match(Array.from({ length: 101 }, () => ({ types })))
+  t.match(await decide(app, [wide]), { status: 400, code: 'bad-condition', detail: /10000 types and tags/ })
   t.match(await decide(app, [match([{ types: ['T'] }], 5)]), { status: 409, code: 'cursor-beyond-head' })
   t.equal(store.log.head, -1)
 })
