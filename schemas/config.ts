@@ -20,6 +20,7 @@ export const ServeConfig = Type.Object(
     'category-separator': Type.String({
       default: 'first:-',
       pattern: '^(first|last):.$',
+      examples: ['first:-', 'last:_'],
       description:
         'Where the category in a stream name ends: at the first or the last of a character. With another one the lists of categories are made anew.'
     }),

@@ -46,10 +46,11 @@ export function readConfig<T extends TObject>(
     const [error] = validate.errors ?? []
     const name = error?.instancePath.split('/')[1] ?? ''
     const allowed = (error?.params as { allowedValues?: unknown[] })?.allowedValues
-    throw new DaybookError(
-      'bad-configuration',
-      `--${name} ${allowed ? `is one of ${allowed.join(', ')}` : error?.message}`
-    )
+    const { examples } = (schema.properties[name] ?? {}) as { examples?: string[] }
+    let says = error?.message
+    if (allowed !== undefined) says = `is one of ${allowed.join(', ')}`
+    else if (examples !== undefined) says = `looks like ${examples.join(' or ')}`
+    throw new DaybookError('bad-configuration', `--${name} ${says}`)
   }
   return { config: merged as Static<T>, words: positionals, help: values.help === true }
 }

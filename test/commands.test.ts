@@ -25,6 +25,7 @@ t.test('what cannot be understood ends with one clear line and exit code 2', asy
     [['--prot', '1'], /--prot.*--help/],
     [['serve', '--port', 'many'], /--port/],
     [['--port', '70000'], /--port.*65535/],
+    [['--category-separator', '-'], /--category-separator looks like first:- or last:_/],
     [['--run-projections', 'some'], /--run-projections is one of none, system, all/],
     [['frobnicate'], /no command "frobnicate"; known: serve/],
     [['serve', 'extra'], /"extra"/],

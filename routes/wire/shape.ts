@@ -8,7 +8,7 @@ import type { DaybookError } from '../../src/errors.js'
 const OURS = { strict: false, validateSchema: false, removeAdditional: false } as const
 
 /** For values that we parse ourselves: nothing is coerced, nothing is dropped. */
-const ajv = new Ajv2020({ ...OURS, coerceTypes: false })
+const ajv = new Ajv2020({ ...OURS, coerceTypes: false, verbose: true })
 addFormats.default(ajv)
 // Theirs also takes urn:uuid:….
 ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
@@ -39,6 +39,8 @@ export function explain(error: ErrorObject, known: readonly string[], of = ''): 
   if (keyword === 'additionalProperties') return unknownName(String(params.additionalProperty), known)
   if (keyword === 'required') return `"${name === '' ? '' : `${name}.`}${params.missingProperty}" is missing.`
   if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
+  const { examples } = (error.parentSchema ?? {}) as { examples?: string[] }
+  if (keyword === 'pattern' && examples !== undefined) return `"${name}" looks like "${examples.join('" or "')}".`
   return `${name === '' ? 'The value' : `"${name}"`} ${error.message ?? 'is wrong'}.`
 }
 
