@@ -39,7 +39,7 @@ export class DialectLog {
     if (poll !== undefined) {
       await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
     }
-    if (matchesTag(request.headers['if-none-match'], log.head, codec)) return sendEmpty(reply, 304, 'Not Modified')
+    if (matchesTag(request.headers['if-none-match'], log.announced, codec)) return sendEmpty(reply, 304, 'Not Modified')
     try {
       const asked = { direction: path.direction, from: at === undefined ? undefined : BigInt(Math.max(at, 0)), count }
       return await this.#sendFeed(

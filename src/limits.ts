@@ -62,9 +62,12 @@ export const limits = {
 
   /** Heads (stream, category, type) kept in memory. */
   heads_cached_max: 50_000,
+  /** Heads that are brought into memory together, far fewer than stay there. */
+  heads_loaded_max: 10_000,
   /** Streams with metadata or a tombstone whose names are in memory, and whose state is. */
   states_named_max: 200_000,
   states_cached_max: 20_000,
+  states_cached_bytes_max: 64 * 1024 * 1024,
   /** Changed index entries kept in memory before they must be written. */
   index_pending_max: 20_000,
   /** Events the index may be behind the log on disk: what a start after a crash has to replay. */

@@ -25,8 +25,8 @@ export interface MatchCondition {
   readonly after: number
   /** Its place among the conditions of the request. */
   readonly index: number
-  /** `after` as it was asked for, when it was moved on because all up to there has been looked at. */
-  readonly asked?: number
+  /** Up to here the log was looked through, and this was the first in the way. */
+  readonly lookedAt?: { readonly to: number; readonly found: Match | undefined }
 }
 
 /** The first event in the way. */
@@ -65,7 +65,21 @@ export class Matches {
    * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
    * that it needs is being filled
    */
-  async first({ items, after }: MatchCondition): Promise<Match | undefined> {
+  first({ items, after }: MatchCondition): Promise<Match | undefined> {
+    return this.#firstAfter(items, after)
+  }
+
+  /** As `first`, for a condition that was looked at before: only what has been committed since is new. */
+  async firstSince({ items, after, lookedAt }: MatchCondition): Promise<Match | undefined> {
+    if (lookedAt === undefined) return this.#firstAfter(items, after)
+    const { to, found } = lookedAt
+    if (found === undefined) return this.#firstAfter(items, Math.max(after, to))
+    const [record] = await this.#visibility.visible([await this.#log.read(found.position)])
+    // Hidden meanwhile, which is rare: what comes after it was not looked at.
+    return record === undefined ? this.#firstAfter(items, found.position) : found
+  }
+
+  async #firstAfter(items: readonly MatchItem[], after: number): Promise<Match | undefined> {
     const range = { first: after + 1, last: this.#postings.appliedTo }
     if (range.first > range.last) return undefined
     for (const item of items) this.#need(item)
@@ -76,8 +90,8 @@ export class Matches {
       return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK))
     let first: Match | undefined
     for (const item of items) {
-      const match = await this.#firstOf(item, range)
-      if (match !== undefined && (first === undefined || match.position < first.position)) first = match
+      // Later ones need not be looked for beyond the first that was found.
+      first = (await this.#firstOf(item, { ...range, last: (first?.position ?? range.last + 1) - 1 })) ?? first
     }
     return first
   }
@@ -88,7 +102,9 @@ export class Matches {
     if (shortest !== undefined) {
       const head = shortest
       const from = await entryAtOrAfter(this.#postings, family.tag, head, range.first)
-      const entries = { first: from, last: head.count - 1 }
+      const whole = range.last === this.#postings.appliedTo
+      const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
+      const entries = { first: from, last: end - 1 }
       return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK))
     }
     return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'))

@@ -112,10 +112,10 @@ export function withTruncateBefore(document: Buffer | undefined, truncateBefore:
   const parts: string[] = []
   try {
     const reader = new JsonReader(document ?? Buffer.from('{}'))
-    reader.members((name) => {
-      const value = reader.slice().toString('latin1')
-      if (name !== '$tb') parts.push(`${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
-    })
+    const members = new Map<string, string>()
+    reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
+    members.delete('$tb')
+    for (const [name, value] of members) parts.push(`${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
     reader.end()
   } catch {
     parts.length = 0 // it was no document, and counted as empty

@@ -1,5 +1,6 @@
 /** What the index must know of a record; and bringing an index up to the log's end by reading that. */
 import { LRUCache } from 'lru-cache'
+import { limits } from '../limits.js'
 import { type Family, family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { ListName, Posting, Postings } from '../log/postings.js'
@@ -108,11 +109,33 @@ export function missingLists(postings: Postings, batch: readonly Posting[]): Lis
   return missing
 }
 
-/** Takes committed records into the index. */
+/**
+ * Takes committed records into the index. Each part is applied in the turn in which nothing of it is missing: while heads
+ * are loaded others may leave memory, and a family that is being filled may become one that follows the log.
+ */
 export async function applyAll(postings: Postings, batch: readonly Posting[]): Promise<void> {
-  const missing = missingLists(postings, batch)
-  if (missing.length > 0) await postings.load(missing)
-  postings.apply(batch)
+  for (const part of partsOf(batch)) {
+    for (;;) {
+      const missing = missingLists(postings, part)
+      if (missing.length === 0) break
+      await postings.load(missing)
+    }
+    postings.apply(part)
+  }
+}
+
+/** Parts whose lists fit into memory together. */
+function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
+  let from = 0
+  let lists = 0
+  for (const [i, posting] of batch.entries()) {
+    lists += posting.lists.length
+    if (lists < limits.heads_loaded_max) continue
+    yield batch.slice(from, i + 1)
+    from = i + 1
+    lists = 0
+  }
+  if (from < batch.length) yield from === 0 ? batch : batch.slice(from)
 }
 
 /**
@@ -153,9 +176,16 @@ export async function backFill(log: Log, postings: Postings, poster: Poster, sto
     for await (const records of log.scan(from, to)) {
       if (stop.asked) return
       const batch = records.map((record) => poster.postingOf(record))
-      const wanted = batch.flatMap(({ lists }) => lists.filter(([kind]) => postings.behind.has(kind)))
-      await postings.load(wanted)
-      postings.fill(batch, (batch.at(-1) as Posting).position)
+      for (const part of partsOf(batch)) {
+        for (;;) {
+          const { behind } = postings
+          const wanted = part.flatMap(({ lists }) => lists.filter(([kind]) => behind.has(kind)))
+          const missing = wanted.filter(([kind, name]) => postings.headInMemory(kind, name) === undefined)
+          if (missing.length === 0) break
+          await postings.load(missing)
+        }
+        postings.fill(part, (part.at(-1) as Posting).position)
+      }
       if (postings.congested) await postings.flush()
     }
   }

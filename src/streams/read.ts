@@ -66,9 +66,9 @@ export class Reader {
     this.#visibility = parts.visibility
   }
 
-  /** Where the log stands now. */
+  /** Where the log stands now, as far as the index has followed it. */
   logSource(): Source {
-    return logSource(this.#log.head)
+    return logSource(this.#log.announced)
   }
 
   /**

@@ -45,8 +45,8 @@ export function conditionsFailed(
   )
 }
 
-function cursorOf({ after, asked = after }: MatchCondition): { after?: number } {
-  return asked === -1 ? {} : { after: asked }
+function cursorOf({ after }: MatchCondition): { after?: number } {
+  return after === -1 ? {} : { after }
 }
 
 function headOrNull(head: number): number | null {

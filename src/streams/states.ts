@@ -33,7 +33,11 @@ export class StreamStates {
   readonly #postings: Postings
   /** Names, as UTF-8 bytes in a latin1 string, of the streams that have a state; undefined when there are too many. */
   #named: Set<string> | undefined = new Set()
-  readonly #known = new LRUCache<string, StreamState>({ max: limits.states_cached_max })
+  readonly #known = new LRUCache<string, StreamState>({
+    max: limits.states_cached_max,
+    maxSize: limits.states_cached_bytes_max,
+    sizeCalculation: ({ document }) => (document?.length ?? 0) + 200
+  })
   /** How often anything has changed. */
   #changes = 0
 
@@ -44,18 +48,26 @@ export class StreamStates {
 
   /** Forgets all and reads the names from the index, which must have caught up with the log. */
   async load(): Promise<void> {
-    this.#named = new Set()
+    const named = new Set<string>()
+    await this.#readNames(named, family.stream, '$$', originalOf)
+    await this.#readNames(named, family.tombstone, '', (name) => name)
+    // At once: reads go on meanwhile.
+    this.#named = named.size > limits.states_named_max ? undefined : named
     this.#known.clear()
-    await this.#readNames(family.stream, '$$', originalOf)
-    await this.#readNames(family.tombstone, '', (name) => name)
+    this.#changes++
   }
 
-  async #readNames(kind: Family, prefix: string, streamOf: (name: string) => string): Promise<void> {
+  async #readNames(
+    named: Set<string>,
+    kind: Family,
+    prefix: string,
+    streamOf: (name: string) => string
+  ): Promise<void> {
     const limit = 1000
     for (let after: string | undefined; ; ) {
       const page = await this.#postings.list(kind, { prefix, after, limit })
-      for (const { name } of page) this.#name(streamOf(name))
-      if (page.length < limit || this.#named === undefined) return
+      for (const { name } of page) named.add(bytesOf(streamOf(name)))
+      if (page.length < limit || named.size > limits.states_named_max) return
       after = page.at(-1)?.name
     }
   }
@@ -70,6 +82,11 @@ export class StreamStates {
     return this.#named === undefined || (this.#named.size > 0 && this.#named.has(bytesOf(stream)))
   }
 
+  /** As `concerns`; metadata itself has none. */
+  describes(stream: string): boolean {
+    return this.concerns(stream) && !isMetastream(stream)
+  }
+
   /** As `concerns`, by the name as a record has it. */
   concernsBytes(streamBytes: string): boolean {
     return this.#named === undefined || (this.#named.size > 0 && this.#named.has(streamBytes))
@@ -82,7 +99,7 @@ export class StreamStates {
 
   /** The state if it is known without reading. */
   inMemory(stream: string): StreamState | undefined {
-    return this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
+    return this.describes(stream) ? this.#known.get(stream) : PLAIN_STATE
   }
 
   async of(stream: string): Promise<StreamState> {

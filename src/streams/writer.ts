@@ -5,7 +5,7 @@
 import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { family, recordKind, StoredRecord } from '../log/format.js'
+import { family, type ListHead, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { ListName, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
@@ -16,7 +16,16 @@ import { isMetastream, metastreamOf, originalOf } from './names.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
 import { applyAll, type Poster } from './posting.js'
 import type { Standstill } from './standstill.js'
-import type { StreamStates } from './states.js'
+import { PLAIN_STATE, type StreamState, type StreamStates } from './states.js'
+
+/** What the plans of one commit ask for, as it is before it: only the writer changes it. */
+interface Loaded {
+  readonly heads: ReadonlyMap<string, ListHead | null>
+  /** Of the few streams that have one. */
+  readonly states: ReadonlyMap<string, StreamState>
+  /** The first event in the way of each condition on the log. */
+  readonly matches: ReadonlyMap<MatchCondition, Match>
+}
 
 /** What a plan takes, and what it answers. */
 type Request = AppendRequest | DeleteRequest
@@ -25,7 +34,8 @@ type Result = AppendResult | DeleteResult
 interface Waiting {
   readonly request: Request
   readonly bytes: number
-  readonly events: number
+  /** Events and conditions: each may ask for a head. */
+  readonly weight: number
   readonly since: number
   readonly resolve: (result: Result) => void
   readonly reject: (error: Error) => void
@@ -82,9 +92,9 @@ export class Writer {
   async append(request: AppendRequest): Promise<AppendResult> {
     let bytes = 0
     for (const event of request.events) bytes += event.record.bytes.length
-    if (request.matches === undefined)
-      return (await this.#enqueue(request, bytes, request.events.length)) as AppendResult
-    return (await this.#enqueue(await this.#lookAhead(request), bytes, request.events.length)) as AppendResult
+    const weight = request.events.length + request.conditions.length
+    if (request.matches === undefined) return (await this.#enqueue(request, bytes, weight)) as AppendResult
+    return (await this.#enqueue(await this.#lookAhead(request), bytes, weight)) as AppendResult
   }
 
   /**
@@ -97,22 +107,20 @@ export class Writer {
 
   /**
    * Looks through the log for events in the way before the append waits for its turn: then the writer has only what
-   * was committed since to look at. One found here refuses it unless it was written before.
+   * was committed since to look at. What is found here stands in the way of the plan too, which may find a replay or
+   * other failed conditions beside it.
    */
   async #lookAhead(request: AppendRequest): Promise<AppendRequest> {
     const reached = this.#postings.appliedTo
     const matches: MatchCondition[] = []
     for (const condition of request.matches ?? []) {
-      const match = await this.#matches.first(condition)
-      // What is in the way stays there for the plan, which may find a replay or other failed conditions beside it.
-      const after =
-        match === undefined ? Math.max(condition.after, reached) : Math.max(condition.after, match.position - 1)
-      matches.push({ ...condition, after, asked: condition.after })
+      const found = await this.#matches.first(condition)
+      matches.push({ ...condition, lookedAt: { to: reached, found } })
     }
     return { ...request, matches }
   }
 
-  #enqueue(request: Request, bytes: number, events: number): Promise<Result> {
+  #enqueue(request: Request, bytes: number, weight: number): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
@@ -125,7 +133,7 @@ export class Writer {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, bytes, events, since: this.#clock.elapsed(), resolve, reject })
+      this.#queue.push({ request, bytes, weight, since: this.#clock.elapsed(), resolve, reject })
       this.#queuedBytes += bytes
       this.#running ??= this.#run()
     })
@@ -146,7 +154,9 @@ export class Writer {
         if (this.#standstill.why !== undefined) throw this.#readOnly()
         await this.#commit(group)
       } catch (error) {
-        if (isDaybookError(error) && error.code === 'storage-failed') this.#standstill.begin(error)
+        // Whatever went wrong: nothing is planned on an index that lacks what the log has.
+        const behind = this.#postings.appliedTo < this.#log.head
+        if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#standstill.begin(error as Error)
         for (const { reject } of group) reject(error as Error)
       }
     }
@@ -163,12 +173,12 @@ export class Writer {
   /** The appends that go into the next commit: all that wait, within the bounds of one batch, at least one. */
   #take(): Waiting[] {
     let bytes = 0
-    let events = 0
+    let weight = 0
     let count = 0
-    for (const { bytes: size, events: more } of this.#queue) {
+    for (const { bytes: size, weight: more } of this.#queue) {
       bytes += size
-      events += more
-      if (count > 0 && (bytes > limits.commit_bytes_max || events > limits.commit_events_max)) break
+      weight += more
+      if (count > 0 && (bytes > limits.commit_bytes_max || weight > limits.commit_events_max)) break
       count++
     }
     const group = this.#queue.splice(0, count)
@@ -178,17 +188,22 @@ export class Writer {
 
   async #commit(group: readonly Waiting[]): Promise<void> {
     const created = Math.max(this.#clock.now(), this.#log.lastCreated)
-    const found = await this.#load(group)
+    const { heads, states, matches } = await this.#load(group)
     const view = new PlanningView(this.#log.head + 1, created, {
-      head: (stream) => this.#streamHead(stream),
-      state: (stream) => {
-        const state = this.#states.inMemory(stream)
-        if (state === undefined) throw new Error(`the state of "${stream}" was not loaded`)
-        return state
+      head: (stream) => {
+        const head = heads.get(stream)
+        if (head === undefined) throw new Error(`the head of "${stream}" was not loaded`)
+        return (head?.count ?? 0) - 1
       },
-      match: (condition) => found.get(condition)
+      state: (stream) => {
+        const state = states.get(stream)
+        if (state !== undefined) return state
+        if (this.#states.describes(stream)) throw new Error(`the state of "${stream}" was not loaded`)
+        return PLAIN_STATE
+      },
+      match: (condition) => matches.get(condition)
     })
-    await this.#loadKnownIds(group, view)
+    await this.#loadKnownIds(group, heads, view)
 
     const answers = group.map(({ request }) =>
       'events' in request ? planAppend(request, view) : planDelete(request, view)
@@ -213,15 +228,15 @@ export class Writer {
     }
   }
 
-  /**
-   * Brings into memory what the plans will ask for: heads with one read, states of the few streams that have one.
-   * @returns the first event in the way of each condition on the log
-   */
-  async #load(group: readonly Waiting[]): Promise<Map<MatchCondition, Match>> {
+  /** Brings what the plans will ask for into memory: heads with one read, states of the few streams that have one. */
+  async #load(group: readonly Waiting[]): Promise<Loaded> {
     const missing: ListName[] = []
     const stated = new Set<string>()
+    const heads = new Map<string, ListHead | null>()
     const needHead = (stream: string) => {
-      if (this.#postings.headInMemory(family.stream, stream) === undefined) missing.push([family.stream, stream])
+      const head = this.#postings.headInMemory(family.stream, stream)
+      if (head === undefined) missing.push([family.stream, stream])
+      else heads.set(stream, head)
     }
     let last: string | undefined
     const need = (stream: string) => {
@@ -245,21 +260,26 @@ export class Writer {
         needHead(metastreamOf(request.stream))
       }
     }
-    if (missing.length > 0) await this.#postings.load(missing)
-    for (const stream of stated) await this.#states.of(stream)
-    const found = new Map<MatchCondition, Match>()
-    for (const condition of conditions) {
-      const match = await this.#matches.first(condition)
-      if (match !== undefined) found.set(condition, match)
+    for (let at = 0; at < missing.length; at += limits.heads_loaded_max) {
+      const part = missing.slice(at, at + limits.heads_loaded_max)
+      await this.#postings.load(part)
+      for (const [kind, stream] of part) heads.set(stream, this.#postings.headInMemory(kind, stream) ?? null)
     }
-    return found
+    const states = new Map<string, StreamState>()
+    for (const stream of stated) states.set(stream, await this.#states.of(stream))
+    const matches = new Map<MatchCondition, Match>()
+    for (const condition of conditions) {
+      const match = await this.#matches.firstSince(condition)
+      if (match !== undefined) matches.set(condition, match)
+    }
+    return { heads, states, matches }
   }
 
   /** The events that the log holds under ids that are to be appended now. */
-  async #loadKnownIds(group: readonly Waiting[], view: PlanningView): Promise<void> {
+  async #loadKnownIds(group: readonly Waiting[], heads: Loaded['heads'], view: PlanningView): Promise<void> {
     const asked: { stream: string; streamId: number; id: Buffer }[] = []
     const ask = (stream: string, id: Buffer) => {
-      const head = this.#postings.headInMemory(family.stream, stream)
+      const head = heads.get(stream)
       if (head) asked.push({ stream, streamId: head.id, id }) // a stream that was never written holds no id
     }
     for (const { request } of group) {
@@ -272,16 +292,9 @@ export class Writer {
     for (const [i, { stream }] of asked.entries()) {
       const number = numbers[i]
       if (number === undefined) continue
-      const head = await this.#postings.head(family.stream, stream)
-      if (head === undefined) throw new Error(`"${stream}" has ids but no head`)
+      const head = heads.get(stream) as ListHead
       view.remember(stream, await this.#log.read(await this.#postings.position(family.stream, head, number)))
     }
-  }
-
-  #streamHead(stream: string): number {
-    const head = this.#postings.headInMemory(family.stream, stream)
-    if (head === undefined) throw new Error(`the head of "${stream}" was not loaded`)
-    return head === null ? -1 : head.count - 1
   }
 
   /** The index follows before anybody is answered: whoever appended reads their own writes. */
