@@ -4,6 +4,7 @@ import { limits } from '../src/limits.js'
 import type { StoredRecord } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import { Filter } from '../src/streams/filter.js'
+import type { Source } from '../src/streams/source.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { type DialectReading, type PagePath, parseCount, renderFeed } from './dialect-reading.js'
 import { type Codec, negotiate, offers } from './wire/dialect/codecs.js'
@@ -73,15 +74,16 @@ export class DialectLog {
     const { direction, count } = asked
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const looked = filtered && !backward ? limits.dialect_filter_window : count
-    const first = backward ? Math.max(0, cursor - looked) : cursor
-    const records = await this.#store.reader.slice(source, first, backward ? cursor - first : looked)
-    const kept = keep(records, filter, backward ? Infinity : count)
-    const reached = backward ? first : first + kept.looked
-    const entries = await entriesOf(this.#store.reader, source, kept.records, first, resolve)
+    const first = backward ? Math.max(0, cursor - count) : cursor
+    const { kept, looked } =
+      filtered && !backward
+        ? await this.#lookForward(source, first, filter, count)
+        : await this.#slice(source, first, backward ? cursor - first : count, filter)
+    const reached = backward ? first : first + looked
+    const entries = await entriesOf(this.#store.reader, source, kept, first, resolve)
     this.#store.metrics.read(entries.length)
     entries.reverse()
-    const end = backward ? records.length < count : reached > source.head
+    const end = backward ? looked < count : reached > source.head
     const place: LogPlace = {
       from: cursor,
       origin: at === -1,
@@ -108,29 +110,45 @@ export class DialectLog {
     if (moving) reply.header('etag', entityTag(source.head, codec))
     return reply.send(renderFeed(feed, codec, base, embed))
   }
+
+  async #slice(source: Source, first: number, count: number, filter: Filter): Promise<Looked> {
+    const records = await this.#store.reader.slice(source, first, count)
+    return { kept: records.filter((record) => filter.matches(record)), looked: records.length }
+  }
+
+  /** Looks at so many records as it may, until enough have passed. */
+  async #lookForward(source: Source, first: number, filter: Filter, count: number): Promise<Looked> {
+    const kept: StoredRecord[] = []
+    let looked = 0
+    let bytes = 0
+    while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max) {
+      const records = await this.#store.reader.slice(source, first + looked, LOOK_STEP)
+      if (records.length === 0) break
+      for (const record of records) {
+        if (kept.length === count) return { kept, looked }
+        looked++
+        bytes += record.bytes.length
+        if (filter.matches(record)) kept.push(record)
+      }
+    }
+    return { kept, looked }
+  }
 }
+
+/** Records that pass a filter, and how many were looked at for them. */
+interface Looked {
+  readonly kept: StoredRecord[]
+  readonly looked: number
+}
+
+/** So many of the largest events are within the bytes of a slice. */
+const LOOK_STEP = 20
 
 function parseFrom({ direction, from }: PagePath): number | undefined {
   if (from === undefined || (from === 'head' && direction === 'backward')) return undefined
   const position = parsePosition(from)
   if (position === undefined) throw badRequest(`Invalid position argument: ${from}`)
   return position
-}
-
-/** The records that pass, at most so many, and how many had to be looked at for them. */
-function keep(
-  records: readonly StoredRecord[],
-  filter: Filter,
-  most: number
-): { records: StoredRecord[]; looked: number } {
-  const kept: StoredRecord[] = []
-  let looked = 0
-  for (const record of records) {
-    if (kept.length >= most) break
-    looked++
-    if (filter.matches(record)) kept.push(record)
-  }
-  return { records: kept, looked }
 }
 
 const EVERYTHING = new Filter({ system: true })
@@ -154,7 +172,10 @@ function parseFilter(query: URLSearchParams): Filter {
   if (data === null || data === '') {
     throw badRequest('Please provide a comma delimited list of data with at least one item.')
   }
-  const prefixes = data.split(',').slice(0, limits.filter_values_max)
+  const prefixes = data.split(',')
+  if (prefixes.length > limits.filter_values_max) {
+    throw badRequest(`Please provide at most ${limits.filter_values_max} items of data.`)
+  }
   const name = type === 'regex' ? { regex: [data] } : { prefix: prefixes }
   try {
     return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) })

@@ -6,6 +6,7 @@ import { limits } from '../src/limits.js'
 import type { StoredRecord } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import { type IndexStream, indexStreamOf } from '../src/streams/index-streams.js'
+import { LINK_TYPE } from '../src/streams/links.js'
 import { firstVisible } from '../src/streams/metadata.js'
 import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../src/streams/names.js'
 import type { Source } from '../src/streams/source.js'
@@ -43,6 +44,8 @@ const PAGE_MAX = 4096
 
 export class DialectReading {
   readonly #store: Store
+  /** Ends the long polls that are held. */
+  readonly #held = new Set<() => void>()
   readonly #trustProxy: boolean
   readonly #pages = new PageCache<RenderedFeed>(limits.pages_cached_bytes_max)
   readonly #events = new LRUCache<string, RenderedEvent>({
@@ -53,6 +56,11 @@ export class DialectReading {
   constructor(store: Store, trustProxy: boolean) {
     this.#store = store
     this.#trustProxy = trustProxy
+  }
+
+  /** Answers all that is held: the server stops. */
+  release(): void {
+    for (const end of this.#held) end()
   }
 
   /** Scheme, host and prefix of the addresses in answers. */
@@ -95,7 +103,8 @@ export class DialectReading {
     const base = this.baseOf(request)
     const state = `${source.head} ${source.metadataVersion} ${source.first}`
     const place = `${asked.direction} ${asked.from ?? 'head'} ${asked.count}`
-    const key = `${codec.type} ${embed} ${resolve} ${state} ${place} ${base} ${source.stream}`
+    // None of them holds a line feed; some may hold spaces.
+    const key = [codec.type, embed, resolve, state, place, base, source.stream].join('\n')
     // What an index stream lists may be hidden by now.
     let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
     if (page === undefined) {
@@ -141,7 +150,9 @@ export class DialectReading {
       links,
       entries
     }
-    return { feed, settled: states.none || (!source.index && entries.every(({ link }) => link === undefined)) }
+    // Where a link leads may be written or hidden though the head does not change.
+    const linked = records.some((record) => record.hasType(LINK_TYPE))
+    return { feed, settled: !linked && (states.none || !source.index) }
   }
 
   /**
@@ -203,7 +214,7 @@ export class DialectReading {
     base: string,
     resolve: boolean
   ): Promise<RenderedEvent> {
-    const key = `${codec.type} ${embed} ${resolve} ${number} ${base} ${source.stream}`
+    const key = [codec.type, embed, resolve, number, base, source.stream].join('\n')
     const lasts = !source.index && number >= source.first
     const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
@@ -295,6 +306,7 @@ export class DialectReading {
     }
     const stop = clock.after(Math.min(seconds, limits.long_poll_seconds_max) * 1000, end)
     socket.once('close', end)
+    this.#held.add(end)
     try {
       for (;;) {
         const next = log.reached(log.announced + 1)
@@ -309,6 +321,7 @@ export class DialectReading {
     } finally {
       stop()
       socket.off('close', end)
+      this.#held.delete(end)
     }
   }
 }

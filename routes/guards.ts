@@ -15,7 +15,9 @@ export function checkHost(request: FastifyRequest, hosts: readonly string[] | un
   if (host === undefined && request.raw.httpVersion === '1.1') {
     throw new DaybookError('bad-request', 'A request of HTTP/1.1 names its Host.')
   }
-  if (hosts === undefined || host === undefined) return
+  if (host === undefined) return
+  if (!/^[\w.:[\]-]*$/.test(host)) throw new DaybookError('bad-request', 'The Host is a name or address and a port.')
+  if (hosts === undefined) return
   if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
   throw new DaybookError(
     'host-refused',

@@ -107,6 +107,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   await app.register(async (scope) => nodeRoutes(scope, store))
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
+  app.addHook('preClose', async () => atom.reading.release())
   app.server.on('checkExpectation', refuseExpectation)
   app.addHook('onClose', () => store.close())
   return app

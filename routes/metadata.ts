@@ -6,6 +6,7 @@ import { MetadataWritten, StreamMetadata } from '../schemas/metadata.js'
 import { problemResponses } from '../schemas/problem.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
 import { encodeRecord, idBytes } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { ExpectedVersion } from '../src/streams/expected-version.js'
@@ -16,7 +17,7 @@ import type { AtomDialect } from './atom.js'
 import { bodyOf } from './wire/body.js'
 import { expectedVersionOf } from './wire/conditions.js'
 import { isDialectRead } from './wire/dialect/form.js'
-import { checkPatch, mergePatch, toReadable, toStored } from './wire/metadata.js'
+import { patchStored, toReadable, toStored, toStoredPatch } from './wire/metadata.js'
 import { entityTag, matchesTag } from './wire/page.js'
 import { mediaType } from './wire/stream-body.js'
 
@@ -62,7 +63,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
     async (request, reply) => {
       const stream = nameOf(streamOf(request))
       checkType(request, ['application/json'])
-      const stored = toStored(await bodyOf(request))
+      const stored = toStored(checkSize(await bodyOf(request)))
       return write(store, reply, stream, stored, expectedVersionOf(request.headers))
     }
   )
@@ -82,8 +83,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
     async (request, reply) => {
       const stream = nameOf(streamOf(request))
       checkType(request, ['application/merge-patch+json', 'application/json'])
-      const patch = await bodyOf(request)
-      checkPatch(patch)
+      const patch = toStoredPatch(checkSize(await bodyOf(request)))
       return change(store, reply, stream, patch, expectedVersionOf(request.headers))
     }
   )
@@ -143,6 +143,13 @@ async function write(
   return reply.send({ stream, version, position: placed?.position })
 }
 
+function checkSize(document: Buffer): Buffer {
+  const limit = limits.metadata_bytes_max
+  if (document.length <= limit) return document
+  const why = `Stream metadata has at most ${limit} bytes.`
+  throw new DaybookError('invalid-metadata', why, { limit, written: false, retry: false })
+}
+
 /** Reads, merges and writes on the condition that nobody wrote in between; else again. */
 async function change(
   store: Store,
@@ -154,15 +161,33 @@ async function change(
   for (;;) {
     await store.reader.checkLives(stream)
     const state: StreamState = await store.reader.state(stream)
-    const stored = toStored(mergePatch(toReadable(state.document), patch))
+    const stored = patchStored(checkSize(state.document ?? Buffer.from('{}')), patch)
+    if (!metadataIs(expected, state.version)) throw wrongVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version
     try {
-      return await write(store, reply, stream, stored, expected === 'any' ? unchanged : expected)
+      return await write(store, reply, stream, checkSize(stored), unchanged)
     } catch (error) {
-      const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version' && expected === 'any'
+      const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version'
       if (!overtaken) throw error
     }
   }
+}
+
+/** @param version of the metadata, -1 when there is none */
+function metadataIs(expected: ExpectedVersion, version: number): boolean {
+  if (expected === 'any') return true
+  return expected === 'stream_exists' ? version >= 0 : expected === (version < 0 ? 'no_stream' : version)
+}
+
+function wrongVersion(stream: string, expected: ExpectedVersion, version: number): DaybookError {
+  const is = version < 0 ? 'was never written' : `is at version ${version}`
+  return new DaybookError('wrong-expected-version', `The metadata of "${stream}" ${is}. Nothing was written.`, {
+    stream: metastreamOf(stream),
+    expected,
+    head: version < 0 ? null : version,
+    written: false,
+    retry: false
+  })
 }
 
 function nameOf(stream: string): string {

@@ -7,6 +7,7 @@ import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { IndexStream } from '../src/streams/index-streams.js'
+import { LINK_TYPE } from '../src/streams/links.js'
 import type { ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
 import { PageCache } from './page-cache.js'
@@ -101,7 +102,7 @@ export class Reading {
   /** An event that is there stays as it is, as long as it may be seen. */
   async #renderedEvent(source: Source, number: number, resolveLinks: boolean): Promise<RenderedEvent> {
     const { stream, index, first } = source
-    const key = `${number} ${stream ?? ''}`
+    const key = `${resolveLinks} ${number} ${stream ?? ''}`
     const lasts = number >= first && ((stream !== undefined && !index) || this.#store.states.none)
     const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
@@ -169,8 +170,9 @@ export class Reading {
     reply.header('etag', tag)
     reply.header('link', page.link)
     const publicly = metadata.cacheControl === undefined ? this.#publicly : 'public'
+    const { cacheControl } = metadata
     const moving =
-      metadata.cacheControl === undefined ? 'private, no-cache' : `public, max-age=${metadata.cacheControl}`
+      cacheControl === undefined ? 'private, no-cache' : `public, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
     reply.header('cache-control', page.immutable ? `${publicly}, max-age=31536000, immutable` : moving)
     if (page.immutable) reply.removeHeader('daybook-head')
     if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
@@ -186,13 +188,15 @@ export class Reading {
     const filtered = hasFilter(query)
     const links = linksOf(path, query, page, source)
     const own = source.stream !== undefined && !source.index
-    const linked = own && page.events.some(({ link }) => link !== undefined)
+    // A link that leads nowhere yet may lead somewhere later.
+    const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
+    // What other streams' metadata hides, where links lead, and ages change though the head does not.
+    const lasts = !linked && (own || states.none)
     return {
       body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
       link: linkHeader(links, read.order),
-      immutable: !linked && isImmutable(query, page, source, filtered),
-      // What other streams' metadata hides, where links lead, and ages change though the head does not.
-      settled: !linked && !hasAge(query) && (own || states.none)
+      immutable: lasts && isImmutable(query, page, source, filtered),
+      settled: lasts && !hasAge(query)
     }
   }
 

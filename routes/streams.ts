@@ -85,6 +85,7 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
   app.post(
     '/streams/:stream',
     {
+      attachValidation: true,
       schema: {
         operationId: 'appendToStream',
         summary: 'Append events to a stream',
@@ -104,15 +105,19 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
         }
       }
     },
-    (request, reply) =>
-      isDialectAppend(request.headers)
-        ? atom.begin(request, reply).writing.append(request, reply, (request.params as { stream: string }).stream)
-        : append(store, request, reply)
+    (request, reply) => {
+      if (isDialectAppend(request.headers)) {
+        return atom.begin(request, reply).writing.append(request, reply, (request.params as { stream: string }).stream)
+      }
+      checkValid(request)
+      return append(store, request, reply)
+    }
   )
 
   app.delete(
     '/streams/:stream',
     {
+      attachValidation: true,
       schema: {
         operationId: 'deleteStream',
         summary: 'Delete a stream',
@@ -129,9 +134,9 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
     (request, reply) => {
       const { stream } = request.params as { stream: string }
       const { writing } = atom.begin(request, reply)
-      return isDialectRead(request, 'feed')
-        ? writing.delete(request, reply, stream)
-        : deleteStream(store, request, reply, stream)
+      if (isDialectRead(request, 'feed')) return writing.delete(request, reply, stream)
+      checkValid(request)
+      return deleteStream(store, request, reply, stream)
     }
   )
 }
@@ -145,8 +150,8 @@ async function deleteStream(
   checkAppendableName(stream)
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
-  const { head, position } = await store.writer.delete({ stream, expected, permanent })
-  return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(position) })
+  const { head } = await store.writer.delete({ stream, expected, permanent })
+  return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
 
 /** Requests of the dialect are checked by it; the native form by its schemas. @throws what the schemas say */

@@ -19,7 +19,7 @@ export const StreamMetadata = Type.Object(
   {
     maxAge: Type.Optional(
       Type.String({
-        pattern: '^P(?!$)(\\d{1,9}W)?(\\d{1,9}D)?(T(?=\\d)(\\d{1,9}H)?(\\d{1,9}M)?(\\d{1,9}S)?)?$',
+        pattern: '^P(?!$)(\\d{1,19}W)?(\\d{1,19}D)?(T(?=\\d)(\\d{1,19}H)?(\\d{1,19}M)?(\\d{1,19}S)?)?$',
         examples: ['PT1H', 'P30D'],
         description:
           'Only events younger than this are seen: an ISO 8601 duration in weeks, days, hours, minutes, seconds.'

@@ -19,8 +19,15 @@ export const limits = {
   json_depth_max: 512,
   /** An XML body of the Atom dialect: its size, its tags and attributes together, how deep its elements are nested. */
   xml_body_bytes_max: 8 * 1024 * 1024,
-  xml_marks_max: 200_000,
+  xml_marks_max: 100_000,
+  xml_namespaces_max: 100,
   xml_depth_max: 128,
+  /** Elements and attributes that an answer in XML may have; more have no form there. */
+  xml_nodes_max: 100_000,
+  /** Data that is laid out on several lines in a feed; what is larger stays as it is. */
+  laid_out_bytes_max: 256 * 1024,
+  /** Stream metadata as it is written natively. */
+  metadata_bytes_max: 64 * 1024,
   conditions_max: 1000,
   /** Items of all failIfEventsMatch conditions of one append together. */
   match_items_max: 1000,
@@ -34,7 +41,7 @@ export const limits = {
   /** A page ends when it has grown to this size. */
   page_bytes_max: 8 * 1024 * 1024,
   /** A page of the Atom dialect, which cannot be cut short, is refused when its events have more than this. */
-  slice_bytes_max: 64 * 1024 * 1024,
+  slice_bytes_max: 96 * 1024 * 1024,
   /** How many events a filtered page looks at before it answers with what it has. */
   scan_events_max: 16_384,
   /** Names in one page of /streams, /categories and /types. */

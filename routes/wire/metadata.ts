@@ -29,17 +29,49 @@ const checkDocument = compileShape<object>(StreamMetadata)
 
 /** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
 export function toStored(document: Buffer): Buffer {
+  return checked(underStoredNames(document, (value) => value))
+}
+
+/** A merge patch under the names of what is stored. @throws `invalid-metadata`, `malformed-json` */
+export function toStoredPatch(patch: Buffer): Buffer {
+  return underStoredNames(patch, withoutNulls)
+}
+
+/** What is stored after a patch (RFC 7396) under stored names. @throws `invalid-metadata` */
+export function patchStored(stored: Buffer, patch: Buffer): Buffer {
+  return checked(mergePatch(stored, patch))
+}
+
+/** @param known of the parsed document, what the schema knows */
+function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
   const whole = new JsonReader(document)
   if (!whole.atObject) throw refused('Stream metadata is a JSON object.')
   whole.slice()
   whole.end()
-  checkDocument(JSON.parse(document.toString()), (why) => refused(why))
-  const stored = rewritten(new JsonReader(document), (name, value) => {
+  checkDocument(known(JSON.parse(document.toString()) as object), (why) => refused(why))
+  return rewritten(new JsonReader(document), (name, value) => {
     if (READABLE.has(name)) throw refused(`"${name}" is called "${READABLE.get(name)}" here.`)
+    if (value === 'null') return [STORED.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(secondsOf(value))]
     if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
     return [STORED.get(name) ?? name, value]
   })
+}
+
+/** Of a patch: null removes, whatever the member. */
+function withoutNulls(value: object): object {
+  const members = Object.entries(value).filter(([, member]) => member !== null)
+  return Object.fromEntries(
+    members.map(([name, member]) => [name, name === 'acl' && isObject(member) ? withoutNulls(member) : member])
+  )
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** @throws `invalid-metadata` for a document that would be ignored */
+function checked(stored: Buffer): Buffer {
   const [fault] = faultsOf(JSON.parse(stored.toString()))
   if (fault !== undefined) throw refused(fault)
   return stored
@@ -50,14 +82,14 @@ export function toReadable(document: Buffer | undefined): Buffer {
   if (document === undefined || faultsOf(parsed(document)).length > 0) return Buffer.from('{}')
   return rewritten(new JsonReader(document), (name, value) => {
     if (STORED.has(name)) return undefined
-    if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(Number(value)))]
+    if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(value))]
     if (name === '$acl') return ['acl', renamed(value, (key) => READABLE_ACL.get(key) ?? key)]
     return [READABLE.get(name) ?? name, value]
   })
 }
 
-/** Merges a patch into a document (RFC 7396): null removes, objects are merged, all else replaces. */
-export function mergePatch(target: Buffer, patch: Buffer): Buffer {
+/** null removes, objects are merged, all else replaces. */
+function mergePatch(target: Buffer, patch: Buffer): Buffer {
   const changes = membersOf(new JsonReader(patch))
   const reader = new JsonReader(target)
   const merged = reader.atObject ? membersOf(reader) : new Map<string, string>()
@@ -69,14 +101,6 @@ export function mergePatch(target: Buffer, patch: Buffer): Buffer {
     } else merged.set(name, value)
   }
   return documentOf(merged)
-}
-
-/** @throws `malformed-json`, `invalid-metadata` */
-export function checkPatch(patch: Buffer): void {
-  const reader = new JsonReader(patch)
-  if (!reader.atObject) throw refused('A merge patch is a JSON object.')
-  reader.slice()
-  reader.end()
 }
 
 /** Members with their values as bytes, one character a byte. */
@@ -108,25 +132,25 @@ function documentOf(members: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
 
-const UNITS = { W: 604_800, D: 86_400, H: 3600, M: 60, S: 1 } as const
+const UNITS = { W: 604_800n, D: 86_400n, H: 3600n, M: 60n, S: 1n } as const
 
 /** Seconds of a duration as the schema allows it, quoted. */
-function secondsOf(quoted: string): number {
-  let seconds = 0
+function secondsOf(quoted: string): bigint {
+  let seconds = 0n
   for (const [, count, unit] of quoted.matchAll(/(\d+)([WDHMS])/g)) {
-    seconds += Number(count) * UNITS[unit as keyof typeof UNITS]
+    seconds += BigInt(count as string) * UNITS[unit as keyof typeof UNITS]
   }
-  if (seconds === 0) throw refused('"maxAge" is longer than nothing.')
+  if (seconds === 0n) throw refused('"maxAge" is longer than nothing.')
   return seconds
 }
 
-function durationOf(seconds: number): string {
-  const days = Math.floor(seconds / UNITS.D)
-  const hours = Math.floor((seconds % UNITS.D) / UNITS.H)
-  const minutes = Math.floor((seconds % UNITS.H) / UNITS.M)
-  const rest = seconds % UNITS.M
-  const time = `${hours > 0 ? `${hours}H` : ''}${minutes > 0 ? `${minutes}M` : ''}${rest > 0 ? `${rest}S` : ''}`
-  return `P${days > 0 ? `${days}D` : ''}${time === '' ? '' : `T${time}`}`
+/** @param number whole seconds as they are stored, up to 2^63-1 */
+function durationOf(number: string): string {
+  const seconds = /^\d+$/.test(number) ? BigInt(number) : BigInt(Number(number))
+  const part = (count: bigint, unit: string) => (count > 0n ? `${count}${unit}` : '')
+  const { D, H, M } = UNITS
+  const time = part((seconds % D) / H, 'H') + part((seconds % H) / M, 'M') + part(seconds % M, 'S')
+  return `P${part(seconds / D, 'D')}${time === '' ? '' : `T${time}`}`
 }
 
 function parsed(document: Buffer): unknown {

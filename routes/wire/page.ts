@@ -111,8 +111,8 @@ export function reachesEnd(page: Page): boolean {
 
 /**
  * True when this address will give the same bytes for ever: a numeric bound on the far side, `limit` and `format`
- * are pinned, nothing is filtered or may be hidden later by a rule that stands already, and the page is full or its far
- * bound is reached.
+ * are pinned, nothing is filtered or may be hidden later by a rule of its stream that stands already, and the page is full
+ * or its far bound is reached.
  */
 export function isImmutable(query: ReadQuery, page: Page, source: Source, filtered: boolean): boolean {
   if (filtered || source.index || retains(source.metadata)) return false

@@ -37,7 +37,9 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   const state = view.state(stream)
   const head = view.head(stream)
   if (state.tombstone) return streamDeleted(stream)
-  if (!holds(expected, head, state)) return conditionsFailed([{ stream, expected }], [], view)
+  // A stream that has only metadata exists (reference 5.4).
+  const exists = expected === 'stream_exists' && state.version >= 0 && !state.metadata.deleted
+  if (!exists && !holds(expected, head, state)) return conditionsFailed([{ stream, expected }], [], view)
   if (permanent) {
     const id = nameBasedId(PLAN_IDS, `${TOMBSTONE_TYPE}\n${stream}`)
     const record = encodeRecord(stream, { id, clientId: false, type: TOMBSTONE_TYPE, kind: recordKind.tombstone })

@@ -386,11 +386,12 @@ export class Reader {
     }
     const { type, category, stream, tags, system } = filter.options
     if (stream?.is !== undefined) return walkLists(this.#postings, family.stream, stream.is, range, order)
-    // The lists of tags, types and categories leave system streams out.
+    // The lists of tags, types and categories leave system streams out, and those of types most types of the store's own.
     if (!system && tags !== undefined && tags.length > 0 && this.#postings.isCurrent(family.tag)) {
       return walkLists(this.#postings, family.tag, tags.slice(0, 1), range, order)
     }
-    if (!system && type?.is !== undefined && this.#postings.isCurrent(family.type)) {
+    const listed = type?.is?.every((name) => !name.startsWith('$')) && this.#postings.isCurrent(family.type)
+    if (!system && listed && type?.is !== undefined) {
       return walkLists(this.#postings, family.type, type.is, range, order)
     }
     if (category !== undefined && this.#postings.isCurrent(family.category)) {

@@ -462,7 +462,7 @@ const tables: Record<string, Row[]> = {
     ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /no "reed"/],
     ['a name that is a number', metadata('{"acl":{"read":5}}'), 400, 'invalid-metadata', /acl/],
     ['a key of the other form', metadata('{"$maxCount":5}'), 400, 'invalid-metadata', /is called "maxCount" here/],
-    ['a patch that is no object', patch('[1]'), 400, 'invalid-metadata', /merge patch is a JSON object/],
+    ['a patch that is no object', patch('[1]'), 400, 'invalid-metadata', /a JSON object/],
     ['a patch to nonsense', patch('{"maxCount":{"a":1}}'), 400, 'invalid-metadata', /"maxCount" must be integer/],
     ['as text', metadata('{}', { 'content-type': 'text/plain' }), 415, 'unsupported-media-type', /application\/json/],
     [

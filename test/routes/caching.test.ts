@@ -100,3 +100,68 @@ t.test('an encoding is another representation: it has its own tag, and inflates 
     t.equal(again.statusCode, 304)
   }
 })
+
+t.test('a link that leads nowhere yet is followed as soon as it leads somewhere', async (t) => {
+  const { app } = await openApp(t)
+  const link = { 'content-type': 'text/plain', 'event-type': '$>' }
+  await app.inject({ method: 'POST', url: '/streams/m', headers: link, payload: '0@later' })
+  await append(app, 'm', { type: 'T' })
+  const urls = ['/streams/m', '/streams/m?from=0&limit=1&format=page', '/streams/m?embed=body', '/streams/m/0']
+  const tags = new Map<string, string>()
+  for (const url of urls) {
+    for (let i = 0; i < 3; i++) {
+      const { headers, body } = await app.inject(url)
+      t.notMatch(body, /Target/, url)
+      t.notMatch(headers['cache-control'], /immutable/, `${url} may change`)
+      tags.set(url, String(headers.etag))
+    }
+  }
+  await append(app, 'later', { type: 'Target' })
+  for (const url of urls) {
+    const headers = url.includes('embed') || url.endsWith('/0') ? {} : { 'if-none-match': tags.get(url) as string }
+    const { statusCode, body } = await app.inject({ url, headers })
+    t.equal(statusCode, 200, url)
+    t.match(body, /Target/, url)
+  }
+})
+
+t.test('an event that is read with its link and without is two answers', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 'target', { type: 'Target' })
+  const link = { 'content-type': 'text/plain', 'event-type': '$>' }
+  await app.inject({ method: 'POST', url: '/streams/l', headers: link, payload: '0@target' })
+  for (let i = 0; i < 3; i++) {
+    t.match((await app.inject('/streams/l/0?resolveLinks=false')).json(), { type: '$>' })
+    t.match((await app.inject('/streams/l/0')).json(), { type: 'Target' })
+  }
+})
+
+t.test('pages of the log are immutable only while no stream hides its events', async (t) => {
+  const { app } = await openApp(t)
+  const url = '/events?from=0&limit=2&format=page'
+  for (const stream of ['a', 'a', 'b']) await append(app, stream, { type: 'T' })
+  t.match((await app.inject(url)).headers['cache-control'], /immutable/)
+  const headers = { 'content-type': 'application/json' }
+  await app.inject({ method: 'PUT', url: '/streams/a/metadata', headers, payload: '{"maxCount":2}' })
+  t.notMatch((await app.inject(url)).headers['cache-control'], /immutable/)
+  await append(app, 'a', { type: 'T' })
+  t.same(
+    (await app.inject(url)).json().events.map(({ position }: { position: number }) => position),
+    [1, 2]
+  )
+})
+
+t.test('what a proxy says of itself never gives one stream the page of another', async (t) => {
+  const { app } = await openApp(t, { trustProxy: true })
+  await append(app, 'y', { type: 'OfY' })
+  await append(app, 'x y', { type: 'OfXY' })
+  for (const path of ['?embed=rich', '/0?embed=rich']) {
+    for (let i = 0; i < 3; i++) {
+      await app.inject({ url: `/streams/y${path}`, headers: { 'x-forwarded-prefix': '/p x' } })
+    }
+    const { body } = await app.inject({ url: `/streams/x%20y${path}`, headers: { 'x-forwarded-prefix': '/p' } })
+    t.match(body, /OfXY/)
+  }
+  const strange = await app.inject({ url: '/streams/y', headers: { host: 'host x' } })
+  t.match([strange.statusCode, strange.body], [400, /Host/])
+})

@@ -118,7 +118,7 @@ async function change(t: Test, app: FastifyInstance, model: Model, random: Rando
     model.metadata.set(stream, permanent ? 'tombstone' : 'deleted')
     // The sign of a permanent delete is an event, and the one of the stream that can be seen.
     if (permanent) {
-      const position = Number(answer.headers['daybook-head'])
+      const position = (await app.inject('/info')).json().head
       model.tombstones.push({ stream, number: -1, position, created: model.now, type: '$streamDeleted', tags: [] })
     }
   }

@@ -1,5 +1,6 @@
 /** Feeds and entries as JSON (reference 8.1 to 8.5), each character a byte. */
 
+import { limits } from '../../../src/limits.js'
 import { atomDate } from './atom-date.js'
 import { type Embed, hasBody, isRich } from './embed.js'
 import type { Entry } from './entry.js'
@@ -86,9 +87,9 @@ function renderRich(entry: Entry, event: ShownEvent, embed: Embed): string {
   return `${text}"positionEventNumber":${positionNumber},"positionStreamId":${quote(positionStreamBytes)},`
 }
 
-/** Objects are laid out; arrays and texts stay as they are. */
+/** Objects are laid out; arrays, texts and what is very large stay as they are. */
 function layOut(text: string): string {
-  return isObject(text) ? indentJson(text) : text
+  return text.length <= limits.laid_out_bytes_max && isObject(text) ? indentJson(text) : text
 }
 
 function asIs(text: string): string {

@@ -21,11 +21,13 @@ const serializer = new XMLSerializer()
 /** Writes elements of one document; `prefix` stands before the names of Atom. */
 class Writer {
   readonly document: Document
+  readonly target: Target
   readonly #prefix: string
 
   constructor(root: string, namespace: string | null, prefix = '') {
     this.#prefix = prefix === '' ? '' : `${prefix}:`
     this.document = new DOMImplementation().createDocument(namespace, this.#prefix + root, null)
+    this.target = new Target(this.document)
   }
 
   get prefixed(): boolean {
@@ -87,7 +89,7 @@ function writeEntry(
   writer.atom(element, 'link', undefined, { href: url, rel: 'alternate' })
   if (!withContent || event === undefined || link !== undefined || !event.isJson) return
   const content = writer.atom(element, 'content', undefined, { type: 'application/xml' })
-  writeDocument(writer.document, content, event)
+  writeDocument(writer.target, content, event)
   if (writer.prefixed) return
   // The event's members stand in no name space, where Atom's is the default.
   for (const member of elementsOf(content)) member.setAttribute('xmlns', '')
@@ -96,7 +98,7 @@ function writeEntry(
 /** The event document rooted `<event>`. @throws a 406 as jsonToXml */
 export function renderEventXml(event: ShownEvent): string {
   const document = new DOMImplementation().createDocument(null, 'event', null)
-  writeDocument(document, document.documentElement as Element, event)
+  writeDocument(new Target(document), document.documentElement as Element, event)
   return serializer.serializeToString(document)
 }
 
@@ -106,12 +108,27 @@ export function renderDataXml(event: ShownEvent): string {
   if (event.dataBytes !== '') {
     const value = event.isJson ? parsed(event.dataBytes) : undefined
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw noXml()
-    writeMembers(document, document.documentElement as Element, value as Record<string, unknown>)
+    writeMembers(new Target(document), document.documentElement as Element, value as Record<string, unknown>)
   }
   return serializer.serializeToString(document)
 }
 
-function writeDocument(document: Document, parent: Element, event: ShownEvent): void {
+/** Where JSON is written as XML, and how many nodes more it may have. */
+class Target {
+  readonly document: Document
+  #left: number = limits.xml_nodes_max
+
+  constructor(document: Document) {
+    this.document = document
+  }
+
+  /** @throws a 406 when there are too many */
+  count(): void {
+    if (--this.#left < 0) throw noXml()
+  }
+}
+
+function writeDocument(target: Target, parent: Element, event: ShownEvent): void {
   const { streamBytes, number, typeBytes, id } = event
   const data = event.isJson ? parsed(event.dataBytes) : utf8(event.dataBytes)
   const values = {
@@ -122,7 +139,7 @@ function writeDocument(document: Document, parent: Element, event: ShownEvent): 
     data,
     metadata: parsed(event.metadataBytes)
   }
-  for (const [name, value] of Object.entries(values)) writeValue(document, parent, name, value)
+  for (const [name, value] of Object.entries(values)) writeValue(target, parent, name, value)
 }
 
 /** Numbers stay as they were written, digit for digit; text that is no JSON stays text. */
@@ -134,16 +151,18 @@ function parsed(bytes: string): unknown {
 
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
 
-function writeMembers(document: Document, parent: Element, object: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(object)) writeValue(document, parent, name, value)
+function writeMembers(target: Target, parent: Element, object: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(object)) writeValue(target, parent, name, value)
 }
 
-/** @throws a 406 for what has no form in XML: an attribute that is no scalar, a name of no character */
-function writeValue(document: Document, parent: Element, name: string, value: unknown): void {
+/** @throws a 406 for what has no form in XML: an attribute that is no scalar, a name of no character, too much of it */
+function writeValue(target: Target, parent: Element, name: string, value: unknown): void {
+  const { document } = target
   if (Array.isArray(value)) {
-    for (const one of value) writeValue(document, parent, name, Array.isArray(one) ? { [name]: one } : one)
+    for (const one of value) writeValue(target, parent, name, Array.isArray(one) ? { [name]: one } : one)
     return
   }
+  target.count()
   const isObject = typeof value === 'object' && value !== null
   if (name === '#text' && !isObject) {
     parent.appendChild(document.createTextNode(clean(String(value))))
@@ -156,7 +175,7 @@ function writeValue(document: Document, parent: Element, name: string, value: un
   }
   const element = document.createElement(xmlName(name))
   parent.appendChild(element)
-  if (isObject) writeMembers(document, element, value as Record<string, unknown>)
+  if (isObject) writeMembers(target, element, value as Record<string, unknown>)
   else if (value !== null) element.appendChild(document.createTextNode(clean(String(value))))
 }
 
@@ -216,6 +235,9 @@ export function parseXmlEvents(body: Buffer): Record<string, XmlValue>[] {
 function parseXml(text: string): Document {
   // Looked at before parsing: neither its size nor its time is worth a document that is refused anyway.
   if (/<!(DOCTYPE|ENTITY)/i.test(text)) throw invalid('it has a document type')
+  // Each name space is looked up by all that stands inside: that may cost far more than reading it.
+  const spaces = text.split('xmlns', limits.xml_namespaces_max + 2).length - 1
+  if (spaces > limits.xml_namespaces_max) throw invalid(`it has more than ${limits.xml_namespaces_max} name spaces`)
   let marks = 0
   for (const _ of text.matchAll(/<|=\s*["']/g)) {
     if (++marks > limits.xml_marks_max) throw invalid(`it has more than ${limits.xml_marks_max} tags and attributes`)

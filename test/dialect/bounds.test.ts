@@ -1,0 +1,140 @@
+/** What is out of proportion is refused or cut short, and small things are not hindered by it. */
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { limits } from '../../src/limits.js'
+import { append, listen, openApp } from '../helpers/app.js'
+import { send } from '../helpers/http.js'
+
+const ATOM = { accept: 'application/vnd.eventstore.atom+json' }
+
+function postXml(app: FastifyInstance, data: string) {
+  const payload = `<events><event><eventId>${randomUUID()}</eventId><eventType>T</eventType>${data}</event></events>`
+  const headers = { 'content-type': 'application/vnd.eventstore.events+xml' }
+  return app.inject({ method: 'POST', url: '/streams/s', headers, payload })
+}
+
+t.test('XML that costs more than it says is refused before it is read', async (t) => {
+  const { app, store } = await openApp(t)
+  const nested = (open: (i: number) => string, n: number) =>
+    `<data>${Array.from({ length: n }, (_, i) => open(i)).join('')}${'</a>'.repeat(n)}</data>`
+  const bombs: [string, string][] = [
+    ['name spaces in each other', nested((i) => `<a xmlns:p${i}="x">`, 30_000)],
+    ['elements in each other', nested(() => '<a>', 30_000)],
+    ['elements in each other, hidden by quotes', nested(() => '<a b="/>">', 200)],
+    ['more tags than anybody needs', `<data>${'<a/>'.repeat(100_001)}</data>`],
+    ['more attributes', `<data ${Array.from({ length: 100_001 }, (_, i) => `a${i}="1"`).join(' ')}/>`],
+    ['an entity', '<data>&lol;</data>'],
+    ['a body larger than is read', `<data>${' '.repeat(limits.xml_body_bytes_max)}</data>`]
+  ]
+  for (const [name, data] of bombs) t.equal((await postXml(app, data)).statusCode, 400, name)
+  for (const type of ['<!DOCTYPE a [<!ENTITY e "x">]>', '<!doctype a SYSTEM "file:///etc/passwd">']) {
+    const headers = { 'content-type': 'application/vnd.eventstore.events+xml' }
+    const payload = `${type}<events><event><eventId>${randomUUID()}</eventId><eventType>T</eventType></event></events>`
+    t.equal((await app.inject({ method: 'POST', url: '/streams/s', headers, payload })).statusCode, 400, type)
+  }
+  t.equal(store.log.head, -1, 'nothing was written')
+  t.equal((await postXml(app, '<data><a xmlns:p="x" p:b="1">é</a></data>')).statusCode, 201, 'a good one is taken')
+})
+
+t.test('data of more elements than anybody reads has no form in XML; as JSON it is there', async (t) => {
+  const { app } = await openApp(t)
+  const data = { a: Array.from({ length: limits.xml_nodes_max + 1 }, () => 0) }
+  await append(app, 's', { type: 'T', data })
+  for (const accept of ['text/xml', 'application/vnd.eventstore.event+xml', 'application/atom+xml']) {
+    t.equal((await app.inject({ url: '/streams/s/0', headers: { accept } })).statusCode, 406, accept)
+  }
+  const feed = await app.inject({ url: '/streams/s?embed=content', headers: { accept: 'application/atom+xml' } })
+  t.equal(feed.statusCode, 406)
+  const json = await app.inject({ url: '/streams/s/0', headers: { accept: 'application/json' } })
+  t.equal(json.json().a.length, data.a.length)
+})
+
+t.test('very large data is not laid out in a feed', async (t) => {
+  const { app } = await openApp(t)
+  const large = { text: 'x'.repeat(limits.laid_out_bytes_max) }
+  await append(app, 's', [
+    { type: 'T', data: { a: 1 } },
+    { type: 'T', data: large }
+  ])
+  const { entries } = (await app.inject({ url: '/streams/s?embed=pretty', headers: ATOM })).json()
+  t.equal(entries[0].data, JSON.stringify(large))
+  t.match(entries[1].data, /\n/)
+})
+
+t.test('the filtered log gets past events however large they are', async (t) => {
+  const { app } = await openApp(t)
+  const before = limits.slice_bytes_max
+  t.teardown(() => Object.assign(limits, { slice_bytes_max: before }))
+  Object.assign(limits, { slice_bytes_max: 100_000 })
+  for (let i = 0; i < 4; i++) {
+    await append(
+      app,
+      's',
+      Array.from({ length: 40 }, () => ({ type: 'Large', data: 'x'.repeat(3000) }))
+    )
+    await append(app, 's', { type: 'Small' })
+  }
+  const met: string[] = []
+  const filter = 'context=eventtype&type=prefix&data=Small'
+  let url: string | undefined = `/streams/$all/filtered/${'0'.repeat(32)}/forward/10?${filter}`
+  while (url !== undefined) {
+    const { statusCode, body } = await app.inject({ url, headers: ATOM })
+    if (statusCode !== 200) throw new Error(body)
+    const { entries, links } = JSON.parse(body)
+    met.push(...entries.map(({ title }: { title: string }) => title).reverse())
+    const previous = links.find(({ relation }: { relation: string }) => relation === 'previous')?.uri
+    url = previous === undefined ? undefined : `${previous.replace(/^http:\/\/[^/]+/, '')}?${filter}`
+    if (url?.startsWith(`/streams/%24all/filtered/${'0'.repeat(14)}A5`)) break // the head: 164 events and one
+  }
+  t.same(met, ['40@s', '81@s', '122@s', '163@s'])
+})
+
+t.test('a filter of more values than are looked for is refused, not cut', async (t) => {
+  const { app } = await openApp(t)
+  const data = (count: number) => Array.from({ length: count }, (_, i) => `T${i}`).join(',')
+  const url = '/streams/$all/filtered?context=eventtype&type=prefix&data='
+  t.equal((await app.inject({ url: url + data(100), headers: ATOM })).statusCode, 200)
+  t.equal((await app.inject({ url: url + data(101), headers: ATOM })).statusCode, 400)
+})
+
+t.test('a stream of metadata alone exists for a delete under -4', async (t) => {
+  const { app } = await openApp(t)
+  const headers = { 'content-type': 'application/json', 'es-eventid': randomUUID() }
+  await app.inject({ method: 'POST', url: '/streams/s/metadata', headers, payload: '{"$maxCount":1}' })
+  const asked = { method: 'DELETE', url: '/streams/s', headers: { 'es-expectedversion': '-4' } } as const
+  t.equal((await app.inject(asked)).statusCode, 204)
+  t.equal((await app.inject({ ...asked, url: '/streams/never' })).statusCode, 400)
+})
+
+t.test('parameters that only the native form knows wrong do not hinder the dialect', async (t) => {
+  const { app } = await openApp(t)
+  const headers = { 'content-type': 'application/json', 'es-eventtype': 'T' }
+  const asked = { method: 'POST', url: '/streams/s?format=json&x=1', headers, payload: '{}' } as const
+  t.equal((await app.inject(asked)).statusCode, 201)
+  t.equal((await app.inject({ method: 'DELETE', url: '/streams/s?format=json' })).statusCode, 204)
+  const native = await append(app, 's?x=1', { type: 'T' })
+  t.equal(native.statusCode, 201, 'a name may hold a question mark')
+  const unknown = await app.inject({ ...asked, headers: { 'content-type': 'application/json', accept: '*/*' } })
+  t.match(unknown.json(), { status: 400, code: 'unknown-parameter' })
+})
+
+t.test('events of the store itself are found by their type', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', { type: 'T' })
+  await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
+  t.match((await app.inject('/events?type=$streamDeleted')).json().events, [{ stream: 's', type: '$streamDeleted' }])
+})
+
+t.test('a server that stops answers the long polls it holds', async (t) => {
+  const { app, url, store } = await listen(t)
+  await append(app, 's', { type: 'T' })
+  const headers = { ...ATOM, 'es-longpoll': '3000' }
+  const held = send(`${url}/streams/s/1/forward/10`, { headers })
+  // A second request on its own connection is answered: the first has been taken by then.
+  await send(`${url}/streams/s`, {})
+  await app.close()
+  const { status, complete } = await held
+  t.match([status, complete], [200, true])
+  t.equal(store.status, 'closed')
+})
