@@ -43,10 +43,10 @@ export class KnownMethods {
 
 /** Sends what was refused as it says. */
 export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
-  reply.raw.statusMessage = refusal.reason
-  reply.code(refusal.status).headers(refusal.headers)
-  if (refusal.contentType !== undefined) reply.header('content-type', refusal.contentType)
-  return reply.send(refusal.body)
+  const { status, reason, headers, contentType, body } = refusal
+  if (contentType === undefined) return sendAsIs(reply, status, reason, headers, body)
+  reply.raw.statusMessage = reason
+  return reply.code(status).headers(headers).header('content-type', contentType).send(body)
 }
 
 /** Sends an answer that has no body of its own. */

@@ -83,11 +83,13 @@ export class DialectWriting {
     stream: string,
     events: NewEvent[]
   ): Promise<FastifyReply> {
-    const expected = expectedVersion(request.headers)
-    checkRequireLeader(request.headers)
     checkOnce(events)
     if (isMetastream(stream)) for (const event of events) checkDocument(event)
-    const result = await this.#store.writer.append({ events, conditions: [{ stream, expected }], mode: 'eventstore' })
+    const result = await this.#store.writer.append({
+      events,
+      conditions: [{ stream, expected: expectedVersion(request.headers) }],
+      mode: 'eventstore'
+    })
     const number = result.events[0]?.number
     const location = `${this.#reading.baseOf(request)}/streams/${segment(stream)}/${number}`
     return sendEmpty(reply, 201, 'Created', { location })

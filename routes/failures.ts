@@ -52,7 +52,9 @@ function asDaybookError(error: Error): DaybookError {
 const BARE: Partial<Record<ErrorCode, string>> = {
   'not-found': 'Not Found',
   'method-not-allowed': 'Method Not Allowed',
-  'unsupported-media-type': 'Invalid or missing Content-Type'
+  'unsupported-media-type': 'Invalid or missing Content-Type',
+  starting: 'Server Is Not Ready',
+  stopping: 'Server Is Not Ready'
 }
 
 /**
@@ -71,13 +73,14 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (error.code === 'unsupported-media-type' && request.method === 'POST' && Array.isArray(available)) {
     reply.header('accept-post', available.join(', '))
   }
+  const { status } = problemKinds[error.code]
+  if (status === 503 || status === 507) reply.header('retry-after', '1')
   const reason = BARE[error.code]
   if (reason !== undefined && wantsBare(request)) {
-    return sendRefusal(reply, new Refusal(problemKinds[error.code].status, reason, { bare: true }))
+    return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
   const problem = problemOf(error, request.id)
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
-  if (problem.status === 503 || problem.status === 507) reply.header('retry-after', '1')
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
   return reply.send(JSON.stringify(problem))

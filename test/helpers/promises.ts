@@ -97,7 +97,7 @@ function wrongInDialect(request: HostileRequest, answer: LightMyRequestResponse,
 /** A refused version in the dialect's words: only for a version that the dialect knows. */
 function wrongVersionRefusal({ headers }: HostileRequest): string | undefined {
   const asked = ['es-expectedversion', 'kurrent-expectedversion'].flatMap((name) => headers[name]?.trim() || [])
-  const known = asked.length === 0 || asked.some((version) => /^(-1|-2|-4|\d{1,19})$/.test(version))
+  const known = asked.length === 0 || asked.some((version) => /^[+-]?\d{1,40}$/.test(version))
   return known ? undefined : `"${asked}" was taken for a version`
 }
 

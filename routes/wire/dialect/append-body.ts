@@ -11,7 +11,7 @@ import { METADATA_TYPE } from '../../../src/streams/metadata.js'
 import type { NewEvent } from '../../../src/streams/planning-view.js'
 import { checkTextBody, randomIds } from '../event-body.js'
 import { type Codec, codecs } from './codecs.js'
-import { EMPTY_GUID, eventId, eventType, parseGuid } from './headers.js'
+import { checkRequireLeader, EMPTY_GUID, eventId, eventType, expectedVersion, parseGuid } from './headers.js'
 import { badRequest, Refusal } from './refusal.js'
 import { parseXmlEvents, type XmlValue } from './xml.js'
 
@@ -62,6 +62,7 @@ export function parseAppend(
   }
   const given = incoming === undefined ? eventId(headers) : incoming.id
   if (incoming === undefined && ATOM_LISTS.has(codec) && given === undefined) throw new ForwardToIncoming()
+  checkHeaders(headers)
   return parse(codec, body, type, given).map((draft) => encode(stream, draft))
 }
 
@@ -79,7 +80,14 @@ export function parseMetadata(stream: string, codec: Codec, request: IncomingMes
   }
   const id = eventId(request.headers)
   if (id === undefined && !LISTS.has(codec)) throw badRequest(NO_ID)
+  checkHeaders(request.headers)
   return parse(codec, body, METADATA_TYPE, id).map((draft) => encode(stream, draft))
+}
+
+/** Before the body is looked at (reference 5.1). @throws a 400 for one that cannot be read */
+function checkHeaders(headers: IncomingMessage['headers']): void {
+  expectedVersion(headers)
+  checkRequireLeader(headers)
 }
 
 function parse(codec: Codec, body: Buffer, type: string | undefined, id: string | undefined): Draft[] {

@@ -23,7 +23,7 @@ export function isDialectRead({ headers, url }: { headers: IncomingHttpHeaders; 
     const query = queryOf({ url })
     if (query.has('embed')) return true
     const format = query.get('format')
-    if (format !== null) return isFormat(format)
+    if (format !== null && format !== '') return isFormat(format)
   }
   const { accept = '', upgrade } = headers
   if (accept === '' || accept === '*/*' || upgrade !== undefined) return false

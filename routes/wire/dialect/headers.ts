@@ -31,12 +31,13 @@ function truth(value: string | undefined, name: string): boolean | undefined {
  */
 export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
   const text = header(headers, 'expectedversion')
-  if (text === undefined || text === '-2') return 'any'
-  if (text === '-1') return 'no_stream'
-  if (text === '-4') return 'stream_exists'
-  const number = Number(text)
-  if (!/^\d{1,19}$/.test(text) || BigInt(text) > 0x7fff_ffff_ffff_ffffn) throw badHeader('ES-ExpectedVersion')
-  return number
+  if (text === undefined) return 'any'
+  const version = /^[+-]?\d{1,40}$/.test(text) ? BigInt(text.replace('+', '')) : -5n
+  if (version === -2n) return 'any'
+  if (version === -1n) return 'no_stream'
+  if (version === -4n) return 'stream_exists'
+  if (version < 0n || version > 0x7fff_ffff_ffff_ffffn) throw badHeader('ES-ExpectedVersion')
+  return Number(version)
 }
 
 /** `ES-RequireLeader`, `ES-RequireMaster`: one node is the leader, so only their form counts. @throws a 400 */

@@ -1,0 +1,372 @@
+/** Reference 7: what reads of streams find in the Atom dialect, row by row. */
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import { codecs } from '../../routes/wire/dialect/codecs.js'
+import { systemClock } from '../../src/clock.js'
+import { type Page, type Row, type Shows, section } from './rows.js'
+
+const FEED = codecs.atomJson.type
+const EVENT = codecs.eventJson.type
+const OK = '200 OK'
+const MISSING = '404 Not Found'
+const DELETED = '410 Deleted'
+const TEXT = {
+  'content-type': 'text/plain; charset=utf-8',
+  'cache-control': undefined,
+  etag: undefined,
+  vary: undefined
+}
+const empty: Shows = { headers: TEXT, body: '' }
+const emptyObject: Shows = { headers: TEXT, body: '{}' }
+const json = (members: Record<string, unknown>): Shows => ({ json: members })
+const shows = (page: Page): Shows => ({ page })
+
+type Headers = Record<string, string>
+
+let made = 0
+const newId = () => `5c1f7f3e-8a5b-4a57-9d0b-${(++made).toString(16).padStart(12, '0')}`
+const event = (more: object = {}) => ({ eventId: newId(), eventType: 'T', data: { a: 1 }, ...more })
+const link = (target: string, more: object = {}) => event({ eventType: '$>', data: target, ...more })
+const get = (url: string, accept: string = FEED, headers: Headers = {}): InjectOptions => ({
+  method: 'GET',
+  url: `/streams/${url}`,
+  headers: { accept, ...headers }
+})
+/** A page whose entries say their numbers. */
+const feed = (url: string, headers: Headers = {}) => get(`${url}?embed=rich`, FEED, headers)
+const post = (stream: string, events: object[]): InjectOptions => ({
+  method: 'POST',
+  url: `/streams/${stream}`,
+  headers: { 'content-type': codecs.eventsJson.type },
+  payload: JSON.stringify(events)
+})
+const many = (stream: string, count: number) =>
+  post(
+    stream,
+    Array.from({ length: count }, () => event())
+  )
+const raw = (stream: string, type: string, payload: string): InjectOptions => ({
+  method: 'POST',
+  url: `/streams/${stream}`,
+  headers: { 'content-type': type, 'es-eventtype': 'T', 'es-eventid': newId() },
+  payload
+})
+const metadata = (stream: string, document: object): InjectOptions => ({
+  ...raw(`${stream}/metadata`, 'application/json', JSON.stringify(document)),
+  headers: { 'content-type': 'application/json', 'es-eventid': newId() }
+})
+const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
+  method: 'DELETE',
+  url: `/streams/${stream}`,
+  headers: { accept: FEED, ...headers }
+})
+const HARD = { 'es-harddelete': 'True' }
+const UNRESOLVED = { 'es-resolvelinktos': 'False' }
+
+/** Seconds after the start of 2026, at which the store believes to be. */
+let now = 0
+const clock = { ...systemClock, now: () => Date.UTC(2026) + now * 1000 }
+/** Requests in turn, a number moves the clock there. */
+const write = (...steps: (InjectOptions | number)[]) => {
+  return async (app: FastifyInstance) => {
+    for (const step of steps) {
+      if (typeof step === 'number') now = step
+      else await app.inject(step)
+    }
+  }
+}
+
+const gone = write(
+  many('soft', 1),
+  remove('soft'),
+  many('hard', 1),
+  remove('hard', HARD),
+  many('cut', 3),
+  metadata('cut', { $tb: 3 }),
+  metadata('only', { a: 1 })
+)
+
+section('7.1 existence', gone, [
+  ['a stream never written', get('never'), MISSING, empty],
+  ['an event of it', get('never/0'), MISSING, emptyObject],
+  ['only metadata', get('only'), MISSING, empty],
+  ['whose metadata is there', get('only/metadata', 'application/json'), OK, { body: /^\{\s*"a": ?1\s*\}$/ }],
+  ['soft-deleted', get('soft'), MISSING, empty],
+  ['an event of it', get('soft/0'), MISSING, emptyObject],
+  ['a page of it', get('soft/0/forward/5'), MISSING, empty],
+  ['tombstoned', get('hard'), DELETED, empty],
+  ['an event of it', get('hard/0'), DELETED, emptyObject],
+  ['a page of it', get('hard/0/forward/5'), DELETED, empty],
+  ['all events truncated', feed('cut'), OK, json({ 'entries.length': 0 })]
+])
+
+const YEAR = { 'cache-control': 'max-age=31536000, private' }
+const NEVER = { 'cache-control': 'max-age=0, no-cache, must-revalidate' }
+const aged = write(0, many('aged', 3), 100, many('aged', 2), metadata('aged', { $maxAge: 50 }), 120)
+
+section(
+  '7.2 backward',
+  write(many('s', 5), many('tb', 10), metadata('tb', { $tb: 4 }), many('mc', 10), metadata('mc', { $maxCount: 3 })),
+  [
+    [
+      'head',
+      feed('s/head/backward/2'),
+      OK,
+      shows({ entries: [4, 3], head: true, last: '0/forward/2', next: '2/backward/2', previous: '5/forward/2' })
+    ],
+    [
+      'beyond the end is the end, and may change',
+      feed('s/9/backward/6'),
+      OK,
+      {
+        headers: NEVER,
+        page: { entries: [4], head: false, last: '0/forward/6', next: '3/backward/6', previous: '5/forward/6' }
+      }
+    ],
+    [
+      'newest first',
+      feed('s/3/backward/2'),
+      OK,
+      {
+        headers: YEAR,
+        page: { entries: [3, 2], head: false, last: '0/forward/2', next: '1/backward/2', previous: '4/forward/2' }
+      }
+    ],
+    ['down to the first', feed('s/1/backward/2'), OK, shows({ entries: [1, 0], head: false, previous: '2/forward/2' })],
+    ['ends at $tb', feed('tb/6/backward/3'), OK, shows({ entries: [6, 5, 4], head: false, previous: '7/forward/3' })],
+    [
+      '$tb in the middle',
+      feed('tb/5/backward/5'),
+      OK,
+      shows({ entries: [5, 4], head: false, previous: '6/forward/5' })
+    ],
+    ['below $tb', feed('tb/3/backward/2'), OK, shows({ entries: [], head: false, previous: '4/forward/2' })],
+    ['ends at $maxCount', feed('mc'), OK, shows({ entries: [9, 8, 7], head: true, previous: '10/forward/20' })],
+    ['below $maxCount', feed('mc/6/backward/2'), OK, shows({ entries: [], head: false, previous: '7/forward/2' })]
+  ]
+)
+
+section(
+  '7.2 backward over $maxAge',
+  aged,
+  [
+    [
+      'expired events are filtered out',
+      feed('aged/head/backward/4'),
+      OK,
+      json({ 'entries.0.positionEventNumber': 4, 'entries.1.positionEventNumber': 3, 'entries.length': 2 })
+    ]
+  ],
+  { clock }
+)
+
+section(
+  '7.3 forward',
+  write(many('s', 5), many('tb', 20), metadata('tb', { $tb: 10 }), many('beyond', 3), metadata('beyond', { $tb: 10 })),
+  [
+    [
+      'newest first all the same',
+      feed('s/1/forward/3'),
+      OK,
+      shows({ entries: [3, 2, 1], head: false, last: '0/forward/3', next: '0/backward/3', previous: '4/forward/3' })
+    ],
+    [
+      'to the end',
+      feed('s/2/forward/3'),
+      OK,
+      shows({ entries: [4, 3, 2], head: true, last: '0/forward/3', next: '1/backward/3', previous: '5/forward/3' })
+    ],
+    [
+      'what is cut off does not make the window longer',
+      feed('tb/8/forward/4'),
+      OK,
+      shows({ entries: [11, 10], head: false, last: '0/forward/4', next: '7/backward/4', previous: '12/forward/4' })
+    ],
+    [
+      'a window that is all cut off leads on',
+      feed('tb/0/forward/5'),
+      OK,
+      shows({ entries: [], head: false, previous: '5/forward/5' })
+    ],
+    [
+      'beyond the end',
+      feed('s/5/forward/3'),
+      OK,
+      shows({ entries: [], head: true, last: '0/forward/3', next: '4/backward/3' })
+    ],
+    [
+      'far beyond the end',
+      feed('s/90/forward/3'),
+      OK,
+      shows({ entries: [], head: true, last: '0/forward/3', next: '89/backward/3' })
+    ],
+    [
+      '$tb beyond the end, a quirk kept',
+      feed('beyond/3/forward/5'),
+      OK,
+      shows({ entries: [], head: false, last: '0/forward/5', next: '2/backward/5', previous: '3/forward/5' })
+    ]
+  ]
+)
+
+section(
+  '7.3 forward over $maxAge',
+  aged,
+  [
+    [
+      'expired events are removed',
+      feed('aged/2/forward/2'),
+      OK,
+      json({ 'entries.0.positionEventNumber': 3, 'entries.length': 1 })
+    ],
+    [
+      'only expired ones, and more to come',
+      feed('aged/0/forward/2'),
+      OK,
+      shows({ entries: [], head: false, previous: '2/forward/2' })
+    ]
+  ],
+  { clock }
+)
+
+const order = (...relations: string[]) =>
+  json({
+    'links.0.uri': 'http://localhost:80/streams/s',
+    'links.1.uri': /\/streams\/s\/head\/backward\/\d+$/,
+    ...Object.fromEntries([...relations, undefined].map((relation, i) => [`links.${i}.relation`, relation])),
+    [`links.${relations.length - 1}.uri`]: 'http://localhost:80/streams/s/metadata'
+  })
+const down = (from: number, to: number) => Array.from({ length: from - to + 1 }, (_, i) => from - i)
+
+section('7.4 links of pages', write(many('s', 25), many('even', 20), many('cut', 3), metadata('cut', { $tb: 3 })), [
+  [
+    'the head page',
+    feed('s'),
+    OK,
+    shows({ entries: down(24, 5), head: true, last: '0/forward/20', next: '4/backward/20', previous: '25/forward/20' })
+  ],
+  ['its links in order', feed('s'), OK, order('self', 'first', 'last', 'next', 'previous', 'metadata')],
+  ['4/backward/20', feed('s/4/backward/20'), OK, shows({ entries: down(4, 0), head: false, previous: '5/forward/20' })],
+  ['its links in order', feed('s/4/backward/20'), OK, order('self', 'first', 'previous', 'metadata')],
+  ['0/forward/20', feed('s/0/forward/20'), OK, shows({ entries: down(19, 0), head: false, previous: '20/forward/20' })],
+  ['its links in order', feed('s/0/forward/20'), OK, order('self', 'first', 'previous', 'metadata')],
+  [
+    '20/forward/20',
+    feed('s/20/forward/20'),
+    OK,
+    shows({
+      entries: down(24, 20),
+      head: true,
+      last: '0/forward/20',
+      next: '19/backward/20',
+      previous: '25/forward/20'
+    })
+  ],
+  [
+    '25/forward/20',
+    feed('s/25/forward/20'),
+    OK,
+    shows({ entries: [], head: true, last: '0/forward/20', next: '24/backward/20' })
+  ],
+  ['its links in order', feed('s/25/forward/20'), OK, order('self', 'first', 'last', 'next', 'metadata')],
+  ['5/10', feed('s/5/10'), OK, shows({ entries: down(5, 0), head: false, previous: '6/forward/10' })],
+  ['20 events fit one page', feed('even'), OK, shows({ entries: down(19, 0), head: true, previous: '20/forward/20' })],
+  ['a head page of which all is cut off', feed('cut'), OK, shows({ entries: [], head: true, previous: '0/forward/20' })]
+])
+
+const targets = [
+  '0@s',
+  ' 01 @s',
+  '-1@s',
+  '0@a@b',
+  '9@s',
+  '0@cut',
+  '0@soft',
+  '0@hard',
+  'nonsense',
+  'head@s',
+  '@s',
+  '9223372036854775808@s',
+  '0@l'
+]
+const prepareLinks = write(
+  many('s', 3),
+  many('a@b', 1),
+  many('cut', 2),
+  metadata('cut', { $tb: 1 }),
+  many('soft', 1),
+  remove('soft'),
+  many('hard', 1),
+  remove('hard', HARD),
+  post('l', [...targets.map((target) => link(target)), event({ eventType: '$@', data: 's' })])
+)
+const place = (target: string) => targets.indexOf(target)
+const resolved = (name: string, target: string, stream: string, number: number): Row[] => [
+  [
+    `${name} in a feed`,
+    feed(`l/${place(target)}/1`),
+    OK,
+    json({ 'entries.0.eventType': 'T', 'entries.0.streamId': stream, 'entries.0.eventNumber': number })
+  ],
+  [
+    `${name} by itself`,
+    get(`l/${place(target)}`, EVENT),
+    OK,
+    json({ eventType: 'T', eventStreamId: stream, eventNumber: number })
+  ]
+]
+const lost = (name: string, target: string): Row[] => [
+  [
+    `${name} in a feed`,
+    feed(`l/${place(target)}/1`),
+    OK,
+    json({ 'entries.0.title': target, 'entries.0.summary': '$>', 'entries.0.eventId': undefined })
+  ],
+  [`${name} by itself`, get(`l/${place(target)}`, EVENT), MISSING, emptyObject]
+]
+const asItIs = (name: string, number: number, data: string, type = '$>'): Row[] => [
+  [
+    `${name} in a feed`,
+    get(`l/${number}/1?embed=tryharder`),
+    OK,
+    json({ 'entries.0.eventType': type, 'entries.0.data': data, 'entries.0.isJson': false })
+  ],
+  [`${name} by itself`, get(`l/${number}`, EVENT), OK, json({ eventType: type, data, eventStreamId: 'l' })]
+]
+
+section('7.5 links', prepareLinks, [
+  ...resolved('a target that can be read', '0@s', 's', 0),
+  ...resolved('spaces and zeros around a number', ' 01 @s', 's', 1),
+  ...resolved('-1 is the last event', '-1@s', 's', 2),
+  ...resolved('a later @ belongs to the name', '0@a@b', 'a@b', 0),
+  ...lost('a missing target', '9@s'),
+  ...lost('a truncated target', '0@cut'),
+  ...lost('a target in a deleted stream', '0@soft'),
+  ...lost('a target under a tombstone', '0@hard'),
+  ...['nonsense', 'head@s', '@s', '9223372036854775808@s'].flatMap((target) =>
+    asItIs(`${target}, which is no link`, place(target), target)
+  ),
+  [
+    'a link to a link in a feed',
+    feed(`l/${place('0@l')}/1`),
+    OK,
+    json({ 'entries.0.eventType': '$>', 'entries.0.eventNumber': 0 })
+  ],
+  [
+    'a link to a link by itself',
+    get(`l/${place('0@l')}`, EVENT),
+    OK,
+    json({ eventType: '$>', eventNumber: 0, data: '0@s' })
+  ],
+  ...asItIs('a stream reference, never resolved,', targets.length, 's', '$@'),
+  [
+    'not resolved',
+    feed('l/0/1', UNRESOLVED),
+    OK,
+    json({
+      'entries.0.eventType': '$>',
+      'entries.0.isJson': false,
+      'entries.0.eventNumber': 0,
+      'entries.0.streamId': 'l'
+    })
+  ]
+])
