@@ -26,7 +26,7 @@ const rooms: Record<string, readonly string[]> = {
   schemas: ['vocabulary'],
   vocabulary: []
 }
-const vocabulary = ['src/errors.ts', 'src/clock.ts', 'src/limits.ts', 'src/json.ts']
+const vocabulary = ['src/errors.ts', 'src/clock.ts', 'src/limits.ts', 'src/json.ts', 'src/latin1.ts']
 
 const root = join(import.meta.dirname, '..')
 const files = ['src', 'routes', 'schemas'].flatMap((folder) =>

@@ -1,6 +1,7 @@
 /** A page of events on the wire (native contract §2): its document, its links, its validator, how long it keeps. */
 import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../schemas/read.js'
+import { bytesOf } from '../../src/latin1.js'
 import { limits } from '../../src/limits.js'
 import { retains } from '../../src/streams/metadata.js'
 import type { Page } from '../../src/streams/read.js'
@@ -90,7 +91,7 @@ export function renderPage(source: Source, query: ReadQuery, page: Page, links: 
   const order = query.order ?? 'asc'
   const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)
   let text = '{'
-  if (source.stream !== undefined) text += `"stream":${bytes(JSON.stringify(source.stream))},`
+  if (source.stream !== undefined) text += `"stream":${bytesOf(JSON.stringify(source.stream))},`
   text += '"events":['
   const { events } = page
   for (let i = 0; i < events.length; i++) {
@@ -100,7 +101,7 @@ export function renderPage(source: Source, query: ReadQuery, page: Page, links: 
   text += `${events.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
   if (reachesEnd(page)) text += `,"head":${head === -1 ? null : head},"atEnd":true`
   if (filtered) text += `,"scanned":{"from":${covered.first},"to":${covered.last}}`
-  text += `,"links":${bytes(JSON.stringify(links))}}\n`
+  text += `,"links":${bytesOf(JSON.stringify(links))}}\n`
   return text
 }
 
@@ -139,8 +140,4 @@ export function matchesTag(header: string | undefined, tag: string): boolean {
 
 export function limitOf(query: ReadQuery): number {
   return query.limit ?? limits.page_events_default
-}
-
-function bytes(text: string): string {
-  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text).toString('latin1') : text
 }

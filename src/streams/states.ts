@@ -3,6 +3,7 @@
  * nothing is looked up: the names of those that do are in memory.
  */
 import { LRUCache } from 'lru-cache'
+import { bytesOf } from '../latin1.js'
 import { limits } from '../limits.js'
 import { type Family, family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
@@ -139,8 +140,4 @@ export class StreamStates {
     if (before === undefined) this.#known.delete(stream)
     else this.#known.set(stream, change(before))
   }
-}
-
-function bytesOf(name: string): string {
-  return /[^\x00-\x7f]/.test(name) ? Buffer.from(name).toString('latin1') : name
 }

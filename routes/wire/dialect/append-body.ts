@@ -70,7 +70,7 @@ export function parseAppend(
 export class ForwardToIncoming extends Error {}
 
 /**
- * The events of a write of metadata (reference 11.3). A document without an id gets one.
+ * The events of a write of metadata (reference 11.3). A document without an id is refused.
  * @throws refusals of the dialect
  */
 export function parseMetadata(stream: string, codec: Codec, request: IncomingMessage, body: Buffer): NewEvent[] {

@@ -1,4 +1,5 @@
 /** An entry of a feed: an event, or a link with what it leads to (reference 7.5, 8.5). */
+import { bytesOf } from '../../../src/latin1.js'
 import { type Family, family, type StoredRecord } from '../../../src/log/format.js'
 import { nameBasedId } from '../../../src/streams/ids.js'
 import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../src/streams/links.js'
@@ -136,7 +137,3 @@ export function virtualEvent(
 }
 
 const VIRTUAL_IDS = Buffer.from('9e0b3a5d4c7f4e1b8a6d2f0c5b9e7a13', 'hex')
-
-function bytesOf(text: string): string {
-  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text).toString('latin1') : text
-}

@@ -1,5 +1,6 @@
 /** Feeds and entries as JSON (reference 8.1 to 8.5), each character a byte. */
 
+import { bytesOf } from '../../../src/latin1.js'
 import { limits } from '../../../src/limits.js'
 import { atomDate } from './atom-date.js'
 import { type Embed, hasBody, isRich } from './embed.js'
@@ -109,8 +110,4 @@ function isObject(text: string): boolean {
 /** A JSON string of bytes: what JSON escapes is ASCII. */
 function quote(bytes: string): string {
   return JSON.stringify(bytes)
-}
-
-function bytesOf(text: string): string {
-  return /[^\x00-\x7f]/.test(text) ? Buffer.from(text).toString('latin1') : text
 }

@@ -5,6 +5,7 @@
  */
 import { DOMImplementation, DOMParser, type Document, type Element, type Node, XMLSerializer } from '@xmldom/xmldom'
 import { DaybookError } from '../../../src/errors.js'
+import { textOf } from '../../../src/latin1.js'
 import { limits } from '../../../src/limits.js'
 import { atomDate } from './atom-date.js'
 import type { Entry } from './entry.js'
@@ -77,14 +78,14 @@ function writeEntry(
   base: string,
   withContent: boolean
 ): void {
-  const stream = utf8(link?.streamBytes ?? event?.streamBytes ?? '')
+  const stream = textOf(link?.streamBytes ?? event?.streamBytes ?? '')
   const number = link?.number ?? event?.number ?? ''
   const url = `${base}/streams/${segment(stream)}/${number}`
   writer.atom(element, 'title', `${number}@${stream}`)
   writer.atom(element, 'id', url)
   writer.atom(element, 'updated', atomDate(link?.created ?? event?.created))
   writer.atom(writer.atom(element, 'author'), 'name', 'EventStore')
-  writer.atom(element, 'summary', link === undefined ? utf8(event?.typeBytes ?? '') : '$>')
+  writer.atom(element, 'summary', link === undefined ? textOf(event?.typeBytes ?? '') : '$>')
   writer.atom(element, 'link', undefined, { href: url, rel: 'edit' })
   writer.atom(element, 'link', undefined, { href: url, rel: 'alternate' })
   if (!withContent || event === undefined || link !== undefined || !event.isJson) return
@@ -130,11 +131,11 @@ class Target {
 
 function writeDocument(target: Target, parent: Element, event: ShownEvent): void {
   const { streamBytes, number, typeBytes, id } = event
-  const data = event.isJson ? parsed(event.dataBytes) : utf8(event.dataBytes)
+  const data = event.isJson ? parsed(event.dataBytes) : textOf(event.dataBytes)
   const values = {
-    eventStreamId: utf8(streamBytes),
+    eventStreamId: textOf(streamBytes),
     eventNumber: number,
-    eventType: utf8(typeBytes),
+    eventType: textOf(typeBytes),
     eventId: id,
     data,
     metadata: parsed(event.metadataBytes)
@@ -144,7 +145,7 @@ function writeDocument(target: Target, parent: Element, event: ShownEvent): void
 
 /** Numbers stay as they were written, digit for digit; text that is no JSON stays text. */
 function parsed(bytes: string): unknown {
-  const text = utf8(bytes)
+  const text = textOf(bytes)
   if (valueBytes(bytes) !== bytes) return text
   return JSON.parse(text.replace(STRING_OR_NUMBER, (token) => (token.startsWith('"') ? token : `"${token}"`)))
 }
@@ -206,10 +207,6 @@ function clean(text: string): string {
 
 function noXml(): Refusal {
   return new Refusal(406, 'Requested URI is not available in requested format', { bare: true })
-}
-
-function utf8(bytes: string): string {
-  return /[^\x00-\x7f]/.test(bytes) ? Buffer.from(bytes, 'latin1').toString() : bytes
 }
 
 /** An event as XML says it: every value a string, an object of them, or an array. */
