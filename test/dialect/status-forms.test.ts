@@ -1,87 +1,29 @@
 /** Reference 8: how feeds and events are shown in the Atom dialect, row by row. */
-import type { FastifyInstance, InjectOptions } from 'fastify'
 import { codecs } from '../../routes/wire/dialect/codecs.js'
-import { systemClock } from '../../src/clock.js'
+import {
+  clock,
+  DELETED,
+  event,
+  FEED,
+  get,
+  gone,
+  link,
+  MISSING,
+  many,
+  NO_FORM,
+  OK,
+  post,
+  raw,
+  TEXT,
+  UNRESOLVED,
+  write
+} from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 
-const FEED = codecs.atomJson.type
 const EVENT = codecs.eventJson.type
-const OK = '200 OK'
-const MISSING = '404 Not Found'
-const DELETED = '410 Deleted'
-const NO_FORM = '406 Requested URI is not available in requested format'
-const TEXT = {
-  'content-type': 'text/plain; charset=utf-8',
-  'cache-control': undefined,
-  etag: undefined,
-  vary: undefined
-}
 const empty: Shows = { headers: TEXT, body: '' }
 const emptyObject: Shows = { headers: TEXT, body: '{}' }
 const json = (members: Record<string, unknown>): Shows => ({ json: members })
-
-type Headers = Record<string, string>
-
-let made = 0
-const newId = () => `5c1f7f3e-8a5b-4a57-9d0b-${(++made).toString(16).padStart(12, '0')}`
-const event = (more: object = {}) => ({ eventId: newId(), eventType: 'T', data: { a: 1 }, ...more })
-const link = (target: string, more: object = {}) => event({ eventType: '$>', data: target, ...more })
-const get = (url: string, accept: string = FEED, headers: Headers = {}): InjectOptions => ({
-  method: 'GET',
-  url: `/streams/${url}`,
-  headers: { accept, ...headers }
-})
-const post = (stream: string, events: object[]): InjectOptions => ({
-  method: 'POST',
-  url: `/streams/${stream}`,
-  headers: { 'content-type': codecs.eventsJson.type },
-  payload: JSON.stringify(events)
-})
-const many = (stream: string, count: number) =>
-  post(
-    stream,
-    Array.from({ length: count }, () => event())
-  )
-const raw = (stream: string, type: string, payload: string): InjectOptions => ({
-  method: 'POST',
-  url: `/streams/${stream}`,
-  headers: { 'content-type': type, 'es-eventtype': 'T', 'es-eventid': newId() },
-  payload
-})
-const metadata = (stream: string, document: object): InjectOptions => ({
-  ...raw(`${stream}/metadata`, 'application/json', JSON.stringify(document)),
-  headers: { 'content-type': 'application/json', 'es-eventid': newId() }
-})
-const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
-  method: 'DELETE',
-  url: `/streams/${stream}`,
-  headers: { accept: FEED, ...headers }
-})
-const HARD = { 'es-harddelete': 'True' }
-const UNRESOLVED = { 'es-resolvelinktos': 'False' }
-
-/** Seconds after the start of 2026, at which the store believes to be. */
-let now = 0
-const clock = { ...systemClock, now: () => Date.UTC(2026) + now * 1000 }
-/** Requests in turn, a number moves the clock there. */
-const write = (...steps: (InjectOptions | number)[]) => {
-  return async (app: FastifyInstance) => {
-    for (const step of steps) {
-      if (typeof step === 'number') now = step
-      else await app.inject(step)
-    }
-  }
-}
-
-const gone = write(
-  many('soft', 1),
-  remove('soft'),
-  many('hard', 1),
-  remove('hard', HARD),
-  many('cut', 3),
-  metadata('cut', { $tb: 3 }),
-  metadata('only', { a: 1 })
-)
 
 const BASE = 'http://localhost:80/streams/s'
 const times = write(10, post('s', [event({ metadata: { m: 1 } })]), 20, many('s', 1), 30, post('l', [link('0@s')]))

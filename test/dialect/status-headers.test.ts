@@ -1,22 +1,18 @@
 /** Reference 2 and 3: request headers, media types and their negotiation in the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
-import { codecHash, codecs, offers } from '../../routes/wire/dialect/codecs.js'
+import { codecs, offers } from '../../routes/wire/dialect/codecs.js'
 import { listenRaw } from '../helpers/raw.js'
+import { answersAs, DESCRIPTION, NO_FORM, tag, WRONG_TYPE, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 
 const FEED = codecs.atomJson.type
 const EVENTS = codecs.eventsJson.type
-const WRONG_TYPE = '415 Invalid or missing Content-Type'
-const NO_FORM = '406 Requested URI is not available in requested format'
-const DESCRIPTION = '200 Description Document'
 const EMPTY = { body: '' }
 const says = (message: string): Shows => ({ headers: { 'content-type': 'text/plain' }, body: message })
 const wrong = (header: string) => says(`${header} header in wrong format.`)
 const conflict = (head: string): Shows => ({ headers: { 'es-currentversion': head }, body: '' })
 const created = (path: string): Shows => ({ headers: { location: `http://localhost:80/streams/${path}` }, body: '' })
-const answersAs = ({ contentType }: { contentType: string }): Shows => ({ headers: { 'content-type': contentType } })
-
 let ids = 0
 const newId = () => `5c1f7f3e-8a5b-4a57-9d0b-${(++ids).toString(16).padStart(12, '0')}`
 const event = (more: object = {}) => ({ eventId: newId(), eventType: 'T', data: { a: 1 }, ...more })
@@ -57,8 +53,6 @@ const write = (...requests: InjectOptions[]) => {
 const nothing = write()
 
 const version = (value: string, payload?: unknown) => append('v', { 'es-expectedversion': value }, payload)
-const WRONG_VERSION = '400 Wrong expected EventNumber'
-
 section('2 ES-ExpectedVersion', nothing, [
   ['-1: the stream must not exist', version('-1'), '201 Created', created('v/0')],
   ['-1 once it does', version('-1'), WRONG_VERSION, conflict('0')],
@@ -229,8 +223,6 @@ section('2 Kurrent headers, deliberate', nothing, [
   ['Kurrent-HardDelete', remove('k', { 'kurrent-harddelete': 'True' }), '204 Stream deleted', EMPTY],
   ['which was a tombstone', get('/streams/k'), '410 Deleted', EMPTY]
 ])
-
-const tag = `"0;${codecHash(codecs.atomJson)}"`
 
 section('2 If-None-Match', write(append('s')), [
   ['one tag', read({ 'if-none-match': tag }), '304 Not Modified', EMPTY],

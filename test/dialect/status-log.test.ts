@@ -1,15 +1,12 @@
 /** Reference 12, 13 and 24: $all, system streams and the acceptance checklist of the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { codecHash, codecs } from '../../routes/wire/dialect/codecs.js'
+import { codecs } from '../../routes/wire/dialect/codecs.js'
 import { systemClock } from '../../src/clock.js'
+import { BAD, CREATED, HARD, MISSING, OK, tag, UNRESOLVED } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 
 const FEED = codecs.atomJson.type
 const EVENT = codecs.eventJson.type
-const OK = '200 OK'
-const CREATED = '201 Created'
-const BAD = '400 Bad Request'
-const MISSING = '404 Not Found'
 const says = (message: string): Shows => ({ headers: { 'content-type': 'text/plain' }, body: message })
 const json = (members: Record<string, unknown>): Shows => ({ json: members })
 
@@ -43,9 +40,6 @@ const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-const HARD = { 'es-harddelete': 'True' }
-const UNRESOLVED = { 'es-resolvelinktos': 'False' }
-
 /** Seconds after the start of 2026, at which the store believes to be. */
 let now = 0
 const clock = { ...systemClock, now: () => Date.UTC(2026) + now * 1000 }
@@ -382,7 +376,6 @@ const media: [string, RegExp][] = [
   [codecs.eventXml.type, /^<event>.*<\/event>$/],
   [codecs.octets.type, /^\{"a":1\}$/]
 ]
-const tag = `"0;${codecHash(codecs.atomJson)}"`
 const first = event()
 const given = newId()
 const JSON_TYPE = { 'es-eventtype': 'T' }

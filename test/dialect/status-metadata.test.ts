@@ -4,16 +4,11 @@ import t from 'tap'
 import { codecHash, codecs } from '../../routes/wire/dialect/codecs.js'
 import { type Clock, systemClock } from '../../src/clock.js'
 import { openApp } from '../helpers/app.js'
+import { BAD, CREATED, DELETED, HARD, MISSING, OK, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section, seen } from './rows.js'
 
 const FEED = codecs.atomJson.type
-const OK = '200 OK'
-const CREATED = '201 Created'
 const SAME = '304 Not Modified'
-const BAD = '400 Bad Request'
-const MISSING = '404 Not Found'
-const DELETED = '410 Deleted'
-const WRONG_VERSION = '400 Wrong expected EventNumber'
 const says = (message: string): Shows => ({ headers: { 'content-type': 'text/plain' }, body: message })
 const json = (members: Record<string, unknown>): Shows => ({ json: members })
 
@@ -47,7 +42,6 @@ const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-const HARD = { 'es-harddelete': 'True' }
 const write = (...requests: InjectOptions[]) => {
   return async (app: FastifyInstance) => {
     for (const request of requests) await app.inject(request)

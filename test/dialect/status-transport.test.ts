@@ -7,18 +7,14 @@ import { DaybookError } from '../../src/errors.js'
 import { Store } from '../../src/store.js'
 import { openApp } from '../helpers/app.js'
 import { listenRaw } from '../helpers/raw.js'
+import { answersAs, DESCRIPTION, NO_FORM, WRONG_TYPE } from './requests.js'
 import { type Shows, section, seen } from './rows.js'
 
 const FEED = codecs.atomJson.type
 const EVENTS = codecs.eventsJson.type
-const WRONG_TYPE = '415 Invalid or missing Content-Type'
-const NO_FORM = '406 Requested URI is not available in requested format'
-const DESCRIPTION = '200 Description Document'
 const EMPTY = { body: '' }
 const says = (message: string): Shows => ({ headers: { 'content-type': 'text/plain' }, body: message })
 const wrong = (header: string) => says(`${header} header in wrong format.`)
-const answersAs = ({ contentType }: { contentType: string }): Shows => ({ headers: { 'content-type': contentType } })
-
 let ids = 0
 const newId = () => `5c1f7f3e-8a5b-4a57-9d0b-${(++ids).toString(16).padStart(12, '0')}`
 const event = (more: object = {}) => ({ eventId: newId(), eventType: 'T', data: { a: 1 }, ...more })

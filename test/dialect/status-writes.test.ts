@@ -1,18 +1,14 @@
 /** Reference 4, 5 and 6: the routes of a stream, appends and deletes in the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { codecs } from '../../routes/wire/dialect/codecs.js'
+import { BAD, CREATED, HARD, NO_FORM, WRONG_TYPE, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 
 const FEED = codecs.atomJson.type
 const EVENTS = codecs.eventsJson.type
 const XML = codecs.eventsXml.type
-const CREATED = '201 Created'
-const BAD = '400 Bad Request'
-const WRONG_VERSION = '400 Wrong expected EventNumber'
 const GONE = '410 Stream deleted'
 const TOO_LARGE = '413 Too large events received. Limit is 4mb'
-const WRONG_TYPE = '415 Invalid or missing Content-Type'
-const NO_FORM = '406 Requested URI is not available in requested format'
 const NO_TYPE = 'Must include an event type with the request either in body or as ES-EventType header.'
 const NO_ID = "Empty eventId provided. (Parameter 'eventId')"
 const INVALID = 'Write request body invalid.'
@@ -53,7 +49,6 @@ const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-const HARD = { 'es-harddelete': 'True' }
 const expecting = (version: number): Headers => ({ 'es-expectedversion': String(version) })
 const metadata = (stream: string, document: object): InjectOptions => ({
   ...post(`${stream}/metadata`, document, { 'content-type': 'application/json', 'es-eventid': id(`m${++made}`) })
