@@ -8,13 +8,13 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { IndexStream } from '../src/streams/index-streams.js'
 import { LINK_TYPE } from '../src/streams/links.js'
-import type { ReadRequest } from '../src/streams/read.js'
+import type { Address, ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
 import { PageCache } from './page-cache.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
 import { entityTag, isImmutable, limitOf, linkHeader, linksOf, matchesTag, renderPage } from './wire/page.js'
 import { problemOf } from './wire/problem.js'
-import { type Address, hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
+import { hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
 import { renderEvent } from './wire/recorded-event.js'
 
 interface RenderedPage {
@@ -227,7 +227,7 @@ export class Reading {
     let sent = 0
     let cursor = range.first - 1
     try {
-      for await (const events of this.#store.reader.events(source, read, range)) {
+      for await (const { events } of this.#store.reader.spans(source, read, range)) {
         let text = ''
         for (const event of events) {
           if (left-- <= 0) break

@@ -51,6 +51,9 @@ export const errorCodes = [
   'event-id-reused',
   'idempotency-key-reused',
   'partial-replay',
+  // How a live reader ends
+  'complete',
+  'too-slow',
   // What the server can do now
   'not-implemented',
   'index-switched-off',

@@ -60,6 +60,30 @@ export const limits = {
   /** Events of `missed` in a refused append. */
   missed_events_max: 10,
 
+  /** Live reading: events that a client may grant at once, events in one frame, events passed over before it is told. */
+  credit_max: 1_000_000_000,
+  batch_frame_events_max: 1000,
+  checkpoint_every_default: 1000,
+  /** Live events that wait for a slow reader before it goes back to the log. */
+  live_buffer_events_default: 500,
+  live_buffer_bytes_max: 1024 * 1024,
+  /** Bytes that wait in one connection before nothing more is sent into it. */
+  connection_buffer_bytes_max: 256 * 1024,
+  /** A connection that takes nothing for so long is closed. */
+  drain_ms: 30_000,
+  /** How long a closed connection may take to read why. */
+  last_words_ms: 5_000,
+  heartbeat_seconds_default: 15,
+  /** How often connections are looked at: heartbeats, checkpoints, what is overdue. */
+  pulse_ms: 250,
+  /** A reader whose filter passes everything over is told so at most this often. */
+  checkpoint_told_ms: 1_000,
+  /** A frame that a client sends over a WebSocket. */
+  client_frame_bytes_max: 16 * 1024,
+  subscriptions_max: 10_000,
+  consumers_max: 1000,
+  consumer_name_chars_max: 200,
+
   /** Appends waiting for the writer; more get 503. */
   append_queue_max: 10_000,
   append_queue_bytes_max: 128 * 1024 * 1024,

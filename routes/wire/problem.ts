@@ -12,6 +12,16 @@ export interface ProblemKind {
 }
 
 export const problemKinds = {
+  complete: {
+    status: 200,
+    title: 'Complete',
+    help: 'Not an error: everything that a live reader asked for was sent. It need not come back.'
+  },
+  'too-slow': {
+    status: 503,
+    title: 'Too slow',
+    help: 'A live reader took nothing for too long. It goes on from the cursor that it was told last.'
+  },
   'malformed-json': {
     status: 400,
     title: 'Malformed JSON',

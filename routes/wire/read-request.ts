@@ -2,18 +2,11 @@
 import type { ReadQuery } from '../../schemas/read.js'
 import { DaybookError } from '../../src/errors.js'
 import { Filter } from '../../src/streams/filter.js'
-import { type IndexStream, indexStreamOf } from '../../src/streams/index-streams.js'
+import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../src/streams/names.js'
-import type { ReadRequest } from '../../src/streams/read.js'
+import type { Address, ReadRequest } from '../../src/streams/read.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { notYet } from './media-types.js'
-
-/** What is read: a stream, an index stream, or the log. */
-export interface Address {
-  /** Undefined: the log. */
-  readonly stream: string | undefined
-  readonly index?: IndexStream | undefined
-}
 
 /**
  * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a

@@ -10,6 +10,8 @@
  *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
  *         "m" "state"                    → JSON { format, log, goodTo, families: { family: { goodTo, rule } } }
  *         Every value but the last ends in a CRC-32 of its key and itself.
+ * checkpoints/  where named consumers are; nothing else depends on it
+ *         name (UTF-8)                   → JSON { log, cursor, generation, active }, then a CRC-32 of key and JSON
  */
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
@@ -485,6 +487,35 @@ function writePositions(bytes: Buffer, at: number, positions: readonly number[])
   }
   return at
 }
+
+// ---------------------------------------------------------------------------------------------- checkpoints/
+
+/** How far a named reader is. */
+export interface Checkpoint {
+  /** Everything up to here was dealt with; -1 before the first. A number or a position, as its source counts. */
+  readonly cursor: number
+  /** Rises with every reader that takes the name over; who holds an older one moves nothing. */
+  readonly generation: number
+  /** When somebody last read under this name, milliseconds. */
+  readonly active: number
+}
+
+/** @param log identity of the log that the cursor is about */
+export function encodeCheckpoint(name: string, { cursor, generation, active }: Checkpoint, log: string): Buffer {
+  return sealEntry(Buffer.from(name), Buffer.from(JSON.stringify({ log, cursor, generation, active })))
+}
+
+/** @returns undefined when it cannot be read, or is about another log */
+export function decodeCheckpoint(name: string, sealed: Buffer, log: string): Checkpoint | undefined {
+  try {
+    const value = JSON.parse(openEntry(Buffer.from(name), sealed).toString()) as Checkpoint & { log: string }
+    return value.log === log ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+// ---------------------------------------------------------------------------------------------- numbers
 
 /** Seven bits a byte, lowest first; exact up to 2^53. */
 function writeVarint(bytes: Buffer, at: number, value: number): number {

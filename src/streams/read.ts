@@ -2,7 +2,7 @@
  * Reading: a stream, an index stream or the whole log, between two bounds, in either order, filtered. A page and an
  * endless transfer are the same walk; a page stops at its limit.
  */
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
@@ -26,6 +26,13 @@ export type Bound =
   | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
   | { readonly kind: 'end' }
 
+/** What is read: a stream, an index stream, or the log. */
+export interface Address {
+  /** Undefined: the log. */
+  readonly stream: string | undefined
+  readonly index?: IndexStream | undefined
+}
+
 export interface ReadRequest {
   readonly lower: Bound | undefined
   readonly upper: Bound | undefined
@@ -44,6 +51,13 @@ export interface Page {
   /** The cursors this page has dealt with, matched or not; `first > last` when none. */
   readonly covered: Range
   readonly head: number
+}
+
+/** A part of a read: the events found between two cursors, both included, in the order of the read. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+  readonly events: readonly Found[]
 }
 
 export interface ReaderParts {
@@ -250,11 +264,52 @@ export class Reader {
     return { events: await this.#followLinks(source, request, events), range, covered, head: source.head }
   }
 
-  /** Every event of a read, in chunks, to the end of its range. */
-  async *events(source: Source, request: ReadRequest, range: Range): AsyncGenerator<Found[]> {
+  /**
+   * Every event of an ascending or descending read, in spans, to the end of its range.
+   * @param chunk how many are looked at for one span, at most
+   */
+  async *spans(source: Source, request: ReadRequest, range: Range, chunk: number = SCAN_CHUNK): AsyncGenerator<Span> {
     const seen = { first: Math.max(range.first, source.first), last: range.last }
-    for await (const found of this.#walk(source, request, seen, SCAN_CHUNK))
-      yield found.filter(({ matches }) => matches)
+    const step = request.order === 'asc' ? 1 : -1
+    const [begin, end] = step === 1 ? [range.first, range.last] : [range.last, range.first]
+    let from = begin
+    for await (const found of this.#walk(source, request, seen, chunk)) {
+      const to = found.at(-1)?.cursor ?? from
+      yield { from, to, events: found.filter(({ matches }) => matches) }
+      from = to + step
+    }
+    // What is left holds nothing to look at.
+    if ((end - from) * step >= 0) yield { from, to: end, events: [] }
+  }
+
+  /**
+   * Where a source stands for those who wait for more: what is not there, or not any more, is empty.
+   * @throws `stream-deleted` when nothing can come, `index-switched-off`
+   */
+  async sourceToFollow({ stream, index }: Address): Promise<Source> {
+    if (stream === undefined) return this.logSource()
+    if (index !== undefined) return this.indexSource(stream, index)
+    try {
+      const source = this.#plainSource(stream) ?? (await this.#sourceIfAny(stream))
+      if (source !== undefined) return source
+    } catch (error) {
+      if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
+    }
+    const head = await this.head(stream)
+    const nothing = { list: undefined, head, first: head + 1, metadata: NO_METADATA, metadataVersion: -1 }
+    return { stream, kind: family.stream, index: false, ...nothing }
+  }
+
+  /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
+  async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
+    if (number < 0 || number > head) return undefined
+    if (kind === undefined) return (await this.#log.read(number)).created
+    return list && (await this.#log.read(await this.#postings.position(kind, list, number))).created
+  }
+
+  /** Streams whose events any metadata or tombstone concerns are looked at one by one. */
+  isPlain(stream: string): boolean {
+    return !this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)
   }
 
   /** All that a read looks at, in order, and whether it is to be shown. */

@@ -1,0 +1,86 @@
+/** Frames of a live subscription over WebSocket (native contract §5): one JSON object each, `frame` says which. */
+import { type Static, type TProperties, Type } from 'typebox'
+import { limits } from '../src/limits.js'
+import { RecordedEvent } from './events.js'
+import { ref } from './ref.js'
+
+const Cursor = Type.String({ description: 'Hand it back as `after` to go on from here.' })
+
+function frame<Name extends string, P extends TProperties>(name: Name, description: string, members: P) {
+  return Type.Object({ frame: Type.Enum([name]), ...members }, { description })
+}
+
+export const ConsumerAttached = Type.Object(
+  {
+    name: Type.String(),
+    generation: Type.Integer({ description: 'Stands in every acknowledgement; an older one moves nothing.' })
+  },
+  { description: 'The named consumer that this is.' }
+)
+
+export const Lag = Type.Object({
+  events: Type.Integer({ description: 'Between the place and the end of the source, matched by a filter or not.' }),
+  seconds: Type.Number({ description: 'Since the first of them was committed; 0 when there is none.' })
+})
+export type Lag = Static<typeof Lag>
+
+export const ServerFrame = Type.Union(
+  [
+    frame('subscribed', 'The first frame.', {
+      stream: Type.Optional(Type.String()),
+      from: Type.String({ description: 'What comes is at or after this.' }),
+      cursor: Cursor,
+      head: Type.Union([Type.Integer(), Type.Null()]),
+      consumer: Type.Optional(ConsumerAttached)
+    }),
+    frame('event', 'One event.', {
+      cursor: Cursor,
+      event: ref(RecordedEvent),
+      retry: Type.Optional(Type.Integer({ description: 'It was sent before and not acknowledged: how many times.' }))
+    }),
+    frame('events', 'Several events while catching up, when `batch` asked for it.', {
+      cursor: Cursor,
+      events: Type.Array(ref(RecordedEvent))
+    }),
+    frame('caughtUp', 'From here on events come as they are committed.', { cursor: Cursor }),
+    frame('fellBehind', 'They came faster than they were taken; what follows is read from the log again.', {
+      cursor: Cursor
+    }),
+    frame('checkpoint', 'Everything up to here was considered, matched by the filter or not.', { cursor: Cursor }),
+    frame('acked', 'The place of the consumer, durable.', { cursor: Cursor }),
+    frame('statistics', 'When `statistics` asked for it.', {
+      cursor: Cursor,
+      status: Type.String(),
+      sent: Type.Integer(),
+      buffered: Type.Integer(),
+      inFlight: Type.Integer(),
+      credit: Type.Union([Type.Integer(), Type.Null()], { description: '`null`: as much as the connection takes.' }),
+      lag: Lag
+    }),
+    frame('error', 'A frame of the client was refused; the subscription goes on.', {
+      code: Type.String(),
+      title: Type.String(),
+      detail: Type.String()
+    }),
+    frame('closing', 'The last frame: why, and where to go on.', {
+      code: Type.String(),
+      title: Type.String(),
+      detail: Type.String(),
+      cursor: Cursor
+    })
+  ],
+  { $id: 'ServerFrame', description: 'What the server sends over a WebSocket. Ignore frames that you do not know.' }
+)
+
+export const AckFrame = Type.Object(
+  { frame: Type.Enum(['ack']), cursor: Cursor },
+  { additionalProperties: false, description: 'Everything up to here was dealt with (named consumers).' }
+)
+export const CreditFrame = Type.Object(
+  { frame: Type.Enum(['credit']), events: Type.Integer({ minimum: 1, maximum: limits.credit_max }) },
+  { additionalProperties: false, description: 'So many more events may be sent.' }
+)
+export const ClientFrame = Type.Union([AckFrame, CreditFrame], {
+  $id: 'ClientFrame',
+  description: 'What a client sends over a WebSocket.'
+})

@@ -1,0 +1,92 @@
+/** Everybody who reads live, while they are connected; one pulse for all of them. */
+import type { Clock } from '../clock.js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Metrics } from '../metrics.js'
+import type { Reader } from '../streams/read.js'
+import { type Connection, type Keeper, Subscription, type SubscriptionOptions } from './subscription.js'
+import type { Following } from './tail.js'
+import type { Tails } from './tails.js'
+
+export interface SubscriptionsParts {
+  reader: Reader
+  tails: Tails
+  clock: Clock
+  metrics: Metrics
+  /** A connection that takes nothing for so long is closed, milliseconds. */
+  drainMs?: number | undefined
+}
+
+export class Subscriptions {
+  readonly #parts: SubscriptionsParts & { drainMs: number }
+  readonly #all = new Map<number, Subscription>()
+  #lastId = 0
+  #cancel = () => {}
+  #closing = false
+
+  constructor(parts: SubscriptionsParts) {
+    this.#parts = { ...parts, drainMs: parts.drainMs ?? limits.drain_ms }
+    this.#pulseLater()
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** In the order in which they came. */
+  all(): IterableIterator<Subscription> {
+    return this.#all.values()
+  }
+
+  /** Checked before a connection is accepted. @throws `overloaded`, `stopping` */
+  checkRoom(): void {
+    if (this.#closing) throw stopping()
+    if (this.#all.size < limits.subscriptions_max) return
+    throw new DaybookError('overloaded', `${this.#all.size} subscriptions are open.`, {
+      limit: limits.subscriptions_max,
+      retry: true
+    })
+  }
+
+  /**
+   * Begins to read for a connection that was accepted.
+   * @param onClosed called once when it has ended
+   */
+  open(
+    following: Following,
+    options: SubscriptionOptions,
+    connection: Connection,
+    onClosed?: () => void,
+    keeper?: Keeper
+  ): Subscription {
+    const id = ++this.#lastId
+    const ended = () => {
+      this.#all.delete(id)
+      onClosed?.()
+    }
+    const subscription = new Subscription(this.#parts, id, following, options, connection, ended, keeper)
+    this.#all.set(id, subscription)
+    if (this.#closing) subscription.close(stopping())
+    else subscription.start()
+    return subscription
+  }
+
+  /** Tells everybody where to go on, and ends their connections. */
+  close(): void {
+    this.#closing = true
+    this.#cancel()
+    for (const subscription of this.#all.values()) subscription.close(stopping())
+  }
+
+  #pulseLater(): void {
+    this.#cancel = this.#parts.clock.after(limits.pulse_ms, () => {
+      const now = this.#parts.clock.elapsed()
+      for (const subscription of this.#all.values()) subscription.pulse(now)
+      if (!this.#closing) this.#pulseLater()
+    })
+  }
+}
+
+function stopping(): DaybookError {
+  return new DaybookError('stopping', 'The server is stopping. Come back with the cursor.', { retry: true })
+}

@@ -1,0 +1,141 @@
+/** All tails that somebody follows. A commit reaches those that it concerns, and costs the others nothing. */
+import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
+import type { StoredRecord } from '../log/format.js'
+import type { Poster } from '../streams/posting.js'
+import type { Reader } from '../streams/read.js'
+import { type Following, ListTail, LogTail, type Tail, type TailListener } from './tail.js'
+
+export class Tails {
+  readonly #dispatcher: Dispatcher
+  readonly #reader: Reader
+  readonly #poster: Poster
+  readonly #byKey = new Map<string, Promise<Tail>>()
+  readonly #logs = new Set<LogTail>()
+  /** By the stream's name, its UTF-8 as latin1: as records hold it. */
+  readonly #streams = new Map<string, Set<ListTail>>()
+  /** By family and name of the list. */
+  readonly #lists = new Map<string, Set<ListTail>>()
+  #unfollow: (() => void) | undefined
+  /** Position at which the next page begins. */
+  #expected = 0
+
+  constructor(dispatcher: Dispatcher, reader: Reader, poster: Poster) {
+    this.#dispatcher = dispatcher
+    this.#reader = reader
+    this.#poster = poster
+  }
+
+  /**
+   * Follows a source from where it is now. The listener is registered before anything is read, so that nothing can
+   * come between.
+   * @returns the tail, and a function that ends it
+   * @throws `stream-deleted`, `index-switched-off`
+   */
+  async follow(following: Following, listener: TailListener): Promise<{ tail: Tail; leave: () => void }> {
+    const { key } = following
+    let making = this.#byKey.get(key)
+    if (making === undefined) {
+      making = this.#make(following)
+      this.#byKey.set(key, making)
+      making.catch(() => this.#byKey.delete(key))
+    }
+    const tail = await making
+    // The last listener may have left while this one was waiting.
+    if (this.#byKey.get(key) !== making) return this.follow(following, listener)
+    tail.listeners.add(listener)
+    const leave = () => {
+      if (!tail.listeners.delete(listener) || tail.listeners.size > 0) return
+      this.#byKey.delete(key)
+      this.#remove(following, tail)
+    }
+    return { tail, leave }
+  }
+
+  async #make(following: Following): Promise<Tail> {
+    if (this.#unfollow === undefined) {
+      this.#unfollow = this.#dispatcher.follow((page) => this.#route(page))
+      this.#expected = this.#dispatcher.next
+    }
+    const { address } = following
+    if (address.stream === undefined) {
+      const tail = new LogTail(this.#reader, following, this.#dispatcher.next)
+      this.#logs.add(tail)
+      return tail
+    }
+    const tail = new ListTail(this.#reader, following)
+    const [tails, name] = this.#placeOf(following)
+    const others = tails.get(name)
+    if (others === undefined) tails.set(name, new Set([tail]))
+    else others.add(tail)
+    try {
+      return await tail.open()
+    } catch (error) {
+      this.#remove(following, tail)
+      throw error
+    }
+  }
+
+  #placeOf({ address: { stream = '', index } }: Following): [Map<string, Set<ListTail>>, string] {
+    if (index === undefined) return [this.#streams, Buffer.from(stream).toString('latin1')]
+    return [this.#lists, index.kind + index.name]
+  }
+
+  #remove(following: Following, tail: Tail): void {
+    if (tail instanceof LogTail) this.#logs.delete(tail)
+    else {
+      const [tails, name] = this.#placeOf(following)
+      const left = tails.get(name)
+      left?.delete(tail as ListTail)
+      if (left?.size === 0) tails.delete(name)
+    }
+    if (this.#logs.size + this.#streams.size + this.#lists.size > 0) return
+    this.#unfollow?.()
+    this.#unfollow = undefined
+  }
+
+  async #route(page: LogPage): Promise<void> {
+    if (page.from > this.#expected) this.#wakeAll()
+    this.#expected = page.to + 1
+    if (this.#streams.size > 0) this.#toStreams(page)
+    if (this.#lists.size > 0) this.#toLists(page)
+    if (this.#logs.size === 0) return
+    let seen: boolean[] | undefined
+    try {
+      seen = await this.#reader.seen(page.events)
+    } catch {
+      for (const tail of this.#logs) tail.skip(page.to) // who reads there is told why
+      return
+    }
+    for (const tail of this.#logs) tail.take(page, seen)
+  }
+
+  /** The dispatcher passed over something. */
+  #wakeAll(): void {
+    for (const tails of [this.#streams, this.#lists]) {
+      for (const some of tails.values()) for (const tail of some) tail.wake()
+    }
+  }
+
+  #toStreams({ events }: LogPage): void {
+    const concerned = new Map<Set<ListTail>, StoredRecord[]>()
+    for (const record of events) {
+      const tails = this.#streams.get(record.streamBytes)
+      if (tails === undefined) continue
+      const records = concerned.get(tails)
+      if (records === undefined) concerned.set(tails, [record])
+      else records.push(record)
+    }
+    for (const [tails, records] of concerned) for (const tail of tails) tail.take(records)
+  }
+
+  #toLists({ events }: LogPage): void {
+    const concerned = new Set<Set<ListTail>>()
+    for (const record of events) {
+      for (const [kind, name] of this.#poster.postingOf(record).lists) {
+        const tails = this.#lists.get(kind + name)
+        if (tails !== undefined) concerned.add(tails)
+      }
+    }
+    for (const tails of concerned) for (const tail of tails) tail.wake()
+  }
+}
