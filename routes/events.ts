@@ -5,15 +5,18 @@ import { Type } from 'typebox'
 import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { type EventAt, EventPlace, EventQuery, EventsQuery, Page } from '../schemas/read.js'
+import { type EventAt, EventPlace, EventQuery, EventsQuery, manyEvents, type ReadQuery } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
+import { browsersFirst } from './browser.js'
+import type { Live } from './live.js'
 import type { Reading } from './reading.js'
 import { StreamedWrite } from './streamed-write.js'
 import { appendOrExplain } from './streams.js'
+import { liveSocket } from './websocket.js'
 import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
 import { bodyOf, streamOf } from './wire/body.js'
 import { placeOf } from './wire/bounds.js'
@@ -21,37 +24,36 @@ import { keyedIds, randomIds } from './wire/event-body.js'
 import { parseEventsBody } from './wire/events-body.js'
 import { idempotencyKey, isNdjson, mediaType } from './wire/stream-body.js'
 
-export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading): void {
+export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading, live: Live): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 
-  app.get(
-    '/events',
-    {
-      compress: {},
-      schema: {
-        operationId: 'readEvents',
-        summary: 'Read the log',
-        tags: ['events'],
-        querystring: EventsQuery,
-        response: {
-          200: {
-            description: 'A page, or a line for each event.',
-            content: {
-              'application/json': { schema: ref(Page) },
-              'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
-            }
-          },
-          ...problemResponses(400, 406, 409, 501)
-        }
+  app.route({
+    method: 'GET',
+    url: '/events',
+    onRequest: browsersFirst,
+    ...liveSocket(live, ({ query }) => ({ address: { stream: undefined }, query: query as ReadQuery })),
+    compress: {},
+    schema: {
+      operationId: 'readEvents',
+      summary: 'Read the log',
+      tags: ['events'],
+      querystring: EventsQuery,
+      response: {
+        200: {
+          description: 'A page, a line for each event, or events as they come.',
+          content: manyEvents
+        },
+        ...problemResponses(400, 403, 404, 406, 409, 501)
       }
     },
-    (request, reply) => reading.answer(request, reply, { stream: undefined })
-  )
+    handler: (request, reply) => reading.answer(request, reply, { stream: undefined })
+  })
 
   app.get(
     '/events/:position',
     {
+      onRequest: browsersFirst,
       schema: {
         operationId: 'getEventAtPosition',
         summary: 'One event of the log',

@@ -38,11 +38,16 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** No foreign page may write. @throws `origin-refused` */
 export function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void {
+  if (!SAFE.has(request.method)) checkSameOrigin(request, allowed, 'write here')
+}
+
+/** @param what they may not do @throws `origin-refused` for pages of other origins than the allowed */
+export function checkSameOrigin(request: FastifyRequest, allowed: readonly string[], what: string): void {
   const { origin, host } = request.headers
-  if (origin === undefined || SAFE.has(request.method)) return
+  if (origin === undefined) return
   if (allowed.includes(origin) || allowed.includes('*')) return
   if (URL.canParse(origin) && new URL(origin).host === host) return
-  throw new DaybookError('origin-refused', `A page of ${origin.slice(0, 200)} may not write here.`, {
+  throw new DaybookError('origin-refused', `A page of ${origin.slice(0, 200)} may not ${what}.`, {
     written: false,
     retry: false
   })

@@ -8,16 +8,19 @@ import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import { AtomDialect, atomRoutes } from './atom.js'
+import { consumerRoutes } from './consumers.js'
 import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS, KnownMethods } from './dialect-answer.js'
 import { eventRoutes } from './events.js'
 import { clientErrorCode, endWithProblem, refuseExpectation, sendProblem } from './failures.js'
 import { checkHost, checkOpen, checkOrigin, closeGracefully, cutSlowBodies } from './guards.js'
 import { listingRoutes } from './listings.js'
+import { Live } from './live.js'
 import { metadataRoutes } from './metadata.js'
 import { nodeRoutes } from './node.js'
 import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
+import { acceptWebSockets, UpgradableMessage } from './websocket.js'
 import { acceptBuffers } from './wire/body.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { queryAjv } from './wire/shape.js'
@@ -48,6 +51,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
       headersTimeout: limits.headers_timeout_ms,
       connectionsCheckingInterval: 5_000,
       maxHeaderSize: 16_384,
+      IncomingMessage: UpgradableMessage,
       requireHostHeader: false
     },
     forceCloseConnections: 'idle',
@@ -82,13 +86,15 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   cutSlowBodies(app, store.clock)
   await app.register(cors, { origin: '*', exposedHeaders: EXPOSED, preflight: false })
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
+  await acceptWebSockets(app, store.clock)
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? '0.0.0'))
 
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
   const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
-  const reading = new Reading(store, options.publicCache ?? false)
+  const live = new Live(store, options.allowOrigins ?? [])
+  const reading = new Reading(live, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)
@@ -96,18 +102,22 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     })
     await data.register(async (scope) => {
       acceptBuffers(scope)
-      streamRoutes(scope, store, reading, atom)
+      streamRoutes(scope, store, reading, live, atom)
       metadataRoutes(scope, store, atom)
+      consumerRoutes(scope, store, live)
       await scope.register(async (inner) => atomRoutes(inner, atom))
     })
-    await data.register(async (scope) => eventRoutes(scope, store, reading))
+    await data.register(async (scope) => eventRoutes(scope, store, reading, live))
     await data.register(async (scope) => listingRoutes(scope, store))
   })
   await app.register(async (scope) => serverRoutes(scope, store, options.version ?? '0.0.0'))
   await app.register(async (scope) => nodeRoutes(scope, store))
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
-  app.addHook('preClose', async () => atom.reading.release())
+  app.addHook('preClose', async () => {
+    atom.reading.release()
+    if (store.status === 'open') store.subscriptions.close()
+  })
   app.server.on('checkExpectation', refuseExpectation)
   app.addHook('onClose', () => store.close())
   return app

@@ -1,4 +1,4 @@
-/** Answers reads of many events, for one stream and for the log alike: as a page, or line by line. */
+/** Answers reads of many events, for one stream and for the log alike: as a page, line by line, or live. */
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
@@ -10,11 +10,22 @@ import type { IndexStream } from '../src/streams/index-streams.js'
 import { LINK_TYPE } from '../src/streams/links.js'
 import type { Address, ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
+import type { Live } from './live.js'
 import { PageCache } from './page-cache.js'
+import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
-import { entityTag, isImmutable, limitOf, linkHeader, linksOf, matchesTag, renderPage } from './wire/page.js'
+import {
+  entityTag,
+  isImmutable,
+  limitOf,
+  linkHeader,
+  linksOf,
+  matchesTag,
+  reachesEnd,
+  renderPage
+} from './wire/page.js'
 import { problemOf } from './wire/problem.js'
-import { hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
+import { followingOf, hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
 import { renderEvent } from './wire/recorded-event.js'
 
 interface RenderedPage {
@@ -34,6 +45,7 @@ const VARY = 'Accept, Accept-Encoding, Prefer'
 
 export class Reading {
   readonly #store: Store
+  readonly #live: Live
   readonly #publicly: 'public' | 'private'
   /** Pages by address and head: the same bytes as long as the head has not moved. */
   readonly #pages = new PageCache<RenderedPage>(limits.pages_cached_bytes_max)
@@ -42,19 +54,27 @@ export class Reading {
     sizeCalculation: ({ body }) => body.length + 300
   })
 
-  constructor(store: Store, publicCache: boolean) {
-    this.#store = store
+  constructor(live: Live, publicCache: boolean) {
+    this.#store = live.store
+    this.#live = live
     this.#publicly = publicCache ? 'public' : 'private'
   }
 
   /** @throws the refusals of toReadRequest and Reader.resolve, `not-acceptable`, `not-there-yet` */
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     const query = request.query as ReadQuery
-    const format = readFormat(request.headers, query.format)
-    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
-    await this.awaitPosition(query, request)
-    const source = await this.#sourceOf(address)
+    const format = readFormat(request.headers, query.format, query.live)
     reply.header('vary', VARY)
+    if (format === 'sse' || (format === 'ndjson' && query.live)) {
+      return this.#live.answer(request, reply, { address, query }, format)
+    }
+    checkNoConsumer(query)
+    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
+    await awaitPosition(this.#store, query, request)
+    const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
+    if (seconds > 0) await this.#awaitEvent(request, reply, address, read, seconds)
+    // Whoever waits is answered also where there is nothing yet.
+    const source = await (seconds > 0 ? this.#store.reader.sourceToFollow(address) : this.#sourceOf(address))
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
@@ -74,7 +94,7 @@ export class Reading {
   ): Promise<FastifyReply> {
     const query = request.query as EventQuery
     eventFormat(request.headers, query.format)
-    if (query.atLeast !== undefined) await this.awaitPosition(query, request)
+    if (query.atLeast !== undefined) await awaitPosition(this.#store, query, request)
     const source = await this.#sourceOf(address)
     const number = at === 'head' ? Math.max(source.head, 0) : at
     const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true)
@@ -84,6 +104,23 @@ export class Reading {
     if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
     reply.header('content-type', mediaTypes.event)
     return reply.send(body)
+  }
+
+  /** Waits as long as the page would be empty and an event could change that. */
+  async #awaitEvent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    address: Address,
+    read: ReadRequest,
+    seconds: number
+  ): Promise<void> {
+    const { reader, clock, poster } = this.#store
+    const following = followingOf(address, request.query as ReadQuery, clock.now(), poster.rule)
+    await awaitEvents(this.#store, request, reply, following, seconds, async () => {
+      const source = await reader.sourceToFollow(address)
+      const page = await reader.page(source, read, await reader.resolve(source, read), 1)
+      return page.events.length === 0 && reachesEnd(page)
+    })
   }
 
   /** @throws `stream-not-found` also for an index stream that lists nothing */
@@ -120,28 +157,6 @@ export class Reading {
     }
     if (lasts && target === undefined) this.#events.set(key, rendered)
     return rendered
-  }
-
-  /** `atLeast`, and how long to wait for it. @throws `not-there-yet` */
-  async awaitPosition(query: { atLeast?: number; wait?: number }, request: FastifyRequest): Promise<void> {
-    const { log, clock } = this.#store
-    if (query.atLeast === undefined || query.atLeast <= log.announced) return
-    const preferred = /(?:^|[,\s])wait=(\d{1,4})/.exec(String(request.headers.prefer ?? ''))?.[1]
-    const seconds = Math.min(query.wait ?? Number(preferred ?? 0), limits.wait_seconds_max)
-    if (seconds > 0) {
-      const { promise, cancel } = log.reached(query.atLeast)
-      const stop = clock.after(seconds * 1000, cancel)
-      request.raw.socket.once('close', cancel)
-      await promise
-      request.raw.socket.off('close', cancel)
-      stop()
-    }
-    if (query.atLeast <= log.announced) return
-    throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {
-      head: log.head === -1 ? null : log.head,
-      atLeast: query.atLeast,
-      retry: true
-    })
   }
 
   async #page(
@@ -248,4 +263,14 @@ export class Reading {
       throw error
     }
   }
+}
+
+/** @throws `bad-parameter`: a page takes nobody's place */
+function checkNoConsumer({ consumer }: ReadQuery): void {
+  if (consumer === undefined) return
+  throw new DaybookError(
+    'bad-parameter',
+    '"consumer" goes with live reads; page by page it is read at /consumers/{name}/events.',
+    { parameter: 'consumer' }
+  )
 }

@@ -7,6 +7,7 @@ import { Health, Info } from '../schemas/server.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import { browsersFirst } from './browser.js'
 import { type ProblemKind, problemKinds } from './wire/problem.js'
 
 /** The version of EventStoreDB whose HTTP API is spoken here. */
@@ -61,6 +62,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
     app.get(
       path,
       {
+        ...(path === '/' && { onRequest: browsersFirst }),
         schema: {
           operationId,
           summary: 'Version, log identity, limits, links',

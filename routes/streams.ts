@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { EventPlace, EventQuery, Page, StreamQuery } from '../schemas/read.js'
+import { EventPlace, EventQuery, manyEvents, type ReadQuery, StreamQuery } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -14,8 +14,11 @@ import { checkAppendableName, checkEventStream } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import type { Source } from '../src/streams/source.js'
 import type { AtomDialect } from './atom.js'
+import { browsersFirst } from './browser.js'
 import { sendEmpty } from './dialect-answer.js'
+import type { Live } from './live.js'
 import type { Reading } from './reading.js'
+import { liveSocket } from './websocket.js'
 import { preferredReturn, renderStreamAppend } from './wire/append-answer.js'
 import { bodyOf } from './wire/body.js'
 import { placeOf } from './wire/bounds.js'
@@ -30,25 +33,35 @@ const EventParams = Type.Object({
   number: EventPlace
 })
 
-export function streamRoutes(app: FastifyInstance, store: Store, reading: Reading, atom: AtomDialect): void {
-  app.get(
-    '/streams/:stream',
-    {
-      compress: {},
-      attachValidation: true,
-      schema: {
-        operationId: 'readStream',
-        summary: 'Read a stream',
-        tags: ['streams'],
-        params: StreamParams,
-        querystring: StreamQuery,
-        response: {
-          200: { description: 'A page, or a line for each event.', content: pageContent },
-          ...problemResponses(400, 404, 406, 409, 410, 501)
-        }
+export function streamRoutes(
+  app: FastifyInstance,
+  store: Store,
+  reading: Reading,
+  live: Live,
+  atom: AtomDialect
+): void {
+  app.route({
+    method: 'GET',
+    url: '/streams/:stream',
+    onRequest: browsersFirst,
+    ...liveSocket(live, ({ params, query }) => ({
+      address: addressOf((params as { stream: string }).stream),
+      query: query as ReadQuery
+    })),
+    compress: {},
+    attachValidation: true,
+    schema: {
+      operationId: 'readStream',
+      summary: 'Read a stream',
+      tags: ['streams'],
+      params: StreamParams,
+      querystring: StreamQuery,
+      response: {
+        200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
+        ...problemResponses(400, 403, 404, 406, 409, 410, 501)
       }
     },
-    (request, reply) => {
+    handler: (request, reply) => {
       const { stream } = request.params as { stream: string }
       if (isDialectRead(request, 'feed')) {
         return atom.begin(request, reply).feed(request, reply, stream, { direction: 'backward' })
@@ -56,11 +69,12 @@ export function streamRoutes(app: FastifyInstance, store: Store, reading: Readin
       checkValid(request)
       return reading.answer(request, reply, addressOf(stream))
     }
-  )
+  })
 
   app.get(
     '/streams/:stream/:number',
     {
+      onRequest: browsersFirst,
       attachValidation: true,
       schema: {
         operationId: 'getEvent',
@@ -159,10 +173,6 @@ function checkValid(request: FastifyRequest): void {
   if (request.validationError !== undefined) throw request.validationError
 }
 
-const pageContent = {
-  'application/json': { schema: ref(Page) },
-  'application/x-ndjson': { schema: Type.String({ description: 'A recorded event a line.' }) }
-}
 const eventContent = {
   'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
   'application/json': { schema: ref(RecordedEvent) }

@@ -31,6 +31,7 @@ export const ServerFrame = Type.Union(
       from: Type.String({ description: 'What comes is at or after this.' }),
       cursor: Cursor,
       head: Type.Union([Type.Integer(), Type.Null()]),
+      log: Type.String({ description: 'Identity of the log: a cursor of another one means nothing here.' }),
       consumer: Type.Optional(ConsumerAttached)
     }),
     frame('event', 'One event.', {
@@ -76,10 +77,14 @@ export const AckFrame = Type.Object(
   { frame: Type.Enum(['ack']), cursor: Cursor },
   { additionalProperties: false, description: 'Everything up to here was dealt with (named consumers).' }
 )
+export type AckFrame = Static<typeof AckFrame>
+
 export const CreditFrame = Type.Object(
   { frame: Type.Enum(['credit']), events: Type.Integer({ minimum: 1, maximum: limits.credit_max }) },
   { additionalProperties: false, description: 'So many more events may be sent.' }
 )
+export type CreditFrame = Static<typeof CreditFrame>
+
 export const ClientFrame = Type.Union([AckFrame, CreditFrame], {
   $id: 'ClientFrame',
   description: 'What a client sends over a WebSocket.'

@@ -1,5 +1,6 @@
 /** Stream metadata under readable names (native contract §3). */
 import { Type } from 'typebox'
+import { DURATION_PATTERN } from '../src/duration.js'
 
 const names = (description: string) =>
   Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description }))
@@ -19,7 +20,7 @@ export const StreamMetadata = Type.Object(
   {
     maxAge: Type.Optional(
       Type.String({
-        pattern: '^P(?!$)(\\d{1,19}W)?(\\d{1,19}D)?(T(?=\\d)(\\d{1,19}H)?(\\d{1,19}M)?(\\d{1,19}S)?)?$',
+        pattern: DURATION_PATTERN,
         examples: ['PT1H', 'P30D'],
         description:
           'Only events younger than this are seen: an ISO 8601 duration in weeks, days, hours, minutes, seconds.'

@@ -36,12 +36,16 @@ const eventFilters = {
   where: text('Reserved for an expression over data and metadata; 501 until it exists.')
 }
 
-const around = {
+const showing = {
   resolveLinks: Type.Optional(
     Type.Boolean({
       description: '`false` shows link events themselves. Default `true`. The whole log always shows them themselves.'
     })
-  ),
+  )
+}
+
+const around = {
+  ...showing,
   atLeast: Type.Optional(
     Type.Integer({ minimum: 0, description: 'Do not answer before the log has reached this position.' })
   ),
@@ -49,39 +53,105 @@ const around = {
     Type.Number({
       minimum: 0,
       maximum: limits.wait_seconds_max,
-      description: 'Seconds to wait for `atLeast`; then 409 `not-there-yet`.'
+      description:
+        'Seconds to wait for `atLeast`, then 409 `not-there-yet`; without it, for an event on a page that would be empty. `Prefer: wait=` says the same.'
     })
   ),
   format: Type.Optional(
     Type.Enum(['page', 'event', 'ndjson', 'sse', 'atom'], { description: 'What `Accept` would say.' })
   ),
-  live: Type.Optional(Type.Boolean({ description: 'Goes on with new events; 501 until live reading exists.' })),
-  heartbeat: Type.Optional(Type.Number({ minimum: 0, description: 'Seconds between empty lines of a live transfer.' })),
-  trailer: Type.Optional(Type.Boolean({ description: 'NDJSON: a whole answer ends in `{"end":{…}}`.' })),
-  consumer: text('A named consumer; 501 until they exist.')
+  trailer: Type.Optional(Type.Boolean({ description: 'NDJSON: a whole answer ends in `{"end":{…}}`.' }))
 }
 
-export const StreamQuery = Type.Object({ ...bounds, ...eventFilters, ...around }, { additionalProperties: false })
+/** How a live read is sent. */
+const liveParameters = {
+  live: Type.Optional(
+    Type.Boolean({
+      description:
+        'NDJSON: `true` goes on with new events. SSE and WebSocket always do, unless `false` ends them at the last event there is.'
+    })
+  ),
+  heartbeat: Type.Optional(
+    Type.Number({
+      minimum: 0,
+      maximum: 3600,
+      description: `Live: seconds between signs of life, 0 for none. Default ${limits.heartbeat_seconds_default}.`
+    })
+  ),
+  checkpointEvery: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: `Live: so many events passed over, a checkpoint says so. Default ${limits.checkpoint_every_default}.`
+    })
+  ),
+  credit: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: limits.credit_max,
+      description: 'WebSocket: events that may be sent before a `credit` frame grants more. Default: no bound.'
+    })
+  ),
+  batch: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: limits.batch_frame_events_max,
+      description: 'WebSocket: events in one frame, at most. Default 1.'
+    })
+  ),
+  statistics: Type.Optional(
+    Type.Number({ minimum: 1, maximum: 3600, description: 'WebSocket: seconds between `statistics` frames.' })
+  ),
+  events: Type.Optional(
+    Type.Enum(['typed'], { description: 'SSE: `typed` names events by their type, for `addEventListener`.' })
+  ),
+  takeover: Type.Optional(
+    Type.Boolean({ description: 'Live, as a named consumer: ends the connection that reads for it now.' })
+  )
+}
+const consumer = text('Live: reads for this named consumer, from its place.')
+
+export const StreamQuery = Type.Object(
+  { ...bounds, ...eventFilters, ...around, ...liveParameters, consumer },
+  { additionalProperties: false }
+)
+const logFilters = {
+  stream: many('Of this stream; repeated: of any of these.'),
+  'stream.prefix': many('Of a stream whose name begins so.'),
+  'stream.regex': many('Of a stream in whose name an expression (RE2 syntax) finds something.'),
+  'stream.not': many('Not of this stream.'),
+  category: many('Of a stream of this category: the name up to its first `-`, or as the server is configured.'),
+  system: Type.Optional(Type.Boolean({ description: '`true` shows events of system streams too. Default `false`.' })),
+  truncated: Type.Optional(
+    Type.Boolean({
+      description: '`true` shows events that the metadata of their stream hides, too. Default `false`.'
+    })
+  )
+}
+
+/** What a named consumer may read: an address and its filters. */
+export const StreamSource = Type.Object({ ...eventFilters, ...showing }, { additionalProperties: false })
+export const EventsSource = Type.Object({ ...eventFilters, ...logFilters, ...showing }, { additionalProperties: false })
+
 export const EventsQuery = Type.Object(
   {
     ...bounds,
     ...eventFilters,
-    stream: many('Of this stream; repeated: of any of these.'),
-    'stream.prefix': many('Of a stream whose name begins so.'),
-    'stream.regex': many('Of a stream in whose name an expression (RE2 syntax) finds something.'),
-    'stream.not': many('Not of this stream.'),
-    category: many('Of a stream of this category: the name up to its first `-`, or as the server is configured.'),
-    system: Type.Optional(Type.Boolean({ description: '`true` shows events of system streams too. Default `false`.' })),
-    truncated: Type.Optional(
-      Type.Boolean({
-        description: '`true` shows events that the metadata of their stream hides, too. Default `false`.'
-      })
-    ),
-    ...around
+    ...logFilters,
+    ...around,
+    ...liveParameters,
+    consumer
   },
   { additionalProperties: false }
 )
 export type ReadQuery = Static<typeof EventsQuery>
+
+/** What a named consumer is asked with: its source says the rest. */
+export const ConsumerQuery = Type.Object(
+  { limit: bounds.limit, wait: around.wait, format: around.format, trailer: around.trailer, ...liveParameters },
+  { additionalProperties: false }
+)
+export type ConsumerQuery = Static<typeof ConsumerQuery>
 
 /** Where one event stands: a number or position, or `head` for the last. */
 export const EventPlace = Type.Union(
@@ -122,8 +192,25 @@ export const Page = Type.Object(
       older: link,
       first: link,
       last: link,
+      live: Type.Optional(
+        Type.String({ description: 'The same address, live: goes on after this page over WebSocket, SSE and NDJSON.' })
+      ),
       metadata: link
     })
   },
   { $id: 'Page', description: 'A page of events.' }
 )
+
+/** The forms of many events. */
+export const manyEvents = {
+  'application/json': { schema: ref(Page) },
+  'application/x-ndjson': {
+    schema: Type.String({ description: 'A recorded event a line; with `live=true` endless.' })
+  },
+  'text/event-stream': {
+    schema: Type.String({
+      description:
+        'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named.'
+    })
+  }
+}

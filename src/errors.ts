@@ -21,6 +21,7 @@ export const errorCodes = [
   'bad-stream-name',
   'bad-condition',
   'bad-header',
+  'bad-frame',
   'bad-encoding',
   'missing-event-type',
   // How the request is made
@@ -54,6 +55,14 @@ export const errorCodes = [
   // How a live reader ends
   'complete',
   'too-slow',
+  'not-acknowledged',
+  // What a consumer's name stands for
+  'consumer-not-found',
+  'consumer-exists',
+  'consumer-in-use',
+  'consumer-removed',
+  'stale-generation',
+  'not-sent',
   // What the server can do now
   'not-implemented',
   'index-switched-off',

@@ -47,6 +47,25 @@ export class Metrics {
     this.#reads.inc(events)
   }
 
+  /**
+   * Values read when somebody asks for the metrics, one for each value of a label.
+   * @param values must be bounded in number
+   */
+  gaugeBy(name: string, help: string, label: string, values: () => Promise<[string, number][]>): void {
+    this.registry.removeSingleMetric(name) // of an application that is closed
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      async collect() {
+        const rows = await values()
+        this.reset()
+        for (const [value, count] of rows) this.set({ [label]: value }, count)
+      }
+    })
+  }
+
   /** A value read when somebody asks for the metrics. */
   gauge(name: string, help: string, value: () => number): void {
     new Gauge({

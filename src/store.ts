@@ -2,6 +2,8 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from './clock.js'
+import { Checkpoints } from './dispatch/checkpoints.js'
+import { Dispatcher } from './dispatch/dispatcher.js'
 import { isDaybookError } from './errors.js'
 import { Ballast } from './log/ballast.js'
 import { family } from './log/format.js'
@@ -16,6 +18,9 @@ import { Standstill } from './streams/standstill.js'
 import { StreamStates } from './streams/states.js'
 import { Visibility } from './streams/visibility.js'
 import { Writer } from './streams/writer.js'
+import { Consumers } from './subscriptions/consumers.js'
+import { Subscriptions } from './subscriptions/subscriptions.js'
+import { Tails } from './subscriptions/tails.js'
 
 export interface StoreOptions {
   directory: string
@@ -30,6 +35,8 @@ export interface StoreOptions {
   rebuildIndex?: boolean
   /** Space to keep aside for a full disk, bytes. */
   ballastBytes?: number
+  /** A live reader that takes nothing for so long is closed, milliseconds. */
+  drainMs?: number
   clock?: Clock
 }
 
@@ -47,6 +54,11 @@ export class Store {
   writer!: Writer
   reader!: Reader
   standstill!: Standstill
+  dispatcher!: Dispatcher
+  checkpoints!: Checkpoints
+  tails!: Tails
+  subscriptions!: Subscriptions
+  consumers!: Consumers
   status: StoreStatus = 'opening'
   /** Why it is not open, for people. */
   reason = 'the log has not been opened yet'
@@ -60,7 +72,7 @@ export class Store {
   }
 
   /**
-   * Opens log, then index, then writer; reads and appends may begin when it resolves.
+   * Opens log, then index, then writer, then delivery; reads and appends may begin when it resolves.
    * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`
    */
   async open(): Promise<this> {
@@ -79,9 +91,11 @@ export class Store {
       this.states = new StreamStates(this.log, this.postings)
       await this.states.load()
       this.log.announce()
+      this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message
+      await this.checkpoints?.close()
       await this.postings?.close()
       await this.log?.close()
       throw error
@@ -105,6 +119,7 @@ export class Store {
     const { log, postings, poster, states, clock, metrics, standstill } = this
     this.writer = new Writer({ log, postings, poster, states, matches, clock, metrics, standstill })
     this.reader = new Reader({ log, postings, states, visibility })
+    await this.#deliver()
     this.#fill()
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
     this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
@@ -120,10 +135,31 @@ export class Store {
     this.status = 'closed'
     this.reason = 'the server is stopping'
     this.#stop.asked = true
-    await Promise.all([this.writer.close(), this.filled])
+    this.subscriptions.close()
+    this.consumers.close()
+    await Promise.all([this.dispatcher.close(), this.writer.close(), this.filled])
     this.standstill.close()
+    await this.checkpoints.close()
     await this.postings.close()
     await this.log.close()
+  }
+
+  /** Live readers, and consumers with a name: they follow the log, and nothing waits for them. */
+  async #deliver(): Promise<void> {
+    const { log, reader, poster, writer, clock, metrics, checkpoints } = this
+    this.dispatcher = new Dispatcher(log)
+    this.tails = new Tails(this.dispatcher, reader, poster)
+    this.subscriptions = new Subscriptions({
+      reader,
+      tails: this.tails,
+      clock,
+      metrics,
+      drainMs: this.options.drainMs
+    })
+    this.metrics.gauge('daybook_subscriptions', 'Live readers', () => this.subscriptions.size)
+    this.consumers = new Consumers({ reader, writer, checkpoints, clock })
+    await this.consumers.load()
+    this.dispatcher.start()
   }
 
   /** A family that cannot be filled stays behind: reads do without it. */

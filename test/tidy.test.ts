@@ -16,8 +16,8 @@ const rooms: Record<string, readonly string[]> = {
     'src/log',
     'vocabulary'
   ],
-  'routes/wire': ['schemas', 'src/streams', 'src/log', 'vocabulary'],
-  routes: ['routes/wire', 'schemas', 'src/store.ts', 'src/streams', 'src/log', 'vocabulary'],
+  'routes/wire': ['schemas', 'src/subscriptions', 'src/streams', 'src/log', 'vocabulary'],
+  routes: ['routes/wire', 'schemas', 'src/store.ts', 'src/subscriptions', 'src/streams', 'src/log', 'vocabulary'],
   'src/store.ts': ['src/subscriptions', 'src/dispatch', 'src/streams', 'src/log', 'src/metrics.ts', 'vocabulary'],
   'src/streams': ['src/log', 'src/metrics.ts', 'vocabulary'],
   'src/subscriptions': ['src/streams', 'src/dispatch', 'src/log', 'src/metrics.ts', 'vocabulary'],
@@ -28,7 +28,7 @@ const rooms: Record<string, readonly string[]> = {
   schemas: ['vocabulary'],
   vocabulary: []
 }
-const vocabulary = ['src/errors.ts', 'src/clock.ts', 'src/limits.ts', 'src/json.ts', 'src/latin1.ts']
+const vocabulary = ['src/errors.ts', 'src/clock.ts', 'src/limits.ts', 'src/duration.ts', 'src/json.ts', 'src/latin1.ts']
 
 const root = join(import.meta.dirname, '..')
 const files = ['src', 'routes', 'schemas'].flatMap((folder) =>

@@ -4,6 +4,8 @@ import type { Bound } from '../../src/streams/read.js'
 
 const AGES = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 
+const CURSOR = /^(-1|\d{1,16})$/
+
 export interface BoundParameters {
   from?: string | undefined
   after?: string | undefined
@@ -20,6 +22,24 @@ export function placeOf(name: string, text: string): number | 'head' {
     parameter: name,
     in: 'params'
   })
+}
+
+/** A cursor that a client hands back. @throws `bad-cursor` */
+export function parseCursor(name: string, text: string): number {
+  const value = Number(text)
+  if (CURSOR.test(text) && Number.isSafeInteger(value)) return value
+  throw new DaybookError('bad-cursor', `"${name}" is a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
+}
+
+/**
+ * Where an event stream was when it broke; `end` when there is nothing more for it.
+ * @throws `bad-cursor`
+ */
+export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
+  const text = String(header ?? '')
+  if (text === '') return undefined
+  if (/^(-1|\d{1,16});end$/.test(text)) return 'end'
+  return { kind: 'cursor', value: parseCursor('Last-Event-ID', text), included: false }
 }
 
 /** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
@@ -52,7 +72,7 @@ function oneOf(
 function parseBound(name: string, text: string, included: boolean, now: number, lower: boolean): Bound | undefined {
   if (lower && text === 'start') return { kind: 'cursor', value: 0, included: true }
   if (lower && text === 'end') return { kind: 'end' }
-  if (/^(-1|\d{1,16})$/.test(text)) {
+  if (CURSOR.test(text)) {
     const value = Number(text)
     if (Number.isSafeInteger(value)) return { kind: 'cursor', value, included }
   }

@@ -5,12 +5,13 @@ import { DaybookError } from '../../src/errors.js'
 export const mediaTypes = {
   page: 'application/json; charset=utf-8',
   event: 'application/json; charset=utf-8',
-  ndjson: 'application/x-ndjson; charset=utf-8'
+  ndjson: 'application/x-ndjson; charset=utf-8',
+  sse: 'text/event-stream; charset=utf-8'
 } as const
 export type Format = keyof typeof mediaTypes
 
 /** Media types that ask for a format, in the order of preference when several are equally good. */
-const ASKED: readonly (readonly [string, Format | 'sse'])[] = [
+const ASKED: readonly (readonly [string, Format])[] = [
   ['application/json', 'page'],
   ['application/vnd.daybook.page+json', 'page'],
   ['application/vnd.daybook.event+json', 'event'],
@@ -20,18 +21,24 @@ const ASKED: readonly (readonly [string, Format | 'sse'])[] = [
   ['text/event-stream', 'sse']
 ]
 
-const AVAILABLE = 'application/json, application/vnd.daybook.page+json, application/x-ndjson'
+const AVAILABLE = 'application/json, application/vnd.daybook.page+json, application/x-ndjson, text/event-stream'
+const LIVE = 'application/x-ndjson, text/event-stream'
 
 /**
  * The format of a read of many events.
- * @throws `not-acceptable` when there is none, `not-implemented` for live forms
+ * @param live it goes on with new events, which a page cannot
+ * @throws `not-acceptable` when there is none
  */
-export function readFormat(headers: IncomingHttpHeaders, format: string | undefined): 'page' | 'ndjson' {
-  const asked = format ?? fromAccept(headers.accept, 'page')
-  if (asked === 'sse' || headers.upgrade?.toLowerCase() === 'websocket') throw notYet('Live reading')
-  if (asked === 'page' || asked === 'ndjson') return asked
-  throw new DaybookError('not-acceptable', `This address answers as ${AVAILABLE}.`, {
-    available: AVAILABLE.split(', ')
+export function readFormat(
+  headers: IncomingHttpHeaders,
+  format: string | undefined,
+  live: boolean | undefined
+): 'page' | 'ndjson' | 'sse' {
+  const asked = format ?? fromAccept(headers.accept, live ? 'ndjson' : 'page')
+  if (asked === 'ndjson' || asked === 'sse' || (asked === 'page' && !live)) return asked
+  const available = live ? LIVE : AVAILABLE
+  throw new DaybookError('not-acceptable', `This address${live ? ', live,' : ''} answers as ${available}.`, {
+    available: available.split(', ')
   })
 }
 
@@ -52,9 +59,10 @@ export function notYet(what: string): DaybookError {
   return new DaybookError('not-implemented', `${what} is not there in this version.`)
 }
 
-function fromAccept(accept: string | undefined, preferred: Format): Format | 'sse' | undefined {
-  if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json') return preferred
-  let best: Format | 'sse' | undefined
+function fromAccept(accept: string | undefined, preferred: Format): Format | undefined {
+  if (accept === undefined || accept === '' || accept === '*/*') return preferred
+  if (accept === 'application/json' && preferred !== 'ndjson') return preferred
+  let best: Format | undefined
   let quality = 0
   for (const range of accept.split(',')) {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())

@@ -3,6 +3,7 @@
  * on as they were written, so that numbers keep their digits.
  */
 import { StreamMetadata } from '../../schemas/metadata.js'
+import { secondsOf, UNIT_SECONDS } from '../../src/duration.js'
 import { DaybookError } from '../../src/errors.js'
 import { JsonReader } from '../../src/json.js'
 import { faultsOf } from '../../src/streams/metadata.js'
@@ -52,7 +53,7 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
   return rewritten(new JsonReader(document), (name, value) => {
     if (READABLE.has(name)) throw refused(`"${name}" is called "${READABLE.get(name)}" here.`)
     if (value === 'null') return [STORED.get(name) ?? name, value]
-    if (name === 'maxAge') return ['$maxAge', String(secondsOf(value))]
+    if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]
     if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
     return [STORED.get(name) ?? name, value]
   })
@@ -132,14 +133,9 @@ function documentOf(members: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
 
-const UNITS = { W: 604_800n, D: 86_400n, H: 3600n, M: 60n, S: 1n } as const
-
 /** Seconds of a duration as the schema allows it, quoted. */
-function secondsOf(quoted: string): bigint {
-  let seconds = 0n
-  for (const [, count, unit] of quoted.matchAll(/(\d+)([WDHMS])/g)) {
-    seconds += BigInt(count as string) * UNITS[unit as keyof typeof UNITS]
-  }
+function maxAgeOf(quoted: string): bigint {
+  const seconds = secondsOf(quoted)
   if (seconds === 0n) throw refused('"maxAge" is longer than nothing.')
   return seconds
 }
@@ -148,7 +144,7 @@ function secondsOf(quoted: string): bigint {
 function durationOf(number: string): string {
   const seconds = /^\d+$/.test(number) ? BigInt(number) : BigInt(Number(number))
   const part = (count: bigint, unit: string) => (count > 0n ? `${count}${unit}` : '')
-  const { D, H, M } = UNITS
+  const { D, H, M } = UNIT_SECONDS
   const time = part((seconds % D) / H, 'H') + part((seconds % H) / M, 'M') + part(seconds % M, 'S')
   return `P${part(seconds / D, 'D')}${time === '' ? '' : `T${time}`}`
 }

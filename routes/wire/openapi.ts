@@ -2,7 +2,17 @@
 import type { SwaggerOptions } from '@fastify/swagger'
 import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
 import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
+import {
+  Acknowledged,
+  Acknowledgement,
+  Consumer,
+  ConsumerDefinition,
+  ConsumerList,
+  ConsumerReset,
+  LiveSubscription
+} from '../../schemas/consumers.js'
 import { NewEvent, NewEventOfStream, RecordedEvent } from '../../schemas/events.js'
+import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
 import { Problem } from '../../schemas/problem.js'
@@ -14,7 +24,9 @@ export const namedSchemas = [
   NewEvent, NewEventOfStream, RecordedEvent, Page,
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
   StreamList, CategoryList, TypeList, Info, Health, Problem,
-  StreamMetadata, MetadataWritten, AtomFeed, AtomEntry
+  StreamMetadata, MetadataWritten, AtomFeed, AtomEntry,
+  ConsumerDefinition, Consumer, ConsumerList, LiveSubscription, Acknowledgement, Acknowledged, ConsumerReset,
+  ServerFrame, ClientFrame
 ] // biome-ignore format: a table
 
 export function openApi(version: string): SwaggerOptions {
@@ -32,6 +44,7 @@ export function openApi(version: string): SwaggerOptions {
         { name: 'streams', description: 'One stream: read, append, delete, and what is known of it.' },
         { name: 'events', description: 'The whole log, in order.' },
         { name: 'atom', description: "EventStoreDB's HTTP API: the same addresses, headers and documents." },
+        { name: 'consumers', description: 'Who reads live; named consumers and their places.' },
         { name: 'listings', description: 'What is in here.' },
         { name: 'server', description: 'What the server says of itself.' }
       ]

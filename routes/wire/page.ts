@@ -23,6 +23,7 @@ export interface PageLinks {
   older?: string
   first: string
   last: string
+  live: string
   metadata?: string
 }
 
@@ -54,6 +55,8 @@ export function linksOf(path: string, query: ReadQuery, page: Page, source: Sour
   const { from, after, to, before, order = 'asc', ...others } = query
   // Bounds and order stand first in every address, so what follows them is written once.
   const rest = parametersOf(others)
+  const { limit, format, ...filters } = others
+  const lasting = limit === undefined && format === undefined ? rest : parametersOf(filters)
   const link = (bounds: string, towards: 'asc' | 'desc') =>
     `${path}?${bounds}order=${towards}${rest === '' ? '' : `&${rest}`}`
   const floor = from !== undefined || after !== undefined ? `from=${range.first}&` : ''
@@ -70,6 +73,7 @@ export function linksOf(path: string, query: ReadQuery, page: Page, source: Sour
     ...(older !== undefined && { older }),
     first: link(floor + ceiling, 'asc'),
     last: link(floor + ceiling, 'desc'),
+    live: `${path}?after=${newest}&${ceiling}${lasting === '' ? '' : `${lasting}&`}live=true`,
     ...(source.stream !== undefined && !source.index && { metadata: `${path}/metadata` })
   }
 }
@@ -86,7 +90,7 @@ export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
 }
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
-export function renderPage(source: Source, query: ReadQuery, page: Page, links: PageLinks, filtered: boolean): string {
+export function renderPage(source: Source, query: ReadQuery, page: Page, links: object, filtered: boolean): string {
   const { covered, head } = page
   const order = query.order ?? 'asc'
   const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)

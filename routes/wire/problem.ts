@@ -22,6 +22,46 @@ export const problemKinds = {
     title: 'Too slow',
     help: 'A live reader took nothing for too long. It goes on from the cursor that it was told last.'
   },
+  'bad-frame': {
+    status: 400,
+    title: 'Bad frame',
+    help: 'Over WebSocket a client sends `{"frame":"ack","cursor":"41"}` (as a named consumer) and `{"frame":"credit","events":100}`. The connection stays.'
+  },
+  'not-acknowledged': {
+    status: 408,
+    title: 'Not acknowledged',
+    help: 'What was sent to a named consumer was sent again as often as `maxRetryCount` allows, and never acknowledged. It goes on after its last acknowledgement when it comes back.'
+  },
+  'consumer-not-found': {
+    status: 404,
+    title: 'No such consumer',
+    help: 'PUT /consumers/{name} with a `source` makes it. A GET never does.'
+  },
+  'consumer-exists': {
+    status: 409,
+    title: 'Another consumer has this name',
+    help: '`differs` names what is not the same. DELETE it to make it anew, or POST /consumers/{name}/reset to move its place.'
+  },
+  'consumer-in-use': {
+    status: 409,
+    title: 'Consumer in use',
+    help: 'One connection reads for a consumer. `takeover=true` ends it and begins a new generation.'
+  },
+  'consumer-removed': {
+    status: 410,
+    title: 'Consumer removed',
+    help: 'It was deleted, or nobody came for twice its `expiresAfter`. PUT makes it anew.'
+  },
+  'stale-generation': {
+    status: 409,
+    title: 'An older generation',
+    help: 'Since this reader came, another took the consumer over, or it was reset. Nothing was moved. Read again to get the present generation.'
+  },
+  'not-sent': {
+    status: 409,
+    title: 'Not sent',
+    help: 'Only what was sent can be acknowledged. `last` is the last cursor that was.'
+  },
   'malformed-json': {
     status: 400,
     title: 'Malformed JSON',

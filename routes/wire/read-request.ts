@@ -1,12 +1,14 @@
-/** The query of a read → what the core reads. Pure. */
+/** The query of a read → what the core reads, and what it follows. Pure. */
 import type { ReadQuery } from '../../schemas/read.js'
 import { DaybookError } from '../../src/errors.js'
 import { Filter } from '../../src/streams/filter.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../src/streams/names.js'
 import type { Address, ReadRequest } from '../../src/streams/read.js'
+import type { Following } from '../../src/subscriptions/tail.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { notYet } from './media-types.js'
+import { addressOf as readAddress } from './page.js'
 
 /**
  * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
@@ -24,8 +26,6 @@ export function addressOf(name: string): Address {
  */
 export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
-  if (query.live) throw notYet('Live reading (`live=true`)')
-  if (query.consumer !== undefined) throw notYet('Reading as a named consumer')
   const { lower, upper } = parseBounds(query, now)
   return {
     lower,
@@ -35,6 +35,35 @@ export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule)
     resolveLinks: query.resolveLinks ?? true,
     truncated: query.truncated ?? false
   }
+}
+
+/**
+ * What a live read follows. All that ask for the same share what is new.
+ * @throws as toReadRequest
+ */
+export function followingOf(address: Address, query: ReadQuery, now: number, rule: CategoryRule): Following {
+  const request = toReadRequest(query, now, rule)
+  const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
+  // An age is another instant for each of them.
+  const { occurredFrom, occurredTo } = request.filter.options
+  const source = readAddress(pathOf(address), asked)
+  return {
+    address,
+    request: { ...request, lower: undefined, upper: undefined },
+    source,
+    key: `${source} ${occurredFrom} ${occurredTo}`
+  }
+}
+
+/** The path at which something is read. */
+export function pathOf({ stream }: Address): string {
+  return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
+}
+
+/** A query without what says where to begin and to end. */
+export function withoutBounds(query: ReadQuery): ReadQuery {
+  const { from: _, after: __, to: ___, before: ____, ...others } = query
+  return others
 }
 
 const NO_SYSTEM = new Filter({ system: false })

@@ -133,6 +133,11 @@ export class Machine {
     return this.#status === 'catching-up' && this.#waiting.length === 0 && this.standsStill === undefined
   }
 
+  /** Asks for the first read, or says that there is nothing to read. */
+  begin(): void {
+    this.#pump()
+  }
+
   /** What was read where `next` stands. Of another place it is left alone: a rewind came between. */
   taken(span: Span): void {
     if (this.#status !== 'catching-up' || span.from !== this.#next) return

@@ -98,7 +98,7 @@ export class Subscription {
   /** When it began, milliseconds. */
   readonly since: number
   /** What of it was sent before: how often, and up to which cursor. */
-  again: { readonly retry: number; readonly to: number } | undefined
+  #again: { readonly retry: number; readonly to: number } | undefined
   readonly #parts: SubscriptionParts
   readonly #options: SubscriptionOptions
   readonly #onClosed: () => void
@@ -144,6 +144,11 @@ export class Subscription {
     )
   }
 
+  /** Nobody's name is read under. */
+  get isAnonymous(): boolean {
+    return this.#keeper === undefined
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -159,7 +164,7 @@ export class Subscription {
         if (this.#closed) return leave()
         this.#tail = tail
         this.#leave = leave
-        this.#read()
+        this.machine.begin()
       },
       (error: Error) => this.fail(error)
     )
@@ -185,6 +190,13 @@ export class Subscription {
     this.#leave()
     void this.#spans?.return(undefined)
     this.#onClosed()
+  }
+
+  /** What is in flight is sent once more. @param retry how often that was done by now */
+  sendAgain(retry: number): void {
+    const to = this.machine.done
+    this.#again = { retry, to }
+    this.machine.rewind(this.machine.settled)
   }
 
   /** Looks at what has become due. @param now milliseconds of the clock that never goes back */
@@ -220,8 +232,8 @@ export class Subscription {
     this.#parts.metrics.read(events.length)
     this.#beat = this.#parts.clock.elapsed()
     this.#keeper?.sent((events.at(-1) as Found).cursor)
-    this.#say(() => this.connection.send(events, shared, this.again))
-    if (this.again !== undefined && (events.at(-1) as Found).cursor >= this.again.to) this.again = undefined
+    this.#say(() => this.connection.send(events, shared, this.#again))
+    if (this.#again !== undefined && (events.at(-1) as Found).cursor >= this.#again.to) this.#again = undefined
   }
 
   /** Sends something, and stops when the connection has taken more than it passes on. */

@@ -20,9 +20,9 @@ export interface SubscriptionsParts {
 export class Subscriptions {
   readonly #parts: SubscriptionsParts & { drainMs: number }
   readonly #all = new Map<number, Subscription>()
+  readonly #end = new AbortController()
   #lastId = 0
   #cancel = () => {}
-  #closing = false
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = { ...parts, drainMs: parts.drainMs ?? limits.drain_ms }
@@ -33,6 +33,11 @@ export class Subscriptions {
     return this.#all.size
   }
 
+  /** Aborted when the server stops: whoever waits for events waits no more. */
+  get ending(): AbortSignal {
+    return this.#end.signal
+  }
+
   /** In the order in which they came. */
   all(): IterableIterator<Subscription> {
     return this.#all.values()
@@ -40,7 +45,7 @@ export class Subscriptions {
 
   /** Checked before a connection is accepted. @throws `overloaded`, `stopping` */
   checkRoom(): void {
-    if (this.#closing) throw stopping()
+    if (this.ending.aborted) throw stopping()
     if (this.#all.size < limits.subscriptions_max) return
     throw new DaybookError('overloaded', `${this.#all.size} subscriptions are open.`, {
       limit: limits.subscriptions_max,
@@ -66,14 +71,14 @@ export class Subscriptions {
     }
     const subscription = new Subscription(this.#parts, id, following, options, connection, ended, keeper)
     this.#all.set(id, subscription)
-    if (this.#closing) subscription.close(stopping())
+    if (this.ending.aborted) subscription.close(stopping())
     else subscription.start()
     return subscription
   }
 
   /** Tells everybody where to go on, and ends their connections. */
   close(): void {
-    this.#closing = true
+    this.#end.abort()
     this.#cancel()
     for (const subscription of this.#all.values()) subscription.close(stopping())
   }
@@ -82,7 +87,7 @@ export class Subscriptions {
     this.#cancel = this.#parts.clock.after(limits.pulse_ms, () => {
       const now = this.#parts.clock.elapsed()
       for (const subscription of this.#all.values()) subscription.pulse(now)
-      if (!this.#closing) this.#pulseLater()
+      if (!this.ending.aborted) this.#pulseLater()
     })
   }
 }

@@ -12,6 +12,8 @@ import type { Found } from '../streams/source.js'
 export interface Following {
   readonly address: Address
   readonly request: ReadRequest
+  /** Its address, parameters in a fixed order. */
+  readonly source: string
   /** The same for the same source and filter. */
   readonly key: string
 }

@@ -27,6 +27,7 @@ const put = (url: string, payload: string, headers: Record<string, string> = JSO
 })
 const metadata = (payload: string, headers: Record<string, string> = JSON_TYPE) =>
   put('/streams/s/metadata', payload, headers)
+const consumer = (body: object, name = 'c') => put(`/consumers/${name}`, JSON.stringify(body))
 const patch = (payload: string) => ({ ...metadata(payload), method: 'PATCH' as const })
 const remove = (query = '', headers = {}): InjectOptions => ({ method: 'DELETE', url: `/streams/s${query}`, headers })
 const conditioned = (conditions: unknown) =>
@@ -517,9 +518,76 @@ const tables: Record<string, Row[]> = {
   ],
   'what is not there yet': [
     ['where', get('/events?where=data.a%3D1'), 501, 'not-implemented', /`where`/],
-    ['live reading', get('/events?live=true'), 501, 'not-implemented', /`live=true`/],
-    ['a consumer', get('/events?consumer=c'), 501, 'not-implemented', /consumer/],
-    ['events as they come', get('/events', { accept: 'text/event-stream' }), 501, 'not-implemented', /Live/]
+    ['where, live', get('/events?where=data.a%3D1&format=sse'), 501, 'not-implemented', /`where`/]
+  ],
+  'live reads that cannot begin': [
+    ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" is a cursor/],
+    ['a bad Last-Event-ID', get('/events?format=sse', { 'last-event-id': 'x' }), 400, 'bad-cursor', /Last-Event-ID/],
+    ['a cursor past the end', get('/events?live=true&after=99'), 409, 'cursor-beyond-head', /last event \(0\)/],
+    ['an unknown filter', get('/streams/s?format=sse&typ=T'), 400, 'unknown-parameter', /did you mean "type"/],
+    ['an expression', get('/events?format=sse&type.regex=('), 400, 'bad-expression', /./],
+    ['from its end to its beginning', get('/events?format=sse&order=desc'), 400, 'bad-parameter', /order=desc/],
+    ['as a page', get('/events?live=true&format=page'), 406, 'not-acceptable', /x-ndjson, text\/event-stream/],
+    ['as JSON', get('/events?live=true', { accept: 'application/json' }), 406, 'not-acceptable', /live/],
+    ['a position that is never reached', get('/events?live=true&atLeast=9'), 409, 'not-there-yet', /./],
+    ['an unknown consumer', get('/events?format=sse&consumer=c'), 404, 'consumer-not-found', /PUT \/consumers/],
+    ['a consumer on a page', get('/events?consumer=c'), 400, 'bad-parameter', /\/consumers\/\{name\}\/events/],
+    ['takeover of nobody', get('/events?format=sse&takeover=true'), 400, 'bad-parameter', /goes with "consumer"/]
+  ],
+  'consumers that cannot be made': [
+    ['no source', consumer({}), 400, 'invalid-body', /"source" is missing/],
+    ['a source elsewhere', consumer({ source: '/info' }), 400, 'invalid-body', /\/events or \/streams/],
+    [
+      'a source with an unknown filter',
+      consumer({ source: '/events?typ=T' }),
+      400,
+      'invalid-body',
+      /did you mean "type"/
+    ],
+    ['a source with a bound', consumer({ source: '/events?from=3' }), 400, 'invalid-body', /There is no "from"/],
+    [
+      'a source of another stream',
+      consumer({ source: '/streams/s?category=c' }),
+      400,
+      'invalid-body',
+      /There is no "category"/
+    ],
+    ['a source that is no UTF-8', consumer({ source: '/streams/%ff' }), 400, 'invalid-body', /percent-encoded/],
+    ['a source with a bad expression', consumer({ source: '/events?type.regex=(' }), 400, 'bad-expression', /./],
+    ['an unknown member', consumer({ source: '/events', size: 5 }), 400, 'invalid-body', /There is no "size"/],
+    ['a window of nothing', consumer({ source: '/events', bufferSize: 0 }), 400, 'invalid-body', /bufferSize/],
+    ['a duration in words', consumer({ source: '/events', expiresAfter: '1 week' }), 400, 'invalid-body', /P7D/],
+    [
+      'a duration of nothing',
+      consumer({ source: '/events', expiresAfter: 'PT0S' }),
+      400,
+      'invalid-body',
+      /longer than nothing/
+    ],
+    ['a place past the end', consumer({ source: '/events', from: '99' }), 409, 'cursor-beyond-head', /./],
+    ['a place in words', consumer({ source: '/events', from: 'later' }), 400, 'bad-cursor', /"from" is a cursor/],
+    ['a long name', consumer({ source: '/events' }, 'n'.repeat(201)), 400, 'bad-parameter', /1 to 200 characters/],
+    ['no JSON', { ...consumer({}), payload: 'source' }, 400, 'malformed-json', /./],
+    ['a list', { ...consumer({}), payload: '[]' }, 400, 'invalid-body', /a JSON object/]
+  ],
+  'consumers that are not there': [
+    ['looked at', get('/consumers/c'), 404, 'consumer-not-found', /PUT/],
+    ['read', get('/consumers/c/events'), 404, 'consumer-not-found', /PUT/],
+    [
+      'acknowledged',
+      { ...consumer({ cursor: '0', generation: 0 }), method: 'POST', url: '/consumers/c/ack' },
+      404,
+      'consumer-not-found',
+      /./
+    ],
+    [
+      'reset',
+      { ...consumer({ to: 'start' }), method: 'POST', url: '/consumers/c/reset' },
+      404,
+      'consumer-not-found',
+      /./
+    ],
+    ['deleted', { method: 'DELETE', url: '/consumers/c' }, 404, 'consumer-not-found', /./]
   ]
 }
 

@@ -11,6 +11,7 @@ export interface Difference {
 const NATIVE = 'the native form answers'
 const NO_5XX = 'a client error is no 5xx'
 const EITHER = 'either will do'
+const PAGE = 'a browser gets our own page, which asks for the rest'
 
 const table: Record<string, readonly Difference[]> = {
   '010-append': [{ says: /^no event id$/, status: [201], why: 'an id is made here; no second request is needed' }],
@@ -50,9 +51,10 @@ const table: Record<string, readonly Difference[]> = {
       status: [200],
       why: NATIVE
     },
-    { says: /^feed, accept (text\/\*|text\/html.*)$/, status: [200], why: 'HTML is answered as JSON' },
+    { says: /^(feed|event), accept text\/html/, status: [200], why: PAGE },
+    { says: /^feed, accept text\/\*$/, status: [200], why: 'HTML is answered as JSON' },
     { says: /^event, accept (undefined|\*\/\*|application\/\*|application\/json;q=.*|)$/, status: [200], why: NATIVE },
-    { says: /^event, accept (text\/\*|text\/html.*)$/, status: [200], why: 'HTML is answered as JSON' },
+    { says: /^event, accept text\/\*$/, status: [200], why: 'HTML is answered as JSON' },
     {
       says: /^page, accept (undefined|\*\/\*|application\/\*|text\/html.*|)$/,
       status: [200],
@@ -97,7 +99,8 @@ const table: Record<string, readonly Difference[]> = {
   ],
   '122-failed-reads': [
     { says: /, feed as application\/json$|: no accept header$/, status: [404, 410], why: NATIVE },
-    { says: /(\/0|\/metadata) as text\/html$/, status: [200, 404, 410], why: 'HTML is answered as JSON' }
+    { says: /(, feed|\/0|number) as text\/html$/, status: [200], why: PAGE },
+    { says: /\/metadata as text\/html$/, status: [200, 404, 410], why: 'HTML is answered as JSON' }
   ]
 }
 

@@ -261,6 +261,8 @@ const single = (name: string, number: number, accept: string, body: string | Reg
   OK,
   { headers: { 'content-type': type === codecs.octets.type ? type : `${type}; charset=utf-8` }, body }
 ]
+/** What a browser gets at the addresses that the native form has, too. */
+const PAGE = /^<!doctype html>/
 const data = (name: string, document: object, body: RegExp): [string, object, RegExp] => [name, document, body]
 const xmlForms = [
   data(
@@ -317,7 +319,8 @@ section(
     ),
     single('event+xml of text', 1, codecs.eventXml.type, /<data>words<\/data>/),
     single('octets', 6, codecs.octets.type, '{"o":1}'),
-    single('deliberate: HTML is JSON', 0, 'text/html', /"title"/, 'application/json'),
+    single('deliberate: HTML is our own page', 0, 'text/html', PAGE),
+    ['deliberate: an embed as HTML is JSON', get('s/0?embed=rich', 'text/html'), OK, json({ eventType: 'T' })],
     ...xmlForms.map(([name, , body], i): Row => [`XML of ${name}`, get(`x/${i}`, 'text/xml'), OK, { body }]),
     ['deliberate: text as XML', get('s/1', 'text/xml'), NO_FORM, { body: '' }],
     ['deliberate: an array as XML', get('s/2', 'application/xml'), NO_FORM, { body: '' }],
@@ -340,13 +343,14 @@ section(
     ['missing metadata as JSON', get('never/metadata', 'application/json'), MISSING, emptyObject],
     ['missing as octets, a quirk', get('never/0', codecs.octets.type), MISSING, empty],
     ['tombstoned as octets, a quirk', get('hard/0', codecs.octets.type), DELETED, empty],
-    ['deliberate: missing as HTML', get('never/0', 'text/html'), MISSING, emptyObject],
+    ['deliberate: missing as HTML: the page says so', get('never/0', 'text/html'), OK, { body: PAGE }],
     ...[FEED, codecs.atom.type, codecs.xml.type].map(
       (accept): Row => [`a missing feed as ${accept}`, get('never', accept), MISSING, empty]
     ),
+    ['8.8 deliberate: a feed as HTML is our own page', get('s', 'text/html'), OK, { body: PAGE }],
     [
-      '8.8 deliberate: a feed as HTML is JSON',
-      get('s', 'text/html'),
+      '8.8 deliberate: a page by path as HTML is JSON',
+      get('s/0/forward/5', 'text/html'),
       OK,
       { headers: { 'content-type': 'application/json; charset=utf-8' } }
     ]

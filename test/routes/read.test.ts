@@ -148,9 +148,7 @@ t.test('filters: values are "or", parameters are "and"', async (t) => {
 t.test('what comes later answers 501 and says so', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
-  for (const query of ['where=data.x=1', 'live=true', 'format=sse', 'consumer=c']) {
-    t.match((await app.inject(`/streams/s?${query}`)).json(), { status: 501, code: 'not-implemented' }, query)
-  }
+  t.match((await app.inject('/streams/s?where=data.x=1')).json(), { status: 501, code: 'not-implemented' })
 })
 
 t.test('a page ends at 8 MiB, and the next goes on', async (t) => {

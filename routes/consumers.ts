@@ -1,0 +1,350 @@
+/** /consumers: who reads under a name, from which place on, and everybody else who reads live (native contract §7). */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  Acknowledged,
+  Acknowledgement,
+  ConsumerDefinition,
+  ConsumerList,
+  ConsumerName,
+  ConsumerReset,
+  type LiveSubscription,
+  Consumer as ShownConsumer
+} from '../schemas/consumers.js'
+import { problemResponses } from '../schemas/problem.js'
+import { ConsumerQuery, manyEvents } from '../schemas/read.js'
+import { ref } from '../schemas/ref.js'
+import { secondsOf } from '../src/duration.js'
+import type { Store } from '../src/store.js'
+import type { Consumer } from '../src/subscriptions/consumer.js'
+import { lagOf, type Subscription } from '../src/subscriptions/subscription.js'
+import type { Live } from './live.js'
+import type { LiveAsked } from './live-plan.js'
+import { awaitEvents, secondsToWait } from './waiting.js'
+import { liveSocket } from './websocket.js'
+import { bodyOf } from './wire/body.js'
+import { parseBounds, parseCursor } from './wire/bounds.js'
+import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from './wire/consumer.js'
+import { mediaTypes, readFormat } from './wire/media-types.js'
+import { limitOf, reachesEnd, renderPage } from './wire/page.js'
+import { followingOf, hasFilter, toReadRequest } from './wire/read-request.js'
+
+const shown = { 'application/json': { schema: ref(ShownConsumer) } }
+
+export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): void {
+  const consumerOf = (request: FastifyRequest) => store.consumers.get((request.params as { name: string }).name)
+  const tags = ['consumers']
+  const params = ConsumerName
+  store.metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
+    lags(store, ({ events }) => events)
+  )
+  store.metrics.gaugeBy('daybook_consumer_lag_seconds', 'Seconds a named consumer is behind', 'consumer', () =>
+    lags(store, ({ seconds }) => seconds)
+  )
+
+  app.get(
+    '/consumers',
+    {
+      schema: {
+        operationId: 'listConsumers',
+        summary: 'Named consumers, and who reads live without a name',
+        tags,
+        response: { 200: { description: 'By name.', content: { 'application/json': { schema: ref(ConsumerList) } } } }
+      }
+    },
+    async (_request, reply) => {
+      const subscriptions: LiveSubscription[] = []
+      for (const subscription of store.subscriptions.all()) {
+        if (subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
+      }
+      const consumers = []
+      for (const consumer of store.consumers.all()) consumers.push(await showConsumer(store, consumer))
+      reply.header('cache-control', 'private, no-store')
+      return { consumers, subscriptions }
+    }
+  )
+
+  app.get(
+    '/consumers/:name',
+    {
+      schema: {
+        operationId: 'getConsumer',
+        summary: 'State, place and lag of a consumer',
+        tags,
+        params,
+        response: { 200: { description: 'The consumer.', content: shown }, ...problemResponses(404) }
+      }
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'private, no-store')
+      return showConsumer(store, consumerOf(request))
+    }
+  )
+
+  app.put(
+    '/consumers/:name',
+    {
+      schema: {
+        operationId: 'putConsumer',
+        summary: 'Make a consumer',
+        tags,
+        params,
+        body: { content: { 'application/json': { schema: ref(ConsumerDefinition) } } },
+        response: {
+          200: { description: 'It is there, and the same.', content: shown },
+          201: { description: 'Made; its place is on disk.', content: shown },
+          ...problemResponses(400, 409, 503, 507)
+        }
+      }
+    },
+    async (request, reply) => {
+      const { name } = request.params as { name: string }
+      const wanted = parseDefinition(name, await bodyOf(request))
+      // What cannot be read is refused before it is made.
+      const { address, request: read } = followingOfSource(store, wanted.source)
+      const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
+      const start = async () => {
+        const source = await store.reader.sourceToFollow(address)
+        return (await store.reader.resolve(source, { ...read, lower })).first - 1
+      }
+      const { consumer, made } = await store.consumers.define(wanted, start)
+      reply.code(made ? 201 : 200)
+      if (made) reply.header('location', linksOf(name).self)
+      return showConsumer(store, consumer)
+    }
+  )
+
+  app.delete(
+    '/consumers/:name',
+    {
+      schema: {
+        operationId: 'deleteConsumer',
+        summary: 'Forget a consumer and its place',
+        tags,
+        params,
+        response: { 204: { type: 'null', description: 'Forgotten.' }, ...problemResponses(404, 503, 507) }
+      }
+    },
+    async (request, reply) => {
+      await store.consumers.remove(consumerOf(request).name)
+      return reply.code(204).send()
+    }
+  )
+
+  app.route({
+    method: 'GET',
+    url: '/consumers/:name/events',
+    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery)),
+    schema: {
+      operationId: 'readAsConsumer',
+      summary: 'Events after the place of a consumer',
+      tags,
+      params,
+      querystring: ConsumerQuery,
+      response: {
+        200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
+        ...problemResponses(400, 403, 404, 406, 409, 410)
+      }
+    },
+    handler: async (request, reply) => {
+      const consumer = consumerOf(request)
+      const query = request.query as ConsumerQuery
+      const format = readFormat(request.headers, query.format, query.live)
+      reply.header('vary', 'Accept, Accept-Encoding, Prefer')
+      if (format === 'page') return answerPage(store, consumer, request, reply)
+      const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
+      return live.answer(request, reply, asked, format)
+    }
+  })
+
+  app.post(
+    '/consumers/:name/ack',
+    {
+      schema: {
+        operationId: 'acknowledge',
+        summary: 'Everything up to a cursor was dealt with',
+        tags,
+        params,
+        body: { content: { 'application/json': { schema: ref(Acknowledgement) } } },
+        response: {
+          200: { description: 'On disk.', content: { 'application/json': { schema: ref(Acknowledged) } } },
+          ...problemResponses(400, 404, 409)
+        }
+      }
+    },
+    async (request) => {
+      const consumer = consumerOf(request)
+      const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
+      const { address } = parseSource(consumer.definition.source)
+      const { head } = await store.reader.sourceToFollow(address)
+      await consumer.acknowledge(parseCursor('cursor', String(cursor)), generation, head)
+      return { cursor: String(consumer.cursor), generation: consumer.generation }
+    }
+  )
+
+  app.post(
+    '/consumers/:name/reset',
+    {
+      schema: {
+        operationId: 'resetConsumer',
+        summary: 'Let a consumer go on elsewhere, in a new generation',
+        tags,
+        params,
+        body: { content: { 'application/json': { schema: ref(ConsumerReset) } } },
+        response: { 200: { description: 'On disk.', content: shown }, ...problemResponses(400, 404, 409) }
+      }
+    },
+    async (request) => {
+      const consumer = consumerOf(request)
+      const { to } = parseReset(await bodyOf(request))
+      await consumer.reset(await placeOf(store, consumer, String(to)))
+      return showConsumer(store, consumer)
+    }
+  )
+}
+
+/** The cursor that a reset asks for: what comes after it is read again. @throws `bad-cursor`, `cursor-beyond-head` */
+async function placeOf(store: Store, consumer: Consumer, to: string): Promise<number> {
+  const isCursor = /^(-1|\d+)$/.test(to)
+  const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, store.clock.now())
+  const source = await store.reader.sourceToFollow(parseSource(consumer.definition.source).address)
+  const { first } = await store.reader.resolve(source, { lower, upper: undefined, order: 'asc' })
+  return first - 1
+}
+
+/** A live read of what a consumer reads, under its name. */
+function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAsked {
+  const { address, query: filters } = parseSource(definition.source)
+  return { address, query: { ...filters, ...query, consumer: name } }
+}
+
+function followingOfSource({ clock, poster }: Store, text: string) {
+  const { address, query } = parseSource(text)
+  return followingOf(address, query, clock.now(), poster.rule)
+}
+
+/** A page after the place. It moves nothing: an acknowledgement does. @throws `consumer-in-use` */
+async function answerPage(
+  store: Store,
+  consumer: Consumer,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
+  const { reader, clock, poster, metrics } = store
+  const asked = request.query as ConsumerQuery
+  const { address, query } = parseSource(consumer.definition.source)
+  // Who takes the name and reads page by page needs no connection for it.
+  if (asked.takeover) (await consumer.attach(true)).release()
+  consumer.checkFree()
+  const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
+  const read = { ...toReadRequest(query, clock.now(), poster.rule), lower }
+  const pageOf = async () => {
+    const source = await reader.sourceToFollow(address)
+    return { source, page: await reader.page(source, read, await reader.resolve(source, read), limitOf(asked)) }
+  }
+  const seconds = secondsToWait(asked, request)
+  if (seconds > 0) {
+    await awaitEvents(
+      store,
+      request,
+      reply,
+      followingOfSource(store, consumer.definition.source),
+      seconds,
+      async () => {
+        const { page } = await pageOf()
+        return page.events.length === 0 && reachesEnd(page)
+      }
+    )
+  }
+  const { source, page } = await pageOf()
+  consumer.given(page.covered.last)
+  consumer.touch()
+  metrics.read(page.events.length)
+  const { name, generation } = consumer
+  const links = { ...linksOf(name), self: request.url }
+  const text = renderPage(source, query, page, links, hasFilter(query))
+  reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
+  reply.header('daybook-head', source.head).header('daybook-log', store.log.id).header('daybook-generation', generation)
+  const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
+  return reply.send(Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]))
+}
+
+function linksOf(name: string) {
+  const self = `/consumers/${encodeURIComponent(name)}`
+  return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
+}
+
+async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
+  const { id, connection, following, since, machine } = subscription
+  const { status, done, sent, buffered, inFlight, standsStill } = machine
+  const { transport, client } = connection
+  return {
+    id,
+    transport,
+    client,
+    source: following.source,
+    since: new Date(since).toISOString(),
+    status,
+    cursor: String(done),
+    sent,
+    buffered,
+    inFlight,
+    ...(standsStill !== undefined && { standsStill }),
+    lag: await subscription.lag()
+  }
+}
+
+async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
+  const { name, cursor, generation, definition, subscription, active, age } = consumer
+  const { source, from, settings } = definition
+  const lag = await lagOf(store, parseSource(source), cursor)
+  const standsStill = whyItStandsStill(store, consumer, lag.events)
+  return {
+    name,
+    source,
+    from,
+    state: subscription === undefined ? (age === 'fresh' ? 'idle' : 'expired') : 'connected',
+    cursor: String(cursor),
+    generation,
+    lag,
+    active: new Date(active).toISOString(),
+    ...(settings.expiresAfter !== undefined && { removedAt: removedAt(active, settings.expiresAfter) }),
+    ...(standsStill !== undefined && { standsStill }),
+    settings,
+    ...(subscription && { connection: await showSubscription(subscription) }),
+    links: linksOf(name)
+  }
+}
+
+/** The last instant that a date can have, for what lasts longer. */
+const LAST_INSTANT = 8.64e15
+
+function removedAt(active: number, expiresAfter: string): string {
+  return new Date(Math.min(active + 2000 * Number(secondsOf(expiresAfter)), LAST_INSTANT)).toISOString()
+}
+
+function whyItStandsStill(store: Store, { subscription }: Consumer, lag: number): string | undefined {
+  const failure = store.checkpoints.failure
+  if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
+  if (lag === 0) return undefined
+  if (subscription === undefined) return 'nobody reads for it'
+  switch (subscription.machine.standsStill) {
+    case 'acknowledgement':
+      return `${subscription.machine.inFlight} events wait to be acknowledged`
+    case 'credit':
+      return 'its reader granted no more credit'
+    case 'connection':
+      return 'its connection takes nothing'
+    default:
+      return undefined
+  }
+}
+
+async function lags(store: Store, value: (lag: { events: number; seconds: number }) => number) {
+  const rows: [string, number][] = []
+  if (store.status !== 'open') return rows
+  for (const { name, cursor, definition } of store.consumers.all()) {
+    const lag = await lagOf(store, parseSource(definition.source), cursor).catch(() => undefined)
+    if (lag !== undefined) rows.push([name, value(lag)])
+  }
+  return rows
+}

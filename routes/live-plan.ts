@@ -1,0 +1,105 @@
+/** Planning a live read: everything that can be refused is refused here, before anything is accepted. */
+import type { FastifyRequest } from 'fastify'
+import type { ReadQuery } from '../schemas/read.js'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import type { Address, Bound } from '../src/streams/read.js'
+import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
+import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
+import type { Following } from '../src/subscriptions/tail.js'
+import { awaitPosition } from './waiting.js'
+import { parseBounds } from './wire/bounds.js'
+import { followingOf } from './wire/read-request.js'
+
+/** What is to be read live. */
+export interface LiveAsked {
+  readonly address: Address
+  readonly query: ReadQuery
+}
+
+/** A live read that was accepted. */
+export interface LivePlan {
+  readonly query: ReadQuery
+  readonly following: Following
+  readonly options: SubscriptionOptions
+  /** Last number or position of the source, -1 when there is none. */
+  readonly head: number
+  readonly attachment: Attachment | undefined
+}
+
+/**
+ * Looks at everything that can be refused, and takes the name of a consumer.
+ * @param resumed where an event stream was when it broke
+ * @throws the refusals of toReadRequest and Reader.resolve, `stream-deleted`, `not-there-yet`, `overloaded`,
+ * `consumer-not-found`, `consumer-in-use`
+ */
+export async function planLive(
+  store: Store,
+  request: FastifyRequest,
+  { address, query }: LiveAsked,
+  resumed?: Bound | undefined
+): Promise<LivePlan> {
+  const { clock, reader } = store
+  if (query.order === 'desc') {
+    throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
+  }
+  const following = followingOf(address, query, clock.now(), store.poster.rule)
+  const { lower, upper } = parseBounds(query, clock.now())
+  const consumer = consumerOf(store, query, following)
+  store.subscriptions.checkRoom()
+  await awaitPosition(store, query, request)
+  const source = await reader.sourceToFollow(address)
+  const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
+  const begin = place ?? resumed ?? lower
+  const { first } = await reader.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  const attachment = await consumer?.attach(query.takeover ?? false)
+  if (attachment !== undefined) {
+    request.raw.socket.once('close', () => attachment.release())
+    if (request.raw.socket.destroyed) attachment.release()
+  }
+  const last = query.live === false ? source.head : Infinity
+  const options: SubscriptionOptions = {
+    next: attachment === undefined ? first : attachment.start + 1,
+    ...endOf(upper, last),
+    limit: query.limit,
+    checkpointEvery: query.checkpointEvery,
+    heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
+    ...(consumer && {
+      window: consumer.definition.settings.bufferSize,
+      liveBuffer: consumer.definition.settings.liveBufferSize,
+      readBatch: consumer.definition.settings.readBatchSize
+    })
+  }
+  return { query, following, options, head: source.head, attachment }
+}
+
+/** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
+function consumerOf(
+  store: Store,
+  { consumer, from, after, takeover }: ReadQuery,
+  { source }: Following
+): Consumer | undefined {
+  if (consumer === undefined) {
+    if (takeover === undefined) return undefined
+    throw new DaybookError('bad-parameter', '"takeover" goes with "consumer".', { parameter: 'takeover' })
+  }
+  const found = store.consumers.get(consumer)
+  if (found.definition.source !== source) {
+    throw new DaybookError('consumer-exists', `"${consumer}" reads ${found.definition.source}, not ${source}.`, {
+      consumer,
+      differs: ['source']
+    })
+  }
+  if (from === undefined && after === undefined) return found
+  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
+    parameter: from === undefined ? 'after' : 'from'
+  })
+}
+
+/** Where a live read ends. @param last the cursor where it does anyway */
+function endOf(upper: Bound | undefined, last: number): { last?: number; until?: number } {
+  if (upper?.kind === 'instant') return { last, until: upper.included ? upper.value : upper.value - 1 }
+  if (upper?.kind === 'cursor') return { last: Math.min(last, upper.included ? upper.value : upper.value - 1) }
+  return { last }
+}

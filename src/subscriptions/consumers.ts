@@ -1,0 +1,196 @@
+/**
+ * Consumers by name. What defines them is events in the system stream `$consumers`, as all own state is; how far they
+ * are stands in checkpoints, which may be lost and then cost repetition.
+ */
+import { randomFillSync } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import type { Checkpoints } from '../dispatch/checkpoints.js'
+import { secondsOf } from '../duration.js'
+import { DaybookError, isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import { encodeRecord, type StoredRecord } from '../log/format.js'
+import { Filter } from '../streams/filter.js'
+import type { Reader } from '../streams/read.js'
+import type { Writer } from '../streams/writer.js'
+import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
+
+const STREAM = '$consumers'
+const DEFINED = '$ConsumerDefined'
+const REMOVED = '$ConsumerRemoved'
+const LOOK_MS = 1000
+
+export interface ConsumersParts {
+  reader: Reader
+  writer: Writer
+  checkpoints: Checkpoints
+  clock: Clock
+}
+
+export class Consumers {
+  readonly #parts: ConsumersParts
+  readonly #byName = new Map<string, Consumer>()
+  /** The last generation of those that were removed: who reads under the name again is never taken for them. */
+  readonly #generations = new Map<string, number>()
+  /** Changes are made one after the other. */
+  #changes: Promise<unknown> = Promise.resolve()
+  #cancel = () => {}
+
+  constructor(parts: ConsumersParts) {
+    this.#parts = parts
+  }
+
+  /** Brings back what was defined. */
+  async load(): Promise<void> {
+    const { reader } = this.#parts
+    try {
+      const source = await reader.sourceToFollow({ stream: STREAM })
+      const request = {
+        filter: new Filter({ system: true }),
+        order: 'asc',
+        resolveLinks: false,
+        truncated: true
+      } as const
+      const range = { first: 0, last: source.head }
+      for await (const { events } of reader.spans(source, { ...request, lower: undefined, upper: undefined }, range)) {
+        for (const { record } of events) this.#fold(record)
+      }
+    } catch (error) {
+      // Somebody deleted the stream for ever: then there are none.
+      if (!isDaybookError(error) || error.code !== 'stream-deleted') throw error
+    }
+    this.#lookLater()
+  }
+
+  get size(): number {
+    return this.#byName.size
+  }
+
+  /** By name, in the order of the alphabet. */
+  all(): Consumer[] {
+    return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** @throws `consumer-not-found` */
+  get(name: string): Consumer {
+    const consumer = this.#byName.get(name)
+    if (consumer !== undefined) return consumer
+    throw new DaybookError(
+      'consumer-not-found',
+      `There is no consumer "${name.slice(0, limits.consumer_name_chars_max)}"; PUT /consumers/{name} makes one.`,
+      { consumer: name.slice(0, limits.consumer_name_chars_max) }
+    )
+  }
+
+  /**
+   * Makes a consumer, or finds the same one; it is on disk, and so is the place where it begins.
+   * @param start gives that place, when the consumer is new
+   * @throws `consumer-exists` when it is there and is not the same; `overloaded` when there are too many
+   */
+  define(
+    wanted: Omit<ConsumerDefinition, 'start' | 'generation'>,
+    start: () => Promise<number>
+  ): Promise<{ consumer: Consumer; made: boolean }> {
+    return this.#inTurn(async () => {
+      const { name } = wanted
+      const existing = this.#byName.get(name)
+      if (existing !== undefined) {
+        checkSame(existing.definition, wanted)
+        return { consumer: existing, made: false }
+      }
+      if (this.#byName.size >= limits.consumers_max) {
+        throw new DaybookError('overloaded', `There are ${this.#byName.size} consumers already.`, {
+          limit: limits.consumers_max
+        })
+      }
+      const generation = this.#generations.get(name) ?? 0
+      const definition = { ...wanted, start: await start(), generation }
+      await this.#append(DEFINED, definition)
+      const consumer = this.#make(definition)
+      await consumer.begin()
+      return { consumer, made: true }
+    })
+  }
+
+  /** Ends its connection and forgets its place. @throws `consumer-not-found` */
+  remove(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const consumer = this.get(name)
+      const { generation } = consumer
+      await this.#append(REMOVED, { name, generation })
+      consumer.end()
+      this.#byName.delete(name)
+      this.#generations.set(name, generation)
+      await this.#parts.checkpoints.remove(name)
+    })
+  }
+
+  close(): void {
+    this.#cancel()
+  }
+
+  #make(definition: ConsumerDefinition): Consumer {
+    const { expiresAfter } = definition.settings
+    const expiresMs = expiresAfter === undefined ? undefined : 1000 * Number(secondsOf(expiresAfter))
+    const consumer = new Consumer(this.#parts, definition, expiresMs)
+    this.#byName.set(definition.name, consumer)
+    return consumer
+  }
+
+  /** Events that say nothing to us, whoever wrote them, are passed over. */
+  #fold(record: StoredRecord): void {
+    const type = record.type
+    if (type !== DEFINED && type !== REMOVED) return
+    try {
+      const said = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
+      if (typeof said.name !== 'string') return
+      if (type === DEFINED) {
+        this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } })
+      } else {
+        this.#byName.delete(said.name)
+        this.#generations.set(said.name, said.generation)
+      }
+    } catch {}
+  }
+
+  async #append(type: string, content: object): Promise<void> {
+    const data = Buffer.from(JSON.stringify(content))
+    const id = randomFillSync(Buffer.alloc(16))
+    const record = encodeRecord(STREAM, { id, clientId: false, type, data })
+    await this.#parts.writer.append({
+      events: [{ stream: STREAM, id: undefined, type, record }],
+      conditions: [],
+      mode: 'batch'
+    })
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change)
+    this.#changes = result.catch(() => {})
+    return result
+  }
+
+  /** Those that nobody reads for too long are removed. */
+  #lookLater(): void {
+    this.#cancel = this.#parts.clock.after(LOOK_MS, () => {
+      for (const consumer of this.#byName.values()) {
+        // What cannot be removed now is tried again.
+        if (consumer.age === 'over') this.remove(consumer.name).catch(() => {})
+      }
+      this.#lookLater()
+    })
+  }
+}
+
+/** @throws `consumer-exists` naming what differs */
+function checkSame(there: ConsumerDefinition, wanted: Omit<ConsumerDefinition, 'start' | 'generation'>): void {
+  const flat = ({ source, from, settings }: typeof wanted) => ({ source, from, ...settings }) as Record<string, unknown>
+  const [now, asked] = [flat(there), flat(wanted)]
+  const differs = Object.keys(asked).filter((name) => now[name] !== asked[name])
+  if (differs.length === 0) return
+  const [first = ''] = differs
+  throw new DaybookError(
+    'consumer-exists',
+    `"${wanted.name}" is there with other settings (${first} is ${JSON.stringify(now[first]) ?? 'not set'}); DELETE it first, or take another name.`,
+    { consumer: wanted.name, differs }
+  )
+}

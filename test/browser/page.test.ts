@@ -1,0 +1,250 @@
+/** The page that a browser gets at the address of events (native contract §8), as somebody who looks at it sees it. */
+import t, { type Test } from 'tap'
+import { listen } from '../helpers/app.js'
+import {
+  openPage,
+  post,
+  ReturningServer,
+  shownWith,
+  skip,
+  untilLive,
+  untilNewer,
+  untilSaid
+} from '../helpers/browser.js'
+
+const promise = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { skip }, run)
+
+promise('a browser that opens a stream sees its events, and those appended afterwards without asking', async (t) => {
+  const { url } = await listen(t)
+  await post(url, 'cart-1', [{ type: 'ItemAdded', data: { sku: 'A-1', price: 1.0 }, tags: ['customer:ann'] }])
+  await post(url, 'other', { type: 'Other' })
+  const { page } = await openPage(t, `${url}/streams/cart-1`)
+  t.same(await shownWith(page, 0), [0])
+  t.equal(await page.title(), 'cart-1 · Daybook')
+  const row = page.locator('#events > li')
+  for (const words of ['ItemAdded', 'cart-1', '"sku": "A-1"', 'customer:ann']) t.match(await row.textContent(), words)
+  await untilLive(page)
+  await post(url, 'cart-1', [{ type: 'ItemAdded' }, { type: 'CheckedOut' }])
+  t.same(await shownWith(page, 2), [2, 1, 0], 'the newest stands first')
+  await post(url, 'other', { type: 'Other' })
+  await post(url, 'cart-1', { type: 'Paid' })
+  t.same(await shownWith(page, 3), [3, 2, 1, 0])
+})
+
+promise('a stream that does not exist yet is followed', async (t) => {
+  const { url } = await listen(t)
+  const { page } = await openPage(t, `${url}/streams/later`)
+  await page.getByText('Nothing here yet.').waitFor()
+  await untilLive(page)
+  await post(url, 'later', [{ type: 'First' }, { type: 'Second' }])
+  t.same(await shownWith(page, 1), [1, 0])
+  t.equal(await page.getByText('Nothing here yet.').isVisible(), false)
+})
+
+promise('the page goes on after the server was killed and restarted, without loss or repetition', async (t) => {
+  const server = new ReturningServer(t.testdir({}))
+  t.teardown(() => server.kill())
+  await server.start()
+  await post(server.url, 's', [{ type: 'T' }, { type: 'T' }])
+  const { page } = await openPage(t, `${server.url}/streams/s`)
+  await untilLive(page)
+  let last = 1
+  // Killed while it appends as fast as it can, so that what was sent and what was not is anybody's guess.
+  for (const signal of ['SIGKILL', 'SIGKILL', 'SIGTERM'] as const) {
+    const appending = appendUntilGone(server.url)
+    await untilNewer(page, last)
+    await server.kill(signal)
+    await appending
+    await untilSaid(page, 'reconnecting')
+    await server.start()
+    await post(server.url, 's', { type: 'After' })
+    last = await headOf(server.url)
+    const numbers = await shownWith(page, last)
+    t.same(
+      numbers,
+      numbers.map((_, i) => last - i),
+      `${signal}: each once, in order`
+    )
+    t.ok(numbers.length === Math.min(last + 1, 500), 'all of them, or as many as are kept')
+    await untilLive(page)
+  }
+})
+
+promise('a server that stops says so, and the page goes on when it is back', async (t) => {
+  const server = new ReturningServer(t.testdir({}))
+  t.teardown(() => server.kill())
+  await server.start()
+  const { page } = await openPage(t, `${server.url}/events?type=Wanted`)
+  await untilLive(page)
+  await post(server.url, 's', { type: 'Wanted' })
+  t.same(await shownWith(page, 0), [0])
+  await server.kill('SIGTERM')
+  await untilSaid(page, 'reconnecting')
+  await server.start()
+  await post(server.url, 's', [{ type: 'Unwanted' }, { type: 'Wanted' }])
+  t.same(await shownWith(page, 2), [2, 0])
+})
+
+promise('a stream that is deleted for ever ends the page, which says so', async (t) => {
+  const { url } = await listen(t)
+  await post(url, 's', { type: 'T' })
+  const { page } = await openPage(t, `${url}/streams/s`)
+  await untilLive(page)
+  await fetch(`${url}/streams/s?permanent=true`, { method: 'DELETE' })
+  await untilSaid(page, 'ended')
+})
+
+promise('the page runs under its content security policy: no violation, no console error', async (t) => {
+  const { url } = await listen(t)
+  await post(url, 's', [{ type: 'T', data: { a: 1 } }])
+  for (const path of ['/', '/events', '/streams/s', '/streams/s/0', '/events/0']) {
+    const { page, complaints } = await openPage(t, url + path)
+    await shownWith(page, 0)
+    if (!/0$/.test(path)) await untilLive(page)
+    t.same(complaints, [], path)
+  }
+})
+
+promise('hostile text in events is shown, not run', async (t) => {
+  const { url } = await listen(t)
+  const text = '</script><script>window.hurt = 1</script><img src=x onerror="window.hurt = 1">'
+  const stream = `${text} ' " & javascript:hurt=1`
+  const event = { type: text, data: { [text]: text }, metadata: { m: text }, tags: [text] }
+  await post(url, stream, [event, { ...event, data: text.repeat(20) }])
+  await post(url, stream, { type: text, data: Object.fromEntries([['__proto__', text]]) })
+  for (const path of ['/', '/events', `/streams/${encodeURIComponent(stream)}`, '/events/0']) {
+    const { page, complaints } = await openPage(t, url + path)
+    await shownWith(page, 0)
+    if (!/\d$/.test(path)) {
+      await untilLive(page)
+      await post(url, stream, event)
+      await page.locator('#events > li.new').waitFor()
+      for (const one of await page.locator('#events summary').all()) await one.click()
+    }
+    t.equal(await page.locator('#events .type').first().textContent(), text)
+    t.equal(await page.locator('#events img, #events script, #streams img').count(), 0, 'it is no markup')
+    t.equal(await page.evaluate('window.hurt'), undefined)
+    t.same(complaints, [])
+    await page.locator('#events .stream').first().click()
+    await shownWith(page, 0)
+    t.equal(new URL(page.url()).pathname, `/streams/${encodeURIComponent(stream)}`)
+    t.equal(await page.locator('#place').textContent(), stream)
+  }
+})
+
+promise("a single event's page shows it, and leads to those beside it", async (t) => {
+  const { url } = await listen(t)
+  const data = '{"big":12345678901234567890,"one":1.0}'
+  const headers = { 'content-type': 'application/json', 'event-type': 'Exact' }
+  await post(url, 's', { type: 'Before' })
+  await fetch(`${url}/streams/s`, { method: 'POST', headers, body: data })
+  await post(url, 's', { type: 'After', metadata: { by: 'ann' } })
+  const { page } = await openPage(t, `${url}/streams/s/1`)
+  t.same(await shownWith(page, 1), [1])
+  const text = await page.locator('#events').textContent()
+  t.match(text, '"big": 12345678901234567890', 'no number is rounded')
+  t.match(text, '"one": 1.0')
+  await page.locator('a.next').click()
+  t.same(await shownWith(page, 2), [2])
+  t.match(await page.locator('#events').textContent(), '"by": "ann"')
+  t.equal(await page.locator('a.next').count(), 0)
+  await page.locator('a.previous').click()
+  await page.locator('a.previous').click()
+  t.same(await shownWith(page, 0), [0])
+  t.equal(await page.locator('a.previous').count(), 0)
+  await page.locator('a.parent').click()
+  t.same(await shownWith(page, 2), [2, 1, 0])
+})
+
+promise('at the root it says what is here, and shows the newest events of all', async (t) => {
+  const { url } = await listen(t, { version: '9.8.7' })
+  await post(url, 'a', [{ type: 'T' }, { type: 'T' }])
+  await post(url, 'b', { type: 'T' })
+  const { page } = await openPage(t, url)
+  await untilLive(page)
+  await page.locator('#about').waitFor()
+  t.match(await page.locator('#about').textContent(), /daybook 9\.8\.7 · head 2/)
+  await post(url, 'a', { type: 'T' })
+  await shownWith(page, 2)
+  const positions = page.locator('#events > li')
+  t.same(
+    await positions.evaluateAll((rows) => rows.map((row) => row.getAttribute('data-position'))),
+    [3, 2, 1, 0].map(String)
+  )
+  await page.locator('#streams a', { hasText: 'a' }).click()
+  t.same(await shownWith(page, 2), [2, 1, 0])
+})
+
+promise('a page with bounds is what its address says, leads on, and is followed only at the end', async (t) => {
+  const { url } = await listen(t)
+  const many = Array.from({ length: 120 }, () => ({ type: 'T' }))
+  await post(url, 's', many)
+  const { page } = await openPage(t, `${url}/streams/s?from=2&limit=3`)
+  t.same(await shownWith(page, 4), [2, 3, 4], 'in the order that the address says')
+  await untilSaid(page, 'not live')
+  await page.locator('a.newer').click()
+  t.same(await shownWith(page, 7), [5, 6, 7])
+  await page.goBack()
+  t.same(await shownWith(page, 4), [2, 3, 4], 'going back shows the page, not its JSON')
+  await page.goto(`${url}/streams/s`)
+  const newest = await shownWith(page, 119)
+  t.same([newest.length, newest[49]], [50, 70])
+  await page.locator('a.older').click()
+  const older = await shownWith(page, 20)
+  t.same([older.length, older[0]], [50, 69])
+  await page.goto(`${url}/streams/s?after=117`)
+  t.same(await shownWith(page, 119), [118, 119])
+  await untilLive(page)
+  await post(url, 's', { type: 'T' })
+  t.same(await shownWith(page, 120), [118, 119, 120], 'it grows at its end')
+})
+
+promise('what an address asks in vain is told, with its reason', async (t) => {
+  const { url } = await listen(t)
+  const { page } = await openPage(t, `${url}/events?typ=ItemAdded`)
+  const problem = page.locator('#problem')
+  await problem.waitFor()
+  t.match(await problem.textContent(), /Unknown parameter[\s\S]*did you mean "type"/)
+  await page.goto(`${url}/streams/never/3`)
+  await problem.waitFor()
+  t.match(await problem.textContent(), /not found/i)
+})
+
+promise('the filter shows events of a type, and goes on with them', async (t) => {
+  const { url } = await listen(t)
+  await post(url, 's', [{ type: 'Added' }, { type: 'Removed' }])
+  const { page } = await openPage(t, `${url}/events`)
+  await shownWith(page, 1)
+  await page.getByLabel('type begins with').fill('Add')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(`${url}/events?type.prefix=Add`)
+  t.same(await shownWith(page, 0), [0])
+  await untilLive(page)
+  await post(url, 's', [{ type: 'Removed' }, { type: 'Added' }])
+  t.same(await shownWith(page, 3), [3, 0])
+})
+
+promise('of very many events the last stay, and the way to those before them', async (t) => {
+  const { url } = await listen(t)
+  const { page } = await openPage(t, `${url}/streams/s`)
+  await untilLive(page)
+  const many = Array.from({ length: 130 }, () => ({ type: 'T' }))
+  for (let i = 0; i < 10; i++) await post(url, 's', many)
+  const numbers = await shownWith(page, 1299)
+  t.same([numbers.length, numbers[0], numbers[499]], [500, 1299, 800])
+  await page.locator('a.older').click()
+  t.same((await shownWith(page, 799))[0], 799)
+})
+
+/** Appends one after the other until the server is gone. */
+async function appendUntilGone(url: string): Promise<void> {
+  try {
+    for (;;) await post(url, 's', { type: 'T' })
+  } catch {
+    // it was killed
+  }
+}
+
+async function headOf(url: string): Promise<number> {
+  return Number((await fetch(`${url}/streams/s`, { method: 'HEAD' })).headers.get('daybook-head'))
+}

@@ -1,0 +1,111 @@
+/** A real browser on the page that the server gives to browsers, and a server that comes back where it was. */
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { serve } from './cli.js'
+
+const executable = findBrowser()
+let browser: Promise<Browser> | undefined
+
+/** What a test says that cannot be run here; where everything must be there, it fails instead. */
+export const skip =
+  executable === undefined && process.env.CI === undefined && 'needs a Chromium in the PATH (apt-get install chromium)'
+
+/** A page, and what it complained of. Waiting is done by its locators: they wait for what is there, not for a time. */
+export async function openPage(t: Test, url: string): Promise<{ page: Page; complaints: string[] }> {
+  browser ??= launch()
+  const page = await (await browser).newPage()
+  t.teardown(() => page.close())
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  await page.goto(url)
+  return { page, complaints }
+}
+
+/** Waits until the page says so. */
+export async function untilSaid(page: Page, words: string): Promise<void> {
+  await page.locator('#status', { hasText: words }).waitFor()
+}
+
+/** Waits until the page has all there is, and goes on with what comes. */
+export async function untilLive(page: Page): Promise<void> {
+  await page.locator('#status', { hasText: /^live$/ }).waitFor()
+}
+
+/** Waits until an event stands at the top that is not this one. */
+export async function untilNewer(page: Page, number: number): Promise<void> {
+  await page.locator(`#events > li:first-child:not([data-number="${number}"])`).waitFor()
+}
+
+/** Waits until an event is among those that are shown. @returns the numbers of all, from the top */
+export async function shownWith(page: Page, number: number): Promise<number[]> {
+  await page.locator(`#events > li[data-number="${number}"]`).first().waitFor()
+  const rows = page.locator('#events > li')
+  return rows.evaluateAll((all) => all.map((row) => Number(row.getAttribute('data-number'))))
+}
+
+/** Appends as any program would. @throws when it was refused */
+export async function post(url: string, stream: string, events: unknown): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const address = `${url}/streams/${encodeURIComponent(stream)}`
+  const answer = await fetch(address, { method: 'POST', headers, body: JSON.stringify(events) })
+  if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
+}
+
+/** A server in a process of its own, that is killed and comes back at the same address. */
+export class ReturningServer {
+  readonly #directory: string
+  #port = '0'
+  #child: ChildProcess | undefined
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`
+  }
+
+  async start(): Promise<void> {
+    const { child, url } = await serve(['serve', '--db', this.#directory, '--port', this.#port])
+    this.#child = child
+    this.#port = new URL(url).port
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const closed = once(child, 'close')
+    child.kill(signal)
+    await closed
+  }
+}
+
+async function launch(): Promise<Browser> {
+  if (executable === undefined) throw new Error('there is no Chromium in the PATH')
+  // Containers have no user namespaces for its sandbox; it opens nothing but our own pages.
+  const launched = await chromium.launch({ executablePath: executable, args: ['--no-sandbox'] })
+  t.teardown(() => launched.close())
+  return launched
+}
+
+function findBrowser(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
