@@ -2,9 +2,11 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { EventSource } from 'eventsource'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/config.js'
-import { listen } from './helpers/app.js'
+import { append, listen } from './helpers/app.js'
 
 const root = join(import.meta.dirname, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -20,6 +22,36 @@ t.test('the tour of the README gives what it shows', async (t) => {
       t.match(said.trim(), pattern(expected.join('\n')), `$ ${command}`)
     }
   }
+})
+
+type Connecting = new (...words: (string | undefined)[]) => { close(): void }
+
+t.test('the script of the README prints what is in the stream', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 'cart-1', { type: 'ItemAdded' })
+  const [, script = ''] = /```js browser\n([\s\S]*?)```/.exec(readme) ?? []
+  const opened: { close(): void }[] = []
+  const printed = new Set<string>()
+  await new Promise<void>((resolve) => {
+    const log = (...words: string[]) => {
+      printed.add(words.join(' '))
+      if (printed.size === 2) resolve()
+    }
+    const kept = (Kind: Connecting) =>
+      function open(...words: string[]) {
+        opened.push(new Kind(...words))
+        return opened.at(-1)
+      }
+    const run = new Function(
+      'EventSource',
+      'WebSocket',
+      'console',
+      script.replaceAll('localhost:2113', new URL(url).host)
+    )
+    run(kept(EventSource as Connecting), kept(WebSocket as Connecting), { log })
+  })
+  t.same([...printed].sort(), ['sse 0 ItemAdded', 'websocket 0 ItemAdded'])
+  for (const connection of opened) connection.close()
 })
 
 t.test('every file and folder that the documents link to is there', async (t) => {
