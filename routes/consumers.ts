@@ -103,8 +103,8 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const { address, request: read } = followingOfSource(store, wanted.source)
       const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
       const start = async () => {
-        const source = await store.reader.sourceToFollow(address)
-        return (await store.reader.resolve(source, { ...read, lower })).first - 1
+        const source = await store.sources.toFollow(address)
+        return (await store.sources.resolve(source, { ...read, lower })).first - 1
       }
       const { consumer, made } = await store.consumers.define(wanted, start)
       reply.code(made ? 201 : 200)
@@ -175,7 +175,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const consumer = consumerOf(request)
       const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
       const { address } = parseSource(consumer.definition.source)
-      const { head } = await store.reader.sourceToFollow(address)
+      const { head } = await store.sources.toFollow(address)
       await consumer.acknowledge(parseCursor('cursor', String(cursor)), generation, head)
       return { cursor: String(consumer.cursor), generation: consumer.generation }
     }
@@ -206,8 +206,8 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
 async function placeOf(store: Store, consumer: Consumer, to: string): Promise<number> {
   const isCursor = /^(-1|\d+)$/.test(to)
   const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, store.clock.now())
-  const source = await store.reader.sourceToFollow(parseSource(consumer.definition.source).address)
-  const { first } = await store.reader.resolve(source, { lower, upper: undefined, order: 'asc' })
+  const source = await store.sources.toFollow(parseSource(consumer.definition.source).address)
+  const { first } = await store.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
 }
 
@@ -229,7 +229,7 @@ async function answerPage(
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  const { reader, clock, poster, metrics } = store
+  const { reader, sources, clock, poster, metrics } = store
   const asked = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
   // Who takes the name and reads page by page needs no connection for it.
@@ -238,8 +238,8 @@ async function answerPage(
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
   const read = { ...toReadRequest(query, clock.now(), poster.rule), lower }
   const pageOf = async () => {
-    const source = await reader.sourceToFollow(address)
-    return { source, page: await reader.page(source, read, await reader.resolve(source, read), limitOf(asked)) }
+    const source = await sources.toFollow(address)
+    return { source, page: await reader.page(source, read, await sources.resolve(source, read), limitOf(asked)) }
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {

@@ -70,7 +70,7 @@ export class DialectLog {
     resolve: boolean,
     filtered: boolean
   ): Promise<FastifyReply> {
-    const source = this.#store.reader.logSource()
+    const source = this.#store.sources.log()
     const { direction, count } = asked
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))

@@ -80,7 +80,7 @@ export class DialectReading {
     nameOf(stream)
     if (poll !== undefined) await this.#waitForEvent(request, stream, asked, poll)
     try {
-      await this.#store.reader.checkLives(stream)
+      await this.#store.sources.checkLives(stream)
       const head = await this.#headOf(stream)
       if (matchesTag(request.headers['if-none-match'], head, codec)) return sendEmpty(reply, 304, 'Not Modified')
       const source = await this.#sourceOf(stream)
@@ -252,7 +252,7 @@ export class DialectReading {
     if ((await this.#headOf(stream)) < 0) return undefined
     const index = indexStreamOf(stream)
     if (index === undefined || (number ?? 0n) !== 0n) return { body: Buffer.from(codec.xml ? '' : '{}') }
-    const source = await this.#store.reader.indexSource(stream, index)
+    const source = await this.#store.sources.ofIndex(stream, index)
     const [first] = await this.#store.reader.slice(source, 0, 1)
     const name = Buffer.from(metastream).toString('latin1')
     const event = virtualEvent(name, '0', first?.created ?? 0, {
@@ -267,7 +267,7 @@ export class DialectReading {
 
   async #sourceOf(stream: string): Promise<Source> {
     const index = indexStreamOf(stream)
-    if (index === undefined) return this.#store.reader.source(stream)
+    if (index === undefined) return this.#store.sources.of(stream)
     const source = await this.#indexSource(stream, index)
     if (source.head >= 0) return source
     throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
@@ -275,15 +275,15 @@ export class DialectReading {
 
   /** Without its family an index stream is one that nobody has written. */
   async #indexSource(stream: string, index: IndexStream): Promise<Source> {
-    if (this.#store.postings.keeps(index.kind)) return this.#store.reader.indexSource(stream, index)
+    if (this.#store.postings.keeps(index.kind)) return this.#store.sources.ofIndex(stream, index)
     throw new DaybookError('stream-not-found', `"${stream}" is not kept here.`, { stream, head: null })
   }
 
   /** Last number of a stream or index stream, seen or not; -1 when it was never written. */
   async #headOf(stream: string): Promise<number> {
     const index = indexStreamOf(stream)
-    if (index === undefined) return this.#store.reader.head(stream)
-    return this.#store.postings.keeps(index.kind) ? (await this.#store.reader.indexSource(stream, index)).head : -1
+    if (index === undefined) return this.#store.sources.head(stream)
+    return this.#store.postings.keeps(index.kind) ? (await this.#store.sources.ofIndex(stream, index)).head : -1
   }
 
   /** Holds a forward read that would find nothing new until an event comes, at most so long (reference 10). */

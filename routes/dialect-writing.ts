@@ -109,7 +109,7 @@ export class DialectWriting {
         if (!isDaybookError(error)) throw error
         if (error.code === 'stream-not-found') throw wrongVersion(-1)
         if (error.code === 'wrong-expected-version' && expected === 'stream_exists') {
-          const { metadata } = await this.#store.reader.state(stream)
+          const { metadata } = await this.#store.states.of(stream)
           if (metadata.deleted) throw new Refusal(410, 'Stream deleted')
         }
         throw error

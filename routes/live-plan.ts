@@ -4,7 +4,7 @@ import type { ReadQuery } from '../schemas/read.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import type { Address, Bound } from '../src/streams/read.js'
+import type { Address, Bound } from '../src/streams/sources.js'
 import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
 import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
 import type { Following } from '../src/subscriptions/tail.js'
@@ -40,7 +40,7 @@ export async function planLive(
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
 ): Promise<LivePlan> {
-  const { clock, reader } = store
+  const { clock, sources } = store
   if (query.order === 'desc') {
     throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
   }
@@ -49,10 +49,10 @@ export async function planLive(
   const consumer = consumerOf(store, query, following)
   store.subscriptions.checkRoom()
   await awaitPosition(store, query, request)
-  const source = await reader.sourceToFollow(address)
+  const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
-  const { first } = await reader.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
   const attachment = await consumer?.attach(query.takeover ?? false)
   if (attachment !== undefined) {
     request.raw.socket.once('close', () => attachment.release())

@@ -110,9 +110,9 @@ async function answer(
   stream: string
 ): Promise<FastifyReply> {
   checkStreamName(stream)
-  await store.reader.checkLives(stream)
-  const { document: stored, version } = await store.reader.state(stream)
-  if (version < 0 && (await store.reader.head(stream)) < 0) {
+  await store.sources.checkLives(stream)
+  const { document: stored, version } = await store.states.of(stream)
+  if (version < 0 && (await store.sources.head(stream)) < 0) {
     throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
   const tag = entityTag(version, 'metadata')
@@ -159,8 +159,8 @@ async function change(
   expected: ExpectedVersion
 ): Promise<FastifyReply> {
   for (;;) {
-    await store.reader.checkLives(stream)
-    const state: StreamState = await store.reader.state(stream)
+    await store.sources.checkLives(stream)
+    const state: StreamState = await store.states.of(stream)
     const stored = patchStored(checkSize(state.document ?? Buffer.from('{}')), patch)
     if (!metadataIs(expected, state.version)) throw wrongVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version

@@ -8,8 +8,9 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { IndexStream } from '../src/streams/index-streams.js'
 import { LINK_TYPE } from '../src/streams/links.js'
-import type { Address, ReadRequest } from '../src/streams/read.js'
+import type { ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
+import type { Address } from '../src/streams/sources.js'
 import type { Live } from './live.js'
 import { PageCache } from './page-cache.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
@@ -74,7 +75,7 @@ export class Reading {
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) await this.#awaitEvent(request, reply, address, read, seconds)
     // Whoever waits is answered also where there is nothing yet.
-    const source = await (seconds > 0 ? this.#store.reader.sourceToFollow(address) : this.#sourceOf(address))
+    const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address))
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
@@ -114,24 +115,24 @@ export class Reading {
     read: ReadRequest,
     seconds: number
   ): Promise<void> {
-    const { reader, clock, poster } = this.#store
+    const { reader, sources, clock, poster } = this.#store
     const following = followingOf(address, request.query as ReadQuery, clock.now(), poster.rule)
     await awaitEvents(this.#store, request, reply, following, seconds, async () => {
-      const source = await reader.sourceToFollow(address)
-      const page = await reader.page(source, read, await reader.resolve(source, read), 1)
+      const source = await sources.toFollow(address)
+      const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     })
   }
 
   /** @throws `stream-not-found` also for an index stream that lists nothing */
   #sourceOf({ stream, index }: Address): Source | Promise<Source> {
-    const { reader } = this.#store
-    if (stream === undefined) return reader.logSource()
-    return index === undefined ? reader.source(stream) : this.#indexSource(stream, index)
+    const { sources } = this.#store
+    if (stream === undefined) return sources.log()
+    return index === undefined ? sources.of(stream) : this.#indexSource(stream, index)
   }
 
   async #indexSource(stream: string, index: IndexStream): Promise<Source> {
-    const source = await this.#store.reader.indexSource(stream, index)
+    const source = await this.#store.sources.ofIndex(stream, index)
     if (source.head >= 0) return source
     throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
   }
@@ -196,8 +197,8 @@ export class Reading {
   }
 
   async #render(path: string, source: Source, read: ReadRequest, query: ReadQuery): Promise<RenderedPage> {
-    const { reader, metrics, states } = this.#store
-    const range = await reader.resolve(source, read)
+    const { reader, sources, metrics, states } = this.#store
+    const range = await sources.resolve(source, read)
     const page = await reader.page(source, read, range, limitOf(query))
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
@@ -222,7 +223,7 @@ export class Reading {
     read: ReadRequest,
     query: ReadQuery
   ): Promise<FastifyReply> {
-    const range = await this.#store.reader.resolve(source, read)
+    const range = await this.#store.sources.resolve(source, read)
     reply.header('content-type', mediaTypes.ndjson)
     reply.header('cache-control', 'private, no-store')
     if (request.method === 'HEAD') return reply.send(Readable.from([]))

@@ -257,7 +257,7 @@ async function missed(store: Store, stream: string, from: number): Promise<Recor
 
 async function sourceIfAny(store: Store, stream: string): Promise<Source | undefined> {
   try {
-    return await store.reader.source(stream)
+    return await store.sources.of(stream)
   } catch {
     return undefined
   }

@@ -14,6 +14,7 @@ import { Matches } from './streams/matches.js'
 import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from './streams/names.js'
 import { backFill, catchUp, kindsOf, Poster } from './streams/posting.js'
 import { Reader } from './streams/read.js'
+import { Sources } from './streams/sources.js'
 import { Standstill } from './streams/standstill.js'
 import { StreamStates } from './streams/states.js'
 import { Visibility } from './streams/visibility.js'
@@ -52,6 +53,7 @@ export class Store {
   poster!: Poster
   states!: StreamStates
   writer!: Writer
+  sources!: Sources
   reader!: Reader
   standstill!: Standstill
   dispatcher!: Dispatcher
@@ -118,7 +120,8 @@ export class Store {
     const matches = new Matches(this.log, this.postings, visibility)
     const { log, postings, poster, states, clock, metrics, standstill } = this
     this.writer = new Writer({ log, postings, poster, states, matches, clock, metrics, standstill })
-    this.reader = new Reader({ log, postings, states, visibility })
+    this.sources = new Sources({ log, postings, states, visibility })
+    this.reader = new Reader({ log, postings, sources: this.sources, visibility })
     await this.#deliver()
     this.#fill()
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)

@@ -1,6 +1,6 @@
 /** Bounds as the query writes them (native contract §2): cursors, `start`, `end`, instants. */
 import { DaybookError } from '../../src/errors.js'
-import type { Bound } from '../../src/streams/read.js'
+import type { Bound } from '../../src/streams/sources.js'
 
 const AGES = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 

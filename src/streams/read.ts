@@ -2,41 +2,19 @@
  * Reading: a stream, an index stream or the whole log, between two bounds, in either order, filtered. A page and an
  * endless transfer are the same walk; a page stops at its limit.
  */
-import { DaybookError, isDaybookError } from '../errors.js'
+import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import type { Filter } from './filter.js'
-import type { IndexStream } from './index-streams.js'
 import { LINK_TYPE, parseLink } from './links.js'
-import { firstVisible, NO_METADATA } from './metadata.js'
-import { isMetastream, originalOf } from './names.js'
-import { type Found, logSource, type Source } from './source.js'
-import type { StreamState, StreamStates } from './states.js'
+import type { Found, Source } from './source.js'
+import type { Bounds, Sources } from './sources.js'
 import type { Visibility } from './visibility.js'
-import { lowestIndex, type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
+import { type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
 
-/**
- * A bound of a read. A cursor is an event number on one stream and a position on the whole log; an instant is
- * compared with `created`, milliseconds.
- */
-export type Bound =
-  | { readonly kind: 'cursor'; readonly value: number; readonly included: boolean }
-  | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
-  | { readonly kind: 'end' }
-
-/** What is read: a stream, an index stream, or the log. */
-export interface Address {
-  /** Undefined: the log. */
-  readonly stream: string | undefined
-  readonly index?: IndexStream | undefined
-}
-
-export interface ReadRequest {
-  readonly lower: Bound | undefined
-  readonly upper: Bound | undefined
-  readonly order: Order
+export interface ReadRequest extends Bounds {
   readonly filter: Filter
   /** Show the events that links point at. */
   readonly resolveLinks: boolean
@@ -63,156 +41,22 @@ export interface Span {
 export interface ReaderParts {
   log: Log
   postings: Postings
-  states: StreamStates
+  sources: Sources
   visibility: Visibility
 }
 
 export class Reader {
   readonly #log: Log
   readonly #postings: Postings
-  readonly #states: StreamStates
+  /** Where each read begins. */
+  readonly sources: Sources
   readonly #visibility: Visibility
 
   constructor(parts: ReaderParts) {
     this.#log = parts.log
     this.#postings = parts.postings
-    this.#states = parts.states
+    this.sources = parts.sources
     this.#visibility = parts.visibility
-  }
-
-  /** Where the log stands now, as far as the index has followed it. */
-  logSource(): Source {
-    return logSource(this.#log.announced)
-  }
-
-  /**
-   * Where a stream stands now.
-   * @throws `stream-not-found` when there is nothing to see: it was never written, or deleted; `stream-deleted` when it
-   * was deleted for ever
-   */
-  source(stream: string): Source | Promise<Source> {
-    return this.#plainSource(stream) ?? this.#sourceOrNone(stream)
-  }
-
-  /** Most streams have nothing but events, and their heads are in memory. */
-  #plainSource(stream: string): Source | undefined {
-    const list = this.#postings.headInMemory(family.stream, stream)
-    if (!list || this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)) return undefined
-    return {
-      stream,
-      kind: family.stream,
-      index: false,
-      list: { ...list },
-      head: list.count - 1,
-      first: 0,
-      metadata: NO_METADATA,
-      metadataVersion: -1
-    }
-  }
-
-  async #sourceOrNone(stream: string): Promise<Source> {
-    const source = await this.#sourceIfAny(stream)
-    if (source === undefined) {
-      throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
-    }
-    return source
-  }
-
-  async #sourceIfAny(stream: string): Promise<Source | undefined> {
-    const described = isMetastream(stream) ? originalOf(stream) : stream
-    const known = this.#postings.headInMemory(family.stream, stream)
-    const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
-    const plain = { stream, kind: family.stream, index: false, list, metadata: NO_METADATA, metadataVersion: -1 }
-    if (!this.#states.concerns(described)) {
-      return list === undefined ? undefined : { ...plain, head: list.count - 1, first: 0 }
-    }
-    const state = await this.#states.of(described)
-    if (state.tombstone) throw deletedForEver(described)
-    if (list === undefined) return undefined
-    const head = list.count - 1
-    // Of metadata only the newest counts (reference 11).
-    if (described !== stream) return { ...plain, head, first: head }
-    const { metadata, version: metadataVersion } = state
-    if (metadata.deleted) {
-      throw new DaybookError('stream-not-found', `"${stream}" was deleted; an append brings it back.`, {
-        stream,
-        head,
-        deleted: true
-      })
-    }
-    return { ...plain, head, first: await this.#firstSeen(list, state), metadata, metadataVersion }
-  }
-
-  async #firstSeen(list: ListHead, state: StreamState): Promise<number> {
-    const first = firstVisible(state.metadata, list.count - 1)
-    const since = this.#visibility.seenSince(state)
-    if (since === undefined) return first
-    const young = await this.#firstCreated(family.stream, list, since)
-    return Math.max(first, young)
-  }
-
-  /**
-   * Where an index stream stands now; empty when nothing was ever listed there.
-   * @throws `index-switched-off`
-   */
-  async indexSource(stream: string, { kind, name }: IndexStream): Promise<Source> {
-    if (!this.#postings.keeps(kind)) {
-      throw new DaybookError(
-        'index-switched-off',
-        'The server runs with --run-projections=none and keeps no such list.'
-      )
-    }
-    const list = await this.#postings.head(kind, name)
-    const head = (list?.count ?? 0) - 1
-    return { stream, kind, index: true, list, head, first: 0, metadata: NO_METADATA, metadataVersion: -1 }
-  }
-
-  /** @throws `stream-deleted` when a stream, or the one that a metastream describes, was deleted for ever */
-  async checkLives(stream: string): Promise<void> {
-    const described = isMetastream(stream) ? originalOf(stream) : stream
-    if (this.#states.concerns(described) && (await this.#states.of(described)).tombstone)
-      throw deletedForEver(described)
-  }
-
-  /** What is known of a stream beside its events. */
-  state(stream: string): Promise<StreamState> {
-    return this.#states.of(stream)
-  }
-
-  /** Number of the last event of a stream, seen or not; -1 when it was never written. */
-  async head(stream: string): Promise<number> {
-    const head = await this.#postings.head(family.stream, stream)
-    return (head?.count ?? 0) - 1
-  }
-
-  /**
-   * Turns bounds into the first and last cursor of a read.
-   * @throws `cursor-beyond-head` when the lower bound lies past what there is
-   */
-  async resolve(source: Source, request: Pick<ReadRequest, 'lower' | 'upper' | 'order'>): Promise<Range> {
-    const { lower, upper, order } = request
-    const { head } = source
-    let first = 0
-    if (lower?.kind === 'end') first = order === 'asc' ? head + 1 : Math.max(head, 0)
-    else if (lower?.kind === 'cursor') {
-      first = lower.included ? Math.max(lower.value, 0) : lower.value + 1
-      if (first > head + 1) {
-        throw new DaybookError(
-          'cursor-beyond-head',
-          `The cursor ${lower.value} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
-          { cursor: String(lower.value), head: head === -1 ? null : head, log: this.#log.id }
-        )
-      }
-    } else if (lower?.kind === 'instant') {
-      first = await this.#firstCreated(source.kind, source.list, lower.included ? lower.value : lower.value + 1, head)
-    }
-    let last = head
-    if (upper?.kind === 'cursor') last = Math.min(upper.included ? upper.value : upper.value - 1, head)
-    else if (upper?.kind === 'instant') {
-      const after = upper.included ? upper.value + 1 : upper.value
-      last = (await this.#firstCreated(source.kind, source.list, after, head)) - 1
-    }
-    return { first, last }
   }
 
   /** A page: at most `limit` events, 8 MiB, and a bounded number looked at. */
@@ -282,36 +126,6 @@ export class Reader {
     if ((end - from) * step >= 0) yield { from, to: end, events: [] }
   }
 
-  /**
-   * Where a source stands for those who wait for more: what is not there, or not any more, is empty.
-   * @throws `stream-deleted` when nothing can come, `index-switched-off`
-   */
-  async sourceToFollow({ stream, index }: Address): Promise<Source> {
-    if (stream === undefined) return this.logSource()
-    if (index !== undefined) return this.indexSource(stream, index)
-    try {
-      const source = this.#plainSource(stream) ?? (await this.#sourceIfAny(stream))
-      if (source !== undefined) return source
-    } catch (error) {
-      if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
-    }
-    const head = await this.head(stream)
-    const nothing = { list: undefined, head, first: head + 1, metadata: NO_METADATA, metadataVersion: -1 }
-    return { stream, kind: family.stream, index: false, ...nothing }
-  }
-
-  /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
-  async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
-    if (number < 0 || number > head) return undefined
-    if (kind === undefined) return (await this.#log.read(number)).created
-    return list && (await this.#log.read(await this.#postings.position(kind, list, number))).created
-  }
-
-  /** Streams whose events any metadata or tombstone concerns are looked at one by one. */
-  isPlain(stream: string): boolean {
-    return !this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)
-  }
-
   /** All that a read looks at, in order, and whether it is to be shown. */
   async *#walk(
     source: Source,
@@ -367,7 +181,7 @@ export class Reader {
     const target = parseLink(linkText(record))
     if (target === undefined) return undefined
     try {
-      const source = await this.#sourceIfAny(target.stream)
+      const source = await this.sources.ifAny(target.stream)
       if (source === undefined) return 'gone'
       return await this.event(source, target.number === -1 ? source.head : target.number)
     } catch (error) {
@@ -454,24 +268,6 @@ export class Reader {
     }
     return walkLog(range, order, chunk)
   }
-
-  /** The first index whose `created` is at or after an instant. `created` never goes back, so halving finds it. */
-  async #firstCreated(
-    kind: Source['kind'],
-    list: ListHead | undefined,
-    instant: number,
-    head = (list?.count ?? 0) - 1
-  ): Promise<number> {
-    return lowestIndex(head + 1, async (index) => {
-      const position =
-        list === undefined || kind === undefined ? index : await this.#postings.position(kind, list, index)
-      return (await this.#log.read(position)).created >= instant
-    })
-  }
-}
-
-function deletedForEver(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, { stream, permanent: true })
 }
 
 /** Why a link leads nowhere. */

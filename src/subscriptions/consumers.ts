@@ -43,7 +43,7 @@ export class Consumers {
   async load(): Promise<void> {
     const { reader } = this.#parts
     try {
-      const source = await reader.sourceToFollow({ stream: STREAM })
+      const source = await reader.sources.toFollow({ stream: STREAM })
       const request = {
         filter: new Filter({ system: true }),
         order: 'asc',

@@ -266,7 +266,7 @@ export class Subscription {
     while (!this.#closed && machine.wantsRead) {
       if (this.#spans === undefined) {
         if (machine.next >= tail.next) return machine.caughtUp()
-        const source = await reader.sourceToFollow(this.following.address)
+        const source = await reader.sources.toFollow(this.following.address)
         const range = { first: machine.next, last: source.head }
         // The tail may be ahead of what can be read by less than a turn.
         if (range.first > range.last) await new Promise((resolve) => setImmediate(resolve))
@@ -313,8 +313,8 @@ export async function lagOf(
   { address }: Pick<Following, 'address'>,
   cursor: number
 ): Promise<Lag> {
-  const source = await reader.sourceToFollow(address)
+  const source = await reader.sources.toFollow(address)
   const events = Math.max(0, source.head - cursor)
-  const created = events === 0 ? undefined : await reader.createdAt(source, cursor + 1)
+  const created = events === 0 ? undefined : await reader.sources.createdAt(source, cursor + 1)
   return { events, seconds: created === undefined ? 0 : Math.max(0, (clock.now() - created) / 1000) }
 }

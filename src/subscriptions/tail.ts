@@ -5,8 +5,9 @@
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
 import { LINK_TYPE } from '../streams/links.js'
-import type { Address, Reader, ReadRequest, Span } from '../streams/read.js'
+import type { Reader, ReadRequest, Span } from '../streams/read.js'
 import type { Found } from '../streams/source.js'
+import type { Address } from '../streams/sources.js'
 
 /** What is followed, and through which filter. */
 export interface Following {
@@ -89,7 +90,7 @@ export class ListTail extends Tail {
 
   /** It hears of commits from its making on, so that none is missed while it looks where its source stands. */
   async open(): Promise<this> {
-    const source = await this.reader.sourceToFollow(this.following.address)
+    const source = await this.reader.sources.toFollow(this.following.address)
     this.begin(source.head + 1)
     this.#begun = true
     if (this.#again) this.wake()
@@ -104,7 +105,7 @@ export class ListTail extends Tail {
       this.#begun &&
       !this.#reading &&
       records[0]?.number === this.next &&
-      this.reader.isPlain(stream) &&
+      this.reader.sources.isPlain(stream) &&
       !records.some((record) => record.removed || record.tombstone || record.hasType(LINK_TYPE))
     if (!asTheyAre) {
       this.wake()
@@ -132,7 +133,7 @@ export class ListTail extends Tail {
   async #read(): Promise<void> {
     while (this.#again) {
       this.#again = false
-      const source = await this.reader.sourceToFollow(this.following.address)
+      const source = await this.reader.sources.toFollow(this.following.address)
       const range = { first: this.next, last: source.head }
       if (range.first > range.last) continue
       for await (const span of this.reader.spans(source, this.following.request, range)) this.offer(span)

@@ -61,7 +61,7 @@ t.test('what was acknowledged before SIGKILL is there, at its place, byte for by
     }
     t.equal(wrong, 0, `killed at append ${count}: all ${all.length} acknowledged events are as they were`)
     for (const { stream, number, position } of all.slice(-200)) {
-      const read = await store.reader.event(await store.reader.source(stream), number)
+      const read = await store.reader.event(await store.sources.of(stream), number)
       if (read.position !== position) t.fail(`"${stream}" ${number} is at ${read.position}, not at ${position}`)
     }
     await store.close()

@@ -50,7 +50,7 @@ t.test(
     t.equal(refusal.code, 'storage-failed')
     await t.rejects(append(), { code: 'read-only' })
     t.equal(
-      (await store.reader.event(await store.reader.source('s'), acknowledged - 1)).number,
+      (await store.reader.event(await store.sources.of('s'), acknowledged - 1)).number,
       acknowledged - 1,
       'reads go on'
     )

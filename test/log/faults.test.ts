@@ -151,7 +151,7 @@ t.test('an index that is gone, damaged, foreign, ahead or stale is made anew fro
     const directory = await filled(t, 200)
     await damage(join(directory, 'index'))
     const store = await new Store({ directory }).open()
-    t.equal((await store.reader.source('s-1')).head, 66, `${how}: the head is right`)
+    t.equal((await store.sources.of('s-1')).head, 66, `${how}: the head is right`)
     await store.writer.append({ events: [encodeEvent('s-1')], conditions: [], mode: 'batch' })
     await store.close()
     t.same((await checkDirectory(directory)).disagreements, [], `${how}: everything agrees afterwards`)

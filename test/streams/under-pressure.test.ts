@@ -18,7 +18,7 @@ t.test('a commit into more lists than heads stay in memory is taken whole', asyn
   const append = (events: (typeof batches)[number]) => store.writer.append({ events, conditions: [], mode: 'batch' })
   await Promise.all(batches.map(append))
   t.equal(store.postings.appliedTo, store.log.head, 'the index has all of it')
-  const head = await store.reader.head('s-0')
+  const head = await store.sources.head('s-0')
   const [next] = (await append([encodeEvent('s-0')])).events
   t.equal(next?.number, head + 1, 'and the next event gets the next number')
   await app.close()
