@@ -11,7 +11,7 @@ import {
   Consumer as ShownConsumer
 } from '../schemas/consumers.js'
 import { problemResponses } from '../schemas/problem.js'
-import { ConsumerQuery, manyEvents } from '../schemas/read.js'
+import { ConsumerQuery, manyEvents, overWebSocket } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { secondsOf } from '../src/duration.js'
 import type { Store } from '../src/store.js'
@@ -137,6 +137,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
     schema: {
       operationId: 'readAsConsumer',
       summary: 'Events after the place of a consumer',
+      description: overWebSocket,
       tags,
       params,
       querystring: ConsumerQuery,

@@ -5,7 +5,15 @@ import { Type } from 'typebox'
 import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { type EventAt, EventPlace, EventQuery, EventsQuery, manyEvents, type ReadQuery } from '../schemas/read.js'
+import {
+  type EventAt,
+  EventPlace,
+  EventQuery,
+  EventsQuery,
+  manyEvents,
+  overWebSocket,
+  type ReadQuery
+} from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -37,6 +45,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
     schema: {
       operationId: 'readEvents',
       summary: 'Read the log',
+      description: overWebSocket,
       tags: ['events'],
       querystring: EventsQuery,
       response: {

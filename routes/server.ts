@@ -31,7 +31,12 @@ const SHOWN = [
   'scan_events_max',
   'expression_chars_max',
   'filter_values_max',
-  'wait_seconds_max'
+  'wait_seconds_max',
+  'subscriptions_max',
+  'consumers_max',
+  'credit_max',
+  'batch_frame_events_max',
+  'client_frame_bytes_max'
 ] as const
 
 export function serverRoutes(app: FastifyInstance, store: Store, version: string): void {
@@ -50,6 +55,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
       streams: '/streams',
       categories: '/categories',
       types: '/types',
+      consumers: '/consumers',
       contract: '/openapi.yaml',
       metrics: '/metrics',
       ready: '/readyz'

@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
 import { problemResponses } from '../schemas/problem.js'
-import { EventPlace, EventQuery, manyEvents, type ReadQuery, StreamQuery } from '../schemas/read.js'
+import { EventPlace, EventQuery, manyEvents, overWebSocket, type ReadQuery, StreamQuery } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -53,6 +53,7 @@ export function streamRoutes(
     schema: {
       operationId: 'readStream',
       summary: 'Read a stream',
+      description: overWebSocket,
       tags: ['streams'],
       params: StreamParams,
       querystring: StreamQuery,

@@ -201,6 +201,10 @@ export const Page = Type.Object(
   { $id: 'Page', description: 'A page of events.' }
 )
 
+/** What a contract of requests and answers cannot say. */
+export const overWebSocket =
+  'With `Upgrade: websocket` (sub-protocol `daybook.v1`) the server sends a `ServerFrame` a message, and takes a `ClientFrame`.'
+
 /** The forms of many events. */
 export const manyEvents = {
   'application/json': { schema: ref(Page) },

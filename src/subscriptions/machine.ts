@@ -190,6 +190,7 @@ export class Machine {
     this.#status = 'catching-up'
     this.#waiting = []
     this.#inFlight = []
+    this.#ended = false
     this.#next = cursor + 1
     this.#told = cursor
     this.#pump()
@@ -215,14 +216,16 @@ export class Machine {
     }
     if (to > this.#last) fresh = fresh.filter(({ cursor }) => cursor <= this.#last)
     const late = this.#until === Infinity ? -1 : fresh.findIndex(({ record }) => record.created > this.#until)
+    this.#next = Math.min(to, this.#last) + 1
     if (late >= 0) {
       this.#ended = true
+      this.#next = (fresh[late] as Found).cursor
       fresh = fresh.slice(0, late)
     }
-    this.#next = Math.min(to, this.#last) + 1
     this.#shared = shared && (this.#waiting.length === 0 || this.#shared)
     if (fresh.length > 0) this.#waiting = this.#waiting.length === 0 ? fresh : [...this.#waiting, ...fresh]
     this.#pump()
+    if (this.#status === 'complete') return
     if (this.#status === 'live' && this.#overflows()) this.#fallBehind()
     if (this.done - this.#told >= this.#checkpointEvery) this.tellCheckpoint()
   }
@@ -250,6 +253,7 @@ export class Machine {
 
   #complete(cursor: number): void {
     this.#status = 'complete'
+    this.#next = cursor + 1
     this.#waiting = []
     this.#outlet.complete(cursor)
   }
@@ -265,6 +269,7 @@ export class Machine {
   #fallBehind(): void {
     this.#next = this.done + 1
     this.#waiting = []
+    this.#ended = false // what ended it is read again, too
     this.#status = 'catching-up'
     this.#outlet.fellBehind(this.done)
   }
