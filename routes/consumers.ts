@@ -14,9 +14,11 @@ import { problemResponses } from '../schemas/problem.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import { secondsOf } from '../src/duration.js'
+import { type DaybookError, isDaybookError } from '../src/errors.js'
 import type { Store } from '../src/store.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import { lagOf, type Subscription } from '../src/subscriptions/subscription.js'
+import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
 import { awaitEvents, secondsToWait } from './waiting.js'
@@ -151,7 +153,10 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const query = request.query as ConsumerQuery
       const format = readFormat(request.headers, query.format, query.live)
       reply.header('vary', 'Accept, Accept-Encoding, Prefer')
-      if (format === 'page') return answerPage(store, consumer, request, reply)
+      if (format === 'page') {
+        checkSameOrigin(request, live.allowOrigins, 'read for a consumer')
+        return answerPage(store, consumer, request, reply)
+      }
       const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
       return live.answer(request, reply, asked, format)
     }
@@ -290,15 +295,24 @@ async function showSubscription(subscription: Subscription): Promise<LiveSubscri
     buffered,
     inFlight,
     ...(standsStill !== undefined && { standsStill }),
-    lag: await subscription.lag()
+    // It is ending, then, and for its own reason.
+    lag: await subscription.lag().catch(() => NO_LAG)
   }
+}
+
+const NO_LAG = { events: 0, seconds: 0 }
+
+/** What cannot be read any more (a stream that was deleted for ever) is no fault of who asks. */
+function refusalOf(error: Error): DaybookError {
+  if (isDaybookError(error)) return error
+  throw error
 }
 
 async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings } = definition
-  const lag = await lagOf(store, parseSource(source), cursor)
-  const standsStill = whyItStandsStill(store, consumer, lag.events)
+  const lag = await lagOf(store, parseSource(source), cursor).catch(refusalOf)
+  const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(store, consumer, lag.events)
   return {
     name,
     source,
@@ -306,7 +320,7 @@ async function showConsumer(store: Store, consumer: Consumer): Promise<ShownCons
     state: subscription === undefined ? (age === 'fresh' ? 'idle' : 'expired') : 'connected',
     cursor: String(cursor),
     generation,
-    lag,
+    lag: isDaybookError(lag) ? NO_LAG : lag,
     active: new Date(active).toISOString(),
     ...(settings.expiresAfter !== undefined && { removedAt: removedAt(active, settings.expiresAfter) }),
     ...(standsStill !== undefined && { standsStill }),

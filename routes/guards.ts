@@ -41,9 +41,13 @@ export function checkOrigin(request: FastifyRequest, allowed: readonly string[])
   if (!SAFE.has(request.method)) checkSameOrigin(request, allowed, 'write here')
 }
 
-/** @param what they may not do @throws `origin-refused` for pages of other origins than the allowed */
+/**
+ * @param what they may not do
+ * @throws `origin-refused` for pages of other origins than the allowed, also where a browser names no origin (an image)
+ */
 export function checkSameOrigin(request: FastifyRequest, allowed: readonly string[], what: string): void {
-  const { origin, host } = request.headers
+  const { host } = request.headers
+  const origin = request.headers.origin ?? (request.headers['sec-fetch-site'] === 'cross-site' ? 'null' : undefined)
   if (origin === undefined) return
   if (allowed.includes(origin) || allowed.includes('*')) return
   if (URL.canParse(origin) && new URL(origin).host === host) return

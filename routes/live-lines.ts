@@ -6,6 +6,7 @@ import { limits } from '../src/limits.js'
 import type { Found } from '../src/streams/source.js'
 import type { Closing, Connection } from '../src/subscriptions/subscription.js'
 import type { LivePlan } from './live-plan.js'
+import { queuedBytes } from './queued-bytes.js'
 import { eventLines, plainLine, type SharedBytes } from './wire/live-frames.js'
 import { problemOf } from './wire/problem.js'
 
@@ -45,6 +46,10 @@ export class LineConnection implements Connection {
 
   get waiting(): number {
     return this.#response.writableLength
+  }
+
+  get unsent(): number {
+    return this.waiting + queuedBytes(this.#response.socket)
   }
 
   drained(callback: () => void): void {

@@ -8,6 +8,7 @@ import type { Address, Bound } from '../src/streams/sources.js'
 import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
 import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
 import type { Following } from '../src/subscriptions/tail.js'
+import { checkSameOrigin } from './guards.js'
 import { awaitPosition } from './waiting.js'
 import { parseBounds } from './wire/bounds.js'
 import { followingOf } from './wire/read-request.js'
@@ -31,11 +32,12 @@ export interface LivePlan {
 /**
  * Looks at everything that can be refused, and takes the name of a consumer.
  * @param resumed where an event stream was when it broke
- * @throws the refusals of toReadRequest and Reader.resolve, `stream-deleted`, `not-there-yet`, `overloaded`,
+ * @param allowOrigins whose pages may read for a consumer
+ * @throws `origin-refused`, the refusals of toReadRequest and Reader.resolve, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  store: Store,
+  { store, allowOrigins }: { store: Store; allowOrigins: readonly string[] },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
@@ -47,6 +49,8 @@ export async function planLive(
   const following = followingOf(address, query, clock.now(), store.poster.rule)
   const { lower, upper } = parseBounds(query, clock.now())
   const consumer = consumerOf(store, query, following)
+  // Nobody's place is moved by the page of a stranger.
+  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
   store.subscriptions.checkRoom()
   await awaitPosition(store, query, request)
   const source = await sources.toFollow(address)
@@ -54,15 +58,14 @@ export async function planLive(
   const begin = place ?? resumed ?? lower
   const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
   const attachment = await consumer?.attach(query.takeover ?? false)
-  if (attachment !== undefined) {
-    request.raw.socket.once('close', () => attachment.release())
-    if (request.raw.socket.destroyed) attachment.release()
-  }
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
     next: attachment === undefined ? first : attachment.start + 1,
     ...endOf(upper, last),
     limit: query.limit,
+    // Only over WebSocket can more be granted.
+    credit: request.ws ? query.credit : undefined,
+    statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
     ...(consumer && {

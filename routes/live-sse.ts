@@ -5,6 +5,7 @@ import { limits } from '../src/limits.js'
 import type { Found } from '../src/streams/source.js'
 import type { Closing, Connection } from '../src/subscriptions/subscription.js'
 import type { LivePlan } from './live-plan.js'
+import { queuedBytes } from './queued-bytes.js'
 import { eventBlocks, namedBlock, type SharedBytes } from './wire/live-frames.js'
 import { problemKinds } from './wire/problem.js'
 
@@ -44,6 +45,10 @@ export class SseConnection implements Connection {
 
   get waiting(): number {
     return this.#response.writableLength
+  }
+
+  get unsent(): number {
+    return this.waiting + queuedBytes(this.#response.socket)
   }
 
   drained(callback: () => void): void {

@@ -41,7 +41,7 @@ export class Live {
       format === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/x-ndjson; charset=utf-8'
     )
     if (request.method === 'HEAD') return reply.send('')
-    const plan = await planLive(this.store, request, asked, resumed)
+    const plan = await planLive(this, request, asked, resumed)
     reply.header('daybook-head', plan.head).header('daybook-log', this.store.log.id)
     reply.hijack()
     const { raw } = reply

@@ -71,14 +71,16 @@ export async function awaitEvents(
 async function until(store: Store, request: FastifyRequest, seconds: number, happened: Promise<void>): Promise<void> {
   const { ending } = store.subscriptions
   if (ending.aborted) return
-  await new Promise<void>((resolve) => {
-    const cancel = store.clock.after(seconds * 1000, resolve)
-    const { socket } = request.raw
-    socket.once('close', resolve)
-    ending.addEventListener('abort', () => resolve(), { once: true })
-    happened.then(resolve).finally(() => {
-      cancel()
-      socket.off('close', resolve)
-    })
+  const { socket } = request.raw
+  let end = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
   })
+  const cancel = store.clock.after(seconds * 1000, end)
+  socket.once('close', end)
+  ending.addEventListener('abort', end)
+  await Promise.race([happened, ended])
+  cancel()
+  socket.off('close', end)
+  ending.removeEventListener('abort', end)
 }

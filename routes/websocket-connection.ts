@@ -9,6 +9,7 @@ import type { Store } from '../src/store.js'
 import type { Found } from '../src/streams/source.js'
 import type { Closing, Connection, Statistics, Subscription } from '../src/subscriptions/subscription.js'
 import type { LivePlan } from './live-plan.js'
+import { queuedBytes } from './queued-bytes.js'
 import { parseCursor } from './wire/bounds.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from './wire/live-frames.js'
 import { problemKinds } from './wire/problem.js'
@@ -74,6 +75,10 @@ export class WebSocketConnection implements Connection {
 
   get waiting(): number {
     return this.#raw.writableLength
+  }
+
+  get unsent(): number {
+    return this.waiting + queuedBytes(this.#raw)
   }
 
   drained(callback: () => void): void {

@@ -86,7 +86,11 @@ export function liveSocket(
     preHandler: async (request) => {
       if (!request.ws) return
       checkHandshake(request, live.allowOrigins)
-      plans.set(request, await planLive(live.store, request, asked(request)))
+      const plan = await planLive(live, request, asked(request))
+      // A connection that breaks in this moment never comes to the handler.
+      request.raw.socket.once('close', () => plan.attachment?.release())
+      if (request.raw.socket.destroyed) plan.attachment?.release()
+      plans.set(request, plan)
     },
     wsHandler: (socket, request) => {
       const plan = plans.get(request) as LivePlan

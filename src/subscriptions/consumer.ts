@@ -132,11 +132,15 @@ export class Consumer {
   /**
    * Begins a new generation for a connection; resolves when that is on disk.
    * @param takeover ends the connection that reads for it now
-   * @throws `consumer-in-use`
+   * @throws `consumer-in-use`, `read-only` while nothing can be written
    */
   async attach(takeover: boolean): Promise<Attachment> {
     const before = this.#reader
     if (!takeover) this.checkFree()
+    const { failure } = this.#checkpoints
+    if (failure !== undefined) {
+      throw new DaybookError('read-only', `A new generation cannot be written: ${failure.message}`, { retry: true })
+    }
     const attachment = new Attachment(this, this.#clock)
     this.#reader = attachment
     await this.#newGeneration(this.#place.cursor, 'Another connection took this consumer over.', before)

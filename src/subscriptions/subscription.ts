@@ -28,6 +28,8 @@ export interface Connection {
   readonly client: string
   /** Bytes that wait to be taken. */
   readonly waiting: number
+  /** Falls as long as they are taken, however slowly. */
+  readonly unsent: number
   /** Calls back once when nothing waits any more. */
   drained(callback: () => void): void
   /**
@@ -107,7 +109,8 @@ export class Subscription {
   #leave = () => {}
   #spans: AsyncGenerator<Span> | undefined
   #reading = false
-  #blockedSince: number | undefined
+  /** Since when nothing was taken, and what waited then. */
+  #blocked: { since: number; unsent: number } | undefined
   #beat: number
   #counted: number
   #told = 0
@@ -201,14 +204,14 @@ export class Subscription {
 
   /** Looks at what has become due. @param now milliseconds of the clock that never goes back */
   pulse(now: number): void {
-    if (this.#blockedSince !== undefined && now - this.#blockedSince > this.#parts.drainMs) this.#tooSlow()
+    if (this.#blocked !== undefined) this.#lookWhetherTaken(this.#blocked, now)
     if (this.#closed) return
     const { heartbeat, statistics, until } = this.#options
     if (heartbeat > 0 && now - this.#beat >= heartbeat * 1000) {
       this.#beat = now
-      if (this.#blockedSince === undefined) this.connection.heartbeat()
+      if (this.#blocked === undefined) this.connection.heartbeat()
     }
-    if (this.#blockedSince === undefined && now - this.#told >= limits.checkpoint_told_ms) {
+    if (this.#blocked === undefined && now - this.#told >= limits.checkpoint_told_ms) {
       this.#told = now
       this.machine.tellCheckpoint()
     }
@@ -240,11 +243,11 @@ export class Subscription {
   #say(something: () => void): void {
     if (this.#closed) return
     something()
-    if (this.#blockedSince !== undefined || this.connection.waiting <= limits.connection_buffer_bytes_max) return
-    this.#blockedSince = this.#parts.clock.elapsed()
+    if (this.#blocked !== undefined || this.connection.waiting <= limits.connection_buffer_bytes_max) return
+    this.#blocked = { since: this.#parts.clock.elapsed(), unsent: this.connection.unsent }
     this.machine.blocked()
     this.connection.drained(() => {
-      this.#blockedSince = undefined
+      this.#blocked = undefined
       if (!this.#closed) this.machine.drained()
     })
   }
@@ -297,13 +300,13 @@ export class Subscription {
     this.ended()
   }
 
-  #tooSlow(): void {
-    const seconds = this.#parts.drainMs / 1000
-    this.close(
-      new DaybookError('too-slow', `The connection took nothing for ${seconds} s. Come back with the cursor.`, {
-        retry: true
-      })
-    )
+  /** A slow connection is waited for, one that takes nothing is not. */
+  #lookWhetherTaken({ since, unsent }: { since: number; unsent: number }, now: number): void {
+    if (this.connection.unsent < unsent) this.#blocked = { since: now, unsent: this.connection.unsent }
+    else if (now - since > this.#parts.drainMs) {
+      const why = `The connection took nothing for ${this.#parts.drainMs / 1000} s. Come back with the cursor.`
+      this.close(new DaybookError('too-slow', why, { retry: true }))
+    }
   }
 }
 
