@@ -88,8 +88,8 @@ export class Postings {
   readonly #kept = new Map<Family, number | undefined>()
   /** All that are in the database, also those that are not kept now. */
   readonly #states: Partial<Record<Family, FamilyState>>
-  /** Heads as they are on disk, by family and name. */
-  readonly #heads = byFamily(() => new LRUCache<string, ListHead | typeof NONE>({ max: limits.heads_cached_max }))
+  /** Heads as they are on disk, by family and name. Made when a family is first used: each takes its room at once. */
+  readonly #heads: Partial<Record<Family, LRUCache<string, ListHead | typeof NONE>>> = {}
   /** Changed and not yet written. Two generations, so that one can be written while the other fills. */
   #pending = new Pending()
   #writing: Pending | undefined
@@ -240,7 +240,7 @@ export class Postings {
   headInMemory(kind: Family, name: string): ListHead | null | undefined {
     const changed = this.#pending.heads[kind].get(name) ?? this.#writing?.heads[kind].get(name)
     if (changed !== undefined) return changed
-    const known = this.#heads[kind].get(name)
+    const known = this.#heads[kind]?.get(name)
     return known === NONE ? null : known
   }
 
@@ -261,8 +261,13 @@ export class Postings {
     missing.forEach(([kind, name], i) => {
       if (this.headInMemory(kind, name) !== undefined) return
       const value = values[i]
-      this.#heads[kind].set(name, value === undefined ? NONE : decodeHead(openEntry(keys[i] as Buffer, value)))
+      this.#keep(kind, name, value === undefined ? NONE : decodeHead(openEntry(keys[i] as Buffer, value)))
     })
+  }
+
+  #keep(kind: Family, name: string, head: ListHead | typeof NONE): void {
+    this.#heads[kind] ??= new LRUCache({ max: limits.heads_cached_max })
+    this.#heads[kind].set(name, head)
   }
 
   /** Event numbers by the ids that clients gave, each in its stream; undefined where there is none. */
@@ -447,8 +452,8 @@ export class Postings {
     }
     for (const kind of families) {
       const pending = this.#pending.heads[kind]
-      for (const [name, head] of writing.heads[kind]) if (!pending.has(name)) this.#heads[kind].set(name, head)
-      for (const name of pending.keys()) this.#heads[kind].delete(name)
+      for (const [name, head] of writing.heads[kind]) if (!pending.has(name)) this.#keep(kind, name, head)
+      for (const name of pending.keys()) this.#heads[kind]?.delete(name)
     }
     this.#writing = undefined
     this.#goodTo = goodTo
