@@ -23,7 +23,7 @@ import { streamRoutes } from './streams.js'
 import { acceptWebSockets, UpgradableMessage } from './websocket.js'
 import { acceptBuffers } from './wire/body.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
-import { queryAjv } from './wire/shape.js'
+import { compileQuery } from './wire/shape.js'
 
 export interface AppOptions {
   /** Origins whose pages may write here, beside the server's own. */
@@ -66,7 +66,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   // the readers of routes/wire against the same schemas, from their bytes.
   // What stands in the path is read by the form that answers: the dialect takes other numbers than we do.
   app.setValidatorCompiler(({ schema, httpPart }) =>
-    httpPart === 'body' || httpPart === 'params' ? () => true : queryAjv.compile(schema as object)
+    httpPart === 'body' || httpPart === 'params' ? () => true : compileQuery(schema as object)
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))

@@ -14,12 +14,12 @@ import type { Address } from '../../src/streams/sources.js'
 import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../src/subscriptions/consumer.js'
 import { addressOf as writtenAddress } from './page.js'
 import { addressOf, pathOf } from './read-request.js'
-import { compileShape, explain, queryAjv } from './shape.js'
+import { compileQuery, compileShape, explain } from './shape.js'
 
 const checkDefinition = compileShape<Asked>(ConsumerDefinitionSchema)
 const checkAcknowledgement = compileShape<Acknowledgement>(Acknowledgement)
 const checkReset = compileShape<ConsumerReset>(ConsumerReset)
-const sourceQueries = { log: queryAjv.compile(EventsSource), stream: queryAjv.compile(StreamSource) }
+const sourceQueries = { log: compileQuery(EventsSource), stream: compileQuery(StreamSource) }
 
 /** What a consumer reads. */
 export interface ConsumerSource {

@@ -1,5 +1,5 @@
 /** Checks values that we parse ourselves against the same schemas that stand in openapi.yaml. */
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../src/errors.js'
@@ -14,18 +14,37 @@ addFormats.default(ajv)
 ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 
 /** For queries and paths: text becomes numbers and lists, nothing is dropped. */
-export const queryAjv = new Ajv2020({ ...OURS, coerceTypes: 'array', verbose: true })
+const queryAjv = new Ajv2020({ ...OURS, coerceTypes: 'array', verbose: true })
+
+/** A check as Fastify calls it: what was wrong stands in `errors` afterwards. */
+export interface QueryCheck {
+  (value: unknown): boolean
+  errors?: ErrorObject[] | null
+}
+
+/** Compiles a query's schema when the first query comes: most addresses are asked seldom, and code takes memory. */
+export function compileQuery(schema: object): QueryCheck {
+  let validate: QueryCheck | undefined
+  const check: QueryCheck = (value) => {
+    validate ??= queryAjv.compile(schema)
+    const fits = validate(value)
+    check.errors = validate.errors ?? null
+    return fits
+  }
+  return check
+}
 
 export type Shape<T> = (value: unknown, refuse: (why: string, where: { pointer?: string }) => DaybookError) => T
 
 /**
- * Compiles a schema to a check that returns the value, or throws what `refuse` makes of the reason.
+ * A schema as a check that returns the value, or throws what `refuse` makes of the reason. Compiled when first used.
  * @param name what the value is called in messages
  */
 export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
-  const validate = ajv.compile(schema)
+  let validate: ValidateFunction | undefined
   const known = Object.keys((schema as { properties?: object }).properties ?? {})
   return (value, refuse) => {
+    validate ??= ajv.compile(schema)
     if (validate(value)) return value as T
     const [first] = validate.errors as ErrorObject[]
     throw refuse(explain(first as ErrorObject, known, name), { pointer: first?.instancePath ?? '' })
