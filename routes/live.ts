@@ -10,6 +10,7 @@ import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
 import { SseConnection } from './live-sse.js'
 import { parseLastEventId } from './wire/bounds.js'
 import { SharedBytes } from './wire/live-frames.js'
+import { mediaTypes } from './wire/media-types.js'
 
 export class Live {
   readonly store: Store
@@ -36,20 +37,16 @@ export class Live {
     const resumed = format === 'sse' ? parseLastEventId(request.headers['last-event-id']) : undefined
     if (resumed === 'end') return reply.code(204).send()
     reply.header('cache-control', 'private, no-store').header('x-accel-buffering', 'no')
-    reply.header(
-      'content-type',
-      format === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/x-ndjson; charset=utf-8'
-    )
+    reply.header('content-type', mediaTypes[format])
     if (request.method === 'HEAD') return reply.send('')
     const plan = await planLive(this, request, asked, resumed)
     reply.header('daybook-head', plan.head).header('daybook-log', this.store.log.id)
     reply.hijack()
     const { raw } = reply
     raw.writeHead(200, reply.getHeaders() as Record<string, string>)
-    const { query } = asked
     const connection =
       format === 'sse'
-        ? new SseConnection(raw, request.ip, plan, this.store.clock, query.events === 'typed', this.#shared)
+        ? new SseConnection(raw, request.ip, plan, this.store.clock, this.#shared)
         : new LineConnection(raw, request, plan, this.store.clock, this.#shared.lines)
     const subscription = this.open(plan, connection)
     raw.once('close', () => subscription.ended())

@@ -56,7 +56,7 @@ export class WebSocketConnection implements Connection {
       cursor: String(options.next - 1),
       head: head < 0 ? null : head,
       log: store.log.id,
-      consumer: attachment && { name: attachment.consumer.name, generation: attachment.generation }
+      consumer: attachment?.named
     })
   }
 

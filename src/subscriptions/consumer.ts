@@ -280,6 +280,11 @@ export class Attachment implements Keeper {
     this.#since = clock.elapsed()
   }
 
+  /** As its reader is told: the generation stands in every acknowledgement. */
+  get named(): { readonly name: string; readonly generation: number } {
+    return { name: this.consumer.name, generation: this.generation }
+  }
+
   get #isNewest(): boolean {
     return this.generation === this.consumer.generation
   }
