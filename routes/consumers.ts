@@ -13,14 +13,12 @@ import {
 import { problemResponses } from '../schemas/problem.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
-import { secondsOf } from '../src/duration.js'
-import { type DaybookError, isDaybookError } from '../src/errors.js'
 import type { Store } from '../src/store.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
-import { lagOf, type Subscription } from '../src/subscriptions/subscription.js'
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
+import { lags, linksOf, showConsumer, showSubscription } from './shown-consumer.js'
 import { awaitEvents, secondsToWait } from './waiting.js'
 import { liveSocket } from './websocket.js'
 import { bodyOf } from './wire/body.js'
@@ -272,94 +270,4 @@ async function answerPage(
   reply.header('daybook-head', source.head).header('daybook-log', store.log.id).header('daybook-generation', generation)
   const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
   return reply.send(Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]))
-}
-
-function linksOf(name: string) {
-  const self = `/consumers/${encodeURIComponent(name)}`
-  return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
-}
-
-async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
-  const { id, connection, following, since, machine } = subscription
-  const { status, done, sent, buffered, inFlight, standsStill } = machine
-  const { transport, client } = connection
-  return {
-    id,
-    transport,
-    client,
-    source: following.source,
-    since: new Date(since).toISOString(),
-    status,
-    cursor: String(done),
-    sent,
-    buffered,
-    inFlight,
-    ...(standsStill !== undefined && { standsStill }),
-    // It is ending, then, and for its own reason.
-    lag: await subscription.lag().catch(() => NO_LAG)
-  }
-}
-
-const NO_LAG = { events: 0, seconds: 0 }
-
-/** What cannot be read any more (a stream that was deleted for ever) is no fault of who asks. */
-function refusalOf(error: Error): DaybookError {
-  if (isDaybookError(error)) return error
-  throw error
-}
-
-async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
-  const { name, cursor, generation, definition, subscription, active, age } = consumer
-  const { source, from, settings } = definition
-  const lag = await lagOf(store, parseSource(source), cursor).catch(refusalOf)
-  const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(store, consumer, lag.events)
-  return {
-    name,
-    source,
-    from,
-    state: subscription === undefined ? (age === 'fresh' ? 'idle' : 'expired') : 'connected',
-    cursor: String(cursor),
-    generation,
-    lag: isDaybookError(lag) ? NO_LAG : lag,
-    active: new Date(active).toISOString(),
-    ...(settings.expiresAfter !== undefined && { removedAt: removedAt(active, settings.expiresAfter) }),
-    ...(standsStill !== undefined && { standsStill }),
-    settings,
-    ...(subscription && { connection: await showSubscription(subscription) }),
-    links: linksOf(name)
-  }
-}
-
-/** The last instant that a date can have, for what lasts longer. */
-const LAST_INSTANT = 8.64e15
-
-function removedAt(active: number, expiresAfter: string): string {
-  return new Date(Math.min(active + 2000 * Number(secondsOf(expiresAfter)), LAST_INSTANT)).toISOString()
-}
-
-function whyItStandsStill(store: Store, { subscription }: Consumer, lag: number): string | undefined {
-  const failure = store.checkpoints.failure
-  if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
-  if (lag === 0) return undefined
-  if (subscription === undefined) return 'nobody reads for it'
-  switch (subscription.machine.standsStill) {
-    case 'acknowledgement':
-      return `${subscription.machine.inFlight} events wait to be acknowledged`
-    case 'credit':
-      return 'its reader granted no more credit'
-    case 'connection':
-      return 'its connection takes nothing'
-    default:
-      return undefined
-  }
-}
-
-async function lags(store: Store, value: (lag: { events: number; seconds: number }) => number) {
-  const rows: [string, number][] = []
-  if (store.status !== 'open') return rows
-  for (const { name, cursor, definition } of store.consumers.all()) {
-    const lag = await lagOf(store, parseSource(definition.source), cursor).catch(() => undefined)
-    if (lag !== undefined) rows.push([name, value(lag)])
-  }
-  return rows
 }
