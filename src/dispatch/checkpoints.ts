@@ -98,9 +98,7 @@ export class Checkpoints {
   #write(name: string): Promise<void> {
     this.#dirty.add(name)
     const written = new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
-    this.#writing ??= this.#run().finally(() => {
-      this.#writing = undefined
-    })
+    this.#writing ??= this.#run()
     return written
   }
 
@@ -121,10 +119,13 @@ export class Checkpoints {
         for (const name of names) this.#dirty.add(name)
         this.#waiting.unshift(...waiting)
         this.#failure = error as Error
-        if (this.#closed) return this.#refuse()
+        if (this.#closed) break
         await this.#rest()
       }
     }
+    // In the same moment in which nothing more was found to write: what comes next begins anew.
+    this.#writing = undefined
+    if (this.#waiting.length > 0) this.#refuse()
   }
 
   async #put(names: readonly string[]): Promise<void> {

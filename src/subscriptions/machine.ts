@@ -198,7 +198,7 @@ export class Machine {
 
   /** Says how far it is, when the reader cannot know. It saves a number and changes nothing else. */
   tellCheckpoint(): void {
-    if (this.done <= this.#told) return
+    if (this.#status === 'complete' || this.done <= this.#told) return
     this.#told = this.done
     this.#outlet.checkpoint(this.#told)
   }

@@ -1,4 +1,5 @@
 /** Everybody who reads live, while they are connected; one pulse for all of them. */
+import { setMaxListeners } from 'node:events'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -26,6 +27,7 @@ export class Subscriptions {
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = { ...parts, drainMs: parts.drainMs ?? limits.drain_ms }
+    setMaxListeners(0, this.#end.signal) // one for each that waits
     this.#pulseLater()
   }
 

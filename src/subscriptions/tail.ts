@@ -31,6 +31,7 @@ export abstract class Tail {
   protected readonly following: Following
   readonly listeners = new Set<TailListener>()
   #next: number
+  #failure: Error | undefined
 
   constructor(reader: Reader, following: Following, next: number) {
     this.reader = reader
@@ -54,7 +55,13 @@ export abstract class Tail {
     for (const listener of this.listeners) listener.offered(page)
   }
 
+  /** Why nothing more comes; undefined as long as something may. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
   protected fail(error: Error): void {
+    this.#failure = error
     for (const listener of this.listeners) listener.failed(error)
   }
 }

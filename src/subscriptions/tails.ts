@@ -42,6 +42,7 @@ export class Tails {
     const tail = await making
     // The last listener may have left while this one was waiting.
     if (this.#byKey.get(key) !== making) return this.follow(following, listener)
+    if (tail.failure !== undefined) throw tail.failure // its listeners are about to leave
     tail.listeners.add(listener)
     const leave = () => {
       if (!tail.listeners.delete(listener) || tail.listeners.size > 0) return

@@ -1,0 +1,115 @@
+/** The dispatcher: what was committed, in order, to whoever follows. */
+import t from 'tap'
+import type { LogPage } from '../../src/dispatch/dispatcher.js'
+import { Dispatcher } from '../../src/dispatch/dispatcher.js'
+import { SCAN_CHUNK } from '../../src/log/log.js'
+import type { Store } from '../../src/store.js'
+import { appendTo, eventually, many, openStore, turn, turns } from '../helpers/live-events.js'
+
+function startedOver(store: Store): Dispatcher {
+  const dispatcher = new Dispatcher(store.log)
+  dispatcher.start()
+  return dispatcher
+}
+
+/** What is wrong with pages that must give every position from `from` on, each once. */
+function faultOf(pages: readonly LogPage[], from: number): string | undefined {
+  let next = from
+  for (const page of pages) {
+    if (page.from !== next) return `a page begins at ${page.from}, not at ${next}`
+    const positions = page.events.map(({ position }) => position)
+    if (positions.some((position, i) => position !== page.from + i)) return `a page of ${positions}`
+    if (page.to !== page.from + positions.length - 1) return `a page to ${page.to} holds ${positions.length} events`
+    next = page.to + 1
+  }
+  return undefined
+}
+
+t.test('offers what is committed after it began, every position once and in order', async (t) => {
+  const store = await openStore(t)
+  await appendTo(store, 's', ...many(5))
+  const dispatcher = startedOver(store)
+  const pages: LogPage[] = []
+  dispatcher.follow((page) => void pages.push(page))
+  for (let i = 0; i < 50; i++) await appendTo(store, `s-${i % 3}`, ...many(1 + (i % 7)))
+  await eventually('all was offered', () => dispatcher.next > store.log.head)
+  t.equal(faultOf(pages, 5), undefined)
+  t.equal(pages.at(-1)?.to, store.log.head)
+  await dispatcher.close()
+})
+
+t.test(
+  'a follower that takes its time gets the next page when it is done, and pages stay small meanwhile',
+  async (t) => {
+    const store = await openStore(t)
+    const dispatcher = startedOver(store)
+    const pages: LogPage[] = []
+    let busy = 0
+    dispatcher.follow(async (page) => {
+      t.equal(++busy, 1, 'one at a time')
+      await turns(20)
+      pages.push(page)
+      busy--
+    })
+    for (let i = 0; i < 4; i++) await appendTo(store, 's', ...many(3000))
+    await eventually('all was offered', () => pages.at(-1)?.to === store.log.head)
+    t.equal(faultOf(pages, 0), undefined)
+    t.ok(pages.every(({ events }) => events.length <= SCAN_CHUNK))
+    await dispatcher.close()
+  }
+)
+
+t.test('who leaves gets no more, and who comes gets what is committed from then on', async (t) => {
+  const store = await openStore(t)
+  const dispatcher = startedOver(store)
+  const [early, late]: LogPage[][] = [[], []]
+  const leave = dispatcher.follow((page) => void early?.push(page))
+  await appendTo(store, 's', {})
+  await eventually('the first was offered', () => early?.length === 1)
+  leave()
+  dispatcher.follow((page) => void late?.push(page))
+  await appendTo(store, 's', {})
+  await eventually('the second was offered', () => late?.length === 1)
+  t.same([early?.map(({ to }) => to), late?.map(({ to }) => to)], [[0], [1]])
+  await dispatcher.close()
+})
+
+t.test('what cannot be read is passed over as a gap, and delivery goes on behind it', async (t) => {
+  const store = await openStore(t)
+  const dispatcher = startedOver(store)
+  const pages: LogPage[] = []
+  dispatcher.follow((page) => void pages.push(page))
+  const { scan } = store.log
+  store.log.scan = () => {
+    throw new Error('damaged')
+  }
+  await appendTo(store, 's', ...many(3))
+  await eventually('it was passed over', () => pages.length === 1)
+  store.log.scan = scan
+  await appendTo(store, 's', {})
+  await eventually('the next came', () => pages.length === 2)
+  t.same(
+    pages.map(({ from, to, events }) => [from, to, events.length]),
+    [
+      [3, 2, 0],
+      [3, 3, 1]
+    ]
+  )
+  await dispatcher.close()
+})
+
+t.test('it closes while it waits, and while a follower is busy', async (t) => {
+  const store = await openStore(t)
+  await startedOver(store).close()
+  const busy = startedOver(store)
+  let done = false
+  busy.follow(async () => {
+    await turns(10)
+    done = true
+  })
+  await appendTo(store, 's', {})
+  await turn()
+  await turn()
+  await busy.close()
+  t.ok(done || busy.next === 0, 'nobody is left in the middle')
+})

@@ -1,0 +1,57 @@
+/** Events that are on their way to those who follow: light ones for what does no I/O, and a real store to append to. */
+import type { Test } from 'tap'
+import { Store, type StoreOptions } from '../../src/store.js'
+import type { Span } from '../../src/streams/read.js'
+import type { Found } from '../../src/streams/source.js'
+import { encodeEvent, type Plain } from './events.js'
+
+export interface Light {
+  readonly bytes?: number
+  readonly created?: number
+}
+
+/** An event of which nothing but its place, its size and its time is looked at. */
+export function lightEvent(cursor: number, { bytes = 100, created = 0 }: Light = {}): Found {
+  return { cursor, record: { bytes: { length: bytes }, created } } as unknown as Found
+}
+
+export function lightSpan(from: number, to: number, cursors: readonly number[], light: Light = {}): Span {
+  return { from, to, events: cursors.map((cursor) => lightEvent(cursor, light)) }
+}
+
+export async function openStore(t: Test, options: Partial<StoreOptions> = {}): Promise<Store> {
+  const store = await new Store({ directory: t.testdir({}), ...options }).open()
+  t.teardown(() => store.close())
+  return store
+}
+
+/** Appends events in one commit. */
+export async function appendTo(store: Store, stream: string, ...events: Plain[]): Promise<void> {
+  await store.writer.append({
+    events: events.map((event) => encodeEvent(stream, event)),
+    conditions: [],
+    mode: 'batch'
+  })
+}
+
+export function many(count: number, event: Plain = {}): Plain[] {
+  return Array.from({ length: count }, () => event)
+}
+
+/** Waits for something that must come; that it does not is noticed long before the runner gives up. */
+export async function eventually(what: string, isSo: () => boolean): Promise<void> {
+  const end = Date.now() + 30_000
+  while (!isSo()) {
+    if (Date.now() > end) throw new Error(`it never came to this: ${what}`)
+    await turn()
+  }
+}
+
+/** A turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await turn()
+}
