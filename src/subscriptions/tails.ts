@@ -1,6 +1,7 @@
 /** All tails that somebody follows. A commit reaches those that it concerns, and costs the others nothing. */
 import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
+import { metastreamOf } from '../streams/names.js'
 import type { Poster } from '../streams/posting.js'
 import type { Reader } from '../streams/read.js'
 import { type Following, ListTail, LogTail, type Tail, type TailListener } from './tail.js'
@@ -120,6 +121,8 @@ export class Tails {
   #toStreams({ events }: LogPage): void {
     const concerned = new Map<Set<ListTail>, StoredRecord[]>()
     for (const record of events) {
+      // With a stream its metastream ends, in which nothing is written then.
+      if (record.tombstone) for (const tail of this.#streams.get(metastreamOf(record.streamBytes)) ?? []) tail.wake()
       const tails = this.#streams.get(record.streamBytes)
       if (tails === undefined) continue
       const records = concerned.get(tails)
