@@ -5,14 +5,14 @@ import { singleBodies } from './support/events.js'
 import { removeFolder, temporaryFolder } from './support/processes.js'
 import type { Report } from './support/report.js'
 import { inTurn, median, percentile } from './support/rounds.js'
-import type { Scale } from './support/scale.js'
+import { halfTheRounds, type Scale } from './support/scale.js'
 import { type Server, startBare, startDaybook, startWithoutDisk } from './support/servers.js'
 import { type LoadResult, load, writeScript } from './support/wrk.js'
 
 type Latency = Pick<LoadResult, 'p50' | 'p99' | 'p999'>
 
 export async function benchAppend(report: Report, scale: Scale): Promise<void> {
-  const { rounds, seconds } = scale
+  const { seconds } = scale
   const bodies = singleBodies(64)
   const script = writeScript({ streams: 1000, bodies })
   const directory = temporaryFolder()
@@ -28,13 +28,10 @@ export async function benchAppend(report: Report, scale: Scale): Promise<void> {
     withoutDisk: () => measure(withoutDisk),
     bare: () => measure(bare)
   })
-  const at1 = await inTurn<Latency, 'daybook' | 'disk'>(
-    { ...scale, rounds: Math.ceil(rounds / 2) },
-    {
-      daybook: () => measure(daybook, 1),
-      disk: async () => syncLatency(seconds)
-    }
-  )
+  const at1 = await inTurn(halfTheRounds(scale), {
+    daybook: () => measure(daybook, 1),
+    disk: async () => syncLatency(seconds)
+  })
   for (const server of servers) await server.stop()
   removeFolder(directory)
 

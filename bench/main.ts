@@ -8,6 +8,11 @@ import { benchConditional } from './conditional.js'
 import { benchDisk } from './disk.js'
 import { benchIndexes } from './indexes.js'
 import { benchLargeStore } from './large-store.js'
+import { benchLiveAppend } from './live-append.js'
+import { benchLiveCatchUp } from './live-catchup.js'
+import { benchLiveFanout } from './live-fanout.js'
+import { benchLiveLatency } from './live-latency.js'
+import { benchLiveMemory } from './live-memory.js'
 import { benchMemory } from './memory.js'
 import { benchNdjson } from './ndjson.js'
 import { benchOpening } from './opening.js'
@@ -33,7 +38,12 @@ const lines: Record<string, { what: string; run: Bench }> = {
   large: { what: 'batches on a large store, against an empty one', run: benchLargeStore },
   opening: { what: 'opening after kill -9', run: benchOpening },
   memory: { what: 'memory: idle, streaming, appending', run: benchMemory },
-  disk: { what: 'bytes on disk and table bytes written', run: benchDisk }
+  disk: { what: 'bytes on disk and table bytes written', run: benchDisk },
+  'live-latency': { what: 'from an append to its event over WebSocket', run: benchLiveLatency },
+  'live-catchup': { what: 'a long log over one WebSocket', run: benchLiveCatchUp },
+  'live-fanout': { what: 'one stream to 1,000 subscribers', run: benchLiveFanout },
+  'live-append': { what: 'appends beside 100 subscribers on other streams', run: benchLiveAppend },
+  'live-memory': { what: 'memory: 1,000 idle subscriptions, one that reads nothing', run: benchLiveMemory }
 }
 
 const HELP = `npm run bench -- [--only ID,ID] [--quick] [--patience S] [--list]

@@ -1,5 +1,5 @@
-/** Reads a long answer as fast as it comes and throws it away. */
-import { get } from 'node:http'
+/** Appends one after the other, and long answers that are read as fast as they come and thrown away. */
+import { Agent, get, request } from 'node:http'
 
 /** Reads the whole log as NDJSON. @returns how many events there were @throws when it is not whole */
 export async function drainLog(url: string, events: number): Promise<number> {
@@ -23,5 +23,32 @@ function drain(url: string, headers: Record<string, string>): Promise<string> {
       })
     })
     request.on('error', reject)
+  })
+}
+
+/** Appends over keep-alive connections, each request sent when the one before it on its connection was answered. */
+export async function appendAll(url: string, bodies: readonly string[], connections = 1): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: connections })
+  let next = 0
+  const feed = async () => {
+    while (next < bodies.length) await append(url, bodies[next++] as string, agent)
+  }
+  await Promise.all(Array.from({ length: connections }, feed))
+  agent.destroy()
+}
+
+function append(url: string, body: string, agent: Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+    const post = request(url, { agent, method: 'POST', headers }, (response) => {
+      response.resume()
+      response.once('error', reject)
+      response.once('end', () => {
+        if (response.statusCode === 201) resolve()
+        else reject(new Error(`an append to ${url} was answered ${response.statusCode}`))
+      })
+    })
+    post.once('error', reject)
+    post.end(body)
   })
 }

@@ -9,12 +9,14 @@ export const foreignLoads: number[] = []
  * Runs each subject once a round, in alternating order, so that whatever else the machine does meets all of them.
  * @returns what each gave, round by round
  */
-export async function inTurn<R, Name extends string>(
+export async function inTurn<Results extends Record<string, unknown>>(
   { rounds, patience }: Pick<Scale, 'rounds' | 'patience'>,
-  subjects: Record<Name, () => Promise<R>>
-): Promise<Record<Name, R[]>> {
-  const names = Object.keys(subjects) as Name[]
-  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, R[]>
+  subjects: { [Name in keyof Results]: () => Promise<Results[Name]> }
+): Promise<{ [Name in keyof Results]: Results[Name][] }> {
+  const names: (keyof Results)[] = Object.keys(subjects)
+  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as {
+    [Name in keyof Results]: Results[Name][]
+  }
   for (let round = 0; round < rounds; round++) {
     foreignLoads.push(await quiet(patience))
     for (const name of round % 2 === 0 ? names : names.toReversed()) results[name].push(await subjects[name]())

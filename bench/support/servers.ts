@@ -1,4 +1,5 @@
 /** Servers under measurement, each a process of its own. */
+import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,11 @@ export interface Server {
   readonly pid: number
   /** Stops it and waits for its end. */
   stop(): Promise<void>
+}
+
+export interface WeighedServer extends Server {
+  /** What its JavaScript holds on to after garbage was collected, MB. */
+  weigh(): Promise<number>
 }
 
 const main = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
@@ -31,9 +37,29 @@ export function startBare(answer: { status: number; bytes: Buffer }): Promise<Se
   return start([childScript('bare'), String(answer.status), file])
 }
 
-/** Resolves when the server has printed its address, which is when it is ready. */
+/** A bare `ws` server. @param file frames to send, one a line; bench/children/bare-live.ts says to whom */
+export function startBareLive(file?: string): Promise<Server> {
+  return start([childScript('bare-live'), ...(file === undefined ? [] : [file])])
+}
+
+/** Daybook whose memory can be weighed. */
+export async function startWeighed(directory: string): Promise<WeighedServer> {
+  const argv = ['--expose-gc', childScript('weighed'), '--db', directory, '--port', '0', '--log-level', 'silent']
+  const child = spawnChild(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+  const weigh = () =>
+    new Promise<number>((resolve) => {
+      child.once('message', (bytes: number) => resolve(bytes / 2 ** 20))
+      child.send('weigh')
+    })
+  return { ...(await ready(child, argv)), weigh }
+}
+
 function start(argv: readonly string[]): Promise<Server> {
-  const child = spawnChild(process.execPath, argv)
+  return ready(spawnChild(process.execPath, argv), argv)
+}
+
+/** Resolves when the server has printed its address, which is when it is ready. */
+function ready(child: ChildProcess, argv: readonly string[]): Promise<Server> {
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   return new Promise((resolve, reject) => {
     let said = ''

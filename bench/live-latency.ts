@@ -1,0 +1,55 @@
+/** How soon an appended event reaches a subscriber, 1,000 appends a second, against an echo of frames of the same size. */
+import type { PacedJobs, Percentiles } from './children/paced.js'
+import { event } from './support/events.js'
+import { appendAll } from './support/http.js'
+import { Worker } from './support/jobs.js'
+import { firstFrame } from './support/live.js'
+import { removeFolder, temporaryFolder } from './support/processes.js'
+import type { Report } from './support/report.js'
+import { inTurn, median } from './support/rounds.js'
+import { halfTheRounds, type Scale } from './support/scale.js'
+import { startBareLive, startDaybook } from './support/servers.js'
+
+const RATE = 1000
+const STREAM = 'paced'
+
+export async function benchLiveLatency(report: Report, scale: Scale): Promise<void> {
+  const { seconds } = scale
+  const directory = temporaryFolder()
+  const daybook = await startDaybook(directory)
+  const bare = await startBareLive()
+  const { type, data } = event(0)
+  const body = JSON.stringify({ type, data: { seq: 0, ...data } })
+  await appendAll(`${daybook.url}/streams/${STREAM}`, [body])
+  const frame = await firstFrame(daybook.url, STREAM)
+
+  // A client each, so that neither finds the other's garbage.
+  const clients = [new Worker<PacedJobs>('paced'), new Worker<PacedJobs>('paced')] as const
+  const live = (duration: number) =>
+    clients[0].do('append', { url: daybook.url, stream: STREAM, rate: RATE, seconds: duration, text: body })
+  const echo = (duration: number) =>
+    clients[1].do('echo', { url: bare.url, rate: RATE, seconds: duration, text: frame })
+  await live(2)
+  await echo(2)
+  const rounds = await inTurn(halfTheRounds(scale), { live: () => live(seconds), echo: () => echo(seconds) })
+  for (const one of [...clients, daybook, bare]) await one.stop()
+  removeFolder(directory)
+
+  const beside = `${inWords(rounds.echo)} bare ws echo`
+  const of = (name: 'afterAnswer' | 'toEvent' | 'toAnswer') => rounds.live.map((round) => round[name])
+  report.below('live-latency', {
+    what: `p50 from an append's 201 to its event, beyond that of the echo`,
+    value: median(of('afterAnswer').map(({ p50 }, round) => p50 - (rounds.echo[round] as Percentiles).p50)),
+    bound: 2,
+    unit: 'ms'
+  })
+  report.note('live-latency', 'p50 · p99 from the 201 to the event', inWords(of('afterAnswer')), beside)
+  const answer = `${inWords(of('toAnswer'))} to its 201`
+  report.note('live-latency', 'p50 · p99 from sending the POST to the event', inWords(of('toEvent')), answer)
+}
+
+/** Medians of the rounds. */
+function inWords(rounds: readonly Percentiles[]): string {
+  const middle = (of: (round: Percentiles) => number) => median(rounds.map(of)).toFixed(2)
+  return `${middle(({ p50 }) => p50)} · ${middle(({ p99 }) => p99)} ms`
+}
