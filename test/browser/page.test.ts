@@ -1,16 +1,8 @@
 /** The page that a browser gets at the address of events (native contract §8), as somebody who looks at it sees it. */
 import t, { type Test } from 'tap'
 import { listen } from '../helpers/app.js'
-import {
-  openPage,
-  post,
-  ReturningServer,
-  shownWith,
-  skip,
-  untilLive,
-  untilNewer,
-  untilSaid
-} from '../helpers/browser.js'
+import { openPage, shownWith, skip, untilLive, untilNewer, untilSaid } from '../helpers/browser.js'
+import { post, ReturningServer } from '../helpers/returning-server.js'
 
 const promise = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { skip }, run)
 

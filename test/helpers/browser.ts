@@ -1,11 +1,8 @@
-/** A real browser on the page that the server gives to browsers, and a server that comes back where it was. */
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+/** A real browser on the page that the server gives to browsers. */
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { serve } from './cli.js'
 
 const executable = findBrowser()
 let browser: Promise<Browser> | undefined
@@ -48,43 +45,6 @@ export async function shownWith(page: Page, number: number): Promise<number[]> {
   await page.locator(`#events > li[data-number="${number}"]`).first().waitFor()
   const rows = page.locator('#events > li')
   return rows.evaluateAll((all) => all.map((row) => Number(row.getAttribute('data-number'))))
-}
-
-/** Appends as any program would. @throws when it was refused */
-export async function post(url: string, stream: string, events: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const address = `${url}/streams/${encodeURIComponent(stream)}`
-  const answer = await fetch(address, { method: 'POST', headers, body: JSON.stringify(events) })
-  if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
-}
-
-/** A server in a process of its own, that is killed and comes back at the same address. */
-export class ReturningServer {
-  readonly #directory: string
-  #port = '0'
-  #child: ChildProcess | undefined
-
-  constructor(directory: string) {
-    this.#directory = directory
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`
-  }
-
-  async start(): Promise<void> {
-    const { child, url } = await serve(['serve', '--db', this.#directory, '--port', this.#port])
-    this.#child = child
-    this.#port = new URL(url).port
-  }
-
-  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const child = this.#child
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const closed = once(child, 'close')
-    child.kill(signal)
-    await closed
-  }
 }
 
 async function launch(): Promise<Browser> {

@@ -1,0 +1,69 @@
+/** Consumers with a name beside a server that is killed. */
+import t from 'tap'
+import { type Connection, Consuming } from '../helpers/consuming.js'
+import { transports } from '../helpers/followers.js'
+import { eventually } from '../helpers/live-events.js'
+import { seeded } from '../helpers/random.js'
+import { post, ReturningServer } from '../helpers/returning-server.js'
+
+/** What is wrong with what a connection gave: numbers of one stream, from the consumer's place on, none left out. */
+function faultOf({ confirmed, claimed, numbers }: Connection): string | undefined {
+  const [first = 0] = numbers
+  if (numbers.length === 0) return undefined
+  if (first <= confirmed) return `${first} came again, though ${confirmed} was acknowledged and answered`
+  if (first > claimed + 1) return `it began with ${first}, though no more than ${claimed} was acknowledged`
+  const gap = numbers.findIndex((number, i) => number !== first + i)
+  return gap < 0 ? undefined : `after ${numbers[gap - 1]} came ${numbers[gap]}`
+}
+
+t.test(
+  'a server killed with SIGKILL under load: every consumer resumes with no event lost and none out of order',
+  async (t) => {
+    const random = seeded(t)
+    const server = new ReturningServer(t.testdir({}))
+    t.teardown(() => server.kill())
+    await server.start()
+    const consumers = transports.map((transport) => new Consuming(transport, server.url))
+    for (const { name } of consumers) {
+      const headers = { 'content-type': 'application/json' }
+      const body = JSON.stringify({ source: '/streams/s', bufferSize: 200 })
+      const { status } = await fetch(`${server.url}/consumers/${name}`, { method: 'PUT', headers, body })
+      t.equal(status, 201)
+    }
+    const consuming = consumers.map((consumer) => consumer.consume())
+    let appended = 0
+    let killing = false
+    const load = async () => {
+      while (!killing) {
+        const count = random.int(1, 30)
+        await post(
+          server.url,
+          's',
+          Array.from({ length: count }, () => ({ type: 'T' }))
+        )
+        appended += count
+      }
+    }
+    for (let round = 0; round < 4; round++) {
+      const before = appended
+      killing = false
+      const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the last is cut by the kill
+      await eventually('enough was appended', () => appended > before + 1000)
+      await server.kill()
+      killing = true
+      await Promise.all(loads)
+      await server.start()
+    }
+    await post(server.url, 's', { type: 'Last' })
+    const { head } = (await (await fetch(`${server.url}/streams/s?order=desc&limit=1`)).json()) as { head: number }
+    t.ok(head + 1 >= appended, 'nothing that was acknowledged is gone')
+    for (const consumer of consumers) {
+      await eventually(`${consumer.name} has all`, () => consumer.seen.size === head + 1)
+      const faults = consumer.connections.flatMap((connection) => faultOf(connection) ?? [])
+      t.same(faults, [], `${consumer.name}: ${consumer.connections.length} connections`)
+      t.ok(consumer.confirmed > 0, 'some of it was acknowledged')
+    }
+    for (const consumer of consumers) consumer.end()
+    await Promise.all(consuming)
+  }
+)
