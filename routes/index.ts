@@ -20,7 +20,7 @@ import { nodeRoutes } from './node.js'
 import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
-import { acceptWebSockets, UpgradableMessage } from './websocket.js'
+import { acceptWebSockets, endUpgrade, UpgradableMessage } from './websocket.js'
 import { acceptBuffers } from './wire/body.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { compileQuery } from './wire/shape.js'
@@ -58,7 +58,10 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     return503OnClosing: false,
     genReqId: requestIds(),
     routerOptions: { maxParamLength: limits.url_bytes_max },
-    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
+    frameworkErrors: (error, request, reply) => {
+      endUpgrade(request, reply)
+      sendProblem(error, request, reply)
+    },
     clientErrorHandler: (error, socket) => endWithProblem(socket, clientErrorCode(error))
   })
 

@@ -63,17 +63,17 @@ export class Reading {
 
   /** @throws the refusals of toReadRequest and Reader.resolve, `not-acceptable`, `not-there-yet` */
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
-    const query = request.query as ReadQuery
+    let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
     reply.header('vary', VARY)
     if (format === 'sse' || (format === 'ndjson' && query.live)) {
       return this.#live.answer(request, reply, { address, query }, format)
     }
     checkNoConsumer(query)
-    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
     await awaitPosition(this.#store, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
-    if (seconds > 0) await this.#awaitEvent(request, reply, address, read, seconds)
+    if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
+    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
     // Whoever waits is answered also where there is nothing yet.
     const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address))
     reply.header('daybook-head', source.head)
@@ -107,21 +107,30 @@ export class Reading {
     return reply.send(body)
   }
 
-  /** Waits as long as the page would be empty and an event could change that. */
+  /**
+   * Waits as long as the page would be empty and an event could change that.
+   * @returns what is to be read then: the end from which it waited stays where it was
+   */
   async #awaitEvent(
     request: FastifyRequest,
     reply: FastifyReply,
     address: Address,
-    read: ReadRequest,
+    query: ReadQuery,
     seconds: number
-  ): Promise<void> {
+  ): Promise<ReadQuery> {
     const { reader, sources, clock, poster } = this.#store
-    const following = followingOf(address, request.query as ReadQuery, clock.now(), poster.rule)
+    const following = followingOf(address, query, clock.now(), poster.rule)
+    let asked = query
+    if (query.from === 'end' && query.order !== 'desc') {
+      asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
+    }
+    const read = toReadRequest(asked, clock.now(), poster.rule)
     await awaitEvents(this.#store, request, reply, following, seconds, async () => {
       const source = await sources.toFollow(address)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     })
+    return asked
   }
 
   /** @throws `stream-not-found` also for an index stream that lists nothing */
@@ -170,9 +179,10 @@ export class Reading {
     const path = request.url.split('?', 1)[0] as string
     const { head, first, metadata, metadataVersion } = source
     const state = `${head} ${metadataVersion} ${first}`
-    const variant = `${request.url} ${state} page ${request.headers['accept-encoding'] ?? ''}`
+    const begin = query.from ?? ''
+    const variant = `${request.url} ${begin} ${state} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
-    const key = `${state} ${request.url}`
+    const key = `${state} ${begin} ${request.url}`
     // What an index stream lists may be hidden by now.
     let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
     if (page === undefined) {

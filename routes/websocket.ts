@@ -1,7 +1,7 @@
 /** Live reads over WebSocket (native contract §5): what is refused before the upgrade, and what comes after it. */
 import { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Clock } from '../src/clock.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
@@ -100,13 +100,26 @@ export function liveSocket(
   }
 }
 
+/** A list of sub-protocols as it must be: each a token, and once (RFC 6455 §4.1). */
+function areTokens(names: readonly string[]): boolean {
+  return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+\-.^`|~]+$/.test(name))
+}
+
+/**
+ * An upgrade whose address cannot even be read never comes to a route: its connection ends with the answer, for nobody
+ * else would end it.
+ */
+export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
+  if ((request.raw as UpgradableMessage).upgrade) reply.raw.once('finish', () => request.raw.socket.destroySoon())
+}
+
 /** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
 function checkHandshake(request: FastifyRequest, allowOrigins: readonly string[]): void {
   const { headers } = request
   checkSameOrigin(request, allowOrigins, 'follow events here over WebSocket')
   if (request.validationError !== undefined) throw request.validationError
   const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
-  if (protocols !== undefined && !protocols.includes(SUBPROTOCOL)) {
+  if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {
     throw new DaybookError('bad-header', `The sub-protocol is ${SUBPROTOCOL}, or none.`, { available: [SUBPROTOCOL] })
   }
   const version = headers['sec-websocket-version']

@@ -69,6 +69,8 @@ export const limits = {
   live_buffer_bytes_max: 1024 * 1024,
   /** Bytes that wait in one connection before nothing more is sent into it. */
   connection_buffer_bytes_max: 256 * 1024,
+  /** What was read for a connection that is full for so long is read again later. */
+  forget_ms: 1_000,
   /** A connection that takes nothing for so long is closed. */
   drain_ms: 30_000,
   /** How long a closed connection may take to read why. */

@@ -12,6 +12,8 @@ import { limits } from '../limits.js'
 import type { Span } from '../streams/read.js'
 import type { Found } from '../streams/source.js'
 
+const FULL = limits.connection_buffer_bytes_max
+
 export type Status = 'catching-up' | 'live' | 'complete'
 
 /** What the machine asks for. Called in order, at once; none of it may call the machine but `blocked`. */
@@ -184,6 +186,14 @@ export class Machine {
     this.#pump()
   }
 
+  /** Keeps nothing of what was read and cannot be sent now: it is read again when it can. */
+  forget(): void {
+    if (this.#status !== 'catching-up') return
+    this.#next = this.done + 1
+    this.#waiting = []
+    this.#ended = false // what ended it is read again, too
+  }
+
   /** Everything after a cursor is sent once more. */
   rewind(cursor: number): void {
     if (this.#status === 'complete') return
@@ -233,7 +243,7 @@ export class Machine {
   /** Sends what may be sent; then says what comes next. */
   #pump(): void {
     while (this.#waiting.length > 0 && this.standsStill === undefined && this.#left > 0) {
-      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#left)
+      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#left, this.#mouthful())
       const all = room >= this.#waiting.length
       const batch = all ? this.#waiting : this.#waiting.slice(0, room)
       this.#waiting = all ? [] : this.#waiting.slice(room)
@@ -249,6 +259,13 @@ export class Machine {
     else if (this.#waiting.length > 0) return
     else if (this.#ended || this.#next > this.#last) this.#complete(this.done)
     else if (this.wantsRead) this.#outlet.read()
+  }
+
+  /** How many events fill a connection: whether it takes more is asked before the next. */
+  #mouthful(): number {
+    let bytes = 0
+    const full = this.#waiting.findIndex(({ record }) => (bytes += record.bytes.length) >= FULL)
+    return full < 0 ? this.#waiting.length : full + 1
   }
 
   #complete(cursor: number): void {
@@ -267,10 +284,8 @@ export class Machine {
 
   /** Nothing of what waits is kept: it is read from the log again when it can be sent. */
   #fallBehind(): void {
-    this.#next = this.done + 1
-    this.#waiting = []
-    this.#ended = false // what ended it is read again, too
     this.#status = 'catching-up'
+    this.forget()
     this.#outlet.fellBehind(this.done)
   }
 }

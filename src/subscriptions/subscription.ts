@@ -109,8 +109,8 @@ export class Subscription {
   #leave = () => {}
   #spans: AsyncGenerator<Span> | undefined
   #reading = false
-  /** Since when nothing was taken, and what waited then. */
-  #blocked: { since: number; unsent: number } | undefined
+  /** It is full: since when, since when nothing was taken, and what waited then. */
+  #blocked: { readonly begun: number; since: number; unsent: number } | undefined
   #beat: number
   #counted: number
   #told = 0
@@ -244,12 +244,20 @@ export class Subscription {
     if (this.#closed) return
     something()
     if (this.#blocked !== undefined || this.connection.waiting <= limits.connection_buffer_bytes_max) return
-    this.#blocked = { since: this.#parts.clock.elapsed(), unsent: this.connection.unsent }
+    const now = this.#parts.clock.elapsed()
+    this.#blocked = { begun: now, since: now, unsent: this.connection.unsent }
     this.machine.blocked()
     this.connection.drained(() => {
       this.#blocked = undefined
       if (!this.#closed) this.machine.drained()
     })
+  }
+
+  /** Nothing is kept for who may not come back for long. */
+  #forget(): void {
+    this.machine.forget()
+    void this.#spans?.return(undefined)
+    this.#spans = undefined
   }
 
   #read(): void {
@@ -276,10 +284,11 @@ export class Subscription {
         else this.#spans = reader.spans(source, this.following.request, range, this.#options.readBatch)
         continue
       }
-      const { value, done } = await this.#spans.next()
+      const spans = this.#spans
+      const { value, done } = await spans.next()
       if (this.#closed) return
       if (done || value.from !== machine.next) {
-        if (!done) await this.#spans.return(undefined)
+        if (!done) await spans.return(undefined)
         this.#spans = undefined
       } else machine.taken(value)
     }
@@ -301,9 +310,11 @@ export class Subscription {
   }
 
   /** A slow connection is waited for, one that takes nothing is not. */
-  #lookWhetherTaken({ since, unsent }: { since: number; unsent: number }, now: number): void {
-    if (this.connection.unsent < unsent) this.#blocked = { since: now, unsent: this.connection.unsent }
-    else if (now - since > this.#parts.drainMs) {
+  #lookWhetherTaken(blocked: { readonly begun: number; since: number; unsent: number }, now: number): void {
+    if (now - blocked.begun > limits.forget_ms) this.#forget()
+    const { unsent } = this.connection
+    if (unsent < blocked.unsent) Object.assign(blocked, { since: now, unsent })
+    else if (now - blocked.since > this.#parts.drainMs) {
       const why = `The connection took nothing for ${this.#parts.drainMs / 1000} s. Come back with the cursor.`
       this.close(new DaybookError('too-slow', why, { retry: true }))
     }

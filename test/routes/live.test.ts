@@ -59,6 +59,7 @@ t.test('delivers an event appended between the last page and going live, once', 
       }
       const socket = await LiveSocket.open(t, at(url, place))
       await socket.untilFrame('caughtUp')
+      await socket.untilEvents(5) // though nothing comes after them
       await put(app, 'c-1', some('T', 1, 5))
       await socket.untilEvents(6)
       await socket.fence()
@@ -102,6 +103,60 @@ function dataOf(events: readonly Event[]): unknown[] {
   return events.map(({ data }) => data)
 }
 
+t.test('what was read from the log already is not sent again as new', async (t) => {
+  for (const place of PLACES) {
+    const { app, store, url } = await listen(t, { directory: t.testdir({}) })
+    await put(app, 'c-1', some('T', 2))
+    const other = await LiveSocket.open(t, at(url, place))
+    await other.untilFrame('caughtUp')
+    // Delivery comes late: what it brings then begins before the place where the newcomer is, and ends after it.
+    let deliver = () => {}
+    const held = new Promise<void>((resolve) => {
+      deliver = resolve
+    })
+    const scan = store.log.scan.bind(store.log)
+    store.log.scan = async function* (...args) {
+      await held
+      yield* scan(...args)
+    }
+    await put(app, 'c-1', some('T', 1, 2))
+    await turns(5)
+    await put(app, 'c-1', some('T', 2, 3))
+    const socket = await LiveSocket.open(t, at(url, place))
+    await socket.untilFrame('caughtUp')
+    t.same(dataOf(socket.events), range(0, 4))
+    await put(app, 'c-1', some('T', 2, 5))
+    deliver()
+    for (const reader of [socket, other]) {
+      await reader.untilEvents(7)
+      await reader.fence()
+      t.same(dataOf(reader.events), range(0, 6), place)
+    }
+    await app.close()
+  }
+})
+
+t.test('what is committed while the last commit is being read comes, too', async (t) => {
+  const { app, store, url } = await listen(t)
+  await put(app, 'c-1', some('T', 2))
+  await describe(app, 'c-1', { maxCount: 100 })
+  for (const [i, place] of ['/streams/$ce-c', '/streams/$et-T', '/streams/c-1'].entries()) {
+    const socket = await LiveSocket.open(t, at(url, place, 'from=end'))
+    await socket.untilFrame('caughtUp')
+    const spans = store.reader.spans.bind(store.reader)
+    store.reader.spans = async function* (...args) {
+      store.reader.spans = spans
+      await put(app, 'c-1', some('T', 1, 2 * i + 3))
+      await turns(20)
+      yield* spans(...args)
+    }
+    await put(app, 'c-1', some('T', 1, 2 * i + 2))
+    await socket.untilEvents(2)
+    t.same(dataOf(socket.events), [2 * i + 2, 2 * i + 3], place)
+    socket.socket.terminate()
+  }
+})
+
 t.test('a checkpoint timer during catch-up skips nothing', async (t) => {
   // A filter that looks at all there is, and not at a list of what matches.
   for (const place of ['/events', '/streams/c-1', '/streams/$ce-c']) {
@@ -109,20 +164,18 @@ t.test('a checkpoint timer during catch-up skips nothing', async (t) => {
     for (let i = 0; i < 12; i++) await put(app, 'c-1', [...some('A', 2, 2 * i), ...some('B', 7)])
     const expected = range(0, 23)
     const spans = store.reader.spans.bind(store.reader)
-    let socket: LiveSocket | undefined
-    let waited = 0
     // Small pages, and between two of them the timer comes.
     store.reader.spans = async function* (source, request, range) {
       for await (const span of spans(source, request, range, 5)) {
         yield span
-        if (span.events.at(-1)?.cursor === span.to || span.to >= source.head) continue
-        await socket?.untilTold(span.to)
-        waited++
+        const isTold = span.events.at(-1)?.cursor === span.to || span.to >= source.head
+        if (!isTold) await (await opening).untilTold(span.to)
       }
     }
-    socket = await LiveSocket.open(t, at(url, place, 'type.prefix=A&heartbeat=0'))
+    const opening = LiveSocket.open(t, at(url, place, 'type.prefix=A&heartbeat=0'))
+    const socket = await opening
     await socket.untilFrame('caughtUp')
-    t.ok(waited > 10, `the timer came ${waited} times`)
+    t.ok(socket.others.filter((frame) => frame === 'checkpoint').length > 10, 'the timer came')
     t.same(dataOf(socket.events), expected, place)
     t.same(rising(socket.all), [], 'no cursor goes back')
 
@@ -235,6 +288,8 @@ t.test('a checkpoint passes positions removed by a tombstone or truncation', asy
   await log.untilTold(store.log.head)
   await short.untilTold(8)
   t.same(rising(log.all), [])
+  const shown = log.events.filter(({ stream }) => stream === 'short').map(({ number }) => number)
+  t.same(shown, [2, 3, 7, 8], 'of five events at once, two were left to be seen')
   const again = await LiveSocket.open(t, `${url}/events?after=${log.all.at(-1)?.cursor}&heartbeat=0`)
   await again.untilFrame('caughtUp')
   t.same(again.events, [], 'nothing is left behind it')

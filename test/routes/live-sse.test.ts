@@ -1,0 +1,288 @@
+import { once } from 'node:events'
+import { EventSource } from 'eventsource'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { buildApp } from '../../routes/index.js'
+import { Store } from '../../src/store.js'
+import { append, listen } from '../helpers/app.js'
+import { send } from '../helpers/http.js'
+import { type Event, hurried, LiveBlocks } from '../helpers/live-clients.js'
+import { eventually } from '../helpers/live-events.js'
+
+/** Events of a type, numbered in their data. */
+function some(type: string, count: number, from = 0): { type: string; data: number }[] {
+  return Array.from({ length: count }, (_, i) => ({ type, data: from + i }))
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
+/** A browser's own client, and the data of the events that it was given. */
+function browser(t: Test, url: string) {
+  const source = new EventSource(url)
+  t.teardown(() => source.close())
+  const data: unknown[] = []
+  const at: string[] = []
+  const named: string[] = []
+  source.onmessage = (event) => {
+    data.push(JSON.parse(event.data).data)
+    at.push(event.lastEventId)
+  }
+  for (const name of ['caughtUp', 'checkpoint', 'closing']) source.addEventListener(name, () => named.push(name))
+  const upTo = (last: number) => eventually(`event ${last} at ${url}`, () => data.at(-1) === last)
+  return { source, data, at, named, upTo }
+}
+
+/** A server that stops and comes back at the same address, over the same directory. */
+class Returning {
+  readonly #directory: string
+  #port = 0
+  #app: FastifyInstance | undefined
+  store!: Store
+
+  constructor(t: Test) {
+    this.#directory = t.testdir({})
+    t.teardown(() => this.#app?.close())
+  }
+
+  get app(): FastifyInstance {
+    return this.#app as FastifyInstance
+  }
+
+  async start(): Promise<string> {
+    this.store = await new Store({ directory: this.#directory }).open()
+    this.#app = await buildApp(this.store, { logLevel: 'silent' })
+    const url = await this.#app.listen({ host: '127.0.0.1', port: this.#port })
+    this.#port = Number(new URL(url).port)
+    return url
+  }
+
+  /** Everybody is cut off; the server goes on. */
+  async cut(): Promise<void> {
+    this.app.server.closeAllConnections()
+    await eventually('nobody is connected', () => this.store.subscriptions.size === 0)
+  }
+}
+
+t.test('EventSource reconnects from a URL with `from` and misses nothing', async (t) => {
+  const server = new Returning(t)
+  const url = await server.start()
+  let next = 0
+  const put = async (count: number) => {
+    for (const event of some('T', count, next)) await append(server.app, 's-1', event)
+    next += count
+  }
+  await put(10)
+  const clients = [
+    { from: 0, client: browser(t, `${url}/streams/s-1?from=start`) },
+    { from: 4, client: browser(t, `${url}/events?from=4`) },
+    { from: 4, client: browser(t, `${url}/streams/$ce-s?after=3`) },
+    { from: 0, client: browser(t, `${url}/streams/s-1?from=-1h&type=T`) },
+    // The connection breaks before the first event comes.
+    { from: 10, client: browser(t, `${url}/streams/s-1?from=end`) },
+    { from: 10, client: browser(t, `${url}/events?from=end&type.prefix=T`) }
+  ]
+  for (const { client } of clients) await eventually('all are live', () => client.named.includes('caughtUp'))
+  // Cut while nothing comes, while it comes, and by a stop that says so.
+  await server.cut()
+  await put(5)
+  for (const { client } of clients) await client.upTo(14)
+  const writing = put(30)
+  await server.cut()
+  await writing
+  for (const { client } of clients) await client.upTo(44)
+  const stopping = put(20)
+  await eventually('a part of them', () => clients.every(({ client }) => Number(client.data.at(-1)) > 46))
+  await stopping
+  await server.app.close()
+  await server.start()
+  await put(5)
+  for (const { client } of clients) await client.upTo(69)
+  for (const { from, client } of clients) {
+    t.same(client.data, range(from, 69), client.source.url)
+    t.same(
+      client.at,
+      client.at.toSorted((one, other) => Number(one) - Number(other))
+    )
+    t.ok(client.named.includes('closing'), 'and it was told of the stop')
+  }
+})
+
+t.test('the place comes first of all, before any event', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', some('T', 3))
+  const cases: [string, string][] = [
+    ['/streams/s', '-1'],
+    ['/streams/s?from=2', '1'],
+    ['/streams/s?after=0', '0'],
+    ['/streams/s?from=end', '2'],
+    ['/events?from=end&type=None', '2'],
+    ['/streams/none', '-1'],
+    ['/streams/$et-T?after=1', '1']
+  ]
+  for (const [path, id] of cases) {
+    const blocks = await LiveBlocks.open(t, url + path)
+    await blocks.untilNamed('caughtUp')
+    t.same(blocks.all[0], { retry: '1000', id }, path)
+    t.same(
+      blocks.all.slice(1).map((block) => Object.keys(block)[0]),
+      [...blocks.events.map(() => 'id'), 'event'],
+      `${path}: then events, which have no name, and that it is live`
+    )
+    blocks.destroy()
+  }
+})
+
+t.test('Last-Event-ID wins over from and after', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', some('T', 6))
+  const read = async (path: string, id: string) => {
+    const blocks = await LiveBlocks.open(t, url + path, { 'last-event-id': id })
+    await blocks.untilNamed('caughtUp')
+    blocks.destroy()
+    return [blocks.all[0]?.id, blocks.cursors]
+  }
+  t.same(await read('/streams/s?from=0', '3'), ['3', [4, 5]])
+  t.same(await read('/streams/s?after=4', '1'), ['1', [2, 3, 4, 5]])
+  t.same(await read('/streams/s?from=end', '-1'), ['-1', range(0, 5)])
+  t.same(await read('/events?from=2026-01-01', '5'), ['5', []])
+  t.same(await read('/streams/s?after=4', ''), ['4', [5]], 'an empty one says nothing')
+  for (const id of ['x', '1.5', '-2', '3;', '3;fin', '99999999999999999999']) {
+    const { status, text } = await send(`${url}/streams/s?format=sse`, { headers: { 'last-event-id': id } })
+    t.match({ id, status, ...JSON.parse(text) }, { id, status: 400, code: 'bad-cursor' })
+  }
+  const { status, text } = await send(`${url}/streams/s?format=sse`, { headers: { 'last-event-id': '6' } })
+  t.match({ status, ...JSON.parse(text) }, { status: 409, code: 'cursor-beyond-head', head: 5 })
+})
+
+t.test('events have no name, or with events=typed that of their type', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', [
+    { type: 'ItemAdded', data: { text: 'a\nb\r\nc\u2028' } },
+    { type: 'Größe: 漢', data: 1 },
+    { type: ' led by a space', data: 2 }
+  ])
+  await append(app, 's', 'one\n\ndata: two\r\n\r\nid: 99\n\n', { 'content-type': 'text/plain', 'event-type': 'Note' })
+  await append(app, 's', '{"type":"Raw",\r\n"data":\n\n{"a":\r1}}')
+  const page = (await app.inject('/streams/s')).json().events as Event[]
+  t.equal(page.length, 5)
+  const plain = await LiveBlocks.open(t, `${url}/streams/s?live=false`)
+  t.ok(await plain.whole)
+  t.same(plain.events, page, 'the same objects')
+  const typed = await LiveBlocks.open(t, `${url}/streams/s?live=false&events=typed`)
+  t.ok(await typed.whole)
+  t.same(typed.events, page)
+  const met: string[] = []
+  const source = new EventSource(`${url}/streams/s?events=typed`)
+  t.teardown(() => source.close())
+  for (const { type } of page) source.addEventListener(type, (event) => met.push(`${event.lastEventId} ${type}`))
+  source.onmessage = () => met.push('without a name')
+  await eventually('all of them', () => met.length >= page.length)
+  t.same(
+    met,
+    page.map(({ type, cursor }) => `${cursor} ${type}`)
+  )
+})
+
+t.test('checkpoints and that it is live are named, and carry the place', async (t) => {
+  const { app, store, url } = await listen(t, { clock: hurried(20) })
+  await append(app, 's', some('T', 3))
+  const blocks = await LiveBlocks.open(t, `${url}/events?type=None&heartbeat=0`)
+  await blocks.untilNamed('caughtUp')
+  await append(app, 's', some('T', 2, 3))
+  await blocks.until('a checkpoint', (all) => all.at(-1)?.event === 'checkpoint' && all.at(-1)?.id === '4')
+  t.same(blocks.all[1], { event: 'caughtUp', id: '2', data: '{"cursor":"2"}' })
+  t.same(blocks.all.at(-1), { event: 'checkpoint', id: '4', data: '{"cursor":"4"}' })
+  t.equal(store.subscriptions.size, 1)
+  blocks.destroy()
+  await eventually('nobody reads any more', () => store.subscriptions.size === 0)
+})
+
+t.test('a comment is a sign of life; heartbeat=0 gives none', async (t) => {
+  const { app, url } = await listen(t, { clock: hurried(20) })
+  const beating = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=1`)
+  const standard = await LiveBlocks.open(t, `${url}/streams/s`)
+  const silent = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=0`)
+  const isComment = ({ comment }: { comment?: string }) => comment !== undefined
+  await beating.until('comments', (all) => all.filter(isComment).length >= 30)
+  await standard.until('a comment', (all) => all.some(isComment))
+  t.ok(standard.all.filter(isComment).length < 5, 'fifteen times as rarely')
+  await append(app, 's', { type: 'T' })
+  await silent.untilEvents(1)
+  t.notOk(silent.all.some(isComment))
+  await beating.untilEvents(1)
+  t.same(beating.cursors, [0], 'and is no event')
+})
+
+t.test('after a final closing the reconnect gets 204', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', some('T', 5))
+  const { source, data } = browser(t, `${url}/streams/s?limit=3`)
+  const [closing] = (await once(source, 'closing')) as [MessageEvent]
+  t.equal(closing.lastEventId, '2;end')
+  t.match(JSON.parse(closing.data), { code: 'complete', title: 'Complete', detail: /./, cursor: '2' })
+  await eventually('it stays away', () => source.readyState === source.CLOSED)
+  t.same(data, [0, 1, 2])
+  const again = await send(`${url}/streams/s?limit=3`, {
+    headers: { accept: 'text/event-stream', 'last-event-id': '2;end' }
+  })
+  t.match(again, { status: 204, text: '' })
+
+  const gone = await LiveBlocks.open(t, `${url}/streams/s`)
+  await gone.untilNamed('caughtUp')
+  await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
+  t.ok(await gone.whole)
+  t.match(gone.all.at(-1), { event: 'closing', id: '4;end', data: /"stream-deleted"/ }, 'deleted for ever')
+})
+
+t.test('a stop says where to go on, and is not final', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', some('T', 5))
+  const blocks = await LiveBlocks.open(t, `${url}/streams/s`)
+  await blocks.untilNamed('caughtUp')
+  await app.close()
+  t.ok(await blocks.whole, 'the transfer ends as it should')
+  t.match(blocks.all.at(-1), { event: 'closing', id: '4', data: /"code":"stopping".*"cursor":"4"/ })
+})
+
+t.test('it is an event stream by Accept, or by format for who cannot say so (curl -N)', async (t) => {
+  const { app, store, url } = await listen(t)
+  await append(app, 's', some('T', 2))
+  const asked: [string, Record<string, string>][] = [
+    ['/streams/s', { accept: 'text/event-stream' }],
+    ['/streams/s?format=sse', { accept: '*/*' }],
+    ['/streams/s?format=sse', { accept: 'application/json', 'accept-encoding': 'gzip, br' }],
+    ['/events?format=sse', {}]
+  ]
+  for (const [path, headers] of asked) {
+    const blocks = await LiveBlocks.open(t, url + path, { accept: '*/*', ...headers, origin: 'https://other.example' })
+    await blocks.untilEvents(2)
+    t.equal(blocks.status, 200)
+    const met = blocks.response.headers
+    t.match(met, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'private, no-store',
+      'x-accel-buffering': 'no',
+      'daybook-head': String(store.log.head),
+      'daybook-log': store.log.id,
+      'access-control-allow-origin': '*',
+      'request-id': /./
+    })
+    t.match(met['access-control-expose-headers'], /Daybook-Head/, 'as any answer, it can be read by other pages')
+    t.match(met.vary, /Accept/)
+    t.notOk('content-length' in met || 'content-encoding' in met)
+    blocks.destroy()
+  }
+  const refused: [string, number, string][] = [
+    ['/streams/s?after=99', 409, 'cursor-beyond-head'],
+    ['/streams/s?order=desc', 400, 'bad-parameter'],
+    ['/streams/s?from=x', 400, 'bad-cursor'],
+    ['/streams/s?evnts=typed', 400, 'unknown-parameter'],
+    ['/events?consumer=none', 404, 'consumer-not-found']
+  ]
+  for (const [path, status, code] of refused) {
+    const answer = await send(url + path, { headers: { accept: 'text/event-stream, */*' } })
+    t.match({ path, status: answer.status, ...JSON.parse(answer.text) }, { path, status, code })
+  }
+})
