@@ -32,6 +32,7 @@ export class Checkpoints {
   #pause = FIRST_PAUSE_MS
   #wake = () => {}
   #closed = false
+  #ended = false
   #failure: Error | undefined
 
   private constructor(level: Level, clock: Clock, log: string, known: Map<string, Checkpoint>) {
@@ -92,6 +93,7 @@ export class Checkpoints {
     this.#closed = true
     this.#wake()
     await this.#writing
+    this.#ended = true
     await this.#level.close()
   }
 
@@ -111,6 +113,7 @@ export class Checkpoints {
       this.#dirty.clear()
       this.#waiting = []
       try {
+        if (this.#ended) throw new Error('it is closed')
         await this.#put(names)
         this.#failure = undefined
         this.#pause = FIRST_PAUSE_MS

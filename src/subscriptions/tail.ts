@@ -130,11 +130,10 @@ export class ListTail extends Tail {
     this.#again = true
     if (this.#reading || !this.#begun) return
     this.#reading = true
-    this.#read()
-      .catch((error: Error) => this.fail(error))
-      .finally(() => {
-        this.#reading = false
-      })
+    this.#read().catch((error: Error) => {
+      this.#reading = false
+      this.fail(error)
+    })
   }
 
   async #read(): Promise<void> {
@@ -145,5 +144,7 @@ export class ListTail extends Tail {
       if (range.first > range.last) continue
       for await (const span of this.reader.spans(source, this.following.request, range)) this.offer(span)
     }
+    // In the same moment in which nothing more was found: who wakes it next begins anew.
+    this.#reading = false
   }
 }

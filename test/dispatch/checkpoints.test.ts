@@ -145,3 +145,22 @@ t.test('what comes together is written together', async (t) => {
   t.equal(writes, 1)
   await checkpoints.close()
 })
+
+t.test('what is saved after it was closed is refused, and so is what waits for its time meanwhile', async (t) => {
+  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, systemClock)
+  await checkpoints.save('a', { cursor: 1, generation: 1, active: 1 })
+  await checkpoints.close()
+  await t.rejects(checkpoints.save('a', { cursor: 2, generation: 1, active: 1 }), { code: 'stopping' })
+  await t.rejects(checkpoints.remove('a'), { code: 'stopping' })
+})
+
+t.test('closing writes what waits', async (t) => {
+  const directory = t.testdir({})
+  const before = await Checkpoints.open(directory, LOG, systemClock)
+  const saved = before.save('a', { cursor: 1, generation: 1, active: 1 })
+  await before.close()
+  await saved
+  const after = await Checkpoints.open(directory, LOG, systemClock)
+  t.match(after.get('a'), { cursor: 1 })
+  await after.close()
+})

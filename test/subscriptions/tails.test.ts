@@ -3,11 +3,11 @@ import t, { type Test } from 'tap'
 import type { Store } from '../../src/store.js'
 import { Filter, type FilterOptions } from '../../src/streams/filter.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
-import type { Span } from '../../src/streams/read.js'
+import type { Reader, Span } from '../../src/streams/read.js'
 import type { Found } from '../../src/streams/source.js'
-import type { Following } from '../../src/subscriptions/tail.js'
+import { type Following, ListTail } from '../../src/subscriptions/tail.js'
 import { encodeEvent } from '../helpers/events.js'
-import { appendTo, eventually, openStore } from '../helpers/live-events.js'
+import { appendTo, eventually, openStore, turns } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
 /** What is followed. @param stream undefined: the log */
@@ -177,3 +177,33 @@ t.test(
     }
   }
 )
+
+t.test('woken at any moment of a look that is ending, it looks once more', async (t) => {
+  // The moment is a few microtasks long: a reader without a disk meets it each time.
+  for (let moment = 0; moment < 40; moment++) {
+    let head = -1
+    const reader = {
+      sources: { toFollow: async () => ({ head }) },
+      async *spans(_source: unknown, _request: unknown, { first, last }: { first: number; last: number }) {
+        yield { from: first, to: last, events: [] }
+      }
+    }
+    const tail = await new ListTail(reader as unknown as Reader, following('$ce-s')).open()
+    head = 0
+    tail.wake()
+    for (let i = 0; i < moment; i++) await undefined
+    head = 1
+    tail.wake()
+    await turns(20)
+    t.equal(tail.next, 2, `woken ${moment} microtasks later`)
+  }
+})
+
+t.test('an index stream that is switched off is refused, and nothing goes on listening', async (t) => {
+  const store = await openStore(t, { runProjections: 'none' })
+  for (let i = 0; i < 2; i++) {
+    await t.rejects(store.tails.follow(following('$ce-s'), { offered: () => {}, failed: () => {} }), {
+      code: 'index-switched-off'
+    })
+  }
+})
