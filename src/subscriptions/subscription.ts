@@ -191,7 +191,7 @@ export class Subscription {
     if (this.#closed) return
     this.#closed = true
     this.#leave()
-    void this.#spans?.return(undefined)
+    this.#spans?.return(undefined).catch(() => {}) // what it held is let go either way
     this.#onClosed()
   }
 
@@ -256,7 +256,7 @@ export class Subscription {
   /** Nothing is kept for who may not come back for long. */
   #forget(): void {
     this.machine.forget()
-    void this.#spans?.return(undefined)
+    this.#spans?.return(undefined).catch(() => {}) // what it held is let go either way
     this.#spans = undefined
   }
 
