@@ -2,16 +2,18 @@
  * Addresses that only the Atom dialect has (reference 4): pages by path, metadata by number, appends by id, and names
  * with a slash at the end.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { AtomEntry, AtomFeed } from '../schemas/atom.js'
 import { ref } from '../schemas/ref.js'
 import type { Store } from '../src/store.js'
 import { isMetastream, metastreamOf } from '../src/streams/names.js'
+import { ofStream } from './access.js'
 import { type KnownMethods, sendAsIs } from './dialect-answer.js'
 import { DialectLog } from './dialect-log.js'
 import { DialectReading, type PagePath } from './dialect-reading.js'
-import { DialectWriting } from './dialect-writing.js'
+import { DialectWriting, negotiateWrite } from './dialect-writing.js'
+import { negotiates, offers } from './wire/dialect/codecs.js'
 import { badRequest } from './wire/dialect/refusal.js'
 
 /** The Atom dialect over a store. */
@@ -61,21 +63,25 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
   })
   const paramsOf = (request: FastifyRequest) => request.params as Params
 
-  app.get('/streams/:stream/:from/:count', feedSchema('readAtomPage', 'A page backward'), (request, reply) => {
+  app.get('/streams/:stream/:from/:count', feedSchema('readAtomPage', 'A page backward', READ), (request, reply) => {
     const { stream, from, count } = paramsOf(request)
     return atom.feed(request, reply, stream, { direction: 'backward', from, count })
   })
 
-  app.get('/streams/:stream/:from/:direction/:count', feedSchema('readAtomPageTowards', 'A page'), (request, reply) => {
-    const { stream, from, direction, count } = paramsOf(request)
-    if (stream === '$all' && from === 'filtered') {
-      return atom.log.feed(request, reply, { direction: 'backward', from: direction, count }, true)
+  app.get(
+    '/streams/:stream/:from/:direction/:count',
+    feedSchema('readAtomPageTowards', 'A page', READ),
+    (request, reply) => {
+      const { stream, from, direction, count } = paramsOf(request)
+      if (stream === '$all' && from === 'filtered') {
+        return atom.log.feed(request, reply, { direction: 'backward', from: direction, count }, true)
+      }
+      if (!isDirection(direction)) return reply.callNotFound()
+      return atom.feed(request, reply, stream, { direction, from, count })
     }
-    if (!isDirection(direction)) return reply.callNotFound()
-    return atom.feed(request, reply, stream, { direction, from, count })
-  })
+  )
 
-  app.get('/streams/:stream/filtered', feedSchema('readFilteredLog', 'The filtered log'), (request, reply) => {
+  app.get('/streams/:stream/filtered', feedSchema('readFilteredLog', 'The filtered log', READ), (request, reply) => {
     const { stream } = paramsOf(request)
     if (stream === '$all') return atom.log.feed(request, reply, { direction: 'backward' }, true)
     return atom.reading.event(request, reply, stream, 'filtered')
@@ -83,7 +89,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
 
   app.get(
     '/streams/:stream/filtered/:from/:direction/:count',
-    feedSchema('readFilteredPage', 'A page of the filtered log'),
+    feedSchema('readFilteredPage', 'A page of the filtered log', READ),
     (request, reply) => {
       const { stream, from, direction, count } = paramsOf(request)
       if (stream !== '$all' || !isDirection(direction)) return reply.callNotFound()
@@ -98,7 +104,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
 
   app.get(
     '/streams/:stream/metadata/:from/:count',
-    feedSchema('readMetadataPage', 'A page of metadata backward'),
+    feedSchema('readMetadataPage', 'A page of metadata backward', READ_METADATA),
     (request, reply) => {
       const { stream, from, count } = paramsOf(request)
       return metadataFeed(atom, request, reply, stream, { direction: 'backward', from, count })
@@ -107,7 +113,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
 
   app.get(
     '/streams/:stream/metadata/:from/:direction/:count',
-    feedSchema('readMetadataPageTowards', 'A page of metadata'),
+    feedSchema('readMetadataPageTowards', 'A page of metadata', READ_METADATA),
     (request, reply) => {
       const { stream, from, direction, count } = paramsOf(request)
       if (!isDirection(direction)) return reply.callNotFound()
@@ -116,6 +122,11 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
   )
 
   const incoming = {
+    config: {
+      access: ofStream('write'),
+      dialect: always,
+      negotiate: (request: FastifyRequest) => negotiateWrite(request, offers.incoming)
+    },
     schema: {
       operationId: 'appendWithId',
       summary: 'Append one event whose id stands in the address',
@@ -128,7 +139,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
     return atom.writing.appendIncoming(request, reply, stream, id)
   })
   // The original's route table has the page backward here too.
-  app.get('/streams/:stream/incoming/:id', { schema: { hide: true } }, (request, reply) => {
+  app.get('/streams/:stream/incoming/:id', { config: READ, schema: { hide: true } }, (request, reply) => {
     const { stream, id } = paramsOf(request)
     return atom.feed(request, reply, stream, { direction: 'backward', from: 'incoming', count: id })
   })
@@ -137,7 +148,13 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
     ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
     ['/streams/:stream/metadata/', ['GET', 'POST']]
   ] as const) {
-    app.route({ method: [...method], url, schema: { hide: true }, handler: redirectWithoutSlash })
+    app.route({
+      method: [...method],
+      url,
+      config: { access: 'anyone' },
+      schema: { hide: true },
+      handler: redirectWithoutSlash
+    })
   }
 }
 
@@ -166,19 +183,32 @@ function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): Fas
 
 const text = Type.String()
 
-function feedSchema(operationId: string, summary: string): { schema: object } {
+const always = () => true
+const form = { dialect: always, negotiate: negotiates(offers.feed) }
+const READ: FastifyContextConfig = { access: ofStream('read'), ...form }
+const READ_METADATA: FastifyContextConfig = { access: ofStream('readMetadata'), ...form }
+
+function feedSchema(
+  operationId: string,
+  summary: string,
+  config: FastifyContextConfig
+): { schema: object; config: FastifyContextConfig } {
   const content = {
     'application/vnd.eventstore.atom+json': { schema: ref(AtomFeed) },
     'application/atom+xml': { schema: text }
   }
-  return { schema: { operationId, summary, tags: ['atom'], response: { 200: { description: 'A feed.', content } } } }
+  return {
+    config,
+    schema: { operationId, summary, tags: ['atom'], response: { 200: { description: 'A feed.', content } } }
+  }
 }
 
-function entrySchema(operationId: string): { schema: object } {
+function entrySchema(operationId: string): { schema: object; config: FastifyContextConfig } {
   const content = {
     'application/vnd.eventstore.atom+json': { schema: ref(AtomEntry) },
     'application/atom+xml': { schema: text }
   }
   const summary = 'A metadata event'
-  return { schema: { operationId, summary, tags: ['atom'], response: { 200: { description: 'An entry.', content } } } }
+  const response = { 200: { description: 'An entry.', content } }
+  return { config: READ_METADATA, schema: { operationId, summary, tags: ['atom'], response } }
 }

@@ -14,7 +14,9 @@ import { problemResponses } from '../schemas/problem.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
 import type { Store } from '../src/store.js'
+import { isOperator } from '../src/streams/access.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
+import { askingOf, checkOwner, checkReadable, owns } from './access.js'
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
@@ -32,6 +34,7 @@ const shown = { 'application/json': { schema: ref(ShownConsumer) } }
 
 export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): void {
   const consumerOf = (request: FastifyRequest) => store.consumers.get((request.params as { name: string }).name)
+  const owned = { access: (request: FastifyRequest) => ({ consumer: consumerOf(request) }) }
   const tags = ['consumers']
   const params = ConsumerName
   store.metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
@@ -44,6 +47,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.get(
     '/consumers',
     {
+      config: { access: 'reader' },
       schema: {
         operationId: 'listConsumers',
         summary: 'Named consumers, and who reads live without a name',
@@ -51,13 +55,20 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
         response: { 200: { description: 'By name.', content: { 'application/json': { schema: ref(ConsumerList) } } } }
       }
     },
-    async (_request, reply) => {
+    async (request, reply) => {
       const subscriptions: LiveSubscription[] = []
-      for (const subscription of store.subscriptions.all()) {
+      const { principal } = request
+      // Whose addresses and filters they are is for those who run the server.
+      for (const subscription of isOperator(principal) || store.rules.settings.anonymous
+        ? store.subscriptions.all()
+        : []) {
         if (subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
       }
       const consumers = []
-      for (const consumer of store.consumers.all()) consumers.push(await showConsumer(store, consumer))
+      for (const consumer of store.consumers.all()) {
+        if (isOperator(principal) || owns(principal, consumer, store))
+          consumers.push(await showConsumer(store, consumer))
+      }
       reply.header('cache-control', 'private, no-store')
       return { consumers, subscriptions }
     }
@@ -66,6 +77,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.get(
     '/consumers/:name',
     {
+      config: owned,
       schema: {
         operationId: 'getConsumer',
         summary: 'State, place and lag of a consumer',
@@ -83,6 +95,12 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.put(
     '/consumers/:name',
     {
+      config: {
+        access: (request) => {
+          const there = store.consumers.find((request.params as { name: string }).name)
+          return there === undefined ? 'reader' : { consumer: there }
+        }
+      },
       schema: {
         operationId: 'putConsumer',
         summary: 'Make a consumer',
@@ -100,13 +118,15 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const { name } = request.params as { name: string }
       const wanted = parseDefinition(name, await bodyOf(request))
       // What cannot be read is refused before it is made.
-      const { address, request: read } = followingOfSource(store, wanted.source)
+      const { address, request: read } = followingOfSource(store, request, wanted.source)
+      await checkReadable(store, request.principal, address)
       const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
       const start = async () => {
         const source = await store.sources.toFollow(address)
         return (await store.sources.resolve(source, { ...read, lower })).first - 1
       }
-      const { consumer, made } = await store.consumers.define(wanted, start)
+      const { consumer, made } = await store.consumers.define({ ...wanted, owner: ownerOf(request) }, start)
+      if (!made) checkOwner(request.principal, consumer, store)
       reply.code(made ? 201 : 200)
       if (made) reply.header('location', linksOf(name).self)
       return showConsumer(store, consumer)
@@ -116,6 +136,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.delete(
     '/consumers/:name',
     {
+      config: owned,
       schema: {
         operationId: 'deleteConsumer',
         summary: 'Forget a consumer and its place',
@@ -133,7 +154,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.route({
     method: 'GET',
     url: '/consumers/:name/events',
-    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery)),
+    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery), owned.access),
     schema: {
       operationId: 'readAsConsumer',
       summary: 'Events after the place of a consumer',
@@ -163,6 +184,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.post(
     '/consumers/:name/ack',
     {
+      config: owned,
       schema: {
         operationId: 'acknowledge',
         summary: 'Everything up to a cursor was dealt with',
@@ -188,6 +210,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.post(
     '/consumers/:name/reset',
     {
+      config: owned,
       schema: {
         operationId: 'resetConsumer',
         summary: 'Let a consumer go on elsewhere, in a new generation',
@@ -221,9 +244,14 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-function followingOfSource({ clock, poster }: Store, text: string) {
+function followingOfSource(store: Store, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return followingOf(address, query, clock.now(), poster.rule)
+  return followingOf(address, query, askingOf(store, request))
+}
+
+/** Whose a consumer is that somebody makes. */
+function ownerOf({ principal }: FastifyRequest): string | undefined {
+  return principal.by === 'insecure' ? undefined : principal.login
 }
 
 /** A page after the place. It moves nothing: an acknowledgement does. @throws `consumer-in-use` */
@@ -233,14 +261,15 @@ async function answerPage(
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  const { reader, sources, clock, poster, metrics } = store
+  const { reader, sources, metrics } = store
   const asked = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
+  await checkReadable(store, request.principal, address)
   // Who takes the name and reads page by page needs no connection for it.
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, clock.now(), poster.rule), lower }
+  const read = { ...toReadRequest(query, askingOf(store, request)), lower }
   const pageOf = async () => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limitOf(asked)) }
@@ -251,7 +280,7 @@ async function answerPage(
       store,
       request,
       reply,
-      followingOfSource(store, consumer.definition.source),
+      followingOfSource(store, request, consumer.definition.source),
       seconds,
       async () => {
         const { page } = await pageOf()

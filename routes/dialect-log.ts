@@ -5,6 +5,8 @@ import type { StoredRecord } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import { Filter } from '../src/streams/filter.js'
 import type { Source } from '../src/streams/source.js'
+import type { Viewer } from '../src/streams/viewer.js'
+import { viewerOf } from './access.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { type DialectReading, type PagePath, parseCount, renderFeed } from './dialect-reading.js'
 import { type Codec, negotiate, offers } from './wire/dialect/codecs.js'
@@ -39,6 +41,7 @@ export class DialectLog {
     const { log } = this.#store
     if (poll !== undefined) {
       await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
+      await this.#store.rules.check(request.principal, 'read', ALL)
     }
     if (matchesTag(request.headers['if-none-match'], log.announced, codec)) return sendEmpty(reply, 304, 'Not Modified')
     try {
@@ -71,16 +74,17 @@ export class DialectLog {
     filtered: boolean
   ): Promise<FastifyReply> {
     const source = this.#store.sources.log()
+    const viewer = viewerOf(this.#store, request.principal)
     const { direction, count } = asked
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
     const first = backward ? Math.max(0, cursor - count) : cursor
     const { kept, looked } =
       filtered && !backward
-        ? await this.#lookForward(source, first, filter, count)
-        : await this.#slice(source, first, backward ? cursor - first : count, filter)
+        ? await this.#lookForward(source, first, filter, count, viewer)
+        : await this.#slice(source, first, backward ? cursor - first : count, filter, viewer)
     const reached = backward ? first : first + looked
-    const entries = await entriesOf(this.#store.reader, source, kept, first, resolve)
+    const entries = await entriesOf(this.#store.reader, source, kept, first, resolve, viewer)
     this.#store.metrics.read(entries.length)
     entries.reverse()
     const end = backward ? looked < count : reached > source.head
@@ -89,7 +93,8 @@ export class DialectLog {
       origin: at === -1,
       next: reached,
       end: end && (filtered || entries.length < count),
-      entries: entries.length
+      // What was left out for who reads is gone past, too.
+      entries: viewer === undefined ? entries.length : looked
     }
     const base = this.#reading.baseOf(request)
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
@@ -111,24 +116,39 @@ export class DialectLog {
     return reply.send(renderFeed(feed, codec, base, embed))
   }
 
-  async #slice(source: Source, first: number, count: number, filter: Filter): Promise<Looked> {
+  async #slice(
+    source: Source,
+    first: number,
+    count: number,
+    filter: Filter,
+    viewer: Viewer | undefined
+  ): Promise<Looked> {
     const records = await this.#store.reader.slice(source, first, count)
-    return { kept: records.filter((record) => filter.matches(record)), looked: records.length }
+    const read = await viewer?.seen(records)
+    const kept = records.filter((record, i) => read?.[i] !== false && filter.matches(record))
+    return { kept, looked: records.length }
   }
 
   /** Looks at so many records as it may, until enough have passed. */
-  async #lookForward(source: Source, first: number, filter: Filter, count: number): Promise<Looked> {
+  async #lookForward(
+    source: Source,
+    first: number,
+    filter: Filter,
+    count: number,
+    viewer: Viewer | undefined
+  ): Promise<Looked> {
     const kept: StoredRecord[] = []
     let looked = 0
     let bytes = 0
     while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max) {
       const records = await this.#store.reader.slice(source, first + looked, LOOK_STEP)
       if (records.length === 0) break
-      for (const record of records) {
+      const read = await viewer?.seen(records)
+      for (const [i, record] of records.entries()) {
         if (kept.length === count) return { kept, looked }
         looked++
         bytes += record.bytes.length
-        if (filter.matches(record)) kept.push(record)
+        if (read?.[i] !== false && filter.matches(record)) kept.push(record)
       }
     }
     return { kept, looked }

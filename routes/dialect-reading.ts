@@ -10,6 +10,8 @@ import { LINK_TYPE } from '../src/streams/links.js'
 import { firstVisible } from '../src/streams/metadata.js'
 import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../src/streams/names.js'
 import type { Source } from '../src/streams/source.js'
+import type { Viewer } from '../src/streams/viewer.js'
+import { checkReadable, viewerOf } from './access.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { PageCache } from './page-cache.js'
 import { type Codec, codecHash, codecs, negotiate, offers } from './wire/dialect/codecs.js'
@@ -22,6 +24,7 @@ import { checkRequireLeader, longPoll, resolveLinks } from './wire/dialect/heade
 import { badRequest, Refusal, refusalOf } from './wire/dialect/refusal.js'
 import { baseUrl, queryOf, streamUrl } from './wire/dialect/urls.js'
 import { renderDataXml, renderEntryXml, renderEventXml, renderFeedXml } from './wire/dialect/xml.js'
+import { addressOf } from './wire/read-request.js'
 
 interface RenderedFeed {
   readonly body: Buffer
@@ -78,7 +81,11 @@ export class DialectReading {
     const asked = parsePage(path)
     if (codec === codecs.description && path.direction === 'backward') return sendDescription(reply, stream)
     nameOf(stream)
-    if (poll !== undefined) await this.#waitForEvent(request, stream, asked, poll)
+    if (poll !== undefined) {
+      await this.#waitForEvent(request, stream, asked, poll)
+      // Rules may have changed in an hour.
+      await checkReadable(this.#store, request.principal, addressOf(stream))
+    }
     try {
       await this.#store.sources.checkLives(stream)
       const head = await this.#headOf(stream)
@@ -101,14 +108,16 @@ export class DialectReading {
   ): Promise<FastifyReply> {
     const window = windowOf(asked, source.head, source.first)
     const base = this.baseOf(request)
-    const state = `${source.head} ${source.metadataVersion} ${source.first}`
+    const viewer = viewerOf(this.#store, request.principal)
+    const who = source.index ? `${viewer?.key ?? ''} ${this.#store.rules.version}` : ''
+    const state = `${source.head} ${source.metadataVersion} ${source.first} ${who}`
     const place = `${asked.direction} ${asked.from ?? 'head'} ${asked.count}`
     // None of them holds a line feed; some may hold spaces.
     const key = [codec.type, embed, resolve, state, place, base, source.stream].join('\n')
     // What an index stream lists may be hidden by now.
     let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
     if (page === undefined) {
-      const { feed, settled } = await this.#readFeed(source, asked, window, base, resolve)
+      const { feed, settled } = await this.#readFeed(source, asked, window, base, resolve, viewer)
       page = { body: renderFeed(feed, codec, base, embed) }
       if (settled) this.#pages.offer(key, page)
     }
@@ -126,18 +135,21 @@ export class DialectReading {
     asked: PageAsked,
     window: Window,
     base: string,
-    resolve: boolean
+    resolve: boolean,
+    viewer: Viewer | undefined
   ): Promise<{ feed: Feed; settled: boolean }> {
     const { reader, metrics, states } = this.#store
     const stream = source.stream as string
     const records = await reader.slice(source, window.first, window.last - window.first + 1)
-    const entries = await entriesOf(reader, source, records, window.first, resolve)
+    const entries = await entriesOf(reader, source, records, window.first, resolve, viewer)
     metrics.read(entries.length)
     const read = asked.direction === 'backward' ? entries.at(-1) : entries[0]
     entries.reverse()
     const self = streamUrl(base, stream)
     const cutOff = asked.from === undefined && firstVisible(source.metadata, source.head) > source.head
-    const links = streamLinks(self, asked, source.head, window, entries.length, cutOff)
+    // What was left out for who reads is gone past, too.
+    const found = source.index ? records.length : entries.length
+    const links = streamLinks(self, asked, source.head, window, found, cutOff)
     const backward = asked.direction === 'backward'
     const feed: Feed = {
       title: `Event stream '${stream}'`,
@@ -188,7 +200,8 @@ export class DialectReading {
     try {
       const source = await this.#sourceOf(stream)
       const place = number === undefined ? source.head : Number(number)
-      const { body } = await this.#renderedEvent(source, place, codec, embed, this.baseOf(request), resolve)
+      const viewer = viewerOf(this.#store, request.principal)
+      const { body } = await this.#renderedEvent(source, place, codec, embed, this.baseOf(request), resolve, viewer)
       this.#store.metrics.read(1)
       if (number === undefined) {
         reply.header('cache-control', caching.head(isMetastream(stream) ? undefined : source.metadata.cacheControl))
@@ -212,15 +225,16 @@ export class DialectReading {
     codec: Codec,
     embed: Embed,
     base: string,
-    resolve: boolean
+    resolve: boolean,
+    viewer: Viewer | undefined
   ): Promise<RenderedEvent> {
     const key = [codec.type, embed, resolve, number, base, source.stream].join('\n')
     const lasts = !source.index && number >= source.first
     const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
     const record = await this.#recordAt(source, number)
-    const [entry] = await entriesOf(this.#store.reader, source, [record], number, resolve)
-    if (entry?.event === undefined) throw new DaybookError('event-not-found', 'The link leads nowhere.', { number })
+    const [entry] = await entriesOf(this.#store.reader, source, [record], number, resolve, viewer)
+    if (entry?.event === undefined) throw new DaybookError('event-not-found', 'There is nothing to see.', { number })
     const rendered = { body: renderEvent(entry, codec, embed, base) }
     if (lasts && entry.link === undefined) this.#events.set(key, rendered)
     return rendered

@@ -7,6 +7,7 @@ import type { Store } from '../src/store.js'
 import { faultsOf } from '../src/streams/metadata.js'
 import { checkAppendableName, isMetastream, metastreamOf } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
+import { actorOf } from './access.js'
 import { sendEmpty } from './dialect-answer.js'
 import type { DialectReading } from './dialect-reading.js'
 import { bodyOf } from './wire/body.js'
@@ -88,7 +89,8 @@ export class DialectWriting {
     const result = await this.#store.writer.append({
       events,
       conditions: [{ stream, expected: expectedVersion(request.headers) }],
-      mode: 'eventstore'
+      mode: 'eventstore',
+      by: actorOf(request)
     })
     const number = result.events[0]?.number
     const location = `${this.#reading.baseOf(request)}/streams/${segment(stream)}/${number}`
@@ -104,7 +106,7 @@ export class DialectWriting {
     return this.#refusing(async () => {
       checkAppendableName(stream)
       try {
-        await this.#store.writer.delete({ stream, expected, permanent })
+        await this.#store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
       } catch (error) {
         if (!isDaybookError(error)) throw error
         if (error.code === 'stream-not-found') throw wrongVersion(-1)
@@ -128,7 +130,7 @@ export class DialectWriting {
 }
 
 /** @throws a 415 for the body's type, a 406 for the answer's */
-function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
+export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
   const codec = bodyCodec(request.headers['content-type'], offered)
   negotiate(request.headers.accept, queryOf(request).get('format'), offered)
   return codec

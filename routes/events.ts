@@ -19,6 +19,7 @@ import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
+import { actorOf, viewerOf } from './access.js'
 import { browsersFirst } from './browser.js'
 import type { Live } from './live.js'
 import type { Reading } from './reading.js'
@@ -40,7 +41,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
     method: 'GET',
     url: '/events',
     onRequest: browsersFirst,
-    ...liveSocket(live, ({ query }) => ({ address: { stream: undefined }, query: query as ReadQuery })),
+    ...liveSocket(live, ({ query }) => ({ address: { stream: undefined }, query: query as ReadQuery }), 'reader'),
     compress: {},
     schema: {
       operationId: 'readEvents',
@@ -62,6 +63,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
   app.get(
     '/events/:position',
     {
+      config: { access: 'reader' },
       onRequest: browsersFirst,
       schema: {
         operationId: 'getEventAtPosition',
@@ -93,6 +95,8 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
   app.post(
     '/events',
     {
+      // Which streams it writes is in its body: the plan asks for each.
+      config: { access: 'reader' },
       schema: {
         operationId: 'appendEvents',
         summary: 'Append to several streams at once',
@@ -120,7 +124,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
       const type = mediaType(request.headers['content-type'])
       const { batch } = request.query as EventsAppendQuery
       if (isNdjson(type)) {
-        return new StreamedWrite(store, streamOf(request), batch ?? 500).answer(request, reply)
+        return new StreamedWrite(store, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
       }
       if (type !== 'application/json') {
         throw new DaybookError(
@@ -145,11 +149,13 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) checkCursor(store, after)
   const first = events[0] as NewEvent
+  const viewer = viewerOf(store, request.principal)
   const result = await appendOrExplain(store, {
     events,
     conditions,
-    matches: matches.length > 0 ? matches : undefined,
+    matches: matches.length > 0 ? matches.map((match) => ({ ...match, viewer })) : undefined,
     mode: 'batch',
+    by: actorOf(request),
     keyed: key === undefined ? undefined : { stream: first.stream, nextId: ids(first.stream, events.length).id }
   })
   const wanted = preferredReturn(request.headers.prefer as string | undefined)

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { isAccessRefusal } from './access.js'
 import { sendRefusal } from './dialect-answer.js'
 import { Refusal } from './wire/dialect/refusal.js'
 import { problemKinds, problemOf } from './wire/problem.js'
@@ -24,7 +25,7 @@ const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_ASYNC_CONSTRAINT: 'bad-request'
 }
 
-function asDaybookError(error: Error): DaybookError {
+function asDaybookError(error: Error, bodyMax: number): DaybookError {
   if (isDaybookError(error)) return error
   const { validation, validationContext, code = '', statusCode } = error as FastifyError
   const [first] = validation ?? []
@@ -38,7 +39,7 @@ function asDaybookError(error: Error): DaybookError {
     })
   }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    const limit = limits.body_bytes_max
+    const limit = bodyMax
     return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit }, error)
   }
   const known = FRAMEWORK_ERRORS[code]
@@ -61,20 +62,34 @@ const BARE: Partial<Record<ErrorCode, string>> = {
  * True for a client that would not read a problem: it names what it takes, or nothing at all, and neither problems nor
  * everything is among it. So do the clients of the Atom dialect, and they expect no body (reference 1.2).
  */
-function wantsBare({ headers }: FastifyRequest): boolean {
+export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
   return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
 }
 
 /** Answers with what was thrown: refusals of the dialect as they say, everything else as a problem. */
 export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (raw instanceof Refusal) return sendRefusal(reply, raw)
-  const error = asDaybookError(raw)
-  const { available } = error.details
+  const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
+  if (isAccessRefusal(error)) {
+    const { dialect, negotiate } = request.routeOptions.config
+    if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
+      // What is wrong with the form is told first (reference 14.5).
+      try {
+        negotiate?.(request)
+      } catch (fault) {
+        return sendProblem(fault as Error, request, reply)
+      }
+      return sendRefusal(reply, dialectRefusal(error))
+    }
+    if (problemKinds[error.code].status === 401) reply.header('www-authenticate', challenges(error))
+  }
+  const { available, retryAfter } = error.details
   if (error.code === 'unsupported-media-type' && request.method === 'POST' && Array.isArray(available)) {
     reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
   if (status === 503 || status === 507) reply.header('retry-after', '1')
+  else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
   if (reason !== undefined && wantsBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
@@ -84,6 +99,19 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
   return reply.send(JSON.stringify(problem))
+}
+
+/** Refused for who asks, in the dialect's words (reference 14.1). */
+function dialectRefusal({ code }: DaybookError): Refusal {
+  const headers: Record<string, string> =
+    code === 'wrong-credentials' ? { 'www-authenticate': 'X-Basic realm="ESDB"' } : {}
+  return new Refusal(401, 'Unauthorized', { bare: true, headers })
+}
+
+/** How one can say who one is. */
+function challenges({ code }: DaybookError): string[] {
+  const wrong = code === 'wrong-credentials' ? ', error="invalid_token"' : ''
+  return ['Basic realm="Daybook", charset="UTF-8"', `Bearer realm="Daybook"${wrong}`]
 }
 
 /** What went wrong before there was a request. */

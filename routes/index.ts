@@ -1,12 +1,14 @@
 /** The HTTP application: Fastify with all its options, the hooks every request passes, and each resource by name. */
 import { randomBytes } from 'node:crypto'
 import compress from '@fastify/compress'
-import cors from '@fastify/cors'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyError, type FastifyInstance, LogController } from 'fastify'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import { Access } from './access.js'
+import { adminRoutes, type Control } from './admin.js'
 import { AtomDialect, atomRoutes } from './atom.js'
 import { consumerRoutes } from './consumers.js'
 import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS, KnownMethods } from './dialect-answer.js'
@@ -15,17 +17,25 @@ import { clientErrorCode, endWithProblem, refuseExpectation, sendProblem } from 
 import { checkHost, checkOpen, checkOrigin, closeGracefully, cutSlowBodies } from './guards.js'
 import { listingRoutes } from './listings.js'
 import { Live } from './live.js'
+import { type LoadOptions, limitLoad } from './load.js'
 import { metadataRoutes } from './metadata.js'
 import { nodeRoutes } from './node.js'
 import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
+import { takeTicket } from './ticket-parameter.js'
+import { tokenRoutes } from './tokens.js'
+import { userRoutes } from './users.js'
 import { acceptWebSockets, endUpgrade, UpgradableMessage } from './websocket.js'
 import { acceptBuffers } from './wire/body.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { compileQuery } from './wire/shape.js'
 
 export interface AppOptions {
+  /** Everybody may do everything: authentication is switched off. */
+  insecure?: boolean
+  /** Passwords and tokens may come over plain HTTP. Default: they may. */
+  plainCredentials?: boolean
   /** Origins whose pages may write here, beside the server's own. */
   allowOrigins?: readonly string[]
   /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */
@@ -33,13 +43,33 @@ export interface AppOptions {
   trustProxy?: boolean
   /** Immutable pages may be kept by shared caches. */
   publicCache?: boolean
+  /** Origins whose pages may read, with credentials; `*`, the default: all, without. */
+  corsOrigins?: readonly string[]
+  /** Speaks HTTPS with this certificate. */
+  tls?: { readonly cert: string; readonly key: string } | undefined
+  /** Tells browsers to come over HTTPS from now on. */
+  hsts?: boolean
+  /** Undefined: whoever comes may ask as much as they want. */
+  load?: LoadOptions
   version?: string
+  /** The process that serves it; undefined: none that can be told to stop. */
+  control?: Control
   logLevel?: string
 }
 
 /** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
+  const http = {
+    headersTimeout: limits.headers_timeout_ms,
+    connectionsCheckingInterval: 5_000,
+    maxHeaderSize: 16_384,
+    IncomingMessage: UpgradableMessage,
+    requireHostHeader: false
+  }
+  const { tls } = options
   const app = Fastify({
+    // The type of a server with TLS is another one; what we ask of it is the same.
+    ...(tls === undefined ? { http } : ({ https: { ...http, ...TLS, ...tls } } as object)),
     logger: { level: options.logLevel ?? 'warn' },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,
@@ -47,16 +77,10 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     requestTimeout: 0, // a streamed write takes as long as it takes; other bodies are cut by cutSlowBodies
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
-    http: {
-      headersTimeout: limits.headers_timeout_ms,
-      connectionsCheckingInterval: 5_000,
-      maxHeaderSize: 16_384,
-      IncomingMessage: UpgradableMessage,
-      requireHostHeader: false
-    },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     genReqId: requestIds(),
+    rewriteUrl: takeTicket,
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {
       endUpgrade(request, reply)
@@ -72,6 +96,8 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     httpPart === 'body' || httpPart === 'params' ? () => true : compileQuery(schema as object)
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  // What nothing takes is passed over; each scope of routes says what it takes.
+  passOverBodies(app)
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))
   app.setNotFoundHandler((request, reply) =>
     sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
@@ -81,18 +107,23 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   // With `done` rather than async: a promise a hook a request would be felt.
   app.addHook('onRequest', (request, reply, done) => {
     if (closing.begun) reply.header('connection', 'close')
-    reply.header('request-id', request.id)
+    reply.header('request-id', request.id).header('x-content-type-options', 'nosniff')
+    if (options.hsts) reply.header('strict-transport-security', 'max-age=31536000')
     checkHost(request, options.hosts)
     checkOrigin(request, options.allowOrigins ?? [])
     done()
   })
+  const { version = '0.0.0', insecure = false, plainCredentials = true } = options
   cutSlowBodies(app, store.clock)
-  await app.register(cors, { origin: '*', exposedHeaders: EXPOSED, preflight: false })
+  await app.register(cors, corsOf(options.corsOrigins ?? ['*']))
+  if (options.load !== undefined) await limitLoad(app, options.load)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   await acceptWebSockets(app, store.clock)
   for (const schema of namedSchemas) app.addSchema(schema)
-  await app.register(swagger, openApi(options.version ?? '0.0.0'))
+  await app.register(swagger, openApi(version))
 
+  // From here on every route says who may use it.
+  new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
   const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
@@ -110,11 +141,17 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
       consumerRoutes(scope, store, live)
       await scope.register(async (inner) => atomRoutes(inner, atom))
     })
+    await data.register(async (scope) => {
+      acceptBuffers(scope, limits.small_body_bytes_max)
+      tokenRoutes(scope, store)
+      await scope.register(async (inner) => userRoutes(inner, store, atom))
+      await scope.register(async (inner) => adminRoutes(inner, store, atom, options.control))
+    })
     await data.register(async (scope) => eventRoutes(scope, store, reading, live))
     await data.register(async (scope) => listingRoutes(scope, store))
   })
-  await app.register(async (scope) => serverRoutes(scope, store, options.version ?? '0.0.0'))
-  await app.register(async (scope) => nodeRoutes(scope, store))
+  await app.register(async (scope) => serverRoutes(scope, store, atom, { version, insecure }))
+  await app.register(async (scope) => nodeRoutes(scope, store, atom))
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
   app.addHook('preClose', async () => {
@@ -126,6 +163,27 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
+/** What is new enough to be safe: TLS 1.2 with forward secrecy and authenticated encryption, and 1.3. */
+const TLS = {
+  minVersion: 'TLSv1.2',
+  ciphers: [
+    'TLS_AES_256_GCM_SHA384',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'TLS_AES_128_GCM_SHA256',
+    ...['ECDSA', 'RSA'].flatMap((kind) => [
+      `ECDHE-${kind}-AES256-GCM-SHA384`,
+      `ECDHE-${kind}-CHACHA20-POLY1305`,
+      `ECDHE-${kind}-AES128-GCM-SHA256`
+    ])
+  ].join(':')
+} as const
+
+/** Whoever is named may send credentials; everybody may read what needs none. */
+function corsOf(origins: readonly string[]): FastifyCorsOptions {
+  const all = origins.includes('*')
+  return { origin: all ? '*' : [...origins], credentials: !all, exposedHeaders: EXPOSED, preflight: false }
+}
+
 /** Headers of answers that pages of other origins may read. */
 const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
 /** Headers that they may send. */
@@ -133,17 +191,21 @@ const ALLOWED = `If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
-/** Every known address says its methods when asked with OPTIONS, and answers others with 405 and `Allow`. */
-function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
+function passOverBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume()
     done(null)
   })
+}
+
+/** Every known address says its methods when asked with OPTIONS, and answers others with 405 and `Allow`. */
+function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
+  passOverBodies(app)
   for (const [url, methods] of [...known.entries()]) {
     if (url === '*') continue
     const allow = [...methods, 'OPTIONS'].join(', ')
-    app.options(url, { schema: { hide: true } }, (_request, reply) => {
+    app.options(url, { config: { access: 'anyone' }, schema: { hide: true } }, (_request, reply) => {
       reply.header('allow', allow).header('access-control-allow-methods', allow)
       return reply.header('access-control-allow-headers', ALLOWED).header('access-control-max-age', '600').send('')
     })
@@ -152,6 +214,7 @@ function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
     app.route({
       method: others,
       url,
+      config: { access: 'anyone' },
       schema: { hide: true },
       handler: (request, reply) => {
         reply.header('allow', allow).header('access-control-allow-methods', allow)

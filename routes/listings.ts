@@ -4,10 +4,15 @@ import { CategoryList, ListingQuery, StreamList, TypeList } from '../schemas/lis
 import { problemResponses } from '../schemas/problem.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
 import { type Family, family } from '../src/log/format.js'
+import { SCAN_CHUNK } from '../src/log/log.js'
 import type { ListedHead } from '../src/log/postings.js'
 import type { Store } from '../src/store.js'
 import { isSystemStream } from '../src/streams/names.js'
+import type { Viewer } from '../src/streams/viewer.js'
+import { walkList } from '../src/streams/walk.js'
+import { viewerOf } from './access.js'
 
 export function listingRoutes(app: FastifyInstance, store: Store): void {
   const kinds = [
@@ -25,6 +30,7 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
     app.get(
       path,
       {
+        config: { access: 'reader' },
         schema: {
           operationId,
           summary: `The ${member} in the store, by name`,
@@ -39,16 +45,15 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
       answer
     )
     // Whoever writes the slash means the list.
-    if (kind === family.stream) app.get(`${path}/`, { schema: { hide: true, querystring: ListingQuery } }, answer)
+    if (kind === family.stream)
+      app.get(`${path}/`, { config: { access: 'reader' }, schema: { hide: true, querystring: ListingQuery } }, answer)
 
     async function answer(request: FastifyRequest, reply: FastifyReply): Promise<object> {
       const query = request.query as ListingQuery
-      const listed = await list(store, kind, query)
-      const limit = query.limit ?? 100
-      const last = listed[listed.length - 1]
+      const { listed, more } = await list(store, kind, query, viewerOf(store, request.principal))
       const links = {
         self: request.url,
-        ...(listed.length === limit && last !== undefined && { next: nextLink(path, query, last.name) })
+        ...(more !== undefined && { next: nextLink(path, query, more) })
       }
       reply.header('daybook-head', store.log.head).header('cache-control', 'private, no-cache')
       return { [member]: listed.map((one) => describe(kind, one)), links }
@@ -56,37 +61,106 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
   }
 }
 
-async function list(store: Store, kind: Family, query: ListingQuery): Promise<ListedHead[]> {
+async function list(
+  store: Store,
+  kind: Family,
+  query: ListingQuery,
+  viewer: Viewer | undefined
+): Promise<{ listed: Listed[]; more: string | undefined }> {
   if (!store.postings.keeps(kind)) {
     throw new DaybookError('index-switched-off', 'The server runs with --run-projections=none and keeps no such list.')
   }
   const limit = query.limit ?? 100
-  const found: ListedHead[] = []
+  const look =
+    kind === family.stream ? new StreamLook(store, viewer, query.system ?? false) : new ListLook(store, kind, viewer)
+  const listed: Listed[] = []
   let { after } = query
-  while (found.length < limit) {
-    const more = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit })
-    for (const one of more) {
-      if (found.length < limit && (await isShown(store, kind, one.name, query.system ?? false))) found.push(one)
+  for (;;) {
+    const page = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit })
+    for (const one of page) {
+      const shown = await look.at(one)
+      after = one.name
+      if (shown !== undefined) listed.push(shown)
+      if (listed.length === limit || look.tired) return { listed, more: after }
     }
-    if (more.length < limit) break
-    after = more[more.length - 1]?.name
+    if (page.length < limit) return { listed, more: undefined }
   }
-  return found
 }
 
-/** Deleted streams are not there; system streams when they are asked for. */
-async function isShown({ states }: Store, kind: Family, name: string, system: boolean): Promise<boolean> {
-  if (kind !== family.stream) return true
-  if (isSystemStream(name) && !system) return false
-  const state = states.concerns(name) ? await states.of(name) : undefined
-  return state === undefined || !(state.tombstone || state.metadata.deleted)
+/** A name, and what may be told of it. */
+interface Listed {
+  readonly name: string
+  readonly count?: number
+  readonly updated?: number
 }
 
-function describe(kind: Family, { name, head }: ListedHead): object {
-  const updated = new Date(head.updated).toISOString()
+/** Deleted streams are not there, nor are those that one may not read; system streams when they are asked for. */
+class StreamLook {
+  readonly tired = false
+  readonly #store: Store
+  readonly #viewer: Viewer | undefined
+  readonly #system: boolean
+
+  constructor(store: Store, viewer: Viewer | undefined, system: boolean) {
+    this.#store = store
+    this.#viewer = viewer
+    this.#system = system
+  }
+
+  async at({ name, head }: ListedHead): Promise<Listed | undefined> {
+    const { states } = this.#store
+    if (isSystemStream(name) && !this.#system) return undefined
+    const state = states.concerns(name) ? await states.of(name) : undefined
+    if (state?.tombstone || state?.metadata.deleted) return undefined
+    if (this.#viewer !== undefined && !(await this.#viewer.mayRead(name))) return undefined
+    return { name, count: head.count, updated: head.updated }
+  }
+}
+
+/**
+ * Categories and types are there when one may read any of their events. Where events may be kept from who asks, a
+ * bounded number of them is looked at, and numbers are told only when all were.
+ */
+class ListLook {
+  readonly #store: Store
+  readonly #kind: Family
+  readonly #viewer: Viewer | undefined
+  #left = limits.scan_events_max
+
+  constructor(store: Store, kind: Family, viewer: Viewer | undefined) {
+    this.#store = store
+    this.#kind = kind
+    this.#viewer = viewer?.seesAllUserStreams ? undefined : viewer
+  }
+
+  get tired(): boolean {
+    return this.#left <= 0
+  }
+
+  async at({ name, head }: ListedHead): Promise<Listed | undefined> {
+    if (this.#viewer === undefined) return { name, count: head.count, updated: head.updated }
+    let count = 0
+    let updated = 0
+    let looked = 0
+    const range = { first: 0, last: head.count - 1 }
+    for await (const positions of walkList(this.#store.postings, this.#kind, head, range, 'asc', SCAN_CHUNK)) {
+      for (const { created } of await this.#viewer.visible(await this.#store.log.readMany(positions))) {
+        count++
+        updated = created
+      }
+      looked += positions.length
+      this.#left -= positions.length
+      if (this.tired && looked < head.count) return count > 0 ? { name } : undefined
+    }
+    return count > 0 ? { name, count, updated } : undefined
+  }
+}
+
+function describe(kind: Family, { name, count, updated }: Listed): object {
+  const instant = updated === undefined ? undefined : new Date(updated).toISOString()
   return kind === family.stream
-    ? { stream: name, head: head.count - 1, updated }
-    : { name, events: head.count, updated }
+    ? { stream: name, head: (count as number) - 1, updated: instant }
+    : { name, events: count, updated: instant }
 }
 
 function nextLink(path: string, { prefix, limit, system }: ListingQuery, after: string): string {

@@ -8,6 +8,7 @@ import type { Address, Bound } from '../src/streams/sources.js'
 import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
 import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
 import type { Following } from '../src/subscriptions/tail.js'
+import { askingOf, checkOwner, checkReadable, rightOf } from './access.js'
 import { checkSameOrigin } from './guards.js'
 import { awaitPosition } from './waiting.js'
 import { parseBounds } from './wire/bounds.js'
@@ -46,9 +47,11 @@ export async function planLive(
   if (query.order === 'desc') {
     throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
   }
-  const following = followingOf(address, query, clock.now(), store.poster.rule)
+  await checkReadable(store, request.principal, address)
+  const following = followingOf(address, query, askingOf(store, request))
   const { lower, upper } = parseBounds(query, clock.now())
   const consumer = consumerOf(store, query, following)
+  if (consumer !== undefined) checkOwner(request.principal, consumer, store)
   // Nobody's place is moved by the page of a stranger.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
   store.subscriptions.checkRoom()
@@ -60,6 +63,7 @@ export async function planLive(
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
+    right: rightOf(store, request.principal, address),
     next: attachment === undefined ? first : attachment.start + 1,
     ...endOf(upper, last),
     limit: query.limit,

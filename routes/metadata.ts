@@ -13,9 +13,12 @@ import type { ExpectedVersion } from '../src/streams/expected-version.js'
 import { METADATA_TYPE } from '../src/streams/metadata.js'
 import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../src/streams/names.js'
 import type { StreamState } from '../src/streams/states.js'
+import { actorOf, ofStream } from './access.js'
 import type { AtomDialect } from './atom.js'
+import { negotiateWrite } from './dialect-writing.js'
 import { bodyOf } from './wire/body.js'
 import { expectedVersionOf } from './wire/conditions.js'
+import { negotiates, offers } from './wire/dialect/codecs.js'
 import { isDialectRead } from './wire/dialect/form.js'
 import { patchStored, toReadable, toStored, toStoredPatch } from './wire/metadata.js'
 import { entityTag, matchesTag } from './wire/page.js'
@@ -31,6 +34,11 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
   app.get(
     '/streams/:stream/metadata',
     {
+      config: {
+        access: ofStream('readMetadata'),
+        dialect: (request) => isDialectRead(request, 'single'),
+        negotiate: negotiates(offers.event)
+      },
       schema: {
         operationId: 'getMetadata',
         summary: 'What is known of a stream',
@@ -51,6 +59,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
   app.put(
     '/streams/:stream/metadata',
     {
+      config: { access: ofStream('writeMetadata') },
       schema: {
         operationId: 'putMetadata',
         summary: 'Replace what is known of a stream',
@@ -64,13 +73,14 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
       const stream = nameOf(streamOf(request))
       checkType(request, ['application/json'])
       const stored = toStored(checkSize(await bodyOf(request)))
-      return write(store, reply, stream, stored, expectedVersionOf(request.headers))
+      return write(store, request, reply, stream, stored, expectedVersionOf(request.headers))
     }
   )
 
   app.patch(
     '/streams/:stream/metadata',
     {
+      config: { access: ofStream('writeMetadata') },
       schema: {
         operationId: 'patchMetadata',
         summary: 'Change what is known of a stream, by a JSON merge patch (RFC 7396)',
@@ -84,13 +94,18 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
       const stream = nameOf(streamOf(request))
       checkType(request, ['application/merge-patch+json', 'application/json'])
       const patch = toStoredPatch(checkSize(await bodyOf(request)))
-      return change(store, reply, stream, patch, expectedVersionOf(request.headers))
+      return change(store, request, reply, stream, patch, expectedVersionOf(request.headers))
     }
   )
 
   app.post(
     '/streams/:stream/metadata',
     {
+      config: {
+        access: ofStream('writeMetadata'),
+        dialect: () => true,
+        negotiate: (request) => negotiateWrite(request, offers.write)
+      },
       schema: {
         operationId: 'appendMetadata',
         summary: 'Write metadata as an event',
@@ -126,6 +141,7 @@ const NEWLINE = Buffer.from('\n')
 
 async function write(
   store: Store,
+  request: FastifyRequest,
   reply: FastifyReply,
   stream: string,
   stored: Buffer,
@@ -136,7 +152,7 @@ async function write(
   const record = encodeRecord(metastream, { id, clientId: false, type: METADATA_TYPE, data: stored })
   const event = { stream: metastream, id: undefined, type: METADATA_TYPE, record }
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const result = await store.writer.append({ events: [event], conditions, mode: 'batch' })
+  const result = await store.writer.append({ events: [event], conditions, mode: 'batch', by: actorOf(request) })
   const [placed] = result.events
   const version = placed?.number ?? 0
   reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))
@@ -153,6 +169,7 @@ function checkSize(document: Buffer): Buffer {
 /** Reads, merges and writes on the condition that nobody wrote in between; else again. */
 async function change(
   store: Store,
+  request: FastifyRequest,
   reply: FastifyReply,
   stream: string,
   patch: Buffer,
@@ -165,7 +182,7 @@ async function change(
     if (!metadataIs(expected, state.version)) throw wrongVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version
     try {
-      return await write(store, reply, stream, checkSize(stored), unchanged)
+      return await write(store, request, reply, stream, checkSize(stored), unchanged)
     } catch (error) {
       const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version'
       if (!overtaken) throw error

@@ -11,6 +11,8 @@ import { LINK_TYPE } from '../src/streams/links.js'
 import type { ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
 import type { Address } from '../src/streams/sources.js'
+import type { Viewer } from '../src/streams/viewer.js'
+import { askingOf, checkReadable, isPublic, viewerOf } from './access.js'
 import type { Live } from './live.js'
 import { PageCache } from './page-cache.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
@@ -73,14 +75,17 @@ export class Reading {
     await awaitPosition(this.#store, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
-    const read = toReadRequest(query, this.#store.clock.now(), this.#store.poster.rule)
+    // Rules may have changed while it waited.
+    if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#store, request.principal, address)
+    const read = toReadRequest(query, askingOf(this.#store, request))
+    if (isSignedIn(request)) reply.header('vary', `${VARY}, Authorization`)
     // Whoever waits is answered also where there is nothing yet.
     const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address))
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
       ? this.#lines(request, reply, source, read, query)
-      : this.#page(request, reply, source, read, query)
+      : this.#page(request, reply, source, read, query, await isPublic(this.#store, address))
   }
 
   /**
@@ -98,7 +103,8 @@ export class Reading {
     if (query.atLeast !== undefined) await awaitPosition(this.#store, query, request)
     const source = await this.#sourceOf(address)
     const number = at === 'head' ? Math.max(source.head, 0) : at
-    const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true)
+    const viewer = viewerOf(this.#store, request.principal)
+    const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
     this.#store.metrics.read(1)
     reply.header('daybook-head', source.head)
     reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
@@ -118,13 +124,14 @@ export class Reading {
     query: ReadQuery,
     seconds: number
   ): Promise<ReadQuery> {
-    const { reader, sources, clock, poster } = this.#store
-    const following = followingOf(address, query, clock.now(), poster.rule)
+    const { reader, sources } = this.#store
+    const asking = askingOf(this.#store, request)
+    const following = followingOf(address, query, asking)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = toReadRequest(asked, clock.now(), poster.rule)
+    const read = toReadRequest(asked, asking)
     await awaitEvents(this.#store, request, reply, following, seconds, async () => {
       const source = await sources.toFollow(address)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
@@ -147,14 +154,21 @@ export class Reading {
   }
 
   /** An event that is there stays as it is, as long as it may be seen. */
-  async #renderedEvent(source: Source, number: number, resolveLinks: boolean): Promise<RenderedEvent> {
+  async #renderedEvent(
+    source: Source,
+    number: number,
+    resolveLinks: boolean,
+    viewer: Viewer | undefined
+  ): Promise<RenderedEvent> {
     const { stream, index, first } = source
     const key = `${resolveLinks} ${number} ${stream ?? ''}`
-    const lasts = number >= first && ((stream !== undefined && !index) || this.#store.states.none)
+    const own = stream !== undefined && !index
+    const lasts = number >= first && (own || (this.#store.states.none && viewer === undefined))
     const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
-    const record = await this.#store.reader.event(source, number)
-    const target = resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record) : undefined
+    const record = await this.#store.reader.event(source, number, viewer)
+    const target =
+      resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record, viewer) : undefined
     const resolved = target === undefined || target === 'gone' ? undefined : target
     const found: Found = {
       record: resolved ?? record,
@@ -174,11 +188,15 @@ export class Reading {
     reply: FastifyReply,
     source: Source,
     read: ReadRequest,
-    query: ReadQuery
+    query: ReadQuery,
+    mayShare: boolean
   ): Promise<FastifyReply> {
     const path = request.url.split('?', 1)[0] as string
     const { head, first, metadata, metadataVersion } = source
-    const state = `${head} ${metadataVersion} ${first}`
+    const own = source.stream !== undefined && !source.index
+    // Whoever may read a stream reads all of it; of everything else each sees a part.
+    const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#store.rules.version}`
+    const state = `${head} ${metadataVersion} ${first} ${who}`
     const begin = query.from ?? ''
     const variant = `${request.url} ${begin} ${state} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
@@ -195,11 +213,11 @@ export class Reading {
     if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
     reply.header('etag', tag)
     reply.header('link', page.link)
-    const publicly = metadata.cacheControl === undefined ? this.#publicly : 'public'
     const { cacheControl } = metadata
+    const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
     const moving =
-      cacheControl === undefined ? 'private, no-cache' : `public, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
-    reply.header('cache-control', page.immutable ? `${publicly}, max-age=31536000, immutable` : moving)
+      cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
+    reply.header('cache-control', page.immutable ? `${shared}, max-age=31536000, immutable` : moving)
     if (page.immutable) reply.removeHeader('daybook-head')
     if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
     reply.header('content-type', mediaTypes.page)
@@ -274,6 +292,11 @@ export class Reading {
       throw error
     }
   }
+}
+
+/** True when the answer may be another one for somebody else. */
+function isSignedIn({ principal }: FastifyRequest): boolean {
+  return principal.login !== undefined && principal.by !== 'insecure'
 }
 
 /** @throws `bad-parameter`: a page takes nobody's place */

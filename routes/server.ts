@@ -7,7 +7,9 @@ import { Health, Info } from '../schemas/server.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import type { AtomDialect } from './atom.js'
 import { browsersFirst } from './browser.js'
+import { wantsBare } from './failures.js'
 import { type ProblemKind, problemKinds } from './wire/problem.js'
 
 /** The version of EventStoreDB whose HTTP API is spoken here. */
@@ -39,7 +41,19 @@ const SHOWN = [
   'client_frame_bytes_max'
 ] as const
 
-export function serverRoutes(app: FastifyInstance, store: Store, version: string): void {
+const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
+
+export function serverRoutes(
+  app: FastifyInstance,
+  store: Store,
+  atom: AtomDialect,
+  { version, insecure }: { version: string; insecure: boolean }
+): void {
+  const anyone = { access: 'anyone', dialect: wantsBare } as const
+  app.addHook('preHandler', (request, reply, done) => {
+    atom.begin(request, reply)
+    done()
+  })
   const info = () => ({
     name: 'daybook',
     version,
@@ -47,8 +61,8 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
     head: store.status === 'open' && store.log.head >= 0 ? store.log.head : null,
     esVersion: API_VERSION,
     state: 'leader',
-    features: { projections: false, userManagement: false, atomPub: true },
-    authentication: { type: 'insecure', properties: null },
+    features: { projections: false, userManagement: !insecure, atomPub: true },
+    authentication: { type: insecure ? 'insecure' : 'internal', properties: null },
     limits: Object.fromEntries(SHOWN.map((name) => [name, limits[name]])),
     links: {
       events: '/events',
@@ -68,6 +82,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
     app.get(
       path,
       {
+        config: anyone,
         ...(path === '/' && { onRequest: browsersFirst }),
         schema: {
           operationId,
@@ -87,6 +102,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
     app.get(
       path,
       {
+        config: anyone,
         schema: {
           operationId,
           summary,
@@ -94,13 +110,15 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
           response: { 200: { description: 'It does.', content: { 'application/json': { schema: ref(Health) } } } }
         }
       },
-      async () => ({ status: 'ok' })
+      // What the original says stands beside it (reference 20.1).
+      async () => ({ status: 'ok', ...(path === '/ping' && PONG) })
     )
   }
 
   app.get(
     '/readyz',
     {
+      config: anyone,
       schema: {
         operationId: 'isReady',
         summary: 'Reads and appends are served',
@@ -121,6 +139,7 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
   app.get(
     '/metrics',
     {
+      config: { access: 'reader' },
       schema: {
         operationId: 'getMetrics',
         summary: "What the server counts, in Prometheus' format",
@@ -132,13 +151,14 @@ export function serverRoutes(app: FastifyInstance, store: Store, version: string
       reply.header('content-type', store.metrics.registry.contentType).send(await store.metrics.registry.metrics())
   )
 
-  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+  app.get('/openapi.yaml', { config: anyone, schema: { hide: true } }, async (_request, reply) =>
     reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
   )
 
   app.get(
     '/problems/:code',
     {
+      config: anyone,
       schema: {
         operationId: 'explainProblem',
         summary: 'What a problem code means',

@@ -11,6 +11,7 @@ import type { Receipt } from '../schemas/append.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import type { Actor } from '../src/streams/access.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import { parseLine, randomIds } from './wire/event-body.js'
 import { mediaTypes } from './wire/media-types.js'
@@ -28,12 +29,17 @@ export class StreamedWrite {
   readonly #store: Store
   readonly #body: Readable
   readonly #batch: number
+  readonly #actor: Actor | undefined
 
-  /** @param batch events a commit */
-  constructor(store: Store, body: Readable, batch: number) {
+  /**
+   * @param batch events a commit
+   * @param actor who writes; undefined: who may write everything
+   */
+  constructor(store: Store, body: Readable, batch: number, actor?: Actor) {
     this.#store = store
     this.#body = body
     this.#batch = batch
+    this.#actor = actor
   }
 
   /** Answers at once and goes on writing receipts as batches are committed. */
@@ -84,7 +90,8 @@ export class StreamedWrite {
     const result = await this.#store.writer.append({
       events: lines.map(({ event }) => event),
       conditions: [],
-      mode: 'each'
+      mode: 'each',
+      by: this.#actor
     })
     const replayed = result.events.filter((event) => event.replayed).length
     const done = result.events.length

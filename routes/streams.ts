@@ -1,5 +1,5 @@
 /** /streams/{stream}: read, append; /streams/{stream}/{number}: one event. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../schemas/append.js'
 import { RecordedEvent } from '../schemas/events.js'
@@ -13,9 +13,11 @@ import type { AppendRequest, AppendResult } from '../src/streams/append.js'
 import { checkAppendableName, checkEventStream } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import type { Source } from '../src/streams/source.js'
+import { actorOf, ofStream } from './access.js'
 import type { AtomDialect } from './atom.js'
 import { browsersFirst } from './browser.js'
 import { sendEmpty } from './dialect-answer.js'
+import { negotiateWrite } from './dialect-writing.js'
 import type { Live } from './live.js'
 import type { Reading } from './reading.js'
 import { liveSocket } from './websocket.js'
@@ -23,6 +25,7 @@ import { preferredReturn, renderStreamAppend } from './wire/append-answer.js'
 import { bodyOf } from './wire/body.js'
 import { placeOf } from './wire/bounds.js'
 import { expectedVersionOf } from './wire/conditions.js'
+import { negotiates, offers } from './wire/dialect/codecs.js'
 import { isDialectAppend, isDialectRead } from './wire/dialect/form.js'
 import { addressOf } from './wire/read-request.js'
 import { parseStreamBody } from './wire/stream-body.js'
@@ -44,10 +47,17 @@ export function streamRoutes(
     method: 'GET',
     url: '/streams/:stream',
     onRequest: browsersFirst,
-    ...liveSocket(live, ({ params, query }) => ({
-      address: addressOf((params as { stream: string }).stream),
-      query: query as ReadQuery
-    })),
+    ...dialectWhere(
+      { dialect: (request) => isDialectRead(request, 'feed'), negotiate: negotiates(offers.feed) },
+      liveSocket(
+        live,
+        ({ params, query }) => ({
+          address: addressOf((params as { stream: string }).stream),
+          query: query as ReadQuery
+        }),
+        ofStream('read')
+      )
+    ),
     compress: {},
     attachValidation: true,
     schema: {
@@ -75,6 +85,11 @@ export function streamRoutes(
   app.get(
     '/streams/:stream/:number',
     {
+      config: {
+        access: ofStream('read'),
+        dialect: (request) => isDialectRead(request, 'single'),
+        negotiate: negotiates(offers.event)
+      },
       onRequest: browsersFirst,
       attachValidation: true,
       schema: {
@@ -100,6 +115,11 @@ export function streamRoutes(
   app.post(
     '/streams/:stream',
     {
+      config: {
+        access: ofStream('write'),
+        dialect: ({ headers }) => isDialectAppend(headers),
+        negotiate: (request) => negotiateWrite(request, offers.write)
+      },
       attachValidation: true,
       schema: {
         operationId: 'appendToStream',
@@ -132,6 +152,11 @@ export function streamRoutes(
   app.delete(
     '/streams/:stream',
     {
+      config: {
+        access: ofStream('delete'),
+        dialect: (request) => isDialectRead(request, 'feed'),
+        negotiate: negotiates(offers.write)
+      },
       attachValidation: true,
       schema: {
         operationId: 'deleteStream',
@@ -165,8 +190,16 @@ async function deleteStream(
   checkAppendableName(stream)
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
-  const { head } = await store.writer.delete({ stream, expected, permanent })
+  const { head } = await store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
+}
+
+/** Marks which requests of a route the dialect answers. */
+function dialectWhere<T extends { config?: FastifyContextConfig }>(
+  dialect: Pick<FastifyContextConfig, 'dialect' | 'negotiate'>,
+  route: T
+): T {
+  return { ...route, config: { ...route.config, ...dialect } }
 }
 
 /** Requests of the dialect are checked by it; the native form by its schemas. @throws what the schemas say */
@@ -214,7 +247,8 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
     events,
     conditions: expected === 'any' ? [] : [{ stream, expected }],
     mode: 'batch',
-    keyed
+    keyed,
+    by: actorOf(request)
   }
   const result = await appendOrExplain(store, asked)
   const head = result.heads.get(stream) as number
@@ -236,6 +270,9 @@ export async function appendOrExplain(store: Store, asked: AppendRequest): Promi
   } catch (error) {
     if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
     const { stream, expected } = error.details as { stream: string; expected: unknown }
+    const { by } = asked
+    // Whoever may only append is not told what others did.
+    if (by !== undefined && !(await store.rules.may(by.principal, 'read', stream))) throw error
     const from = typeof expected === 'number' ? expected + 1 : 0
     throw new DaybookError(error.code, error.message, { ...error.details, ...(await missed(store, stream, from)) })
   }

@@ -5,11 +5,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptio
 import type { Clock } from '../src/clock.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { askingOf, type Requirement } from './access.js'
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
 import { WebSocketConnection } from './websocket-connection.js'
 import { SharedBytes } from './wire/live-frames.js'
+import { followingOf } from './wire/read-request.js'
 
 export const SUBPROTOCOL = 'daybook.v1'
 
@@ -33,9 +35,6 @@ export class UpgradableMessage extends IncomingMessage {
 function isWebSocket(upgrade: string | undefined): boolean {
   return upgrade?.toLowerCase() === 'websocket'
 }
-
-/** Marks the routes that take connections. */
-const LIVE = { live: true }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -72,17 +71,26 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
 /**
  * What a GET route adds to be read over WebSocket too.
  * @param asked what its address and query ask for
+ * @param access who may read there
  */
 export function liveSocket(
   live: Live,
-  asked: (request: FastifyRequest) => LiveAsked
+  asked: (request: FastifyRequest) => LiveAsked,
+  access: Requirement
 ): Pick<RouteShorthandOptions, 'preHandler' | 'config'> & {
   wsHandler: (socket: WebSocket, request: FastifyRequest) => void
 } {
   const plans = new WeakMap<FastifyRequest, LivePlan>()
   const shared = new SharedBytes()
   return {
-    config: LIVE,
+    config: {
+      live: true,
+      access,
+      ticketFor: (request) => {
+        const { address, query } = asked(request)
+        return followingOf(address, query, askingOf(live.store, request)).source
+      }
+    },
     preHandler: async (request) => {
       if (!request.ws) return
       checkHandshake(request, live.allowOrigins)

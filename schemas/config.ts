@@ -24,6 +24,58 @@ export const ServeConfig = Type.Object(
       description:
         'Where the category in a stream name ends: at the first or the last of a character. With another one the lists of categories are made anew.'
     }),
+    anonymous: Type.Optional(
+      Type.Enum(['on', 'off'], {
+        description:
+          'Whether "$all" in an access rule means everyone, or everyone who signed in. On loopback "on", elsewhere "off".'
+      })
+    ),
+    'admin-password': Type.Optional(
+      Type.String({ minLength: 1, secret: true, description: 'The first password of "admin", until it is changed.' })
+    ),
+    'ops-password': Type.Optional(
+      Type.String({ minLength: 1, secret: true, description: 'The first password of "ops", until it is changed.' })
+    ),
+    'tls-cert': Type.Optional(
+      Type.String({
+        description: 'Certificate chain, PEM; with --tls-key the server speaks HTTPS. SIGHUP reads both again.'
+      })
+    ),
+    'tls-key': Type.Optional(Type.String({ description: 'Private key of the certificate, PEM.' })),
+    dev: Type.Boolean({ default: false, description: 'HTTPS on loopback with a certificate made for this start.' }),
+    'jwt-jwks': Type.Optional(
+      Type.String({ description: 'URL of the keys of an identity provider, whose tokens are taken.' })
+    ),
+    'jwt-public-key': Type.Optional(
+      Type.String({ description: 'A public key or certificate, PEM, instead of --jwt-jwks.' })
+    ),
+    'jwt-issuer': Type.Optional(Type.String({ description: 'What "iss" in such a token must be.' })),
+    'jwt-audience': Type.Optional(Type.String({ description: 'What "aud" in such a token must be.' })),
+    'jwt-login-claim': Type.String({ default: 'sub', description: 'The claim that names the user.' }),
+    'jwt-groups-claim': Type.String({
+      default: 'groups',
+      description: 'The claim that lists the groups; realm_access.roles is "roles" in "realm_access".'
+    }),
+    insecure: Type.Boolean({ default: false, description: 'No authentication: everybody may do everything.' }),
+    'insecure-anywhere': Type.Boolean({
+      default: false,
+      description: 'With --insecure: also where others can reach it.'
+    }),
+    'cors-origin': Type.Array(Type.String(), {
+      default: ['*'],
+      description: 'An origin whose pages may read here with credentials; repeatable. "*": all, never with credentials.'
+    }),
+    'connections-per-address': Type.Integer({
+      default: 1000,
+      minimum: 0,
+      description: 'Connections that one address may have open; 0: any number.'
+    }),
+    'requests-per-second': Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Requests that one address may make a second; 0: any number. On loopback 0, elsewhere 1000.'
+      })
+    ),
     'allow-origin': Type.Array(Type.String(), {
       default: [],
       description: 'An origin whose pages may write here (https://app.example); repeatable.'
@@ -51,8 +103,18 @@ export const ServeConfig = Type.Object(
 )
 export type ServeConfig = Static<typeof ServeConfig>
 
+const credentials = {
+  user: Type.Optional(
+    Type.String({ description: 'Who signs in to --url, by login; the password is DAYBOOK_PASSWORD.' })
+  ),
+  password: Type.Optional(Type.String({ secret: true, description: 'The password of --user.' })),
+  token: Type.Optional(Type.String({ secret: true, description: 'An API token for --url, instead of --user.' })),
+  'tls-ca': Type.Optional(Type.String({ description: 'A certificate to trust for --url, PEM.' }))
+}
+
 const where = {
   url: Type.String({ default: 'http://127.0.0.1:2113', description: 'The server to talk to.' }),
+  ...credentials,
   db: Type.Optional(Type.String({ description: 'A data directory that no server has open, instead of a server.' }))
 }
 

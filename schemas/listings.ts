@@ -31,8 +31,13 @@ export const StreamList = Type.Object(
 
 const Counted = Type.Object({
   name: Type.String(),
-  events: Type.Integer({ description: 'Events, without those of system streams.' }),
-  updated: Type.String({ format: 'date-time' })
+  events: Type.Optional(
+    Type.Integer({
+      description:
+        'Events that you may read, without those of system streams; absent where they were not all looked at.'
+    })
+  ),
+  updated: Type.Optional(Type.String({ format: 'date-time' }))
 })
 export const CategoryList = Type.Object({ categories: Type.Array(Counted), links }, { $id: 'CategoryList' })
 export const TypeList = Type.Object({ types: Type.Array(Counted), links }, { $id: 'TypeList' })

@@ -15,6 +15,8 @@ interface Setting {
   enum?: unknown[]
   default?: unknown
   description?: string
+  /** Told by a variable or a file alone: others see the flags of a process. */
+  secret?: boolean
 }
 
 /** The settings of a schema by name. */
@@ -60,7 +62,8 @@ function parseFlags(settings: [string, Setting][], argv: readonly string[]) {
     help: { type: 'boolean', short: 'h' },
     config: { type: 'string' }
   }
-  for (const [name, { type }] of settings) {
+  for (const [name, { type, secret }] of settings) {
+    if (secret) continue
     options[name] = { type: type === 'boolean' ? 'boolean' : 'string', multiple: type === 'array' }
   }
   try {
@@ -79,11 +82,28 @@ function parseFlags(settings: [string, Setting][], argv: readonly string[]) {
 function fromEnvironment(settings: [string, Setting][], env: NodeJS.ProcessEnv): Record<string, unknown> {
   const found: Record<string, unknown> = {}
   for (const [name, { type }] of settings) {
-    const value = env[`DAYBOOK_${name.toUpperCase().replaceAll('-', '_')}`]
+    const value = env[variableOf(name)]
     if (value === undefined) continue
     found[name] = type === 'array' ? value.split(',').map((one) => one.trim()) : value
   }
   return found
+}
+
+function variableOf(name: string): string {
+  return `DAYBOOK_${name.toUpperCase().replaceAll('-', '_')}`
+}
+
+/** What a command runs with, as it may be shown: secrets are not. */
+export function showSettings(schema: TObject, config: Readonly<Record<string, unknown>>) {
+  return settingsOf(schema).map(([name, { description = '', enum: values, secret }]) => {
+    const value = config[name]
+    return {
+      name,
+      description,
+      value: secret && value !== undefined ? '****' : String(value ?? ''),
+      possibleValues: values?.map(String) ?? null
+    }
+  })
 }
 
 function readFile(path: string, schema: TObject): Record<string, unknown> {
@@ -110,14 +130,17 @@ function readFile(path: string, schema: TObject): Record<string, unknown> {
 /** Help text of a command's flags. */
 export function describeFlags(schema: TObject): string {
   const rows = [
-    ...settingsOf(schema).map(([name, { type, enum: values, default: standard, description }]): [string, string] => {
-      const value =
-        type === 'boolean'
-          ? ''
-          : ` ${values?.join('|') ?? (type === 'integer' ? 'N' : name === 'url' ? 'URL' : 'TEXT')}`
-      const shown = standard === undefined || standard === false || (Array.isArray(standard) && standard.length === 0)
-      return [`--${name}${value}`, `${description}${shown ? '' : ` [${standard}]`}`]
-    }),
+    ...settingsOf(schema).map(
+      ([name, { type, enum: values, default: standard, description, secret }]): [string, string] => {
+        if (secret) return [variableOf(name), `${description} A variable, or a key of --config.`]
+        const value =
+          type === 'boolean'
+            ? ''
+            : ` ${values?.join('|') ?? (type === 'integer' ? 'N' : name === 'url' ? 'URL' : 'TEXT')}`
+        const shown = standard === undefined || standard === false || (Array.isArray(standard) && standard.length === 0)
+        return [`--${name}${value}`, `${description}${shown ? '' : ` [${standard}]`}`]
+      }
+    ),
     ['--config FILE', 'A JSON file with any of these as keys.'],
     ['--help', 'This text.']
   ] as [string, string][]

@@ -86,6 +86,28 @@ export const limits = {
   consumers_max: 1000,
   consumer_name_chars_max: 200,
 
+  login_bytes_max: 256,
+  password_bytes_max: 1024,
+  /** A body that says something of an account, a token or a ticket. */
+  small_body_bytes_max: 64 * 1024,
+  /** Tokens of one account, streams that one token names, and the time that a ticket can be used. */
+  tokens_max: 1000,
+  token_streams_max: 100,
+  ticket_seconds_default: 60,
+  ticket_seconds_max: 600,
+  /** Passwords that are hashed at once, and that wait for it. */
+  hashes_at_once: 2,
+  hashes_waiting_max: 64,
+  /** How long, and how many, credentials that were right are remembered. */
+  credential_known_ms: 5 * 60_000,
+  credentials_known_max: 10_000,
+  /** Sign-ins that may fail from one address: at once, and as time goes on. */
+  sign_in_failures_burst: 100,
+  sign_in_failures_a_minute: 10,
+  jwks_timeout_ms: 5_000,
+  /** Addresses whose requests are counted. */
+  addresses_counted_max: 10_000,
+
   /** Appends waiting for the writer; more get 503. */
   append_queue_max: 10_000,
   append_queue_bytes_max: 128 * 1024 * 1024,
@@ -125,6 +147,8 @@ export const limits = {
   clock_ahead_ms_max: 0,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
+  /** Later than this by so much, the server takes nothing more until it has caught up. */
+  event_loop_delay_ms: 5_000,
   url_bytes_max: 12_288,
   stop_deadline_ms: 10_000
 } as const

@@ -10,6 +10,7 @@ import { family } from './log/format.js'
 import { Log } from './log/log.js'
 import { Postings } from './log/postings.js'
 import { Metrics } from './metrics.js'
+import { AccessRules } from './streams/access-rules.js'
 import { Matches } from './streams/matches.js'
 import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from './streams/names.js'
 import { backFill, catchUp, kindsOf, Poster } from './streams/posting.js'
@@ -22,6 +23,12 @@ import { Writer } from './streams/writer.js'
 import { Consumers } from './subscriptions/consumers.js'
 import { Subscriptions } from './subscriptions/subscriptions.js'
 import { Tails } from './subscriptions/tails.js'
+import { Accounts } from './users/accounts.js'
+import { Failures } from './users/failures.js'
+import { SignIn } from './users/sign-in.js'
+import { Tickets } from './users/tickets.js'
+import { Tokens } from './users/tokens.js'
+import type { WebTokenOptions } from './users/web-tokens.js'
 
 export interface StoreOptions {
   directory: string
@@ -30,6 +37,14 @@ export interface StoreOptions {
   compression?: boolean
   /** `none` keeps no index streams. Undefined: those that the directory has, or all in a new one. */
   runProjections?: 'none' | 'system' | 'all'
+  /** Access rules that speak of `$all` also mean those who have not signed in. Default: they do not. */
+  anonymous?: boolean
+  /** Given to first accounts whose password everybody knows, by login. */
+  firstPasswords?: Readonly<Record<string, string | undefined>>
+  /** Does not open as long as an account has a password that everybody knows. */
+  refuseFirstPassword?: boolean
+  /** Tokens of an identity provider; undefined: none are taken. */
+  webTokens?: WebTokenOptions | undefined
   /** Undefined: as the directory has it, or the default in a new one. */
   categoryRule?: CategoryRule
   /** Makes the index anew from the log. */
@@ -52,6 +67,7 @@ export class Store {
   postings!: Postings
   poster!: Poster
   states!: StreamStates
+  rules!: AccessRules
   writer!: Writer
   sources!: Sources
   reader!: Reader
@@ -61,6 +77,11 @@ export class Store {
   tails!: Tails
   subscriptions!: Subscriptions
   consumers!: Consumers
+  accounts!: Accounts
+  tokens!: Tokens
+  tickets!: Tickets
+  failures!: Failures
+  signIn!: SignIn
   status: StoreStatus = 'opening'
   /** Why it is not open, for people. */
   reason = 'the log has not been opened yet'
@@ -119,10 +140,22 @@ export class Store {
     const visibility = new Visibility(this.states, this.postings, this.clock)
     const matches = new Matches(this.log, this.postings, visibility)
     const { log, postings, poster, states, clock, metrics, standstill } = this
-    this.writer = new Writer({ log, postings, poster, states, matches, clock, metrics, standstill })
+    const rules = new AccessRules(states, this.options.anonymous ?? false)
+    this.rules = rules
+    this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
     this.sources = new Sources({ log, postings, states, visibility })
     this.reader = new Reader({ log, postings, sources: this.sources, visibility })
-    await this.#deliver()
+    await rules.load(this.reader)
+    try {
+      await this.#deliver()
+      await this.#admit()
+    } catch (error) {
+      this.status = 'open'
+      await this.close()
+      this.status = 'failed'
+      this.reason = (error as Error).message
+      throw error
+    }
     this.#fill()
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
     this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
@@ -140,7 +173,7 @@ export class Store {
     this.#stop.asked = true
     this.subscriptions.close()
     this.consumers.close()
-    await Promise.all([this.dispatcher.close(), this.writer.close(), this.filled])
+    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close(), this.filled])
     this.standstill.close()
     await this.checkpoints.close()
     await this.postings.close()
@@ -163,6 +196,29 @@ export class Store {
     this.consumers = new Consumers({ reader, writer, checkpoints, clock })
     await this.consumers.load()
     this.dispatcher.start()
+  }
+
+  /** Accounts and what stands for them; whoever loses a right loses what rests on it. */
+  async #admit(): Promise<void> {
+    const { reader, postings, states, writer, clock, rules, subscriptions } = this
+    this.accounts = new Accounts({ reader, postings, states, writer, clock })
+    const { accounts } = this
+    await accounts.load()
+    this.tokens = new Tokens({ reader, writer, accounts, clock })
+    const { tokens } = this
+    await tokens.load()
+    writer.followers.push(accounts, tokens)
+    await accounts.begin(this.options.firstPasswords ?? {}, this.options.refuseFirstPassword ?? false)
+    rules.onChange((stream) => subscriptions.checkRights(stream))
+    accounts.onChange(() => subscriptions.checkRights())
+    tokens.onChange(() => subscriptions.checkRights())
+    this.tickets = new Tickets({ accounts, tokens, clock })
+    this.failures = new Failures(writer, clock)
+    const { webTokens: options } = this.options
+    // The library that checks them is only loaded where it is used.
+    const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options)
+    const { tickets, failures } = this
+    this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
   }
 
   /** A family that cannot be filled stays behind: reads do without it. */

@@ -11,8 +11,11 @@ import { append, listen } from './helpers/app.js'
 const root = join(import.meta.dirname, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
+/** As `daybook` starts without flags. */
+const AS_STARTED = { insecure: false, anonymous: true }
+
 t.test('the tour of the README gives what it shows', async (t) => {
-  const { url } = await listen(t)
+  const { url } = await listen(t, AS_STARTED)
   const blocks = [...readme.matchAll(/```console tour\n([\s\S]*?)```/g)].map(([, text]) => text as string)
   t.ok(blocks.length >= 5, 'the tour was found')
   for (const block of blocks) {
@@ -27,7 +30,7 @@ t.test('the tour of the README gives what it shows', async (t) => {
 type Connecting = new (...words: (string | undefined)[]) => { close(): void }
 
 t.test('the script of the README prints what is in the stream', async (t) => {
-  const { app, url } = await listen(t)
+  const { app, url } = await listen(t, AS_STARTED)
   await append(app, 'cart-1', { type: 'ItemAdded' })
   const [, script = ''] = /```js browser\n([\s\S]*?)```/.exec(readme) ?? []
   const opened: { close(): void }[] = []

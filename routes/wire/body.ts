@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { brotliDecompress, createBrotliDecompress, createGunzip, createInflate, gunzip, inflate } from 'node:zlib'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
+import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
 
 const inflaters = {
@@ -23,12 +24,10 @@ function inflaterOf(request: FastifyRequest): (typeof inflaters)[keyof typeof in
   })
 }
 
-/** Makes every body a Buffer; a handler inflates it with `bodyOf`. */
-export function acceptBuffers(app: FastifyInstance): void {
+/** Makes every body a Buffer; a handler inflates it with `bodyOf`. @param bodyLimit bytes */
+export function acceptBuffers(app: FastifyInstance, bodyLimit: number = limits.body_bytes_max): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: limits.body_bytes_max }, (_request, body, done) =>
-    done(null, body)
-  )
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit }, (_request, body, done) => done(null, body))
 }
 
 /**
@@ -53,6 +52,15 @@ export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
     }
     throw new DaybookError('bad-encoding', `The body is not ${request.headers['content-encoding']}.`, {}, cause)
   }
+}
+
+/** The one JSON object that a body is. @throws `malformed-json`, `invalid-body` */
+export function objectOf(body: Buffer): object {
+  const reader = new JsonReader(body)
+  const value = reader.value()
+  reader.end()
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new DaybookError('invalid-body', 'The body is a JSON object.')
 }
 
 /** A streamed body, inflated as it comes. */

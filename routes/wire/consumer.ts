@@ -8,10 +8,10 @@ import {
 import { EventsSource, type ReadQuery, StreamSource } from '../../schemas/read.js'
 import { secondsOf } from '../../src/duration.js'
 import { DaybookError } from '../../src/errors.js'
-import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
 import type { Address } from '../../src/streams/sources.js'
 import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../src/subscriptions/consumer.js'
+import { objectOf } from './body.js'
 import { addressOf as writtenAddress } from './page.js'
 import { addressOf, pathOf } from './read-request.js'
 import { compileQuery, compileShape, explain } from './shape.js'
@@ -41,7 +41,7 @@ export function checkConsumerName(name: string): string {
 
 /** What PUT asks for. @throws `malformed-json`, `invalid-body`, and as parseSource */
 export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefinition, 'start' | 'generation'> {
-  const { source, from = 'start', ...settings } = checkDefinition(parseObject(body), refused)
+  const { source, from = 'start', ...settings } = checkDefinition(objectOf(body), refused)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
     throw refused('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
   }
@@ -56,12 +56,12 @@ export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefini
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseAcknowledgement(body: Buffer): Acknowledgement {
-  return checkAcknowledgement(parseObject(body), refused)
+  return checkAcknowledgement(objectOf(body), refused)
 }
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseReset(body: Buffer): ConsumerReset {
-  return checkReset(parseObject(body), refused)
+  return checkReset(objectOf(body), refused)
 }
 
 /**
@@ -104,14 +104,6 @@ function decoded(segment: string): string {
   } catch {
     throw refused('"source" is percent-encoded UTF-8.', { pointer: '/source' })
   }
-}
-
-function parseObject(body: Buffer): object {
-  const reader = new JsonReader(body)
-  const value = reader.value()
-  reader.end()
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  throw refused('The body is a JSON object.')
 }
 
 function refused(why: string, where: { pointer?: string } = {}): DaybookError {

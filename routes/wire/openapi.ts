@@ -18,6 +18,22 @@ import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
 import { Problem } from '../../schemas/problem.js'
 import { Page } from '../../schemas/read.js'
 import { Health, Info } from '../../schemas/server.js'
+import {
+  ChangedUser,
+  NewTicket,
+  NewToken,
+  NewUser,
+  PasswordChange,
+  PasswordReset,
+  TicketMade,
+  TokenList,
+  TokenMade,
+  TokenShown,
+  UserAnswer,
+  UserList,
+  UserResult,
+  UserShown
+} from '../../schemas/users.js'
 
 /** The schemas that have a name in the contract. */
 export const namedSchemas = [
@@ -26,7 +42,9 @@ export const namedSchemas = [
   StreamList, CategoryList, TypeList, Info, Health, Problem,
   StreamMetadata, MetadataWritten, AtomFeed, AtomEntry,
   ConsumerDefinition, Consumer, ConsumerList, LiveSubscription, Acknowledgement, Acknowledged, ConsumerReset,
-  ServerFrame, ClientFrame
+  ServerFrame, ClientFrame,
+  UserShown, UserAnswer, UserList, UserResult, NewUser, ChangedUser, PasswordReset, PasswordChange,
+  NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table
 
 export function openApi(version: string): SwaggerOptions {
@@ -45,6 +63,8 @@ export function openApi(version: string): SwaggerOptions {
         { name: 'events', description: 'The whole log, in order.' },
         { name: 'atom', description: "EventStoreDB's HTTP API: the same addresses, headers and documents." },
         { name: 'consumers', description: 'Who reads live; named consumers and their places.' },
+        { name: 'users', description: 'Accounts.' },
+        { name: 'tokens', description: 'API tokens, and tickets for browsers.' },
         { name: 'listings', description: 'What is in here.' },
         { name: 'server', description: 'What the server says of itself.' }
       ]

@@ -149,6 +149,53 @@ export const problemKinds = {
     title: 'Bad request',
     help: 'The request is not well-formed HTTP, or its path is not.'
   },
+  'sign-in-required': {
+    status: 401,
+    title: 'Sign in required',
+    help: 'This needs an account: send `Authorization: Basic` with login and password (curl -u login:password), or `Authorization: Bearer` with a token. Where headers cannot be set, `?ticket=` with what POST /tickets gives.'
+  },
+  'wrong-credentials': {
+    status: 401,
+    title: 'Wrong credentials',
+    help: 'There is no such account or token, the password is another one, it was disabled or revoked, or its time is over. Which of them is not said.'
+  },
+  'not-permitted': {
+    status: 403,
+    title: 'Not permitted',
+    help: 'You are known, and may not do this. Access rules stand in the metadata of the stream (`acl`) and in `$settings`; a token may do less than its account.'
+  },
+  'tls-required': {
+    status: 403,
+    title: 'TLS required',
+    help: 'Credentials were sent in plain text to a server that others can reach. Take that password or token for known. Serve with --tls-cert and --tls-key, or behind a proxy with --trust-proxy.'
+  },
+  'too-many-attempts': {
+    status: 429,
+    title: 'Too many attempts',
+    help: 'Too many sign-ins from this address failed. `Retry-After` says when the next one is looked at.'
+  },
+  'too-many-requests': {
+    status: 429,
+    title: 'Too many requests',
+    help: 'This address asks more often than the server allows. `Retry-After` says when to go on.'
+  },
+  'wrong-password': {
+    status: 401,
+    title: 'Wrong password',
+    help: 'To change a password, the current one is needed.'
+  },
+  'invalid-user': {
+    status: 400,
+    title: 'Invalid user',
+    help: 'A login is a name without ":" that does not begin with "$"; a password has 1 to 1024 bytes.'
+  },
+  'user-not-found': { status: 404, title: 'No such user', help: 'Logins are compared byte for byte.' },
+  'user-exists': { status: 409, title: 'User exists', help: 'An account has this login, with another password.' },
+  'token-not-found': {
+    status: 404,
+    title: 'No such token',
+    help: "It was revoked, or is somebody else's. GET /tokens lists those that you may revoke."
+  },
   'host-refused': {
     status: 421,
     title: 'Host refused',

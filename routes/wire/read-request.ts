@@ -6,6 +6,7 @@ import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../src/streams/names.js'
 import type { ReadRequest } from '../../src/streams/read.js'
 import type { Address } from '../../src/streams/sources.js'
+import type { Viewer } from '../../src/streams/viewer.js'
 import type { Following } from '../../src/subscriptions/tail.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { notYet } from './media-types.js'
@@ -21,11 +22,19 @@ export function addressOf(name: string): Address {
   return { stream: name, index: indexStreamOf(name) }
 }
 
+/** What a query is read with: by whom, when, and how categories are told. */
+export interface Asking {
+  /** Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+  /** Milliseconds, for ages. */
+  readonly now: number
+  readonly rule: CategoryRule
+}
+
 /**
- * @param now milliseconds, for ages
  * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
  */
-export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule): ReadRequest {
+export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
   const { lower, upper } = parseBounds(query, now)
   return {
@@ -34,7 +43,8 @@ export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule)
     order: query.order ?? 'asc',
     filter: hasFilter(query) ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
     resolveLinks: query.resolveLinks ?? true,
-    truncated: query.truncated ?? false
+    truncated: query.truncated ?? false,
+    viewer
   }
 }
 
@@ -42,8 +52,8 @@ export function toReadRequest(query: ReadQuery, now: number, rule: CategoryRule)
  * What a live read follows. All that ask for the same share what is new.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, now: number, rule: CategoryRule): Following {
-  const request = toReadRequest(query, now, rule)
+export function followingOf(address: Address, query: ReadQuery, asking: Asking): Following {
+  const request = toReadRequest(query, asking)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
   // An age is another instant for each of them.
   const { occurredFrom, occurredTo } = request.filter.options
@@ -52,7 +62,7 @@ export function followingOf(address: Address, query: ReadQuery, now: number, rul
     address,
     request: { ...request, lower: undefined, upper: undefined },
     source,
-    key: `${source} ${occurredFrom} ${occurredTo}`
+    key: `${source} ${occurredFrom} ${occurredTo} ${asking.viewer?.key ?? ''}`
   }
 }
 

@@ -1,13 +1,20 @@
 /** `daybook serve`: opens a directory, listens, and stops gracefully. */
+
+import type { Server } from 'node:https'
 import { createRequire } from 'node:module'
 import type { FastifyInstance } from 'fastify'
+import type { Control } from '../../routes/admin.js'
 import { buildApp } from '../../routes/index.js'
 import { ServeConfig } from '../../schemas/config.js'
-import { describeFlags, readConfig } from '../config.js'
+import { describeFlags, readConfig, showSettings } from '../config.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Store } from '../store.js'
 import { parseCategoryRule } from '../streams/names.js'
+import { FIRST_PASSWORD } from '../users/account.js'
+import type { WebTokenOptions } from '../users/web-tokens.js'
+import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
+import { exposureOf } from './exposure.js'
 
 /** From package.json, which stands two folders up from the source and three from what is built of it. */
 export const version = readVersion()
@@ -24,24 +31,51 @@ async function run(argv: string[]): Promise<number> {
   }
   if (words.length > 0)
     throw new DaybookError('bad-configuration', `serve takes no "${words[0]}"; --help lists the flags`)
+  const exposure = exposureOf(config)
   const store = new Store({
     directory: config.db,
     fsync: !config['unsafe-no-fsync'],
     compression: config.compression,
     ballastBytes: limits.ballast_bytes,
     runProjections: config['run-projections'] as 'none' | 'system' | 'all',
-    categoryRule: parseCategoryRule(config['category-separator'])
+    categoryRule: parseCategoryRule(config['category-separator']),
+    anonymous: exposure.anonymous,
+    firstPasswords: { admin: config['admin-password'], ops: config['ops-password'] },
+    refuseFirstPassword: !exposure.loopback && !exposure.insecure,
+    webTokens: webTokensOf(config)
   })
-  const loopback = /^(localhost|127\.|::1$|\[::1\]$)/.test(config.host)
+  const certificate = await certificateOf(config, store)
+  const control: Control = {
+    stop: () => process.kill(process.pid, 'SIGTERM'),
+    reload: async () => reload(),
+    settings: showSettings(ServeConfig, config)
+  }
   const app = await buildApp(store, {
     version,
+    control,
+    tls: certificate,
+    hsts: certificate !== undefined && !config.dev,
+    insecure: exposure.insecure,
+    plainCredentials: exposure.plainCredentials,
     allowOrigins: config['allow-origin'],
-    hosts: loopback ? config['allow-host'] : undefined,
+    corsOrigins: config['cors-origin'],
+    hosts: exposure.loopback ? config['allow-host'] : undefined,
     trustProxy: config['trust-proxy'],
     publicCache: config['public-cache'],
-    logLevel: config['log-level']
+    logLevel: config['log-level'],
+    load: {
+      connectionsPerAddress: config['connections-per-address'],
+      requestsPerSecond: config['requests-per-second'] ?? (exposure.loopback ? 0 : 1000),
+      eventLoopDelayMs: limits.event_loop_delay_ms
+    }
   })
+  const reload = () => {
+    const { 'tls-cert': cert, 'tls-key': key } = config
+    if (cert !== undefined && key !== undefined) (app.server as Server).setSecureContext(readCertificate(cert, key))
+  }
   const stopped = stopOnSignal(app, store)
+  reloadOnSignal(reload)
+  for (const warning of exposure.warnings) warn(warning)
   try {
     await app.listen({ host: config.host, port: config.port })
     await store.open()
@@ -49,19 +83,70 @@ async function run(argv: string[]): Promise<number> {
     await app.close()
     throw listenError(error, config)
   }
+  const open = exposure.insecure ? [] : store.accounts.withFirstPassword()
+  if (open.length > 0) {
+    const one = open.length === 1
+    warn(
+      `${open.join(' and ')} ${one ? 'has' : 'have'} the password "${FIRST_PASSWORD}", which everybody knows; change it before others can reach this server`
+    )
+  }
   process.stdout.write(`${banner(app, store, config)}\n`)
   return stopped
+}
+
+/** @throws `bad-configuration` */
+async function certificateOf(config: ServeConfig, { clock }: Store): Promise<Certificate | undefined> {
+  const { 'tls-cert': cert, 'tls-key': key } = config
+  if (cert !== undefined && key !== undefined) return readCertificate(cert, key)
+  if (!config.dev) return undefined
+  const made = await makeCertificate(clock.now())
+  process.stdout.write(`A certificate for localhost was made; its SHA-1 fingerprint is ${made.fingerprint}.\n`)
+  return made
+}
+
+/** What is taken from an identity provider; undefined: nothing. @throws `bad-configuration` */
+function webTokensOf(config: ServeConfig): WebTokenOptions | undefined {
+  const { 'jwt-jwks': jwks, 'jwt-public-key': file } = config
+  if (jwks === undefined && file === undefined) return undefined
+  if (jwks !== undefined && !URL.canParse(jwks)) {
+    throw new DaybookError('bad-configuration', `--jwt-jwks ${jwks} is not a URL`)
+  }
+  return {
+    jwks,
+    publicKey: file && readPublicKey(file),
+    issuer: config['jwt-issuer'],
+    audience: config['jwt-audience'],
+    loginClaim: config['jwt-login-claim'],
+    groupsClaim: config['jwt-groups-claim']
+  }
+}
+
+function warn(what: string): void {
+  process.stderr.write(`WARNING: ${what}.\n`)
+}
+
+/** What cannot be read leaves what there was. */
+function reloadOnSignal(reload: () => void): void {
+  process.on('SIGHUP', () => {
+    try {
+      reload()
+      process.stdout.write('SIGHUP: the certificate was read again\n')
+    } catch (error) {
+      warn(`SIGHUP: ${(error as Error).message}`)
+    }
+  })
 }
 
 /** One line: version, address, directory, what is in it, and what an answer means. */
 function banner(app: FastifyInstance, store: Store, config: ServeConfig): string {
   const { address, port } = app.server.address() as { address: string; port: number }
   const host = address.includes(':') ? `[${address}]` : address
+  const scheme = config.dev || config['tls-cert'] !== undefined ? 'https' : 'http'
   const promise = config['unsafe-no-fsync']
     ? 'UNSAFE: appends are answered before they are on disk'
     : 'every append is on disk before it is answered'
   const events = (store.log.head + 1).toLocaleString('en-US')
-  return `Daybook ${version} · http://${host}:${port} · data in ${config.db} · ${events} events · ${promise}`
+  return `Daybook ${version} · ${scheme}://${host}:${port} · data in ${config.db} · ${events} events · ${promise}`
 }
 
 function listenError(error: unknown, { host, port }: ServeConfig): unknown {

@@ -3,6 +3,8 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
+import { type Actor, refusedAccess, SETTINGS } from './access.js'
+import { auditEvent } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import type { MatchCondition } from './matches.js'
 import { METADATA_TYPE, metadataRecord, withTruncateBefore } from './metadata.js'
@@ -21,6 +23,8 @@ export interface AppendRequest {
    * the version check and idempotency of EventStoreDB (reference 5.4).
    */
   readonly mode: 'batch' | 'each' | 'eventstore'
+  /** Whose rights it needs; undefined: the store itself writes. */
+  readonly by?: Actor | undefined
   /** The ids were made from an Idempotency-Key; this is the id an event after the last one would have. */
   readonly keyed?: { readonly stream: string; readonly nextId: Buffer } | undefined
 }
@@ -45,7 +49,7 @@ export function planAppend(request: AppendRequest, view: PlanningView): AppendRe
 }
 
 function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const replay = findReplay(request, view)
   if (replay !== undefined) return replay
@@ -57,7 +61,26 @@ function planBatch(request: AppendRequest, view: PlanningView): AppendResult | D
     return match === undefined ? [] : [{ condition, match }]
   })
   if (failed.length > 0 || matched.length > 0) return conditionsFailed(failed, matched, view)
-  return { events: placeAll(request.events, view), replayed: false, heads: headsOf(request, view) }
+  return { events: placeAll(request, view), replayed: false, heads: headsOf(request, view) }
+}
+
+/** Whoever appends may write each of the streams, and read those that conditions speak of (reference 14.3). */
+function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningView): DaybookError | undefined {
+  if (by === undefined) return undefined
+  const { principal } = by
+  const written = new Set<string>()
+  let last: string | undefined
+  for (const { stream } of events) {
+    if (stream === last || written.has(stream)) continue
+    last = stream
+    if (!view.permits(principal, 'write', stream)) return refusedAccess(principal, 'write', stream)
+    written.add(stream)
+  }
+  for (const { stream } of conditions) {
+    if (written.has(stream) || view.permits(principal, 'read', stream)) continue
+    return refusedAccess(principal, 'read', stream)
+  }
+  return undefined
 }
 
 /** Nothing follows a tombstone, neither in the stream nor in its metadata. */
@@ -76,12 +99,13 @@ function findTombstone({ events }: AppendRequest, view: PlanningView): DaybookEr
  * Places events and brings soft-deleted streams back (reference 6.2): by an event, or by other metadata. What was hidden
  * stays hidden, so the metadata is written once more, with the truncation at the first new event.
  */
-function placeAll(events: readonly NewEvent[], view: PlanningView): PlacedEvent[] {
+function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: PlanningView): PlacedEvent[] {
   const revived = new Map<string, number>()
   for (const { stream } of events) {
     const original = isMetastream(stream) ? originalOf(stream) : stream
     if (view.state(original).metadata.deleted) revived.set(original, view.head(original) + 1)
   }
+  const before = by === undefined ? undefined : rulesOf(events, view)
   const placed = events.map((event) => view.place(event))
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)
@@ -89,7 +113,38 @@ function placeAll(events: readonly NewEvent[], view: PlanningView): PlacedEvent[
     const record = metadataRecord(stream, withTruncateBefore(document, first), String(view.head(metastreamOf(stream))))
     view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   }
+  if (before !== undefined) auditRules(by as Actor, before, view)
   return placed
+}
+
+/** The access rules that these events may change, as text; most change none. */
+function rulesOf(events: readonly NewEvent[], view: PlanningView): Map<string, string> | undefined {
+  let rules: Map<string, string> | undefined
+  for (const { stream } of events) {
+    if (!isMetastream(stream) && stream !== SETTINGS) continue
+    rules ??= new Map()
+    rules.set(stream, ruleText(stream, view))
+  }
+  return rules
+}
+
+function ruleText(stream: string, view: PlanningView): string {
+  // Whatever is written to the settings is a change of them.
+  return stream === SETTINGS
+    ? String(view.head(stream))
+    : JSON.stringify(view.state(originalOf(stream)).metadata.acl ?? {})
+}
+
+/** A changed rule and who changed it stand in the same batch. */
+function auditRules(by: Actor, before: ReadonlyMap<string, string>, view: PlanningView): void {
+  for (const [stream, rule] of before) {
+    if (ruleText(stream, view) === rule) continue
+    const what =
+      stream === SETTINGS
+        ? { stream, number: view.head(stream) }
+        : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
+    view.place(auditEvent('AccessRuleChanged', by, what, `${stream} ${view.head(stream)}`))
+  }
 }
 
 /** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
@@ -143,7 +198,7 @@ function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: Pl
  * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
  */
 function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const { stream, expected } = request.conditions[0] as Condition
   const wrong = () => conditionsFailed([{ stream, expected }], [], view)
@@ -159,7 +214,7 @@ function planByPlace(request: AppendRequest, view: PlanningView): AppendResult |
   if (expected === 'any' || expected === 'stream_exists') {
     if (known.some((one) => one !== undefined)) return wrong()
   } else if (!holds(expected, head, state)) return wrong()
-  return { events: placeAll(request.events, view), replayed: false, heads: headsOf(request, view) }
+  return { events: placeAll(request, view), replayed: false, heads: headsOf(request, view) }
 }
 
 /** True when ids that are all there are taken for the same append, sent again. */
@@ -175,21 +230,22 @@ function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   for (const [index, event] of request.events.entries()) {
     const one = { ...request, events: [event] }
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    const error =
-      known === undefined
-        ? findTombstone(one, view)
-        : known.sameContent(event.record)
-          ? undefined
-          : (findReplay(one, view) as DaybookError)
+    const error = findRefusal(one, view) ?? refusalOfOne(one, known, view)
     if (error !== undefined) {
       refused = { index, error }
       break
     }
-    if (known === undefined) events.push(...placeAll([event], view))
+    if (known === undefined) events.push(...placeAll(one, view))
     else events.push({ event, ...place(known), replayed: true })
   }
   const replayed = events.length > 0 && events.every((event) => event.replayed)
   return { events, replayed, heads: headsOf(request, view), refused }
+}
+
+function refusalOfOne(one: AppendRequest, known: KnownEvent | undefined, view: PlanningView): DaybookError | undefined {
+  if (known === undefined) return findTombstone(one, view)
+  const [event] = one.events as [NewEvent]
+  return known.sameContent(event.record) ? undefined : (findReplay(one, view) as DaybookError)
 }
 
 function place({ number, position, created }: KnownEvent): { number: number; position: number; created: number } {

@@ -1,6 +1,8 @@
 /** Planning a delete (reference 6): pure, as planning an append is. */
 import { DaybookError } from '../errors.js'
 import { encodeRecord, recordKind } from '../log/format.js'
+import { type Actor, refusedAccess } from './access.js'
+import { auditEvent } from './audit.js'
 import { type ExpectedVersion, holds } from './expected-version.js'
 import { nameBasedId } from './ids.js'
 import { DELETED_TEXT, METADATA_TYPE, metadataRecord, PLAN_IDS, TOMBSTONE_TYPE } from './metadata.js'
@@ -13,6 +15,8 @@ export interface DeleteRequest {
   readonly expected: ExpectedVersion
   /** A tombstone: nothing can ever be appended again. Otherwise an append brings the stream back. */
   readonly permanent: boolean
+  /** Whose rights it needs; undefined: the store itself deletes. */
+  readonly by?: Actor | undefined
 }
 
 export interface DeleteResult {
@@ -28,7 +32,10 @@ export interface DeleteResult {
  * `wrong-expected-version` or `bad-stream-name`; then the view is unchanged
  */
 export function planDelete(request: DeleteRequest, view: PlanningView): DeleteResult | DaybookError {
-  const { stream, expected, permanent } = request
+  const { stream, expected, permanent, by } = request
+  if (by !== undefined && !isMetastream(stream) && !view.permits(by.principal, 'delete', stream)) {
+    return refusedAccess(by.principal, 'delete', stream)
+  }
   if (isMetastream(stream)) {
     return new DaybookError('bad-stream-name', 'Metadata is not deleted by itself; write other metadata instead.', {
       stream
@@ -44,6 +51,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
     const id = nameBasedId(PLAN_IDS, `${TOMBSTONE_TYPE}\n${stream}`)
     const record = encodeRecord(stream, { id, clientId: false, type: TOMBSTONE_TYPE, kind: recordKind.tombstone })
     const { position } = view.place({ stream, id: undefined, type: TOMBSTONE_TYPE, record })
+    audit(request, view)
     return { position, head }
   }
   if (head === -1 && state.version === -1) {
@@ -52,5 +60,13 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   const document = Buffer.from(`{"$tb":${DELETED_TEXT}}`)
   const record = metadataRecord(stream, document, String(state.version))
   const { position } = view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
+  audit(request, view)
   return { position, head }
+}
+
+/** Who deleted a stream stands in the same batch. */
+function audit({ stream, permanent, by }: DeleteRequest, view: PlanningView): void {
+  if (by === undefined) return
+  const place = `${stream} ${permanent ? 'for ever' : view.head(metastreamOf(stream))}`
+  view.place(auditEvent('StreamDeleted', by, { stream, permanent }, place))
 }

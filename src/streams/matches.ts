@@ -9,6 +9,7 @@ import { type Family, family, type ListHead, type StoredRecord } from '../log/fo
 import { type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import { isSystemStream } from './names.js'
+import type { Viewer } from './viewer.js'
 import type { Visibility } from './visibility.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from './walk.js'
 
@@ -25,6 +26,8 @@ export interface MatchCondition {
   readonly after: number
   /** Its place among the conditions of the request. */
   readonly index: number
+  /** Only events that this one sees count; undefined: all. */
+  readonly viewer?: Viewer | undefined
   /** Up to here the log was looked through, and this was the first in the way. */
   readonly lookedAt?: { readonly to: number; readonly found: Match | undefined }
 }
@@ -65,21 +68,25 @@ export class Matches {
    * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
    * that it needs is being filled
    */
-  first({ items, after }: MatchCondition): Promise<Match | undefined> {
-    return this.#firstAfter(items, after)
+  first({ items, after, viewer }: MatchCondition): Promise<Match | undefined> {
+    return this.#firstAfter(items, after, viewer)
   }
 
   /** As `first`, for a condition that was looked at before: only what has been committed since is new. */
-  async firstSince({ items, after, lookedAt }: MatchCondition): Promise<Match | undefined> {
-    if (lookedAt === undefined) return this.#firstAfter(items, after)
+  async firstSince({ items, after, viewer, lookedAt }: MatchCondition): Promise<Match | undefined> {
+    if (lookedAt === undefined) return this.#firstAfter(items, after, viewer)
     const { to, found } = lookedAt
-    if (found === undefined) return this.#firstAfter(items, Math.max(after, to))
-    const [record] = await this.#visibility.visible([await this.#log.read(found.position)])
+    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), viewer)
+    const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
     // Hidden meanwhile, which is rare: what comes after it was not looked at.
-    return record === undefined ? this.#firstAfter(items, found.position) : found
+    return record === undefined ? this.#firstAfter(items, found.position, viewer) : found
   }
 
-  async #firstAfter(items: readonly MatchItem[], after: number): Promise<Match | undefined> {
+  async #firstAfter(
+    items: readonly MatchItem[],
+    after: number,
+    viewer: Viewer | undefined
+  ): Promise<Match | undefined> {
     const range = { first: after + 1, last: this.#postings.appliedTo }
     if (range.first > range.last) return undefined
     for (const item of items) this.#need(item)
@@ -87,16 +94,16 @@ export class Matches {
     const span = range.last - range.first + 1
     // Few events are looked at sooner than many lists.
     if (span <= names && span * names <= limits.match_compared_max)
-      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK))
+      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), viewer)
     let first: Match | undefined
     for (const item of items) {
       // Later ones need not be looked for beyond the first that was found.
-      first = (await this.#firstOf(item, { ...range, last: (first?.position ?? range.last + 1) - 1 })) ?? first
+      first = (await this.#firstOf(item, { ...range, last: (first?.position ?? range.last + 1) - 1 }, viewer)) ?? first
     }
     return first
   }
 
-  async #firstOf(item: MatchItem, range: Range): Promise<Match | undefined> {
+  async #firstOf(item: MatchItem, range: Range, viewer: Viewer | undefined): Promise<Match | undefined> {
     const shortest = await this.#shortestTag(item.tags)
     if (shortest === null) return undefined
     if (shortest !== undefined) {
@@ -105,9 +112,9 @@ export class Matches {
       const whole = range.last === this.#postings.appliedTo
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
-      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK))
+      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK), viewer)
     }
-    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'))
+    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
   }
 
   /** The tag that fewest events carry; null when there is one that none carries. */
@@ -136,13 +143,20 @@ export class Matches {
 
   async #firstAmong(
     items: readonly MatchItem[],
-    positions: Iterable<number[]> | AsyncIterable<number[]>
+    positions: Iterable<number[]> | AsyncIterable<number[]>,
+    viewer: Viewer | undefined
   ): Promise<Match | undefined> {
     for await (const records of this.#log.readAhead(positions)) {
-      for (const record of await this.#visibility.visible(records)) {
+      for (const record of await this.#visible(records, viewer)) {
         if (items.some((item) => itemMatches(item, record))) return { position: record.position, type: record.type }
       }
     }
     return undefined
+  }
+
+  /** Those that their streams still show, and that may be read. */
+  async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
+    const visible = await this.#visibility.visible(records)
+    return viewer === undefined ? visible : viewer.visible(visible)
   }
 }

@@ -88,7 +88,8 @@ export function faultsOf(value: unknown): string[] {
 
 const ACL_KEYS = ['$r', '$w', '$d', '$mr', '$mw']
 
-function aclFaults(acl: unknown): string[] {
+/** What is wrong with an access rule, one sentence each. */
+export function aclFaults(acl: unknown): string[] {
   if (acl === undefined) return []
   if (typeof acl !== 'object' || acl === null || Array.isArray(acl)) return ['"$acl" is a JSON object.']
   const isName = (name: unknown) => typeof name === 'string'

@@ -1,5 +1,14 @@
 /** What a plan may know: the store as the log has it, then as the earlier plans of the same commit leave it. */
 import { recordKind, StoredRecord, sameContent, type UnplacedRecord } from '../log/format.js'
+import {
+  type AccessSettings,
+  type Action,
+  type Principal,
+  permits,
+  readSettings,
+  rightFor,
+  SETTINGS
+} from './access.js'
 import { itemMatches, type Match, type MatchCondition } from './matches.js'
 import { isMetastream, originalOf } from './names.js'
 import { type StreamState, withMetadata } from './states.js'
@@ -36,6 +45,8 @@ export interface Committed {
   /** Number of a stream's last event, -1 when there is none. */
   head(stream: string): number
   state(stream: string): StreamState
+  /** The defaults of access, as `$settings` says. */
+  readonly settings: AccessSettings
   /** The first event in the log that a condition forbids. */
   match(condition: MatchCondition): Match | undefined
 }
@@ -49,6 +60,7 @@ export class PlanningView {
   readonly #known = new Map<string, KnownEvent>()
   readonly #next: number
   readonly #committed: Committed
+  #settings: AccessSettings
 
   /**
    * @param next the position the next record gets
@@ -58,6 +70,7 @@ export class PlanningView {
     this.#next = next
     this.created = created
     this.#committed = committed
+    this.#settings = committed.settings
   }
 
   /** Number of the stream's last event, hidden or not; -1 when there is none. */
@@ -67,6 +80,12 @@ export class PlanningView {
 
   state(stream: string): StreamState {
     return this.#states.get(stream) ?? this.#committed.state(stream)
+  }
+
+  /** Whether somebody may do something, as the log stands now. */
+  permits(principal: Principal, action: Action, stream: string): boolean {
+    const right = rightFor(action, stream)
+    return permits(principal, right, this.state(right.stream).metadata.acl, this.#settings)
   }
 
   known(stream: string, id: Buffer): KnownEvent | undefined {
@@ -79,6 +98,8 @@ export class PlanningView {
     if (committed !== undefined) return committed
     for (const { event, position } of this.planned) {
       if (position <= condition.after) continue
+      const { viewer } = condition
+      if (viewer !== undefined && !this.permits(viewer.principal, 'read', event.stream)) continue
       const record = new StoredRecord(position, event.record.bytes)
       if (condition.items.some((item) => itemMatches(item, record))) return { position, type: event.type }
     }
@@ -107,6 +128,10 @@ export class PlanningView {
     if (id !== undefined) {
       const sameAs = (other: UnplacedRecord) => sameContent(bytes, other.bytes)
       this.#known.set(idKey(stream, id), { number, position, created: this.created, sameContent: sameAs })
+    }
+    if (stream === SETTINGS) {
+      const { contentType, data } = new StoredRecord(position, bytes)
+      this.#settings = readSettings(contentType === undefined ? data : undefined, this.#settings.anonymous)
     }
     if (bytes[1] === recordKind.tombstone) this.#states.set(stream, { ...this.state(stream), tombstone: true })
     else if (isMetastream(stream)) {

@@ -11,6 +11,7 @@ import type { Filter } from './filter.js'
 import { LINK_TYPE, parseLink } from './links.js'
 import type { Found, Source } from './source.js'
 import type { Bounds, Sources } from './sources.js'
+import type { Viewer } from './viewer.js'
 import type { Visibility } from './visibility.js'
 import { type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
 
@@ -20,6 +21,8 @@ export interface ReadRequest extends Bounds {
   readonly resolveLinks: boolean
   /** On the log: also events that their stream's metadata hides. */
   readonly truncated: boolean
+  /** Who reads: others' events are left out of the log and of index streams. Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
 }
 
 export interface Page {
@@ -140,8 +143,7 @@ export class Reader {
     const step = order === 'asc' ? 1 : -1
     let number = order === 'asc' ? range.first : range.last
     for await (const records of this.#log.readAhead(this.#positions(source, request, range, chunk))) {
-      const asked =
-        source.kind === family.stream || request.truncated ? undefined : await this.#visibility.seen(records)
+      const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
       let found: (Found & { matches: boolean })[] = []
       for (let i = 0; i < records.length; i++) {
         const record = records[i] as StoredRecord
@@ -164,7 +166,7 @@ export class Reader {
     if (!request.resolveLinks || source.stream === undefined) return found
     for (const [i, one] of found.entries()) {
       if (!one.record.hasType(LINK_TYPE)) continue
-      const target = await this.linkTarget(one.record)
+      const target = await this.linkTarget(one.record, request.viewer)
       if (target === undefined || target === 'gone') continue
       const link = one.link ?? { stream: source.stream, number: one.cursor }
       found[i] = { ...one, record: target, link }
@@ -174,12 +176,13 @@ export class Reader {
 
   /**
    * The event that a link event points at. One level only: a link to a link gives that link.
-   * @returns `gone` when it cannot be seen (any more); undefined when the event is no link
+   * @returns `gone` when it cannot be seen (any more), or not by this viewer; undefined when the event is no link
    */
-  async linkTarget(record: StoredRecord): Promise<StoredRecord | 'gone' | undefined> {
+  async linkTarget(record: StoredRecord, viewer: Viewer | undefined): Promise<StoredRecord | 'gone' | undefined> {
     if (!record.hasType(LINK_TYPE)) return undefined
     const target = parseLink(linkText(record))
     if (target === undefined) return undefined
+    if (viewer !== undefined && !(await viewer.mayRead(target.stream))) return 'gone'
     try {
       const source = await this.sources.ifAny(target.stream)
       if (source === undefined) return 'gone'
@@ -219,26 +222,36 @@ export class Reader {
     return records
   }
 
-  /** Says of each record whether it can be seen; undefined when all can. */
-  seen(records: readonly StoredRecord[]): Promise<boolean[] | undefined> {
-    return this.#visibility.seen(records)
+  /** Says of each record of the log or an index stream whether this reader is shown it; undefined when all are. */
+  async seen(
+    records: readonly StoredRecord[],
+    { truncated, viewer }: Pick<ReadRequest, 'truncated' | 'viewer'>
+  ): Promise<boolean[] | undefined> {
+    // What its stream does not show any more is for those who see everything.
+    const shown = truncated && viewer === undefined ? undefined : await this.#visibility.seen(records)
+    const read = await viewer?.seen(records)
+    if (shown === undefined || read === undefined) return shown ?? read
+    return shown.map((one, i) => one && (read[i] as boolean))
   }
 
   /**
    * One event by its number in a stream or index stream, or by its position in the log.
+   * @param viewer who reads the log or an index stream; undefined: who sees everything
    * @throws `event-not-found` when there is none or it cannot be seen, `event-removed`
    */
-  async event(source: Source, number: number): Promise<StoredRecord> {
+  async event(source: Source, number: number, viewer?: Viewer): Promise<StoredRecord> {
     const { kind, list, head, stream, first } = source
     if (number > head || number < first || number < 0) throw noEvent(source, number, number > head)
     const position =
       list === undefined ? number : await this.#postings.position(kind as typeof family.stream, list, number)
     const record = await this.#log.read(position)
+    const listed = stream === undefined || source.index
+    if (listed && viewer !== undefined && !(await viewer.sees(record))) throw noEvent(source, number, false)
     if (record.removed) {
       const place = { position, number: record.number, stream: record.stream }
       throw new DaybookError('event-removed', `Event ${record.number} of "${record.stream}" was removed.`, place)
     }
-    if ((stream === undefined || source.index) && (await this.#visibility.seen([record]))?.[0] === false) {
+    if (listed && (await this.#visibility.seen([record]))?.[0] === false) {
       throw noEvent(source, number, false)
     }
     return record

@@ -9,10 +9,12 @@ import { family, type ListHead, recordKind, StoredRecord } from '../log/format.j
 import type { Log } from '../log/log.js'
 import type { ListName, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
+import type { AccessRules } from './access-rules.js'
 import { type AppendRequest, type AppendResult, planAppend } from './append.js'
+import { AUDIT } from './audit.js'
 import { type DeleteRequest, type DeleteResult, planDelete } from './delete.js'
 import type { Match, MatchCondition, Matches } from './matches.js'
-import { isMetastream, metastreamOf, originalOf } from './names.js'
+import { isMetastream, isSystemStream, metastreamOf, originalOf } from './names.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
 import { applyAll, type Poster } from './posting.js'
 import type { Standstill } from './standstill.js'
@@ -46,17 +48,26 @@ export interface WriterParts {
   postings: Postings
   poster: Poster
   states: StreamStates
+  rules: AccessRules
   matches: Matches
   clock: Clock
   metrics: Metrics
   standstill: Standstill
 }
 
+/** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
+export interface SystemFollower {
+  committed(stream: string, record: StoredRecord): void
+}
+
 export class Writer {
+  /** They hear of every event of a system stream, and of the end of every stream. */
+  readonly followers: SystemFollower[]
   readonly #log: Log
   readonly #postings: Postings
   readonly #poster: Poster
   readonly #states: StreamStates
+  readonly #rules: AccessRules
   readonly #matches: Matches
   readonly #clock: Clock
   readonly #metrics: Metrics
@@ -71,6 +82,8 @@ export class Writer {
     this.#postings = parts.postings
     this.#poster = parts.poster
     this.#states = parts.states
+    this.#rules = parts.rules
+    this.followers = [parts.rules]
     this.#matches = parts.matches
     this.#clock = parts.clock
     this.#metrics = parts.metrics
@@ -201,6 +214,7 @@ export class Writer {
         if (this.#states.describes(stream)) throw new Error(`the state of "${stream}" was not loaded`)
         return PLAIN_STATE
       },
+      settings: this.#rules.settings,
       match: (condition) => matches.get(condition)
     })
     await this.#loadKnownIds(group, heads, view)
@@ -252,12 +266,16 @@ export class Writer {
     const conditions: MatchCondition[] = []
     for (const { request } of group) {
       if ('events' in request) {
-        for (const { stream } of request.events) need(stream)
+        for (const { stream } of request.events) {
+          need(stream)
+          if (request.by !== undefined && isSystemStream(stream)) needHead(AUDIT)
+        }
         for (const { stream } of request.conditions) need(stream)
         if (request.matches !== undefined) conditions.push(...request.matches)
       } else {
         need(request.stream)
         needHead(metastreamOf(request.stream))
+        if (request.by !== undefined) needHead(AUDIT)
       }
     }
     for (let at = 0; at < missing.length; at += limits.heads_loaded_max) {
@@ -307,7 +325,9 @@ export class Writer {
     await applyAll(this.#postings, postings)
     for (const [i, { event }] of planned.entries()) {
       const ends = event.record.bytes[1] === recordKind.tombstone
+      if (!ends && !isSystemStream(event.stream)) continue
       if (ends || isMetastream(event.stream)) this.#states.committed(records[i] as StoredRecord, event.stream)
+      for (const follower of this.followers) follower.committed(event.stream, records[i] as StoredRecord)
     }
     this.#log.announce()
     if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)

@@ -44,6 +44,8 @@ export interface ConsumerDefinition {
   readonly source: string
   /** Where it was to begin, as it was asked for. */
   readonly from: string
+  /** Login of who made it; undefined: somebody who had not signed in. */
+  readonly owner?: string | undefined
   /** What that came to: everything up to here is not for it. */
   readonly start: number
   /** Its first reader gets the next one. */

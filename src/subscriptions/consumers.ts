@@ -48,7 +48,8 @@ export class Consumers {
         filter: new Filter({ system: true }),
         order: 'asc',
         resolveLinks: false,
-        truncated: true
+        truncated: true,
+        viewer: undefined
       } as const
       const range = { first: 0, last: source.head }
       for await (const { events } of reader.spans(source, { ...request, lower: undefined, upper: undefined }, range)) {
@@ -70,9 +71,13 @@ export class Consumers {
     return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
+  find(name: string): Consumer | undefined {
+    return this.#byName.get(name)
+  }
+
   /** @throws `consumer-not-found` */
   get(name: string): Consumer {
-    const consumer = this.#byName.get(name)
+    const consumer = this.find(name)
     if (consumer !== undefined) return consumer
     throw new DaybookError(
       'consumer-not-found',

@@ -64,7 +64,19 @@ export interface Lag {
   readonly seconds: number
 }
 
+/** What reading rests on; it may be taken away. */
+export interface LiveRight {
+  /** The stream whose rules decide; undefined: each event is judged by those of its own. */
+  readonly stream: string | undefined
+  /** When it ends by itself, milliseconds. */
+  readonly expires: number | undefined
+  /** Why it is no more; undefined: it holds. A promise only when metadata has to be read. */
+  refusal(): DaybookError | undefined | Promise<DaybookError | undefined>
+}
+
 export interface SubscriptionOptions extends MachineOptions {
+  /** Undefined: nobody takes it away. */
+  readonly right?: LiveRight | undefined
   /** Seconds between signs of life; 0: none. */
   readonly heartbeat: number
   /** Seconds between statistics; undefined: none. */
@@ -115,6 +127,8 @@ export class Subscription {
   #counted: number
   #told = 0
   #closed = false
+  /** Nothing is sent until it is known whether it may be. */
+  #held = false
 
   constructor(
     parts: SubscriptionParts,
@@ -158,6 +172,8 @@ export class Subscription {
 
   /** Begins to read. What goes wrong closes it. */
   start(): void {
+    this.checkRight(undefined) // it may have been taken away while the connection was made
+    if (this.#closed) return
     const listener = {
       offered: (page: Span) => this.machine.offered(page),
       failed: (error: Error) => this.fail(error)
@@ -195,6 +211,31 @@ export class Subscription {
     this.#onClosed()
   }
 
+  /**
+   * Rules have changed: whoever may read no more is told so, before anything else is sent.
+   * @param stream whose; undefined: perhaps all
+   */
+  checkRight(stream: string | undefined): void {
+    const { right } = this.#options
+    if (right === undefined || this.#closed) return
+    if (stream !== undefined && right.stream !== stream) return
+    const refusal = right.refusal()
+    if (!(refusal instanceof Promise)) {
+      if (refusal !== undefined) this.close(refusal)
+      return
+    }
+    this.#held = true
+    this.machine.blocked()
+    refusal.then(
+      (refused) => {
+        this.#held = false
+        if (refused !== undefined) this.close(refused)
+        else if (this.#blocked === undefined && !this.#closed) this.machine.drained()
+      },
+      (error: Error) => this.fail(error)
+    )
+  }
+
   /** What is in flight is sent once more. @param retry how often that was done by now */
   sendAgain(retry: number): void {
     const to = this.machine.done
@@ -206,7 +247,11 @@ export class Subscription {
   pulse(now: number): void {
     if (this.#blocked !== undefined) this.#lookWhetherTaken(this.#blocked, now)
     if (this.#closed) return
-    const { heartbeat, statistics, until } = this.#options
+    const { heartbeat, statistics, until, right } = this.#options
+    if ((right?.expires ?? Infinity) <= this.#parts.clock.now()) {
+      this.close(new DaybookError('sign-in-required', 'The time of what it signed in with is over.'))
+      return
+    }
     if (heartbeat > 0 && now - this.#beat >= heartbeat * 1000) {
       this.#beat = now
       if (this.#blocked === undefined) this.connection.heartbeat()
@@ -249,7 +294,7 @@ export class Subscription {
     this.machine.blocked()
     this.connection.drained(() => {
       this.#blocked = undefined
-      if (!this.#closed) this.machine.drained()
+      if (!this.#closed && !this.#held) this.machine.drained()
     })
   }
 

@@ -78,6 +78,11 @@ export class Subscriptions {
     return subscription
   }
 
+  /** Access rules or accounts have changed. @param stream whose rules; undefined: perhaps all */
+  checkRights(stream?: string): void {
+    for (const subscription of this.#all.values()) subscription.checkRight(stream)
+  }
+
   /** Tells everybody where to go on, and ends their connections. */
   close(): void {
     this.#end.abort()

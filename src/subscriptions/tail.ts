@@ -28,7 +28,7 @@ export interface TailListener {
 
 export abstract class Tail {
   protected readonly reader: Reader
-  protected readonly following: Following
+  readonly following: Following
   readonly listeners = new Set<TailListener>()
   #next: number
   #failure: Error | undefined
@@ -73,12 +73,12 @@ export class LogTail extends Tail {
     this.offer({ from: to + 1, to, events: [] })
   }
 
-  /** @param seen which events their streams' metadata still shows; undefined when all are */
+  /** @param seen which events are shown to this reader; undefined when all are */
   take({ from, to, events }: LogPage, seen: readonly boolean[] | undefined): void {
-    const { filter, truncated } = this.following.request
+    const { filter } = this.following.request
     const found: Found[] = []
     for (const [i, record] of events.entries()) {
-      if (!truncated && seen?.[i] === false) continue
+      if (seen?.[i] === false) continue
       if (filter.matches(record)) found.push({ record, cursor: record.position })
     }
     this.offer({ from, to, events: found })

@@ -100,15 +100,22 @@ export class Tails {
     this.#expected = page.to + 1
     if (this.#streams.size > 0) this.#toStreams(page)
     if (this.#lists.size > 0) this.#toLists(page)
-    if (this.#logs.size === 0) return
-    let seen: boolean[] | undefined
-    try {
-      seen = await this.#reader.seen(page.events)
-    } catch {
-      for (const tail of this.#logs) tail.skip(page.to) // who reads there is told why
-      return
+    if (this.#logs.size > 0) await this.#toLogs(page)
+  }
+
+  async #toLogs(page: LogPage): Promise<void> {
+    /** What is shown, by who looks. */
+    const shown = new Map<string, boolean[] | undefined>()
+    for (const tail of [...this.#logs]) {
+      const { truncated, viewer } = tail.following.request
+      const key = `${truncated} ${viewer?.key ?? ''}`
+      try {
+        if (!shown.has(key)) shown.set(key, await this.#reader.seen(page.events, { truncated, viewer }))
+        tail.take(page, shown.get(key))
+      } catch {
+        tail.skip(page.to) // who reads there is told why
+      }
     }
-    for (const tail of this.#logs) tail.take(page, seen)
   }
 
   /** The dispatcher passed over something. */

@@ -87,7 +87,7 @@ function parse(text: string): unknown {
 /** Times, generated ids, hashes of tags and positions of the log. */
 function settle(text: string): string {
   return text
-    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, 'a time')
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)/g, 'a time')
     .replace(/(?!00000000-aaaa)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, 'an id')
     .replace(/"?(-?\d+);-?\d+"?/g, '$1;hash')
     .replace(/[0-9A-F]{32}/gi, 'a position')

@@ -11,6 +11,7 @@ export interface Difference {
 const NATIVE = 'the native form answers'
 const NO_5XX = 'a client error is no 5xx'
 const EITHER = 'either will do'
+const LATER = 'what it asks for is not built yet; who may ask is decided as there'
 const PAGE = 'a browser gets our own page, which asks for the rest'
 
 const table: Record<string, readonly Difference[]> = {
@@ -101,6 +102,44 @@ const table: Record<string, readonly Difference[]> = {
     { says: /, feed as application\/json$|: no accept header$/, status: [404, 410], why: NATIVE },
     { says: /(, feed|\/0|number) as text\/html$/, status: [200], why: PAGE },
     { says: /\/metadata as text\/html$/, status: [200, 404, 410], why: 'HTML is answered as JSON' }
+  ],
+  '500-users': [{ says: /^create: (not JSON|empty)$/, status: [400], why: 'a request that does nothing is refused' }],
+  '504-access-routes': [
+    { says: /^GET \/: /, status: [200], why: NATIVE },
+    { says: /^GET \/web: /, status: [404], why: LATER },
+    { says: /^GET \/info: /, status: [200], why: 'projections are not there yet, and it says so' },
+    {
+      says: /^\w+ \/(sys|admin\/(scavenge|mergeindexes|node|reloadconfig)).*: (ops|admin)$/,
+      status: [501],
+      why: LATER
+    },
+    {
+      says: /^(PUT|DELETE|POST) \/subscriptions\/nothing\/g(\/replayParked)?: (ops|admin)$/,
+      status: [501],
+      why: LATER
+    },
+    { says: /^(GET \/subscriptions\/.*|POST .*\/n?ack\/x): (plain|ops|admin)$/, status: [501], why: LATER }
+  ],
+  '510-access': [
+    {
+      says: /^(nobody|ada|bob|ops|admin): GET \/info$/,
+      status: [200],
+      why: 'projections are not there yet, and it says so'
+    },
+    { says: /^(nobody|ada|bob|ops|admin): GET \/gossip$/, status: [200], why: 'a single node says what is true of it' },
+    { says: /^admin: GET \/streams\/%24all/, status: [200], why: 'the last event was another one there' },
+    { says: /^(ada|bob|ops|admin): GET \/stats$/, status: [200], why: 'a single node says what is true of it' },
+    { says: /^(ada|bob|ops): GET \/streams\/%24(users|settings)$/, status: [403], why: NATIVE },
+    { says: /^admin: GET \/streams\/%24users$/, status: [200], why: NATIVE },
+    { says: /^admin: GET \/streams\/%24settings$/, status: [404], why: 'nobody has written settings here' },
+    { says: /: GET \/streams\/%24(users|settings)$|^authorization: /, status: [401], why: NATIVE },
+    { says: /^(ada|bob): POST \/projections/, status: [401], why: LATER },
+    { says: /^(ada|bob): GET \/(projections?|subscriptions)/, status: [501], why: LATER },
+    {
+      says: /^(ops|admin): (GET|POST) \/(projections?|subscriptions|admin|sys|info\/options)/,
+      status: [501],
+      why: LATER
+    }
   ]
 }
 

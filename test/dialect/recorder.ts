@@ -27,6 +27,7 @@ interface Answer {
 
 export interface Scenario {
   title: string
+  needs?: string
   run(tools: object): Promise<void>
 }
 
@@ -46,6 +47,7 @@ export async function runScenario(scenario: Scenario, base: string): Promise<Exc
     text
       .replaceAll(`${prefix}-aaaa`, '00000000-aaaa')
       .replaceAll(tag, '')
+      .replaceAll(tag.slice(1), '')
       .replaceAll(encodeURIComponent(tag), '')
       .replaceAll(base, RECORDED)
       .replaceAll(new URL(base).host, new URL(RECORDED).host)

@@ -18,8 +18,9 @@ const gaveUp = (status: number) => status === 0 || status === 408 || status >= 5
 
 for (const name of names) {
   t.test(`${name}: every exchange is as the original's`, async (t) => {
-    const { url } = await listen(t, { trustProxy: true })
     const scenario = (await import(join(here, 'scenarios', `${name}.mjs`))) as Scenario
+    // Recorded with authentication on; the others without.
+    const { url } = await listen(t, { trustProxy: true, insecure: scenario.needs !== 'secure' })
     const got = await runScenario(scenario, url)
     const open = [...got]
     for (const { say, request, response } of recorded(name, new URL(url).port)) {
@@ -45,5 +46,7 @@ t.ok(names.length > 20, 'the scenarios were found')
 /** @param port of our server: the recorded one stands in addresses whose host was forwarded without a port */
 function recorded(name: string, port: string): Exchange[] {
   const text = readFileSync(join(here, 'transcripts', `${name}.json`), 'utf8')
-  return JSON.parse(text.replaceAll('store.example:2413', `store.example:${port}`)).exchanges
+  // Logins have the mark of the recording's run in their names.
+  const settled = text.replaceAll('mwt08mv0', '').replaceAll('store.example:2413', `store.example:${port}`)
+  return JSON.parse(settled).exchanges
 }

@@ -120,7 +120,7 @@ t.test('1.2 generic failures of a server that cannot serve', async (t) => {
     { answer: '500 Internal Server Error' },
     '1.2 generic failures: a handler fails: 500 Internal Server Error'
   )
-  const closed = await buildApp(new Store({ directory: t.testdir({}) }), { logLevel: 'silent' })
+  const closed = await buildApp(new Store({ directory: t.testdir({}) }), { logLevel: 'silent', insecure: true })
   t.teardown(() => closed.close())
   t.equal((await closed.inject(get('/streams/s'))).statusCode, 503, '1.2 generic failures: not ready: 503')
 })

@@ -1,4 +1,7 @@
-/** An application over a store in a temporary folder, both closed when the test ends. */
+/**
+ * An application over a store in a temporary folder, both closed when the test ends. Authentication is switched off
+ * unless a test is about it.
+ */
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { type AppOptions, buildApp } from '../../routes/index.js'
@@ -12,8 +15,9 @@ export interface TestApp {
 
 export async function openApp(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<TestApp> {
   const directory = options.directory ?? t.testdir({})
-  const store = await new Store({ ...options, directory }).open()
-  const app = await buildApp(store, { logLevel: 'silent', ...options })
+  const { insecure = true, anonymous = insecure } = options
+  const store = await new Store({ ...options, anonymous, directory }).open()
+  const app = await buildApp(store, { logLevel: 'silent', ...options, insecure })
   t.teardown(() => app.close())
   return { app, store, directory }
 }

@@ -9,7 +9,7 @@ import { Store } from '../../src/store.js'
 
 const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? 'format-1'}`, import.meta.url))
 const store = await new Store({ directory: folder }).open()
-const app = await buildApp(store)
+const app = await buildApp(store, { insecure: true })
 
 async function append(stream: string, body: string | Buffer, headers: Record<string, string> = {}): Promise<void> {
   const { statusCode, body: said } = await app.inject({

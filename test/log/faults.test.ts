@@ -95,7 +95,7 @@ for (const compression of [false, true]) {
       const bad = report.disagreements.filter(({ code }) => code.startsWith('record-'))
       t.ok(bad.length > 0, 'verify found it')
       store = await new Store({ directory, compression }).open()
-      const app = await buildApp(store, { logLevel: 'silent' })
+      const app = await buildApp(store, { logLevel: 'silent', insecure: true })
       t.teardown(() => app.close())
       const lost = new Set(bad.map(({ position }) => position))
       for (const position of [...lost].slice(0, 3)) {
@@ -120,7 +120,7 @@ t.test('a record missing inside the log is damage, not "not found"', async (t) =
   const { disagreements } = await checkDirectory(directory)
   t.match(disagreements, [{ code: 'record-missing', position: 17 }])
   const store = await new Store({ directory }).open()
-  const app = await buildApp(store, { logLevel: 'silent' })
+  const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   t.teardown(() => app.close())
   t.match((await app.inject('/events/17')).json(), { status: 500, code: 'log-damaged' })
   t.match((await app.inject('/events?from=10&limit=20')).json(), { status: 500, code: 'log-damaged' })
@@ -170,7 +170,7 @@ t.test('bits flipped anywhere in the tables of the index never give wrong events
     const store = await new Store({ directory: copy }).open().catch(() => undefined)
     if (store === undefined) continue
     for (const stream of ['s-0', 's-1', 's-2']) {
-      const app = await buildApp(store, { logLevel: 'silent' })
+      const app = await buildApp(store, { logLevel: 'silent', insecure: true })
       const { body, statusCode } = await app.inject(`/streams/${stream}?limit=4096`)
       const events = statusCode === 200 ? (JSON.parse(body).events as { stream: string; number: number }[]) : []
       t.ok(

@@ -36,7 +36,7 @@ t.test('the store answers as a model of arrays does, whatever is asked in whatev
 })
 
 async function open(directory: string): Promise<FastifyInstance> {
-  return buildApp(await new Store({ directory }).open(), { logLevel: 'silent' })
+  return buildApp(await new Store({ directory }).open(), { logLevel: 'silent', insecure: true })
 }
 
 async function append(

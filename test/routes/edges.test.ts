@@ -22,7 +22,7 @@ t.test('every error code has a page that says what to do', async (t) => {
 
 t.test('before it is open the server says that it is not ready, and why', async (t) => {
   const store = new Store({ directory: t.testdir({}) })
-  const app = await buildApp(store, { logLevel: 'silent' })
+  const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   t.teardown(() => app.close())
   t.equal((await app.inject('/livez')).statusCode, 200)
   const ready = await app.inject('/readyz')

@@ -52,7 +52,7 @@ class Returning {
 
   async start(): Promise<string> {
     this.store = await new Store({ directory: this.#directory }).open()
-    this.#app = await buildApp(this.store, { logLevel: 'silent' })
+    this.#app = await buildApp(this.store, { logLevel: 'silent', insecure: true })
     const url = await this.#app.listen({ host: '127.0.0.1', port: this.#port })
     this.#port = Number(new URL(url).port)
     return url

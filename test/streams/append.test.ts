@@ -1,6 +1,7 @@
 /** Planning is pure: no disk, no clock. */
 import t from 'tap'
 import { DaybookError } from '../../src/errors.js'
+import { readSettings } from '../../src/streams/access.js'
 import { type AppendRequest, type AppendResult, planAppend } from '../../src/streams/append.js'
 import { PlanningView } from '../../src/streams/planning-view.js'
 import { PLAIN_STATE } from '../../src/streams/states.js'
@@ -13,6 +14,7 @@ function view(heads: Record<string, number> = {}): PlanningView {
   return new PlanningView(100, 1e12, {
     head: (stream) => heads[stream] ?? -1,
     state: () => PLAIN_STATE,
+    settings: readSettings(undefined, false),
     match: () => undefined
   })
 }

@@ -61,7 +61,7 @@ async function checkLists(
   held: readonly Held[],
   rule: Parameters<typeof categoryOf>[1] = { at: 'first', separator: '-' }
 ): Promise<void> {
-  const app = await buildApp(store, { logLevel: 'silent' })
+  const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   const read = async (url: string) => {
     const { statusCode, body } = await app.inject(url)
     if (statusCode !== 200) return `${statusCode}`
@@ -198,7 +198,7 @@ t.test('the first event of a stream stands in all its lists at once', async (t) 
   const metadata = { $correlationId: 'c/1 ü', other: true }
   const event = encodeEvent('cart-1', { type: 'Opened', tags: ['x', 'y', 'z'], metadata })
   await store.writer.append({ events: [event], conditions: [], mode: 'batch' })
-  const app = await buildApp(store, { logLevel: 'silent' })
+  const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   for (const name of ['$ce-cart', '$et-Opened', '$bc-c/1 ü', '$streams', '$category-cart']) {
     const answer = await app.inject(`/streams/${encodeURIComponent(name)}`)
     t.match(answer.json(), { events: [{ position: 0, link: { stream: name, number: 0 } }], head: 0 }, name)

@@ -15,7 +15,15 @@ function following(stream: string | undefined, options: Partial<FilterOptions> =
   const filter = new Filter({ system: false, ...options })
   return {
     address: { stream, index: stream === undefined ? undefined : indexStreamOf(stream) },
-    request: { lower: undefined, upper: undefined, order: 'asc', filter, resolveLinks: true, truncated: false },
+    request: {
+      lower: undefined,
+      upper: undefined,
+      order: 'asc',
+      filter,
+      resolveLinks: true,
+      truncated: false,
+      viewer: undefined
+    },
     source: String(stream),
     key: `${stream} ${JSON.stringify(options)}`
   }

@@ -1,6 +1,8 @@
 /** The media types of EventStoreDB's HTTP API, and which of them answers a request (reference 3). */
+import type { IncomingHttpHeaders } from 'node:http'
 import { crc32 } from 'node:zlib'
 import { Refusal } from './refusal.js'
+import { queryOf } from './urls.js'
 
 export interface Codec {
   /** Written as XML rather than JSON. */
@@ -117,6 +119,13 @@ export function negotiate(accept: string | undefined, format: string | null, off
     if (found !== undefined) return found
   }
   throw notAcceptable()
+}
+
+/** As `negotiate`, for a request whose answer has one of these forms. */
+export function negotiates(offered: readonly Codec[]) {
+  return ({ headers, url }: { headers: IncomingHttpHeaders; url: string }): void => {
+    negotiate(headers.accept, queryOf({ url }).get('format'), offered)
+  }
 }
 
 export function notAcceptable(): Refusal {

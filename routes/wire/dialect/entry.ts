@@ -6,6 +6,7 @@ import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../src/stream
 import { correlationOf } from '../../../src/streams/posting.js'
 import { linkText, type Reader } from '../../../src/streams/read.js'
 import type { Source } from '../../../src/streams/source.js'
+import type { Viewer } from '../../../src/streams/viewer.js'
 import { type ShownEvent, showRecord } from './shown-event.js'
 
 export interface Entry {
@@ -30,20 +31,22 @@ interface LinkShown {
  * The entries at numbers or positions of a source.
  * @param number of the first record; on the log events have their own numbers
  * @param resolve false: links are shown themselves
+ * @param viewer who reads: what they may not read is left out; undefined: who sees everything
  */
 export async function entriesOf(
   reader: Reader,
   source: Source,
   records: readonly StoredRecord[],
   number: number,
-  resolve: boolean
+  resolve: boolean,
+  viewer: Viewer | undefined
 ): Promise<Entry[]> {
-  if (source.index) return indexEntries(reader, source, records, number, resolve)
+  if (source.index) return indexEntries(reader, source, records, number, resolve, viewer)
   const entries: Entry[] = []
   for (const record of records) {
     if (record.removed) continue
     const own = showRecord(record)
-    const target = resolve ? await reader.linkTarget(record) : undefined
+    const target = resolve ? await reader.linkTarget(record, viewer) : undefined
     const link = target === undefined ? undefined : linkOf(record, own)
     const event = target === 'gone' ? undefined : target === undefined ? own : showRecord(target)
     entries.push({ event, link, positionStreamBytes: own.streamBytes, positionNumber: own.number })
@@ -69,12 +72,15 @@ async function indexEntries(
   { stream, kind }: Source,
   records: readonly StoredRecord[],
   from: number,
-  resolve: boolean
+  resolve: boolean,
+  viewer: Viewer | undefined
 ): Promise<Entry[]> {
   const name = bytesOf(stream as string)
-  const seen = resolve ? await reader.seen(records) : undefined
+  const read = await viewer?.seen(records)
+  const seen = resolve ? await reader.seen(records, { truncated: false, viewer: undefined }) : undefined
   const entries: Entry[] = []
   for (const [i, record] of records.entries()) {
+    if (read?.[i] === false) continue
     const positionNumber = String(from + i)
     const place = { positionStreamBytes: name, positionNumber }
     if (kind === family.categoryStreams || !resolve) {
@@ -83,7 +89,7 @@ async function indexEntries(
     }
     const listed = showRecord(record)
     // A link that is listed is copied: what stands here leads where it leads.
-    const target = await reader.linkTarget(record)
+    const target = await reader.linkTarget(record, viewer)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
     const hidden = record.removed || target === 'gone' || seen?.[i] === false

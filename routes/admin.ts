@@ -1,0 +1,81 @@
+/** /admin: what operators tell the running server, and /info/options: how it was started (reference 14.5, 20). */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { DaybookError } from '../src/errors.js'
+import type { Store } from '../src/store.js'
+import { auditEvent } from '../src/streams/audit.js'
+import { actorOf, type Requirement } from './access.js'
+import type { AtomDialect } from './atom.js'
+import { wantsBare } from './failures.js'
+import { codecs, negotiates } from './wire/dialect/codecs.js'
+
+/** A setting, as the server was started with it. */
+export interface ShownSetting {
+  readonly name: string
+  readonly description: string
+  readonly value: string
+  readonly possibleValues: readonly string[] | null
+}
+
+/** The process around the application. */
+export interface Control {
+  /** Begins to stop. */
+  stop(): void
+  /** Reads again what can change while it runs. */
+  reload(): Promise<void>
+  readonly settings: readonly ShownSetting[]
+}
+
+export function adminRoutes(app: FastifyInstance, store: Store, atom: AtomDialect, control: Control | undefined): void {
+  const as = (access: Requirement) => ({ config: { access, dialect: wantsBare }, schema: { hide: true } })
+  app.addHook('preHandler', (request, reply, done) => {
+    atom.begin(request, reply)
+    done()
+  })
+
+  app.get('/admin/login', as('signedIn'), async ({ principal: { login, groups } }) => ({
+    data: { loginName: login, fullName: login, groups, dateLastUpdated: new Date(store.clock.now()).toISOString() },
+    success: true,
+    msgTypeId: 262,
+    label: 'Other'
+  }))
+
+  app.post('/admin/shutdown', as('operator'), async (request, reply) => {
+    const { stop } = controlled(control)
+    await tell(request, 'shutdown')
+    reply.raw.once('close', stop)
+    return reply.send('')
+  })
+
+  app.post('/admin/reloadconfig', as('operator'), async (request, reply) => {
+    const { reload } = controlled(control)
+    await reload()
+    await tell(request, 'reloadconfig')
+    return reply.send('')
+  })
+
+  const negotiated = as('operator')
+  app.get(
+    '/info/options',
+    { ...negotiated, config: { ...negotiated.config, negotiate: negotiateJson } },
+    async (request) => {
+      negotiateJson(request)
+      return controlled(control).settings.map((setting) => ({ ...setting, group: 'serve' }))
+    }
+  )
+
+  /** What an operator does to the server is known before it is done. */
+  async function tell(request: FastifyRequest, command: string): Promise<void> {
+    const actor = actorOf(request)
+    if (actor === undefined) return
+    const events = [auditEvent('CommandGiven', actor, { command })]
+    await store.writer.append({ events, conditions: [], mode: 'batch' })
+  }
+}
+
+const negotiateJson = negotiates([codecs.json])
+
+/** @throws `not-implemented` in an application that is no process of its own */
+function controlled(control: Control | undefined): Control {
+  if (control !== undefined) return control
+  throw new DaybookError('not-implemented', 'Nobody controls this process.')
+}

@@ -1,0 +1,69 @@
+/** How much one address, and all of them together, may ask of the server. */
+import type { Socket } from 'node:net'
+import rateLimit from '@fastify/rate-limit'
+import underPressure from '@fastify/under-pressure'
+import type { FastifyInstance } from 'fastify'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import { endWithProblem } from './failures.js'
+
+export interface LoadOptions {
+  /** Connections that one address may have open; 0: any number. */
+  readonly connectionsPerAddress: number
+  /** Requests that one address may make a second; 0: any number. */
+  readonly requestsPerSecond: number
+  /** Later than this by so much, the server takes nothing more until it has caught up, milliseconds. */
+  readonly eventLoopDelayMs: number
+}
+
+export async function limitLoad(app: FastifyInstance, options: LoadOptions): Promise<void> {
+  const { connectionsPerAddress, requestsPerSecond, eventLoopDelayMs } = options
+  if (connectionsPerAddress > 0) limitConnections(app, connectionsPerAddress)
+  if (requestsPerSecond > 0) {
+    await app.register(rateLimit, {
+      max: requestsPerSecond,
+      timeWindow: 1000,
+      cache: limits.addresses_counted_max,
+      keyGenerator: ({ ip }) => ip,
+      addHeaders: {
+        'x-ratelimit-limit': false,
+        'x-ratelimit-remaining': false,
+        'x-ratelimit-reset': false,
+        'retry-after': false
+      },
+      addHeadersOnExceeding: {
+        'x-ratelimit-limit': false,
+        'x-ratelimit-remaining': false,
+        'x-ratelimit-reset': false
+      },
+      errorResponseBuilder: () =>
+        new DaybookError('too-many-requests', `One address may make ${requestsPerSecond} requests a second.`, {
+          limit: requestsPerSecond,
+          retry: true,
+          retryAfter: 1
+        })
+    })
+  }
+  await app.register(underPressure, {
+    maxEventLoopDelay: eventLoopDelayMs,
+    pressureHandler: () => {
+      throw new DaybookError('overloaded', 'The server is later than it should be.', { retry: true })
+    }
+  })
+}
+
+/** Connections beyond the limit are told so and end. Behind a proxy all come from one address, which is its own. */
+function limitConnections(app: FastifyInstance, most: number): void {
+  const open = new Map<string, number>()
+  app.server.on('connection', (socket: Socket) => {
+    const { remoteAddress = '' } = socket
+    const count = (open.get(remoteAddress) ?? 0) + 1
+    open.set(remoteAddress, count)
+    socket.once('close', () => {
+      const left = (open.get(remoteAddress) ?? 1) - 1
+      if (left > 0) open.set(remoteAddress, left)
+      else open.delete(remoteAddress)
+    })
+    if (count > most) endWithProblem(socket, 'too-many-requests')
+  })
+}

@@ -1,0 +1,138 @@
+/** /tokens: API tokens of the account that asks; /tickets: what a browser puts into an address. */
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import { problemResponses } from '../schemas/problem.js'
+import { ref } from '../schemas/ref.js'
+import { NewTicket, NewToken, TicketMade, TokenList, TokenMade, type TokenShown } from '../schemas/users.js'
+import { DURATION_PATTERN, secondsOf } from '../src/duration.js'
+import { DaybookError } from '../src/errors.js'
+import { limits } from '../src/limits.js'
+import type { Store } from '../src/store.js'
+import type { Token } from '../src/users/tokens.js'
+import { askingOf, checkReadable, trackedActorOf } from './access.js'
+import { bodyOf, objectOf } from './wire/body.js'
+import { parseSource } from './wire/consumer.js'
+import { followingOf } from './wire/read-request.js'
+import { compileShape } from './wire/shape.js'
+
+const checkToken = compileShape<NewToken>(NewToken)
+const checkTicket = compileShape<NewTicket>(NewTicket)
+const refused = (why: string, where: { pointer?: string } = {}) => new DaybookError('invalid-body', why, where)
+
+export function tokenRoutes(app: FastifyInstance, store: Store): void {
+  const tags = ['tokens']
+  const account = { access: 'account', bodyMax: limits.small_body_bytes_max } as const
+
+  app.post(
+    '/tokens',
+    {
+      config: account,
+      schema: {
+        operationId: 'createToken',
+        summary: 'Make an API token',
+        description: 'It may do what its account may, within the streams that it names; never administration.',
+        tags,
+        body: { content: { 'application/json': { schema: ref(NewToken) } } },
+        response: {
+          201: { description: 'The token, this once.', content: { 'application/json': { schema: ref(TokenMade) } } },
+          ...problemResponses(400, 401, 403, 503)
+        }
+      }
+    },
+    async (request, reply) => {
+      const { name, read = [], write = [], expires } = checkToken(objectOf(await bodyOf(request)), refused)
+      if (read.length + write.length === 0) throw refused('Say what the token is for: "read", "write", or both.')
+      const asked = { name, scope: { read, write }, expires: expiryOf(expires, store.clock.now()) }
+      const { token, text } = await store.tokens.create(trackedActorOf(request), asked)
+      reply.code(201).header('location', `/tokens/${token.id}`).header('cache-control', 'no-store')
+      return { ...shownOf(token), token: text }
+    }
+  )
+
+  app.get(
+    '/tokens',
+    {
+      config: account,
+      schema: {
+        operationId: 'listTokens',
+        summary: "One's own API tokens; for administrators, everybody's",
+        tags,
+        response: {
+          200: { description: 'Without their secrets.', content: { 'application/json': { schema: ref(TokenList) } } },
+          ...problemResponses(401, 403)
+        }
+      }
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return { tokens: store.tokens.visibleTo(request.principal).map(shownOf) }
+    }
+  )
+
+  app.delete(
+    '/tokens/:id',
+    {
+      config: account,
+      schema: {
+        operationId: 'revokeToken',
+        summary: 'Revoke an API token',
+        tags,
+        params: Type.Object({ id: Type.String() }),
+        response: { 204: { type: 'null', description: 'Nobody gets in with it.' }, ...problemResponses(401, 403, 404) }
+      }
+    },
+    async (request, reply) => {
+      await store.tokens.revoke(trackedActorOf(request), (request.params as { id: string }).id)
+      return reply.code(204).send()
+    }
+  )
+
+  app.post(
+    '/tickets',
+    {
+      config: { access: 'signedIn', bodyMax: limits.small_body_bytes_max },
+      schema: {
+        operationId: 'createTicket',
+        summary: 'Ask for a ticket that opens one source where no header can be set',
+        tags,
+        body: { content: { 'application/json': { schema: ref(NewTicket) } } },
+        response: {
+          201: { description: 'The ticket.', content: { 'application/json': { schema: ref(TicketMade) } } },
+          ...problemResponses(400, 401, 403)
+        }
+      }
+    },
+    async (request, reply) => {
+      const asked = checkTicket(objectOf(await bodyOf(request)), refused)
+      const { address, query } = parseSource(asked.source)
+      await checkReadable(store, request.principal, address)
+      const { source } = followingOf(address, query, askingOf(store, request))
+      const seconds = asked.seconds ?? limits.ticket_seconds_default
+      const { ticket, expires } = store.tickets.issue(request.principal, source, seconds)
+      reply.code(201).header('cache-control', 'no-store')
+      const live = `${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
+      return { ticket, source, expires: new Date(expires).toISOString(), links: { live } }
+    }
+  )
+}
+
+function shownOf({ id, name, login, scope, created, expires }: Token): TokenShown {
+  const { read, write } = scope
+  return {
+    id,
+    name,
+    login,
+    read: [...read],
+    write: [...write],
+    created: new Date(created).toISOString(),
+    expires: expires === null ? null : new Date(expires).toISOString()
+  }
+}
+
+/** @throws `invalid-body` for what is no time in the future */
+function expiryOf(text: string | undefined, now: number): number | null {
+  if (text === undefined) return null
+  const instant = new RegExp(DURATION_PATTERN).test(text) ? now + Number(secondsOf(text)) * 1000 : Date.parse(text)
+  if (instant > now && instant < 8.64e15) return instant
+  throw refused('"expires" is an instant that is still to come, or a duration (P30D).', { pointer: '/expires' })
+}

@@ -1,0 +1,164 @@
+/**
+ * Who may do what to a stream: pure rules over what its metadata, the settings and the defaults say (reference 14.2 to
+ * 14.4). The route asks before it takes a body, the plan of an append asks again as the log stands by then.
+ */
+import { DaybookError } from '../errors.js'
+import { type Acl, type AclEntry, aclFaults } from './metadata.js'
+import { isMetastream, isSystemStream, originalOf } from './names.js'
+
+export type Action = 'read' | 'write' | 'delete' | 'readMetadata' | 'writeMetadata'
+
+/** What a token or ticket may be used for, at most: streams by name, or by the start of it (`cart-*`). */
+export interface Scope {
+  readonly read: readonly string[]
+  readonly write: readonly string[]
+}
+
+/** Somebody who asks. */
+export interface Principal {
+  /** Undefined: nobody signed in. */
+  readonly login: string | undefined
+  readonly groups: readonly string[]
+  /** Less than the account may do. */
+  readonly scope?: Scope | undefined
+  /** Id of the API token with which it signed in. */
+  readonly token?: string | undefined
+  /** When its rights end by themselves, milliseconds. */
+  readonly expires?: number | undefined
+  /** False when the account was changed, or the token revoked, since it signed in. */
+  readonly isValid: () => boolean
+  /** How it proved who it is, for the audit. */
+  readonly by: 'nothing' | 'password' | 'token' | 'jwt' | 'ticket' | 'insecure'
+}
+
+/** Somebody who asks, and where from: what the audit says of a change. */
+export interface Actor {
+  readonly principal: Principal
+  /** Address of the client. */
+  readonly address: string
+  readonly requestId: string
+}
+
+/** The stream whose latest event says what holds for streams without rules of their own (reference 14.4). */
+export const SETTINGS = '$settings'
+
+export const ADMINS = '$admins'
+export const OPERATORS = '$ops'
+export const EVERYBODY = '$all'
+
+const always = () => true
+
+/** Who has not signed in. */
+export const NOBODY: Principal = { login: undefined, groups: [], isValid: always, by: 'nothing' }
+
+/** Who asks a server whose authentication is switched off: may do everything. */
+export const ANYBODY: Principal = { login: 'system', groups: [ADMINS], isValid: always, by: 'insecure' }
+
+/** Administrators may do everything that anybody may, and see everything; not with a token that says less. */
+export function isAdministrator(principal: Principal): boolean {
+  return principal.scope === undefined && hasAdminsRole(principal)
+}
+
+/** Operators run the server; they read no more than others. */
+export function isOperator(principal: Principal): boolean {
+  return isAdministrator(principal) || (principal.scope === undefined && principal.groups.includes(OPERATORS))
+}
+
+function hasAdminsRole({ login, groups }: Principal): boolean {
+  return groups.includes(ADMINS) || login === 'admin'
+}
+
+/** What holds for streams that have no rule of their own (reference 14.4), and for whom `$all` stands. */
+export interface AccessSettings {
+  readonly userStreams: Acl
+  readonly systemStreams: Acl
+  /** `$all` also means those who have not signed in. */
+  readonly anonymous: boolean
+}
+
+const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', writeMetadata: '$mw' } as const
+
+/**
+ * What the latest event of `$settings` says; members that are missing, and settings that make no sense, count as the
+ * built-in defaults.
+ */
+export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {
+  let value: unknown
+  try {
+    value = JSON.parse(document?.toString() ?? '')
+  } catch {}
+  const { $userStreamAcl: user, $systemStreamAcl: system } = (value ?? {}) as Record<string, unknown>
+  const faulty = aclFaults(user).length + aclFaults(system).length > 0
+  return {
+    userStreams: faulty || user === undefined ? {} : (user as Acl),
+    systemStreams: faulty || system === undefined ? {} : (system as Acl),
+    anonymous
+  }
+}
+
+/** The right that an action on a stream needs, and the stream whose rules say who has it. */
+export function rightFor(action: Action, stream: string): { action: Action; stream: string } {
+  if (!isMetastream(stream)) return { action, stream }
+  const reads = action === 'read' || action === 'readMetadata'
+  return { action: reads ? 'readMetadata' : 'writeMetadata', stream: originalOf(stream) }
+}
+
+/**
+ * @param right as `rightFor` gives it
+ * @param acl what the metadata of the right's stream says
+ */
+export function permits(
+  principal: Principal,
+  { action, stream }: { action: Action; stream: string },
+  acl: Acl | undefined,
+  settings: AccessSettings
+): boolean {
+  if (principal.scope !== undefined && !covers(principal.scope, action, stream)) return false
+  if (hasAdminsRole(principal)) return true
+  const key = KEYS[action]
+  const system = isSystemStream(stream)
+  const entry = acl?.[key] ?? (system ? settings.systemStreams : settings.userStreams)[key]
+  const { login } = principal
+  // System streams always need an account, whatever a rule says.
+  const everybody = login !== undefined || (settings.anonymous && !system)
+  const isRole = (role: string) => {
+    if (role === EVERYBODY) return everybody
+    return login !== undefined && (role === login || principal.groups.includes(role))
+  }
+  return rolesOf(entry ?? (system ? ADMINS : EVERYBODY)).some(isRole)
+}
+
+function rolesOf(entry: AclEntry): readonly string[] {
+  return typeof entry === 'string' ? [entry] : entry
+}
+
+function covers(scope: Scope, action: Action, stream: string): boolean {
+  const names = action === 'read' || action === 'readMetadata' ? scope.read : scope.write
+  return names.some((name) => {
+    // As a shell's `*` leaves hidden files alone, one that names no `$` leaves system streams alone.
+    if (isSystemStream(stream) && !isSystemStream(name)) return false
+    return name.endsWith('*') ? stream.startsWith(name.slice(0, -1)) : stream === name
+  })
+}
+
+const WORDS: Record<Action, string> = {
+  read: 'read',
+  write: 'append to',
+  delete: 'delete',
+  readMetadata: 'read the metadata of',
+  writeMetadata: 'write the metadata of'
+}
+
+/** Why an action is refused; whether the stream is there is not said. */
+export function refusedAccess(principal: Principal, action: Action, stream: string): DaybookError {
+  const details = { stream, action, written: false, retry: false }
+  if (principal.login === undefined) {
+    return new DaybookError('sign-in-required', `To ${WORDS[action]} "${stream}", sign in.`, details)
+  }
+  const scoped = principal.scope === undefined ? '' : ' with this token'
+  return new DaybookError(
+    'not-permitted',
+    `"${principal.login}" may not ${WORDS[action]} "${stream}"${scoped}.`,
+    details
+  )
+}

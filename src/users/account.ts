@@ -1,0 +1,97 @@
+/** One account, as the last event of its stream says. */
+import type { StoredRecord } from '../log/format.js'
+import { ADMINS, OPERATORS, type Principal } from '../streams/access.js'
+import { type HashedPassword, isHashedPassword } from './passwords.js'
+
+export const USER_STREAMS = '$user-'
+export const USER_CREATED = '$UserCreated'
+export const USER_UPDATED = '$UserUpdated'
+export const USER_DELETED = '$UserDeleted'
+
+/** The password with which the first accounts begin, as the original's do (reference 14.1). */
+export const FIRST_PASSWORD = 'changeit'
+
+export interface Account {
+  readonly login: string
+  readonly fullName: string | null
+  readonly groups: readonly string[] | null
+  readonly disabled: boolean
+  /** Undefined: it has the first password, which nobody has written down. */
+  readonly password: HashedPassword | undefined
+  /** The password is the one that everybody knows. */
+  readonly hasFirstPassword: boolean
+  /** When it was made, milliseconds: tokens that are older belong to one that was deleted. */
+  readonly since: number
+  /** When it was changed last, milliseconds. */
+  readonly updated: number
+}
+
+/** The accounts of a log in which nobody has changed them. */
+export const FIRST_ACCOUNTS: readonly Account[] = [
+  first('admin', 'Event Store Administrator', ADMINS),
+  first('ops', 'Event Store Operations', OPERATORS)
+]
+
+function first(login: string, fullName: string, group: string): Account {
+  return {
+    login,
+    fullName,
+    groups: [group],
+    disabled: false,
+    password: undefined,
+    hasFirstPassword: true,
+    since: 0,
+    updated: 0
+  }
+}
+
+/** What stands in an event that makes or changes an account. */
+export function documentOf({ login, fullName, groups, disabled, password, hasFirstPassword, since }: Account): object {
+  return {
+    loginName: login,
+    fullName,
+    groups,
+    disabled,
+    ...password,
+    ...(hasFirstPassword && { firstPassword: true }),
+    since: new Date(since).toISOString()
+  }
+}
+
+/**
+ * The account that an event leaves.
+ * @returns `deleted`, or undefined when the event says nothing of an account
+ */
+export function accountOf(login: string, record: StoredRecord): Account | 'deleted' | undefined {
+  if (record.type === USER_DELETED) return 'deleted'
+  if (record.type !== USER_CREATED && record.type !== USER_UPDATED) return undefined
+  let said: Record<string, unknown>
+  try {
+    said = JSON.parse(record.data?.toString() ?? '') as Record<string, unknown>
+  } catch {
+    return undefined
+  }
+  if (said === null || typeof said !== 'object' || said.loginName !== login) return undefined
+  const { fullName, groups, since } = said
+  const isList = Array.isArray(groups) && groups.every((group) => typeof group === 'string')
+  const instant = typeof since === 'string' ? Date.parse(since) : Number.NaN
+  return {
+    login,
+    fullName: typeof fullName === 'string' ? fullName : null,
+    groups: isList ? groups : null,
+    // What cannot be understood lets nobody in.
+    disabled: said.disabled !== false || !isHashedPassword(said),
+    password: isHashedPassword(said) ? { salt: said.salt, hash: said.hash, scheme: said.scheme } : UNUSABLE,
+    hasFirstPassword: said.firstPassword === true,
+    since: Number.isNaN(instant) ? record.created : instant,
+    updated: record.created
+  }
+}
+
+/** A hash that no password has. */
+const UNUSABLE: HashedPassword = { salt: '', hash: '', scheme: { name: 'scrypt', N: 2, r: 1, p: 1 } }
+
+/** @param isValid whether the account is still as it was */
+export function principalOf({ login, groups }: Account, isValid: () => boolean): Principal {
+  return { login, groups: groups ?? [], isValid, by: 'password' }
+}

@@ -1,0 +1,286 @@
+/**
+ * The accounts (reference 15). What is known of each is events in `$user-{login}`; `$users` lists their logins. The two
+ * first accounts are there without an event until somebody changes them.
+ */
+import { randomFillSync } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import { encodeRecord, family, type StoredRecord } from '../log/format.js'
+import type { Postings } from '../log/postings.js'
+import { type Actor, EVERYBODY } from '../streams/access.js'
+import { type AuditType, auditEvent } from '../streams/audit.js'
+import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
+import type { NewEvent } from '../streams/planning-view.js'
+import type { Reader } from '../streams/read.js'
+import type { StreamStates } from '../streams/states.js'
+import type { SystemFollower, Writer } from '../streams/writer.js'
+import {
+  type Account,
+  accountOf,
+  documentOf,
+  FIRST_ACCOUNTS,
+  FIRST_PASSWORD,
+  USER_CREATED,
+  USER_DELETED,
+  USER_STREAMS,
+  USER_UPDATED
+} from './account.js'
+import { type HashedPassword, hashPassword, verifyPassword } from './passwords.js'
+
+export interface AccountsParts {
+  reader: Reader
+  postings: Postings
+  states: StreamStates
+  writer: Writer
+  clock: Clock
+}
+
+/** What an administrator says of an account. */
+export interface AccountDetails {
+  readonly fullName: string | null
+  readonly groups: readonly string[] | null
+}
+
+export class Accounts implements SystemFollower {
+  readonly #parts: AccountsParts
+  readonly #byLogin = new Map<string, Account>(FIRST_ACCOUNTS.map((account) => [account.login, account]))
+  readonly #listeners: (() => void)[] = []
+  /** Changes are made one after the other. */
+  #changes: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: AccountsParts) {
+    this.#parts = parts
+  }
+
+  /** Brings back what was written. */
+  async load(): Promise<void> {
+    const { postings, reader } = this.#parts
+    const limit = 1000
+    for (let after: string | undefined; ; ) {
+      const page = await postings.list(family.stream, { prefix: USER_STREAMS, after, limit })
+      for (const { name } of page) {
+        const login = name.slice(USER_STREAMS.length)
+        this.#byLogin.delete(login)
+        const source = await reader.sources.toFollow({ stream: name }).catch(() => undefined) // deleted for ever
+        if (source === undefined) continue
+        for (let number = source.head; number >= source.first; number--) {
+          const account = accountOf(login, await reader.event(source, number))
+          if (account === undefined) continue
+          if (account !== 'deleted') this.#byLogin.set(login, account)
+          break
+        }
+      }
+      if (page.length < limit) return
+      after = page.at(-1)?.name
+    }
+  }
+
+  /** Hears of every event of a system stream. */
+  committed(stream: string, record: StoredRecord): void {
+    const described = isMetastream(stream) ? originalOf(stream) : stream
+    if (!described.startsWith(USER_STREAMS)) return
+    const login = described.slice(USER_STREAMS.length)
+    const deleted = record.tombstone || this.#parts.states.inMemory(described)?.metadata.deleted === true
+    const account = deleted ? 'deleted' : stream === described ? accountOf(login, record) : undefined
+    if (account === undefined) return
+    if (account === 'deleted') this.#byLogin.delete(login)
+    else this.#byLogin.set(login, account)
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Calls back when any account has changed. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Another object whenever anything of it has changed. */
+  get(login: string): Account | undefined {
+    return this.#byLogin.get(login)
+  }
+
+  /** @throws `user-not-found` */
+  need(login: string): Account {
+    const account = this.#byLogin.get(login)
+    if (account !== undefined) return account
+    throw new DaybookError('user-not-found', `There is no user "${login.slice(0, 100)}".`)
+  }
+
+  /** By login, in the order of their bytes. */
+  all(): Account[] {
+    return [...this.#byLogin.values()].sort((a, b) => Buffer.compare(Buffer.from(a.login), Buffer.from(b.login)))
+  }
+
+  /** Whether a password is an account's, in a time that does not say whether there is one. @throws `overloaded` */
+  async verify(login: string, password: string): Promise<Account | undefined> {
+    const account = this.#byLogin.get(login)
+    const kept = account !== undefined && account.password === undefined ? await firstPassword() : account?.password
+    const right = await verifyPassword(password, kept)
+    // It may have been changed meanwhile.
+    return right && account !== undefined && !account.disabled && this.get(login) === account ? account : undefined
+  }
+
+  /**
+   * Gives first accounts whose password everybody knows another one.
+   * @throws `bad-configuration` when one is left, and that is refused
+   */
+  async begin(passwords: Readonly<Record<string, string | undefined>>, refuseFirst: boolean): Promise<void> {
+    for (const [login, password] of Object.entries(passwords)) {
+      const account = this.get(login)
+      if (password === undefined || account === undefined || !account.hasFirstPassword) continue
+      await this.#setPassword(undefined, login, 'PasswordReset', password)
+    }
+    const left = this.withFirstPassword()
+    if (!refuseFirst || left.length === 0) return
+    const variables = left.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
+    throw new DaybookError(
+      'bad-configuration',
+      `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. Give ${variables}, or change the password on loopback first`
+    )
+  }
+
+  /** Accounts that can sign in with the password that everybody knows. */
+  withFirstPassword(): string[] {
+    return this.all().flatMap(({ login, hasFirstPassword, disabled }) => (hasFirstPassword && !disabled ? [login] : []))
+  }
+
+  /**
+   * Makes an account; with the same password it may be there already, whatever else is said of it.
+   * @throws `user-exists`, `invalid-user`, `overloaded`
+   */
+  create(actor: Actor, login: string, details: AccountDetails, password: string): Promise<void> {
+    checkLogin(login)
+    checkPassword(password)
+    return this.#inTurn(async () => {
+      const account = this.get(login)
+      if (account !== undefined) {
+        if ((await this.#isPasswordOf(account, password)) && !account.disabled) return
+        throw new DaybookError('user-exists', `There is a user "${login}" already.`)
+      }
+      const now = this.#parts.clock.now()
+      const made: Account = { ...NEW, login, ...details, since: now, updated: now, ...(await passwordOf(password)) }
+      const listed = eventOf('$users', '$User', Buffer.from(login), 'text/plain')
+      await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
+    })
+  }
+
+  /** @throws `user-not-found` */
+  update(actor: Actor, login: string, details: AccountDetails): Promise<void> {
+    return this.#inTurn(() =>
+      this.#write(actor, 'UserUpdated', USER_UPDATED, { ...this.need(login), ...details, login })
+    )
+  }
+
+  /** @throws `user-not-found` */
+  setDisabled(actor: Actor, login: string, disabled: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const account = this.need(login)
+      if (account.disabled === disabled) return
+      await this.#write(actor, disabled ? 'UserDisabled' : 'UserEnabled', USER_UPDATED, { ...account, disabled })
+    })
+  }
+
+  /** @throws `user-not-found`, `invalid-user`, `overloaded` */
+  resetPassword(actor: Actor, login: string, password: string): Promise<void> {
+    return this.#setPassword(actor, login, 'PasswordReset', password)
+  }
+
+  /** @throws `user-not-found`, `wrong-password`, `invalid-user`, `overloaded` */
+  changePassword(actor: Actor, login: string, current: string, password: string): Promise<void> {
+    return this.#setPassword(actor, login, 'PasswordChanged', password, current)
+  }
+
+  /** @throws `user-not-found` */
+  remove(actor: Actor, login: string): Promise<void> {
+    return this.#inTurn(() => this.#write(actor, 'UserDeleted', USER_DELETED, this.need(login)))
+  }
+
+  #setPassword(
+    actor: Actor | undefined,
+    login: string,
+    what: AuditType,
+    password: string,
+    current?: string
+  ): Promise<void> {
+    checkPassword(password)
+    return this.#inTurn(async () => {
+      const account = this.need(login)
+      if (current !== undefined && !(await this.#isPasswordOf(account, current))) {
+        throw new DaybookError('wrong-password', 'The current password is another one.')
+      }
+      await this.#write(actor, what, USER_UPDATED, { ...account, ...(await passwordOf(password)) })
+    })
+  }
+
+  async #isPasswordOf(account: Account, password: string): Promise<boolean> {
+    return verifyPassword(password, account.password ?? (await firstPassword()))
+  }
+
+  /** The change and who made it stand in one batch. */
+  async #write(
+    actor: Actor | undefined,
+    what: AuditType,
+    type: string,
+    account: Account,
+    more: readonly NewEvent[] = []
+  ): Promise<void> {
+    // An account that was never written down has its password from here on.
+    const password = account.password ?? (await firstPassword())
+    const { login, fullName, groups, disabled } = account
+    const document = type === USER_DELETED ? { loginName: login } : documentOf({ ...account, password })
+    const said = what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
+    const event = eventOf(USER_STREAMS + login, type, Buffer.from(JSON.stringify(document)))
+    const events = [event, ...more, auditEvent(what, actor, said)]
+    await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change)
+    this.#changes = result.catch(() => {})
+    return result
+  }
+}
+
+const NEW = { disabled: false } as const
+
+async function passwordOf(password: string): Promise<Pick<Account, 'password' | 'hasFirstPassword'>> {
+  return { password: await hashPassword(password), hasFirstPassword: password === FIRST_PASSWORD }
+}
+
+let first: Promise<HashedPassword> | undefined
+
+/** The first password's hash, made when it is first needed. */
+function firstPassword(): Promise<HashedPassword> {
+  first ??= hashPassword(FIRST_PASSWORD)
+  first.catch(() => {
+    first = undefined
+  })
+  return first
+}
+
+function eventOf(stream: string, type: string, data: Buffer, contentType?: string): NewEvent {
+  const id = randomFillSync(Buffer.alloc(16))
+  return { stream, id: undefined, type, record: encodeRecord(stream, { id, clientId: false, type, data, contentType }) }
+}
+
+/** @throws `invalid-user` for a login that is no name, or one that would be taken for a role */
+export function checkLogin(login: string): void {
+  const fault = faultOfName(login)
+  if (fault !== undefined) throw invalid(`A login ${fault}.`)
+  if (Buffer.byteLength(login) > limits.login_bytes_max) {
+    throw invalid(`A login has at most ${limits.login_bytes_max} bytes of UTF-8.`)
+  }
+  if (login.includes(':')) throw invalid('A login has no colon: in Basic credentials the password begins there.')
+  if (login.startsWith(EVERYBODY[0] as string)) throw invalid('A login does not begin with "$", as roles do.')
+}
+
+/** @throws `invalid-user` */
+function checkPassword(password: string): void {
+  const bytes = Buffer.byteLength(password)
+  if (bytes > 0 && bytes <= limits.password_bytes_max) return
+  throw invalid(`A password has 1 to ${limits.password_bytes_max} bytes of UTF-8.`)
+}
+
+function invalid(why: string): DaybookError {
+  return new DaybookError('invalid-user', why)
+}

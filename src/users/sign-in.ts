@@ -1,0 +1,118 @@
+/**
+ * Who asks: credentials of a request → a principal. A credential that was right is remembered for a while by a keyed
+ * hash, so that not every request costs a password's hash, and forgotten at once when its account changes.
+ */
+import { createHmac, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Principal } from '../streams/access.js'
+import { principalOf } from './account.js'
+import type { Accounts } from './accounts.js'
+import type { Failures } from './failures.js'
+import type { Tickets } from './tickets.js'
+import { Tokens } from './tokens.js'
+import type { WebTokens } from './web-tokens.js'
+
+export interface SignInParts {
+  accounts: Accounts
+  tokens: Tokens
+  tickets: Tickets
+  /** Undefined: no identity provider is configured. */
+  webTokens: WebTokens | undefined
+  failures: Failures
+  clock: Clock
+}
+
+export class SignIn {
+  readonly #parts: SignInParts
+  readonly #key = randomBytes(32)
+  readonly #known: LRUCache<string, Principal>
+
+  constructor(parts: SignInParts) {
+    this.#parts = parts
+    this.#known = new LRUCache({
+      max: limits.credentials_known_max,
+      ttl: limits.credential_known_ms,
+      perf: { now: () => parts.clock.elapsed() }
+    })
+  }
+
+  /**
+   * @param value what stands after `Basic`
+   * @param address where from, for those who guess
+   * @returns undefined when it is no login and password at all
+   * @throws `wrong-credentials`, `too-many-attempts`, `overloaded`
+   */
+  byPassword(value: string, address: string): Principal | undefined | Promise<Principal | undefined> {
+    return this.#remembered(`Basic ${value}`) ?? this.#checkPassword(value, address)
+  }
+
+  /** @throws `wrong-credentials`, `too-many-attempts`, `overloaded` */
+  byToken(text: string, address: string): Principal | Promise<Principal> {
+    const known = Tokens.looksLike(text) ? this.#parts.tokens.principalOf(text) : this.#remembered(text)
+    return known ?? this.#checkToken(text, address)
+  }
+
+  /** @throws `wrong-credentials` */
+  byTicket(ticket: string, address: string): { principal: Principal; source: string } {
+    const found = this.#parts.tickets.principalOf(ticket)
+    if (found !== undefined) return found
+    this.#parts.failures.count(address, undefined, 'ticket')
+    throw new DaybookError(
+      'wrong-credentials',
+      'The ticket is not one of this server, or good no more. Ask for another.'
+    )
+  }
+
+  async #checkPassword(value: string, address: string): Promise<Principal | undefined> {
+    const { accounts, failures } = this.#parts
+    const pair = /^[A-Za-z0-9+/_-]+={0,2}$/.test(value) ? Buffer.from(value, 'base64').toString() : undefined
+    if (pair !== undefined && !pair.includes(':')) return undefined
+    failures.check(address)
+    const [, login = '', password = ''] = /^([^:]*):(.*)$/s.exec(pair ?? '') ?? []
+    const possible = login !== '' && Buffer.byteLength(password) <= limits.password_bytes_max
+    const account = possible ? await accounts.verify(login, password) : undefined
+    if (account === undefined) {
+      failures.count(address, accounts.get(login)?.login, 'password')
+      throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
+    }
+    return this.#remember(
+      `Basic ${value}`,
+      principalOf(account, () => accounts.get(login) === account)
+    )
+  }
+
+  async #checkToken(text: string, address: string): Promise<Principal> {
+    const { webTokens, failures, clock, accounts } = this.#parts
+    failures.check(address)
+    const foreign = webTokens !== undefined && !Tokens.looksLike(text) && text.split('.').length === 3
+    const principal = foreign ? await webTokens.principalOf(text, clock.now()) : undefined
+    // A provider's user is never taken for an account of ours.
+    if (principal !== undefined && accounts.get(principal.login as string) === undefined) {
+      const { login = '' } = principal
+      return this.#remember(text, { ...principal, isValid: () => accounts.get(login) === undefined })
+    }
+    failures.count(address, undefined, 'token')
+    throw new DaybookError('wrong-credentials', 'The token is not one that counts here, or counts no more.')
+  }
+
+  #remember(credential: string, principal: Principal): Principal {
+    this.#known.set(this.#nameOf(credential), principal)
+    return principal
+  }
+
+  #remembered(credential: string): Principal | undefined {
+    const name = this.#nameOf(credential)
+    const principal = this.#known.get(name)
+    if (principal === undefined) return undefined
+    if (principal.isValid() && (principal.expires ?? Infinity) > this.#parts.clock.now()) return principal
+    this.#known.delete(name)
+    return undefined
+  }
+
+  #nameOf(credential: string): string {
+    return createHmac('sha256', this.#key).update(credential).digest('base64url')
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Tickets: what a browser puts into an address when it cannot set a header (EventSource, WebSocket). Each is signed with
+ * a key that this process alone has, and good for a short time, for reading one source through one filter.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Principal } from '../streams/access.js'
+import { principalOf } from './account.js'
+import type { Accounts } from './accounts.js'
+import type { Tokens } from './tokens.js'
+
+interface Said {
+  /** The address that it opens, its parameters in a fixed order. */
+  readonly source: string
+  readonly login: string
+  /** Groups that no account of ours says, and until when. */
+  readonly groups?: readonly string[] | undefined
+  /** The token with which it was asked for: it is good as long as that is. */
+  readonly token?: string | undefined
+  /** Milliseconds. */
+  readonly expires: number
+}
+
+export interface TicketsParts {
+  accounts: Accounts
+  tokens: Tokens
+  clock: Clock
+}
+
+export class Tickets {
+  readonly #parts: TicketsParts
+  readonly #key = randomBytes(32)
+
+  constructor(parts: TicketsParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * @param source the address that it opens, as `followingOf` writes it
+   * @param seconds how long it can be used; what it has opened stays open
+   * @throws `not-permitted` for who has not signed in, or came with a ticket
+   */
+  issue(principal: Principal, source: string, seconds: number): { ticket: string; expires: number } {
+    const { login, by, groups, token } = principal
+    if (login === undefined || by === 'ticket') {
+      throw new DaybookError('not-permitted', 'A ticket is given to who has signed in by other means.')
+    }
+    const asked = this.#parts.clock.now() + Math.min(seconds, limits.ticket_seconds_max) * 1000
+    const expires = Math.min(asked, principal.expires ?? asked)
+    const foreign = by === 'jwt' || by === 'insecure'
+    const said: Said = { source, login, token, expires, ...(foreign && { groups }) }
+    const text = Buffer.from(JSON.stringify(said)).toString('base64url')
+    return { ticket: `${text}.${this.#sign(text)}`, expires }
+  }
+
+  /** Whose ticket a text is, and which source it opens; undefined when it is none, or good no more. */
+  principalOf(ticket: string): { principal: Principal; source: string } | undefined {
+    const [text = '', signature = ''] = ticket.split('.', 2)
+    const [wanted, got] = [Buffer.from(this.#sign(text)), Buffer.from(signature)]
+    if (wanted.length !== got.length || !timingSafeEqual(wanted, got)) return undefined
+    const said = JSON.parse(Buffer.from(text, 'base64url').toString()) as Said
+    if (said.expires <= this.#parts.clock.now()) return undefined
+    const principal = this.#principalOf(said)
+    return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
+  }
+
+  #principalOf({ login, token, groups }: Said): Principal | undefined {
+    const { accounts, tokens } = this.#parts
+    if (token !== undefined) return tokens.principalById(token)
+    if (groups !== undefined) return { login, groups, isValid: () => true, by: 'ticket' }
+    const account = accounts.get(login)
+    if (account === undefined || account.disabled) return undefined
+    return principalOf(account, () => accounts.get(login) === account)
+  }
+
+  #sign(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('base64url')
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * API tokens: a secret that stands for a part of what an account may do. It is shown once; what is kept, as events in
+ * `$tokens`, is a hash of it. Its entropy makes a fast hash enough.
+ */
+import { createHash, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { DaybookError, isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import { encodeRecord, type StoredRecord } from '../log/format.js'
+import { type Actor, isAdministrator, type Principal, type Scope } from '../streams/access.js'
+import { type AuditType, auditEvent } from '../streams/audit.js'
+import { Filter } from '../streams/filter.js'
+import type { Reader } from '../streams/read.js'
+import type { SystemFollower, Writer } from '../streams/writer.js'
+import type { Account } from './account.js'
+import type { Accounts } from './accounts.js'
+
+const STREAM = '$tokens'
+const CREATED = '$TokenCreated'
+const REVOKED = '$TokenRevoked'
+/** What every token begins with, so that one that has leaked is found by those who look for such. */
+const PREFIX = 'dbk_'
+
+export interface Token {
+  readonly id: string
+  /** What its owner calls it. */
+  readonly name: string
+  readonly login: string
+  readonly scope: Scope
+  /** Milliseconds. */
+  readonly created: number
+  /** Milliseconds; null: it lasts until it is revoked. */
+  readonly expires: number | null
+  /** SHA-256 of the secret, base64. */
+  readonly hash: string
+}
+
+export interface TokensParts {
+  reader: Reader
+  writer: Writer
+  accounts: Accounts
+  clock: Clock
+}
+
+export class Tokens implements SystemFollower {
+  readonly #parts: TokensParts
+  readonly #byId = new Map<string, Token>()
+  /** The principals of tokens whose account has not changed since. */
+  readonly #principals = new WeakMap<Token, { readonly account: Account; readonly principal: Principal }>()
+  readonly #listeners: (() => void)[] = []
+
+  constructor(parts: TokensParts) {
+    this.#parts = parts
+  }
+
+  /** Brings back what was written. */
+  async load(): Promise<void> {
+    const { reader } = this.#parts
+    try {
+      const source = await reader.sources.toFollow({ stream: STREAM })
+      const request = {
+        filter: new Filter({ system: true }),
+        order: 'asc',
+        resolveLinks: false,
+        truncated: true,
+        viewer: undefined,
+        lower: undefined,
+        upper: undefined
+      } as const
+      for await (const { events } of reader.spans(source, request, { first: 0, last: source.head })) {
+        for (const { record } of events) this.committed(STREAM, record)
+      }
+    } catch (error) {
+      // Somebody deleted the stream for ever: then there are none.
+      if (!isDaybookError(error) || error.code !== 'stream-deleted') throw error
+    }
+  }
+
+  /** Hears of every event of a system stream. What says nothing to us is passed over. */
+  committed(stream: string, record: StoredRecord): void {
+    if (stream !== STREAM) return
+    if (record.tombstone) this.#byId.clear()
+    else {
+      const said = tokenOf(record)
+      if (said === undefined) return
+      if (record.type === CREATED) this.#byId.set(said.id, said)
+      else if (record.type === REVOKED) this.#byId.delete(said.id)
+    }
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Calls back when a token was made or revoked. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Those that somebody sees: their own, an administrator all. In the order in which they were made. */
+  visibleTo(principal: Principal): Token[] {
+    const all = [...this.#byId.values()]
+    return isAdministrator(principal) ? all : all.filter(({ login }) => login === principal.login)
+  }
+
+  /**
+   * Makes a token for the account that asks.
+   * @returns it, and the text that stands for it, which nobody can tell again
+   * @throws `not-permitted` for who has no account here, or asks with less than all of its rights; `overloaded`
+   */
+  async create(
+    actor: Actor,
+    asked: Pick<Token, 'name' | 'scope' | 'expires'>
+  ): Promise<{ token: Token; text: string }> {
+    const { login, by } = actor.principal
+    if (by !== 'password' || login === undefined) {
+      throw new DaybookError(
+        'not-permitted',
+        'A token is made by an account of this server that signs in with its password.'
+      )
+    }
+    if (this.visibleTo({ ...actor.principal, groups: [] }).length >= limits.tokens_max) {
+      throw new DaybookError('overloaded', `"${login}" has ${limits.tokens_max} tokens; revoke some first.`, {
+        limit: limits.tokens_max
+      })
+    }
+    const id = randomBytes(9).toString('base64url')
+    const secret = randomBytes(32).toString('base64url')
+    const token: Token = {
+      ...asked,
+      id,
+      login,
+      created: this.#parts.clock.now(),
+      hash: hashOf(secret).toString('base64')
+    }
+    const { hash: _, ...shown } = token
+    await this.#write(actor, 'TokenCreated', CREATED, token, shown)
+    return { token, text: `${PREFIX}${id}.${secret}` }
+  }
+
+  /** @throws `token-not-found` also for one that is somebody else's */
+  async revoke(actor: Actor, id: string): Promise<void> {
+    const token = this.visibleTo(actor.principal).find((one) => one.id === id)
+    if (token === undefined) throw new DaybookError('token-not-found', `There is no token "${id.slice(0, 40)}".`)
+    const { login, name } = token
+    await this.#write(actor, 'TokenRevoked', REVOKED, { id }, { id, login, name })
+  }
+
+  /** Whose token a text is; undefined when it is none, was revoked or has expired, or its account may not sign in. */
+  principalOf(text: string): Principal | undefined {
+    const [, id = '', secret = ''] = /^dbk_([\w-]{1,40})\.([\w-]{1,100})$/.exec(text) ?? []
+    const token = this.#byId.get(id)
+    if (token === undefined || !timingSafeEqual(hashOf(secret), Buffer.from(token.hash, 'base64'))) return undefined
+    return this.principalById(id)
+  }
+
+  /** As principalOf, for who has proved it before. */
+  principalById(id: string): Principal | undefined {
+    const token = this.#byId.get(id)
+    const account = token && this.#parts.accounts.get(token.login)
+    if (token === undefined || account === undefined || account.disabled || account.since > token.created)
+      return undefined
+    if (token.expires !== null && token.expires <= this.#parts.clock.now()) return undefined
+    const known = this.#principals.get(token)
+    if (known?.account === account) return known.principal
+    const principal: Principal = {
+      login: token.login,
+      groups: account.groups ?? [],
+      scope: token.scope,
+      token: id,
+      expires: token.expires ?? undefined,
+      by: 'token',
+      isValid: () => this.#byId.get(id) === token && this.#parts.accounts.get(token.login) === account
+    }
+    this.#principals.set(token, { account, principal })
+    return principal
+  }
+
+  static looksLike(text: string): boolean {
+    return text.startsWith(PREFIX)
+  }
+
+  async #write(actor: Actor, what: AuditType, type: string, content: object, said: object): Promise<void> {
+    const id = randomFillSync(Buffer.alloc(16))
+    const data = Buffer.from(JSON.stringify(content))
+    const record = encodeRecord(STREAM, { id, clientId: false, type, data })
+    const events = [{ stream: STREAM, id: undefined, type, record }, auditEvent(what, actor, said)]
+    await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+  }
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+function tokenOf({ data, type }: StoredRecord): Token | undefined {
+  if (type !== CREATED && type !== REVOKED) return undefined
+  try {
+    const said = JSON.parse(data?.toString() ?? '') as Token
+    if (typeof said.id !== 'string') return undefined
+    if (type === REVOKED) return said
+    const { login, hash, scope, created, expires } = said
+    const isList = (names: unknown) => Array.isArray(names) && names.every((name) => typeof name === 'string')
+    const good =
+      typeof login === 'string' &&
+      Buffer.from(String(hash), 'base64').length === 32 &&
+      isList(scope?.read) &&
+      isList(scope?.write) &&
+      Number.isSafeInteger(created) &&
+      (expires === null || Number.isSafeInteger(expires))
+    return good ? said : undefined
+  } catch {
+    return undefined
+  }
+}

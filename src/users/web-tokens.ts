@@ -1,0 +1,94 @@
+/**
+ * JSON Web Tokens of an identity provider: checked against its keys, or one public key, and taken for a principal with
+ * the groups that a claim says. Only signatures with a public key count, so that who can check cannot sign.
+ */
+import {
+  createRemoteJWKSet,
+  errors,
+  importSPKI,
+  importX509,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify
+} from 'jose'
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Principal } from '../streams/access.js'
+
+export interface WebTokenOptions {
+  /** Where the keys are; or `publicKey`. */
+  readonly jwks?: string | undefined
+  /** A public key or certificate, PEM. */
+  readonly publicKey?: string | undefined
+  readonly issuer?: string | undefined
+  readonly audience?: string | undefined
+  /** The claim that names the user. */
+  readonly loginClaim: string
+  /** The claim that lists groups; `a.b` is `b` in `a`. */
+  readonly groupsClaim: string
+}
+
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+
+export class WebTokens {
+  readonly #options: WebTokenOptions
+  readonly #keys: JWTVerifyGetKey
+
+  constructor(options: WebTokenOptions) {
+    this.#options = options
+    const { jwks, publicKey = '' } = options
+    this.#keys =
+      jwks === undefined
+        ? ({ alg }) => importKey(publicKey, alg ?? '')
+        : createRemoteJWKSet(new URL(jwks), { timeoutDuration: limits.jwks_timeout_ms })
+  }
+
+  /**
+   * Whose token a text is; undefined when it is not one that counts.
+   * @param now milliseconds
+   * @throws `overloaded` when the keys cannot be fetched
+   */
+  async principalOf(text: string, now: number): Promise<Principal | undefined> {
+    const { issuer, audience, loginClaim, groupsClaim } = this.#options
+    let payload: JWTPayload
+    try {
+      const checks = { algorithms: ALGORITHMS, issuer, audience, currentDate: new Date(now), requiredClaims: ['exp'] }
+      payload = (await jwtVerify(text, this.#keys, checks)).payload
+    } catch (error) {
+      if (isRefusal(error)) return undefined
+      throw new DaybookError('overloaded', 'The keys that sign tokens cannot be fetched.', { retry: true }, error)
+    }
+    const login = claim(payload, loginClaim)
+    // A name that begins with "$" would be taken for a role.
+    if (typeof login !== 'string' || login === '' || login.startsWith('$')) return undefined
+    const groups = claim(payload, groupsClaim) ?? []
+    const list = typeof groups === 'string' ? groups.split(' ') : groups
+    if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) return undefined
+    return { login, groups: list, expires: (payload.exp as number) * 1000, isValid: () => true, by: 'jwt' }
+  }
+}
+
+/** True when the token is wrong, and not the way to its keys. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof errors.JOSEError)) return error instanceof TypeError // a key of another kind than `alg` says
+  return !(
+    error instanceof errors.JWKSTimeout ||
+    error instanceof errors.JWKSInvalid ||
+    error.constructor === errors.JOSEError
+  )
+}
+
+async function importKey(pem: string, algorithm: string): Promise<Awaited<ReturnType<typeof importSPKI>>> {
+  return pem.includes('BEGIN CERTIFICATE') ? importX509(pem, algorithm) : importSPKI(pem, algorithm)
+}
+
+/** A claim by its name, or by a path of names. */
+function claim(payload: JWTPayload, path: string): unknown {
+  if (Object.hasOwn(payload, path)) return payload[path]
+  let value: unknown = payload
+  for (const name of path.split('.')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
+    value = (value as Record<string, unknown>)[name]
+  }
+  return value
+}
