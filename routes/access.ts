@@ -40,6 +40,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may use it. */
     access?: Requirement
+    /** Answers that there is nothing here for this method. */
+    refuses?: boolean
     /** Takes tickets: what is read there is compared with what the ticket is for. */
     ticketFor?: (request: FastifyRequest) => string
     /** The largest body, bytes, where it is not the usual one. */
@@ -48,6 +50,10 @@ declare module 'fastify' {
     negotiate?: (request: FastifyRequest) => void
     /** True when an answer is to be in the dialect, refusals too. */
     dialect?: (request: FastifyRequest) => boolean
+  }
+  interface FastifyInstance {
+    /** What each route needs, by method and address. */
+    readonly guarded: ReadonlyMap<string, Requirement>
   }
   interface FastifyRequest {
     principal: Principal
@@ -76,8 +82,11 @@ export class Access {
   guard(app: FastifyInstance): void {
     app.decorateRequest('principal', undefined as unknown as Principal)
     app.decorateRequest('ticketSource', undefined)
+    const guarded = new Map<string, Requirement>()
+    app.decorate('guarded', guarded)
     app.addHook('onRoute', ({ config, url, method }) => {
       if (config?.access === undefined) throw new Error(`${method} ${url} does not say who may use it`)
+      if (!config.refuses) for (const one of [method].flat()) guarded.set(`${one} ${url}`, config.access)
     })
     // With `done` rather than async: most requests need no promise.
     app.addHook('onRequest', (request, _reply, done) => {

@@ -34,7 +34,13 @@ const shown = { 'application/json': { schema: ref(ShownConsumer) } }
 
 export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): void {
   const consumerOf = (request: FastifyRequest) => store.consumers.get((request.params as { name: string }).name)
-  const owned = { access: (request: FastifyRequest) => ({ consumer: consumerOf(request) }) }
+  // Whether one is there is for those who may know.
+  const owned = {
+    access: (request: FastifyRequest) => {
+      const consumer = store.consumers.find((request.params as { name: string }).name)
+      return consumer === undefined ? 'reader' : { consumer }
+    }
+  } as const
   const tags = ['consumers']
   const params = ConsumerName
   store.metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
@@ -95,12 +101,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.put(
     '/consumers/:name',
     {
-      config: {
-        access: (request) => {
-          const there = store.consumers.find((request.params as { name: string }).name)
-          return there === undefined ? 'reader' : { consumer: there }
-        }
-      },
+      config: owned,
       schema: {
         operationId: 'putConsumer',
         summary: 'Make a consumer',

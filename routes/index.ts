@@ -205,7 +205,7 @@ function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
   for (const [url, methods] of [...known.entries()]) {
     if (url === '*') continue
     const allow = [...methods, 'OPTIONS'].join(', ')
-    app.options(url, { config: { access: 'anyone' }, schema: { hide: true } }, (_request, reply) => {
+    app.options(url, { config: { access: 'anyone', refuses: true }, schema: { hide: true } }, (_request, reply) => {
       reply.header('allow', allow).header('access-control-allow-methods', allow)
       return reply.header('access-control-allow-headers', ALLOWED).header('access-control-max-age', '600').send('')
     })
@@ -214,7 +214,7 @@ function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
     app.route({
       method: others,
       url,
-      config: { access: 'anyone' },
+      config: { access: 'anyone', refuses: true },
       schema: { hide: true },
       handler: (request, reply) => {
         reply.header('allow', allow).header('access-control-allow-methods', allow)

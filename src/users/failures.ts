@@ -1,5 +1,5 @@
 /**
- * Sign-ins that failed: counted by address, so that guessing ends soon, and told to the audit, gathered, so that guessing
+ * Sign-ins that failed: passwords counted by address, so that guessing ends soon, and told to the audit, gathered, so that guessing
  * does not fill the disk.
  */
 import { LRUCache } from 'lru-cache'
@@ -49,11 +49,19 @@ export class Failures {
     })
   }
 
-  /** @param login of an account that exists; undefined: what was typed may be a password in the wrong place */
-  count(address: string, login: string | undefined, by: string): void {
+  /**
+   * A password was wrong.
+   * @param login of an account that exists; undefined: what was typed may be a password in the wrong place
+   */
+  count(address: string, login: string | undefined): void {
     const bucket = this.#bucketOf(address)
     bucket.left--
     this.#buckets.set(address, bucket)
+    this.gather(address, login, 'password')
+  }
+
+  /** Tells the audit. What nobody can guess is not counted: whoever holds a token that ran out has done no wrong. */
+  gather(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
     if (this.#closed) return
     const said = { from: address, who: login ?? null, by }
     const key = JSON.stringify(said)

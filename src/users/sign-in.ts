@@ -49,7 +49,7 @@ export class SignIn {
     return this.#remembered(`Basic ${value}`) ?? this.#checkPassword(value, address)
   }
 
-  /** @throws `wrong-credentials`, `too-many-attempts`, `overloaded` */
+  /** @throws `wrong-credentials`, `overloaded` */
   byToken(text: string, address: string): Principal | Promise<Principal> {
     const known = Tokens.looksLike(text) ? this.#parts.tokens.principalOf(text) : this.#remembered(text)
     return known ?? this.#checkToken(text, address)
@@ -59,7 +59,7 @@ export class SignIn {
   byTicket(ticket: string, address: string): { principal: Principal; source: string } {
     const found = this.#parts.tickets.principalOf(ticket)
     if (found !== undefined) return found
-    this.#parts.failures.count(address, undefined, 'ticket')
+    this.#parts.failures.gather(address, undefined, 'ticket')
     throw new DaybookError(
       'wrong-credentials',
       'The ticket is not one of this server, or good no more. Ask for another.'
@@ -75,7 +75,7 @@ export class SignIn {
     const possible = login !== '' && Buffer.byteLength(password) <= limits.password_bytes_max
     const account = possible ? await accounts.verify(login, password) : undefined
     if (account === undefined) {
-      failures.count(address, accounts.get(login)?.login, 'password')
+      failures.count(address, accounts.get(login)?.login)
       throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
     }
     return this.#remember(
@@ -86,7 +86,6 @@ export class SignIn {
 
   async #checkToken(text: string, address: string): Promise<Principal> {
     const { webTokens, failures, clock, accounts } = this.#parts
-    failures.check(address)
     const foreign = webTokens !== undefined && !Tokens.looksLike(text) && text.split('.').length === 3
     const principal = foreign ? await webTokens.principalOf(text, clock.now()) : undefined
     // A provider's user is never taken for an account of ours.
@@ -94,7 +93,7 @@ export class SignIn {
       const { login = '' } = principal
       return this.#remember(text, { ...principal, isValid: () => accounts.get(login) === undefined })
     }
-    failures.count(address, undefined, 'token')
+    failures.gather(address, undefined, 'token')
     throw new DaybookError('wrong-credentials', 'The token is not one that counts here, or counts no more.')
   }
 

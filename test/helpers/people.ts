@@ -1,0 +1,55 @@
+/** Accounts and what stands for them, in a store whose authentication is on. */
+import type { FastifyInstance } from 'fastify'
+import type { Store } from '../../src/store.js'
+import { type Actor, ANYBODY, type Principal } from '../../src/streams/access.js'
+
+/** Who does in a test what is not its subject. */
+export const SOMEBODY: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
+
+export function basic(login: string, password: string): { authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${login}:${password}`).toString('base64')}` }
+}
+
+export function bearer(token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` }
+}
+
+export const admin = basic('admin', 'changeit')
+export const ops = basic('ops', 'changeit')
+
+/** Makes an account, with its login as its password. @returns its credentials */
+export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<{ authorization: string }> {
+  await store.accounts.create(SOMEBODY, login, { fullName: login, groups }, login)
+  return basic(login, login)
+}
+
+/** An account as it signs in with its password. */
+export function principalOf(store: Store, login: string): Principal {
+  const account = store.accounts.need(login)
+  const isValid = () => store.accounts.get(login) === account
+  return { login, groups: account.groups ?? [], isValid, by: 'password' }
+}
+
+/** Makes an API token of an account. @returns the text of it */
+export async function makeToken(
+  store: Store,
+  login: string,
+  scope: { read?: string[]; write?: string[] },
+  expires: number | null = null
+): Promise<{ id: string; text: string }> {
+  const actor: Actor = { ...SOMEBODY, principal: principalOf(store, login) }
+  const { read = [], write = [] } = scope
+  const { token, text } = await store.tokens.create(actor, { name: 'of a test', scope: { read, write }, expires })
+  return { id: token.id, text }
+}
+
+/** Writes the rules of a stream. */
+export async function setRules(app: FastifyInstance, stream: string, acl: object): Promise<void> {
+  const { statusCode, body } = await app.inject({
+    method: 'PATCH',
+    url: `/streams/${encodeURIComponent(stream)}/metadata`,
+    headers: { ...admin, 'content-type': 'application/json' },
+    payload: JSON.stringify({ acl })
+  })
+  if (statusCode > 201) throw new Error(body)
+}
