@@ -2,6 +2,7 @@
 import { platform } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { benchAccess } from './access.js'
 import { benchAppend } from './append.js'
 import { benchBatches } from './batches.js'
 import { benchConditional } from './conditional.js'
@@ -34,6 +35,7 @@ const lines: Record<string, { what: string; run: Bench }> = {
   atom: { what: 'Atom pages of 20 events with their data, against native ones', run: benchAtom },
   indexes: { what: 'appends with all index streams and with none; pages of a category', run: benchIndexes },
   conditional: { what: 'appends under failIfEventsMatch, 1,000,000 events in the log', run: benchConditional },
+  access: { what: 'what authentication and access rules cost', run: benchAccess },
   ndjson: { what: 'NDJSON of 200,000 events', run: benchNdjson },
   large: { what: 'batches on a large store, against an empty one', run: benchLargeStore },
   opening: { what: 'opening after kill -9', run: benchOpening },

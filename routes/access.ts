@@ -3,7 +3,7 @@
  * the request is looked at, and a route that says nothing does not start (native contract; reference 14.5).
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { DaybookError, isDaybookError } from '../src/errors.js'
+import { DaybookError } from '../src/errors.js'
 import type { Store } from '../src/store.js'
 import {
   type Action,
@@ -14,6 +14,7 @@ import {
   NOBODY,
   type Principal,
   refusedAccess,
+  refusedWhenOver,
   rightFor
 } from '../src/streams/access.js'
 import { indexStreamOf } from '../src/streams/index-streams.js'
@@ -21,7 +22,9 @@ import type { Address } from '../src/streams/sources.js'
 import type { Viewer } from '../src/streams/viewer.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import type { LiveRight } from '../src/subscriptions/subscription.js'
+import { checkOpen } from './guards.js'
 import { takenTicket } from './ticket-parameter.js'
+import { parseSource } from './wire/consumer.js'
 import type { Asking } from './wire/read-request.js'
 
 /**
@@ -147,7 +150,7 @@ export class Access {
 
   #check(request: FastifyRequest, principal: Principal, requirement: Requirement): void | Promise<void> {
     request.principal = principal
-    if (this.#store.status !== 'open' && requirement !== 'anyone') return // the route says that it is not ready
+    if (requirement !== 'anyone') checkOpen(this.#store)
     if (request.ticketSource !== undefined && request.routeOptions.config.ticketFor === undefined) {
       throw new DaybookError(
         'not-permitted',
@@ -156,9 +159,16 @@ export class Access {
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
     if (typeof need === 'string') this.#checkLevel(principal, need)
-    else if ('consumer' in need) checkOwner(principal, need.consumer, this.#store)
+    else if ('consumer' in need) return this.#checkConsumer(principal, need.consumer)
     else if ('self' in need) this.#checkSelf(principal, need.self)
     else return this.#store.rules.check(principal, need.action, need.stream)
+  }
+
+  /** With a token only as far as it reads. */
+  #checkConsumer(principal: Principal, consumer: Consumer): void | Promise<void> {
+    checkOwner(principal, consumer, this.#store)
+    if (principal.scope === undefined) return undefined
+    return checkReadable(this.#store, principal, parseSource(consumer.definition.source).address)
   }
 
   /** Nobody else, administrators neither: they can reset what they cannot change (reference 14.5). */
@@ -251,9 +261,8 @@ export function rightOf(store: Store, principal: Principal, { stream, index }: A
     stream: own && rightFor('read', own).stream,
     expires: principal.expires,
     refusal: () => {
-      if (!principal.isValid()) {
-        return new DaybookError('sign-in-required', 'The account was changed, or the token revoked. Sign in again.')
-      }
+      const over = refusedWhenOver(principal, store.clock.now())
+      if (over !== undefined) return over
       if (own === undefined) return undefined
       const verdict = store.rules.may(principal, 'read', own)
       const refused = (permitted: boolean) => (permitted ? undefined : refusedAccess(principal, 'read', own))
@@ -287,10 +296,3 @@ function checkTicket(request: FastifyRequest, source: string): void {
   if (request.routeOptions.config.ticketFor?.(request) === source) return
   throw new DaybookError('not-permitted', `This ticket is for ${source}, through the same filters.`, { source })
 }
-
-/** True for a refusal for who asks, or for who does not say who that is. */
-export function isAccessRefusal(error: unknown): error is DaybookError {
-  return isDaybookError(error) && REFUSALS.has(error.code)
-}
-
-const REFUSALS = new Set<DaybookError['code']>(['sign-in-required', 'wrong-credentials', 'not-permitted'])

@@ -289,6 +289,8 @@ async function answerPage(
       }
     )
   }
+  // Rules may have changed while it waited.
+  if (seconds > 0) await checkReadable(store, request.principal, address)
   const { source, page } = await pageOf()
   consumer.given(page.covered.last)
   consumer.touch()

@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import { isAccessRefusal } from './access.js'
 import { sendRefusal } from './dialect-answer.js'
 import { Refusal } from './wire/dialect/refusal.js'
 import { problemKinds, problemOf } from './wire/problem.js'
@@ -66,11 +65,14 @@ export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean
   return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
 }
 
+/** Refused for who asks, or for not saying who that is. */
+const REFUSED = new Set<ErrorCode>(['sign-in-required', 'wrong-credentials', 'not-permitted'])
+
 /** Answers with what was thrown: refusals of the dialect as they say, everything else as a problem. */
 export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (raw instanceof Refusal) return sendRefusal(reply, raw)
   const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
-  if (isAccessRefusal(error)) {
+  if (REFUSED.has(error.code)) {
     const { dialect, negotiate } = request.routeOptions.config
     if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
       // What is wrong with the form is told first (reference 14.5).

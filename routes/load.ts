@@ -1,5 +1,6 @@
 /** How much one address, and all of them together, may ask of the server. */
 import type { Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
@@ -46,7 +47,9 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
   }
   await app.register(underPressure, {
     maxEventLoopDelay: eventLoopDelayMs,
-    pressureHandler: () => {
+    pressureHandler: ({ routeOptions }) => {
+      // Whoever asks how it is gets an answer.
+      if (routeOptions.config.access === 'anyone') return
       throw new DaybookError('overloaded', 'The server is later than it should be.', { retry: true })
     }
   })
@@ -64,6 +67,9 @@ function limitConnections(app: FastifyInstance, most: number): void {
       if (left > 0) open.set(remoteAddress, left)
       else open.delete(remoteAddress)
     })
-    if (count > most) endWithProblem(socket, 'too-many-requests')
+    if (count <= most) return
+    // With TLS nothing can be said before the handshake.
+    if (app.server instanceof TlsServer) socket.destroy()
+    else endWithProblem(socket, 'too-many-requests')
   })
 }

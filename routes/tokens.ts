@@ -35,7 +35,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
         body: { content: { 'application/json': { schema: ref(NewToken) } } },
         response: {
           201: { description: 'The token, this once.', content: { 'application/json': { schema: ref(TokenMade) } } },
-          ...problemResponses(400, 401, 403, 503)
+          ...problemResponses(400, 503)
         }
       }
     },
@@ -58,8 +58,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
         summary: "One's own API tokens; for administrators, everybody's",
         tags,
         response: {
-          200: { description: 'Without their secrets.', content: { 'application/json': { schema: ref(TokenList) } } },
-          ...problemResponses(401, 403)
+          200: { description: 'Without their secrets.', content: { 'application/json': { schema: ref(TokenList) } } }
         }
       }
     },
@@ -78,7 +77,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
         summary: 'Revoke an API token',
         tags,
         params: Type.Object({ id: Type.String() }),
-        response: { 204: { type: 'null', description: 'Nobody gets in with it.' }, ...problemResponses(401, 403, 404) }
+        response: { 204: { type: 'null', description: 'Nobody gets in with it.' }, ...problemResponses(404) }
       }
     },
     async (request, reply) => {
@@ -98,7 +97,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
         body: { content: { 'application/json': { schema: ref(NewTicket) } } },
         response: {
           201: { description: 'The ticket.', content: { 'application/json': { schema: ref(TicketMade) } } },
-          ...problemResponses(400, 401, 403)
+          ...problemResponses(400)
         }
       }
     },

@@ -71,8 +71,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
           summary: 'All accounts, by login',
           tags,
           response: {
-            200: { description: 'Accounts.', content: { 'application/json': { schema: ref(UserList) } } },
-            ...problemResponses(401, 403)
+            200: { description: 'Accounts.', content: { 'application/json': { schema: ref(UserList) } } }
           }
         }
       },
@@ -88,7 +87,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
           summary: 'Make an account',
           tags,
           body: { content: { 'application/json': { schema: ref(NewUser) } } },
-          response: { 201: result, 409: result, ...problemResponses(400, 401, 403, 415, 503) }
+          response: { 201: result, 409: result, ...problemResponses(400, 415, 503) }
         }
       },
       create
@@ -106,8 +105,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
         params: LoginParams,
         response: {
           200: { description: 'The account.', content: { 'application/json': { schema: ref(UserAnswer) } } },
-          404: { description: 'There is none.', content: { 'application/json': { schema: ref(UserAnswer) } } },
-          ...problemResponses(401, 403)
+          404: { description: 'There is none.', content: { 'application/json': { schema: ref(UserAnswer) } } }
         }
       }
     },
@@ -133,7 +131,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
         tags,
         params: LoginParams,
         body: { content: { 'application/json': { schema: ref(ChangedUser) } } },
-        response: { 200: result, 404: result, ...problemResponses(400, 401, 403, 415) }
+        response: { 200: result, 404: result, ...problemResponses(400, 415) }
       }
     },
     async (request, reply) => {
@@ -153,7 +151,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
         summary: 'Delete an account',
         tags,
         params: LoginParams,
-        response: { 200: result, 404: result, ...problemResponses(401, 403) }
+        response: { 200: result, 404: result }
       }
     },
     async (request, reply) => {
@@ -179,7 +177,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
           tags,
           params: LoginParams,
           ...(body && { body: { content: { 'application/json': { schema: ref(body.schema) } } } }),
-          response: { 200: result, 404: result, ...problemResponses(400, 401, 403, 415) }
+          response: { 200: result, 404: result, ...problemResponses(400, 415) }
         }
       },
       async (request, reply) => {

@@ -147,3 +147,25 @@ t.test('import reads standard input, and says which line is bad', async (t) => {
     stderr: /no server answers/
   })
 })
+
+t.test('import and export sign in, and say what was kept from whom they asked for', async (t) => {
+  const { child, url } = await serve(['--db', t.testdir({}), '--port', '0', '--anonymous', 'off'])
+  t.teardown(() => child.kill('SIGKILL'))
+  const input = '{"stream":"cart-1","type":"ItemAdded"}\n{"stream":"$notes","type":"Noted"}\n'
+  t.match(await daybook(['import', '-', '--url', url], { input }), { code: 1, stderr: /sign/i })
+  const admin = { env: { DAYBOOK_PASSWORD: 'changeit' } }
+  t.match(await daybook(['import', '-', '--url', url, '--user', 'admin'], { ...admin, input }), {
+    code: 0,
+    stderr: /2 events imported/
+  })
+  const whole = await daybook(['export', '--url', url, '--user', 'admin'], admin)
+  t.match(whole, { code: 0, stdout: /\$notes/ })
+  const ops = await daybook(['export', '--url', url, '--user', 'ops'], admin)
+  t.match(ops, { code: 0, stderr: /1 events exported.*1 of the log/ })
+  t.notMatch(ops.stdout, 'Noted')
+  t.match(await daybook(['export', '--url', url]), { code: 1, stderr: /refused.*sign/i })
+  t.match(await daybook(['export', '--url', url, '--user', 'admin']), { code: 2, stderr: /DAYBOOK_PASSWORD/ })
+  const wrong = await daybook(['export', '--url', url, '--user', 'admin'], { env: { DAYBOOK_PASSWORD: 'guess' } })
+  t.match(wrong, { code: 1, stderr: /wrong/ })
+  t.match(await daybook(['export', '--token', 'x']), { code: 2, stderr: /--token/ })
+})

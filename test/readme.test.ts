@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EventSource } from 'eventsource'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/config.js'
 import { append, listen } from './helpers/app.js'
@@ -14,9 +14,13 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8')
 /** As `daybook` starts without flags. */
 const AS_STARTED = { insecure: false, anonymous: true }
 
-t.test('the tour of the README gives what it shows', async (t) => {
+for (const document of ['README.md', 'docs/security.md']) {
+  t.test(`the tour of ${document} gives what it shows`, (t) => tour(t, readFileSync(join(root, document), 'utf8')))
+}
+
+async function tour(t: Test, document: string): Promise<void> {
   const { url } = await listen(t, AS_STARTED)
-  const blocks = [...readme.matchAll(/```console tour\n([\s\S]*?)```/g)].map(([, text]) => text as string)
+  const blocks = [...document.matchAll(/```console tour\n([\s\S]*?)```/g)].map(([, text]) => text as string)
   t.ok(blocks.length >= 5, 'the tour was found')
   for (const block of blocks) {
     for (const step of block.split(/^\$ /m).slice(1)) {
@@ -25,7 +29,7 @@ t.test('the tour of the README gives what it shows', async (t) => {
       t.match(said.trim(), pattern(expected.join('\n')), `$ ${command}`)
     }
   }
-})
+}
 
 type Connecting = new (...words: (string | undefined)[]) => { close(): void }
 
@@ -65,6 +69,7 @@ t.test('every file and folder that the documents link to is there', async (t) =>
     'docs/storage-format.md',
     'docs/benchmarks.md',
     'docs/eventstore.md',
+    'docs/security.md',
     ...readdirSync(join(root, 'docs/adr')).map((name) => `docs/adr/${name}`)
   ]) {
     const text = readFileSync(join(root, document), 'utf8')
@@ -80,7 +85,13 @@ t.test('every script, command and flag that the documents show is there', async 
   for (const schema of [ServeConfig, ImportConfig, ExportConfig, VerifyConfig]) {
     for (const name of Object.keys(schema.properties)) flags.add(`--${name}`)
   }
-  for (const document of ['README.md', 'CONTRIBUTING.md', 'docs/storage-format.md', 'docs/benchmarks.md']) {
+  for (const document of [
+    'README.md',
+    'CONTRIBUTING.md',
+    'docs/storage-format.md',
+    'docs/benchmarks.md',
+    'docs/security.md'
+  ]) {
     const text = readFileSync(join(root, document), 'utf8')
     for (const [, script] of text.matchAll(/npm run ([\w-]+)/g))
       t.ok(script && scripts[script], `${document}: npm run ${script}`)

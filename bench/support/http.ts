@@ -2,8 +2,8 @@
 import { Agent, get, request } from 'node:http'
 
 /** Reads the whole log as NDJSON. @returns how many events there were @throws when it is not whole */
-export async function drainLog(url: string, events: number): Promise<number> {
-  const end = await drain(`${url}/events?trailer=true`, { accept: 'application/x-ndjson' })
+export async function drainLog(url: string, events: number, headers: Record<string, string> = {}): Promise<number> {
+  const end = await drain(`${url}/events?trailer=true`, { accept: 'application/x-ndjson', ...headers })
   if (!end.endsWith(`"events":${events}}}\n`)) throw new Error(`the log was not read whole: …${end.slice(-100)}`)
   return events
 }

@@ -16,6 +16,7 @@ export interface Requests {
   /** Bodies to POST, one at random; absent: GET. */
   readonly bodies?: readonly string[]
   readonly accept?: string
+  readonly authorization?: string
 }
 
 /** A file that makes the requests of a load. */
@@ -41,12 +42,20 @@ export function writeScript({
   suffixes = [''],
   paths = [],
   bodies = [],
-  accept = '*/*'
+  accept = '*/*',
+  authorization = ''
 }: Requests): Script {
   const path = join(temporaryFolder(), 'load.lua')
   const list = (texts: readonly string[]) => `{ ${texts.map((text) => `[==[${text}]==]`).join(', ')} }`
-  const values = [String(streams), list(suffixes), list(paths), list(bodies), JSON.stringify(accept)]
-  const head = `local streams, suffixes, paths, bodies, accept = ${values.join(', ')}`
+  const values = [
+    String(streams),
+    list(suffixes),
+    list(paths),
+    list(bodies),
+    JSON.stringify(accept),
+    JSON.stringify(authorization)
+  ]
+  const head = `local streams, suffixes, paths, bodies, accept, authorization = ${values.join(', ')}`
   writeFileSync(path, `${head}\n${SCRIPT}`)
   return { path }
 }
@@ -78,6 +87,7 @@ export async function load(
 /** Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. */
 const SCRIPT = `
 local headers = { ["Content-Type"] = "application/json", ["Accept"] = accept }
+if authorization ~= "" then headers["Authorization"] = authorization end
 local method = #bodies > 0 and "POST" or "GET"
 local given, prepared = #paths > 0, {}
 

@@ -15,7 +15,7 @@ import { NewEvent, NewEventOfStream, RecordedEvent } from '../../schemas/events.
 import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
-import { Problem } from '../../schemas/problem.js'
+import { Problem, problemResponses } from '../../schemas/problem.js'
 import { Page } from '../../schemas/read.js'
 import { Health, Info } from '../../schemas/server.js'
 import {
@@ -67,7 +67,26 @@ export function openApi(version: string): SwaggerOptions {
         { name: 'tokens', description: 'API tokens, and tickets for browsers.' },
         { name: 'listings', description: 'What is in here.' },
         { name: 'server', description: 'What the server says of itself.' }
-      ]
+      ],
+      components: {
+        securitySchemes: {
+          basic: { type: 'http', scheme: 'basic' },
+          bearer: { type: 'http', scheme: 'bearer', description: 'An API token, or a token of the identity provider.' },
+          ticket: {
+            type: 'apiKey',
+            in: 'query',
+            name: 'ticket',
+            description: 'For reading where no header can be set: see POST /tickets.'
+          }
+        }
+      },
+      security: [{}, { basic: [] }, { bearer: [] }, { ticket: [] }]
+    },
+    transform: ({ schema, url, route: { config } }) => {
+      if (config?.access === 'anyone') return { schema, url }
+      // What the hook before every route answers.
+      const response = { ...problemResponses(401, 403), ...(schema?.response as object) }
+      return { schema: { ...schema, response }, url }
     },
     refResolver: {
       buildLocalReference: (json, _base, _fragment, i) => (typeof json.$id === 'string' ? json.$id : `def-${i}`)

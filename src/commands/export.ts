@@ -13,6 +13,7 @@ import { systemClock } from '../clock.js'
 import { describeFlags, readConfig } from '../config.js'
 import { DaybookError } from '../errors.js'
 import { Store } from '../store.js'
+import { credentialsOf } from './credentials.js'
 import { requireDirectory } from './directory.js'
 import { Progress } from './progress.js'
 
@@ -30,13 +31,18 @@ async function run(argv: string[]): Promise<number> {
     throw new DaybookError('bad-configuration', `export takes no "${words[0]}"; name the file with --output`)
   const progress = new Progress('exporting', systemClock)
   let events = 0
-  const count = (more: number, of?: number) => {
+  let all = 0
+  const count = (more: number, of = 0) => {
     events += more
-    progress.show(events, of === undefined ? undefined : events / of)
+    all = of
+    progress.show(events, of === 0 ? undefined : events / of)
   }
-  const chunks = config.db === undefined ? fromServer(config.url, count) : fromDirectory(config.db, count)
+  const chunks = config.db === undefined ? fromServer(config, count) : fromDirectory(config.db, count)
   await writeTo(config.output, chunks)
-  progress.end(`${events.toLocaleString('en-US')} events exported (${progress.seconds.toFixed(1)} s)`)
+  const left = all - events
+  const partly =
+    left > 0 ? `; ${left.toLocaleString('en-US')} of the log were removed, or are not for whom it was asked` : ''
+  progress.end(`${events.toLocaleString('en-US')} events exported (${progress.seconds.toFixed(1)} s)${partly}`)
   return 0
 }
 
@@ -73,8 +79,8 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
 }
 
 /** @throws `server-unreachable`, and `import-refused` when the transfer broke or the server says so */
-async function* fromServer(url: string, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
-  const response = await ask(url)
+async function* fromServer(config: ExportConfig, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
+  const response = await ask(config)
   const head = Number(response.headers['daybook-head'])
   let ended = false
   let lines: Buffer[] = []
@@ -103,12 +109,14 @@ async function* fromServer(url: string, count: (more: number, of?: number) => vo
 
 const NEWLINE = Buffer.from('\n')
 
-function ask(url: string): Promise<IncomingMessage> {
+function ask(config: ExportConfig): Promise<IncomingMessage> {
+  const { url } = config
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
   const target = new URL('/events?system=true&truncated=true&trailer=true&format=ndjson', url)
+  const credentials = credentialsOf(config)
   return new Promise((resolve, reject) => {
     const get = target.protocol === 'https:' ? httpsGet : httpGet
-    get(target, resolve).on('error', (cause) => {
+    get(target, credentials, resolve).on('error', (cause) => {
       reject(
         new DaybookError(
           'server-unreachable',

@@ -10,6 +10,7 @@ import { describeFlags, readConfig } from '../config.js'
 import { DaybookError } from '../errors.js'
 import { Store } from '../store.js'
 import { importAsLog } from './as-log.js'
+import { credentialsOf } from './credentials.js'
 import { openSource, type Source, withOccurred } from './lines.js'
 import { Progress } from './progress.js'
 
@@ -44,7 +45,7 @@ async function run(argv: string[]): Promise<number> {
     progress.show(counts.appended + counts.replayed, source.fraction())
   }
   try {
-    if (config.db === undefined) await intoServer(config.url, source, config, count)
+    if (config.db === undefined) await intoServer(config, source, count)
     else await intoDirectory(config.db, source, config, count)
   } catch (error) {
     progress.end(said(counts, progress))
@@ -94,17 +95,16 @@ async function* prepared(source: Source, config: ImportConfig): AsyncGenerator<B
 const NEWLINE = Buffer.from('\n')
 
 /** @throws `server-unreachable`, and the server's own refusal as `import-refused` */
-function intoServer(
-  url: string,
-  source: Source,
-  config: ImportConfig,
-  count: (receipt: Receipt) => Promise<void>
-): Promise<void> {
+function intoServer(config: ImportConfig, source: Source, count: (receipt: Receipt) => Promise<void>): Promise<void> {
+  const { url } = config
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
   const target = new URL(`/events?batch=${config.batch}`, url)
+  const credentials = credentialsOf(config)
   return new Promise((resolve, reject) => {
     const send = target.protocol === 'https:' ? httpsRequest : httpRequest
-    const request = send(target, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } })
+    const { headers, ...trusted } = credentials
+    const typed = { ...headers, 'content-type': 'application/x-ndjson' }
+    const request = send(target, { method: 'POST', headers: typed, ...trusted })
     request.on('error', (cause) => {
       reject(
         new DaybookError(

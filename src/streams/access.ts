@@ -141,6 +141,20 @@ function covers(scope: Scope, action: Action, stream: string): boolean {
   })
 }
 
+/** Why somebody who had signed in is not signed in any more; undefined: they are. @param now milliseconds */
+export function refusedWhenOver({ isValid, expires = Infinity }: Principal, now: number): DaybookError | undefined {
+  const details = { written: false, retry: false }
+  if (!isValid()) {
+    return new DaybookError(
+      'sign-in-required',
+      'The account was changed, or the token revoked. Sign in again.',
+      details
+    )
+  }
+  if (expires > now) return undefined
+  return new DaybookError('sign-in-required', 'The time of what it signed in with is over.', details)
+}
+
 const WORDS: Record<Action, string> = {
   read: 'read',
   write: 'append to',

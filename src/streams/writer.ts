@@ -9,6 +9,7 @@ import { family, type ListHead, recordKind, StoredRecord } from '../log/format.j
 import type { Log } from '../log/log.js'
 import type { ListName, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
+import { refusedWhenOver } from './access.js'
 import type { AccessRules } from './access-rules.js'
 import { type AppendRequest, type AppendResult, planAppend } from './append.js'
 import { AUDIT } from './audit.js'
@@ -219,9 +220,11 @@ export class Writer {
     })
     await this.#loadKnownIds(group, heads, view)
 
-    const answers = group.map(({ request }) =>
-      'events' in request ? planAppend(request, view) : planDelete(request, view)
-    )
+    const answers = group.map(({ request }) => {
+      // Who is no more when it is their turn writes nothing.
+      const gone = request.by && refusedWhenOver(request.by.principal, this.#clock.now())
+      return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
+    })
     if (view.planned.length > 0) {
       const started = this.#clock.elapsed()
       const first = await this.#log.commit(view.planned, created)

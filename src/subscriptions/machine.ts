@@ -194,6 +194,14 @@ export class Machine {
     this.#ended = false // what ended it is read again, too
   }
 
+  /** What waits is read again: other events may be seen by now. */
+  readAgain(): void {
+    if (this.#status === 'complete' || this.#waiting.length === 0) return
+    this.#status = 'catching-up'
+    this.forget()
+    this.#pump()
+  }
+
   /** Everything after a cursor is sent once more. */
   rewind(cursor: number): void {
     if (this.#status === 'complete') return

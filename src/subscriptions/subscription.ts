@@ -218,7 +218,8 @@ export class Subscription {
   checkRight(stream: string | undefined): void {
     const { right } = this.#options
     if (right === undefined || this.#closed) return
-    if (stream !== undefined && right.stream !== stream) return
+    if (right.stream === undefined) this.#lookAgain()
+    else if (stream !== undefined && right.stream !== stream) return
     const refusal = right.refusal()
     if (!(refusal instanceof Promise)) {
       if (refusal !== undefined) this.close(refusal)
@@ -236,6 +237,13 @@ export class Subscription {
     )
   }
 
+  /** What was read by rules that hold no more, and was not sent, is read again. */
+  #lookAgain(): void {
+    this.#spans?.return(undefined).catch(() => {}) // what it held is let go either way
+    this.#spans = undefined
+    this.machine.readAgain()
+  }
+
   /** What is in flight is sent once more. @param retry how often that was done by now */
   sendAgain(retry: number): void {
     const to = this.machine.done
@@ -249,8 +257,8 @@ export class Subscription {
     if (this.#closed) return
     const { heartbeat, statistics, until, right } = this.#options
     if ((right?.expires ?? Infinity) <= this.#parts.clock.now()) {
-      this.close(new DaybookError('sign-in-required', 'The time of what it signed in with is over.'))
-      return
+      this.checkRight(undefined)
+      if (this.#closed) return
     }
     if (heartbeat > 0 && now - this.#beat >= heartbeat * 1000) {
       this.#beat = now
@@ -332,6 +340,7 @@ export class Subscription {
       const spans = this.#spans
       const { value, done } = await spans.next()
       if (this.#closed) return
+      if (this.#spans !== spans) continue // it was let go meanwhile
       if (done || value.from !== machine.next) {
         if (!done) await spans.return(undefined)
         this.#spans = undefined

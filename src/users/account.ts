@@ -1,7 +1,7 @@
 /** One account, as the last event of its stream says. */
 import type { StoredRecord } from '../log/format.js'
 import { ADMINS, OPERATORS, type Principal } from '../streams/access.js'
-import { type HashedPassword, isHashedPassword } from './passwords.js'
+import { type HashedPassword, isHashedPassword, UNUSABLE } from './passwords.js'
 
 export const USER_STREAMS = '$user-'
 export const USER_CREATED = '$UserCreated'
@@ -87,9 +87,6 @@ export function accountOf(login: string, record: StoredRecord): Account | 'delet
     updated: record.created
   }
 }
-
-/** A hash that no password has. */
-const UNUSABLE: HashedPassword = { salt: '', hash: '', scheme: { name: 'scrypt', N: 2, r: 1, p: 1 } }
 
 /** @param isValid whether the account is still as it was */
 export function principalOf({ login, groups }: Account, isValid: () => boolean): Principal {

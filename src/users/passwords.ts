@@ -28,6 +28,9 @@ const DECOY: HashedPassword = {
   scheme: SCHEME
 }
 
+/** What stands where a hash should be and cannot be understood: no password has it, and it takes as long as any. */
+export const UNUSABLE: HashedPassword = { ...DECOY, hash: '' }
+
 /** @throws `overloaded` when too many wait */
 export async function hashPassword(password: string): Promise<HashedPassword> {
   const salt = randomBytes(16)

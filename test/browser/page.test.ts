@@ -1,7 +1,8 @@
 /** The page that a browser gets at the address of events (native contract §8), as somebody who looks at it sees it. */
 import t, { type Test } from 'tap'
-import { listen } from '../helpers/app.js'
+import { append, listen } from '../helpers/app.js'
 import { openPage, shownWith, skip, untilLive, untilNewer, untilSaid } from '../helpers/browser.js'
+import { admin, makeUser, setRules } from '../helpers/people.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
 
 const promise = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { skip }, run)
@@ -31,6 +32,21 @@ promise('a stream that does not exist yet is followed', async (t) => {
   await post(url, 'later', [{ type: 'First' }, { type: 'Second' }])
   t.same(await shownWith(page, 1), [1, 0])
   t.equal(await page.getByText('Nothing here yet.').isVisible(), false)
+})
+
+promise('of a stream that needs an account the browser asks for it, and the page goes on with it', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false })
+  await makeUser(store, 'ann')
+  await append(app, 'secret', { type: 'Whispered' }, admin)
+  await setRules(app, 'secret', { read: 'ann' })
+  const { page: refused } = await openPage(t, 'about:blank')
+  const answer = await refused.goto(`${url}/streams/secret`).catch(() => undefined)
+  t.not(answer?.status(), 200)
+  const { page } = await openPage(t, `${url}/streams/secret`, { username: 'ann', password: 'ann' })
+  t.same(await shownWith(page, 0), [0])
+  await untilLive(page)
+  await append(app, 'secret', { type: 'Whispered' }, admin)
+  t.same(await shownWith(page, 1), [1, 0], 'also what comes over its connection')
 })
 
 promise('the page goes on after the server was killed and restarted, without loss or repetition', async (t) => {

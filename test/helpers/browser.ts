@@ -11,10 +11,17 @@ let browser: Promise<Browser> | undefined
 export const skip =
   executable === undefined && process.env.CI === undefined && 'needs a Chromium in the PATH (apt-get install chromium)'
 
-/** A page, and what it complained of. Waiting is done by its locators: they wait for what is there, not for a time. */
-export async function openPage(t: Test, url: string): Promise<{ page: Page; complaints: string[] }> {
+/**
+ * A page, and what it complained of. Waiting is done by its locators: they wait for what is there, not for a time.
+ * @param httpCredentials what the user types when the browser asks
+ */
+export async function openPage(
+  t: Test,
+  url: string,
+  httpCredentials?: { username: string; password: string }
+): Promise<{ page: Page; complaints: string[] }> {
   browser ??= launch()
-  const page = await (await browser).newPage()
+  const page = await (await browser).newPage(httpCredentials && { httpCredentials })
   t.teardown(() => page.close())
   const complaints: string[] = []
   page.on('console', (message) => {
