@@ -1,4 +1,5 @@
 /** Access rules where they are asked for: reads of the log leave out, changes count at once, live readers are ended. */
+import { request } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store.js'
@@ -377,4 +378,48 @@ t.test('what was done to the store is in $audit, with who did it and from where'
   t.match(events.at(-3).data, { who: 'ann', by: 'password', from: '127.0.0.1', requestId: String, stream: 'order-1' })
   for (const secret of ['hunter2', 'hunter3', 'guess', token.split('.')[1]]) t.notMatch(JSON.stringify(events), secret)
   t.equal((await app.inject({ url: '/streams/$audit', headers: ann })).statusCode, 403, 'for administrators alone')
+})
+
+t.test('what waits for a slow reader is looked at again when rules change', async (t) => {
+  const { app, url, ann } = await withAnn(t)
+  const reader = await LiveSocket.open(t, `${url}/events?from=end&credit=1`, ann)
+  await reader.until('live', (all) => all.some(({ frame }) => frame === 'caughtUp'))
+  for (let i = 0; i < 3; i++) await append(app, 'secret-1', { type: `Whispered${i}` }, admin)
+  await append(app, 'order-1', { type: 'Last' }, admin)
+  await reader.untilEvents(1)
+  await setRules(app, 'secret-1', { read: 'bob' })
+  reader.socket.send(JSON.stringify({ frame: 'credit', events: 10 }))
+  await reader.until('the last', () => reader.events.at(-1)?.type === 'Last')
+  t.same(
+    reader.events.map(({ type }) => type),
+    ['Whispered0', 'Last']
+  )
+})
+
+t.test('a streamed write ends when its account is no more', async (t) => {
+  const { app, url, ann } = await withAnn(t)
+  const headers = { ...ann, 'content-type': 'application/x-ndjson' }
+  const line = (type: string) => `${JSON.stringify({ stream: 'order-9', type })}\n`
+  const lines: string[] = []
+  const ended = new Promise<void>((resolve, reject) => {
+    const sent = request(`${url}/events?batch=1`, { method: 'POST', headers }, (response) => {
+      response.setEncoding('utf8')
+      response.on('data', async (text: string) => {
+        lines.push(...text.trim().split('\n'))
+        if (lines.length > 1) return
+        await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
+        sent.end(line('TooLate'))
+      })
+      response.on('end', resolve)
+    })
+    sent.on('error', reject)
+    sent.write(line('InTime'))
+  })
+  await ended
+  t.match(
+    lines.map((text) => JSON.parse(text)),
+    [{ receipt: { appended: 1 } }, { problem: { code: 'sign-in-required' } }]
+  )
+  const { events } = (await app.inject({ url: '/streams/order-9', headers: admin })).json()
+  t.equal(events.length, 1)
 })
