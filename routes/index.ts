@@ -55,6 +55,8 @@ export interface AppOptions {
   /** The process that serves it; undefined: none that can be told to stop. */
   control?: Control
   logLevel?: string
+  /** Where lines of the log go; standard output unless it is said. */
+  logTo?: NodeJS.WritableStream
 }
 
 /** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
@@ -70,7 +72,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   const app = Fastify({
     // The type of a server with TLS is another one; what we ask of it is the same.
     ...(tls === undefined ? { http } : ({ https: { ...http, ...TLS, ...tls } } as object)),
-    logger: { level: options.logLevel ?? 'warn' },
+    logger: { level: options.logLevel ?? 'warn', ...(options.logTo && { stream: options.logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,
     trustProxy: options.trustProxy ?? false,

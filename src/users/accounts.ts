@@ -125,18 +125,19 @@ export class Accounts implements SystemFollower {
    * @throws `bad-configuration` when one is left, and that is refused
    */
   async begin(passwords: Readonly<Record<string, string | undefined>>, refuseFirst: boolean): Promise<void> {
-    for (const [login, password] of Object.entries(passwords)) {
-      const account = this.get(login)
-      if (password === undefined || account === undefined || !account.hasFirstPassword) continue
-      await this.#setPassword(undefined, login, 'PasswordReset', password)
+    const open = this.withFirstPassword()
+    const left = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
+    if (refuseFirst && left.length > 0) {
+      const variables = left.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
+      throw new DaybookError(
+        'bad-configuration',
+        `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. Give ${variables}, or change the password on loopback first`
+      )
     }
-    const left = this.withFirstPassword()
-    if (!refuseFirst || left.length === 0) return
-    const variables = left.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
-    throw new DaybookError(
-      'bad-configuration',
-      `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. Give ${variables}, or change the password on loopback first`
-    )
+    for (const login of open) {
+      const password = passwords[login]
+      if (password !== undefined) await this.#setPassword(undefined, login, 'PasswordReset', password)
+    }
   }
 
   /** Accounts that can sign in with the password that everybody knows. */
@@ -277,8 +278,8 @@ export function checkLogin(login: string): void {
 /** @throws `invalid-user` */
 function checkPassword(password: string): void {
   const bytes = Buffer.byteLength(password)
-  if (bytes > 0 && bytes <= limits.password_bytes_max) return
-  throw invalid(`A password has 1 to ${limits.password_bytes_max} bytes of UTF-8.`)
+  if (bytes > 0 && bytes <= limits.password_bytes_max && !password.includes('\0')) return
+  throw invalid(`A password has 1 to ${limits.password_bytes_max} bytes of UTF-8, none of them zero.`)
 }
 
 function invalid(why: string): DaybookError {

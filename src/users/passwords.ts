@@ -47,7 +47,9 @@ export async function verifyPassword(password: string, kept: HashedPassword | un
   const { salt, hash, scheme } = kept ?? DECOY
   const wanted = Buffer.from(hash, 'base64')
   const got = await derive(password, Buffer.from(salt, 'base64'), scheme)
-  return wanted.length === got.length && timingSafeEqual(wanted, got) && kept !== undefined
+  // To scrypt a password and the same with zeros after it are one.
+  const right = wanted.length === got.length && timingSafeEqual(wanted, got)
+  return right && kept !== undefined && !password.includes('\0')
 }
 
 /** True for what `hashPassword` made: anything else is no password that can be right. */

@@ -70,7 +70,7 @@ export class WebTokens {
 
 /** True when the token is wrong, and not the way to its keys. */
 function isRefusal(error: unknown): boolean {
-  if (!(error instanceof errors.JOSEError)) return error instanceof TypeError // a key of another kind than `alg` says
+  if (!(error instanceof errors.JOSEError)) return false // what fetching throws
   return !(
     error instanceof errors.JWKSTimeout ||
     error instanceof errors.JWKSInvalid ||
@@ -79,7 +79,12 @@ function isRefusal(error: unknown): boolean {
 }
 
 async function importKey(pem: string, algorithm: string): Promise<Awaited<ReturnType<typeof importSPKI>>> {
-  return pem.includes('BEGIN CERTIFICATE') ? importX509(pem, algorithm) : importSPKI(pem, algorithm)
+  try {
+    return await (pem.includes('BEGIN CERTIFICATE') ? importX509(pem, algorithm) : importSPKI(pem, algorithm))
+  } catch (cause) {
+    // It is of another kind than `alg` says.
+    throw new errors.JWKSNoMatchingKey(undefined, { cause })
+  }
 }
 
 /** A claim by its name, or by a path of names. */

@@ -38,7 +38,7 @@ export function serve(
     let said = ''
     const listen = (chunk: Buffer) => {
       said += chunk
-      const url = /http:\/\/\S+/.exec(said)?.[0]
+      const url = /https?:\/\/\S+/.exec(said)?.[0]
       if (url !== undefined && said.includes('\n')) resolve({ child, banner: said, url })
     }
     child.stdout?.on('data', listen)

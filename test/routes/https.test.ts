@@ -1,0 +1,168 @@
+/** The server with a certificate of its own. */
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { type Agent, request } from 'node:https'
+import { join } from 'node:path'
+import { connect, type TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { makeCertificate } from '../../src/commands/certificate.js'
+import { serve } from '../helpers/cli.js'
+import { admin } from '../helpers/people.js'
+
+interface Https {
+  url: string
+  port: number
+  cert: string
+  key: string
+  /** The certificate's bytes, to be trusted. */
+  ca: string
+  signal: (name: NodeJS.Signals) => void
+  untilSaid: (words: RegExp) => Promise<void>
+}
+
+async function start(t: Test): Promise<Https> {
+  const directory = t.testdir({})
+  const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+  const ca = await renew({ cert, key })
+  const argv = ['--db', join(directory, 'data'), '--port', '0', '--tls-cert', cert, '--tls-key', key]
+  const { child, banner, url } = await serve(argv)
+  t.teardown(() => child.kill('SIGKILL'))
+  let said = banner
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk))
+  const untilSaid = async (words: RegExp) => {
+    while (!words.test(said)) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const port = Number(new URL(url).port)
+  return { url, port, cert, key, ca, signal: (name) => void child.kill(name), untilSaid }
+}
+
+async function renew({ cert, key }: Pick<Https, 'cert' | 'key'>): Promise<string> {
+  const made = await makeCertificate(Date.now())
+  writeFileSync(key, made.key)
+  writeFileSync(cert, made.cert)
+  return made.cert
+}
+
+interface Answer {
+  status: number
+  headers: Record<string, unknown>
+  text: string
+}
+
+function ask(
+  url: string,
+  ca: string,
+  options: { method?: string; body?: string; agent?: Agent } = {}
+): Promise<Answer> {
+  const { method = 'GET', body, agent } = options
+  return new Promise((resolve, reject) => {
+    const headers = { ...admin, accept: '*/*', ...(body !== undefined && { 'content-type': 'application/json' }) }
+    const sent = request(url, { ca, method, headers, agent: agent ?? false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk) => (text += chunk))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }))
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+/** The certificate that a new connection is shown, and the connection. */
+async function shown({ port }: Https): Promise<{ fingerprint: string; socket: TLSSocket }> {
+  const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  return { fingerprint: socket.getPeerCertificate().fingerprint, socket }
+}
+
+/** What an administrator is answered who does not know yet which certificate there is. */
+function reload({ url }: Https): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const options = { method: 'POST', headers: admin, rejectUnauthorized: false }
+    const sent = request(`${url}/admin/reloadconfig`, options, ({ statusCode = 0 }) => resolve(statusCode))
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+t.test('every form is there over HTTPS, and browsers are told to stay', async (t) => {
+  const { url, ca } = await start(t)
+  t.match(url, /^https:/)
+  const appended = await ask(`${url}/streams/s`, ca, { method: 'POST', body: '{"type":"T"}' })
+  t.equal(appended.status, 201)
+  t.match(appended.headers, { 'strict-transport-security': /max-age=\d+/, 'x-content-type-options': 'nosniff' })
+  t.match((await ask(`${url}/streams/s`, ca)).text, /"type":"T"/)
+  t.match((await ask(`${url}/streams/s?live=true&limit=1`, ca)).text, /"type":"T"/)
+  t.match((await ask(`${url}/streams/s?format=sse&limit=1`, ca)).text, /"type":"T"[\s\S]*closing/)
+  const feed = await ask(`${url}/streams/s/0/forward/1`, ca)
+  t.match(feed.text, /"https:\/\/127\.0\.0\.1/, 'links say https')
+})
+
+t.test('WebSocket follows over TLS', async (t) => {
+  const { url, ca } = await start(t)
+  const socket = new WebSocket(`${url.replace('https', 'wss')}/streams/s`, 'daybook.v1', { ca, headers: admin })
+  t.teardown(() => socket.terminate())
+  const frames: { frame: string; event?: { type: string } }[] = []
+  const seen = (isSo: (frame: (typeof frames)[number]) => boolean) =>
+    new Promise<void>((resolve, reject) => {
+      socket.on('message', () => frames.some(isSo) && resolve())
+      socket.on('error', reject)
+    })
+  socket.on('message', (data) => frames.push(JSON.parse(String(data))))
+  await seen(({ frame }) => frame === 'caughtUp')
+  const event = seen(({ frame }) => frame === 'event')
+  await ask(`${url}/streams/s`, ca, { method: 'POST', body: '{"type":"Live"}' })
+  await event
+  t.match(frames.at(-1), { frame: 'event', event: { type: 'Live' } })
+})
+
+t.test('what is too old to be safe is refused', async (t) => {
+  const { port } = await start(t)
+  const old = { port, host: '127.0.0.1', rejectUnauthorized: false }
+  for (const weak of [
+    { maxVersion: 'TLSv1.1', minVersion: 'TLSv1' },
+    { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' }
+  ] as const) {
+    const socket = connect({ ...old, ...weak })
+    const [error] = await once(socket, 'error')
+    t.match(error, { code: /^ERR_SSL|ECONNRESET/ }, JSON.stringify(weak))
+  }
+})
+
+t.test(
+  'SIGHUP, or an administrator, has the certificate read again; one that is broken leaves the old one',
+  async (t) => {
+    const server = await start(t)
+    const before = await shown(server)
+    await renew(server)
+    server.signal('SIGHUP')
+    await server.untilSaid(/SIGHUP: the certificate was read again/)
+    const after = await shown(server)
+    t.not(after.fingerprint, before.fingerprint, 'new connections see the new one')
+    before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection goes on')
+
+    writeFileSync(server.cert, 'nonsense')
+    server.signal('SIGHUP')
+    await server.untilSaid(/WARNING: SIGHUP: .* are not a certificate and its key/)
+    t.equal((await shown(server)).fingerprint, after.fingerprint)
+    t.equal(await reload(server), 500, 'the file on the server is no fault of who asked')
+    const ca = await renew(server)
+    t.equal(await reload(server), 200)
+    t.equal((await ask(`${server.url}/ping`, ca)).status, 200)
+  }
+)
+
+t.test('--dev makes a certificate for this machine, and asks no browser to stay', async (t) => {
+  const { child, banner, url } = await serve(['--db', t.testdir({}), '--port', '0', '--dev'])
+  t.teardown(() => child.kill('SIGKILL'))
+  t.match(banner, /fingerprint is [0-9a-f:]{59}/)
+  const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  t.match(socket.getPeerCertificate().subjectaltname, /DNS:localhost, IP Address:127\.0\.0\.1/)
+  socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  const [answer] = await once(socket, 'data')
+  t.match(String(answer), /^HTTP\/1\.1 200/)
+  t.notMatch(String(answer), /strict-transport-security/i)
+})

@@ -1,0 +1,147 @@
+/** What the server opens when it starts, and what it refuses to open. */
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { ServeConfig } from '../schemas/config.js'
+import { exposureOf, isLoopback } from '../src/commands/exposure.js'
+import { readConfig } from '../src/config.js'
+import { type CliOptions, daybook, serve } from './helpers/cli.js'
+import { admin, basic } from './helpers/people.js'
+
+const configOf = (...argv: string[]) => readConfig(ServeConfig, argv, {}).config
+const GIVEN = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
+
+t.test('only what this machine alone reaches is loopback', async (t) => {
+  for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1', '[::1]']) t.ok(isLoopback(host), host)
+  for (const host of ['0.0.0.0', '::', '10.0.0.5', '127.evil.example', '127.0.0.1.example', 'localhost.example', '']) {
+    t.notOk(isLoopback(host), host)
+  }
+})
+
+t.test('what would open more than it says is refused before anything listens', async (t) => {
+  const refused: [argv: string[], why: RegExp][] = [
+    [['--host', '0.0.0.0', '--insecure'], /--insecure-anywhere/],
+    [['--host', '10.0.0.5', '--anonymous', 'on'], /--anonymous=on is for loopback/],
+    [['--host', '0.0.0.0', '--dev'], /--dev is for loopback/],
+    [['--tls-cert', 'x.pem'], /--tls-cert and --tls-key/],
+    [['--tls-key', 'x.pem'], /--tls-cert and --tls-key/],
+    [['--dev', '--tls-cert', 'x', '--tls-key', 'y'], /--dev makes a certificate/],
+    [['--cors-origin', '*', '--cors-origin', 'https://app.example'], /"\*" or a list/],
+    [['--jwt-jwks', 'https://id.example/keys'], /--jwt-issuer/]
+  ]
+  for (const [argv, why] of refused) {
+    t.throws(() => exposureOf(configOf(...argv)), { code: 'bad-configuration', message: why }, argv.join(' '))
+  }
+})
+
+t.test('what is open follows from where it listens', async (t) => {
+  const rows: [argv: string[], expected: object][] = [
+    [[], { loopback: true, anonymous: true, insecure: false, plainCredentials: true, tls: false, warnings: [] }],
+    [['--anonymous', 'off'], { anonymous: false }],
+    [['--insecure'], { insecure: true, anonymous: true, warnings: [/authentication is off/] }],
+    [['--host', '0.0.0.0'], { loopback: false, anonymous: false, plainCredentials: false, warnings: [/plain HTTP/] }],
+    [['--host', '0.0.0.0', '--trust-proxy'], { anonymous: false, plainCredentials: true, warnings: [] }],
+    [['--host', '0.0.0.0', '--tls-cert', 'c', '--tls-key', 'k'], { tls: true, plainCredentials: true, warnings: [] }],
+    [['--host', '0.0.0.0', '--insecure', '--insecure-anywhere'], { insecure: true, anonymous: true }]
+  ]
+  for (const [argv, expected] of rows) t.match(exposureOf(configOf(...argv)), expected, argv.join(' '))
+})
+
+async function started(t: Test, argv: string[], options: CliOptions = {}) {
+  const { child, banner, url } = await serve(['--port', '0', ...argv], options)
+  let said = banner
+  child.stderr?.on('data', (chunk) => (said += chunk))
+  child.stdout?.on('data', (chunk) => (said += chunk))
+  t.teardown(() => child.kill('SIGKILL'))
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  }
+  return { stop, url: url.replace('0.0.0.0', '127.0.0.1'), said: () => said }
+}
+
+const statusOf = async (url: string, headers: Record<string, string> = {}) => (await fetch(url, { headers })).status
+
+t.test('on loopback the first accounts work, with a warning, and streams need none', async (t) => {
+  const { url, said } = await started(t, ['--db', t.testdir({})])
+  t.equal(await statusOf(`${url}/users`, admin), 200)
+  t.equal(await statusOf(`${url}/events`), 200)
+  t.equal(await statusOf(`${url}/users`), 401)
+  t.match(said(), /WARNING: admin and ops have the password "changeit"/)
+})
+
+t.test('elsewhere nothing is served until both passwords are others', async (t) => {
+  const directory = t.testdir({})
+  const db = join(directory, 'data')
+  const host = ['--db', db, '--host', '0.0.0.0', '--port', '0']
+  const lacking: Record<string, string>[] = [
+    {},
+    { DAYBOOK_ADMIN_PASSWORD: 'x' },
+    { ...GIVEN, DAYBOOK_OPS_PASSWORD: 'changeit' }
+  ]
+  for (const env of lacking) {
+    const { code, stderr, stdout } = await daybook(host, { env })
+    t.equal(code, 2)
+    t.match(stderr, /DAYBOOK_OPS_PASSWORD/)
+    t.notMatch(stderr + stdout, /\n\s+at /, 'no stack')
+    t.notMatch(stdout, /Daybook 0/, 'it never said that it was there')
+  }
+  const first = await started(t, [...host, '--trust-proxy'], { env: GIVEN })
+  t.equal(await statusOf(`${first.url}/users`, admin), 401, 'the password that everybody knows')
+  t.equal(await statusOf(`${first.url}/events`), 401, 'nobody in without an account')
+  const given = basic('admin', 'of-admin')
+  t.equal(await statusOf(`${first.url}/users`, given), 200)
+  const options = await (await fetch(`${first.url}/info/options`, { headers: given })).text()
+  t.match(options, /"name":"admin-password".*"value":"\*\*\*\*"/)
+  t.notMatch(options, /of-admin|of-ops/)
+  t.notMatch(first.said(), /of-admin|of-ops/)
+  await first.stop()
+  const again = await started(t, [...host, '--trust-proxy'])
+  t.equal(await statusOf(`${again.url}/users`, given), 200, 'it was kept')
+  await again.stop()
+  const loopback = await started(t, ['--db', db], { env: { DAYBOOK_ADMIN_PASSWORD: 'another' } })
+  t.equal(await statusOf(`${loopback.url}/users`, basic('admin', 'another')), 401, 'given once')
+  t.equal(await statusOf(`${loopback.url}/users`, admin), 401)
+})
+
+t.test('credentials over plain HTTP, where others can listen, are refused unseen', async (t) => {
+  const { url } = await started(t, ['--db', t.testdir({}), '--host', '0.0.0.0'], { env: GIVEN })
+  for (const headers of [basic('admin', 'of-admin'), basic('admin', 'wrong'), { authorization: 'Bearer dbk_x.y' }]) {
+    const answer = await fetch(`${url}/events`, { headers })
+    t.match(await answer.json(), { status: 403, code: 'tls-required' })
+  }
+  t.equal(await statusOf(`${url}/events?ticket=x`), 403)
+  t.equal(await statusOf(`${url}/ping`), 200)
+})
+
+t.test('--insecure says so, and lets everybody in', async (t) => {
+  const { url, said } = await started(t, ['--db', t.testdir({}), '--insecure'])
+  t.match(said(), /WARNING: authentication is off/)
+  t.equal(await statusOf(`${url}/users`), 200)
+})
+
+t.test('secrets are no flags', async (t) => {
+  for (const flag of ['--admin-password', '--ops-password']) {
+    t.match(await daybook([flag, 'x']), { code: 2, stderr: new RegExp(flag) })
+  }
+  const { stdout } = await daybook(['serve', '--help'])
+  for (const shown of [
+    'DAYBOOK_ADMIN_PASSWORD',
+    '--tls-cert',
+    '--dev',
+    '--anonymous on\\|off',
+    '--insecure',
+    '--jwt-jwks'
+  ]) {
+    t.match(stdout, new RegExp(shown))
+  }
+})
+
+t.test('an operator stops the server; others do not', async (t) => {
+  const { url, said } = await started(t, ['--db', t.testdir({})])
+  const shutdown = (headers: Record<string, string>) => fetch(`${url}/admin/shutdown`, { method: 'POST', headers })
+  t.equal((await shutdown({})).status, 401)
+  t.equal((await shutdown(basic('ops', 'changeit'))).status, 200)
+  while (!said().includes('SIGTERM: stopping')) await new Promise((resolve) => setImmediate(resolve))
+  t.pass('it stops')
+})
