@@ -43,7 +43,11 @@ export class DialectLog {
       await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
       await this.#store.rules.check(request.principal, 'read', ALL)
     }
-    if (matchesTag(request.headers['if-none-match'], log.announced, codec)) return sendEmpty(reply, 304, 'Not Modified')
+    // Each sees a part: the same head does not mean the same page.
+    const whole = viewerOf(this.#store, request.principal) === undefined
+    if (whole && matchesTag(request.headers['if-none-match'], log.announced, codec)) {
+      return sendEmpty(reply, 304, 'Not Modified')
+    }
     try {
       const asked = { direction: path.direction, from: at === undefined ? undefined : BigInt(Math.max(at, 0)), count }
       return await this.#sendFeed(

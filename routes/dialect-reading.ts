@@ -89,7 +89,11 @@ export class DialectReading {
     try {
       await this.#store.sources.checkLives(stream)
       const head = await this.#headOf(stream)
-      if (matchesTag(request.headers['if-none-match'], head, codec)) return sendEmpty(reply, 304, 'Not Modified')
+      // Of an index stream each sees a part: the same head does not mean the same page.
+      const whole = indexStreamOf(stream) === undefined || viewerOf(this.#store, request.principal) === undefined
+      if (whole && matchesTag(request.headers['if-none-match'], head, codec)) {
+        return sendEmpty(reply, 304, 'Not Modified')
+      }
       const source = await this.#sourceOf(stream)
       return await this.#sendFeed(request, reply, source, asked, codec, embedOf(query.get('embed')), resolve)
     } catch (error) {

@@ -1,0 +1,244 @@
+/** There is no way around a rule: not by another spelling of the address, another form, a list, a link, a cache or a key. */
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { append, listen, openApp } from '../helpers/app.js'
+import { LiveSocket } from '../helpers/live-clients.js'
+import { admin, basic, makeUser, setRules } from '../helpers/people.js'
+import { listenRaw } from '../helpers/raw.js'
+
+/** Stands in every event that Bob may not read. */
+const HIDDEN = 'xyzzy'
+const ATOM = 'application/vnd.eventstore.atom+json'
+
+/** Streams that only Ann may read, whatever name leads to them. */
+async function withSecrets(t: Test): Promise<{ app: FastifyInstance; bob: Record<string, string>; head: number }> {
+  const { app, store } = await openApp(t, { insecure: false })
+  const [bob] = [await makeUser(store, 'bob'), await makeUser(store, 'ann')]
+  const secret = { type: `${HIDDEN}Type`, data: HIDDEN, tags: [HIDDEN], metadata: { $correlationId: HIDDEN } }
+  await append(app, `${HIDDEN}-1`, [secret, { type: 'Plain', data: HIDDEN }], admin)
+  await append(app, 'käse', { type: 'Plain', data: HIDDEN }, admin)
+  for (const stream of [`${HIDDEN}-1`, 'käse']) {
+    await setRules(app, stream, { read: 'ann', write: 'ann', delete: 'ann', metadataRead: 'ann', metadataWrite: 'ann' })
+  }
+  await append(app, 'links', `0@${HIDDEN}-1`, { ...admin, 'content-type': 'text/plain', 'event-type': '$>' })
+  await append(app, 'plain', { type: 'Plain' }, admin)
+  return { app, bob, head: store.log.head }
+}
+
+t.test('no read by anybody else shows anything of it', async (t) => {
+  const { app, bob, head } = await withSecrets(t)
+  const name = `${HIDDEN}-1`
+  const paths = [
+    ...[name, '%78yzzy-1', '%2578yzzy-1', `${name}%00`, `${name}/`, `${name}//`, `/${name}`, `./${name}`, `%2e%2e%2f${name}`,
+      `..%2fstreams%2f${name}`, `$$${name}`, `%24%24${name}`, `%2524%2524${name}`, `${name.toUpperCase()}`, 'ka%CC%88se', 'k%C3%A4se',
+      'k%E4se'].flatMap((one) => ['', '/0', '/head', '/metadata', '/metadata/0', '/0/forward/5', '/head/backward/5', '/0/1']
+        .map((rest) => `/streams/${one}${rest}`)),
+    ...Array.from({ length: head + 1 }, (_, position) => `/events/${position}`),
+    ...['', '?order=desc', '?truncated=true&system=true', `?stream=${name}`, `?stream.prefix=${HIDDEN}`, '?stream.regex=.', '?type=Plain',
+      `?type=${HIDDEN}Type`, '?type.prefix=x', `?tag=${HIDDEN}`, `?category=${HIDDEN}`, '?system=true&resolveLinks=true',
+      '?format=ndjson', '?format=ndjson&truncated=true', '?live=true&limit=1', '?format=sse&limit=1&live=false', '?wait=0'].map((rest) => `/events${rest}`),
+    ...[`$ce-${HIDDEN}`, `$et-${HIDDEN}Type`, '$et-Plain', `$bc-${HIDDEN}`, '$streams', `$category-${HIDDEN}`, '$all', '$all/head/backward/20']
+      .flatMap((one) => [`/streams/${one}`, `/streams/${one}/0`, `/streams/${one}/0/forward/20`, `/streams/${one}?embed=body`]),
+    ...['links', 'links/0', 'links?embed=body', 'links/0/forward/5?embed=tryharder', 'links?format=ndjson', '$links'].map((rest) => `/streams/${rest}`),
+    '/streams', '/streams?system=true', `/streams?prefix=${HIDDEN}`, '/categories', '/types', '/consumers', '/streams/$audit', '/streams/$user-ann',
+    '/metrics', '/stats', '/info'
+  ] // biome-ignore format: a list
+  const forms: Record<string, string>[] = [
+    { accept: '*/*' },
+    { accept: ATOM },
+    { accept: 'application/atom+xml' },
+    { accept: 'application/json' },
+    { accept: '*/*', 'es-resolvelinktos': 'true' },
+    { accept: '*/*', 'if-none-match': '*' }
+  ]
+  // What `$>` says of itself is in a stream that Bob may read.
+  const ownText = `0@${HIDDEN}-1`
+  for (const url of paths) {
+    if (url.includes('live=true')) continue
+    for (const form of forms) {
+      const { statusCode, body, headers } = await app.inject({ url, headers: { ...form, ...bob } })
+      const said = `${body} ${JSON.stringify(headers)}`
+        .replaceAll(ownText, '')
+        .replaceAll(encodeURIComponent(ownText), '')
+      // What was asked may be said again.
+      const shown =
+        said.replaceAll(url, '').includes(`"${HIDDEN}"`) || (said.includes(`${HIDDEN}Type"`) && !url.includes('Type'))
+      t.notOk(shown, `${url} (${form.accept}): ${statusCode}`)
+      t.ok(statusCode < 500, `${url}: ${statusCode}`)
+      if (/^\/streams\/(xyzzy-1|k%C3%A4se)(\/0|\/metadata)?$/.test(url)) t.match(String(statusCode), /40[13]/, url)
+    }
+  }
+})
+
+t.test('nor does a condition, a refusal, an index of what it holds, or a tag that somebody knows', async (t) => {
+  const { app, bob } = await withSecrets(t)
+  const post = (url: string, payload: unknown, more: Record<string, string> = {}) =>
+    app.inject({
+      method: 'POST',
+      url,
+      headers: { accept: '*/*', 'content-type': 'application/json', ...bob, ...more },
+      payload: JSON.stringify(payload)
+    })
+  const items = [{ tags: [HIDDEN] }, { types: [`${HIDDEN}Type`] }]
+  const known = await post('/events', {
+    events: [{ stream: 'plain', type: 'T' }],
+    conditions: [{ failIfEventsMatch: { items } }]
+  })
+  t.equal(known.statusCode, 201)
+  for (const head of ['none', 'exists', 0]) {
+    const guess = { events: [{ stream: 'plain', type: 'T' }], conditions: [{ stream: `${HIDDEN}-1`, head }] }
+    t.match((await post('/events', guess)).json(), { status: 403, code: 'not-permitted' })
+  }
+  await setRules(app, `${HIDDEN}-1`, { read: 'ann', write: 'bob' })
+  const missed = await post(`/streams/${HIDDEN}-1`, { type: 'T' }, { 'if-match': '"0"' })
+  t.equal(missed.statusCode, 412)
+  t.notOk('missed' in missed.json(), 'who may only append is not told what others did')
+  for (const tag of ['"1"', '*', 'W/"1"']) {
+    const url = `/streams/${HIDDEN}-1`
+    const { statusCode } = await app.inject({ url, headers: { accept: '*/*', 'if-none-match': tag, ...bob } })
+    t.equal(statusCode, 403, `${tag} is no way to ask how far it is`)
+  }
+  t.equal((await app.inject({ method: 'HEAD', url: `/streams/${HIDDEN}-1`, headers: bob })).statusCode, 403)
+})
+
+t.test('what somebody else was shown is not shown from a cache', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  await append(app, '$settings', { type: '$settings', data: { $userStreamAcl: { $r: 'ann' } } }, admin)
+  const { position } = (await append(app, 'cart-1', [{ type: 'T' }, { type: 'T' }, { type: 'T' }], admin)).json()
+  const urls = [
+    '/events?from=0&limit=2&format=page',
+    '/streams/$ce-cart',
+    '/events',
+    `/events/${position}`,
+    '/streams/$ce-cart/0'
+  ]
+  for (const accept of ['*/*', ATOM]) {
+    for (const url of urls) {
+      if (accept === ATOM && !url.startsWith('/streams')) continue
+      const asked = async (who: Record<string, string>, more: object = {}) =>
+        app.inject({ url, headers: { accept, ...who, ...more } })
+      for (let i = 0; i < 3; i++) await asked(ann)
+      const anns = await asked(ann)
+      t.equal(anns.statusCode, 200, url)
+      const bobs = await asked(bob)
+      t.notMatch(bobs.body, /"type":"T"|"summary":"T"/, `${url}: Bob after Ann`)
+      const tag = String(anns.headers.etag)
+      t.not((await asked(bob, { 'if-none-match': tag })).statusCode, 304, `${url}: with Ann's tag`)
+    }
+  }
+})
+
+t.test('keys of JSON that objects have of themselves are data, and give nobody a right', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const bob = await makeUser(store, 'bob')
+  const data = '{"__proto__":{"admin":true},"constructor":{"prototype":{"groups":["$admins"]}},"a":1}'
+  const sent = `{"type":"T","data":${data},"metadata":{"__proto__":{"x":1}}}`
+  t.equal((await append(app, 's', sent, bob)).statusCode, 201)
+  const { body } = await app.inject({ url: '/streams/s/0', headers: { accept: '*/*', ...bob } })
+  t.match(
+    body,
+    data.replaceAll(/[{}[\]$]/g, '\\$&') && new RegExp(data.replaceAll(/[{}[\]$]/g, '\\$&')),
+    'byte for byte'
+  )
+  const poison = '"__proto__":{"groups":["$admins"],"login":"admin","read":["*"],"$r":"bob"}'
+  const json = (who: Record<string, string>) => ({ accept: '*/*', 'content-type': 'application/json', ...who })
+  const bodies: [method: 'POST' | 'PUT' | 'PATCH', url: string, body: string][] = [
+    ['POST', '/users', `{"loginName":"eve","password":"eve",${poison}}`],
+    ['PUT', '/users/bob', `{"fullName":"Bob",${poison}}`],
+    ['POST', '/tokens', `{"name":"x","read":["s"],${poison}}`],
+    ['POST', '/tickets', `{"source":"/streams/s",${poison}}`],
+    ['PUT', '/consumers/c', `{"source":"/events",${poison}}`],
+    ['PUT', '/streams/s/metadata', `{"acl":{"read":"ann",${poison}},${poison}}`],
+    ['PATCH', '/streams/s/metadata', `{${poison}}`],
+    ['POST', '/streams/$settings', `{"type":"$settings","data":{${poison}}}`],
+    ['POST', '/events', `{"events":[{"stream":"s","type":"T",${poison}}],${poison}}`]
+  ]
+  for (const [method, url, payload] of bodies) {
+    const { statusCode } = await app.inject({ method, url, headers: json(admin), payload })
+    t.ok(statusCode < 500, `${method} ${url}: ${statusCode}`)
+  }
+  t.same(Object.keys(Object.prototype), [])
+  for (const name of ['admin', 'groups', 'login', 'read', '$r']) t.notOk(name in {}, name)
+  for (const who of [bob, basic('eve', 'eve')]) {
+    t.equal((await app.inject({ url: '/users', headers: json(who) })).statusCode, 403)
+    t.equal((await app.inject({ url: '/streams/$settings', headers: json(who) })).statusCode, 403)
+  }
+  for (const login of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
+    const { statusCode } = await app.inject({ url: `/users/${login}`, headers: json(admin) })
+    t.equal(statusCode, 404, login)
+  }
+})
+
+t.test('names that would break a header or a line break nothing', async (t) => {
+  const { app, store, raw } = await listenRaw(t, { insecure: false })
+  const json = { accept: '*/*', 'content-type': 'application/json', ...admin }
+  for (const login of [
+    'a\r\nSet-Cookie: x=1',
+    'a\nb',
+    '\u001b[31mred',
+    'a\u0000b',
+    '$admins',
+    '$all',
+    '',
+    'a:b',
+    'x'.repeat(300)
+  ]) {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/users',
+      headers: json,
+      payload: { loginName: login, password: 'x' }
+    })
+    t.match(answer.json(), { status: 400, code: 'invalid-user' }, JSON.stringify(login.slice(0, 30)))
+  }
+  for (const login of ['"quoted"', 'käse', 'a b', '../../etc', 'a/b', '%0d%0aX-y', '‮gnirts']) {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/users',
+      headers: json,
+      payload: { loginName: login, password: 'x' }
+    })
+    t.equal(answer.statusCode, 201, login)
+    t.match(String(answer.headers.location), /^[\x21-\x7e]+$/)
+    t.equal((await app.inject({ url: `/users/${encodeURIComponent(login)}`, headers: json })).statusCode, 200, login)
+    t.equal((await app.inject({ url: '/users/$current', headers: basic(login, 'x') })).statusCode, 200, login)
+  }
+  t.ok(store.accounts.all().length > 8)
+  for (const id of ['x\u001b[31m', 'a b', 'é', '"><script>', 'x'.repeat(200)]) {
+    const { headers } = await raw(
+      `GET /users HTTP/1.1\r\nHost: localhost\r\nRequest-Id: ${id}\r\nConnection: close\r\n\r\n`
+    )
+    // What is no header at all never comes to a request that could have an id.
+    t.match(
+      headers['request-id'] ?? 'none',
+      /^[\w.:/+=-]{1,128}$/,
+      `${JSON.stringify(id.slice(0, 20))} is not said again`
+    )
+  }
+})
+
+t.test('a WebSocket needs what a page needs, before it is one', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false, allowOrigins: ['https://app.example'] })
+  const ann = await makeUser(store, 'ann')
+  await append(app, 's', { type: 'T' }, admin)
+  await setRules(app, 's', { read: 'ann' })
+  const opened = async (headers: Record<string, string>) => {
+    try {
+      const socket = await LiveSocket.open(t, `${url}/streams/s`, headers)
+      await socket.untilEvents(1)
+      return 101
+    } catch (error) {
+      return Number(/refused with (\d+)/.exec((error as Error).message)?.[1])
+    }
+  }
+  t.equal(await opened(ann), 101, 'without an origin: no browser')
+  t.equal(await opened({ ...ann, origin: url }), 101, 'from its own page')
+  t.equal(await opened({ ...ann, origin: 'https://app.example' }), 101)
+  t.equal(await opened({ ...ann, origin: 'https://evil.example' }), 403)
+  t.equal(await opened({ ...ann, origin: 'null' }), 403)
+  t.equal(await opened({}), 401)
+  t.equal(await opened(basic('ann', 'wrong')), 401)
+  t.equal(await opened(await makeUser(store, 'bob')), 403)
+  t.equal(store.subscriptions.size, 3)
+})

@@ -1,0 +1,123 @@
+/** What one address may ask, and what is too large or too slow for anybody. */
+import { Agent, get } from 'node:http'
+import t from 'tap'
+import { limits } from '../../src/limits.js'
+import { listen, openApp } from '../helpers/app.js'
+import { admin } from '../helpers/people.js'
+import { listenRaw } from '../helpers/raw.js'
+
+const LOAD = { connectionsPerAddress: 0, requestsPerSecond: 0, eventLoopDelayMs: 60_000 }
+
+t.test('one connection too many is told so and ended; the others go on', async (t) => {
+  const { connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 3 } })
+  const kept = [connect(), connect(), connect()]
+  const ping = 'GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n'
+  for (const socket of kept) {
+    socket.write(ping)
+    await socket.until(/200 OK/)
+  }
+  const fourth = connect()
+  t.match(await fourth.closed, /^HTTP\/1\.1 429 [\s\S]*too-many-requests/)
+  kept[0]?.destroy()
+  await kept[0]?.closed
+  kept[1]?.write(ping)
+  await kept[1]?.until(/200 OK[\s\S]*200 OK/)
+  // The server hears of the end of the first a little later than we do.
+  for (;;) {
+    const again = connect()
+    again.write(ping)
+    const came = await Promise.race([again.until(/200 OK/).catch(() => undefined), again.closed.then(() => undefined)])
+    again.destroy()
+    if (came !== undefined) break
+  }
+  t.pass('there is room again')
+})
+
+t.test('an address that asks too often is told when to come back, and then it is let in', async (t) => {
+  const { url } = await listen(t, { load: { ...LOAD, requestsPerSecond: 5 } })
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+  const ask = () =>
+    new Promise<{ status: number; after: string | undefined; text: string }>((resolve, reject) => {
+      get(`${url}/streams`, { agent }, (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk) => (text += chunk))
+        const { statusCode: status = 0, headers } = response
+        response.on('end', () => resolve({ status, after: headers['retry-after'], text }))
+      }).on('error', reject)
+    })
+  const answers = await Promise.all(Array.from({ length: 40 }, ask))
+  const refused = answers.filter(({ status }) => status === 429)
+  t.ok(refused.length >= 20, `${refused.length} of 40 were refused`)
+  t.match(JSON.parse(refused[0]?.text ?? ''), { code: 'too-many-requests', status: 429, limit: 5 })
+  t.equal(refused[0]?.after, '1')
+  while ((await ask()).status === 429);
+  t.pass('it is let in again')
+})
+
+t.test('a server that is late says so, but answers how it is', async (t) => {
+  const { app } = await openApp(t, { load: { ...LOAD, eventLoopDelayMs: 1 } })
+  await app.ready()
+  // Late on purpose, until it has noticed.
+  let answer = await app.inject('/streams')
+  while (answer.statusCode === 200) {
+    const until = performance.now() + 50
+    while (performance.now() < until);
+    await new Promise((resolve) => setImmediate(resolve))
+    answer = await app.inject('/streams')
+  }
+  t.match(answer.json(), { status: 503, code: 'overloaded' })
+  t.ok(answer.headers['retry-after'])
+  t.equal((await app.inject('/livez')).statusCode, 200)
+})
+
+t.test('who sends a request byte by byte is ended, and hinders nobody', async (t) => {
+  const { app, connect } = await listenRaw(t)
+  app.server.headersTimeout = 300
+  const slow = Array.from({ length: 20 }, () => connect())
+  let going = true
+  const drip = (async () => {
+    for (const byte of 'GET /ping HTTP/1.1\r\nHost: localhost\r\n'.repeat(1000)) {
+      if (!going) return
+      for (const socket of slow) socket.write(byte)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  })()
+  const quick = connect()
+  quick.write('GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await quick.until(/200 OK/)
+  for (const socket of slow) await socket.closed
+  going = false
+  await drip
+  t.pass('all were ended')
+})
+
+t.test('what is larger than it may be is refused with its limit', async (t) => {
+  const { app } = await openApp(t, { insecure: false })
+  const headers = { ...admin, 'content-type': 'application/json', accept: '*/*' }
+  const payload = JSON.stringify({ loginName: 'x', password: 'x', fullName: 'x'.repeat(limits.small_body_bytes_max) })
+  for (const url of ['/users', '/tokens', '/tickets']) {
+    const answer = await app.inject({ method: 'POST', url, headers, payload })
+    t.match(answer.json(), { status: 413, code: 'body-too-large', limit: limits.small_body_bytes_max }, url)
+  }
+  const streams = Array.from({ length: limits.token_streams_max + 1 }, (_, i) => `s-${i}`)
+  const token = await app.inject({ method: 'POST', url: '/tokens', headers, payload: { name: 'x', read: streams } })
+  t.match(token.json(), { status: 400, code: 'invalid-body' })
+  const long = await app.inject({ url: `/users/${'x'.repeat(limits.url_bytes_max)}`, headers })
+  t.ok(long.statusCode < 500 && long.statusCode >= 400)
+})
+
+t.test('more sign-ins than can wait are told to come back', async (t) => {
+  const { store } = await openApp(t, { insecure: false })
+  const attempts = Array.from({ length: limits.hashes_at_once + limits.hashes_waiting_max + 5 }, () =>
+    store.accounts.verify('nobody', 'x').then(
+      () => 'looked at',
+      (error) => error.code
+    )
+  )
+  const refused = await Promise.all(attempts.slice(-5))
+  t.same(refused, Array(5).fill('overloaded'))
+  t.equal(await attempts[0], 'looked at')
+  await Promise.all(attempts)
+})
