@@ -75,7 +75,8 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     logger: { level: options.logLevel ?? 'warn', ...(options.logTo && { stream: options.logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,
-    trustProxy: options.trustProxy ?? false,
+    // One hop: what a client says of itself stands before what the proxy adds.
+    trustProxy: options.trustProxy ? (_address, hop) => hop === 0 : false,
     requestTimeout: 0, // a streamed write takes as long as it takes; other bodies are cut by cutSlowBodies
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,

@@ -76,6 +76,9 @@ export interface AccessSettings {
   readonly anonymous: boolean
 }
 
+/** What the server keeps of itself: accounts, tokens, rules, what was done. Only a rule of its own opens such a stream. */
+const OWN = /^\$(user-|users$|tokens$|settings$|audit$|consumers$)/
+
 const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', writeMetadata: '$mw' } as const
 
 /**
@@ -117,7 +120,8 @@ export function permits(
   if (hasAdminsRole(principal)) return true
   const key = KEYS[action]
   const system = isSystemStream(stream)
-  const entry = acl?.[key] ?? (system ? settings.systemStreams : settings.userStreams)[key]
+  const usual = system ? (OWN.test(stream) ? {} : settings.systemStreams) : settings.userStreams
+  const entry = acl?.[key] ?? usual[key]
   const { login } = principal
   // System streams always need an account, whatever a rule says.
   const everybody = login !== undefined || (settings.anonymous && !system)

@@ -15,8 +15,10 @@ interface Said {
   /** The address that it opens, its parameters in a fixed order. */
   readonly source: string
   readonly login: string
-  /** Groups that no account of ours says, and until when. */
+  /** Groups that no account of ours says. */
   readonly groups?: readonly string[] | undefined
+  /** When those rights end by themselves, milliseconds. */
+  readonly until?: number | undefined
   /** The token with which it was asked for: it is good as long as that is. */
   readonly token?: string | undefined
   /** Milliseconds. */
@@ -50,7 +52,7 @@ export class Tickets {
     const asked = this.#parts.clock.now() + Math.min(seconds, limits.ticket_seconds_max) * 1000
     const expires = Math.min(asked, principal.expires ?? asked)
     const foreign = by === 'jwt' || by === 'insecure'
-    const said: Said = { source, login, token, expires, ...(foreign && { groups }) }
+    const said: Said = { source, login, token, expires, ...(foreign && { groups, until: principal.expires }) }
     const text = Buffer.from(JSON.stringify(said)).toString('base64url')
     return { ticket: `${text}.${this.#sign(text)}`, expires }
   }
@@ -66,11 +68,15 @@ export class Tickets {
     return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
   }
 
-  #principalOf({ login, token, groups }: Said): Principal | undefined {
+  #principalOf({ login, token, groups, until }: Said): Principal | undefined {
     const { accounts, tokens } = this.#parts
     if (token !== undefined) return tokens.principalById(token)
-    if (groups !== undefined) return { login, groups, isValid: () => true, by: 'ticket' }
     const account = accounts.get(login)
+    if (groups !== undefined) {
+      // A provider's user: as soon as there is an account of that name, it is somebody else's.
+      const isValid = () => accounts.get(login) === undefined
+      return isValid() ? { login, groups, expires: until, isValid, by: 'ticket' } : undefined
+    }
     if (account === undefined || account.disabled) return undefined
     return principalOf(account, () => accounts.get(login) === account)
   }

@@ -59,8 +59,8 @@ export class WebTokens {
       throw new DaybookError('overloaded', 'The keys that sign tokens cannot be fetched.', { retry: true }, error)
     }
     const login = claim(payload, loginClaim)
-    // A name that begins with "$" would be taken for a role.
-    if (typeof login !== 'string' || login === '' || login.startsWith('$')) return undefined
+    // A name that begins with "$" would be taken for a role, and the first administrator is one by name.
+    if (typeof login !== 'string' || login === '' || login.startsWith('$') || login === 'admin') return undefined
     const groups = claim(payload, groupsClaim) ?? []
     const list = typeof groups === 'string' ? groups.split(' ') : groups
     if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) return undefined

@@ -173,7 +173,11 @@ t.test('$settings says what holds for streams without rules, from the next reque
   t.equal((await app.inject({ url: '/streams/order-1', headers: bob })).statusCode, 200)
   t.equal((await app.inject({ url: '/streams/order-1', headers: ops })).statusCode, 403)
   t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403)
-  t.equal((await app.inject({ url: '/streams/$settings', headers: ops })).statusCode, 200)
+  await append(app, '$notes', { type: 'Noted' }, admin)
+  t.equal((await app.inject({ url: '/streams/$notes', headers: ops })).statusCode, 200)
+  for (const own of ['$settings', '$users', '$user-ann', '$tokens', '$audit', '$consumers']) {
+    t.equal((await app.inject({ url: `/streams/${own}`, headers: ops })).statusCode, 403, `${own} is no such stream`)
+  }
   t.same((await app.inject({ url: '/events', headers: ops })).json().events, [])
   await settings('nonsense')
   t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 201, 'the built-in defaults')

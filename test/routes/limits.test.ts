@@ -3,7 +3,7 @@ import { Agent, get } from 'node:http'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import { listen, openApp } from '../helpers/app.js'
-import { admin } from '../helpers/people.js'
+import { admin, basic } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
 
 const LOAD = { connectionsPerAddress: 0, requestsPerSecond: 0, eventLoopDelayMs: 60_000 }
@@ -91,6 +91,15 @@ t.test('who sends a request byte by byte is ended, and hinders nobody', async (t
   going = false
   await drip
   t.pass('all were ended')
+})
+
+t.test('behind a proxy an address is what the proxy says, not what a client says before it', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, trustProxy: true })
+  const headers = { ...basic('admin', 'guess'), 'x-forwarded-for': '1.2.3.4, 10.0.0.7' }
+  t.equal((await app.inject({ url: '/users', headers })).statusCode, 401)
+  await store.failures.tell()
+  const { events } = (await app.inject({ url: '/streams/$audit', headers: admin })).json()
+  t.match(events.at(-1), { type: 'SignInFailed', data: { from: '10.0.0.7' } })
 })
 
 t.test('what is larger than it may be is refused with its limit', async (t) => {
