@@ -1,7 +1,6 @@
 /** How much one address, and all of them together, may ask of the server. */
 import type { Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
-import rateLimit from '@fastify/rate-limit'
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
 import { DaybookError } from '../src/errors.js'
@@ -21,7 +20,8 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
   const { connectionsPerAddress, requestsPerSecond, eventLoopDelayMs } = options
   if (connectionsPerAddress > 0) limitConnections(app, connectionsPerAddress)
   if (requestsPerSecond > 0) {
-    await app.register(rateLimit, {
+    // Loaded where it is used: on loopback it is not.
+    await app.register(import('@fastify/rate-limit'), {
       max: requestsPerSecond,
       timeWindow: 1000,
       cache: limits.addresses_counted_max,
