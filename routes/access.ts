@@ -19,7 +19,6 @@ import {
 } from '../src/streams/access.js'
 import { indexStreamOf } from '../src/streams/index-streams.js'
 import type { Address } from '../src/streams/sources.js'
-import type { Viewer } from '../src/streams/viewer.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import type { LiveRight } from '../src/subscriptions/subscription.js'
 import { checkOpen } from './guards.js'
@@ -273,11 +272,7 @@ export function rightOf(store: Store, principal: Principal, { stream, index }: A
 
 /** What the query of a request is read with. */
 export function askingOf(store: Store, { principal }: Pick<FastifyRequest, 'principal'>): Asking {
-  return { viewer: viewerOf(store, principal), now: store.clock.now(), rule: store.poster.rule }
-}
-
-export function viewerOf({ rules }: Store, principal: Principal): Viewer | undefined {
-  return rules.viewerOf(principal)
+  return { viewer: store.rules.viewerOf(principal), now: store.clock.now(), rule: store.poster.rule }
 }
 
 /** Who asks for a change; undefined where authentication is switched off. */

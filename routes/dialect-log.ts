@@ -6,7 +6,6 @@ import type { Store } from '../src/store.js'
 import { Filter } from '../src/streams/filter.js'
 import type { Source } from '../src/streams/source.js'
 import type { Viewer } from '../src/streams/viewer.js'
-import { viewerOf } from './access.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { type DialectReading, type PagePath, parseCount, renderFeed } from './dialect-reading.js'
 import { type Codec, negotiate, offers } from './wire/dialect/codecs.js'
@@ -44,7 +43,7 @@ export class DialectLog {
       await this.#store.rules.check(request.principal, 'read', ALL)
     }
     // Each sees a part: the same head does not mean the same page.
-    const whole = viewerOf(this.#store, request.principal) === undefined
+    const whole = this.#store.rules.viewerOf(request.principal) === undefined
     if (whole && matchesTag(request.headers['if-none-match'], log.announced, codec)) {
       return sendEmpty(reply, 304, 'Not Modified')
     }
@@ -78,7 +77,7 @@ export class DialectLog {
     filtered: boolean
   ): Promise<FastifyReply> {
     const source = this.#store.sources.log()
-    const viewer = viewerOf(this.#store, request.principal)
+    const viewer = this.#store.rules.viewerOf(request.principal)
     const { direction, count } = asked
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))

@@ -11,7 +11,7 @@ import { firstVisible } from '../src/streams/metadata.js'
 import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../src/streams/names.js'
 import type { Source } from '../src/streams/source.js'
 import type { Viewer } from '../src/streams/viewer.js'
-import { checkReadable, viewerOf } from './access.js'
+import { checkReadable } from './access.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { PageCache } from './page-cache.js'
 import { type Codec, codecHash, codecs, negotiate, offers } from './wire/dialect/codecs.js'
@@ -90,7 +90,7 @@ export class DialectReading {
       await this.#store.sources.checkLives(stream)
       const head = await this.#headOf(stream)
       // Of an index stream each sees a part: the same head does not mean the same page.
-      const whole = indexStreamOf(stream) === undefined || viewerOf(this.#store, request.principal) === undefined
+      const whole = indexStreamOf(stream) === undefined || this.#store.rules.viewerOf(request.principal) === undefined
       if (whole && matchesTag(request.headers['if-none-match'], head, codec)) {
         return sendEmpty(reply, 304, 'Not Modified')
       }
@@ -112,7 +112,7 @@ export class DialectReading {
   ): Promise<FastifyReply> {
     const window = windowOf(asked, source.head, source.first)
     const base = this.baseOf(request)
-    const viewer = viewerOf(this.#store, request.principal)
+    const viewer = this.#store.rules.viewerOf(request.principal)
     const who = source.index ? `${viewer?.key ?? ''} ${this.#store.rules.version}` : ''
     const state = `${source.head} ${source.metadataVersion} ${source.first} ${who}`
     const place = `${asked.direction} ${asked.from ?? 'head'} ${asked.count}`
@@ -204,7 +204,7 @@ export class DialectReading {
     try {
       const source = await this.#sourceOf(stream)
       const place = number === undefined ? source.head : Number(number)
-      const viewer = viewerOf(this.#store, request.principal)
+      const viewer = this.#store.rules.viewerOf(request.principal)
       const { body } = await this.#renderedEvent(source, place, codec, embed, this.baseOf(request), resolve, viewer)
       this.#store.metrics.read(1)
       if (number === undefined) {

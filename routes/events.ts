@@ -19,7 +19,7 @@ import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
-import { actorOf, viewerOf } from './access.js'
+import { actorOf } from './access.js'
 import { browsersFirst } from './browser.js'
 import type { Live } from './live.js'
 import type { Reading } from './reading.js'
@@ -149,7 +149,7 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) checkCursor(store, after)
   const first = events[0] as NewEvent
-  const viewer = viewerOf(store, request.principal)
+  const viewer = store.rules.viewerOf(request.principal)
   const result = await appendOrExplain(store, {
     events,
     conditions,

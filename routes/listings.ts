@@ -12,7 +12,6 @@ import type { Store } from '../src/store.js'
 import { isSystemStream } from '../src/streams/names.js'
 import type { Viewer } from '../src/streams/viewer.js'
 import { walkList } from '../src/streams/walk.js'
-import { viewerOf } from './access.js'
 
 export function listingRoutes(app: FastifyInstance, store: Store): void {
   const kinds = [
@@ -50,7 +49,7 @@ export function listingRoutes(app: FastifyInstance, store: Store): void {
 
     async function answer(request: FastifyRequest, reply: FastifyReply): Promise<object> {
       const query = request.query as ListingQuery
-      const { listed, more } = await list(store, kind, query, viewerOf(store, request.principal))
+      const { listed, more } = await list(store, kind, query, store.rules.viewerOf(request.principal))
       const links = {
         self: request.url,
         ...(more !== undefined && { next: nextLink(path, query, more) })

@@ -12,7 +12,7 @@ import type { ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
 import type { Address } from '../src/streams/sources.js'
 import type { Viewer } from '../src/streams/viewer.js'
-import { askingOf, checkReadable, isPublic, viewerOf } from './access.js'
+import { askingOf, checkReadable, isPublic } from './access.js'
 import type { Live } from './live.js'
 import { PageCache } from './page-cache.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
@@ -103,7 +103,7 @@ export class Reading {
     if (query.atLeast !== undefined) await awaitPosition(this.#store, query, request)
     const source = await this.#sourceOf(address)
     const number = at === 'head' ? Math.max(source.head, 0) : at
-    const viewer = viewerOf(this.#store, request.principal)
+    const viewer = this.#store.rules.viewerOf(request.principal)
     const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
     this.#store.metrics.read(1)
     reply.header('daybook-head', source.head)
