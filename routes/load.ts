@@ -5,6 +5,7 @@ import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { networkOf } from '../src/network.js'
 import { endWithProblem } from './failures.js'
 
 export interface LoadOptions {
@@ -25,7 +26,7 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
       max: requestsPerSecond,
       timeWindow: 1000,
       cache: limits.addresses_counted_max,
-      keyGenerator: ({ ip }) => ip,
+      keyGenerator: ({ ip }) => networkOf(ip),
       addHeaders: {
         'x-ratelimit-limit': false,
         'x-ratelimit-remaining': false,
@@ -59,13 +60,13 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
 function limitConnections(app: FastifyInstance, most: number): void {
   const open = new Map<string, number>()
   app.server.on('connection', (socket: Socket) => {
-    const { remoteAddress = '' } = socket
-    const count = (open.get(remoteAddress) ?? 0) + 1
-    open.set(remoteAddress, count)
+    const network = networkOf(socket.remoteAddress ?? '')
+    const count = (open.get(network) ?? 0) + 1
+    open.set(network, count)
     socket.once('close', () => {
-      const left = (open.get(remoteAddress) ?? 1) - 1
-      if (left > 0) open.set(remoteAddress, left)
-      else open.delete(remoteAddress)
+      const left = (open.get(network) ?? 1) - 1
+      if (left > 0) open.set(network, left)
+      else open.delete(network)
     })
     if (count <= most) return
     // With TLS nothing can be said before the handshake.

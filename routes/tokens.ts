@@ -35,7 +35,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
         body: { content: { 'application/json': { schema: ref(NewToken) } } },
         response: {
           201: { description: 'The token, this once.', content: { 'application/json': { schema: ref(TokenMade) } } },
-          ...problemResponses(400, 503)
+          ...problemResponses(400, 409, 503)
         }
       }
     },

@@ -68,6 +68,7 @@ export const errorCodes = [
   'too-slow',
   'not-acknowledged',
   // What a consumer's name stands for
+  'limit-reached',
   'consumer-not-found',
   'consumer-exists',
   'consumer-in-use',

@@ -130,6 +130,7 @@ export class Store {
       await catchUp(this.log, this.postings, this.poster)
       // A batch that failed may have been written after all.
       await this.states.load()
+      await this.#loadRights()
       this.log.announce()
       this.#fill()
     })
@@ -145,7 +146,6 @@ export class Store {
     this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
     this.sources = new Sources({ log, postings, states, visibility })
     this.reader = new Reader({ log, postings, sources: this.sources, visibility })
-    await rules.load(this.reader)
     try {
       await this.#deliver()
       await this.#admit()
@@ -201,12 +201,11 @@ export class Store {
   /** Accounts and what stands for them; whoever loses a right loses what rests on it. */
   async #admit(): Promise<void> {
     const { reader, postings, states, writer, clock, rules, subscriptions } = this
-    this.accounts = new Accounts({ reader, postings, states, writer, clock })
-    const { accounts } = this
-    await accounts.load()
-    this.tokens = new Tokens({ reader, writer, accounts, clock })
-    const { tokens } = this
-    await tokens.load()
+    const accounts = new Accounts({ reader, postings, states, writer, clock })
+    const tokens = new Tokens({ reader, writer, accounts, clock })
+    this.accounts = accounts
+    this.tokens = tokens
+    await this.#loadRights()
     writer.followers.push(accounts, tokens)
     await accounts.begin(this.options.firstPasswords ?? {}, this.options.refuseFirstPassword ?? false)
     rules.onChange((stream) => subscriptions.checkRights(stream))
@@ -219,6 +218,14 @@ export class Store {
     const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options)
     const { tickets, failures } = this
     this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
+  }
+
+  /** Who may do what, as the log says. */
+  async #loadRights(): Promise<void> {
+    await this.rules.load(this.reader)
+    await this.accounts.load()
+    await this.tokens.load()
+    this.subscriptions.checkRights()
   }
 
   /** A family that cannot be filled stays behind: reads do without it. */

@@ -47,7 +47,15 @@ const rooms: Record<string, readonly string[]> = {
   schemas: ['vocabulary'],
   vocabulary: []
 }
-const vocabulary = ['src/errors.ts', 'src/clock.ts', 'src/limits.ts', 'src/duration.ts', 'src/json.ts', 'src/latin1.ts']
+const vocabulary = [
+  'src/errors.ts',
+  'src/clock.ts',
+  'src/limits.ts',
+  'src/duration.ts',
+  'src/json.ts',
+  'src/latin1.ts',
+  'src/network.ts'
+]
 
 const root = join(import.meta.dirname, '..')
 const files = ['src', 'routes', 'schemas'].flatMap((folder) =>

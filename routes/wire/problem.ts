@@ -32,6 +32,11 @@ export const problemKinds = {
     title: 'Not acknowledged',
     help: 'What was sent to a named consumer was sent again as often as `maxRetryCount` allows, and never acknowledged. It goes on after its last acknowledgement when it comes back.'
   },
+  'limit-reached': {
+    status: 409,
+    title: 'Limit reached',
+    help: 'There are as many as there may be (`limit`). Waiting does not help: remove some that nobody needs.'
+  },
   'consumer-not-found': {
     status: 404,
     title: 'No such consumer',
@@ -318,7 +323,7 @@ export const problemKinds = {
   overloaded: {
     status: 503,
     title: 'Overloaded',
-    help: 'More appends wait than the disk takes. Wait as long as Retry-After says and send it again; nothing was written.'
+    help: 'More is asked than can be done at this moment. Nothing was written; wait as long as Retry-After says and ask again.'
   },
   starting: { status: 503, title: 'Starting', help: 'The end of the log is being checked. `reason` says how far.' },
   stopping: { status: 503, title: 'Stopping', help: 'The server is going down; nothing was written.' },

@@ -11,10 +11,9 @@ import {
   rightFor,
   SETTINGS
 } from './access.js'
-import { firstVisible } from './metadata.js'
 import { isMetastream, metastreamOf, originalOf } from './names.js'
 import type { Reader } from './read.js'
-import type { StreamStates } from './states.js'
+import { type StreamStates, truncationOf } from './states.js'
 import { Viewer } from './viewer.js'
 
 export class AccessRules {
@@ -23,6 +22,10 @@ export class AccessRules {
   readonly #viewers = new WeakMap<Principal, Viewer>()
   #settings: AccessSettings
   #version = 0
+  /** The last event of `$settings`. */
+  #last: StoredRecord | undefined
+  /** Lower numbers of it are hidden. */
+  #truncation = 0
 
   /** @param anonymous `$all` also means those who have not signed in */
   constructor(states: StreamStates, anonymous: boolean) {
@@ -42,26 +45,35 @@ export class AccessRules {
 
   /** Reads what `$settings` says (reference 14.4). */
   async load(reader: Reader): Promise<void> {
-    const source = await reader.sources.toFollow({ stream: SETTINGS }).catch(() => undefined) // deleted for ever
-    if (source === undefined || source.head < source.first) return
-    this.#settings = settingsOf(await reader.event(source, source.head), this.#settings)
+    const { tombstone, metadata } = await this.#states.of(SETTINGS)
+    this.#last = undefined
+    if (!tombstone) {
+      for await (const record of reader.records(SETTINGS, 'desc')) {
+        this.#last = record
+        break
+      }
+    }
+    this.#settle(metadata.truncateBefore ?? 0)
   }
 
   /** Takes note of an event of a system stream, or of a stream's end, before whoever wrote it is answered. */
   committed(stream: string, record: StoredRecord): void {
-    if (stream === SETTINGS) this.#settings = settingsOf(record, this.#settings)
-    if (stream === metastreamOf(SETTINGS) && this.#isHidden()) {
-      this.#settings = readSettings(undefined, this.#settings.anonymous)
-    }
-    if (stream === SETTINGS || stream === metastreamOf(SETTINGS)) this.#version++
+    if (stream === SETTINGS) {
+      this.#last = record.tombstone ? undefined : record
+      this.#settle(this.#truncation)
+    } else if (stream === metastreamOf(SETTINGS)) this.#settle(truncationOf(record))
+    else if (!isMetastream(stream) && !record.tombstone) return
     const concerned = stream === SETTINGS ? undefined : isMetastream(stream) ? originalOf(stream) : stream
     for (const listener of this.#listeners) listener(concerned)
   }
 
-  /** True when the metadata of `$settings` leaves nothing of it. */
-  #isHidden(): boolean {
-    const metadata = this.#states.inMemory(SETTINGS)?.metadata
-    return metadata !== undefined && (metadata.deleted || firstVisible(metadata, 0) > 0)
+  /** The last event counts as long as it is not hidden. */
+  #settle(truncation: number): void {
+    this.#truncation = truncation
+    const { anonymous } = this.#settings
+    const last = this.#last !== undefined && this.#last.number >= truncation ? this.#last : undefined
+    this.#settings = readSettings(last?.contentType === undefined ? last?.data : undefined, anonymous)
+    this.#version++
   }
 
   /** Calls back with the stream whose rules may have changed; undefined: all of them. @returns a function that ends it */
@@ -98,8 +110,4 @@ export class AccessRules {
     }
     return viewer
   }
-}
-
-function settingsOf(record: StoredRecord, { anonymous }: AccessSettings): AccessSettings {
-  return readSettings(record.contentType === undefined ? record.data : undefined, anonymous)
 }

@@ -222,6 +222,20 @@ export class Reader {
     return records
   }
 
+  /**
+   * All that was written to a stream and is still in the log, its tombstone too, whatever its metadata hides: how the
+   * server reads what it keeps of itself.
+   */
+  async *records(stream: string, order: Order): AsyncGenerator<StoredRecord> {
+    const list = await this.#postings.head(family.stream, stream)
+    if (list === undefined) return
+    const range = { first: 0, last: list.count - 1 }
+    const positions = walkList(this.#postings, family.stream, list, range, order, SCAN_CHUNK)
+    for await (const records of this.#log.readAhead(positions)) {
+      for (const record of records) if (!record.removed) yield record
+    }
+  }
+
   /** Says of each record of the log or an index stream whether this reader is shown it; undefined when all are. */
   async seen(
     records: readonly StoredRecord[],

@@ -29,6 +29,11 @@ export function withMetadata(state: StreamState, record: StoredRecord, number: n
   return { ...state, document, version: number, metadata: readMetadata(document) }
 }
 
+/** The lowest number that a metadata event leaves of its stream; a soft delete leaves none. */
+export function truncationOf(record: StoredRecord): number {
+  return withMetadata(PLAIN_STATE, record, record.number).metadata.truncateBefore ?? 0
+}
+
 export class StreamStates {
   readonly #log: Log
   readonly #postings: Postings

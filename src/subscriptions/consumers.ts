@@ -6,10 +6,9 @@ import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import type { Checkpoints } from '../dispatch/checkpoints.js'
 import { secondsOf } from '../duration.js'
-import { DaybookError, isDaybookError } from '../errors.js'
+import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { encodeRecord, type StoredRecord } from '../log/format.js'
-import { Filter } from '../streams/filter.js'
 import type { Reader } from '../streams/read.js'
 import type { Writer } from '../streams/writer.js'
 import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
@@ -41,24 +40,7 @@ export class Consumers {
 
   /** Brings back what was defined. */
   async load(): Promise<void> {
-    const { reader } = this.#parts
-    try {
-      const source = await reader.sources.toFollow({ stream: STREAM })
-      const request = {
-        filter: new Filter({ system: true }),
-        order: 'asc',
-        resolveLinks: false,
-        truncated: true,
-        viewer: undefined
-      } as const
-      const range = { first: 0, last: source.head }
-      for await (const { events } of reader.spans(source, { ...request, lower: undefined, upper: undefined }, range)) {
-        for (const { record } of events) this.#fold(record)
-      }
-    } catch (error) {
-      // Somebody deleted the stream for ever: then there are none.
-      if (!isDaybookError(error) || error.code !== 'stream-deleted') throw error
-    }
+    for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record)
     this.#lookLater()
   }
 
@@ -89,7 +71,7 @@ export class Consumers {
   /**
    * Makes a consumer, or finds the same one; it is on disk, and so is the place where it begins.
    * @param start gives that place, when the consumer is new
-   * @throws `consumer-exists` when it is there and is not the same; `overloaded` when there are too many
+   * @throws `consumer-exists` when it is there and is not the same; `limit-reached` when there are too many
    */
   define(
     wanted: Omit<ConsumerDefinition, 'start' | 'generation'>,
@@ -103,7 +85,7 @@ export class Consumers {
         return { consumer: existing, made: false }
       }
       if (this.#byName.size >= limits.consumers_max) {
-        throw new DaybookError('overloaded', `There are ${this.#byName.size} consumers already.`, {
+        throw new DaybookError('limit-reached', `There are ${this.#byName.size} consumers already.`, {
           limit: limits.consumers_max
         })
       }

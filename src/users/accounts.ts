@@ -13,7 +13,7 @@ import { type AuditType, auditEvent } from '../streams/audit.js'
 import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
 import type { NewEvent } from '../streams/planning-view.js'
 import type { Reader } from '../streams/read.js'
-import type { StreamStates } from '../streams/states.js'
+import { type StreamStates, truncationOf } from '../streams/states.js'
 import type { SystemFollower, Writer } from '../streams/writer.js'
 import {
   type Account,
@@ -42,9 +42,18 @@ export interface AccountDetails {
   readonly groups: readonly string[] | null
 }
 
+interface Kept {
+  readonly account: Account
+  /** Of the event that says so. */
+  readonly number: number
+}
+
+/** Instead of a number: no event says so. */
+const FIRST = -1
+
 export class Accounts implements SystemFollower {
   readonly #parts: AccountsParts
-  readonly #byLogin = new Map<string, Account>(FIRST_ACCOUNTS.map((account) => [account.login, account]))
+  #kept = firstAccounts()
   readonly #listeners: (() => void)[] = []
   /** Changes are made one after the other. */
   #changes: Promise<unknown> = Promise.resolve()
@@ -53,27 +62,40 @@ export class Accounts implements SystemFollower {
     this.#parts = parts
   }
 
-  /** Brings back what was written. */
+  /** Brings back what was written. An account that is as it was stays the same object. */
   async load(): Promise<void> {
-    const { postings, reader } = this.#parts
+    const { postings } = this.#parts
+    const kept = firstAccounts()
     const limit = 1000
     for (let after: string | undefined; ; ) {
       const page = await postings.list(family.stream, { prefix: USER_STREAMS, after, limit })
       for (const { name } of page) {
         const login = name.slice(USER_STREAMS.length)
-        this.#byLogin.delete(login)
-        const source = await reader.sources.toFollow({ stream: name }).catch(() => undefined) // deleted for ever
-        if (source === undefined) continue
-        for (let number = source.head; number >= source.first; number--) {
-          const account = accountOf(login, await reader.event(source, number))
-          if (account === undefined) continue
-          if (account !== 'deleted') this.#byLogin.set(login, account)
-          break
-        }
+        const last = await this.#lastOf(login)
+        if (last === undefined) kept.delete(login)
+        else kept.set(login, last)
       }
-      if (page.length < limit) return
+      if (page.length < limit) break
       after = page.at(-1)?.name
     }
+    this.#kept = kept
+  }
+
+  /** An account as the last event says that its stream's metadata leaves. */
+  async #lastOf(login: string): Promise<Kept | undefined> {
+    const { reader, states } = this.#parts
+    const stream = USER_STREAMS + login
+    const { tombstone, metadata } = await states.of(stream)
+    if (tombstone) return undefined
+    for await (const record of reader.records(stream, 'desc')) {
+      if (record.number < (metadata.truncateBefore ?? 0)) return undefined
+      const account = accountOf(login, record)
+      if (account === 'deleted') return undefined
+      if (account === undefined) continue
+      const known = this.#kept.get(login)
+      return known?.number === record.number ? known : { account, number: record.number }
+    }
+    return undefined
   }
 
   /** Hears of every event of a system stream. */
@@ -81,11 +103,17 @@ export class Accounts implements SystemFollower {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     if (!described.startsWith(USER_STREAMS)) return
     const login = described.slice(USER_STREAMS.length)
-    const deleted = record.tombstone || this.#parts.states.inMemory(described)?.metadata.deleted === true
-    const account = deleted ? 'deleted' : stream === described ? accountOf(login, record) : undefined
-    if (account === undefined) return
-    if (account === 'deleted') this.#byLogin.delete(login)
-    else this.#byLogin.set(login, account)
+    if (stream !== described) {
+      const { number = FIRST } = this.#kept.get(login) ?? {}
+      if (number === FIRST || number >= truncationOf(record)) return
+      this.#kept.delete(login)
+    } else if (record.tombstone) this.#kept.delete(login)
+    else {
+      const account = accountOf(login, record)
+      if (account === undefined) return
+      if (account === 'deleted') this.#kept.delete(login)
+      else this.#kept.set(login, { account, number: record.number })
+    }
     for (const listener of this.#listeners) listener()
   }
 
@@ -96,24 +124,25 @@ export class Accounts implements SystemFollower {
 
   /** Another object whenever anything of it has changed. */
   get(login: string): Account | undefined {
-    return this.#byLogin.get(login)
+    return this.#kept.get(login)?.account
   }
 
   /** @throws `user-not-found` */
   need(login: string): Account {
-    const account = this.#byLogin.get(login)
+    const account = this.get(login)
     if (account !== undefined) return account
     throw new DaybookError('user-not-found', `There is no user "${login.slice(0, 100)}".`)
   }
 
   /** By login, in the order of their bytes. */
   all(): Account[] {
-    return [...this.#byLogin.values()].sort((a, b) => Buffer.compare(Buffer.from(a.login), Buffer.from(b.login)))
+    const accounts = [...this.#kept.values()].map(({ account }) => account)
+    return accounts.sort((a, b) => Buffer.compare(Buffer.from(a.login), Buffer.from(b.login)))
   }
 
   /** Whether a password is an account's, in a time that does not say whether there is one. @throws `overloaded` */
   async verify(login: string, password: string): Promise<Account | undefined> {
-    const account = this.#byLogin.get(login)
+    const account = this.get(login)
     const kept = account !== undefined && account.password === undefined ? await firstPassword() : account?.password
     const right = await verifyPassword(password, kept)
     // It may have been changed meanwhile.
@@ -243,6 +272,10 @@ export class Accounts implements SystemFollower {
 }
 
 const NEW = { disabled: false } as const
+
+function firstAccounts(): Map<string, Kept> {
+  return new Map(FIRST_ACCOUNTS.map((account) => [account.login, { account, number: FIRST }]))
+}
 
 async function passwordOf(password: string): Promise<Pick<Account, 'password' | 'hasFirstPassword'>> {
   return { password: await hashPassword(password), hasFirstPassword: password === FIRST_PASSWORD }

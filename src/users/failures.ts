@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import { networkOf } from '../network.js'
 import { auditEvent } from '../streams/audit.js'
 import type { Writer } from '../streams/writer.js'
 
@@ -56,7 +57,7 @@ export class Failures {
   count(address: string, login: string | undefined): void {
     const bucket = this.#bucketOf(address)
     bucket.left--
-    this.#buckets.set(address, bucket)
+    this.#buckets.set(networkOf(address), bucket)
     this.gather(address, login, 'password')
   }
 
@@ -92,7 +93,7 @@ export class Failures {
 
   #bucketOf(address: string): Bucket {
     const now = this.#clock.elapsed()
-    const { left, since } = this.#buckets.get(address) ?? { left: limits.sign_in_failures_burst, since: now }
+    const { left, since } = this.#buckets.get(networkOf(address)) ?? { left: limits.sign_in_failures_burst, since: now }
     const back = ((now - since) / 60_000) * limits.sign_in_failures_a_minute
     return { left: Math.min(limits.sign_in_failures_burst, left + back), since: now }
   }

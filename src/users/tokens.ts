@@ -4,12 +4,11 @@
  */
 import { createHash, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.js'
-import { DaybookError, isDaybookError } from '../errors.js'
+import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { encodeRecord, type StoredRecord } from '../log/format.js'
 import { type Actor, isAdministrator, type Principal, type Scope } from '../streams/access.js'
 import { type AuditType, auditEvent } from '../streams/audit.js'
-import { Filter } from '../streams/filter.js'
 import type { Reader } from '../streams/read.js'
 import type { SystemFollower, Writer } from '../streams/writer.js'
 import type { Account } from './account.js'
@@ -44,7 +43,7 @@ export interface TokensParts {
 
 export class Tokens implements SystemFollower {
   readonly #parts: TokensParts
-  readonly #byId = new Map<string, Token>()
+  #byId = new Map<string, Token>()
   /** The principals of tokens whose account has not changed since. */
   readonly #principals = new WeakMap<Token, { readonly account: Account; readonly principal: Principal }>()
   readonly #listeners: (() => void)[] = []
@@ -53,40 +52,28 @@ export class Tokens implements SystemFollower {
     this.#parts = parts
   }
 
-  /** Brings back what was written. */
+  /** Brings back what was written. Who is signed in stays so, as long as that says so. */
   async load(): Promise<void> {
-    const { reader } = this.#parts
-    try {
-      const source = await reader.sources.toFollow({ stream: STREAM })
-      const request = {
-        filter: new Filter({ system: true }),
-        order: 'asc',
-        resolveLinks: false,
-        truncated: true,
-        viewer: undefined,
-        lower: undefined,
-        upper: undefined
-      } as const
-      for await (const { events } of reader.spans(source, request, { first: 0, last: source.head })) {
-        for (const { record } of events) this.committed(STREAM, record)
-      }
-    } catch (error) {
-      // Somebody deleted the stream for ever: then there are none.
-      if (!isDaybookError(error) || error.code !== 'stream-deleted') throw error
-    }
+    const byId = new Map<string, Token>()
+    for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record, byId)
+    this.#byId = byId
   }
 
-  /** Hears of every event of a system stream. What says nothing to us is passed over. */
+  /** Hears of every event of a system stream. */
   committed(stream: string, record: StoredRecord): void {
     if (stream !== STREAM) return
-    if (record.tombstone) this.#byId.clear()
-    else {
-      const said = tokenOf(record)
-      if (said === undefined) return
-      if (record.type === CREATED) this.#byId.set(said.id, said)
-      else if (record.type === REVOKED) this.#byId.delete(said.id)
-    }
+    this.#fold(record, this.#byId)
     for (const listener of this.#listeners) listener()
+  }
+
+  /** What says nothing to us is passed over. */
+  #fold(record: StoredRecord, byId: Map<string, Token>): void {
+    if (record.tombstone) byId.clear()
+    const said = tokenOf(record)
+    if (said === undefined) return
+    // A token never changes: the one that is known is the same.
+    if (record.type === CREATED) byId.set(said.id, this.#byId.get(said.id) ?? said)
+    else byId.delete(said.id)
   }
 
   /** Calls back when a token was made or revoked. */
@@ -103,7 +90,7 @@ export class Tokens implements SystemFollower {
   /**
    * Makes a token for the account that asks.
    * @returns it, and the text that stands for it, which nobody can tell again
-   * @throws `not-permitted` for who has no account here, or asks with less than all of its rights; `overloaded`
+   * @throws `not-permitted` for who has no account here, or asks with less than all of its rights; `limit-reached`
    */
   async create(
     actor: Actor,
@@ -117,7 +104,7 @@ export class Tokens implements SystemFollower {
       )
     }
     if (this.visibleTo({ ...actor.principal, groups: [] }).length >= limits.tokens_max) {
-      throw new DaybookError('overloaded', `"${login}" has ${limits.tokens_max} tokens; revoke some first.`, {
+      throw new DaybookError('limit-reached', `"${login}" has ${limits.tokens_max} tokens; revoke some first.`, {
         limit: limits.tokens_max
       })
     }

@@ -2,14 +2,18 @@
 import { request } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Store } from '../../src/store.js'
+import { type Clock, systemClock } from '../../src/clock.js'
+import type { Store, StoreOptions } from '../../src/store.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { type Block, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
-import { admin, basic, bearer, makeToken, makeUser, ops, setRules } from '../helpers/people.js'
+import { admin, basic, bearer, makeToken, makeUser, ops, SOMEBODY, setRules } from '../helpers/people.js'
 
 /** A store with a user, and a stream that is only theirs among others. */
-async function withAnn(t: Test): Promise<{ app: FastifyInstance; store: Store; url: string; ann: Who; bob: Who }> {
-  const { app, store, url } = await listen(t, { insecure: false })
+async function withAnn(
+  t: Test,
+  options: Partial<StoreOptions> = {}
+): Promise<{ app: FastifyInstance; store: Store; url: string; ann: Who; bob: Who }> {
+  const { app, store, url } = await listen(t, { insecure: false, ...options })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob', ['sales'])]
   await append(app, 'order-1', { type: 'Placed', tags: ['shared'] }, admin)
   await append(app, 'secret-1', { type: 'Whispered', tags: ['shared'] }, admin)
@@ -204,6 +208,64 @@ t.test('the defaults and rules are the same after a restart', async (t) => {
   t.equal((await app.inject({ url: '/users/$current', headers: admin })).statusCode, 200)
 })
 
+t.test(
+  'whatever is done to the streams they stand in, accounts, tokens and settings are as before a restart',
+  async (t) => {
+    const directory = t.testdir({})
+    const first = await openApp(t, { insecure: false, directory })
+    const people = ['kept', 'truncated', 'deleted', 'ended', 'returned', 'hidden', 'counted']
+    for (const login of people) await makeUser(first.store, login)
+    const { text } = await makeToken(first.store, 'kept', { read: ['*'] })
+    const metadata = async (stream: string, document: object) => {
+      const payload = { ...document }
+      const headers = { ...admin, 'content-type': 'application/json' }
+      const url = `/streams/${encodeURIComponent(stream)}/metadata`
+      const { statusCode, body } = await first.app.inject({ method: 'PUT', url, headers, payload })
+      if (statusCode > 201) throw new Error(body)
+    }
+    const remove = (stream: string, query = '') =>
+      first.app.inject({ method: 'DELETE', url: `/streams/${encodeURIComponent(stream)}${query}`, headers: admin })
+    const settings = (data: object) => append(first.app, '$settings', { type: '$settings', data }, admin)
+    await settings({ $userStreamAcl: { $w: '$admins' } })
+    await settings({ $userStreamAcl: { $w: 'kept' } })
+    await metadata('$settings', { truncateBefore: 1 })
+    await metadata('$user-truncated', { truncateBefore: 7 })
+    await metadata('$user-counted', { maxCount: 1 })
+    await append(first.app, '$user-counted', { type: 'Noted' }, admin)
+    await metadata('$tokens', { truncateBefore: 100 })
+    await metadata('$user-admin', { truncateBefore: 100 })
+    await remove('$user-deleted')
+    await remove('$user-ended', '?permanent=true')
+    await remove('$user-hidden')
+    await metadata('$user-hidden', { maxCount: 5 })
+    await remove('$user-returned')
+    await first.store.accounts.create(SOMEBODY, 'returned', { fullName: null, groups: null }, 'returned')
+    const known = async ({ app }: { app: FastifyInstance }) => {
+      const said: Record<string, number> = {}
+      for (const login of people) {
+        const { statusCode } = await app.inject({ url: '/users/$current', headers: basic(login, login) })
+        said[login] = statusCode
+      }
+      said.admin = (await app.inject({ url: '/users', headers: admin })).statusCode
+      said.token = (await app.inject({ url: '/events', headers: bearer(text) })).statusCode
+      said.settings = (await append(app, 's', { type: 'T' }, basic('kept', 'kept'))).statusCode
+      said.others = (await append(app, 's', { type: 'T' }, basic('counted', 'counted'))).statusCode
+      return said
+    }
+    const before = await known(first)
+    t.same(before, {
+      ...{ kept: 200, truncated: 401, deleted: 401, ended: 401, returned: 200, hidden: 401, counted: 200 },
+      ...{ admin: 200, token: 200, settings: 201, others: 403 }
+    })
+    await first.store.rules.load(first.store.reader)
+    await first.store.accounts.load()
+    await first.store.tokens.load()
+    t.same(await known(first), before, 'read again')
+    await first.app.close()
+    t.same(await known(await openApp(t, { insecure: false, directory })), before, 'after a restart')
+  }
+)
+
 t.test('a live reader whose right is taken away is closed, and sent nothing more', async (t) => {
   const { app, store, url, bob } = await withAnn(t)
   await setRules(app, 'secret-1', { read: ['ann', 'sales'] })
@@ -224,12 +286,15 @@ t.test('a live reader whose right is taken away is closed, and sent nothing more
 })
 
 t.test('who reads live is closed when the account changes, or the token is revoked or over', async (t) => {
-  const { app, store, url, ann } = await withAnn(t)
+  let ahead = 0
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + ahead }
+  const { app, store, url, ann } = await withAnn(t, { clock })
   const { id, text } = await makeToken(store, 'ann', { read: ['*'] })
-  const soon = await makeToken(store, 'ann', { read: ['*'] }, store.clock.now() + 300)
+  const soon = await makeToken(store, 'ann', { read: ['*'] }, store.clock.now() + 3_600_000)
   const expiring = await LiveSocket.open(t, `${url}/events`, bearer(soon.text))
   const byToken = await LiveSocket.open(t, `${url}/events`, bearer(text))
   const byPassword = await LiveSocket.open(t, `${url}/events`, ann)
+  ahead = 3_600_000
   t.match(await expiring.closed, { code: 4401 })
   await app.inject({ method: 'DELETE', url: `/tokens/${id}`, headers: ann })
   t.match(await byToken.closed, { code: 4401 })

@@ -9,7 +9,7 @@ import t from 'tap'
 import { type Clock, systemClock } from '../../src/clock.js'
 import { limits } from '../../src/limits.js'
 import { append, openApp } from '../helpers/app.js'
-import { admin, basic, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
+import { admin, basic, bearer, makeToken, makeUser, ops, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
 
 t.test('an unknown login is answered as a wrong password is, after as much work', async (t) => {
@@ -52,6 +52,22 @@ t.test('after a hundred wrong passwords an address has to wait, and what was rem
   t.equal(await statusOf(bearer(text)), 200, 'tokens are not guessed')
   const elsewhere = await app.inject({ url: '/users/$current', headers: admin, remoteAddress: '10.0.0.9' })
   t.equal(elsewhere.statusCode, 200)
+  for (let i = 0; i < limits.sign_in_failures_burst; i++) store.failures.count('2001:db8::1', undefined)
+  const near = await app.inject({ url: '/users/$current', headers: ops, remoteAddress: '2001:db8::2' })
+  t.equal(near.statusCode, 429, 'whoever has an address of IPv6 has its whole network')
+})
+
+t.test('an account has as many tokens as it may, and is told that waiting does not help', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const ann = await makeUser(store, 'ann')
+  const make = () => makeToken(store, 'ann', { read: ['s'] })
+  for (let i = 0; i < limits.tokens_max; i += 100) await Promise.all(Array.from({ length: 100 }, make))
+  const headers = { ...ann, 'content-type': 'application/json', accept: '*/*' }
+  const ask = () => app.inject({ method: 'POST', url: '/tokens', headers, payload: { name: 'more', read: ['s'] } })
+  t.match((await ask()).json(), { status: 409, code: 'limit-reached', limit: limits.tokens_max })
+  const { tokens } = (await app.inject({ url: '/tokens', headers })).json()
+  await app.inject({ method: 'DELETE', url: `/tokens/${tokens[0].id}`, headers })
+  t.equal((await ask()).statusCode, 201)
 })
 
 t.test('garbled credentials let nobody in, and are no fault of the server', async (t) => {
