@@ -27,7 +27,8 @@ t.test('what would open more than it says is refused before anything listens', a
     [['--tls-key', 'x.pem'], /--tls-cert and --tls-key/],
     [['--dev', '--tls-cert', 'x', '--tls-key', 'y'], /--dev makes a certificate/],
     [['--cors-origin', '*', '--cors-origin', 'https://app.example'], /"\*" or a list/],
-    [['--jwt-jwks', 'https://id.example/keys'], /--jwt-issuer/]
+    [['--jwt-jwks', 'https://id.example/keys', '--jwt-audience', 'daybook'], /--jwt-issuer/],
+    [['--jwt-jwks', 'https://id.example/keys', '--jwt-issuer', 'https://id.example'], /--jwt-audience/]
   ]
   for (const [argv, why] of refused) {
     t.throws(() => exposureOf(configOf(...argv)), { code: 'bad-configuration', message: why }, argv.join(' '))

@@ -40,8 +40,9 @@ export function exposureOf(config: ServeConfig): Exposure {
   }
   const credible = config['cors-origin'].includes('*') && config['cors-origin'].length > 1
   if (credible) throw refused('--cors-origin is "*" or a list of origins, not both')
-  if ((config['jwt-jwks'] === undefined) !== (config['jwt-issuer'] === undefined) && config['jwt-jwks'] !== undefined) {
-    throw refused('--jwt-jwks needs --jwt-issuer: keys say who signed, not for whom')
+  const unbound = config['jwt-issuer'] === undefined || config['jwt-audience'] === undefined
+  if (config['jwt-jwks'] !== undefined && unbound) {
+    throw refused('--jwt-jwks needs --jwt-issuer and --jwt-audience: a provider signs for others with the same keys')
   }
   const warnings: string[] = []
   if (insecure) warnings.push('authentication is off: everybody who reaches this server can do everything')

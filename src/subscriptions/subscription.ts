@@ -127,8 +127,8 @@ export class Subscription {
   #counted: number
   #told = 0
   #closed = false
-  /** Nothing is sent until it is known whether it may be. */
-  #held = false
+  /** Questions whether it may still read that have no answer yet: nothing is sent until all have. */
+  #held = 0
 
   constructor(
     parts: SubscriptionParts,
@@ -225,13 +225,13 @@ export class Subscription {
       if (refusal !== undefined) this.close(refusal)
       return
     }
-    this.#held = true
+    this.#held++
     this.machine.blocked()
     refusal.then(
       (refused) => {
-        this.#held = false
+        this.#held--
         if (refused !== undefined) this.close(refused)
-        else if (this.#blocked === undefined && !this.#closed) this.machine.drained()
+        else if (this.#held === 0 && this.#blocked === undefined && !this.#closed) this.machine.drained()
       },
       (error: Error) => this.fail(error)
     )
@@ -302,7 +302,7 @@ export class Subscription {
     this.machine.blocked()
     this.connection.drained(() => {
       this.#blocked = undefined
-      if (!this.#closed && !this.#held) this.machine.drained()
+      if (!this.#closed && this.#held === 0) this.machine.drained()
     })
   }
 
