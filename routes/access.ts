@@ -7,34 +7,29 @@ import { DaybookError } from '../src/errors.js'
 import type { Store } from '../src/store.js'
 import {
   type Action,
-  type Actor,
   ANYBODY,
   isAdministrator,
   isOperator,
   NOBODY,
   type Principal,
-  refusedAccess,
-  refusedWhenOver,
-  rightFor
+  refusedWhenOver
 } from '../src/streams/access.js'
 import { indexStreamOf } from '../src/streams/index-streams.js'
-import type { Address } from '../src/streams/sources.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
-import type { LiveRight } from '../src/subscriptions/subscription.js'
 import { checkOpen } from './guards.js'
+import { checkOwner, checkScopeFor } from './rights.js'
 import { takenTicket } from './ticket-parameter.js'
 import { parseSource } from './wire/consumer.js'
-import type { Asking } from './wire/read-request.js'
 
 /**
- * `anyone`: also without an account. `reader`: whom `$all` means, since what they get leaves out what they may not read.
- * `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
+ * `anyone`: also without an account. `reader`: everybody whom `$all` covers; the answer leaves out what they may not
+ * read. `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
  */
 type Level = 'anyone' | 'reader' | 'signedIn' | 'account' | 'operator' | 'administrator'
 type Need =
   | Level
   | { readonly action: Action; readonly stream: string }
-  | { readonly consumer: Consumer }
+  | { readonly consumer: Consumer; readonly changes: boolean }
   | { readonly self: string }
 export type Requirement = Level | ((request: FastifyRequest) => Need)
 
@@ -64,11 +59,16 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * Whether credentials may come over plain HTTP: `taken`, since nobody else hears them; `by-proxy`, unless the proxy says
+ * that its client sent them so; `refused`.
+ */
+export type PlainCredentials = 'taken' | 'by-proxy' | 'refused'
+
 export interface AccessOptions {
   /** Authentication is switched off. */
   readonly insecure: boolean
-  /** Credentials may come in plain text: nobody else hears them, or a proxy has kept them from others. */
-  readonly plainCredentials: boolean
+  readonly plainCredentials: PlainCredentials
 }
 
 export class Access {
@@ -98,7 +98,9 @@ export class Access {
     })
     app.addHook('preHandler', (request, _reply, done) => {
       if (request.ticketSource !== undefined) checkTicket(request, request.ticketSource)
-      done()
+      const checked = request.body === undefined ? undefined : this.#checkAgain(request)
+      if (checked === undefined) done()
+      else checked.then(() => done(), done)
     })
   }
 
@@ -114,17 +116,30 @@ export class Access {
     return this.#check(request, principal, requirement)
   }
 
+  /** A body may have come for a minute: who was let in may not be let in any more. */
+  #checkAgain(request: FastifyRequest): void | Promise<void> {
+    const over = refusedWhenOver(request.principal, this.#store.clock.now())
+    if (over !== undefined) throw over
+    return this.#check(request, request.principal, request.routeOptions.config.access ?? 'anyone')
+  }
+
   #principalOf(request: FastifyRequest, anyone: boolean): Principal | Promise<Principal> {
     if (this.#options.insecure) return ANYBODY
     const { authorization } = request.headers
     const ticket = takenTicket(request.raw)
     if (authorization === undefined && ticket === undefined) return NOBODY
-    if (!this.#options.plainCredentials && !('encrypted' in request.raw.socket)) throw plainText()
+    if (this.#wasHeard(request)) throw plainText()
     // Until the log is open nobody is known, and only that is told.
     if (this.#store.status !== 'open') return NOBODY
     return authorization === undefined
       ? this.#byTicket(request, ticket as string)
       : this.#byHeader(request, authorization, anyone)
+  }
+
+  #wasHeard({ raw, headers, protocol }: FastifyRequest): boolean {
+    const { plainCredentials } = this.#options
+    if (plainCredentials === 'taken' || 'encrypted' in raw.socket) return false
+    return plainCredentials === 'refused' || (headers['x-forwarded-proto'] !== undefined && protocol !== 'https')
   }
 
   #byTicket(request: FastifyRequest, ticket: string): Principal {
@@ -158,16 +173,14 @@ export class Access {
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
     if (typeof need === 'string') this.#checkLevel(principal, need)
-    else if ('consumer' in need) return this.#checkConsumer(principal, need.consumer)
+    else if ('consumer' in need) return this.#checkConsumer(principal, need.consumer, need.changes)
     else if ('self' in need) this.#checkSelf(principal, need.self)
     else return this.#store.rules.check(principal, need.action, need.stream)
   }
 
-  /** With a token only as far as it reads. */
-  #checkConsumer(principal: Principal, consumer: Consumer): void | Promise<void> {
+  #checkConsumer(principal: Principal, consumer: Consumer, changes: boolean): void | Promise<void> {
     checkOwner(principal, consumer, this.#store)
-    if (principal.scope === undefined) return undefined
-    return checkReadable(this.#store, principal, parseSource(consumer.definition.source).address)
+    return checkScopeFor(this.#store, principal, parseSource(consumer.definition.source).address, changes)
   }
 
   /** Nobody else, administrators neither: they can reset what they cannot change (reference 14.5). */
@@ -210,25 +223,10 @@ function hasLevel(principal: Principal, level: Level, { rules }: Store): boolean
   }
 }
 
-/** Owner and administrators may change a consumer, and reading for it changes it (native contract §7). */
-export function owns(principal: Principal, { definition: { owner } }: Consumer, { rules }: Store): boolean {
-  if (isAdministrator(principal)) return true
-  // What nobody owns is everybody's where nobody needs an account.
-  return owner === undefined ? rules.settings.anonymous : owner === principal.login
-}
-
-/** @throws `sign-in-required`, `not-permitted` */
-export function checkOwner(principal: Principal, consumer: Consumer, store: Store): void {
-  if (owns(principal, consumer, store)) return
-  const { name } = consumer
-  const why = `"${name}" is its owner's and administrators'.`
-  throw new DaybookError(principal.login === undefined ? 'sign-in-required' : 'not-permitted', why, { consumer: name })
-}
-
 function plainText(): DaybookError {
   return new DaybookError(
     'tls-required',
-    'Credentials were sent in plain text, to an address that others can reach. They were not looked at; take them for known.'
+    'Credentials were sent in plain text, to an address that others can reach. They were not looked at; treat them as compromised.'
   )
 }
 
@@ -241,48 +239,6 @@ export function ofStream(action: Action): Requirement {
     const native = action === 'read' && !(request.routeOptions.config.dialect?.(request) ?? true)
     return stream === '$all' && native ? 'reader' : { action, stream }
   }
-}
-
-/** @throws `sign-in-required`, `not-permitted` for an address that somebody may not read */
-export async function checkReadable({ rules }: Store, principal: Principal, { stream, index }: Address): Promise<void> {
-  if (stream !== undefined && index === undefined) await rules.check(principal, 'read', stream)
-}
-
-/** True when whoever asks without an account gets it too: then shared caches may keep it. */
-export function isPublic({ rules }: Store, { stream, index }: Address): boolean | Promise<boolean> {
-  return stream !== undefined && index === undefined && rules.may(NOBODY, 'read', stream)
-}
-
-/** What a live reader's right rests on. */
-export function rightOf(store: Store, principal: Principal, { stream, index }: Address): LiveRight {
-  const own = stream !== undefined && index === undefined ? stream : undefined
-  return {
-    stream: own && rightFor('read', own).stream,
-    expires: principal.expires,
-    refusal: () => {
-      const over = refusedWhenOver(principal, store.clock.now())
-      if (over !== undefined) return over
-      if (own === undefined) return undefined
-      const verdict = store.rules.may(principal, 'read', own)
-      const refused = (permitted: boolean) => (permitted ? undefined : refusedAccess(principal, 'read', own))
-      return typeof verdict === 'boolean' ? refused(verdict) : verdict.then(refused)
-    }
-  }
-}
-
-/** What the query of a request is read with. */
-export function askingOf(store: Store, { principal }: Pick<FastifyRequest, 'principal'>): Asking {
-  return { viewer: store.rules.viewerOf(principal), now: store.clock.now(), rule: store.poster.rule }
-}
-
-/** Who asks for a change; undefined where authentication is switched off. */
-export function actorOf({ principal, ip, id }: FastifyRequest): Actor | undefined {
-  return principal.by === 'insecure' ? undefined : { principal, address: ip, requestId: id }
-}
-
-/** Who asks for what is always written down. */
-export function trackedActorOf({ principal, ip, id }: FastifyRequest): Actor {
-  return { principal, address: ip, requestId: id }
 }
 
 /** @throws `not-permitted` when a ticket is used for something else than it was given for, and what is wrong with the query */

@@ -1,11 +1,12 @@
 /** /admin: what operators tell the running server, and /info/options: how it was started (reference 14.5, 20). */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { DaybookError } from '../src/errors.js'
+import { DaybookError, isDaybookError } from '../src/errors.js'
 import type { Store } from '../src/store.js'
 import { auditEvent } from '../src/streams/audit.js'
-import { actorOf, type Requirement } from './access.js'
+import type { Requirement } from './access.js'
 import type { AtomDialect } from './atom.js'
 import { wantsBare } from './failures.js'
+import { actorOf } from './rights.js'
 import { codecs, negotiates } from './wire/dialect/codecs.js'
 
 /** A setting, as the server was started with it. */
@@ -48,8 +49,8 @@ export function adminRoutes(app: FastifyInstance, store: Store, atom: AtomDialec
 
   app.post('/admin/reloadconfig', as('operator'), async (request, reply) => {
     const { reload } = controlled(control)
-    await reload()
     await tell(request, 'reloadconfig')
+    await reload()
     return reply.send('')
   })
 
@@ -63,12 +64,18 @@ export function adminRoutes(app: FastifyInstance, store: Store, atom: AtomDialec
     }
   )
 
-  /** What an operator does to the server is known before it is done. */
+  /** What an operator does to the server is written down before it is done; on a full disk it is done all the same. */
   async function tell(request: FastifyRequest, command: string): Promise<void> {
     const actor = actorOf(request)
     if (actor === undefined) return
     const events = [auditEvent('CommandGiven', actor, { command })]
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    try {
+      await store.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor.principal })
+    } catch (error) {
+      const full = isDaybookError(error) && (error.code === 'read-only' || error.code === 'storage-failed')
+      if (!full) throw error
+      request.log.error({ err: error, command, who: actor.principal.login }, 'a command could not be written down')
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import { DialectReading, type PagePath } from './dialect-reading.js'
 import { DialectWriting, negotiateWrite } from './dialect-writing.js'
 import { negotiates, offers } from './wire/dialect/codecs.js'
 import { badRequest } from './wire/dialect/refusal.js'
+import { baseUrl } from './wire/dialect/urls.js'
 
 /** The Atom dialect over a store. */
 export class AtomDialect {
@@ -176,7 +177,8 @@ function metadataFeed(
 /** The same address without the slash, whatever a proxy says (reference 1.6). */
 function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
-  const location = `http://${request.headers.host}${path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
+  const base = baseUrl(request.headers, 'encrypted' in request.raw.socket, false)
+  const location = `${base}${path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
   const headers = { location, 'cache-control': 'max-age=31536000, public', 'content-type': '; charset=utf-8' }
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
 }

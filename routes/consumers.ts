@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import {
   Acknowledged,
   Acknowledgement,
-  ConsumerDefinition,
+  ConsumerDefinition as ConsumerBody,
   ConsumerList,
   ConsumerName,
   ConsumerReset,
@@ -13,13 +13,14 @@ import {
 import { problemResponses } from '../schemas/problem.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../schemas/read.js'
 import { ref } from '../schemas/ref.js'
+import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import { isOperator } from '../src/streams/access.js'
-import type { Consumer } from '../src/subscriptions/consumer.js'
-import { askingOf, checkOwner, checkReadable, owns } from './access.js'
+import type { Consumer, ConsumerDefinition } from '../src/subscriptions/consumer.js'
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
+import { askingOf, checkOwner, checkReadable, checkScopeFor, owns } from './rights.js'
 import { lags, linksOf, showConsumer, showSubscription } from './shown-consumer.js'
 import { awaitEvents, secondsToWait } from './waiting.js'
 import { liveSocket } from './websocket.js'
@@ -35,12 +36,14 @@ const shown = { 'application/json': { schema: ref(ShownConsumer) } }
 export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): void {
   const consumerOf = (request: FastifyRequest) => store.consumers.get((request.params as { name: string }).name)
   // Whether one is there is for those who may know.
-  const owned = {
+  const owned = (changes: boolean) => ({
+    bodyMax: limits.small_body_bytes_max,
     access: (request: FastifyRequest) => {
       const consumer = store.consumers.find((request.params as { name: string }).name)
-      return consumer === undefined ? 'reader' : { consumer }
+      return consumer === undefined ? ('reader' as const) : { consumer, changes }
     }
-  } as const
+  })
+  const [used, changed] = [owned(false), owned(true)]
   const tags = ['consumers']
   const params = ConsumerName
   store.metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
@@ -64,16 +67,15 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
     async (request, reply) => {
       const subscriptions: LiveSubscription[] = []
       const { principal } = request
-      // Whose addresses and filters they are is for those who run the server.
-      for (const subscription of isOperator(principal) || store.rules.settings.anonymous
-        ? store.subscriptions.all()
-        : []) {
-        if (subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
+      const operator = isOperator(principal)
+      for (const subscription of store.subscriptions.all()) {
+        // Whose addresses and filters they are is for those who run the server, and among strangers no secret.
+        const shown = operator || (store.rules.settings.anonymous && subscription.login === undefined)
+        if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
       }
       const consumers = []
       for (const consumer of store.consumers.all()) {
-        if (isOperator(principal) || owns(principal, consumer, store))
-          consumers.push(await showConsumer(store, consumer))
+        if (operator || owns(principal, consumer, store)) consumers.push(await showConsumer(store, consumer))
       }
       reply.header('cache-control', 'private, no-store')
       return { consumers, subscriptions }
@@ -83,7 +85,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.get(
     '/consumers/:name',
     {
-      config: owned,
+      config: used,
       schema: {
         operationId: 'getConsumer',
         summary: 'State, place and lag of a consumer',
@@ -101,13 +103,13 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.put(
     '/consumers/:name',
     {
-      config: owned,
+      config: changed,
       schema: {
         operationId: 'putConsumer',
         summary: 'Make a consumer',
         tags,
         params,
-        body: { content: { 'application/json': { schema: ref(ConsumerDefinition) } } },
+        body: { content: { 'application/json': { schema: ref(ConsumerBody) } } },
         response: {
           200: { description: 'It is there, and the same.', content: shown },
           201: { description: 'Made; its place is on disk.', content: shown },
@@ -121,12 +123,13 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       // What cannot be read is refused before it is made.
       const { address, request: read } = followingOfSource(store, request, wanted.source)
       await checkReadable(store, request.principal, address)
+      await checkScopeFor(store, request.principal, address, true)
       const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
       const start = async () => {
         const source = await store.sources.toFollow(address)
         return (await store.sources.resolve(source, { ...read, lower })).first - 1
       }
-      const { consumer, made } = await store.consumers.define({ ...wanted, owner: ownerOf(request) }, start)
+      const { consumer, made } = await store.consumers.define({ ...wanted, ...ownerOf(request) }, start)
       if (!made) checkOwner(request.principal, consumer, store)
       reply.code(made ? 201 : 200)
       if (made) reply.header('location', linksOf(name).self)
@@ -137,7 +140,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.delete(
     '/consumers/:name',
     {
-      config: owned,
+      config: changed,
       schema: {
         operationId: 'deleteConsumer',
         summary: 'Forget a consumer and its place',
@@ -155,7 +158,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.route({
     method: 'GET',
     url: '/consumers/:name/events',
-    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery), owned.access),
+    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery), used.access),
     schema: {
       operationId: 'readAsConsumer',
       summary: 'Events after the place of a consumer',
@@ -185,7 +188,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.post(
     '/consumers/:name/ack',
     {
-      config: owned,
+      config: used,
       schema: {
         operationId: 'acknowledge',
         summary: 'Everything up to a cursor was dealt with',
@@ -211,7 +214,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
   app.post(
     '/consumers/:name/reset',
     {
-      config: owned,
+      config: changed,
       schema: {
         operationId: 'resetConsumer',
         summary: 'Let a consumer go on elsewhere, in a new generation',
@@ -251,8 +254,9 @@ function followingOfSource(store: Store, request: FastifyRequest, text: string) 
 }
 
 /** Whose a consumer is that somebody makes. */
-function ownerOf({ principal }: FastifyRequest): string | undefined {
-  return principal.by === 'insecure' ? undefined : principal.login
+function ownerOf({ principal }: FastifyRequest): Pick<ConsumerDefinition, 'owner' | 'ownerSince'> {
+  const { by, login, since } = principal
+  return by === 'insecure' || login === undefined ? {} : { owner: login, ownerSince: since }
 }
 
 /** A page after the place. It moves nothing: an acknowledgement does. @throws `consumer-in-use` */

@@ -91,7 +91,7 @@ export function entityTag(version: string | number, codec: Codec): string {
 
 /** True when If-None-Match has the tag of this version in this form: one tag, quotes or none; other forms are ignored. */
 export function matchesTag(header: string | undefined, version: string | number, codec: Codec): boolean {
-  const [, tagged, hash] = /^\s*"?([+-]?\d{1,19});([^";]*)"?\s*$/.exec(header ?? '') ?? []
+  const [, tagged, hash] = /^"?([+-]?\d{1,19});([^";]*)"?$/.exec(header?.trim() ?? '') ?? []
   if (tagged === undefined) return false
   return BigInt(tagged.replace('+', '')) === BigInt(version) && hash === String(codecHash(codec))
 }

@@ -8,6 +8,7 @@ import type { Source } from '../src/streams/source.js'
 import type { Viewer } from '../src/streams/viewer.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { type DialectReading, type PagePath, parseCount, renderFeed } from './dialect-reading.js'
+import { checkReadable } from './rights.js'
 import { type Codec, negotiate, offers } from './wire/dialect/codecs.js'
 import { type Embed, embedOf } from './wire/dialect/embed.js'
 import { entriesOf } from './wire/dialect/entry.js'
@@ -40,7 +41,7 @@ export class DialectLog {
     const { log } = this.#store
     if (poll !== undefined) {
       await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
-      await this.#store.rules.check(request.principal, 'read', ALL)
+      await checkReadable(this.#store, request.principal, { stream: ALL })
     }
     // Each sees a part: the same head does not mean the same page.
     const whole = this.#store.rules.viewerOf(request.principal) === undefined

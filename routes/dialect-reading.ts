@@ -5,15 +5,15 @@ import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { StoredRecord } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
-import { type IndexStream, indexStreamOf } from '../src/streams/index-streams.js'
+import { indexStreamOf } from '../src/streams/index-streams.js'
 import { LINK_TYPE } from '../src/streams/links.js'
 import { firstVisible } from '../src/streams/metadata.js'
 import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../src/streams/names.js'
 import type { Source } from '../src/streams/source.js'
 import type { Viewer } from '../src/streams/viewer.js'
-import { checkReadable } from './access.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './dialect-answer.js'
 import { PageCache } from './page-cache.js'
+import { checkReadable } from './rights.js'
 import { type Codec, codecHash, codecs, negotiate, offers } from './wire/dialect/codecs.js'
 import { type Embed, embedOf } from './wire/dialect/embed.js'
 import { type Entry, entriesOf, virtualEvent } from './wire/dialect/entry.js'
@@ -90,11 +90,12 @@ export class DialectReading {
       await this.#store.sources.checkLives(stream)
       const head = await this.#headOf(stream)
       // Of an index stream each sees a part: the same head does not mean the same page.
-      const whole = indexStreamOf(stream) === undefined || this.#store.rules.viewerOf(request.principal) === undefined
+      const viewer = this.#store.rules.viewerOf(request.principal)
+      const whole = indexStreamOf(stream) === undefined || viewer === undefined
       if (whole && matchesTag(request.headers['if-none-match'], head, codec)) {
         return sendEmpty(reply, 304, 'Not Modified')
       }
-      const source = await this.#sourceOf(stream)
+      const source = await this.#sourceOf(stream, viewer)
       return await this.#sendFeed(request, reply, source, asked, codec, embedOf(query.get('embed')), resolve)
     } catch (error) {
       throw refusalOf(error, 'read')
@@ -200,11 +201,11 @@ export class DialectReading {
     const resolve = resolveLinks(request.headers, resolving)
     nameOf(stream)
     const embed = embedOf(query.get('embed'))
+    const viewer = this.#store.rules.viewerOf(request.principal)
     reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     try {
-      const source = await this.#sourceOf(stream)
+      const source = await this.#sourceOf(stream, viewer)
       const place = number === undefined ? source.head : Number(number)
-      const viewer = this.#store.rules.viewerOf(request.principal)
       const { body } = await this.#renderedEvent(source, place, codec, embed, this.baseOf(request), resolve, viewer)
       this.#store.metrics.read(1)
       if (number === undefined) {
@@ -214,7 +215,7 @@ export class DialectReading {
       return await reply.send(body)
     } catch (error) {
       reply.removeHeader('vary').removeHeader('content-type')
-      const nothing = await this.#withoutMetadata(error, stream, number, codec, embed, this.baseOf(request))
+      const nothing = await this.#withoutMetadata(error, stream, number, codec, embed, this.baseOf(request), viewer)
       if (nothing === undefined) throw failedRead(refusalOf(error, 'read'), codec)
       reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
       reply.header('cache-control', number === undefined ? caching.never : caching.forAYear)
@@ -262,7 +263,8 @@ export class DialectReading {
     number: bigint | undefined,
     codec: Codec,
     embed: Embed,
-    base: string
+    base: string,
+    viewer: Viewer | undefined
   ): Promise<{ body: Buffer; tag?: string } | undefined> {
     const missing = isDaybookError(error) && (error.code === 'stream-not-found' || error.code === 'event-not-found')
     if (!missing || !isMetastream(metastream)) return undefined
@@ -270,7 +272,7 @@ export class DialectReading {
     if ((await this.#headOf(stream)) < 0) return undefined
     const index = indexStreamOf(stream)
     if (index === undefined || (number ?? 0n) !== 0n) return { body: Buffer.from(codec.xml ? '' : '{}') }
-    const source = await this.#store.sources.ofIndex(stream, index)
+    const source = await this.#store.reader.indexSource(stream, index, viewer)
     const [first] = await this.#store.reader.slice(source, 0, 1)
     const name = Buffer.from(metastream).toString('latin1')
     const event = virtualEvent(name, '0', first?.created ?? 0, {
@@ -283,17 +285,12 @@ export class DialectReading {
     return { body: renderEvent(entry, codec, embed, base), tag: entityTag(0, codec) }
   }
 
-  async #sourceOf(stream: string): Promise<Source> {
-    const index = indexStreamOf(stream)
-    if (index === undefined) return this.#store.sources.of(stream)
-    const source = await this.#indexSource(stream, index)
-    if (source.head >= 0) return source
-    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
-  }
-
   /** Without its family an index stream is one that nobody has written. */
-  async #indexSource(stream: string, index: IndexStream): Promise<Source> {
-    if (this.#store.postings.keeps(index.kind)) return this.#store.sources.ofIndex(stream, index)
+  async #sourceOf(stream: string, viewer: Viewer | undefined): Promise<Source> {
+    const { sources, reader, postings } = this.#store
+    const index = indexStreamOf(stream)
+    if (index === undefined) return sources.of(stream)
+    if (postings.keeps(index.kind)) return reader.indexSource(stream, index, viewer)
     throw new DaybookError('stream-not-found', `"${stream}" is not kept here.`, { stream, head: null })
   }
 

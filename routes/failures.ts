@@ -128,9 +128,13 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
   if (!socket.writable || begun) return void socket.destroy()
   const { status, title } = problemKinds[code]
   const body = bareProblem(code)
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-  )
+  const headers = [
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+    ...(status === 429 ? ['Retry-After: 1'] : [])
+  ]
+  socket.end(`HTTP/1.1 ${status} ${title}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }
 
 /** `Expect` with anything but 100-continue. */

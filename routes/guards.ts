@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Clock } from '../src/clock.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
+import { isLoopback } from '../src/network.js'
 import type { Store } from '../src/store.js'
 import { endWithProblem } from './failures.js'
 import { isNdjson, mediaType } from './wire/stream-body.js'
@@ -22,6 +23,25 @@ export function checkHost(request: FastifyRequest, hosts: readonly string[] | un
   throw new DaybookError(
     'host-refused',
     `This server listens on loopback and does not answer to "${host.slice(0, 100)}".`
+  )
+}
+
+/**
+ * A server that only this machine reaches is asked by nobody else: whoever comes through a proxy has to be told of.
+ * @throws `host-refused`
+ */
+export function checkDirect({ headers }: FastifyRequest): void {
+  const forwarded = headers['x-forwarded-for'] ?? /for="?([^;,"]*)/i.exec(headers.forwarded ?? '')?.[1]
+  if (forwarded === undefined) return
+  if (
+    String(forwarded)
+      .split(',')
+      .every((address) => isLoopback(address.trim()))
+  )
+    return
+  throw new DaybookError(
+    'host-refused',
+    'This came through a proxy, for somebody else than this machine. Start the server with --trust-proxy: then it also wants passwords that not everybody knows.'
   )
 }
 
@@ -46,11 +66,11 @@ export function checkOrigin(request: FastifyRequest, allowed: readonly string[])
  * @throws `origin-refused` for pages of other origins than the allowed, also where a browser names no origin (an image)
  */
 export function checkSameOrigin(request: FastifyRequest, allowed: readonly string[], what: string): void {
-  const { host } = request.headers
   const origin = request.headers.origin ?? (request.headers['sec-fetch-site'] === 'cross-site' ? 'null' : undefined)
   if (origin === undefined) return
   if (allowed.includes(origin) || allowed.includes('*')) return
-  if (URL.canParse(origin) && new URL(origin).host === host) return
+  // Where a proxy is believed, the host is what it says.
+  if (URL.canParse(origin) && new URL(origin).host === request.host) return
   throw new DaybookError('origin-refused', `A page of ${origin.slice(0, 200)} may not ${what}.`, {
     written: false,
     retry: false

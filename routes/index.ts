@@ -1,20 +1,20 @@
 /** The HTTP application: Fastify with all its options, the hooks every request passes, and each resource by name. */
 import { randomBytes } from 'node:crypto'
 import compress from '@fastify/compress'
-import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyError, type FastifyInstance, LogController } from 'fastify'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import { Access } from './access.js'
+import { Access, type PlainCredentials } from './access.js'
 import { adminRoutes, type Control } from './admin.js'
 import { AtomDialect, atomRoutes } from './atom.js'
 import { consumerRoutes } from './consumers.js'
-import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS, KnownMethods } from './dialect-answer.js'
+import { ALLOWED_HEADERS, type CorsOrigins, shareWithOrigins } from './cors.js'
+import { KnownMethods } from './dialect-answer.js'
 import { eventRoutes } from './events.js'
 import { clientErrorCode, endWithProblem, refuseExpectation, sendProblem } from './failures.js'
-import { checkHost, checkOpen, checkOrigin, closeGracefully, cutSlowBodies } from './guards.js'
+import { checkDirect, checkHost, checkOpen, checkOrigin, closeGracefully, cutSlowBodies } from './guards.js'
 import { listingRoutes } from './listings.js'
 import { Live } from './live.js'
 import { type LoadOptions, limitLoad } from './load.js'
@@ -24,6 +24,8 @@ import { Reading } from './reading.js'
 import { serverRoutes } from './server.js'
 import { streamRoutes } from './streams.js'
 import { takeTicket } from './ticket-parameter.js'
+import { ticketRoutes } from './tickets.js'
+import { TLS } from './tls.js'
 import { tokenRoutes } from './tokens.js'
 import { userRoutes } from './users.js'
 import { acceptWebSockets, endUpgrade, UpgradableMessage } from './websocket.js'
@@ -34,8 +36,8 @@ import { compileQuery } from './wire/shape.js'
 export interface AppOptions {
   /** Everybody may do everything: authentication is switched off. */
   insecure?: boolean
-  /** Passwords and tokens may come over plain HTTP. Default: they may. */
-  plainCredentials?: boolean
+  /** Whether passwords and tokens may come over plain HTTP. Default: they may. */
+  plainCredentials?: PlainCredentials
   /** Origins whose pages may write here, beside the server's own. */
   allowOrigins?: readonly string[]
   /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */
@@ -43,8 +45,8 @@ export interface AppOptions {
   trustProxy?: boolean
   /** Immutable pages may be kept by shared caches. */
   publicCache?: boolean
-  /** Origins whose pages may read, with credentials; `*`, the default: all, without. */
-  corsOrigins?: readonly string[]
+  /** Origins whose pages may read. Default: all, without credentials. */
+  corsOrigins?: CorsOrigins
   /** Speaks HTTPS with this certificate. */
   tls?: { readonly cert: string; readonly key: string } | undefined
   /** Tells browsers to come over HTTPS from now on. */
@@ -107,21 +109,25 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   )
 
   const closing = closeGracefully(app, store)
+  // First, so that a refusal by any hook ends the connection of an upgrade, too.
+  await acceptWebSockets(app, store.clock)
   // With `done` rather than async: a promise a hook a request would be felt.
   app.addHook('onRequest', (request, reply, done) => {
     if (closing.begun) reply.header('connection', 'close')
     reply.header('request-id', request.id).header('x-content-type-options', 'nosniff')
+    // What strangers wrote is answered in many forms, and a browser runs scripts in some.
+    reply.header('content-security-policy', NOTHING_RUNS)
     if (options.hsts) reply.header('strict-transport-security', 'max-age=31536000')
     checkHost(request, options.hosts)
+    if (options.hosts !== undefined) checkDirect(request)
     checkOrigin(request, options.allowOrigins ?? [])
     done()
   })
-  const { version = '0.0.0', insecure = false, plainCredentials = true } = options
+  const { version = '0.0.0', insecure = false, plainCredentials = 'taken' } = options
   cutSlowBodies(app, store.clock)
-  await app.register(cors, corsOf(options.corsOrigins ?? ['*']))
+  await shareWithOrigins(app, options.corsOrigins ?? ['*'], options.allowOrigins ?? [])
   if (options.load !== undefined) await limitLoad(app, options.load)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
-  await acceptWebSockets(app, store.clock)
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(version))
 
@@ -147,6 +153,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
     await data.register(async (scope) => {
       acceptBuffers(scope, limits.small_body_bytes_max)
       tokenRoutes(scope, store)
+      ticketRoutes(scope, store)
       await scope.register(async (inner) => userRoutes(inner, store, atom))
       await scope.register(async (inner) => adminRoutes(inner, store, atom, options.control))
     })
@@ -166,31 +173,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
-/** What is new enough to be safe: TLS 1.2 with forward secrecy and authenticated encryption, and 1.3. */
-const TLS = {
-  minVersion: 'TLSv1.2',
-  ciphers: [
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'TLS_AES_128_GCM_SHA256',
-    ...['ECDSA', 'RSA'].flatMap((kind) => [
-      `ECDHE-${kind}-AES256-GCM-SHA384`,
-      `ECDHE-${kind}-CHACHA20-POLY1305`,
-      `ECDHE-${kind}-AES128-GCM-SHA256`
-    ])
-  ].join(':')
-} as const
-
-/** Whoever is named may send credentials; everybody may read what needs none. */
-function corsOf(origins: readonly string[]): FastifyCorsOptions {
-  const all = origins.includes('*')
-  return { origin: all ? '*' : [...origins], credentials: !all, exposedHeaders: EXPOSED, preflight: false }
-}
-
-/** Headers of answers that pages of other origins may read. */
-const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
-/** Headers that they may send. */
-const ALLOWED = `If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
+const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
@@ -210,7 +193,10 @@ function refuseOtherMethods(app: FastifyInstance, known: KnownMethods): void {
     const allow = [...methods, 'OPTIONS'].join(', ')
     app.options(url, { config: { access: 'anyone', refuses: true }, schema: { hide: true } }, (_request, reply) => {
       reply.header('allow', allow).header('access-control-allow-methods', allow)
-      return reply.header('access-control-allow-headers', ALLOWED).header('access-control-max-age', '600').send('')
+      return reply
+        .header('access-control-allow-headers', ALLOWED_HEADERS)
+        .header('access-control-max-age', '600')
+        .send('')
     })
     const others = METHODS.filter((method) => !methods.has(method) && method !== 'OPTIONS')
     if (others.length === 0) continue

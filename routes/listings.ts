@@ -70,19 +70,21 @@ async function list(
     throw new DaybookError('index-switched-off', 'The server runs with --run-projections=none and keeps no such list.')
   }
   const limit = query.limit ?? 100
+  // Of many that are left out few are shown.
+  const size = Math.max(limit, 100)
   const look =
     kind === family.stream ? new StreamLook(store, viewer, query.system ?? false) : new ListLook(store, kind, viewer)
   const listed: Listed[] = []
   let { after } = query
   for (;;) {
-    const page = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit })
+    const page = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit: size })
     for (const one of page) {
       const shown = await look.at(one)
       after = one.name
       if (shown !== undefined) listed.push(shown)
       if (listed.length === limit || look.tired) return { listed, more: after }
     }
-    if (page.length < limit) return { listed, more: undefined }
+    if (page.length < size) return { listed, more: undefined }
   }
 }
 
@@ -93,9 +95,12 @@ interface Listed {
   readonly updated?: number
 }
 
-/** Deleted streams are not there, nor are those that one may not read; system streams when they are asked for. */
+/**
+ * Deleted streams are not there, nor are those that one may not read; system streams when they are asked for. A bounded
+ * number is looked at for one answer.
+ */
 class StreamLook {
-  readonly tired = false
+  #left = limits.scan_events_max
   readonly #store: Store
   readonly #viewer: Viewer | undefined
   readonly #system: boolean
@@ -106,7 +111,12 @@ class StreamLook {
     this.#system = system
   }
 
+  get tired(): boolean {
+    return this.#left <= 0
+  }
+
   async at({ name, head }: ListedHead): Promise<Listed | undefined> {
+    this.#left--
     const { states } = this.#store
     if (isSystemStream(name) && !this.#system) return undefined
     const state = states.concerns(name) ? await states.of(name) : undefined

@@ -13,9 +13,11 @@ export interface LoadOptions {
   readonly connectionsPerAddress: number
   /** Requests that one address may make a second; 0: any number. */
   readonly requestsPerSecond: number
-  /** Later than this by so much, the server takes nothing more until it has caught up, milliseconds. */
+  /** Delay of the event loop, milliseconds, above which requests are refused. */
   readonly eventLoopDelayMs: number
 }
+
+const PROBES = new Set(['/livez', '/readyz', '/ping', '/health/live'])
 
 export async function limitLoad(app: FastifyInstance, options: LoadOptions): Promise<void> {
   const { connectionsPerAddress, requestsPerSecond, eventLoopDelayMs } = options
@@ -23,10 +25,13 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
   if (requestsPerSecond > 0) {
     // Loaded where it is used: on loopback it is not.
     await app.register(import('@fastify/rate-limit'), {
+      global: false,
       max: requestsPerSecond,
       timeWindow: 1000,
       cache: limits.addresses_counted_max,
       keyGenerator: ({ ip }) => networkOf(ip),
+      // Whoever looks after the server hears how it is.
+      allowList: ({ routeOptions }) => PROBES.has(routeOptions.url ?? ''),
       addHeaders: {
         'x-ratelimit-limit': false,
         'x-ratelimit-remaining': false,
@@ -45,13 +50,16 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
           retryAfter: 1
         })
     })
+    // Before who asks is found out, which costs more; also where no route answers.
+    app.addHook('onRequest', app.rateLimit())
   }
   await app.register(underPressure, {
     maxEventLoopDelay: eventLoopDelayMs,
     pressureHandler: ({ routeOptions }) => {
-      // Whoever asks how it is gets an answer.
-      if (routeOptions.config.access === 'anyone') return
-      throw new DaybookError('overloaded', 'The server is later than it should be.', { retry: true })
+      if (PROBES.has(routeOptions.url ?? '')) return
+      throw new DaybookError('overloaded', 'The event loop is behind: more is asked than can be answered.', {
+        retry: true
+      })
     }
   })
 }
@@ -59,6 +67,7 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
 /** Connections beyond the limit are told so and end. Behind a proxy all come from one address, which is its own. */
 function limitConnections(app: FastifyInstance, most: number): void {
   const open = new Map<string, number>()
+  const refused = new WeakSet<Socket>()
   app.server.on('connection', (socket: Socket) => {
     const network = networkOf(socket.remoteAddress ?? '')
     const count = (open.get(network) ?? 0) + 1
@@ -70,7 +79,14 @@ function limitConnections(app: FastifyInstance, most: number): void {
     })
     if (count <= most) return
     // With TLS nothing can be said before the handshake.
-    if (app.server instanceof TlsServer) socket.destroy()
-    else endWithProblem(socket, 'too-many-requests')
+    if (app.server instanceof TlsServer) return socket.destroy()
+    // What it has sent by now is read all the same.
+    refused.add(socket)
+    endWithProblem(socket, 'too-many-connections')
+    socket.destroySoon()
+  })
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!refused.has(request.raw.socket)) return done()
+    throw new DaybookError('too-many-connections', `One address may have ${most} connections open.`, { limit: most })
   })
 }

@@ -1,5 +1,4 @@
 /** /streams/{stream}/metadata: what is known of a stream, natively under readable names, in the dialect as an event. */
-import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { MetadataWritten, StreamMetadata } from '../schemas/metadata.js'
@@ -7,15 +6,16 @@ import { problemResponses } from '../schemas/problem.js'
 import { ref } from '../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import { encodeRecord, idBytes } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { ExpectedVersion } from '../src/streams/expected-version.js'
 import { METADATA_TYPE } from '../src/streams/metadata.js'
 import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../src/streams/names.js'
+import { serverEvent } from '../src/streams/server-event.js'
 import type { StreamState } from '../src/streams/states.js'
-import { actorOf, ofStream } from './access.js'
+import { ofStream } from './access.js'
 import type { AtomDialect } from './atom.js'
 import { negotiateWrite } from './dialect-writing.js'
+import { actorOf } from './rights.js'
 import { bodyOf } from './wire/body.js'
 import { expectedVersionOf } from './wire/conditions.js'
 import { negotiates, offers } from './wire/dialect/codecs.js'
@@ -148,9 +148,7 @@ async function write(
   expected: ExpectedVersion
 ): Promise<FastifyReply> {
   const metastream = metastreamOf(stream)
-  const id = idBytes(randomUUID())
-  const record = encodeRecord(metastream, { id, clientId: false, type: METADATA_TYPE, data: stored })
-  const event = { stream: metastream, id: undefined, type: METADATA_TYPE, record }
+  const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
   const result = await store.writer.append({ events: [event], conditions, mode: 'batch', by: actorOf(request) })
   const [placed] = result.events

@@ -6,15 +6,14 @@ import type { EventQuery, ReadQuery } from '../schemas/read.js'
 import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
-import type { IndexStream } from '../src/streams/index-streams.js'
 import { LINK_TYPE } from '../src/streams/links.js'
 import type { ReadRequest } from '../src/streams/read.js'
 import type { Found, Source } from '../src/streams/source.js'
 import type { Address } from '../src/streams/sources.js'
 import type { Viewer } from '../src/streams/viewer.js'
-import { askingOf, checkReadable, isPublic } from './access.js'
 import type { Live } from './live.js'
 import { PageCache } from './page-cache.js'
+import { askingOf, checkReadable, isPublic } from './rights.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
 import { eventFormat, mediaTypes, readFormat } from './wire/media-types.js'
 import {
@@ -44,7 +43,7 @@ interface RenderedEvent {
   readonly tag: string
 }
 
-const VARY = 'Accept, Accept-Encoding, Prefer'
+const VARY = 'Accept, Accept-Encoding, Authorization, Prefer'
 
 export class Reading {
   readonly #store: Store
@@ -78,9 +77,8 @@ export class Reading {
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#store, request.principal, address)
     const read = toReadRequest(query, askingOf(this.#store, request))
-    if (isSignedIn(request)) reply.header('vary', `${VARY}, Authorization`)
     // Whoever waits is answered also where there is nothing yet.
-    const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address))
+    const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
@@ -100,10 +98,13 @@ export class Reading {
   ): Promise<FastifyReply> {
     const query = request.query as EventQuery
     eventFormat(request.headers, query.format)
-    if (query.atLeast !== undefined) await awaitPosition(this.#store, query, request)
-    const source = await this.#sourceOf(address)
-    const number = at === 'head' ? Math.max(source.head, 0) : at
+    if (query.atLeast !== undefined) {
+      await awaitPosition(this.#store, query, request)
+      await checkReadable(this.#store, request.principal, address)
+    }
     const viewer = this.#store.rules.viewerOf(request.principal)
+    const source = await this.#sourceOf(address, viewer)
+    const number = at === 'head' ? Math.max(source.head, 0) : at
     const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
     this.#store.metrics.read(1)
     reply.header('daybook-head', source.head)
@@ -140,17 +141,11 @@ export class Reading {
     return asked
   }
 
-  /** @throws `stream-not-found` also for an index stream that lists nothing */
-  #sourceOf({ stream, index }: Address): Source | Promise<Source> {
-    const { sources } = this.#store
+  /** @throws `stream-not-found` also for an index stream that lists nothing for who reads */
+  #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
+    const { sources, reader } = this.#store
     if (stream === undefined) return sources.log()
-    return index === undefined ? sources.of(stream) : this.#indexSource(stream, index)
-  }
-
-  async #indexSource(stream: string, index: IndexStream): Promise<Source> {
-    const source = await this.#store.sources.ofIndex(stream, index)
-    if (source.head >= 0) return source
-    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
+    return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
   }
 
   /** An event that is there stays as it is, as long as it may be seen. */
@@ -239,7 +234,8 @@ export class Reading {
     return {
       body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
       link: linkHeader(links, read.order),
-      immutable: lasts && isImmutable(query, page, source, filtered),
+      // Of the log each sees a part, and another one when rules change.
+      immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
       settled: lasts && !hasAge(query)
     }
   }
@@ -292,11 +288,6 @@ export class Reading {
       throw error
     }
   }
-}
-
-/** True when the answer may be another one for somebody else. */
-function isSignedIn({ principal }: FastifyRequest): boolean {
-  return principal.login !== undefined && principal.by !== 'insecure'
 }
 
 /** @throws `bad-parameter`: a page takes nobody's place */

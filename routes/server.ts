@@ -7,6 +7,7 @@ import { Health, Info } from '../schemas/server.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
+import { isOperator } from '../src/streams/access.js'
 import type { AtomDialect } from './atom.js'
 import { browsersFirst } from './browser.js'
 import { wantsBare } from './failures.js'
@@ -36,6 +37,7 @@ const SHOWN = [
   'wait_seconds_max',
   'subscriptions_max',
   'consumers_max',
+  'consumers_of_one_max',
   'credit_max',
   'batch_frame_events_max',
   'client_frame_bytes_max'
@@ -143,12 +145,15 @@ export function serverRoutes(
       schema: {
         operationId: 'getMetrics',
         summary: "What the server counts, in Prometheus' format",
+        description: 'What is counted for each consumer is for operators and administrators.',
         tags: ['server'],
         response: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: Type.String() } } } }
       }
     },
-    async (_request, reply) =>
-      reply.header('content-type', store.metrics.registry.contentType).send(await store.metrics.registry.metrics())
+    async ({ principal }, reply) =>
+      reply
+        .header('content-type', store.metrics.registry.contentType)
+        .send(await store.metrics.text(isOperator(principal)))
   )
 
   app.get('/openapi.yaml', { config: anyone, schema: { hide: true } }, async (_request, reply) =>

@@ -46,11 +46,12 @@ function refusalOf(error: Error): DaybookError {
 /** A consumer, how far it is, and who reads for it. */
 export async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
-  const { source, from, settings } = definition
+  const { source, from, settings, owner } = definition
   const lag = await lagOf(store, parseSource(source), cursor).catch(refusalOf)
   const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(store, consumer, lag.events)
   return {
     name,
+    ...(owner !== undefined && { owner }),
     source,
     from,
     state: subscription === undefined ? (age === 'fresh' ? 'idle' : 'expired') : 'connected',

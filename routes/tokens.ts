@@ -1,22 +1,20 @@
-/** /tokens: API tokens of the account that asks; /tickets: what a browser puts into an address. */
+/** /tokens: API tokens of the account that asks. */
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { problemResponses } from '../schemas/problem.js'
 import { ref } from '../schemas/ref.js'
-import { NewTicket, NewToken, TicketMade, TokenList, TokenMade, type TokenShown } from '../schemas/users.js'
+import { NewToken, TokenList, TokenMade, type TokenShown } from '../schemas/users.js'
 import { DURATION_PATTERN, secondsOf } from '../src/duration.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { Token } from '../src/users/tokens.js'
-import { askingOf, checkReadable, trackedActorOf } from './access.js'
+import { trackedActorOf } from './rights.js'
 import { bodyOf, objectOf } from './wire/body.js'
-import { parseSource } from './wire/consumer.js'
-import { followingOf } from './wire/read-request.js'
+import { parseInstant } from './wire/bounds.js'
 import { compileShape } from './wire/shape.js'
 
 const checkToken = compileShape<NewToken>(NewToken)
-const checkTicket = compileShape<NewTicket>(NewTicket)
 const refused = (why: string, where: { pointer?: string } = {}) => new DaybookError('invalid-body', why, where)
 
 export function tokenRoutes(app: FastifyInstance, store: Store): void {
@@ -85,34 +83,6 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
       return reply.code(204).send()
     }
   )
-
-  app.post(
-    '/tickets',
-    {
-      config: { access: 'signedIn', bodyMax: limits.small_body_bytes_max },
-      schema: {
-        operationId: 'createTicket',
-        summary: 'Ask for a ticket that opens one source where no header can be set',
-        tags,
-        body: { content: { 'application/json': { schema: ref(NewTicket) } } },
-        response: {
-          201: { description: 'The ticket.', content: { 'application/json': { schema: ref(TicketMade) } } },
-          ...problemResponses(400)
-        }
-      }
-    },
-    async (request, reply) => {
-      const asked = checkTicket(objectOf(await bodyOf(request)), refused)
-      const { address, query } = parseSource(asked.source)
-      await checkReadable(store, request.principal, address)
-      const { source } = followingOf(address, query, askingOf(store, request))
-      const seconds = asked.seconds ?? limits.ticket_seconds_default
-      const { ticket, expires } = store.tickets.issue(request.principal, source, seconds)
-      reply.code(201).header('cache-control', 'no-store')
-      const live = `${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
-      return { ticket, source, expires: new Date(expires).toISOString(), links: { live } }
-    }
-  )
 }
 
 function shownOf({ id, name, login, scope, created, expires }: Token): TokenShown {
@@ -131,7 +101,9 @@ function shownOf({ id, name, login, scope, created, expires }: Token): TokenShow
 /** @throws `invalid-body` for what is no time in the future */
 function expiryOf(text: string | undefined, now: number): number | null {
   if (text === undefined) return null
-  const instant = new RegExp(DURATION_PATTERN).test(text) ? now + Number(secondsOf(text)) * 1000 : Date.parse(text)
-  if (instant > now && instant < 8.64e15) return instant
-  throw refused('"expires" is an instant that is still to come, or a duration (P30D).', { pointer: '/expires' })
+  const duration = new RegExp(DURATION_PATTERN).test(text)
+  const instant = duration ? now + Number(secondsOf(text)) * 1000 : parseInstant(text, now)
+  if (instant !== undefined && instant > now && instant < 8.64e15) return instant
+  const why = '"expires" is an instant that is still to come (RFC 3339), or a duration of weeks, days, hours… (P30D).'
+  throw refused(why, { pointer: '/expires' })
 }

@@ -18,9 +18,10 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { Actor } from '../src/streams/access.js'
 import type { Account } from '../src/users/account.js'
-import { type Requirement, trackedActorOf } from './access.js'
+import type { Requirement } from './access.js'
 import type { AtomDialect } from './atom.js'
 import { wantsBare } from './failures.js'
+import { trackedActorOf } from './rights.js'
 import { bodyOf, objectOf } from './wire/body.js'
 import { codecs, negotiates } from './wire/dialect/codecs.js'
 import { segment } from './wire/dialect/urls.js'
@@ -32,20 +33,24 @@ const LoginParams = Type.Object({ login: Type.String({ description: '`$current` 
 const result = { description: 'Done.', content: { 'application/json': { schema: ref(UserResult) } } }
 
 export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
-  const config = (access: Requirement): FastifyContextConfig => ({
-    access,
-    dialect: wantsBare,
-    negotiate: negotiateJson,
-    bodyMax: limits.small_body_bytes_max
-  })
-  const administrators = config('administrator')
-  const tags = ['users']
   app.addHook('preHandler', (request, reply, done) => {
     negotiateJson(request)
     atom.begin(request, reply)
     done()
   })
+  listAndCreate(app, store, atom)
+  oneAccount(app, store, atom)
+  commands(app, store)
+}
 
+const tags = ['users']
+
+function config(access: Requirement): FastifyContextConfig {
+  return { access, dialect: wantsBare, negotiate: negotiateJson, bodyMax: limits.small_body_bytes_max }
+}
+
+function listAndCreate(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+  const administrators = config('administrator')
   const list = (request: FastifyRequest) => {
     const base = atom.reading.baseOf(request)
     const data = store.accounts.all().map((account) => ({ ...shownOf(account), links: linksOf(account, base) }))
@@ -93,7 +98,10 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
       create
     )
   }
+}
 
+function oneAccount(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+  const administrators = config('administrator')
   app.get(
     '/users/:login',
     {
@@ -159,9 +167,12 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
       return answer(reply, login, 200, () => store.accounts.remove(trackedActorOf(request), login))
     }
   )
+}
 
+function commands(app: FastifyInstance, store: Store): void {
   const command = <T>(
     name: string,
+    operationId: string,
     summary: string,
     access: Requirement,
     body: { schema: typeof PasswordReset | typeof PasswordChange; check: Shape<T> } | undefined,
@@ -172,7 +183,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
       {
         config: config(access),
         schema: {
-          operationId: `${name.replace(/-(\w)/, (_, letter: string) => letter.toUpperCase())}${name.includes('-') ? '' : 'User'}`,
+          operationId,
           summary,
           tags,
           params: LoginParams,
@@ -187,14 +198,15 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
       }
     )
   }
-  command('enable', 'Let an account sign in again', 'administrator', undefined, (actor, login) =>
+  command('enable', 'enableUser', 'Let an account sign in again', 'administrator', undefined, (actor, login) =>
     store.accounts.setDisabled(actor, login, false)
   )
-  command('disable', 'Let an account sign in no more', 'administrator', undefined, (actor, login) =>
+  command('disable', 'disableUser', 'Let an account sign in no more', 'administrator', undefined, (actor, login) =>
     store.accounts.setDisabled(actor, login, true)
   )
   command<PasswordReset>(
     'reset-password',
+    'resetPassword',
     'Give an account another password',
     'administrator',
     { schema: PasswordReset, check: checkReset },
@@ -202,6 +214,7 @@ export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
   )
   command<PasswordChange>(
     'change-password',
+    'changePassword',
     "Change one's own password",
     (request) => ({ self: loginOf(request) }),
     { schema: PasswordChange, check: checkChange },
@@ -259,6 +272,7 @@ async function answer(
 const RESULTS: Partial<Record<string, { error: string; status: number }>> = {
   'user-not-found': { error: 'NotFound', status: 404 },
   'user-exists': { error: 'Conflict', status: 409 },
+  'last-administrator': { error: 'Conflict', status: 409 },
   'wrong-password': { error: 'Unauthorized', status: 401 }
 }
 
@@ -270,7 +284,7 @@ function shownOf(account: Account | undefined): UserShown | undefined {
   return { loginName: login, fullName, groups: groups && [...groups], dateLastUpdated: null, disabled }
 }
 
-/** Who asks; a provider's users, and tokens, have no account to show. */
+/** Who asks; a provider's users have no account to show. */
 function currentOf(store: Store, { principal }: FastifyRequest): UserShown {
   const login = principal.login as string
   const account = principal.by === 'jwt' || principal.by === 'insecure' ? undefined : store.accounts.get(login)

@@ -62,8 +62,9 @@ export const ServeConfig = Type.Object(
       description: 'With --insecure: also where others can reach it.'
     }),
     'cors-origin': Type.Array(Type.String(), {
-      default: ['*'],
-      description: 'An origin whose pages may read here with credentials; repeatable. "*": all, never with credentials.'
+      default: [],
+      description:
+        'An origin whose pages may read here with credentials; repeatable. "*": all, never with credentials; that is the default, on loopback for pages of this machine alone.'
     }),
     'connections-per-address': Type.Integer({
       default: 1000,

@@ -67,6 +67,7 @@ export type LiveSubscription = Static<typeof LiveSubscription>
 export const Consumer = Type.Object(
   {
     name: Type.String(),
+    owner: Type.Optional(Type.String({ description: 'Login of who made it; absent: somebody without an account.' })),
     source: Type.String(),
     from: Type.String(),
     state: Type.Enum(['connected', 'idle', 'expired'], {

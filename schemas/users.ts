@@ -65,11 +65,14 @@ export const PasswordChange = Type.Object(
 )
 export type PasswordChange = Static<typeof PasswordChange>
 
-const streams = Type.Array(Type.String({ minLength: 1 }), {
-  maxItems: limits.token_streams_max,
-  description:
-    'Names of streams; one that ends in `*` means all that begin so. `*` leaves out system streams, `$*` means them.'
-})
+const streams = Type.Array(
+  Type.String({ pattern: '^(?!\\$all$)[^*]*\\*?$', minLength: 1, examples: ['cart-1', 'cart-*'] }),
+  {
+    maxItems: limits.token_streams_max,
+    description:
+      'Names of streams; one that ends in `*` means all that begin so. `*` leaves out system streams, `$*` means them.'
+  }
+)
 
 export const NewToken = Type.Object(
   {

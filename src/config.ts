@@ -52,7 +52,8 @@ export function readConfig<T extends TObject>(
     let says = error?.message
     if (allowed !== undefined) says = `is one of ${allowed.join(', ')}`
     else if (examples !== undefined) says = `looks like ${examples.join(' or ')}`
-    throw new DaybookError('bad-configuration', `--${name} ${says}`)
+    const secret = settings.some(([one, setting]) => one === name && setting.secret)
+    throw new DaybookError('bad-configuration', `${secret ? variableOf(name) : `--${name}`} ${says}`)
   }
   return { config: merged as Static<T>, words: positionals, help: values.help === true }
 }
@@ -81,12 +82,29 @@ function parseFlags(settings: [string, Setting][], argv: readonly string[]) {
 
 function fromEnvironment(settings: [string, Setting][], env: NodeJS.ProcessEnv): Record<string, unknown> {
   const found: Record<string, unknown> = {}
-  for (const [name, { type }] of settings) {
-    const value = env[variableOf(name)]
+  for (const [name, { type, secret }] of settings) {
+    const value = env[variableOf(name)] ?? (secret ? fromSecretFile(name, env) : undefined)
     if (value === undefined) continue
     found[name] = type === 'array' ? value.split(',').map((one) => one.trim()) : value
   }
   return found
+}
+
+/** What stands in the file that a variable names, as containers are given secrets: without the line break at its end. */
+function fromSecretFile(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const variable = `${variableOf(name)}_FILE`
+  const path = env[variable]
+  if (path === undefined) return undefined
+  try {
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  } catch (cause) {
+    throw new DaybookError(
+      'bad-configuration',
+      `${variable}: cannot read ${path}: ${(cause as Error).message}`,
+      {},
+      cause
+    )
+  }
 }
 
 function variableOf(name: string): string {
@@ -132,7 +150,7 @@ export function describeFlags(schema: TObject): string {
   const rows = [
     ...settingsOf(schema).map(
       ([name, { type, enum: values, default: standard, description, secret }]): [string, string] => {
-        if (secret) return [variableOf(name), `${description} A variable, or a key of --config.`]
+        if (secret) return [variableOf(name), `${description} Or ${variableOf(name)}_FILE, or "${name}" in --config.`]
         const value =
           type === 'boolean'
             ? ''

@@ -94,10 +94,18 @@ export class JsonReader {
     return whole
   }
 
-  /** Reads one value and parses it: for small members whose bytes do not matter. */
-  value(): unknown {
+  /**
+   * Reads one value and parses it: for small members whose bytes do not matter.
+   * @param most bytes that it may have: a large one would take long, and a hundred times the memory
+   * @throws `invalid-body` when it has more
+   */
+  value(most: number = limits.json_value_bytes_max): unknown {
     if (this.peek === QUOTE) return this.#text()
-    return JSON.parse(this.slice().toString())
+    const slice = this.slice()
+    if (slice.length <= most) return JSON.parse(slice.toString())
+    throw new DaybookError('invalid-body', `A value has ${slice.length} bytes, where at most ${most} are taken.`, {
+      limit: most
+    })
   }
 
   /** @throws `malformed-json` when anything but white space is left */

@@ -28,6 +28,9 @@ export const limits = {
   laid_out_bytes_max: 256 * 1024,
   /** Stream metadata as it is written natively. */
   metadata_bytes_max: 64 * 1024,
+  /** A member of a body that is taken apart, and is no data of an event; the conditions of an append. */
+  json_value_bytes_max: 64 * 1024,
+  conditions_bytes_max: 4 * 1024 * 1024,
   conditions_max: 1000,
   /** Items of all failIfEventsMatch conditions of one append together. */
   match_items_max: 1000,
@@ -84,6 +87,8 @@ export const limits = {
   client_frame_bytes_max: 16 * 1024,
   subscriptions_max: 10_000,
   consumers_max: 1000,
+  /** Consumers of one owner, and of all who have not signed in. */
+  consumers_of_one_max: 500,
   consumer_name_chars_max: 200,
 
   login_bytes_max: 256,
@@ -147,7 +152,7 @@ export const limits = {
   clock_ahead_ms_max: 0,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
-  /** Later than this by so much, the server takes nothing more until it has caught up. */
+  /** Delay of the event loop above which requests are refused. */
   event_loop_delay_ms: 5_000,
   url_bytes_max: 12_288,
   stop_deadline_ms: 10_000

@@ -2,7 +2,7 @@
 /** The command line: which command, and what its end means for the process. The only file that knows the process. */
 import { exportEvents } from './commands/export.js'
 import { importEvents } from './commands/import.js'
-import { serve } from './commands/serve.js'
+import { serve, version } from './commands/serve.js'
 import { verify } from './commands/verify.js'
 import { isDaybookError } from './errors.js'
 
@@ -29,6 +29,10 @@ async function main(argv: string[]): Promise<number> {
   const [first, ...rest] = argv
   if (first === 'help' || ((first === '--help' || first === '-h') && rest.length === 0)) {
     process.stdout.write(HELP)
+    return 0
+  }
+  if (first === '--version' && rest.length === 0) {
+    process.stdout.write(`${version}\n`)
     return 0
   }
   if (first === undefined || first.startsWith('-')) return serve.run(argv)

@@ -28,8 +28,27 @@ export class Metrics {
     registers: [this.registry]
   })
 
+  readonly #failures = new Counter({
+    name: 'daybook_sign_in_failures_total',
+    help: 'Passwords, tokens and tickets that let nobody in',
+    labelNames: ['by'],
+    registers: [this.registry]
+  })
+  readonly #named = new Set<string>()
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
+  }
+
+  /**
+   * All that is counted, as Prometheus reads it.
+   * @param named also what is counted by name, which tells what names there are
+   */
+  async text(named: boolean): Promise<string> {
+    if (named) return this.registry.metrics()
+    const unnamed = this.registry.getMetricsAsArray().filter(({ name }) => !this.#named.has(name))
+    const texts = await Promise.all(unnamed.map(({ name }) => this.registry.getSingleMetricAsString(name)))
+    return `${texts.join('\n\n')}\n`
   }
 
   /** An append was acknowledged. @param seconds since it was taken */
@@ -43,6 +62,10 @@ export class Metrics {
     this.#events.inc(events)
   }
 
+  signInFailed(by: 'password' | 'token' | 'ticket'): void {
+    this.#failures.inc({ by })
+  }
+
   read(events: number): void {
     this.#reads.inc(events)
   }
@@ -52,6 +75,7 @@ export class Metrics {
    * @param values must be bounded in number
    */
   gaugeBy(name: string, help: string, label: string, values: () => Promise<[string, number][]>): void {
+    this.#named.add(name)
     this.registry.removeSingleMetric(name) // of an application that is closed
     new Gauge({
       name,

@@ -1,14 +1,28 @@
-import { isIPv6 } from 'node:net'
+/** Addresses, as far as they say who somebody is. */
+import { BlockList, isIP, isIPv6 } from 'node:net'
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+
+/** True for addresses that only this machine reaches. A name that merely begins like one is none. */
+export function isLoopback(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, '$1')
+  const version = isIP(address)
+  if (version === 0) return address === 'localhost'
+  return LOOPBACK.check(address, version === 4 ? 'ipv4' : 'ipv6')
+}
 
 /**
  * Whom an address counts for when requests, connections and wrong passwords are counted: an IPv4 address for itself, an
  * IPv6 address for the 64 bits at its beginning, since whoever has one has all that begin so.
  */
 export function networkOf(address: string): string {
-  const [plain = ''] = address.split('%')
+  // Some proxies name the port, too.
+  const [plain = ''] = address.replace(/^\[([^\]]*)\](:\d+)?$|^(\d+(?:\.\d+){3}):\d+$/, '$1$3').split('%')
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain)?.[1]
   if (v4 !== undefined) return v4
-  if (!isIPv6(plain)) return address
+  if (!isIPv6(plain)) return plain
   const [start = '', end] = plain.split('::')
   const groups = start === '' ? [] : start.split(':')
   if (end !== undefined) {

@@ -212,7 +212,7 @@ export class Store {
     accounts.onChange(() => subscriptions.checkRights())
     tokens.onChange(() => subscriptions.checkRights())
     this.tickets = new Tickets({ accounts, tokens, clock })
-    this.failures = new Failures(writer, clock)
+    this.failures = new Failures({ writer, clock, metrics: this.metrics })
     const { webTokens: options } = this.options
     // The library that checks them is only loaded where it is used.
     const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options)

@@ -1,6 +1,6 @@
 /** Whoever has one IPv6 address has all of its network: what is counted by address is counted by that. */
 import t from 'tap'
-import { networkOf } from '../src/network.js'
+import { isLoopback, networkOf } from '../src/network.js'
 
 t.test('an address counts for itself, one of IPv6 for its first 64 bits', async (t) => {
   const rows: [address: string, network: string][] = [
@@ -16,8 +16,17 @@ t.test('an address counts for itself, one of IPv6 for its first 64 bits', async 
     ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
     ['::1', '0:0:0:0::/64'],
     ['::', '0:0:0:0::/64'],
+    ['203.0.113.1:4711', '203.0.113.1'],
+    ['[2001:db8:1:2::9]:4711', '2001:db8:1:2::/64'],
     ['', ''],
     ['unknown', 'unknown']
   ]
   for (const [address, network] of rows) t.equal(networkOf(address), network, address)
+})
+
+t.test('only what this machine alone reaches is loopback', async (t) => {
+  const local = ['localhost', '127.0.0.1', '127.9.9.9', '::1', '[::1]', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']
+  for (const host of local) t.ok(isLoopback(host), host)
+  const others = ['0.0.0.0', '::', '10.0.0.5', '127.evil.example', '127.0.0.1.example', 'localhost.example', '']
+  for (const host of others) t.notOk(isLoopback(host), host)
 })

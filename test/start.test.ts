@@ -3,20 +3,14 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ServeConfig } from '../schemas/config.js'
-import { exposureOf, isLoopback } from '../src/commands/exposure.js'
+import { exposureOf } from '../src/commands/exposure.js'
 import { readConfig } from '../src/config.js'
 import { type CliOptions, daybook, serve } from './helpers/cli.js'
 import { admin, basic } from './helpers/people.js'
 
 const configOf = (...argv: string[]) => readConfig(ServeConfig, argv, {}).config
+const BOUND = ['--jwt-issuer', 'https://id.example', '--jwt-audience', 'daybook']
 const GIVEN = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
-
-t.test('only what this machine alone reaches is loopback', async (t) => {
-  for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1', '[::1]']) t.ok(isLoopback(host), host)
-  for (const host of ['0.0.0.0', '::', '10.0.0.5', '127.evil.example', '127.0.0.1.example', 'localhost.example', '']) {
-    t.notOk(isLoopback(host), host)
-  }
-})
 
 t.test('what would open more than it says is refused before anything listens', async (t) => {
   const refused: [argv: string[], why: RegExp][] = [
@@ -27,8 +21,18 @@ t.test('what would open more than it says is refused before anything listens', a
     [['--tls-key', 'x.pem'], /--tls-cert and --tls-key/],
     [['--dev', '--tls-cert', 'x', '--tls-key', 'y'], /--dev makes a certificate/],
     [['--cors-origin', '*', '--cors-origin', 'https://app.example'], /"\*" or a list/],
+    [['--insecure', '--anonymous', 'off'], /--anonymous=off does not/],
+    [['--insecure-anywhere'], /without --insecure/],
+    [['--trust-proxy', '--insecure'], /--insecure-anywhere/],
+    [['--trust-proxy', '--anonymous', 'on'], /--anonymous=on is for loopback/],
+    [['--cors-origin', 'app.example'], /no origin/],
     [['--jwt-jwks', 'https://id.example/keys', '--jwt-audience', 'daybook'], /--jwt-issuer/],
-    [['--jwt-jwks', 'https://id.example/keys', '--jwt-issuer', 'https://id.example'], /--jwt-audience/]
+    [['--jwt-jwks', 'https://id.example/keys', '--jwt-issuer', 'https://id.example'], /--jwt-audience/],
+    [['--jwt-public-key', 'key.pem'], /--jwt-issuer and --jwt-audience/],
+    [['--jwt-audience', 'daybook'], /--jwt-jwks or --jwt-public-key/],
+    [['--jwt-jwks', 'https://id.example/keys', '--jwt-public-key', 'key.pem', ...BOUND], /not both/],
+    [['--jwt-jwks', 'http://id.example/keys', ...BOUND], /not https/],
+    [['--jwt-jwks', 'keys', ...BOUND], /not a URL/]
   ]
   for (const [argv, why] of refused) {
     t.throws(() => exposureOf(configOf(...argv)), { code: 'bad-configuration', message: why }, argv.join(' '))
@@ -37,13 +41,19 @@ t.test('what would open more than it says is refused before anything listens', a
 
 t.test('what is open follows from where it listens', async (t) => {
   const rows: [argv: string[], expected: object][] = [
-    [[], { loopback: true, anonymous: true, insecure: false, plainCredentials: true, tls: false, warnings: [] }],
+    [[], { local: true, anonymous: true, insecure: false, plainCredentials: 'taken', tls: false, warnings: [] }],
+    [[], { corsOrigins: 'local' }],
     [['--anonymous', 'off'], { anonymous: false }],
     [['--insecure'], { insecure: true, anonymous: true, warnings: [/authentication is off/] }],
-    [['--host', '0.0.0.0'], { loopback: false, anonymous: false, plainCredentials: false, warnings: [/plain HTTP/] }],
-    [['--host', '0.0.0.0', '--trust-proxy'], { anonymous: false, plainCredentials: true, warnings: [] }],
-    [['--host', '0.0.0.0', '--tls-cert', 'c', '--tls-key', 'k'], { tls: true, plainCredentials: true, warnings: [] }],
-    [['--host', '0.0.0.0', '--insecure', '--insecure-anywhere'], { insecure: true, anonymous: true }]
+    [['--host', '0.0.0.0'], { local: false, anonymous: false, plainCredentials: 'refused', warnings: [/plain HTTP/] }],
+    [['--host', '0.0.0.0', '--trust-proxy'], { anonymous: false, plainCredentials: 'by-proxy', warnings: [] }],
+    [['--trust-proxy'], { local: false, anonymous: false, plainCredentials: 'by-proxy', corsOrigins: ['*'] }],
+    [
+      ['--host', '0.0.0.0', '--tls-cert', 'c', '--tls-key', 'k'],
+      { tls: true, plainCredentials: 'taken', warnings: [] }
+    ],
+    [['--host', '0.0.0.0', '--insecure', '--insecure-anywhere'], { insecure: true, anonymous: true }],
+    [['--cors-origin', 'https://app.example'], { corsOrigins: ['https://app.example'] }]
   ]
   for (const [argv, expected] of rows) t.match(exposureOf(configOf(...argv)), expected, argv.join(' '))
 })

@@ -37,7 +37,7 @@ const rooms: Record<string, readonly string[]> = {
     'src/metrics.ts',
     'vocabulary'
   ],
-  'src/users': ['src/streams', 'src/log', 'vocabulary'],
+  'src/users': ['src/streams', 'src/log', 'src/metrics.ts', 'vocabulary'],
   'src/streams': ['src/log', 'src/metrics.ts', 'vocabulary'],
   'src/subscriptions': ['src/streams', 'src/dispatch', 'src/log', 'src/metrics.ts', 'vocabulary'],
   'src/dispatch': ['src/log', 'vocabulary'],

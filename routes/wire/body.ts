@@ -36,19 +36,18 @@ export function acceptBuffers(app: FastifyInstance, bodyLimit: number = limits.b
  */
 export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
   const body = (request.body as Buffer | undefined) ?? Buffer.alloc(0)
+  const limit = request.routeOptions.config.bodyMax ?? limits.body_bytes_max
   const inflater = inflaterOf(request)
-  if (inflater === undefined) return body
+  if (inflater === undefined) {
+    if (body.length > limit) throw new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit })
+    return body
+  }
   try {
-    return await inflater.whole(body, { maxOutputLength: limits.body_bytes_max })
+    return await inflater.whole(body, { maxOutputLength: limit })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new DaybookError(
-        'body-too-large',
-        `The body has more than ${limits.body_bytes_max} bytes after decompression.`,
-        {
-          limit: limits.body_bytes_max
-        }
-      )
+      const why = `The body has more than ${limit} bytes after decompression.`
+      throw new DaybookError('body-too-large', why, { limit })
     }
     throw new DaybookError('bad-encoding', `The body is not ${request.headers['content-encoding']}.`, {}, cause)
   }

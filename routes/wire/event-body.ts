@@ -54,8 +54,12 @@ export interface ParseOptions {
 export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
   const reader = new JsonReader(body)
   const events: NewEvent[] = []
-  if (reader.atArray) reader.elements((index) => events.push(parseEvent(reader, index, options)))
-  else events.push(parseEvent(reader, 0, options))
+  if (reader.atArray) {
+    reader.elements((index) => {
+      if (index >= limits.batch_events_max) throw tooManyEvents()
+      events.push(parseEvent(reader, index, options))
+    })
+  } else events.push(parseEvent(reader, 0, options))
   reader.end()
   return checkBatch(events)
 }
@@ -99,12 +103,14 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
 /** @throws `empty-batch`, `batch-too-large` */
 export function checkBatch(events: NewEvent[]): NewEvent[] {
   if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
-  if (events.length > limits.batch_events_max) {
-    throw new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
-      limit: limits.batch_events_max
-    })
-  }
+  if (events.length > limits.batch_events_max) throw tooManyEvents()
   return events
+}
+
+export function tooManyEvents(): DaybookError {
+  return new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
+    limit: limits.batch_events_max
+  })
 }
 
 /** Reads one event object where the reader stands. @throws `invalid-event`, `event-too-large`, `bad-tag`, `malformed-json` */

@@ -4,7 +4,7 @@ import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
 import type { NewEvent } from '../../src/streams/planning-view.js'
 import { type Conditions, parseConditions } from './conditions.js'
-import { parseEvent } from './event-body.js'
+import { parseEvent, tooManyEvents } from './event-body.js'
 
 /**
  * `{ events, conditions }`.
@@ -23,14 +23,10 @@ export function parseEventsBody(
     if (name === 'events') {
       if (!reader.atArray) throw new DaybookError('invalid-body', '"events" is an array.')
       reader.elements((index) => {
-        if (index >= limits.batch_events_max) {
-          throw new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
-            limit: limits.batch_events_max
-          })
-        }
+        if (index >= limits.batch_events_max) throw tooManyEvents()
         events.push(parseEvent(reader, index, { stream: undefined, ids }))
       })
-    } else if (name === 'conditions') conditions = parseConditions(reader.value())
+    } else if (name === 'conditions') conditions = parseConditions(reader.value(limits.conditions_bytes_max))
     else throw new DaybookError('invalid-body', `There is no "${name}" here; known: events, conditions.`)
   })
   reader.end()

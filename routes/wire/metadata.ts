@@ -6,7 +6,7 @@ import { StreamMetadata } from '../../schemas/metadata.js'
 import { secondsOf, UNIT_SECONDS } from '../../src/duration.js'
 import { DaybookError } from '../../src/errors.js'
 import { JsonReader } from '../../src/json.js'
-import { faultsOf } from '../../src/streams/metadata.js'
+import { type Acl, type AclEntry, faultsOf } from '../../src/streams/metadata.js'
 import { compileShape } from './shape.js'
 
 const STORED = new Map([
@@ -30,7 +30,7 @@ const checkDocument = compileShape<object>(StreamMetadata)
 
 /** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
 export function toStored(document: Buffer): Buffer {
-  return checked(underStoredNames(document, (value) => value))
+  return withWholeRule(checked(underStoredNames(document, (value) => value)))
 }
 
 /** A merge patch under the names of what is stored. @throws `invalid-metadata`, `malformed-json` */
@@ -40,7 +40,21 @@ export function toStoredPatch(patch: Buffer): Buffer {
 
 /** What is stored after a patch (RFC 7396) under stored names. @throws `invalid-metadata` */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
-  return checked(mergePatch(stored, patch))
+  const merged = checked(mergePatch(stored, patch))
+  return membersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
+}
+
+/**
+ * A rule that anybody could lift would be none: who may delete, and write the metadata that it stands in, are then those
+ * who may write, else those who may read; administrators alone where these are everybody, or nobody is named.
+ */
+function withWholeRule(stored: Buffer): Buffer {
+  const { $acl: acl } = JSON.parse(stored.toString()) as { $acl?: Acl }
+  if (acl === undefined || Object.keys(acl).length === 0) return stored
+  const isNarrow = (entry: AclEntry | undefined) => entry !== undefined && ![entry].flat().includes('$all')
+  const keepers = [acl.$w, acl.$r].find(isNarrow) ?? []
+  const whole = JSON.stringify({ $acl: { $d: keepers, $mw: keepers, ...acl } })
+  return mergePatch(stored, Buffer.from(whole))
 }
 
 /** @param known of the parsed document, what the schema knows */

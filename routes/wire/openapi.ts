@@ -47,6 +47,9 @@ export const namedSchemas = [
   NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table
 
+/** Where nobody is let in without an account, and tickets open nothing. */
+const SIGNED_IN: Record<string, string[]>[] = [{ basic: [] }, { bearer: [] }]
+
 export function openApi(version: string): SwaggerOptions {
   return {
     openapi: {
@@ -83,10 +86,12 @@ export function openApi(version: string): SwaggerOptions {
       security: [{}, { basic: [] }, { bearer: [] }, { ticket: [] }]
     },
     transform: ({ schema, url, route: { config } }) => {
-      if (config?.access === 'anyone') return { schema, url }
-      // What the hook before every route answers.
-      const response = { ...problemResponses(401, 403), ...(schema?.response as object) }
-      return { schema: { ...schema, response }, url }
+      const { access } = config ?? {}
+      if (access === 'anyone') return { schema: { security: [{}], ...schema }, url }
+      // What the hooks before every route answer.
+      const response = { ...problemResponses(401, 403, 429, 503), ...(schema?.response as object) }
+      const security = typeof access === 'string' && access !== 'reader' ? { security: SIGNED_IN } : {}
+      return { schema: { ...security, ...schema, response }, url }
     },
     refResolver: {
       buildLocalReference: (json, _base, _fragment, i) => (typeof json.$id === 'string' ? json.$id : `def-${i}`)

@@ -172,7 +172,7 @@ export const problemKinds = {
   'tls-required': {
     status: 403,
     title: 'TLS required',
-    help: 'Credentials were sent in plain text to a server that others can reach. Take that password or token for known. Serve with --tls-cert and --tls-key, or behind a proxy with --trust-proxy.'
+    help: 'Credentials were sent in plain text to a server that others can reach. Treat that password or token as compromised. Use https://, or serve with --tls-cert and --tls-key, or behind a proxy with --trust-proxy.'
   },
   'too-many-attempts': {
     status: 429,
@@ -183,6 +183,11 @@ export const problemKinds = {
     status: 429,
     title: 'Too many requests',
     help: 'This address asks more often than the server allows. `Retry-After` says when to go on.'
+  },
+  'too-many-connections': {
+    status: 429,
+    title: 'Too many connections',
+    help: 'This address has as many connections open as it may. Close some, or use them for several requests.'
   },
   'wrong-password': {
     status: 401,
@@ -196,6 +201,11 @@ export const problemKinds = {
   },
   'user-not-found': { status: 404, title: 'No such user', help: 'Logins are compared byte for byte.' },
   'user-exists': { status: 409, title: 'User exists', help: 'An account has this login, with another password.' },
+  'last-administrator': {
+    status: 409,
+    title: 'Last administrator',
+    help: 'Nobody else could administrate then. Make somebody else an administrator first.'
+  },
   'token-not-found': {
     status: 404,
     title: 'No such token',
@@ -349,9 +359,9 @@ export const problemKinds = {
   },
   internal: { status: 500, title: 'Internal error', help: 'A bug in the server. The log has it under the request id.' },
   'bad-configuration': {
-    status: 500,
+    status: 409,
     title: 'Bad configuration',
-    help: 'A flag, a variable or the config file is wrong.'
+    help: 'A flag, a variable, the config file or a file that it names is wrong. What there was before goes on.'
   },
   'directory-in-use': { status: 500, title: 'Directory in use', help: 'Another process holds the data directory.' },
   'directory-unusable': {

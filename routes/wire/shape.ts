@@ -55,7 +55,10 @@ export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
 export function explain(error: ErrorObject, known: readonly string[], of = ''): string {
   const { keyword, params, instancePath } = error
   const name = (of + instancePath.replaceAll('/', '.')).replace(/^\./, '')
-  if (keyword === 'additionalProperties') return unknownName(String(params.additionalProperty), known)
+  if (keyword === 'additionalProperties') {
+    const here = (error.parentSchema as { properties?: object } | undefined)?.properties
+    return unknownName(String(params.additionalProperty), here === undefined ? known : Object.keys(here))
+  }
   if (keyword === 'required') return `"${name === '' ? '' : `${name}.`}${params.missingProperty}" is missing.`
   if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
   const { examples } = (error.parentSchema ?? {}) as { examples?: string[] }

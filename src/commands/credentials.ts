@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { RequestOptions } from 'node:https'
 import { DaybookError } from '../errors.js'
+import { isLoopback } from '../network.js'
 
 export interface CredentialsConfig {
   readonly url: string
@@ -22,6 +23,12 @@ export function credentialsOf(config: CredentialsConfig): Pick<RequestOptions, '
   }
   const basic = user && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
   const authorization = token === undefined ? basic : `Bearer ${token}`
+  if (authorization !== undefined && URL.canParse(config.url)) {
+    const { protocol, hostname } = new URL(config.url)
+    if (protocol === 'http:' && !isLoopback(hostname)) {
+      process.stderr.write(`WARNING: the password or token goes to ${hostname} in plain text; use https://.\n`)
+    }
+  }
   return {
     headers: authorization === undefined ? {} : { authorization },
     ...(file !== undefined && { ca: readAuthority(file) })

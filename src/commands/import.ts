@@ -11,7 +11,7 @@ import { DaybookError } from '../errors.js'
 import { Store } from '../store.js'
 import { importAsLog } from './as-log.js'
 import { credentialsOf } from './credentials.js'
-import { openSource, type Source, withOccurred } from './lines.js'
+import { isOfServer, openSource, type Source, withOccurred } from './lines.js'
 import { Progress } from './progress.js'
 
 const summary = 'append the events of an NDJSON file, gzip or not'
@@ -21,6 +21,8 @@ export const importEvents = { summary, run }
 interface Counts {
   appended: number
   replayed: number
+  /** Of what the server that it came from keeps of itself. */
+  left: number
 }
 
 async function run(argv: string[]): Promise<number> {
@@ -38,15 +40,17 @@ async function run(argv: string[]): Promise<number> {
     throw new DaybookError('bad-configuration', '--as-log writes into a directory: name it with --db')
   const source = await openSource(file)
   const progress = new Progress('importing', systemClock)
-  const counts: Counts = { appended: 0, replayed: 0 }
+  const counts: Counts = { appended: 0, replayed: 0, left: 0 }
   const count = async ({ receipt }: Receipt) => {
     counts.appended += receipt.appended
     counts.replayed += receipt.replayed
     progress.show(counts.appended + counts.replayed, source.fraction())
   }
   try {
-    if (config.db === undefined) await intoServer(config, source, count)
-    else await intoDirectory(config.db, source, config, count)
+    const lines = prepared(source, config, counts)
+    if (config.db === undefined) await intoServer(config, lines, count)
+    else if (config['as-log']) await intoLog(config.db, source, config.batch, count)
+    else await intoDirectory(config.db, lines, config.batch, count)
   } catch (error) {
     progress.end(said(counts, progress))
     throw error
@@ -55,34 +59,52 @@ async function run(argv: string[]): Promise<number> {
   return 0
 }
 
-function said({ appended, replayed }: Counts, progress: Progress): string {
+function said({ appended, replayed, left }: Counts, progress: Progress): string {
   const there = replayed > 0 ? `, ${replayed.toLocaleString('en-US')} were there already` : ''
-  return `${appended.toLocaleString('en-US')} events imported${there} (${progress.seconds.toFixed(1)} s)`
+  const own = left > 0 ? `, ${left.toLocaleString('en-US')} of another server's accounts and audit left out` : ''
+  return `${appended.toLocaleString('en-US')} events imported${there}${own} (${progress.seconds.toFixed(1)} s)`
 }
 
 async function intoDirectory(
   directory: string,
-  source: Source,
-  config: ImportConfig,
+  lines: AsyncIterable<Buffer>,
+  batch: number,
   count: (receipt: Receipt) => Promise<void>
 ): Promise<void> {
+  await withStore(directory, (store) => new StreamedWrite(store, Readable.from(lines), batch).run(count))
+}
+
+async function intoLog(
+  directory: string,
+  source: Source,
+  batch: number,
+  count: (receipt: Receipt) => Promise<void>
+): Promise<void> {
+  await withStore(directory, (store) => importAsLog(store, splitLines(source.bytes), batch, count))
+}
+
+async function withStore(directory: string, work: (store: Store) => Promise<void>): Promise<void> {
   const store = await new Store({ directory }).open()
   try {
-    if (config['as-log']) await importAsLog(store, splitLines(source.bytes), config.batch, count)
-    else await new StreamedWrite(store, Readable.from(prepared(source, config)), config.batch).run(count)
+    await work(store)
   } finally {
     await store.close()
   }
 }
 
-/** The lines as they are sent, gathered into chunks. */
-async function* prepared(source: Source, config: ImportConfig): AsyncGenerator<Buffer> {
+/**
+ * The lines as they are sent, gathered into chunks. Accounts and audit of another server are not those of this one: their
+ * lines are sent empty, so that the others keep their numbers.
+ */
+async function* prepared(source: Source, config: ImportConfig, counts: Counts): AsyncGenerator<Buffer> {
   let chunk: Buffer[] = []
   let size = 0
   let number = 0
   for await (const line of splitLines(source.bytes)) {
     number++
-    chunk.push(withOccurred(line, number, config['occurred-from']), NEWLINE)
+    const own = isOfServer(line)
+    if (own) counts.left++
+    chunk.push(own ? NOTHING : withOccurred(line, number, config['occurred-from']), NEWLINE)
     size += line.length
     if (size < 64 * 1024) continue
     yield Buffer.concat(chunk)
@@ -93,9 +115,14 @@ async function* prepared(source: Source, config: ImportConfig): AsyncGenerator<B
 }
 
 const NEWLINE = Buffer.from('\n')
+const NOTHING = Buffer.alloc(0)
 
 /** @throws `server-unreachable`, and the server's own refusal as `import-refused` */
-function intoServer(config: ImportConfig, source: Source, count: (receipt: Receipt) => Promise<void>): Promise<void> {
+function intoServer(
+  config: ImportConfig,
+  lines: AsyncIterable<Buffer>,
+  count: (receipt: Receipt) => Promise<void>
+): Promise<void> {
   const { url } = config
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
   const target = new URL(`/events?batch=${config.batch}`, url)
@@ -121,7 +148,7 @@ function intoServer(config: ImportConfig, source: Source, count: (receipt: Recei
         request.destroy()
       })
     })
-    const body = Readable.from(prepared(source, config))
+    const body = Readable.from(lines)
     body.on('error', (error) => {
       reject(error)
       request.destroy()

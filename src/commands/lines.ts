@@ -3,6 +3,7 @@ import { createReadStream, statSync } from 'node:fs'
 import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { DaybookError } from '../errors.js'
+import { isWrittenByServer } from '../streams/access.js'
 
 export interface Source {
   readonly bytes: Readable
@@ -81,6 +82,17 @@ export function withOccurred(line: Buffer, number: number, pointer: string | und
   const rest = line.subarray(start)
   const comma = /^\s*\}/.test(rest.toString('latin1', 0, 100)) ? '' : ','
   return Buffer.concat([line.subarray(0, start), Buffer.from(`"occurred":${JSON.stringify(instant)}${comma}`), rest])
+}
+
+/** True for an event of a stream that a server keeps of itself: accounts, tokens, audit, consumers. */
+export function isOfServer(line: Buffer): boolean {
+  if (!line.includes('"$')) return false
+  try {
+    const { stream } = JSON.parse(line.toString()) as { stream?: unknown }
+    return typeof stream === 'string' && isWrittenByServer(stream)
+  } catch {
+    return false // whoever reads it says better what is wrong
+  }
 }
 
 function at(value: unknown, pointer: string): unknown {

@@ -1,10 +1,12 @@
 /** `daybook serve`: opens a directory, listens, and stops gracefully. */
 
+import { X509Certificate } from 'node:crypto'
 import type { Server } from 'node:https'
 import { createRequire } from 'node:module'
 import type { FastifyInstance } from 'fastify'
 import type { Control } from '../../routes/admin.js'
 import { buildApp } from '../../routes/index.js'
+import { TLS } from '../../routes/tls.js'
 import { ServeConfig } from '../../schemas/config.js'
 import { describeFlags, readConfig, showSettings } from '../config.js'
 import { DaybookError } from '../errors.js'
@@ -41,13 +43,13 @@ async function run(argv: string[]): Promise<number> {
     categoryRule: parseCategoryRule(config['category-separator']),
     anonymous: exposure.anonymous,
     firstPasswords: { admin: config['admin-password'], ops: config['ops-password'] },
-    refuseFirstPassword: !exposure.loopback && !exposure.insecure,
+    refuseFirstPassword: !exposure.local && !exposure.insecure,
     webTokens: webTokensOf(config)
   })
   const certificate = await certificateOf(config, store)
   const control: Control = {
     stop: () => process.kill(process.pid, 'SIGTERM'),
-    reload: async () => reload(),
+    reload: async () => void reload(),
     settings: showSettings(ServeConfig, config)
   }
   const app = await buildApp(store, {
@@ -58,20 +60,24 @@ async function run(argv: string[]): Promise<number> {
     insecure: exposure.insecure,
     plainCredentials: exposure.plainCredentials,
     allowOrigins: config['allow-origin'],
-    corsOrigins: config['cors-origin'],
-    hosts: exposure.loopback ? config['allow-host'] : undefined,
+    corsOrigins: exposure.corsOrigins,
+    hosts: exposure.local ? config['allow-host'] : undefined,
     trustProxy: config['trust-proxy'],
     publicCache: config['public-cache'],
     logLevel: config['log-level'],
     load: {
       connectionsPerAddress: config['connections-per-address'],
-      requestsPerSecond: config['requests-per-second'] ?? (exposure.loopback ? 0 : 1000),
+      requestsPerSecond: config['requests-per-second'] ?? (exposure.local ? 0 : 1000),
       eventLoopDelayMs: limits.event_loop_delay_ms
     }
   })
   const reload = () => {
     const { 'tls-cert': cert, 'tls-key': key } = config
-    if (cert !== undefined && key !== undefined) (app.server as Server).setSecureContext(readCertificate(cert, key))
+    if (cert === undefined || key === undefined) return 'there is nothing to read again'
+    const renewed = readCertificate(cert, key)
+    ;(app.server as Server).setSecureContext({ ...TLS, ...renewed })
+    warnOfExpiry(renewed, store)
+    return 'the certificate was read again'
   }
   const stopped = stopOnSignal(app, store)
   reloadOnSignal(reload)
@@ -83,23 +89,45 @@ async function run(argv: string[]): Promise<number> {
     await app.close()
     throw listenError(error, config)
   }
-  const open = exposure.insecure ? [] : store.accounts.withFirstPassword()
+  if (!exposure.insecure) await warnOfPasswords(store)
+  process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
+  return stopped
+}
+
+async function warnOfPasswords({ accounts, options }: Store): Promise<void> {
+  const open = accounts.withFirstPassword()
   if (open.length > 0) {
     const one = open.length === 1
     warn(
       `${open.join(' and ')} ${one ? 'has' : 'have'} the password "${FIRST_PASSWORD}", which everybody knows; change it before others can reach this server`
     )
   }
-  process.stdout.write(`${banner(app, store, config)}\n`)
-  return stopped
+  for (const [login, password] of Object.entries(options.firstPasswords ?? {})) {
+    if (password === undefined || (await accounts.verify(login, password)) !== undefined) continue
+    warn(
+      `DAYBOOK_${login.toUpperCase()}_PASSWORD is not the password of ${login}: it only takes the place of the first one`
+    )
+  }
+}
+
+const DAY_MS = 86_400_000
+
+function warnOfExpiry({ cert }: Certificate, { clock }: Store): void {
+  const { validTo } = new X509Certificate(cert)
+  const days = Math.floor((Date.parse(validTo) - clock.now()) / DAY_MS)
+  if (days < 14) warn(days < 0 ? `the certificate is over since ${validTo}` : `the certificate ends on ${validTo}`)
 }
 
 /** @throws `bad-configuration` */
-async function certificateOf(config: ServeConfig, { clock }: Store): Promise<Certificate | undefined> {
+async function certificateOf(config: ServeConfig, store: Store): Promise<Certificate | undefined> {
   const { 'tls-cert': cert, 'tls-key': key } = config
-  if (cert !== undefined && key !== undefined) return readCertificate(cert, key)
+  if (cert !== undefined && key !== undefined) {
+    const certificate = readCertificate(cert, key)
+    warnOfExpiry(certificate, store)
+    return certificate
+  }
   if (!config.dev) return undefined
-  const made = await makeCertificate(clock.now())
+  const made = await makeCertificate(store.clock.now())
   process.stdout.write(`A certificate for localhost was made; its SHA-1 fingerprint is ${made.fingerprint}.\n`)
   return made
 }
@@ -108,9 +136,6 @@ async function certificateOf(config: ServeConfig, { clock }: Store): Promise<Cer
 function webTokensOf(config: ServeConfig): WebTokenOptions | undefined {
   const { 'jwt-jwks': jwks, 'jwt-public-key': file } = config
   if (jwks === undefined && file === undefined) return undefined
-  if (jwks !== undefined && !URL.canParse(jwks)) {
-    throw new DaybookError('bad-configuration', `--jwt-jwks ${jwks} is not a URL`)
-  }
   return {
     jwks,
     publicKey: file && readPublicKey(file),
@@ -126,11 +151,10 @@ function warn(what: string): void {
 }
 
 /** What cannot be read leaves what there was. */
-function reloadOnSignal(reload: () => void): void {
+function reloadOnSignal(reload: () => string): void {
   process.on('SIGHUP', () => {
     try {
-      reload()
-      process.stdout.write('SIGHUP: the certificate was read again\n')
+      process.stdout.write(`SIGHUP: ${reload()}\n`)
     } catch (error) {
       warn(`SIGHUP: ${(error as Error).message}`)
     }
@@ -138,10 +162,10 @@ function reloadOnSignal(reload: () => void): void {
 }
 
 /** One line: version, address, directory, what is in it, and what an answer means. */
-function banner(app: FastifyInstance, store: Store, config: ServeConfig): string {
+function banner(app: FastifyInstance, store: Store, config: ServeConfig, tls: boolean): string {
   const { address, port } = app.server.address() as { address: string; port: number }
   const host = address.includes(':') ? `[${address}]` : address
-  const scheme = config.dev || config['tls-cert'] !== undefined ? 'https' : 'http'
+  const scheme = tls ? 'https' : 'http'
   const promise = config['unsafe-no-fsync']
     ? 'UNSAFE: appends are answered before they are on disk'
     : 'every append is on disk before it is answered'

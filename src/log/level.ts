@@ -201,7 +201,8 @@ function refuseHeadless(directory: string): void {
 function makeDirectory(path: string): void {
   if (existsSync(path)) return
   makeDirectory(dirname(path))
-  mkdirSync(path)
+  // Hashes of passwords are in it, and events that not everybody may read.
+  mkdirSync(path, { mode: 0o700 })
 }
 
 function write(batch: LevelBatch, sync: boolean): Promise<void> {

@@ -11,6 +11,7 @@ import {
   rightFor,
   SETTINGS
 } from './access.js'
+import { Latest } from './latest.js'
 import { isMetastream, metastreamOf, originalOf } from './names.js'
 import type { Reader } from './read.js'
 import { type StreamStates, truncationOf } from './states.js'
@@ -22,10 +23,7 @@ export class AccessRules {
   readonly #viewers = new WeakMap<Principal, Viewer>()
   #settings: AccessSettings
   #version = 0
-  /** The last event of `$settings`. */
-  #last: StoredRecord | undefined
-  /** Lower numbers of it are hidden. */
-  #truncation = 0
+  readonly #latest = new Latest<StoredRecord>()
 
   /** @param anonymous `$all` also means those who have not signed in */
   constructor(states: StreamStates, anonymous: boolean) {
@@ -46,33 +44,33 @@ export class AccessRules {
   /** Reads what `$settings` says (reference 14.4). */
   async load(reader: Reader): Promise<void> {
     const { tombstone, metadata } = await this.#states.of(SETTINGS)
-    this.#last = undefined
+    this.#latest.truncate(metadata.truncateBefore ?? 0)
+    this.#latest.end()
     if (!tombstone) {
       for await (const record of reader.records(SETTINGS, 'desc')) {
-        this.#last = record
+        this.#latest.say(record, record.number)
         break
       }
     }
-    this.#settle(metadata.truncateBefore ?? 0)
+    this.#settle()
   }
 
   /** Takes note of an event of a system stream, or of a stream's end, before whoever wrote it is answered. */
-  committed(stream: string, record: StoredRecord): void {
-    if (stream === SETTINGS) {
-      this.#last = record.tombstone ? undefined : record
-      this.#settle(this.#truncation)
-    } else if (stream === metastreamOf(SETTINGS)) this.#settle(truncationOf(record))
-    else if (!isMetastream(stream) && !record.tombstone) return
-    const concerned = stream === SETTINGS ? undefined : isMetastream(stream) ? originalOf(stream) : stream
+  committed(stream: string, record: StoredRecord, ruled: boolean): void {
+    const settings = stream === SETTINGS || stream === metastreamOf(SETTINGS)
+    if (stream === metastreamOf(SETTINGS)) this.#latest.truncate(truncationOf(record))
+    else if (stream === SETTINGS && record.tombstone) this.#latest.end()
+    else if (stream === SETTINGS) this.#latest.say(record, record.number)
+    if (settings) this.#settle()
+    else if (!ruled) return
+    const concerned = settings ? undefined : isMetastream(stream) ? originalOf(stream) : stream
     for (const listener of this.#listeners) listener(concerned)
   }
 
-  /** The last event counts as long as it is not hidden. */
-  #settle(truncation: number): void {
-    this.#truncation = truncation
+  #settle(): void {
+    const { value } = this.#latest
     const { anonymous } = this.#settings
-    const last = this.#last !== undefined && this.#last.number >= truncation ? this.#last : undefined
-    this.#settings = readSettings(last?.contentType === undefined ? last?.data : undefined, anonymous)
+    this.#settings = readSettings(value?.contentType === undefined ? value?.data : undefined, anonymous)
     this.#version++
   }
 

@@ -21,6 +21,8 @@ export interface Principal {
   readonly groups: readonly string[]
   /** Less than the account may do. */
   readonly scope?: Scope | undefined
+  /** When the account was made, milliseconds: an older one of the same login was somebody else's. */
+  readonly since?: number | undefined
   /** Id of the API token with which it signed in. */
   readonly token?: string | undefined
   /** When its rights end by themselves, milliseconds. */
@@ -64,7 +66,8 @@ export function isOperator(principal: Principal): boolean {
   return isAdministrator(principal) || (principal.scope === undefined && principal.groups.includes(OPERATORS))
 }
 
-function hasAdminsRole({ login, groups }: Principal): boolean {
+/** `admin` has it by name, whatever its groups (reference 14.3). */
+export function hasAdminsRole({ login, groups }: Pick<Principal, 'login' | 'groups'>): boolean {
   return groups.includes(ADMINS) || login === 'admin'
 }
 
@@ -76,26 +79,56 @@ export interface AccessSettings {
   readonly anonymous: boolean
 }
 
-/** What the server keeps of itself: accounts, tokens, rules, what was done. Only a rule of its own opens such a stream. */
 const OWN = /^\$(user-|users$|tokens$|settings$|audit$|consumers$)/
 
+/** What the server keeps of itself: accounts, tokens, rules, what was done. Only a rule of its own opens such a stream. */
+export function isOwn(stream: string): boolean {
+  return OWN.test(stream)
+}
+
+/** Of what the server keeps of itself nobody but the server writes anything, except the settings. */
+export function isWrittenByServer(stream: string): boolean {
+  return isOwn(stream) && stream !== SETTINGS
+}
+
 const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', writeMetadata: '$mw' } as const
+const RIGHTS = new Set<string>(Object.values(KEYS))
 
 /**
  * What the latest event of `$settings` says; members that are missing, and settings that make no sense, count as the
  * built-in defaults.
+ * @param document its data when that is JSON
  */
 export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {
-  let value: unknown
-  try {
-    value = JSON.parse(document?.toString() ?? '')
-  } catch {}
-  const { $userStreamAcl: user, $systemStreamAcl: system } = (value ?? {}) as Record<string, unknown>
+  const { $userStreamAcl: user, $systemStreamAcl: system } = (parsed(document) ?? {}) as Record<string, unknown>
   const faulty = aclFaults(user).length + aclFaults(system).length > 0
   return {
     userStreams: faulty || user === undefined ? {} : (user as Acl),
     systemStreams: faulty || system === undefined ? {} : (system as Acl),
     anonymous
+  }
+}
+
+/** What is wrong with settings, one sentence each: such would leave every stream to the built-in defaults. */
+export function faultsOfSettings(document: Buffer | undefined): string[] {
+  const value = parsed(document)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return ['Settings are a JSON object.']
+  return Object.entries(value).flatMap(([name, acl]) => {
+    if (name !== '$userStreamAcl' && name !== '$systemStreamAcl') {
+      return `There is no "${name.slice(0, 100)}" in settings; known: $userStreamAcl, $systemStreamAcl.`
+    }
+    const unknown = Object.keys((acl ?? {}) as object).find((key) => !RIGHTS.has(key))
+    const faults = aclFaults(acl, name)
+    if (faults.length > 0 || unknown === undefined) return faults
+    return `There is no "${unknown.slice(0, 100)}" in "${name}"; known: ${[...RIGHTS].join(', ')}.`
+  })
+}
+
+function parsed(document: Buffer | undefined): unknown {
+  try {
+    return JSON.parse(document?.toString() ?? '')
+  } catch {
+    return undefined
   }
 }
 
@@ -116,11 +149,12 @@ export function permits(
   acl: Acl | undefined,
   settings: AccessSettings
 ): boolean {
+  if ((action === 'write' || action === 'delete') && isWrittenByServer(stream)) return false
   if (principal.scope !== undefined && !covers(principal.scope, action, stream)) return false
   if (hasAdminsRole(principal)) return true
   const key = KEYS[action]
   const system = isSystemStream(stream)
-  const usual = system ? (OWN.test(stream) ? {} : settings.systemStreams) : settings.userStreams
+  const usual = system ? (isOwn(stream) ? {} : settings.systemStreams) : settings.userStreams
   const entry = acl?.[key] ?? usual[key]
   const { login } = principal
   // System streams always need an account, whatever a rule says.
@@ -136,8 +170,11 @@ function rolesOf(entry: AclEntry): readonly string[] {
   return typeof entry === 'string' ? [entry] : entry
 }
 
+/** With a token nobody administrates: it changes no rules, and nothing that the server keeps of itself. */
 function covers(scope: Scope, action: Action, stream: string): boolean {
-  const names = action === 'read' || action === 'readMetadata' ? scope.read : scope.write
+  const reads = action === 'read' || action === 'readMetadata'
+  if (action === 'writeMetadata' || (!reads && isOwn(stream))) return false
+  const names = reads ? scope.read : scope.write
   return names.some((name) => {
     // As a shell's `*` leaves hidden files alone, one that names no `$` leaves system streams alone.
     if (isSystemStream(stream) && !isSystemStream(name)) return false
@@ -174,9 +211,7 @@ export function refusedAccess(principal: Principal, action: Action, stream: stri
     return new DaybookError('sign-in-required', `To ${WORDS[action]} "${stream}", sign in.`, details)
   }
   const scoped = principal.scope === undefined ? '' : ' with this token'
-  return new DaybookError(
-    'not-permitted',
-    `"${principal.login}" may not ${WORDS[action]} "${stream}"${scoped}.`,
-    details
-  )
+  const own = isWrittenByServer(stream) ? ' The server writes it, and nobody else.' : ''
+  const why = `"${principal.login}" may not ${WORDS[action]} "${stream}"${scoped}.${own}`
+  return new DaybookError('not-permitted', why, details)
 }

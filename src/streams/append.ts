@@ -3,7 +3,8 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
-import { type Actor, refusedAccess, SETTINGS } from './access.js'
+import { StoredRecord } from '../log/format.js'
+import { type Actor, faultsOfSettings, type Principal, refusedAccess, SETTINGS } from './access.js'
 import { auditEvent } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import type { MatchCondition } from './matches.js'
@@ -25,6 +26,8 @@ export interface AppendRequest {
   readonly mode: 'batch' | 'each' | 'eventstore'
   /** Whose rights it needs; undefined: the store itself writes. */
   readonly by?: Actor | undefined
+  /** For whom the store itself writes: nothing is written when it is their turn and they are not signed in any more. */
+  readonly askedBy?: Principal | undefined
   /** The ids were made from an Idempotency-Key; this is the id an event after the last one would have. */
   readonly keyed?: { readonly stream: string; readonly nextId: Buffer } | undefined
 }
@@ -49,7 +52,7 @@ export function planAppend(request: AppendRequest, view: PlanningView): AppendRe
 }
 
 function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const replay = findReplay(request, view)
   if (replay !== undefined) return replay
@@ -79,6 +82,18 @@ function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningVi
   for (const { stream } of conditions) {
     if (written.has(stream) || view.permits(principal, 'read', stream)) continue
     return refusedAccess(principal, 'read', stream)
+  }
+  return undefined
+}
+
+/** Settings that make no sense are refused: they would open what those before them had closed. */
+function findFault({ events }: AppendRequest): DaybookError | undefined {
+  for (const [index, { stream, record }] of events.entries()) {
+    if (stream !== SETTINGS) continue
+    const { contentType, data } = new StoredRecord(0, record.bytes)
+    const [fault] = faultsOfSettings(contentType === undefined ? data : undefined)
+    if (fault !== undefined)
+      return new DaybookError('invalid-event', fault, { index, stream, written: false, retry: false })
   }
   return undefined
 }
@@ -129,20 +144,23 @@ function rulesOf(events: readonly NewEvent[], view: PlanningView): Map<string, s
 }
 
 function ruleText(stream: string, view: PlanningView): string {
-  // Whatever is written to the settings is a change of them.
-  return stream === SETTINGS
+  // Whatever is written to the settings, or may hide some of them, is a change of them.
+  return isOfSettings(stream)
     ? String(view.head(stream))
     : JSON.stringify(view.state(originalOf(stream)).metadata.acl ?? {})
+}
+
+function isOfSettings(stream: string): boolean {
+  return stream === SETTINGS || stream === metastreamOf(SETTINGS)
 }
 
 /** A changed rule and who changed it stand in the same batch. */
 function auditRules(by: Actor, before: ReadonlyMap<string, string>, view: PlanningView): void {
   for (const [stream, rule] of before) {
     if (ruleText(stream, view) === rule) continue
-    const what =
-      stream === SETTINGS
-        ? { stream, number: view.head(stream) }
-        : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
+    const what = isOfSettings(stream)
+      ? { stream, number: view.head(stream) }
+      : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
     view.place(auditEvent('AccessRuleChanged', by, what, `${stream} ${view.head(stream)}`))
   }
 }
@@ -198,7 +216,7 @@ function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: Pl
  * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
  */
 function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const { stream, expected } = request.conditions[0] as Condition
   const wrong = () => conditionsFailed([{ stream, expected }], [], view)
@@ -230,7 +248,7 @@ function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   for (const [index, event] of request.events.entries()) {
     const one = { ...request, events: [event] }
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    const error = findRefusal(one, view) ?? refusalOfOne(one, known, view)
+    const error = findRefusal(one, view) ?? findFault(one) ?? refusalOfOne(one, known, view)
     if (error !== undefined) {
       refused = { index, error }
       break

@@ -1,10 +1,9 @@
 /** What `$audit` holds: who changed what in the running of the store, and from where. Secrets never stand in it. */
-import { randomFillSync } from 'node:crypto'
-import { encodeRecord } from '../log/format.js'
 import type { Actor } from './access.js'
 import { nameBasedId } from './ids.js'
 import { PLAN_IDS } from './metadata.js'
 import type { NewEvent } from './planning-view.js'
+import { serverEvent } from './server-event.js'
 
 export const AUDIT = '$audit'
 
@@ -29,7 +28,7 @@ export type AuditType =
  * @param place makes the id when a plan writes it, which may make none up; undefined: a random one
  */
 export function auditEvent(type: AuditType, actor: Actor | undefined, what: object, place?: string): NewEvent {
-  const id = place === undefined ? randomFillSync(Buffer.alloc(16)) : nameBasedId(PLAN_IDS, `${AUDIT}\n${place}`)
+  const id = place === undefined ? undefined : nameBasedId(PLAN_IDS, `${AUDIT}\n${place}`)
   const who =
     actor === undefined
       ? { who: null, by: 'configuration' }
@@ -39,6 +38,5 @@ export function auditEvent(type: AuditType, actor: Actor | undefined, what: obje
           from: actor.address,
           requestId: actor.requestId
         }
-  const data = Buffer.from(JSON.stringify({ ...who, ...what }))
-  return { stream: AUDIT, id: undefined, type, record: encodeRecord(AUDIT, { id, clientId: false, type, data }) }
+  return serverEvent(AUDIT, type, { ...who, ...what }, { id })
 }

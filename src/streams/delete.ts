@@ -1,11 +1,18 @@
 /** Planning a delete (reference 6): pure, as planning an append is. */
 import { DaybookError } from '../errors.js'
 import { encodeRecord, recordKind } from '../log/format.js'
-import { type Actor, refusedAccess } from './access.js'
+import { type Actor, isOwn, refusedAccess } from './access.js'
 import { auditEvent } from './audit.js'
 import { type ExpectedVersion, holds } from './expected-version.js'
 import { nameBasedId } from './ids.js'
-import { DELETED_TEXT, METADATA_TYPE, metadataRecord, PLAN_IDS, TOMBSTONE_TYPE } from './metadata.js'
+import {
+  DELETED_TEXT,
+  METADATA_TYPE,
+  metadataRecord,
+  PLAN_IDS,
+  TOMBSTONE_TYPE,
+  withTruncateBefore
+} from './metadata.js'
 import { isMetastream, metastreamOf } from './names.js'
 import type { PlanningView } from './planning-view.js'
 import { conditionsFailed, streamDeleted } from './refusals.js'
@@ -36,6 +43,11 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   if (by !== undefined && !isMetastream(stream) && !view.permits(by.principal, 'delete', stream)) {
     return refusedAccess(by.principal, 'delete', stream)
   }
+  if (permanent && isOwn(stream)) {
+    return new DaybookError('bad-stream-name', `"${stream}" is the server's own, and would be missed for ever.`, {
+      stream
+    })
+  }
   if (isMetastream(stream)) {
     return new DaybookError('bad-stream-name', 'Metadata is not deleted by itself; write other metadata instead.', {
       stream
@@ -57,7 +69,10 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   if (head === -1 && state.version === -1) {
     return new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
-  const document = Buffer.from(`{"$tb":${DELETED_TEXT}}`)
+  // Who was kept from it is kept from it, also when it comes back.
+  const { acl } = state.metadata
+  const rules = acl === undefined ? undefined : Buffer.from(JSON.stringify({ $acl: acl }))
+  const document = withTruncateBefore(rules, DELETED_TEXT)
   const record = metadataRecord(stream, document, String(state.version))
   const { position } = view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   audit(request, view)

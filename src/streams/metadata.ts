@@ -88,15 +88,15 @@ export function faultsOf(value: unknown): string[] {
 
 const ACL_KEYS = ['$r', '$w', '$d', '$mr', '$mw']
 
-/** What is wrong with an access rule, one sentence each. */
-export function aclFaults(acl: unknown): string[] {
+/** What is wrong with an access rule, one sentence each. @param name what it is called */
+export function aclFaults(acl: unknown, name = '$acl'): string[] {
   if (acl === undefined) return []
-  if (typeof acl !== 'object' || acl === null || Array.isArray(acl)) return ['"$acl" is a JSON object.']
-  const isName = (name: unknown) => typeof name === 'string'
+  if (typeof acl !== 'object' || acl === null || Array.isArray(acl)) return [`"${name}" is a JSON object.`]
+  const isName = (one: unknown) => typeof one === 'string'
   return ACL_KEYS.flatMap((key) => {
     const entry = (acl as Record<string, unknown>)[key]
     const good = entry === undefined || isName(entry) || (Array.isArray(entry) && entry.every(isName))
-    return good ? [] : [`"$acl.${key}" is the name of a user or role, or an array of them.`]
+    return good ? [] : [`"${name}.${key}" is the name of a user or role, or an array of them.`]
   })
 }
 

@@ -4,16 +4,20 @@
  */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, type StoredRecord } from '../log/format.js'
+import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import type { Filter } from './filter.js'
+import type { IndexStream } from './index-streams.js'
 import { LINK_TYPE, parseLink } from './links.js'
 import type { Found, Source } from './source.js'
 import type { Bounds, Sources } from './sources.js'
 import type { Viewer } from './viewer.js'
 import type { Visibility } from './visibility.js'
 import { type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
+
+/** So many events of an index stream are looked at first for one that somebody may read. */
+const FIRST_LOOK = 64
 
 export interface ReadRequest extends Bounds {
   readonly filter: Filter
@@ -220,6 +224,28 @@ export class Reader {
       records.push(...read)
     }
     return records
+  }
+
+  /**
+   * Where an index stream stands, for somebody who may read any of what it lists: to others it is not there, so that
+   * what types, categories and correlations there are is not told by its name.
+   * @throws `stream-not-found` when nothing is listed for them, `index-switched-off`
+   */
+  async indexSource(stream: string, index: IndexStream, viewer: Viewer | undefined): Promise<Source> {
+    const source = await this.sources.ofIndex(stream, index)
+    if (source.head >= 0 && (viewer === undefined || (await this.#listsAnyFor(source, viewer)))) return source
+    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
+  }
+
+  /** Looks from the end, where most find something at once, and at a bounded number. */
+  async #listsAnyFor({ kind, list, head }: Source, viewer: Viewer): Promise<boolean> {
+    if (viewer.seesAllUserStreams) return true
+    const range = { first: Math.max(0, head - limits.scan_events_max + 1), last: head }
+    const positions = walkList(this.#postings, kind as Family, list as ListHead, range, 'desc', FIRST_LOOK)
+    for await (const chunk of positions) {
+      if ((await viewer.visible(await this.#log.readMany(chunk))).length > 0) return true
+    }
+    return false
   }
 
   /**

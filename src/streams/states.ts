@@ -129,20 +129,28 @@ export class StreamStates {
     return state
   }
 
-  /** Takes note of a committed event, once the index has it. */
-  committed(record: StoredRecord, stream: string): void {
-    if (record.tombstone) this.#change(stream, (state) => ({ ...state, tombstone: true }))
-    else if (isMetastream(stream)) {
-      this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
-    }
+  /**
+   * Takes note of a committed event, once the index has it.
+   * @returns whether other access rules may hold for the stream now
+   */
+  committed(record: StoredRecord, stream: string): boolean {
+    if (record.tombstone) return this.#change(stream, (state) => ({ ...state, tombstone: true }))
+    return (
+      isMetastream(stream) && this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
+    )
   }
 
-  #change(stream: string, change: (state: StreamState) => StreamState): void {
+  #change(stream: string, change: (state: StreamState) => StreamState): boolean {
     this.#changes++
     const before = this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
     this.#name(stream)
     // One that is not known is read from the index when it is asked for.
-    if (before === undefined) this.#known.delete(stream)
-    else this.#known.set(stream, change(before))
+    if (before === undefined) {
+      this.#known.delete(stream)
+      return true
+    }
+    const after = change(before)
+    this.#known.set(stream, after)
+    return after.tombstone || JSON.stringify(after.metadata.acl) !== JSON.stringify(before.metadata.acl)
   }
 }

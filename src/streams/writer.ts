@@ -5,7 +5,7 @@
 import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, recordKind, StoredRecord } from '../log/format.js'
+import { family, type ListHead, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { ListName, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
@@ -58,7 +58,8 @@ export interface WriterParts {
 
 /** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
 export interface SystemFollower {
-  committed(stream: string, record: StoredRecord): void
+  /** @param ruled other people may do other things to the stream that it describes, or ends */
+  committed(stream: string, record: StoredRecord, ruled: boolean): void
 }
 
 export class Writer {
@@ -222,7 +223,8 @@ export class Writer {
 
     const answers = group.map(({ request }) => {
       // Who is no more when it is their turn writes nothing.
-      const gone = request.by && refusedWhenOver(request.by.principal, this.#clock.now())
+      const principal = request.by?.principal ?? ('askedBy' in request ? request.askedBy : undefined)
+      const gone = principal && refusedWhenOver(principal, this.#clock.now())
       return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
     })
     if (view.planned.length > 0) {
@@ -327,10 +329,12 @@ export class Writer {
     })
     await applyAll(this.#postings, postings)
     for (const [i, { event }] of planned.entries()) {
-      const ends = event.record.bytes[1] === recordKind.tombstone
-      if (!ends && !isSystemStream(event.stream)) continue
-      if (ends || isMetastream(event.stream)) this.#states.committed(records[i] as StoredRecord, event.stream)
-      for (const follower of this.followers) follower.committed(event.stream, records[i] as StoredRecord)
+      const { stream } = event
+      const record = records[i] as StoredRecord
+      if (!record.tombstone && !isSystemStream(stream)) continue
+      const described = record.tombstone || isMetastream(stream)
+      const ruled = described && this.#states.committed(record, stream)
+      for (const follower of this.followers) follower.committed(stream, record, ruled)
     }
     this.#log.announce()
     if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)

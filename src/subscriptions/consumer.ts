@@ -46,6 +46,8 @@ export interface ConsumerDefinition {
   readonly from: string
   /** Login of who made it; undefined: somebody who had not signed in. */
   readonly owner?: string | undefined
+  /** When their account was made, milliseconds. */
+  readonly ownerSince?: number | undefined
   /** What that came to: everything up to here is not for it. */
   readonly start: number
   /** Its first reader gets the next one. */

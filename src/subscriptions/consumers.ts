@@ -2,14 +2,14 @@
  * Consumers by name. What defines them is events in the system stream `$consumers`, as all own state is; how far they
  * are stands in checkpoints, which may be lost and then cost repetition.
  */
-import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import type { Checkpoints } from '../dispatch/checkpoints.js'
 import { secondsOf } from '../duration.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { encodeRecord, type StoredRecord } from '../log/format.js'
+import type { StoredRecord } from '../log/format.js'
 import type { Reader } from '../streams/read.js'
+import { serverEvent } from '../streams/server-event.js'
 import type { Writer } from '../streams/writer.js'
 import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
 
@@ -84,17 +84,27 @@ export class Consumers {
         checkSame(existing.definition, wanted)
         return { consumer: existing, made: false }
       }
-      if (this.#byName.size >= limits.consumers_max) {
-        throw new DaybookError('limit-reached', `There are ${this.#byName.size} consumers already.`, {
-          limit: limits.consumers_max
-        })
-      }
+      this.#checkRoom(wanted.owner)
       const generation = this.#generations.get(name) ?? 0
       const definition = { ...wanted, start: await start(), generation }
       await this.#append(DEFINED, definition)
       const consumer = this.#make(definition)
       await consumer.begin()
       return { consumer, made: true }
+    })
+  }
+
+  #checkRoom(owner: string | undefined): void {
+    const all = this.#byName.size
+    if (all >= limits.consumers_max) {
+      throw new DaybookError('limit-reached', `There are ${all} consumers already.`, { limit: limits.consumers_max })
+    }
+    let own = 0
+    for (const { definition } of this.#byName.values()) if (definition.owner === owner) own++
+    if (own < limits.consumers_of_one_max) return
+    const whose = owner === undefined ? 'without an owner' : `of "${owner}"`
+    throw new DaybookError('limit-reached', `There are ${own} consumers ${whose} already.`, {
+      limit: limits.consumers_of_one_max
     })
   }
 
@@ -140,14 +150,7 @@ export class Consumers {
   }
 
   async #append(type: string, content: object): Promise<void> {
-    const data = Buffer.from(JSON.stringify(content))
-    const id = randomFillSync(Buffer.alloc(16))
-    const record = encodeRecord(STREAM, { id, clientId: false, type, data })
-    await this.#parts.writer.append({
-      events: [{ stream: STREAM, id: undefined, type, record }],
-      conditions: [],
-      mode: 'batch'
-    })
+    await this.#parts.writer.append({ events: [serverEvent(STREAM, type, content)], conditions: [], mode: 'batch' })
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

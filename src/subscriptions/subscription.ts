@@ -66,6 +66,8 @@ export interface Lag {
 
 /** What reading rests on; it may be taken away. */
 export interface LiveRight {
+  /** Of who reads; undefined: nobody who has signed in. */
+  readonly login: string | undefined
   /** The stream whose rules decide; undefined: each event is judged by those of its own. */
   readonly stream: string | undefined
   /** When it ends by itself, milliseconds. */
@@ -166,6 +168,11 @@ export class Subscription {
     return this.#keeper === undefined
   }
 
+  /** Login of who reads; undefined: nobody who has signed in. */
+  get login(): string | undefined {
+    return this.#options.right?.login
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -218,8 +225,10 @@ export class Subscription {
   checkRight(stream: string | undefined): void {
     const { right } = this.#options
     if (right === undefined || this.#closed) return
-    if (right.stream === undefined) this.#lookAgain()
-    else if (stream !== undefined && right.stream !== stream) return
+    if (right.stream === undefined) {
+      // Who sees everything goes on seeing it.
+      if (this.following.request.viewer !== undefined) this.#lookAgain()
+    } else if (stream !== undefined && right.stream !== stream) return
     const refusal = right.refusal()
     if (!(refusal instanceof Promise)) {
       if (refusal !== undefined) this.close(refusal)

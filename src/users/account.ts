@@ -1,6 +1,6 @@
 /** One account, as the last event of its stream says. */
 import type { StoredRecord } from '../log/format.js'
-import { ADMINS, OPERATORS, type Principal } from '../streams/access.js'
+import { ADMINS, OPERATORS } from '../streams/access.js'
 import { type HashedPassword, isHashedPassword, UNUSABLE } from './passwords.js'
 
 export const USER_STREAMS = '$user-'
@@ -86,9 +86,4 @@ export function accountOf(login: string, record: StoredRecord): Account | 'delet
     since: Number.isNaN(instant) ? record.created : instant,
     updated: record.created
   }
-}
-
-/** @param isValid whether the account is still as it was */
-export function principalOf({ login, groups }: Account, isValid: () => boolean): Principal {
-  return { login, groups: groups ?? [], isValid, by: 'password' }
 }

@@ -2,17 +2,18 @@
  * The accounts (reference 15). What is known of each is events in `$user-{login}`; `$users` lists their logins. The two
  * first accounts are there without an event until somebody changes them.
  */
-import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { encodeRecord, family, type StoredRecord } from '../log/format.js'
+import { family, type StoredRecord } from '../log/format.js'
 import type { Postings } from '../log/postings.js'
-import { type Actor, EVERYBODY } from '../streams/access.js'
+import { type Actor, hasAdminsRole, type Principal } from '../streams/access.js'
 import { type AuditType, auditEvent } from '../streams/audit.js'
+import { Latest } from '../streams/latest.js'
 import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
 import type { NewEvent } from '../streams/planning-view.js'
 import type { Reader } from '../streams/read.js'
+import { serverEvent } from '../streams/server-event.js'
 import { type StreamStates, truncationOf } from '../streams/states.js'
 import type { SystemFollower, Writer } from '../streams/writer.js'
 import {
@@ -42,15 +43,6 @@ export interface AccountDetails {
   readonly groups: readonly string[] | null
 }
 
-interface Kept {
-  readonly account: Account
-  /** Of the event that says so. */
-  readonly number: number
-}
-
-/** Instead of a number: no event says so. */
-const FIRST = -1
-
 export class Accounts implements SystemFollower {
   readonly #parts: AccountsParts
   #kept = firstAccounts()
@@ -71,9 +63,7 @@ export class Accounts implements SystemFollower {
       const page = await postings.list(family.stream, { prefix: USER_STREAMS, after, limit })
       for (const { name } of page) {
         const login = name.slice(USER_STREAMS.length)
-        const last = await this.#lastOf(login)
-        if (last === undefined) kept.delete(login)
-        else kept.set(login, last)
+        kept.set(login, await this.#latestOf(login))
       }
       if (page.length < limit) break
       after = page.at(-1)?.name
@@ -81,21 +71,22 @@ export class Accounts implements SystemFollower {
     this.#kept = kept
   }
 
-  /** An account as the last event says that its stream's metadata leaves. */
-  async #lastOf(login: string): Promise<Kept | undefined> {
+  async #latestOf(login: string): Promise<Latest<Account>> {
     const { reader, states } = this.#parts
     const stream = USER_STREAMS + login
     const { tombstone, metadata } = await states.of(stream)
-    if (tombstone) return undefined
+    const latest = new Latest<Account>()
+    latest.truncate(metadata.truncateBefore ?? 0)
+    if (tombstone) return latest
     for await (const record of reader.records(stream, 'desc')) {
-      if (record.number < (metadata.truncateBefore ?? 0)) return undefined
       const account = accountOf(login, record)
-      if (account === 'deleted') return undefined
       if (account === undefined) continue
       const known = this.#kept.get(login)
-      return known?.number === record.number ? known : { account, number: record.number }
+      const same = known?.number === record.number ? known.value : undefined
+      latest.say(account === 'deleted' ? undefined : (same ?? account), record.number)
+      break
     }
-    return undefined
+    return latest
   }
 
   /** Hears of every event of a system stream. */
@@ -103,18 +94,14 @@ export class Accounts implements SystemFollower {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     if (!described.startsWith(USER_STREAMS)) return
     const login = described.slice(USER_STREAMS.length)
-    if (stream !== described) {
-      const { number = FIRST } = this.#kept.get(login) ?? {}
-      if (number === FIRST || number >= truncationOf(record)) return
-      this.#kept.delete(login)
-    } else if (record.tombstone) this.#kept.delete(login)
-    else {
-      const account = accountOf(login, record)
-      if (account === undefined) return
-      if (account === 'deleted') this.#kept.delete(login)
-      else this.#kept.set(login, { account, number: record.number })
-    }
-    for (const listener of this.#listeners) listener()
+    const latest = this.#kept.get(login) ?? new Latest<Account>()
+    this.#kept.set(login, latest)
+    const before = latest.value
+    const account = accountOf(login, record)
+    if (stream !== described) latest.truncate(truncationOf(record))
+    else if (record.tombstone) latest.end()
+    else if (account !== undefined) latest.say(account === 'deleted' ? undefined : account, record.number)
+    if (latest.value !== before) for (const listener of this.#listeners) listener()
   }
 
   /** Calls back when any account has changed. */
@@ -124,7 +111,13 @@ export class Accounts implements SystemFollower {
 
   /** Another object whenever anything of it has changed. */
   get(login: string): Account | undefined {
-    return this.#kept.get(login)?.account
+    return this.#kept.get(login)?.value
+  }
+
+  /** Somebody who signed in to an account, as long as nothing of it changes. */
+  principalOf(account: Account): Principal {
+    const { login, groups, since } = account
+    return { login, groups: groups ?? [], since, isValid: () => this.get(login) === account, by: 'password' }
   }
 
   /** @throws `user-not-found` */
@@ -136,7 +129,7 @@ export class Accounts implements SystemFollower {
 
   /** By login, in the order of their bytes. */
   all(): Account[] {
-    const accounts = [...this.#kept.values()].map(({ account }) => account)
+    const accounts = [...this.#kept.values()].flatMap(({ value }) => value ?? [])
     return accounts.sort((a, b) => Buffer.compare(Buffer.from(a.login), Buffer.from(b.login)))
   }
 
@@ -157,15 +150,17 @@ export class Accounts implements SystemFollower {
     const open = this.withFirstPassword()
     const left = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
     if (refuseFirst && left.length > 0) {
-      const variables = left.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
+      const given = left.filter((login) => FIRST_ACCOUNTS.some((account) => account.login === login))
+      const variables = given.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
       throw new DaybookError(
         'bad-configuration',
-        `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. Give ${variables}, or change the password on loopback first`
+        `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. ${variables === '' ? 'Change' : `Give ${variables}, or change`} the password on loopback first`
       )
     }
     for (const login of open) {
       const password = passwords[login]
-      if (password !== undefined) await this.#setPassword(undefined, login, 'PasswordReset', password)
+      if (password === undefined || password === FIRST_PASSWORD) continue
+      await this.#setPassword(undefined, login, 'PasswordReset', password)
     }
   }
 
@@ -189,23 +184,26 @@ export class Accounts implements SystemFollower {
       }
       const now = this.#parts.clock.now()
       const made: Account = { ...NEW, login, ...details, since: now, updated: now, ...(await passwordOf(password)) }
-      const listed = eventOf('$users', '$User', Buffer.from(login), 'text/plain')
+      const listed = serverEvent('$users', '$User', Buffer.from(login), { contentType: 'text/plain' })
       await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
     })
   }
 
-  /** @throws `user-not-found` */
+  /** @throws `user-not-found`, `last-administrator` */
   update(actor: Actor, login: string, details: AccountDetails): Promise<void> {
-    return this.#inTurn(() =>
-      this.#write(actor, 'UserUpdated', USER_UPDATED, { ...this.need(login), ...details, login })
-    )
+    return this.#inTurn(async () => {
+      const changed = { ...this.need(login), ...details, login }
+      if (!administrates(changed)) this.#needOtherAdministrator(login)
+      await this.#write(actor, 'UserUpdated', USER_UPDATED, changed)
+    })
   }
 
-  /** @throws `user-not-found` */
+  /** @throws `user-not-found`, `last-administrator` */
   setDisabled(actor: Actor, login: string, disabled: boolean): Promise<void> {
     return this.#inTurn(async () => {
       const account = this.need(login)
       if (account.disabled === disabled) return
+      if (disabled) this.#needOtherAdministrator(login)
       await this.#write(actor, disabled ? 'UserDisabled' : 'UserEnabled', USER_UPDATED, { ...account, disabled })
     })
   }
@@ -220,9 +218,21 @@ export class Accounts implements SystemFollower {
     return this.#setPassword(actor, login, 'PasswordChanged', password, current)
   }
 
-  /** @throws `user-not-found` */
+  /** @throws `user-not-found`, `last-administrator` */
   remove(actor: Actor, login: string): Promise<void> {
-    return this.#inTurn(() => this.#write(actor, 'UserDeleted', USER_DELETED, this.need(login)))
+    return this.#inTurn(async () => {
+      const account = this.need(login)
+      this.#needOtherAdministrator(login)
+      await this.#write(actor, 'UserDeleted', USER_DELETED, account)
+    })
+  }
+
+  /** Nobody locks everybody out. */
+  #needOtherAdministrator(login: string): void {
+    const account = this.get(login)
+    if (account === undefined || !administrates(account)) return
+    if (this.all().some((other) => other !== account && administrates(other))) return
+    throw new DaybookError('last-administrator', `"${login}" is the last who can administrate.`)
   }
 
   #setPassword(
@@ -259,9 +269,9 @@ export class Accounts implements SystemFollower {
     const { login, fullName, groups, disabled } = account
     const document = type === USER_DELETED ? { loginName: login } : documentOf({ ...account, password })
     const said = what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
-    const event = eventOf(USER_STREAMS + login, type, Buffer.from(JSON.stringify(document)))
+    const event = serverEvent(USER_STREAMS + login, type, document)
     const events = [event, ...more, auditEvent(what, actor, said)]
-    await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+    await this.#parts.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor?.principal })
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -273,8 +283,19 @@ export class Accounts implements SystemFollower {
 
 const NEW = { disabled: false } as const
 
-function firstAccounts(): Map<string, Kept> {
-  return new Map(FIRST_ACCOUNTS.map((account) => [account.login, { account, number: FIRST }]))
+function administrates(account: Account): boolean {
+  return !account.disabled && hasAdminsRole({ login: account.login, groups: account.groups ?? [] })
+}
+
+/** No event says that they are there, so nothing hides them. */
+function firstAccounts(): Map<string, Latest<Account>> {
+  return new Map(
+    FIRST_ACCOUNTS.map((account) => {
+      const latest = new Latest<Account>()
+      latest.say(account, Number.MAX_VALUE)
+      return [account.login, latest]
+    })
+  )
 }
 
 async function passwordOf(password: string): Promise<Pick<Account, 'password' | 'hasFirstPassword'>> {
@@ -292,11 +313,6 @@ function firstPassword(): Promise<HashedPassword> {
   return first
 }
 
-function eventOf(stream: string, type: string, data: Buffer, contentType?: string): NewEvent {
-  const id = randomFillSync(Buffer.alloc(16))
-  return { stream, id: undefined, type, record: encodeRecord(stream, { id, clientId: false, type, data, contentType }) }
-}
-
 /** @throws `invalid-user` for a login that is no name, or one that would be taken for a role */
 export function checkLogin(login: string): void {
   const fault = faultOfName(login)
@@ -305,7 +321,7 @@ export function checkLogin(login: string): void {
     throw invalid(`A login has at most ${limits.login_bytes_max} bytes of UTF-8.`)
   }
   if (login.includes(':')) throw invalid('A login has no colon: in Basic credentials the password begins there.')
-  if (login.startsWith(EVERYBODY[0] as string)) throw invalid('A login does not begin with "$", as roles do.')
+  if (login.startsWith('$')) throw invalid('A login does not begin with "$", as roles do.')
 }
 
 /** @throws `invalid-user` */

@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { Metrics } from '../metrics.js'
 import { networkOf } from '../network.js'
 import { auditEvent } from '../streams/audit.js'
 import type { Writer } from '../streams/writer.js'
@@ -22,21 +23,32 @@ interface Gathered {
   times: number
 }
 
-const TOLD_MS = 1000
+/** The first failure is told after so long, those that follow with the next ones of a minute. */
+const FIRST_TOLD_MS = 1000
+const TOLD_MS = 60_000
 /** So many kinds of failure are told apart within that time. */
 const KINDS_MAX = 20
+
+export interface FailuresParts {
+  writer: Writer
+  clock: Clock
+  metrics: Metrics
+}
 
 export class Failures {
   readonly #writer: Writer
   readonly #clock: Clock
+  readonly #metrics: Metrics
   readonly #buckets = new LRUCache<string, Bucket>({ max: 10_000 })
   #gathered = new Map<string, Gathered>()
   #cancel: (() => void) | undefined
+  #told = -Infinity
   #closed = false
 
-  constructor(writer: Writer, clock: Clock) {
+  constructor({ writer, clock, metrics }: FailuresParts) {
     this.#writer = writer
     this.#clock = clock
+    this.#metrics = metrics
   }
 
   /** Asked before a password is looked at. @throws `too-many-attempts` */
@@ -63,6 +75,7 @@ export class Failures {
 
   /** Tells the audit. What nobody can guess is not counted: whoever holds a token that ran out has done no wrong. */
   gather(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
+    this.#metrics.signInFailed(by)
     if (this.#closed) return
     const said = { from: address, who: login ?? null, by }
     const key = JSON.stringify(said)
@@ -71,13 +84,16 @@ export class Failures {
     if (known !== undefined) known.times++
     else if (this.#gathered.size < KINDS_MAX) this.#gathered.set(key, { said, times: 1 })
     else this.#gathered.set(other, { said: { who: null, by }, times: 1 })
-    this.#cancel ??= this.#clock.after(TOLD_MS, () => void this.tell())
+    if (this.#cancel !== undefined) return
+    const since = this.#clock.elapsed() - this.#told
+    this.#cancel = this.#clock.after(Math.max(FIRST_TOLD_MS, TOLD_MS - since), () => void this.tell())
   }
 
   /** Writes what was gathered. What cannot be written now is not kept. */
   async tell(): Promise<void> {
     this.#cancel?.()
     this.#cancel = undefined
+    this.#told = this.#clock.elapsed()
     const events = [...this.#gathered.values()].map(({ said, times }) =>
       auditEvent('SignInFailed', undefined, { ...said, times })
     )

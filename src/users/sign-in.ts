@@ -8,7 +8,6 @@ import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Principal } from '../streams/access.js'
-import { principalOf } from './account.js'
 import type { Accounts } from './accounts.js'
 import type { Failures } from './failures.js'
 import type { Tickets } from './tickets.js'
@@ -29,6 +28,7 @@ export class SignIn {
   readonly #parts: SignInParts
   readonly #key = randomBytes(32)
   readonly #known: LRUCache<string, Principal>
+  readonly #trying = new Map<string, Promise<Principal | undefined>>()
 
   constructor(parts: SignInParts) {
     this.#parts = parts
@@ -46,7 +46,7 @@ export class SignIn {
    * @throws `wrong-credentials`, `too-many-attempts`, `overloaded`
    */
   byPassword(value: string, address: string): Principal | undefined | Promise<Principal | undefined> {
-    return this.#remembered(`Basic ${value}`) ?? this.#checkPassword(value, address)
+    return this.#remembered(`Basic ${value}`) ?? this.#tryPassword(value, address)
   }
 
   /** @throws `wrong-credentials`, `overloaded` */
@@ -62,8 +62,18 @@ export class SignIn {
     this.#parts.failures.gather(address, undefined, 'ticket')
     throw new DaybookError(
       'wrong-credentials',
-      'The ticket is not one of this server, or good no more. Ask for another.'
+      'The ticket is not one of this server, or no longer valid. Ask for another.'
     )
+  }
+
+  /** Requests that come with the same credentials at once share one attempt: each would cost a password's hash. */
+  #tryPassword(value: string, address: string): Promise<Principal | undefined> {
+    const name = this.#nameOf(`${address} Basic ${value}`)
+    const same = this.#trying.get(name)
+    if (same !== undefined) return same
+    const attempt = this.#checkPassword(value, address).finally(() => this.#trying.delete(name))
+    this.#trying.set(name, attempt)
+    return attempt
   }
 
   async #checkPassword(value: string, address: string): Promise<Principal | undefined> {
@@ -74,14 +84,9 @@ export class SignIn {
     const [, login = '', password = ''] = /^([^:]*):(.*)$/s.exec(pair ?? '') ?? []
     const possible = login !== '' && Buffer.byteLength(password) <= limits.password_bytes_max
     const account = possible ? await accounts.verify(login, password) : undefined
-    if (account === undefined) {
-      failures.count(address, accounts.get(login)?.login)
-      throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
-    }
-    return this.#remember(
-      `Basic ${value}`,
-      principalOf(account, () => accounts.get(login) === account)
-    )
+    if (account !== undefined) return this.#remember(`Basic ${value}`, accounts.principalOf(account))
+    failures.count(address, accounts.get(login)?.login)
+    throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
   }
 
   async #checkToken(text: string, address: string): Promise<Principal> {
@@ -94,7 +99,7 @@ export class SignIn {
       return this.#remember(text, { ...principal, isValid: () => accounts.get(login) === undefined })
     }
     failures.gather(address, undefined, 'token')
-    throw new DaybookError('wrong-credentials', 'The token is not one that counts here, or counts no more.')
+    throw new DaybookError('wrong-credentials', 'The token is not one of this server, or no longer valid.')
   }
 
   #remember(credential: string, principal: Principal): Principal {

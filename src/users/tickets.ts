@@ -7,7 +7,6 @@ import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Principal } from '../streams/access.js'
-import { principalOf } from './account.js'
 import type { Accounts } from './accounts.js'
 import type { Tokens } from './tokens.js'
 
@@ -19,6 +18,8 @@ interface Said {
   readonly groups?: readonly string[] | undefined
   /** When those rights end by themselves, milliseconds. */
   readonly until?: number | undefined
+  /** When the account was changed last, milliseconds: with the next change it ends. */
+  readonly updated?: number | undefined
   /** The token with which it was asked for: it is good as long as that is. */
   readonly token?: string | undefined
   /** Milliseconds. */
@@ -52,7 +53,13 @@ export class Tickets {
     const asked = this.#parts.clock.now() + Math.min(seconds, limits.ticket_seconds_max) * 1000
     const expires = Math.min(asked, principal.expires ?? asked)
     const foreign = by === 'jwt' || by === 'insecure'
-    const said: Said = { source, login, token, expires, ...(foreign && { groups, until: principal.expires }) }
+    const said: Said = {
+      source,
+      login,
+      token,
+      expires,
+      ...(foreign ? { groups, until: principal.expires } : { updated: this.#parts.accounts.get(login)?.updated })
+    }
     const text = Buffer.from(JSON.stringify(said)).toString('base64url')
     return { ticket: `${text}.${this.#sign(text)}`, expires }
   }
@@ -68,7 +75,7 @@ export class Tickets {
     return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
   }
 
-  #principalOf({ login, token, groups, until }: Said): Principal | undefined {
+  #principalOf({ login, token, groups, until, updated }: Said): Principal | undefined {
     const { accounts, tokens } = this.#parts
     if (token !== undefined) return tokens.principalById(token)
     const account = accounts.get(login)
@@ -77,8 +84,8 @@ export class Tickets {
       const isValid = () => accounts.get(login) === undefined
       return isValid() ? { login, groups, expires: until, isValid, by: 'ticket' } : undefined
     }
-    if (account === undefined || account.disabled) return undefined
-    return principalOf(account, () => accounts.get(login) === account)
+    if (account === undefined || account.disabled || account.updated !== updated) return undefined
+    return accounts.principalOf(account)
   }
 
   #sign(text: string): string {

@@ -2,14 +2,15 @@
  * API tokens: a secret that stands for a part of what an account may do. It is shown once; what is kept, as events in
  * `$tokens`, is a hash of it. Its entropy makes a fast hash enough.
  */
-import { createHash, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { encodeRecord, type StoredRecord } from '../log/format.js'
+import type { StoredRecord } from '../log/format.js'
 import { type Actor, isAdministrator, type Principal, type Scope } from '../streams/access.js'
 import { type AuditType, auditEvent } from '../streams/audit.js'
 import type { Reader } from '../streams/read.js'
+import { serverEvent } from '../streams/server-event.js'
 import type { SystemFollower, Writer } from '../streams/writer.js'
 import type { Account } from './account.js'
 import type { Accounts } from './accounts.js'
@@ -83,8 +84,13 @@ export class Tokens implements SystemFollower {
 
   /** Those that somebody sees: their own, an administrator all. In the order in which they were made. */
   visibleTo(principal: Principal): Token[] {
-    const all = [...this.#byId.values()]
-    return isAdministrator(principal) ? all : all.filter(({ login }) => login === principal.login)
+    return isAdministrator(principal) ? [...this.#byId.values()] : this.#of(principal.login)
+  }
+
+  /** Tokens of an account, not those of an older one of the same login. */
+  #of(login: string | undefined): Token[] {
+    const { since = Infinity } = this.#parts.accounts.get(login ?? '') ?? {}
+    return [...this.#byId.values()].filter((token) => token.login === login && token.created >= since)
   }
 
   /**
@@ -103,7 +109,9 @@ export class Tokens implements SystemFollower {
         'A token is made by an account of this server that signs in with its password.'
       )
     }
-    if (this.visibleTo({ ...actor.principal, groups: [] }).length >= limits.tokens_max) {
+    const now = this.#parts.clock.now()
+    const lasting = this.#of(login).filter(({ expires }) => expires === null || expires > now)
+    if (lasting.length >= limits.tokens_max) {
       throw new DaybookError('limit-reached', `"${login}" has ${limits.tokens_max} tokens; revoke some first.`, {
         limit: limits.tokens_max
       })
@@ -114,7 +122,7 @@ export class Tokens implements SystemFollower {
       ...asked,
       id,
       login,
-      created: this.#parts.clock.now(),
+      created: now,
       hash: hashOf(secret).toString('base64')
     }
     const { hash: _, ...shown } = token
@@ -138,7 +146,7 @@ export class Tokens implements SystemFollower {
     return this.principalById(id)
   }
 
-  /** As principalOf, for who has proved it before. */
+  /** As principalOf, without looking at the secret. */
   principalById(id: string): Principal | undefined {
     const token = this.#byId.get(id)
     const account = token && this.#parts.accounts.get(token.login)
@@ -150,6 +158,7 @@ export class Tokens implements SystemFollower {
     const principal: Principal = {
       login: token.login,
       groups: account.groups ?? [],
+      since: account.since,
       scope: token.scope,
       token: id,
       expires: token.expires ?? undefined,
@@ -165,11 +174,8 @@ export class Tokens implements SystemFollower {
   }
 
   async #write(actor: Actor, what: AuditType, type: string, content: object, said: object): Promise<void> {
-    const id = randomFillSync(Buffer.alloc(16))
-    const data = Buffer.from(JSON.stringify(content))
-    const record = encodeRecord(STREAM, { id, clientId: false, type, data })
-    const events = [{ stream: STREAM, id: undefined, type, record }, auditEvent(what, actor, said)]
-    await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+    const events = [serverEvent(STREAM, type, content), auditEvent(what, actor, said)]
+    await this.#parts.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor.principal })
   }
 }
 

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { type Clock, systemClock } from '../../src/clock.js'
 import type { Store, StoreOptions } from '../../src/store.js'
+import { serverEvent } from '../../src/streams/server-event.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { type Block, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { admin, basic, bearer, makeToken, makeUser, ops, SOMEBODY, setRules } from '../helpers/people.js'
@@ -55,7 +56,17 @@ t.test('of the log, of index streams and through filters everybody gets what the
   }
   t.same(await seen('/streams/$et-Placed', bob), ['order-1'])
   t.same(await seen('/streams/$et-Placed', admin), ['order-1', 'secret-2'])
-  t.same(await seen('/streams/$ce-secret', bob), [])
+  for (const url of [
+    '/streams/$ce-secret',
+    '/streams/$et-Whispered',
+    '/streams/$et-Whispered/0',
+    '/streams/$ce-none'
+  ]) {
+    const { statusCode, body, headers } = await app.inject({ url, headers: { accept: '*/*', ...bob } })
+    t.equal(statusCode, 404, `${url}: what lists nothing for Bob is not there`)
+    t.match(JSON.parse(body), { code: 'stream-not-found', head: null }, url)
+    t.notOk('daybook-head' in headers, url)
+  }
   t.same(await seen('/events?system=true', bob), ['$$secret-1', '$$secret-2', 'order-1'], 'metadata has its own right')
   const { streams } = (await app.inject({ url: '/streams', headers: bob })).json()
   t.same(
@@ -183,9 +194,21 @@ t.test('$settings says what holds for streams without rules, from the next reque
     t.equal((await app.inject({ url: `/streams/${own}`, headers: ops })).statusCode, 403, `${own} is no such stream`)
   }
   t.same((await app.inject({ url: '/events', headers: ops })).json().events, [])
-  await settings('nonsense')
-  t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 201, 'the built-in defaults')
-  await settings({ $userStreamAcl: { $w: '$admins' } })
+  for (const nonsense of [
+    'nonsense',
+    5,
+    [],
+    { $userStreamAcl: 5 },
+    { $userStreamAcl: { $r: 7 } },
+    { $userStreamAcl: { read: '$admins' } },
+    { userStreamAcl: { $r: '$admins' } }
+  ]) {
+    const refused = await append(app, '$settings', { type: '$settings', data: nonsense }, admin)
+    t.match(refused.json(), { status: 400, code: 'invalid-event' }, JSON.stringify(nonsense))
+  }
+  t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403, 'what makes no sense opens nothing')
+  const forEver = await app.inject({ method: 'DELETE', url: '/streams/$settings?permanent=true', headers: admin })
+  t.equal(forEver.statusCode, 400, 'they can always be given again')
   await app.inject({ method: 'DELETE', url: '/streams/$settings', headers: admin })
   t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 201, 'deleted: the built-in defaults')
 })
@@ -213,7 +236,7 @@ t.test(
   async (t) => {
     const directory = t.testdir({})
     const first = await openApp(t, { insecure: false, directory })
-    const people = ['kept', 'truncated', 'deleted', 'ended', 'returned', 'hidden', 'counted']
+    const people = ['kept', 'truncated', 'deleted', 'shown', 'returned', 'hidden', 'counted']
     for (const login of people) await makeUser(first.store, login)
     const { text } = await makeToken(first.store, 'kept', { read: ['*'] })
     const metadata = async (stream: string, document: object) => {
@@ -223,26 +246,30 @@ t.test(
       const { statusCode, body } = await first.app.inject({ method: 'PUT', url, headers, payload })
       if (statusCode > 201) throw new Error(body)
     }
-    const remove = (stream: string, query = '') =>
-      first.app.inject({ method: 'DELETE', url: `/streams/${encodeURIComponent(stream)}${query}`, headers: admin })
+    // Nobody can do so by a request.
+    const remove = (stream: string) => first.store.writer.delete({ stream, expected: 'any', permanent: false })
     const settings = (data: object) => append(first.app, '$settings', { type: '$settings', data }, admin)
     await settings({ $userStreamAcl: { $w: '$admins' } })
     await settings({ $userStreamAcl: { $w: 'kept' } })
     await metadata('$settings', { truncateBefore: 1 })
     await metadata('$user-truncated', { truncateBefore: 7 })
     await metadata('$user-counted', { maxCount: 1 })
-    await append(first.app, '$user-counted', { type: 'Noted' }, admin)
+    const noted = [serverEvent('$user-counted', 'Noted', {})]
+    await first.store.writer.append({ events: noted, conditions: [], mode: 'batch' })
     await metadata('$tokens', { truncateBefore: 100 })
     await metadata('$user-admin', { truncateBefore: 100 })
     await remove('$user-deleted')
-    await remove('$user-ended', '?permanent=true')
+    await metadata('$user-shown', { truncateBefore: 7 })
+    await metadata('$user-shown', {})
+    await metadata('$user-late', { truncateBefore: 7 })
+    await makeUser(first.store, 'late')
     await remove('$user-hidden')
     await metadata('$user-hidden', { maxCount: 5 })
     await remove('$user-returned')
     await first.store.accounts.create(SOMEBODY, 'returned', { fullName: null, groups: null }, 'returned')
     const known = async ({ app }: { app: FastifyInstance }) => {
       const said: Record<string, number> = {}
-      for (const login of people) {
+      for (const login of [...people, 'late']) {
         const { statusCode } = await app.inject({ url: '/users/$current', headers: basic(login, login) })
         said[login] = statusCode
       }
@@ -254,7 +281,7 @@ t.test(
     }
     const before = await known(first)
     t.same(before, {
-      ...{ kept: 200, truncated: 401, deleted: 401, ended: 401, returned: 200, hidden: 401, counted: 200 },
+      ...{ kept: 200, truncated: 401, deleted: 401, shown: 200, late: 401, returned: 200, hidden: 401, counted: 200 },
       ...{ admin: 200, token: 200, settings: 201, others: 403 }
     })
     await first.store.rules.load(first.store.reader)

@@ -147,7 +147,7 @@ t.test(
     server.signal('SIGHUP')
     await server.untilSaid(/WARNING: SIGHUP: .* are not a certificate and its key/)
     t.equal((await shown(server)).fingerprint, after.fingerprint)
-    t.equal(await reload(server), 500, 'the file on the server is no fault of who asked')
+    t.equal(await reload(server), 409, 'who asked is told what is wrong')
     const ca = await renew(server)
     t.equal(await reload(server), 200)
     t.equal((await ask(`${server.url}/ping`, ca)).status, 200)

@@ -17,7 +17,7 @@ t.test('one connection too many is told so and ended; the others go on', async (
     await socket.until(/200 OK/)
   }
   const fourth = connect()
-  t.match(await fourth.closed, /^HTTP\/1\.1 429 [\s\S]*too-many-requests/)
+  t.match(await fourth.closed, /^HTTP\/1\.1 429 [\s\S]*too-many-connections/)
   kept[0]?.destroy()
   await kept[0]?.closed
   kept[1]?.write(ping)

@@ -49,7 +49,7 @@ t.test('a patch leaves what it does not name as it was written, whatever that is
   const stored = await app.inject({ url: '/streams/s/metadata', headers: { accept: 'application/json' } })
   t.equal(
     stored.body.replaceAll(/\s/g, ''),
-    '{"$maxAge":9223372036854775807,"$tb":12345678901234567,"maxCount":"own","$acl":{"$r":"ann","own":[1],"$w":["bob"]},"n":1.50,"$cacheControl":5}'
+    '{"$maxAge":9223372036854775807,"$tb":12345678901234567,"maxCount":"own","$acl":{"$r":"ann","own":[1],"$w":["bob"],"$d":["bob"],"$mw":["bob"]},"n":1.50,"$cacheControl":5}'
   )
   t.match(await read(app), /"maxAge":"P106751991167300DT15H30M7S"/, 'to the second')
   t.equal((await change(app, 'PATCH', { acl: null, maxAge: null, n: null })).statusCode, 200)
