@@ -12,12 +12,13 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/ui ./ui
+COPY --from=build /app/LICENSE ./LICENSE
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 EXPOSE 2113
 # It may speak HTTPS, with a certificate for another name.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-  CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = 0; const ask = (scheme) => fetch(scheme + '://127.0.0.1:2113/readyz'); ask('http').catch(() => ask('https')).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = 0; const ask = (scheme) => fetch(scheme + '://127.0.0.1:' + (process.env.DAYBOOK_PORT ?? 2113) + '/readyz'); ask('http').catch(() => ask('https')).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Signals go straight to the server, which answers what it has taken before it ends.
 ENTRYPOINT ["node", "dist/src/main.js"]

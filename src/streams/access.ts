@@ -193,7 +193,7 @@ export function refusedWhenOver({ isValid, expires = Infinity }: Principal, now:
     )
   }
   if (expires > now) return undefined
-  return new DaybookError('sign-in-required', 'The time of what it signed in with is over.', details)
+  return new DaybookError('sign-in-required', 'The token or ticket has expired.', details)
 }
 
 const WORDS: Record<Action, string> = {

@@ -5,7 +5,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Principal } from '../streams/access.js'
 import type { Accounts } from './accounts.js'
@@ -90,16 +90,26 @@ export class SignIn {
   }
 
   async #checkToken(text: string, address: string): Promise<Principal> {
-    const { webTokens, failures, clock, accounts } = this.#parts
-    const foreign = webTokens !== undefined && !Tokens.looksLike(text) && text.split('.').length === 3
-    const principal = foreign ? await webTokens.principalOf(text, clock.now()) : undefined
-    // A provider's user is never taken for an account of ours.
-    if (principal !== undefined && accounts.get(principal.login as string) === undefined) {
-      const { login = '' } = principal
-      return this.#remember(text, { ...principal, isValid: () => accounts.get(login) === undefined })
+    try {
+      const principal = await this.#providers(text)
+      if (principal !== undefined) return this.#remember(text, principal)
+      throw new DaybookError('wrong-credentials', 'The token is not one of this server, or no longer valid.')
+    } catch (error) {
+      // That a provider is away is no fault of who asks.
+      const wrong = isDaybookError(error) && error.code === 'wrong-credentials'
+      if (wrong) this.#parts.failures.gather(address, undefined, 'token')
+      throw error
     }
-    failures.gather(address, undefined, 'token')
-    throw new DaybookError('wrong-credentials', 'The token is not one of this server, or no longer valid.')
+  }
+
+  /** Whose token of the identity provider a text is. Its users are never taken for accounts of ours. */
+  async #providers(text: string): Promise<Principal | undefined> {
+    const { webTokens, clock, accounts } = this.#parts
+    if (webTokens === undefined || Tokens.looksLike(text) || text.split('.').length !== 3) return undefined
+    const principal = await webTokens.principalOf(text, clock.now())
+    const { login = '' } = principal ?? {}
+    const isValid = () => accounts.get(login) === undefined
+    return principal !== undefined && isValid() ? { ...principal, isValid } : undefined
   }
 
   #remember(credential: string, principal: Principal): Principal {

@@ -44,9 +44,10 @@ export class WebTokens {
   }
 
   /**
-   * Whose token a text is; undefined when it is not one that counts.
+   * Whose token a text is; undefined when it is none of the provider's, or its claims make nobody.
    * @param now milliseconds
-   * @throws `overloaded` when the keys cannot be fetched
+   * @throws `wrong-credentials` for one of the provider's that is over, or not for this server; `overloaded` when the
+   * keys cannot be fetched
    */
   async principalOf(text: string, now: number): Promise<Principal | undefined> {
     const { issuer, audience, loginClaim, groupsClaim } = this.#options
@@ -55,6 +56,11 @@ export class WebTokens {
       const checks = { algorithms: ALGORITHMS, issuer, audience, currentDate: new Date(now), requiredClaims: ['exp'] }
       payload = (await jwtVerify(text, this.#keys, checks)).payload
     } catch (error) {
+      if (error instanceof errors.JWTExpired) throw new DaybookError('wrong-credentials', 'The token has expired.')
+      if (error instanceof errors.JWTClaimValidationFailed) {
+        // It is signed, so that only who has it is told.
+        throw new DaybookError('wrong-credentials', `The "${error.claim}" of the token is not what this server takes.`)
+      }
       if (isRefusal(error)) return undefined
       throw new DaybookError('overloaded', 'The keys that sign tokens cannot be fetched.', { retry: true }, error)
     }
