@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { append, listen } from '../helpers/app.js'
 import { openPage, shownWith, skip, untilLive, untilNewer, untilSaid } from '../helpers/browser.js'
-import { admin, makeUser, setRules } from '../helpers/people.js'
+import { admin, basic, makeUser, setRules } from '../helpers/people.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
 
 const promise = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { skip }, run)
@@ -47,6 +47,35 @@ promise('of a stream that needs an account the browser asks for it, and the page
   await untilLive(page)
   await append(app, 'secret', { type: 'Whispered' }, admin)
   t.same(await shownWith(page, 1), [1, 0], 'also what comes over its connection')
+})
+
+promise('a page whose right is taken away says so, and asks no more', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false })
+  await makeUser(store, 'ann')
+  await append(app, 'shared', { type: 'T' }, admin)
+  const { page } = await openPage(t, 'about:blank', { username: 'ann', password: 'ann' })
+  await page.goto(`${url}/streams/shared`)
+  await untilLive(page)
+  await setRules(app, 'shared', { read: [] })
+  await untilSaid(page, 'ended: Not permitted')
+  t.equal(store.subscriptions.size, 0)
+})
+
+promise('what somebody wrote runs in no form that a browser shows', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false })
+  await makeUser(store, 'bob')
+  const script = `fetch('/users/', { method: 'POST', headers: { 'content-type': 'application/json' },
+    body: '{"loginName":"pwned","password":"p","groups":["$admins"]}' })`
+  const data = { html: { '@xmlns': 'http://www.w3.org/1999/xhtml', script } }
+  await append(app, 'note', { type: 'T', data }, basic('bob', 'bob'))
+  const { page, complaints } = await openPage(t, 'about:blank', { username: 'admin', password: 'changeit' })
+  // Where it is challenged the browser signs in, and goes on so.
+  for (const path of ['', '/0?format=xml', '/head/backward/5?format=xml&embed=content', '/0?format=json']) {
+    await page.goto(`${url}/streams/note${path}`)
+    await page.evaluate('1')
+  }
+  t.match(complaints.join('\n'), /Content Security Policy/, 'it would have run')
+  t.equal(store.accounts.get('pwned'), undefined)
 })
 
 promise('the page goes on after the server was killed and restarted, without loss or repetition', async (t) => {
