@@ -17,9 +17,8 @@ import {
 import { indexStreamOf } from '../src/streams/index-streams.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import { checkOpen } from './guards.js'
-import { checkOwner, checkScopeFor } from './rights.js'
+import { checkConsumer } from './rights.js'
 import { takenTicket } from './ticket-parameter.js'
-import { parseSource } from './wire/consumer.js'
 
 /**
  * `anyone`: also without an account. `reader`: everybody whom `$all` covers; the answer leaves out what they may not
@@ -173,14 +172,9 @@ export class Access {
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
     if (typeof need === 'string') this.#checkLevel(principal, need)
-    else if ('consumer' in need) return this.#checkConsumer(principal, need.consumer, need.changes)
+    else if ('consumer' in need) return checkConsumer(this.#store, principal, need.consumer, need.changes)
     else if ('self' in need) this.#checkSelf(principal, need.self)
     else return this.#store.rules.check(principal, need.action, need.stream)
-  }
-
-  #checkConsumer(principal: Principal, consumer: Consumer, changes: boolean): void | Promise<void> {
-    checkOwner(principal, consumer, this.#store)
-    return checkScopeFor(this.#store, principal, parseSource(consumer.definition.source).address, changes)
   }
 
   /** Nobody else, administrators neither: they can reset what they cannot change (reference 14.5). */

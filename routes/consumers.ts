@@ -20,7 +20,7 @@ import type { Consumer, ConsumerDefinition } from '../src/subscriptions/consumer
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
-import { askingOf, checkOwner, checkReadable, checkScopeFor, owns } from './rights.js'
+import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from './rights.js'
 import { lags, linksOf, showConsumer, showSubscription } from './shown-consumer.js'
 import { awaitEvents, secondsToWait } from './waiting.js'
 import { liveSocket } from './websocket.js'
@@ -74,8 +74,10 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
         if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
       }
       const consumers = []
+      const readsAny = principal.scope === undefined || principal.scope.read.length > 0
       for (const consumer of store.consumers.all()) {
-        if (operator || owns(principal, consumer, store)) consumers.push(await showConsumer(store, consumer))
+        if (operator || (readsAny && owns(principal, consumer, store)))
+          consumers.push(await showConsumer(store, consumer))
       }
       reply.header('cache-control', 'private, no-store')
       return { consumers, subscriptions }
@@ -130,7 +132,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
         return (await store.sources.resolve(source, { ...read, lower })).first - 1
       }
       const { consumer, made } = await store.consumers.define({ ...wanted, ...ownerOf(request) }, start)
-      if (!made) checkOwner(request.principal, consumer, store)
+      if (!made) await checkConsumer(store, request.principal, consumer, true)
       reply.code(made ? 201 : 200)
       if (made) reply.header('location', linksOf(name).self)
       return showConsumer(store, consumer)

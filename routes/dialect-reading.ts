@@ -269,10 +269,11 @@ export class DialectReading {
     const missing = isDaybookError(error) && (error.code === 'stream-not-found' || error.code === 'event-not-found')
     if (!missing || !isMetastream(metastream)) return undefined
     const stream = originalOf(metastream)
-    if ((await this.#headOf(stream)) < 0) return undefined
     const index = indexStreamOf(stream)
-    if (index === undefined || (number ?? 0n) !== 0n) return { body: Buffer.from(codec.xml ? '' : '{}') }
-    const source = await this.#store.reader.indexSource(stream, index, viewer)
+    const nothing = { body: Buffer.from(codec.xml ? '' : '{}') }
+    if (index === undefined) return (await this.#headOf(stream)) < 0 ? undefined : nothing
+    const source = await this.#sourceOf(stream, viewer).catch(ifNotFound)
+    if (source === undefined || (number ?? 0n) !== 0n) return source && nothing
     const [first] = await this.#store.reader.slice(source, 0, 1)
     const name = Buffer.from(metastream).toString('latin1')
     const event = virtualEvent(name, '0', first?.created ?? 0, {
@@ -430,4 +431,8 @@ function sendDescription(reply: FastifyReply, stream: string): FastifyReply {
       }
     })
   )
+}
+
+function ifNotFound(error: Error): undefined {
+  if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Clock } from '../src/clock.js'
 import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
-import { isLoopback } from '../src/network.js'
+import { addressOf, isLoopback } from '../src/network.js'
 import type { Store } from '../src/store.js'
 import { endWithProblem } from './failures.js'
 import { isNdjson, mediaType } from './wire/stream-body.js'
@@ -31,14 +31,11 @@ export function checkHost(request: FastifyRequest, hosts: readonly string[] | un
  * @throws `host-refused`
  */
 export function checkDirect({ headers }: FastifyRequest): void {
-  const forwarded = headers['x-forwarded-for'] ?? /for="?([^;,"]*)/i.exec(headers.forwarded ?? '')?.[1]
-  if (forwarded === undefined) return
-  if (
-    String(forwarded)
-      .split(',')
-      .every((address) => isLoopback(address.trim()))
-  )
-    return
+  const named = [
+    ...String(headers['x-forwarded-for'] ?? '').split(','),
+    ...[...(headers.forwarded ?? '').matchAll(/for="?([^;,"]*)/gi)].map(([, address = '']) => address)
+  ]
+  if (named.every((address) => address.trim() === '' || isLoopback(addressOf(address.trim())))) return
   throw new DaybookError(
     'host-refused',
     'This came through a proxy, for somebody else than this machine. Start the server with --trust-proxy: then it also wants passwords that not everybody knows.'

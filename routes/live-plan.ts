@@ -9,7 +9,7 @@ import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
 import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
 import type { Following } from '../src/subscriptions/tail.js'
 import { checkSameOrigin } from './guards.js'
-import { askingOf, checkOwner, checkReadable, rightOf } from './rights.js'
+import { askingOf, checkConsumer, checkReadable, rightOf } from './rights.js'
 import { awaitPosition } from './waiting.js'
 import { parseBounds } from './wire/bounds.js'
 import { followingOf } from './wire/read-request.js'
@@ -51,7 +51,7 @@ export async function planLive(
   const following = followingOf(address, query, askingOf(store, request))
   const { lower, upper } = parseBounds(query, clock.now())
   const consumer = consumerOf(store, query, following)
-  if (consumer !== undefined) checkOwner(request.principal, consumer, store)
+  if (consumer !== undefined) await checkConsumer(store, request.principal, consumer, false)
   // Nobody's place is moved by the page of a stranger.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
   store.subscriptions.checkRoom()

@@ -59,7 +59,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
   app.put(
     '/streams/:stream/metadata',
     {
-      config: { access: ofStream('writeMetadata') },
+      config: { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max },
       schema: {
         operationId: 'putMetadata',
         summary: 'Replace what is known of a stream',
@@ -80,7 +80,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
   app.patch(
     '/streams/:stream/metadata',
     {
-      config: { access: ofStream('writeMetadata') },
+      config: { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max },
       schema: {
         operationId: 'patchMetadata',
         summary: 'Change what is known of a stream, by a JSON merge patch (RFC 7396)',

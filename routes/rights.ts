@@ -17,6 +17,7 @@ import {
 import type { Address } from '../src/streams/sources.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import type { LiveRight } from '../src/subscriptions/subscription.js'
+import { parseSource } from './wire/consumer.js'
 import type { Asking } from './wire/read-request.js'
 
 /**
@@ -58,13 +59,8 @@ export function askingOf(store: Store, { principal }: Pick<FastifyRequest, 'prin
   return { viewer: store.rules.viewerOf(principal), now: store.clock.now(), rule: store.poster.rule }
 }
 
-/** Who asks for a change; undefined where authentication is switched off. */
-export function actorOf({ principal, ip, id }: FastifyRequest): Actor | undefined {
-  return principal.by === 'insecure' ? undefined : { principal, address: ip, requestId: id }
-}
-
-/** Who asks for what is always written down. */
-export function trackedActorOf({ principal, ip, id }: FastifyRequest): Actor {
+/** Who asks for a change. */
+export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
   return { principal, address: ip, requestId: id }
 }
 
@@ -77,12 +73,23 @@ export function owns(principal: Principal, { definition }: Consumer, { rules }: 
   return owner === principal.login && ownerSince === principal.since
 }
 
-/** @throws `sign-in-required`, `not-permitted` */
-export function checkOwner(principal: Principal, consumer: Consumer, store: Store): void {
-  if (owns(principal, consumer, store)) return
-  const { name } = consumer
-  const why = `"${name}" is its owner's and administrators'.`
-  throw new DaybookError(principal.login === undefined ? 'sign-in-required' : 'not-permitted', why, { consumer: name })
+/**
+ * Asked of whoever uses a consumer: it must be theirs, and with a token within what that is for.
+ * @param changes what the consumer is, not only who reads for it
+ * @throws `sign-in-required`, `not-permitted`, at once or by the promise
+ */
+export function checkConsumer(
+  store: Store,
+  principal: Principal,
+  consumer: Consumer,
+  changes: boolean
+): void | Promise<void> {
+  if (!owns(principal, consumer, store)) {
+    const { name } = consumer
+    const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
+    throw new DaybookError(code, `"${name}" is its owner's and administrators'.`, { consumer: name })
+  }
+  return checkScopeFor(store, principal, parseSource(consumer.definition.source).address, changes)
 }
 
 /**

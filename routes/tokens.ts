@@ -9,7 +9,7 @@ import { DaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { Token } from '../src/users/tokens.js'
-import { trackedActorOf } from './rights.js'
+import { actorOf } from './rights.js'
 import { bodyOf, objectOf } from './wire/body.js'
 import { parseInstant } from './wire/bounds.js'
 import { compileShape } from './wire/shape.js'
@@ -41,7 +41,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
       const { name, read = [], write = [], expires } = checkToken(objectOf(await bodyOf(request)), refused)
       if (read.length + write.length === 0) throw refused('Say what the token is for: "read", "write", or both.')
       const asked = { name, scope: { read, write }, expires: expiryOf(expires, store.clock.now()) }
-      const { token, text } = await store.tokens.create(trackedActorOf(request), asked)
+      const { token, text } = await store.tokens.create(actorOf(request), asked)
       reply.code(201).header('location', `/tokens/${token.id}`).header('cache-control', 'no-store')
       return { ...shownOf(token), token: text }
     }
@@ -79,7 +79,7 @@ export function tokenRoutes(app: FastifyInstance, store: Store): void {
       }
     },
     async (request, reply) => {
-      await store.tokens.revoke(trackedActorOf(request), (request.params as { id: string }).id)
+      await store.tokens.revoke(actorOf(request), (request.params as { id: string }).id)
       return reply.code(204).send()
     }
   )

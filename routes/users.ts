@@ -21,7 +21,7 @@ import type { Account } from '../src/users/account.js'
 import type { Requirement } from './access.js'
 import type { AtomDialect } from './atom.js'
 import { wantsBare } from './failures.js'
-import { trackedActorOf } from './rights.js'
+import { actorOf } from './rights.js'
 import { bodyOf, objectOf } from './wire/body.js'
 import { codecs, negotiates } from './wire/dialect/codecs.js'
 import { segment } from './wire/dialect/urls.js'
@@ -60,7 +60,7 @@ function listAndCreate(app: FastifyInstance, store: Store, atom: AtomDialect): v
     const said = await read<NewUser>(request, checkNew, NewUser)
     const { loginName, fullName = null, groups = null, password } = said
     return answer(reply, loginName, 201, async () => {
-      await store.accounts.create(trackedActorOf(request), loginName, { fullName, groups }, password)
+      await store.accounts.create(actorOf(request), loginName, { fullName, groups }, password)
       reply.header('location', `${atom.reading.baseOf(request)}/users/${segment(loginName)}`)
     })
   }
@@ -145,7 +145,7 @@ function oneAccount(app: FastifyInstance, store: Store, atom: AtomDialect): void
     async (request, reply) => {
       const { fullName = null, groups = null } = await read<ChangedUser>(request, checkChanged, ChangedUser)
       const login = loginOf(request)
-      const actor = trackedActorOf(request)
+      const actor = actorOf(request)
       return answer(reply, login, 200, () => store.accounts.update(actor, login, { fullName, groups }))
     }
   )
@@ -164,7 +164,7 @@ function oneAccount(app: FastifyInstance, store: Store, atom: AtomDialect): void
     },
     async (request, reply) => {
       const login = loginOf(request)
-      return answer(reply, login, 200, () => store.accounts.remove(trackedActorOf(request), login))
+      return answer(reply, login, 200, () => store.accounts.remove(actorOf(request), login))
     }
   )
 }
@@ -194,7 +194,7 @@ function commands(app: FastifyInstance, store: Store): void {
       async (request, reply) => {
         const said = body === undefined ? undefined : await read<T>(request, body.check, body.schema)
         const login = loginOf(request)
-        return answer(reply, login, 200, () => work(trackedActorOf(request), login, said as T))
+        return answer(reply, login, 200, () => work(actorOf(request), login, said as T))
       }
     )
   }

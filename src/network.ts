@@ -7,7 +7,7 @@ LOOPBACK.addAddress('::1', 'ipv6')
 
 /** True for addresses that only this machine reaches. A name that merely begins like one is none. */
 export function isLoopback(host: string): boolean {
-  const address = host.replace(/^\[(.*)\]$/, '$1')
+  const address = addressOf(host)
   const version = isIP(address)
   if (version === 0) return address === 'localhost'
   return LOOPBACK.check(address, version === 4 ? 'ipv4' : 'ipv6')
@@ -18,8 +18,7 @@ export function isLoopback(host: string): boolean {
  * IPv6 address for the 64 bits at its beginning, since whoever has one has all that begin so.
  */
 export function networkOf(address: string): string {
-  // Some proxies name the port, too.
-  const [plain = ''] = address.replace(/^\[([^\]]*)\](:\d+)?$|^(\d+(?:\.\d+){3}):\d+$/, '$1$3').split('%')
+  const plain = addressOf(address)
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain)?.[1]
   if (v4 !== undefined) return v4
   if (!isIPv6(plain)) return plain
@@ -35,4 +34,10 @@ export function networkOf(address: string): string {
     .slice(0, 4)
     .map((group) => Number.parseInt(group, 16).toString(16))
     .join(':')}::/64`
+}
+
+/** An address without the port that some proxies name too, without brackets and without a zone. */
+export function addressOf(text: string): string {
+  const [address = ''] = text.replace(/^\[([^\]]*)\](:\d+)?$|^(\d+(?:\.\d+){3}):\d+$/, '$1$3').split('%')
+  return address
 }

@@ -5,7 +5,7 @@
 import { DaybookError } from '../errors.js'
 import { StoredRecord } from '../log/format.js'
 import { type Actor, faultsOfSettings, type Principal, refusedAccess, SETTINGS } from './access.js'
-import { auditEvent } from './audit.js'
+import { auditEvent, isAudited } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import type { MatchCondition } from './matches.js'
 import { METADATA_TYPE, metadataRecord, withTruncateBefore } from './metadata.js'
@@ -120,7 +120,7 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
     const original = isMetastream(stream) ? originalOf(stream) : stream
     if (view.state(original).metadata.deleted) revived.set(original, view.head(original) + 1)
   }
-  const before = by === undefined ? undefined : rulesOf(events, view)
+  const before = isAudited(by) ? rulesOf(events, view) : undefined
   const placed = events.map((event) => view.place(event))
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)

@@ -22,6 +22,11 @@ export type AuditType =
   | 'StreamDeleted'
   | 'CommandGiven'
 
+/** What somebody does to streams is written down, unless authentication is switched off and nobody is known. */
+export function isAudited(actor: Actor | undefined): actor is Actor {
+  return actor !== undefined && actor.principal.by !== 'insecure'
+}
+
 /**
  * An event that says what was done.
  * @param actor undefined: the server itself, from its settings

@@ -2,7 +2,7 @@
 import { DaybookError } from '../errors.js'
 import { encodeRecord, recordKind } from '../log/format.js'
 import { type Actor, isOwn, refusedAccess } from './access.js'
-import { auditEvent } from './audit.js'
+import { auditEvent, isAudited } from './audit.js'
 import { type ExpectedVersion, holds } from './expected-version.js'
 import { nameBasedId } from './ids.js'
 import {
@@ -81,7 +81,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
 
 /** Who deleted a stream stands in the same batch. */
 function audit({ stream, permanent, by }: DeleteRequest, view: PlanningView): void {
-  if (by === undefined) return
+  if (!isAudited(by)) return
   const place = `${stream} ${permanent ? 'for ever' : view.head(metastreamOf(stream))}`
   view.place(auditEvent('StreamDeleted', by, { stream, permanent }, place))
 }

@@ -69,7 +69,7 @@ t.test('metadata is small: more is refused, and what is stored stays', async (t)
   await change(app, 'PUT', { own: 1 })
   for (const method of ['PUT', 'PATCH'] as const) {
     const answer = await change(app, method, { own: 'x'.repeat(70_000) })
-    t.match(answer.json(), { status: 400, code: 'invalid-metadata', detail: /65536 bytes/ }, method)
+    t.match(answer.json(), { status: 413, code: 'body-too-large', detail: /65536 bytes/ }, method)
   }
   await change(app, 'PATCH', { a: 'x'.repeat(40_000) })
   t.match((await change(app, 'PATCH', { b: 'x'.repeat(40_000) })).json(), { code: 'invalid-metadata' }, 'also together')
