@@ -45,3 +45,14 @@ export async function listen(
   const opened = await openApp(t, options)
   return { ...opened, url: await opened.app.listen({ host: '127.0.0.1', port: 0 }) }
 }
+
+/**
+ * Asks in one line: `ask(app, 'PUT /users/eve', admin, { groups: [] })`.
+ * @param body text is sent as it is, anything else as JSON
+ */
+export function ask(app: FastifyInstance, call: string, headers: Record<string, string> = {}, body?: unknown) {
+  const [method, url] = call.split(/ (.*)/s) as ['GET', string]
+  const typed = body === undefined ? {} : { 'content-type': 'application/json' }
+  const payload = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
+  return app.inject({ method, url, headers: { accept: '*/*', ...typed, ...headers }, payload })
+}

@@ -1,0 +1,161 @@
+/** What the server keeps of itself it writes itself: nobody else does, whoever they are and by whatever form they come. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Store } from '../../src/store.js'
+import { ask, openApp } from '../helpers/app.js'
+import { daybook } from '../helpers/cli.js'
+import { admin, basic, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
+
+const OWN = ['$user-ann', '$user-nobody', '$users', '$tokens', '$audit', '$consumers']
+const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
+const EVENT = { type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
+
+/** Every way to append to a stream or to delete it. */
+function waysTo(stream: string): [call: string, headers: Record<string, string>, body: unknown][] {
+  const address = `/streams/${encodeURIComponent(stream)}`
+  const several = { 'content-type': 'application/vnd.eventstore.events+json' }
+  const dialectEvent = [{ eventId: ID, eventType: EVENT.type, data: EVENT.data }]
+  return [
+    [`POST ${address}`, {}, EVENT],
+    [`POST ${address}`, { 'content-type': 'application/x-ndjson' }, JSON.stringify(EVENT)],
+    [`POST ${address}`, { 'event-type': EVENT.type }, EVENT.data],
+    [`POST ${address}`, several, dialectEvent],
+    [`POST ${address}`, { 'es-eventtype': EVENT.type, 'es-eventid': ID }, EVENT.data],
+    [`POST ${address}/incoming/${ID}`, { 'es-eventtype': EVENT.type }, EVENT.data],
+    ['POST /events', {}, { events: [{ stream, ...EVENT }] }],
+    ['POST /events', {}, { events: [{ stream: 'open', type: 'T' }, { stream, ...EVENT }] }], // biome-ignore format: a list
+    ['POST /events', { 'content-type': 'application/x-ndjson' }, `${JSON.stringify({ stream, ...EVENT })}\n`],
+    [`DELETE ${address}`, {}, undefined],
+    [`DELETE ${address}?permanent=true`, {}, undefined],
+    [`DELETE ${address}`, { 'es-requireleader': 'false' }, undefined],
+    [`DELETE ${address}`, { 'es-harddelete': 'true' }, undefined]
+  ]
+}
+
+async function writesNothing(t: Test, app: FastifyInstance, store: Store, who: Record<string, string>, name: string) {
+  for (const stream of OWN) {
+    for (const [call, headers, body] of waysTo(stream)) {
+      const head = store.log.head
+      const answer = await ask(app, call, { ...headers, ...who }, body)
+      const streamed = call === 'POST /events' && headers['content-type']?.includes('ndjson')
+      const how = `${name}: ${call} ${JSON.stringify(headers)} for ${stream}`
+      if (streamed)
+        t.match(JSON.parse(answer.body), { problem: { code: /^(not-permitted|sign-in-required)$/, line: 1 } }, how)
+      else t.match(String(answer.statusCode), /^40[0139]$/, how)
+      t.equal(store.log.head, head, `${how} writes nothing`)
+    }
+  }
+}
+
+t.test('nobody appends to what the server keeps of itself, or deletes it', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, anonymous: true })
+  const ann = await makeUser(store, 'ann')
+  const { text } = await makeToken(store, 'admin', { read: ['*', '$*'], write: ['*', '$*'] })
+  const consumer = await ask(app, 'PUT /consumers/anns', ann, { source: '/events' })
+  t.equal(consumer.statusCode, 201)
+  const people: [string, Record<string, string>][] = [
+    ['an administrator', admin],
+    ['a token for all streams', bearer(text)],
+    ['an account', ann],
+    ['somebody', {}]
+  ]
+  for (const [name, who] of people) await writesNothing(t, app, store, who, name)
+  t.match((await ask(app, 'GET /users/$current', ann)).json(), { data: { loginName: 'ann', groups: [] } })
+  t.equal((await ask(app, 'GET /users', admin)).statusCode, 200)
+  t.equal((await ask(app, 'GET /consumers/anns', ann)).statusCode, 200)
+  t.equal((await ask(app, 'GET /events', bearer(text))).statusCode, 200)
+})
+
+t.test('not even a rule of such a stream lets anybody write to it; it does let them read', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const ann = await makeUser(store, 'ann')
+  for (const stream of OWN) {
+    await setRules(app, stream, { read: 'ann', write: ['ann', '$all'], delete: ['ann', '$all'], metadataWrite: 'ann' })
+  }
+  await writesNothing(t, app, store, ann, 'who a rule names')
+  t.equal((await ask(app, 'GET /streams/$users', ann)).statusCode, 200)
+  t.equal((await ask(app, 'GET /streams/$audit', ann)).statusCode, 200)
+})
+
+t.test('where authentication is switched off nobody does so at their addresses', async (t) => {
+  const directory = t.testdir({})
+  const open = await openApp(t, { directory })
+  await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
+  for (const stream of OWN) {
+    for (const [call, headers, body] of waysTo(stream).filter(([call]) => call !== 'POST /events')) {
+      const { head } = open.store.log
+      t.match(String((await ask(open.app, call, headers, body)).statusCode), /^40[0139]$/, `${call} for ${stream}`)
+      t.equal(open.store.log.head, head, `${call} for ${stream} writes nothing`)
+    }
+  }
+  await open.app.close()
+  const { app } = await openApp(t, { directory, insecure: false })
+  t.match((await ask(app, 'GET /users/$current', basic('ann', 'ann'))).json(), { data: { groups: [] } })
+})
+
+t.test('the settings are the one such stream that administrators write; for ever it is not deleted', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const { text } = await makeToken(store, 'admin', { read: ['*', '$*'], write: ['*', '$*'] })
+  const settings = { type: '$settings', data: { $userStreamAcl: { $w: '$admins' } } }
+  t.equal((await ask(app, 'POST /streams/$settings', bearer(text), settings)).statusCode, 403)
+  t.equal((await ask(app, 'DELETE /streams/$settings', bearer(text))).statusCode, 403)
+  t.equal((await ask(app, 'POST /streams/$settings', admin, settings)).statusCode, 201)
+  const forEver = await ask(app, 'DELETE /streams/$settings', { ...admin, 'es-harddelete': 'true' })
+  t.equal(forEver.statusCode, 400)
+  t.equal((await ask(app, 'DELETE /streams/$settings', admin)).statusCode, 204)
+})
+
+/** An export of a log with an account, in a file. */
+async function exported(t: Test): Promise<{ file: string; directory: string; lines: { stream: string }[] }> {
+  const directory = t.testdir({})
+  const { app } = await openApp(t, { directory: join(directory, 'from') })
+  await ask(app, 'POST /users', {}, { loginName: 'eve', groups: ['$admins'], password: 'eve' })
+  await ask(app, 'PUT /consumers/c', {}, { source: '/events' })
+  await ask(app, 'POST /streams/$settings', {}, { type: '$settings', data: { $userStreamAcl: { $w: '$admins' } } })
+  await ask(app, 'POST /streams/orders', {}, { type: 'Placed' })
+  const { body } = await ask(app, 'GET /events?system=true&format=ndjson')
+  const file = join(directory, 'log.ndjson')
+  writeFileSync(file, body)
+  const lines = body.trim().split('\n').map((line) => JSON.parse(line)) // biome-ignore format: one line each
+  return { file, directory, lines }
+}
+
+const isOwn = ({ stream }: { stream: string }) => OWN.includes(stream) || stream === '$user-eve'
+
+t.test('an import leaves the accounts, tokens, consumers and audit of another server out, and says so', async (t) => {
+  const { file, directory, lines } = await exported(t)
+  const left = lines.filter(isOwn).length
+  t.ok(left > 3, `${left} lines are the server's own`)
+  const said = new RegExp(
+    `${lines.length - left} events imported, ${left} of another server's accounts and audit left out`
+  )
+
+  const { app, store } = await openApp(t, { directory: join(directory, 'to') })
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const before = store.log.head
+  t.match(await daybook(['import', file, '--url', url]), { code: 0, stderr: said })
+  t.equal(store.log.head - before, lines.length - left)
+  t.equal(store.accounts.get('eve'), undefined, 'nobody came along')
+  t.equal(store.consumers.find('c'), undefined)
+
+  const db = join(directory, 'db')
+  t.match(await daybook(['import', file, '--db', db]), { code: 0, stderr: said })
+  const kept = await new Store({ directory: db }).open()
+  t.teardown(() => kept.close())
+  t.equal(kept.accounts.get('eve'), undefined)
+  t.equal(kept.rules.settings.userStreams.$w, '$admins', 'settings are taken')
+})
+
+t.test('an import as a log keeps them: it is the same server', async (t) => {
+  const { file, directory, lines } = await exported(t)
+  const db = join(directory, 'db')
+  t.match(await daybook(['import', file, '--db', db, '--as-log']), {
+    code: 0,
+    stderr: new RegExp(`^(?![\\s\\S]*left out)[\\s\\S]*${lines.length} events imported`)
+  })
+  const { app, store } = await openApp(t, { directory: db, insecure: false })
+  t.equal((await ask(app, 'GET /users', basic('eve', 'eve'))).statusCode, 200)
+  t.ok(store.consumers.find('c'))
+})
