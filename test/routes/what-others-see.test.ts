@@ -1,0 +1,143 @@
+/** Who reads here, under which name, and how far they are: whose business that is, and how many of them one owner may have. */
+import t from 'tap'
+import { type Clock, systemClock } from '../../src/clock.js'
+import { limits } from '../../src/limits.js'
+import type { Store } from '../../src/store.js'
+import { CONSUMER_DEFAULTS } from '../../src/subscriptions/consumer.js'
+import { append, ask, listen, openApp } from '../helpers/app.js'
+import { LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
+import { admin, bearer, makeToken, makeUser, ops } from '../helpers/people.js'
+
+type Who = Record<string, string>
+
+t.test('the metrics name consumers to operators and administrators alone', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, anonymous: true })
+  const ann = await makeUser(store, 'ann')
+  await append(app, 's', { type: 'T' }, admin)
+  await ask(app, 'PUT /consumers/xyzzy', ann, { source: '/events' })
+  const token = bearer((await makeToken(store, 'admin', { read: ['*', '$*'] })).text)
+  const rows: [string, Who, boolean][] = [
+    ['an administrator', admin, true],
+    ['an operator', ops, true],
+    ['its owner', ann, false],
+    ['somebody', {}, false],
+    ["an administrator's token", token, false]
+  ]
+  for (const [who, headers, named] of rows) {
+    const { statusCode, body } = await ask(app, 'GET /metrics', headers)
+    t.equal(statusCode, 200, who)
+    t.equal(/daybook_consumer_lag_(events|seconds)\{consumer="xyzzy"\} \d/.test(body), named, who)
+    t.equal(body.includes('xyzzy'), named, who)
+    for (const name of ['daybook_appended_events_total', 'daybook_log_head', 'daybook_sign_in_failures_total']) {
+      t.match(body, new RegExp(`^# HELP ${name} .*\\n# TYPE ${name} `, 'm'), `${who}: ${name}`)
+    }
+  }
+})
+
+t.test('a consumer of an account that was deleted is not that of the next one of its name', async (t) => {
+  let ahead = 0
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + ahead }
+  const directory = t.testdir({})
+  const { app, store, url } = await listen(t, { insecure: false, anonymous: true, clock, directory })
+  await append(app, 's', { type: 'T' }, admin)
+  const first = await makeUser(store, 'ann')
+  await ask(app, 'PUT /consumers/firsts', first, { source: '/streams/s' })
+  t.equal((await ask(app, 'GET /consumers/firsts', first)).statusCode, 200)
+  await ask(app, 'DELETE /users/ann', admin)
+  ahead += 1000
+  const second = await makeUser(store, 'ann')
+  const closed = async (on: typeof app) => {
+    for (const who of [second, {}]) {
+      for (const [call, body] of [
+        ['GET /consumers/firsts'],
+        ['GET /consumers/firsts/events'],
+        ['PUT /consumers/firsts', { source: '/streams/s' }],
+        ['POST /consumers/firsts/ack', { cursor: '0', generation: 0 }],
+        ['POST /consumers/firsts/reset', { to: 'end' }],
+        ['DELETE /consumers/firsts']
+      ] as [string, unknown?][]) {
+        t.equal((await ask(on, call, who, body)).statusCode, who === second ? 403 : 401, call)
+      }
+      t.same((await ask(on, 'GET /consumers', who)).json().consumers, [])
+    }
+  }
+  await closed(app)
+  await t.rejects(LiveSocket.open(t, `${url}/streams/s?consumer=firsts`, second), /403/)
+  await app.close()
+  const again = await openApp(t, { insecure: false, anonymous: true, clock, directory })
+  await closed(again.app)
+  t.equal((await ask(again.app, 'DELETE /consumers/firsts', admin)).statusCode, 204, 'administrators see to it')
+  t.equal((await ask(again.app, 'PUT /consumers/firsts', second, { source: '/streams/s' })).statusCode, 201)
+})
+
+/** Makes consumers of one owner as if they had asked for each. */
+async function fill(store: Store, owner: string | undefined, count: number) {
+  const ownerSince = owner === undefined ? undefined : store.accounts.get(owner)?.since
+  const definition = { source: '/events', from: 'start', owner, ownerSince, settings: CONSUMER_DEFAULTS }
+  for (let i = 0; i < count; i++) {
+    await store.consumers.define({ ...definition, name: `${owner ?? 'nobody'}-${i}` }, async () => -1)
+  }
+}
+
+t.test('one owner has as many consumers as one may, and leaves room for others', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  const make = async (name: string, who: Who) =>
+    (await ask(app, `PUT /consumers/${name}`, who, { source: '/events' })).json()
+  const most = limits.consumers_of_one_max
+  t.ok(most < limits.consumers_max, 'nobody takes all')
+  await fill(store, 'ann', most)
+  const refused = { status: 409, code: 'limit-reached', limit: most }
+  t.match(await make('one-more', ann), refused)
+  t.equal((await make('ann-0', ann)).name, 'ann-0', 'what is there is there')
+  t.equal((await make('bobs', bob)).owner, 'bob', 'others make theirs')
+  t.equal((await make('anybodys', {})).name, 'anybodys', 'also without an account')
+  await ask(app, 'DELETE /consumers/ann-0', ann)
+  t.equal((await make('one-more', ann)).owner, 'ann', 'in the place of another')
+  await fill(store, undefined, limits.consumers_max - most - 3)
+  t.equal((await make('last', bob)).owner, 'bob')
+  t.match(
+    await make('beyond', bob),
+    { status: 409, code: 'limit-reached', limit: limits.consumers_max },
+    'all together'
+  )
+})
+
+t.test('all who have no account are one owner', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
+  const bob = await makeUser(store, 'bob')
+  const most = limits.consumers_of_one_max
+  await fill(store, undefined, most)
+  const one = await ask(app, 'PUT /consumers/one-more', {}, { source: '/events' })
+  t.match(one.json(), { status: 409, code: 'limit-reached', limit: most })
+  t.equal((await ask(app, 'PUT /consumers/bobs', bob, { source: '/events' })).statusCode, 201)
+})
+
+t.test('who reads live is shown to those who run the server; strangers see strangers', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false, anonymous: true })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  await append(app, 's', { type: 'T' }, admin)
+  const token = bearer((await makeToken(store, 'ann', { read: ['*'] })).text)
+  await (await LiveSocket.open(t, `${url}/events?tag=anns`, ann)).untilFrame('subscribed')
+  await (await LiveSocket.open(t, `${url}/events?tag=tokens`, token)).untilFrame('subscribed')
+  await (await LiveSocket.open(t, `${url}/events?tag=admins`, admin)).untilFrame('subscribed')
+  await (await LiveBlocks.open(t, `${url}/events?tag=nobodys`)).untilNamed('caughtUp')
+  const ticket = (await ask(app, 'POST /tickets', ann, { source: '/events?tag=tickets' })).json().links.live
+  await (await LiveBlocks.open(t, url + ticket)).untilNamed('caughtUp')
+  const seen = async (who: Who) => {
+    const { subscriptions } = (await ask(app, 'GET /consumers', who)).json()
+    return subscriptions.map(({ source }: { source: string }) => /tag=(\w+)/.exec(source)?.[1]).sort()
+  }
+  const all = ['admins', 'anns', 'nobodys', 'tickets', 'tokens']
+  t.same(await seen(admin), all)
+  t.same(await seen(ops), all)
+  for (const who of [{}, bob, ann, token]) t.same(await seen(who), ['nobodys'])
+})
+
+t.test('where everybody has an account nobody else sees who reads live', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  await (await LiveSocket.open(t, `${url}/events`, ann)).untilFrame('subscribed')
+  for (const who of [ann, bob]) t.same((await ask(app, 'GET /consumers', who)).json().subscriptions, [])
+  t.equal((await ask(app, 'GET /consumers', ops)).json().subscriptions.length, 1)
+})
