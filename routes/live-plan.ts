@@ -56,6 +56,7 @@ export async function planLive(
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
   store.subscriptions.checkRoom()
   await awaitPosition(store, query, request)
+  if (query.atLeast !== undefined) await checkReadable(store, request.principal, address)
   const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower

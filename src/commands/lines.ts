@@ -86,7 +86,7 @@ export function withOccurred(line: Buffer, number: number, pointer: string | und
 
 /** True for an event of a stream that a server keeps of itself: accounts, tokens, audit, consumers. */
 export function isOfServer(line: Buffer): boolean {
-  if (!line.includes('"$')) return false
+  if (!line.includes('"$') && !line.includes('\\u')) return false
   try {
     const { stream } = JSON.parse(line.toString()) as { stream?: unknown }
     return typeof stream === 'string' && isWrittenByServer(stream)

@@ -84,7 +84,7 @@ export class Consumers {
         checkSame(existing.definition, wanted)
         return { consumer: existing, made: false }
       }
-      this.#checkRoom(wanted.owner)
+      this.#checkRoom(wanted)
       const generation = this.#generations.get(name) ?? 0
       const definition = { ...wanted, start: await start(), generation }
       await this.#append(DEFINED, definition)
@@ -94,13 +94,15 @@ export class Consumers {
     })
   }
 
-  #checkRoom(owner: string | undefined): void {
+  #checkRoom({ owner, ownerSince }: Pick<ConsumerDefinition, 'owner' | 'ownerSince'>): void {
     const all = this.#byName.size
     if (all >= limits.consumers_max) {
       throw new DaybookError('limit-reached', `There are ${all} consumers already.`, { limit: limits.consumers_max })
     }
     let own = 0
-    for (const { definition } of this.#byName.values()) if (definition.owner === owner) own++
+    for (const { definition } of this.#byName.values()) {
+      if (definition.owner === owner && definition.ownerSince === ownerSince) own++
+    }
     if (own < limits.consumers_of_one_max) return
     const whose = owner === undefined ? 'without an owner' : `of "${owner}"`
     throw new DaybookError('limit-reached', `There are ${own} consumers ${whose} already.`, {

@@ -134,3 +134,22 @@ t.test('over HTTPS it is sent on to HTTPS', async (t) => {
     t.equal(location, url + path.replace(/\/(\?|$)/, '$1'), path)
   }
 })
+
+t.test(
+  'on loopback whoever a proxy names anywhere is somebody else, also behind what a client said of itself',
+  async (t) => {
+    const { app } = await openApp(t, { insecure: false, anonymous: true, hosts: [] })
+    const rows: Record<string, string>[] = [
+      // A proxy adds its own after what the client sent.
+      { forwarded: 'for=127.0.0.1, for=203.0.113.9' },
+      { forwarded: 'for=127.0.0.1;proto=https, for="[2001:db8::1]"' },
+      { forwarded: 'secret="for=127.0.0.1";for=203.0.113.9' },
+      // A proxy that speaks Forwarded passes an X-Forwarded-For of the client on.
+      { 'x-forwarded-for': '127.0.0.1', forwarded: 'for=203.0.113.9' }
+    ]
+    for (const headers of rows) {
+      const answer = await ask(app, 'GET /users', { ...headers, ...admin })
+      t.match(answer.json(), { status: 421, code: 'host-refused' }, JSON.stringify(headers))
+    }
+  }
+)

@@ -73,3 +73,17 @@ t.test('what lists nothing for somebody is not there, in every form', async (t) 
     t.equal((await ask(app, `GET /streams/${there}`, admin)).statusCode, 200, `${there} is there for others`)
   }
 })
+
+t.test('the metadata of an index stream in the dialect does not tell whether it is there', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const bob = await makeUser(store, 'bob')
+  await append(app, 'hidden-1', [{ type: 'T' }, { type: 'T' }], admin)
+  await setRules(app, 'hidden-1', { read: 'ann' })
+  const answerOf = async (stream: string, rest: string) => {
+    const { statusCode, headers, body } = await ask(app, `GET /streams/${stream}/${rest}`, { ...bob, accept: ATOM })
+    return [statusCode, headers['content-type'], body]
+  }
+  for (const rest of ['metadata', 'metadata/0', 'metadata/1']) {
+    t.same(await answerOf('$ce-hidden', rest), await answerOf('$ce-absent', rest), rest)
+  }
+})

@@ -159,3 +159,29 @@ t.test('an import as a log keeps them: it is the same server', async (t) => {
   t.equal((await ask(app, 'GET /users', basic('eve', 'eve'))).statusCode, 200)
   t.ok(store.consumers.find('c'))
 })
+
+t.test(
+  'where authentication is switched off nobody writes what the server keeps of itself by POST /events',
+  async (t) => {
+    const directory = t.testdir({})
+    const open = await openApp(t, { directory })
+    await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
+    for (const stream of ['$user-ann', '$users', '$tokens', '$audit', '$consumers']) {
+      const event = { stream, type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
+      const { head } = open.store.log
+      const batch = await ask(open.app, 'POST /events', {}, { events: [event] })
+      t.equal(batch.statusCode, 403, `${stream}: ${batch.body}`)
+      const typed = { 'content-type': 'application/x-ndjson' }
+      const streamed = await ask(open.app, 'POST /events', typed, `${JSON.stringify(event)}\n`)
+      t.match(JSON.parse(streamed.body), { problem: { code: 'not-permitted' } }, `${stream}, line by line`)
+      t.equal(open.store.log.head, head, `${stream}: nothing is written`)
+    }
+    await open.app.close()
+    const { app } = await openApp(t, { directory, insecure: false })
+    t.match(
+      (await ask(app, 'GET /users/$current', basic('ann', 'ann'))).json(),
+      { data: { groups: [] } },
+      'the account goes on'
+    )
+  }
+)
