@@ -1,24 +1,35 @@
 /** Accounts and what stands for them, in a store whose authentication is on. */
 import type { FastifyInstance } from 'fastify'
-import type { Store } from '../../src/store.js'
+import type { Test } from 'tap'
+import type { AppOptions } from '../../routes/index.js'
+import type { Store, StoreOptions } from '../../src/store.js'
 import { type Actor, ANYBODY, type Principal } from '../../src/streams/access.js'
+import { append, listen, type TestApp } from './app.js'
+
+/** Headers that say who asks. */
+export type Who = { authorization: string }
 
 /** Who does in a test what is not its subject. */
 export const SOMEBODY: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
 
-export function basic(login: string, password: string): { authorization: string } {
+export function basic(login: string, password: string): Who {
   return { authorization: `Basic ${Buffer.from(`${login}:${password}`).toString('base64')}` }
 }
 
-export function bearer(token: string): { authorization: string } {
+export function bearer(token: string): Who {
   return { authorization: `Bearer ${token}` }
+}
+
+/** Headers of who sends JSON, and takes problems as they are. */
+export function asJson(who: object = {}): Record<string, string> {
+  return { accept: '*/*', 'content-type': 'application/json', ...who }
 }
 
 export const admin = basic('admin', 'changeit')
 export const ops = basic('ops', 'changeit')
 
 /** Makes an account, with its login as its password. @returns its credentials */
-export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<{ authorization: string }> {
+export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<Who> {
   await store.accounts.create(SOMEBODY, login, { fullName: login, groups }, login)
   return basic(login, login)
 }
@@ -52,4 +63,18 @@ export async function setRules(app: FastifyInstance, stream: string, acl: object
     payload: JSON.stringify({ acl })
   })
   if (statusCode > 201) throw new Error(body)
+}
+
+/** A server with Ann and Bob, who is of the group `sales`, and a stream that is only Ann's among others. */
+export async function withAnn(
+  t: Test,
+  options: AppOptions & Partial<StoreOptions> = {}
+): Promise<TestApp & { url: string; ann: Who; bob: Who }> {
+  const opened = await listen(t, { insecure: false, ...options })
+  const { app, store } = opened
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob', ['sales'])]
+  await append(app, 'order-1', { type: 'Placed', tags: ['shared'] }, admin)
+  await append(app, 'secret-1', { type: 'Whispered', tags: ['shared'] }, admin)
+  await setRules(app, 'secret-1', { read: 'ann', write: 'ann' })
+  return { ...opened, ann, bob }
 }

@@ -24,7 +24,8 @@ export interface RawSocket {
 }
 
 export interface RawApp extends TestApp {
-  connect(): RawSocket
+  /** @param from the address of this machine from which it comes */
+  connect(from?: string): RawSocket
   /** Sends bytes and waits until the server closes: say `Connection: close`, or be refused. */
   raw(bytes: string | Buffer): Promise<RawAnswer>
 }
@@ -35,7 +36,7 @@ export async function listenRaw(t: Test, options: AppOptions = {}): Promise<RawA
   const port = Number(new URL(opened.url).port)
   return {
     ...opened,
-    connect: () => openSocket(port),
+    connect: (from) => openSocket(port, from),
     async raw(bytes) {
       const socket = openSocket(port)
       socket.write(bytes)
@@ -44,8 +45,8 @@ export async function listenRaw(t: Test, options: AppOptions = {}): Promise<RawA
   }
 }
 
-function openSocket(port: number): RawSocket {
-  const socket = connectSocket({ port, host: '127.0.0.1' })
+function openSocket(port: number, localAddress?: string): RawSocket {
+  const socket = connectSocket({ port, host: '127.0.0.1', localAddress })
   let text = ''
   const waiting = new Set<() => void>()
   socket.setEncoding('latin1')

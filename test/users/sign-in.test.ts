@@ -1,0 +1,144 @@
+/** Signing in with a password: what it costs, how long it is remembered, and what it is forgotten for. */
+import t from 'tap'
+import { limits } from '../../src/limits.js'
+import type { Store } from '../../src/store.js'
+import { openApp } from '../helpers/app.js'
+import { movedClock } from '../helpers/clock.js'
+import {
+  admin,
+  asJson,
+  basic,
+  bearer,
+  makeToken,
+  makeUser,
+  ops,
+  SOMEBODY,
+  type Who,
+  withAnn
+} from '../helpers/people.js'
+
+/** Counts the passwords that are looked at from now on. */
+function countHashes({ accounts }: Store): { hashed: number } {
+  const count = { hashed: 0 }
+  const { verify } = accounts
+  accounts.verify = (...words) => {
+    count.hashed++
+    return verify.apply(accounts, words)
+  }
+  return count
+}
+
+t.test('a password that was right is remembered, and forgotten at once when the account changes', async (t) => {
+  const { app, store, ann } = await withAnn(t)
+  const who = async (headers: Who) => (await app.inject({ url: '/users/$current', headers })).statusCode
+  t.equal(await who(ann), 200)
+  const count = countHashes(store)
+  for (let i = 0; i < 5; i++) t.equal(await who(ann), 200)
+  t.equal(count.hashed, 0, 'no hash a request')
+  await app.inject({
+    method: 'POST',
+    url: '/users/ann/command/reset-password',
+    headers: admin,
+    payload: { newPassword: 'new' }
+  })
+  t.equal(await who(ann), 401)
+  t.equal(await who(basic('ann', 'new')), 200)
+  await app.inject({ method: 'DELETE', url: '/users/ann', headers: admin })
+  t.equal(await who(basic('ann', 'new')), 401)
+  await makeUser(store, 'ann')
+  t.equal(await who(ann), 200, 'a new user')
+})
+
+t.test('after a hundred wrong passwords an address has to wait, and what was remembered goes on', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const ann = await makeUser(store, 'ann')
+  const { verify } = store.accounts
+  // A hundred hashes would be ten seconds.
+  store.accounts.verify = async (login, password) =>
+    password.startsWith('wrong') ? undefined : verify.call(store.accounts, login, password)
+  const ask = (who: Who, remoteAddress?: string) =>
+    app.inject({ url: '/users/$current', headers: asJson(who), ...(remoteAddress && { remoteAddress }) })
+  const statusOf = async (who: Who, from?: string) => (await ask(who, from)).statusCode
+  t.equal(await statusOf(ann), 200)
+  for (let i = 0; i < limits.sign_in_failures_burst; i++) {
+    t.equal(await statusOf(basic(i % 2 ? 'ann' : 'nobody', `wrong ${i}`)), 401)
+  }
+  const refused = await ask(admin)
+  t.match(refused.json(), { status: 429, code: 'too-many-attempts' }, 'also what would be right')
+  t.ok(Number(refused.headers['retry-after']) > 0)
+  t.equal(await statusOf(ann), 200, 'who was in before goes on')
+  const { text } = await makeToken(store, 'ann', { read: ['*'] })
+  t.equal(await statusOf(bearer(text)), 200, 'tokens are not guessed')
+  t.equal(await statusOf(admin, '10.0.0.9'), 200, 'elsewhere nobody has failed')
+  for (let i = 0; i < limits.sign_in_failures_burst; i++) {
+    t.equal(await statusOf(basic('ann', `wrong ${i}`), `2001:db8::${i.toString(16)}`), 401)
+  }
+  t.equal(await statusOf(ops, '2001:db8::ffff'), 429, 'whoever has an address of IPv6 has its whole network')
+  t.equal(await statusOf(ops, '2001:db8:0:1::1'), 200, 'and no other')
+})
+
+t.test('more sign-ins than can wait are told to come back', async (t) => {
+  const { store } = await openApp(t, { insecure: false })
+  const attempts = Array.from({ length: limits.hashes_at_once + limits.hashes_waiting_max + 5 }, () =>
+    store.accounts.verify('nobody', 'x').then(
+      () => 'looked at',
+      (error) => error.code
+    )
+  )
+  const refused = await Promise.all(attempts.slice(-5))
+  t.same(refused, Array(5).fill('overloaded'))
+  t.equal(await attempts[0], 'looked at')
+  await Promise.all(attempts)
+})
+
+t.test('a password that was right is looked at again after five minutes', async (t) => {
+  const clock = movedClock()
+  const { app, store, ann } = await withAnn(t, { clock })
+  const count = countHashes(store)
+  const ask = async () => (await app.inject({ url: '/users/$current', headers: ann })).statusCode
+  for (let i = 0; i < 3; i++) t.equal(await ask(), 200)
+  t.equal(count.hashed, 1)
+  clock.ahead = limits.credential_known_ms + 1000
+  // What it is remembered in looks at the clock once a millisecond.
+  while (count.hashed === 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal(await ask(), 200)
+  }
+  t.equal(count.hashed, 2)
+})
+
+t.test('requests that come at once with the same password share one hash, from each address', async (t) => {
+  const { app, store, ann } = await withAnn(t)
+  const count = countHashes(store)
+  const ask = async (who: Who, remoteAddress: string) =>
+    (await app.inject({ url: '/users/$current', headers: asJson(who), remoteAddress })).statusCode
+  const many = (who: Who, address: string) => Promise.all(Array.from({ length: 80 }, () => ask(who, address)))
+  t.same(new Set(await many(ann, '10.0.0.1')), new Set([200]), 'more than could wait')
+  t.equal(count.hashed, 1)
+  t.same(new Set(await many(basic('ann', 'wrong'), '10.0.0.1')), new Set([401]))
+  t.equal(count.hashed, 2)
+  await Promise.all([ask(basic('bob', 'wrong'), '10.0.0.1'), ask(basic('bob', 'wrong'), '10.0.0.2')])
+  t.equal(count.hashed, 4, 'who guesses elsewhere is another')
+})
+
+t.test('who is disabled while the password is looked at does not get in', async (t) => {
+  const { store } = await withAnn(t)
+  const looked = store.accounts.verify('ann', 'ann')
+  await store.accounts.setDisabled(SOMEBODY, 'ann', true)
+  t.equal(await looked, undefined)
+  await store.accounts.setDisabled(SOMEBODY, 'ann', false)
+  t.match(await store.accounts.verify('ann', 'ann'), { login: 'ann' })
+})
+
+t.test('a password is the same in another form of Unicode, and another one with a zero after it', async (t) => {
+  const { app } = await openApp(t, { insecure: false })
+  const make = async (loginName: string, password: string) =>
+    app.inject({ method: 'POST', url: '/users', headers: asJson(admin), payload: { loginName, password } })
+  t.equal((await make('ann', 'k\u00e4se')).statusCode, 201)
+  t.match((await make('bob', 'a\0')).json(), { status: 400, code: 'invalid-user' })
+  const statusOf = async (password: string) =>
+    (await app.inject({ url: '/users/$current', headers: asJson(basic('ann', password)) })).statusCode
+  t.equal(await statusOf('ka\u0308se'), 200)
+  t.equal(await statusOf('k\u00e4se\0'), 401)
+  t.equal(await statusOf('kase'), 401)
+})
