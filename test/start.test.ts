@@ -1,12 +1,16 @@
 /** What the server opens when it starts, and what it refuses to open. */
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { exportPKCS8 } from 'jose'
 import t, { type Test } from 'tap'
 import { ServeConfig } from '../schemas/config.js'
+import { readPublicKey } from '../src/commands/certificate.js'
 import { exposureOf } from '../src/commands/exposure.js'
 import { readConfig } from '../src/config.js'
 import { type CliOptions, daybook, serve } from './helpers/cli.js'
-import { admin, basic } from './helpers/people.js'
+import { send } from './helpers/http.js'
+import { admin, basic, bearer } from './helpers/people.js'
+import { ISSUER, provider } from './helpers/provider.js'
 
 const configOf = (...argv: string[]) => readConfig(ServeConfig, argv, {}).config
 const BOUND = ['--jwt-issuer', 'https://id.example', '--jwt-audience', 'daybook']
@@ -155,4 +159,47 @@ t.test('an operator stops the server; others do not', async (t) => {
   t.equal((await shutdown(basic('ops', 'changeit'))).status, 200)
   while (!said().includes('SIGTERM: stopping')) await new Promise((resolve) => setImmediate(resolve))
   t.pass('it stops')
+})
+
+t.test('what flags say of hosts, origins, limits and an identity provider reaches what listens', async (t) => {
+  const { sign, pem } = await provider()
+  const directory = t.testdir({ 'key.pem': pem })
+  const { url } = await started(t, [
+    ...['--db', join(directory, 'data'), '--jwt-public-key', join(directory, 'key.pem')],
+    ...['--jwt-issuer', ISSUER, '--jwt-audience', 'daybook', '--jwt-login-claim', 'name'],
+    ...['--cors-origin', 'https://app.example', '--allow-origin', 'https://writer.example'],
+    ...['--allow-host', 'daybook.example', '--requests-per-second', '30']
+  ])
+  const ask = (headers: Record<string, string>, method = 'GET') =>
+    send(`${url}/events`, { method, headers: { accept: '*/*', ...headers } })
+  t.equal((await ask({ host: 'daybook.example' })).status, 200)
+  t.equal((await ask({ host: 'evil.example' })).status, 421)
+  t.equal((await ask({ 'x-forwarded-for': '1.2.3.4' })).status, 421, 'a proxy that it was not told of')
+  t.match((await ask({ origin: 'https://app.example', ...admin })).headers, {
+    'access-control-allow-origin': 'https://app.example',
+    'access-control-allow-credentials': 'true'
+  })
+  t.equal((await ask({ origin: 'https://app.example' }, 'POST')).status, 403)
+  t.equal((await ask({ origin: 'https://writer.example' }, 'POST')).status, 415, 'it lacks nothing but a body')
+  t.equal((await ask(bearer(await sign({ name: 'carol' })))).status, 200)
+  t.equal((await ask(bearer(await sign({})))).status, 401, 'without the claim that names the user')
+  t.equal((await ask(bearer(await sign({ name: 'carol', aud: 'other' })))).status, 401)
+  const many = await Promise.all(Array.from({ length: 100 }, () => ask({})))
+  t.ok(
+    many.some(({ status }) => status === 429),
+    'who asks too often is told so'
+  )
+})
+
+t.test('a private key is not taken where a public one is meant', async (t) => {
+  const { pem, privateKey } = await provider()
+  const directory = t.testdir({
+    'public.pem': pem,
+    'private.pem': await exportPKCS8(privateKey),
+    'none.pem': 'nonsense'
+  })
+  t.equal(readPublicKey(join(directory, 'public.pem')), pem)
+  for (const file of ['private.pem', 'none.pem', 'missing.pem']) {
+    t.throws(() => readPublicKey(join(directory, file)), { code: 'bad-configuration' }, file)
+  }
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { type Agent, request } from 'node:https'
 import { join } from 'node:path'
-import { connect, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { makeCertificate } from '../../src/commands/certificate.js'
@@ -117,16 +117,31 @@ t.test('WebSocket follows over TLS', async (t) => {
   t.match(frames.at(-1), { frame: 'event', event: { type: 'Live' } })
 })
 
-t.test('what is too old to be safe is refused', async (t) => {
-  const { port } = await start(t)
-  const old = { port, host: '127.0.0.1', rejectUnauthorized: false }
-  for (const weak of [
-    { maxVersion: 'TLSv1.1', minVersion: 'TLSv1' },
-    { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' }
-  ] as const) {
-    const socket = connect({ ...old, ...weak })
-    const [error] = await once(socket, 'error')
-    t.match(error, { code: /^ERR_SSL|ECONNRESET/ }, JSON.stringify(weak))
+/** How the server refuses what OpenSSL would speak if it were let. */
+async function refusalOf({ port }: Https, weak: ConnectionOptions): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...weak })
+  const code = await new Promise<string>((resolve) => {
+    socket.once('secureConnect', () => resolve(`spoke ${socket.getProtocol()} ${socket.getCipher().name}`))
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+  })
+  socket.destroy()
+  return code
+}
+
+/** No client here refuses any of these by itself. */
+const WEAK: readonly ConnectionOptions[] = [
+  { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
+  { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256' },
+  { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES256-SHA' }
+]
+
+t.test('what is too old to be safe is refused, also after the certificate was read again', async (t) => {
+  const server = await start(t)
+  for (const when of ['at first', 'after a reload']) {
+    for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_\w+_ALERT_/, `${weak.ciphers} ${when}`)
+    t.match(await refusalOf(server, { maxVersion: 'TLSv1.2' }), /^spoke TLSv1\.2 ECDHE-ECDSA-.*(GCM|CHACHA20)/, when)
+    server.signal('SIGHUP')
+    await server.untilSaid(/SIGHUP: the certificate was read again/)
   }
 })
 
