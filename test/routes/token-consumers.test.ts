@@ -1,8 +1,37 @@
 /** A token is for a consumer as far as it reads what that reads, whatever address names it. */
 import t from 'tap'
-import { append, ask, listen } from '../helpers/app.js'
+import { append, ask, listen, type openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser } from '../helpers/people.js'
+
+/** Consumers of Ann: of the log, of what lists it, of one stream and of another. */
+async function withConsumers(t: Parameters<typeof openApp>[0]) {
+  const { app, store, url } = await listen(t, { insecure: false })
+  const ann = await makeUser(store, 'ann')
+  await append(app, 'x', [{ type: 'T' }, { type: 'T' }], admin)
+  await append(app, 'y', [{ type: 'T' }, { type: 'T' }], admin)
+  const sources = { log: '/events', index: '/streams/$et-T', x: '/streams/x', y: '/streams/y' }
+  for (const [name, source] of Object.entries(sources)) {
+    t.equal((await ask(app, `PUT /consumers/${name}`, ann, { source })).statusCode, 201)
+  }
+  const tokenFor = async (scope: { read?: string[]; write?: string[] }) =>
+    bearer((await makeToken(store, 'ann', scope)).text)
+  const places = () => store.consumers.all().map(({ name, cursor, generation }) => `${name} ${cursor} ${generation}`)
+  return { app, store, url, ann, sources, tokenFor, places }
+}
+
+/** What can be done with a consumer. */
+function usesOf(name: string, source: string): { reads: [string, unknown?][]; changes: [string, unknown?][] } {
+  return {
+    reads: [[`GET /consumers/${name}`], [`GET /consumers/${name}/events`], [`POST /consumers/${name}/ack`, { cursor: '0', generation: 0 }]],
+    changes: [
+      [`PUT /consumers/${name}`, { source }],
+      [`PUT /consumers/made-${name}`, { source }],
+      [`POST /consumers/${name}/reset`, { to: 'start' }],
+      [`DELETE /consumers/${name}`]
+    ]
+  } // biome-ignore format: a table
+}
 
 async function withConsumer(t: Parameters<typeof listen>[0]) {
   const { app, store, url } = await listen(t, { insecure: false })
@@ -28,4 +57,54 @@ t.test('a token that reads nothing takes no consumer over, however it names it',
 t.test('the list of consumers shows a token those that it may use', async (t) => {
   const { app, writer } = await withConsumer(t)
   t.same((await ask(app, 'GET /consumers', writer)).json().consumers, [])
+})
+
+t.test('a token that reads nothing uses no consumer of its account', async (t) => {
+  const { app, url, sources, tokenFor, places } = await withConsumers(t)
+  const before = places()
+  for (const scope of [{ write: ['*'] }, { write: ['*', '$*'] }]) {
+    const who = await tokenFor(scope)
+    for (const [name, source] of Object.entries(sources)) {
+      const { reads, changes } = usesOf(name, source)
+      for (const [call, body] of [...reads, ...changes]) {
+        t.equal((await ask(app, call, who, body)).statusCode, 403, call)
+      }
+      await t.rejects(LiveSocket.open(t, `${url}/consumers/${name}/events?takeover=true`, who), /403/, `${name}, live`)
+    }
+  }
+  t.same(places(), before, 'none is moved or made')
+})
+
+t.test('a token that reads something uses consumers of the log, and changes none that reads more', async (t) => {
+  const { app, sources, tokenFor } = await withConsumers(t)
+  const who = await tokenFor({ read: ['x'] })
+  for (const name of ['log', 'index'] as const) {
+    const { reads, changes } = usesOf(name, sources[name])
+    for (const [call, body] of reads) t.equal((await ask(app, call, who, body)).statusCode, 200, call)
+    for (const [call, body] of changes) t.equal((await ask(app, call, who, body)).statusCode, 403, call)
+    const { events } = (await ask(app, `GET /consumers/${name}/events`, who)).json()
+    t.ok(
+      events.every(({ stream }: { stream: string }) => stream === 'x'),
+      'it sees what it is for'
+    )
+  }
+  const theirs = usesOf('x', '/streams/x')
+  for (const [call, body] of [...theirs.reads, ...theirs.changes]) {
+    t.match(String((await ask(app, call, who, body)).statusCode), /^20[014]$/, `${call}: of the stream that it is for`)
+  }
+  const others = usesOf('y', '/streams/y')
+  for (const [call, body] of [...others.reads, ...others.changes]) {
+    t.equal((await ask(app, call, who, body)).statusCode, 403, `${call}: of another`)
+  }
+})
+
+t.test('a token for all streams makes and changes consumers of the log', async (t) => {
+  const { app, sources, tokenFor } = await withConsumers(t)
+  const who = await tokenFor({ read: ['*'] })
+  for (const [name, source] of Object.entries(sources)) {
+    const { reads, changes } = usesOf(name, source)
+    for (const [call, body] of [...reads, ...changes]) {
+      t.match(String((await ask(app, call, who, body)).statusCode), /^20[014]$/, call)
+    }
+  }
 })
