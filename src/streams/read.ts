@@ -237,13 +237,17 @@ export class Reader {
     throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
   }
 
-  /** Looks from the end, where most find something at once, and at a bounded number. */
+  /**
+   * Looks from the end, where most find something at once, and at a bounded number. A longer list counts as one that has
+   * something: better that its name is told than that what may be read cannot be.
+   */
   async #listsAnyFor({ kind, list, head }: Source, viewer: Viewer): Promise<boolean> {
     if (viewer.seesAllUserStreams) return true
-    const range = { first: Math.max(0, head - limits.scan_events_max + 1), last: head }
-    const positions = walkList(this.#postings, kind as Family, list as ListHead, range, 'desc', FIRST_LOOK)
-    for await (const chunk of positions) {
-      if ((await viewer.visible(await this.#log.readMany(chunk))).length > 0) return true
+    const range = { first: 0, last: head }
+    let left = limits.scan_events_max
+    for await (const chunk of walkList(this.#postings, kind as Family, list as ListHead, range, 'desc', FIRST_LOOK)) {
+      left -= chunk.length
+      if (left < 0 || (await viewer.visible(await this.#log.readMany(chunk))).length > 0) return true
     }
     return false
   }

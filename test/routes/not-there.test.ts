@@ -1,5 +1,6 @@
 /** An index stream that lists nothing for who asks is answered as one that does not exist: by no form can it be told apart. */
 import t from 'tap'
+import { limits } from '../../src/limits.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 
@@ -86,4 +87,17 @@ t.test('the metadata of an index stream in the dialect does not tell whether it 
   for (const rest of ['metadata', 'metadata/0', 'metadata/1']) {
     t.same(await answerOf('$ce-hidden', rest), await answerOf('$ce-absent', rest), rest)
   }
+})
+
+t.test('what somebody may read is there, however much is listed after it that they may not', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const bob = await makeUser(store, 'bob')
+  await append(app, 'long-1', { type: 'T' }, admin)
+  for (let left = limits.scan_events_max; left > 0; left -= limits.batch_events_max) {
+    await append(app, 'long-2', Array(Math.min(left, limits.batch_events_max)).fill({ type: 'T' }), admin)
+  }
+  await setRules(app, 'long-2', { read: 'ann' })
+  const { statusCode, body } = await ask(app, 'GET /streams/$ce-long', bob)
+  t.equal(statusCode, 200)
+  t.match(JSON.parse(body).events, [{ stream: 'long-1' }])
 })
