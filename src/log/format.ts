@@ -69,9 +69,9 @@ const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clie
 
 /** What is known of an event before the log gives it its place. Strings stand as they will be read. */
 export interface EventContent {
-  /** 16 bytes. */
-  id: Buffer
-  /** The client gave the id (or a key it was made from), so a retry must be recognised. */
+  /** 16 bytes. Absent: the log makes it when it gives the event its place. */
+  id?: Buffer | undefined
+  /** The client gave the id, or the key that it was made from. */
   clientId: boolean
   type: string
   /** RFC 3339, as the client wrote it. */
@@ -95,12 +95,15 @@ export interface EventContent {
  */
 export interface UnplacedRecord {
   readonly bytes: Buffer
-  readonly payloadCrc: number
+  /** Absent: the event has no id yet, and the id is part of what is checksummed. */
+  readonly payloadCrc: number | undefined
 }
 
 /** Encodes an event for a stream. The caller has checked every length against limits.ts. */
 export function encodeRecord(stream: string, event: EventContent): UnplacedRecord {
-  if (event.id.length !== 16) throw new RangeError(`an event id has 16 bytes, not ${event.id.length}`)
+  if (event.id !== undefined && event.id.length !== 16) {
+    throw new RangeError(`an event id has 16 bytes, not ${event.id.length}`)
+  }
   const streamLength = Buffer.byteLength(stream)
   const typeLength = Buffer.byteLength(event.type)
   const dataLength = event.data?.length ?? 0
@@ -127,7 +130,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
   bytes[0] = RECORD_VERSION
   bytes[1] = event.kind ?? recordKind.event
   bytes.writeUInt16BE(flags, 2)
-  bytes.set(event.id, ID_AT)
+  if (event.id !== undefined) bytes.set(event.id, ID_AT)
   bytes.writeUInt16BE(streamLength, 36)
   bytes.writeUInt16BE(typeLength, 38)
   bytes.writeUInt32BE(dataLength, 40)
@@ -150,7 +153,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
     at += dataLength
   }
   if (event.metadata !== undefined) bytes.set(event.metadata, at)
-  return { bytes, payloadCrc: crc32(bytes.subarray(PAYLOAD_AT)) }
+  return { bytes, payloadCrc: event.id === undefined ? undefined : crc32(bytes.subarray(PAYLOAD_AT)) }
 }
 
 function writeShort(bytes: Buffer, text: string, at: number): number {
@@ -159,25 +162,39 @@ function writeShort(bytes: Buffer, text: string, at: number): number {
   return at + 1 + bytes.write(text, at + 1, 'latin1')
 }
 
-/** Gives an encoded event its place. @returns the finished record, the same buffer */
-export function sealRecord(record: UnplacedRecord, key: Buffer, place: { number: number; created: number }): Buffer {
+/**
+ * Gives an encoded event its place, and an id when it has none. Sealing a record again, at another place, is allowed:
+ * the commit before it may have failed.
+ * @param log the 16 bytes of the log's identity
+ * @returns the finished record, the same buffer
+ */
+export function sealRecord(
+  record: UnplacedRecord,
+  key: Buffer,
+  place: { number: number; created: number },
+  log: Buffer
+): Buffer {
   const { bytes } = record
   bytes.writeUIntBE(place.created, CREATED_AT, 6)
   bytes.writeUIntBE(place.number, NUMBER_AT, 6)
-  bytes.writeUInt32BE(sealCrc(bytes, key, record.payloadCrc), CRC_AT)
+  if (record.payloadCrc === undefined) writePlaceId(bytes, ID_AT, key, log)
+  const payloadCrc = record.payloadCrc ?? crc32(bytes.subarray(PAYLOAD_AT))
+  bytes.writeUInt32BE(sealCrc(bytes, key, payloadCrc), CRC_AT)
   return bytes
 }
 
 /** A record whose event is gone: it keeps its place in the log and in its stream, and nothing else. */
 export function removedRecord(key: Buffer, place: { stream: string; number: number; created: number }): Buffer {
   const blank = encodeRecord(place.stream, {
-    id: Buffer.alloc(16),
+    id: NO_ID,
     clientId: false,
     type: '',
     kind: recordKind.removed
   })
-  return sealRecord(blank, key, place)
+  return sealRecord(blank, key, place, NO_ID)
 }
+
+const NO_ID = Buffer.alloc(16)
 
 const sealScratch = Buffer.alloc(24)
 
@@ -322,8 +339,7 @@ export class StoredRecord {
 
 /** The event id in a record's bytes as text. */
 export function recordIdText(bytes: Buffer): string {
-  const hex = bytes.toString('hex', ID_AT, ID_AT + 16)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  return idText(bytes.subarray(ID_AT, ID_AT + 16))
 }
 
 /** True when two records hold the same event: stream, type, occurred, tags, content type, data and metadata. */
@@ -336,9 +352,41 @@ export function sameContent(one: Buffer, other: Buffer): boolean {
   )
 }
 
-/** The 16 bytes of an event id's text, which the caller has checked to be a UUID. */
+/** The 16 bytes of a UUID's text, which the caller has checked to be one. */
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
+}
+
+/** The text of a UUID's 16 bytes. */
+export function idText(id: Buffer): string {
+  const hex = id.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+// ---------------------------------------------------------------------------------------------- ids with a place
+
+/**
+ * An id that the log makes says where its event stands, so it needs no entry in the index: a UUID of version 8
+ * (RFC 9562 §5.8) whose first 48 bits are the position and whose other 74 free bits are those of the log's identity.
+ *
+ *   0  u48  position      6  version 8, then the low 4 bits of the identity's byte 6      7  its byte 7
+ *   8  variant, then the low 6 bits of its byte 8                                         9  its bytes 9 to 15
+ */
+function writePlaceId(bytes: Buffer, at: number, key: Buffer, log: Buffer): void {
+  key.copy(bytes, at, 2, 8)
+  log.copy(bytes, at + 6, 6)
+  bytes[at + 6] = 0x80 | ((log[6] as number) & 0x0f)
+  bytes[at + 8] = 0x80 | ((log[8] as number) & 0x3f)
+}
+
+/**
+ * The position that an id names when it has the form of those that a log makes; undefined when it has not.
+ * @param log the 16 bytes of that log's identity
+ */
+export function positionOfId(id: Buffer, log: Buffer): number | undefined {
+  if (id[6] !== (0x80 | ((log[6] as number) & 0x0f)) || id[7] !== log[7]) return undefined
+  if (id[8] !== (0x80 | ((log[8] as number) & 0x3f)) || id.compare(log, 9, 16, 9, 16) !== 0) return undefined
+  return id.readUIntBE(0, 6)
 }
 
 // ---------------------------------------------------------------------------------------------- keys of index/

@@ -14,6 +14,7 @@ import { limits } from '../limits.js'
 import {
   FIRST_RECORD_KEY,
   FORMAT_VERSION,
+  idBytes,
   isIntact,
   keyPosition,
   LOG_META_KEY,
@@ -55,6 +56,7 @@ const READ_BYTES = 512 * 1024
 export class Log {
   /** The log's identity, made with the directory. A restored or new log has another. */
   readonly id: string
+  readonly #identity: Buffer
   readonly #level: Level
   readonly #witness: Witness
   readonly #options: LogOptions
@@ -70,6 +72,7 @@ export class Log {
 
   private constructor(id: string, level: Level, witness: Witness, options: LogOptions) {
     this.id = id
+    this.#identity = idBytes(id)
     this.#level = level
     this.#witness = witness
     this.#options = options
@@ -177,7 +180,7 @@ export class Log {
       const instant = typeof created === 'number' ? created : (created[i] as number)
       if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
       at = instant
-      const value = sealRecord(event.record, key, { number, created: instant })
+      const value = sealRecord(event.record, key, { number, created: instant }, this.#identity)
       batch.put(key, value)
       bytes += value.length
       records.push(value)

@@ -3,7 +3,7 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
-import { StoredRecord } from '../log/format.js'
+import { idText, StoredRecord } from '../log/format.js'
 import { type Actor, faultsOfSettings, type Principal, refusedAccess, SETTINGS } from './access.js'
 import { auditEvent, isAudited } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
@@ -125,7 +125,7 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)
     if (metadata.deleted && view.head(stream) < first) continue // it was only deleted again
-    const record = metadataRecord(stream, withTruncateBefore(document, first), String(view.head(metastreamOf(stream))))
+    const record = metadataRecord(stream, withTruncateBefore(document, first))
     view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   }
   if (before !== undefined) auditRules(by as Actor, before, view)
@@ -161,7 +161,7 @@ function auditRules(by: Actor, before: ReadonlyMap<string, string>, view: Planni
     const what = isOfSettings(stream)
       ? { stream, number: view.head(stream) }
       : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
-    view.place(auditEvent('AccessRuleChanged', by, what, `${stream} ${view.head(stream)}`))
+    view.place(auditEvent('AccessRuleChanged', by, what))
   }
 }
 
@@ -185,10 +185,10 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
     const event = request.events[reused] as NewEvent & { id: Buffer }
     return new DaybookError(
       'event-id-reused',
-      `Stream "${event.stream}" holds an event with id ${uuidText(event.id)} and other content (number ${known[reused]?.number}).`,
+      `Stream "${event.stream}" holds an event with id ${idText(event.id)} and other content (number ${known[reused]?.number}).`,
       {
         stream: event.stream,
-        id: uuidText(event.id),
+        id: idText(event.id),
         number: known[reused]?.number,
         index: reused,
         written: false,
@@ -274,8 +274,4 @@ function headsOf(request: AppendRequest, view: PlanningView): Map<string, number
   const heads = new Map<string, number>()
   for (const { stream } of request.events) if (!heads.has(stream)) heads.set(stream, view.head(stream))
   return heads
-}
-
-function uuidText(id: Buffer): string {
-  return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }

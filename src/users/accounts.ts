@@ -184,7 +184,7 @@ export class Accounts implements SystemFollower {
       }
       const now = this.#parts.clock.now()
       const made: Account = { ...NEW, login, ...details, since: now, updated: now, ...(await passwordOf(password)) }
-      const listed = serverEvent('$users', '$User', Buffer.from(login), { contentType: 'text/plain' })
+      const listed = serverEvent('$users', '$User', Buffer.from(login), 'text/plain')
       await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
     })
   }
