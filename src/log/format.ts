@@ -7,9 +7,11 @@
  * index/  derived from the log, never ahead of it
  *         "h" family name                → head of a posting list
  *         "b" family list-id block       → a full block of BLOCK_SIZE positions
- *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
- *         "m" "state"                    → JSON { format, log, goodTo, families: { family: { goodTo, rule } } }
- *         Every value but the last ends in a CRC-32 of its key and itself.
+ *         "p" table page                 → a page of a hash table: its version, then its entries
+ *         "c" table write                → the pages that one write of the index changed
+ *         "v" table write part           → the versions of all pages as that write left them
+ *         "m" "state"                    → JSON, see IndexState in index-state.ts
+ *         Every value ends in a CRC-32 of its key and itself.
  * checkpoints/  where named consumers are; nothing else depends on it
  *         name (UTF-8)                   → JSON { log, cursor, generation, active }, then a CRC-32 of key and JSON
  */
@@ -17,7 +19,7 @@ import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
 
 /** Version of keys and records. A directory of another version is migrated or refused, never guessed at. */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 
 // ---------------------------------------------------------------------------------------------- keys of log/
 
@@ -420,15 +422,6 @@ export function headKeyName(key: Buffer): string {
   return key.toString('utf8', 2, key.length)
 }
 
-/** Key of the id that a client gave to an event of a stream. @param streamId position of the stream's first event */
-export function eventIdKey(streamId: number, id: Buffer): Buffer {
-  const key = Buffer.allocUnsafe(23)
-  key[0] = 0x69
-  key.writeUIntBE(streamId, 1, 6)
-  id.copy(key, 7)
-  return key
-}
-
 /** What the keys of all blocks of a family begin with. */
 export function blockPrefix(kind: Family): Buffer {
   return Buffer.from(`b${kind}`)
@@ -460,15 +453,6 @@ export function openEntry(key: Buffer, sealed: Buffer): Buffer {
 
 export const INDEX_STATE_KEY = Buffer.from('mstate')
 
-export function encodeNumber(number: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6)
-  bytes.writeUIntBE(number, 0, 6)
-  return bytes
-}
-export function decodeNumber(bytes: Buffer): number {
-  return bytes.readUIntBE(0, 6)
-}
-
 /**
  * Head of a posting list: what a reader or writer needs first, in one value. The positions after the last full block
  * stand in the head itself, so most appends touch one index key.
@@ -482,6 +466,8 @@ export interface ListHead {
   updated: number
   /** Positions of the last `count % BLOCK_SIZE` events. */
   tail: number[]
+  /** How often the head was written, 1 to 255 and then 1 again; 0 when it never was. The table of lists knows it too. */
+  version: number
 }
 
 const ID_ORDINAL = 2 ** 42
@@ -500,9 +486,15 @@ export function firstPosition({ id }: ListHead): number {
   return id % ID_ORDINAL
 }
 
-export function encodeHead(head: ListHead): Buffer {
-  const bytes = Buffer.allocUnsafe(32 + head.tail.length * 8)
-  let at = writeVarint(bytes, 0, head.id)
+/** The version after one, of a head or a page. 0 stands for "never written". */
+export function nextVersion(version: number): number {
+  return (version % 255) + 1
+}
+
+export function encodeHead(head: Omit<ListHead, 'version'>, version: number): Buffer {
+  const bytes = Buffer.allocUnsafe(33 + head.tail.length * 8)
+  bytes[0] = version
+  let at = writeVarint(bytes, 1, head.id)
   at = writeVarint(bytes, at, head.count)
   at = writeVarint(bytes, at, head.updated)
   at = writePositions(bytes, at, head.tail)
@@ -510,11 +502,11 @@ export function encodeHead(head: ListHead): Buffer {
 }
 
 export function decodeHead(bytes: Buffer): ListHead {
-  const reader = new VarintReader(bytes)
+  const reader = new VarintReader(bytes, 1)
   const id = reader.next()
   const count = reader.next()
   const updated = reader.next()
-  return { id, count, updated, tail: reader.positions(count % BLOCK_SIZE) }
+  return { id, count, updated, tail: reader.positions(count % BLOCK_SIZE), version: bytes[0] as number }
 }
 
 export function encodeBlock(positions: readonly number[]): Buffer {
@@ -524,6 +516,53 @@ export function encodeBlock(positions: readonly number[]): Buffer {
 
 export function decodeBlock(bytes: Buffer): number[] {
   return new VarintReader(bytes).positions(BLOCK_SIZE)
+}
+
+/**
+ * The hash tables of the index. Their pages are numbered from 0 without a gap, and the version of each page, which
+ * every write of it raises by one, is in memory: so a page that LevelDB does not find, or of which it finds an older
+ * version, is noticed, and "there is no such entry" can be believed.
+ */
+export const table = {
+  /** Which lists there are, with the version of each head. */
+  lists: 'l',
+  /** Where the events stand whose ids do not say so, by stream and id. */
+  ids: 'i'
+} as const
+export type Table = (typeof table)[keyof typeof table]
+
+/** Bytes of an entry: of the key's hash, and of what stands there for it (a version; a position). */
+export const tableEntry = { l: { hash: 8, value: 1 }, i: { hash: 4, value: 6 } } as const
+
+export function pageKey(kind: Table, page: number): Buffer {
+  return tableKey('p', kind, page, 4)
+}
+/** @param write which write of the index it was, counted from 1 */
+export function changedPagesKey(kind: Table, write: number): Buffer {
+  return tableKey('c', kind, write, 6)
+}
+/** @param part of the versions, PAGE_VERSIONS_PART bytes each */
+export function pageVersionsKey(kind: Table, write: number, part: number): Buffer {
+  return Buffer.concat([tableKey('v', kind, write, 6), Buffer.from([part >> 8, part & 255])])
+}
+export const PAGE_VERSIONS_PART = 64 * 1024
+
+function tableKey(what: string, kind: Table, number: number, bytes: number): Buffer {
+  const key = Buffer.allocUnsafe(2 + bytes)
+  key.write(what + kind, 'latin1')
+  key.writeUIntBE(number, 2, bytes)
+  return key
+}
+
+/** Page numbers, rising. */
+export function encodePageNumbers(pages: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(5 * (pages.length + 1))
+  return bytes.subarray(0, writePositions(bytes, writeVarint(bytes, 0, pages.length), pages))
+}
+
+export function decodePageNumbers(bytes: Buffer): number[] {
+  const reader = new VarintReader(bytes)
+  return reader.positions(reader.next())
 }
 
 /** Rising positions: the first, then differences. */
@@ -577,10 +616,11 @@ function writeVarint(bytes: Buffer, at: number, value: number): number {
 
 class VarintReader {
   readonly #bytes: Buffer
-  #at = 0
+  #at: number
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, at = 0) {
     this.#bytes = bytes
+    this.#at = at
   }
 
   next(): number {

@@ -19,6 +19,7 @@ import {
   keyPosition,
   LOG_META_KEY,
   positionKey,
+  positionOfId,
   StoredRecord,
   sealRecord,
   type UnplacedRecord
@@ -143,6 +144,11 @@ export class Log {
         else yield { position, fault: 'damaged' }
       }
     }
+  }
+
+  /** The position that an id names, when this log made it; undefined for ids of clients and of other logs. */
+  placeOfId(id: Buffer): number | undefined {
+    return positionOfId(id, this.#identity)
   }
 
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
@@ -414,7 +420,7 @@ async function readMeta(level: Level): Promise<LogMeta> {
   const stored = await level.get(LOG_META_KEY)
   if (stored !== undefined) {
     const meta = JSON.parse(stored.toString()) as LogMeta
-    if (meta.format !== FORMAT_VERSION) {
+    if (meta.format !== 1 && meta.format !== FORMAT_VERSION) {
       throw new DaybookError(
         'format-unknown',
         `the directory has format ${meta.format}; this version of Daybook reads and writes format ${FORMAT_VERSION}`

@@ -58,15 +58,9 @@ export class Accounts implements SystemFollower {
   async load(): Promise<void> {
     const { postings } = this.#parts
     const kept = firstAccounts()
-    const limit = 1000
-    for (let after: string | undefined; ; ) {
-      const page = await postings.list(family.stream, { prefix: USER_STREAMS, after, limit })
-      for (const { name } of page) {
-        const login = name.slice(USER_STREAMS.length)
-        kept.set(login, await this.#latestOf(login))
-      }
-      if (page.length < limit) break
-      after = page.at(-1)?.name
+    for await (const { name } of postings.all(family.stream, USER_STREAMS)) {
+      const login = name.slice(USER_STREAMS.length)
+      kept.set(login, await this.#latestOf(login))
     }
     this.#kept = kept
   }

@@ -103,8 +103,9 @@ t.test('heads and blocks hold positions up to 2^48', async (t) => {
     const positions = rising(random, 64)
     t.same(decodeBlock(encodeBlock(positions)), positions)
     const count = random.int(1, 1e6)
-    const head = { id: random.int(0, 2 ** 47), count, updated: 1.7e12, tail: rising(random, count % 64) }
-    t.same(decodeHead(encodeHead(head)), head)
+    const version = random.int(1, 255)
+    const head = { id: random.int(0, 2 ** 47), count, updated: 1.7e12, tail: rising(random, count % 64), version }
+    t.same(decodeHead(encodeHead(head, version)), head)
   }
 })
 
