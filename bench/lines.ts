@@ -4,6 +4,7 @@ import { appendWork, benchAppend } from './append.js'
 import { batchWork, benchBatches } from './batches.js'
 import { benchConditional, conditionalWork } from './conditional.js'
 import { benchDisk } from './disk.js'
+import { benchIds, idWorks } from './ids.js'
 import { benchIndexes, indexWorks } from './indexes.js'
 import { benchLargeStore, largeWork } from './large-store.js'
 import { benchLiveAppend, liveAppendWork } from './live-append.js'
@@ -11,8 +12,10 @@ import { benchLiveCatchUp, catchUpWorks } from './live-catchup.js'
 import { benchLiveFanout, fanoutWorks } from './live-fanout.js'
 import { benchLiveLatency, liveLatencyWork } from './live-latency.js'
 import { benchLiveMemory } from './live-memory.js'
+import { benchManyStreams, manyStreamsWorks } from './many-streams.js'
 import { benchMemory } from './memory.js'
 import { benchNdjson, ndjsonWork } from './ndjson.js'
+import { benchNewStreams, newStreamWorks } from './new-streams.js'
 import { benchOpening, openingWork } from './opening.js'
 import { atomWork, benchAtom, benchEvent, benchPage, eventWorks, pageWorks } from './pages.js'
 import type { Report } from './support/report.js'
@@ -36,6 +39,12 @@ export const lines: Readonly<Record<string, Line>> = {
     works: () => [appendWork()]
   },
   batches: { what: 'batches of 500 events a POST', run: benchBatches, works: () => [batchWork()] },
+  ids: { what: 'appends whose events bring ids, against the same without', run: benchIds, works: idWorks },
+  'new-streams': {
+    what: 'appends that each begin a stream, against known streams',
+    run: benchNewStreams,
+    works: newStreamWorks
+  },
   event: { what: 'one event by number', run: benchEvent, works: eventWorks },
   page: { what: 'pages of 20 events, hot and at random', run: benchPage, works: pageWorks },
   atom: {
@@ -75,5 +84,11 @@ export const lines: Readonly<Record<string, Line>> = {
     run: benchLiveAppend,
     works: () => [liveAppendWork()]
   },
-  'live-memory': { what: 'memory: 1,000 idle subscriptions, one that reads nothing', run: benchLiveMemory }
+  'live-memory': { what: 'memory: 1,000 idle subscriptions, one that reads nothing', run: benchLiveMemory },
+  'many-streams': {
+    what: '10,000,000 streams of one event (only by name: it takes long)',
+    run: benchManyStreams,
+    works: manyStreamsWorks,
+    byName: true
+  }
 }
