@@ -23,6 +23,7 @@ export function fanoutWorks({ fanout }: Scale): Work[] {
   return [1, BATCH].map((batch) => ({
     what: `${count(fanout)} events, ${batch === 1 ? 'appended one by one' : `appended by ${batch}`}, to ${count(SUBSCRIBERS)} subscribers`,
     unit: 'deliveries/s',
+    flags: ['--connections-per-address', '0'], // subscribers and appends come from one address
     async client({ url, pid }) {
       const subscribers = new Worker<SubscriberJobs>('subscribers')
       const paths = Array.from({ length: SUBSCRIBERS }, () => `/streams/${STREAM}?from=end`)
@@ -31,8 +32,7 @@ export function fanoutWorks({ fanout }: Scale): Work[] {
       const send = async () => {
         const deliveries = fanout * SUBSCRIBERS
         const delivered = subscribers.do('expect', { events: deliveries })
-        await appendAll(`${url}/streams/${STREAM}`, requests)
-        await delivered
+        await Promise.all([appendAll(`${url}/streams/${STREAM}`, requests), delivered])
         return deliveries
       }
       return { load: (seconds) => rateOf(pid, () => repeat(seconds, send)), leave: () => subscribers.stop() }
