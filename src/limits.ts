@@ -150,6 +150,8 @@ export const limits = {
 
   /** A `created` time from outside may be this far ahead of our clock. */
   clock_ahead_ms_max: 0,
+  /** The clock may be this far behind the last event before that is warned of. */
+  clock_behind_ms_max: 10_000,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
   /** Delay of the event loop above which requests are refused. */
