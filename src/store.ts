@@ -212,8 +212,8 @@ export class Store {
 
   /** Accounts and what stands for them; whoever loses a right loses what rests on it. */
   async #admit(): Promise<void> {
-    const { reader, postings, states, writer, clock, rules, subscriptions } = this
-    const accounts = new Accounts({ reader, postings, states, writer, clock })
+    const { log, reader, postings, states, writer, clock, rules, subscriptions } = this
+    const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
     this.accounts = accounts
     this.tokens = tokens
@@ -227,7 +227,7 @@ export class Store {
     this.failures = new Failures({ writer, clock, metrics: this.metrics })
     const { webTokens: options } = this.options
     // The library that checks them is only loaded where it is used.
-    const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options)
+    const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options, clock)
     const { tickets, failures } = this
     this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
   }
