@@ -131,11 +131,13 @@ class AheadOfClock {
   warnings(): CheckWarning[] {
     if (this.#first === undefined) return []
     const ms = this.#most - this.#now
-    const events = `${this.#events.toLocaleString('en-US')} ${this.#events === 1 ? 'event' : 'events'}`
+    const one = this.#events === 1
+    const events = `${this.#events.toLocaleString('en-US')} ${one ? 'event' : 'events'} from position ${this.#first} on`
+    const last = `${spoken(ms)} (${new Date(this.#most).toISOString()})`
     return [
       {
         code: 'created-ahead',
-        detail: `${events} from position ${this.#first} on were created ahead of this machine's clock, the last ${spoken(ms)} (${new Date(this.#most).toISOString()}): this clock is wrong, or theirs was`,
+        detail: `${events} ${one ? 'is' : 'are'} ahead of this machine's clock, the last by ${last}: this clock is wrong, or theirs was`,
         position: this.#first,
         events: this.#events,
         seconds: ms / 1000
