@@ -126,3 +126,12 @@ t.test('one that was read last under a clock that was ahead ages from the next s
   clock.move(2.1 * HOUR)
   await eventually('it is removed', () => later.store.consumers.size === 0)
 })
+
+t.test('while one is read, its place on disk says so often enough for a server that is killed', async (t) => {
+  const { store, url, clock } = await still(t)
+  const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
+  await socket.untilEvents(1)
+  clock.move(5 * HOUR)
+  await eventually('it was saved', () => (store.checkpoints.get('c')?.active ?? 0) >= clock.now() - 0.3 * HOUR)
+  t.pass('within a third of its time')
+})
