@@ -19,6 +19,7 @@ export type AuditType =
   | 'TokenCreated'
   | 'TokenRevoked'
   | 'AccessRuleChanged'
+  | 'RetentionChanged'
   | 'StreamDeleted'
   | 'CommandGiven'
 
