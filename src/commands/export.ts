@@ -7,7 +7,7 @@ import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { splitLines } from '../../routes/streamed-write.js'
-import { renderEvent } from '../../routes/wire/recorded-event.js'
+import { renderRecord } from '../../routes/wire/recorded-event.js'
 import { ExportConfig } from '../../schemas/config.js'
 import { systemClock } from '../clock.js'
 import { describeFlags, readConfig } from '../config.js'
@@ -67,9 +67,7 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
   try {
     if (store.log.head < 0) return
     for await (const records of store.log.scan(0, store.log.head)) {
-      const lines = records
-        .filter((record) => !record.removed)
-        .map((record) => `${renderEvent({ record, cursor: record.position })}\n`)
+      const lines = records.map((record) => `${renderRecord({ record, cursor: record.position })}\n`)
       count(lines.length, store.log.head + 1)
       yield Buffer.from(lines.join(''), 'latin1')
     }
@@ -112,7 +110,7 @@ const NEWLINE = Buffer.from('\n')
 function ask(config: ExportConfig): Promise<IncomingMessage> {
   const { url } = config
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
-  const target = new URL('/events?system=true&truncated=true&trailer=true&format=ndjson', url)
+  const target = new URL('/events?system=true&truncated=true&record=true&trailer=true&format=ndjson', url)
   const credentials = credentialsOf(config)
   return new Promise((resolve, reject) => {
     const get = target.protocol === 'https:' ? httpsGet : httpGet
