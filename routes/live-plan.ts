@@ -12,7 +12,7 @@ import { checkSameOrigin } from './guards.js'
 import { askingOf, checkConsumer, checkReadable, rightOf } from './rights.js'
 import { awaitPosition } from './waiting.js'
 import { parseBounds } from './wire/bounds.js'
-import { followingOf } from './wire/read-request.js'
+import { checkNoRecord, followingOf } from './wire/read-request.js'
 
 /** What is to be read live. */
 export interface LiveAsked {
@@ -47,6 +47,7 @@ export async function planLive(
   if (query.order === 'desc') {
     throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
   }
+  checkNoRecord(query)
   await checkReadable(store, request.principal, address)
   const following = followingOf(address, query, askingOf(store, request))
   const { lower, upper } = parseBounds(query, clock.now())

@@ -27,8 +27,8 @@ import {
   renderPage
 } from './wire/page.js'
 import { problemOf } from './wire/problem.js'
-import { followingOf, hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
-import { renderEvent } from './wire/recorded-event.js'
+import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from './wire/read-request.js'
+import { renderEvent, renderRecord } from './wire/recorded-event.js'
 
 interface RenderedPage {
   readonly body: Buffer
@@ -71,6 +71,7 @@ export class Reading {
       return this.#live.answer(request, reply, { address, query }, format)
     }
     checkNoConsumer(query)
+    if (format === 'page') checkNoRecord(query)
     await awaitPosition(this.#store, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
@@ -263,6 +264,7 @@ export class Reading {
     query: ReadQuery,
     request: FastifyRequest
   ): AsyncGenerator<Buffer> {
+    const render = query.record ? renderRecord : renderEvent
     let left = query.limit ?? Infinity
     let sent = 0
     let cursor = range.first - 1
@@ -271,7 +273,7 @@ export class Reading {
         let text = ''
         for (const event of events) {
           if (left-- <= 0) break
-          text += renderEvent(event)
+          text += render(event)
           text += '\n'
           sent++
           cursor = event.cursor

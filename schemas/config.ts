@@ -125,13 +125,17 @@ export const ImportConfig = Type.Object(
     batch: Type.Integer({ default: 500, minimum: 1, maximum: 4096, description: 'Events a commit.' }),
     'as-log': Type.Boolean({
       default: false,
-      description: 'Into an empty --db: keep positions, numbers and created times.'
+      description: 'Into an empty --db: make the same log again, every record as it was.'
     }),
     'occurred-from': Type.Optional(
       Type.String({
         description: 'Where an event without "occurred" says when it happened, as a JSON pointer (/data/committedAt).'
       })
-    )
+    ),
+    'new-ids': Type.Boolean({
+      default: false,
+      description: 'Import lines without "id" once more, under new ids, though they are there already.'
+    })
   },
   { additionalProperties: false }
 )

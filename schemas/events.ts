@@ -1,6 +1,7 @@
 /** Events: what is appended and what is read. */
 import { Type } from 'typebox'
 import { limits } from '../src/limits.js'
+import { ref } from './ref.js'
 
 export const Uuid = Type.String({
   format: 'uuid',
@@ -36,10 +37,33 @@ export const NewEventOfStream = Type.Object(
   { $id: 'NewEventOfStream', additionalProperties: false, description: 'An event to append, with its stream.' }
 )
 
+/** What the record of an event holds that the event does not say (`RecordMark` of src/log/format.ts). */
+export const RecordMark = Type.Object(
+  {
+    version: Type.Literal(1, { description: 'Of the record.' }),
+    kind: Type.Enum(['event', 'removed', 'tombstone'], {
+      description: '`removed`: the event is gone, and only its place is there. `tombstone`: its stream ends with it.'
+    }),
+    flags: Type.Integer({ minimum: 0, maximum: 0xffff, description: 'As on disk.' }),
+    crc: Type.String({ pattern: '^[0-9a-f]{8}$', description: 'Checksum of the record.' }),
+    hash: Type.Optional(
+      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Removed: SHA-256 of the record that stood there.' })
+    )
+  },
+  {
+    $id: 'RecordMark',
+    additionalProperties: false,
+    description: 'With `record=true`: what it takes, beside the event, to make its record again byte for byte.'
+  }
+)
+
+/** An event type in a log, where EventStoreDB's form may have put a longer one. */
+export const RecordedType = Type.String({ minLength: 1, maxLength: limits.dialect_type_bytes_max })
+
 export const RecordedEvent = Type.Object(
   {
     id: Uuid,
-    type: EventType,
+    type: RecordedType,
     stream: Type.String(),
     number: Type.Integer({ minimum: 0, description: 'Place in the stream, from 0.' }),
     position: Type.Integer({ minimum: 0, description: 'Place in the log, from 0.' }),
@@ -57,7 +81,8 @@ export const RecordedEvent = Type.Object(
         { stream: Type.String(), number: Type.Integer({ minimum: 0 }) },
         { description: 'Where it was found, when it was found through a link or an index stream.' }
       )
-    )
+    ),
+    record: Type.Optional(ref(RecordMark))
   },
   { $id: 'RecordedEvent', description: 'An event as the log holds it: the same object on every transport.' }
 )

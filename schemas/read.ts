@@ -139,6 +139,12 @@ export const EventsQuery = Type.Object(
     ...eventFilters,
     ...logFilters,
     ...around,
+    record: Type.Optional(
+      Type.Boolean({
+        description:
+          'NDJSON that is not live: `true` shows `record` in each event, and removed events as lines with `stream`, `number`, `position`, `cursor`, `created` and `record`. Default `false`.'
+      })
+    ),
     ...liveParameters,
     consumer
   },

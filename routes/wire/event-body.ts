@@ -1,13 +1,18 @@
 /** Request bodies to events (native contract §3): bytes in, encoded records out, nothing coerced and nothing dropped. */
 import { isUtf8 } from 'node:buffer'
-import { NewEventOfStream as NewEventOfStreamSchema, NewEvent as NewEventSchema } from '../../schemas/events.js'
+import {
+  NewEventOfStream as NewEventOfStreamSchema,
+  NewEvent as NewEventSchema,
+  RecordedType,
+  RecordMark as RecordMarkSchema
+} from '../../schemas/events.js'
 import { DaybookError } from '../../src/errors.js'
 import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
-import { encodeRecord, idBytes, recordKind } from '../../src/log/format.js'
+import { encodeRecord, encodeRemoved, idBytes, type RecordMark, readFlags, recordKind } from '../../src/log/format.js'
 import { nameBasedId } from '../../src/streams/ids.js'
 import { TOMBSTONE_TYPE } from '../../src/streams/metadata.js'
-import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
+import { checkEventStream, checkRecordedName } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/planning-view.js'
 import { compileShape, unknownName } from './shape.js'
 
@@ -23,6 +28,8 @@ export class EventDraft {
   contentType: string | undefined
   /** What reading prints as `dataText` or `dataBase64`. */
   printed: Buffer | undefined
+  /** What reading prints of its record, when it is asked to. */
+  record: RecordMark | undefined
 }
 
 /** Makes the ids of events that bring none, so that a retry makes the same ones again. */
@@ -37,6 +44,8 @@ const checkStream = compileShape<string>(NewEventOfStreamSchema.properties.strea
 const checkId = compileShape<string>(NewEventSchema.properties.id, 'id')
 const checkOccurred = compileShape<string>(NewEventSchema.properties.occurred, 'occurred')
 const checkTags = compileShape<string[]>(NewEventSchema.properties.tags, 'tags')
+const checkRecordedType = compileShape<string>(RecordedType, 'type')
+const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 
 /** Members that reading prints and that say where an event stood: an import takes them along and does not use them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
@@ -48,6 +57,8 @@ export interface ParseOptions {
   ids?: IdSource | undefined
   /** Lines as reading prints them: what the log assigned is passed over, and `dataText`/`dataBase64` are understood. */
   asPrinted?: boolean
+  /** With `asPrinted`: a line with `record` becomes that very record, also one of a removed event. */
+  asRecorded?: boolean
 }
 
 /** One event or an array of them. @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`… */
@@ -80,12 +91,17 @@ export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent
   return checkBatch(events)
 }
 
-/** One line of NDJSON; undefined when it is empty. @throws as parseJsonEvents, with `line` */
+/**
+ * One line of NDJSON; undefined when it is empty, or says of an event that it was removed.
+ * @throws as parseJsonEvents, with `line`
+ */
 export function parseLine(bytes: Buffer, line: number, index: number, options: ParseOptions): NewEvent | undefined {
   if (bytes.length === 0 || (bytes.length < 64 && bytes.toString().trim() === '')) return undefined
   try {
     const reader = new JsonReader(bytes)
-    const event = parseEvent(reader, index, options)
+    const draft = readDraft(reader, index, options)
+    const event =
+      draft.record?.kind === 'removed' ? removedEvent(draft, index, options) : makeEvent(draft, index, options)
     if (/^\s*[{[]/.test(bytes.toString('latin1', reader.at, reader.at + 8))) {
       throw new DaybookError(
         'malformed-json',
@@ -115,6 +131,10 @@ export function tooManyEvents(): DaybookError {
 
 /** Reads one event object where the reader stands. @throws `invalid-event`, `event-too-large`, `bad-tag`, `malformed-json` */
 export function parseEvent(reader: JsonReader, index: number, options: ParseOptions): NewEvent {
+  return makeEvent(readDraft(reader, index, options), index, options)
+}
+
+function readDraft(reader: JsonReader, index: number, options: ParseOptions): EventDraft {
   if (!reader.atObject) throw new DaybookError('invalid-event', 'An event is an object.', { index })
   const draft = new EventDraft()
   reader.members((name) => {
@@ -126,6 +146,7 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
     else if (name === 'tags') draft.tags = reader.value()
     else if (name === 'stream' && options.stream === undefined) draft.stream = reader.value()
     else if (options.asPrinted && PRINTED.has(name)) reader.slice()
+    else if (options.asPrinted && name === 'record') draft.record = readMark(reader, index)
     else if (options.asPrinted && readPrintedData(reader, name, draft)) return
     else {
       const known = options.stream === undefined ? MEMBERS_WITH_STREAM : MEMBERS
@@ -133,7 +154,22 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
     }
   })
   if (options.asPrinted) takePrintedData(draft, (why) => new DaybookError('invalid-event', why, { index }))
-  return makeEvent(draft, index, options)
+  return draft
+}
+
+function readMark(reader: JsonReader, index: number): RecordMark {
+  return checkMark(reader.value(), (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
+}
+
+/** A removed event cannot be appended; only a copy of its log keeps its place. */
+function removedEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent | undefined {
+  if (!options.asRecorded) return undefined
+  const stream =
+    options.stream ??
+    ownStream(draft, true, (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
+  const { hash } = draft.record as RecordMark
+  const record = encodeRemoved(stream, hash === undefined ? undefined : Buffer.from(hash, 'hex'))
+  return { stream, id: undefined, type: '', record }
 }
 
 /** Data that was not JSON, as the recorded event shows it. */
@@ -194,10 +230,12 @@ function wholeJson(bytes: Buffer): Buffer {
 export function makeEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent {
   const refuse = (why: string, where: { pointer?: string }) =>
     new DaybookError('invalid-event', why, { index, ...where })
-  const { data, metadata, contentType } = draft
+  const { data, metadata, contentType, record: mark } = draft
   if (draft.type === undefined) throw refuse('"type" is missing.', {})
-  const type = checkType(draft.type, refuse)
-  checkText('type', type, limits.type_bytes_max, 'invalid-event', index)
+  // EventStoreDB's form takes longer types, so a line that comes from a log may have one.
+  const type = mark === undefined ? checkType(draft.type, refuse) : checkRecordedType(draft.type, refuse)
+  const typeBytesMax = mark === undefined ? limits.type_bytes_max : limits.dialect_type_bytes_max
+  checkText('type', type, typeBytesMax, 'invalid-event', index)
   const stream = options.stream ?? ownStream(draft, options.asPrinted ?? false, refuse)
   const occurred = draft.occurred === undefined ? undefined : checkOccurred(draft.occurred, refuse)
   const tags = draft.tags === undefined ? undefined : checkTags(draft.tags, refuse)
@@ -208,20 +246,44 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
     throw new DaybookError('event-too-large', detail, { index, limit: limits.event_bytes_max })
   }
   const id = draft.id === undefined ? options.ids?.(stream, index) : idBytes(checkId(draft.id, refuse))
-  const kind = kindOf(type, data, options, refuse)
-  const clientId = id !== undefined
-  const record = encodeRecord(stream, { id, clientId, type, occurred, tags, contentType, data, metadata, kind })
+  const kind = kindOf(type, draft, options, refuse)
+  const kept = id !== undefined
+  const { clientId, loose } = mark === undefined ? { clientId: kept, loose: false } : readFlags(mark.flags)
+  const record = encodeRecord(stream, {
+    id,
+    clientId: options.asRecorded ? clientId : kept,
+    type,
+    occurred,
+    tags,
+    contentType,
+    loose: loose && !isDocument(data),
+    data,
+    metadata,
+    kind
+  })
   return { stream, id, type, record }
 }
 
-/** An export shows a tombstone as an event of its type; nobody else appends one. */
+/** True for an object or an array, which are JSON in every form. */
+function isDocument(data: Buffer | undefined): boolean {
+  return data?.[0] === 0x7b || data?.[0] === 0x5b
+}
+
+/**
+ * An export shows a tombstone as an event of its type; nobody else appends one. In EventStoreDB's form an event can have
+ * that type and be none, which only `record` tells.
+ */
 function kindOf(
   type: string,
-  data: Buffer | undefined,
+  { data, record: mark }: EventDraft,
   { asPrinted }: ParseOptions,
   refuse: (why: string, where: object) => DaybookError
 ): typeof recordKind.tombstone | undefined {
-  if (type !== TOMBSTONE_TYPE) return undefined
+  if (type !== TOMBSTONE_TYPE) {
+    if (mark?.kind === 'tombstone') throw refuse(`A tombstone has the type ${TOMBSTONE_TYPE}.`, {})
+    return undefined
+  }
+  if (mark?.kind === 'event') return undefined
   if (asPrinted && data === undefined) return recordKind.tombstone
   throw refuse(
     `Nothing is appended under the type ${TOMBSTONE_TYPE}: DELETE /streams/{stream}?permanent=true does that.`,
@@ -236,7 +298,7 @@ function ownStream(
 ): string {
   if (draft.stream === undefined) throw refuse('"stream" is missing.', {})
   const stream = checkStream(draft.stream, refuse)
-  if (asPrinted) checkAppendableName(stream)
+  if (asPrinted) checkRecordedName(stream)
   else checkEventStream(stream)
   return stream
 }

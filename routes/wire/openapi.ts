@@ -11,7 +11,7 @@ import {
   ConsumerReset,
   LiveSubscription
 } from '../../schemas/consumers.js'
-import { NewEvent, NewEventOfStream, RecordedEvent } from '../../schemas/events.js'
+import { NewEvent, NewEventOfStream, RecordedEvent, RecordMark } from '../../schemas/events.js'
 import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
@@ -37,7 +37,7 @@ import {
 
 /** The schemas that have a name in the contract. */
 export const namedSchemas = [
-  NewEvent, NewEventOfStream, RecordedEvent, Page,
+  NewEvent, NewEventOfStream, RecordedEvent, RecordMark, Page,
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
   StreamList, CategoryList, TypeList, Info, Health, Problem,
   StreamMetadata, MetadataWritten, AtomFeed, AtomEntry,

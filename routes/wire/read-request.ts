@@ -41,7 +41,7 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): 
     lower,
     upper,
     order: query.order ?? 'asc',
-    filter: hasFilter(query) ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
+    filter: hasFilter(query) || query.record ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
     resolveLinks: query.resolveLinks ?? true,
     truncated: query.truncated ?? false,
     viewer
@@ -86,6 +86,14 @@ export function hasFilter(query: ReadQuery): boolean {
   return false
 }
 
+/** @throws `bad-parameter`: what a record holds beside its event is shown line by line, and not live */
+export function checkNoRecord({ record }: ReadQuery): void {
+  if (!record) return
+  throw new DaybookError('bad-parameter', '"record" goes with NDJSON (format=ndjson) that is not live.', {
+    parameter: 'record'
+  })
+}
+
 /** True when the read means another time at every moment: its answer changes though the head does not. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
@@ -116,7 +124,8 @@ function toFilter(query: ReadQuery, now: number, rule: CategoryRule): Filter {
     tags: query.tag,
     occurredFrom: occurred('occurred.from', query['occurred.from'], now),
     occurredTo: occurred('occurred.to', query['occurred.to'], now),
-    system: query.system ?? false
+    system: query.system ?? false,
+    removed: query.record
   })
 }
 

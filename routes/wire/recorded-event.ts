@@ -6,7 +6,25 @@ import { isUtf8 } from 'node:buffer'
 import type { Found } from '../../src/streams/source.js'
 
 /** The event as JSON on one line, as a read found it. */
-export function renderEvent({ record, cursor, link }: Found): string {
+export function renderEvent(found: Found): string {
+  return `${eventMembers(found)}}`
+}
+
+/**
+ * As renderEvent, with all that it takes to make the record again. Of a removed event it shows the place that it had:
+ * `stream`, `number`, `position`, `cursor` and `created`.
+ */
+export function renderRecord(found: Found): string {
+  const { record, cursor } = found
+  const { version, kind, flags, crc, hash } = record.mark
+  const members = record.removed
+    ? `{"stream":${quote(record.streamBytes)},"number":${record.number},"position":${record.position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+    : eventMembers(found)
+  const erased = hash === undefined ? '' : `,"hash":"${hash}"`
+  return `${members},"record":{"version":${version},"kind":"${kind}","flags":${flags},"crc":"${crc}"${erased}}}`
+}
+
+function eventMembers({ record, cursor, link }: Found): string {
   const { number, position } = record
   let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
   const { occurred, contentType } = record
@@ -23,7 +41,7 @@ export function renderEvent({ record, cursor, link }: Found): string {
     const stream = Buffer.from(JSON.stringify(link.stream)).toString('latin1')
     text += `,"link":{"stream":${stream},"number":${link.number}}`
   }
-  return `${text}}`
+  return text
 }
 
 function renderBytes(contentType: string, data: Buffer): string {

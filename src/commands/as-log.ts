@@ -3,13 +3,16 @@ import { parseLine } from '../../routes/wire/event-body.js'
 import type { Receipt } from '../../schemas/append.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import { positionKey, type RecordMark, StoredRecord, sealRecord } from '../log/format.js'
 import type { Store } from '../store.js'
 import type { NewEvent } from '../streams/planning-view.js'
 import { type TranscribedEvent, transcribe } from '../streams/transcribe.js'
 
 /**
- * Positions, numbers, ids and `created` stay what the lines say.
- * @throws `import-refused` when the directory holds events, or a line does not follow on the one before it
+ * Makes of each line with `record` the very record it was printed from, removed events too. Of a line without, as older
+ * exports have them, position, number, id and `created` stay what it says. What comes before a bad line is written.
+ * @throws `import-refused` when the directory holds events, a line does not follow on the one before it, or does not give
+ * the record that it names; `invalid-event` and the like, naming the line
  */
 export async function importAsLog(
   store: Store,
@@ -31,25 +34,25 @@ export async function importAsLog(
     await say({ receipt: { lines: number, appended: events.length, replayed: 0, position: store.log.head } })
     events = []
   }
-  for await (const bytes of lines) {
-    number++
-    let event: TranscribedEvent | undefined
-    try {
-      event = readLine(bytes, number, store.clock.now())
-    } catch (error) {
-      await write()
-      throw error
+  try {
+    for await (const bytes of lines) {
+      number++
+      const event = readLine(bytes, number, store.clock.now())
+      if (event !== undefined) events.push(event)
+      if (events.length >= batch) await write()
     }
-    if (event !== undefined) events.push(event)
-    if (events.length >= batch) await write()
+  } catch (error) {
+    await write() // what came before the bad line
+    throw error
   }
   await write()
 }
 
 function readLine(bytes: Buffer, line: number, now: number): TranscribedEvent | undefined {
-  const event: NewEvent | undefined = parseLine(bytes, line, 0, { stream: undefined, asPrinted: true })
+  const options = { stream: undefined, asPrinted: true, asRecorded: true }
+  const event: NewEvent | undefined = parseLine(bytes, line, 0, options)
   if (event === undefined) return undefined
-  const { position, number, created } = JSON.parse(bytes.toString()) as Record<string, unknown>
+  const { position, number, created, record } = JSON.parse(bytes.toString()) as Record<string, unknown>
   const instant = typeof created === 'string' ? Date.parse(created) : Number.NaN
   if (!Number.isSafeInteger(position) || !Number.isSafeInteger(number) || Number.isNaN(instant)) {
     throw new DaybookError(
@@ -61,5 +64,27 @@ function readLine(bytes: Buffer, line: number, now: number): TranscribedEvent | 
   if (instant > now + limits.clock_ahead_ms_max) {
     throw new DaybookError('import-refused', `line ${line}: created lies in the future (${created})`, { line })
   }
-  return { event, position: position as number, number: number as number, created: instant, line }
+  const place = { position: position as number, number: number as number, created: instant }
+  if (record !== undefined) checkRecord(event, place, record as RecordMark, line)
+  return { event, ...place, line }
+}
+
+/** Lines of an export bring their ids: no log makes one. */
+const NO_LOG = Buffer.alloc(16)
+
+/** @throws `import-refused` when the event at its place is not the record that the line names */
+function checkRecord(
+  { record }: NewEvent,
+  { position, ...place }: { position: number; number: number; created: number },
+  mark: RecordMark,
+  line: number
+): void {
+  const { crc, flags } = new StoredRecord(position, sealRecord(record, positionKey(position), place, NO_LOG)).mark
+  if (crc === mark.crc && flags === mark.flags) return
+  const differs = flags === mark.flags ? `checksum is ${crc}, not ${mark.crc}` : `flags are ${flags}, not ${mark.flags}`
+  throw new DaybookError(
+    'import-refused',
+    `line ${line} does not give the record that it was printed from: its ${differs}, as "record" says`,
+    { line }
+  )
 }

@@ -1,5 +1,5 @@
 /** `daybook export`: every event of a log, a line each, in order; what `daybook import` reads. */
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, statSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
@@ -7,11 +7,11 @@ import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { splitLines } from '../../routes/streamed-write.js'
-import { renderEvent } from '../../routes/wire/recorded-event.js'
+import { renderRecord } from '../../routes/wire/recorded-event.js'
 import { ExportConfig } from '../../schemas/config.js'
 import { systemClock } from '../clock.js'
 import { describeFlags, readConfig } from '../config.js'
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { Store } from '../store.js'
 import { credentialsOf } from './credentials.js'
 import { requireDirectory } from './directory.js'
@@ -38,27 +38,39 @@ async function run(argv: string[]): Promise<number> {
     progress.show(events, of === 0 ? undefined : events / of)
   }
   const chunks = config.db === undefined ? fromServer(config, count) : fromDirectory(config.db, count)
-  await writeTo(config.output, chunks)
-  const left = all - events
-  const partly =
-    left > 0 ? `; ${left.toLocaleString('en-US')} of the log were removed, or are not for whom it was asked` : ''
+  if (!(await writeTo(config.output, chunks))) {
+    progress.end('the export was not read to its end')
+    return 0
+  }
+  const hidden = all - events
+  const partly = hidden > 0 ? `; ${hidden.toLocaleString('en-US')} of the log are hidden from this account` : ''
   progress.end(`${events.toLocaleString('en-US')} events exported (${progress.seconds.toFixed(1)} s)${partly}`)
   return 0
 }
 
-/** A file appears under its name only when it is whole. */
-async function writeTo(output: string, chunks: AsyncIterable<Buffer>): Promise<void> {
+/**
+ * A file appears under its name only when it is whole.
+ * @returns false when it goes to a pipe whose reader has enough
+ * @throws `bad-configuration` when it cannot be written
+ */
+async function writeTo(output: string, chunks: AsyncIterable<Buffer>): Promise<boolean> {
+  const refused = (why: string, cause?: unknown) =>
+    new DaybookError('bad-configuration', `cannot write ${output}: ${why}`, {}, cause)
   const partial = `${output}.partial`
+  if (output !== '-' && statSync(output, { throwIfNoEntry: false })?.isDirectory()) throw refused('it is a directory')
   const target: Writable = output === '-' ? process.stdout : createWriteStream(partial)
   const source = Readable.from(chunks, { objectMode: false })
   try {
     if (output.endsWith('.gz')) await pipeline(source, createGzip(), target)
     else await pipeline(source, target, { end: output !== '-' })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return // whoever read has enough
-    throw error
+    if (output !== '-') await rename(partial, output)
+    return true
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (isDaybookError(cause)) throw cause
+    if (output === '-' && code === 'EPIPE') return false
+    throw refused(message, cause)
   }
-  if (output !== '-') await rename(partial, output)
 }
 
 async function* fromDirectory(directory: string, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
@@ -67,9 +79,7 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
   try {
     if (store.log.head < 0) return
     for await (const records of store.log.scan(0, store.log.head)) {
-      const lines = records
-        .filter((record) => !record.removed)
-        .map((record) => `${renderEvent({ record, cursor: record.position })}\n`)
+      const lines = records.map((record) => `${renderRecord({ record, cursor: record.position })}\n`)
       count(lines.length, store.log.head + 1)
       yield Buffer.from(lines.join(''), 'latin1')
     }
@@ -78,14 +88,14 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
   }
 }
 
-/** @throws `server-unreachable`, and `import-refused` when the transfer broke or the server says so */
+/** @throws `server-unreachable`, also when the transfer broke or the server says so */
 async function* fromServer(config: ExportConfig, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
   const response = await ask(config)
   const head = Number(response.headers['daybook-head'])
   let ended = false
   let lines: Buffer[] = []
   let size = 0
-  for await (const line of splitLines(response)) {
+  for await (const line of splitLines(unbroken(response))) {
     if (response.statusCode !== 200)
       throw new DaybookError('server-unreachable', `the server refused: ${line.toString('utf8', 0, 500)}`)
     if (line.subarray(0, 8).toString() === '{"end":{') {
@@ -107,12 +117,21 @@ async function* fromServer(config: ExportConfig, count: (more: number, of?: numb
   yield Buffer.concat(lines)
 }
 
+/** @throws `server-unreachable` when the connection breaks */
+async function* unbroken(response: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    yield* response
+  } catch (cause) {
+    throw new DaybookError('server-unreachable', `the transfer broke off (${(cause as Error).message})`, {}, cause)
+  }
+}
+
 const NEWLINE = Buffer.from('\n')
 
 function ask(config: ExportConfig): Promise<IncomingMessage> {
   const { url } = config
   if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
-  const target = new URL('/events?system=true&truncated=true&trailer=true&format=ndjson', url)
+  const target = new URL('/events?system=true&truncated=true&record=true&trailer=true&format=ndjson', url)
   const credentials = credentialsOf(config)
   return new Promise((resolve, reject) => {
     const get = target.protocol === 'https:' ? httpsGet : httpGet

@@ -1,98 +1,144 @@
-/** The lines of an import: from a file or standard input, unpacked when they are gzip, told where they came from. */
-import { createReadStream, statSync } from 'node:fs'
-import { PassThrough, pipeline, type Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
+/** The lines of an import as they are sent: with ids that they have again when they are sent again. */
+import { createHash } from 'node:crypto'
+import { splitLines } from '../../routes/streamed-write.js'
 import { DaybookError } from '../errors.js'
 import { isWrittenByServer } from '../streams/access.js'
+import { nameBasedId } from '../streams/ids.js'
 
-export interface Source {
-  readonly bytes: Readable
-  /** How much of it has been read, 0 to 1; undefined for standard input. */
-  fraction(): number | undefined
+const NEWLINE = Buffer.from('\n')
+const NOTHING = Buffer.alloc(0)
+const CARRIAGE_RETURN = 0x0d
+const CHUNK_BYTES = 64 * 1024
+
+/** Names the space of ids that are made from lines; never to change, or files imported before would be written twice. */
+const IMPORT_NAMESPACE = Buffer.from('7b0e5f0c9d4e4a6c8a51c3f6e2d94b18', 'hex')
+
+export interface LineOptions {
+  /** JSON pointer to the member that says when an event without `occurred` happened; undefined: `created`. */
+  readonly occurredFrom: string | undefined
+  /** Lines without an id get none, so that the store makes a new one. */
+  readonly newIds: boolean
 }
 
-/** @param file a path, or `-` for standard input @throws `bad-configuration` when it cannot be read */
-export async function openSource(file: string): Promise<Source> {
-  const raw = file === '-' ? process.stdin : await openFile(file)
-  const size = file === '-' ? undefined : statSync(file).size
-  let read = 0
-  raw.on('data', (chunk: Buffer) => {
-    read += chunk.length
-  })
-  raw.pause()
-  const bytes = await unpacked(raw)
-  return { bytes, fraction: () => (size === undefined ? undefined : read / size) }
-}
+export class ImportedLines {
+  readonly #bytes: AsyncIterable<Buffer>
+  readonly #options: LineOptions
+  readonly #names = new LineNames()
+  #number = 0
+  /** Lines of streams that the server keeps of itself, which are left out. */
+  ofServer = 0
+  /** Lines of removed events, which are left out. */
+  removed = 0
+  /** Number of the last line that has an event, 0 when there is none. */
+  last = 0
+  /** Why the lines ended before their end. */
+  failure: Error | undefined
 
-function openFile(file: string): Promise<Readable> {
-  return new Promise((resolve, reject) => {
-    const stream = createReadStream(file, { highWaterMark: 256 * 1024 })
-    stream.once('open', () => resolve(stream))
-    stream.once('error', (cause) =>
-      reject(new DaybookError('bad-configuration', `cannot read ${file}: ${cause.message}`, {}, cause))
-    )
-  })
-}
+  constructor(bytes: AsyncIterable<Buffer>, options: LineOptions) {
+    this.#bytes = bytes
+    this.#options = options
+  }
 
-/** gzip is known by its first two bytes, whatever the name. */
-async function unpacked(raw: Readable): Promise<Readable> {
-  const whole = new PassThrough({ highWaterMark: 256 * 1024 })
-  pipeline(raw, whole, () => {})
-  const head = await new Promise<Buffer>((resolve) => {
-    const look = () => {
-      const chunk = whole.read() as Buffer | null
-      if (chunk === null && !whole.readableEnded) {
-        whole.once('readable', look)
-        whole.once('end', () => resolve(Buffer.alloc(0)))
-        return
+  /**
+   * The lines, gathered into chunks. One that is left out is sent empty, so that the others keep their numbers. Where the
+   * input cannot be read on they end as if it were its end, and `failure` says why: what came before is still imported.
+   */
+  async *chunks(): AsyncGenerator<Buffer> {
+    let chunk: Buffer[] = []
+    let size = 0
+    try {
+      for await (const line of splitLines(this.#bytes)) {
+        this.#number++
+        chunk.push(this.#prepare(line), NEWLINE)
+        size += line.length
+        if (size < CHUNK_BYTES) continue
+        yield Buffer.concat(chunk)
+        chunk = []
+        size = 0
       }
-      resolve(chunk ?? Buffer.alloc(0))
+    } catch (error) {
+      this.failure = error as Error
     }
-    look()
-  })
-  if (head.length > 0) whole.unshift(head)
-  if (head[0] !== 0x1f || head[1] !== 0x8b) return whole
-  const gunzip = createGunzip()
-  pipeline(whole, gunzip, () => {})
-  return gunzip
+    yield Buffer.concat(chunk)
+  }
+
+  #prepare(line: Buffer): Buffer {
+    const { newIds } = this.#options
+    // Every line is part of the names of those that follow, whatever becomes of it.
+    if (!newIds) this.#names.add(line)
+    const event = objectOf(line)
+    if (event === undefined) return line // whoever reads it says better what is wrong
+    const { stream, record } = event as { stream?: unknown; record?: { kind?: unknown } | null }
+    if (typeof stream === 'string' && isWrittenByServer(stream)) {
+      this.ofServer++
+      return NOTHING
+    }
+    if (record?.kind === 'removed') {
+      this.removed++
+      return NOTHING
+    }
+    this.last = this.#number
+    const id = newIds || Object.hasOwn(event, 'id') ? undefined : this.#names.id()
+    return withMembers(line, { id, occurred: occurredOf(event, this.#number, this.#options.occurredFrom) })
+  }
 }
 
 /**
- * Gives an event its `occurred`, when it brings none: from a member of its own, or from the `created` it had in the
- * log it was exported from. The rest of the line stays byte for byte.
- * @param pointer JSON pointer to the member, when one was named
- * @throws `import-refused` when what stands there is no text
+ * Names lines by everything that stands before them: the SHA-256 of all bytes up to and with the line, each line break
+ * counted as one `\n`, whether it is CRLF, LF, or at the end of the input not there yet. So the same input gives the same
+ * names, also when it has grown at its end, and two equal lines have different ones.
  */
-export function withOccurred(line: Buffer, number: number, pointer: string | undefined): Buffer {
-  let event: unknown
-  try {
-    event = JSON.parse(line.toString())
-  } catch {
-    return line // whoever reads it says better what is wrong
+class LineNames {
+  readonly #hash = createHash('sha256')
+
+  add(line: Buffer): void {
+    const end = line.length - 1
+    this.#hash.update(line[end] === CARRIAGE_RETURN ? line.subarray(0, end) : line).update(NEWLINE)
   }
-  if (typeof event !== 'object' || event === null || 'occurred' in event) return line
-  const instant = pointer === undefined ? (event as { created?: unknown }).created : at(event, pointer)
-  if (instant === undefined || instant === null) return line
-  if (typeof instant !== 'string') {
-    throw new DaybookError('import-refused', `Line ${number}: what stands at ${pointer ?? '/created'} is no instant.`, {
-      line: number
-    })
+
+  /** The id of the line that was added last: a UUID of version 5. */
+  id(): string {
+    const hex = nameBasedId(IMPORT_NAMESPACE, this.#hash.copy().digest()).toString('hex')
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
   }
-  const start = line.indexOf('{') + 1
-  const rest = line.subarray(start)
-  const comma = /^\s*\}/.test(rest.toString('latin1', 0, 100)) ? '' : ','
-  return Buffer.concat([line.subarray(0, start), Buffer.from(`"occurred":${JSON.stringify(instant)}${comma}`), rest])
 }
 
-/** True for an event of a stream that a server keeps of itself: accounts, tokens, audit, consumers. */
-export function isOfServer(line: Buffer): boolean {
-  if (!line.includes('"$') && !line.includes('\\u')) return false
+function objectOf(line: Buffer): object | undefined {
+  if (line.length === 0) return undefined
   try {
-    const { stream } = JSON.parse(line.toString()) as { stream?: unknown }
-    return typeof stream === 'string' && isWrittenByServer(stream)
+    const value: unknown = JSON.parse(line.toString())
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
   } catch {
-    return false // whoever reads it says better what is wrong
+    return undefined
   }
+}
+
+/** Puts members before those that a line has, which stay byte for byte. */
+function withMembers(line: Buffer, members: Readonly<Record<string, string | undefined>>): Buffer {
+  let text = ''
+  for (const [name, value] of Object.entries(members)) {
+    if (value !== undefined) text += `"${name}":${JSON.stringify(value)},`
+  }
+  if (text === '') return line
+  const start = line.indexOf('{') + 1
+  const rest = line.subarray(start)
+  if (/^\s*\}/.test(rest.toString('latin1', 0, 100))) text = text.slice(0, -1)
+  return Buffer.concat([line.subarray(0, start), Buffer.from(text), rest])
+}
+
+/**
+ * When an event happened that does not say so by itself: as a member of its own says, or the `created` it had in the log
+ * it was exported from.
+ * @throws `import-refused` when what stands there is no text
+ */
+function occurredOf(event: object, number: number, pointer: string | undefined): string | undefined {
+  if (Object.hasOwn(event, 'occurred')) return undefined
+  const instant = pointer === undefined ? (event as { created?: unknown }).created : at(event, pointer)
+  if (instant === undefined || instant === null) return undefined
+  if (typeof instant === 'string') return instant
+  throw new DaybookError('import-refused', `Line ${number}: what stands at ${pointer ?? '/created'} is no instant.`, {
+    line: number
+  })
 }
 
 function at(value: unknown, pointer: string): unknown {

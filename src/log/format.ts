@@ -63,11 +63,38 @@ const CREATED_AT = 8
 const NUMBER_AT = 14
 const ID_AT = 20
 const PAYLOAD_AT = 20
+const HASH_BYTES = 32
 
-/** `tombstone`: the stream ends here for ever. */
+/**
+ * `tombstone`: the stream ends here for ever. `removed`: the event is gone; the data, if there is any, is the SHA-256 of
+ * the whole record that stood here, and is never shown as data.
+ */
 export const recordKind = { event: 0, removed: 1, tombstone: 2 } as const
+export type RecordKind = keyof typeof recordKind
+const kindNames = Object.keys(recordKind) as RecordKind[]
 
 const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clientId: 32, loose: 64 } as const
+
+/**
+ * What a record holds that an event, as it is read, does not say. With it the record can be made again, byte for byte,
+ * from the event. It is printed in exports: change it as what is on disk is changed.
+ */
+export interface RecordMark {
+  /** Version of the record. */
+  readonly version: number
+  readonly kind: RecordKind
+  /** As on disk. Those that say which parts there are follow from the event. */
+  readonly flags: number
+  /** The record's checksum, 8 hexadecimal digits. */
+  readonly crc: string
+  /** Of a removed record: the SHA-256 of the one that stood there, 64 hexadecimal digits. */
+  readonly hash?: string | undefined
+}
+
+/** What the flags of a record say of its event that its members do not. */
+export function readFlags(flags: number): Pick<EventContent, 'clientId' | 'loose'> {
+  return { clientId: (flags & flag.clientId) !== 0, loose: (flags & flag.loose) !== 0 }
+}
 
 /** What is known of an event before the log gives it its place. Strings stand as they will be read. */
 export interface EventContent {
@@ -185,15 +212,29 @@ export function sealRecord(
   return bytes
 }
 
-/** A record whose event is gone: it keeps its place in the log and in its stream, and nothing else. */
-export function removedRecord(key: Buffer, place: { stream: string; number: number; created: number }): Buffer {
-  const blank = encodeRecord(place.stream, {
+/**
+ * A record whose event is gone, not yet placed: it keeps its stream and nothing else.
+ * @param hash SHA-256 of the record that stood there, 32 bytes
+ */
+export function encodeRemoved(stream: string, hash?: Buffer): UnplacedRecord {
+  if (hash !== undefined && hash.length !== HASH_BYTES)
+    throw new RangeError(`a SHA-256 has 32 bytes, not ${hash.length}`)
+  return encodeRecord(stream, {
     id: NO_ID,
     clientId: false,
     type: '',
+    data: hash,
     kind: recordKind.removed
   })
-  return sealRecord(blank, key, place, NO_ID)
+}
+
+/** As encodeRemoved, at its place in the log and in its stream. @returns the finished record */
+export function removedRecord(
+  key: Buffer,
+  place: { stream: string; number: number; created: number },
+  hash?: Buffer
+): Buffer {
+  return sealRecord(encodeRemoved(place.stream, hash), key, place, NO_ID)
 }
 
 const NO_ID = Buffer.alloc(16)
@@ -235,6 +276,20 @@ export class StoredRecord {
   }
   get tombstone(): boolean {
     return this.bytes[1] === recordKind.tombstone
+  }
+  /** What its event does not say. */
+  get mark(): RecordMark {
+    const { bytes } = this
+    return {
+      version: bytes[0] as number,
+      kind: kindNames[bytes[1] as number] as RecordKind,
+      flags: this.#flags,
+      crc: bytes.toString('hex', CRC_AT, CRC_AT + 4),
+      hash:
+        this.removed && this.#flags & flag.data
+          ? bytes.toString('hex', this.#dataAt, this.#dataAt + HASH_BYTES)
+          : undefined
+    }
   }
   /** See EventContent. */
   get loose(): boolean {
@@ -294,12 +349,12 @@ export class StoredRecord {
     return this.#flags & flag.contentType ? this.#short(this.#contentTypeAt) : undefined
   }
   get data(): Buffer | undefined {
-    if (!(this.#flags & flag.data)) return undefined
+    if (!(this.#flags & flag.data) || this.removed) return undefined
     const at = this.#dataAt
     return this.bytes.subarray(at, at + this.bytes.readUInt32BE(40))
   }
   get dataBytes(): string | undefined {
-    if (!(this.#flags & flag.data)) return undefined
+    if (!(this.#flags & flag.data) || this.removed) return undefined
     const at = this.#dataAt
     return this.bytes.toString('latin1', at, at + this.bytes.readUInt32BE(40))
   }

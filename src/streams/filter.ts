@@ -25,6 +25,8 @@ export interface FilterOptions {
   occurredTo?: number | undefined
   /** Events of system streams too. */
   system: boolean
+  /** Records whose event was removed too, unless something is asked of the event itself. */
+  removed?: boolean | undefined
 }
 
 type Test = (record: StoredRecord) => boolean
@@ -32,6 +34,7 @@ type Test = (record: StoredRecord) => boolean
 export class Filter {
   readonly options: FilterOptions
   readonly #tests: Test[]
+  readonly #takesRemoved: boolean
 
   /** @throws `bad-expression` when an expression cannot be compiled */
   constructor(options: FilterOptions) {
@@ -41,7 +44,9 @@ export class Filter {
       ...nameTests(options.type, (record) => record.type),
       ...nameTests(options.stream, (record) => record.stream)
     ]
-    const { category, tags, occurredFrom, occurredTo } = options
+    const { category, tags, occurredFrom, occurredTo, removed = false } = options
+    const ofEvent = [...Object.values(options.type ?? {}), tags, occurredFrom, occurredTo]
+    this.#takesRemoved = removed && ofEvent.every((asked) => asked === undefined)
     if (category !== undefined) {
       const wanted = new Set(category.is)
       this.#tests.push((record) => wanted.has(categoryOf(record.stream, category.rule) as string))
@@ -69,7 +74,7 @@ export class Filter {
 
   /** @param whole the reader asked for one stream by name: its events are shown whatever its name */
   matches(record: StoredRecord, whole = false): boolean {
-    if (record.removed) return false
+    if (record.removed && !this.#takesRemoved) return false
     if (!whole && !this.options.system && isSystemStream(record.streamBytes)) return false
     for (const test of this.#tests) if (!test(record)) return false
     return true

@@ -85,6 +85,20 @@ export function checkEventStream(stream: string): void {
   )
 }
 
+/**
+ * Checks the name of a stream as a log has it, where the metadata of a stream with the longest name has a longer one.
+ * @throws `bad-stream-name` as checkAppendableName
+ */
+export function checkRecordedName(stream: string): void {
+  if (Buffer.byteLength(stream) <= limits.stream_name_bytes_max || !isMetastream(stream)) {
+    checkAppendableName(stream)
+    return
+  }
+  const original = originalOf(stream)
+  if (isMetastream(original)) checkAppendableName(stream)
+  checkStreamName(original)
+}
+
 /** @throws `bad-stream-name` as checkStreamName, and for names under which nothing is appended */
 export function checkAppendableName(stream: string): void {
   checkStreamName(stream)

@@ -97,6 +97,24 @@ t.test('a removed record keeps its place and nothing else', async (t) => {
   t.match(new StoredRecord(9, bytes), { removed: true, stream: 's', number: 4, created: 5, type: '' })
 })
 
+t.test('a removed record can keep the hash of the one that stood there, which is never shown as data', async (t) => {
+  const hash = Buffer.alloc(32, 0xab)
+  const bytes = removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 }, hash)
+  t.ok(isIntact(9, bytes))
+  const record = new StoredRecord(9, bytes)
+  t.match(record.mark, { version: 1, kind: 'removed', hash: 'ab'.repeat(32) })
+  t.match(record, { removed: true, stream: 's', number: 4, created: 5, type: '' })
+  t.same(
+    [record.data, record.dataBytes, record.metadata, record.contentType],
+    [undefined, undefined, undefined, undefined]
+  )
+  t.equal(
+    new StoredRecord(9, removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 })).mark.hash,
+    undefined
+  )
+  t.throws(() => removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 }, hash.subarray(1)), RangeError)
+})
+
 t.test('heads and blocks hold positions up to 2^48', async (t) => {
   const random = seeded(t)
   for (let i = 0; i < 300; i++) {

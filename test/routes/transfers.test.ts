@@ -4,7 +4,10 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
-import { listen } from '../helpers/app.js'
+import { encodeRemoved } from '../../src/log/format.js'
+import type { Store } from '../../src/store.js'
+import { transcribe } from '../../src/streams/transcribe.js'
+import { append, ask, listen } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { send } from '../helpers/http.js'
 
@@ -29,6 +32,74 @@ t.test('NDJSON goes to the end, a line an event, and says so with a trailer', as
   const some = await send(`${url}/events?format=ndjson&limit=3&order=desc`)
   t.equal(some.text.trimEnd().split('\n').length, 3)
 })
+
+t.test(
+  'with record=true a line has all that it takes to make its record again, for whoever may read the event',
+  async (t) => {
+    const { app, url, store } = await listen(t, { insecure: false, anonymous: true })
+    await append(app, 'open-1', [
+      { type: 'A', id: '5c1f7f3e-8a5b-4a57-9d0b-000000000001' },
+      { type: 'B', data: 1 }
+    ])
+    await append(app, 'closed-1', { type: 'C' })
+    await append(app, 'open-1', { type: 'D' })
+    for (const stream of ['open-1', 'closed-1']) await remove(store, stream)
+    const admin = { authorization: `Basic ${Buffer.from('admin:changeit').toString('base64')}` }
+    const rule = await ask(app, 'PUT /streams/closed-1/metadata', admin, { acl: { read: 'admin' } })
+    t.equal(rule.statusCode, 201)
+    const read = async (query: string, headers = {}) => {
+      const { text, status } = await send(`${url}/events?format=ndjson&record=true${query}`, { headers })
+      t.equal(status, 200, text)
+      return text === ''
+        ? []
+        : text
+            .trimEnd()
+            .split('\n')
+            .map((line) => JSON.parse(line))
+    }
+    const lines = await read('')
+    t.match(lines, [
+      { type: 'A', record: { version: 1, kind: 'event', flags: 32, crc: /^[0-9a-f]{8}$/ } },
+      { type: 'B', data: 1, record: { kind: 'event', flags: 8 } },
+      { type: 'D' },
+      {
+        stream: 'open-1',
+        number: 3,
+        position: 4,
+        cursor: '4',
+        record: { kind: 'removed', flags: 8, hash: 'ab'.repeat(32) }
+      }
+    ])
+    t.same(Object.keys(lines[3]), ['stream', 'number', 'position', 'cursor', 'created', 'record'])
+    t.equal(lines.length, 4, 'what somebody may not read is not told of, removed or not')
+    t.equal((await read('', admin)).length, 6)
+    t.equal((await read('&stream=open-1')).length, 4)
+    t.equal((await read('&type.not=A')).length, 2, 'nothing is known of the type of a removed event')
+    const plain = await send(`${url}/events?format=ndjson`)
+    t.notMatch(plain.text, '"record"')
+    t.equal(plain.text.trimEnd().split('\n').length, 3)
+    for (const path of [
+      '/events?record=true',
+      '/events?record=true&format=ndjson&live=true',
+      '/events?record=true&format=sse'
+    ]) {
+      t.match(
+        JSON.parse((await send(url + path)).text),
+        { status: 400, code: 'bad-parameter', parameter: 'record' },
+        path
+      )
+    }
+    t.match(JSON.parse((await send(`${url}/streams/open-1?record=true`)).text), { code: 'unknown-parameter' })
+  }
+)
+
+/** Writes a removed record at the end of a stream. */
+async function remove(store: Store, stream: string): Promise<void> {
+  const number = (await store.sources.head(stream)) + 1
+  const event = { stream, id: undefined, type: '', record: encodeRemoved(stream, Buffer.alloc(32, 0xab)) }
+  await transcribe(store, [{ event, position: store.log.head + 1, number, created: store.log.lastCreated, line: 0 }])
+  store.log.announce()
+}
 
 t.test('a reader that does not read holds nothing in memory, and one that goes away ends the walk', async (t) => {
   const { url, store } = await listen(t)

@@ -1,0 +1,280 @@
+/** An import that is run again writes nothing again, wherever it broke off and wherever its lines come from. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { checkDirectory } from '../src/streams/check.js'
+import { daybook } from './helpers/cli.js'
+import { seeded } from './helpers/random.js'
+import { ReturningServer } from './helpers/returning-server.js'
+
+const TWO = '{"stream":"a","type":"T"}\n{"stream":"a","type":"T"}\n'
+
+t.test('lines without ids are written once, two that are equal too, however often the file is imported', async (t) => {
+  const folder = t.testdir({ 'two.ndjson': TWO, 'two.ndjson.gz': gzipSync(TWO) })
+  const db = join(folder, 'db')
+  const run = async (argv: string[], says: RegExp, input?: string | Buffer) => {
+    const said = await daybook(['import', ...argv, '--db', db], { input })
+    t.match(said, { code: 0, stderr: says }, `${argv.join(' ')}: ${said.stderr}`)
+  }
+  await run([join(folder, 'two.ndjson')], /^2 events imported \(/)
+  await run([join(folder, 'two.ndjson')], /^0 events imported, 2 were there already \(/)
+  await run([join(folder, 'two.ndjson.gz')], /^0 events imported, 2 were there/)
+  await run(['-'], /^0 events imported, 2 were there/, TWO)
+  await run(['-'], /^0 events imported, 2 were there/, gzipSync(TWO))
+  await run(['-'], /^0 events imported, 2 were there/, TWO.trimEnd())
+  await run(['-'], /^0 events imported, 2 were there/, TWO.replaceAll('\n', '\r\n'))
+  await run(['-'], /^1 events imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
+  await run(
+    ['-', '--batch', '1'],
+    /^1 events imported, 3 were there/,
+    `${TWO}{"stream":"a","type":"T"}\n\n{"stream":"b","type":"T"}`
+  )
+  await run(['-'], /^3 events imported \(/, `{"stream":"c","type":"U"}\n${TWO}`)
+  await run(['-'], /^2 events imported \(/, `\n${TWO}`)
+  await run(['-', '--new-ids'], /^2 events imported \(/, TWO)
+  await run(
+    ['-', '--new-ids'],
+    /^0 events imported, 1 were there/,
+    `{"id":"${await idOfFirst(db)}","stream":"a","type":"T"}`
+  )
+})
+
+t.test('ids of lines depend neither on flags nor on lines that are left out', async (t) => {
+  const folder = t.testdir({})
+  const lines = [
+    '{"stream":"$user-ann","type":"$User","data":{}}',
+    '{"stream":"a","type":"T","data":{"at":"2020-01-01T00:00:00Z"}}',
+    '{"stream":"b","number":0,"position":9,"created":"2020-01-01T00:00:00Z","record":{"version":1,"kind":"removed","flags":0,"crc":"00000000"}}',
+    '{"stream":"a","type":"T","data":{"at":"2020-01-02T00:00:00Z"}}'
+  ]
+  const ids = async (name: string, argv: string[]) => {
+    const said = await daybook(['import', '-', '--db', join(folder, name), ...argv], { input: lines.join('\n') })
+    t.match(
+      said,
+      { code: 0, stderr: /^2 events imported, 1 removed events left out, 1 of another server's accounts/ },
+      said.stderr
+    )
+    return (await exported(join(folder, name))).map(({ id }) => id)
+  }
+  const first = await ids('first', [])
+  t.match(first, [/^[0-9a-f]{8}-[0-9a-f]{4}-5/, /^[0-9a-f]{8}-[0-9a-f]{4}-5/])
+  t.same(await ids('second', ['--occurred-from', '/data/at', '--batch', '1']), first)
+  const other = await daybook(['import', '-', '--db', join(folder, 'first'), '--occurred-from', '/data/at'], {
+    input: lines.join('\n')
+  })
+  t.match(
+    other,
+    { code: 1, stderr: /Line 2: .*holds an event with id .* and other content/ },
+    'the same line as another event is refused'
+  )
+})
+
+t.test('a file that deletes a stream is imported again from any line, also after the deletion', async (t) => {
+  const lines = [
+    '{"stream":"x-1","type":"A"}',
+    '{"stream":"x-1","type":"A"}',
+    '{"stream":"$$x-1","type":"$metadata","data":{"$maxCount":1}}',
+    '{"stream":"x-1","type":"B"}',
+    '{"stream":"$$x-1","type":"$metadata","data":{"$tb":9223372036854775807}}',
+    '{"stream":"x-1","type":"Back"}',
+    '{"stream":"x-1","type":"$streamDeleted"}',
+    '{"stream":"y-1","type":"C"}'
+  ]
+  const db = join(t.testdir({}), 'db')
+  let there = 0
+  for (const broken of [1, 3, 6, 7, 8]) {
+    const said = await daybook(['import', '-', '--db', db], { input: lines.slice(0, broken).join('\n') })
+    t.match(said, { code: 0, stderr: `${broken - there} events imported` }, `${broken}: ${said.stderr}`)
+    there = broken
+  }
+  const again = await daybook(['import', '-', '--db', db], { input: lines.join('\n') })
+  t.match(again, { code: 0, stderr: /^0 events imported, 8 were there/ }, again.stderr)
+  const types = (await exported(db)).map(({ type }) => type)
+  // Bringing the stream back wrote its metadata once more.
+  t.same(types, ['A', 'A', '$metadata', 'B', '$metadata', 'Back', '$metadata', '$streamDeleted', 'C'])
+  t.same((await checkDirectory(db)).disagreements, [])
+})
+
+for (const [what, stop] of [
+  ['the server is killed', ({ server }) => server.kill()],
+  ['the server stops', ({ server }) => server.kill('SIGTERM')],
+  ['the import is killed', ({ child }) => void child.kill('SIGKILL')]
+] as [string, (running: { server: ReturningServer; child: ChildProcess }) => unknown][]) {
+  t.test(`every line is there once when ${what} in the middle and the import is run again`, async (t) => {
+    const random = seeded(t)
+    const folder = t.testdir({})
+    const server = new ReturningServer(join(folder, 'db'))
+    await server.start()
+    t.teardown(() => server.kill())
+    const lines = Array.from(
+      { length: 6000 },
+      () => `{"stream":"s-${random.int(0, 9)}","type":"T","data":${random.int(0, 3)}}\n`
+    )
+    const file = join(folder, 'lines.ndjson')
+    writeFileSync(file, lines.join(''))
+
+    const child = command(['import', '-', '--url', server.url, '--batch', '100'])
+    const ended = ends(child)
+    child.stdin?.on('error', () => {}) // it is killed while it is written to
+    child.stdin?.write(lines.slice(0, 3000).join(''))
+    await until(async () => (await headOf(server.url)) >= 1000)
+    await stop({ server, child })
+    child.stdin?.end(lines.slice(3000).join(''))
+    const broken = await ended
+    if (broken.code !== null) {
+      t.match(
+        broken,
+        { code: 1, stderr: /^[\d,]+ events imported.*\ndaybook: .*\n$/ },
+        'it says what was imported, and why it ended'
+      )
+      t.match(broken.stderr, /run the import again/)
+    }
+    await server.kill()
+    await server.start()
+    const there = (await headOf(server.url)) + 1
+    t.ok(there >= 1000 && there <= 6000, `${there} were there`)
+    t.match(await daybook(['import', file, '--url', server.url]), {
+      code: 0,
+      stderr: new RegExp(
+        `^${(6000 - there).toLocaleString('en-US')} events imported, ${there.toLocaleString('en-US')} were there`
+      )
+    })
+    await server.kill()
+    const written = await exported(join(folder, 'db'))
+    t.same(
+      written.map(({ stream, data }) => `{"stream":"${stream}","type":"T","data":${data}}\n`),
+      lines
+    )
+  })
+}
+
+t.test('gzip that was cut or damaged is told of, and nothing of such a file is imported', async (t) => {
+  const random = seeded(t)
+  const lines = Array.from(
+    { length: 5000 },
+    () => `{"stream":"s","type":"T","data":"${random.bytes(20).toString('hex')}"}\n`
+  )
+  const packed = gzipSync(lines.join(''))
+  const flipped = Buffer.from(packed)
+  flipped[packed.length >> 1] = (flipped[packed.length >> 1] as number) ^ 0x10
+  const folder = t.testdir({ cut: packed.subarray(0, packed.length >> 1), flipped, tail: packed.subarray(0, -3) })
+  const db = join(folder, 'db')
+  mkdirSync(db)
+  for (const name of ['cut', 'flipped', 'tail']) {
+    const said = await daybook(['import', join(folder, name), '--db', db])
+    t.match(
+      said,
+      { code: 1, stderr: /^0 events imported \(.*\ndaybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\)\n$/ },
+      said.stderr
+    )
+  }
+  const cut = await daybook(['import', '-', '--db', db], { input: packed.subarray(0, packed.length >> 1) })
+  t.match(
+    cut,
+    { code: 1, stderr: /^\d,\d{3} events imported.*\ndaybook: standard input is gzip that was cut \(/ },
+    cut.stderr
+  )
+  const whole = await exported(db)
+  t.same(
+    whole.map(({ data }) => data),
+    lines.slice(0, whole.length).map((line) => JSON.parse(line).data),
+    'whole lines were imported, in order'
+  )
+  const again = await daybook(['import', '-', '--db', db], { input: packed })
+  t.match(
+    again,
+    { code: 0, stderr: `${(5000 - whole.length).toLocaleString('en-US')} events imported, ` },
+    again.stderr
+  )
+  const log = await daybook(['import', '-', '--db', join(folder, 'copy'), '--as-log'], {
+    input: packed.subarray(0, 3000)
+  })
+  t.match(log, { code: 1, stderr: /\ndaybook: (line 1|standard input)/ }, log.stderr)
+})
+
+t.test('what cannot be read or written is told of in one line', async (t) => {
+  const folder = t.testdir({ 'two.ndjson': TWO })
+  const db = join(folder, 'db')
+  t.match(await daybook(['import', folder, '--db', db]), {
+    code: 2,
+    stderr: /^daybook: cannot read \S+: it is a directory\n$/
+  })
+  t.match(await daybook(['import', '.', '--db', db, '--as-log']), { code: 2, stderr: /directory/ })
+  t.match(await daybook(['import', '-', '--db', db, '--as-log', '--new-ids']), { code: 2, stderr: /--new-ids/ })
+  t.match(await daybook(['import', join(folder, 'two.ndjson'), '--db', db]), { code: 0 })
+  t.match(await daybook(['export', '--db', db, '--output', folder]), {
+    code: 2,
+    stderr: /^daybook: cannot write \S+: .*\n$/
+  })
+  t.match(await daybook(['export', '--db', db, '--output', join(folder, 'no', 'file')]), {
+    code: 2,
+    stderr: /^daybook: cannot write \S+: .*\n$/
+  })
+})
+
+t.test('an export whose reader has enough says so, and nothing of events that are missing', async (t) => {
+  const folder = t.testdir({})
+  const server = new ReturningServer(join(folder, 'db'))
+  await server.start()
+  t.teardown(() => server.kill())
+  const input = Array.from(
+    { length: 4000 },
+    (_, i) => `{"stream":"s","type":"T","data":"${'x'.repeat(1000)}${i}"}\n`
+  ).join('')
+  t.match(await daybook(['import', '-', '--url', server.url], { input }), { code: 0 })
+  for (const from of [
+    ['--url', server.url],
+    ['--db', join(folder, 'db')]
+  ]) {
+    if (from[0] === '--db') await server.kill()
+    const child = command(['export', ...from])
+    const ended = ends(child)
+    await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
+    child.stdout?.destroy()
+    t.same(await ended, { code: 0, stderr: 'the export was not read to its end\n' }, `${from[0]}`)
+  }
+})
+
+interface Exported {
+  id: string
+  stream: string
+  type: string
+  data?: unknown
+}
+
+async function exported(db: string): Promise<Exported[]> {
+  const { stdout } = await daybook(['export', '--db', db])
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Exported)
+}
+
+async function idOfFirst(db: string): Promise<string> {
+  return ((await exported(db))[0] as Exported).id
+}
+
+function command(argv: readonly string[]): ChildProcess {
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  return spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, main, ...argv], { stdio: 'pipe' })
+}
+
+async function ends(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
+  let stderr = ''
+  child.stderr?.on('data', (chunk) => (stderr += chunk))
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stderr }
+}
+
+async function headOf(url: string): Promise<number> {
+  const answer = await fetch(`${url}/events?limit=1`, { headers: { connection: 'close' } })
+  return Number(answer.headers.get('daybook-head'))
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20))
+}
