@@ -195,7 +195,7 @@ export class Postings {
 
   /** Opens the database again after a write failed; what was not written stays in memory. @throws `directory-unusable` */
   async reopen(): Promise<void> {
-    await this.#flushing?.catch(() => {})
+    while (this.#flushing !== undefined) await this.#flushing.catch(() => {})
     await this.#level.reopen()
   }
 
@@ -333,12 +333,15 @@ export class Postings {
   /**
    * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
    * must be in memory: `load` them in the same turn.
+   * @throws when a position does not follow on the one applied before, or a number on the stream's list: what came
+   * before it is applied, nothing of it is
    */
   apply(postings: readonly Posting[]): void {
     for (const posting of postings) {
-      const { lists, id } = posting
+      const { lists, id, position, number } = posting
+      if (position !== this.#appliedTo + 1) throw new Error(`position ${position} was to follow ${this.#appliedTo}`)
       const [, name] = lists[0] as ListName
-      const stream = this.#extend(family.stream, name, posting, 0)
+      const stream = this.#extend(family.stream, name, posting, 0, number)
       for (let i = 1; i < lists.length; i++) {
         const [kind, name] = lists[i] as ListName
         if (this.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
@@ -347,7 +350,7 @@ export class Postings {
         this.#pending.ids.set(eventIdKey(stream.id, id).toString('latin1'), posting.number)
         this.#pending.size++
       }
-      this.#appliedTo = posting.position
+      this.#appliedTo = position
     }
     if (
       this.#pending.size >= limits.index_pending_max ||
@@ -362,9 +365,15 @@ export class Postings {
    * follows the log from here on. The heads concerned must be in memory: `load` them in the same turn.
    * @param postings every event from the position after the one furthest behind, in order
    * @param to the position that they reach
+   * @throws when they skip or repeat a position; then nothing of them is filled
    */
   fill(postings: readonly Posting[], to: number): void {
     const { behind } = this
+    let last = Math.min(...behind.values())
+    for (const { position } of postings) {
+      if (position !== ++last) throw new Error(`position ${position} was to be filled, but ${last} is next`)
+    }
+    if (to > last) throw new Error(`filled to ${to}, but only events up to ${last} were given`)
     for (const posting of postings) {
       const { lists, position } = posting
       for (let i = 1; i < lists.length; i++) {
@@ -381,11 +390,14 @@ export class Postings {
     if (this.#pending.size >= limits.index_pending_max) this.flush().catch(this.onWriteFailed)
   }
 
-  #extend(kind: Family, name: string, posting: Posting, ordinal: number): ListHead {
+  /** @param entries how many the list must have: for a stream the number of the event */
+  #extend(kind: Family, name: string, posting: Posting, ordinal: number, entries?: number): ListHead {
     let head = this.#pending.heads[kind].get(name)
+    const known = head ?? this.headInMemory(kind, name)
+    if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
+    if (entries !== undefined && (known?.count ?? 0) !== entries)
+      throw new Error(`"${name}" has ${known?.count ?? 0} events, and number ${entries} was to follow`)
     if (head === undefined) {
-      const known = this.headInMemory(kind, name)
-      if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
       head =
         known === null
           ? { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [] }
@@ -428,11 +440,11 @@ export class Postings {
   }
 
   async #writePending(): Promise<void> {
+    const batch = this.#level.batch()
     const writing = this.#pending
     const goodTo = this.#appliedTo
     this.#writing = writing
     this.#pending = new Pending()
-    const batch = this.#level.batch()
     const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
     for (const kind of families) {
       for (const [name, head] of writing.heads[kind]) put(headKey(kind, name), encodeHead(head))
