@@ -29,7 +29,7 @@ import { liveSocket } from './websocket.js'
 import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
 import { bodyOf, streamOf } from './wire/body.js'
 import { placeOf } from './wire/bounds.js'
-import { keyedIds, randomIds } from './wire/event-body.js'
+import { keyedIds } from './wire/event-body.js'
 import { parseEventsBody } from './wire/events-body.js'
 import { idempotencyKey, isNdjson, mediaType } from './wire/stream-body.js'
 
@@ -145,7 +145,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
 async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   request.body = await collect(request.body as Readable | undefined)
   const key = idempotencyKey(request.headers)
-  const ids = key === undefined ? randomIds : keyedIds(key)
+  const ids = key === undefined ? undefined : keyedIds(key)
   const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) checkCursor(store, after)
   const first = events[0] as NewEvent
@@ -156,7 +156,7 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
     matches: matches.length > 0 ? matches.map((match) => ({ ...match, viewer })) : undefined,
     mode: 'batch',
     by: actorOf(request),
-    keyed: key === undefined ? undefined : { stream: first.stream, nextId: ids(first.stream, events.length).id }
+    keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   })
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)

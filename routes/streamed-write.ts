@@ -13,7 +13,7 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { Actor } from '../src/streams/access.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
-import { parseLine, randomIds } from './wire/event-body.js'
+import { parseLine } from './wire/event-body.js'
 import { mediaTypes } from './wire/media-types.js'
 import { problemOf } from './wire/problem.js'
 
@@ -74,7 +74,7 @@ export class StreamedWrite {
     try {
       for await (const bytes of splitLines(this.#body)) {
         number++
-        const event = parseLine(bytes, number, 0, { stream: undefined, ids: randomIds, asPrinted: true })
+        const event = parseLine(bytes, number, 0, { stream: undefined, asPrinted: true })
         if (event !== undefined) lines.push({ number, event })
         if (lines.length >= this.#batch) await commit()
       }

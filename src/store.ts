@@ -8,7 +8,7 @@ import { isDaybookError } from './errors.js'
 import { Ballast } from './log/ballast.js'
 import { family } from './log/format.js'
 import { Log } from './log/log.js'
-import { Postings } from './log/postings.js'
+import { type ListName, Postings } from './log/postings.js'
 import { Metrics } from './metrics.js'
 import { AccessRules } from './streams/access-rules.js'
 import { Matches } from './streams/matches.js'
@@ -23,6 +23,7 @@ import { Writer } from './streams/writer.js'
 import { Consumers } from './subscriptions/consumers.js'
 import { Subscriptions } from './subscriptions/subscriptions.js'
 import { Tails } from './subscriptions/tails.js'
+import { USER_STREAMS } from './users/account.js'
 import { Accounts } from './users/accounts.js'
 import { Failures } from './users/failures.js'
 import { SignIn } from './users/sign-in.js'
@@ -55,6 +56,13 @@ export interface StoreOptions {
   drainMs?: number
   clock?: Clock
 }
+
+/** Lists that decide who may do what: none of them may be hidden. */
+const COUNTED: readonly ListName[] = [
+  [family.stream, '$$'],
+  [family.stream, USER_STREAMS],
+  [family.tombstone, '']
+]
 
 export type StoreStatus = 'opening' | 'open' | 'failed' | 'closed'
 
@@ -106,13 +114,12 @@ export class Store {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
       this.postings = await this.#openIndex(directory, compression)
-      const rule = this.postings.ruleOf(family.category)
-      this.poster = new Poster(rule ? parseCategoryRule(rule) : defaultCategoryRule)
-      await catchUp(this.log, this.postings, this.poster, (done, of) => {
-        this.reason = `the index is catching up with the log: ${done} of ${of} events`
+      await this.#bringUpIndex().catch(async (error) => {
+        if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
+        await this.postings.close()
+        this.postings = await this.#openIndex(directory, compression) // anew: the damage was noted
+        await this.#bringUpIndex()
       })
-      this.states = new StreamStates(this.log, this.postings)
-      await this.states.load()
       this.log.announce()
       this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
     } catch (error) {
@@ -254,18 +261,32 @@ export class Store {
     this.log.announce()
   }
 
+  /** @throws `index-damaged` when that is found out */
+  async #bringUpIndex(): Promise<void> {
+    const rule = this.postings.ruleOf(family.category)
+    this.poster = new Poster(this.log, rule ? parseCategoryRule(rule) : defaultCategoryRule)
+    await catchUp(this.log, this.postings, this.poster, (done, of) => {
+      this.reason = `the index is catching up with the log: ${done} of ${of} events`
+    })
+    this.states = new StreamStates(this.log, this.postings)
+    await this.states.load()
+    // Read later, when the index can no longer be made anew.
+    for await (const _ of this.postings.all(family.stream, USER_STREAMS));
+  }
+
   /** The index of this log, made anew when what is there cannot serve or is ahead of the log. */
   async #openIndex(directory: string, compression: boolean): Promise<Postings> {
     const { categoryRule, runProjections } = this.options
     const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
     const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
-    const options = { directory, log: this.log.id, compression, rules }
+    const options = { directory, log: this.log.id, compression, rules, counted: COUNTED }
     const kept = runProjections && kindsOf[runProjections]
-    if (this.options.rebuildIndex) rmSync(join(directory, 'index'), { recursive: true, force: true })
-    const found = await Postings.open(options, kept, this.log)
+    const found = this.options.rebuildIndex ? undefined : await Postings.open(options, kept, this.log)
     if (found !== undefined) return found
+    const before = await Postings.settingsOf(options)
     rmSync(join(directory, 'index'), { recursive: true, force: true })
-    const made = await Postings.open(options, kept, this.log)
+    const again = { ...options, rules: { ...before?.rules, ...rules } }
+    const made = await Postings.open(again, kept ?? before?.kept, this.log)
     if (made === undefined) throw new Error('a new index cannot serve')
     return made
   }

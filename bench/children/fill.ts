@@ -2,7 +2,6 @@
  * Fills a directory through the store itself: `fill.js DIRECTORY JSON`, the JSON a `Content`. Prints how many seconds
  * it took. Events go to the streams in turn, batches of 500, four at a time.
  */
-import { randomIds } from '../../routes/wire/event-body.js'
 import { encodeRecord } from '../../src/log/format.js'
 import { Store } from '../../src/store.js'
 import type { NewEvent } from '../../src/streams/planning-view.js'
@@ -31,7 +30,6 @@ async function feed(): Promise<void> {
 function encode(stream: string, i: number): NewEvent {
   const { type, data } = event(i)
   const record = encodeRecord(stream, {
-    ...randomIds(),
     clientId: false,
     type,
     tags: tags === undefined ? undefined : [`customer:${i % tags}`],

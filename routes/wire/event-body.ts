@@ -1,6 +1,5 @@
 /** Request bodies to events (native contract §3): bytes in, encoded records out, nothing coerced and nothing dropped. */
 import { isUtf8 } from 'node:buffer'
-import { randomFillSync } from 'node:crypto'
 import { NewEventOfStream as NewEventOfStreamSchema, NewEvent as NewEventSchema } from '../../schemas/events.js'
 import { DaybookError } from '../../src/errors.js'
 import { JsonReader } from '../../src/json.js'
@@ -26,8 +25,8 @@ export class EventDraft {
   printed: Buffer | undefined
 }
 
-/** How ids are made for events that bring none. `kept`: a retry would make the same one again. */
-export type IdSource = (stream: string, index: number) => { id: Buffer; kept: boolean }
+/** Makes the ids of events that bring none, so that a retry makes the same ones again. */
+export type IdSource = (stream: string, index: number) => Buffer
 
 const MEMBERS = Object.keys(NewEventSchema.properties)
 const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
@@ -45,7 +44,8 @@ const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
 export interface ParseOptions {
   /** The stream of all events; undefined when each names its own. */
   stream: string | undefined
-  ids: IdSource
+  /** Undefined: the log makes the ids. */
+  ids?: IdSource | undefined
   /** Lines as reading prints them: what the log assigned is passed over, and `dataText`/`dataBase64` are understood. */
   asPrinted?: boolean
 }
@@ -207,11 +207,11 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
     const detail = `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are taken.`
     throw new DaybookError('event-too-large', detail, { index, limit: limits.event_bytes_max })
   }
-  const { id, kept } =
-    draft.id === undefined ? options.ids(stream, index) : { id: idBytes(checkId(draft.id, refuse)), kept: true }
+  const id = draft.id === undefined ? options.ids?.(stream, index) : idBytes(checkId(draft.id, refuse))
   const kind = kindOf(type, data, options, refuse)
-  const record = encodeRecord(stream, { id, clientId: kept, type, occurred, tags, contentType, data, metadata, kind })
-  return { stream, id: kept ? id : undefined, type, record }
+  const clientId = id !== undefined
+  const record = encodeRecord(stream, { id, clientId, type, occurred, tags, contentType, data, metadata, kind })
+  return { stream, id, type, record }
 }
 
 /** An export shows a tombstone as an event of its type; nobody else appends one. */
@@ -264,25 +264,9 @@ export function checkTextBody(body: Buffer, contentType: string): void {
   }
 }
 
-const idPool = Buffer.alloc(16 * 256)
-let idsLeft = 0
-
-/** Random ids (UUID version 4), for events that bring none. The bytes are valid until the next call: they are copied into the record. */
-export function randomIds(): { id: Buffer; kept: boolean } {
-  if (idsLeft === 0) {
-    randomFillSync(idPool)
-    idsLeft = 256
-  }
-  idsLeft--
-  const at = idsLeft * 16
-  idPool[at + 6] = ((idPool[at + 6] as number) & 0x0f) | 0x40
-  idPool[at + 8] = ((idPool[at + 8] as number) & 0x3f) | 0x80
-  return { id: idPool.subarray(at, at + 16), kept: false }
-}
-
 /** Ids made from an Idempotency-Key: UUID version 5 of (stream, key, index), the same at every retry. */
 export function keyedIds(key: string): IdSource {
-  return (stream, index) => ({ id: nameBasedId(KEY_NAMESPACE, `${stream}\n${key}\n${index}`), kept: true })
+  return (stream, index) => nameBasedId(KEY_NAMESPACE, `${stream}\n${key}\n${index}`)
 }
 
 /** Names the space of ids made from keys; never to change, or retries across versions would be written twice. */

@@ -4,16 +4,13 @@ import { JsonReader } from '../../src/json.js'
 import { limits } from '../../src/limits.js'
 import type { NewEvent } from '../../src/streams/planning-view.js'
 import { type Conditions, parseConditions } from './conditions.js'
-import { parseEvent, tooManyEvents } from './event-body.js'
+import { type ParseOptions, parseEvent, tooManyEvents } from './event-body.js'
 
 /**
  * `{ events, conditions }`.
  * @throws `malformed-json`, `invalid-body`, `empty-batch`, `batch-too-large`, `bad-condition`, and what is wrong with an event
  */
-export function parseEventsBody(
-  body: Buffer,
-  ids: Parameters<typeof parseEvent>[2]['ids']
-): { events: NewEvent[] } & Conditions {
+export function parseEventsBody(body: Buffer, ids: ParseOptions['ids']): { events: NewEvent[] } & Conditions {
   const reader = new JsonReader(body)
   const events: NewEvent[] = []
   let conditions: Conditions = { conditions: [], matches: [] }

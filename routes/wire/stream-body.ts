@@ -8,10 +8,10 @@ import {
   checkTextBody,
   isBareType,
   keyedIds,
+  type ParseOptions,
   parseBareEvent,
   parseJsonEvents,
-  parseNdjsonEvents,
-  randomIds
+  parseNdjsonEvents
 } from './event-body.js'
 
 export const ACCEPT_POST =
@@ -24,9 +24,9 @@ export function parseStreamBody(
   body: Buffer
 ): { events: NewEvent[]; keyed: AppendRequest['keyed'] } {
   const key = idempotencyKey(headers)
-  const ids = key === undefined ? randomIds : keyedIds(key)
+  const ids = key === undefined ? undefined : keyedIds(key)
   const events = parse(headers, body, { stream, ids })
-  return { events, keyed: key === undefined ? undefined : { stream, nextId: ids(stream, events.length).id } }
+  return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
 }
 
 /** @throws `bad-header` when it is empty or too long */
@@ -39,11 +39,7 @@ export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined
   })
 }
 
-function parse(
-  headers: IncomingHttpHeaders,
-  body: Buffer,
-  options: { stream: string; ids: ReturnType<typeof keyedIds> }
-): NewEvent[] {
+function parse(headers: IncomingHttpHeaders, body: Buffer, options: ParseOptions & { stream: string }): NewEvent[] {
   const contentType = mediaType(headers['content-type'])
   const type = single(headers, 'event-type')
   if (contentType === 'application/x-www-form-urlencoded') {

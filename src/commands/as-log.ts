@@ -1,5 +1,5 @@
 /** `daybook import --as-log`: makes an empty directory the same log as the one that was exported. */
-import { parseLine, randomIds } from '../../routes/wire/event-body.js'
+import { parseLine } from '../../routes/wire/event-body.js'
 import type { Receipt } from '../../schemas/append.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -48,7 +48,7 @@ export async function importAsLog(
 }
 
 function readLine(bytes: Buffer, line: number, now: number): TranscribedEvent | undefined {
-  const event: NewEvent | undefined = parseLine(bytes, line, 0, { stream: undefined, ids: randomIds, asPrinted: true })
+  const event: NewEvent | undefined = parseLine(bytes, line, 0, { stream: undefined, asPrinted: true })
   if (event === undefined) return undefined
   const { position, number, created } = JSON.parse(bytes.toString()) as Record<string, unknown>
   const instant = typeof created === 'string' ? Date.parse(created) : Number.NaN

@@ -7,9 +7,11 @@
  * index/  derived from the log, never ahead of it
  *         "h" family name                → head of a posting list
  *         "b" family list-id block       → a full block of BLOCK_SIZE positions
- *         "i" stream-id event-id         → event number (6 bytes); only ids that clients gave
- *         "m" "state"                    → JSON { format, log, goodTo, families: { family: { goodTo, rule } } }
- *         Every value but the last ends in a CRC-32 of its key and itself.
+ *         "p" table page                 → a page of a hash table: its version, then its entries
+ *         "c" table write                → the pages that one write of the index changed
+ *         "v" table write part           → the versions of all pages as that write left them
+ *         "m" "state"                    → JSON, see IndexState in index-state.ts
+ *         Every value ends in a CRC-32 of its key and itself.
  * checkpoints/  where named consumers are; nothing else depends on it
  *         name (UTF-8)                   → JSON { log, cursor, generation, active }, then a CRC-32 of key and JSON
  */
@@ -17,7 +19,7 @@ import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
 
 /** Version of keys and records. A directory of another version is migrated or refused, never guessed at. */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 
 // ---------------------------------------------------------------------------------------------- keys of log/
 
@@ -69,9 +71,9 @@ const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clie
 
 /** What is known of an event before the log gives it its place. Strings stand as they will be read. */
 export interface EventContent {
-  /** 16 bytes. */
-  id: Buffer
-  /** The client gave the id (or a key it was made from), so a retry must be recognised. */
+  /** 16 bytes. Absent: the log makes it when it gives the event its place. */
+  id?: Buffer | undefined
+  /** The client gave the id, or the key that it was made from. */
   clientId: boolean
   type: string
   /** RFC 3339, as the client wrote it. */
@@ -95,12 +97,15 @@ export interface EventContent {
  */
 export interface UnplacedRecord {
   readonly bytes: Buffer
-  readonly payloadCrc: number
+  /** Absent: the event has no id yet, and the id is part of what is checksummed. */
+  readonly payloadCrc: number | undefined
 }
 
 /** Encodes an event for a stream. The caller has checked every length against limits.ts. */
 export function encodeRecord(stream: string, event: EventContent): UnplacedRecord {
-  if (event.id.length !== 16) throw new RangeError(`an event id has 16 bytes, not ${event.id.length}`)
+  if (event.id !== undefined && event.id.length !== 16) {
+    throw new RangeError(`an event id has 16 bytes, not ${event.id.length}`)
+  }
   const streamLength = Buffer.byteLength(stream)
   const typeLength = Buffer.byteLength(event.type)
   const dataLength = event.data?.length ?? 0
@@ -127,7 +132,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
   bytes[0] = RECORD_VERSION
   bytes[1] = event.kind ?? recordKind.event
   bytes.writeUInt16BE(flags, 2)
-  bytes.set(event.id, ID_AT)
+  if (event.id !== undefined) bytes.set(event.id, ID_AT)
   bytes.writeUInt16BE(streamLength, 36)
   bytes.writeUInt16BE(typeLength, 38)
   bytes.writeUInt32BE(dataLength, 40)
@@ -150,7 +155,7 @@ export function encodeRecord(stream: string, event: EventContent): UnplacedRecor
     at += dataLength
   }
   if (event.metadata !== undefined) bytes.set(event.metadata, at)
-  return { bytes, payloadCrc: crc32(bytes.subarray(PAYLOAD_AT)) }
+  return { bytes, payloadCrc: event.id === undefined ? undefined : crc32(bytes.subarray(PAYLOAD_AT)) }
 }
 
 function writeShort(bytes: Buffer, text: string, at: number): number {
@@ -159,25 +164,39 @@ function writeShort(bytes: Buffer, text: string, at: number): number {
   return at + 1 + bytes.write(text, at + 1, 'latin1')
 }
 
-/** Gives an encoded event its place. @returns the finished record, the same buffer */
-export function sealRecord(record: UnplacedRecord, key: Buffer, place: { number: number; created: number }): Buffer {
+/**
+ * Gives an encoded event its place, and an id when it has none. Sealing a record again, at another place, is allowed:
+ * the commit before it may have failed.
+ * @param log the 16 bytes of the log's identity
+ * @returns the finished record, the same buffer
+ */
+export function sealRecord(
+  record: UnplacedRecord,
+  key: Buffer,
+  place: { number: number; created: number },
+  log: Buffer
+): Buffer {
   const { bytes } = record
   bytes.writeUIntBE(place.created, CREATED_AT, 6)
   bytes.writeUIntBE(place.number, NUMBER_AT, 6)
-  bytes.writeUInt32BE(sealCrc(bytes, key, record.payloadCrc), CRC_AT)
+  if (record.payloadCrc === undefined) writePlaceId(bytes, ID_AT, key, log)
+  const payloadCrc = record.payloadCrc ?? crc32(bytes.subarray(PAYLOAD_AT))
+  bytes.writeUInt32BE(sealCrc(bytes, key, payloadCrc), CRC_AT)
   return bytes
 }
 
 /** A record whose event is gone: it keeps its place in the log and in its stream, and nothing else. */
 export function removedRecord(key: Buffer, place: { stream: string; number: number; created: number }): Buffer {
   const blank = encodeRecord(place.stream, {
-    id: Buffer.alloc(16),
+    id: NO_ID,
     clientId: false,
     type: '',
     kind: recordKind.removed
   })
-  return sealRecord(blank, key, place)
+  return sealRecord(blank, key, place, NO_ID)
 }
+
+const NO_ID = Buffer.alloc(16)
 
 const sealScratch = Buffer.alloc(24)
 
@@ -322,8 +341,7 @@ export class StoredRecord {
 
 /** The event id in a record's bytes as text. */
 export function recordIdText(bytes: Buffer): string {
-  const hex = bytes.toString('hex', ID_AT, ID_AT + 16)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  return idText(bytes.subarray(ID_AT, ID_AT + 16))
 }
 
 /** True when two records hold the same event: stream, type, occurred, tags, content type, data and metadata. */
@@ -336,9 +354,41 @@ export function sameContent(one: Buffer, other: Buffer): boolean {
   )
 }
 
-/** The 16 bytes of an event id's text, which the caller has checked to be a UUID. */
+/** The 16 bytes of a UUID's text, which the caller has checked to be one. */
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
+}
+
+/** The text of a UUID's 16 bytes. */
+export function idText(id: Buffer): string {
+  const hex = id.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+// ---------------------------------------------------------------------------------------------- ids with a place
+
+/**
+ * An id that the log makes says where its event stands, so it needs no entry in the index: a UUID of version 8
+ * (RFC 9562 §5.8) whose first 48 bits are the position and whose other 74 free bits are those of the log's identity.
+ *
+ *   0  u48  position      6  version 8, then the low 4 bits of the identity's byte 6      7  its byte 7
+ *   8  variant, then the low 6 bits of its byte 8                                         9  its bytes 9 to 15
+ */
+function writePlaceId(bytes: Buffer, at: number, key: Buffer, log: Buffer): void {
+  key.copy(bytes, at, 2, 8)
+  log.copy(bytes, at + 6, 6)
+  bytes[at + 6] = 0x80 | ((log[6] as number) & 0x0f)
+  bytes[at + 8] = 0x80 | ((log[8] as number) & 0x3f)
+}
+
+/**
+ * The position that an id names when it has the form of those that a log makes; undefined when it has not.
+ * @param log the 16 bytes of that log's identity
+ */
+export function positionOfId(id: Buffer, log: Buffer): number | undefined {
+  if (id[6] !== (0x80 | ((log[6] as number) & 0x0f)) || id[7] !== log[7]) return undefined
+  if (id[8] !== (0x80 | ((log[8] as number) & 0x3f)) || id.compare(log, 9, 16, 9, 16) !== 0) return undefined
+  return id.readUIntBE(0, 6)
 }
 
 // ---------------------------------------------------------------------------------------------- keys of index/
@@ -372,15 +422,6 @@ export function headKeyName(key: Buffer): string {
   return key.toString('utf8', 2, key.length)
 }
 
-/** Key of the id that a client gave to an event of a stream. @param streamId position of the stream's first event */
-export function eventIdKey(streamId: number, id: Buffer): Buffer {
-  const key = Buffer.allocUnsafe(23)
-  key[0] = 0x69
-  key.writeUIntBE(streamId, 1, 6)
-  id.copy(key, 7)
-  return key
-}
-
 /** What the keys of all blocks of a family begin with. */
 export function blockPrefix(kind: Family): Buffer {
   return Buffer.from(`b${kind}`)
@@ -412,15 +453,6 @@ export function openEntry(key: Buffer, sealed: Buffer): Buffer {
 
 export const INDEX_STATE_KEY = Buffer.from('mstate')
 
-export function encodeNumber(number: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6)
-  bytes.writeUIntBE(number, 0, 6)
-  return bytes
-}
-export function decodeNumber(bytes: Buffer): number {
-  return bytes.readUIntBE(0, 6)
-}
-
 /**
  * Head of a posting list: what a reader or writer needs first, in one value. The positions after the last full block
  * stand in the head itself, so most appends touch one index key.
@@ -434,6 +466,8 @@ export interface ListHead {
   updated: number
   /** Positions of the last `count % BLOCK_SIZE` events. */
   tail: number[]
+  /** How often the head was written, 1 to 255 and then 1 again; 0 when it never was. The table of lists knows it too. */
+  version: number
 }
 
 const ID_ORDINAL = 2 ** 42
@@ -452,9 +486,15 @@ export function firstPosition({ id }: ListHead): number {
   return id % ID_ORDINAL
 }
 
-export function encodeHead(head: ListHead): Buffer {
-  const bytes = Buffer.allocUnsafe(32 + head.tail.length * 8)
-  let at = writeVarint(bytes, 0, head.id)
+/** The version after one, of a head or a page. 0 stands for "never written". */
+export function nextVersion(version: number): number {
+  return (version % 255) + 1
+}
+
+export function encodeHead(head: Omit<ListHead, 'version'>, version: number): Buffer {
+  const bytes = Buffer.allocUnsafe(33 + head.tail.length * 8)
+  bytes[0] = version
+  let at = writeVarint(bytes, 1, head.id)
   at = writeVarint(bytes, at, head.count)
   at = writeVarint(bytes, at, head.updated)
   at = writePositions(bytes, at, head.tail)
@@ -462,11 +502,11 @@ export function encodeHead(head: ListHead): Buffer {
 }
 
 export function decodeHead(bytes: Buffer): ListHead {
-  const reader = new VarintReader(bytes)
+  const reader = new VarintReader(bytes, 1)
   const id = reader.next()
   const count = reader.next()
   const updated = reader.next()
-  return { id, count, updated, tail: reader.positions(count % BLOCK_SIZE) }
+  return { id, count, updated, tail: reader.positions(count % BLOCK_SIZE), version: bytes[0] as number }
 }
 
 export function encodeBlock(positions: readonly number[]): Buffer {
@@ -476,6 +516,53 @@ export function encodeBlock(positions: readonly number[]): Buffer {
 
 export function decodeBlock(bytes: Buffer): number[] {
   return new VarintReader(bytes).positions(BLOCK_SIZE)
+}
+
+/**
+ * The hash tables of the index. Their pages are numbered from 0 without a gap, and the version of each page, which
+ * every write of it raises by one, is in memory: so a page that LevelDB does not find, or of which it finds an older
+ * version, is noticed, and "there is no such entry" can be believed.
+ */
+export const table = {
+  /** Which lists there are, with the version of each head. */
+  lists: 'l',
+  /** Where the events stand whose ids do not say so, by stream and id. */
+  ids: 'i'
+} as const
+export type Table = (typeof table)[keyof typeof table]
+
+/** Bytes of an entry: of the key's hash, and of what stands there for it (a version; a position). */
+export const tableEntry = { l: { hash: 8, value: 1 }, i: { hash: 4, value: 6 } } as const
+
+export function pageKey(kind: Table, page: number): Buffer {
+  return tableKey('p', kind, page, 4)
+}
+/** @param write which write of the index it was, counted from 1 */
+export function changedPagesKey(kind: Table, write: number): Buffer {
+  return tableKey('c', kind, write, 6)
+}
+/** @param part of the versions, PAGE_VERSIONS_PART bytes each */
+export function pageVersionsKey(kind: Table, write: number, part: number): Buffer {
+  return Buffer.concat([tableKey('v', kind, write, 6), Buffer.from([part >> 8, part & 255])])
+}
+export const PAGE_VERSIONS_PART = 64 * 1024
+
+function tableKey(what: string, kind: Table, number: number, bytes: number): Buffer {
+  const key = Buffer.allocUnsafe(2 + bytes)
+  key.write(what + kind, 'latin1')
+  key.writeUIntBE(number, 2, bytes)
+  return key
+}
+
+/** Page numbers, rising. */
+export function encodePageNumbers(pages: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(5 * (pages.length + 1))
+  return bytes.subarray(0, writePositions(bytes, writeVarint(bytes, 0, pages.length), pages))
+}
+
+export function decodePageNumbers(bytes: Buffer): number[] {
+  const reader = new VarintReader(bytes)
+  return reader.positions(reader.next())
 }
 
 /** Rising positions: the first, then differences. */
@@ -529,10 +616,11 @@ function writeVarint(bytes: Buffer, at: number, value: number): number {
 
 class VarintReader {
   readonly #bytes: Buffer
-  #at = 0
+  #at: number
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, at = 0) {
     this.#bytes = bytes
+    this.#at = at
   }
 
   next(): number {

@@ -14,10 +14,12 @@ import { limits } from '../limits.js'
 import {
   FIRST_RECORD_KEY,
   FORMAT_VERSION,
+  idBytes,
   isIntact,
   keyPosition,
   LOG_META_KEY,
   positionKey,
+  positionOfId,
   StoredRecord,
   sealRecord,
   type UnplacedRecord
@@ -55,6 +57,7 @@ const READ_BYTES = 512 * 1024
 export class Log {
   /** The log's identity, made with the directory. A restored or new log has another. */
   readonly id: string
+  readonly #identity: Buffer
   readonly #level: Level
   readonly #witness: Witness
   readonly #options: LogOptions
@@ -71,6 +74,7 @@ export class Log {
 
   private constructor(id: string, level: Level, witness: Witness, options: LogOptions) {
     this.id = id
+    this.#identity = idBytes(id)
     this.#level = level
     this.#witness = witness
     this.#options = options
@@ -151,6 +155,11 @@ export class Log {
     }
   }
 
+  /** The position that an id names, when this log made it; undefined for ids of clients and of other logs. */
+  placeOfId(id: Buffer): number | undefined {
+    return positionOfId(id, this.#identity)
+  }
+
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
   get head(): number {
     return this.#head
@@ -192,7 +201,7 @@ export class Log {
       const instant = typeof created === 'number' ? created : (created[i] as number)
       if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
       at = instant
-      const value = sealRecord(event.record, key, { number, created: instant })
+      const value = sealRecord(event.record, key, { number, created: instant }, this.#identity)
       batch.put(key, value)
       bytes += value.length
       records.push(value)
@@ -452,7 +461,7 @@ async function readMeta(level: Level): Promise<LogMeta> {
   const stored = await level.get(LOG_META_KEY)
   if (stored !== undefined) {
     const meta = JSON.parse(stored.toString()) as LogMeta
-    if (meta.format !== FORMAT_VERSION) {
+    if (meta.format !== 1 && meta.format !== FORMAT_VERSION) {
       throw new DaybookError(
         'format-unknown',
         `the directory has format ${meta.format}; this version of Daybook reads and writes format ${FORMAT_VERSION}`

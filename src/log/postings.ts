@@ -7,6 +7,7 @@
  * for many appends, nobody waits for it, and it is never ahead of the log. After a crash the missing end is replayed
  * from the log (streams/posting.ts).
  */
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { DaybookError, isDaybookError } from '../errors.js'
@@ -17,11 +18,8 @@ import {
   blockPrefix,
   decodeBlock,
   decodeHead,
-  decodeNumber,
   encodeBlock,
   encodeHead,
-  encodeNumber,
-  eventIdKey,
   type Family,
   FORMAT_VERSION,
   families,
@@ -31,12 +29,17 @@ import {
   INDEX_STATE_KEY,
   type ListHead,
   listId,
+  nextVersion,
   openEntry,
   type StoredRecord,
-  sealEntry
+  sealEntry,
+  table
 } from './format.js'
+import { HashTable, type KeyHash, type TableChange } from './hash-table.js'
+import { decodeState, emptyState, encodeState, type FamilyState, type IndexState, settingsOf } from './index-state.js'
 import { Level, type LevelBatch, type LevelOptions } from './level.js'
 import type { Log } from './log.js'
+import { Pending } from './pending.js'
 import { droppedByLevelDb } from './recovery.js'
 
 /** One list: its family, and its name within it. */
@@ -48,7 +51,7 @@ export interface Posting {
   /** The lists it belongs to, whether kept or not; the first is its stream. */
   readonly lists: readonly ListName[]
   readonly created: number
-  /** 16 bytes, when the client gave the id. */
+  /** 16 bytes, when the id does not say by itself where the event stands. */
   readonly id: Buffer | undefined
   readonly number: number
 }
@@ -60,20 +63,8 @@ export interface PostingsOptions {
   compression: boolean
   /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
   rules?: Partial<Record<Family, string>> | undefined
-}
-
-interface FamilyState {
-  /** The log position that its lists cover. */
-  goodTo: number
-  rule?: string | undefined
-}
-
-interface IndexState {
-  format: number
-  log: string
-  goodTo: number
-  /** The families there are; before they could be filled one by one, the names of those that follow the log. */
-  families: Partial<Record<Family, FamilyState>> | Family[]
+  /** Prefixes of names whose lists are counted, so that `all` notices when LevelDB hides one of them. */
+  counted?: readonly ListName[] | undefined
 }
 
 export interface ListedHead {
@@ -81,30 +72,54 @@ export interface ListedHead {
   head: ListHead
 }
 
+/** The parts of an index as they stand on disk. */
+interface Opened {
+  readonly level: Level
+  readonly state: IndexState
+  readonly lists: HashTable
+  readonly ids: HashTable
+}
+
+/** One write of the index, as it was when it began. */
+interface Write {
+  readonly changes: Pending
+  readonly state: IndexState
+}
+
 export class Postings {
+  readonly #directory: string
   readonly #level: Level
-  readonly #log: string
+  readonly #counted: readonly ListName[]
   /** The families that are kept, each with the log position it covers; those that follow the log have none. */
   readonly #kept = new Map<Family, number | undefined>()
-  /** All that are in the database, also those that are not kept now. */
-  readonly #states: Partial<Record<Family, FamilyState>>
+  /** Which lists there are: what decides that there is none. */
+  readonly #lists: HashTable
+  readonly #ids: HashTable
+  /** As it is on disk. Its families are also those that are not kept now. */
+  #state: IndexState
+  readonly #counts: Map<string, number>
   /** Heads as they are on disk, by family and name. Made when a family is first used: each takes its room at once. */
   readonly #heads: Partial<Record<Family, LRUCache<string, ListHead | typeof NONE>>> = {}
   /** Changed and not yet written. Two generations, so that one can be written while the other fills. */
   #pending = new Pending()
   #writing: Pending | undefined
   #flushing: Promise<void> | undefined
-  #goodTo: number
+  /** A write that failed, and may be on disk after all: `reopen` finds out. */
+  #unsure: Write | undefined
   #appliedTo: number
+  #notesDamage = true
 
-  private constructor(level: Level, { log }: PostingsOptions, kept: readonly Family[], state: IndexState) {
+  private constructor(options: PostingsOptions, kept: readonly Family[], { level, state, lists, ids }: Opened) {
+    this.#directory = join(options.directory, 'index')
     this.#level = level
-    this.#log = log
-    this.#states = familyStates(state)
-    this.#goodTo = state.goodTo
+    this.#counted = options.counted ?? []
+    this.#lists = lists
+    this.#ids = ids
+    this.#state = state
+    this.#counts = new Map(Object.entries(state.counts))
     this.#appliedTo = state.goodTo
     for (const kind of kept) {
-      const covered = this.#states[kind]?.goodTo ?? -1
+      const covered = state.families[kind]?.goodTo ?? -1
       this.#kept.set(kind, covered < state.goodTo ? covered : undefined)
     }
   }
@@ -126,18 +141,11 @@ export class Postings {
     let level: Level | undefined
     try {
       level = await Level.open(directory, levelOptions(options))
-      const stored = await level.get(INDEX_STATE_KEY)
-      const state: IndexState =
-        stored === undefined
-          ? { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
-          : (JSON.parse(stored.toString()) as IndexState)
-      const serves =
-        state.format === FORMAT_VERSION &&
-        state.log === options.log &&
-        state.goodTo <= log.head &&
-        (stored !== undefined || !(await hasEntries(level)))
-      const known = Object.keys(familyStates(state)) as Family[]
-      const postings = new Postings(level, options, kept ?? (stored === undefined ? families : known), state)
+      const opened = await openParts(level, options.log)
+      const { state } = opened
+      const known = Object.keys(state.families) as Family[]
+      const postings = new Postings(options, kept ?? (known.length === 0 ? families : known), opened)
+      const serves = state.goodTo <= log.head && postings.#countsAll && !existsSync(join(directory, DAMAGED))
       if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) {
         await postings.#followRules(options.rules ?? {})
         return postings
@@ -150,36 +158,59 @@ export class Postings {
   }
 
   /**
-   * Opens the index to look at it, with whatever families it keeps. @returns undefined when it cannot be read
+   * Opens the index to look at it, with whatever families it keeps.
+   * @returns `unusable` when it cannot be read, `older` when it is of an older format
    * @throws `directory-in-use`
    */
-  static async openToInspect(options: PostingsOptions): Promise<Postings | undefined> {
+  static async openToInspect(options: PostingsOptions): Promise<Postings | 'unusable' | 'older'> {
     let level: Level | undefined
+    let older = false
     try {
       level = await Level.open(join(options.directory, 'index'), levelOptions(options))
-      const stored = await level.get(INDEX_STATE_KEY)
-      const state = JSON.parse(stored?.toString() ?? '{}') as Partial<IndexState>
-      const nothing = { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
-      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, options, families, nothing)
-      if (state.format === FORMAT_VERSION && state.log === options.log) {
-        const known = { ...nothing, ...state }
-        return new Postings(level, options, Object.keys(familyStates(known)) as Family[], known)
-      }
+      const sealed = await level.get(INDEX_STATE_KEY)
+      older = sealed !== undefined && (settingsOf(sealed)?.format ?? FORMAT_VERSION) < FORMAT_VERSION
+      const opened = await openParts(level, options.log)
+      const known = Object.keys(opened.state.families) as Family[]
+      const postings = new Postings(options, known.length === 0 ? families : known, opened)
+      postings.#notesDamage = false
+      return postings
     } catch (error) {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
     }
     await level?.close()
-    return undefined
+    return older ? 'older' : 'unusable'
+  }
+
+  /**
+   * What an index that cannot serve was told to keep: the one that is made in its place keeps it too.
+   * @returns undefined when that cannot be known
+   */
+  static async settingsOf(options: PostingsOptions): Promise<ReturnType<typeof settingsOf>> {
+    let level: Level | undefined
+    try {
+      level = await Level.open(join(options.directory, 'index'), levelOptions(options))
+      const sealed = await level.get(INDEX_STATE_KEY)
+      return sealed && settingsOf(sealed)
+    } catch {
+      return undefined
+    } finally {
+      await level?.close()
+    }
+  }
+
+  /** True when every prefix that is to be counted was counted from the beginning. */
+  get #countsAll(): boolean {
+    return this.#state.goodTo < 0 || this.#counted.every((prefix) => this.#counts.has(prefix.join('')))
   }
 
   /** Looks at the last events it claims to cover: each must be where the stream's list says. */
   async #agreesWith(log: Log): Promise<boolean> {
-    if (this.#goodTo < 0) return true
-    const from = Math.max(0, this.#goodTo - limits.index_checked_events + 1)
+    if (this.goodTo < 0) return true
+    const from = Math.max(0, this.goodTo - limits.index_checked_events + 1)
     const last = new Map<string, StoredRecord>()
     // A damaged record says nothing here; it is found out when it is read.
     for await (const { record } of log.inspect(from)) {
-      if (record !== undefined && record.position <= this.#goodTo) last.set(record.stream, record)
+      if (record !== undefined && record.position <= this.goodTo) last.set(record.stream, record)
     }
     await this.load([...last.keys()].map((stream) => [family.stream, stream] as const))
     for (const [stream, record] of last) {
@@ -193,10 +224,18 @@ export class Postings {
   /** Told when a write behind failed: the changes stay in memory, but nobody waits for them who could be told. */
   onWriteFailed: (error: Error) => void = () => {}
 
-  /** Opens the database again after a write failed; what was not written stays in memory. @throws `directory-unusable` */
+  /**
+   * Opens the database again after a write failed; what was not written stays in memory.
+   * @throws `directory-unusable`, `storage-failed`; then it can be tried again
+   */
   async reopen(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing.catch(() => {})
     await this.#level.reopen()
+    const unsure = this.#unsure
+    if (unsure === undefined) return
+    const { writes } = await readState(this.#level, this.#state.log)
+    if (writes === unsure.state.writes) this.#written(unsure)
+    else this.#notWritten(unsure)
   }
 
   /** The log position that everything in memory covers. */
@@ -206,7 +245,7 @@ export class Postings {
 
   /** The log position that the index on disk covers. */
   get goodTo(): number {
-    return this.#goodTo
+    return this.#state.goodTo
   }
 
   /** True when lists of this family can be read; while it is behind they lack their end. */
@@ -228,12 +267,12 @@ export class Postings {
 
   /** The rule that a family's lists were made by. */
   ruleOf(kind: Family): string | undefined {
-    return this.#states[kind]?.rule
+    return this.#state.families[kind]?.rule
   }
 
   /** The log position that a family's lists cover on disk. */
   covers(kind: Family): number {
-    return Math.min(this.#kept.get(kind) ?? this.#goodTo, this.#goodTo)
+    return Math.min(this.#kept.get(kind) ?? this.goodTo, this.goodTo)
   }
 
   /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
@@ -252,17 +291,51 @@ export class Postings {
     return snapshot(this.headInMemory(kind, name))
   }
 
-  /** Brings heads into memory with one read. Those that are changed meanwhile keep their changes. */
+  /**
+   * Brings heads into memory with one read. Those that are changed meanwhile keep their changes.
+   * @throws `index-damaged` when a head is missing, damaged, or not the newest
+   */
   async load(lists: readonly ListName[]): Promise<void> {
-    const missing = lists.filter(([kind, name]) => this.headInMemory(kind, name) === undefined)
-    if (missing.length === 0) return
-    const keys = missing.map(([kind, name]) => headKey(kind, name))
-    const values = await this.#level.getMany(keys)
-    missing.forEach(([kind, name], i) => {
-      if (this.headInMemory(kind, name) !== undefined) return
-      const value = values[i]
-      this.#keep(kind, name, value === undefined ? NONE : decodeHead(openEntry(keys[i] as Buffer, value)))
-    })
+    for (;;) {
+      const missing = lists.filter(([kind, name]) => this.headInMemory(kind, name) === undefined)
+      if (missing.length === 0) return
+      const { writes } = this.#state
+      const wasWriting = this.#writing !== undefined
+      const keys = missing.map(([kind, name]) => headKey(kind, name))
+      const [values, versions] = await this.#noting(
+        Promise.all([this.#level.getMany(keys), this.#lists.find(missing.map((list) => this.#hashOf(list)))])
+      )
+      const odd = missing.find(
+        ([kind, name], i) => !this.#take(kind, name, keys[i] as Buffer, values[i], versions[i] as number[])
+      )
+      if (odd === undefined) return
+      // While the index is written, a head may be newer on disk than the table in memory: look again after that.
+      if (!wasWriting && writes === this.#state.writes)
+        throw this.#damaged(`the head of ${odd[0]} "${odd[1]}" is not the newest`)
+      await this.#flushing?.catch(() => {})
+    }
+  }
+
+  /**
+   * Takes a head into memory. @param versions of lists that may be this one, as the table of lists has them
+   * @returns false when the head is not the one that the table knows
+   */
+  #take(kind: Family, name: string, key: Buffer, value: Buffer | undefined, versions: readonly number[]): boolean {
+    if (this.headInMemory(kind, name) !== undefined) return true
+    if (value === undefined) {
+      if (versions.length > 0) return false
+      this.#keep(kind, name, NONE)
+      return true
+    }
+    const head = this.#opened(() => decodeHead(openEntry(key, value)))
+    if (!versions.includes(head.version)) return false
+    this.#keep(kind, name, head)
+    return true
+  }
+
+  /** What stands for a list in the table of lists. */
+  #hashOf([kind, name]: ListName): KeyHash {
+    return this.#lists.hashOf(`${kind}${this.#state.families[kind]?.emptied ?? ''}:${name}`)
   }
 
   #keep(kind: Family, name: string, head: ListHead | typeof NONE): void {
@@ -270,21 +343,21 @@ export class Postings {
     this.#heads[kind].set(name, head)
   }
 
-  /** Event numbers by the ids that clients gave, each in its stream; undefined where there is none. */
-  async numbersOfIds(ids: readonly { streamId: number; id: Buffer }[]): Promise<(number | undefined)[]> {
-    const keys = ids.map(({ streamId, id }) => eventIdKey(streamId, id))
-    const found: (number | undefined)[] = keys.map((key) => {
-      const text = key.toString('latin1')
-      return this.#pending.ids.get(text) ?? this.#writing?.ids.get(text)
+  /**
+   * Where events may stand whose ids do not say so. None: no event of that stream has the id. What stands at a position
+   * must be looked at: it may be another event, whose id agrees by chance.
+   * @throws `index-damaged`
+   */
+  async positionsOfIds(ids: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
+    const keys = ids.map(({ streamId, id }) => idKey(streamId, id))
+    const found = keys.map((key) => {
+      const position = this.#pending.ids.get(key) ?? this.#writing?.ids.get(key)
+      return position === undefined ? undefined : [position]
     })
-    const missing = keys.flatMap((_, i) => (found[i] === undefined ? [i] : []))
-    if (missing.length === 0) return found
-    const values = await this.#level.getMany(missing.map((i) => keys[i] as Buffer))
-    missing.forEach((i, j) => {
-      const value = values[j]
-      if (value !== undefined) found[i] = decodeNumber(openEntry(keys[i] as Buffer, value))
-    })
-    return found
+    const missing = keys.filter((_, i) => found[i] === undefined)
+    if (missing.length === 0) return found as number[][]
+    const rest = await this.#noting(this.#ids.find(missing.map((key) => this.#ids.hashOf(key))))
+    return found.map((positions) => positions ?? (rest.shift() as number[]))
   }
 
   /** The position of entry `index` of a list, of `index < head.count`. */
@@ -323,41 +396,78 @@ export class Postings {
       const changed = pending[i]
       if (changed !== undefined) return changed
       const value = values[i]
-      if (value === undefined) {
-        throw new DaybookError('index-damaged', `The index lacks the block ${key.toString('hex')}.`)
-      }
-      return decodeBlock(openEntry(key, value))
+      if (value === undefined) throw this.#damaged(`the block ${key.toString('hex')} is missing`)
+      return this.#opened(() => decodeBlock(openEntry(key, value)))
     })
+  }
+
+  /** Waits for what may find damage, and notes that down. */
+  async #noting<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      throw this.#noted(error)
+    }
+  }
+
+  #opened<T>(open: () => T): T {
+    try {
+      return open()
+    } catch (error) {
+      throw this.#noted(error)
+    }
+  }
+
+  #damaged(what: string): unknown {
+    return this.#noted(new DaybookError('index-damaged', `The index is damaged: ${what}.`))
+  }
+
+  /** An index in which damage was found is made anew at the next start. */
+  #noted(error: unknown): unknown {
+    if (this.#notesDamage && isDaybookError(error) && error.code === 'index-damaged') {
+      try {
+        writeFileSync(join(this.#directory, DAMAGED), error.message)
+      } catch {} // it is found again
+    }
+    return error
   }
 
   /**
    * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
    * must be in memory: `load` them in the same turn.
-   * @throws when a position does not follow on the one applied before, or a number on the stream's list: what came
-   * before it is applied, nothing of it is
+   * @throws when a position does not follow on what was applied, or a number on its stream: then nothing of that event
+   * or of those after it was applied
    */
   apply(postings: readonly Posting[]): void {
     for (const posting of postings) {
-      const { lists, id, position, number } = posting
-      if (position !== this.#appliedTo + 1) throw new Error(`position ${position} was to follow ${this.#appliedTo}`)
+      const { lists, id } = posting
       const [, name] = lists[0] as ListName
-      const stream = this.#extend(family.stream, name, posting, 0, number)
+      this.#assertFollows(posting, name)
+      const stream = this.#extend(family.stream, name, posting, 0)
       for (let i = 1; i < lists.length; i++) {
         const [kind, name] = lists[i] as ListName
         if (this.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
       }
       if (id !== undefined) {
-        this.#pending.ids.set(eventIdKey(stream.id, id).toString('latin1'), posting.number)
+        this.#pending.ids.set(idKey(stream.id, id), posting.position)
         this.#pending.size++
       }
-      this.#appliedTo = position
+      this.#appliedTo = posting.position
     }
-    if (
-      this.#pending.size >= limits.index_pending_max ||
-      this.#appliedTo - this.#goodTo >= limits.index_behind_events_max
-    ) {
-      this.flush().catch(this.onWriteFailed)
-    }
+    const much = this.#pending.size >= limits.index_pending_max
+    if (much || this.#appliedTo - this.goodTo >= limits.index_behind_events_max) this.#flushBehind()
+  }
+
+  /** Nobody waits for it who could be told; whoever opens the index again after a failure writes the rest. */
+  #flushBehind(): void {
+    if (this.#unsure === undefined) this.flush().catch(() => {})
+  }
+
+  #assertFollows({ position, number }: Posting, stream: string): void {
+    if (position !== this.#appliedTo + 1) throw new Error(`position ${position} was applied after ${this.#appliedTo}`)
+    const count = this.headInMemory(family.stream, stream)?.count ?? 0
+    if (number === count) return
+    throw this.#damaged(`event ${number} of "${stream}" (position ${position}) follows on ${count} events`)
   }
 
   /**
@@ -387,21 +497,18 @@ export class Postings {
       this.#kept.set(kind, reached >= this.#appliedTo ? undefined : reached)
       this.#pending.size++
     }
-    if (this.#pending.size >= limits.index_pending_max) this.flush().catch(this.onWriteFailed)
+    if (this.#pending.size >= limits.index_pending_max) this.#flushBehind()
   }
 
-  /** @param entries how many the list must have: for a stream the number of the event */
-  #extend(kind: Family, name: string, posting: Posting, ordinal: number, entries?: number): ListHead {
+  #extend(kind: Family, name: string, posting: Posting, ordinal: number): ListHead {
     let head = this.#pending.heads[kind].get(name)
-    const known = head ?? this.headInMemory(kind, name)
-    if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
-    if (entries !== undefined && (known?.count ?? 0) !== entries)
-      throw new Error(`"${name}" has ${known?.count ?? 0} events, and number ${entries} was to follow`)
     if (head === undefined) {
-      head =
-        known === null
-          ? { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [] }
-          : { id: known.id, count: known.count, updated: known.updated, tail: known.tail.slice() }
+      const known = this.headInMemory(kind, name)
+      if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
+      if (known === null) {
+        head = { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [], version: 0 }
+        this.#count(kind, name)
+      } else head = { ...known, tail: known.tail.slice() }
       this.#pending.heads[kind].set(name, head)
       this.#pending.size++
     }
@@ -418,6 +525,14 @@ export class Postings {
     return head
   }
 
+  /** There is one list more. */
+  #count(kind: Family, name: string): void {
+    for (const [counted, prefix] of this.#counted) {
+      if (counted !== kind || !name.startsWith(prefix)) continue
+      this.#counts.set(kind + prefix, (this.#counts.get(kind + prefix) ?? 0) + 1)
+    }
+  }
+
   /** True when changes pile up faster than they are written; the writer then waits for `flush`. */
   get congested(): boolean {
     return this.#writing !== undefined && this.#pending.size >= limits.index_pending_max
@@ -425,14 +540,15 @@ export class Postings {
 
   /**
    * Writes what has changed. Calls while one is under way wait for it and then write the rest.
-   * A failed write loses nothing: the changes stay in memory and the next flush writes them.
+   * A failed write loses nothing: the changes stay in memory, and are written once the index was opened again.
    */
   async flush(): Promise<void> {
     if (this.#flushing !== undefined) {
       await this.#flushing
       return this.#pending.size === 0 ? undefined : this.flush()
     }
-    if (this.#appliedTo === this.#goodTo && this.#pending.size === 0) return
+    if (this.#unsure !== undefined) throw new Error('a write of the index failed; it must be opened again first')
+    if (this.#appliedTo === this.goodTo && this.#pending.size === 0) return
     this.#flushing = this.#writePending().finally(() => {
       this.#flushing = undefined
     })
@@ -440,59 +556,113 @@ export class Postings {
   }
 
   async #writePending(): Promise<void> {
-    const batch = this.#level.batch()
-    const writing = this.#pending
+    // All of one moment: what is applied while the tables are prepared belongs to the next write.
+    const changes = this.#pending
     const goodTo = this.#appliedTo
-    this.#writing = writing
+    const families = { ...this.#state.families }
+    for (const [kind, covered] of this.#kept) families[kind] = { ...families[kind], goodTo: covered ?? goodTo }
+    for (const [kind, prefix] of this.#counted) this.#counts.set(kind + prefix, this.#counts.get(kind + prefix) ?? 0)
+    const counts = Object.fromEntries(this.#counts)
+    this.#writing = changes
     this.#pending = new Pending()
-    const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
-    for (const kind of families) {
-      for (const [name, head] of writing.heads[kind]) put(headKey(kind, name), encodeHead(head))
-    }
-    for (const [key, block] of writing.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
-    for (const [key, number] of writing.ids) put(Buffer.from(key, 'latin1'), encodeNumber(number))
-    for (const [kind, covered] of this.#kept) {
-      this.#states[kind] = { ...this.#states[kind], goodTo: covered ?? goodTo }
-    }
-    this.#putState(batch, goodTo)
+    let write: Write | undefined
     try {
-      await this.#level.write(batch)
+      await this.#prepareTables(changes)
+      const tables = { [table.lists]: this.#lists.nextState, [table.ids]: this.#ids.nextState }
+      write = { changes, state: { ...this.#state, goodTo, families, counts, tables, writes: this.#state.writes + 1 } }
+      await this.#level.write(this.#batchOf(write))
     } catch (error) {
-      this.#pending.takeOlder(writing)
-      this.#writing = undefined
+      // What could not even be prepared is certainly not on disk.
+      if (write === undefined) this.#takeBack(changes)
+      this.#unsure = write
+      this.onWriteFailed(error as Error)
       throw error
     }
-    for (const kind of families) {
-      const pending = this.#pending.heads[kind]
-      for (const [name, head] of writing.heads[kind]) if (!pending.has(name)) this.#keep(kind, name, head)
-      for (const name of pending.keys()) this.#heads[kind]?.delete(name)
-    }
-    this.#writing = undefined
-    this.#goodTo = goodTo
+    this.#written(write)
   }
 
-  #putState(batch: LevelBatch, goodTo: number): void {
-    const state: IndexState = { format: FORMAT_VERSION, log: this.#log, goodTo, families: this.#states }
-    batch.put(INDEX_STATE_KEY, Buffer.from(JSON.stringify(state)))
+  #prepareTables(changes: Pending): Promise<unknown> {
+    const heads: TableChange[] = []
+    for (const kind of families) {
+      for (const [name, head] of changes.heads[kind]) {
+        const { version } = head
+        heads.push({
+          hash: this.#hashOf([kind, name]),
+          value: nextVersion(version),
+          before: version === 0 ? undefined : version
+        })
+      }
+    }
+    const ids = [...changes.ids].map(([key, position]) => ({ hash: this.#ids.hashOf(key), value: position }))
+    return this.#noting(Promise.all([this.#lists.prepare(heads), this.#ids.prepare(ids)]))
+  }
+
+  #batchOf({ changes, state }: Write): LevelBatch {
+    const batch = this.#level.batch()
+    const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
+    for (const kind of families) {
+      for (const [name, head] of changes.heads[kind]) {
+        put(headKey(kind, name), encodeHead(head, nextVersion(head.version)))
+      }
+    }
+    for (const [key, block] of changes.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
+    this.#lists.put(batch)
+    this.#ids.put(batch)
+    batch.put(INDEX_STATE_KEY, encodeState(state))
+    return batch
+  }
+
+  /** A write is on disk. */
+  #written({ changes, state }: Write): void {
+    this.#lists.written()
+    this.#ids.written()
+    for (const kind of families) {
+      const pending = this.#pending.heads[kind]
+      for (const [name, head] of changes.heads[kind]) {
+        head.version = nextVersion(head.version)
+        const newer = pending.get(name)
+        if (newer === undefined) this.#keep(kind, name, head)
+        else newer.version = head.version
+      }
+      for (const name of pending.keys()) this.#heads[kind]?.delete(name)
+    }
+    this.#state = state
+    this.#writing = undefined
+    this.#unsure = undefined
+  }
+
+  /** A write is certainly not on disk: its changes wait for the next one. */
+  #notWritten({ changes }: Write): void {
+    this.#takeBack(changes)
+    this.#unsure = undefined
+  }
+
+  #takeBack(changes: Pending): void {
+    this.#pending.takeOlder(changes)
+    this.#writing = undefined
   }
 
   /** Empties the families whose lists another rule has made; they are behind from the beginning then. */
   async #followRules(rules: Partial<Record<Family, string>>): Promise<void> {
     for (const [kind, rule] of Object.entries(rules) as [Family, string][]) {
-      const state = this.#states[kind]
-      if (state !== undefined && (state.rule ?? USUAL_RULE) !== rule) {
+      const before = this.#state.families[kind]
+      if (before !== undefined && (before.rule ?? USUAL_RULE) !== rule) {
         // No rule until it is empty: a crash in the middle of the emptying is found out at the next start.
-        this.#states[kind] = { goodTo: -1, rule: '' }
+        this.#setFamily(kind, { goodTo: -1, rule: '', emptied: (before.emptied ?? 0) + 1 })
         await this.#clear(kind)
-        if (this.#kept.has(kind) && this.#goodTo >= 0) this.#kept.set(kind, -1)
+        if (this.#kept.has(kind) && this.goodTo >= 0) this.#kept.set(kind, -1)
       }
-      this.#states[kind] = { goodTo: this.#states[kind]?.goodTo ?? -1, rule }
+      this.#setFamily(kind, { goodTo: -1, ...this.#state.families[kind], rule })
     }
+  }
+
+  #setFamily(kind: Family, state: FamilyState): void {
+    this.#state = { ...this.#state, families: { ...this.#state.families, [kind]: state } }
   }
 
   async #clear(kind: Family): Promise<void> {
     let batch = this.#level.batch()
-    this.#putState(batch, this.#goodTo)
+    batch.put(INDEX_STATE_KEY, encodeState(this.#state))
     for (const prefix of [headKey(kind, ''), blockPrefix(kind)]) {
       let count = 0
       for await (const { key } of this.#level.entries({ gte: prefix, lt: endOfPrefix(prefix) })) {
@@ -503,6 +673,26 @@ export class Postings {
       }
     }
     await this.#level.write(batch)
+  }
+
+  /**
+   * All lists of a family whose names begin with a prefix, in UTF-8 order.
+   * @throws `index-damaged` when they are counted and one is missing
+   */
+  async *all(kind: Family, prefix: string): AsyncGenerator<ListedHead> {
+    const limit = 1000
+    let found = 0
+    for (let after: string | undefined; ; ) {
+      const page = await this.list(kind, { prefix, after, limit })
+      yield* page
+      found += page.length
+      if (page.length < limit) break
+      after = page.at(-1)?.name
+    }
+    const count = this.#counts.get(kind + prefix)
+    if (count !== undefined && count !== found) {
+      throw this.#damaged(`${count} lists of ${kind} begin with "${prefix}", and ${found} can be read`)
+    }
   }
 
   /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */
@@ -522,7 +712,7 @@ export class Postings {
     }
     for await (const { key, value } of this.#level.entries({ ...from, lt: end, limit: options.limit })) {
       const name = headKeyName(key)
-      const head = decodeHead(openEntry(key, value))
+      const head = this.#opened(() => decodeHead(openEntry(key, value)))
       // What was changed in memory may be written while we read: the longer list is the newer one.
       if ((found.get(name)?.head.count ?? 0) < head.count) found.set(name, { key, name, head })
     }
@@ -531,7 +721,7 @@ export class Postings {
 
   /** Writes what is not written yet. A full disk does not keep it from closing: the log holds it all. */
   async close(): Promise<void> {
-    await this.flush().catch(this.onWriteFailed)
+    await this.flush().catch(() => {})
     await this.#level.close()
   }
 }
@@ -545,13 +735,28 @@ async function hasEntries(level: Level): Promise<boolean> {
   return false
 }
 
-function byFamily<T>(make: () => T): Record<Family, T> {
-  return Object.fromEntries(families.map((kind) => [kind, make()])) as Record<Family, T>
+/** @throws `index-damaged` when there is a state and it is not what was written, or there is none and should be */
+async function readState(level: Level, log: string): Promise<IndexState> {
+  const stored = await level.get(INDEX_STATE_KEY)
+  if (stored !== undefined) return decodeState(stored)
+  if (await hasEntries(level)) throw new DaybookError('index-damaged', 'The index is damaged: its state is missing.')
+  return emptyState(log)
 }
 
-function familyStates({ families: known, goodTo }: IndexState): Partial<Record<Family, FamilyState>> {
-  if (!Array.isArray(known)) return { ...known }
-  return Object.fromEntries(known.map((kind) => [kind, { goodTo }]))
+/** @throws `index-damaged` when they cannot be read, or are of another log or format */
+async function openParts(level: Level, log: string): Promise<Opened> {
+  const state = await readState(level, log)
+  if (state.format !== FORMAT_VERSION || state.log !== log) {
+    throw new DaybookError('index-damaged', 'The index belongs to another log, or has another format.')
+  }
+  const lists = await HashTable.open(level, table.lists, state.tables[table.lists])
+  const ids = await HashTable.open(level, table.ids, state.tables[table.ids])
+  return { level, state, lists, ids }
+}
+
+/** An id of a stream's event, as text. @param streamId position of the stream's first event */
+function idKey(streamId: number, id: Buffer): string {
+  return `${streamId}:${id.toString('latin1')}`
 }
 
 /** How many lists of the same family a posting has before the one at `index`. */
@@ -568,30 +773,13 @@ const USUAL_RULE = 'first:-'
 /** Entries deleted in one batch. */
 const CLEAR_CHUNK = 10_000
 
+/** File in the index's directory: damage was found in it. */
+const DAMAGED = 'DAMAGED'
+
 const NONE = Symbol('no such list')
 
 function snapshot(head: ListHead | null | undefined): ListHead | undefined {
   return head ? { ...head } : undefined
-}
-
-/** Changed entries by key; keys as latin1 text because a Map compares Buffers by identity. */
-class Pending {
-  readonly heads = byFamily(() => new Map<string, ListHead>())
-  readonly blocks = new Map<string, number[]>()
-  readonly ids = new Map<string, number>()
-
-  /** Entries in all of them. */
-  size = 0
-
-  /** Takes back changes that could not be written; newer ones win. */
-  takeOlder(older: Pending): void {
-    for (const kind of families) {
-      for (const [name, head] of older.heads[kind]) if (!this.heads[kind].has(name)) this.heads[kind].set(name, head)
-    }
-    for (const [key, block] of older.blocks) if (!this.blocks.has(key)) this.blocks.set(key, block)
-    for (const [key, number] of older.ids) if (!this.ids.has(key)) this.ids.set(key, number)
-    this.size += older.size
-  }
 }
 
 function endOfPrefix(prefix: Buffer): Buffer {

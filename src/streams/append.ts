@@ -3,7 +3,7 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
-import { StoredRecord } from '../log/format.js'
+import { idText, StoredRecord } from '../log/format.js'
 import { type Actor, faultsOfSettings, type Principal, refusedAccess, SETTINGS } from './access.js'
 import { auditEvent, isAudited } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
@@ -52,7 +52,7 @@ export function planAppend(request: AppendRequest, view: PlanningView): AppendRe
 }
 
 function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const replay = findReplay(request, view)
   if (replay !== undefined) return replay
@@ -87,8 +87,9 @@ function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningVi
 }
 
 /** Settings that make no sense are refused: they would open what those before them had closed. */
-function findFault({ events }: AppendRequest): DaybookError | undefined {
-  for (const [index, { stream, record }] of events.entries()) {
+function findFault({ events }: AppendRequest, view: PlanningView): DaybookError | undefined {
+  for (const [index, { stream, id, record }] of events.entries()) {
+    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
     if (stream !== SETTINGS) continue
     const { contentType, data } = new StoredRecord(0, record.bytes)
     const [fault] = faultsOfSettings(contentType === undefined ? data : undefined)
@@ -96,6 +97,12 @@ function findFault({ events }: AppendRequest): DaybookError | undefined {
       return new DaybookError('invalid-event', fault, { index, stream, written: false, retry: false })
   }
   return undefined
+}
+
+/** The log would make the same id again, when it comes to that place. */
+function idOfTheFuture(id: Buffer, index: number): DaybookError {
+  const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
+  return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
 /** Nothing follows a tombstone, neither in the stream nor in its metadata. */
@@ -125,7 +132,7 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)
     if (metadata.deleted && view.head(stream) < first) continue // it was only deleted again
-    const record = metadataRecord(stream, withTruncateBefore(document, first), String(view.head(metastreamOf(stream))))
+    const record = metadataRecord(stream, withTruncateBefore(document, first))
     view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   }
   if (before !== undefined) auditRules(by as Actor, before, view)
@@ -161,7 +168,7 @@ function auditRules(by: Actor, before: ReadonlyMap<string, string>, view: Planni
     const what = isOfSettings(stream)
       ? { stream, number: view.head(stream) }
       : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
-    view.place(auditEvent('AccessRuleChanged', by, what, `${stream} ${view.head(stream)}`))
+    view.place(auditEvent('AccessRuleChanged', by, what))
   }
 }
 
@@ -185,10 +192,10 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
     const event = request.events[reused] as NewEvent & { id: Buffer }
     return new DaybookError(
       'event-id-reused',
-      `Stream "${event.stream}" holds an event with id ${uuidText(event.id)} and other content (number ${known[reused]?.number}).`,
+      `Stream "${event.stream}" holds an event with id ${idText(event.id)} and other content (number ${known[reused]?.number}).`,
       {
         stream: event.stream,
-        id: uuidText(event.id),
+        id: idText(event.id),
         number: known[reused]?.number,
         index: reused,
         written: false,
@@ -216,7 +223,7 @@ function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: Pl
  * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
  */
 function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const { stream, expected } = request.conditions[0] as Condition
   const wrong = () => conditionsFailed([{ stream, expected }], [], view)
@@ -248,7 +255,7 @@ function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   for (const [index, event] of request.events.entries()) {
     const one = { ...request, events: [event] }
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    const error = findRefusal(one, view) ?? findFault(one) ?? refusalOfOne(one, known, view)
+    const error = findRefusal(one, view) ?? findFault(one, view) ?? refusalOfOne(one, known, view)
     if (error !== undefined) {
       refused = { index, error }
       break
@@ -274,8 +281,4 @@ function headsOf(request: AppendRequest, view: PlanningView): Map<string, number
   const heads = new Map<string, number>()
   for (const { stream } of request.events) if (!heads.has(stream)) heads.set(stream, view.head(stream))
   return heads
-}
-
-function uuidText(id: Buffer): string {
-  return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }

@@ -1,7 +1,5 @@
 /** What `$audit` holds: who changed what in the running of the store, and from where. Secrets never stand in it. */
 import type { Actor } from './access.js'
-import { nameBasedId } from './ids.js'
-import { PLAN_IDS } from './metadata.js'
 import type { NewEvent } from './planning-view.js'
 import { serverEvent } from './server-event.js'
 
@@ -30,10 +28,8 @@ export function isAudited(actor: Actor | undefined): actor is Actor {
 /**
  * An event that says what was done.
  * @param actor undefined: the server itself, from its settings
- * @param place makes the id when a plan writes it, which may make none up; undefined: a random one
  */
-export function auditEvent(type: AuditType, actor: Actor | undefined, what: object, place?: string): NewEvent {
-  const id = place === undefined ? undefined : nameBasedId(PLAN_IDS, `${AUDIT}\n${place}`)
+export function auditEvent(type: AuditType, actor: Actor | undefined, what: object): NewEvent {
   const who =
     actor === undefined
       ? { who: null, by: 'configuration' }
@@ -43,5 +39,5 @@ export function auditEvent(type: AuditType, actor: Actor | undefined, what: obje
           from: actor.address,
           requestId: actor.requestId
         }
-  return serverEvent(AUDIT, type, { ...who, ...what }, { id })
+  return serverEvent(AUDIT, type, { ...who, ...what })
 }

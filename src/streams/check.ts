@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { systemClock } from '../clock.js'
+import { isDaybookError } from '../errors.js'
 import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
 import { type ListName, Postings } from '../log/postings.js'
@@ -48,14 +49,15 @@ export async function checkDirectory(
         detail: `the log ends at ${log.head}, but ${testimony.head} was acknowledged: ${testimony.head - log.head} events are gone`
       })
     }
-    postings = await Postings.openToInspect({ directory, log: log.id, compression: true })
-    if (postings === undefined) {
+    const index = await Postings.openToInspect({ directory, log: log.id, compression: true })
+    if (index instanceof Postings) postings = index
+    else if (index === 'unusable') {
       found.push({
         code: 'index-unusable',
         detail: 'the index cannot be read; the next start, or --rebuild-index, makes it anew'
       })
     }
-    const index = postings === undefined ? undefined : new IndexCheck(postings, found)
+    const comparison = postings === undefined ? undefined : new IndexCheck(log, postings, found)
     let events = 0
     let created = 0
     let chunk: StoredRecord[] = []
@@ -76,13 +78,13 @@ export async function checkDirectory(
         if (position <= (postings?.goodTo ?? -1)) chunk.push(record)
       }
       if (chunk.length === CHUNK) {
-        await index?.compare(chunk)
+        await comparison?.compare(chunk)
         chunk = []
         onProgress?.(position + 1, log.head + 1)
       }
     }
-    await index?.compare(chunk)
-    const streams = (await index?.finish(log.head)) ?? 0
+    await comparison?.compare(chunk)
+    const streams = (await comparison?.finish(log.head)) ?? 0
     onProgress?.(log.head + 1, log.head + 1)
     return { events, streams, disagreements: found }
   } finally {
@@ -103,11 +105,12 @@ class IndexCheck {
   readonly #counted = new Map<string, number>()
   /** The last part read of each list: entries are asked for in order. */
   readonly #parts = new LRUCache<string, { from: number; positions: number[] }>({ max: 10_000 })
+  readonly #unreadable = new Set<string>()
   #records = 0
 
-  constructor(postings: Postings, found: Disagreement[]) {
+  constructor(log: Log, postings: Postings, found: Disagreement[]) {
     this.#postings = postings
-    this.#poster = new Poster(parseCategoryRule(postings.ruleOf(family.category) || 'first:-'))
+    this.#poster = new Poster(log, parseCategoryRule(postings.ruleOf(family.category) || 'first:-'))
     this.#found = found
   }
 
@@ -116,7 +119,7 @@ class IndexCheck {
     const covered = postings.map(({ lists, position }) =>
       lists.filter(([kind]) => this.#postings.keeps(kind) && position <= this.#postings.covers(kind))
     )
-    await this.#postings.load(covered.flat())
+    await this.#load(covered.flat())
     for (const [i, { position, number, id }] of postings.entries()) {
       this.#records++
       const lists = covered[i] as ListName[]
@@ -128,6 +131,28 @@ class IndexCheck {
     }
   }
 
+  /** Names the lists whose heads cannot be read, each once; the others are in memory then. */
+  async #load(lists: readonly ListName[]): Promise<void> {
+    const readable = lists.filter((list) => !this.#unreadable.has(list.join('')))
+    try {
+      await this.#postings.load(readable)
+    } catch (cause) {
+      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
+      for (const list of readable) await this.#loadOne(list)
+    }
+  }
+
+  async #loadOne(list: ListName): Promise<void> {
+    if (this.#unreadable.has(list.join(''))) return
+    try {
+      await this.#postings.load([list])
+    } catch (cause) {
+      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
+      this.#unreadable.add(list.join(''))
+      this.#found.push({ code: 'index-damaged', detail: `${NAMES[list[0]]} "${list[1]}": ${cause.message}` })
+    }
+  }
+
   #next(list: string): number {
     const next = this.#counted.get(list) ?? 0
     this.#counted.set(list, next + 1)
@@ -135,6 +160,7 @@ class IndexCheck {
   }
 
   async #expect(kind: Family, name: string, index: number, position: number): Promise<void> {
+    if (this.#unreadable.has(kind + name)) return
     const head = await this.#postings.head(kind, name)
     const there = head === undefined || index >= head.count ? undefined : await this.#entry(kind, name, head, index)
     if (there === position) return
@@ -159,17 +185,29 @@ class IndexCheck {
   }
 
   async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {
-    if (id === undefined) return
+    if (id === undefined || this.#unreadable.has(family.stream + stream)) return
     const head = await this.#postings.head(family.stream, stream)
     if (head === undefined) return // told already
-    const [there] = await this.#postings.numbersOfIds([{ streamId: head.id, id }])
-    if (there === number) return
+    const places = await this.#placesOf(head.id, id)
+    if (places.includes(position)) return
     this.#found.push({
       code: 'index-wrong',
       position,
       stream,
       detail: `the id of event ${number} of "${stream}" is not in the index: a retry would be written twice`
     })
+  }
+
+  /** Names a damaged page once; then no id in it can be compared. */
+  async #placesOf(streamId: number, id: Buffer): Promise<number[]> {
+    try {
+      return (await this.#postings.positionsOfIds([{ streamId, id }]))[0] as number[]
+    } catch (cause) {
+      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
+      if (!this.#unreadable.has(cause.message)) this.#found.push({ code: 'index-damaged', detail: cause.message })
+      this.#unreadable.add(cause.message)
+      return []
+    }
   }
 
   /** Counts what the lists hold beyond the records. @returns how many streams there are */

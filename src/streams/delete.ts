@@ -4,15 +4,7 @@ import { encodeRecord, recordKind } from '../log/format.js'
 import { type Actor, isOwn, refusedAccess } from './access.js'
 import { auditEvent, isAudited } from './audit.js'
 import { type ExpectedVersion, holds } from './expected-version.js'
-import { nameBasedId } from './ids.js'
-import {
-  DELETED_TEXT,
-  METADATA_TYPE,
-  metadataRecord,
-  PLAN_IDS,
-  TOMBSTONE_TYPE,
-  withTruncateBefore
-} from './metadata.js'
+import { DELETED_TEXT, METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from './metadata.js'
 import { isMetastream, metastreamOf } from './names.js'
 import type { PlanningView } from './planning-view.js'
 import { conditionsFailed, streamDeleted } from './refusals.js'
@@ -60,8 +52,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   const exists = expected === 'stream_exists' && state.version >= 0 && !state.metadata.deleted
   if (!exists && !holds(expected, head, state)) return conditionsFailed([{ stream, expected }], [], view)
   if (permanent) {
-    const id = nameBasedId(PLAN_IDS, `${TOMBSTONE_TYPE}\n${stream}`)
-    const record = encodeRecord(stream, { id, clientId: false, type: TOMBSTONE_TYPE, kind: recordKind.tombstone })
+    const record = encodeRecord(stream, { clientId: false, type: TOMBSTONE_TYPE, kind: recordKind.tombstone })
     const { position } = view.place({ stream, id: undefined, type: TOMBSTONE_TYPE, record })
     audit(request, view)
     return { position, head }
@@ -73,7 +64,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   const { acl } = state.metadata
   const rules = acl === undefined ? undefined : Buffer.from(JSON.stringify({ $acl: acl }))
   const document = withTruncateBefore(rules, DELETED_TEXT)
-  const record = metadataRecord(stream, document, String(state.version))
+  const record = metadataRecord(stream, document)
   const { position } = view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   audit(request, view)
   return { position, head }
@@ -82,6 +73,5 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
 /** Who deleted a stream stands in the same batch. */
 function audit({ stream, permanent, by }: DeleteRequest, view: PlanningView): void {
   if (!isAudited(by)) return
-  const place = `${stream} ${permanent ? 'for ever' : view.head(metastreamOf(stream))}`
-  view.place(auditEvent('StreamDeleted', by, { stream, permanent }, place))
+  view.place(auditEvent('StreamDeleted', by, { stream, permanent }))
 }

@@ -5,7 +5,6 @@
 
 import { JsonReader } from '../json.js'
 import { encodeRecord, type UnplacedRecord } from '../log/format.js'
-import { nameBasedId } from './ids.js'
 import { metastreamOf } from './names.js'
 
 export const METADATA_TYPE = '$metadata'
@@ -125,15 +124,7 @@ export function withTruncateBefore(document: Buffer | undefined, truncateBefore:
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
 
-/** A metadata event that the store itself writes. @param place what makes its id: the same plan gives the same id */
-export function metadataRecord(stream: string, document: Buffer, place: string): UnplacedRecord {
-  return encodeRecord(metastreamOf(stream), {
-    id: nameBasedId(PLAN_IDS, `${metastreamOf(stream)}\n${place}`),
-    clientId: false,
-    type: METADATA_TYPE,
-    data: document
-  })
+/** A metadata event that the store itself writes. */
+export function metadataRecord(stream: string, document: Buffer): UnplacedRecord {
+  return encodeRecord(metastreamOf(stream), { clientId: false, type: METADATA_TYPE, data: document })
 }
-
-/** Names the space of ids that plans make: they make no random ones, so that the same plan gives the same log. */
-export const PLAN_IDS = Buffer.from('5c1b9f0e7d0a4b6f9a3e2d8c4f6b1a70', 'hex')

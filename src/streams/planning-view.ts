@@ -49,6 +49,8 @@ export interface Committed {
   readonly settings: AccessSettings
   /** The first event in the log that a condition forbids. */
   match(condition: MatchCondition): Match | undefined
+  /** The position that an id names, when this log made it. */
+  placeOfId(id: Buffer): number | undefined
 }
 
 export class PlanningView {
@@ -90,6 +92,11 @@ export class PlanningView {
 
   known(stream: string, id: Buffer): KnownEvent | undefined {
     return this.#known.get(idKey(stream, id))
+  }
+
+  /** True for an id that this log will make for an event that does not exist yet. */
+  isOfTheFuture(id: Buffer): boolean {
+    return (this.#committed.placeOfId(id) ?? -1) >= this.#next
   }
 
   /** The first event that a condition forbids, in the log or planned before. */

@@ -18,11 +18,14 @@ const CORRELATION_KEY = '"$correlationId"'
  */
 export class Poster {
   readonly rule: CategoryRule
+  readonly #log: Pick<Log, 'placeOfId'>
   /** Most events of a stream belong to the same lists as the one before. */
   #last: { stream: string; type: string; lists: readonly ListName[] } | undefined
   readonly #categories = new LRUCache<string, ListName>({ max: 1000 })
 
-  constructor(rule: CategoryRule) {
+  /** @param log knows which ids say by themselves where their event stands */
+  constructor(log: Pick<Log, 'placeOfId'>, rule: CategoryRule) {
+    this.#log = log
     this.rule = rule
   }
 
@@ -31,10 +34,15 @@ export class Poster {
     return {
       position: record.position,
       created: record.created,
-      id: record.clientId ? Buffer.from(record.id) : undefined,
+      id: this.#mustBeIndexed(record) ? record.id : undefined,
       number: record.number,
       lists: this.#listsOf(record, stream, type)
     }
+  }
+
+  /** Every id is unique in its stream, however it came to be: those that clients gave, and those of older or other logs. */
+  #mustBeIndexed(record: StoredRecord): boolean {
+    return !record.removed && this.#log.placeOfId(record.id) !== record.position
   }
 
   #listsOf(record: StoredRecord, stream: string, type: string): readonly ListName[] {

@@ -69,12 +69,9 @@ export class StreamStates {
     prefix: string,
     streamOf: (name: string) => string
   ): Promise<void> {
-    const limit = 1000
-    for (let after: string | undefined; ; ) {
-      const page = await this.#postings.list(kind, { prefix, after, limit })
-      for (const { name } of page) named.add(bytesOf(streamOf(name)))
-      if (page.length < limit || named.size > limits.states_named_max) return
-      after = page.at(-1)?.name
+    for await (const { name } of this.#postings.all(kind, prefix)) {
+      named.add(bytesOf(streamOf(name)))
+      if (named.size > limits.states_named_max) return
     }
   }
 

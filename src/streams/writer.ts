@@ -190,8 +190,7 @@ export class Writer {
   async #commitNext(): Promise<void> {
     const group = this.#take()
     try {
-      if (this.#standstill.why !== undefined) throw this.#readOnly()
-      await this.#commit(group)
+      await this.#commitApart(group)
     } catch (error) {
       // Whatever went wrong: nothing is planned on an index that lacks what the log has.
       const behind = this.#postings.appliedTo !== this.#log.head
@@ -223,8 +222,22 @@ export class Writer {
     return group
   }
 
+  /** Commits a group together. One that meets damage in the index is refused alone: the others are committed without it. */
+  async #commitApart(group: readonly Waiting[]): Promise<void> {
+    const { head } = this.#log
+    try {
+      await this.#commit(group)
+    } catch (cause) {
+      const damaged = isDaybookError(cause) && cause.code === 'index-damaged' && this.#log.head === head
+      if (!damaged) throw cause
+      if (group.length > 1) for (const one of group) await this.#commitApart([one])
+      else group[0]?.reject(notWritten(cause))
+    }
+  }
+
   /** Answers every append of the group, or throws when nothing of any was written. */
   async #commit(group: readonly Waiting[]): Promise<void> {
+    if (this.#standstill.why !== undefined) throw this.#readOnly()
     const created = Math.max(this.#clock.now(), this.#log.lastCreated)
     const { heads, states, matches } = await this.#load(group)
     const view = new PlanningView(this.#log.head + 1, created, {
@@ -240,7 +253,8 @@ export class Writer {
         return PLAIN_STATE
       },
       settings: this.#rules.settings,
-      match: (condition) => matches.get(condition)
+      match: (condition) => matches.get(condition),
+      placeOfId: (id) => this.#log.placeOfId(id)
     })
     await this.#loadKnownIds(group, heads, view)
 
@@ -393,13 +407,25 @@ export class Writer {
       if (request.keyed !== undefined) ask(request.keyed.stream, request.keyed.nextId)
     }
     if (asked.length === 0) return
-    const numbers = await this.#postings.numbersOfIds(asked)
-    for (const [i, { stream }] of asked.entries()) {
-      const number = numbers[i]
-      if (number === undefined) continue
-      const head = heads.get(stream) as ListHead
-      view.remember(stream, await this.#log.read(await this.#postings.position(family.stream, head, number)))
+    const places = await this.#placesOf(asked)
+    const records = await this.#log.readMany(places.flat())
+    let next = 0
+    for (const [i, { stream, id }] of asked.entries()) {
+      for (let left = places[i]?.length ?? 0; left > 0; left--) {
+        const record = records[next++] as StoredRecord
+        if (record.id.equals(id) && record.stream === stream) view.remember(stream, record)
+      }
     }
+  }
+
+  /** Where events with these ids may stand: where the id says, or where the index has it. */
+  async #placesOf(asked: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
+    const named = asked.map(({ id }) => this.#log.placeOfId(id))
+    const indexed = await this.#postings.positionsOfIds(asked)
+    return indexed.map((positions, i) => {
+      const place = named[i]
+      return place === undefined || place > this.#log.head ? positions : [...positions, place]
+    })
   }
 
   /** The index follows before anybody is answered: whoever appended reads their own writes. */

@@ -58,15 +58,9 @@ export class Accounts implements SystemFollower {
   async load(): Promise<void> {
     const { postings } = this.#parts
     const kept = firstAccounts()
-    const limit = 1000
-    for (let after: string | undefined; ; ) {
-      const page = await postings.list(family.stream, { prefix: USER_STREAMS, after, limit })
-      for (const { name } of page) {
-        const login = name.slice(USER_STREAMS.length)
-        kept.set(login, await this.#latestOf(login))
-      }
-      if (page.length < limit) break
-      after = page.at(-1)?.name
+    for await (const { name } of postings.all(family.stream, USER_STREAMS)) {
+      const login = name.slice(USER_STREAMS.length)
+      kept.set(login, await this.#latestOf(login))
     }
     this.#kept = kept
   }
@@ -184,7 +178,7 @@ export class Accounts implements SystemFollower {
       }
       const now = this.#parts.clock.now()
       const made: Account = { ...NEW, login, ...details, since: now, updated: now, ...(await passwordOf(password)) }
-      const listed = serverEvent('$users', '$User', Buffer.from(login), { contentType: 'text/plain' })
+      const listed = serverEvent('$users', '$User', Buffer.from(login), 'text/plain')
       await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
     })
   }

@@ -1,6 +1,4 @@
 /** Events as the core takes them. */
-
-import { randomIds } from '../../routes/wire/event-body.js'
 import { encodeRecord, idBytes } from '../../src/log/format.js'
 import type { NewEvent } from '../../src/streams/planning-view.js'
 
@@ -17,7 +15,7 @@ export interface Plain {
 export function encodeEvent(stream: string, { type = 'T', id, data, metadata, tags, occurred }: Plain = {}): NewEvent {
   const own = id === undefined ? undefined : idBytes(id)
   const record = encodeRecord(stream, {
-    id: own ?? randomIds().id,
+    id: own,
     clientId: own !== undefined,
     type,
     occurred,

@@ -14,6 +14,7 @@ import {
   positionKey,
   sealEntry
 } from '../../src/log/format.js'
+import { decodeState, encodeState, type IndexState } from '../../src/log/index-state.js'
 import { Level } from '../../src/log/level.js'
 import { Store } from '../../src/store.js'
 import { checkDirectory } from '../../src/streams/check.js'
@@ -131,18 +132,13 @@ t.test('an index that is gone, damaged, foreign, ahead or stale is made anew fro
     gone: (index) => rmSync(index, { recursive: true }),
     'without its CURRENT': (index) => rmSync(join(index, 'CURRENT')),
     'with a damaged manifest': (index) => flipBit(join(index, manifestOf(index)), 0.5),
-    'of another log': (index) =>
-      withLevel(index, (batch) => batch.put(INDEX_STATE_KEY, state({ log: 'another', goodTo: 199 }))),
-    'ahead of the log': (index) =>
-      withLevel(index, async (batch, level) => {
-        const stored = JSON.parse(String(await level.get(INDEX_STATE_KEY)))
-        batch.put(INDEX_STATE_KEY, state({ ...stored, goodTo: 500 }))
-      }),
+    'of another log': (index) => withState(index, (state) => ({ ...state, log: 'another' })),
+    'ahead of the log': (index) => withState(index, (state) => ({ ...state, goodTo: 500 })),
     'with a stale head': (index) =>
       withLevel(index, (batch) =>
         batch.put(
           headKey(family.stream, 's-1'),
-          sealEntry(headKey(family.stream, 's-1'), encodeHead({ id: 1, count: 2, updated: 1, tail: [1, 4] }))
+          sealEntry(headKey(family.stream, 's-1'), encodeHead({ id: 1, count: 2, updated: 1, tail: [1, 4] }, 1))
         )
       ),
     'without a head': (index) => withLevel(index, (batch) => batch.del(headKey(family.stream, 's-2')))
@@ -185,8 +181,8 @@ t.test('bits flipped anywhere in the tables of the index never give wrong events
 
 t.test('what is no Daybook directory of this format is refused, not guessed at', async (t) => {
   const newer = await filled(t, 3)
-  await withLevel(join(newer, 'log'), (batch) => batch.put(LOG_META_KEY, Buffer.from('{"format":2,"log":"x"}')))
-  await t.rejects(new Store({ directory: newer }).open(), { code: 'format-unknown', message: /format 2/ })
+  await withLevel(join(newer, 'log'), (batch) => batch.put(LOG_META_KEY, Buffer.from('{"format":3,"log":"x"}')))
+  await t.rejects(new Store({ directory: newer }).open(), { code: 'format-unknown', message: /format 3/ })
   const foreign = t.testdir({})
   await withLevel(join(foreign, 'log'), (batch) => batch.put(Buffer.from('a'), Buffer.from('b')))
   await t.rejects(new Store({ directory: foreign }).open(), { code: 'format-unknown', message: /not a Daybook log/ })
@@ -238,8 +234,11 @@ async function withLevel(
   await level.close()
 }
 
-function state(value: object): Buffer {
-  return Buffer.from(JSON.stringify({ format: 1, families: ['s', 'c', 't'], ...value }))
+function withState(index: string, change: (state: IndexState) => IndexState): Promise<void> {
+  return withLevel(index, async (batch, level) => {
+    const state = decodeState((await level.get(INDEX_STATE_KEY)) as Buffer)
+    batch.put(INDEX_STATE_KEY, encodeState(change(state)))
+  })
 }
 
 function manifestOf(index: string): string {

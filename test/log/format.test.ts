@@ -5,15 +5,19 @@ import {
   encodeBlock,
   encodeHead,
   encodeRecord,
+  idBytes,
   isIntact,
   openEntry,
   positionKey,
+  positionOfId,
   removedRecord,
   StoredRecord,
   sealEntry,
   sealRecord
 } from '../../src/log/format.js'
 import { type Random, seeded } from '../helpers/random.js'
+
+const LOG = idBytes('1b4e28ba-2fa1-4c3d-9f3b-0a1b2c3d4e5f')
 
 t.test('a record gives back what was put into it', async (t) => {
   const random = seeded(t)
@@ -32,7 +36,7 @@ t.test('a record gives back what was put into it', async (t) => {
     }
     const place = { number: random.int(0, 2 ** 47), created: random.int(0, 2 ** 44) }
     const position = random.int(0, 2 ** 52)
-    const bytes = sealRecord(encodeRecord(stream, content), positionKey(position), place)
+    const bytes = sealRecord(encodeRecord(stream, content), positionKey(position), place, LOG)
     t.ok(isIntact(position, bytes))
     const record = new StoredRecord(position, bytes)
     t.same(
@@ -56,7 +60,7 @@ t.test('a record gives back what was put into it', async (t) => {
 
 t.test('any flipped bit, and another place, is noticed', async (t) => {
   const content = { id: Buffer.alloc(16, 7), clientId: true, type: 'T', tags: ['a'], data: Buffer.from('{"a":1}') }
-  const bytes = sealRecord(encodeRecord('s', content), positionKey(5), { number: 3, created: 1e12 })
+  const bytes = sealRecord(encodeRecord('s', content), positionKey(5), { number: 3, created: 1e12 }, LOG)
   let missed = 0
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const copy = Buffer.from(bytes)
@@ -67,6 +71,24 @@ t.test('any flipped bit, and another place, is noticed', async (t) => {
   t.notOk(isIntact(6, bytes), 'nor does the record under another key')
   t.notOk(isIntact(5, bytes.subarray(0, bytes.length - 1)), 'nor a part of it')
   t.notOk(isIntact(5, Buffer.alloc(0)), 'nor nothing')
+})
+
+t.test('an id that the log makes is a UUID of version 8 that names the place of its event, and the log', async (t) => {
+  const random = seeded(t)
+  const other = idBytes('2c4e28ba-2fa1-4c3d-9f3b-0a1b2c3d4e5e')
+  for (const position of [0, 1, 2 ** 32, 2 ** 48 - 1, ...Array.from({ length: 50 }, () => random.int(0, 2 ** 47))]) {
+    const record = encodeRecord('s', { clientId: false, type: 'T', data: random.bytes(20) })
+    for (const place of [random.int(0, 2 ** 47), position]) {
+      // A commit that failed sealed it at another place before.
+      const bytes = sealRecord(record, positionKey(place), { number: 3, created: 1e12 }, LOG)
+      const { id, idText } = new StoredRecord(place, bytes)
+      t.ok(isIntact(place, bytes))
+      t.match(idText, /^[0-9a-f]{8}-[0-9a-f]{4}-8c3d-9f3b-0a1b2c3d4e5f$/)
+      t.equal(positionOfId(id, LOG), place)
+      t.equal(positionOfId(id, other), undefined, 'it is no id of another log')
+    }
+  }
+  t.equal(positionOfId(idBytes('5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'), LOG), undefined, 'nor is an id of a client')
 })
 
 t.test('a removed record keeps its place and nothing else', async (t) => {
@@ -81,8 +103,9 @@ t.test('heads and blocks hold positions up to 2^48', async (t) => {
     const positions = rising(random, 64)
     t.same(decodeBlock(encodeBlock(positions)), positions)
     const count = random.int(1, 1e6)
-    const head = { id: random.int(0, 2 ** 47), count, updated: 1.7e12, tail: rising(random, count % 64) }
-    t.same(decodeHead(encodeHead(head)), head)
+    const version = random.int(1, 255)
+    const head = { id: random.int(0, 2 ** 47), count, updated: 1.7e12, tail: rising(random, count % 64), version }
+    t.same(decodeHead(encodeHead(head, version)), head)
   }
 })
 

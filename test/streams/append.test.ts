@@ -15,7 +15,8 @@ function view(heads: Record<string, number> = {}): PlanningView {
     head: (stream) => heads[stream] ?? -1,
     state: () => PLAIN_STATE,
     settings: readSettings(undefined, false),
-    match: () => undefined
+    match: () => undefined,
+    placeOfId: () => undefined
   })
 }
 

@@ -71,7 +71,7 @@ for (const failure of ['before', 'after'] as const) {
   )
 }
 
-for (const first of ['log writeSynced', 'index write', 'witness write', 'index getMany']) {
+for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
   t.test(`whichever call fails while the store recovers from a failed ${first}, it comes back later`, async (t) => {
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
@@ -87,14 +87,17 @@ for (const first of ['log writeSynced', 'index write', 'witness write', 'index g
         reached = false
         // Each round another of the calls of this name fails first, so that recovery begins at other places too.
         let passed = round++ % 4
-        let calls = -1
+        let begun = false
+        let calls = 0
         disk.fault = (call) => {
-          if (calls === -1) {
+          if (!begun) {
             if (call !== first || passed-- > 0) return undefined
-            calls = 0
+            begun = true
             return failure
           }
-          if (setup.store.standstill.why === undefined || ++calls !== n) return undefined
+          // The first call of recovery; those of the commit that goes on meanwhile are none of it.
+          if (calls === 0 && call !== 'ballast freeBytes') return undefined
+          if (++calls !== n) return undefined
           reached = true
           failed.add(call)
           return again
@@ -104,7 +107,7 @@ for (const first of ['log writeSynced', 'index write', 'witness write', 'index g
         t.same(await workload.faults(), [], `call ${n} after it`)
         // It was not called so often, or the store did not stand still for it: then another is tried.
         if (reached) n++
-        else if (calls <= 0) reached = true
+        else if (calls === 0) reached = true
       }
     }
     for (const call of ['ballast freeBytes', 'log reopen', 'log entries', 'log getMany', 'witness write', 'index reopen', 'index entries']) t.ok(failed.has(call), call) // biome-ignore format: one line
@@ -117,7 +120,7 @@ t.test('a disk that fails at random does no other harm', async (t) => {
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)
   const workload = new Workload(setup)
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 20; round++) {
     let left = random.int(1, 12)
     const share = random.pick([0.02, 0.1, 0.5])
     disk.fault = () => {

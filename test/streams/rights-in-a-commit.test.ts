@@ -20,7 +20,8 @@ function emptyView(): PlanningView {
     head: () => -1,
     state: () => PLAIN_STATE,
     settings: readSettings(undefined, false),
-    match: () => undefined
+    match: () => undefined,
+    placeOfId: () => undefined
   })
 }
 

@@ -9,7 +9,7 @@ import { limits } from '../../../src/limits.js'
 import { encodeRecord, idBytes } from '../../../src/log/format.js'
 import { METADATA_TYPE } from '../../../src/streams/metadata.js'
 import type { NewEvent } from '../../../src/streams/planning-view.js'
-import { checkTextBody, randomIds } from '../event-body.js'
+import { checkTextBody } from '../event-body.js'
 import { type Codec, codecs } from './codecs.js'
 import { checkRequireLeader, EMPTY_GUID, eventId, eventType, expectedVersion, parseGuid } from './headers.js'
 import { badRequest, Refusal } from './refusal.js'
@@ -252,7 +252,7 @@ function encode(stream: string, { id, type, data, metadata, contentType, loose, 
   if ((data?.length ?? 0) + (metadata?.length ?? 0) > limits.event_bytes_max) {
     throw new Refusal(413, 'Too large events received. Limit is 4mb', { bare: true })
   }
-  const bytes = id === undefined ? Buffer.from(randomIds().id) : idBytes(id)
+  const bytes = id === undefined ? undefined : idBytes(id)
   const record = encodeRecord(stream, {
     id: bytes,
     clientId: id !== undefined,
@@ -262,5 +262,5 @@ function encode(stream: string, { id, type, data, metadata, contentType, loose, 
     data,
     metadata
   })
-  return { stream, id: id === undefined ? undefined : bytes, type, record }
+  return { stream, id: bytes, type, record }
 }

@@ -1,0 +1,82 @@
+/** An id is unique in its stream, however it came to be: also one that the server made and that is handed back. */
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { checkDirectory } from '../../src/streams/check.js'
+import { append, openApp } from '../helpers/app.js'
+
+const json = { 'content-type': 'application/json' }
+
+t.test('an id that the server made is recognised when it is handed back', async (t) => {
+  const { app, store, directory } = await openApp(t)
+  const [made] = (await append(app, 's', { type: 'A', data: { a: 1 } })).json().events
+  const again = await append(app, 's', { type: 'A', data: { a: 1 }, id: made.id })
+  t.match(again.json(), { replayed: true, events: [{ id: made.id, number: 0 }] })
+  const other = await append(app, 's', { type: 'A', data: { a: 2 }, id: made.id })
+  t.match(other.json(), { status: 409, code: 'event-id-reused', number: 0 })
+  const dialect = await app.inject({
+    method: 'POST',
+    url: '/streams/s',
+    headers: { ...json, 'es-eventtype': 'A', 'es-eventid': made.id },
+    payload: '{"a":1}'
+  })
+  t.equal(dialect.statusCode, 201, "EventStoreDB's form takes it for a retry, too")
+  t.equal(store.log.head, 0, 'and nothing was written')
+  await append(app, 'elsewhere', { type: 'A', id: made.id })
+  t.equal(store.log.head, 1, 'in another stream it is another event')
+  t.match((await append(app, 'elsewhere', { type: 'A', id: made.id })).json(), { replayed: true })
+  await app.close()
+  t.same((await checkDirectory(directory)).disagreements, [])
+})
+
+t.test('what the server writes by itself has such ids: metadata, tombstones, the audit', async (t) => {
+  const { app, store } = await openApp(t)
+  await append(app, 's', { type: 'A' })
+  await app.inject({ method: 'PUT', url: '/streams/s/metadata', headers: json, payload: '{"maxCount":5}' })
+  await app.inject({ method: 'DELETE', url: '/streams/s' })
+  await append(app, 's', { type: 'B' })
+  await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
+  t.ok(store.log.head >= 5)
+  for await (const records of store.log.scan(0, store.log.head)) {
+    for (const record of records)
+      t.equal(store.log.placeOfId(record.id), record.position, `${record.type}: ${record.idText}`)
+  }
+})
+
+t.test('an id that the log will make one day is refused, by every body form', async (t) => {
+  const { app, store } = await openApp(t)
+  const [made] = (await append(app, 's', { type: 'A' })).json().events
+  for (const place of [1, 2, 0xffffffffffff]) {
+    const id =
+      place
+        .toString(16)
+        .padStart(12, '0')
+        .replace(/^(.{8})/, '$1-') + made.id.slice(13)
+    const native = await append(app, 's', { type: 'A', id })
+    t.match(native.json(), { status: 400, code: 'bad-event-id', written: false }, id)
+    const payload = JSON.stringify({ events: [{ stream: 't', type: 'A', id }] })
+    t.equal((await app.inject({ method: 'POST', url: '/events', headers: json, payload })).statusCode, 400)
+    const headers = { ...json, 'es-eventtype': 'A', 'es-eventid': id }
+    const dialect = await app.inject({ method: 'POST', url: '/streams/s', headers, payload: '{}' })
+    t.equal(dialect.statusCode, 400)
+  }
+  t.equal(store.log.head, 0, 'nothing was written')
+})
+
+t.test('ids of a log of the first format are unique, too: also those that its server made', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  cpSync(fileURLToPath(new URL('../fixtures/format-1', import.meta.url)), directory, { recursive: true })
+  const { app, store } = await openApp(t, { directory })
+  const { head } = store.log
+  const { body } = await app.inject('/streams/long-1?limit=4096&format=ndjson')
+  const events = body
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.equal(events.length, 150)
+  for (const { id, number, type, data } of [events[0], events[77], events[149]]) {
+    t.match((await append(app, 'long-1', { id, type, data })).json(), { replayed: true, events: [{ id, number }] })
+  }
+  t.equal(store.log.head, head)
+})
