@@ -258,6 +258,7 @@ export class Store {
     await catchUp(this.log, this.postings, this.poster)
     await this.states.load()
     await this.#loadRights()
+    await this.consumers?.reload()
     this.log.announce()
   }
 

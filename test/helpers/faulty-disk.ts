@@ -18,18 +18,19 @@ export type Fault = (call: string) => Failure | undefined
 export interface FaultyDisk {
   /** Undefined: every call is done. */
   fault: Fault | undefined
-  /** Called before each call is decided about, with its name. */
-  onCall: (call: string) => void
+  /** Called before each call is decided about, with its name. The call waits for what it returns. */
+  onCall: (call: string) => Promise<void> | undefined
 }
 
 type Method = (...args: never[]) => unknown
 
 /** Wraps the classes until the test ends. Calls of consumers' checkpoints are left alone. */
 export function faultyDisk(t: Test): FaultyDisk {
-  const disk: FaultyDisk = { fault: undefined, onCall: () => {} }
+  const disk: FaultyDisk = { fault: undefined, onCall: () => undefined }
   const names = new WeakMap<object, string>()
-  const decide = (call: string): Failure | undefined => {
-    disk.onCall(call)
+  const decide = async (call: string): Promise<Failure | undefined> => {
+    const held = disk.onCall(call)
+    if (held !== undefined) await held
     return disk.fault?.(call)
   }
   const { open } = Level
@@ -43,7 +44,7 @@ export function faultyDisk(t: Test): FaultyDisk {
     const real = Level.prototype[name] as Method
     replace(t, Level.prototype, name, async function (this: Level, ...args: never[]) {
       const database = names.get(this)
-      const failure = database === undefined ? undefined : decide(`${database} ${name}`)
+      const failure = database === undefined ? undefined : await decide(`${database} ${name}`)
       if (failure === 'before') throw failed(name)
       const result = await real.apply(this, args)
       if (failure === 'after') throw failed(name)
@@ -53,21 +54,21 @@ export function faultyDisk(t: Test): FaultyDisk {
   const { entries } = Level.prototype
   replace(t, Level.prototype, 'entries', async function* (this: Level, range: never) {
     const database = names.get(this)
-    const failure = database === undefined ? undefined : decide(`${database} entries`)
+    const failure = database === undefined ? undefined : await decide(`${database} entries`)
     if (failure === 'before') throw failed('entries')
     yield* entries.call(this, range)
     if (failure === 'after') throw failed('entries')
   })
   const { write } = Witness.prototype
   replace(t, Witness.prototype, 'write', function (this: Witness, testimony: never) {
-    const failure = decide('witness write')
+    const failure = disk.fault?.('witness write')
     if (failure === 'before') throw failed('witness')
     write.call(this, testimony)
     if (failure === 'after') throw failed('witness')
   })
   const { freeBytes } = Ballast.prototype
   replace(t, Ballast.prototype, 'freeBytes', async function (this: Ballast) {
-    if (decide('ballast freeBytes') !== undefined) throw failed('statfs')
+    if ((await decide('ballast freeBytes')) !== undefined) throw failed('statfs')
     return freeBytes.call(this)
   })
   return disk

@@ -8,6 +8,7 @@ import { Level } from '../../src/log/level.js'
 import { Witness } from '../../src/log/witness.js'
 import { Store } from '../../src/store.js'
 import { checkDirectory } from '../../src/streams/check.js'
+import { CONSUMER_DEFAULTS } from '../../src/subscriptions/consumer.js'
 import { largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
 import { lower, once, openSmall, settled, smallDisk } from '../helpers/still-standing.js'
@@ -196,18 +197,19 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
     let count = 0
     let closing: Promise<void> | undefined
     disk.onCall = (call) => {
-      if (count++ !== n) return
+      if (count++ !== n) return undefined
       calls.add(call)
       closing = store.close()
+      // Closing goes as far as it can before the call is done.
+      return Promise.race([closing, turns(500)])
     }
     clock.move(1000)
-    if (n === 0) closing = store.close()
     while (closing === undefined && store.standstill.why !== undefined) {
       await new Promise((resolve) => setImmediate(resolve))
     }
     reached = closing !== undefined
     await (closing ?? store.close())
-    disk.onCall = () => {}
+    disk.onCall = () => undefined
     clock.move(10_000)
     await t.rejects(append(store, encodeEvent('s')), { code: 'stopping' })
     const report = await checkDirectory(directory)
@@ -216,6 +218,10 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
   }
   for (const call of ['log reopen', 'index reopen', 'index write', 'index entries']) t.ok(calls.has(call), call)
 })
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
+}
 
 t.test('families are filled by one at a time, also when writes fail meanwhile', async (t) => {
   lower(t, { index_pending_max: 10_000 })
@@ -230,19 +236,50 @@ t.test('families are filled by one at a time, also when writes fail meanwhile', 
   await store.close()
   const disk = smallDisk(t)
   let writes = 0
-  // The disk is full when the filling begins, and for a while every second time.
-  disk.fault = (call) => (call === 'index write' && ++writes < 12 && writes % 2 === 1 ? 'before' : undefined)
+  let commits = 0
+  // Recovery begins while families are filled: for a write of the filling itself, and for one beside it.
+  disk.fault = (call) => {
+    if (call === 'log writeSynced') return ++commits % 2 === 0 ? 'before' : undefined
+    return call === 'index write' && ++writes < 30 && writes % 6 === 5 ? 'before' : undefined
+  }
   const setup = await openSmall(t, disk, { directory, runProjections: 'all' })
   store = setup.store
+  const { postings } = store
+  const { fill } = postings
+  postings.fill = (...part) => {
+    t.doesNotThrow(() => fill.apply(postings, part), 'nothing is filled twice or left out')
+  }
   let appended = 0
   while (store.postings.behind.size > 0) {
     const events = Array.from({ length: 20 }, (_, i) => encodeEvent(`b-${i}`, { type: `T${i % 7}` }))
     await settled(setup, append(store, ...events).then(() => (appended += 20), () => {})) // biome-ignore format: one line
     await new Promise((resolve) => setImmediate(resolve))
   }
-  t.ok(writes > 12)
+  t.ok(commits > 4 && writes > 5, `${commits} commits, ${writes} writes of the index`)
+  disk.fault = undefined
   await store.close()
   t.match(await checkDirectory(directory), { events: 6000 + appended, disagreements: [] })
+})
+
+t.test('consumers are what the log says, also when their making or removal was answered as failed', async (t) => {
+  const disk = smallDisk(t)
+  const setup = await openSmall(t, disk)
+  const { consumers } = setup.store
+  const wanted = { name: 'c', source: '/events', from: 'start', settings: CONSUMER_DEFAULTS, owner: undefined }
+  const define = () => consumers.define(wanted, async () => -1)
+  const remove = () => consumers.remove('c')
+  for (const [change, there] of [
+    [define, true],
+    [remove, false]
+  ] as const) {
+    disk.fault = once('log writeSynced', 'before')
+    await t.rejects(settled<unknown>(setup, change()), { code: 'storage-failed' })
+    t.equal(consumers.find('c') !== undefined, !there, 'it is not in the log')
+    disk.fault = once('log writeSynced', 'after')
+    await t.rejects(settled<unknown>(setup, change()), { code: 'storage-failed' })
+    t.equal(consumers.find('c') !== undefined, there, 'it is')
+  }
+  t.match(await define(), { made: true }, 'and it can be made again')
 })
 
 t.test('a batch for a database that is closed is an error, not the end of the process', async (t) => {
