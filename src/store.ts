@@ -97,7 +97,7 @@ export class Store {
   reason = 'the log has not been opened yet'
   /** Index families that were switched on again are being filled; resolves when they are. */
   filled: Promise<void> = Promise.resolve()
-  readonly #stop = { asked: false }
+  #closing = false
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -133,15 +133,12 @@ export class Store {
       throw error
     }
     const ballast = new Ballast(directory, this.options.ballastBytes ?? 0)
-    this.standstill = new Standstill(ballast, this.clock, async () => {
-      await this.log.reopen()
-      await this.postings.reopen()
-      await catchUp(this.log, this.postings, this.poster)
-      // A batch that failed may have been written after all.
-      await this.states.load()
-      await this.#loadRights()
-      this.log.announce()
-      this.#fill()
+    this.standstill = new Standstill({
+      ballast,
+      clock: this.clock,
+      inTurn: (work) => this.writer.inTurn(work),
+      recover: () => this.#recover(),
+      onEnd: () => this.#fill()
     })
     this.postings.onWriteFailed = (error) => this.standstill.begin(error)
     ballast.load().then((loaded) => {
@@ -180,12 +177,14 @@ export class Store {
     if (this.status !== 'open') return
     this.status = 'closed'
     this.reason = 'the server is stopping'
-    this.#stop.asked = true
+    this.#closing = true
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
-    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close(), this.filled])
     this.standstill.close()
+    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
+    // No turn is left in which it could begin again.
+    await this.filled
     await this.checkpoints.close()
     await this.postings.close()
     await this.log.close()
@@ -242,16 +241,37 @@ export class Store {
   /** Who may do what, as the log says. */
   async #loadRights(): Promise<void> {
     await this.rules.load(this.reader)
-    await this.accounts.load()
-    await this.tokens.load()
-    this.subscriptions.checkRights()
+    await this.accounts?.load()
+    await this.tokens?.load()
+    this.subscriptions?.checkRights()
   }
 
-  /** A family that cannot be filled stays behind: reads do without it. */
+  /** Fills one after the other: it begins when the one before has ended. While the store stands still nothing is filled. */
   #fill(): void {
-    this.filled = backFill(this.log, this.postings, this.poster, this.#stop).catch((error) => {
-      if (isDaybookError(error) && error.code === 'storage-failed') this.standstill.begin(error)
-    })
+    const { log, postings, poster, standstill } = this
+    const isStopped = () => this.#closing || standstill.why !== undefined
+    this.filled = this.filled
+      .then(() => backFill(log, postings, poster, isStopped))
+      .catch((error) => {
+        // A family that cannot be filled because of damage stays behind: reads do without it.
+        const damaged = isDaybookError(error) && error.code !== 'storage-failed'
+        if (!damaged) standstill.begin(error)
+      })
+  }
+
+  /**
+   * After a write failed, in the writer's turn: opens the databases anew and brings the index, and all that was read from
+   * it, up to what is on disk. A batch that failed may have been written after all.
+   */
+  async #recover(): Promise<void> {
+    await this.filled // it stops by itself: two must not extend lists, and nobody may write while a database is opened
+    await this.log.reopen()
+    await this.postings.reopen()
+    await catchUp(this.log, this.postings, this.poster)
+    await this.states.load()
+    await this.#loadRights()
+    await this.consumers?.reload()
+    this.log.announce()
   }
 
   /** @throws `index-damaged` when that is found out */

@@ -345,7 +345,7 @@ export const problemKinds = {
   'storage-failed': {
     status: 500,
     title: 'Storage failed',
-    help: 'The disk refused. Whether the append was written is unknown: send it again with the same ids.'
+    help: 'The disk refused. `written` is false when nothing of the append is in the log, and "unknown" when it may be: send it again with the same ids.'
   },
   'index-damaged': {
     status: 500,

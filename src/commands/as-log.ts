@@ -30,7 +30,8 @@ export async function importAsLog(
   let number = 0
   const write = async () => {
     if (events.length === 0) return
-    await transcribe(store, events)
+    const transcribed = events
+    await store.writer.inTurn(() => transcribe(store, transcribed))
     await say({ receipt: { lines: number, appended: events.length, replayed: 0, position: store.log.head } })
     events = []
   }

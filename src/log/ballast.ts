@@ -22,8 +22,8 @@ export class Ballast {
 
   /** Makes the file when it is not there. @returns false when the disk has no room for it */
   async load(): Promise<boolean> {
-    if (this.#bytes === 0 || statSync(this.#path, { throwIfNoEntry: false })?.size === this.#bytes) return true
     try {
+      if (this.#bytes === 0 || statSync(this.#path, { throwIfNoEntry: false })?.size === this.#bytes) return true
       if ((await this.freeBytes()) < 2 * this.#bytes) return false
       const file = await open(this.#path, 'w')
       try {
@@ -39,9 +39,11 @@ export class Ballast {
     }
   }
 
-  /** Gives the space back. */
+  /** Gives the space back. Where even that fails there is nothing else to do. */
   drop(): void {
-    rmSync(this.#path, { force: true })
+    try {
+      rmSync(this.#path, { force: true })
+    } catch {}
   }
 
   /** Bytes that can be written beside what the ballast holds. */

@@ -121,17 +121,31 @@ export class Level {
 
   /** Writes a batch at once or not at all, and returns when it is on the disk. */
   writeSynced(batch: LevelBatch): Promise<void> {
-    return write(batch, true)
+    return this.#write(batch, true)
   }
 
   /** Writes a batch at once or not at all; a power cut may lose it. */
   write(batch: LevelBatch): Promise<void> {
-    return write(batch, false)
+    return this.#write(batch, false)
+  }
+
+  async #write(batch: LevelBatch, sync: boolean): Promise<void> {
+    this.#needOpen()
+    return new Promise((resolve, reject) => {
+      ;(batch as leveldown.ChainedBatch).write({ sync }, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  /** LevelDB's binding ends the process when a batch or an iterator meets a database that is closed or closing. */
+  #needOpen(): void {
+    if (this.#reopening === undefined && this.#db.isOpen()) return
+    throw new DaybookError('storage-failed', `${this.#directory} is not open`)
   }
 
   /** Entries of a range in key order, of the moment the reading began. */
   async *entries(range: RangeOptions): AsyncGenerator<Entry> {
     if (this.#reopening !== undefined) await this.#reopening
+    this.#needOpen()
     const iterator = this.#db.iterator({
       ...range,
       limit: range.limit ?? -1,
@@ -203,10 +217,4 @@ function makeDirectory(path: string): void {
   makeDirectory(dirname(path))
   // Hashes of passwords are in it, and events that not everybody may read.
   mkdirSync(path, { mode: 0o700 })
-}
-
-function write(batch: LevelBatch, sync: boolean): Promise<void> {
-  return new Promise((resolve, reject) => {
-    ;(batch as leveldown.ChainedBatch).write({ sync }, (error) => (error ? reject(error) : resolve()))
-  })
 }

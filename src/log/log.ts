@@ -68,6 +68,7 @@ export class Log {
   #announced = -1
   #lastCreated = 0
   #verifiedTo = -1
+  #witnessFailure: Error | undefined
   /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
   #memtable = { bytes: 0, begun: -1 }
 
@@ -95,8 +96,9 @@ export class Log {
     }
     preserveEvidence(directory)
     const level = await Level.open(directory, levelOptions(options))
+    let witness: Witness | undefined
     try {
-      const witness = Witness.open(join(options.directory, 'witness'))
+      witness = Witness.open(join(options.directory, 'witness'))
       const meta = await readMeta(level)
       const log = new Log(meta.log, level, witness, options)
       await log.#recover(directory, onProgress)
@@ -104,6 +106,7 @@ export class Log {
       return log
     } catch (error) {
       await level.close()
+      witness?.close()
       if (isDaybookError(error) && error.code === 'log-damaged') noteRefusal(directory, error.message)
       if (isDaybookError(error) && error.code === 'storage-failed') {
         throw new DaybookError('directory-unusable', error.message, {}, error)
@@ -124,7 +127,7 @@ export class Log {
     try {
       const witness = Witness.open(join(options.directory, 'witness'))
       const log = new Log((await readMeta(level)).log, level, witness, options)
-      await log.#findHead()
+      log.#head = await log.#findHead()
       return { log, testimony: witness.read() }
     } catch (error) {
       await level.close()
@@ -132,10 +135,16 @@ export class Log {
     }
   }
 
-  /** Every place in the log from one on, in order: its record, or what is wrong there. Never throws for damage. */
-  async *inspect(from = 0): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
-    if (from > this.#head) return
-    for (const positions of rangeChunks(from, this.#head)) {
+  /**
+   * Every place in the log from `from` to `to` (the head unless given), in order: its record, or what is wrong there.
+   * Never throws for damage.
+   */
+  async *inspect(
+    from = 0,
+    to = this.#head
+  ): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
+    if (from > to) return
+    for (const positions of rangeChunks(from, to)) {
       const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
       for (const [i, value] of values.entries()) {
         const position = positions[i] as number
@@ -166,11 +175,17 @@ export class Log {
     return this.#lastCreated
   }
 
+  /** Why the witness lags behind the head; undefined when it does not. The next commit, or `reopen`, writes it again. */
+  get witnessFailure(): Error | undefined {
+    return this.#witnessFailure
+  }
+
   /**
-   * Commits records at the next positions in one batch and returns when they are on disk.
+   * Commits records at the next positions in one batch and returns when they are on disk, also when the witness could
+   * not be written then.
    * @param created milliseconds, one for all or one each; never before the previous record's
    * @returns the position of the first
-   * @throws `storage-failed` when the batch could not be written: nothing of it counts
+   * @throws `storage-failed` when the write failed: nothing of it counts before `reopen` has found it on the disk
    */
   async commit(placements: readonly Placement[], created: number | readonly number[]): Promise<number> {
     const first = this.#head + 1
@@ -204,7 +219,12 @@ export class Log {
     this.#head = first + placements.length - 1
     this.#lastCreated = at
     this.#moveMark(bytes)
-    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    try {
+      this.#testify()
+    } catch (error) {
+      // The records are on the disk: that counts, and the caller sees to the witness.
+      this.#witnessFailure = error as Error
+    }
     for (let i = 0; i < records.length; i++) this.#recent.add(first + i, records[i] as Buffer)
     return first
   }
@@ -237,13 +257,14 @@ export class Log {
       else records[i] = cached
     }
     if (missing.length === 0) return records
-    const values = await this.#level.getMany(missing.map((i) => positionKey(positions[i] as number)))
-    for (let j = 0; j < missing.length; j++) {
-      const i = missing[j] as number
-      const record = checked(positions[i] as number, values[j])
-      records[i] = record
-    }
+    const read = await this.#readFromDisk(missing.map((i) => positions[i] as number))
+    for (let j = 0; j < missing.length; j++) records[missing[j] as number] = read[j] as StoredRecord
     return records
+  }
+
+  async #readFromDisk(positions: readonly number[]): Promise<StoredRecord[]> {
+    const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
+    return values.map((value, i) => checked(positions[i] as number, value))
   }
 
   /**
@@ -294,16 +315,27 @@ export class Log {
   }
 
   /**
-   * Opens the database again after a write failed. A batch whose write failed may be on disk after all: then the head
-   * has moved, and the caller brings the index after it. @throws `directory-unusable`
+   * Opens the database again after a write failed, and writes the witness. A batch whose write failed may be on disk
+   * after all: then the head has moved, and the caller brings the index after it. Nobody may be committing.
+   * @throws `directory-unusable`; `storage-failed` when it cannot be read or the witness cannot be written;
+   * `log-damaged` when LevelDB's recovery dropped records. It can be called again then; the head is never moved back.
    */
   async reopen(): Promise<void> {
+    const directory = join(this.#options.directory, 'log')
+    preserveEvidence(directory)
     await this.#level.reopen()
-    await this.#findHead()
-    this.#recent.clear(this.#head + 1)
-    this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
-    this.#memtable = { bytes: 0, begun: this.#head }
-    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    const head = await this.#findHead()
+    if (head < this.#head) throw damaged(range(head + 1, this.#head), 'they were acknowledged and are gone')
+    await this.#scanTail(this.#verifiedTo + 1, head)
+    discardEvidence(directory)
+    const [last] = head < 0 ? [] : await this.#readFromDisk([head])
+    // At once: whoever looks meanwhile sees the log as it was, or as it is.
+    this.#head = head
+    this.#lastCreated = last?.created ?? 0
+    this.#verifiedTo = head
+    this.#memtable = { bytes: 0, begun: head }
+    this.#recent.clear(head + 1)
+    this.#testify()
   }
 
   async close(): Promise<void> {
@@ -334,14 +366,20 @@ export class Log {
     this.#memtable.bytes += bytes
   }
 
+  /** @throws `storage-failed` */
+  #testify(): void {
+    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#witnessFailure = undefined
+  }
+
   async #recover(directory: string, onProgress?: (done: number, of: number) => void): Promise<void> {
-    await this.#findHead()
+    this.#head = await this.#findHead()
     const testimony = this.#witness.read()
     if (testimony !== undefined && testimony.head > this.#head) {
       throw damaged(range(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
     }
     const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
-    await this.#scanTail(from, onProgress)
+    await this.#scanTail(from, this.#head, onProgress)
     const dropped = droppedByLevelDb(directory)
     if (dropped !== undefined && testimony === undefined && this.#head >= 0) {
       throw damaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
@@ -349,21 +387,24 @@ export class Log {
     this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
     this.#verifiedTo = this.#head
     this.#memtable = { bytes: 0, begun: this.#head }
-    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#testify()
   }
 
-  async #findHead(): Promise<void> {
+  /** Position of the last record in the database, -1 when there is none. */
+  async #findHead(): Promise<number> {
+    let head = -1
     for await (const { key } of this.#level.entries({ gte: FIRST_RECORD_KEY, reverse: true, limit: 1 })) {
-      this.#head = keyPosition(key)
+      head = keyPosition(key)
     }
+    return head
   }
 
-  /** Names every position from `from` to the head that is missing or damaged. */
-  async #scanTail(from: number, onProgress?: (done: number, of: number) => void): Promise<void> {
+  /** @throws `log-damaged` naming every position from `from` to `to` that is missing or damaged */
+  async #scanTail(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
     const lost: number[] = []
-    for await (const { position, fault } of this.inspect(from)) {
+    for await (const { position, fault } of this.inspect(from, to)) {
       if (fault !== undefined) lost.push(position)
-      if ((position & 0x3fff) === 0) onProgress?.(position - from, this.#head - from + 1)
+      if ((position & 0x3fff) === 0) onProgress?.(position - from, to - from + 1)
     }
     if (lost.length > 0) throw damaged(ranges(lost), 'they were acknowledged and cannot be read')
   }

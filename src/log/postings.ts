@@ -229,7 +229,7 @@ export class Postings {
    * @throws `directory-unusable`, `storage-failed`; then it can be tried again
    */
   async reopen(): Promise<void> {
-    await this.#flushing?.catch(() => {})
+    while (this.#flushing !== undefined) await this.#flushing.catch(() => {})
     await this.#level.reopen()
     const unsure = this.#unsure
     if (unsure === undefined) return
@@ -475,9 +475,15 @@ export class Postings {
    * follows the log from here on. The heads concerned must be in memory: `load` them in the same turn.
    * @param postings every event from the position after the one furthest behind, in order
    * @param to the position that they reach
+   * @throws when they skip or repeat a position; then nothing of them is filled
    */
   fill(postings: readonly Posting[], to: number): void {
     const { behind } = this
+    let last = Math.min(...behind.values())
+    for (const { position } of postings) {
+      if (position !== ++last) throw new Error(`position ${position} was to be filled, but ${last} is next`)
+    }
+    if (to > last) throw new Error(`filled to ${to}, but only events up to ${last} were given`)
     for (const posting of postings) {
       const { lists, position } = posting
       for (let i = 1; i < lists.length; i++) {

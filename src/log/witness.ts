@@ -5,6 +5,7 @@
  */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
+import { DaybookError } from '../errors.js'
 
 export interface Testimony {
   /** Position of the last committed record. */
@@ -24,9 +25,13 @@ export class Witness {
     this.#fd = fd
   }
 
-  /** Opens the file and makes it when it is not there. */
+  /** Opens the file and makes it when it is not there. @throws `directory-unusable` */
   static open(path: string): Witness {
-    return new Witness(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644))
+    try {
+      return new Witness(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644))
+    } catch (cause) {
+      throw new DaybookError('directory-unusable', `cannot open ${path}: ${(cause as Error).message}`, {}, cause)
+    }
   }
 
   /** What was last written; undefined when nothing was, or when it is damaged and says nothing. */
@@ -37,14 +42,19 @@ export class Witness {
     return { head: bytes.readUIntBE(4, 6) - 1, verifiedTo: bytes.readUIntBE(10, 6) - 1 }
   }
 
-  /** A few microseconds into the page cache. */
+  /** A few microseconds into the page cache. @throws `storage-failed`; what stands there then is older, or damaged */
   write(testimony: Testimony): void {
     const bytes = this.#bytes
     bytes.writeUInt32BE(MAGIC, 0)
     bytes.writeUIntBE(testimony.head + 1, 4, 6)
     bytes.writeUIntBE(testimony.verifiedTo + 1, 10, 6)
     bytes.writeUInt32BE(crc32(bytes.subarray(0, 16)), 16)
-    writeSync(this.#fd, bytes, 0, BYTES, 0)
+    try {
+      const written = writeSync(this.#fd, bytes, 0, BYTES, 0)
+      if (written < BYTES) throw new Error(`only ${written} of ${BYTES} bytes were taken: no space left`)
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `could not write the witness: ${(cause as Error).message}`, {}, cause)
+    }
   }
 
   close(): void {

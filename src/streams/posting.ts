@@ -147,7 +147,8 @@ function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
 }
 
 /**
- * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index.
+ * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index. Then all of the
+ * index is on disk. Nobody else may be applying.
  * @throws `log-damaged` when a record cannot be read
  */
 export async function catchUp(
@@ -157,8 +158,8 @@ export async function catchUp(
   onProgress?: (done: number, of: number) => void
 ): Promise<void> {
   const from = postings.appliedTo + 1
-  if (from > log.head) return
-  for await (const records of log.scan(from, log.head)) {
+  const chunks = from > log.head ? [] : log.scan(from, log.head)
+  for await (const records of chunks) {
     await applyAll(
       postings,
       records.map((record) => poster.postingOf(record))
@@ -171,10 +172,10 @@ export async function catchUp(
 
 /**
  * Fills families that are behind the others (they were switched on again, or their rule has changed) from where they
- * stopped, while the store serves. It goes on after a restart where it was.
+ * stopped, while the store serves. It goes on after a restart where it was. Nobody else may be filling.
  */
-export async function backFill(log: Log, postings: Postings, poster: Poster, stop: { asked: boolean }): Promise<void> {
-  while (postings.behind.size > 0 && !stop.asked) {
+export async function backFill(log: Log, postings: Postings, poster: Poster, isStopped: () => boolean): Promise<void> {
+  while (postings.behind.size > 0 && !isStopped()) {
     const from = Math.min(...postings.behind.values()) + 1
     const to = postings.appliedTo
     if (from > to) {
@@ -182,7 +183,7 @@ export async function backFill(log: Log, postings: Postings, poster: Poster, sto
       continue
     }
     for await (const records of log.scan(from, to)) {
-      if (stop.asked) return
+      if (isStopped()) return
       const batch = records.map((record) => poster.postingOf(record))
       for (const part of partsOf(batch)) {
         for (;;) {
@@ -197,7 +198,7 @@ export async function backFill(log: Log, postings: Postings, poster: Poster, sto
       if (postings.congested) await postings.flush()
     }
   }
-  if (!stop.asked) await postings.flush()
+  if (!isStopped()) await postings.flush()
 }
 
 export const kindsOf: Record<'none' | 'system' | 'all', readonly Family[]> = {

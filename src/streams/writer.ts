@@ -1,6 +1,9 @@
 /**
  * The single writer. Appends wait in one queue; the loop takes all that waits, plans each purely, commits them in one
  * synced batch, and answers after it. While a commit is on its way to the disk the next appends gather.
+ *
+ * Whatever changes the log or its index has the writer's turn: a commit with its indexing is one turn, recovery is
+ * another, and the next begins when the one before has ended.
  */
 import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
@@ -82,6 +85,8 @@ export class Writer {
   readonly #queue: Waiting[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
+  /** Resolves when the turn that was asked for last has ended. */
+  #turn: Promise<unknown> = Promise.resolve()
   #closed = false
 
   constructor(parts: WriterParts) {
@@ -107,7 +112,8 @@ export class Writer {
    * @throws `overloaded` when too many wait; `wrong-expected-version`, `events-match`, `stream-deleted`,
    * `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then nothing of it was
    * written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only` while the disk
-   * is full; `stopping` when the store is closing
+   * is full; `stopping` when the store is closing. Each says by `written` (false, or `unknown`) whether it may be in the
+   * log
    */
   async append(request: AppendRequest): Promise<AppendResult> {
     let bytes = 0
@@ -136,7 +142,7 @@ export class Writer {
       try {
         return await this.#enqueue(await this.#lookAhead(request, last), bytes, weight, last)
       } catch (error) {
-        if (last || !(error instanceof LookedTooEarly)) throw unwritten(error)
+        if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
       }
     }
   }
@@ -170,28 +176,40 @@ export class Writer {
     })
   }
 
-  /** Refuses new appends and waits until those that were taken are answered. */
+  /**
+   * Does some work in a turn of its own: no commit is planned, written or indexed meanwhile, and no other work is done.
+   * The work must not wait for an append. @returns what it returns, or throws
+   */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  /** Refuses new appends and waits until those that were taken are answered, and every turn has ended. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#running
+    await this.#turn
   }
 
   async #run(): Promise<void> {
     // A turn of the event loop first: the requests that have arrived together are committed together.
     await new Promise((resolve) => setImmediate(resolve))
-    while (this.#queue.length > 0) {
-      const group = this.#take()
-      try {
-        if (this.#standstill.why !== undefined) throw this.#readOnly()
-        await this.#commitApart(group)
-      } catch (error) {
-        // Whatever went wrong: nothing is planned on an index that lacks what the log has.
-        const behind = this.#postings.appliedTo < this.#log.head
-        if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#standstill.begin(error as Error)
-        for (const { reject } of group) reject(error as Error)
-      }
-    }
+    while (this.#queue.length > 0) await this.inTurn(() => this.#commitNext())
     this.#running = undefined
+  }
+
+  async #commitNext(): Promise<void> {
+    const group = this.#take()
+    try {
+      await this.#commitApart(group)
+    } catch (error) {
+      // Whatever went wrong: nothing is planned on an index that lacks what the log has.
+      const behind = this.#postings.appliedTo !== this.#log.head
+      if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#standstill.begin(error as Error)
+      for (const { reject } of group) reject(notWritten(error as Error))
+    }
   }
 
   #readOnly(): DaybookError {
@@ -226,11 +244,13 @@ export class Writer {
       const damaged = isDaybookError(cause) && cause.code === 'index-damaged' && this.#log.head === head
       if (!damaged) throw cause
       if (group.length > 1) for (const one of group) await this.#commitApart([one])
-      else group[0]?.reject(unwritten(cause))
+      else group[0]?.reject(notWritten(cause))
     }
   }
 
+  /** Answers every append of the group, or throws when nothing of any was written. */
   async #commit(group: readonly Waiting[]): Promise<void> {
+    if (this.#standstill.why !== undefined) throw this.#readOnly()
     const created = Math.max(this.#clock.now(), this.#log.lastCreated)
     const { heads, states, matches } = await this.#load(group)
     const view = new PlanningView(this.#log.head + 1, created, {
@@ -257,24 +277,83 @@ export class Writer {
       const gone = principal && refusedWhenOver(principal, this.#clock.now())
       return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
     })
+    let failure: Error | undefined
     if (view.planned.length > 0) {
-      const started = this.#clock.elapsed()
-      const first = await this.#log.commit(view.planned, created)
-      if (first !== view.planned[0]?.position)
-        throw new Error(`planned ${view.planned[0]?.position}, committed at ${first}`)
-      this.#metrics.committed(view.planned.length, (this.#clock.elapsed() - started) / 1000)
-      await this.#index(view.planned)
+      this.#checkPlaces(view.planned, heads)
+      failure = await this.#write(view.planned, created)
     }
     const now = this.#clock.elapsed()
     for (const [i, { resolve, reject, since }] of group.entries()) {
       const answer = answers[i] as Result | DaybookError
-      if (answer instanceof DaybookError) {
+      if (failure !== undefined) {
+        // What was refused wrote nothing; but it may have been refused for what was written beside it.
+        reject(answer instanceof DaybookError ? notWritten(failure, true) : failure)
+      } else if (answer instanceof DaybookError) {
         reject(answer)
-        continue
+      } else {
+        this.#metrics.appended((now - since) / 1000)
+        resolve(answer)
       }
-      this.#metrics.appended((now - since) / 1000)
-      resolve(answer)
     }
+  }
+
+  /**
+   * Before anything is written: places follow on what the index and the log have now, and on each other. A number that
+   * is in the log can never be mended.
+   * @throws `internal` when they do not
+   */
+  #checkPlaces(planned: readonly PlacedEvent[], heads: Loaded['heads']): void {
+    let position = this.#log.head
+    if (this.#postings.appliedTo !== position)
+      throw outOfPlace(`the index has events up to ${this.#postings.appliedTo}, the log up to ${position}`)
+    const next = new Map<string, number>()
+    let last: string | undefined
+    let number = 0
+    for (const { event, number: planAt, position: planPosition } of planned) {
+      const { stream } = event
+      if (stream !== last) {
+        if (last !== undefined) next.set(last, number)
+        last = stream
+        number = next.get(stream) ?? this.#countNow(stream, heads)
+      }
+      if (planAt !== number || planPosition !== ++position)
+        throw outOfPlace(`"${stream}" was to get number ${planAt} at ${planPosition}; ${number} at ${position} is next`)
+      number++
+    }
+  }
+
+  /** How many events a stream has. Its head may have left memory since it was loaded, and is then as it was. */
+  #countNow(stream: string, heads: Loaded['heads']): number {
+    const head = this.#postings.headInMemory(family.stream, stream)
+    return (head === undefined ? heads.get(stream) : head)?.count ?? 0
+  }
+
+  /**
+   * Writes to the log, and takes it into the index.
+   * @returns undefined when that is done; why it may not be in the log, or cannot be read, when the store stands still
+   * @throws when nothing was written
+   */
+  async #write(planned: readonly PlacedEvent[], created: number): Promise<Error | undefined> {
+    const started = this.#clock.elapsed()
+    try {
+      await this.#log.commit(planned, created)
+    } catch (error) {
+      if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
+      this.#standstill.begin(error)
+      return error
+    }
+    this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
+    if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
+    try {
+      await this.#index(planned)
+    } catch (cause) {
+      // The events are in the log. They are acknowledged when the index can be brought after it.
+      this.#standstill.begin(cause as Error)
+      if (await this.#standstill.tryToEnd()) return undefined
+      const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
+      return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
+    }
+    return undefined
   }
 
   /** Brings what the plans will ask for into memory: heads with one read, states of the few streams that have one. */
@@ -384,8 +463,19 @@ export class Writer {
   }
 }
 
-/** Damage that was met before anything was written. */
-function unwritten(cause: unknown): Error {
-  if (!isDaybookError(cause) || 'written' in cause.details) return cause as Error
-  return new DaybookError(cause.code, cause.message, { ...cause.details, written: false, retry: false }, cause)
+/**
+ * The error for an append of which nothing was written. What says more than `written` already stays as it is.
+ * @param anyway also when it says that this is unknown
+ */
+function notWritten(error: Error, anyway = false): DaybookError {
+  if (!isDaybookError(error))
+    return new DaybookError('internal', error.message, { written: false, retry: false }, error)
+  const { code, message, details, cause } = error
+  if (details.written !== undefined && !anyway) return error
+  const retry = code === 'storage-failed' || details.retry === true
+  return new DaybookError(code, message, { ...details, written: false, retry }, cause)
+}
+
+function outOfPlace(says: string): DaybookError {
+  return new DaybookError('internal', `Nothing was written: ${says}.`, { written: false, retry: true })
 }

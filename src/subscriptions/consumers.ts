@@ -47,6 +47,24 @@ export class Consumers {
     this.#lookLater()
   }
 
+  /**
+   * Brings it up to what the log says after a write failed: a definition or a removal that was answered as failed may
+   * be in the log after all. Consumers that are there stay the same objects.
+   */
+  async reload(): Promise<void> {
+    const latest = new Map<string, StoredRecord>()
+    for await (const record of this.#parts.reader.records(STREAM, 'asc')) {
+      const name = nameIn(record)
+      if (name !== undefined) latest.set(name, record)
+    }
+    for (const [name, record] of latest) {
+      const there = this.#byName.get(name)
+      if ((record.type === DEFINED) === (there !== undefined)) continue
+      there?.end()
+      this.#fold(record)
+    }
+  }
+
   get size(): number {
     return this.#byName.size
   }
@@ -174,6 +192,17 @@ export class Consumers {
       }
       this.#lookLater()
     })
+  }
+}
+
+/** The consumer that an event defines or removes; undefined when it says nothing to us. */
+function nameIn(record: StoredRecord): string | undefined {
+  if (record.type !== DEFINED && record.type !== REMOVED) return undefined
+  try {
+    const { name } = JSON.parse(record.data?.toString() ?? '') as Partial<ConsumerDefinition>
+    return typeof name === 'string' ? name : undefined
+  } catch {
+    return undefined
   }
 }
 

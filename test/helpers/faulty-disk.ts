@@ -1,0 +1,89 @@
+/**
+ * A disk on which a test makes single calls fail: all that stores of this process ask of their databases, of the
+ * witness and of the ballast passes here. A call can fail before it is done, or after it: a batch whose write failed
+ * may be on disk after all.
+ */
+import { basename } from 'node:path'
+import type { Test } from 'tap'
+import { DaybookError } from '../../src/errors.js'
+import { Ballast } from '../../src/log/ballast.js'
+import { Level } from '../../src/log/level.js'
+import { Witness } from '../../src/log/witness.js'
+
+export type Failure = 'before' | 'after'
+
+/** Decides about one call, by its name (`log writeSynced`, `index getMany`, `witness write` …). Undefined: it is done. */
+export type Fault = (call: string) => Failure | undefined
+
+export interface FaultyDisk {
+  /** Undefined: every call is done. */
+  fault: Fault | undefined
+  /** Called before each call is decided about, with its name. The call waits for what it returns. */
+  onCall: (call: string) => Promise<void> | undefined
+}
+
+type Method = (...args: never[]) => unknown
+
+/** Wraps the classes until the test ends. Calls of consumers' checkpoints are left alone. */
+export function faultyDisk(t: Test): FaultyDisk {
+  const disk: FaultyDisk = { fault: undefined, onCall: () => undefined }
+  const names = new WeakMap<object, string>()
+  const decide = async (call: string): Promise<Failure | undefined> => {
+    const held = disk.onCall(call)
+    if (held !== undefined) await held
+    return disk.fault?.(call)
+  }
+  const { open } = Level
+  replace(t, Level, 'open', async (directory: string, options: never) => {
+    const level = await open.call(Level, directory, options)
+    const name = basename(directory)
+    if (name !== 'checkpoints') names.set(level, name)
+    return level
+  })
+  for (const name of ['getMany', 'write', 'writeSynced', 'reopen'] as const) {
+    const real = Level.prototype[name] as Method
+    replace(t, Level.prototype, name, async function (this: Level, ...args: never[]) {
+      const database = names.get(this)
+      const failure = database === undefined ? undefined : await decide(`${database} ${name}`)
+      if (failure === 'before') throw failed(name)
+      const result = await real.apply(this, args)
+      if (failure === 'after') throw failed(name)
+      return result
+    })
+  }
+  const { entries } = Level.prototype
+  replace(t, Level.prototype, 'entries', async function* (this: Level, range: never) {
+    const database = names.get(this)
+    const failure = database === undefined ? undefined : await decide(`${database} entries`)
+    if (failure === 'before') throw failed('entries')
+    yield* entries.call(this, range)
+    if (failure === 'after') throw failed('entries')
+  })
+  const { write } = Witness.prototype
+  replace(t, Witness.prototype, 'write', function (this: Witness, testimony: never) {
+    const failure = disk.fault?.('witness write')
+    if (failure === 'before') throw failed('witness')
+    write.call(this, testimony)
+    if (failure === 'after') throw failed('witness')
+  })
+  const { freeBytes } = Ballast.prototype
+  replace(t, Ballast.prototype, 'freeBytes', async function (this: Ballast) {
+    if ((await decide('ballast freeBytes')) !== undefined) throw failed('statfs')
+    return freeBytes.call(this)
+  })
+  return disk
+}
+
+function replace(t: Test, owner: object, name: string, method: Method | ((...args: never[]) => unknown)): void {
+  const before = (owner as Record<string, unknown>)[name]
+  Object.assign(owner, { [name]: method })
+  t.teardown(() => Object.assign(owner, { [name]: before }))
+}
+
+/** What the real one throws. */
+function failed(name: string): Error {
+  const message = 'IO error: No space left on device'
+  if (name === 'reopen') return new DaybookError('directory-unusable', message)
+  if (['getMany', 'entries', 'witness'].includes(name)) return new DaybookError('storage-failed', message)
+  return new Error(message)
+}
