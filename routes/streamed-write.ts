@@ -17,8 +17,8 @@ import { parseLine } from './wire/event-body.js'
 import { mediaTypes } from './wire/media-types.js'
 import { problemOf } from './wire/problem.js'
 
-/** A line may hold an event of the largest size with everything in it escaped: a control character of a text has 6 bytes then. */
-const LINE_BYTES_MAX = 6 * limits.event_bytes_max + 64 * 1024
+/** A line may hold an event of the largest size with everything in it escaped. */
+const LINE_BYTES_MAX = 2 * limits.event_bytes_max + 64 * 1024
 
 interface Line {
   readonly number: number

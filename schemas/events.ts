@@ -74,7 +74,11 @@ export const RecordedEvent = Type.Object(
     contentType: Type.Optional(Type.String({ description: 'Present when the data is not JSON.' })),
     data: Type.Optional(Data),
     dataText: Type.Optional(Type.String({ description: 'Data that is not JSON but is UTF-8 text.' })),
-    dataBase64: Type.Optional(Type.String({ description: 'Data that is neither.' })),
+    dataBase64: Type.Optional(
+      Type.String({
+        description: 'Data that is neither; with `record=true` also text that JSON makes more than twice as long.'
+      })
+    ),
     metadata: Type.Optional(Metadata),
     link: Type.Optional(
       Type.Object(

@@ -12,25 +12,27 @@ export function renderEvent(found: Found): string {
 
 /**
  * As renderEvent, with all that it takes to make the record again. Of a removed event it shows the place that it had:
- * `stream`, `number`, `position`, `cursor` and `created`.
+ * `stream`, `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long is base64 here, so
+ * that an import can bound its lines.
  */
 export function renderRecord(found: Found): string {
   const { record, cursor } = found
   const { version, kind, flags, crc, hash } = record.mark
   const members = record.removed
     ? `{"stream":${quote(record.streamBytes)},"number":${record.number},"position":${record.position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
-    : eventMembers(found)
+    : eventMembers(found, 2)
   const erased = hash === undefined ? '' : `,"hash":"${hash}"`
   return `${members},"record":{"version":${version},"kind":"${kind}","flags":${flags},"crc":"${crc}"${erased}}}`
 }
 
-function eventMembers({ record, cursor, link }: Found): string {
+/** @param growth how many times as long text may become */
+function eventMembers({ record, cursor, link }: Found, growth = Infinity): string {
   const { number, position } = record
   let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
   const { occurred, contentType } = record
   if (occurred !== undefined) text += `,"occurred":"${occurred}"`
   if (record.hasTags) text += `,"tags":${Buffer.from(JSON.stringify(record.tags)).toString('latin1')}`
-  if (contentType !== undefined) text += renderBytes(contentType, record.data as Buffer)
+  if (contentType !== undefined) text += renderBytes(contentType, record.data as Buffer, growth)
   else {
     const data = record.dataBytes
     if (data !== undefined) text += `,"data":${data}`
@@ -44,10 +46,10 @@ function eventMembers({ record, cursor, link }: Found): string {
   return text
 }
 
-function renderBytes(contentType: string, data: Buffer): string {
-  const content = isUtf8(data)
-    ? `"dataText":${Buffer.from(JSON.stringify(data.toString())).toString('latin1')}`
-    : `"dataBase64":"${data.toString('base64')}"`
+function renderBytes(contentType: string, data: Buffer, growth: number): string {
+  const text = isUtf8(data) ? Buffer.from(JSON.stringify(data.toString())) : undefined
+  const asText = text !== undefined && text.length - 2 <= data.length * growth
+  const content = asText ? `"dataText":${text.toString('latin1')}` : `"dataBase64":"${data.toString('base64')}"`
   return `,"contentType":${quote(contentType)},${content}`
 }
 

@@ -94,7 +94,9 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.match(await daybook(['import', out, '--db', other]), { code: 0 })
     const third = join(folder, 'third.ndjson')
     t.match(await daybook(['export', '--db', other, '--output', third]), { code: 0 })
-    const withoutCreated = (text: string) => text.replaceAll(/"created":"[^"]+"(,"occurred":"[^"]+")?/g, '')
+    // The checksum in "record" covers the time too.
+    const withoutCreated = (text: string) =>
+      text.replaceAll(/"created":"[^"]+"(,"occurred":"[^"]+")?|"record":\{[^}]*\}/g, '')
     t.ok(
       withoutCreated(readFileSync(third, 'utf8')) === withoutCreated(first),
       'the same streams, numbers, ids and bytes'
