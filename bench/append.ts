@@ -6,22 +6,28 @@ import { removeFolder, temporaryFolder } from './support/processes.js'
 import type { Report } from './support/report.js'
 import { inTurn, median, percentile } from './support/rounds.js'
 import { halfTheRounds, type Scale } from './support/scale.js'
-import { type Server, startBare, startDaybook, startWithoutDisk } from './support/servers.js'
-import { type LoadResult, load, writeScript } from './support/wrk.js'
+import { type Server, startBare, startWithoutDisk } from './support/servers.js'
+import { sends, startWork, type Work } from './support/work.js'
+import { type LoadResult, load, type Script, writeScript } from './support/wrk.js'
 
 type Latency = Pick<LoadResult, 'p50' | 'p99' | 'p999'>
 
+const BODIES = singleBodies(64)
+
+export function appendWork(): Work & { readonly script: Script } {
+  const script = writeScript({ streams: 1000, bodies: BODIES })
+  return { what: 'durable appends, 64 connections', unit: '/s', script, client: sends(script) }
+}
+
 export async function benchAppend(report: Report, scale: Scale): Promise<void> {
   const { seconds } = scale
-  const bodies = singleBodies(64)
-  const script = writeScript({ streams: 1000, bodies })
-  const directory = temporaryFolder()
-  const daybook = await startDaybook(directory)
+  const { script, ...work } = appendWork()
+  const subject = await startWork(work)
+  const daybook = subject.server
   const withoutDisk = await startWithoutDisk()
-  const bare = await startBare({ status: 201, bytes: await sampleAnswer(daybook, bodies[0] as string) })
+  const bare = await startBare({ status: 201, bytes: await sampleAnswer(daybook, BODIES[0] as string) })
 
-  const servers = [daybook, withoutDisk, bare]
-  for (const server of servers) await load(server, script, { connections: 64, seconds: 2 })
+  for (const server of [withoutDisk, bare]) await load(server, script, { connections: 64, seconds: 2 })
   const measure = (server: Server, connections = 64) => load(server, script, { connections, seconds })
   const at64 = await inTurn(scale, {
     daybook: () => measure(daybook),
@@ -32,10 +38,9 @@ export async function benchAppend(report: Report, scale: Scale): Promise<void> {
     daybook: () => measure(daybook, 1),
     disk: async () => syncLatency(seconds)
   })
-  for (const server of servers) await server.stop()
-  removeFolder(directory)
+  for (const one of [subject, withoutDisk, bare]) await one.stop()
 
-  const figure = { what: 'durable appends, 64 connections', unit: '/s', rates: at64.daybook }
+  const figure = { ...work, rates: at64.daybook }
   report.ratio('append', { ...figure, limit: { name: 'without the disk', rates: at64.withoutDisk }, wanted: 0.6 })
   report.ratio('append', { ...figure, limit: { name: 'bare Fastify', rates: at64.bare }, aim: 0.45 })
   report.note('append', 'p50 · p99 · p99.9 at 64 connections', inWords(at64.daybook))

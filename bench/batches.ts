@@ -1,47 +1,49 @@
 /** Batches of 500 events a POST, against LevelDB alone writing as many records, each with a second key. */
-import { join } from 'node:path'
 import { batchBodies } from './support/events.js'
 import { type Bare, closeBare, openBare, writeBatch } from './support/leveldb.js'
 import { removeFolder, temporaryFolder } from './support/processes.js'
 import type { Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
 import type { Scale } from './support/scale.js'
-import { type Server, startDaybook } from './support/servers.js'
 import { type Rate, rateOf } from './support/usage.js'
-import { load, type Script, writeScript } from './support/wrk.js'
+import { sends, startWork, type Work } from './support/work.js'
+import { writeScript } from './support/wrk.js'
 
-const BATCH = 500
+export const BATCH = 500
 const CONNECTIONS = 4
+/** How batches are sent, so that their events are counted. */
+export const BATCHES = { connections: CONNECTIONS, events: BATCH }
+
+export function batchWork(): Work {
+  const script = writeScript({ streams: 1000, bodies: batchBodies(8, BATCH) })
+  return {
+    what: `batches of ${BATCH}, ${CONNECTIONS} connections`,
+    unit: 'events/s',
+    client: sends(script, BATCHES)
+  }
+}
 
 export async function benchBatches(report: Report, scale: Scale): Promise<void> {
   const { seconds } = scale
-  const script = batchScript(1000)
+  const work = batchWork()
+  const daybook = await startWork(work)
   const directory = temporaryFolder()
-  const daybook = await startDaybook(join(directory, 'daybook'))
-  const bare = new BareBatches(await openBare(join(directory, 'bare')))
-  await batchRate(daybook, script, 2)
+  const bare = new BareBatches(await openBare(directory))
   await bare.rate(1)
   const { ours, limit } = await inTurn(scale, {
-    ours: () => batchRate(daybook, script, seconds),
+    ours: () => daybook.load(seconds),
     limit: () => bare.rate(seconds)
   })
   await daybook.stop()
   await bare.close()
   removeFolder(directory)
-  const what = `batches of ${BATCH}, ${CONNECTIONS} connections`
-  const comparison = { what, unit: 'events/s', rates: ours, limit: { name: 'bare leveldown', rates: limit } }
-  report.ratio('batches', { ...comparison, wanted: 0.8, aim: 1.1 })
-}
-
-/** Requests of one batch each, to one of so many streams. */
-export function batchScript(streams: number): Script {
-  return writeScript({ streams, bodies: batchBodies(8, BATCH) })
-}
-
-/** Events a second. */
-export async function batchRate(server: Server, script: Script, seconds: number): Promise<Rate> {
-  const { rate, cpu } = await load(server, script, { connections: CONNECTIONS, seconds })
-  return { rate: rate * BATCH, cpu: cpu / BATCH }
+  report.ratio('batches', {
+    ...work,
+    rates: ours,
+    limit: { name: 'bare leveldown', rates: limit },
+    wanted: 0.8,
+    aim: 1.1
+  })
 }
 
 /** Chained, synced batches: a record of 300 bytes under a rising key, and a small entry under the key of its stream. */

@@ -1,15 +1,15 @@
 /** Durable batches on a large store while LevelDB compacts, against the same on an empty one. */
 import { join } from 'node:path'
-import { batchRate, batchScript } from './batches.js'
+import { BATCHES } from './batches.js'
+import { batchBodies } from './support/events.js'
 import { tableBytes } from './support/leveldb.js'
 import { removeFolder, temporaryFolder } from './support/processes.js'
 import { count, type Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
 import type { Scale } from './support/scale.js'
-import { startDaybook } from './support/servers.js'
-import { copiedStore } from './support/stores.js'
 import type { Rate } from './support/usage.js'
-import type { Script } from './support/wrk.js'
+import { directoryOf, sends, startWork, type Work } from './support/work.js'
+import { writeScript } from './support/wrk.js'
 
 interface Result extends Rate {
   readonly worstCommit: number
@@ -17,27 +17,31 @@ interface Result extends Rate {
   readonly compacted: number
 }
 
+export function largeWork({ large }: Scale): Work {
+  return {
+    what: `batches of 500 on ${count(large.events)} events in ${count(large.streams)} streams`,
+    unit: 'events/s',
+    store: large,
+    client: sends(writeScript({ streams: large.streams, bodies: batchBodies(8, BATCHES.events) }), BATCHES)
+  }
+}
+
 export async function benchLargeStore(report: Report, scale: Scale): Promise<void> {
-  const { seconds, large } = scale
-  const script = batchScript(large.streams)
-  const directory = await copiedStore(large)
+  const { seconds } = scale
+  const work = largeWork(scale)
+  const directory = await directoryOf(work)
   const results = await inTurn(scale, {
-    large: () => measure(directory, script, seconds),
+    large: () => measure(work, directory, seconds),
     empty: async () => {
       const folder = temporaryFolder()
-      const result = await measure(folder, script, seconds)
+      const result = await measure(work, folder, seconds)
       removeFolder(folder)
       return result
     }
   })
   removeFolder(directory)
-  report.ratio('large', {
-    what: `batches of 500 on ${count(large.events)} events in ${count(large.streams)} streams`,
-    unit: 'events/s',
-    rates: results.large,
-    limit: { name: 'on an empty store', rates: results.empty },
-    wanted: 0.7
-  })
+  const limit = { name: 'on an empty store', rates: results.empty }
+  report.ratio('large', { ...work, rates: results.large, limit, wanted: 0.7 })
   const worst = (of: readonly Result[]) => Math.max(...of.map(({ worstCommit }) => worstCommit))
   report.note('large', 'worst commit', bound(worst(results.large)), `${bound(worst(results.empty))} on an empty store`)
   const compacted = results.large.reduce((sum, one) => sum + one.compacted, 0)
@@ -45,11 +49,10 @@ export async function benchLargeStore(report: Report, scale: Scale): Promise<voi
 }
 
 /** A server of its own each time, so that large and empty stores are equally warm. */
-async function measure(directory: string, script: Script, seconds: number): Promise<Result> {
-  const daybook = await startDaybook(directory)
-  await batchRate(daybook, script, 2)
-  const rate = await batchRate(daybook, script, seconds)
-  const worst = await worstCommit(daybook.url)
+async function measure(work: Work, directory: string, seconds: number): Promise<Result> {
+  const daybook = await startWork(work, { directory })
+  const rate = await daybook.load(seconds)
+  const worst = await worstCommit(daybook.server.url)
   await daybook.stop()
   const tables = ['log', 'index'].map((name) => tableBytes(join(directory, name)).compacted)
   return { ...rate, worstCommit: worst, compacted: tables.reduce((sum, bytes) => sum + bytes, 0) / 1e6 }

@@ -6,37 +6,62 @@ import { removeFolder, temporaryFolder } from './support/processes.js'
 import { count, type Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
 import { halfTheRounds, type Scale } from './support/scale.js'
-import { type Server, startBareLive, startDaybook } from './support/servers.js'
-import { copiedStore } from './support/stores.js'
-import { rateOf } from './support/usage.js'
+import { type Server, startBareLive } from './support/servers.js'
+import { rateOf, repeat } from './support/usage.js'
+import { type Client, startWork, type Work } from './support/work.js'
 
 const BATCH = 100
 
-export async function benchLiveCatchUp(report: Report, scale: Scale): Promise<void> {
-  const events = scale.long
-  const directory = await copiedStore({ events, streams: 10_000, killed: true })
-  const daybook = await startDaybook(directory)
-  for (const batch of [undefined, BATCH]) {
-    const client = new Worker<ReaderJobs>('reader')
+interface CatchUp extends Work {
+  readonly events: number
+  readonly path: string
+  client(server: Server): Client
+}
+
+/** A frame each, and many in a frame. */
+export function catchUpWorks({ long: events }: Scale): CatchUp[] {
+  return [undefined, BATCH].map((batch) => {
     const path = `/events?from=start${batch === undefined ? '' : `&batch=${batch}`}`
-    const frames = temporaryFolder()
-    const file = join(frames, 'frames')
-    await client.do('read', { url: daybook.url, path, events, file })
-    const bare = await startBareLive(file)
-    removeFolder(frames)
-    const read = (server: Server) => rateOf(server.pid, () => client.do('read', { url: server.url, path, events }))
-    await read(bare) // Daybook has just been read once
-    const rates = await inTurn(halfTheRounds(scale), { daybook: () => read(daybook), bare: () => read(bare) })
-    await client.stop()
-    await bare.stop()
-    report.ratio('live-catchup', {
+    return {
       what: `${count(events)} events, ${batch === undefined ? 'a frame each' : `${batch} in a frame`}, one client`,
       unit: 'events/s',
+      store: { events, streams: 10_000, killed: true },
+      events,
+      path,
+      client({ url, pid }) {
+        const reader = new Worker<ReaderJobs>('reader')
+        const read = () => reader.do('read', { url, path, events })
+        return { load: (seconds) => rateOf(pid, () => repeat(seconds, read)), leave: () => reader.stop() }
+      }
+    }
+  })
+}
+
+export async function benchLiveCatchUp(report: Report, scale: Scale): Promise<void> {
+  for (const work of catchUpWorks(scale)) {
+    const daybook = await startWork(work)
+    const folder = temporaryFolder()
+    const bare = await startBareLive(await keepFrames(daybook.server, work, join(folder, 'frames')))
+    removeFolder(folder)
+    const limit = work.client(bare)
+    await limit.load(0)
+    const rates = await inTurn(halfTheRounds(scale), { daybook: () => daybook.load(0), bare: () => limit.load(0) })
+    await limit.leave?.()
+    await bare.stop()
+    await daybook.stop()
+    report.ratio('live-catchup', {
+      ...work,
       rates: rates.daybook,
       limit: { name: 'bare ws, the same frames from memory', rates: rates.bare },
       wanted: 0.4
     })
   }
-  await daybook.stop()
-  removeFolder(directory)
+}
+
+/** Writes what the server sends to a file, one frame a line. @returns the file */
+async function keepFrames({ url }: Server, { path, events }: CatchUp, file: string): Promise<string> {
+  const reader = new Worker<ReaderJobs>('reader')
+  await reader.do('read', { url, path, events, file })
+  await reader.stop()
+  return file
 }

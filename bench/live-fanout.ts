@@ -6,62 +6,59 @@ import { event } from './support/events.js'
 import { appendAll } from './support/http.js'
 import { Worker } from './support/jobs.js'
 import { firstFrame } from './support/live.js'
-import { removeFolder, temporaryFolder } from './support/processes.js'
+import { temporaryFolder } from './support/processes.js'
 import { count, type Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
 import { halfTheRounds, type Scale } from './support/scale.js'
-import { type Server, startBareLive, startDaybook } from './support/servers.js'
-import { rateOf } from './support/usage.js'
+import { startBareLive } from './support/servers.js'
+import { rateOf, repeat } from './support/usage.js'
+import { startWork, type Work } from './support/work.js'
 
 const SUBSCRIBERS = 1000
 const BATCH = 100
 const STREAM = 'news'
 
-export async function benchLiveFanout(report: Report, scale: Scale): Promise<void> {
-  const directory = temporaryFolder()
-  const daybook = await startDaybook(directory)
-  await appendAll(`${daybook.url}/streams/${STREAM}`, bodies(1, 1))
-  const file = join(temporaryFolder(), 'frame')
-  writeFileSync(file, `${await firstFrame(daybook.url, STREAM)}\n`)
-  const bare = await startBareLive(file)
-  const ours = await subscribed(daybook)
-  const limit = await subscribed(bare)
-
-  for (const batch of [1, BATCH]) {
-    const requests = bodies(scale.fanout, batch)
-    const send = (server: Server, client: Worker<SubscriberJobs>, some = requests) =>
-      rateOf(server.pid, async () => {
-        const deliveries = some.length * batch * SUBSCRIBERS
-        const delivered = client.do('expect', { events: deliveries })
-        await appendAll(`${server.url}/streams/${STREAM}`, some)
-        await delivered
+/** Appended one by one, and many at a time. */
+export function fanoutWorks({ fanout }: Scale): Work[] {
+  return [1, BATCH].map((batch) => ({
+    what: `${count(fanout)} events, ${batch === 1 ? 'appended one by one' : `appended by ${batch}`}, to ${count(SUBSCRIBERS)} subscribers`,
+    unit: 'deliveries/s',
+    flags: ['--connections-per-address', '0'], // subscribers and appends come from one address
+    async client({ url, pid }) {
+      const subscribers = new Worker<SubscriberJobs>('subscribers')
+      const paths = Array.from({ length: SUBSCRIBERS }, () => `/streams/${STREAM}?from=end`)
+      await subscribers.do('subscribe', { url, paths })
+      const requests = bodies(fanout, batch)
+      const send = async () => {
+        const deliveries = fanout * SUBSCRIBERS
+        const delivered = subscribers.do('expect', { events: deliveries })
+        await Promise.all([appendAll(`${url}/streams/${STREAM}`, requests), delivered])
         return deliveries
-      })
-    const few = bodies(BATCH, batch)
-    await send(daybook, ours, few)
-    await send(bare, limit, few)
-    const rates = await inTurn(halfTheRounds(scale), {
-      ours: () => send(daybook, ours),
-      limit: () => send(bare, limit)
-    })
-    const how = batch === 1 ? 'appended one by one' : `appended by ${batch}`
+      }
+      return { load: (seconds) => rateOf(pid, () => repeat(seconds, send)), leave: () => subscribers.stop() }
+    }
+  }))
+}
+
+export async function benchLiveFanout(report: Report, scale: Scale): Promise<void> {
+  for (const work of fanoutWorks(scale)) {
+    const daybook = await startWork(work, { warmUp: 0 })
+    const file = join(temporaryFolder(), 'frame')
+    writeFileSync(file, `${await firstFrame(daybook.server.url, STREAM)}\n`)
+    const bare = await startBareLive(file)
+    const limit = await work.client(bare)
+    await limit.load(0)
+    const rates = await inTurn(halfTheRounds(scale), { ours: () => daybook.load(0), limit: () => limit.load(0) })
+    await limit.leave?.()
+    await bare.stop()
+    await daybook.stop()
     report.ratio('live-fanout', {
-      what: `${count(scale.fanout)} events, ${how}, to ${count(SUBSCRIBERS)} subscribers`,
-      unit: 'deliveries/s',
+      ...work,
       rates: rates.ours,
       limit: { name: 'bare ws, the same bytes', rates: rates.limit },
       wanted: 0.5
     })
   }
-  for (const one of [ours, limit, daybook, bare]) await one.stop()
-  removeFolder(directory)
-}
-
-async function subscribed({ url }: Server): Promise<Worker<SubscriberJobs>> {
-  const client = new Worker<SubscriberJobs>('subscribers')
-  const paths = Array.from({ length: SUBSCRIBERS }, () => `/streams/${STREAM}?from=end`)
-  await client.do('subscribe', { url, paths })
-  return client
 }
 
 /** Requests that append so many events in all. */

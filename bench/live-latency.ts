@@ -5,28 +5,44 @@ import { appendAll } from './support/http.js'
 import { Worker } from './support/jobs.js'
 import { firstFrame } from './support/live.js'
 import { removeFolder, temporaryFolder } from './support/processes.js'
-import type { Report } from './support/report.js'
+import { count, type Report } from './support/report.js'
 import { inTurn, median } from './support/rounds.js'
 import { halfTheRounds, type Scale } from './support/scale.js'
-import { startBareLive, startDaybook } from './support/servers.js'
+import { type Server, startBareLive, startDaybook } from './support/servers.js'
+import { rateOf } from './support/usage.js'
+import type { Work } from './support/work.js'
 
 const RATE = 1000
 const STREAM = 'paced'
+const BODY = JSON.stringify({ type: 'ItemAdded', data: { seq: 0, ...event(0).data } })
+
+/** The processor's time of an append and its delivery at a steady pace, far below what the server can do. */
+export function liveLatencyWork(): Work {
+  return {
+    what: `${count(RATE)} appends a second, to one subscriber`,
+    unit: '/s',
+    client(server) {
+      const client = new Worker<PacedJobs>('paced')
+      const load = async (seconds: number) => {
+        await client.do('append', paceOf(server, seconds))
+        return RATE * seconds
+      }
+      return { load: (seconds) => rateOf(server.pid, () => load(seconds)), leave: () => client.stop() }
+    }
+  }
+}
 
 export async function benchLiveLatency(report: Report, scale: Scale): Promise<void> {
   const { seconds } = scale
   const directory = temporaryFolder()
   const daybook = await startDaybook(directory)
   const bare = await startBareLive()
-  const { type, data } = event(0)
-  const body = JSON.stringify({ type, data: { seq: 0, ...data } })
-  await appendAll(`${daybook.url}/streams/${STREAM}`, [body])
+  await appendAll(`${daybook.url}/streams/${STREAM}`, [BODY])
   const frame = await firstFrame(daybook.url, STREAM)
 
   // A client each, so that neither finds the other's garbage.
   const clients = [new Worker<PacedJobs>('paced'), new Worker<PacedJobs>('paced')] as const
-  const live = (duration: number) =>
-    clients[0].do('append', { url: daybook.url, stream: STREAM, rate: RATE, seconds: duration, text: body })
+  const live = (duration: number) => clients[0].do('append', paceOf(daybook, duration))
   const echo = (duration: number) =>
     clients[1].do('echo', { url: bare.url, rate: RATE, seconds: duration, text: frame })
   await live(2)
@@ -46,6 +62,10 @@ export async function benchLiveLatency(report: Report, scale: Scale): Promise<vo
   report.note('live-latency', 'p50 · p99 from the 201 to the event', inWords(of('afterAnswer')), beside)
   const answer = `${inWords(of('toAnswer'))} to its 201`
   report.note('live-latency', 'p50 · p99 from sending the POST to the event', inWords(of('toEvent')), answer)
+}
+
+function paceOf({ url }: Server, seconds: number): Parameters<PacedJobs['append']>[0] {
+  return { url, stream: STREAM, rate: RATE, seconds, text: BODY }
 }
 
 /** Medians of the rounds. */

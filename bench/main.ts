@@ -2,87 +2,71 @@
 import { platform } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { benchAccess } from './access.js'
-import { benchAppend } from './append.js'
-import { benchBatches } from './batches.js'
-import { benchConditional } from './conditional.js'
-import { benchDisk } from './disk.js'
-import { benchIndexes } from './indexes.js'
-import { benchLargeStore } from './large-store.js'
-import { benchLiveAppend } from './live-append.js'
-import { benchLiveCatchUp } from './live-catchup.js'
-import { benchLiveFanout } from './live-fanout.js'
-import { benchLiveLatency } from './live-latency.js'
-import { benchLiveMemory } from './live-memory.js'
-import { benchMemory } from './memory.js'
-import { benchNdjson } from './ndjson.js'
-import { benchOpening } from './opening.js'
-import { benchAtom, benchEvent, benchPage } from './pages.js'
+import { benchAgainst } from './against.js'
+import { lines } from './lines.js'
+import { type Build, withBuild } from './support/builds.js'
 import { compileChildren } from './support/compile.js'
 import { describeMachine, NOISE } from './support/machine.js'
 import { Report } from './support/report.js'
 import { foreignLoads } from './support/rounds.js'
-import { full, quick, type Scale } from './support/scale.js'
+import { againstRounds, full, quick, type Scale } from './support/scale.js'
 import { hasWrk } from './support/wrk.js'
 
-type Bench = (report: Report, scale: Scale) => Promise<void>
+const HELP = `npm run bench -- [--only ID,ID] [--against COMMIT] [--quick] [--rounds N] [--patience S] [--list]
 
-const lines: Record<string, { what: string; run: Bench }> = {
-  append: { what: 'durable single-event appends, 64 connections', run: benchAppend },
-  batches: { what: 'batches of 500 events a POST', run: benchBatches },
-  event: { what: 'one event by number', run: benchEvent },
-  page: { what: 'pages of 20 events, hot and at random', run: benchPage },
-  atom: { what: 'Atom pages of 20 events with their data, against native ones', run: benchAtom },
-  indexes: { what: 'appends with all index streams and with none; pages of a category', run: benchIndexes },
-  conditional: { what: 'appends under failIfEventsMatch, 1,000,000 events in the log', run: benchConditional },
-  access: { what: 'what authentication and access rules cost', run: benchAccess },
-  ndjson: { what: 'NDJSON of 200,000 events', run: benchNdjson },
-  large: { what: 'batches on a large store, against an empty one', run: benchLargeStore },
-  opening: { what: 'opening after kill -9', run: benchOpening },
-  memory: { what: 'memory: idle, streaming, appending', run: benchMemory },
-  disk: { what: 'bytes on disk and table bytes written', run: benchDisk },
-  'live-latency': { what: 'from an append to its event over WebSocket', run: benchLiveLatency },
-  'live-catchup': { what: 'a long log over one WebSocket', run: benchLiveCatchUp },
-  'live-fanout': { what: 'one stream to 1,000 subscribers', run: benchLiveFanout },
-  'live-append': { what: 'appends beside 100 subscribers on other streams', run: benchLiveAppend },
-  'live-memory': { what: 'memory: 1,000 idle subscriptions, one that reads nothing', run: benchLiveMemory }
-}
-
-const HELP = `npm run bench -- [--only ID,ID] [--quick] [--patience S] [--list]
-
-  --only ID,ID  these lines of work only
-  --quick       shorter and smaller: for a first look, not for docs/benchmarks.md
-  --patience S  before each round, wait up to S seconds for others to leave the machine alone [0]
-  --list        the lines of work and their ids
+  --only ID,ID      these lines of work only
+  --against COMMIT  build that commit and measure it and this checkout in turn: the processor's time
+                    that an answer or event takes of both, which may rise by 5 % at most
+  --quick           shorter and smaller: for a first look, not for docs/benchmarks.md
+  --rounds N        so many rounds, most lines [${full.rounds}; with --against ${againstRounds(full)}; with --quick ${quick.rounds}]
+  --patience S      before each round, wait up to S seconds for others to leave the machine alone [0]
+  --list            the lines of work and their ids
 `
 
 async function main(): Promise<number> {
-  const { only, patience, quick: short, list, help } = readFlags()
+  const { only, against, patience, rounds, quick: short, list, help } = readFlags()
   if (help || list) {
     const names = Object.entries(lines).map(([id, { what }]) => `${id.padEnd(12)} ${what}`)
     process.stdout.write(help ? HELP : `${names.join('\n')}\n`)
     return 0
   }
-  const ids = only?.split(',') ?? Object.keys(lines)
-  const unknown = ids.find((id) => !Object.hasOwn(lines, id))
-  if (unknown !== undefined) throw new Error(`there is no "${unknown}"; known: ${Object.keys(lines).join(', ')}`)
-  const scale = { ...(short ? quick : full), patience: readSeconds(patience) }
+  const ids = chooseLines(only, against !== undefined)
+  const sized = short ? quick : full
+  const usual = against === undefined ? sized.rounds : againstRounds(sized)
+  const scale = {
+    ...sized,
+    patience: readNumber('--patience', patience, 'a number of seconds'),
+    rounds: rounds === undefined ? usual : readNumber('--rounds', rounds, 'a number of rounds from 1', 1)
+  }
   if (platform() !== 'linux') throw new Error('memory and CPU are read from /proc, so it runs on Linux only')
   if (!hasWrk()) throw new Error('wrk, the load generator, is not installed (apt-get install -y wrk)')
+  if (against === undefined) await measure(ids, scale)
+  else await withBuild(against, (other) => measure(ids, scale, other))
+  return 0
+}
 
+/** Prints and keeps what is measured of these lines. @param other the build that this checkout stands beside */
+async function measure(ids: readonly string[], scale: Scale, other?: Build): Promise<void> {
   const machine = describeMachine()
-  console.log(`${machine}${short ? ', quick' : ''}\n`)
+  console.log(`${machine}${scale.name === 'full' ? '' : `, ${scale.name}`}\n`)
   compileChildren()
   const report = new Report()
   const started = performance.now()
-  for (const id of ids) await lines[id]?.run(report, scale)
+  if (other === undefined) for (const id of ids) await lines[id]?.run(report, scale)
+  else await benchAgainst(report, scale, ids, other)
   const minutes = (performance.now() - started) / 60_000
   console.log(`\n${report.table()}\n\n${report.summary()} ${minutes.toFixed(1)} minutes.`)
   const noisy = foreignLoads.filter((load) => load > NOISE).length
   if (noisy > 0) console.log(`Others used the machine in ${noisy} of ${foreignLoads.length} rounds; --patience waits.`)
-  const run = { machine, at: new Date().toISOString(), scale: short ? 'quick' : 'full', minutes, foreignLoads }
+  const run = {
+    machine,
+    at: new Date().toISOString(),
+    scale: scale.name,
+    against: other?.name,
+    minutes,
+    foreignLoads
+  }
   report.save(fileURLToPath(new URL('results/latest.json', import.meta.url)), run)
-  return 0
 }
 
 function readFlags() {
@@ -90,7 +74,9 @@ function readFlags() {
     return parseArgs({
       options: {
         only: { type: 'string' },
+        against: { type: 'string' },
         quick: { type: 'boolean' },
+        rounds: { type: 'string' },
         patience: { type: 'string', default: '0' },
         list: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' }
@@ -101,9 +87,22 @@ function readFlags() {
   }
 }
 
-function readSeconds(text: string): number {
-  if (/^\d+$/.test(text)) return Number(text)
-  throw new Error(`--patience is a number of seconds, not "${text}"`)
+/** @param against only lines that can be measured against another build */
+function chooseLines(only: string | undefined, against: boolean): string[] {
+  const fit = (id: string) => !against || lines[id]?.works !== undefined
+  if (only === undefined) return Object.keys(lines).filter((id) => fit(id) && lines[id]?.byName !== true)
+  const ids = only.split(',')
+  const unknown = ids.find((id) => !Object.hasOwn(lines, id))
+  if (unknown !== undefined) throw new Error(`there is no "${unknown}"; known: ${Object.keys(lines).join(', ')}`)
+  const unfit = ids.find((id) => !fit(id))
+  if (unfit === undefined) return ids
+  const known = Object.keys(lines).filter(fit).join(', ')
+  throw new Error(`"${unfit}" is no work whose processor's time is measured; --against knows ${known}`)
+}
+
+function readNumber(flag: string, text: string, what: string, least = 0): number {
+  if (/^\d{1,6}$/.test(text) && Number(text) >= least) return Number(text)
+  throw new Error(`${flag} is ${what}, not "${text}"`)
 }
 
 main().then(

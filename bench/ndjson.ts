@@ -6,33 +6,44 @@ import { removeFolder } from './support/processes.js'
 import { count, type Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
 import type { Scale } from './support/scale.js'
-import { startDaybook } from './support/servers.js'
+import type { Server } from './support/servers.js'
 import { copiedStore } from './support/stores.js'
-import { rateOf } from './support/usage.js'
+import { rateOf, repeat } from './support/usage.js'
+import { type Client, startWork, type Work } from './support/work.js'
 
 const STORE = { events: 200_000, streams: 1000 }
 
-export async function benchNdjson(report: Report, scale: Scale): Promise<void> {
-  const directories = [await copiedStore(STORE), await copiedStore(STORE)] as const
-  const daybook = await startDaybook(directories[0])
-  const db = await openBare(join(directories[1], 'log'))
-  const ours = () => rateOf(daybook.pid, () => drainLog(daybook.url, STORE.events))
-  const limit = () => rateOf(process.pid, () => iterate(db))
-  const first = await ours()
-  for (let i = 0; i < 2; i++) {
-    await ours()
-    await limit()
-  }
-  const rates = await inTurn({ ...scale, rounds: scale.rounds * 2 }, { ours, limit })
-  await daybook.stop()
-  await closeBare(db)
-  for (const directory of directories) removeFolder(directory)
-  report.ratio('ndjson', {
+export function ndjsonWork(): Work {
+  return {
     what: `NDJSON of ${count(STORE.events)} events`,
     unit: 'events/s',
+    store: STORE,
+    client: (server) => drains(server, STORE.events)
+  }
+}
+
+export async function benchNdjson(report: Report, scale: Scale): Promise<void> {
+  const work = ndjsonWork()
+  const daybook = await startWork(work, { warmUp: 0 })
+  const directory = await copiedStore(STORE)
+  const db = await openBare(join(directory, 'log'))
+  const limit = (seconds: number) => rateOf(process.pid, () => repeat(seconds, () => iterate(db)))
+  await daybook.load(2)
+  await limit(2)
+  const rates = await inTurn(scale, { ours: () => daybook.load(scale.seconds), limit: () => limit(scale.seconds) })
+  await daybook.stop()
+  await closeBare(db)
+  removeFolder(directory)
+  report.ratio('ndjson', {
+    ...work,
     rates: rates.ours,
     limit: { name: 'bare leveldown iterator', rates: rates.limit },
     wanted: 0.4
   })
-  report.note('ndjson', 'the first transfer after a start', `${count(first.rate)} events/s`)
+  report.note('ndjson', 'the first transfer after a start', `${count(daybook.first.rate)} events/s`)
+}
+
+/** A client that reads a whole log of so many events over and over, one transfer at a time. */
+export function drains({ url, pid }: Server, events: number, headers: Record<string, string> = {}): Client {
+  return { load: (seconds) => rateOf(pid, () => repeat(seconds, () => drainLog(url, events, headers))) }
 }

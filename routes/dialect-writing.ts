@@ -2,9 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isDaybookError } from '../src/errors.js'
-import { StoredRecord } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
-import { faultsOf } from '../src/streams/metadata.js'
 import { checkAppendableName, isMetastream, metastreamOf } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import { sendEmpty } from './dialect-answer.js'
@@ -85,7 +83,6 @@ export class DialectWriting {
     events: NewEvent[]
   ): Promise<FastifyReply> {
     checkOnce(events)
-    if (isMetastream(stream)) for (const event of events) checkDocument(event)
     const result = await this.#store.writer.append({
       events,
       conditions: [{ stream, expected: expectedVersion(request.headers) }],
@@ -134,19 +131,6 @@ export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[
   const codec = bodyCodec(request.headers['content-type'], offered)
   negotiate(request.headers.accept, queryOf(request).get('format'), offered)
   return codec
-}
-
-/** @throws a 400 for a document that would be ignored (reference 11.1) */
-function checkDocument({ record }: NewEvent): void {
-  const { data, contentType } = new StoredRecord(-1, record.bytes)
-  let value: unknown
-  try {
-    if (contentType === undefined) value = JSON.parse(data?.toString() ?? '')
-  } catch {
-    // not JSON: not a document
-  }
-  const [fault] = faultsOf(value)
-  if (fault !== undefined) throw badRequest(fault)
 }
 
 /** Ids are unique in a stream, so no batch can hold one twice. @throws a 400 */

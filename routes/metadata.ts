@@ -134,9 +134,13 @@ async function answer(
   reply.header('etag', tag).header('vary', 'Accept').header('cache-control', 'private, no-cache')
   if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
   reply.header('content-type', 'application/json; charset=utf-8')
-  return reply.send(Buffer.concat([toReadable(stored), NEWLINE]))
+  const readable = version < 0 ? EMPTY : toReadable(stored)
+  return reply.send(Buffer.concat([readable, NEWLINE]))
 }
 
+const EMPTY = Buffer.from('{}')
+/** What an event stands for that holds no JSON. */
+const NO_JSON = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 
 async function write(
@@ -176,7 +180,8 @@ async function change(
   for (;;) {
     await store.sources.checkLives(stream)
     const state: StreamState = await store.states.of(stream)
-    const stored = patchStored(checkSize(state.document ?? Buffer.from('{}')), patch)
+    const standing = state.version < 0 ? EMPTY : (state.document ?? NO_JSON)
+    const stored = patchStored(checkSize(standing), patch)
     if (!metadataIs(expected, state.version)) throw wrongVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version
     try {

@@ -132,8 +132,11 @@ export function serverRoutes(
       }
     },
     async (_request, reply) => {
-      const { status, standstill } = store
-      if (status === 'open') return standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }
+      const { status, standstill, clockWatch } = store
+      if (status === 'open') {
+        const clock = clockWatch.trouble
+        return { ...(standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }), clock }
+      }
       return reply.code(503).header('retry-after', '1').send({ status: store.status, reason: store.reason })
     }
   )

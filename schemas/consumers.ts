@@ -77,7 +77,7 @@ export const Consumer = Type.Object(
     generation: Type.Integer(),
     lag: Lag,
     active: instant('When somebody last read or acknowledged.'),
-    removedAt: Type.Optional(instant('When it is removed, if nobody comes.')),
+    removedAt: Type.Optional(instant('When it is removed, if nobody comes and the server runs until then.')),
     standsStill: Type.Optional(Type.String({ description: 'Why it does not go on though there is more.' })),
     settings: Type.Object(settings),
     connection: Type.Optional(LiveSubscription),

@@ -19,4 +19,28 @@ export const Info = Type.Object(
   { $id: 'Info' }
 )
 
-export const Health = Type.Object({ status: Type.String(), reason: Type.Optional(Type.String()) }, { $id: 'Health' })
+export const Health = Type.Object(
+  {
+    status: Type.String(),
+    reason: Type.Optional(Type.String()),
+    clock: Type.Optional(
+      Type.Object(
+        {
+          behindSeconds: Type.Optional(
+            Type.Number({
+              description: 'How far the clock is behind the last event, whose time new events get meanwhile.'
+            })
+          ),
+          jumpSeconds: Type.Optional(
+            Type.Number({
+              description: "A jump of the machine's clock that is not believed yet; negative: back in time."
+            })
+          ),
+          detail: Type.String()
+        },
+        { description: 'What is wrong with the clock; absent when nothing is.' }
+      )
+    )
+  },
+  { $id: 'Health' }
+)

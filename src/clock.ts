@@ -1,19 +1,29 @@
 /** The only place that reads the time or sets a timer. Tests pass their own Clock. */
+import { type ClockJump, SteadyTime } from './steady-time.js'
+
 export interface Clock {
-  /** Milliseconds since 1970, may go back when the machine's clock is set. */
+  /**
+   * Milliseconds since 1970, for instants that are stored, shown or compared with those. May go back or jump when the
+   * machine's clock is set; never to be used for measuring a duration.
+   */
   now(): number
   /** Milliseconds that never go back, for measuring durations. */
   elapsed(): number
   /** Calls back once after `ms`; the timer keeps no process alive. Returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void
+  /** The last jump of the machine's clock that `now` has met; undefined: none. */
+  jump?(): ClockJump | undefined
 }
 
+const steady = new SteadyTime()
+
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => steady.read(Date.now(), performance.now()),
   elapsed: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, ms)
     timer.unref()
     return () => clearTimeout(timer)
-  }
+  },
+  jump: () => steady.jump
 }

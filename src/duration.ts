@@ -13,3 +13,17 @@ export function secondsOf(duration: string): bigint {
   }
   return seconds
 }
+
+const SPOKEN = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000]
+] as const
+
+/** A duration for people, in the largest unit of which there are two: `3,650 days`. @param ms either side of 0 */
+export function spoken(ms: number): string {
+  const length = Math.abs(ms)
+  const [unit, unitMs] = SPOKEN.find(([, ofMs]) => length >= 2 * ofMs) ?? ['second', 1000]
+  const count = Math.round(length / unitMs)
+  return `${count.toLocaleString('en-US')} ${unit}${count === 1 ? '' : 's'}`
+}

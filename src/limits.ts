@@ -110,6 +110,10 @@ export const limits = {
   sign_in_failures_burst: 100,
   sign_in_failures_a_minute: 10,
   jwks_timeout_ms: 5_000,
+  /** Keys of a provider are fetched again after so long… */
+  jwks_known_ms: 600_000,
+  /** …and for a token whose key is not among them, at most so often. */
+  jwks_again_ms: 30_000,
   /** Addresses whose requests are counted. */
   addresses_counted_max: 10_000,
 
@@ -150,6 +154,8 @@ export const limits = {
 
   /** A `created` time from outside may be this far ahead of our clock. */
   clock_ahead_ms_max: 0,
+  /** The clock may be this far behind the last event before that is warned of. */
+  clock_behind_ms_max: 10_000,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
   /** Delay of the event loop above which requests are refused. */

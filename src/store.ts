@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from './clock.js'
+import { ClockWatch } from './clock-watch.js'
 import { Checkpoints } from './dispatch/checkpoints.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { isDaybookError } from './errors.js'
@@ -80,6 +81,7 @@ export class Store {
   sources!: Sources
   reader!: Reader
   standstill!: Standstill
+  clockWatch!: ClockWatch
   dispatcher!: Dispatcher
   checkpoints!: Checkpoints
   tails!: Tails
@@ -164,6 +166,7 @@ export class Store {
     this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
     this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
     this.metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => this.log.head)
+    this.#watchClock()
     this.status = 'open'
     this.reason = 'ready'
     return this
@@ -177,6 +180,7 @@ export class Store {
     this.#closing = true
     this.subscriptions.close()
     this.consumers.close()
+    this.clockWatch?.close()
     this.standstill.close()
     await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
     // No turn is left in which it could begin again.
@@ -184,6 +188,14 @@ export class Store {
     await this.checkpoints.close()
     await this.postings.close()
     await this.log.close()
+  }
+
+  #watchClock(): void {
+    this.clockWatch = new ClockWatch(this.clock, this.log)
+    const behind = 'How far the clock is behind the last event, 0 when it is not'
+    this.metrics.gauge('daybook_clock_behind_seconds', behind, () => this.clockWatch.behindMs / 1000)
+    const jump = "The last jump of the machine's clock, negative when it went back, 0 when there was none"
+    this.metrics.gauge('daybook_clock_jump_seconds', jump, () => this.clockWatch.jumpMs / 1000)
   }
 
   /** Live readers, and consumers with a name: they follow the log, and nothing waits for them. */
@@ -206,8 +218,8 @@ export class Store {
 
   /** Accounts and what stands for them; whoever loses a right loses what rests on it. */
   async #admit(): Promise<void> {
-    const { reader, postings, states, writer, clock, rules, subscriptions } = this
-    const accounts = new Accounts({ reader, postings, states, writer, clock })
+    const { log, reader, postings, states, writer, clock, rules, subscriptions } = this
+    const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
     this.accounts = accounts
     this.tokens = tokens
@@ -221,7 +233,7 @@ export class Store {
     this.failures = new Failures({ writer, clock, metrics: this.metrics })
     const { webTokens: options } = this.options
     // The library that checks them is only loaded where it is used.
-    const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options)
+    const webTokens = options && new (await import('./users/web-tokens.js')).WebTokens(options, clock)
     const { tickets, failures } = this
     this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
   }

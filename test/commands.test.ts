@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Store } from '../src/store.js'
 import { daybook, serve } from './helpers/cli.js'
+import { StillClock } from './helpers/clock.js'
 import { encodeEvent } from './helpers/events.js'
+import { eventually } from './helpers/live-events.js'
 
 t.test('--help tells of every command, and every command of its flags', async (t) => {
   const { code, stdout } = await daybook(['--help'])
@@ -129,8 +131,51 @@ t.test('verify says what it finds, for people and as JSON', async (t) => {
   await store.close()
   t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
   const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
-  t.match(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [] })
+  t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], warnings: [] })
   t.match(await daybook(['verify', '--db', join(db, 'nothing')]), { code: 1, stderr: /no Daybook log/ })
+})
+
+/** A directory with events of now, and then some of ten years ahead. */
+async function writtenAhead(t: Test, events: number): Promise<string> {
+  const db = join(t.testdir({}), 'db')
+  const clock = new StillClock()
+  for (const ahead of [0, 10 * 365 * 86_400_000]) {
+    clock.ahead = Date.now() - 1e12 + ahead
+    const store = await new Store({ directory: db, clock }).open()
+    const stream = Array.from({ length: events }, () => encodeEvent('s'))
+    await store.writer.append({ events: stream, conditions: [], mode: 'batch' })
+    await store.close()
+  }
+  return db
+}
+
+t.test('verify warns of events that are ahead of the clock, and finds no fault in them', async (t) => {
+  const db = await writtenAhead(t, 3)
+  const said = await daybook(['verify', '--db', db])
+  t.match(said, {
+    code: 0,
+    stdout: '',
+    stderr: /everything agrees\nWARNING: created-ahead: 3 events from position 3 on .* the last by 3,6(50|49) days \(20/
+  })
+  const { code, stdout } = await daybook(['verify', '--db', db, '--json'])
+  t.equal(code, 0)
+  const { disagreements, warnings } = JSON.parse(stdout)
+  t.same(disagreements, [])
+  t.match(warnings, [{ code: 'created-ahead', position: 3, events: 3, seconds: Number, detail: String }])
+  t.ok(warnings[0].seconds > 9 * 365 * 86_400)
+})
+
+t.test('a start with a clock behind the last event says so, to people and in the log', async (t) => {
+  const db = await writtenAhead(t, 1)
+  const { child, banner } = await serve(['--db', db, '--port', '0'])
+  t.teardown(() => child.kill('SIGKILL'))
+  let said = banner
+  child.stderr?.on('data', (chunk) => (said += chunk))
+  child.stdout?.on('data', (chunk) => (said += chunk))
+  await eventually('it has said all', () => said.includes('every append is on disk'))
+  t.match(said, /^WARNING: The clock is 3,6(50|49) days behind the last event \(position 1, created 20.*\.$/m)
+  const logged = said.split('\n').find((line) => line.startsWith('{'))
+  t.match(JSON.parse(logged ?? '{}'), { level: 40, msg: /^The clock is/ })
 })
 
 t.test('import reads standard input, and says which line is bad', async (t) => {

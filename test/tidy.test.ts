@@ -50,6 +50,8 @@ const rooms: Record<string, readonly string[]> = {
 const vocabulary = [
   'src/errors.ts',
   'src/clock.ts',
+  'src/clock-watch.ts',
+  'src/steady-time.ts',
   'src/limits.ts',
   'src/duration.ts',
   'src/json.ts',

@@ -26,12 +26,12 @@ function drain(url: string, headers: Record<string, string>): Promise<string> {
   })
 }
 
-/** Appends over keep-alive connections, each request sent when the one before it on its connection was answered. */
-export async function appendAll(url: string, bodies: readonly string[], connections = 1): Promise<void> {
+/** Appends over keep-alive connections, each request made and sent when the one before it on its connection was answered. */
+export async function appendAll(url: string, bodies: Iterable<string>, connections = 1): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
-  let next = 0
+  const all = bodies[Symbol.iterator]()
   const feed = async () => {
-    while (next < bodies.length) await append(url, bodies[next++] as string, agent)
+    for (let next = all.next(); !next.done; next = all.next()) await append(url, next.value, agent)
   }
   await Promise.all(Array.from({ length: connections }, feed))
   agent.destroy()

@@ -20,8 +20,12 @@ interface Figure {
   readonly verdict?: 'ok' | 'SHORT' | 'below the aim'
   /** Microseconds of CPU each, of subject and limit. */
   readonly cpu?: readonly [number, number]
+  /** Rates of both, where what was measured is the processor's time. */
+  readonly rates?: string
   /** Every round's rates, of subject and limit. */
   readonly rounds?: readonly (readonly number[])[]
+  /** Every round's microseconds of CPU each, of subject and limit. */
+  readonly cpuRounds?: readonly (readonly number[])[]
 }
 
 export interface Comparison {
@@ -35,6 +39,19 @@ export interface Comparison {
   readonly wanted?: number
   readonly aim?: number
 }
+
+/** A build beside another one. */
+export interface Against {
+  readonly what: string
+  /** Of the rates. */
+  readonly unit: string
+  /** One each round. */
+  readonly rates: readonly Rate[]
+  readonly other: { readonly name: string; readonly rates: readonly Rate[] }
+}
+
+/** So many times the processor's time of another build are still all right. */
+export const MOST = 1.05
 
 export class Report {
   readonly #figures: Figure[] = []
@@ -59,6 +76,28 @@ export class Report {
     })
   }
 
+  /** The processor's time of two builds, which must not rise by more than 5 %. The ratio is the median of the rounds' ratios. */
+  against(id: string, { what, unit, rates, other }: Against): void {
+    const cpu = rates.map((round) => round.cpu)
+    const others = other.rates.map((round) => round.cpu)
+    const ratios = cpu.map((each, round) => each / (others[round] as number))
+    const ratio = median(ratios)
+    const bothRates = [rates, other.rates].map((rounds) => rounds.map(({ rate }) => rate))
+    this.#add({
+      id,
+      what,
+      figure: `${inMicroseconds(median(cpu), 3)} µs`,
+      limit: `${inMicroseconds(median(others), 3)} µs ${other.name}`,
+      ratio,
+      range: [Math.min(...ratios), Math.max(...ratios)],
+      rates: `${bothRates.map((rounds) => amount(median(rounds))).join(' : ')} ${unit}`,
+      wanted: `at most ${MOST}`,
+      verdict: ratio <= MOST ? 'ok' : 'SHORT',
+      rounds: bothRates,
+      cpuRounds: [cpu, others]
+    })
+  }
+
   /** A value that must stay below a bound. */
   below(id: string, { what, value, bound, unit }: { what: string; value: number; bound: number; unit: string }): void {
     const shown = value >= 100 ? count(value) : value.toPrecision(3)
@@ -73,21 +112,19 @@ export class Report {
 
   /** The table as Markdown, as it stands in docs/benchmarks.md. */
   table(): string {
-    const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, cpu, wanted = '', verdict = '' }) => [
+    const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, cpu, rates, wanted, verdict }) => [
       id,
       what,
       figure,
       limit,
       ratio === undefined ? '' : `${ratio.toFixed(2)} (${range?.map((one) => one.toFixed(2)).join('–')})`,
-      cpu === undefined ? '' : inMicroseconds(cpu),
-      wanted,
-      verdict
+      rates ?? (cpu === undefined ? '' : bothInMicroseconds(cpu)),
+      wanted ?? '',
+      verdict ?? ''
     ])
-    const lines = [
-      ['id', 'what', 'figure', 'beside', 'ratio', 'CPU each', 'wanted', ''],
-      ['--', '--', '--', '--', '--', '--', '--', '--'],
-      ...rows
-    ]
+    const byTime = this.#figures.some(({ rates }) => rates !== undefined)
+    const columns = byTime ? ['CPU each', 'beside', 'ratio', 'rates'] : ['figure', 'beside', 'ratio', 'CPU each']
+    const lines = [['id', 'what', ...columns, 'wanted', ''], ['--', '--', '--', '--', '--', '--', '--', '--'], ...rows]
     return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
   }
 
@@ -108,11 +145,12 @@ export class Report {
 
   #add(figure: Figure): void {
     this.#figures.push(figure)
-    const { id, what, limit, ratio, cpu, wanted, verdict } = figure
+    const { id, what, limit, ratio, range, cpu, rates, wanted, verdict } = figure
     const parts = [`${id.padEnd(8)} ${what}: ${figure.figure}`]
     if (limit !== undefined) parts.push(limit)
     if (ratio !== undefined) parts.push(`ratio ${ratio.toFixed(2)}`)
-    if (cpu !== undefined) parts.push(`CPU ${inMicroseconds(cpu)}`)
+    if (range !== undefined && rates !== undefined) parts.push(range.map((one) => one.toFixed(2)).join('–'), rates)
+    if (cpu !== undefined) parts.push(`CPU ${bothInMicroseconds(cpu)}`)
     if (wanted !== undefined) parts.push(/^\d/.test(wanted) ? `wanted ${wanted}` : wanted)
     if (verdict !== undefined) parts.push(verdict)
     console.log(parts.join(' · '))
@@ -125,8 +163,17 @@ function verdictOf(ratio: number, wanted = 0, aim = 0): 'ok' | 'SHORT' | 'below 
 }
 
 /** CPU of subject and limit. */
-function inMicroseconds(cpu: readonly [number, number]): string {
-  return `${cpu.map((each) => (each < 100 ? each.toPrecision(2) : count(each))).join(' : ')} µs`
+function bothInMicroseconds(cpu: readonly [number, number]): string {
+  return `${cpu.map((each) => inMicroseconds(each, 2)).join(' : ')} µs`
+}
+
+function inMicroseconds(each: number, digits: number): string {
+  return each < 100 ? each.toPrecision(digits) : count(each)
+}
+
+/** A rate, which may be below one. */
+function amount(value: number): string {
+  return value < 100 ? value.toPrecision(3) : count(value)
 }
 
 export function count(value: number): string {

@@ -1,5 +1,6 @@
 /** How long and how large a run is. */
 export interface Scale {
+  readonly name: 'full' | 'quick'
   readonly rounds: number
   /** Seconds of load of one subject in one round. */
   readonly seconds: number
@@ -13,6 +14,8 @@ export interface Scale {
   readonly conditional: number
   /** Events of the store whose size is looked at. */
   readonly disk: number
+  /** Streams of one event each. */
+  readonly many: number
   /** Events that are sent to 1,000 subscriptions each. */
   readonly fanout: number
 }
@@ -23,6 +26,7 @@ export function halfTheRounds(scale: Scale): Scale {
 }
 
 export const full: Scale = {
+  name: 'full',
   rounds: 7,
   seconds: 3,
   patience: 0,
@@ -30,10 +34,12 @@ export const full: Scale = {
   long: 1_000_000,
   conditional: 1_000_000,
   disk: 500_000,
+  many: 10_000_000,
   fanout: 1000
 }
 
 export const quick: Scale = {
+  name: 'quick',
   rounds: 3,
   seconds: 2,
   patience: 0,
@@ -41,5 +47,11 @@ export const quick: Scale = {
   long: 250_000,
   conditional: 200_000,
   disk: 100_000,
+  many: 500_000,
   fanout: 200
+}
+
+/** Rounds of one build against another: each starts both servers anew. */
+export function againstRounds({ rounds }: Scale): number {
+  return Math.min(rounds, 5)
 }

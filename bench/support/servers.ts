@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { type Build, here } from './builds.js'
 import { childScript } from './compile.js'
 import { spawnChild, temporaryFolder } from './processes.js'
 
@@ -11,6 +11,8 @@ export interface Server {
   readonly pid: number
   /** Stops it and waits for its end. */
   stop(): Promise<void>
+  /** Kills it, so that nothing is closed, and waits for its end. */
+  kill(): Promise<void>
 }
 
 export interface WeighedServer extends Server {
@@ -18,10 +20,9 @@ export interface WeighedServer extends Server {
   weigh(): Promise<number>
 }
 
-const main = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
-
-/** Daybook as it is shipped, on a directory. @param flags more of them */
-export function startDaybook(directory: string, flags: readonly string[] = []): Promise<Server> {
+/** Daybook as it is shipped, on a directory. @param flags more of them @param build whose server it is */
+export function startDaybook(directory: string, flags: readonly string[] = [], build: Build = here): Promise<Server> {
+  const main = join(build.root, 'dist', 'src', 'main.js')
   return start([main, '--db', directory, '--port', '0', '--log-level', 'silent', ...flags])
 }
 
@@ -55,7 +56,12 @@ export async function startWeighed(directory: string): Promise<WeighedServer> {
 }
 
 function start(argv: readonly string[]): Promise<Server> {
-  return ready(spawnChild(process.execPath, argv), argv)
+  const child = spawnChild(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    // Every server on a new directory warns of the passwords that everybody knows; its directory is gone soon.
+    if (!chunk.includes('has the password') && !chunk.includes('have the password')) process.stderr.write(chunk)
+  })
+  return ready(child, argv)
 }
 
 /** Resolves when the server has printed its address, which is when it is ready. */
@@ -67,14 +73,11 @@ function ready(child: ChildProcess, argv: readonly string[]): Promise<Server> {
       said += chunk
       const url = /http:\/\/[\d.:]+\d/.exec(said)?.[0]
       if (url === undefined) return
-      resolve({
-        url,
-        pid: child.pid as number,
-        stop() {
-          child.kill('SIGTERM')
-          return ended
-        }
-      })
+      const end = (signal: NodeJS.Signals) => {
+        child.kill(signal)
+        return ended
+      }
+      resolve({ url, pid: child.pid as number, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') })
     })
     void ended.then(() => reject(new Error(`a server ended early: ${argv.join(' ')} ${said}`)))
   })

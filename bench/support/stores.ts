@@ -1,7 +1,11 @@
-/** Filled stores: each made once a run, in a process of its own, and copied for whoever changes it. */
+/** Filled stores: each made once a run by each build that is measured, and copied for each use. */
 import { cpSync } from 'node:fs'
+import { type Build, here } from './builds.js'
 import { childScript } from './compile.js'
+import { event } from './events.js'
+import { appendAll } from './http.js'
 import { runChild, temporaryFolder } from './processes.js'
+import { startDaybook } from './servers.js'
 
 export interface Content {
   readonly events: number
@@ -10,32 +14,72 @@ export interface Content {
   readonly compression?: boolean
   /** Each event carries one of so many tags, `customer:0`, `customer:1`… in turn. */
   readonly tags?: number
+  /** The events are as small as they can be. */
+  readonly bare?: boolean
   /** The process that fills it is killed when the last append is answered, so nothing is closed. */
   readonly killed?: boolean
 }
 
-/** Fills a new store in `directory`. @returns how many seconds it took */
+const BATCH = 500
+const CONNECTIONS = 4
+
+/** Fills a new store in `directory` in a process of its own, without a server. @returns how many seconds it took */
 export async function fillStore(directory: string, content: Content): Promise<number> {
   const argv = [childScript('fill'), directory, JSON.stringify(content)]
   return Number(await runChild(process.execPath, argv, content.killed ? 'SIGKILL' : undefined))
 }
 
+/**
+ * Fills a new store in `directory` through a server of the build, so that it is filled as that build does it.
+ * @returns how many seconds it took
+ */
+export async function fillThroughServer(
+  directory: string,
+  content: Content,
+  build: Build,
+  progress: (events: number) => void = () => {}
+): Promise<number> {
+  const server = await startDaybook(directory, [], build)
+  const started = performance.now()
+  try {
+    await appendAll(`${server.url}/events`, requests(content, progress), CONNECTIONS)
+    return (performance.now() - started) / 1000
+  } finally {
+    await (content.killed ? server.kill() : server.stop())
+  }
+}
+
+/** Bodies of requests that append the content. @param progress is told how many events were taken so far */
+function* requests({ events, streams, tags, bare }: Content, progress: (events: number) => void): Generator<string> {
+  for (let first = 0; first < events; first += BATCH) {
+    const batch = Array.from({ length: Math.min(BATCH, events - first) }, (_, n) => {
+      const i = first + n
+      const stream = `bench-${i % streams}`
+      if (bare) return { stream, type: 'Opened' }
+      return { stream, ...event(i), ...(tags !== undefined && { tags: [`customer:${i % tags}`] }) }
+    })
+    progress(first)
+    yield JSON.stringify({ events: batch })
+  }
+}
+
 const filled = new Map<string, Promise<string>>()
 
 /** Directory of a filled store that others read too. */
-export function filledStore(content: Content): Promise<string> {
-  const key = JSON.stringify(content)
+function filledStore(content: Content, build: Build): Promise<string> {
+  const key = JSON.stringify([content, build.root])
   const known = filled.get(key)
   if (known !== undefined) return known
   const directory = temporaryFolder()
-  const filling = fillStore(directory, content).then(() => directory)
+  const filling = fillThroughServer(directory, content, build).then(() => directory)
   filled.set(key, filling)
   return filling
 }
 
-/** Directory of an own copy of a filled store. */
-export async function copiedStore(content: Content): Promise<string> {
+/** Directory of an own copy of a filled store, in the format of the build. */
+export async function copiedStore(content: Content, build: Build = here): Promise<string> {
+  const original = await filledStore(content, build)
   const copy = temporaryFolder()
-  cpSync(await filledStore(content), copy, { recursive: true })
+  cpSync(original, copy, { recursive: true })
   return copy
 }

@@ -6,13 +6,15 @@ export interface Resident {
   readonly total: number
   /** Of that, pages of files: LevelDB maps its tables, and the system takes these back when it needs them. */
   readonly files: number
+  /** Memory of its own, MB. */
+  readonly own: number
 }
 
-/** @throws when the process is gone */
-function residentMemory(pid: number): Resident {
+/** What a process has now. @throws when the process is gone */
+export function residentMemory(pid: number): Resident {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   const megabytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
-  return { total: megabytes('VmRSS'), files: megabytes('RssFile') }
+  return { total: megabytes('VmRSS'), files: megabytes('RssFile'), own: megabytes('RssAnon') }
 }
 
 /** The most memory a process had while something was going on, looked at every 50 ms. */
@@ -55,6 +57,15 @@ export interface Rate {
   readonly rate: number
   /** Microseconds of CPU each, in the process that does the work. It depends less than the rate on who else is busy. */
   readonly cpu: number
+}
+
+/** Does `work` at least once, and over and over until so many seconds have passed. @returns the sum of what it returned */
+export async function repeat(seconds: number, work: () => Promise<number>): Promise<number> {
+  const end = performance.now() + seconds * 1000
+  let sum = 0
+  do sum += await work()
+  while (performance.now() < end)
+  return sum
 }
 
 /** Measures `work`, which process `pid` does. @param work returns how many it did */

@@ -19,6 +19,9 @@ export interface Requests {
   readonly authorization?: string
 }
 
+/** Stands in paths and bodies for a random UUID, another one each time that a request is sent. It is as long as one. */
+export const FRESH = 'FRESHUUIDFRESHUUIDFRESHUUIDFRESHUUID'
+
 /** A file that makes the requests of a load. */
 export interface Script {
   readonly path: string
@@ -48,6 +51,7 @@ export function writeScript({
   const path = join(temporaryFolder(), 'load.lua')
   const list = (texts: readonly string[]) => `{ ${texts.map((text) => `[==[${text}]==]`).join(', ')} }`
   const values = [
+    JSON.stringify(FRESH),
     String(streams),
     list(suffixes),
     list(paths),
@@ -55,7 +59,7 @@ export function writeScript({
     JSON.stringify(accept),
     JSON.stringify(authorization)
   ]
-  const head = `local streams, suffixes, paths, bodies, accept, authorization = ${values.join(', ')}`
+  const head = `local FRESH, streams, suffixes, paths, bodies, accept, authorization = ${values.join(', ')}`
   writeFileSync(path, `${head}\n${SCRIPT}`)
   return { path }
 }
@@ -84,7 +88,10 @@ export async function load(
   }
 }
 
-/** Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. */
+/**
+ * Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. Texts with
+ * fresh UUIDs in them are kept in pieces: the UUIDs stand at the even places.
+ */
 const SCRIPT = `
 local headers = { ["Content-Type"] = "application/json", ["Accept"] = accept }
 if authorization ~= "" then headers["Authorization"] = authorization end
@@ -95,20 +102,55 @@ local function any(list)
   return list[math.random(#list)]
 end
 
+-- Two loads within a second must not make the same UUIDs.
+local function seed()
+  local file = io.open("/dev/urandom", "rb")
+  local number = 0
+  for _, byte in ipairs({ file:read(6):byte(1, 6) }) do number = number * 256 + byte end
+  file:close()
+  math.randomseed(number)
+end
+
+local function uuid()
+  local random = math.random
+  return string.format("%08x-%04x-4%03x-a%03x-%04x%08x", random(0, 4294967295), random(0, 65535), random(0, 4095),
+    random(0, 4095), random(0, 65535), random(0, 4294967295))
+end
+
+local function cut(text)
+  local pieces, from = {}, 1
+  for at in function() return text:find(FRESH, from, true) end do
+    pieces[#pieces + 1] = text:sub(from, at - 1)
+    pieces[#pieces + 1] = ""
+    from = at + #FRESH
+  end
+  pieces[#pieces + 1] = text:sub(from)
+  return pieces
+end
+
+local function joined(pieces)
+  if #pieces == 1 then return pieces[1] end
+  for i = 2, #pieces, 2 do pieces[i] = uuid() end
+  return table.concat(pieces)
+end
+
 function init(args)
-  math.randomseed(os.time())
+  seed()
   for i = 0, given and -1 or streams - 1 do
     for _, suffix in ipairs(suffixes) do paths[#paths + 1] = "/streams/bench-" .. i .. suffix end
   end
-  if #bodies > 0 and #bodies[1] > 4096 then return end
+  if #bodies > 0 and #bodies[1] > 4096 then
+    for i, body in ipairs(bodies) do bodies[i] = cut(body) end
+    return
+  end
   for i, path in ipairs(paths) do
-    prepared[i] = wrk.format(method, path, headers, bodies[(i - 1) % #bodies + 1])
+    prepared[i] = cut(wrk.format(method, path, headers, bodies[(i - 1) % #bodies + 1]))
   end
 end
 
 function request()
-  if #prepared > 0 then return any(prepared) end
-  return wrk.format(method, any(paths), headers, any(bodies))
+  if #prepared > 0 then return joined(any(prepared)) end
+  return wrk.format(method, any(paths), headers, joined(any(bodies)))
 end
 
 function done(summary, latency, requests)

@@ -6,7 +6,8 @@ import { StreamMetadata } from '../../schemas/metadata.js'
 import { secondsOf, UNIT_SECONDS } from '../../src/duration.js'
 import { DaybookError } from '../../src/errors.js'
 import { JsonReader } from '../../src/json.js'
-import { type Acl, type AclEntry, faultsOf } from '../../src/streams/metadata.js'
+import { type Acl, type AclEntry, isObject } from '../../src/streams/acl.js'
+import { faultsOf, readMetadata } from '../../src/streams/metadata.js'
 import { compileShape } from './shape.js'
 
 const STORED = new Map([
@@ -38,9 +39,14 @@ export function toStoredPatch(patch: Buffer): Buffer {
   return underStoredNames(patch, withoutNulls)
 }
 
-/** What is stored after a patch (RFC 7396) under stored names. @throws `invalid-metadata` */
+/**
+ * What is stored after a patch (RFC 7396) under stored names.
+ * @param stored the document that is in force. One that is no JSON object counts as the rule that it leaves.
+ * @throws `invalid-metadata`
+ */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
-  const merged = checked(mergePatch(stored, patch))
+  const target = parsed(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
+  const merged = checked(mergePatch(target, patch))
   return membersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
 }
 
@@ -61,7 +67,7 @@ function withWholeRule(stored: Buffer): Buffer {
 function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
   const whole = new JsonReader(document)
   if (!whole.atObject) throw refused('Stream metadata is a JSON object.')
-  whole.slice()
+  checkOnce(whole)
   whole.end()
   checkDocument(known(JSON.parse(document.toString()) as object), (why) => refused(why))
   return rewritten(new JsonReader(document), (name, value) => {
@@ -73,6 +79,14 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
   })
 }
 
+/** A member that stands twice says two things, in the rule too. @throws `malformed-json` */
+function checkOnce(reader: JsonReader): void {
+  reader.members((name) => {
+    if (name === 'acl' && reader.atObject) checkOnce(reader)
+    else reader.slice()
+  })
+}
+
 /** Of a patch: null removes, whatever the member. */
 function withoutNulls(value: object): object {
   const members = Object.entries(value).filter(([, member]) => member !== null)
@@ -81,24 +95,29 @@ function withoutNulls(value: object): object {
   )
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** @throws `invalid-metadata` for a document that would be ignored */
 function checked(stored: Buffer): Buffer {
-  const [fault] = faultsOf(JSON.parse(stored.toString()))
-  if (fault !== undefined) throw refused(fault)
+  const [fault] = faultsOf(stored)
+  if (fault !== undefined) throw refused(fault.why)
   return stored
 }
 
-/** The stored document under readable names; members of one's own that would have the same name are left out. */
+/**
+ * What is in force, under readable names; members of one's own that would have the same name are left out, and those that
+ * make no sense.
+ * @param document undefined: an event that holds none
+ */
 export function toReadable(document: Buffer | undefined): Buffer {
-  if (document === undefined || faultsOf(parsed(document)).length > 0) return Buffer.from('{}')
+  const { acl } = readMetadata(document)
+  const rule =
+    acl && renamed(Buffer.from(JSON.stringify(acl)).toString('latin1'), (key) => READABLE_ACL.get(key) ?? key)
+  if (document === undefined || parsed(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
+  const senseless = new Set(faultsOf(document).map(({ member }) => member))
   return rewritten(new JsonReader(document), (name, value) => {
     if (STORED.has(name)) return undefined
+    if (name === '$acl') return ['acl', rule ?? '{}']
+    if (senseless.has(name)) return undefined
     if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(value))]
-    if (name === '$acl') return ['acl', renamed(value, (key) => READABLE_ACL.get(key) ?? key)]
     return [READABLE.get(name) ?? name, value]
   })
 }
@@ -163,9 +182,11 @@ function durationOf(number: string): string {
   return `P${part(seconds / D, 'D')}${time === '' ? '' : `T${time}`}`
 }
 
-function parsed(document: Buffer): unknown {
+/** The members of a document; undefined when it is no JSON object. */
+function parsed(document: Buffer): object | undefined {
   try {
-    return JSON.parse(document.toString())
+    const value: unknown = JSON.parse(document.toString())
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }

@@ -91,7 +91,7 @@ export const problemKinds = {
   'invalid-metadata': {
     status: 400,
     title: 'Invalid stream metadata',
-    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. What would have no effect is refused.'
+    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. What would have no effect is refused, by an import too; `member` says what it is.'
   },
   'bad-event-id': { status: 400, title: 'Bad event id', help: 'An event id is a UUID, and stands once in a batch.' },
   'bad-tag': {

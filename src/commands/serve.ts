@@ -90,6 +90,10 @@ async function run(argv: string[]): Promise<number> {
     throw listenError(error, config)
   }
   if (!exposure.insecure) await warnOfPasswords(store)
+  store.clockWatch.tell((warning) => {
+    warn(warning.replace(/\.$/, ''))
+    app.log.warn(warning)
+  })
   process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
   return stopped
 }

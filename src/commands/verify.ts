@@ -17,7 +17,7 @@ async function run(argv: string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
-      `daybook verify [flags]: ${summary}\n\nExits with 0 when all is well, with 1 when not.\n\n${describeFlags(VerifyConfig)}\n`
+      `daybook verify [flags]: ${summary}\n\nExits with 0 when all is well, with 1 when something disagrees. Warnings change nothing of that.\n\n${describeFlags(VerifyConfig)}\n`
     )
     return 0
   }
@@ -30,12 +30,13 @@ async function run(argv: string[]): Promise<number> {
   }
   const progress = new Progress('verifying', systemClock)
   const report = await checkDirectory(config.db, (done, of) => progress.show(done, of === 0 ? 1 : done / of))
-  const { events, streams, disagreements } = report
+  const { events, streams, disagreements, warnings } = report
   if (config.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   else for (const { code, detail } of disagreements) process.stdout.write(`${code}: ${detail}\n`)
   const verdict = disagreements.length === 0 ? 'everything agrees' : `${disagreements.length} disagreements`
   progress.end(
     `${config.db}: ${events.toLocaleString('en-US')} events in ${streams.toLocaleString('en-US')} streams, ${verdict}`
   )
+  for (const { code, detail } of warnings) process.stderr.write(`WARNING: ${code}: ${detail}.\n`)
   return disagreements.length === 0 ? 0 : 1
 }

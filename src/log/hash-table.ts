@@ -25,13 +25,8 @@ import {
 } from './format.js'
 import type { Level, LevelBatch } from './level.js'
 
-/** Where a key belongs: its page, and what tells it from others there. */
-export interface KeyHash {
-  /** 32 bits that choose the page. */
-  readonly low: number
-  /** 32 bits more. */
-  readonly high: number
-}
+/** Where a key belongs: the first 4 bytes choose its page, and all of them tell it from others there. A character a byte. */
+export type KeyHash = string
 
 /** What stands in the state of the index; with it the table can be opened. */
 export interface TableState {
@@ -57,8 +52,11 @@ export interface TableChange {
 export interface PreparedTable {
   readonly state: TableState
   /** The entries of each changed page, by its number, rising. */
-  readonly changed: ReadonlyMap<number, Buffer>
+  readonly changed: ReadonlyMap<number, Page>
 }
+
+/** The entries of a page one after the other, a character a byte: small strings cost less than small Buffers. */
+type Page = string
 
 /** On average. Small pages make little to write for one entry, large ones few versions to keep. */
 const ENTRIES_A_PAGE = 8
@@ -74,7 +72,7 @@ export class HashTable {
   readonly #valueBytes: number
   #state: TableState
   #versions: Uint8Array
-  #cache: LRUCache<number, Buffer> | undefined
+  #cache: LRUCache<number, Page> | undefined
   #prepared: PreparedTable | undefined
 
   private constructor(level: Level, kind: Table, state: TableState, versions: Uint8Array) {
@@ -112,8 +110,7 @@ export class HashTable {
   }
 
   hashOf(key: string): KeyHash {
-    const hex = hash('sha1', this.#state.secret + key)
-    return { low: Number.parseInt(hex.slice(0, 8), 16), high: Number.parseInt(hex.slice(8, 16), 16) }
+    return hash('sha1', this.#state.secret + key, 'binary').slice(0, this.#hashBytes)
   }
 
   /**
@@ -122,15 +119,15 @@ export class HashTable {
    */
   async find(keys: readonly KeyHash[]): Promise<number[][]> {
     if (this.#state.pages === 0) return keys.map(() => [])
-    const numbers = keys.map(({ low }) => pageOf(low, this.#state.pages))
+    const numbers = keys.map((key) => pageOf(key, this.#state.pages))
     const pages = await this.#read(numbers)
-    return keys.map((key, i) => this.#valuesIn(pages.get(numbers[i] as number) as Buffer, key))
+    return keys.map((key, i) => this.#valuesIn(pages.get(numbers[i] as number) as Page, key))
   }
 
-  #valuesIn(page: Buffer, key: KeyHash): number[] {
+  #valuesIn(page: Page, key: KeyHash): number[] {
     const values: number[] = []
     for (let at = this.#entryAt(page, key, 0); at >= 0; at = this.#entryAt(page, key, at + this.#entryBytes)) {
-      values.push(page.readUIntBE(at + this.#hashBytes, this.#valueBytes))
+      values.push(numberAt(page, at + this.#hashBytes, this.#valueBytes))
     }
     return values
   }
@@ -140,10 +137,9 @@ export class HashTable {
   }
 
   /** Where the next entry of a key begins in a page, -1 when there is none from `from` on. */
-  #entryAt(page: Buffer, { low, high }: KeyHash, from: number): number {
-    for (let at = from; at < page.length; at += this.#entryBytes) {
-      if (page.readUInt32BE(at) !== low) continue
-      if (this.#hashBytes === 4 || page.readUInt32BE(at + 4) === high) return at
+  #entryAt(page: Page, key: KeyHash, from: number): number {
+    for (let at = page.indexOf(key, from); at >= 0; at = page.indexOf(key, at + 1)) {
+      if (at % this.#entryBytes === 0) return at
     }
     return -1
   }
@@ -166,7 +162,7 @@ export class HashTable {
     const changed = new Map(await this.#read([...needed].filter((page) => page < before)))
     for (let page = before; page < pages; page++) this.#split(changed, page)
     for (const [page, group] of byPage) {
-      changed.set(page, this.#changedPage(changed.get(page) as Buffer, group))
+      changed.set(page, this.#changedPage(changed.get(page) as Page, group))
     }
     const writes = this.#state.writes + 1
     const all = writes - this.#state.versionsAt >= WRITES_BETWEEN_VERSIONS
@@ -175,47 +171,39 @@ export class HashTable {
   }
 
   /** Page `page` is new: it takes those entries of its source that belong to it. */
-  #split(changed: Map<number, Buffer>, page: number): void {
+  #split(changed: Map<number, Page>, page: number): void {
     if (page === 0) {
-      changed.set(0, EMPTY)
+      changed.set(0, '')
       return
     }
     const source = sourceOf(page)
-    const all = changed.get(source) as Buffer
-    const stay: Buffer[] = []
-    const go: Buffer[] = []
+    const all = changed.get(source) as Page
+    let stay = ''
+    let go = ''
     for (let at = 0; at < all.length; at += this.#entryBytes) {
-      const entry = all.subarray(at, at + this.#entryBytes)
-      if (pageOf(entry.readUInt32BE(0), page + 1) === page) go.push(entry)
-      else stay.push(entry)
+      const entry = all.slice(at, at + this.#entryBytes)
+      if (pageOf(entry, page + 1) === page) go += entry
+      else stay += entry
     }
-    changed.set(source, Buffer.concat(stay))
-    changed.set(page, Buffer.concat(go))
+    changed.set(source, stay)
+    changed.set(page, go)
   }
 
-  #changedPage(page: Buffer, changes: readonly TableChange[]): Buffer {
-    const added = changes.reduce((sum, change) => sum + (change.before === undefined ? 1 : 0), 0)
-    const bytes = Buffer.allocUnsafe(page.length + added * this.#entryBytes)
-    page.copy(bytes)
-    let end = page.length
+  #changedPage(page: Page, changes: readonly TableChange[]): Page {
     for (const { hash: key, value, before } of changes) {
-      if (before !== undefined) {
-        this.#replace(bytes.subarray(0, end), key, before, value)
-        continue
+      const entry = key + textOf(value, this.#valueBytes)
+      if (before === undefined) page += entry
+      else {
+        const at = this.#entryWith(page, key, before)
+        page = page.slice(0, at) + entry + page.slice(at + entry.length)
       }
-      bytes.writeUInt32BE(key.low, end)
-      if (this.#hashBytes === 8) bytes.writeUInt32BE(key.high, end + 4)
-      bytes.writeUIntBE(value, end + this.#hashBytes, this.#valueBytes)
-      end += this.#entryBytes
     }
-    return bytes
+    return page
   }
 
-  #replace(page: Buffer, key: KeyHash, before: number, value: number): void {
+  #entryWith(page: Page, key: KeyHash, value: number): number {
     for (let at = this.#entryAt(page, key, 0); at >= 0; at = this.#entryAt(page, key, at + this.#entryBytes)) {
-      if (page.readUIntBE(at + this.#hashBytes, this.#valueBytes) !== before) continue
-      page.writeUIntBE(value, at + this.#hashBytes, this.#valueBytes)
-      return
+      if (numberAt(page, at + this.#hashBytes, this.#valueBytes) === value) return at
     }
     throw damaged(this.#kind, 'an entry is missing')
   }
@@ -227,7 +215,8 @@ export class HashTable {
     const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
     const numbers = [...changed.keys()].sort((one, other) => one - other)
     for (const page of numbers) {
-      put(pageKey(this.#kind, page), Buffer.concat([Buffer.of(this.#nextVersion(page)), changed.get(page) as Buffer]))
+      const text = String.fromCharCode(this.#nextVersion(page)) + changed.get(page)
+      put(pageKey(this.#kind, page), Buffer.from(text, 'latin1'))
     }
     if (state.versionsAt !== state.writes) {
       put(changedPagesKey(this.#kind, state.writes), encodePageNumbers(numbers))
@@ -264,14 +253,14 @@ export class HashTable {
     return nextVersion(this.#versions[page] ?? 0)
   }
 
-  #keep(page: number, entries: Buffer): void {
+  #keep(page: number, entries: Page): void {
     this.#cache ??= new LRUCache({ max: PAGES_CACHED })
     this.#cache.set(page, entries)
   }
 
   /** The entries of pages, by their numbers. */
-  async #read(numbers: readonly number[]): Promise<Map<number, Buffer>> {
-    const pages = new Map<number, Buffer>()
+  async #read(numbers: readonly number[]): Promise<Map<number, Page>> {
+    const pages = new Map<number, Page>()
     const missing = new Set<number>()
     for (const page of numbers) {
       const known = this.#cache?.get(page)
@@ -291,10 +280,10 @@ export class HashTable {
     return pages
   }
 
-  #opened(page: number, key: Buffer, value: Buffer | undefined): Buffer {
+  #opened(page: number, key: Buffer, value: Buffer | undefined): Page {
     if (value === undefined) throw damaged(this.#kind, `page ${page} is missing`)
     const bytes = openEntry(key, value)
-    const entries = bytes.subarray(1)
+    const entries = bytes.toString('latin1', 1)
     if (bytes[0] !== this.#versions[page]) {
       // It may be on disk before we are told so.
       const prepared = this.#prepared?.changed.get(page)
@@ -327,12 +316,10 @@ export class HashTable {
   }
 }
 
-const EMPTY = Buffer.alloc(0)
-
-/** The page where a hash belongs when there are so many. */
-function pageOf(low: number, pages: number): number {
+/** The page where a hash, or an entry, belongs when there are so many. */
+function pageOf(key: KeyHash, pages: number): number {
   const half = 2 ** Math.floor(Math.log2(pages))
-  const page = low % (2 * half)
+  const page = numberAt(key, 0, 4) % (2 * half)
   return page < pages ? page : page - half
 }
 
@@ -344,12 +331,28 @@ function sourceOf(page: number): number {
 function groupedByPage(changes: readonly TableChange[], pages: number): Map<number, TableChange[]> {
   const groups = new Map<number, TableChange[]>()
   for (const change of changes) {
-    const page = pageOf(change.hash.low, pages)
+    const page = pageOf(change.hash, pages)
     const group = groups.get(page)
     if (group === undefined) groups.set(page, [change])
     else group.push(change)
   }
   return groups
+}
+
+/** A number of some bytes in a text, big-endian. */
+function numberAt(text: string, at: number, bytes: number): number {
+  let number = 0
+  for (let i = 0; i < bytes; i++) number = number * 256 + text.charCodeAt(at + i)
+  return number
+}
+
+function textOf(number: number, bytes: number): string {
+  let text = ''
+  for (; bytes > 0; bytes--) {
+    text = String.fromCharCode(number % 256) + text
+    number = Math.floor(number / 256)
+  }
+  return text
 }
 
 /** At least so many versions, those that there are first. */

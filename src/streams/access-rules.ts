@@ -23,6 +23,7 @@ export class AccessRules {
   readonly #viewers = new WeakMap<Principal, Viewer>()
   #settings: AccessSettings
   #version = 0
+  #changes = 0
   readonly #latest = new Latest<StoredRecord>()
 
   /** @param anonymous `$all` also means those who have not signed in */
@@ -41,6 +42,11 @@ export class AccessRules {
     return this.#version
   }
 
+  /** Another number whenever somebody may have been given a right. */
+  get changes(): number {
+    return this.#changes
+  }
+
   /** Reads what `$settings` says (reference 14.4). */
   async load(reader: Reader): Promise<void> {
     const { tombstone, metadata } = await this.#states.of(SETTINGS)
@@ -53,6 +59,7 @@ export class AccessRules {
       }
     }
     this.#settle()
+    this.#changes++
   }
 
   /** Takes note of an event of a system stream, or of a stream's end, before whoever wrote it is answered. */
@@ -63,14 +70,14 @@ export class AccessRules {
     else if (stream === SETTINGS) this.#latest.say(record, record.number)
     if (settings) this.#settle()
     else if (!ruled) return
+    this.#changes++
     const concerned = settings ? undefined : isMetastream(stream) ? originalOf(stream) : stream
     for (const listener of this.#listeners) listener(concerned)
   }
 
   #settle(): void {
     const { value } = this.#latest
-    const { anonymous } = this.#settings
-    this.#settings = readSettings(value?.contentType === undefined ? value?.data : undefined, anonymous)
+    this.#settings = readSettings(value && documentOf(value), this.#settings.anonymous)
     this.#version++
   }
 
@@ -108,4 +115,9 @@ export class AccessRules {
     }
     return viewer
   }
+}
+
+/** What an event of the settings holds; nothing when that is not JSON. */
+function documentOf({ contentType, data }: StoredRecord): Buffer {
+  return (contentType === undefined ? data : undefined) ?? Buffer.alloc(0)
 }

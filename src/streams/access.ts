@@ -3,7 +3,16 @@
  * 14.4). The route asks before it takes a body, the plan of an append asks again as the log stands by then.
  */
 import { DaybookError } from '../errors.js'
-import { type Acl, type AclEntry, aclFaults } from './metadata.js'
+import {
+  type Acl,
+  type AclEntry,
+  aclFaults,
+  CLOSED_ACL,
+  isObject,
+  readAcl,
+  unknownRight,
+  unknownRightsOf
+} from './acl.js'
 import { isMetastream, isSystemStream, originalOf } from './names.js'
 
 export type Action = 'read' | 'write' | 'delete' | 'readMetadata' | 'writeMetadata'
@@ -92,35 +101,36 @@ export function isWrittenByServer(stream: string): boolean {
 }
 
 const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', writeMetadata: '$mw' } as const
-const RIGHTS = new Set<string>(Object.values(KEYS))
 
 /**
- * What the latest event of `$settings` says; members that are missing, and settings that make no sense, count as the
- * built-in defaults.
- * @param document its data when that is JSON
+ * What the latest event of `$settings` says; a member that is missing leaves the built-in default. Settings that make no
+ * sense open nothing: see `readAcl`, and beside a member that is unknown, or in what is no JSON object, each right that
+ * is not named is the administrators' alone.
+ * @param document undefined: there are no settings; empty: there are, and not as JSON
  */
 export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {
-  const { $userStreamAcl: user, $systemStreamAcl: system } = (parsed(document) ?? {}) as Record<string, unknown>
-  const faulty = aclFaults(user).length + aclFaults(system).length > 0
-  return {
-    userStreams: faulty || user === undefined ? {} : (user as Acl),
-    systemStreams: faulty || system === undefined ? {} : (system as Acl),
-    anonymous
+  if (document === undefined) return { userStreams: {}, systemStreams: {}, anonymous }
+  const settings = parsed(document)
+  const understood = isObject(settings) && Object.keys(settings).every((name) => SETTINGS_MEMBERS.has(name))
+  const rule = (name: string): Acl => {
+    const stated = isObject(settings) && Object.hasOwn(settings, name) ? readAcl(settings[name]) : {}
+    return understood ? stated : { ...CLOSED_ACL, ...stated }
   }
+  return { userStreams: rule('$userStreamAcl'), systemStreams: rule('$systemStreamAcl'), anonymous }
 }
 
-/** What is wrong with settings, one sentence each: such would leave every stream to the built-in defaults. */
+const SETTINGS_MEMBERS = new Set(['$userStreamAcl', '$systemStreamAcl'])
+
+/** What is wrong with settings, one sentence each. */
 export function faultsOfSettings(document: Buffer | undefined): string[] {
-  const value = parsed(document)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return ['Settings are a JSON object.']
-  return Object.entries(value).flatMap(([name, acl]) => {
-    if (name !== '$userStreamAcl' && name !== '$systemStreamAcl') {
-      return `There is no "${name.slice(0, 100)}" in settings; known: $userStreamAcl, $systemStreamAcl.`
+  const settings = parsed(document)
+  if (!isObject(settings)) return ['Settings are a JSON object.']
+  return Object.entries(settings).flatMap(([name, acl]) => {
+    if (!SETTINGS_MEMBERS.has(name)) {
+      return `There is no "${name.slice(0, 100)}" in settings; known: ${[...SETTINGS_MEMBERS].join(', ')}.`
     }
-    const unknown = Object.keys((acl ?? {}) as object).find((key) => !RIGHTS.has(key))
-    const faults = aclFaults(acl, name)
-    if (faults.length > 0 || unknown === undefined) return faults
-    return `There is no "${unknown.slice(0, 100)}" in "${name}"; known: ${[...RIGHTS].join(', ')}.`
+    const unknown = unknownRightsOf(acl).map((right) => unknownRight(right, name))
+    return [...aclFaults(acl, name), ...unknown].map(({ why }) => why)
   })
 }
 

@@ -3,15 +3,16 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 import { DaybookError } from '../errors.js'
-import { idText, StoredRecord } from '../log/format.js'
-import { type Actor, faultsOfSettings, type Principal, refusedAccess, SETTINGS } from './access.js'
+import { idText, recordKind } from '../log/format.js'
+import { type Actor, isOwn, type Principal, refusedAccess, SETTINGS } from './access.js'
 import { auditEvent, isAudited } from './audit.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
-import type { MatchCondition } from './matches.js'
-import { METADATA_TYPE, metadataRecord, withTruncateBefore } from './metadata.js'
+import { findFault } from './faults.js'
+import { LOOK_AGAIN, type Match, type MatchCondition } from './matches.js'
+import { METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from './metadata.js'
 import { isMetastream, metastreamOf, originalOf } from './names.js'
 import type { KnownEvent, NewEvent, PlacedEvent, PlanningView } from './planning-view.js'
-import { conditionsFailed, streamDeleted } from './refusals.js'
+import { conditionsFailed, LookedTooEarly, streamDeleted } from './refusals.js'
 
 export interface AppendRequest {
   readonly events: readonly NewEvent[]
@@ -52,17 +53,19 @@ export function planAppend(request: AppendRequest, view: PlanningView): AppendRe
 }
 
 function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request, view) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request.events, false, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const replay = findReplay(request, view)
   if (replay !== undefined) return replay
   const failed = request.conditions.filter(
     ({ stream, expected }) => !holds(expected, view.head(stream), view.state(stream))
   )
-  const matched = (request.matches ?? []).flatMap((condition) => {
+  const matched: { condition: MatchCondition; match: Match }[] = []
+  for (const condition of request.matches ?? []) {
     const match = view.match(condition)
-    return match === undefined ? [] : [{ condition, match }]
-  })
+    if (match === LOOK_AGAIN) return new LookedTooEarly()
+    if (match !== undefined) matched.push({ condition, match })
+  }
   if (failed.length > 0 || matched.length > 0) return conditionsFailed(failed, matched, view)
   return { events: placeAll(request, view), replayed: false, heads: headsOf(request, view) }
 }
@@ -73,7 +76,11 @@ function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningVi
   const { principal } = by
   const written = new Set<string>()
   let last: string | undefined
-  for (const { stream } of events) {
+  for (const event of events) {
+    const { stream } = event
+    if (isTombstone(event) && !view.permits(principal, 'delete', stream)) {
+      return refusedAccess(principal, 'delete', stream)
+    }
     if (stream === last || written.has(stream)) continue
     last = stream
     if (!view.permits(principal, 'write', stream)) return refusedAccess(principal, 'write', stream)
@@ -86,23 +93,8 @@ function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningVi
   return undefined
 }
 
-/** Settings that make no sense are refused: they would open what those before them had closed. */
-function findFault({ events }: AppendRequest, view: PlanningView): DaybookError | undefined {
-  for (const [index, { stream, id, record }] of events.entries()) {
-    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
-    if (stream !== SETTINGS) continue
-    const { contentType, data } = new StoredRecord(0, record.bytes)
-    const [fault] = faultsOfSettings(contentType === undefined ? data : undefined)
-    if (fault !== undefined)
-      return new DaybookError('invalid-event', fault, { index, stream, written: false, retry: false })
-  }
-  return undefined
-}
-
-/** The log would make the same id again, when it comes to that place. */
-function idOfTheFuture(id: Buffer, index: number): DaybookError {
-  const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
-  return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
+function isTombstone({ type, record }: NewEvent): boolean {
+  return type === TOMBSTONE_TYPE && record.bytes[1] === recordKind.tombstone
 }
 
 /** Nothing follows a tombstone, neither in the stream nor in its metadata. */
@@ -127,7 +119,7 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
     const original = isMetastream(stream) ? originalOf(stream) : stream
     if (view.state(original).metadata.deleted) revived.set(original, view.head(original) + 1)
   }
-  const before = isAudited(by) ? rulesOf(events, view) : undefined
+  const before = isAudited(by) ? auditedOf(events, view) : undefined
   const placed = events.map((event) => view.place(event))
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)
@@ -135,19 +127,27 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
     const record = metadataRecord(stream, withTruncateBefore(document, first))
     view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   }
-  if (before !== undefined) auditRules(by as Actor, before, view)
+  if (before !== undefined) auditChanges(by as Actor, before, view)
+  if (isAudited(by)) for (const event of events) if (isTombstone(event)) auditEnd(by, event.stream, view)
   return placed
 }
 
-/** The access rules that these events may change, as text; most change none. */
-function rulesOf(events: readonly NewEvent[], view: PlanningView): Map<string, string> | undefined {
-  let rules: Map<string, string> | undefined
+/** What the audit tells of a stream when it changes, as text. */
+interface Audited {
+  readonly rule: string
+  /** Of what the server keeps of itself: what hides some of it. */
+  readonly retention: string | undefined
+}
+
+/** What these events may change of it, by the stream that they are appended to; most change nothing. */
+function auditedOf(events: readonly NewEvent[], view: PlanningView): Map<string, Audited> | undefined {
+  let audited: Map<string, Audited> | undefined
   for (const { stream } of events) {
     if (!isMetastream(stream) && stream !== SETTINGS) continue
-    rules ??= new Map()
-    rules.set(stream, ruleText(stream, view))
+    audited ??= new Map()
+    audited.set(stream, { rule: ruleText(stream, view), retention: retentionText(stream, view) })
   }
-  return rules
+  return audited
 }
 
 function ruleText(stream: string, view: PlanningView): string {
@@ -157,19 +157,35 @@ function ruleText(stream: string, view: PlanningView): string {
     : JSON.stringify(view.state(originalOf(stream)).metadata.acl ?? {})
 }
 
+function retentionText(stream: string, view: PlanningView): string | undefined {
+  if (isOfSettings(stream) || !isOwn(originalOf(stream))) return undefined
+  const { maxCount: $maxCount, maxAge, truncateBefore: $tb } = view.state(originalOf(stream)).metadata
+  return JSON.stringify({ $maxCount, $maxAge: maxAge && maxAge / 1000, $tb })
+}
+
 function isOfSettings(stream: string): boolean {
   return stream === SETTINGS || stream === metastreamOf(SETTINGS)
 }
 
-/** A changed rule and who changed it stand in the same batch. */
-function auditRules(by: Actor, before: ReadonlyMap<string, string>, view: PlanningView): void {
-  for (const [stream, rule] of before) {
-    if (ruleText(stream, view) === rule) continue
-    const what = isOfSettings(stream)
-      ? { stream, number: view.head(stream) }
-      : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
-    view.place(auditEvent('AccessRuleChanged', by, what))
+/** A changed rule, or what hides some of the server's own events, stands in the same batch as who changed it. */
+function auditChanges(by: Actor, before: ReadonlyMap<string, Audited>, view: PlanningView): void {
+  for (const [stream, { rule, retention }] of before) {
+    if (ruleText(stream, view) !== rule) {
+      const what = isOfSettings(stream)
+        ? { stream, number: view.head(stream) }
+        : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
+      view.place(auditEvent('AccessRuleChanged', by, what))
+    }
+    const now = retentionText(stream, view)
+    if (now === retention) continue
+    const what = { stream: originalOf(stream), retention: JSON.parse(now ?? '{}') as object }
+    view.place(auditEvent('RetentionChanged', by, what))
   }
+}
+
+/** An import may end streams for ever, as a delete does. */
+function auditEnd(by: Actor, stream: string, view: PlanningView): void {
+  view.place(auditEvent('StreamDeleted', by, { stream, permanent: true }))
 }
 
 /** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
@@ -223,7 +239,7 @@ function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: Pl
  * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
  */
 function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request, view) ?? findTombstone(request, view)
+  const gone = findRefusal(request, view) ?? findFault(request.events, true, view) ?? findTombstone(request, view)
   if (gone !== undefined) return gone
   const { stream, expected } = request.conditions[0] as Condition
   const wrong = () => conditionsFailed([{ stream, expected }], [], view)
@@ -255,7 +271,7 @@ function planEach(request: AppendRequest, view: PlanningView): AppendResult {
   for (const [index, event] of request.events.entries()) {
     const one = { ...request, events: [event] }
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    const error = findRefusal(one, view) ?? findFault(one, view) ?? refusalOfOne(one, known, view)
+    const error = findRefusal(one, view) ?? findFault(one.events, false, view) ?? refusalOfOne(one, known, view)
     if (error !== undefined) {
       refused = { index, error }
       break

@@ -17,6 +17,7 @@ export type AuditType =
   | 'TokenCreated'
   | 'TokenRevoked'
   | 'AccessRuleChanged'
+  | 'RetentionChanged'
   | 'StreamDeleted'
   | 'CommandGiven'
 

@@ -3,8 +3,10 @@
  * whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly that.
  */
 import { LRUCache } from 'lru-cache'
-import { systemClock } from '../clock.js'
+import { type Clock, systemClock } from '../clock.js'
+import { spoken } from '../duration.js'
 import { isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
 import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
 import { type ListName, Postings } from '../log/postings.js'
@@ -19,10 +21,23 @@ export interface Disagreement {
   stream?: string
 }
 
+/** Something that looks wrong, though nothing disagrees. */
+export interface CheckWarning {
+  /** `created-ahead`. */
+  code: string
+  detail: string
+  /** Of the first event that it is about. */
+  position: number
+  events: number
+  /** How far the last of them is ahead of this machine's clock. */
+  seconds: number
+}
+
 export interface CheckReport {
   events: number
   streams: number
   disagreements: Disagreement[]
+  warnings: CheckWarning[]
 }
 
 /** How many records are compared with the index at once. */
@@ -32,14 +47,17 @@ const CHUNK = 256
  * Checks a directory that no process has open. LevelDB recovers its write-ahead logs in opening it; nothing else is
  * changed.
  * @param onProgress how many of how many positions were read
+ * @param clock that of the machine which checks; events are warned of that it is behind
  * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
  */
 export async function checkDirectory(
   directory: string,
-  onProgress?: (done: number, of: number) => void
+  onProgress?: (done: number, of: number) => void,
+  clock: Clock = systemClock
 ): Promise<CheckReport> {
-  const { log, testimony } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: true })
+  const { log, testimony } = await Log.openToInspect({ directory, clock, fsync: true, compression: true })
   const found: Disagreement[] = []
+  const ahead = new AheadOfClock(clock.now())
   let postings: Postings | undefined
   try {
     if (testimony !== undefined && testimony.head > log.head) {
@@ -75,6 +93,7 @@ export async function checkDirectory(
           })
         }
         created = record.created
+        ahead.count(position, created)
         if (position <= (postings?.goodTo ?? -1)) chunk.push(record)
       }
       if (chunk.length === CHUNK) {
@@ -86,10 +105,46 @@ export async function checkDirectory(
     await comparison?.compare(chunk)
     const streams = (await comparison?.finish(log.head)) ?? 0
     onProgress?.(log.head + 1, log.head + 1)
-    return { events, streams, disagreements: found }
+    return { events, streams, disagreements: found, warnings: ahead.warnings() }
   } finally {
     await postings?.close()
     await log.close()
+  }
+}
+
+/** Events whose time this machine's clock has not reached: one of the clocks is or was wrong, and nobody can say which. */
+class AheadOfClock {
+  readonly #now: number
+  #first: number | undefined
+  #events = 0
+  #most = 0
+
+  constructor(now: number) {
+    this.#now = now
+  }
+
+  count(position: number, created: number): void {
+    if (created - this.#now <= limits.clock_behind_ms_max) return
+    this.#first ??= position
+    this.#events++
+    this.#most = Math.max(this.#most, created)
+  }
+
+  warnings(): CheckWarning[] {
+    if (this.#first === undefined) return []
+    const ms = this.#most - this.#now
+    const one = this.#events === 1
+    const events = `${this.#events.toLocaleString('en-US')} ${one ? 'event' : 'events'} from position ${this.#first} on`
+    const last = `${spoken(ms)} (${new Date(this.#most).toISOString()})`
+    return [
+      {
+        code: 'created-ahead',
+        detail: `${events} ${one ? 'is' : 'are'} ahead of this machine's clock, the last by ${last}: this clock is wrong, or theirs was`,
+        position: this.#first,
+        events: this.#events,
+        seconds: ms / 1000
+      }
+    ]
   }
 }
 

@@ -28,8 +28,18 @@ export interface MatchCondition {
   readonly index: number
   /** Only events that this one sees count; undefined: all. */
   readonly viewer?: Viewer | undefined
-  /** Up to here the log was looked through, and this was the first in the way. */
-  readonly lookedAt?: { readonly to: number; readonly found: Match | undefined }
+  /** What a look before the append's turn has found. */
+  readonly lookedAt?: Looked
+}
+
+interface Looked {
+  /** Up to this position the log was looked through. */
+  readonly to: number
+  readonly found: Match | undefined
+  /** What could be seen then. */
+  readonly sight: string
+  /** There is no other look before the turn: what is missing is looked for in the turn. */
+  readonly last: boolean
 }
 
 /** The first event in the way. */
@@ -37,6 +47,10 @@ export interface Match {
   readonly position: number
   readonly type: string
 }
+
+/** A look that does not hold any more: events that it could not see may be seen now. */
+export const LOOK_AGAIN = 'look-again'
+export type LookAgain = typeof LOOK_AGAIN
 
 export function itemMatches({ types, tags }: MatchItem, record: StoredRecord): boolean {
   if (record.removed || record.tombstone || isSystemStream(record.streamBytes)) return false
@@ -72,14 +86,32 @@ export class Matches {
     return this.#firstAfter(items, after, viewer)
   }
 
+  /**
+   * Looks before the append's turn, so that `firstSince` has little to do in it.
+   * @param last what changes in sight until then is looked for in the turn, instead of `LOOK_AGAIN`
+   * @throws as `first`
+   */
+  async lookAhead(condition: MatchCondition, last: boolean): Promise<MatchCondition> {
+    const to = this.#postings.appliedTo
+    const sight = this.#sightOf(condition)
+    return { ...condition, lookedAt: { to, found: await this.first(condition), sight, last } }
+  }
+
   /** As `first`, for a condition that was looked at before: only what has been committed since is new. */
-  async firstSince({ items, after, viewer, lookedAt }: MatchCondition): Promise<Match | undefined> {
+  async firstSince(condition: MatchCondition): Promise<Match | LookAgain | undefined> {
+    const { items, after, viewer, lookedAt } = condition
     if (lookedAt === undefined) return this.#firstAfter(items, after, viewer)
-    const { to, found } = lookedAt
+    const { to, found, sight, last } = lookedAt
+    if (sight !== this.#sightOf(condition)) return last ? this.#firstAfter(items, after, viewer) : LOOK_AGAIN
     if (found === undefined) return this.#firstAfter(items, Math.max(after, to), viewer)
     const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
     // Hidden meanwhile, which is rare: what comes after it was not looked at.
     return record === undefined ? this.#firstAfter(items, found.position, viewer) : found
+  }
+
+  /** Another text whenever events that the condition could not see may have come into sight. */
+  #sightOf({ viewer }: MatchCondition): string {
+    return `${this.#visibility.revealed} ${viewer?.changes ?? ''}`
   }
 
   async #firstAfter(

@@ -5,6 +5,7 @@
 
 import { JsonReader } from '../json.js'
 import { encodeRecord, type UnplacedRecord } from '../log/format.js'
+import { type Acl, aclFaults, CLOSED_ACL, type MemberFault, readAcl, unknownRight, unknownRightsOf } from './acl.js'
 import { metastreamOf } from './names.js'
 
 export const METADATA_TYPE = '$metadata'
@@ -12,11 +13,6 @@ export const TOMBSTONE_TYPE = '$streamDeleted'
 
 /** The truncation that means "all of it, whatever comes": a soft delete. */
 export const DELETED_TEXT = '9223372036854775807'
-
-/** One or several user or role names. */
-export type AclEntry = string | readonly string[]
-/** Who may read, write, delete, read and write the metadata. */
-export type Acl = Partial<Record<'$r' | '$w' | '$d' | '$mr' | '$mw', AclEntry>>
 
 export interface StreamMetadata {
   /** Only this many of the last events are seen. */
@@ -40,63 +36,93 @@ export function retains({ maxCount, maxAge, truncateBefore }: StreamMetadata): b
 }
 
 /**
- * Reads a metadata document as the core understands it. A document that is not one, or has a key that makes no sense,
- * counts as empty (reference 11.1): writing it is where it is refused.
+ * Reads a metadata document as the core understands it, member by member: one that makes no sense counts as missing, and
+ * the others count beside it. What cannot be understood opens nothing: see `readAcl`, and a document that is no JSON
+ * object leaves its stream to administrators.
+ * @param document undefined: the event holds none, or not as JSON
  */
 export function readMetadata(document: Buffer | undefined): StreamMetadata {
-  let value: unknown
-  try {
-    value = JSON.parse(document?.toString() ?? '')
-  } catch {
-    return NO_METADATA
-  }
-  if (faultsOf(value).length > 0) return NO_METADATA
-  const { $maxCount, $maxAge, $tb, $cacheControl, $acl } = value as Record<string, number | undefined> & { $acl?: Acl }
+  const values = membersOf(document)?.values
+  if (values === undefined) return { acl: CLOSED_ACL, deleted: false }
+  const { $maxCount, $maxAge, $tb, $cacheControl } = Object.fromEntries(
+    NUMBERS.map(([name, least]) => [name, wholeNumber(values.get(name), least)])
+  )
+  const acl = values.get('$acl')
   return {
     ...($maxCount !== undefined && { maxCount: $maxCount }),
     ...($maxAge !== undefined && { maxAge: $maxAge * 1000 }),
     ...($tb !== undefined && { truncateBefore: $tb }),
     ...($cacheControl !== undefined && { cacheControl: $cacheControl }),
-    ...($acl !== undefined && { acl: $acl }),
+    ...(acl !== undefined && { acl: readAcl(JSON.parse(acl.toString())) }),
     // The text of 2^63-1 reads as 2^63; nothing else that is a number of an event comes near it.
     deleted: ($tb ?? 0) >= 2 ** 63
   }
 }
 
-/** What is wrong with a metadata document, one sentence each; empty when nothing is. */
-export function faultsOf(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return ['Stream metadata is a JSON object.']
-  const document = value as Record<string, unknown>
-  const faults: string[] = []
-  const whole = (key: string, least: number) => {
-    const member = document[key]
-    if (
-      member === undefined ||
-      (Number.isInteger(member) && (member as number) >= least && (member as number) <= 2 ** 63)
-    )
-      return
-    faults.push(`"${key}" is a whole number from ${least} to 2^63-1.`)
-  }
-  whole('$maxCount', 1)
-  whole('$maxAge', 1)
-  whole('$tb', 0)
-  whole('$cacheControl', 1)
-  faults.push(...aclFaults(document.$acl))
-  return faults
+/** Members that are whole numbers, and the least that each may be. The most is 2^63-1. */
+const NUMBERS: readonly (readonly [name: string, least: number])[] = [
+  ['$maxCount', 1],
+  ['$maxAge', 1],
+  ['$tb', 0],
+  ['$cacheControl', 1]
+]
+
+/** The value of a member, up to 2^63; undefined when it is missing or no such number. */
+function wholeNumber(json: Buffer | undefined, least: number): number | undefined {
+  const value: unknown = json === undefined ? undefined : JSON.parse(json.toString())
+  if (!Number.isInteger(value)) return undefined
+  return (value as number) >= least && (value as number) <= 2 ** 63 ? (value as number) : undefined
 }
 
-const ACL_KEYS = ['$r', '$w', '$d', '$mr', '$mw']
-
-/** What is wrong with an access rule, one sentence each. @param name what it is called */
-export function aclFaults(acl: unknown, name = '$acl'): string[] {
-  if (acl === undefined) return []
-  if (typeof acl !== 'object' || acl === null || Array.isArray(acl)) return [`"${name}" is a JSON object.`]
-  const isName = (one: unknown) => typeof one === 'string'
-  return ACL_KEYS.flatMap((key) => {
-    const entry = (acl as Record<string, unknown>)[key]
-    const good = entry === undefined || isName(entry) || (Array.isArray(entry) && entry.every(isName))
-    return good ? [] : [`"${name}.${key}" is the name of a user or role, or an array of them.`]
+/** What is wrong with a metadata document in any form; empty when nothing is. */
+export function faultsOf(document: Buffer | undefined): MemberFault[] {
+  const values = membersOf(document)?.values
+  if (values === undefined) return [{ why: 'Stream metadata is a JSON object.' }]
+  const faults: MemberFault[] = NUMBERS.flatMap(([member, least]) => {
+    const json = values.get(member)
+    if (json === undefined || (wholeNumber(json, least) !== undefined && isWithin63Bits(json.toString()))) return []
+    return { member, why: `"${member}" is a whole number from ${least} to 2^63-1.` }
   })
+  const acl = values.get('$acl')
+  return acl === undefined ? faults : [...faults, ...aclFaults(JSON.parse(acl.toString()))]
+}
+
+/** As numbers 2^63-1 and 2^63 are the same. @param text of a whole number up to 2^63 */
+function isWithin63Bits(text: string): boolean {
+  return Number(text) < 2 ** 63 || (/^\d+$/.test(text) && BigInt(text) < 2n ** 63n)
+}
+
+/**
+ * What is wrong with a document only in our own form: a member that stands twice, of which another reader may take the
+ * first; a member of the rule that is no right.
+ * @param standing the document that is in force: what its rule holds beside rights may stay
+ */
+export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefined): MemberFault[] {
+  const whole = membersOf(document)
+  if (whole === undefined) return []
+  const twice = (member: string) => ({ member, why: `"${member}" stands twice.` })
+  const known = ['$acl', ...NUMBERS.map(([name]) => name)]
+  const faults: MemberFault[] = known.filter((name) => whole.repeated.has(name)).map(twice)
+  const rule = membersOf(whole.values.get('$acl'))
+  if (rule === undefined) return faults
+  const kept = membersOf(membersOf(standing)?.values.get('$acl'))?.values
+  const unknown = unknownRightsOf(Object.fromEntries(rule.values)).filter((name) => !kept?.has(name))
+  return [
+    ...faults,
+    ...[...rule.repeated].map((name) => twice(`$acl.${name}`)),
+    ...unknown.map((name) => unknownRight(name))
+  ]
+}
+
+/** True when events that one document hides may be seen under the other. */
+export function showsMore(before: StreamMetadata, after: StreamMetadata): boolean {
+  if (after.deleted) return false
+  const { maxCount = Infinity, maxAge = Infinity, truncateBefore = 0 } = after
+  return (
+    maxCount > (before.maxCount ?? Infinity) ||
+    maxAge > (before.maxAge ?? Infinity) ||
+    truncateBefore < (before.truncateBefore ?? 0)
+  )
 }
 
 /**
@@ -107,21 +133,44 @@ export function firstVisible({ maxCount, truncateBefore }: StreamMetadata, head:
   return Math.max(0, maxCount === undefined ? 0 : head - maxCount + 1, truncateBefore ?? 0)
 }
 
-/** The same document with another truncation; every other member keeps its bytes. */
+/**
+ * The same document with another truncation; every other member keeps its bytes.
+ * @param document undefined: there is none. One that is no JSON object stays closed.
+ */
 export function withTruncateBefore(document: Buffer | undefined, truncateBefore: number | string): Buffer {
-  const parts: string[] = []
+  const members = new Map(membersOf(document ?? EMPTY_DOCUMENT)?.values ?? [['$acl', CLOSED_RULE]])
+  members.delete('$tb')
+  members.set('$tb', Buffer.from(String(truncateBefore)))
+  const parts = [...members].map(([name, value]) => `${JSON.stringify(name)}:${value.toString()}`)
+  return Buffer.from(`{${parts.join(',')}}`)
+}
+
+const EMPTY_DOCUMENT = Buffer.from('{}')
+const CLOSED_RULE = Buffer.from(JSON.stringify(CLOSED_ACL))
+
+interface Members {
+  /** As JSON, byte for byte; of a member that stands twice, the last. */
+  readonly values: ReadonlyMap<string, Buffer>
+  readonly repeated: ReadonlySet<string>
+}
+
+/** The members of a document; undefined when it is no JSON object. */
+function membersOf(document: Buffer | undefined): Members | undefined {
+  if (document === undefined) return undefined
+  const values = new Map<string, Buffer>()
+  const repeated = new Set<string>()
   try {
-    const reader = new JsonReader(document ?? Buffer.from('{}'))
-    const members = new Map<string, string>()
-    reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
-    members.delete('$tb')
-    for (const [name, value] of members) parts.push(`${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
+    const reader = new JsonReader(document)
+    const read = (name: string) => {
+      if (values.has(name)) repeated.add(name)
+      values.set(name, reader.slice())
+    }
+    reader.members(read, { repeats: true })
     reader.end()
   } catch {
-    parts.length = 0 // it was no document, and counted as empty
+    return undefined
   }
-  parts.push(`"$tb":${truncateBefore}`)
-  return Buffer.from(`{${parts.join(',')}}`, 'latin1')
+  return { values, repeated }
 }
 
 /** A metadata event that the store itself writes. */

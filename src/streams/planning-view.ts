@@ -9,7 +9,9 @@ import {
   rightFor,
   SETTINGS
 } from './access.js'
-import { itemMatches, type Match, type MatchCondition } from './matches.js'
+import type { Acl } from './acl.js'
+import { itemMatches, LOOK_AGAIN, type LookAgain, type Match, type MatchCondition } from './matches.js'
+import { showsMore } from './metadata.js'
 import { isMetastream, originalOf } from './names.js'
 import { type StreamState, withMetadata } from './states.js'
 
@@ -47,8 +49,8 @@ export interface Committed {
   state(stream: string): StreamState
   /** The defaults of access, as `$settings` says. */
   readonly settings: AccessSettings
-  /** The first event in the log that a condition forbids. */
-  match(condition: MatchCondition): Match | undefined
+  /** The first event in the log that a condition forbids, or that it was looked for too early. */
+  match(condition: MatchCondition): Match | LookAgain | undefined
   /** The position that an id names, when this log made it. */
   placeOfId(id: Buffer): number | undefined
 }
@@ -99,10 +101,11 @@ export class PlanningView {
     return (this.#committed.placeOfId(id) ?? -1) >= this.#next
   }
 
-  /** The first event that a condition forbids, in the log or planned before. */
-  match(condition: MatchCondition): Match | undefined {
+  /** The first event that a condition forbids, in the log or planned before; or that it was looked for too early. */
+  match(condition: MatchCondition): Match | LookAgain | undefined {
     const committed = this.#committed.match(condition)
     if (committed !== undefined) return committed
+    if (this.#showsMore(condition.viewer?.principal)) return LOOK_AGAIN
     for (const { event, position } of this.planned) {
       if (position <= condition.after) continue
       const { viewer } = condition
@@ -111,6 +114,26 @@ export class PlanningView {
       if (condition.items.some((item) => itemMatches(item, record))) return { position, type: event.type }
     }
     return undefined
+  }
+
+  /**
+   * Whether events of the log that were hidden before this commit may be seen after what is planned.
+   * @param principal undefined: somebody who may read everything
+   */
+  #showsMore(principal: Principal | undefined): boolean {
+    const { settings } = this.#committed
+    const reads = (acl: Acl | undefined, by: AccessSettings, stream: string) =>
+      principal === undefined || permits(principal, { action: 'read', stream }, acl, by)
+    const usual = (by: AccessSettings) => reads(undefined, by, 'usual')
+    if (usual(this.#settings) && !usual(settings)) return true
+    // Its metadata may hide settings, or show them again: which ones are in force is not known before the commit.
+    if (principal !== undefined && this.#states.has(SETTINGS)) return true
+    for (const [stream, { metadata }] of this.#states) {
+      const before = this.#committed.state(stream).metadata
+      if (showsMore(before, metadata)) return true
+      if (reads(metadata.acl, this.#settings, stream) && !reads(before.acl, settings, stream)) return true
+    }
+    return false
   }
 
   /** Tells of an event that the log holds under a client's id. */

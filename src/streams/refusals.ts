@@ -64,3 +64,11 @@ function describeHead({ stream }: Condition, view: PlanningView): string {
   if (head === -1) return 'it was never written'
   return view.state(stream).metadata.deleted ? `it was deleted after event ${head}` : `its last event is ${head}`
 }
+
+/** An append whose conditions were looked at too early. The writer looks again; only when it never ends is this told. */
+export class LookedTooEarly extends DaybookError {
+  constructor() {
+    const why = 'What conditions on the log may see changes faster than it can be looked at.'
+    super('overloaded', why, { written: false, retry: true })
+  }
+}

@@ -8,7 +8,7 @@ import { limits } from '../limits.js'
 import { type Family, family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
-import { NO_METADATA, readMetadata, type StreamMetadata } from './metadata.js'
+import { NO_METADATA, readMetadata, type StreamMetadata, showsMore } from './metadata.js'
 import { isMetastream, metastreamOf, originalOf } from './names.js'
 
 export interface StreamState {
@@ -46,10 +46,16 @@ export class StreamStates {
   })
   /** How often anything has changed. */
   #changes = 0
+  #revealed = 0
 
   constructor(log: Log, postings: Postings) {
     this.#log = log
     this.#postings = postings
+  }
+
+  /** Another number whenever events that were hidden may be seen again. */
+  get revealed(): number {
+    return this.#revealed
   }
 
   /** Forgets all and reads the names from the index, which must have caught up with the log. */
@@ -61,6 +67,7 @@ export class StreamStates {
     this.#named = named.size > limits.states_named_max ? undefined : named
     this.#known.clear()
     this.#changes++
+    this.#revealed++
   }
 
   async #readNames(
@@ -131,10 +138,10 @@ export class StreamStates {
    * @returns whether other access rules may hold for the stream now
    */
   committed(record: StoredRecord, stream: string): boolean {
-    if (record.tombstone) return this.#change(stream, (state) => ({ ...state, tombstone: true }))
-    return (
-      isMetastream(stream) && this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
-    )
+    // The last event of a metastream counts, of whatever kind it is: so it is read after a restart.
+    if (isMetastream(stream))
+      return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
+    return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))
   }
 
   #change(stream: string, change: (state: StreamState) => StreamState): boolean {
@@ -144,9 +151,11 @@ export class StreamStates {
     // One that is not known is read from the index when it is asked for.
     if (before === undefined) {
       this.#known.delete(stream)
+      this.#revealed++
       return true
     }
     const after = change(before)
+    if (showsMore(before.metadata, after.metadata)) this.#revealed++
     this.#known.set(stream, after)
     return after.tombstone || JSON.stringify(after.metadata.acl) !== JSON.stringify(before.metadata.acl)
   }

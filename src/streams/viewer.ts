@@ -7,6 +7,8 @@ import type { StreamStates } from './states.js'
 /** The rules as they stand. */
 interface Rules {
   readonly settings: AccessSettings
+  /** Another number whenever somebody may have been given a right. */
+  readonly changes: number
   may(principal: Principal, action: Action, stream: string): boolean | Promise<boolean>
 }
 
@@ -25,6 +27,11 @@ export class Viewer {
     this.key = JSON.stringify([login, [...groups].sort(), scope?.read])
     this.#rules = rules
     this.#states = states
+  }
+
+  /** Another number whenever this one may have come to see more. */
+  get changes(): number {
+    return this.#rules.changes
   }
 
   /** Says of each record whether it may be read; undefined when all may. */

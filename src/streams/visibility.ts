@@ -22,6 +22,11 @@ export class Visibility {
     this.#clock = clock
   }
 
+  /** Another number whenever events that were hidden may be seen again. */
+  get revealed(): number {
+    return this.#states.revealed
+  }
+
   /** The instant from which events of a stream are seen, milliseconds; undefined when none are too old. */
   seenSince({ metadata }: StreamState): number | undefined {
     return metadata.maxAge === undefined ? undefined : this.#clock.now() - metadata.maxAge

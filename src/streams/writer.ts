@@ -17,10 +17,12 @@ import type { AccessRules } from './access-rules.js'
 import { type AppendRequest, type AppendResult, planAppend } from './append.js'
 import { AUDIT } from './audit.js'
 import { type DeleteRequest, type DeleteResult, planDelete } from './delete.js'
-import type { Match, MatchCondition, Matches } from './matches.js'
+import type { LookAgain, Match, MatchCondition, Matches } from './matches.js'
+import { TOMBSTONE_TYPE } from './metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from './names.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
 import { applyAll, type Poster } from './posting.js'
+import { LookedTooEarly } from './refusals.js'
 import type { Standstill } from './standstill.js'
 import { PLAIN_STATE, type StreamState, type StreamStates } from './states.js'
 
@@ -30,7 +32,7 @@ interface Loaded {
   /** Of the few streams that have one. */
   readonly states: ReadonlyMap<string, StreamState>
   /** The first event in the way of each condition on the log. */
-  readonly matches: ReadonlyMap<MatchCondition, Match>
+  readonly matches: ReadonlyMap<MatchCondition, Match | LookAgain>
 }
 
 /** What a plan takes, and what it answers. */
@@ -64,6 +66,9 @@ export interface SystemFollower {
   /** @param ruled other people may do other things to the stream that it describes, or ends */
   committed(stream: string, record: StoredRecord, ruled: boolean): void
 }
+
+/** How often the conditions of an append are looked at before its turn, at most. */
+const LOOKS_MAX = 4
 
 export class Writer {
   /** They hear of every event of a system stream, and of the end of every stream. */
@@ -115,10 +120,7 @@ export class Writer {
     for (const event of request.events) bytes += event.record.bytes.length
     const weight = request.events.length + request.conditions.length
     if (request.matches === undefined) return (await this.#enqueue(request, bytes, weight)) as AppendResult
-    const looked = await this.#lookAhead(request).catch((error) => {
-      throw notWritten(error)
-    })
-    return (await this.#enqueue(looked, bytes, weight)) as AppendResult
+    return (await this.#decide(request, bytes, weight)) as AppendResult
   }
 
   /**
@@ -130,21 +132,32 @@ export class Writer {
   }
 
   /**
-   * Looks through the log for events in the way before the append waits for its turn: then the writer has only what
-   * was committed since to look at. What is found here stands in the way of the plan too, which may find a replay or
-   * other failed conditions beside it.
+   * Appends under conditions on the log. They are looked at before the append waits for its turn: then the writer has
+   * only what was committed since to look at. When what they can see grows meanwhile, they are looked at again. The last
+   * look stands whatever follows: such an append is the next, and what its look lacks is looked for in its turn.
    */
-  async #lookAhead(request: AppendRequest): Promise<AppendRequest> {
-    const reached = this.#postings.appliedTo
-    const matches: MatchCondition[] = []
-    for (const condition of request.matches ?? []) {
-      const found = await this.#matches.first(condition)
-      matches.push({ ...condition, lookedAt: { to: reached, found } })
+  async #decide(request: AppendRequest, bytes: number, weight: number): Promise<Result> {
+    for (let look = 1; ; look++) {
+      const last = look === LOOKS_MAX
+      try {
+        return await this.#enqueue(await this.#lookAhead(request, last), bytes, weight, last)
+      } catch (error) {
+        if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
+      }
     }
+  }
+
+  /**
+   * What is found here stands in the way of the plan too, which may find a replay or other failed conditions beside it.
+   */
+  async #lookAhead(request: AppendRequest, last: boolean): Promise<AppendRequest> {
+    const matches: MatchCondition[] = []
+    for (const condition of request.matches ?? []) matches.push(await this.#matches.lookAhead(condition, last))
     return { ...request, matches }
   }
 
-  #enqueue(request: Request, bytes: number, weight: number): Promise<Result> {
+  /** @param first it goes before those that wait */
+  #enqueue(request: Request, bytes: number, weight: number, first = false): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
@@ -157,7 +170,7 @@ export class Writer {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, bytes, weight, since: this.#clock.elapsed(), resolve, reject })
+      this.#queue[first ? 'unshift' : 'push']({ request, bytes, weight, since: this.#clock.elapsed(), resolve, reject })
       this.#queuedBytes += bytes
       this.#running ??= this.#run()
     })
@@ -367,9 +380,10 @@ export class Writer {
     const conditions: MatchCondition[] = []
     for (const { request } of group) {
       if ('events' in request) {
-        for (const { stream } of request.events) {
+        for (const { stream, type } of request.events) {
           need(stream)
-          if (request.by !== undefined && isSystemStream(stream)) needHead(AUDIT)
+          const told = isSystemStream(stream) || type === TOMBSTONE_TYPE
+          if (request.by !== undefined && told) needHead(AUDIT)
         }
         for (const { stream } of request.conditions) need(stream)
         if (request.matches !== undefined) conditions.push(...request.matches)
@@ -386,7 +400,7 @@ export class Writer {
     }
     const states = new Map<string, StreamState>()
     for (const stream of stated) states.set(stream, await this.#states.of(stream))
-    const matches = new Map<MatchCondition, Match>()
+    const matches = new Map<MatchCondition, Match | LookAgain>()
     for (const condition of conditions) {
       const match = await this.#matches.firstSince(condition)
       if (match !== undefined) matches.set(condition, match)

@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.js'
 import type { Checkpoint, Checkpoints } from '../dispatch/checkpoints.js'
 import { DaybookError } from '../errors.js'
+import type { ServedTime } from './served-time.js'
 import type { Keeper, Subscription } from './subscription.js'
 
 /** The settings of native contract §7. Times are milliseconds. */
@@ -58,6 +59,7 @@ export interface ConsumerDefinition {
 export interface ConsumerParts {
   checkpoints: Checkpoints
   clock: Clock
+  served: ServedTime
 }
 
 export class Consumer {
@@ -66,7 +68,10 @@ export class Consumer {
   readonly #expiresMs: number | undefined
   readonly #checkpoints: Checkpoints
   readonly #clock: Clock
+  readonly #served: ServedTime
   #place: Checkpoint
+  /** When `#place.active` was, in served time: what has passed since is measured by it, milliseconds. */
+  #activeServed: number
   /** The last cursor that was given to its reader; undefined: the server has started since. */
   #sentTo: number | undefined
   #reader: Attachment | undefined
@@ -76,16 +81,23 @@ export class Consumer {
   #epoch = { since: -Infinity, written: 0 }
 
   /** @param expiresMs `expiresAfter`, milliseconds */
-  constructor({ checkpoints, clock }: ConsumerParts, definition: ConsumerDefinition, expiresMs: number | undefined) {
+  constructor(
+    { checkpoints, clock, served }: ConsumerParts,
+    definition: ConsumerDefinition,
+    expiresMs: number | undefined
+  ) {
     this.definition = definition
     this.#expiresMs = expiresMs
     this.#checkpoints = checkpoints
     this.#clock = clock
+    this.#served = served
     const { name, start, generation } = definition
     const place = checkpoints.get(name) ?? { cursor: start, generation, active: clock.now() }
     // While the server was away nobody could come: a chance is left to everybody.
-    const oldest = expiresMs === undefined ? 0 : clock.now() - expiresMs
-    this.#place = { ...place, active: Math.max(place.active, oldest) }
+    const now = clock.now()
+    const idle = Math.min(Math.max(0, now - place.active), expiresMs ?? Infinity)
+    this.#place = { ...place, active: now - idle }
+    this.#activeServed = served.read() - idle
   }
 
   get name(): string {
@@ -113,9 +125,14 @@ export class Consumer {
 
   /** `expired` of one that is removed when it stays alone. */
   get age(): 'fresh' | 'expired' | 'over' {
-    const idle = this.#clock.now() - this.active
+    const idle = this.#idle
     if (this.#expiresMs === undefined || idle <= this.#expiresMs) return 'fresh'
     return idle <= 2 * this.#expiresMs ? 'expired' : 'over'
+  }
+
+  /** How long nobody has read for it, as far as somebody could, milliseconds. */
+  get #idle(): number {
+    return this.#reader === undefined ? this.#served.read() - this.#activeServed : 0
   }
 
   /** @throws `consumer-in-use` when a connection reads for it */
@@ -165,7 +182,7 @@ export class Consumer {
 
   /** Somebody reads for it: it does not expire. */
   touch(): void {
-    this.#place = { ...this.#place, active: this.#clock.now() }
+    this.#place = { ...this.#place, active: this.#activeNow() }
     this.#dirty = true
     this.#saveSometimes()
   }
@@ -208,15 +225,21 @@ export class Consumer {
   /** The place goes on, never back; it is saved when its time comes. */
   moveTo(cursor: number): void {
     if (cursor <= this.#place.cursor) return
-    this.#place = { ...this.#place, cursor, active: this.#clock.now() }
+    this.#place = { ...this.#place, cursor, active: this.#activeNow() }
     this.#dirty = true
   }
 
   /** Looks at what has become due, while somebody reads for it. */
   pulse(): void {
     // A server that is killed knows not much later when somebody read last.
-    if (this.#clock.now() - this.#place.active > (this.#expiresMs ?? Infinity) / 4) this.touch()
+    if (this.#served.read() - this.#activeServed > (this.#expiresMs ?? Infinity) / 4) this.touch()
     else this.#saveSometimes()
+  }
+
+  /** Somebody reads now. @returns when that is, milliseconds since 1970 */
+  #activeNow(): number {
+    this.#activeServed = this.#served.read()
+    return this.#clock.now()
   }
 
   /** Saves what moved, when its time has come. */
@@ -226,7 +249,7 @@ export class Consumer {
   }
 
   async #newGeneration(cursor: number, why: string, before: Attachment | undefined): Promise<void> {
-    this.#place = { cursor, generation: this.#place.generation + 1, active: this.#clock.now() }
+    this.#place = { cursor, generation: this.#place.generation + 1, active: this.#activeNow() }
     this.#sentTo = cursor
     before?.subscription?.close(this.#stale(why))
     await this.#save()

@@ -12,6 +12,7 @@ import type { Reader } from '../streams/read.js'
 import { serverEvent } from '../streams/server-event.js'
 import type { Writer } from '../streams/writer.js'
 import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
+import { ServedTime } from './served-time.js'
 
 const STREAM = '$consumers'
 const DEFINED = '$ConsumerDefined'
@@ -27,6 +28,7 @@ export interface ConsumersParts {
 
 export class Consumers {
   readonly #parts: ConsumersParts
+  readonly #served: ServedTime
   readonly #byName = new Map<string, Consumer>()
   /** The last generation of those that were removed: who reads under the name again is never taken for them. */
   readonly #generations = new Map<string, number>()
@@ -36,6 +38,7 @@ export class Consumers {
 
   constructor(parts: ConsumersParts) {
     this.#parts = parts
+    this.#served = new ServedTime(parts.clock)
   }
 
   /** Brings back what was defined. */
@@ -148,7 +151,7 @@ export class Consumers {
   #make(definition: ConsumerDefinition): Consumer {
     const { expiresAfter } = definition.settings
     const expiresMs = expiresAfter === undefined ? undefined : 1000 * Number(secondsOf(expiresAfter))
-    const consumer = new Consumer(this.#parts, definition, expiresMs)
+    const consumer = new Consumer({ ...this.#parts, served: this.#served }, definition, expiresMs)
     this.#byName.set(definition.name, consumer)
     return consumer
   }
@@ -182,6 +185,7 @@ export class Consumers {
   /** Those that nobody reads for too long are removed. */
   #lookLater(): void {
     this.#cancel = this.#parts.clock.after(LOOK_MS, () => {
+      this.#served.read()
       for (const consumer of this.#byName.values()) {
         // What cannot be removed now is tried again.
         if (consumer.age === 'over') this.remove(consumer.name).catch(() => {})

@@ -22,8 +22,10 @@ export interface Account {
   readonly hasFirstPassword: boolean
   /** When it was made, milliseconds: tokens that are older belong to one that was deleted. */
   readonly since: number
-  /** When it was changed last, milliseconds. */
+  /** When it was changed last, milliseconds. Two changes may have the same. */
   readonly updated: number
+  /** Another one after every change. */
+  readonly version: number
 }
 
 /** The accounts of a log in which nobody has changed them. */
@@ -41,7 +43,8 @@ function first(login: string, fullName: string, group: string): Account {
     password: undefined,
     hasFirstPassword: true,
     since: 0,
-    updated: 0
+    updated: 0,
+    version: -1
   }
 }
 
@@ -84,6 +87,7 @@ export function accountOf(login: string, record: StoredRecord): Account | 'delet
     password: isHashedPassword(said) ? { salt: said.salt, hash: said.hash, scheme: said.scheme } : UNUSABLE,
     hasFirstPassword: said.firstPassword === true,
     since: Number.isNaN(instant) ? record.created : instant,
-    updated: record.created
+    updated: record.created,
+    version: record.number
   }
 }

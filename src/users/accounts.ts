@@ -6,6 +6,7 @@ import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { family, type StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
 import type { Postings } from '../log/postings.js'
 import { type Actor, hasAdminsRole, type Principal } from '../streams/access.js'
 import { type AuditType, auditEvent } from '../streams/audit.js'
@@ -30,6 +31,7 @@ import {
 import { type HashedPassword, hashPassword, verifyPassword } from './passwords.js'
 
 export interface AccountsParts {
+  log: Pick<Log, 'lastCreated'>
   reader: Reader
   postings: Postings
   states: StreamStates
@@ -176,8 +178,10 @@ export class Accounts implements SystemFollower {
         if ((await this.#isPasswordOf(account, password)) && !account.disabled) return
         throw new DaybookError('user-exists', `There is a user "${login}" already.`)
       }
-      const now = this.#parts.clock.now()
-      const made: Account = { ...NEW, login, ...details, since: now, updated: now, ...(await passwordOf(password)) }
+      const { clock, log } = this.#parts
+      // Later than all that was written, whatever the clock says: tokens of an older account stay older.
+      const since = Math.max(clock.now(), log.lastCreated + 1)
+      const made: Account = { ...NEW, login, ...details, since, ...(await passwordOf(password)) }
       const listed = serverEvent('$users', '$User', Buffer.from(login), 'text/plain')
       await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
     })
@@ -275,7 +279,7 @@ export class Accounts implements SystemFollower {
   }
 }
 
-const NEW = { disabled: false } as const
+const NEW = { disabled: false, updated: 0, version: 0 } as const
 
 function administrates(account: Account): boolean {
   return !account.disabled && hasAdminsRole({ login: account.login, groups: account.groups ?? [] })

@@ -18,12 +18,14 @@ interface Said {
   readonly groups?: readonly string[] | undefined
   /** When those rights end by themselves, milliseconds. */
   readonly until?: number | undefined
-  /** When the account was changed last, milliseconds: with the next change it ends. */
-  readonly updated?: number | undefined
+  /** Of the account: with the next change of that it ends. */
+  readonly version?: number | undefined
   /** The token with which it was asked for: it is good as long as that is. */
   readonly token?: string | undefined
-  /** Milliseconds. */
+  /** Milliseconds since 1970. */
   readonly expires: number
+  /** When its time has passed by the clock that never goes back: another one setting the time gives it no more of it. */
+  readonly ends: number
 }
 
 export interface TicketsParts {
@@ -50,7 +52,9 @@ export class Tickets {
     if (login === undefined || by === 'ticket') {
       throw new DaybookError('not-permitted', 'A ticket is given to who has signed in by other means.')
     }
-    const asked = this.#parts.clock.now() + Math.min(seconds, limits.ticket_seconds_max) * 1000
+    const { clock } = this.#parts
+    const lasts = Math.min(seconds, limits.ticket_seconds_max) * 1000
+    const asked = clock.now() + lasts
     const expires = Math.min(asked, principal.expires ?? asked)
     const foreign = by === 'jwt' || by === 'insecure'
     const said: Said = {
@@ -58,7 +62,8 @@ export class Tickets {
       login,
       token,
       expires,
-      ...(foreign ? { groups, until: principal.expires } : { updated: this.#parts.accounts.get(login)?.updated })
+      ends: clock.elapsed() + lasts,
+      ...(foreign ? { groups, until: principal.expires } : { version: this.#parts.accounts.get(login)?.version })
     }
     const text = Buffer.from(JSON.stringify(said)).toString('base64url')
     return { ticket: `${text}.${this.#sign(text)}`, expires }
@@ -70,12 +75,13 @@ export class Tickets {
     const [wanted, got] = [Buffer.from(this.#sign(text)), Buffer.from(signature)]
     if (wanted.length !== got.length || !timingSafeEqual(wanted, got)) return undefined
     const said = JSON.parse(Buffer.from(text, 'base64url').toString()) as Said
-    if (said.expires <= this.#parts.clock.now()) return undefined
+    const { clock } = this.#parts
+    if (said.expires <= clock.now() || said.ends <= clock.elapsed()) return undefined
     const principal = this.#principalOf(said)
     return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
   }
 
-  #principalOf({ login, token, groups, until, updated }: Said): Principal | undefined {
+  #principalOf({ login, token, groups, until, version }: Said): Principal | undefined {
     const { accounts, tokens } = this.#parts
     if (token !== undefined) return tokens.principalById(token)
     const account = accounts.get(login)
@@ -84,7 +90,7 @@ export class Tickets {
       const isValid = () => accounts.get(login) === undefined
       return isValid() ? { login, groups, expires: until, isValid, by: 'ticket' } : undefined
     }
-    if (account === undefined || account.disabled || account.updated !== updated) return undefined
+    if (account === undefined || account.disabled || account.version !== version) return undefined
     return accounts.principalOf(account)
   }
 

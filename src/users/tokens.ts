@@ -122,7 +122,8 @@ export class Tokens implements SystemFollower {
       ...asked,
       id,
       login,
-      created: now,
+      // Never before its account, whatever the clock says.
+      created: Math.max(now, this.#parts.accounts.get(login)?.since ?? 0),
       hash: hashOf(secret).toString('base64')
     }
     const { hash: _, ...shown } = token

@@ -11,6 +11,7 @@ import {
   type JWTVerifyGetKey,
   jwtVerify
 } from 'jose'
+import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Principal } from '../streams/access.js'
@@ -34,13 +35,10 @@ export class WebTokens {
   readonly #options: WebTokenOptions
   readonly #keys: JWTVerifyGetKey
 
-  constructor(options: WebTokenOptions) {
+  constructor(options: WebTokenOptions, clock: Clock) {
     this.#options = options
     const { jwks, publicKey = '' } = options
-    this.#keys =
-      jwks === undefined
-        ? ({ alg }) => importKey(publicKey, alg ?? '')
-        : createRemoteJWKSet(new URL(jwks), { timeoutDuration: limits.jwks_timeout_ms })
+    this.#keys = jwks === undefined ? ({ alg }) => importKey(publicKey, alg ?? '') : fetchedKeys(new URL(jwks), clock)
   }
 
   /**
@@ -71,6 +69,32 @@ export class WebTokens {
     const list = typeof groups === 'string' ? groups.split(' ') : groups
     if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) return undefined
     return { login, groups: list, expires: (payload.exp as number) * 1000, isValid: () => true, by: 'jwt' }
+  }
+}
+
+/**
+ * The provider's keys: fetched again when they are old, or have no key for a token. The library measures both with the
+ * time of day, and would go on with keys that were withdrawn for as long as a clock was set back.
+ */
+function fetchedKeys(url: URL, clock: Clock): JWTVerifyGetKey {
+  const never = { cacheMaxAge: Infinity, cooldownDuration: Infinity }
+  const keys = createRemoteJWKSet(url, { ...never, timeoutDuration: limits.jwks_timeout_ms })
+  let fetched = -Infinity
+  const fetchOlderThan = async (ms: number) => {
+    if (clock.elapsed() - fetched < ms) return false
+    await keys.reload()
+    fetched = clock.elapsed()
+    return true
+  }
+  return async (header, token) => {
+    await fetchOlderThan(limits.jwks_known_ms)
+    try {
+      return await keys(header, token)
+    } catch (error) {
+      const isUnknown = error instanceof errors.JWKSNoMatchingKey
+      if (!isUnknown || !(await fetchOlderThan(limits.jwks_again_ms))) throw error
+      return keys(header, token)
+    }
   }
 }
 

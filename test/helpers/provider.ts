@@ -12,10 +12,15 @@ export async function provider() {
   const stranger = await generateKeyPair('RS256')
   const sign = (
     claims: Record<string, unknown>,
-    { key = privateKey as Parameters<SignJWT['sign']>[0], alg = 'RS256', exp = '5m' as string | number | null } = {}
+    {
+      key = privateKey as Parameters<SignJWT['sign']>[0],
+      alg = 'RS256',
+      exp = '5m' as string | number | null,
+      kid = 'one'
+    } = {}
   ) => {
     const token = new SignJWT({ iss: ISSUER, aud: 'daybook', sub: 'carol', groups: ['sales'], ...claims })
-    token.setProtectedHeader({ alg, kid: 'one' })
+    token.setProtectedHeader({ alg, kid })
     if (exp !== null) token.setExpirationTime(exp)
     return token.sign(key)
   }

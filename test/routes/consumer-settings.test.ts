@@ -155,36 +155,3 @@ t.test(
     t.same(again.cursors, [1, 2], 'it comes back where it was')
   }
 )
-
-t.test('expiresAfter: nobody came for so long, and it is marked; for twice as long, and it is removed', async (t) => {
-  const directory = t.testdir({})
-  const DAY = 86_400_000
-  let now = Date.now()
-  const clock: Clock = { ...systemClock, now: () => now, after: (ms, callback) => systemClock.after(ms / 50, callback) }
-  const { app, url } = await listen(t, { directory, clock })
-  await append(app, 's', many(1))
-  const payload = { source: '/streams/s', expiresAfter: 'P1D' }
-  for (const name of ['c', 'read', 'kept']) {
-    const lasting = name === 'kept' ? { source: '/streams/s' } : payload
-    await app.inject({ method: 'PUT', url: `/consumers/${name}`, payload: lasting })
-  }
-  const socket = await LiveSocket.open(t, `${url}/consumers/read/events?heartbeat=0`)
-  await socket.untilEvents(1)
-  now += 1.5 * DAY
-  t.match(await shown(app), { state: 'expired' })
-  await app.inject('/consumers/c/events')
-  t.match(await shown(app), { state: 'idle' }, 'who reads it wakes it')
-  now += 1.5 * DAY
-  await app.close()
-  now += 30 * DAY
-  const later = await openApp(t, { directory, clock })
-  const names = async () => {
-    const { consumers } = (await later.app.inject('/consumers')).json() as { consumers: { name: string }[] }
-    return consumers.map(({ name }) => name)
-  }
-  t.same(await names(), ['c', 'kept', 'read'], 'while the server was away nobody could come')
-  now += 1.1 * DAY
-  await eventually('they are removed', () => later.store.consumers.size === 1)
-  t.same(await names(), ['kept'])
-  t.equal((await later.app.inject('/consumers/c/events')).statusCode, 404)
-})

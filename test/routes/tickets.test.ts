@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream'
 import t from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
-import { movedClock } from '../helpers/clock.js'
+import { movedClock, StillClock } from '../helpers/clock.js'
 import { LiveSocket } from '../helpers/live-clients.js'
 import { admin, asJson, bearer, makeToken, makeUser, setRules, withAnn } from '../helpers/people.js'
 import { CLAIMS, provider } from '../helpers/provider.js'
@@ -107,6 +107,37 @@ t.test('a ticket that was asked for with a token is for its streams, and ends wi
   t.same(await streams(), ['order-1'])
   await app.inject({ method: 'DELETE', url: `/tokens/${token.id}`, headers: ann })
   t.equal((await app.inject(ticket.links.live)).statusCode, 401)
+})
+
+t.test('a ticket can be used for its time and no longer, whatever the clock says', async (t) => {
+  const clock = new StillClock()
+  const { app, ann } = await withAnn(t, { clock })
+  const ask = async () => {
+    const payload = { source: '/streams/secret-1' }
+    const answer = await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })
+    return answer.json().links.live as string
+  }
+  const statusOf = async (url: string) => (await app.inject({ url, headers: { accept: '*/*' } })).statusCode
+  const ticket = await ask()
+  clock.ahead = -3_600_000
+  clock.move(59_000)
+  t.equal(await statusOf(ticket), 200)
+  clock.move(1000)
+  t.equal(await statusOf(ticket), 401, 'set back by an hour it lasts no hour longer')
+  const other = await ask()
+  clock.ahead = 0
+  t.equal(await statusOf(other), 401, 'nor while the machine sleeps')
+})
+
+t.test('a ticket ends with the change of its account, also when both have the same time', async (t) => {
+  const { app, ann } = await withAnn(t, { clock: new StillClock() })
+  const payload = { source: '/streams/secret-1' }
+  const { links } = (await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })).json()
+  t.equal((await app.inject(links.live)).statusCode, 200)
+  const change = { newPassword: 'rabbit' }
+  const url = '/users/ann/command/reset-password'
+  t.equal((await app.inject({ method: 'POST', url, headers: asJson(admin), payload: change })).statusCode, 200)
+  t.equal((await app.inject(links.live)).statusCode, 401)
 })
 
 t.test('what a ticket has opened stays open after its time, and it opens no other WebSocket', async (t) => {

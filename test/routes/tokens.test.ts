@@ -2,6 +2,7 @@
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import { append, ask, openApp } from '../helpers/app.js'
+import { StillClock } from '../helpers/clock.js'
 import { admin, asJson, bearer, makeToken, makeUser, setRules, withAnn } from '../helpers/people.js'
 
 const EVENT = { type: 'T' }
@@ -40,6 +41,31 @@ t.test('a token of an account that was deleted is not one of the account that ha
   await makeUser(store, 'ann')
   t.equal((await app.inject({ url: '/events', headers: bearer(text) })).statusCode, 401)
 })
+
+for (const [clockIs, moves] of [
+  ['goes back by an hour', -3_600_000],
+  ['stands still', 0],
+  ['jumps ahead by an hour', 3_600_000]
+] as const) {
+  t.test(`tokens belong to the account that made them, also when the clock ${clockIs} meanwhile`, async (t) => {
+    const clock = new StillClock()
+    const { app, store } = await openApp(t, { insecure: false, clock })
+    const statusOf = async (text: string) => (await app.inject({ url: '/events', headers: bearer(text) })).statusCode
+    await makeUser(store, 'ann')
+    clock.ahead = moves
+    const old = await makeToken(store, 'ann', { read: ['*'] })
+    t.equal(await statusOf(old.text), 200, 'one of an account that is younger by the clock')
+    await app.inject({ method: 'DELETE', url: '/users/ann', headers: admin })
+    clock.ahead = 2 * moves
+    await makeUser(store, 'ann')
+    t.equal(await statusOf(old.text), 401, 'one of an account that was deleted')
+    const own = await makeToken(store, 'ann', { read: ['*'] })
+    t.equal(await statusOf(own.text), 200)
+    await store.accounts.load()
+    await store.tokens.load()
+    t.same([await statusOf(old.text), await statusOf(own.text)], [401, 200], 'also when they are read again')
+  })
+}
 
 t.test('an account has as many tokens as it may, and is told that waiting does not help', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })

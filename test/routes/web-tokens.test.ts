@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { exportJWK } from 'jose'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
-import { movedClock } from '../helpers/clock.js'
+import { movedClock, StillClock } from '../helpers/clock.js'
 import { admin, asJson, bearer, makeUser, setRules } from '../helpers/people.js'
 import { CLAIMS, ISSUER, provider } from '../helpers/provider.js'
 
@@ -73,6 +73,43 @@ t.test("keys are fetched from the provider; while it is away that is not the use
   })
   t.equal(await ask(away.app, await sign({})), 503)
   t.equal(await ask(away.app, 'no.web.token'), 401)
+})
+
+t.test('keys are fetched again when they are old or lack one, by the time that has passed', async (t) => {
+  const [first, second] = [await provider(), await provider()]
+  let [current, fetches] = [first, 0]
+  const keys = createServer(async (_request, response) => {
+    fetches++
+    response.setHeader('content-type', 'application/json')
+    const kid = current === first ? 'one' : 'two'
+    response.end(JSON.stringify({ keys: [{ ...(await exportJWK(current.publicKey)), kid, alg: 'RS256', use: 'sig' }] }))
+  })
+  await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => keys.close())
+  const jwks = `http://127.0.0.1:${(keys.address() as AddressInfo).port}/keys`
+  const clock = new StillClock()
+  const { app } = await openApp(t, { insecure: false, clock, webTokens: { jwks, ...CLAIMS } })
+  const exp = 4e9
+  let sub = 0
+  /** Each token is another one, so that none is remembered. */
+  const ask = async (by: typeof first, kid: string) => {
+    const token = await by.sign({ sub: `user-${sub++}` }, { exp, kid })
+    return (await app.inject({ url: '/events', headers: { accept: '*/*', ...bearer(token) } })).statusCode
+  }
+  t.equal(await ask(first, 'one'), 200)
+  t.equal(await ask(first, 'one'), 200)
+  t.equal(fetches, 1)
+  current = second
+  t.equal(await ask(second, 'two'), 401, 'what it lacks is not asked for all the time')
+  clock.ahead = -86_400_000
+  clock.move(30_000)
+  t.equal(await ask(second, 'two'), 200, 'a clock that was set back delays nothing')
+  t.equal(fetches, 2)
+  current = first
+  clock.move(599_000)
+  t.equal(await ask(second, 'two'), 200)
+  clock.move(1000)
+  t.equal(await ask(second, 'two'), 401, 'a key that was withdrawn counts for ten minutes at most')
 })
 
 t.test('a provider makes nobody the first administrator, also when that account was deleted', async (t) => {

@@ -9,7 +9,7 @@ import {
   readSettings,
   rightFor
 } from '../../src/streams/access.js'
-import type { Acl } from '../../src/streams/metadata.js'
+import type { Acl } from '../../src/streams/acl.js'
 
 const known = (login: string, groups: string[] = [], more: Partial<Principal> = {}): Principal => {
   return { login, groups, isValid: () => true, by: 'password', ...more }
@@ -55,8 +55,13 @@ t.test('who may do what follows the rule, then the settings, then the default', 
     ['… do not concern system streams', '$s', 'read', undefined, settings({ $userStreamAcl: { $r: 'sales' } }), administrators],
     ['the settings for system streams', '$s', 'read', undefined, settings({ $systemStreamAcl: { $r: '$ops' } }), ['ops', ...administrators]],
     ['a rule goes before the settings', 's', 'read', { $r: 'ann' }, settings({ $userStreamAcl: { $r: 'bob' } }), ['ann', ...administrators]],
-    ['settings that make no sense', 's', 'read', undefined, settings({ $userStreamAcl: { $r: 7 } }), everybody],
-    ['settings that are no object', 's', 'read', undefined, settings([1]), everybody]
+    ['settings that make no sense', 's', 'read', undefined, settings({ $userStreamAcl: { $r: 7 } }), administrators],
+    ['… also of what they do not speak of', 's', 'write', undefined, settings({ $userStreamAcl: { $r: 7 } }), administrators],
+    ['… but of what makes sense', 's', 'write', undefined, settings({ $userStreamAcl: { $r: 7, $w: 'ann' } }), ['ann', ...administrators]],
+    ['settings with an unknown member', 's', 'read', undefined, settings({ $userStreamACL: { $r: 'bob' } }), administrators],
+    ['settings with an unknown right', 's', 'read', undefined, settings({ $userStreamAcl: { $x: 'bob' } }), administrators],
+    ['settings that are no object', 's', 'read', undefined, settings([1]), administrators],
+    ['settings that are not JSON', 's', 'read', undefined, readSettings(Buffer.alloc(0), false), administrators]
   ] // biome-ignore format: a table
   for (const [what, stream, action, acl, given, wanted] of rows) t.same(may(stream, action, acl, given), wanted, what)
 })

@@ -80,6 +80,7 @@ const CLIENT_FAULTS = new Set<DaybookError['code']>([
   'invalid-body',
   'empty-batch',
   'invalid-event',
+  'invalid-metadata',
   'bad-event-id',
   'bad-tag',
   'bad-stream-name',

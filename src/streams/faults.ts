@@ -1,0 +1,69 @@
+/** What an append may not say of ids, of settings and of streams: judged where it is planned, so that no door is forgotten. Pure. */
+import { DaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import { idText, StoredRecord, type UnplacedRecord } from '../log/format.js'
+import { faultsOfSettings, SETTINGS } from './access.js'
+import type { MemberFault } from './acl.js'
+import { AUDIT } from './audit.js'
+import { doubtsOf, faultsOf, readMetadata } from './metadata.js'
+import { isMetastream, isSystemStream, originalOf } from './names.js'
+import type { NewEvent, PlanningView } from './planning-view.js'
+
+/**
+ * Finds ids that the log keeps for itself, and settings or metadata that make no sense.
+ * @param dialect they come in EventStoreDB's form, whose clients may name members twice, and others
+ * @returns the refusal; undefined when everything can be understood
+ */
+export function findFault(events: readonly NewEvent[], dialect: boolean, view: PlanningView): DaybookError | undefined {
+  for (const [index, { stream, id, record }] of events.entries()) {
+    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
+    if (!isSystemStream(stream)) continue
+    const details = { index, stream, written: false, retry: false }
+    if (stream === SETTINGS) {
+      const [fault] = faultsOfSettings(documentOf(record))
+      if (fault !== undefined) return new DaybookError('invalid-event', fault, details)
+    } else if (isMetastream(stream)) {
+      const fault = faultOfMetadata(originalOf(stream), documentOf(record), dialect, view)
+      if (fault === undefined) continue
+      const { member, why } = fault
+      return new DaybookError('invalid-metadata', why, { ...details, ...(member !== undefined && { member }) })
+    }
+  }
+  return undefined
+}
+
+/** The log would make the same id again, when it comes to that place. */
+function idOfTheFuture(id: Buffer, index: number): DaybookError {
+  const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
+  return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
+}
+
+/**
+ * What is wrong with the metadata of a stream, whatever the type of the event that holds it: the last of a metastream
+ * counts.
+ */
+function faultOfMetadata(
+  stream: string,
+  document: Buffer | undefined,
+  dialect: boolean,
+  view: PlanningView
+): MemberFault | undefined {
+  const [fault] = faultsOf(document)
+  if (fault !== undefined) return fault
+  if (stream === AUDIT) {
+    const { maxCount, truncateBefore } = readMetadata(document)
+    const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
+    const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
+    if (member !== undefined) return { member, why }
+  }
+  if (dialect) return undefined
+  const limit = limits.metadata_bytes_max
+  if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
+  return doubtsOf(document, view.state(stream).document)[0]
+}
+
+/** The data of an event when it is JSON. */
+function documentOf({ bytes }: UnplacedRecord): Buffer | undefined {
+  const { contentType, loose, data } = new StoredRecord(0, bytes)
+  return contentType === undefined && !loose ? data : undefined
+}

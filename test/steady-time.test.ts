@@ -1,0 +1,178 @@
+/** What the server believes of the machine's clock, as stories: each is a list of readings. */
+import t from 'tap'
+import { systemClock } from '../src/clock.js'
+import { SteadyTime } from '../src/steady-time.js'
+import { seeded } from './helpers/random.js'
+
+const START = Date.UTC(2030)
+const HOUR = 3_600_000
+
+/** Seconds that have passed, how far the machine's clock is from the true time, how far the believed time is; ms. */
+type Reading = [passed: number, off: number, believed: number]
+
+const stories: Record<string, { readings: Reading[]; verdict: string | undefined; by?: number }> = {
+  'a clock that goes on is followed': {
+    readings: [
+      [0, 0, 0],
+      [0.004, 0, 0],
+      [3600, 0, 0]
+    ],
+    verdict: undefined
+  },
+  'three hours ahead for four seconds: the time goes on as if nothing had been': {
+    readings: [
+      [10, 3 * HOUR, 0],
+      [12, 3 * HOUR, 0],
+      [13.9, 3 * HOUR, 0],
+      [14, 0, 0],
+      [60, 0, 0]
+    ],
+    verdict: 'passed',
+    by: 3 * HOUR
+  },
+  'three hours ahead for good: believed when it has lasted ten seconds': {
+    readings: [
+      [10, 3 * HOUR, 0],
+      [19.9, 3 * HOUR, 0],
+      [20, 3 * HOUR, 3 * HOUR],
+      [90, 3 * HOUR, 3 * HOUR]
+    ],
+    verdict: 'believed',
+    by: 3 * HOUR
+  },
+  'an hour back for good: believed when it has lasted ten seconds': {
+    readings: [
+      [10, -HOUR, 0],
+      [19.9, -HOUR, 0],
+      [20, -HOUR, -HOUR],
+      [21, -HOUR, -HOUR]
+    ],
+    verdict: 'believed',
+    by: -HOUR
+  },
+  'a second more or less is no jump, and followed at once': {
+    readings: [
+      [1, 1000, 1000],
+      [2, 0, 0],
+      [3, -1000, -1000]
+    ],
+    verdict: undefined
+  },
+  'slow drift is followed, however far it comes': {
+    readings: [
+      [1, 400, 400],
+      [2, 800, 800],
+      [3, 1200, 1200],
+      [4, 1600, 1600],
+      [5, 2000, 2000]
+    ],
+    verdict: undefined
+  },
+  'two jumps, one after the other: each is believed in its time': {
+    readings: [
+      [10, HOUR, 0],
+      [20, HOUR, HOUR],
+      [30, 0, HOUR],
+      [39, 0, HOUR],
+      [40, 0, 0]
+    ],
+    verdict: 'believed',
+    by: -HOUR
+  },
+  'a jump during a jump is judged anew': {
+    readings: [
+      [10, HOUR, 0],
+      [18, 2 * HOUR, 0],
+      [20, 2 * HOUR, 0],
+      [27.9, 2 * HOUR, 0],
+      [28, 2 * HOUR, 2 * HOUR]
+    ],
+    verdict: 'believed',
+    by: 2 * HOUR
+  },
+  'back from a jump that was during a jump: nothing is left of either': {
+    readings: [
+      [10, HOUR, 0],
+      [12, -HOUR, 0],
+      [14, 0, 0],
+      [30, 0, 0]
+    ],
+    verdict: 'passed',
+    by: -HOUR
+  },
+  'a clock that jumps all the time is not believed': {
+    readings: [
+      [9, HOUR, 0],
+      [18, 2 * HOUR, 0],
+      [27, HOUR, 0],
+      [36, 2 * HOUR, 0],
+      [45, HOUR, 0]
+    ],
+    verdict: 'judging',
+    by: HOUR
+  },
+  'drift while a jump is judged belongs to it': {
+    readings: [
+      [10, HOUR, 0],
+      [15, HOUR + 700, 0],
+      [19, HOUR + 1400, 0],
+      [20, HOUR + 1400, HOUR + 1400]
+    ],
+    verdict: 'believed',
+    by: HOUR
+  }
+}
+
+for (const [title, { readings, verdict, by }] of Object.entries(stories)) {
+  t.test(title, async (t) => {
+    const time = new SteadyTime()
+    // The monotonic clock counts from anywhere, and not in whole milliseconds.
+    const read = (passed: number, off: number) => time.read(START + passed * 1000 + off, 7.3 + passed * 1000)
+    t.equal(read(0, 0), START)
+    for (const [passed, off, believed] of readings) {
+      t.equal(read(passed, off), START + passed * 1000 + believed, `after ${passed} s`)
+    }
+    t.equal(time.jump?.verdict, verdict)
+    t.equal(time.jump?.by, by)
+  })
+}
+
+t.test("the system's clock is judged so", async (t) => {
+  const { now } = Date
+  t.teardown(() => {
+    Date.now = now
+  })
+  const before = systemClock.now()
+  Date.now = () => now() + HOUR
+  t.ok(systemClock.now() < before + HOUR / 2)
+  t.match(systemClock.jump?.(), { by: Number, verdict: 'judging' })
+  Date.now = now
+  t.ok(systemClock.now() >= before - 1)
+  t.match(systemClock.jump?.(), { verdict: 'passed' })
+})
+
+t.test('the first reading is believed, whatever it says', async (t) => {
+  t.equal(new SteadyTime().read(-5, 1e9), -5)
+})
+
+t.test('the believed time is whole, and never far from what has passed and a clock that was believed', async (t) => {
+  const random = seeded(t)
+  const time = new SteadyTime()
+  let [passed, off, last, since] = [0, 0, START, 0]
+  time.read(START, 0)
+  for (let i = 0; i < 5000; i++) {
+    const step = random.int(0, 1999) + 0.37
+    passed += step
+    if (random.chance(1 / 40)) {
+      off = random.int(-3, 3) * HOUR
+      since = passed
+    }
+    const believed = time.read(Math.round(START + passed + off), passed)
+    if (!Number.isInteger(believed)) return t.fail(`reading ${i}: ${believed} is no whole number`)
+    const follows = Math.abs(believed - (START + passed + off)) <= 1
+    const goesOn = Math.abs(believed - last - step) <= 2
+    if (!follows && !goesOn) return t.fail(`reading ${i}: ${believed} neither goes on nor follows the clock`)
+    if (!follows && passed - since > 10_000) return t.fail(`reading ${i}: not believed after ten seconds`)
+    last = believed
+  }
+})

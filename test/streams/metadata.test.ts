@@ -1,0 +1,102 @@
+/** Reading metadata (reference 11.1): what makes no sense opens nothing, whatever stands beside it. */
+import t from 'tap'
+import { CLOSED_ACL } from '../../src/streams/acl.js'
+import {
+  faultsOf,
+  readMetadata,
+  type StreamMetadata,
+  showsMore,
+  withTruncateBefore
+} from '../../src/streams/metadata.js'
+
+const read = (text: string) => readMetadata(Buffer.from(text))
+
+t.test('a member that makes sense counts beside one that makes none, and what that would say is closed', async (t) => {
+  const rows: [document: string, metadata: StreamMetadata][] = [
+    ['{}', { deleted: false }],
+    ['{"$acl":{"$r":["ann"]},"$maxCount":0}', { acl: { $r: ['ann'] }, deleted: false }],
+    ['{"$acl":{"$r":["ann"]},"$tb":"9","$maxAge":5}', { acl: { $r: ['ann'] }, maxAge: 5000, deleted: false }],
+    ['{"$acl":{"$r":7,"$w":"ann"},"$tb":3}', { acl: { ...CLOSED_ACL, $w: 'ann' }, truncateBefore: 3, deleted: false }],
+    ['{"$acl":{"$r":["ann",7]}}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{"$r":null}}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{"$r":{"0":"ann"}}}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{"$r":[["ann"]]}}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{}}', { acl: {}, deleted: false }],
+    ['{"$acl":{"$R":"ann"}}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{"$r":"ann","read":"bob"}}', { acl: { ...CLOSED_ACL, $r: 'ann' }, deleted: false }],
+    ['{"$acl":{"__proto__":{"$r":"bob"}}}', { acl: CLOSED_ACL, deleted: false }],
+    ...['null', '"ann"', '["ann"]', '7', 'true'].map((acl): [string, StreamMetadata] => [
+      `{"$acl":${acl},"$maxCount":2}`,
+      { acl: CLOSED_ACL, maxCount: 2, deleted: false }
+    ]),
+    ['{"$acl":{"$r":"bob"},"$acl":{"$r":"ann"}}', { acl: { $r: 'ann' }, deleted: false }],
+    ['{"$acl":{"$r":"bob","$r":"ann"}}', { acl: { $r: 'ann' }, deleted: false }],
+    ['{"\\u0024acl":{"\\u0024r":"ann"}}', { acl: { $r: 'ann' }, deleted: false }],
+    ['{"$tb":9223372036854775807}', { truncateBefore: 2 ** 63, deleted: true }],
+    ['{"$tb":99999999999999999999}', { deleted: false }],
+    ['{"$acl":{"$r":"ann"}', { acl: CLOSED_ACL, deleted: false }],
+    ['{"$acl":{"$r":"ann"}} x', { acl: CLOSED_ACL, deleted: false }],
+    ...['', 'null', '[]', '7', '"{}"', 'nonsense'].map((text): [string, StreamMetadata] => [
+      text,
+      { acl: CLOSED_ACL, deleted: false }
+    ])
+  ]
+  for (const [document, metadata] of rows) t.same(read(document), metadata, document)
+  t.same(readMetadata(undefined), { acl: CLOSED_ACL, deleted: false }, 'no JSON at all')
+})
+
+t.test('a whole number has at most 63 bits, to the digit', async (t) => {
+  const good = ['0', '9223372036854775807', '9223372036854775806', '9007199254740993', '1e3', '1.0']
+  const bad = [
+    '9223372036854775808',
+    '9223372036854776000',
+    '9.223372036854775807e18',
+    '1e19',
+    '-1',
+    '0.5',
+    '"1"',
+    'null'
+  ]
+  for (const [numbers, wanted] of [
+    [good, []],
+    [bad, [{ member: '$tb', why: '"$tb" is a whole number from 0 to 2^63-1.' }]]
+  ] as const) {
+    for (const number of numbers) t.same(faultsOf(Buffer.from(`{"$tb":${number}}`)), wanted, number)
+  }
+})
+
+t.test(
+  'a document with another truncation keeps all else byte for byte, and one that is none stays closed',
+  async (t) => {
+    const truncated = (text: string) => withTruncateBefore(Buffer.from(text), 7).toString()
+    t.equal(truncated('{"$tb":1,"n":1.50,"ä":"\\u00e4"}'), '{"n":1.50,"ä":"\\u00e4","$tb":7}')
+    t.equal(truncated('{"$acl":7}'), '{"$acl":7,"$tb":7}')
+    for (const text of ['[]', 'nonsense', '{"$acl":{"$r":"ann"}']) {
+      t.same(read(truncated(text)), { acl: CLOSED_ACL, truncateBefore: 7, deleted: false }, text)
+    }
+    t.equal(withTruncateBefore(undefined, 7).toString(), '{"$tb":7}')
+  }
+)
+
+t.test('whether a document shows more than another: only what is hidden at least as much does not', async (t) => {
+  const documents = ['{}', '{"$tb":1}', '{"$tb":2}', '{"$maxCount":1}', '{"$maxCount":2}', '{"$maxAge":1}', '{"$maxAge":2}',
+    '{"$tb":2,"$maxCount":1}', '{"$tb":1,"$maxAge":1}', '{"$tb":9223372036854775807}'] // biome-ignore format: a list
+  /** Of three events, those of the ages 0 to 2 seconds, the numbers that are seen. */
+  const seen = (text: string) => {
+    const { maxCount = 3, maxAge = 9000, truncateBefore = 0 } = read(text)
+    return [0, 1, 2].filter(
+      (number) => number >= truncateBefore && number >= 3 - maxCount && 2000 - number * 1000 < maxAge
+    )
+  }
+  let more = 0
+  for (const one of documents) {
+    for (const other of documents) {
+      const shows = showsMore(read(one), read(other))
+      const truth = seen(other).some((number) => !seen(one).includes(number))
+      if (truth) t.ok(shows, `${one} → ${other}`)
+      if (one === other || one === '{}') t.notOk(shows, `${one} → ${other}`)
+      more += shows ? 1 : 0
+    }
+  }
+  t.ok(more > 20)
+})
