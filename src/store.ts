@@ -87,6 +87,8 @@ export class Store {
   reason = 'the log has not been opened yet'
   /** Index families that were switched on again are being filled; resolves when they are. */
   filled: Promise<void> = Promise.resolve()
+  /** What whoever runs the server should know of this start, a sentence each. */
+  readonly notices: string[] = []
   readonly #stop = { asked: false }
 
   constructor(options: StoreOptions) {
@@ -105,6 +107,8 @@ export class Store {
       this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
+      // Both may know that the log was further: then it gets its new identity before anybody names it.
+      this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
       this.postings = await this.#openIndex(directory, compression)
       const rule = this.postings.ruleOf(family.category)
       this.poster = new Poster(rule ? parseCategoryRule(rule) : defaultCategoryRule)
@@ -114,7 +118,7 @@ export class Store {
       this.states = new StreamStates(this.log, this.postings)
       await this.states.load()
       this.log.announce()
-      this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
+      this.#noteRenewal()
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message
@@ -228,6 +232,14 @@ export class Store {
     this.subscriptions.checkRights()
   }
 
+  #noteRenewal(): void {
+    const { renewal } = this.log
+    if (renewal === undefined) return
+    const { from, to, upTo, why } = renewal
+    const valid = upTo < 0 ? 'nothing of' : `only what stands up to position ${upTo} of`
+    this.notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} ${from} is certain to be in it`)
+  }
+
   /** A family that cannot be filled stays behind: reads do without it. */
   #fill(): void {
     this.filled = backFill(this.log, this.postings, this.poster, this.#stop).catch((error) => {
@@ -240,7 +252,7 @@ export class Store {
     const { categoryRule, runProjections } = this.options
     const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
     const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
-    const options = { directory, log: this.log.id, compression, rules }
+    const options = { directory, compression, rules }
     const kept = runProjections && kindsOf[runProjections]
     if (this.options.rebuildIndex) rmSync(join(directory, 'index'), { recursive: true, force: true })
     const found = await Postings.open(options, kept, this.log)

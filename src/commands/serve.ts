@@ -89,6 +89,7 @@ async function run(argv: string[]): Promise<number> {
     await app.close()
     throw listenError(error, config)
   }
+  for (const notice of store.notices) warn(notice)
   if (!exposure.insecure) await warnOfPasswords(store)
   process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
   return stopped

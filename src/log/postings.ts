@@ -55,8 +55,6 @@ export interface Posting {
 
 export interface PostingsOptions {
   directory: string
-  /** Identity of the log the index belongs to; an index of another log is made anew. */
-  log: string
   compression: boolean
   /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
   rules?: Partial<Record<Family, string>> | undefined
@@ -97,9 +95,9 @@ export class Postings {
   #goodTo: number
   #appliedTo: number
 
-  private constructor(level: Level, { log }: PostingsOptions, kept: readonly Family[], state: IndexState) {
+  private constructor(level: Level, { id }: Log, kept: readonly Family[], state: IndexState) {
     this.#level = level
-    this.#log = log
+    this.#log = id
     this.#states = familyStates(state)
     this.#goodTo = state.goodTo
     this.#appliedTo = state.goodTo
@@ -115,7 +113,7 @@ export class Postings {
    * less than the others are `behind`.
    * @returns undefined when it cannot serve (damaged, another log's or format's, at odds with the log); then make it
    * anew: everything in it can be
-   * @throws `directory-in-use`
+   * @throws `directory-in-use`; `storage-failed` when the log needs a new identity that cannot be written
    */
   static async open(
     options: PostingsOptions,
@@ -124,20 +122,24 @@ export class Postings {
   ): Promise<Postings | undefined> {
     const directory = join(options.directory, 'index')
     let level: Level | undefined
+    let unwritten: unknown
     try {
       level = await Level.open(directory, levelOptions(options))
       const stored = await level.get(INDEX_STATE_KEY)
       const state: IndexState =
         stored === undefined
-          ? { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
+          ? { format: FORMAT_VERSION, log: log.id, goodTo: -1, families: {} }
           : (JSON.parse(stored.toString()) as IndexState)
+      await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index').catch((error) => {
+        unwritten = error
+      })
       const serves =
-        state.format === FORMAT_VERSION &&
-        state.log === options.log &&
+        unwritten === undefined &&
+        isOfThisLog(state, log) &&
         state.goodTo <= log.head &&
         (stored !== undefined || !(await hasEntries(level)))
       const known = Object.keys(familyStates(state)) as Family[]
-      const postings = new Postings(level, options, kept ?? (stored === undefined ? families : known), state)
+      const postings = new Postings(level, log, kept ?? (stored === undefined ? families : known), state)
       if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) {
         await postings.#followRules(options.rules ?? {})
         return postings
@@ -146,6 +148,7 @@ export class Postings {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
     }
     await level?.close()
+    if (unwritten !== undefined) throw unwritten
     return undefined
   }
 
@@ -153,17 +156,17 @@ export class Postings {
    * Opens the index to look at it, with whatever families it keeps. @returns undefined when it cannot be read
    * @throws `directory-in-use`
    */
-  static async openToInspect(options: PostingsOptions): Promise<Postings | undefined> {
+  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | undefined> {
     let level: Level | undefined
     try {
       level = await Level.open(join(options.directory, 'index'), levelOptions(options))
       const stored = await level.get(INDEX_STATE_KEY)
       const state = JSON.parse(stored?.toString() ?? '{}') as Partial<IndexState>
-      const nothing = { format: FORMAT_VERSION, log: options.log, goodTo: -1, families: {} }
-      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, options, families, nothing)
-      if (state.format === FORMAT_VERSION && state.log === options.log) {
-        const known = { ...nothing, ...state }
-        return new Postings(level, options, Object.keys(familyStates(known)) as Family[], known)
+      const nothing = { format: FORMAT_VERSION, log: log.id, goodTo: -1, families: {} }
+      if (stored === undefined && !(await hasEntries(level))) return new Postings(level, log, families, nothing)
+      const known = { ...nothing, ...state }
+      if (isOfThisLog(known, log)) {
+        return new Postings(level, log, Object.keys(familyStates(known)) as Family[], known)
       }
     } catch (error) {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
@@ -526,6 +529,11 @@ export class Postings {
 
 function levelOptions({ compression }: PostingsOptions): LevelOptions {
   return { writeBufferSize: limits.write_buffer_bytes, cacheSize: 16 * 1024 * 1024, compression }
+}
+
+/** True when an index was made of this log, or of an ancestor and covers nothing that this log has lost. */
+function isOfThisLog({ format, log: id, goodTo }: IndexState, log: Log): boolean {
+  return format === FORMAT_VERSION && goodTo <= (log.validUpTo(id) ?? -Infinity)
 }
 
 async function hasEntries(level: Level): Promise<boolean> {

@@ -1,9 +1,10 @@
 /**
  * The witness: a few bytes beside the database that say how far the log was. LevelDB drops damaged tail records of its
  * write-ahead log in silence, and a cut tail looks like one that was never written; only something outside can tell.
- * Written after every commit and not synced: after a power cut it may be behind the log, never ahead of it.
+ * Written after every commit and not synced: after a power cut it may be behind the log, never ahead of it. Each start
+ * syncs it once, so that a power cut does not leave a log without one.
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 
 export interface Testimony {
@@ -45,6 +46,12 @@ export class Witness {
     bytes.writeUIntBE(testimony.verifiedTo + 1, 10, 6)
     bytes.writeUInt32BE(crc32(bytes.subarray(0, 16)), 16)
     writeSync(this.#fd, bytes, 0, BYTES, 0)
+  }
+
+  /** As write, and on the disk when it returns. */
+  writeSynced(testimony: Testimony): void {
+    this.write(testimony)
+    fsyncSync(this.#fd)
   }
 
   close(): void {

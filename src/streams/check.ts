@@ -4,7 +4,15 @@
  */
 import { LRUCache } from 'lru-cache'
 import { systemClock } from '../clock.js'
-import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
+import {
+  BLOCK_SIZE,
+  type Family,
+  FORMAT_VERSION,
+  families,
+  family,
+  type ListHead,
+  type StoredRecord
+} from '../log/format.js'
 import { Log } from '../log/log.js'
 import { type ListName, Postings } from '../log/postings.js'
 import { parseCategoryRule } from './names.js'
@@ -37,7 +45,12 @@ export async function checkDirectory(
   directory: string,
   onProgress?: (done: number, of: number) => void
 ): Promise<CheckReport> {
-  const { log, testimony } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: true })
+  const { log, format, testimony } = await Log.openToInspect({
+    directory,
+    clock: systemClock,
+    fsync: true,
+    compression: true
+  })
   const found: Disagreement[] = []
   let postings: Postings | undefined
   try {
@@ -48,8 +61,10 @@ export async function checkDirectory(
         detail: `the log ends at ${log.head}, but ${testimony.head} was acknowledged: ${testimony.head - log.head} events are gone`
       })
     }
-    postings = await Postings.openToInspect({ directory, log: log.id, compression: true })
-    if (postings === undefined) {
+    // The index of an older format is made anew at the next start, and no part of the truth.
+    const outdated = format < FORMAT_VERSION
+    if (!outdated) postings = await Postings.openToInspect({ directory, compression: true }, log)
+    if (postings === undefined && !outdated) {
       found.push({
         code: 'index-unusable',
         detail: 'the index cannot be read; the next start, or --rebuild-index, makes it anew'
@@ -57,6 +72,7 @@ export async function checkDirectory(
     }
     const index = postings === undefined ? undefined : new IndexCheck(postings, found)
     let events = 0
+    let begun = 0
     let created = 0
     let chunk: StoredRecord[] = []
     for await (const { position, record, fault } of log.inspect()) {
@@ -65,6 +81,7 @@ export async function checkDirectory(
         found.push({ code: `record-${fault}`, position, detail: `position ${position}: ${says}` })
       } else {
         events++
+        if (record.number === 0) begun++
         if (record.created < created) {
           found.push({
             code: 'created-goes-back',
@@ -82,7 +99,7 @@ export async function checkDirectory(
       }
     }
     await index?.compare(chunk)
-    const streams = (await index?.finish(log.head)) ?? 0
+    const streams = (await index?.finish(log.head)) ?? begun
     onProgress?.(log.head + 1, log.head + 1)
     return { events, streams, disagreements: found }
   } finally {
