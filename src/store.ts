@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Clock, systemClock } from './clock.js'
 import { Checkpoints } from './dispatch/checkpoints.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
+import type { Places } from './dispatch/places.js'
 import { isDaybookError } from './errors.js'
 import { Ballast } from './log/ballast.js'
 import { family } from './log/format.js'
@@ -73,7 +74,7 @@ export class Store {
   reader!: Reader
   standstill!: Standstill
   dispatcher!: Dispatcher
-  checkpoints!: Checkpoints
+  places!: Places
   tails!: Tails
   subscriptions!: Subscriptions
   consumers!: Consumers
@@ -108,7 +109,7 @@ export class Store {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
       // Both may know that the log was further: then it gets its new identity before anybody names it.
-      this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
+      this.places = await Checkpoints.open(directory, this.log, this.clock)
       this.postings = await this.#openIndex(directory, compression)
       const rule = this.postings.ruleOf(family.category)
       this.poster = new Poster(rule ? parseCategoryRule(rule) : defaultCategoryRule)
@@ -122,7 +123,7 @@ export class Store {
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message
-      await this.checkpoints?.close()
+      await this.places?.close()
       await this.postings?.close()
       await this.log?.close()
       throw error
@@ -179,14 +180,14 @@ export class Store {
     this.consumers.close()
     await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close(), this.filled])
     this.standstill.close()
-    await this.checkpoints.close()
+    await this.places.close()
     await this.postings.close()
     await this.log.close()
   }
 
   /** Live readers, and consumers with a name: they follow the log, and nothing waits for them. */
   async #deliver(): Promise<void> {
-    const { log, reader, poster, writer, clock, metrics, checkpoints } = this
+    const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
     this.tails = new Tails(this.dispatcher, reader, poster)
     this.subscriptions = new Subscriptions({
@@ -197,8 +198,8 @@ export class Store {
       drainMs: this.options.drainMs
     })
     this.metrics.gauge('daybook_subscriptions', 'Live readers', () => this.subscriptions.size)
-    this.consumers = new Consumers({ reader, writer, checkpoints, clock })
-    await this.consumers.load()
+    this.consumers = new Consumers({ reader, writer, places, sources, clock })
+    this.notices.push(...(await this.consumers.load()))
     this.dispatcher.start()
   }
 

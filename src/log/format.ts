@@ -12,7 +12,8 @@
  *         "m" "state"                    → JSON { format, log, goodTo, families: { family: { goodTo, rule } } }
  *         Every value but the last ends in a CRC-32 of its key and itself.
  * checkpoints/  where named consumers are; nothing else depends on it
- *         name (UTF-8)                   → JSON { log, cursor, generation, active }, then a CRC-32 of key and JSON
+ *         kind (1 byte) name (UTF-8)     → JSON { log, ancestors, head, cursor, generation, active, defined, moved }, then
+ *                                          a CRC-32 of key and JSON; in format 1 the key is the name of a consumer alone
  */
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
@@ -555,6 +556,10 @@ function writePositions(bytes: Buffer, at: number, positions: readonly number[])
 
 // ---------------------------------------------------------------------------------------------- checkpoints/
 
+/** Whose places there are, by the first byte of their keys; no name begins with one of these. Groups are reserved. */
+export const placeKind = { consumer: 1, group: 2 } as const
+export type PlaceKind = keyof typeof placeKind
+
 /** How far a named reader is. */
 export interface Checkpoint {
   /** Everything up to here was dealt with; -1 before the first. A number or a position, as its source counts. */
@@ -563,21 +568,42 @@ export interface Checkpoint {
   readonly generation: number
   /** When somebody last read under this name, milliseconds. */
   readonly active: number
+  /** Position of the definition that it belongs to; absent in format 1. */
+  readonly defined?: number | undefined
+  /** The last time that the place was put back because the log has lost its end. */
+  readonly moved?: MovedPlace | undefined
 }
 
-/** @param log identity of the log that the cursor is about */
-export function encodeCheckpoint(name: string, { cursor, generation, active }: Checkpoint, log: string): Buffer {
-  return sealEntry(Buffer.from(name), Buffer.from(JSON.stringify({ log, cursor, generation, active })))
+export interface MovedPlace {
+  /** Cursors. */
+  readonly from: number
+  readonly to: number
+  /** For people. */
+  readonly reason: string
+  /** Milliseconds. */
+  readonly at: number
 }
 
-/** @returns undefined when it cannot be read, or is about another log */
-export function decodeCheckpoint(name: string, sealed: Buffer, log: string): Checkpoint | undefined {
-  try {
-    const value = JSON.parse(openEntry(Buffer.from(name), sealed).toString()) as Checkpoint & { log: string }
-    return value.log === log ? value : undefined
-  } catch {
-    return undefined
-  }
+/** A checkpoint with the log that its cursor is about, as that was when it was saved. */
+export interface StoredCheckpoint extends Checkpoint {
+  readonly log: string
+  readonly ancestors?: readonly Ancestor[] | undefined
+  /** Position of the log's last record; absent in format 1. */
+  readonly head?: number | undefined
+}
+
+export function checkpointKey(kind: PlaceKind, name: string): Buffer {
+  return Buffer.from(`${String.fromCharCode(placeKind[kind])}${name}`)
+}
+
+export function encodeCheckpoint(key: Buffer, checkpoint: StoredCheckpoint): Buffer {
+  return sealEntry(key, Buffer.from(JSON.stringify(checkpoint)))
+}
+
+/** @returns undefined when it cannot be read */
+export function decodeCheckpoint(key: Buffer, sealed: Buffer): StoredCheckpoint | undefined {
+  if (!isSealed(key, sealed)) return undefined
+  return parseObject(sealed.subarray(0, -4)) as StoredCheckpoint | undefined
 }
 
 // ---------------------------------------------------------------------------------------------- numbers

@@ -201,6 +201,26 @@ export class Sources {
     return { stream, kind: family.stream, index: false, ...nothing }
   }
 
+  /**
+   * The last number or position of a source that does not lie after a position in the log; -1 when all do. What hides
+   * events does not count.
+   * @param position Infinity: the last there is
+   */
+  async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
+    if (kind === undefined) return Math.min(position, head)
+    if (position >= this.#log.announced || head < 0) return head
+    // Of a deleted stream the source has no list.
+    const list = seen ?? (await this.#postings.head(kind, stream as string))
+    if (list === undefined) return -1
+    const after = async (index: number) => (await this.#postings.position(kind, list, index)) > position
+    return (await lowestIndex(list.count, after)) - 1
+  }
+
+  /** False while the list of an index stream is being filled: then its head says nothing. */
+  isComplete({ kind }: Source): boolean {
+    return kind === undefined || this.#postings.isCurrent(kind)
+  }
+
   /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
   async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
     if (number < 0 || number > head) return undefined
