@@ -108,9 +108,13 @@ export class Store {
       this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
-      // Both may know that the log was further: then it gets its new identity before anybody names it.
-      this.places = await Checkpoints.open(directory, this.log, this.clock)
-      this.postings = await this.#openIndex(directory, compression)
+      try {
+        // Both may know that the log was further: then it gets its new identity before anybody names it.
+        this.places = await Checkpoints.open(directory, this.log, this.clock)
+        this.postings = await this.#openIndex(directory, compression)
+      } finally {
+        this.#noteRenewal()
+      }
       const rule = this.postings.ruleOf(family.category)
       this.poster = new Poster(rule ? parseCategoryRule(rule) : defaultCategoryRule)
       await catchUp(this.log, this.postings, this.poster, (done, of) => {
@@ -119,7 +123,6 @@ export class Store {
       this.states = new StreamStates(this.log, this.postings)
       await this.states.load()
       this.log.announce()
-      this.#noteRenewal()
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message

@@ -9,6 +9,7 @@ import { Level } from '../../src/log/level.js'
 import { Lineage } from '../../src/log/lineage.js'
 import { Store } from '../../src/store.js'
 import { checkDirectory } from '../../src/streams/check.js'
+import { serve } from '../helpers/cli.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
 
@@ -140,6 +141,20 @@ t.test('a log whose witness is gone or says nothing gets a new identity, once', 
   truncateSync(join(directory, 'witness'), 5)
   const third = await opened(t, directory)
   t.same(third.store.log.ancestors, [...log.ancestors, { log: log.id, upTo: 9 }], 'another loss adds to the line')
+})
+
+t.test('a server that starts under a new identity says so', async (t) => {
+  const directory = await filled(t, 'db', 10)
+  const { log: id } = await metaOf(directory)
+  rmSync(join(directory, 'witness'))
+  const { child, banner } = await serve(['--db', directory, '--port', '0'])
+  let said = banner
+  child.stderr?.on('data', (chunk) => (said += chunk))
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  child.kill('SIGTERM')
+  await ended
+  t.match(said, /WARNING: the log has a new identity, [-\da-f]{36}: the file "witness"/)
+  t.match(said, `up to position 9 of ${id} is certain`)
 })
 
 t.test('a new identity is on disk before anything is served, whatever moment a crash comes at', async (t) => {
