@@ -20,6 +20,7 @@ import type { Consumer, ConsumerDefinition } from '../src/subscriptions/consumer
 import { checkSameOrigin } from './guards.js'
 import type { Live } from './live.js'
 import type { LiveAsked } from './live-plan.js'
+import { checkNamedLog, readUpTo } from './named-log.js'
 import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from './rights.js'
 import { lags, linksOf, showConsumer, showSubscription } from './shown-consumer.js'
 import { awaitEvents, secondsToWait } from './waiting.js'
@@ -129,6 +130,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
       const start = async () => {
         const source = await store.sources.toFollow(address)
+        await checkNamedLog(store, request, source, { lower, upper: undefined })
         return (await store.sources.resolve(source, { ...read, lower })).first - 1
       }
       const { consumer, made } = await store.consumers.define({ ...wanted, ...ownerOf(request) }, start)
@@ -207,8 +209,10 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const consumer = consumerOf(request)
       const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
       const { address } = parseSource(consumer.definition.source)
-      const { head } = await store.sources.toFollow(address)
-      await consumer.acknowledge(parseCursor('cursor', String(cursor)), generation, head)
+      const source = await store.sources.toFollow(address)
+      const done = parseCursor('cursor', String(cursor))
+      await checkNamedLog(store, request, source, readUpTo(done))
+      await consumer.acknowledge(done, generation, source.head)
       return { cursor: String(consumer.cursor), generation: consumer.generation }
     }
   )
@@ -229,17 +233,18 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
     async (request) => {
       const consumer = consumerOf(request)
       const { to } = parseReset(await bodyOf(request))
-      await consumer.reset(await placeOf(store, consumer, String(to)))
+      await consumer.reset(await placeOf(store, request, consumer, String(to)))
       return showConsumer(store, consumer)
     }
   )
 }
 
-/** The cursor that a reset asks for: what comes after it is read again. @throws `bad-cursor`, `cursor-beyond-head` */
-async function placeOf(store: Store, consumer: Consumer, to: string): Promise<number> {
+/** The cursor that a reset asks for: what comes after it is read again. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
+async function placeOf(store: Store, request: FastifyRequest, consumer: Consumer, to: string): Promise<number> {
   const isCursor = /^(-1|\d+)$/.test(to)
   const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, store.clock.now())
   const source = await store.sources.toFollow(parseSource(consumer.definition.source).address)
+  await checkNamedLog(store, request, source, { lower, upper: undefined })
   const { first } = await store.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
 }

@@ -15,7 +15,7 @@ const LOCAL_ORIGIN = /^https?:\/\/(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){
 /** Headers of answers that pages of other origins may read. */
 const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
 /** Headers that they may send. */
-export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
+export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, Daybook-Log, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
 
 /**
  * Says to browsers who may read, and refuses credentials from pages of all others (`origin-refused`): a page may send an

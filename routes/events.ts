@@ -21,10 +21,11 @@ import type { Store } from '../src/store.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import { browsersFirst } from './browser.js'
 import type { Live } from './live.js'
+import { checkNamedLog, readUpTo } from './named-log.js'
 import type { Reading } from './reading.js'
 import { actorOf } from './rights.js'
 import { StreamedWrite } from './streamed-write.js'
-import { appendOrExplain } from './streams.js'
+import { appendOrExplain, checkExpected, NOT_WRITTEN } from './streams.js'
 import { liveSocket } from './websocket.js'
 import { preferredReturn, renderEventsAppend } from './wire/append-answer.js'
 import { bodyOf, streamOf } from './wire/body.js'
@@ -147,7 +148,11 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
-  for (const { after } of matches) checkCursor(store, after)
+  for (const { after } of matches) {
+    await checkNamedLog(store, request, store.sources.log(), readUpTo(after), NOT_WRITTEN)
+    checkCursor(store, after)
+  }
+  await checkExpected(store, request, conditions)
   const first = events[0] as NewEvent
   const viewer = store.rules.viewerOf(request.principal)
   const result = await appendOrExplain(store, {

@@ -9,6 +9,7 @@ import type { Attachment, Consumer } from '../src/subscriptions/consumer.js'
 import type { SubscriptionOptions } from '../src/subscriptions/subscription.js'
 import type { Following } from '../src/subscriptions/tail.js'
 import { checkSameOrigin } from './guards.js'
+import { checkNamedLog } from './named-log.js'
 import { askingOf, checkConsumer, checkReadable, rightOf } from './rights.js'
 import { awaitPosition } from './waiting.js'
 import { parseBounds } from './wire/bounds.js'
@@ -34,7 +35,7 @@ export interface LivePlan {
  * Looks at everything that can be refused, and takes the name of a consumer.
  * @param resumed where an event stream was when it broke
  * @param allowOrigins whose pages may read for a consumer
- * @throws `origin-refused`, the refusals of toReadRequest and Reader.resolve, `stream-deleted`, `not-there-yet`, `overloaded`,
+ * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
@@ -61,6 +62,7 @@ export async function planLive(
   const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
+  await checkNamedLog(store, request, source, { lower: place === undefined ? begin : undefined, upper })
   const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity

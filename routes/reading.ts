@@ -12,6 +12,7 @@ import type { Found, Source } from '../src/streams/source.js'
 import type { Address } from '../src/streams/sources.js'
 import type { Viewer } from '../src/streams/viewer.js'
 import type { Live } from './live.js'
+import { checkNamedLog } from './named-log.js'
 import { PageCache } from './page-cache.js'
 import { askingOf, checkReadable, isPublic } from './rights.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './waiting.js'
@@ -43,7 +44,7 @@ interface RenderedEvent {
   readonly tag: string
 }
 
-const VARY = 'Accept, Accept-Encoding, Authorization, Prefer'
+const VARY = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
 
 export class Reading {
   readonly #store: Store
@@ -62,7 +63,7 @@ export class Reading {
     this.#publicly = publicCache ? 'public' : 'private'
   }
 
-  /** @throws the refusals of toReadRequest and Reader.resolve, `not-acceptable`, `not-there-yet` */
+  /** @throws the refusals of toReadRequest, Reader.resolve and checkNamedLog, `not-acceptable`, `not-there-yet` */
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
@@ -80,6 +81,8 @@ export class Reading {
     const read = toReadRequest(query, askingOf(this.#store, request))
     // Whoever waits is answered also where there is nothing yet.
     const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
+    const changed = checkNamedLog(this.#store, request, source, read)
+    if (changed !== undefined) await changed
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#store.log.id)
     return format === 'ndjson'
@@ -134,6 +137,7 @@ export class Reading {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
     const read = toReadRequest(asked, asking)
+    await checkNamedLog(this.#store, request, await sources.toFollow(address), toReadRequest(query, asking))
     await awaitEvents(this.#store, request, reply, following, seconds, async () => {
       const source = await sources.toFollow(address)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
@@ -173,7 +177,7 @@ export class Reading {
     }
     const rendered = {
       body: Buffer.from(`${renderEvent(found)}\n`, 'latin1'),
-      tag: entityTag(number, `${found.record.position} event`)
+      tag: entityTag(number, `${found.record.position} event ${this.#store.log.id}`)
     }
     if (lasts && target === undefined) this.#events.set(key, rendered)
     return rendered
@@ -194,7 +198,8 @@ export class Reading {
     const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#store.rules.version}`
     const state = `${head} ${metadataVersion} ${first} ${who}`
     const begin = query.from ?? ''
-    const variant = `${request.url} ${begin} ${state} page ${request.headers['accept-encoding'] ?? ''}`
+    const { id } = this.#store.log
+    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
     const key = `${state} ${begin} ${request.url}`
     // What an index stream lists may be hidden by now.
@@ -226,7 +231,9 @@ export class Reading {
     const page = await reader.page(source, read, range, limitOf(query))
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
-    const links = linksOf(path, query, page, source)
+    // What the links lead to is read from this log, whichever the cursors of the request came from.
+    const named = query.log === undefined ? query : { ...query, log: this.#store.log.id }
+    const links = linksOf(path, named, page, source)
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))

@@ -45,6 +45,11 @@ const SHOWN = [
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
+/** The identities that the log had, oldest first, each with the last position that it shares with the log. */
+function lineOf({ log }: Store) {
+  return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
+}
+
 export function serverRoutes(
   app: FastifyInstance,
   store: Store,
@@ -60,6 +65,7 @@ export function serverRoutes(
     name: 'daybook',
     version,
     log: store.status === 'open' ? store.log.id : null,
+    ancestors: store.status === 'open' ? lineOf(store) : [],
     head: store.status === 'open' && store.log.head >= 0 ? store.log.head : null,
     esVersion: API_VERSION,
     state: 'leader',

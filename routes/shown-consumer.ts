@@ -2,6 +2,7 @@
 import type { LiveSubscription, Consumer as ShownConsumer } from '../schemas/consumers.js'
 import { secondsOf } from '../src/duration.js'
 import { type DaybookError, isDaybookError } from '../src/errors.js'
+import type { MovedPlace } from '../src/log/format.js'
 import type { Store } from '../src/store.js'
 import type { Consumer } from '../src/subscriptions/consumer.js'
 import { lagOf, type Subscription } from '../src/subscriptions/subscription.js'
@@ -47,6 +48,7 @@ function refusalOf(error: Error): DaybookError {
 export async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
+  const { moved } = consumer
   const lag = await lagOf(store, parseSource(source), cursor).catch(refusalOf)
   const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(store, consumer, lag.events)
   return {
@@ -61,10 +63,15 @@ export async function showConsumer(store: Store, consumer: Consumer): Promise<Sh
     active: new Date(active).toISOString(),
     ...(settings.expiresAfter !== undefined && { removedAt: removedAt(active, settings.expiresAfter) }),
     ...(standsStill !== undefined && { standsStill }),
+    ...(moved !== undefined && { moved: showMoved(moved) }),
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
     links: linksOf(name)
   }
+}
+
+function showMoved({ from, to, reason, at }: MovedPlace) {
+  return { from: String(from), to: String(to), reason, at: new Date(at).toISOString() }
 }
 
 /** The last instant that a date can have, for what lasts longer. */
@@ -75,7 +82,7 @@ function removedAt(active: number, expiresAfter: string): string {
 }
 
 function whyItStandsStill(store: Store, { subscription, cursor }: Consumer, lag: number): string | undefined {
-  const failure = store.checkpoints.failure
+  const failure = store.places.failure
   if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
   if (lag === 0) return undefined
   if (subscription === undefined) return 'nobody reads for it'

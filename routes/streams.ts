@@ -10,6 +10,7 @@ import { DaybookError, isDaybookError } from '../src/errors.js'
 import { limits } from '../src/limits.js'
 import type { Store } from '../src/store.js'
 import type { AppendRequest, AppendResult } from '../src/streams/append.js'
+import type { Condition } from '../src/streams/expected-version.js'
 import { checkAppendableName, checkEventStream } from '../src/streams/names.js'
 import type { NewEvent } from '../src/streams/planning-view.js'
 import type { Source } from '../src/streams/source.js'
@@ -19,6 +20,7 @@ import { browsersFirst } from './browser.js'
 import { sendEmpty } from './dialect-answer.js'
 import { negotiateWrite } from './dialect-writing.js'
 import type { Live } from './live.js'
+import { checkNamedLog, namedLog, readUpTo } from './named-log.js'
 import type { Reading } from './reading.js'
 import { actorOf } from './rights.js'
 import { liveSocket } from './websocket.js'
@@ -191,6 +193,7 @@ async function deleteStream(
   checkAppendableName(stream)
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
+  await checkExpected(store, request, expected === 'any' ? [] : [{ stream, expected }])
   const { head } = await store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
@@ -231,12 +234,14 @@ const AppendHeaders = Type.Object({
   'event-type': header('The body is the bare data of one event of this type.'),
   'event-id': header('With Event-Type: the id.'),
   'event-metadata': header('With Event-Type: metadata as ASCII JSON.'),
-  prefer: header('`return=minimal` or `return=representation`.')
+  prefer: header('`return=minimal` or `return=representation`.'),
+  'daybook-log': header('The log that the expected number was read from: see `log-changed`.')
 })
 
 const DeleteHeaders = Type.Object({
   'if-match': AppendHeaders.properties['if-match'],
-  'if-none-match': AppendHeaders.properties['if-none-match']
+  'if-none-match': AppendHeaders.properties['if-none-match'],
+  'daybook-log': AppendHeaders.properties['daybook-log']
 })
 
 async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -244,9 +249,11 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   checkEventStream(stream)
   const expected = expectedVersionOf(request.headers)
   const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
+  const conditions = expected === 'any' ? [] : [{ stream, expected }]
+  await checkExpected(store, request, conditions)
   const asked: AppendRequest = {
     events,
-    conditions: expected === 'any' ? [] : [{ stream, expected }],
+    conditions,
     mode: 'batch',
     keyed,
     by: actorOf(request)
@@ -261,6 +268,22 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderStreamAppend(stream, result, wanted)}\n`, 'latin1'))
+}
+
+export const NOT_WRITTEN = { written: false, retry: false }
+
+/** The number that a stream is expected to be at was read, too. @throws `log-changed`, as checkNamedLog */
+export async function checkExpected(
+  store: Store,
+  request: FastifyRequest,
+  conditions: readonly Condition[]
+): Promise<void> {
+  if (namedLog(request) === undefined) return
+  for (const { stream, expected } of conditions) {
+    if (typeof expected !== 'number') continue
+    const source = await store.sources.toFollow({ stream })
+    await checkNamedLog(store, request, source, readUpTo(expected), { stream, ...NOT_WRITTEN })
+  }
 }
 
 /** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */

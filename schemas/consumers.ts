@@ -79,6 +79,20 @@ export const Consumer = Type.Object(
     active: instant('When somebody last read or acknowledged.'),
     removedAt: Type.Optional(instant('When it is removed, if nobody comes and the server runs until then.')),
     standsStill: Type.Optional(Type.String({ description: 'Why it does not go on though there is more.' })),
+    moved: Type.Optional(
+      Type.Object(
+        {
+          from: Type.String({ description: 'The place that it had.' }),
+          to: Type.String({ description: 'Where it went on: the last place that is certain to be in this log.' }),
+          reason: Type.String(),
+          at: instant('When that was noticed.')
+        },
+        {
+          description:
+            'Its place was put back, because the log has lost its end or was restored. A reset takes this away.'
+        }
+      )
+    ),
     settings: Type.Object(settings),
     connection: Type.Optional(LiveSubscription),
     links: Type.Object({ self: Type.String(), events: Type.String(), ack: Type.String(), reset: Type.String() })

@@ -15,6 +15,13 @@ const bounds = {
   after: text('Strictly after: a cursor or an instant.'),
   to: text('At or before: a cursor or an instant.'),
   before: text('Strictly before: a cursor or an instant.'),
+  log: Type.Optional(
+    Type.String({
+      format: 'uuid',
+      description:
+        'The log that the cursors were read from, as `Daybook-Log` of the answer said. Where that has lost its end since, a cursor that means another event by now is refused (409 `log-changed`). The header `Daybook-Log` says the same.'
+    })
+  ),
   order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Which end to begin at. Default `asc`.' })),
   limit: Type.Optional(
     Type.Integer({

@@ -8,6 +8,13 @@ export const Info = Type.Object(
     log: Type.Union([Type.String(), Type.Null()], {
       description: "The log's identity; null while it is being opened."
     }),
+    ancestors: Type.Array(
+      Type.Object({
+        log: Type.String(),
+        upTo: Type.Integer({ description: 'The last position that it shares with this log; -1: none.' })
+      }),
+      { description: 'The identities that the log had before it lost its end, oldest first.' }
+    ),
     head: Type.Union([Type.Integer(), Type.Null()], { description: 'Position of the last event.' }),
     esVersion: Type.String({ description: 'The version of EventStoreDB whose HTTP API is spoken here.' }),
     state: Type.String({ description: 'A single node is always the leader.' }),

@@ -59,6 +59,7 @@ export const errorCodes = [
   'event-not-found',
   'event-removed',
   'cursor-beyond-head',
+  'log-changed',
   'not-there-yet',
   'wrong-expected-version',
   'events-match',

@@ -136,6 +136,8 @@ export const limits = {
   index_pending_max: 20_000,
   /** Events the index may be behind the log on disk: what a start after a crash has to replay. */
   index_behind_events_max: 20_000,
+  /** Identities that a log had before its end was lost, as many as are remembered; older ones are strangers. */
+  ancestors_max: 100,
   /** Events at the index's end that are compared with the log at start. */
   index_checked_events: 2000,
   /** The last records written, kept in memory. */

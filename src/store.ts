@@ -5,6 +5,7 @@ import { type Clock, systemClock } from './clock.js'
 import { ClockWatch } from './clock-watch.js'
 import { Checkpoints } from './dispatch/checkpoints.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
+import type { Places } from './dispatch/places.js'
 import { isDaybookError } from './errors.js'
 import { Ballast } from './log/ballast.js'
 import { family } from './log/format.js'
@@ -83,7 +84,7 @@ export class Store {
   standstill!: Standstill
   clockWatch!: ClockWatch
   dispatcher!: Dispatcher
-  checkpoints!: Checkpoints
+  places!: Places
   tails!: Tails
   subscriptions!: Subscriptions
   consumers!: Consumers
@@ -98,6 +99,8 @@ export class Store {
   /** Index families that were switched on again are being filled; resolves when they are. */
   filled: Promise<void> = Promise.resolve()
   #closing = false
+  /** What whoever runs the server should know of this start, a sentence each. */
+  readonly notices: string[] = []
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -115,7 +118,13 @@ export class Store {
       this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
-      this.postings = await this.#openIndex(directory, compression)
+      try {
+        // Both may know that the log was further: then it gets its new identity before anybody names it.
+        this.places = await Checkpoints.open(directory, this.log, this.clock)
+        this.postings = await this.#openIndex(directory, compression)
+      } finally {
+        this.#noteRenewal()
+      }
       await this.#bringUpIndex().catch(async (error) => {
         if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
         await this.postings.close()
@@ -123,11 +132,10 @@ export class Store {
         await this.#bringUpIndex()
       })
       this.log.announce()
-      this.checkpoints = await Checkpoints.open(directory, this.log.id, this.clock)
     } catch (error) {
       this.status = 'failed'
       this.reason = (error as Error).message
-      await this.checkpoints?.close()
+      await this.places?.close()
       await this.postings?.close()
       await this.log?.close()
       throw error
@@ -185,7 +193,7 @@ export class Store {
     await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
     // No turn is left in which it could begin again.
     await this.filled
-    await this.checkpoints.close()
+    await this.places.close()
     await this.postings.close()
     await this.log.close()
   }
@@ -200,7 +208,7 @@ export class Store {
 
   /** Live readers, and consumers with a name: they follow the log, and nothing waits for them. */
   async #deliver(): Promise<void> {
-    const { log, reader, poster, writer, clock, metrics, checkpoints } = this
+    const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
     this.tails = new Tails(this.dispatcher, reader, poster)
     this.subscriptions = new Subscriptions({
@@ -211,8 +219,8 @@ export class Store {
       drainMs: this.options.drainMs
     })
     this.metrics.gauge('daybook_subscriptions', 'Live readers', () => this.subscriptions.size)
-    this.consumers = new Consumers({ reader, writer, checkpoints, clock })
-    await this.consumers.load()
+    this.consumers = new Consumers({ reader, writer, places, sources, clock })
+    this.notices.push(...(await this.consumers.load()))
     this.dispatcher.start()
   }
 
@@ -247,6 +255,15 @@ export class Store {
   }
 
   /** Fills one after the other: it begins when the one before has ended. While the store stands still nothing is filled. */
+  #noteRenewal(): void {
+    const { renewal } = this.log
+    if (renewal === undefined) return
+    const { from, to, upTo, why } = renewal
+    const valid = upTo < 0 ? 'nothing of' : `only what stands up to position ${upTo} of`
+    this.notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} ${from} is certain to be in it`)
+  }
+
+  /** A family that cannot be filled stays behind: reads do without it. */
   #fill(): void {
     const { log, postings, poster, standstill } = this
     const isStopped = () => this.#closing || standstill.why !== undefined
@@ -292,7 +309,7 @@ export class Store {
     const { categoryRule, runProjections } = this.options
     const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
     const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
-    const options = { directory, log: this.log.id, compression, rules, counted: COUNTED }
+    const options = { directory, compression, rules, counted: COUNTED }
     const kept = runProjections && kindsOf[runProjections]
     const found = this.options.rebuildIndex ? undefined : await Postings.open(options, kept, this.log)
     if (found !== undefined) return found

@@ -13,7 +13,7 @@ const ORDER = [
   'from', 'after', 'to', 'before', 'order', 'limit',
   'type', 'type.prefix', 'type.regex', 'type.not',
   'stream', 'stream.prefix', 'stream.regex', 'stream.not', 'category',
-  'tag', 'occurred.from', 'occurred.to', 'system', 'truncated', 'resolveLinks', 'format'
+  'tag', 'occurred.from', 'occurred.to', 'system', 'truncated', 'resolveLinks', 'format', 'log'
 ] as const // biome-ignore format: a table
 
 export interface PageLinks {

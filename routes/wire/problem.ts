@@ -288,7 +288,12 @@ export const problemKinds = {
   'cursor-beyond-head': {
     status: 409,
     title: 'Cursor beyond the head',
-    help: 'The cursor points past the last event. It comes from another log, or this one was restored from an older backup: compare `log` with the one you know.'
+    help: 'The cursor points past the last event. It comes from another log, or this one was restored from an older backup: compare `log` with the one you know. A request that names its log in `Daybook-Log` is told where to go on.'
+  },
+  'log-changed': {
+    status: 409,
+    title: 'Another log',
+    help: 'The cursor was read from the log that `Daybook-Log` (or `log`) names, and this is another one: it has lost its end or was restored, and gives positions and numbers again to other events. `upTo` is the last position that both have in common, and `cursor` where to go on from here; what was read after it is not in this log. Without `upTo` they have nothing in common: read from the start. Then name `log`.'
   },
   'not-there-yet': {
     status: 409,

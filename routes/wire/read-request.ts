@@ -71,9 +71,9 @@ export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
 
-/** A query without what says where to begin and to end. */
+/** A query without what says where to begin and to end, and what log that is said of. */
 export function withoutBounds(query: ReadQuery): ReadQuery {
-  const { from: _, after: __, to: ___, before: ____, ...others } = query
+  const { from: _, after: __, to: ___, before: ____, log: _____, ...others } = query
   return others
 }
 

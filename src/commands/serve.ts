@@ -84,7 +84,7 @@ async function run(argv: string[]): Promise<number> {
   for (const warning of exposure.warnings) warn(warning)
   try {
     await app.listen({ host: config.host, port: config.port })
-    await store.open()
+    await store.open().finally(() => store.notices.forEach(warn))
   } catch (error) {
     await app.close()
     throw listenError(error, config)

@@ -27,6 +27,7 @@ async function run(argv: string[]): Promise<number> {
   if (config['rebuild-index']) {
     const store = await new Store({ directory: config.db, rebuildIndex: true }).open()
     await store.close()
+    for (const notice of store.notices) process.stderr.write(`WARNING: ${notice}.\n`)
   }
   const progress = new Progress('verifying', systemClock)
   const report = await checkDirectory(config.db, (done, of) => progress.show(done, of === 0 ? 1 : done / of))

@@ -1,15 +1,22 @@
 /**
- * Checkpoints: for each name the place up to which everything was dealt with, durable and never going back within a
+ * Checkpoints: the places on this disk. For each name the place up to which everything was dealt with, durable and never going back within a
  * generation. They stand in a database of their own, which holds nothing that cannot be done again: a checkpoint that is
  * lost costs repetition, never an event.
  */
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../log/format.js'
+import {
+  type Checkpoint,
+  checkpointKey,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type PlaceKind,
+  type StoredCheckpoint
+} from '../log/format.js'
 import { Level } from '../log/level.js'
-
-export type { Checkpoint } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { Places, SavedPlace } from './places.js'
 
 interface Waiting {
   readonly resolve: () => void
@@ -20,12 +27,13 @@ const OPTIONS = { writeBufferSize: 512 * 1024, cacheSize: 256 * 1024, compressio
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5000
 
-export class Checkpoints {
+export class Checkpoints implements Places {
   readonly #level: Level
   readonly #clock: Clock
-  readonly #log: string
-  readonly #known: Map<string, Checkpoint>
-  /** Names whose checkpoint is not on disk yet. */
+  readonly #log: Log
+  /** By key. */
+  readonly #known: Map<string, StoredCheckpoint>
+  /** Keys whose checkpoint is not on disk yet. */
   readonly #dirty = new Set<string>()
   #waiting: Waiting[] = []
   #writing: Promise<void> | undefined
@@ -35,7 +43,7 @@ export class Checkpoints {
   #ended = false
   #failure: Error | undefined
 
-  private constructor(level: Level, clock: Clock, log: string, known: Map<string, Checkpoint>) {
+  private constructor(level: Level, clock: Clock, log: Log, known: Map<string, StoredCheckpoint>) {
     this.#level = level
     this.#clock = clock
     this.#log = log
@@ -43,52 +51,77 @@ export class Checkpoints {
   }
 
   /**
-   * Opens `directory`/checkpoints. Checkpoints of another log say nothing about this one and are forgotten, as are
-   * those that cannot be read.
-   * @param log the log's identity
-   * @throws `directory-unusable`
+   * Opens `directory`/checkpoints, and tells the log how far it was when they were saved: one that has lost its end gets
+   * a new identity here. Checkpoints that cannot be read are forgotten; those of format 1 are written anew.
+   * @throws `directory-unusable`; `storage-failed` when the log needs a new identity that cannot be written
    */
-  static async open(directory: string, log: string, clock: Clock): Promise<Checkpoints> {
+  static async open(directory: string, log: Log, clock: Clock): Promise<Checkpoints> {
     const level = await Level.open(join(directory, 'checkpoints'), OPTIONS)
-    const known = new Map<string, Checkpoint>()
+    const known = new Map<string, StoredCheckpoint>()
+    const nameless = new Map<string, StoredCheckpoint>()
     for await (const { key, value } of level.entries({})) {
-      const checkpoint = decodeCheckpoint(key.toString(), value, log)
-      if (checkpoint !== undefined) known.set(key.toString(), checkpoint)
+      const checkpoint = decodeCheckpoint(key, value)
+      const isOfFormat1 = (key[0] as number) >= 0x20
+      if (checkpoint !== undefined) (isOfFormat1 ? nameless : known).set(key.toString(), checkpoint)
     }
-    return new Checkpoints(level, clock, log, known)
+    const checkpoints = new Checkpoints(level, clock, log, known)
+    try {
+      const noted = [...known.values(), ...nameless.values()]
+      await log.noticeCut(noted.map(asReached), 'a checkpoint')
+    } catch (error) {
+      await level.close()
+      throw error
+    }
+    checkpoints.#takeOver(nameless)
+    return checkpoints
   }
 
-  get(name: string): Checkpoint | undefined {
-    return this.#known.get(name)
+  /** Of another log nothing is taken: it may come back. */
+  #takeOver(nameless: ReadonlyMap<string, StoredCheckpoint>): void {
+    for (const [name, checkpoint] of nameless) {
+      if (this.#log.sharedWith(checkpoint) === undefined) continue
+      const key = keyOf('consumer', name)
+      if (!this.#known.has(key)) this.#known.set(key, checkpoint)
+      this.#dirty.add(name).add(key)
+    }
+    if (this.#dirty.size > 0) this.#writing = this.#run()
   }
 
-  /** Why checkpoints cannot be written at the moment; undefined when they can. */
+  get(kind: PlaceKind, name: string): SavedPlace | undefined {
+    const stored = this.#known.get(keyOf(kind, name))
+    const validUpTo = stored && this.#log.sharedWith(stored)
+    return stored === undefined || validUpTo === undefined ? undefined : { ...checkpointOf(stored), validUpTo }
+  }
+
+  names(kind: PlaceKind): string[] {
+    const prefix = keyOf(kind, '')
+    const names = [...this.#known.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(1))
+    return names.filter((name) => this.get(kind, name) !== undefined)
+  }
+
   get failure(): Error | undefined {
     return this.#failure
   }
 
-  /**
-   * Saves a place and resolves when it is on disk. All that wait are written together; a write that fails is tried
-   * again until it succeeds. Within a generation a place never goes back: a lower cursor leaves it as it is.
-   * @throws `stopping` when the store closes before it could be written
-   */
-  save(name: string, checkpoint: Checkpoint): Promise<void> {
-    const last = this.#known.get(name)
+  /** All that wait are written together; a write that fails is tried again until it succeeds. */
+  save(kind: PlaceKind, name: string, checkpoint: Checkpoint): Promise<void> {
+    const last = this.get(kind, name)
     if (last !== undefined && checkpoint.generation < last.generation) {
       throw new Error(`the checkpoint of "${name}" goes back to generation ${checkpoint.generation}`)
     }
     const back = last !== undefined && last.generation === checkpoint.generation && checkpoint.cursor < last.cursor
-    this.#known.set(name, back ? { ...checkpoint, cursor: last.cursor } : checkpoint)
-    return this.#write(name)
+    const cursor = back ? last.cursor : checkpoint.cursor
+    const { id, ancestors, head } = this.#log
+    const line = ancestors.length === 0 ? {} : { ancestors }
+    this.#known.set(keyOf(kind, name), { log: id, ...line, head, ...checkpoint, cursor })
+    return this.#write(keyOf(kind, name))
   }
 
-  /** Forgets a name; resolves when that is on disk. @throws `stopping` */
-  remove(name: string): Promise<void> {
-    this.#known.delete(name)
-    return this.#write(name)
+  remove(kind: PlaceKind, name: string): Promise<void> {
+    this.#known.delete(keyOf(kind, name))
+    return this.#write(keyOf(kind, name))
   }
 
-  /** Writes what waits, once more and no more, and closes. */
   async close(): Promise<void> {
     this.#closed = true
     this.#wake()
@@ -97,8 +130,8 @@ export class Checkpoints {
     await this.#level.close()
   }
 
-  #write(name: string): Promise<void> {
-    this.#dirty.add(name)
+  #write(key: string): Promise<void> {
+    this.#dirty.add(key)
     const written = new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
     this.#writing ??= this.#run()
     return written
@@ -108,18 +141,18 @@ export class Checkpoints {
     // A turn first: what arrives together is written together.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#dirty.size > 0) {
-      const names = [...this.#dirty]
+      const keys = [...this.#dirty]
       const waiting = this.#waiting
       this.#dirty.clear()
       this.#waiting = []
       try {
         if (this.#ended) throw new Error('it is closed')
-        await this.#put(names)
+        await this.#put(keys)
         this.#failure = undefined
         this.#pause = FIRST_PAUSE_MS
         for (const { resolve } of waiting) resolve()
       } catch (error) {
-        for (const name of names) this.#dirty.add(name)
+        for (const key of keys) this.#dirty.add(key)
         this.#waiting.unshift(...waiting)
         this.#failure = error as Error
         if (this.#closed) break
@@ -131,14 +164,15 @@ export class Checkpoints {
     if (this.#waiting.length > 0) this.#refuse()
   }
 
-  async #put(names: readonly string[]): Promise<void> {
+  async #put(keys: readonly string[]): Promise<void> {
     // A handle on which a write failed stays failed.
     if (this.#failure !== undefined) await this.#level.reopen()
     const batch = this.#level.batch()
-    for (const name of names) {
-      const checkpoint = this.#known.get(name)
-      if (checkpoint === undefined) batch.del(Buffer.from(name))
-      else batch.put(Buffer.from(name), encodeCheckpoint(name, checkpoint, this.#log))
+    for (const text of keys) {
+      const key = Buffer.from(text)
+      const checkpoint = this.#known.get(text)
+      if (checkpoint === undefined) batch.del(key)
+      else batch.put(key, encodeCheckpoint(key, checkpoint))
     }
     await this.#level.writeSynced(batch)
   }
@@ -159,4 +193,18 @@ export class Checkpoints {
     for (const { reject } of this.#waiting) reject(error)
     this.#waiting = []
   }
+}
+
+function keyOf(kind: PlaceKind, name: string): string {
+  return checkpointKey(kind, name).toString()
+}
+
+/** Without what is only on disk. */
+function checkpointOf({ log: _, ancestors: __, head: ___, ...checkpoint }: StoredCheckpoint): Checkpoint {
+  return checkpoint
+}
+
+/** How far the log was: a number in a list is never higher than the position of its event. */
+function asReached({ log, ancestors, head = -1, cursor }: StoredCheckpoint) {
+  return { log, ancestors, head: Math.max(head, cursor) }
 }

@@ -2,7 +2,8 @@
  * The whole on-disk format in one file. These values are on disk: change none without a new FORMAT_VERSION and a
  * migration. docs/storage-format.md says the same in prose.
  *
- * log/    0x00                           → JSON { format, log }
+ * log/    0x00                           → JSON { format, log, ancestors: [{ log, upTo }] }, then a CRC-32 of key and JSON;
+ *                                          in format 1 JSON { format, log } alone
  *         position (8 bytes, big-endian) → record          the truth, synced
  * index/  derived from the log, never ahead of it
  *         "h" family name                → head of a posting list
@@ -13,7 +14,8 @@
  *         "m" "state"                    → JSON, see IndexState in index-state.ts
  *         Every value ends in a CRC-32 of its key and itself.
  * checkpoints/  where named consumers are; nothing else depends on it
- *         name (UTF-8)                   → JSON { log, cursor, generation, active }, then a CRC-32 of key and JSON
+ *         kind (1 byte) name (UTF-8)     → JSON { log, ancestors, head, cursor, generation, active, defined, moved }, then
+ *                                          a CRC-32 of key and JSON; in format 1 the key is the name of a consumer alone
  */
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
@@ -41,6 +43,65 @@ export function keyPosition(key: Buffer): number {
  */
 export const LOG_META_KEY = Buffer.from([0])
 export const FIRST_RECORD_KEY = positionKey(0)
+
+// ---------------------------------------------------------------------------------------------- the log's meta
+
+/** An identity that the log had before its end was lost. */
+export interface Ancestor {
+  readonly log: string
+  /** The last position that it shares with the log; -1: none. */
+  readonly upTo: number
+}
+
+export interface LogMeta {
+  /** As it stands on disk. */
+  readonly format: number
+  /** Identity of the log. */
+  readonly log: string
+  /** Oldest first. */
+  readonly ancestors: readonly Ancestor[]
+}
+
+/** @returns the value of LOG_META_KEY in the present format */
+export function encodeLogMeta({ log, ancestors }: Pick<LogMeta, 'log' | 'ancestors'>): Buffer {
+  return sealEntry(LOG_META_KEY, Buffer.from(JSON.stringify({ format: FORMAT_VERSION, log, ancestors })))
+}
+
+/** @throws `format-unknown` for a format that is newer, `log-damaged` when it cannot be read */
+export function decodeLogMeta(stored: Buffer): LogMeta {
+  const sealed = isSealed(LOG_META_KEY, stored)
+  const meta = parseObject(sealed ? stored.subarray(0, -4) : stored)
+  const { format, log, ancestors } = meta ?? {}
+  if (typeof format === 'number' && Number.isInteger(format) && format > FORMAT_VERSION) {
+    throw new DaybookError(
+      'format-unknown',
+      `the directory has format ${format}; this version of Daybook reads formats up to ${FORMAT_VERSION}`
+    )
+  }
+  if (format === 1 && !sealed && isIdentity(log)) return { format, log, ancestors: [] }
+  if (format === FORMAT_VERSION && sealed && isIdentity(log) && isAncestry(ancestors)) return { format, log, ancestors }
+  throw new DaybookError('log-damaged', 'the meta of the log cannot be read: its checksum or its content is wrong')
+}
+
+const IDENTITY = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+
+/** True for a UUID, as logs are named. */
+export function isIdentity(value: unknown): value is string {
+  return typeof value === 'string' && IDENTITY.test(value)
+}
+
+function isAncestry(value: unknown): value is readonly Ancestor[] {
+  return Array.isArray(value) && value.every((one) => isIdentity(one?.log) && Number.isSafeInteger(one?.upTo))
+}
+
+function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value = JSON.parse(bytes.toString()) as unknown
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
 
 // ---------------------------------------------------------------------------------------------- records
 
@@ -499,10 +560,15 @@ export function sealEntry(key: Buffer, value: Buffer): Buffer {
   return sealed
 }
 
+/** True when the bytes are what was sealed under this key. */
+export function isSealed(key: Buffer, sealed: Buffer): boolean {
+  const length = sealed.length - 4
+  return length >= 0 && sealed.readUInt32BE(length) === crc32(sealed.subarray(0, length), crc32(key))
+}
+
 /** The value of a stored entry. @throws `index-damaged` when it is not what was written under this key */
 export function openEntry(key: Buffer, sealed: Buffer): Buffer {
-  const value = sealed.subarray(0, Math.max(sealed.length - 4, 0))
-  if (sealed.length >= 4 && sealed.readUInt32BE(value.length) === crc32(value, crc32(key))) return value
+  if (isSealed(key, sealed)) return sealed.subarray(0, -4)
   throw new DaybookError('index-damaged', `The index is damaged at ${key.toString('hex')}: the checksum is wrong.`)
 }
 
@@ -632,6 +698,10 @@ function writePositions(bytes: Buffer, at: number, positions: readonly number[])
 
 // ---------------------------------------------------------------------------------------------- checkpoints/
 
+/** Whose places there are, by the first byte of their keys; no name begins with one of these. Groups are reserved. */
+export const placeKind = { consumer: 1, group: 2 } as const
+export type PlaceKind = keyof typeof placeKind
+
 /** How far a named reader is. */
 export interface Checkpoint {
   /** Everything up to here was dealt with; -1 before the first. A number or a position, as its source counts. */
@@ -640,21 +710,42 @@ export interface Checkpoint {
   readonly generation: number
   /** When somebody last read under this name, milliseconds. */
   readonly active: number
+  /** Position of the definition that it belongs to; absent in format 1. */
+  readonly defined?: number | undefined
+  /** The last time that the place was put back because the log has lost its end. */
+  readonly moved?: MovedPlace | undefined
 }
 
-/** @param log identity of the log that the cursor is about */
-export function encodeCheckpoint(name: string, { cursor, generation, active }: Checkpoint, log: string): Buffer {
-  return sealEntry(Buffer.from(name), Buffer.from(JSON.stringify({ log, cursor, generation, active })))
+export interface MovedPlace {
+  /** Cursors. */
+  readonly from: number
+  readonly to: number
+  /** For people. */
+  readonly reason: string
+  /** Milliseconds. */
+  readonly at: number
 }
 
-/** @returns undefined when it cannot be read, or is about another log */
-export function decodeCheckpoint(name: string, sealed: Buffer, log: string): Checkpoint | undefined {
-  try {
-    const value = JSON.parse(openEntry(Buffer.from(name), sealed).toString()) as Checkpoint & { log: string }
-    return value.log === log ? value : undefined
-  } catch {
-    return undefined
-  }
+/** A checkpoint with the log that its cursor is about, as that was when it was saved. */
+export interface StoredCheckpoint extends Checkpoint {
+  readonly log: string
+  readonly ancestors?: readonly Ancestor[] | undefined
+  /** Position of the log's last record; absent in format 1. */
+  readonly head?: number | undefined
+}
+
+export function checkpointKey(kind: PlaceKind, name: string): Buffer {
+  return Buffer.from(`${String.fromCharCode(placeKind[kind])}${name}`)
+}
+
+export function encodeCheckpoint(key: Buffer, checkpoint: StoredCheckpoint): Buffer {
+  return sealEntry(key, Buffer.from(JSON.stringify(checkpoint)))
+}
+
+/** @returns undefined when it cannot be read */
+export function decodeCheckpoint(key: Buffer, sealed: Buffer): StoredCheckpoint | undefined {
+  if (!isSealed(key, sealed)) return undefined
+  return parseObject(sealed.subarray(0, -4)) as StoredCheckpoint | undefined
 }
 
 // ---------------------------------------------------------------------------------------------- numbers

@@ -12,21 +12,31 @@ import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import {
+  type Ancestor,
+  decodeLogMeta,
+  encodeLogMeta,
   FIRST_RECORD_KEY,
   FORMAT_VERSION,
-  idBytes,
   isIntact,
   keyPosition,
   LOG_META_KEY,
+  type LogMeta,
   positionKey,
-  positionOfId,
   StoredRecord,
   sealRecord,
   type UnplacedRecord
 } from './format.js'
 import { Level, type LevelOptions } from './level.js'
+import { Lineage, type LogReference } from './lineage.js'
 import { RecentRecords } from './recent.js'
-import { discardEvidence, droppedByLevelDb, earlierRefusal, noteRefusal, preserveEvidence } from './recovery.js'
+import {
+  discardEvidence,
+  droppedByLevelDb,
+  earlierRefusal,
+  noteRefusal,
+  preserveEvidence,
+  witnessPath
+} from './recovery.js'
 import { type Testimony, Witness } from './witness.js'
 
 export interface LogOptions {
@@ -43,9 +53,20 @@ export interface Placement {
   readonly number: number
 }
 
-interface LogMeta {
-  format: number
-  log: string
+/** A new identity that the log got at this start. */
+export interface Renewal {
+  readonly from: string
+  readonly to: string
+  /** The last position at which both hold the same event, -1: none. */
+  readonly upTo: number
+  /** How the log knows that it was further, for people. */
+  readonly why: string
+}
+
+/** How far a log was, as something beside it noted it down. */
+export interface Reached extends LogReference {
+  /** Position of its last record then. */
+  readonly head: number
 }
 
 /** How many records a scan asks LevelDB for at once: when nothing is known of their size, and at most. */
@@ -55,14 +76,13 @@ export const SCAN_CHUNK = 256
 const READ_BYTES = 512 * 1024
 
 export class Log {
-  /** The log's identity, made with the directory. A restored or new log has another. */
-  readonly id: string
-  readonly #identity: Buffer
   readonly #level: Level
   readonly #witness: Witness
   readonly #options: LogOptions
   readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
   readonly #waiting = new Set<{ position: number; resolve: () => void }>()
+  #lineage: Lineage
+  #renewal: Renewal | undefined
   #head = -1
   /** The head that those who wait were told of. */
   #announced = -1
@@ -72,9 +92,8 @@ export class Log {
   /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
   #memtable = { bytes: 0, begun: -1 }
 
-  private constructor(id: string, level: Level, witness: Witness, options: LogOptions) {
-    this.id = id
-    this.#identity = idBytes(id)
+  private constructor({ log, ancestors }: LogMeta, level: Level, witness: Witness, options: LogOptions) {
+    this.#lineage = new Lineage(log, ancestors)
     this.#level = level
     this.#witness = witness
     this.#options = options
@@ -82,32 +101,36 @@ export class Log {
 
   /**
    * Opens the log in `directory`/log and checks what LevelDB does not: that its recovery dropped nothing, that the
-   * head is no further back than the witness says, and that the records since the last verified mark are whole.
+   * head is no further back than the witness says, and that the records since the last verified mark are whole. A log
+   * that has lost its witness gets a new identity. Only a directory that passes is brought to the present format.
    * @param onProgress called with how many of how many records were scanned
    * @throws `log-damaged` naming the positions that are lost, and at every start until the evidence is removed;
-   * `directory-unusable` when LevelDB cannot read it at all
+   * `directory-unusable` when LevelDB cannot read it at all; `format-unknown`
    */
   static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
     const directory = join(options.directory, 'log')
     const refusal = earlierRefusal(directory)
     if (refusal !== undefined) {
-      const wayOut = `To go on without what is lost, remove ${join(directory, 'evidence')}`
-      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut}`)
+      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
     }
     preserveEvidence(directory)
     const level = await Level.open(directory, levelOptions(options))
     let witness: Witness | undefined
+    let log: Log | undefined
     try {
       witness = Witness.open(join(options.directory, 'witness'))
       const meta = await readMeta(level)
-      const log = new Log(meta.log, level, witness, options)
-      await log.#recover(directory, onProgress)
+      log = new Log(meta ?? newMeta(), level, witness, options)
+      await log.#recover(directory, meta, onProgress)
       discardEvidence(directory)
       return log
     } catch (error) {
       await level.close()
       witness?.close()
-      if (isDaybookError(error) && error.code === 'log-damaged') noteRefusal(directory, error.message)
+      // What is wrong with the meta is found again at the next start; records that LevelDB has dropped are not.
+      if (log !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
+        noteRefusal(options.directory, directory, error.message)
+      }
       if (isDaybookError(error) && error.code === 'storage-failed') {
         throw new DaybookError('directory-unusable', error.message, {}, error)
       }
@@ -116,23 +139,70 @@ export class Log {
   }
 
   /**
-   * Opens a log to look at it, damaged or not: nothing is checked and nothing is noted down. LevelDB still replays its
+   * Opens a log to look at it, damaged or not: nothing is checked, migrated or noted down. LevelDB still replays its
    * write-ahead log; the old files are kept aside as at every start.
-   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
+   * @returns also the format on disk, and what the witness says, which stands among the evidence after a refusal
+   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged` when its meta cannot be read
    */
-  static async openToInspect(options: LogOptions): Promise<{ log: Log; testimony: Testimony | undefined }> {
+  static async openToInspect(
+    options: LogOptions
+  ): Promise<{ log: Log; format: number; testimony: Testimony | undefined }> {
     const directory = join(options.directory, 'log')
     preserveEvidence(directory)
     const level = await Level.open(directory, levelOptions(options))
+    let witness: Witness | undefined
     try {
-      const witness = Witness.open(join(options.directory, 'witness'))
-      const log = new Log((await readMeta(level)).log, level, witness, options)
+      witness = Witness.open(witnessPath(options.directory, directory))
+      const meta = (await readMeta(level)) ?? newMeta()
+      const log = new Log(meta, level, witness, options)
       log.#head = await log.#findHead()
-      return { log, testimony: witness.read() }
+      return { log, format: meta.format, testimony: witness.read() }
     } catch (error) {
       await level.close()
+      witness?.close()
       throw error
     }
+  }
+
+  /** The log's identity, a UUID: made with the directory, and anew when its end was lost. */
+  get id(): string {
+    return this.#lineage.log
+  }
+
+  /** The identities that it had before its end was lost, oldest first. */
+  get ancestors(): readonly Ancestor[] {
+    return this.#lineage.ancestors
+  }
+
+  /** The new identity that it got at this start, if it did. */
+  get renewal(): Renewal | undefined {
+    return this.#renewal
+  }
+
+  /**
+   * @returns the last position at which the log of that identity held the same event as this one: Infinity for its own
+   * identity, undefined for a stranger's
+   */
+  validUpTo(log: string): number | undefined {
+    return this.#lineage.validUpTo(log)
+  }
+
+  /** As validUpTo, for a log that is named with its own ancestors: the two may share one. */
+  sharedWith(other: LogReference): number | undefined {
+    return this.#lineage.sharedWith(other)
+  }
+
+  /**
+   * Gives the log a new identity when it was further than it is: positions are given again to other events, and whoever
+   * holds one must be able to tell. Called before anything is served.
+   * @param noted how far the log was, as others noted it down; what they say of strangers is passed over
+   * @param where it is noted down, for people
+   * @throws `storage-failed` when it cannot be written
+   */
+  async noticeCut(noted: Iterable<Reached>, where: string): Promise<void> {
+    let most = this.#head
+    for (const one of noted) most = Math.max(most, this.#lineage.reachedBy(one, one.head))
+    if (most > this.#head) await this.#renew(`${where} knew it up to position ${most}`)
   }
 
   /**
@@ -155,9 +225,9 @@ export class Log {
     }
   }
 
-  /** The position that an id names, when this log made it; undefined for ids of clients and of other logs. */
+  /** The position that an id names, when this log made it or an ancestor; undefined for all other ids. */
   placeOfId(id: Buffer): number | undefined {
-    return positionOfId(id, this.#identity)
+    return this.#lineage.placeOf(id)
   }
 
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
@@ -201,7 +271,7 @@ export class Log {
       const instant = typeof created === 'number' ? created : (created[i] as number)
       if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
       at = instant
-      const value = sealRecord(event.record, key, { number, created: instant }, this.#identity)
+      const value = sealRecord(event.record, key, { number, created: instant }, this.#lineage.identity)
       batch.put(key, value)
       bytes += value.length
       records.push(value)
@@ -372,7 +442,12 @@ export class Log {
     this.#witnessFailure = undefined
   }
 
-  async #recover(directory: string, onProgress?: (done: number, of: number) => void): Promise<void> {
+  /** @param meta as it stands on disk; undefined: the directory is new */
+  async #recover(
+    directory: string,
+    meta: LogMeta | undefined,
+    onProgress?: (done: number, of: number) => void
+  ): Promise<void> {
     this.#head = await this.#findHead()
     const testimony = this.#witness.read()
     if (testimony !== undefined && testimony.head > this.#head) {
@@ -381,13 +456,39 @@ export class Log {
     const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
     await this.#scanTail(from, this.#head, onProgress)
     const dropped = droppedByLevelDb(directory)
-    if (dropped !== undefined && testimony === undefined && this.#head >= 0) {
+    if (dropped !== undefined && testimony === undefined) {
       throw damaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
     }
     this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
     this.#verifiedTo = this.#head
     this.#memtable = { bytes: 0, begun: this.#head }
-    this.#testify()
+    const testify = () => this.#witness.writeSynced({ head: this.#head, verifiedTo: this.#verifiedTo })
+    if (meta !== undefined && testimony === undefined) {
+      await this.#renew('the file "witness", which says how far the log was, is gone or damaged')
+      testify()
+    } else {
+      // First of all in a new directory: a log that has a meta and no witness has lost it.
+      testify()
+      if (meta?.format !== FORMAT_VERSION) await this.#writeMeta(this.#lineage)
+    }
+  }
+
+  async #renew(why: string): Promise<void> {
+    const from = this.id
+    const renewed = this.#lineage.renewed(this.#head, limits.ancestors_max)
+    await this.#writeMeta(renewed)
+    this.#lineage = renewed
+    this.#renewal = { from, to: this.id, upTo: this.#head, why }
+  }
+
+  async #writeMeta(lineage: Lineage): Promise<void> {
+    const batch = this.#level.batch()
+    batch.put(LOG_META_KEY, encodeLogMeta(lineage))
+    try {
+      await this.#level.writeSynced(batch)
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `cannot write the log's meta: ${(cause as Error).message}`, {}, cause)
+    }
   }
 
   /** Position of the last record in the database, -1 when there is none. */
@@ -457,24 +558,23 @@ function checked(position: number, value: Buffer | undefined): StoredRecord {
   return new StoredRecord(position, value)
 }
 
-async function readMeta(level: Level): Promise<LogMeta> {
+/**
+ * The log's meta as it stands on disk. @returns undefined when the database is empty
+ * @throws `format-unknown`, `log-damaged`
+ */
+async function readMeta(level: Level): Promise<LogMeta | undefined> {
   const stored = await level.get(LOG_META_KEY)
-  if (stored !== undefined) {
-    const meta = JSON.parse(stored.toString()) as LogMeta
-    if (meta.format !== 1 && meta.format !== FORMAT_VERSION) {
-      throw new DaybookError(
-        'format-unknown',
-        `the directory has format ${meta.format}; this version of Daybook reads and writes format ${FORMAT_VERSION}`
-      )
-    }
-    return meta
-  }
+  if (stored !== undefined) return decodeLogMeta(stored)
   for await (const _ of level.entries({ limit: 1 })) {
     throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
   }
-  const meta = { format: FORMAT_VERSION, log: randomUUID() }
-  const batch = level.batch()
-  batch.put(LOG_META_KEY, Buffer.from(JSON.stringify(meta)))
-  await level.writeSynced(batch)
-  return meta
+  return undefined
+}
+
+function newMeta(): LogMeta {
+  return { format: FORMAT_VERSION, log: randomUUID(), ancestors: [] }
+}
+
+function wayOut(directory: string): string {
+  return `To go on without what is lost at its end, remove ${join(directory, 'evidence')}; a gap before its end stays one`
 }

@@ -58,8 +58,6 @@ export interface Posting {
 
 export interface PostingsOptions {
   directory: string
-  /** Identity of the log the index belongs to; an index of another log is made anew. */
-  log: string
   compression: boolean
   /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
   rules?: Partial<Record<Family, string>> | undefined
@@ -109,13 +107,18 @@ export class Postings {
   #appliedTo: number
   #notesDamage = true
 
-  private constructor(options: PostingsOptions, kept: readonly Family[], { level, state, lists, ids }: Opened) {
+  private constructor(
+    options: PostingsOptions,
+    { id }: Log,
+    kept: readonly Family[],
+    { level, state, lists, ids }: Opened
+  ) {
     this.#directory = join(options.directory, 'index')
     this.#level = level
     this.#counted = options.counted ?? []
     this.#lists = lists
     this.#ids = ids
-    this.#state = state
+    this.#state = { ...state, log: id }
     this.#counts = new Map(Object.entries(state.counts))
     this.#appliedTo = state.goodTo
     for (const kind of kept) {
@@ -130,7 +133,7 @@ export class Postings {
    * less than the others are `behind`.
    * @returns undefined when it cannot serve (damaged, another log's or format's, at odds with the log); then make it
    * anew: everything in it can be
-   * @throws `directory-in-use`
+   * @throws `directory-in-use`; `storage-failed` when the log needs a new identity that cannot be written
    */
   static async open(
     options: PostingsOptions,
@@ -139,13 +142,17 @@ export class Postings {
   ): Promise<Postings | undefined> {
     const directory = join(options.directory, 'index')
     let level: Level | undefined
+    let unwritten: unknown
     try {
       level = await Level.open(directory, levelOptions(options))
-      const opened = await openParts(level, options.log)
-      const { state } = opened
+      const state = await readState(level, log.id)
+      await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index').catch((error) => {
+        unwritten = error
+      })
+      const opened = await openParts(level, state, log)
       const known = Object.keys(state.families) as Family[]
-      const postings = new Postings(options, kept ?? (known.length === 0 ? families : known), opened)
-      const serves = state.goodTo <= log.head && postings.#countsAll && !existsSync(join(directory, DAMAGED))
+      const postings = new Postings(options, log, kept ?? (known.length === 0 ? families : known), opened)
+      const serves = unwritten === undefined && postings.#countsAll && !existsSync(join(directory, DAMAGED))
       if (serves && droppedByLevelDb(directory) === undefined && (await postings.#agreesWith(log))) {
         await postings.#followRules(options.rules ?? {})
         return postings
@@ -154,6 +161,7 @@ export class Postings {
       if (isDaybookError(error) && error.code === 'directory-in-use') throw error
     }
     await level?.close()
+    if (unwritten !== undefined) throw unwritten
     return undefined
   }
 
@@ -162,16 +170,16 @@ export class Postings {
    * @returns `unusable` when it cannot be read, `older` when it is of an older format
    * @throws `directory-in-use`
    */
-  static async openToInspect(options: PostingsOptions): Promise<Postings | 'unusable' | 'older'> {
+  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | 'unusable' | 'older'> {
     let level: Level | undefined
     let older = false
     try {
       level = await Level.open(join(options.directory, 'index'), levelOptions(options))
       const sealed = await level.get(INDEX_STATE_KEY)
       older = sealed !== undefined && (settingsOf(sealed)?.format ?? FORMAT_VERSION) < FORMAT_VERSION
-      const opened = await openParts(level, options.log)
+      const opened = await openParts(level, await readState(level, log.id), log)
       const known = Object.keys(opened.state.families) as Family[]
-      const postings = new Postings(options, known.length === 0 ? families : known, opened)
+      const postings = new Postings(options, log, known.length === 0 ? families : known, opened)
       postings.#notesDamage = false
       return postings
     } catch (error) {
@@ -730,6 +738,11 @@ function levelOptions({ compression }: PostingsOptions): LevelOptions {
   return { writeBufferSize: limits.write_buffer_bytes, cacheSize: 16 * 1024 * 1024, compression }
 }
 
+/** True when an index was made of this log, or of an ancestor and covers nothing that this log has lost. */
+function isOfThisLog({ format, log: id, goodTo }: IndexState, log: Log): boolean {
+  return format === FORMAT_VERSION && goodTo <= (log.validUpTo(id) ?? -Infinity)
+}
+
 async function hasEntries(level: Level): Promise<boolean> {
   for await (const _ of level.entries({ limit: 1 })) return true
   return false
@@ -744,9 +757,8 @@ async function readState(level: Level, log: string): Promise<IndexState> {
 }
 
 /** @throws `index-damaged` when they cannot be read, or are of another log or format */
-async function openParts(level: Level, log: string): Promise<Opened> {
-  const state = await readState(level, log)
-  if (state.format !== FORMAT_VERSION || state.log !== log) {
+async function openParts(level: Level, state: IndexState, log: Log): Promise<Opened> {
+  if (!isOfThisLog(state, log)) {
     throw new DaybookError('index-damaged', 'The index belongs to another log, or has another format.')
   }
   const lists = await HashTable.open(level, table.lists, state.tables[table.lists])

@@ -1,9 +1,10 @@
 /**
  * The witness: a few bytes beside the database that say how far the log was. LevelDB drops damaged tail records of its
  * write-ahead log in silence, and a cut tail looks like one that was never written; only something outside can tell.
- * Written after every commit and not synced: after a power cut it may be behind the log, never ahead of it.
+ * Written after every commit and not synced: after a power cut it may be behind the log, never ahead of it. Each start
+ * syncs it once, so that a power cut does not leave a log without one.
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../errors.js'
 
@@ -55,6 +56,12 @@ export class Witness {
     } catch (cause) {
       throw new DaybookError('storage-failed', `could not write the witness: ${(cause as Error).message}`, {}, cause)
     }
+  }
+
+  /** As write, and on the disk when it returns. */
+  writeSynced(testimony: Testimony): void {
+    this.write(testimony)
+    fsyncSync(this.#fd)
   }
 
   close(): void {

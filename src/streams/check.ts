@@ -67,7 +67,7 @@ export async function checkDirectory(
         detail: `the log ends at ${log.head}, but ${testimony.head} was acknowledged: ${testimony.head - log.head} events are gone`
       })
     }
-    const index = await Postings.openToInspect({ directory, log: log.id, compression: true })
+    const index = await Postings.openToInspect({ directory, compression: true }, log)
     if (index instanceof Postings) postings = index
     else if (index === 'unusable') {
       found.push({
@@ -77,6 +77,7 @@ export async function checkDirectory(
     }
     const comparison = postings === undefined ? undefined : new IndexCheck(log, postings, found)
     let events = 0
+    let begun = 0
     let created = 0
     let chunk: StoredRecord[] = []
     for await (const { position, record, fault } of log.inspect()) {
@@ -85,6 +86,7 @@ export async function checkDirectory(
         found.push({ code: `record-${fault}`, position, detail: `position ${position}: ${says}` })
       } else {
         events++
+        if (record.number === 0) begun++
         if (record.created < created) {
           found.push({
             code: 'created-goes-back',
@@ -103,7 +105,7 @@ export async function checkDirectory(
       }
     }
     await comparison?.compare(chunk)
-    const streams = (await comparison?.finish(log.head)) ?? 0
+    const streams = (await comparison?.finish(log.head)) ?? begun
     onProgress?.(log.head + 1, log.head + 1)
     return { events, streams, disagreements: found, warnings: ahead.warnings() }
   } finally {

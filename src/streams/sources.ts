@@ -201,6 +201,51 @@ export class Sources {
     return { stream, kind: family.stream, index: false, ...nothing }
   }
 
+  /**
+   * The last number or position of a source that does not lie after a position in the log; -1 when all do. What hides
+   * events does not count.
+   * @param position Infinity: the last there is
+   */
+  async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
+    if (kind === undefined) return Math.min(position, head)
+    if (position >= this.#log.announced || head < 0) return head
+    // Of a deleted stream the source has no list.
+    const list = seen ?? (await this.#postings.head(kind, stream as string))
+    if (list === undefined) return -1
+    const after = async (index: number) => (await this.#postings.position(kind, list, index)) > position
+    return (await lowestIndex(list.count, after)) - 1
+  }
+
+  /**
+   * Checks that cursors which were read from a log mean the same events here.
+   * @param log its identity
+   * @param details what else the error says
+   * @throws `log-changed` naming the cursor to go on from, when the two logs have anything in common
+   */
+  async checkCursors(
+    source: Source,
+    { lower, upper }: Pick<Bounds, 'lower' | 'upper'>,
+    log: string,
+    details: Record<string, unknown> = {}
+  ): Promise<void> {
+    const read = Math.max(lastRead(lower, true), lastRead(upper, false))
+    const upTo = this.#log.validUpTo(log)
+    if (read < 0 || upTo === Infinity) return
+    const last = upTo === undefined ? -1 : await this.lastUpTo(source, upTo)
+    if (read <= last) return
+    const why =
+      upTo === undefined
+        ? `This log is ${this.#log.id} and shares nothing with ${log}.`
+        : `The log ${log} has lost its end; this one goes on after its position ${upTo}. Go on after the cursor ${last}.`
+    const where = upTo === undefined ? {} : { upTo, cursor: String(last) }
+    throw new DaybookError('log-changed', why, { log: this.#log.id, asked: log, ...where, ...details })
+  }
+
+  /** False while the list of an index stream is being filled: then its head says nothing. */
+  isComplete({ kind }: Source): boolean {
+    return kind === undefined || this.#postings.isCurrent(kind)
+  }
+
   /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
   async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
     if (number < 0 || number > head) return undefined
@@ -226,6 +271,12 @@ export class Sources {
       return (await this.#log.read(position)).created >= instant
     })
   }
+}
+
+/** The last cursor that a bound says was read, -1 when it says nothing of the kind. */
+function lastRead(bound: Bound | undefined, isLower: boolean): number {
+  if (bound?.kind !== 'cursor') return -1
+  return bound.included === isLower ? bound.value - 1 : bound.value
 }
 
 function deletedForEver(stream: string): DaybookError {

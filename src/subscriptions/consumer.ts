@@ -3,7 +3,7 @@
  * generation rises with every reader that comes; what a reader of an older generation says moves nothing.
  */
 import type { Clock } from '../clock.js'
-import type { Checkpoint, Checkpoints } from '../dispatch/checkpoints.js'
+import type { Checkpoint, MovedPlace, Places, SavedPlace } from '../dispatch/places.js'
 import { DaybookError } from '../errors.js'
 import type { ServedTime } from './served-time.js'
 import type { Keeper, Subscription } from './subscription.js'
@@ -57,7 +57,7 @@ export interface ConsumerDefinition {
 }
 
 export interface ConsumerParts {
-  checkpoints: Checkpoints
+  places: Places
   clock: Clock
   served: ServedTime
 }
@@ -66,10 +66,13 @@ export class Consumer {
   readonly definition: ConsumerDefinition
   /** `expiresAfter`; undefined: it stays. */
   readonly #expiresMs: number | undefined
-  readonly #checkpoints: Checkpoints
+  readonly #places: Places
   readonly #clock: Clock
   readonly #served: ServedTime
   #place: Checkpoint
+  /** See SavedPlace. */
+  readonly validUpTo: number
+  readonly #movedBefore: MovedPlace | undefined
   /** When `#place.active` was, in served time: what has passed since is measured by it, milliseconds. */
   #activeServed: number
   /** The last cursor that was given to its reader; undefined: the server has started since. */
@@ -80,19 +83,25 @@ export class Consumer {
   #dirty = false
   #epoch = { since: -Infinity, written: 0 }
 
-  /** @param expiresMs `expiresAfter`, milliseconds */
+  /**
+   * @param expiresMs `expiresAfter`, milliseconds
+   * @param defined position of the definition
+   */
   constructor(
-    { checkpoints, clock, served }: ConsumerParts,
+    { places, clock, served }: ConsumerParts,
     definition: ConsumerDefinition,
-    expiresMs: number | undefined
+    expiresMs: number | undefined,
+    defined: number
   ) {
     this.definition = definition
     this.#expiresMs = expiresMs
-    this.#checkpoints = checkpoints
+    this.#places = places
     this.#clock = clock
     this.#served = served
-    const { name, start, generation } = definition
-    const place = checkpoints.get(name) ?? { cursor: start, generation, active: clock.now() }
+    const saved = places.get('consumer', definition.name)
+    const place = placeOf(definition, defined, saved, clock.now())
+    this.validUpTo = saved?.validUpTo ?? Infinity
+    this.#movedBefore = saved?.moved
     // While the server was away nobody could come: a chance is left to everybody.
     const now = clock.now()
     const idle = Math.min(Math.max(0, now - place.active), expiresMs ?? Infinity)
@@ -111,6 +120,11 @@ export class Consumer {
 
   get generation(): number {
     return this.#place.generation
+  }
+
+  /** The last time that its place was put back because the log has lost its end. */
+  get moved(): MovedPlace | undefined {
+    return this.#place.moved
   }
 
   /** When somebody last read or acknowledged, milliseconds. */
@@ -145,9 +159,29 @@ export class Consumer {
     })
   }
 
+  /**
+   * Puts the place back to what is certain to be in this log, before anybody reads: what the place means beyond that was
+   * lost, and other events stand there now. Readers of the history that was lost move nothing: a new generation begins.
+   * @param last the last cursor of its source that is certain
+   * @returns how the place was put back since it was saved; undefined when it was not
+   */
+  settle(last: number): MovedPlace | undefined {
+    const { cursor, generation } = this.#place
+    const isBeyond = cursor > last
+    if (this.validUpTo === Infinity && !isBeyond) return undefined
+    const reason =
+      this.validUpTo === Infinity
+        ? `its source ends at ${last}: the log has lost its end`
+        : `the log has lost its end: of what it was, nothing after position ${this.validUpTo} is certain to be in it`
+    const moved = isBeyond && { moved: { from: cursor, to: last, reason, at: this.#clock.now() } }
+    this.#place = { ...this.#place, cursor: Math.min(cursor, last), generation: generation + 1, ...moved }
+    this.#save().catch(() => {}) // it is tried again; until then a start finds the same
+    return this.moved === this.#movedBefore ? undefined : this.moved
+  }
+
   /** Saves the place where it begins; resolves when it is on disk. */
   begin(): Promise<void> {
-    return this.#checkpoints.save(this.name, this.#place)
+    return this.#places.save('consumer', this.name, this.#place)
   }
 
   /**
@@ -158,7 +192,7 @@ export class Consumer {
   async attach(takeover: boolean): Promise<Attachment> {
     const before = this.#reader
     if (!takeover) this.checkFree()
-    const { failure } = this.#checkpoints
+    const { failure } = this.#places
     if (failure !== undefined) {
       throw new DaybookError('read-only', `A new generation cannot be written: ${failure.message}`, { retry: true })
     }
@@ -212,6 +246,7 @@ export class Consumer {
   async reset(cursor: number): Promise<void> {
     const before = this.#reader
     this.#reader = undefined
+    this.#place = { ...this.#place, moved: undefined }
     await this.#newGeneration(cursor, 'This consumer was reset.', before)
   }
 
@@ -249,7 +284,7 @@ export class Consumer {
   }
 
   async #newGeneration(cursor: number, why: string, before: Attachment | undefined): Promise<void> {
-    this.#place = { cursor, generation: this.#place.generation + 1, active: this.#activeNow() }
+    this.#place = { ...this.#place, cursor, generation: this.#place.generation + 1, active: this.#activeNow() }
     this.#sentTo = cursor
     before?.subscription?.close(this.#stale(why))
     await this.#save()
@@ -283,8 +318,29 @@ export class Consumer {
   #save(): Promise<void> {
     this.#dirty = false
     this.#epoch.written++
-    return this.#checkpoints.save(this.name, this.#place)
+    return this.#places.save('consumer', this.name, this.#place)
   }
+}
+
+/**
+ * The place that a consumer has when it is loaded.
+ * @param defined position of its definition
+ * @param now milliseconds
+ */
+function placeOf(
+  { start, generation }: ConsumerDefinition,
+  defined: number,
+  saved: SavedPlace | undefined,
+  now: number
+): Checkpoint {
+  if (saved === undefined) return { cursor: start, generation, active: now, defined }
+  const { validUpTo, ...place } = saved
+  // Format 1 does not say whose it is.
+  const isOfThis = place.defined === undefined || (place.defined === defined && defined <= validUpTo)
+  if (isOfThis) return { ...place, defined }
+  const reason = 'it belonged to a later definition of this name, which the log has lost'
+  const moved = { from: place.cursor, to: start, reason, at: now }
+  return { cursor: start, generation: place.generation + 1, active: place.active, defined, moved }
 }
 
 /** A connection that reads for a consumer, as long as it is the newest. */

@@ -1,15 +1,17 @@
 /**
  * Consumers by name. What defines them is events in the system stream `$consumers`, as all own state is; how far they
- * are stands in checkpoints, which may be lost and then cost repetition.
+ * are stands in places of their own, which may be lost and then cost repetition.
  */
 import type { Clock } from '../clock.js'
-import type { Checkpoints } from '../dispatch/checkpoints.js'
+import type { MovedPlace, Places } from '../dispatch/places.js'
 import { secondsOf } from '../duration.js'
-import { DaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
+import { indexStreamOf } from '../streams/index-streams.js'
 import type { Reader } from '../streams/read.js'
 import { serverEvent } from '../streams/server-event.js'
+import type { Address, Sources } from '../streams/sources.js'
 import type { Writer } from '../streams/writer.js'
 import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
 import { ServedTime } from './served-time.js'
@@ -22,7 +24,8 @@ const LOOK_MS = 1000
 export interface ConsumersParts {
   reader: Reader
   writer: Writer
-  checkpoints: Checkpoints
+  places: Places
+  sources: Sources
   clock: Clock
 }
 
@@ -41,10 +44,48 @@ export class Consumers {
     this.#served = new ServedTime(parts.clock)
   }
 
-  /** Brings back what was defined. */
-  async load(): Promise<void> {
+  /**
+   * Brings back what was defined. Places that the log has not reached are put back.
+   * @returns what whoever runs the server should know of that, a sentence each
+   */
+  async load(): Promise<string[]> {
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record)
+    this.#forgetUndefined()
+    const notices: string[] = []
+    for (const consumer of this.#byName.values()) {
+      const moved = await this.#settle(consumer)
+      if (moved === undefined) continue
+      const { from, to, reason } = moved
+      notices.push(`the consumer "${consumer.name}" goes on after ${to} instead of ${from}: ${reason}`)
+    }
     this.#lookLater()
+    return notices
+  }
+
+  /** Of consumers whose definition the log has lost. Readers of that time move nothing under the same name. */
+  #forgetUndefined(): void {
+    const { places } = this.#parts
+    for (const name of places.names('consumer')) {
+      const place = places.get('consumer', name)
+      if (place === undefined || this.#byName.has(name)) continue
+      this.#generations.set(name, Math.max(this.#generations.get(name) ?? 0, place.generation + 1))
+      places.remove('consumer', name).catch(() => {}) // it is tried again, also at the next start
+    }
+  }
+
+  async #settle(consumer: Consumer): Promise<MovedPlace | undefined> {
+    const { sources } = this.#parts
+    const isSameLog = consumer.validUpTo === Infinity
+    try {
+      const source = await sources.toFollow(addressOf(consumer.definition.source))
+      if (isSameLog && !sources.isComplete(source)) return undefined
+      return consumer.settle(await sources.lastUpTo(source, consumer.validUpTo))
+    } catch (error) {
+      if (!isDaybookError(error)) throw error
+      // Nobody can read there now, so nobody can move the place either.
+      if (error.code === 'stream-deleted' || error.code === 'index-switched-off' || isSameLog) return undefined
+      throw error
+    }
   }
 
   /**
@@ -108,8 +149,7 @@ export class Consumers {
       this.#checkRoom(wanted)
       const generation = this.#generations.get(name) ?? 0
       const definition = { ...wanted, start: await start(), generation }
-      await this.#append(DEFINED, definition)
-      const consumer = this.#make(definition)
+      const consumer = this.#make(definition, await this.#append(DEFINED, definition))
       await consumer.begin()
       return { consumer, made: true }
     })
@@ -140,7 +180,7 @@ export class Consumers {
       consumer.end()
       this.#byName.delete(name)
       this.#generations.set(name, generation)
-      await this.#parts.checkpoints.remove(name)
+      await this.#parts.places.remove('consumer', name)
     })
   }
 
@@ -148,10 +188,11 @@ export class Consumers {
     this.#cancel()
   }
 
-  #make(definition: ConsumerDefinition): Consumer {
+  /** @param position of the definition */
+  #make(definition: ConsumerDefinition, position: number): Consumer {
     const { expiresAfter } = definition.settings
     const expiresMs = expiresAfter === undefined ? undefined : 1000 * Number(secondsOf(expiresAfter))
-    const consumer = new Consumer({ ...this.#parts, served: this.#served }, definition, expiresMs)
+    const consumer = new Consumer({ ...this.#parts, served: this.#served }, definition, expiresMs, position)
     this.#byName.set(definition.name, consumer)
     return consumer
   }
@@ -164,7 +205,7 @@ export class Consumers {
       const said = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
       if (typeof said.name !== 'string') return
       if (type === DEFINED) {
-        this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } })
+        this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } }, record.position)
       } else {
         this.#byName.delete(said.name)
         this.#generations.set(said.name, said.generation)
@@ -172,8 +213,11 @@ export class Consumers {
     } catch {}
   }
 
-  async #append(type: string, content: object): Promise<void> {
-    await this.#parts.writer.append({ events: [serverEvent(STREAM, type, content)], conditions: [], mode: 'batch' })
+  /** @returns the position of the event */
+  async #append(type: string, content: object): Promise<number> {
+    const events = [serverEvent(STREAM, type, content)]
+    const result = await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+    return (result.events[0] as { position: number }).position
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -204,6 +248,13 @@ function nameIn(record: StoredRecord): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** What a source names, as its definition says it: filters move no place. */
+function addressOf(source: string): Address {
+  const [path = ''] = source.split('?', 1)
+  const name = decodeURIComponent(path.replace(/^\/streams\//, ''))
+  return path === '/events' || name === '$all' ? { stream: undefined } : { stream: name, index: indexStreamOf(name) }
 }
 
 /** @throws `consumer-exists` naming what differs */

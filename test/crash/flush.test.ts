@@ -96,7 +96,7 @@ t.test('a kill while the index is written loses no event, no id, and tears no ba
 /** Events in the log that the index on disk does not know. */
 async function behindOnDisk(directory: string): Promise<number> {
   const { log } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: false })
-  const postings = await Postings.openToInspect({ directory, log: log.id, compression: false })
+  const postings = await Postings.openToInspect({ directory, compression: false }, log)
   if (!(postings instanceof Postings)) throw new Error('the index cannot be read')
   const behind = log.head - postings.goodTo
   await postings.close()

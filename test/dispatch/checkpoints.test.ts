@@ -1,15 +1,22 @@
 /** Checkpoints: durable, never going back within a generation, and written again until they are. */
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Clock } from '../../src/clock.js'
 import { systemClock } from '../../src/clock.js'
 import { Checkpoints } from '../../src/dispatch/checkpoints.js'
-import { decodeCheckpoint, encodeCheckpoint } from '../../src/log/format.js'
+import { checkpointKey, decodeCheckpoint, encodeCheckpoint } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
-import { eventually } from '../helpers/live-events.js'
+import { Store } from '../../src/store.js'
+import { appendTo, eventually, many } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
-const LOG = 'a'.repeat(36)
+/** A log that has reached every place that is saved here. */
+const store = await new Store({ directory: t.testdir({}) }).open()
+await appendTo(store, 's', ...many(1000))
+const { log } = store
+t.teardown(() => store.close())
+
 const OPTIONS = { writeBufferSize: 65_536, cacheSize: 65_536, compression: false }
 
 /** Time goes so fast that every pause is over at once. */
@@ -38,91 +45,157 @@ function failing(t: Test, times: number): { failed: number } {
 
 t.test('what was saved is there after a new start, and what was removed is not', async (t) => {
   const directory = t.testdir({})
-  const before = await Checkpoints.open(directory, LOG, systemClock)
-  await before.save('a', { cursor: 5, generation: 1, active: 7 })
-  await before.save('größe', { cursor: -1, generation: 0, active: 0 })
-  await before.save('gone', { cursor: 1, generation: 1, active: 1 })
-  await before.remove('gone')
+  const before = await Checkpoints.open(directory, log, systemClock)
+  await before.save('consumer', 'a', { cursor: 5, generation: 1, active: 7 })
+  await before.save('consumer', 'größe', { cursor: -1, generation: 0, active: 0 })
+  await before.save('consumer', 'gone', { cursor: 1, generation: 1, active: 1 })
+  await before.remove('consumer', 'gone')
   await before.close()
-  const after = await Checkpoints.open(directory, LOG, systemClock)
-  t.match(after.get('a'), { cursor: 5, generation: 1, active: 7 })
-  t.match(after.get('größe'), { cursor: -1, generation: 0, active: 0 })
-  t.equal(after.get('gone'), undefined)
+  const after = await Checkpoints.open(directory, log, systemClock)
+  t.match(after.get('consumer', 'a'), { cursor: 5, generation: 1, active: 7 })
+  t.match(after.get('consumer', 'größe'), { cursor: -1, generation: 0, active: 0 })
+  t.equal(after.get('consumer', 'gone'), undefined)
   await after.close()
 })
 
 t.test('one that is saved the moment another is answered is written, too', async (t) => {
-  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, systemClock)
-  for (let cursor = 0; cursor < 100; cursor++) await checkpoints.save('a', { cursor, generation: 1, active: 1 })
-  t.match(checkpoints.get('a'), { cursor: 99 })
+  const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
+  for (let cursor = 0; cursor < 100; cursor++)
+    await checkpoints.save('consumer', 'a', { cursor, generation: 1, active: 1 })
+  t.match(checkpoints.get('consumer', 'a'), { cursor: 99 })
   await checkpoints.close()
 })
 
 t.test('a place never goes back within a generation, and a new generation may put it anywhere', async (t) => {
-  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, systemClock)
-  await checkpoints.save('a', { cursor: 5, generation: 1, active: 1 })
-  await checkpoints.save('a', { cursor: 3, generation: 1, active: 2 })
-  t.match(checkpoints.get('a'), { cursor: 5, active: 2 })
-  await checkpoints.save('a', { cursor: 3, generation: 2, active: 3 })
-  t.match(checkpoints.get('a'), { cursor: 3, generation: 2 })
-  t.throws(() => checkpoints.save('a', { cursor: 9, generation: 1, active: 4 }), /goes back to generation 1/)
+  const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
+  await checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
+  await checkpoints.save('consumer', 'a', { cursor: 3, generation: 1, active: 2 })
+  t.match(checkpoints.get('consumer', 'a'), { cursor: 5, active: 2 })
+  await checkpoints.save('consumer', 'a', { cursor: 3, generation: 2, active: 3 })
+  t.match(checkpoints.get('consumer', 'a'), { cursor: 3, generation: 2 })
+  t.throws(
+    () => checkpoints.save('consumer', 'a', { cursor: 9, generation: 1, active: 4 }),
+    /goes back to generation 1/
+  )
   await checkpoints.close()
 })
 
 t.test('checkpoints of another log, and such as were damaged, count as none', async (t) => {
-  const directory = t.testdir({})
-  const before = await Checkpoints.open(directory, LOG, systemClock)
-  await before.save('a', { cursor: 5, generation: 1, active: 1 })
-  await before.save('b', { cursor: 6, generation: 1, active: 1 })
+  const root = t.testdir({})
+  const directory = join(root, 'checkpoints-of-one')
+  const before = await Checkpoints.open(directory, log, systemClock)
+  await before.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
+  await before.save('consumer', 'b', { cursor: 6, generation: 1, active: 1 })
   await before.close()
-  const level = await Level.open(join(directory, 'checkpoints'), OPTIONS)
-  const batch = level.batch()
-  batch.put(Buffer.from('b'), Buffer.from('nonsense'))
-  await level.writeSynced(batch)
-  await level.close()
-  const same = await Checkpoints.open(directory, LOG, systemClock)
-  t.match(same.get('a'), { cursor: 5 })
-  t.equal(same.get('b'), undefined)
+  await put(directory, checkpointKey('consumer', 'b'), Buffer.from('nonsense'))
+  const same = await Checkpoints.open(directory, log, systemClock)
+  t.match(same.get('consumer', 'a'), { cursor: 5, validUpTo: Infinity })
+  t.equal(same.get('consumer', 'b'), undefined)
+  t.equal(same.get('group', 'a'), undefined, 'nor has another kind the name')
+  t.same(same.names('consumer'), ['a'])
   await same.close()
-  const other = await Checkpoints.open(directory, 'b'.repeat(36), systemClock)
-  t.equal(other.get('a'), undefined)
+  const stranger = await new Store({ directory: join(root, 'another') }).open()
+  t.teardown(() => stranger.close())
+  const other = await Checkpoints.open(directory, stranger.log, systemClock)
+  t.equal(other.get('consumer', 'a'), undefined)
+  t.same(other.names('consumer'), [])
+  t.same(stranger.log.ancestors, [], 'a stranger says nothing of this log')
   await other.close()
 })
 
 t.test('no flipped bit makes another checkpoint of one', async (t) => {
   const random = seeded(t)
-  const checkpoint = { cursor: random.int(-1, 1e9), generation: random.int(0, 1e6), active: random.int(0, 1e12) }
-  const sealed = encodeCheckpoint('name', checkpoint, LOG)
-  t.match(decodeCheckpoint('name', sealed, LOG), checkpoint)
-  t.equal(decodeCheckpoint('other', sealed, LOG), undefined, 'nor the one of another name')
+  const checkpoint = {
+    log: log.id,
+    cursor: random.int(-1, 1e9),
+    generation: random.int(0, 1e6),
+    active: random.int(0, 1e12)
+  }
+  const key = checkpointKey('consumer', 'name')
+  const sealed = encodeCheckpoint(key, checkpoint)
+  t.same(decodeCheckpoint(key, sealed), checkpoint)
+  t.equal(decodeCheckpoint(checkpointKey('consumer', 'other'), sealed), undefined, 'nor the one of another name')
+  t.equal(decodeCheckpoint(checkpointKey('group', 'name'), sealed), undefined, 'nor of another kind')
   for (let bit = 0; bit < sealed.length * 8; bit++) {
     const flipped = Buffer.from(sealed)
     flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
-    if (decodeCheckpoint('name', flipped, LOG) !== undefined) t.fail(`bit ${bit}`)
+    if (decodeCheckpoint(key, flipped) !== undefined) t.fail(`bit ${bit}`)
+  }
+})
+
+t.test('checkpoints of format 1 are read, and written anew under the key of their kind', async (t) => {
+  const directory = t.testdir({})
+  const old = { log: log.id, cursor: 7, generation: 3, active: 4 }
+  const foreign = { ...old, log: randomUUID() }
+  for (const [name, checkpoint] of Object.entries({ größe: old, 'of-another-log': foreign })) {
+    await put(directory, Buffer.from(name), encodeCheckpoint(Buffer.from(name), checkpoint))
+  }
+  const first = await Checkpoints.open(directory, log, systemClock)
+  t.match(first.get('consumer', 'größe'), { cursor: 7, generation: 3, active: 4, validUpTo: Infinity })
+  await first.close()
+  const keys = await keysOf(directory)
+  t.same(keys, ['\u0001größe', 'of-another-log'], 'what belongs to another log stays as it is')
+  const second = await Checkpoints.open(directory, log, systemClock)
+  t.match(second.get('consumer', 'größe'), { cursor: 7, generation: 3 })
+  await second.close()
+})
+
+t.test('a checkpoint knows how far the log was: one that has lost its end gets a new identity', async (t) => {
+  const root = t.testdir({})
+  const cases: Record<string, (id: string) => object> = {
+    'its head says so': (log) => ({ log, head: 20, cursor: 3 }),
+    'of format 1, its cursor says so': (log) => ({ log, cursor: 20 }),
+    'of a descendant, its line says so': (log) => ({
+      log: randomUUID(),
+      ancestors: [{ log, upTo: 20 }],
+      head: 50,
+      cursor: 3
+    })
+  }
+  for (const [how, stored] of Object.entries(cases)) {
+    const directory = join(root, how.replace(/\W/g, '-'))
+    const before = await new Store({ directory }).open()
+    await appendTo(before, 's', ...many(10))
+    const { id } = before.log
+    await before.close()
+    const value = { generation: 1, active: 1, ...stored(id) }
+    await put(
+      directory,
+      checkpointKey('consumer', 'c'),
+      encodeCheckpoint(checkpointKey('consumer', 'c'), value as never)
+    )
+    const after = await new Store({ directory }).open()
+    t.same(after.log.ancestors, [{ log: id, upTo: 9 }], how)
+    t.match(after.log.renewal, { why: 'a checkpoint knew it up to position 20' }, how)
+    const renewed = after.log.id
+    await after.close()
+    const again = await new Store({ directory }).open()
+    t.equal(again.log.id, renewed, `${how}: once`)
+    await again.close()
   }
 })
 
 t.test('a write that fails is tried again until it succeeds, and says meanwhile why it did not', async (t) => {
   const directory = t.testdir({})
-  const checkpoints = await Checkpoints.open(directory, LOG, hasty)
+  const checkpoints = await Checkpoints.open(directory, log, hasty)
   const count = failing(t, 3)
-  const saved = checkpoints.save('a', { cursor: 5, generation: 1, active: 1 })
+  const saved = checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
   await eventually('it failed', () => checkpoints.failure !== undefined)
   t.match(checkpoints.failure?.message, /No space left/)
-  t.match(checkpoints.get('a'), { cursor: 5 }, 'what is known goes on meanwhile')
+  t.match(checkpoints.get('consumer', 'a'), { cursor: 5 }, 'what is known goes on meanwhile')
   await saved
   t.equal(count.failed, 3)
   t.equal(checkpoints.failure, undefined)
   await checkpoints.close()
-  const after = await Checkpoints.open(directory, LOG, systemClock)
-  t.match(after.get('a'), { cursor: 5 })
+  const after = await Checkpoints.open(directory, log, systemClock)
+  t.match(after.get('consumer', 'a'), { cursor: 5 })
   await after.close()
 })
 
 t.test('whoever waits while the server stops is told that it was not written', async (t) => {
-  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, hasty)
+  const checkpoints = await Checkpoints.open(t.testdir({}), log, hasty)
   const count = failing(t, Infinity)
-  const saved = checkpoints.save('a', { cursor: 5, generation: 1, active: 1 })
+  const saved = checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
   const refused = t.rejects(saved, { code: 'stopping' })
   await eventually('it failed', () => count.failed > 0)
   await checkpoints.close()
@@ -130,7 +203,7 @@ t.test('whoever waits while the server stops is told that it was not written', a
 })
 
 t.test('what comes together is written together', async (t) => {
-  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, systemClock)
+  const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
   const { writeSynced } = Level.prototype
   let writes = 0
   Level.prototype.writeSynced = function (...words) {
@@ -140,27 +213,49 @@ t.test('what comes together is written together', async (t) => {
   t.teardown(() => {
     Level.prototype.writeSynced = writeSynced
   })
-  const save = (i: number) => checkpoints.save(`c-${i}`, { cursor: i, generation: 1, active: 1 })
+  const save = (i: number) => checkpoints.save('consumer', `c-${i}`, { cursor: i, generation: 1, active: 1 })
   await Promise.all(Array.from({ length: 500 }, (_, i) => save(i)))
   t.equal(writes, 1)
   await checkpoints.close()
 })
 
 t.test('what is saved after it was closed is refused, and so is what waits for its time meanwhile', async (t) => {
-  const checkpoints = await Checkpoints.open(t.testdir({}), LOG, systemClock)
-  await checkpoints.save('a', { cursor: 1, generation: 1, active: 1 })
+  const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
+  await checkpoints.save('consumer', 'a', { cursor: 1, generation: 1, active: 1 })
   await checkpoints.close()
-  await t.rejects(checkpoints.save('a', { cursor: 2, generation: 1, active: 1 }), { code: 'stopping' })
-  await t.rejects(checkpoints.remove('a'), { code: 'stopping' })
+  await t.rejects(checkpoints.save('consumer', 'a', { cursor: 2, generation: 1, active: 1 }), { code: 'stopping' })
+  await t.rejects(checkpoints.remove('consumer', 'a'), { code: 'stopping' })
 })
 
 t.test('closing writes what waits', async (t) => {
   const directory = t.testdir({})
-  const before = await Checkpoints.open(directory, LOG, systemClock)
-  const saved = before.save('a', { cursor: 1, generation: 1, active: 1 })
+  const before = await Checkpoints.open(directory, log, systemClock)
+  const saved = before.save('consumer', 'a', { cursor: 1, generation: 1, active: 1 })
   await before.close()
   await saved
-  const after = await Checkpoints.open(directory, LOG, systemClock)
-  t.match(after.get('a'), { cursor: 1 })
+  const after = await Checkpoints.open(directory, log, systemClock)
+  t.match(after.get('consumer', 'a'), { cursor: 1 })
   await after.close()
 })
+
+async function withLevel(directory: string, use: (level: Level) => Promise<void>): Promise<void> {
+  const level = await Level.open(join(directory, 'checkpoints'), OPTIONS)
+  await use(level)
+  await level.close()
+}
+
+function put(directory: string, key: Buffer, value: Buffer): Promise<void> {
+  return withLevel(directory, (level) => {
+    const batch = level.batch()
+    batch.put(key, value)
+    return level.writeSynced(batch)
+  })
+}
+
+async function keysOf(directory: string): Promise<string[]> {
+  const keys: string[] = []
+  await withLevel(directory, async (level) => {
+    for await (const { key } of level.entries({})) keys.push(key.toString())
+  })
+  return keys
+}

@@ -1,13 +1,15 @@
 /**
- * Made test/fixtures/format-1 once. Run again only for a new format, into a new folder: an old one proves that what was
- * written then is still read.
+ * Makes test/fixtures/format-N once, for a new format. It is never run again for one that is there: that proves that what
+ * was written then is still read.
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildApp } from '../../routes/index.js'
+import { FORMAT_VERSION } from '../../src/log/format.js'
 import { Store } from '../../src/store.js'
 
-const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? 'format-1'}`, import.meta.url))
+const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? `format-${FORMAT_VERSION}`}`, import.meta.url))
+if (existsSync(folder)) throw new Error(`${folder} is there already`)
 const store = await new Store({ directory: folder }).open()
 const app = await buildApp(store, { insecure: true })
 

@@ -1,5 +1,5 @@
 /** What LevelDB does not protect from is found out here: at the start, at a read, or by verify. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import leveldown from 'leveldown'
@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
 import {
   encodeHead,
+  FORMAT_VERSION,
   family,
   headKey,
   INDEX_STATE_KEY,
@@ -181,8 +182,14 @@ t.test('bits flipped anywhere in the tables of the index never give wrong events
 
 t.test('what is no Daybook directory of this format is refused, not guessed at', async (t) => {
   const newer = await filled(t, 3)
-  await withLevel(join(newer, 'log'), (batch) => batch.put(LOG_META_KEY, Buffer.from('{"format":3,"log":"x"}')))
-  await t.rejects(new Store({ directory: newer }).open(), { code: 'format-unknown', message: /format 3/ })
+  const format = FORMAT_VERSION + 1
+  const meta = Buffer.from(JSON.stringify({ format, log: randomUUID(), what: 'nobody knows' }))
+  for (const value of [meta, sealEntry(LOG_META_KEY, meta)]) {
+    await withLevel(join(newer, 'log'), (batch) => batch.put(LOG_META_KEY, value))
+    const refusal = { code: 'format-unknown', message: new RegExp(`format ${format}`) }
+    await t.rejects(new Store({ directory: newer }).open(), refusal)
+    await t.rejects(checkDirectory(newer), refusal)
+  }
   const foreign = t.testdir({})
   await withLevel(join(foreign, 'log'), (batch) => batch.put(Buffer.from('a'), Buffer.from('b')))
   await t.rejects(new Store({ directory: foreign }).open(), { code: 'format-unknown', message: /not a Daybook log/ })

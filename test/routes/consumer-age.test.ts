@@ -132,6 +132,6 @@ t.test('while one is read, its place on disk says so often enough for a server t
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
   await socket.untilEvents(1)
   clock.move(5 * HOUR)
-  await eventually('it was saved', () => (store.checkpoints.get('c')?.active ?? 0) >= clock.now() - 0.3 * HOUR)
+  await eventually('it was saved', () => (store.places.get('consumer', 'c')?.active ?? 0) >= clock.now() - 0.3 * HOUR)
   t.pass('within a third of its time')
 })

@@ -117,7 +117,7 @@ t.test(
     pass(60_000)
     await Promise.all(rest)
     t.equal(writes, 4, 'those that waited are one')
-    t.match(store.checkpoints.get('c'), { cursor: 6 })
+    t.match(store.places.get('consumer', 'c'), { cursor: 6 })
   }
 )
 

@@ -86,7 +86,11 @@ t.test('a consumer that starts mid-stream stores its checkpoint', async (t) => {
   ]
   for (const [from, place] of begins) {
     await made(before.app, `from-${from}`, { source: '/streams/s', from })
-    t.match(before.store.checkpoints.get(`from-${from}`), { cursor: place }, `from ${from}, before anybody reads`)
+    t.match(
+      before.store.places.get('consumer', `from-${from}`),
+      { cursor: place },
+      `from ${from}, before anybody reads`
+    )
   }
   await append(before.app, 's', { type: 'T' })
   await before.app.close()
@@ -270,32 +274,6 @@ t.test('of a stream that is deleted for ever it says so', async (t) => {
   t.match(await shown(app, 'c'), { standsStill: /deleted for ever/ })
   t.equal((await request(app, 'GET', '/consumers')).statusCode, 200)
   t.equal((await app.inject('/consumers/c/events?format=sse')).statusCode, 410)
-})
-
-t.test('a place beyond the end of a log that was restored is refused until it is reset', async (t) => {
-  const root = t.testdir({})
-  const [older, directory] = [join(root, 'older'), join(root, 'db')]
-  const before = await openApp(t, { directory })
-  await append(before.app, 's', [{ type: 'T' }])
-  await made(before.app, 'c', { source: '/streams/s' })
-  await before.store.postings.flush()
-  cpSync(directory, older, { recursive: true })
-  await append(before.app, 's', [{ type: 'T' }, { type: 'T' }])
-  await before.app.inject('/consumers/c/events')
-  await acknowledge(before.app, 'c', 2, 0)
-  await before.app.close()
-  rmSync(join(older, 'checkpoints'), { recursive: true })
-  cpSync(join(directory, 'checkpoints'), join(older, 'checkpoints'), { recursive: true })
-  const { app } = await openApp(t, { directory: older })
-  for (const form of ['', '?format=sse']) {
-    t.match((await app.inject(`/consumers/c/events${form}`)).json(), {
-      status: 409,
-      code: 'cursor-beyond-head',
-      head: 0
-    })
-  }
-  await request(app, 'POST', '/consumers/c/reset', { to: 'end' })
-  t.equal((await app.inject('/consumers/c/events')).statusCode, 200)
 })
 
 t.test('a failed checkpoint write is retried and delivery goes on', async (t) => {

@@ -46,4 +46,5 @@ t.test('before it sends, a browser is told what a page may send', async (t) => {
   t.equal(headers['access-control-allow-origin'], PAGE)
   t.match(headers['access-control-allow-methods'], /GET.*POST/)
   t.match(headers['access-control-allow-headers'], /Authorization/i)
+  t.match(headers['access-control-allow-headers'], /Daybook-Log/)
 })

@@ -1,0 +1,80 @@
+/**
+ * Which histories are this log's. A log whose end was lost goes on under a new identity, because its positions are given
+ * to other events from there on; the identities that it had before are its ancestors, each valid up to a position.
+ */
+import { randomUUID } from 'node:crypto'
+import { type Ancestor, idBytes, positionOfId } from './format.js'
+
+/** A log as something beside it noted it down: an index, a checkpoint. */
+export interface LogReference {
+  readonly log: string
+  readonly ancestors?: readonly Ancestor[] | undefined
+}
+
+/** The identity of a log and of those that it descends from, oldest first. Immutable. */
+export class Lineage {
+  readonly log: string
+  readonly ancestors: readonly Ancestor[]
+  /** 16 bytes, of which the ids of events that the log makes are made. */
+  readonly identity: Buffer
+  /** Whose ids can be events of this log, and up to which position. */
+  readonly #makers: readonly { identity: Buffer; upTo: number }[]
+
+  constructor(log: string, ancestors: readonly Ancestor[]) {
+    this.log = log
+    this.ancestors = ancestors
+    this.identity = idBytes(log)
+    this.#makers = [log, ...ancestors.map((ancestor) => ancestor.log)].map((maker) => ({
+      identity: idBytes(maker),
+      upTo: this.validUpTo(maker) ?? -1
+    }))
+  }
+
+  /** The position that an id names when this log made it, or an ancestor before it was cut; undefined for all others. */
+  placeOf(id: Buffer): number | undefined {
+    for (const { identity, upTo } of this.#makers) {
+      const position = positionOfId(id, identity)
+      if (position !== undefined && position <= upTo) return position
+    }
+    return undefined
+  }
+
+  /**
+   * @returns the last position at which the log of that identity and this one hold the same event: Infinity for this
+   * log itself, -1 when they share none, undefined for a stranger
+   */
+  validUpTo(log: string): number | undefined {
+    if (log === this.log) return Infinity
+    const at = this.ancestors.findLastIndex((ancestor) => ancestor.log === log)
+    // A later cut may have gone deeper.
+    return at < 0 ? undefined : Math.min(...this.ancestors.slice(at).map(({ upTo }) => upTo))
+  }
+
+  /** As validUpTo, also for a log that only has an ancestor in common with this one. */
+  sharedWith({ log, ancestors = [] }: LogReference): number | undefined {
+    const own = this.validUpTo(log)
+    if (own !== undefined) return own
+    let common = Infinity
+    for (const ancestor of ancestors.toReversed()) {
+      common = Math.min(common, ancestor.upTo)
+      const valid = this.validUpTo(ancestor.log)
+      if (valid !== undefined) return Math.min(common, valid)
+    }
+    return undefined
+  }
+
+  /**
+   * How far this log was, as somebody noted it down.
+   * @param head of the log that is named there
+   * @returns -1 when nothing is said of this log
+   */
+  reachedBy({ log, ancestors = [] }: LogReference, head: number): number {
+    if (log === this.log) return head
+    return ancestors.findLast((ancestor) => ancestor.log === this.log)?.upTo ?? -1
+  }
+
+  /** The lineage of the log that goes on where this one ends now. @param most ancestors to remember */
+  renewed(upTo: number, most: number): Lineage {
+    return new Lineage(randomUUID(), [...this.ancestors, { log: this.log, upTo }].slice(-most))
+  }
+}

@@ -1,0 +1,317 @@
+/** A log whose end was lost is another log: what its identity says, and when it gets a new one. */
+import { randomUUID } from 'node:crypto'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { decodeLogMeta, encodeLogMeta, FORMAT_VERSION, LOG_META_KEY, positionKey } from '../../src/log/format.js'
+import { Level } from '../../src/log/level.js'
+import { Lineage } from '../../src/log/lineage.js'
+import { Store } from '../../src/store.js'
+import { checkDirectory } from '../../src/streams/check.js'
+import { serve } from '../helpers/cli.js'
+import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
+import { encodeEvent } from '../helpers/events.js'
+
+const OPTIONS = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
+
+t.test('an ancestor is valid up to the deepest cut after it, and a stranger nowhere', (t) => {
+  const [a, b, c, d, stranger] = Array.from({ length: 5 }, () => randomUUID()) as [
+    string,
+    string,
+    string,
+    string,
+    string
+  ]
+  const line = new Lineage(d, [
+    { log: a, upTo: 50 },
+    { log: b, upTo: 30 },
+    { log: c, upTo: 70 }
+  ])
+  t.same(
+    [a, b, c, d, stranger].map((log) => line.validUpTo(log)),
+    [30, 30, 70, Infinity, undefined]
+  )
+  const other = {
+    log: stranger,
+    ancestors: [
+      { log: b, upTo: 90 },
+      { log: randomUUID(), upTo: 20 }
+    ]
+  }
+  t.equal(line.sharedWith(other), 20, 'two logs share what their common ancestor has before either was cut')
+  t.equal(line.sharedWith({ log: stranger }), undefined)
+  t.equal(line.sharedWith({ log: a, ancestors: [] }), 30)
+  t.equal(
+    line.reachedBy({ log: stranger, ancestors: [{ log: d, upTo: 99 }] }, 500),
+    99,
+    'a descendant says how far it was'
+  )
+  t.equal(line.reachedBy({ log: d }, 500), 500)
+  t.equal(line.reachedBy({ log: a }, 500), -1, 'of an ancestor nothing new is learned')
+  const next = line.renewed(40, 2)
+  t.same(
+    next.ancestors.map(({ upTo }) => upTo),
+    [70, 40],
+    'the oldest are forgotten'
+  )
+  t.equal(next.validUpTo(d), 40)
+  t.end()
+})
+
+t.test('no flipped bit makes another meta of one', (t) => {
+  const meta = { log: randomUUID(), ancestors: [{ log: randomUUID(), upTo: 7 }] }
+  const stored = encodeLogMeta(meta)
+  t.same(decodeLogMeta(stored), { format: FORMAT_VERSION, ...meta })
+  for (let bit = 0; bit < stored.length * 8; bit++) {
+    const flipped = Buffer.from(stored)
+    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
+    t.throws(() => decodeLogMeta(flipped), { code: 'log-damaged' }, `bit ${bit}`)
+  }
+  t.end()
+})
+
+t.test('a meta that cannot be read is refused with a code at every start, and nothing is changed', async (t) => {
+  const sound = encodeLogMeta({ log: randomUUID(), ancestors: [] })
+  const damaged = [
+    Buffer.alloc(0),
+    Buffer.from('nonsense'),
+    Buffer.from('null'),
+    Buffer.from('{"format":1}'),
+    Buffer.from('{"format":1,"log":7}'),
+    Buffer.from(`{"format":2,"log":"${randomUUID()}","ancestors":[]}`),
+    sound.subarray(1)
+  ]
+  const directory = await filled(t, 'db', 3)
+  for (const value of damaged) {
+    await putMeta(directory, value)
+    for (const start of ['first', 'second']) {
+      const refusal = { code: 'log-damaged', message: /^the meta of the log cannot be read/ }
+      await t.rejects(new Store({ directory }).open(), refusal, `${value}: the ${start} start`)
+    }
+    await t.rejects(checkDirectory(directory), { code: 'log-damaged' })
+  }
+  t.ok(existsSync(join(directory, 'witness')), 'the witness stays')
+  await putMeta(directory, sound)
+  const { store } = await opened(t, directory)
+  t.equal(store.log.head, 2, 'and with its meta again it opens')
+})
+
+t.test('a new log has no ancestors, and keeps its identity as long as nothing was lost', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 20)
+  const first = await opened(t, directory)
+  const { id } = first.store.log
+  t.same(first.store.log.ancestors, [], 'a killed server loses nothing')
+  await first.store.close()
+  const second = await opened(t, directory)
+  t.match(second.store.log, { id, ancestors: [], renewal: undefined })
+})
+
+t.test('a directory of format 1 is migrated when it is opened, and not when it is verified', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  cpSync(fileURLToPath(new URL('../fixtures/format-1', import.meta.url)), directory, { recursive: true })
+  const report = await checkDirectory(directory)
+  t.same(report.disagreements, [])
+  t.equal(report.streams, 8, 'streams are counted without an index')
+  t.match(await metaOf(directory), { format: 1 })
+  const { store } = await opened(t, directory)
+  const { id } = store.log
+  await store.close()
+  t.same(await metaOf(directory), { format: 2, log: id, ancestors: [] })
+  t.same((await checkDirectory(directory)).disagreements, [])
+  const again = await opened(t, directory)
+  t.equal(again.store.log.id, id)
+})
+
+t.test('a log whose witness is gone or says nothing gets a new identity, once', async (t) => {
+  const directory = await filled(t, 'db', 10)
+  const before = await metaOf(directory)
+  rmSync(join(directory, 'witness'))
+  const first = await opened(t, directory)
+  const { log } = first.store
+  t.not(log.id, before.log)
+  t.same(log.ancestors, [{ log: before.log, upTo: 9 }])
+  t.match(log.renewal, { from: before.log, to: log.id, upTo: 9, why: /witness/ })
+  t.match(first.store.notices, [/new identity/])
+  t.equal(log.validUpTo(before.log), 9)
+  await first.store.close()
+  const second = await opened(t, directory)
+  t.match(second.store.log, { id: log.id, ancestors: log.ancestors, renewal: undefined }, 'the next start keeps it')
+  await second.store.close()
+  truncateSync(join(directory, 'witness'), 5)
+  const third = await opened(t, directory)
+  t.same(third.store.log.ancestors, [...log.ancestors, { log: log.id, upTo: 9 }], 'another loss adds to the line')
+})
+
+t.test('a server that starts under a new identity says so', async (t) => {
+  const directory = await filled(t, 'db', 10)
+  const { log: id } = await metaOf(directory)
+  rmSync(join(directory, 'witness'))
+  const { child, banner } = await serve(['--db', directory, '--port', '0'])
+  let said = banner
+  child.stderr?.on('data', (chunk) => (said += chunk))
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  child.kill('SIGTERM')
+  await ended
+  t.match(said, /WARNING: the log has a new identity, [-\da-f]{36}: the file "witness"/)
+  t.match(said, `up to position 9 of ${id} is certain`)
+})
+
+t.test('a new identity is on disk before anything is served, whatever moment a crash comes at', async (t) => {
+  const directory = await filled(t, 'db', 10)
+  const { log: id } = await metaOf(directory)
+  rmSync(join(directory, 'witness'))
+  const { writeSynced } = Level.prototype
+  t.teardown(() => {
+    Level.prototype.writeSynced = writeSynced
+  })
+  Level.prototype.writeSynced = () => Promise.reject(new Error('No space left on device'))
+  await t.rejects(new Store({ directory }).open(), { code: 'directory-unusable', message: /No space left/ })
+  Level.prototype.writeSynced = writeSynced
+  t.match(await metaOf(directory), { log: id })
+  const { store } = await opened(t, directory)
+  t.same(store.log.ancestors, [{ log: id, upTo: 9 }], 'the start that failed has not made it forget')
+})
+
+t.test('who removes the evidence accepts the loss: the log opens without it, under a new identity', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 100)
+  const { log: id } = await metaOf(directory)
+  const wal = largest(join(directory, 'log'), '.log')
+  truncateSync(wal, Math.floor(readFileSync(wal).length / 2))
+  const evidence = join(directory, 'log', 'evidence')
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /–99/ })
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: new RegExp(`remove ${evidence}`) })
+  t.ok(readdirSync(evidence).includes('witness'), 'the witness stands among the evidence')
+  const { events, disagreements } = await checkDirectory(directory)
+  t.match(disagreements, [{ code: 'head-behind-witness', position: events }], 'verify says what is lost')
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'verifying accepts nothing')
+
+  rmSync(evidence, { recursive: true })
+  const { store } = await opened(t, directory)
+  t.equal(store.log.head, events - 1)
+  t.same(store.log.ancestors, [{ log: id, upTo: events - 1 }])
+  await appendTo(store, 5)
+  await store.close()
+  t.same((await checkDirectory(directory)).disagreements, [])
+})
+
+t.test('a gap before the end of the log is refused also when the evidence was removed', async (t) => {
+  const directory = await filled(t, 'db', 100)
+  await withLevel(join(directory, 'log'), (level) => {
+    const batch = level.batch()
+    batch.del(positionKey(50))
+    return level.writeSynced(batch)
+  })
+  rmSync(join(directory, 'witness'))
+  for (const start of ['first', 'second']) {
+    rmSync(join(directory, 'log', 'evidence'), { recursive: true, force: true })
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /damaged at 50/ }, start)
+  }
+})
+
+t.test('a log that has lost every record is no new one: its identity was used', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 10)
+  const { log: id } = await metaOf(directory)
+  await withLevel(join(directory, 'log'), (level) => {
+    const batch = level.batch()
+    for (let position = 0; position < 10; position++) batch.del(positionKey(position))
+    return level.writeSynced(batch)
+  })
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /0–9/ })
+  rmSync(join(directory, 'log', 'evidence'), { recursive: true })
+  const { store } = await opened(t, directory)
+  t.match(store.log, { head: -1, ancestors: [{ log: id, upTo: -1 }] })
+})
+
+t.test('a write-ahead log that has lost all it held, with no witness, is no empty directory', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 10)
+  flipBit(largest(join(directory, 'log'), '.log'), 10)
+  rmSync(join(directory, 'witness'))
+  for (const start of ['first', 'second']) {
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, `the ${start} start`)
+  }
+})
+
+t.test('an index of an ancestor serves on up to where that is valid, and takes the new identity', async (t) => {
+  const directory = await filled(t, 'db', 50)
+  rmSync(join(directory, 'witness'))
+  const marker = join(directory, 'index', 'marker-of-a-rebuild')
+  cpSync(join(directory, 'log', 'CURRENT'), marker)
+  const { store } = await opened(t, directory)
+  t.ok(existsSync(marker), 'it was not made anew')
+  await store.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'verify takes it for the index of this log')
+  const again = await opened(t, directory)
+  await appendTo(again.store, 1)
+  await again.store.close()
+  t.same((await checkDirectory(directory)).disagreements, [])
+  t.ok(existsSync(marker), 'nor at the next start')
+})
+
+t.test('an index that is ahead of the log says that its end was lost', async (t) => {
+  const root = t.testdir({})
+  const directory = join(root, 'db')
+  const { store } = await opened(t, directory)
+  await appendTo(store, 10)
+  await store.close()
+  for (const name of ['log', 'witness']) cpSync(join(directory, name), join(root, `older-${name}`), { recursive: true })
+  const later = await opened(t, directory)
+  const { id } = later.store.log
+  await appendTo(later.store, 10)
+  await later.store.close()
+  for (const name of ['log', 'witness']) {
+    rmSync(join(directory, name), { recursive: true })
+    cpSync(join(root, `older-${name}`), join(directory, name), { recursive: true })
+  }
+  const restored = await opened(t, directory)
+  t.same(restored.store.log.ancestors, [{ log: id, upTo: 9 }])
+  t.match(restored.store.log.renewal, { why: 'the index knew it up to position 19' })
+  await appendTo(restored.store, 30)
+  await restored.store.close()
+  t.same((await checkDirectory(directory)).disagreements, [], 'and was made anew')
+})
+
+async function opened(t: Test, directory: string): Promise<{ store: Store }> {
+  const store = await new Store({ directory }).open()
+  t.teardown(() => store.close())
+  return { store }
+}
+
+async function appendTo(store: Store, count: number): Promise<void> {
+  const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
+  await store.writer.append({ events, conditions: [], mode: 'batch' })
+}
+
+async function filled(t: Test, name: string, count: number): Promise<string> {
+  const directory = join(t.testdir({}), name)
+  const store = await new Store({ directory }).open()
+  await appendTo(store, count)
+  await store.close()
+  return directory
+}
+
+async function withLevel(directory: string, use: (level: Level) => Promise<void>): Promise<void> {
+  const level = await Level.open(directory, OPTIONS)
+  await use(level)
+  await level.close()
+}
+
+function putMeta(directory: string, value: Buffer): Promise<void> {
+  return withLevel(join(directory, 'log'), (level) => {
+    const batch = level.batch()
+    batch.put(LOG_META_KEY, value)
+    return level.writeSynced(batch)
+  })
+}
+
+/** The meta as it stands on disk. It is read in a copy: opening a database empties its write-ahead log. */
+async function metaOf(directory: string) {
+  const copy = `${directory}-looked-at`
+  rmSync(copy, { recursive: true, force: true })
+  cpSync(join(directory, 'log'), copy, { recursive: true })
+  let stored: Buffer | undefined
+  await withLevel(copy, async (level) => {
+    stored = await level.get(LOG_META_KEY)
+  })
+  return decodeLogMeta(stored ?? Buffer.alloc(0))
+}
