@@ -17,7 +17,7 @@ const bounds = {
   before: text('Strictly before: a cursor or an instant.'),
   log: Type.Optional(
     Type.String({
-      format: 'uuid',
+      pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
       description:
         'The log that the cursors were read from, as `Daybook-Log` of the answer said. Where that has lost its end since, a cursor that means another event by now is refused (409 `log-changed`). The header `Daybook-Log` says the same.'
     })

@@ -2,7 +2,8 @@
  * Makes test/fixtures/format-N once, for a new format. It is never run again for one that is there: that proves that what
  * was written then is still read.
  */
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildApp } from '../../routes/index.js'
 import { FORMAT_VERSION } from '../../src/log/format.js'
@@ -35,6 +36,22 @@ await append('bytes', Buffer.from([0, 255, 1, 254]), {
 })
 await append('$system', '{"type":"$hidden"}')
 for (let i = 0; i < 150; i++) await append('long-1', `{"type":"Counted","data":{"i":${i}}}`)
-const { body } = await app.inject('/events?format=ndjson&system=true')
+await append('ended', '{"type":"T"}')
+await app.inject({ method: 'DELETE', url: '/streams/ended?permanent=true' })
+const json = { 'content-type': 'application/json' }
+await app.inject({ method: 'PUT', url: '/streams/text/metadata', headers: json, payload: '{"maxCount":5}' })
+const consumer = '{"source":"/streams/long-1","from":"start"}'
+await app.inject({ method: 'PUT', url: '/consumers/mailer', headers: json, payload: consumer })
+await app.inject('/consumers/mailer/events?limit=20')
+await app.inject({
+  method: 'POST',
+  url: '/consumers/mailer/ack',
+  headers: json,
+  payload: '{"cursor":"7","generation":0}'
+})
+const { body } = await app.inject('/events?format=ndjson&system=true&truncated=true&record=true')
 writeFileSync(`${folder}.ndjson`, body)
 await app.close()
+for (const database of ['log', 'index', 'checkpoints']) {
+  for (const name of ['LOG', 'LOG.old', 'LOCK']) rmSync(join(folder, database, name), { force: true })
+}

@@ -1,4 +1,4 @@
-import { cpSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -22,4 +22,30 @@ t.test('a directory written in format 1 is read byte for byte, and written on', 
   t.match(again.json(), { replayed: true }, 'a retry across versions is recognised')
   const head = store.log.head
   t.equal((await append(app, 'long-1', '{"type":"Counted"}')).json().position, head + 1)
+})
+
+t.test('a directory written in format 2 is used as it is: records, index, ids, places', async (t) => {
+  const golden = fileURLToPath(new URL('../fixtures/format-2', import.meta.url))
+  const directory = join(t.testdir({}), 'db')
+  cpSync(golden, directory, { recursive: true })
+  t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
+  const mark = join(directory, 'index', 'mark-of-this-folder')
+  writeFileSync(mark, 'an index that is made anew begins with an empty folder')
+  const { app, store } = await openApp(t, { directory })
+  t.ok(existsSync(mark), 'its index is not made anew')
+  t.match(store.log, { id: '78e1bdce-17ba-48f9-8c07-9143295b9b7d', ancestors: [] }, 'it is the same log')
+  const lines = readFileSync(`${golden}.ndjson`, 'utf8')
+  t.equal((await app.inject('/events?format=ndjson&system=true&truncated=true&record=true')).body, lines)
+  const { head } = store.log
+  const events = lines.split('\n').filter((line) => /"stream":"(with id|long-1)"/.test(line))
+  t.equal(events.length, 151)
+  for (const line of events.slice(0, 20)) {
+    const { stream, id, type, data, number } = JSON.parse(line)
+    const again = await append(app, stream, { id, type, data })
+    t.match(again.json(), { replayed: true, events: [{ number }] }, `${stream} ${number} is recognised by its id`)
+  }
+  t.match((await app.inject('/consumers/mailer')).json(), { cursor: '7', generation: 0 }, 'a consumer has its place')
+  t.match((await app.inject('/streams/ended')).json(), { status: 410 })
+  t.equal(store.log.head, head)
+  t.equal((await append(app, 'long-1', '{"type":"Counted"}')).json().events[0].number, 150)
 })
