@@ -29,9 +29,13 @@ const skipped = count('skip') > 0 ? `, ${count('skip')} skipped` : ''
 console.log(`${count('pass')} passed, ${green ? 0 : Math.max(count('fail'), 1)} failed${skipped}`)
 process.exitCode = green ? 0 : 1
 
-/** Failed assertions with their diagnostics, each under the file and tests it stands in. */
+/**
+ * Failed assertions with their diagnostics, each under the file and tests it stands in; and files that failed although no
+ * assertion did: their process was killed, or ended too early.
+ */
 function* failures(tap: readonly string[]): Generator<string> {
   const path: string[] = []
+  let explained = false
   for (let i = 0; i < tap.length; i++) {
     const line = tap[i] as string
     const depth = (/^ */.exec(line)?.[0].length ?? 0) / 4
@@ -40,7 +44,12 @@ function* failures(tap: readonly string[]): Generator<string> {
       path.length = depth
       path[depth] = subtest[1] as string
     }
-    if (!/^ *not ok /.test(line) || / # (TODO|SKIP|time=)/i.test(line)) continue
+    const passed = !/^ *not ok /.test(line) || / # (TODO|SKIP)/i.test(line)
+    const isFile = depth === 0 && / # time=/.test(line)
+    const printed = !passed && (isFile ? !explained : !/ # time=/.test(line))
+    if (isFile) explained = false
+    else if (printed) explained = true
+    if (!printed) continue
     yield `\n✗ ${path.slice(0, depth).filter(Boolean).join(' › ')}: ${line.trim().replace(/^not ok \d+ - /, '')}`
     for (let j = i + 1; j < tap.length && /^ +(---|\.\.\.| )/.test(tap[j] as string); j++) {
       yield tap[j] as string

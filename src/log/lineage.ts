@@ -3,7 +3,7 @@
  * to other events from there on; the identities that it had before are its ancestors, each valid up to a position.
  */
 import { randomUUID } from 'node:crypto'
-import { type Ancestor, idBytes, positionOfId } from './format.js'
+import { type Ancestor, idBytes, positionOfId, positionOfRecordId, type StoredRecord } from './format.js'
 
 /** A log as something beside it noted it down: an index, a checkpoint. */
 export interface LogReference {
@@ -37,6 +37,11 @@ export class Lineage {
       if (position !== undefined && position <= upTo) return position
     }
     return undefined
+  }
+
+  /** True for a record whose id names the place where it stands. */
+  made(record: StoredRecord): boolean {
+    return this.#makers.some(({ identity }) => positionOfRecordId(record, identity) === record.position)
   }
 
   /**

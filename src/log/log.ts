@@ -230,6 +230,11 @@ export class Log {
     return this.#lineage.placeOf(id)
   }
 
+  /** True for a record whose id names the place where it stands, so that no index needs to know it. */
+  madeIdOf(record: StoredRecord): boolean {
+    return this.#lineage.made(record)
+  }
+
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
   get head(): number {
     return this.#head

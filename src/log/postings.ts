@@ -450,7 +450,9 @@ export class Postings {
     for (const posting of postings) {
       const { lists, id } = posting
       const [, name] = lists[0] as ListName
-      this.#assertFollows(posting, name)
+      if (posting.position !== this.#appliedTo + 1) {
+        throw new Error(`position ${posting.position} was applied after ${this.#appliedTo}`)
+      }
       const stream = this.#extend(family.stream, name, posting, 0)
       for (let i = 1; i < lists.length; i++) {
         const [kind, name] = lists[i] as ListName
@@ -469,13 +471,6 @@ export class Postings {
   /** Nobody waits for it who could be told; whoever opens the index again after a failure writes the rest. */
   #flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
-  }
-
-  #assertFollows({ position, number }: Posting, stream: string): void {
-    if (position !== this.#appliedTo + 1) throw new Error(`position ${position} was applied after ${this.#appliedTo}`)
-    const count = this.headInMemory(family.stream, stream)?.count ?? 0
-    if (number === count) return
-    throw this.#damaged(`event ${number} of "${stream}" (position ${position}) follows on ${count} events`)
   }
 
   /**
@@ -519,6 +514,10 @@ export class Postings {
       } else head = { ...known, tail: known.tail.slice() }
       this.#pending.heads[kind].set(name, head)
       this.#pending.size++
+    }
+    if (kind === family.stream && posting.number !== head.count) {
+      const { position, number } = posting
+      throw this.#damaged(`event ${number} of "${name}" (position ${position}) follows on ${head.count} events`)
     }
     head.count++
     head.updated = posting.created

@@ -18,13 +18,13 @@ const CORRELATION_KEY = '"$correlationId"'
  */
 export class Poster {
   readonly rule: CategoryRule
-  readonly #log: Pick<Log, 'placeOfId'>
+  readonly #log: Pick<Log, 'madeIdOf'>
   /** Most events of a stream belong to the same lists as the one before. */
   #last: { stream: string; type: string; lists: readonly ListName[] } | undefined
   readonly #categories = new LRUCache<string, ListName>({ max: 1000 })
 
   /** @param log knows which ids say by themselves where their event stands */
-  constructor(log: Pick<Log, 'placeOfId'>, rule: CategoryRule) {
+  constructor(log: Pick<Log, 'madeIdOf'>, rule: CategoryRule) {
     this.#log = log
     this.rule = rule
   }
@@ -42,7 +42,7 @@ export class Poster {
 
   /** Every id is unique in its stream, however it came to be: those that clients gave, and those of older or other logs. */
   #mustBeIndexed(record: StoredRecord): boolean {
-    return !record.removed && this.#log.placeOfId(record.id) !== record.position
+    return !record.removed && !this.#log.madeIdOf(record)
   }
 
   #listsOf(record: StoredRecord, stream: string, type: string): readonly ListName[] {
@@ -109,7 +109,10 @@ export function correlationOf(record: StoredRecord): string | undefined {
 /** The lists of these postings that are kept now and whose heads are not in memory. */
 export function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
   const missing: ListName[] = []
+  let last: readonly ListName[] | undefined
   for (const { lists } of batch) {
+    if (lists === last) continue // most events belong to the same lists as the one before
+    last = lists
     for (const list of lists) {
       if (postings.isCurrent(list[0]) && postings.headInMemory(list[0], list[1]) === undefined) missing.push(list)
     }
@@ -136,8 +139,8 @@ export async function applyAll(postings: Postings, batch: readonly Posting[]): P
 function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
   let from = 0
   let lists = 0
-  for (const [i, posting] of batch.entries()) {
-    lists += posting.lists.length
+  for (let i = 0; i < batch.length; i++) {
+    lists += (batch[i] as Posting).lists.length
     if (lists < limits.heads_loaded_max) continue
     yield batch.slice(from, i + 1)
     from = i + 1
