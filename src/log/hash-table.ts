@@ -118,10 +118,15 @@ export class HashTable {
    * @throws `index-damaged` when a page is missing, damaged, or not the newest
    */
   async find(keys: readonly KeyHash[]): Promise<number[][]> {
-    if (this.#state.pages === 0) return keys.map(() => [])
-    const numbers = keys.map((key) => pageOf(key, this.#state.pages))
-    const pages = await this.#read(numbers)
-    return keys.map((key, i) => this.#valuesIn(pages.get(numbers[i] as number) as Page, key))
+    for (;;) {
+      const { pages: count } = this.#state
+      if (count === 0) return keys.map(() => [])
+      const numbers = keys.map((key) => pageOf(key, count))
+      const pages = await this.#read(numbers)
+      // When the table has grown meanwhile, entries may stand in pages that were not asked for.
+      if (this.#state.pages !== count) continue
+      return keys.map((key, i) => this.#valuesIn(pages.get(numbers[i] as number) as Page, key))
+    }
   }
 
   #valuesIn(page: Page, key: KeyHash): number[] {
@@ -286,13 +291,22 @@ export class HashTable {
     const entries = bytes.toString('latin1', 1)
     if (bytes[0] !== this.#versions[page]) {
       // It may be on disk before we are told so.
-      const prepared = this.#prepared?.changed.get(page)
-      if (prepared === undefined || bytes[0] !== this.#nextVersion(page)) {
+      const prepared = this.#prepared
+      if (!prepared?.changed.has(page) || bytes[0] !== this.#nextVersion(page)) {
         throw damaged(this.#kind, `page ${page} is an old one`)
       }
-      return entries
+      return this.#unsplit(prepared, page)
     }
     this.#keep(page, entries)
+    return entries
+  }
+
+  /** The entries of a page as it will be, with those that go to new pages. */
+  #unsplit({ state, changed }: PreparedTable, page: number): Page {
+    let entries = changed.get(page) as Page
+    for (let step = stepAfter(page); page + step < state.pages; step *= 2) {
+      if (page + step >= this.#state.pages) entries += this.#unsplit({ state, changed }, page + step)
+    }
     return entries
   }
 
@@ -326,6 +340,11 @@ function pageOf(key: KeyHash, pages: number): number {
 /** The page that a new page takes its entries from. */
 function sourceOf(page: number): number {
   return page === 0 ? 0 : page - 2 ** Math.floor(Math.log2(page))
+}
+
+/** The smallest step from a page to one that takes its entries from it; each further step is twice as long. */
+function stepAfter(page: number): number {
+  return page === 0 ? 1 : 2 * 2 ** Math.floor(Math.log2(page))
 }
 
 function groupedByPage(changes: readonly TableChange[], pages: number): Map<number, TableChange[]> {

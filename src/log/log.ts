@@ -259,10 +259,15 @@ export class Log {
    * Commits records at the next positions in one batch and returns when they are on disk, also when the witness could
    * not be written then.
    * @param created milliseconds, one for all or one each; never before the previous record's
+   * @param sealed called when the records are finished; what it throws is thrown, and nothing is written
    * @returns the position of the first
    * @throws `storage-failed` when the write failed: nothing of it counts before `reopen` has found it on the disk
    */
-  async commit(placements: readonly Placement[], created: number | readonly number[]): Promise<number> {
+  async commit(
+    placements: readonly Placement[],
+    created: number | readonly number[],
+    sealed?: () => Promise<void> | undefined
+  ): Promise<number> {
     const first = this.#head + 1
     const batch = this.#level.batch()
     const records: Buffer[] = []
@@ -281,6 +286,8 @@ export class Log {
       bytes += value.length
       records.push(value)
     }
+    const ready = sealed?.()
+    if (ready !== undefined) await ready
     try {
       await (this.#options.fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
     } catch (cause) {

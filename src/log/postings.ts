@@ -313,14 +313,16 @@ export class Postings {
       const [values, versions] = await this.#noting(
         Promise.all([this.#level.getMany(keys), this.#lists.find(missing.map((list) => this.#hashOf(list)))])
       )
+      // What was read may be older than a write that has ended since, whose heads may have left memory again.
+      if (writes !== this.#state.writes) continue
       const odd = missing.find(
         ([kind, name], i) => !this.#take(kind, name, keys[i] as Buffer, values[i], versions[i] as number[])
       )
       if (odd === undefined) return
       // While the index is written, a head may be newer on disk than the table in memory: look again after that.
-      if (!wasWriting && writes === this.#state.writes)
+      if (!wasWriting || this.#flushing === undefined)
         throw this.#damaged(`the head of ${odd[0]} "${odd[1]}" is not the newest`)
-      await this.#flushing?.catch(() => {})
+      await this.#flushing.catch(() => {})
     }
   }
 

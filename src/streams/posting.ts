@@ -121,6 +121,23 @@ export function missingLists(postings: Postings, batch: readonly Posting[]): Lis
 }
 
 /**
+ * Looks at the lists that records will extend while they can still be refused: what is damaged in the index must not be
+ * found when they are in the log.
+ * @returns undefined when all of them are in memory
+ * @throws `index-damaged`
+ */
+export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
+  const missing = missingLists(postings, batch)
+  return missing.length === 0 ? undefined : loadParts(postings, missing)
+}
+
+async function loadParts(postings: Postings, lists: readonly ListName[]): Promise<void> {
+  for (let at = 0; at < lists.length; at += limits.heads_loaded_max) {
+    await postings.load(lists.slice(at, at + limits.heads_loaded_max))
+  }
+}
+
+/**
  * Takes committed records into the index. Each part is applied in the turn in which nothing of it is missing: while heads
  * are loaded others may leave memory, and a family that is being filled may become one that follows the log.
  */

@@ -10,7 +10,7 @@ import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { ListName, Postings } from '../log/postings.js'
+import type { ListName, Posting, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
 import { refusedWhenOver } from './access.js'
 import type { AccessRules } from './access-rules.js'
@@ -21,7 +21,7 @@ import type { LookAgain, Match, MatchCondition, Matches } from './matches.js'
 import { TOMBSTONE_TYPE } from './metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from './names.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
-import { applyAll, type Poster } from './posting.js'
+import { applyAll, loadAll, type Poster } from './posting.js'
 import { LookedTooEarly } from './refusals.js'
 import type { Standstill } from './standstill.js'
 import { PLAIN_STATE, type StreamState, type StreamStates } from './states.js'
@@ -335,8 +335,12 @@ export class Writer {
    */
   async #write(planned: readonly PlacedEvent[], created: number): Promise<Error | undefined> {
     const started = this.#clock.elapsed()
+    let postings: Posting[] = []
     try {
-      await this.#log.commit(planned, created)
+      await this.#log.commit(planned, created, () => {
+        postings = this.#postingsOf(planned)
+        return loadAll(this.#postings, postings)
+      })
     } catch (error) {
       if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
       this.#standstill.begin(error)
@@ -345,7 +349,7 @@ export class Writer {
     this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
     if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
     try {
-      await this.#index(planned)
+      await this.#index(planned, postings)
     } catch (cause) {
       // The events are in the log. They are acknowledged when the index can be brought after it.
       this.#standstill.begin(cause as Error)
@@ -442,17 +446,18 @@ export class Writer {
     })
   }
 
+  #postingsOf(planned: readonly PlacedEvent[]): Posting[] {
+    return planned.map(({ event, position }) =>
+      this.#poster.postingOf(new StoredRecord(position, event.record.bytes), event.stream, event.type)
+    )
+  }
+
   /** The index follows before anybody is answered: whoever appended reads their own writes. */
-  async #index(planned: readonly PlacedEvent[]): Promise<void> {
-    const records = planned.map(({ event, position }) => new StoredRecord(position, event.record.bytes))
-    const postings = records.map((record, i) => {
-      const { event } = planned[i] as PlacedEvent
-      return this.#poster.postingOf(record, event.stream, event.type)
-    })
+  async #index(planned: readonly PlacedEvent[], postings: readonly Posting[]): Promise<void> {
     await applyAll(this.#postings, postings)
-    for (const [i, { event }] of planned.entries()) {
+    for (const { event, position } of planned) {
       const { stream } = event
-      const record = records[i] as StoredRecord
+      const record = new StoredRecord(position, event.record.bytes)
       if (!record.tombstone && !isSystemStream(stream)) continue
       const described = record.tombstone || isMetastream(stream)
       const ruled = described && this.#states.committed(record, stream)
