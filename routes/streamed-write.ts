@@ -65,18 +65,23 @@ export class StreamedWrite {
    */
   async run(say: (receipt: Receipt) => Promise<void>): Promise<void> {
     let lines: Line[] = []
+    let size = 0
     let number = 0
     const commit = async () => {
       const full = lines
       lines = []
+      size = 0
       await this.#commit(full, say)
     }
     try {
       for await (const bytes of splitLines(this.#body)) {
         number++
         const event = parseLine(bytes, number, 0, { stream: undefined, asPrinted: true })
-        if (event !== undefined) lines.push({ number, event })
-        if (lines.length >= this.#batch) await commit()
+        if (event !== undefined) {
+          lines.push({ number, event })
+          size += event.record.bytes.length
+        }
+        if (lines.length >= this.#batch || size >= limits.commit_bytes_max) await commit()
       }
     } catch (error) {
       await commit() // what came before the bad line

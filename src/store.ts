@@ -128,7 +128,7 @@ export class Store {
       await this.#bringUpIndex().catch(async (error) => {
         if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
         await this.postings.close()
-        this.postings = await this.#openIndex(directory, compression) // anew: the damage was noted
+        this.postings = await this.#openIndex(directory, compression, true)
         await this.#bringUpIndex()
       })
       this.log.announce()
@@ -300,19 +300,36 @@ export class Store {
     })
     this.states = new StreamStates(this.log, this.postings)
     await this.states.load()
-    // Read later, when the index can no longer be made anew.
-    for await (const _ of this.postings.all(family.stream, USER_STREAMS));
+    await this.#lookAtOwnStreams()
   }
 
-  /** The index of this log, made anew when what is there cannot serve or is ahead of the log. */
-  async #openIndex(directory: string, compression: boolean): Promise<Postings> {
+  /** What is read of them later must be there: then the index can no longer be made anew. @throws `index-damaged` */
+  async #lookAtOwnStreams(): Promise<void> {
+    const names = ['$settings', '$consumers', '$tokens']
+    for await (const { name } of this.postings.all(family.stream, USER_STREAMS)) names.push(name)
+    for (const name of names) {
+      const head = await this.postings.head(family.stream, name)
+      if (head !== undefined) await this.postings.positions(family.stream, head, 0, head.count)
+    }
+  }
+
+  /**
+   * The index of this log, made anew when what is there cannot serve or is ahead of the log.
+   * @param anew whatever is there
+   */
+  async #openIndex(
+    directory: string,
+    compression: boolean,
+    anew = this.options.rebuildIndex ?? false
+  ): Promise<Postings> {
     const { categoryRule, runProjections } = this.options
     const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
     const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
     const options = { directory, compression, rules, counted: COUNTED }
     const kept = runProjections && kindsOf[runProjections]
-    const found = this.options.rebuildIndex ? undefined : await Postings.open(options, kept, this.log)
+    const found = anew ? undefined : await Postings.open(options, kept, this.log)
     if (found !== undefined) return found
+    if (this.log.head >= 0) this.notices.push('the index could not serve as it was, and is made anew from the log')
     const before = await Postings.settingsOf(options)
     rmSync(join(directory, 'index'), { recursive: true, force: true })
     const again = { ...options, rules: { ...before?.rules, ...rules } }

@@ -93,7 +93,11 @@ export const problemKinds = {
     title: 'Invalid stream metadata',
     help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. What would have no effect is refused, by an import too; `member` says what it is.'
   },
-  'bad-event-id': { status: 400, title: 'Bad event id', help: 'An event id is a UUID, and stands once in a batch.' },
+  'bad-event-id': {
+    status: 400,
+    title: 'Bad event id',
+    help: 'An event id is a UUID, and stands once in a batch. One of the form that this log makes must be of an event that exists.'
+  },
   'bad-tag': {
     status: 400,
     title: 'Bad tag',

@@ -470,6 +470,18 @@ export function sameContent(one: Buffer, other: Buffer): boolean {
   )
 }
 
+/**
+ * True when an event is what a record says when it is printed and sent again: an import turns the `created` of an event
+ * into its `occurred`, when it has none.
+ */
+export function sameAsPrinted(record: StoredRecord, sent: Buffer): boolean {
+  const copy = new StoredRecord(record.position, sent)
+  if (record.occurred !== undefined || copy.occurred !== new Date(record.created).toISOString()) return false
+  const content = ({ stream, type, tags, contentType, loose, data, metadata }: StoredRecord) =>
+    JSON.stringify([stream, type, tags, contentType, loose, data?.toString('latin1'), metadata?.toString('latin1')])
+  return content(record) === content(copy)
+}
+
 /** The 16 bytes of a UUID's text, which the caller has checked to be one. */
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')

@@ -151,20 +151,27 @@ export class HashTable {
 
   /**
    * Works out what a write changes. Nothing takes effect before `written`; another call replaces what was worked out.
+   * @returns what kept the table from growing; it grows another time then
    * @throws `index-damaged` as `find`, and when an entry that is to change is not there
    */
-  async prepare(changes: readonly TableChange[]): Promise<void> {
+  async prepare(changes: readonly TableChange[]): Promise<Error | undefined> {
     this.#prepared = undefined
-    if (changes.length === 0) return
+    if (changes.length === 0) return undefined
     const before = this.#state.pages
     const entries =
       this.#state.entries + changes.reduce((sum, change) => sum + (change.before === undefined ? 1 : 0), 0)
-    const pages = Math.max(before, 1, Math.ceil(entries / ENTRIES_A_PAGE))
+    let pages = Math.max(before, 1, Math.ceil(entries / ENTRIES_A_PAGE))
+    let failure: Error | undefined
+    const changed = await this.#readSources(pages).catch((error: Error) => {
+      // Nobody asked for these pages: the changes can do without more of them.
+      if (before === 0) throw error
+      failure = error
+      pages = before
+      return new Map<number, Page>()
+    })
     const byPage = groupedByPage(changes, pages)
-    const needed = new Set<number>()
-    for (let page = before; page < pages; page++) needed.add(sourceOf(page))
-    for (const page of byPage.keys()) needed.add(page)
-    const changed = new Map(await this.#read([...needed].filter((page) => page < before)))
+    const needed = [...byPage.keys()].filter((page) => page < before && !changed.has(page))
+    for (const [page, text] of await this.#read(needed)) changed.set(page, text)
     for (let page = before; page < pages; page++) this.#split(changed, page)
     for (const [page, group] of byPage) {
       changed.set(page, this.#changedPage(changed.get(page) as Page, group))
@@ -173,6 +180,16 @@ export class HashTable {
     const all = writes - this.#state.versionsAt >= WRITES_BETWEEN_VERSIONS
     const versions = all ? { versionsAt: writes, versionsOf: pages } : {}
     this.#prepared = { state: { ...this.#state, pages, entries, writes, ...versions }, changed }
+    return failure
+  }
+
+  /** The pages that new ones take their entries from, when there are to be so many. */
+  #readSources(pages: number): Promise<Map<number, Page>> {
+    const sources = new Set<number>()
+    for (let page = this.#state.pages; page < pages; page++) {
+      if (sourceOf(page) < this.#state.pages) sources.add(sourceOf(page))
+    }
+    return this.#read([...sources])
   }
 
   /** Page `page` is new: it takes those entries of its source that belong to it. */

@@ -240,10 +240,10 @@ export class Postings {
     while (this.#flushing !== undefined) await this.#flushing.catch(() => {})
     await this.#level.reopen()
     const unsure = this.#unsure
-    if (unsure === undefined) return
-    const { writes } = await readState(this.#level, this.#state.log)
-    if (writes === unsure.state.writes) this.#written(unsure)
-    else this.#notWritten(unsure)
+    const { writes } = await this.#noting(readState(this.#level, this.#state.log))
+    if (writes === unsure?.state.writes) this.#written(unsure)
+    else if (writes !== this.#state.writes) throw this.#damaged(`its state is that of write ${writes}`)
+    else if (unsure !== undefined) this.#notWritten(unsure)
   }
 
   /** The log position that everything in memory covers. */
@@ -411,6 +411,24 @@ export class Postings {
     })
   }
 
+  /**
+   * Looks at the pages of ids that events which begin a stream will be entered in: nobody has looked for them there.
+   * @returns undefined when there are none
+   * @throws `index-damaged`
+   */
+  lookAtNewIds(postings: readonly Posting[]): Promise<unknown> | undefined {
+    const keys: string[] = []
+    const begun = new Map<string, number>()
+    for (const { id, lists, position, number } of postings) {
+      if (id === undefined) continue
+      const [, stream] = lists[0] as ListName
+      if (number === 0) begun.set(stream, position)
+      const streamId = begun.get(stream)
+      if (streamId !== undefined) keys.push(idKey(streamId, id))
+    }
+    return keys.length === 0 ? undefined : this.#noting(this.#ids.find(keys.map((key) => this.#ids.hashOf(key))))
+  }
+
   /** Waits for what may find damage, and notes that down. */
   async #noting<T>(work: Promise<T>): Promise<T> {
     try {
@@ -461,7 +479,9 @@ export class Postings {
         if (this.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
       }
       if (id !== undefined) {
-        this.#pending.ids.set(idKey(stream.id, id), posting.position)
+        // Of events with one id, which only older logs hold, the first counts.
+        const key = idKey(stream.id, id)
+        if (!this.#pending.ids.has(key)) this.#pending.ids.set(key, posting.position)
         this.#pending.size++
       }
       this.#appliedTo = posting.position
@@ -590,7 +610,7 @@ export class Postings {
     this.#written(write)
   }
 
-  #prepareTables(changes: Pending): Promise<unknown> {
+  async #prepareTables(changes: Pending): Promise<void> {
     const heads: TableChange[] = []
     for (const kind of families) {
       for (const [name, head] of changes.heads[kind]) {
@@ -603,7 +623,11 @@ export class Postings {
       }
     }
     const ids = [...changes.ids].map(([key, position]) => ({ hash: this.#ids.hashOf(key), value: position }))
-    return this.#noting(Promise.all([this.#lists.prepare(heads), this.#ids.prepare(ids)]))
+    // Both to their end: a table that goes on by itself would work out changes beside those of the next write.
+    for (const one of await Promise.allSettled([this.#lists.prepare(heads), this.#ids.prepare(ids)])) {
+      if (one.status === 'rejected') throw this.#noted(one.reason)
+      if (one.value !== undefined) this.#noted(one.value)
+    }
   }
 
   #batchOf({ changes, state }: Write): LevelBatch {
@@ -690,6 +714,7 @@ export class Postings {
    */
   async *all(kind: Family, prefix: string): AsyncGenerator<ListedHead> {
     const limit = 1000
+    const before = this.#counts.get(kind + prefix)
     let found = 0
     for (let after: string | undefined; ; ) {
       const page = await this.list(kind, { prefix, after, limit })
@@ -699,7 +724,8 @@ export class Postings {
       after = page.at(-1)?.name
     }
     const count = this.#counts.get(kind + prefix)
-    if (count !== undefined && count !== found) {
+    // One that was begun meanwhile may have been passed by.
+    if (count !== undefined && count === before && count !== found) {
       throw this.#damaged(`${count} lists of ${kind} begin with "${prefix}", and ${found} can be read`)
     }
   }

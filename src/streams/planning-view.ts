@@ -1,5 +1,5 @@
 /** What a plan may know: the store as the log has it, then as the earlier plans of the same commit leave it. */
-import { recordKind, StoredRecord, sameContent, type UnplacedRecord } from '../log/format.js'
+import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../log/format.js'
 import {
   type AccessSettings,
   type Action,
@@ -142,7 +142,7 @@ export class PlanningView {
       number: record.number,
       position: record.position,
       created: record.created,
-      sameContent: (other) => sameContent(record.bytes, other.bytes)
+      sameContent: (other) => sameContent(record.bytes, other.bytes) || sameAsPrinted(record, other.bytes)
     })
   }
 

@@ -128,10 +128,16 @@ export function missingLists(postings: Postings, batch: readonly Posting[]): Lis
  */
 export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
   const missing = missingLists(postings, batch)
-  return missing.length === 0 ? undefined : loadParts(postings, missing)
+  const ids = postings.lookAtNewIds(batch)
+  return missing.length === 0 && ids === undefined ? undefined : loadParts(postings, missing, ids)
 }
 
-async function loadParts(postings: Postings, lists: readonly ListName[]): Promise<void> {
+async function loadParts(
+  postings: Postings,
+  lists: readonly ListName[],
+  ids: Promise<unknown> | undefined
+): Promise<void> {
+  await ids
   for (let at = 0; at < lists.length; at += limits.heads_loaded_max) {
     await postings.load(lists.slice(at, at + limits.heads_loaded_max))
   }

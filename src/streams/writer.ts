@@ -8,7 +8,7 @@
 import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, StoredRecord } from '../log/format.js'
+import { family, type ListHead, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { ListName, Posting, Postings } from '../log/postings.js'
 import type { Metrics } from '../metrics.js'
@@ -161,7 +161,9 @@ export class Writer {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
-    if (this.#queue.length >= limits.append_queue_max || this.#queuedBytes + bytes > limits.append_queue_bytes_max) {
+    // One append always has room in an empty queue.
+    const isFull = this.#queuedBytes > 0 && this.#queuedBytes + bytes > limits.append_queue_bytes_max
+    if (isFull || this.#queue.length >= limits.append_queue_max) {
       return Promise.reject(
         new DaybookError('overloaded', `${this.#queue.length} appends are waiting for the disk.`, {
           written: false,
@@ -235,14 +237,14 @@ export class Writer {
     return group
   }
 
-  /** Commits a group together. One that meets damage in the index is refused alone: the others are committed without it. */
+  /** Commits a group together. One that meets damage in the index or the log is refused alone: the others are committed without it. */
   async #commitApart(group: readonly Waiting[]): Promise<void> {
     const { head } = this.#log
     try {
       await this.#commit(group)
     } catch (cause) {
-      const damaged = isDaybookError(cause) && cause.code === 'index-damaged' && this.#log.head === head
-      if (!damaged) throw cause
+      const isDamage = isDaybookError(cause) && (cause.code === 'index-damaged' || cause.code === 'log-damaged')
+      if (!isDamage || this.#log.head !== head) throw cause
       if (group.length > 1) for (const one of group) await this.#commitApart([one])
       else group[0]?.reject(notWritten(cause))
     }
@@ -400,7 +402,7 @@ export class Writer {
     for (let at = 0; at < missing.length; at += limits.heads_loaded_max) {
       const part = missing.slice(at, at + limits.heads_loaded_max)
       await this.#postings.load(part)
-      for (const [kind, stream] of part) heads.set(stream, this.#postings.headInMemory(kind, stream) ?? null)
+      for (const [kind, stream] of part) heads.set(stream, (await this.#postings.head(kind, stream)) ?? null)
     }
     const states = new Map<string, StreamState>()
     for (const stream of stated) states.set(stream, await this.#states.of(stream))
@@ -457,8 +459,9 @@ export class Writer {
     await applyAll(this.#postings, postings)
     for (const { event, position } of planned) {
       const { stream } = event
-      const record = new StoredRecord(position, event.record.bytes)
-      if (!record.tombstone && !isSystemStream(stream)) continue
+      const { bytes } = event.record
+      if (bytes[1] !== recordKind.tombstone && !isSystemStream(stream)) continue
+      const record = new StoredRecord(position, bytes)
       const described = record.tombstone || isMetastream(stream)
       const ruled = described && this.#states.committed(record, stream)
       for (const follower of this.followers) follower.committed(stream, record, ruled)

@@ -4,7 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { RecordedEvent } from '../../schemas/events.js'
+import { RecordedEvent, RecordMark } from '../../schemas/events.js'
 import { ServerFrame } from '../../schemas/frames.js'
 import { systemClock } from '../../src/clock.js'
 import { append, listen } from '../helpers/app.js'
@@ -12,7 +12,9 @@ import { type Event, type Frame, hurried, LiveSocket } from '../helpers/live-cli
 import { eventually, turns } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
-const ajv = addFormats.default(new Ajv2020({ strict: false, validateSchema: false }).addSchema(RecordedEvent))
+const ajv = addFormats.default(
+  new Ajv2020({ strict: false, validateSchema: false }).addSchema([RecordMark, RecordedEvent])
+)
 const isFrame = ajv.compile(ServerFrame)
 
 /** Events of a type, numbered in their data. */

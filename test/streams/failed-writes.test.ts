@@ -64,7 +64,7 @@ t.test(
     const id = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
     const settings = { $userStreamAcl: { $r: 'ann' } }
     const events = [encodeEvent('s', { id, tags: ['never asked for'] }), encodeEvent('$settings', { data: settings })]
-    disk.fault = afterCommit('index getMany', 5)
+    failToApply(store, 2)
     const refused = store.writer.append({ events: [encodeEvent('s')], conditions: [{ stream: 's', expected: 7 }], mode: 'batch' }) // biome-ignore format: one line
     const unknown = { code: 'storage-failed', details: { written: 'unknown', retry: true } }
     await Promise.all([
@@ -74,13 +74,21 @@ t.test(
     t.ok(store.standstill.why)
     await settled(setup, store.log.reached(2).promise)
     t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'what it says holds')
-    disk.fault = undefined
     t.match(await append(store, events[0] as (typeof events)[0]), {
       replayed: true,
       events: [{ number: 1, position: 1 }]
     })
   }
 )
+
+/** What is in the log cannot be taken into the index, so many times. */
+function failToApply({ postings }: Store, times: number): void {
+  const apply = postings.apply.bind(postings)
+  postings.apply = (batch) => {
+    if (times-- > 0) throw new Error('the index takes nothing')
+    apply(batch)
+  }
+}
 
 /** Calls of this name fail, so many of them, from the next commit on. */
 function afterCommit(name: string, times: number) {
