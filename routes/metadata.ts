@@ -139,7 +139,7 @@ async function answer(
 }
 
 const EMPTY = Buffer.from('{}')
-/** What an event stands for that holds no JSON. */
+/** The document of an event that holds no JSON. */
 const NO_JSON = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 

@@ -125,7 +125,7 @@ export const ImportConfig = Type.Object(
     batch: Type.Integer({ default: 500, minimum: 1, maximum: 4096, description: 'Events a commit.' }),
     'as-log': Type.Boolean({
       default: false,
-      description: 'Into an empty --db: make the same log again, every record as it was.'
+      description: 'Into an empty --db: make the exported log again, every record byte for byte.'
     }),
     'occurred-from': Type.Optional(
       Type.String({
@@ -134,7 +134,7 @@ export const ImportConfig = Type.Object(
     ),
     'new-ids': Type.Boolean({
       default: false,
-      description: 'Import lines without "id" once more, under new ids, though they are there already.'
+      description: 'Import lines without "id" under new ids, also those that were imported before.'
     })
   },
   { additionalProperties: false }

@@ -77,19 +77,23 @@ export const Consumer = Type.Object(
     generation: Type.Integer(),
     lag: Lag,
     active: instant('When somebody last read or acknowledged.'),
-    removedAt: Type.Optional(instant('When it is removed, if nobody comes and the server runs until then.')),
+    removedAt: Type.Optional(
+      instant('When the consumer is removed, if nobody reads for it and the server runs until then.')
+    ),
     standsStill: Type.Optional(Type.String({ description: 'Why it does not go on though there is more.' })),
     moved: Type.Optional(
       Type.Object(
         {
-          from: Type.String({ description: 'The place that it had.' }),
-          to: Type.String({ description: 'Where it went on: the last place that is certain to be in this log.' }),
+          from: Type.String({ description: 'The cursor that it had.' }),
+          to: Type.String({
+            description: 'The cursor that it was put back to: the last one that is certain to be in this log.'
+          }),
           reason: Type.String(),
-          at: instant('When that was noticed.')
+          at: instant('When the loss was noticed.')
         },
         {
           description:
-            'Its place was put back, because the log has lost its end or was restored. A reset takes this away.'
+            'The consumer was put back because the log has lost its end or was restored. A reset removes this member.'
         }
       )
     ),

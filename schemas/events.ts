@@ -37,7 +37,7 @@ export const NewEventOfStream = Type.Object(
   { $id: 'NewEventOfStream', additionalProperties: false, description: 'An event to append, with its stream.' }
 )
 
-/** What the record of an event holds that the event does not say (`RecordMark` of src/log/format.ts). */
+/** What the record of an event holds beside the event (`RecordMark` of src/log/format.ts). */
 export const RecordMark = Type.Object(
   {
     version: Type.Literal(1, { description: 'Of the record.' }),
@@ -53,7 +53,8 @@ export const RecordMark = Type.Object(
   {
     $id: 'RecordMark',
     additionalProperties: false,
-    description: 'With `record=true`: what it takes, beside the event, to make its record again byte for byte.'
+    description:
+      'With `record=true`: what the record holds beside the event. Both together give the record again, byte for byte.'
   }
 )
 

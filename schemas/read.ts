@@ -19,7 +19,7 @@ const bounds = {
     Type.String({
       pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
       description:
-        'The log that the cursors were read from, as `Daybook-Log` of the answer said. Where that has lost its end since, a cursor that means another event by now is refused (409 `log-changed`). The header `Daybook-Log` says the same.'
+        'The log that the cursors were read from, as `Daybook-Log` of the answer said. When that log has lost its end since, a cursor that now stands for another event is refused (409 `log-changed`). The request header `Daybook-Log` means the same.'
     })
   ),
   order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Which end to begin at. Default `asc`.' })),

@@ -35,12 +35,13 @@ export const Health = Type.Object(
         {
           behindSeconds: Type.Optional(
             Type.Number({
-              description: 'How far the clock is behind the last event, whose time new events get meanwhile.'
+              description:
+                'Seconds by which the clock is behind the last event. Until it has passed that event, new events get its time.'
             })
           ),
           jumpSeconds: Type.Optional(
             Type.Number({
-              description: "A jump of the machine's clock that is not believed yet; negative: back in time."
+              description: "Seconds of a jump of the machine's clock that is not believed yet; negative: back in time."
             })
           ),
           detail: Type.String()

@@ -65,7 +65,7 @@ export class ClockWatch {
     }
   }
 
-  /** Calls back with a sentence for what is wrong now, and for everything that goes wrong or changes from here on. */
+  /** Calls back with a sentence for each thing that is wrong now, and whenever that changes. */
   tell(listener: (warning: string) => void): void {
     this.#listener = listener
     this.#wasBehind = false
@@ -96,7 +96,7 @@ export class ClockWatch {
   #behind(ms: number): string {
     const { head, lastCreated } = this.#end
     const last = `the last event (position ${head}, created ${new Date(lastCreated).toISOString()})`
-    return `The clock is ${spoken(ms)} behind ${last}. Until it has passed that, new events get the time of that event, so maxAge does not hide them, from=-15m gives all of them and to= the time of the clock none. If this clock is wrong, set it; if the one that they were written under was, export the log and import it into a new directory: events get new times there, and keep these as "occurred".`
+    return `The clock is ${spoken(ms)} behind ${last}. Until the clock has passed that time, new events get it too: maxAge does not hide them, from=-15m returns all of them, and to= with the time of the clock returns none. If this clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
   }
 }
 

@@ -3,9 +3,9 @@
  * neither. A jump of the one against the other is believed only when it has lasted.
  */
 
-/** Between two readings the clocks may differ by so much more, either way, without its being a jump, milliseconds. */
-export const JUMP_MS = 1000
-/** A jump that has lasted for so long by the monotonic clock is believed, milliseconds. */
+/** How much the difference between the clocks may change from reading to reading without being a jump, milliseconds. */
+const JUMP_MS = 1000
+/** How long a jump must last, by the monotonic clock, to be believed, milliseconds. */
 export const BELIEVED_AFTER_MS = 10_000
 
 /** A jump of the machine's clock against the monotonic one. */

@@ -99,7 +99,7 @@ export class Store {
   /** Index families that were switched on again are being filled; resolves when they are. */
   filled: Promise<void> = Promise.resolve()
   #closing = false
-  /** What whoever runs the server should know of this start, a sentence each. */
+  /** What the operator should know of this start, a sentence each. */
   readonly notices: string[] = []
 
   constructor(options: StoreOptions) {
@@ -119,7 +119,7 @@ export class Store {
         this.reason = `the end of the log is being checked: ${done} of ${of} events`
       })
       try {
-        // Both may know that the log was further: then it gets its new identity before anybody names it.
+        // Both may show that the log was longer: then it gets its new identity before any request sees one.
         this.places = await Checkpoints.open(directory, this.log, this.clock)
         this.postings = await this.#openIndex(directory, compression)
       } finally {
@@ -191,7 +191,7 @@ export class Store {
     this.clockWatch?.close()
     this.standstill.close()
     await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
-    // No turn is left in which it could begin again.
+    // No turn is left in which a recovery could begin another fill.
     await this.filled
     await this.places.close()
     await this.postings.close()
@@ -254,7 +254,6 @@ export class Store {
     this.subscriptions?.checkRights()
   }
 
-  /** Fills one after the other: it begins when the one before has ended. While the store stands still nothing is filled. */
   #noteRenewal(): void {
     const { renewal } = this.log
     if (renewal === undefined) return
@@ -263,7 +262,7 @@ export class Store {
     this.notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} ${from} is certain to be in it`)
   }
 
-  /** A family that cannot be filled stays behind: reads do without it. */
+  /** Begins when the fill before it has ended: families are filled one at a time, and not while the store is read-only. */
   #fill(): void {
     const { log, postings, poster, standstill } = this
     const isStopped = () => this.#closing || standstill.why !== undefined
@@ -281,7 +280,7 @@ export class Store {
    * it, up to what is on disk. A batch that failed may have been written after all.
    */
   async #recover(): Promise<void> {
-    await this.filled // it stops by itself: two must not extend lists, and nobody may write while a database is opened
+    await this.filled // ends by itself: only one may extend lists, and nothing may be written while a database is opened
     await this.log.reopen()
     await this.postings.reopen()
     await catchUp(this.log, this.postings, this.poster)

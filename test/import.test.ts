@@ -152,7 +152,7 @@ for (const [what, stop] of [
   })
 }
 
-t.test('gzip that was cut or damaged is told of, and nothing of such a file is imported', async (t) => {
+t.test('gzip that was cut or damaged is reported, and nothing of such a file is imported', async (t) => {
   const random = seeded(t)
   const lines = Array.from(
     { length: 5000 },
@@ -196,7 +196,7 @@ t.test('gzip that was cut or damaged is told of, and nothing of such a file is i
   t.match(log, { code: 1, stderr: /\ndaybook: (line 1|standard input)/ }, log.stderr)
 })
 
-t.test('what cannot be read or written is told of in one line', async (t) => {
+t.test('a file that cannot be read or written is reported in one line', async (t) => {
   const folder = t.testdir({ 'two.ndjson': TWO })
   const db = join(folder, 'db')
   t.match(await daybook(['import', folder, '--db', db]), {
@@ -216,7 +216,7 @@ t.test('what cannot be read or written is told of in one line', async (t) => {
   })
 })
 
-t.test('an export whose reader has enough says so, and nothing of events that are missing', async (t) => {
+t.test('an export whose reader stops early says so, and reports no missing events', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
   await server.start()

@@ -50,8 +50,8 @@ export interface Against {
   readonly other: { readonly name: string; readonly rates: readonly Rate[] }
 }
 
-/** So many times the processor's time of another build are still all right. */
-export const MOST = 1.05
+/** The greatest ratio to the processor's time of another build that is all right. */
+const MOST = 1.05
 
 export class Report {
   readonly #figures: Figure[] = []

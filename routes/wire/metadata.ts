@@ -79,7 +79,7 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
   })
 }
 
-/** A member that stands twice says two things, in the rule too. @throws `malformed-json` */
+/** Refuses a member that stands twice, in the rule too. @throws `malformed-json` */
 function checkOnce(reader: JsonReader): void {
   reader.members((name) => {
     if (name === 'acl' && reader.atObject) checkOnce(reader)

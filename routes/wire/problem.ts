@@ -91,7 +91,7 @@ export const problemKinds = {
   'invalid-metadata': {
     status: 400,
     title: 'Invalid stream metadata',
-    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. What would have no effect is refused, by an import too; `member` says what it is.'
+    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. A member that would have no effect is refused, by an import too; `member` names it.'
   },
   'bad-event-id': {
     status: 400,
@@ -297,7 +297,7 @@ export const problemKinds = {
   'log-changed': {
     status: 409,
     title: 'Another log',
-    help: 'The cursor was read from the log that `Daybook-Log` (or `log`) names, and this is another one: it has lost its end or was restored, and gives positions and numbers again to other events. `upTo` is the last position that both have in common, and `cursor` where to go on from here; what was read after it is not in this log. Without `upTo` they have nothing in common: read from the start. Then name `log`.'
+    help: 'The cursor was read from the log that `Daybook-Log` (or `log`) of the request names. That log has lost its end or was restored, or is an unrelated one; here its positions and numbers stand for other events. `upTo` is the last position that both logs have in common, and `cursor` the cursor to go on from; events that were read after it are not in this log. Without `upTo` the logs have nothing in common: read from the start. From then on name the log that `log` says.'
   },
   'not-there-yet': {
     status: 409,

@@ -9,8 +9,9 @@ import type { NewEvent } from '../streams/planning-view.js'
 import { type TranscribedEvent, transcribe } from '../streams/transcribe.js'
 
 /**
- * Makes of each line with `record` the very record it was printed from, removed events too. Of a line without, as older
- * exports have them, position, number, id and `created` stay what it says. What comes before a bad line is written.
+ * Makes of each line with `record` the very record that the line was printed from, also of a removed event. Of a line
+ * without `record`, as older exports have it, position, number, id and `created` are kept. Lines before a bad one are
+ * written.
  * @throws `import-refused` when the directory holds events, a line does not follow on the one before it, or does not give
  * the record that it names; `invalid-event` and the like, naming the line
  */
@@ -70,7 +71,7 @@ function readLine(bytes: Buffer, line: number, now: number): TranscribedEvent | 
   return { event, ...place, line }
 }
 
-/** Lines of an export bring their ids: no log makes one. */
+/** Lines of an export bring their ids, so no id is made from an identity. */
 const NO_LOG = Buffer.alloc(16)
 
 /** @throws `import-refused` when the event at its place is not the record that the line names */

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto'
 import { splitLines } from '../../routes/streamed-write.js'
 import { DaybookError } from '../errors.js'
+import { idText } from '../log/format.js'
 import { isWrittenByServer } from '../streams/access.js'
+import { isObject } from '../streams/acl.js'
 import { nameBasedId } from '../streams/ids.js'
 
 const NEWLINE = Buffer.from('\n')
@@ -40,8 +42,8 @@ export class ImportedLines {
   }
 
   /**
-   * The lines, gathered into chunks. One that is left out is sent empty, so that the others keep their numbers. Where the
-   * input cannot be read on they end as if it were its end, and `failure` says why: what came before is still imported.
+   * The lines, gathered into chunks. A line that is left out is sent empty, so that the others keep their numbers. When the
+   * input cannot be read further, the lines end there and `failure` says why: the lines before are still imported.
    */
   async *chunks(): AsyncGenerator<Buffer> {
     let chunk: Buffer[] = []
@@ -64,7 +66,7 @@ export class ImportedLines {
 
   #prepare(line: Buffer): Buffer {
     const { newIds } = this.#options
-    // Every line is part of the names of those that follow, whatever becomes of it.
+    // The id of a line depends on all lines before it, also on those that are left out.
     if (!newIds) this.#names.add(line)
     const event = objectOf(line)
     if (event === undefined) return line // whoever reads it says better what is wrong
@@ -84,9 +86,9 @@ export class ImportedLines {
 }
 
 /**
- * Names lines by everything that stands before them: the SHA-256 of all bytes up to and with the line, each line break
- * counted as one `\n`, whether it is CRLF, LF, or at the end of the input not there yet. So the same input gives the same
- * names, also when it has grown at its end, and two equal lines have different ones.
+ * Names each line by the SHA-256 of all bytes up to and with the line. A line break counts as one `\n`, whether it is CRLF
+ * or LF, or missing at the end of the input. So the same input gives the same names, also when lines were added at its
+ * end, and two equal lines get different names.
  */
 class LineNames {
   readonly #hash = createHash('sha256')
@@ -98,8 +100,7 @@ class LineNames {
 
   /** The id of the line that was added last: a UUID of version 5. */
   id(): string {
-    const hex = nameBasedId(IMPORT_NAMESPACE, this.#hash.copy().digest()).toString('hex')
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+    return idText(nameBasedId(IMPORT_NAMESPACE, this.#hash.copy().digest()))
   }
 }
 
@@ -107,7 +108,7 @@ function objectOf(line: Buffer): object | undefined {
   if (line.length === 0) return undefined
   try {
     const value: unknown = JSON.parse(line.toString())
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }

@@ -95,7 +95,7 @@ function cannotRead(name: string, why: string, cause?: unknown): DaybookError {
   return new DaybookError('bad-configuration', `cannot read ${name}: ${why}`, {}, cause)
 }
 
-/** Whether bytes are gzip, known by the first two whatever the name, and all of them. */
+/** Whether bytes are gzip, which their first two say, and all the bytes. */
 async function lookAtHead(raw: AsyncIterable<Buffer>): Promise<{ zipped: boolean; chunks: AsyncGenerator<Buffer> }> {
   const iterator = raw[Symbol.asyncIterator]()
   let head: Buffer = Buffer.alloc(0)

@@ -58,7 +58,7 @@ function open(config: ImportConfig): ClientRequest {
   return send(target, { method: 'POST', headers: { ...headers, 'content-type': 'application/x-ndjson' }, ...trusted })
 }
 
-/** A server that has answered may close while there is more to send: what it says then stands in its answer. */
+/** A server may answer and close while there is more to send: the answer says why. */
 function response(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => request.once('response', resolve).on('error', reject))
 }
@@ -78,7 +78,7 @@ interface Refusal {
   readonly detail?: string
 }
 
-/** A server that stops is no fault of what is imported. */
+/** A server that stops has not refused the events. */
 function refused({ code, detail }: Refusal): DaybookError {
   if (code === 'stopping') return unreachable(`the server stops: ${detail} Run the import again to go on`)
   return new DaybookError('import-refused', `the server refused: ${detail}`)

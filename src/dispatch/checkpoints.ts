@@ -1,7 +1,6 @@
 /**
- * Checkpoints: the places on this disk. For each name the place up to which everything was dealt with, durable and never going back within a
- * generation. They stand in a database of their own, which holds nothing that cannot be done again: a checkpoint that is
- * lost costs repetition, never an event.
+ * Checkpoints: places on this disk, in a database of their own. Each is durable and never goes back within a generation.
+ * A checkpoint that is lost costs repetition, never an event.
  */
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
@@ -11,6 +10,7 @@ import {
   checkpointKey,
   decodeCheckpoint,
   encodeCheckpoint,
+  isCheckpointKeyOfFormat1,
   type PlaceKind,
   type StoredCheckpoint
 } from '../log/format.js'
@@ -51,34 +51,33 @@ export class Checkpoints implements Places {
   }
 
   /**
-   * Opens `directory`/checkpoints, and tells the log how far it was when they were saved: one that has lost its end gets
+   * Opens `directory`/checkpoints, and tells the log how long it was when each was saved: a log that has lost its end gets
    * a new identity here. Checkpoints that cannot be read are forgotten; those of format 1 are written anew.
    * @throws `directory-unusable`; `storage-failed` when the log needs a new identity that cannot be written
    */
   static async open(directory: string, log: Log, clock: Clock): Promise<Checkpoints> {
     const level = await Level.open(join(directory, 'checkpoints'), OPTIONS)
     const known = new Map<string, StoredCheckpoint>()
-    const nameless = new Map<string, StoredCheckpoint>()
+    const ofFormat1 = new Map<string, StoredCheckpoint>()
     for await (const { key, value } of level.entries({})) {
       const checkpoint = decodeCheckpoint(key, value)
-      const isOfFormat1 = (key[0] as number) >= 0x20
-      if (checkpoint !== undefined) (isOfFormat1 ? nameless : known).set(key.toString(), checkpoint)
+      if (checkpoint !== undefined) (isCheckpointKeyOfFormat1(key) ? ofFormat1 : known).set(key.toString(), checkpoint)
     }
     const checkpoints = new Checkpoints(level, clock, log, known)
     try {
-      const noted = [...known.values(), ...nameless.values()]
+      const noted = [...known.values(), ...ofFormat1.values()]
       await log.noticeCut(noted.map(asReached), 'a checkpoint')
     } catch (error) {
       await level.close()
       throw error
     }
-    checkpoints.#takeOver(nameless)
+    checkpoints.#takeOver(ofFormat1)
     return checkpoints
   }
 
-  /** Of another log nothing is taken: it may come back. */
-  #takeOver(nameless: ReadonlyMap<string, StoredCheckpoint>): void {
-    for (const [name, checkpoint] of nameless) {
+  /** Takes over checkpoints by name alone. Those of an unrelated log stay as they are: that log may come back. */
+  #takeOver(ofFormat1: ReadonlyMap<string, StoredCheckpoint>): void {
+    for (const [name, checkpoint] of ofFormat1) {
       if (this.#log.sharedWith(checkpoint) === undefined) continue
       const key = keyOf('consumer', name)
       if (!this.#known.has(key)) this.#known.set(key, checkpoint)
@@ -138,7 +137,7 @@ export class Checkpoints implements Places {
   }
 
   async #run(): Promise<void> {
-    // A turn first: what arrives together is written together.
+    // Yield once: saves that arrive together are written together.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#dirty.size > 0) {
       const keys = [...this.#dirty]
@@ -159,7 +158,7 @@ export class Checkpoints implements Places {
         await this.#rest()
       }
     }
-    // In the same moment in which nothing more was found to write: what comes next begins anew.
+    // No await since the loop ended: the next save finds no write under way, and begins one.
     this.#writing = undefined
     if (this.#waiting.length > 0) this.#refuse()
   }
@@ -199,12 +198,12 @@ function keyOf(kind: PlaceKind, name: string): string {
   return checkpointKey(kind, name).toString()
 }
 
-/** Without what is only on disk. */
+/** The checkpoint without the log that it was saved in. */
 function checkpointOf({ log: _, ancestors: __, head: ___, ...checkpoint }: StoredCheckpoint): Checkpoint {
   return checkpoint
 }
 
-/** How far the log was: a number in a list is never higher than the position of its event. */
+/** How long the log was. Format 1 does not say it, but a cursor is never higher than the position of its event. */
 function asReached({ log, ancestors, head = -1, cursor }: StoredCheckpoint) {
   return { log, ancestors, head: Math.max(head, cursor) }
 }

@@ -1,6 +1,6 @@
 /**
- * Places: for each name the cursor up to which everything was dealt with. Whoever follows under a name keeps its place
- * through this interface, so that the places can stand elsewhere than on this disk.
+ * Places: for each name the cursor up to which everything was dealt with. Consumers keep their places through this
+ * interface, so that places can be stored elsewhere than on this disk.
  */
 import type { Checkpoint, PlaceKind } from '../log/format.js'
 
@@ -9,7 +9,7 @@ export type { Checkpoint, MovedPlace, PlaceKind } from '../log/format.js'
 export interface SavedPlace extends Checkpoint {
   /**
    * The last position at which the log that it was saved in holds the same event as this one; Infinity: it is the same
-   * log. A cursor that means an event after it was lost with that event.
+   * log. A cursor of an event after that position is lost with the event.
    */
   readonly validUpTo: number
 }
@@ -35,6 +35,6 @@ export interface Places {
   /** Why places cannot be saved at the moment; undefined when they can. */
   readonly failure: Error | undefined
 
-  /** Writes what waits, once more and no more, and closes. */
+  /** Tries once to write the places that wait, and closes. */
   close(): Promise<void>
 }

@@ -9,7 +9,7 @@
  *         "h" family name                → head of a posting list
  *         "b" family list-id block       → a full block of BLOCK_SIZE positions
  *         "p" table page                 → a page of a hash table: its version, then its entries
- *         "c" table write                → the pages that one write of the index changed
+ *         "c" table write                → the numbers of the pages that one write of the table changed
  *         "v" table write part           → the versions of all pages as that write left them
  *         "m" "state"                    → JSON, see IndexState in index-state.ts
  *         Every value ends in a CRC-32 of its key and itself.
@@ -137,14 +137,14 @@ const kindNames = Object.keys(recordKind) as RecordKind[]
 const flag = { occurred: 1, tags: 2, contentType: 4, data: 8, metadata: 16, clientId: 32, loose: 64 } as const
 
 /**
- * What a record holds that an event, as it is read, does not say. With it the record can be made again, byte for byte,
- * from the event. It is printed in exports: change it as what is on disk is changed.
+ * What a record holds beside the event that reading prints. Event and mark together give the record again, byte for
+ * byte. Exports print the mark, so a change of it is a change of the on-disk format.
  */
 export interface RecordMark {
   /** Version of the record. */
   readonly version: number
   readonly kind: RecordKind
-  /** As on disk. Those that say which parts there are follow from the event. */
+  /** The 16 bits on disk. Those that name the optional parts follow from the event. */
   readonly flags: number
   /** The record's checksum, 8 hexadecimal digits. */
   readonly crc: string
@@ -152,7 +152,7 @@ export interface RecordMark {
   readonly hash?: string | undefined
 }
 
-/** What the flags of a record say of its event that its members do not. */
+/** The two flags that do not follow from the members of a printed event. */
 export function readFlags(flags: number): Pick<EventContent, 'clientId' | 'loose'> {
   return { clientId: (flags & flag.clientId) !== 0, loose: (flags & flag.loose) !== 0 }
 }
@@ -338,7 +338,7 @@ export class StoredRecord {
   get tombstone(): boolean {
     return this.bytes[1] === recordKind.tombstone
   }
-  /** What its event does not say. */
+  /** See RecordMark. */
   get mark(): RecordMark {
     const { bytes } = this
     return {
@@ -413,6 +413,10 @@ export class StoredRecord {
     if (!(this.#flags & flag.data) || this.removed) return undefined
     const at = this.#dataAt
     return this.bytes.subarray(at, at + this.bytes.readUInt32BE(40))
+  }
+  /** The data, when it is JSON in every form of an answer. */
+  get document(): Buffer | undefined {
+    return this.contentType === undefined && !this.loose ? this.data : undefined
   }
   get dataBytes(): string | undefined {
     if (!(this.#flags & flag.data) || this.removed) return undefined
@@ -587,7 +591,7 @@ export function sealEntry(key: Buffer, value: Buffer): Buffer {
 }
 
 /** True when the bytes are what was sealed under this key. */
-export function isSealed(key: Buffer, sealed: Buffer): boolean {
+function isSealed(key: Buffer, sealed: Buffer): boolean {
   const length = sealed.length - 4
   return length >= 0 && sealed.readUInt32BE(length) === crc32(sealed.subarray(0, length), crc32(key))
 }
@@ -666,14 +670,14 @@ export function decodeBlock(bytes: Buffer): number[] {
 }
 
 /**
- * The hash tables of the index. Their pages are numbered from 0 without a gap, and the version of each page, which
- * every write of it raises by one, is in memory: so a page that LevelDB does not find, or of which it finds an older
- * version, is noticed, and "there is no such entry" can be believed.
+ * The hash tables of the index. Their pages are numbered from 0 without a gap, and the version of each page is in memory:
+ * every write of a page raises it by one. So a page is noticed that LevelDB does not find, or finds in an older version,
+ * and "there is no such entry" can be believed.
  */
 export const table = {
   /** Which lists there are, with the version of each head. */
   lists: 'l',
-  /** Where the events stand whose ids do not say so, by stream and id. */
+  /** Positions of the events whose ids do not name their position, by stream and id. */
   ids: 'i'
 } as const
 export type Table = (typeof table)[keyof typeof table]
@@ -684,7 +688,7 @@ export const tableEntry = { l: { hash: 8, value: 1 }, i: { hash: 4, value: 6 } }
 export function pageKey(kind: Table, page: number): Buffer {
   return tableKey('p', kind, page, 4)
 }
-/** @param write which write of the index it was, counted from 1 */
+/** @param write which write of the table it was, counted from 1 */
 export function changedPagesKey(kind: Table, write: number): Buffer {
   return tableKey('c', kind, write, 6)
 }
@@ -724,8 +728,8 @@ function writePositions(bytes: Buffer, at: number, positions: readonly number[])
 
 // ---------------------------------------------------------------------------------------------- checkpoints/
 
-/** Whose places there are, by the first byte of their keys; no name begins with one of these. Groups are reserved. */
-export const placeKind = { consumer: 1, group: 2 } as const
+/** Kinds of readers that have places: the first byte of their keys. No name begins with such a byte. Groups are reserved. */
+const placeKind = { consumer: 1, group: 2 } as const
 export type PlaceKind = keyof typeof placeKind
 
 /** How far a named reader is. */
@@ -752,7 +756,7 @@ export interface MovedPlace {
   readonly at: number
 }
 
-/** A checkpoint with the log that its cursor is about, as that was when it was saved. */
+/** A checkpoint, and the log that its cursor was read from as the log was when the checkpoint was saved. */
 export interface StoredCheckpoint extends Checkpoint {
   readonly log: string
   readonly ancestors?: readonly Ancestor[] | undefined
@@ -762,6 +766,11 @@ export interface StoredCheckpoint extends Checkpoint {
 
 export function checkpointKey(kind: PlaceKind, name: string): Buffer {
   return Buffer.from(`${String.fromCharCode(placeKind[kind])}${name}`)
+}
+
+/** True for a key of format 1, which is the name of a consumer alone. */
+export function isCheckpointKeyOfFormat1(key: Buffer): boolean {
+  return (key[0] as number) >= 0x20
 }
 
 export function encodeCheckpoint(key: Buffer, checkpoint: StoredCheckpoint): Buffer {

@@ -1,13 +1,13 @@
-/** What the index says of itself: which log it belongs to, how far it covers it, and what its tables are. */
+/** The state of the index on disk: the log it belongs to, the positions it covers, its tables. */
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, openEntry, sealEntry, type Table } from './format.js'
 import type { TableState } from './hash-table.js'
 
 export interface FamilyState {
   /** The log position that its lists cover. */
   readonly goodTo: number
-  /** What decides its lists beside the records, as text. */
+  /** The rule that its lists are made by, as text, where the records alone do not decide. */
   readonly rule?: string | undefined
-  /** How often its lists were all removed: those that were there before are not in the table any more. */
+  /** How often all its lists were removed. Names in the table of lists hold it, so that removed lists count as absent. */
   readonly emptied?: number | undefined
 }
 
@@ -40,8 +40,8 @@ export function decodeState(sealed: Buffer): IndexState {
 }
 
 /**
- * The families that an index keeps, and the rules that they were made by, also of one that cannot serve: the one that
- * is made in its place keeps them too.
+ * The families that an index keeps, and the rules that they were made by. Also reads the state of an index that cannot
+ * serve, so that the index that is made in its place keeps the same.
  * @returns undefined when nothing can be known
  */
 export function settingsOf(

@@ -1,11 +1,11 @@
 /**
- * Which histories are this log's. A log whose end was lost goes on under a new identity, because its positions are given
- * to other events from there on; the identities that it had before are its ancestors, each valid up to a position.
+ * The identities that a log has had. A log whose end was lost goes on under a new identity, because the lost positions are
+ * given to other events. The identities that it had before are its ancestors, each valid up to a position.
  */
 import { randomUUID } from 'node:crypto'
 import { type Ancestor, idBytes, positionOfId, positionOfRecordId, type StoredRecord } from './format.js'
 
-/** A log as something beside it noted it down: an index, a checkpoint. */
+/** A log as an index or a checkpoint names it. */
 export interface LogReference {
   readonly log: string
   readonly ancestors?: readonly Ancestor[] | undefined
@@ -15,9 +15,9 @@ export interface LogReference {
 export class Lineage {
   readonly log: string
   readonly ancestors: readonly Ancestor[]
-  /** 16 bytes, of which the ids of events that the log makes are made. */
+  /** 16 bytes. The ids that the log makes hold bits of it. */
   readonly identity: Buffer
-  /** Whose ids can be events of this log, and up to which position. */
+  /** The identities whose ids can name events of this log, and the last position that each can name. */
   readonly #makers: readonly { identity: Buffer; upTo: number }[]
 
   constructor(log: string, ancestors: readonly Ancestor[]) {
@@ -46,7 +46,7 @@ export class Lineage {
 
   /**
    * @returns the last position at which the log of that identity and this one hold the same event: Infinity for this
-   * log itself, -1 when they share none, undefined for a stranger
+   * log itself, -1 when they share none, undefined for an unrelated log
    */
   validUpTo(log: string): number | undefined {
     if (log === this.log) return Infinity
@@ -69,9 +69,9 @@ export class Lineage {
   }
 
   /**
-   * How far this log was, as somebody noted it down.
-   * @param head of the log that is named there
-   * @returns -1 when nothing is said of this log
+   * The last position that this log had when an index or a checkpoint named it.
+   * @param head the last position, then, of the log that is named
+   * @returns -1 when that says nothing of this log
    */
   reachedBy({ log, ancestors = [] }: LogReference, head: number): number {
     if (log === this.log) return head

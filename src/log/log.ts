@@ -59,11 +59,11 @@ export interface Renewal {
   readonly to: string
   /** The last position at which both hold the same event, -1: none. */
   readonly upTo: number
-  /** How the log knows that it was further, for people. */
+  /** Why the log must have been longer, for people. */
   readonly why: string
 }
 
-/** How far a log was, as something beside it noted it down. */
+/** The end of a log, as an index or a checkpoint noted it. */
 export interface Reached extends LogReference {
   /** Position of its last record then. */
   readonly head: number
@@ -84,7 +84,7 @@ export class Log {
   #lineage: Lineage
   #renewal: Renewal | undefined
   #head = -1
-  /** The head that those who wait were told of. */
+  /** Highest position published to waiters. */
   #announced = -1
   #lastCreated = 0
   #verifiedTo = -1
@@ -127,7 +127,7 @@ export class Log {
     } catch (error) {
       await level.close()
       witness?.close()
-      // What is wrong with the meta is found again at the next start; records that LevelDB has dropped are not.
+      // A damaged meta is found again at the next start; records that LevelDB has dropped are not.
       if (log !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
         noteRefusal(options.directory, directory, error.message)
       }
@@ -181,7 +181,7 @@ export class Log {
 
   /**
    * @returns the last position at which the log of that identity held the same event as this one: Infinity for its own
-   * identity, undefined for a stranger's
+   * identity, undefined for that of an unrelated log
    */
   validUpTo(log: string): number | undefined {
     return this.#lineage.validUpTo(log)
@@ -193,10 +193,10 @@ export class Log {
   }
 
   /**
-   * Gives the log a new identity when it was further than it is: positions are given again to other events, and whoever
-   * holds one must be able to tell. Called before anything is served.
-   * @param noted how far the log was, as others noted it down; what they say of strangers is passed over
-   * @param where it is noted down, for people
+   * Gives the log a new identity when it was longer than it is: the lost positions are given to other events, and a
+   * client that holds one must be able to tell. Called before anything is served.
+   * @param noted ends of the log that the index or checkpoints noted; those of unrelated logs are ignored
+   * @param where it was noted, for people
    * @throws `storage-failed` when it cannot be written
    */
   async noticeCut(noted: Iterable<Reached>, where: string): Promise<void> {
@@ -240,7 +240,7 @@ export class Log {
     return this.#head
   }
 
-  /** As `head`, of what can be read in the index too. */
+  /** The last position that can be read in the index too; at most `head`. */
   get announced(): number {
     return this.#announced
   }
@@ -304,14 +304,14 @@ export class Log {
     try {
       this.#testify()
     } catch (error) {
-      // The records are on the disk: that counts, and the caller sees to the witness.
+      // The records are on the disk, so the commit counts. The caller looks at `witnessFailure`.
       this.#witnessFailure = error as Error
     }
     for (let i = 0; i < records.length; i++) this.#recent.add(first + i, records[i] as Buffer)
     return first
   }
 
-  /** Tells those who wait that all up to the head can be read, in the index too. */
+  /** Wakes readers that wait: everything up to the head can be read, in the index too. */
   announce(): void {
     this.#announced = this.#head
     if (this.#waiting.size > 0) this.#wakeWaiting()
@@ -411,7 +411,7 @@ export class Log {
     await this.#scanTail(this.#verifiedTo + 1, head)
     discardEvidence(directory)
     const [last] = head < 0 ? [] : await this.#readFromDisk([head])
-    // At once: whoever looks meanwhile sees the log as it was, or as it is.
+    // In one step: a reader sees the log as it was, or as it is.
     this.#head = head
     this.#lastCreated = last?.created ?? 0
     this.#verifiedTo = head
@@ -479,7 +479,7 @@ export class Log {
       await this.#renew('the file "witness", which says how far the log was, is gone or damaged')
       testify()
     } else {
-      // First of all in a new directory: a log that has a meta and no witness has lost it.
+      // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
       testify()
       if (meta?.format !== FORMAT_VERSION) await this.#writeMeta(this.#lineage)
     }

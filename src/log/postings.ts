@@ -1,6 +1,6 @@
 /**
- * The index: posting lists (which positions belong to a stream, a category, a type, a tag …) and the ids that clients
- * gave. All of it is derived from the log and can be made anew.
+ * The index: posting lists (which positions belong to a stream, a category, a type, a tag …) and the ids that do not
+ * name the position of their event. All of it is derived from the log and can be made anew.
  *
  * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
  * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
@@ -90,10 +90,10 @@ export class Postings {
   readonly #counted: readonly ListName[]
   /** The families that are kept, each with the log position it covers; those that follow the log have none. */
   readonly #kept = new Map<Family, number | undefined>()
-  /** Which lists there are: what decides that there is none. */
+  /** Every list with the version of its head: a list that is not here does not exist. */
   readonly #lists: HashTable
   readonly #ids: HashTable
-  /** As it is on disk. Its families are also those that are not kept now. */
+  /** The state on disk. It also names families that are not kept now. */
   #state: IndexState
   readonly #counts: Map<string, number>
   /** Heads as they are on disk, by family and name. Made when a family is first used: each takes its room at once. */
@@ -190,7 +190,7 @@ export class Postings {
   }
 
   /**
-   * What an index that cannot serve was told to keep: the one that is made in its place keeps it too.
+   * The families and rules of an index that cannot serve, for the index that is made in its place.
    * @returns undefined when that cannot be known
    */
   static async settingsOf(options: PostingsOptions): Promise<ReturnType<typeof settingsOf>> {
@@ -229,7 +229,7 @@ export class Postings {
     return true
   }
 
-  /** Told when a write behind failed: the changes stay in memory, but nobody waits for them who could be told. */
+  /** Called when a write of the index fails; the changes stay in memory, and are written after `reopen`. */
   onWriteFailed: (error: Error) => void = () => {}
 
   /**
@@ -343,7 +343,7 @@ export class Postings {
     return true
   }
 
-  /** What stands for a list in the table of lists. */
+  /** The key of a list in the table of lists. */
   #hashOf([kind, name]: ListName): KeyHash {
     return this.#lists.hashOf(`${kind}${this.#state.families[kind]?.emptied ?? ''}:${name}`)
   }
@@ -354,8 +354,8 @@ export class Postings {
   }
 
   /**
-   * Where events may stand whose ids do not say so. None: no event of that stream has the id. What stands at a position
-   * must be looked at: it may be another event, whose id agrees by chance.
+   * Positions at which the events with these ids may stand, for ids that do not name one. No position: no event of that
+   * stream has the id. The caller compares the record at a position: another id may have the same hash.
    * @throws `index-damaged`
    */
   async positionsOfIds(ids: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
@@ -490,7 +490,7 @@ export class Postings {
     if (much || this.#appliedTo - this.goodTo >= limits.index_behind_events_max) this.#flushBehind()
   }
 
-  /** Nobody waits for it who could be told; whoever opens the index again after a failure writes the rest. */
+  /** Nobody waits for this write: a failure goes to `onWriteFailed`, and the changes are written after `reopen`. */
   #flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
   }

@@ -42,7 +42,7 @@ export class AccessRules {
     return this.#version
   }
 
-  /** Another number whenever somebody may have been given a right. */
+  /** Rises whenever somebody may have been given a right. */
   get changes(): number {
     return this.#changes
   }
@@ -77,7 +77,7 @@ export class AccessRules {
 
   #settle(): void {
     const { value } = this.#latest
-    this.#settings = readSettings(value && documentOf(value), this.#settings.anonymous)
+    this.#settings = readSettings(value && (value.document ?? Buffer.alloc(0)), this.#settings.anonymous)
     this.#version++
   }
 
@@ -115,9 +115,4 @@ export class AccessRules {
     }
     return viewer
   }
-}
-
-/** What an event of the settings holds; nothing when that is not JSON. */
-function documentOf({ contentType, data }: StoredRecord): Buffer {
-  return (contentType === undefined ? data : undefined) ?? Buffer.alloc(0)
 }

@@ -104,8 +104,8 @@ const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', write
 
 /**
  * What the latest event of `$settings` says; a member that is missing leaves the built-in default. Settings that make no
- * sense open nothing: see `readAcl`, and beside a member that is unknown, or in what is no JSON object, each right that
- * is not named is the administrators' alone.
+ * sense open nothing (see `readAcl`): with an unknown member, or when they are no JSON object, each right that is not
+ * named is the administrators' alone.
  * @param document undefined: there are no settings; empty: there are, and not as JSON
  */
 export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {

@@ -23,8 +23,8 @@ export interface MemberFault {
 }
 
 /**
- * Reads an access rule so that it opens nothing that it does not say. Of one that cannot be understood whole, the entries
- * that make sense count, and every other right is the administrators' alone: also the right to write another rule.
+ * Reads an access rule so that it opens nothing that it does not say. When part of a rule cannot be understood, the entries
+ * that make sense count, and every other right is the administrators' alone, also the right to change the rule.
  */
 export function readAcl(value: unknown): Acl {
   if (!isObject(value)) return CLOSED_ACL

@@ -1,7 +1,10 @@
-/** What an append may not say of ids, of settings and of streams: judged where it is planned, so that no door is forgotten. Pure. */
+/**
+ * What the events of an append may not hold: ids that the log keeps for itself, and settings or metadata that make no
+ * sense. The plan of the append asks, so that no route can forget to. Pure.
+ */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import { idText, StoredRecord, type UnplacedRecord } from '../log/format.js'
+import { idText, StoredRecord } from '../log/format.js'
 import { faultsOfSettings, SETTINGS } from './access.js'
 import type { MemberFault } from './acl.js'
 import { AUDIT } from './audit.js'
@@ -10,20 +13,21 @@ import { isMetastream, isSystemStream, originalOf } from './names.js'
 import type { NewEvent, PlanningView } from './planning-view.js'
 
 /**
- * Finds ids that the log keeps for itself, and settings or metadata that make no sense.
- * @param dialect they come in EventStoreDB's form, whose clients may name members twice, and others
- * @returns the refusal; undefined when everything can be understood
+ * Looks for the first such fault.
+ * @param dialect the events come in EventStoreDB's form, in which members may stand twice or be unknown
+ * @returns the refusal; undefined when there is none
  */
 export function findFault(events: readonly NewEvent[], dialect: boolean, view: PlanningView): DaybookError | undefined {
   for (const [index, { stream, id, record }] of events.entries()) {
     if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
     if (!isSystemStream(stream)) continue
+    const { document } = new StoredRecord(0, record.bytes)
     const details = { index, stream, written: false, retry: false }
     if (stream === SETTINGS) {
-      const [fault] = faultsOfSettings(documentOf(record))
+      const [fault] = faultsOfSettings(document)
       if (fault !== undefined) return new DaybookError('invalid-event', fault, details)
     } else if (isMetastream(stream)) {
-      const fault = faultOfMetadata(originalOf(stream), documentOf(record), dialect, view)
+      const fault = faultOfMetadata(originalOf(stream), document, dialect, view)
       if (fault === undefined) continue
       const { member, why } = fault
       return new DaybookError('invalid-metadata', why, { ...details, ...(member !== undefined && { member }) })
@@ -32,7 +36,7 @@ export function findFault(events: readonly NewEvent[], dialect: boolean, view: P
   return undefined
 }
 
-/** The log would make the same id again, when it comes to that place. */
+/** The log would make the same id again when it reaches that position. */
 function idOfTheFuture(id: Buffer, index: number): DaybookError {
   const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
@@ -60,10 +64,4 @@ function faultOfMetadata(
   const limit = limits.metadata_bytes_max
   if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
   return doubtsOf(document, view.state(stream).document)[0]
-}
-
-/** The data of an event when it is JSON. */
-function documentOf({ bytes }: UnplacedRecord): Buffer | undefined {
-  const { contentType, loose, data } = new StoredRecord(0, bytes)
-  return contentType === undefined && !loose ? data : undefined
 }

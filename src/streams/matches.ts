@@ -38,7 +38,7 @@ interface Looked {
   readonly found: Match | undefined
   /** What could be seen then. */
   readonly sight: string
-  /** There is no other look before the turn: what is missing is looked for in the turn. */
+  /** The last look before the turn: what has become visible since is searched in the turn. */
   readonly last: boolean
 }
 
@@ -48,7 +48,7 @@ export interface Match {
   readonly type: string
 }
 
-/** A look that does not hold any more: events that it could not see may be seen now. */
+/** The search does not hold any more: events that were hidden from it may be visible now. */
 export const LOOK_AGAIN = 'look-again'
 export type LookAgain = typeof LOOK_AGAIN
 
@@ -88,7 +88,7 @@ export class Matches {
 
   /**
    * Looks before the append's turn, so that `firstSince` has little to do in it.
-   * @param last what changes in sight until then is looked for in the turn, instead of `LOOK_AGAIN`
+   * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
    * @throws as `first`
    */
   async lookAhead(condition: MatchCondition, last: boolean): Promise<MatchCondition> {

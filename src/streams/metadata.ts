@@ -93,9 +93,9 @@ function isWithin63Bits(text: string): boolean {
 }
 
 /**
- * What is wrong with a document only in our own form: a member that stands twice, of which another reader may take the
- * first; a member of the rule that is no right.
- * @param standing the document that is in force: what its rule holds beside rights may stay
+ * What only our own form refuses: a member that stands twice, of which another reader may take the first; a member of the
+ * rule that is no right.
+ * @param standing the document that is in force: unknown members of its rule may stay
  */
 export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefined): MemberFault[] {
   const whole = membersOf(document)

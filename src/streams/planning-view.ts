@@ -49,7 +49,7 @@ export interface Committed {
   state(stream: string): StreamState
   /** The defaults of access, as `$settings` says. */
   readonly settings: AccessSettings
-  /** The first event in the log that a condition forbids, or that it was looked for too early. */
+  /** The first event in the log that a condition forbids; LOOK_AGAIN when the log was searched too early. */
   match(condition: MatchCondition): Match | LookAgain | undefined
   /** The position that an id names, when this log made it. */
   placeOfId(id: Buffer): number | undefined
@@ -101,7 +101,7 @@ export class PlanningView {
     return (this.#committed.placeOfId(id) ?? -1) >= this.#next
   }
 
-  /** The first event that a condition forbids, in the log or planned before; or that it was looked for too early. */
+  /** The first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the log was searched too early. */
   match(condition: MatchCondition): Match | LookAgain | undefined {
     const committed = this.#committed.match(condition)
     if (committed !== undefined) return committed
@@ -136,7 +136,7 @@ export class PlanningView {
     return false
   }
 
-  /** Tells of an event that the log holds under a client's id. */
+  /** Notes an event that the log holds under an id that is to be appended. */
   remember(stream: string, record: StoredRecord): void {
     this.#known.set(idKey(stream, record.id), {
       number: record.number,
@@ -160,8 +160,8 @@ export class PlanningView {
       this.#known.set(idKey(stream, id), { number, position, created: this.created, sameContent: sameAs })
     }
     if (stream === SETTINGS) {
-      const { contentType, data } = new StoredRecord(position, bytes)
-      this.#settings = readSettings(contentType === undefined ? data : undefined, this.#settings.anonymous)
+      const { document = Buffer.alloc(0) } = new StoredRecord(position, bytes)
+      this.#settings = readSettings(document, this.#settings.anonymous)
     }
     if (bytes[1] === recordKind.tombstone) this.#states.set(stream, { ...this.state(stream), tombstone: true })
     else if (isMetastream(stream)) {

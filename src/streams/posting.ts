@@ -40,7 +40,7 @@ export class Poster {
     }
   }
 
-  /** Every id is unique in its stream, however it came to be: those that clients gave, and those of older or other logs. */
+  /** True when the id does not name the event's position: a client sent it, or an older or another log made it. */
   #mustBeIndexed(record: StoredRecord): boolean {
     return !record.removed && !this.#log.madeIdOf(record)
   }

@@ -65,10 +65,11 @@ function describeHead({ stream }: Condition, view: PlanningView): string {
   return view.state(stream).metadata.deleted ? `it was deleted after event ${head}` : `its last event is ${head}`
 }
 
-/** An append whose conditions were looked at too early. The writer looks again; only when it never ends is this told. */
+/** The log was searched too early for an append's conditions. The writer searches again; a client gets this when that does not end. */
 export class LookedTooEarly extends DaybookError {
   constructor() {
-    const why = 'What conditions on the log may see changes faster than it can be looked at.'
+    const why =
+      'Metadata and rights change faster than the log can be searched for the events that the conditions name.'
     super('overloaded', why, { written: false, retry: true })
   }
 }

@@ -202,8 +202,8 @@ export class Sources {
   }
 
   /**
-   * The last number or position of a source that does not lie after a position in the log; -1 when all do. What hides
-   * events does not count.
+   * The last cursor of a source whose event lies at or before a position of the log; -1 when there is none. Hidden events
+   * count too.
    * @param position Infinity: the last there is
    */
   async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
@@ -273,7 +273,7 @@ export class Sources {
   }
 }
 
-/** The last cursor that a bound says was read, -1 when it says nothing of the kind. */
+/** The last cursor that was read, by what a bound says; -1 when the bound is no cursor. */
 function lastRead(bound: Bound | undefined, isLower: boolean): number {
   if (bound?.kind !== 'cursor') return -1
   return bound.included === isLower ? bound.value - 1 : bound.value

@@ -40,7 +40,7 @@ export class Standstill {
     return this.#why
   }
 
-  /** A write failed. One that fails while the store recovers has it look once more. */
+  /** A write failed. When that happens during a recovery, the store recovers once more. */
   begin(cause: Error): void {
     this.#failures++
     if (this.#why !== undefined) return
@@ -50,7 +50,7 @@ export class Standstill {
   }
 
   /**
-   * Recovers when there is room. Only for who has the writer's turn.
+   * Recovers when there is room. To be called in the writer's turn.
    * @returns whether the store goes on; otherwise it is tried again within a second, unless it is closed
    */
   async tryToEnd(): Promise<boolean> {

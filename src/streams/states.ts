@@ -25,7 +25,7 @@ export const PLAIN_STATE: StreamState = { metadata: NO_METADATA, document: undef
 
 /** The state that a metadata event gives a stream. */
 export function withMetadata(state: StreamState, record: StoredRecord, number: number): StreamState {
-  const document = record.contentType === undefined && !record.loose ? record.data : undefined
+  const { document } = record
   return { ...state, document, version: number, metadata: readMetadata(document) }
 }
 
@@ -53,7 +53,7 @@ export class StreamStates {
     this.#postings = postings
   }
 
-  /** Another number whenever events that were hidden may be seen again. */
+  /** Rises whenever hidden events may have become visible. */
   get revealed(): number {
     return this.#revealed
   }
@@ -138,7 +138,7 @@ export class StreamStates {
    * @returns whether other access rules may hold for the stream now
    */
   committed(record: StoredRecord, stream: string): boolean {
-    // The last event of a metastream counts, of whatever kind it is: so it is read after a restart.
+    // The last event of a metastream counts, of whatever kind: a restart reads it so too.
     if (isMetastream(stream))
       return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
     return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))

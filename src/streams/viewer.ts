@@ -7,7 +7,7 @@ import type { StreamStates } from './states.js'
 /** The rules as they stand. */
 interface Rules {
   readonly settings: AccessSettings
-  /** Another number whenever somebody may have been given a right. */
+  /** Rises whenever somebody may have been given a right. */
   readonly changes: number
   may(principal: Principal, action: Action, stream: string): boolean | Promise<boolean>
 }
@@ -29,7 +29,7 @@ export class Viewer {
     this.#states = states
   }
 
-  /** Another number whenever this one may have come to see more. */
+  /** Rises whenever this viewer may have come to see more. */
   get changes(): number {
     return this.#rules.changes
   }

@@ -22,7 +22,7 @@ export class Visibility {
     this.#clock = clock
   }
 
-  /** Another number whenever events that were hidden may be seen again. */
+  /** Rises whenever hidden events may have become visible. */
   get revealed(): number {
     return this.#states.revealed
   }

@@ -26,7 +26,7 @@ import { LookedTooEarly } from './refusals.js'
 import type { Standstill } from './standstill.js'
 import { PLAIN_STATE, type StreamState, type StreamStates } from './states.js'
 
-/** What the plans of one commit ask for, as it is before it: only the writer changes it. */
+/** What the plans of one commit ask for, as it is before the commit: only the writer changes it. */
 interface Loaded {
   readonly heads: ReadonlyMap<string, ListHead | null>
   /** Of the few streams that have one. */
@@ -63,7 +63,7 @@ export interface WriterParts {
 
 /** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
 export interface SystemFollower {
-  /** @param ruled other people may do other things to the stream that it describes, or ends */
+  /** @param ruled rights to the stream that the record describes or ends may have changed */
   committed(stream: string, record: StoredRecord, ruled: boolean): void
 }
 
@@ -132,9 +132,10 @@ export class Writer {
   }
 
   /**
-   * Appends under conditions on the log. They are looked at before the append waits for its turn: then the writer has
-   * only what was committed since to look at. When what they can see grows meanwhile, they are looked at again. The last
-   * look stands whatever follows: such an append is the next, and what its look lacks is looked for in its turn.
+   * Appends under conditions on the log. The log is searched before the append is queued, so that in its turn the writer
+   * searches only what was committed since. When old events may have become visible meanwhile, the log is searched again,
+   * at most LOOKS_MAX times. The last time the append goes to the front of the queue, and what has become visible by its
+   * turn is searched in its turn.
    */
   async #decide(request: AppendRequest, bytes: number, weight: number): Promise<Result> {
     for (let look = 1; ; look++) {
@@ -148,7 +149,7 @@ export class Writer {
   }
 
   /**
-   * What is found here stands in the way of the plan too, which may find a replay or other failed conditions beside it.
+   * Searches the log for each condition. A match refuses nothing yet: the plan may find a replay, or other failed conditions.
    */
   async #lookAhead(request: AppendRequest, last: boolean): Promise<AppendRequest> {
     const matches: MatchCondition[] = []
@@ -156,7 +157,7 @@ export class Writer {
     return { ...request, matches }
   }
 
-  /** @param first it goes before those that wait */
+  /** @param first puts the request at the front of the queue */
   #enqueue(request: Request, bytes: number, weight: number, first = false): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
@@ -274,7 +275,7 @@ export class Writer {
     await this.#loadKnownIds(group, heads, view)
 
     const answers = group.map(({ request }) => {
-      // Who is no more when it is their turn writes nothing.
+      // The account or token may have been revoked while the request was queued.
       const principal = request.by?.principal ?? ('askedBy' in request ? request.askedBy : undefined)
       const gone = principal && refusedWhenOver(principal, this.#clock.now())
       return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
@@ -288,7 +289,7 @@ export class Writer {
     for (const [i, { resolve, reject, since }] of group.entries()) {
       const answer = answers[i] as Result | DaybookError
       if (failure !== undefined) {
-        // What was refused wrote nothing; but it may have been refused for what was written beside it.
+        // A refused append wrote nothing, but its refusal may rest on another append of this commit, which failed.
         reject(answer instanceof DaybookError ? notWritten(failure, true) : failure)
       } else if (answer instanceof DaybookError) {
         reject(answer)
@@ -300,8 +301,8 @@ export class Writer {
   }
 
   /**
-   * Before anything is written: places follow on what the index and the log have now, and on each other. A number that
-   * is in the log can never be mended.
+   * Checks, before anything is written, that positions and numbers follow on those that the log and the index have now,
+   * and on each other. A wrong number in the log can never be mended.
    * @throws `internal` when they do not
    */
   #checkPlaces(planned: readonly PlacedEvent[], heads: Loaded['heads']): void {
@@ -324,7 +325,7 @@ export class Writer {
     }
   }
 
-  /** How many events a stream has. Its head may have left memory since it was loaded, and is then as it was. */
+  /** How many events a stream has. When its head has left memory since it was loaded, the loaded one is still right. */
   #countNow(stream: string, heads: Loaded['heads']): number {
     const head = this.#postings.headInMemory(family.stream, stream)
     return (head === undefined ? heads.get(stream) : head)?.count ?? 0
@@ -332,7 +333,8 @@ export class Writer {
 
   /**
    * Writes to the log, and takes it into the index.
-   * @returns undefined when that is done; why it may not be in the log, or cannot be read, when the store stands still
+   * @returns undefined on success; otherwise why the events may not be in the log, or cannot be read: the store is
+   * read-only then
    * @throws when nothing was written
    */
   async #write(planned: readonly PlacedEvent[], created: number): Promise<Error | undefined> {
@@ -353,7 +355,7 @@ export class Writer {
     try {
       await this.#index(planned, postings)
     } catch (cause) {
-      // The events are in the log. They are acknowledged when the index can be brought after it.
+      // The events are in the log. They are acknowledged if the index can be brought up to it at once.
       this.#standstill.begin(cause as Error)
       if (await this.#standstill.tryToEnd()) return undefined
       const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
@@ -438,7 +440,7 @@ export class Writer {
     }
   }
 
-  /** Where events with these ids may stand: where the id says, or where the index has it. */
+  /** Positions at which events with these ids may stand: the one that the id names, and those that the index has. */
   async #placesOf(asked: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
     const named = asked.map(({ id }) => this.#log.placeOfId(id))
     const indexed = await this.#postings.positionsOfIds(asked)
@@ -472,8 +474,8 @@ export class Writer {
 }
 
 /**
- * The error for an append of which nothing was written. What says more than `written` already stays as it is.
- * @param anyway also when it says that this is unknown
+ * The error for an append of which nothing was written. One that has `written` already stays as it is.
+ * @param anyway replaces that too
  */
 function notWritten(error: Error, anyway = false): DaybookError {
   if (!isDaybookError(error))

@@ -73,7 +73,7 @@ export class Consumer {
   /** See SavedPlace. */
   readonly validUpTo: number
   readonly #movedBefore: MovedPlace | undefined
-  /** When `#place.active` was, in served time: what has passed since is measured by it, milliseconds. */
+  /** `#place.active` in served time, milliseconds: the consumer's age is measured from it. */
   #activeServed: number
   /** The last cursor that was given to its reader; undefined: the server has started since. */
   #sentTo: number | undefined
@@ -144,7 +144,7 @@ export class Consumer {
     return idle <= 2 * this.#expiresMs ? 'expired' : 'over'
   }
 
-  /** How long nobody has read for it, as far as somebody could, milliseconds. */
+  /** Served time since somebody last read for it, milliseconds. */
   get #idle(): number {
     return this.#reader === undefined ? this.#served.read() - this.#activeServed : 0
   }
@@ -160,8 +160,8 @@ export class Consumer {
   }
 
   /**
-   * Puts the place back to what is certain to be in this log, before anybody reads: what the place means beyond that was
-   * lost, and other events stand there now. Readers of the history that was lost move nothing: a new generation begins.
+   * Puts the place back to the last event that is certain to be in this log, before anybody reads: events after it were
+   * lost, and others have their positions now. A new generation begins, so that readers of lost events move nothing.
    * @param last the last cursor of its source that is certain
    * @returns how the place was put back since it was saved; undefined when it was not
    */
@@ -335,7 +335,7 @@ function placeOf(
 ): Checkpoint {
   if (saved === undefined) return { cursor: start, generation, active: now, defined }
   const { validUpTo, ...place } = saved
-  // Format 1 does not say whose it is.
+  // Format 1 does not say which definition the place belongs to.
   const isOfThis = place.defined === undefined || (place.defined === defined && defined <= validUpTo)
   if (isOfThis) return { ...place, defined }
   const reason = 'it belonged to a later definition of this name, which the log has lost'

@@ -46,7 +46,7 @@ export class Consumers {
 
   /**
    * Brings back what was defined. Places that the log has not reached are put back.
-   * @returns what whoever runs the server should know of that, a sentence each
+   * @returns what the operator should know of that, a sentence each
    */
   async load(): Promise<string[]> {
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record)
@@ -62,7 +62,7 @@ export class Consumers {
     return notices
   }
 
-  /** Of consumers whose definition the log has lost. Readers of that time move nothing under the same name. */
+  /** Removes places of consumers whose definition the log has lost. Their readers move nothing under the same name. */
   #forgetUndefined(): void {
     const { places } = this.#parts
     for (const name of places.names('consumer')) {
@@ -89,14 +89,14 @@ export class Consumers {
   }
 
   /**
-   * Brings it up to what the log says after a write failed: a definition or a removal that was answered as failed may
+   * Brings the consumers up to what the log says after a write failed: a definition or a removal that was answered as failed may
    * be in the log after all. Consumers that are there stay the same objects.
    */
   async reload(): Promise<void> {
     const latest = new Map<string, StoredRecord>()
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) {
-      const name = nameIn(record)
-      if (name !== undefined) latest.set(name, record)
+      const said = saidIn(record)
+      if (said !== undefined) latest.set(said.name, record)
     }
     for (const [name, record] of latest) {
       const there = this.#byName.get(name)
@@ -199,18 +199,16 @@ export class Consumers {
 
   /** Events that say nothing to us, whoever wrote them, are passed over. */
   #fold(record: StoredRecord): void {
-    const type = record.type
-    if (type !== DEFINED && type !== REMOVED) return
+    const said = saidIn(record)
+    if (said === undefined) return
+    if (record.type === REMOVED) {
+      this.#byName.delete(said.name)
+      this.#generations.set(said.name, said.generation)
+      return
+    }
     try {
-      const said = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
-      if (typeof said.name !== 'string') return
-      if (type === DEFINED) {
-        this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } }, record.position)
-      } else {
-        this.#byName.delete(said.name)
-        this.#generations.set(said.name, said.generation)
-      }
-    } catch {}
+      this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } }, record.position)
+    } catch {} // settings that make no sense
   }
 
   /** @returns the position of the event */
@@ -239,18 +237,18 @@ export class Consumers {
   }
 }
 
-/** The consumer that an event defines or removes; undefined when it says nothing to us. */
-function nameIn(record: StoredRecord): string | undefined {
+/** What an event says of the consumer that it defines or removes; undefined for all other events. */
+function saidIn(record: StoredRecord): ConsumerDefinition | undefined {
   if (record.type !== DEFINED && record.type !== REMOVED) return undefined
   try {
-    const { name } = JSON.parse(record.data?.toString() ?? '') as Partial<ConsumerDefinition>
-    return typeof name === 'string' ? name : undefined
+    const said = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
+    return typeof said.name === 'string' ? said : undefined
   } catch {
     return undefined
   }
 }
 
-/** What a source names, as its definition says it: filters move no place. */
+/** The stream or log that a source reads. Its filters change no cursor. */
 function addressOf(source: string): Address {
   const [path = ''] = source.split('?', 1)
   const name = decodeURIComponent(path.replace(/^\/streams\//, ''))

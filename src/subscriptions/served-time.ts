@@ -4,8 +4,8 @@ import type { Clock } from '../clock.js'
 const GAP_MS = 60_000
 
 /**
- * The time in which somebody could come: that of the clock that never goes back, less the gaps in which the process was
- * stopped or its machine slept. It is to be read every few seconds.
+ * The time in which a reader could have come: that of the monotonic clock, less the gaps in which the process was stopped
+ * or its machine slept. It is to be read every few seconds.
  */
 export class ServedTime {
   readonly #clock: Clock

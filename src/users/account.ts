@@ -22,9 +22,9 @@ export interface Account {
   readonly hasFirstPassword: boolean
   /** When it was made, milliseconds: tokens that are older belong to one that was deleted. */
   readonly since: number
-  /** When it was changed last, milliseconds. Two changes may have the same. */
+  /** Time of the last change, milliseconds. Two changes may have the same time. */
   readonly updated: number
-  /** Another one after every change. */
+  /** Another number after every change: that of the account's last event. */
   readonly version: number
 }
 

@@ -179,7 +179,7 @@ export class Accounts implements SystemFollower {
         throw new DaybookError('user-exists', `There is a user "${login}" already.`)
       }
       const { clock, log } = this.#parts
-      // Later than all that was written, whatever the clock says: tokens of an older account stay older.
+      // Later than every event of the log, whatever the clock says: tokens of a deleted account of this login stay older.
       const since = Math.max(clock.now(), log.lastCreated + 1)
       const made: Account = { ...NEW, login, ...details, since, ...(await passwordOf(password)) }
       const listed = serverEvent('$users', '$User', Buffer.from(login), 'text/plain')

@@ -18,13 +18,13 @@ interface Said {
   readonly groups?: readonly string[] | undefined
   /** When those rights end by themselves, milliseconds. */
   readonly until?: number | undefined
-  /** Of the account: with the next change of that it ends. */
+  /** The account's version: the next change of the account ends the ticket. */
   readonly version?: number | undefined
   /** The token with which it was asked for: it is good as long as that is. */
   readonly token?: string | undefined
   /** Milliseconds since 1970. */
   readonly expires: number
-  /** When its time has passed by the clock that never goes back: another one setting the time gives it no more of it. */
+  /** When it expires by the monotonic clock: setting the time of day back does not lengthen it. */
   readonly ends: number
 }
 

@@ -15,7 +15,7 @@ import { encodeEvent } from '../helpers/events.js'
 
 const OPTIONS = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
-t.test('an ancestor is valid up to the deepest cut after it, and a stranger nowhere', (t) => {
+t.test('an ancestor is valid up to the deepest cut after it, and an unrelated log nowhere', (t) => {
   const [a, b, c, d, stranger] = Array.from({ length: 5 }, () => randomUUID()) as [
     string,
     string,
@@ -59,7 +59,7 @@ t.test('an ancestor is valid up to the deepest cut after it, and a stranger nowh
   t.end()
 })
 
-t.test('no flipped bit makes another meta of one', (t) => {
+t.test('a flipped bit in the log’s meta is always noticed', (t) => {
   const meta = { log: randomUUID(), ancestors: [{ log: randomUUID(), upTo: 7 }] }
   const stored = encodeLogMeta(meta)
   t.same(decodeLogMeta(stored), { format: FORMAT_VERSION, ...meta })
@@ -173,7 +173,7 @@ t.test('a new identity is on disk before anything is served, whatever moment a c
   t.same(store.log.ancestors, [{ log: id, upTo: 9 }], 'the start that failed has not made it forget')
 })
 
-t.test('who removes the evidence accepts the loss: the log opens without it, under a new identity', async (t) => {
+t.test('when the evidence was removed, the log opens without the lost records, under a new identity', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const { log: id } = await metaOf(directory)
   const wal = largest(join(directory, 'log'), '.log')
@@ -209,7 +209,7 @@ t.test('a gap before the end of the log is refused also when the evidence was re
   }
 })
 
-t.test('a log that has lost every record is no new one: its identity was used', async (t) => {
+t.test('a log that has lost every record gets a new identity, as its old one was used', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 10)
   const { log: id } = await metaOf(directory)
   await withLevel(join(directory, 'log'), (level) => {
@@ -223,7 +223,7 @@ t.test('a log that has lost every record is no new one: its identity was used', 
   t.match(store.log, { head: -1, ancestors: [{ log: id, upTo: -1 }] })
 })
 
-t.test('a write-ahead log that has lost all it held, with no witness, is no empty directory', async (t) => {
+t.test('a directory that has lost its witness and all of its write-ahead log is not taken for a new one', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 10)
   flipBit(largest(join(directory, 'log'), '.log'), 10)
   rmSync(join(directory, 'witness'))

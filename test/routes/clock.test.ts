@@ -34,7 +34,7 @@ async function judged(t: Test) {
   return { ...opened, clock, warnings }
 }
 
-t.test('with a clock that is right there is nothing to say', async (t) => {
+t.test('with a clock that is right the server reports no trouble', async (t) => {
   const { app, clock, warnings } = await judged(t)
   await append(app, 's', { type: 'T' })
   clock.move(HOUR)
@@ -109,7 +109,7 @@ t.test('a clock that is ten years ahead for four seconds leaves nothing in the l
   t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 0)
 })
 
-t.test('a jump that lasts is followed after ten seconds; when it was wrong after all, that is said too', async (t) => {
+t.test('a jump that lasts is followed after ten seconds, and a jump back later is reported too', async (t) => {
   const { app, clock, warnings } = await judged(t)
   clock.ahead = 3 * HOUR
   clock.move(SECOND)

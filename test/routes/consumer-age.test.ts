@@ -113,7 +113,7 @@ t.test(
   }
 )
 
-t.test('one that was read last under a clock that was ahead ages from the next start on', async (t) => {
+t.test('a consumer that was read last under a clock that was ahead ages from the next start on', async (t) => {
   const { app, clock, directory } = await still(t)
   clock.ahead = 10 * YEAR
   await app.inject('/consumers/c/events')
@@ -127,7 +127,7 @@ t.test('one that was read last under a clock that was ahead ages from the next s
   await eventually('it is removed', () => later.store.consumers.size === 0)
 })
 
-t.test('while one is read, its place on disk says so often enough for a server that is killed', async (t) => {
+t.test('while a consumer is read, its checkpoint is written often enough for a server that is killed', async (t) => {
   const { store, url, clock } = await still(t)
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
   await socket.untilEvents(1)

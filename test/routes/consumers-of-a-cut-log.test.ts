@@ -69,7 +69,7 @@ t.test('a place beyond the end of a restored log is put back, and nothing is ski
   }
 })
 
-t.test('what was read of the history that was lost acknowledges nothing in the one that took its place', async (t) => {
+t.test('an acknowledgement of events that were lost moves nothing in the log that goes on', async (t) => {
   const { directory } = await cut(t)
   const { app } = await openApp(t, { directory })
   await append(app, 'cart-1', several(9))
@@ -103,7 +103,7 @@ t.test('a place within what the log kept stays, under a new generation', async (
   t.match(store.notices, [/new identity/, /"log"/])
 })
 
-t.test('it says so until it is reset, also after another start', async (t) => {
+t.test('a consumer shows that its place was put back until it is reset, also after a restart', async (t) => {
   const { directory } = await cut(t, ['/streams/cart-1'])
   const first = await openApp(t, { directory })
   const { moved, generation } = await shown(first.app, 'c0')

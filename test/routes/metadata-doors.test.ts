@@ -72,7 +72,7 @@ async function readersOf(app: FastifyInstance, people: People, stream = 'prot-1'
 
 const lineOf = (data: string, type = '$metadata') => `{"stream":"$$prot-1","type":"${type}","data":${data}}\n`
 
-t.test('no door of our own form takes metadata that makes no sense', async (t) => {
+t.test('no request in our own form can write metadata that makes no sense', async (t) => {
   const { app, store, people } = await withProtected(t)
   const { head } = store.log
   const big = JSON.stringify({ own: 'x'.repeat(limits.metadata_bytes_max) })
@@ -199,7 +199,7 @@ async function logWith(t: Test, name: string, metadata: object): Promise<string>
   return directory
 }
 
-t.test('where such metadata stands in a log, nobody reads the stream whom it does not name', async (t) => {
+t.test('where a log holds metadata that makes no sense, only users that it names read the stream', async (t) => {
   const rows: [name: string, metadata: object, readers: string[]][] = [
     ...[...SENSELESS].map(([data, , readers]): [string, object, string[]] => [
       data,
@@ -280,7 +280,7 @@ t.test('settings that make no sense, where they stand in a log, open nothing', a
   }
 })
 
-t.test('who may append and not delete ends no stream by an import; who may is told of in the audit', async (t) => {
+t.test('an import ends a stream only with the right to delete it, and is then in the audit', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   for (const stream of ['s', 'u']) await append(app, stream, { type: 'T' }, admin)

@@ -83,7 +83,7 @@ t.test(
   }
 )
 
-t.test('of a stranger no cursor means anything; whoever has read nothing yet may begin', async (t) => {
+t.test('no cursor of an unrelated log is accepted; a request that has read nothing yet may begin', async (t) => {
   const { app, own, names, stranger } = await cut(t)
   for (const url of ['/events?after=0', '/streams/cart-1?after=0', '/streams/cart-1?from=1']) {
     const { upTo, cursor, ...rest } = (await ask(app, `GET ${url}`, names(stranger))).json()
@@ -95,7 +95,7 @@ t.test('of a stranger no cursor means anything; whoever has read nothing yet may
   }
 })
 
-t.test('the log is named in the query, too, and what names none is refused', async (t) => {
+t.test('the log can be named in the query too, and a name that is no identity is refused', async (t) => {
   const { app, lost, own, names, stranger } = await cut(t)
   t.equal((await ask(app, `GET /events?after=3&log=${lost}`)).statusCode, 200)
   await refused(t, app, `GET /events?after=4&log=${lost}`, {}, { upTo: 3 })
@@ -182,7 +182,7 @@ t.test('an append that rests on what was read of another history is refused, and
   t.match((await write(lost, { stream: 'cart-1', head: 2 })).json(), { status: 412, code: 'wrong-expected-version' })
 })
 
-t.test('what a client says of a consumer is judged by the log that it names', async (t) => {
+t.test('acknowledgements and resets of a consumer are judged by the log that the request names', async (t) => {
   const { app, lost, names } = await cut(t)
   const make = (from: string) => ask(app, 'PUT /consumers/new', names(lost), { source: '/streams/cart-1', from })
   t.match((await make('4')).json(), { code: 'log-changed', cursor: '2' })
@@ -195,7 +195,7 @@ t.test('what a client says of a consumer is judged by the log that it names', as
   t.equal((await ask(app, 'POST /consumers/new/reset', names(lost), { to: 'start' })).statusCode, 200)
 })
 
-t.test('what was kept of another history in a cache is not taken for this one', async (t) => {
+t.test('pages cached from another history are not taken for pages of this log', async (t) => {
   const urls = ['/events?from=0&limit=5&format=page', '/events?after=2', '/streams/cart-1?after=1', '/events/5']
   const tags: string[] = []
   const seen = async (app: FastifyInstance) => {
@@ -223,7 +223,7 @@ t.test('what was kept of another history in a cache is not taken for this one', 
   await refused(t, app, 'GET /events?after=4', { 'daybook-log': log }, { cursor: '3' })
 })
 
-t.test('the server says which logs it was', async (t) => {
+t.test('the server shows the identities that its log had before', async (t) => {
   const { app, lost, own } = await cut(t)
   for (const url of ['/', '/info']) {
     const { log, ancestors } = (await ask(app, `GET ${url}`, { accept: 'application/json' })).json()

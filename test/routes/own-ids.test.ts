@@ -30,7 +30,7 @@ t.test('an id that the server made is recognised when it is handed back', async 
   t.same((await checkDirectory(directory)).disagreements, [])
 })
 
-t.test('what the server writes by itself has such ids: metadata, tombstones, the audit', async (t) => {
+t.test('metadata, tombstones and the audit, too, get ids that name their position', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', { type: 'A' })
   await app.inject({ method: 'PUT', url: '/streams/s/metadata', headers: json, payload: '{"maxCount":5}' })
@@ -44,7 +44,7 @@ t.test('what the server writes by itself has such ids: metadata, tombstones, the
   }
 })
 
-t.test('an id that the log will make one day is refused, by every body form', async (t) => {
+t.test('an id that names a position which does not exist yet is refused, in every form of body', async (t) => {
   const { app, store } = await openApp(t)
   const [made] = (await append(app, 's', { type: 'A' })).json().events
   for (const place of [1, 2, 0xffffffffffff]) {
@@ -64,7 +64,7 @@ t.test('an id that the log will make one day is refused, by every body form', as
   t.equal(store.log.head, 0, 'nothing was written')
 })
 
-t.test('ids of a log of the first format are unique, too: also those that its server made', async (t) => {
+t.test('ids of a log of format 1 are unique too, also those that its server made', async (t) => {
   const directory = join(t.testdir({}), 'db')
   cpSync(fileURLToPath(new URL('../fixtures/format-1', import.meta.url)), directory, { recursive: true })
   const { app, store } = await openApp(t, { directory })

@@ -186,7 +186,7 @@ t.test(
   }
 )
 
-t.test('nobody hides the audit by numbers, and what hides any of the server’s own events is in it', async (t) => {
+t.test('the audit cannot be hidden by number, and hiding the server’s own events is audited', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const put = (stream: string, document: object) => ask(app, `PUT /streams/${stream}/metadata`, admin, document)
   const several = { 'content-type': 'application/vnd.eventstore.events+json', ...admin }

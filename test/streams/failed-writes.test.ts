@@ -100,7 +100,7 @@ function afterCommit(name: string, times: number) {
   }
 }
 
-t.test('what cannot be read before the commit is said to be not written', async (t) => {
+t.test('an append that fails because of a read before the commit is said to be not written', async (t) => {
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)
   const { store } = setup

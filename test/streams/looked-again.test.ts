@@ -79,7 +79,7 @@ for (const [what, hide, show] of SHOWN) {
   }
 }
 
-t.test('a change that hides more, or shows none of the old events, causes no second look', async (t) => {
+t.test('a change that hides more, or shows no old events, causes no second search', async (t) => {
   const { app, store } = await openApp(t)
   const looks = new Looks(t)
   await append(app, 'a', [{ type: 'T' }, { type: 'T' }, { type: 'T' }])
@@ -103,7 +103,7 @@ t.test('a change that hides more, or shows none of the old events, causes no sec
   }
 })
 
-t.test('an event that was in the way and is hidden by the turn is in nobody’s way', async (t) => {
+t.test('a matching event that is hidden before the append’s turn does not refuse the append', async (t) => {
   const { app, store } = await openApp(t)
   const looks = new Looks(t)
   await append(app, 'a', { type: 'T', tags: ['x'] })
@@ -112,7 +112,7 @@ t.test('an event that was in the way and is hidden by the turn is in nobody’s 
   t.equal(looks.made, 1)
 })
 
-t.test('an event that its author may read by the turn is in the way', async (t) => {
+t.test('a matching event that the author may read by the append’s turn refuses the append', async (t) => {
   const settings = (data: object) => encodeEvent('$settings', { type: '$settings', data })
   const closed = { $userStreamAcl: { $r: '$admins' } }
   const rows: [what: string, hide: NewEvent, show: NewEvent][] = [
@@ -142,7 +142,7 @@ t.test('an event that its author may read by the turn is in the way', async (t) 
   }
 })
 
-t.test('an append whose sight changes again and again is decided all the same, and rightly', async (t) => {
+t.test('an append is decided, and rightly, however often the events that it may see change', async (t) => {
   const { app, store } = await openApp(t)
   const looks = new Looks(t)
   await append(app, 'a', { type: 'T', tags: ['x'] })
@@ -186,7 +186,7 @@ function inTheWay(log: readonly Told[], { position, unless }: Told): Told | unde
   return before.find(({ tag, stream, number }) => tag === unless && number >= hidden(stream))
 }
 
-t.test('among appends and metadata that hides and shows, no decision overlooks what can be seen', async (t) => {
+t.test('among appends and metadata that hides and shows events, no decision overlooks a visible event', async (t) => {
   const random = seeded(t)
   const { store } = await openApp(t)
   const looks = new Looks(t)

@@ -11,7 +11,7 @@ import {
 
 const read = (text: string) => readMetadata(Buffer.from(text))
 
-t.test('a member that makes sense counts beside one that makes none, and what that would say is closed', async (t) => {
+t.test('a member that makes sense counts beside one that makes none; unclear rights are closed', async (t) => {
   const rows: [document: string, metadata: StreamMetadata][] = [
     ['{}', { deleted: false }],
     ['{"$acl":{"$r":["ann"]},"$maxCount":0}', { acl: { $r: ['ann'] }, deleted: false }],
