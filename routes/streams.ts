@@ -250,7 +250,7 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   const expected = expectedVersionOf(request.headers)
   const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
-  await checkExpected(store, request, conditions)
+  if (namedLog(request) !== undefined) await checkExpected(store, request, conditions)
   const asked: AppendRequest = {
     events,
     conditions,

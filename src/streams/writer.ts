@@ -254,7 +254,8 @@ export class Writer {
   /** Answers every append of the group, or throws when nothing of any was written. */
   async #commit(group: readonly Waiting[]): Promise<void> {
     if (this.#standstill.why !== undefined) throw this.#readOnly()
-    const created = Math.max(this.#clock.now(), this.#log.lastCreated)
+    const instant = this.#clock.now()
+    const created = Math.max(instant, this.#log.lastCreated)
     const { heads, states, matches } = await this.#load(group)
     const view = new PlanningView(this.#log.head + 1, created, {
       head: (stream) => {
@@ -277,7 +278,7 @@ export class Writer {
     const answers = group.map(({ request }) => {
       // The account or token may have been revoked while the request was queued.
       const principal = request.by?.principal ?? ('askedBy' in request ? request.askedBy : undefined)
-      const gone = principal && refusedWhenOver(principal, this.#clock.now())
+      const gone = principal && refusedWhenOver(principal, instant)
       return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
     })
     let failure: Error | undefined
