@@ -1,7 +1,7 @@
 /** Consumers with a name, and everybody who reads live (native contract §7). */
 import { type Static, Type } from 'typebox'
-import { DURATION_PATTERN } from '../src/duration.js'
 import { limits } from '../src/limits.js'
+import { DURATION_PATTERN } from '../src/time/duration.js'
 import { Lag } from './frames.js'
 
 const number = (minimum: number, maximum: number, standard: number, description: string) =>

@@ -1,6 +1,6 @@
 /** Stream metadata under readable names (native contract §3). */
 import { Type } from 'typebox'
-import { DURATION_PATTERN } from '../src/duration.js'
+import { DURATION_PATTERN } from '../src/time/duration.js'
 
 const names = (description: string) =>
   Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description }))

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
+import { verify } from './commands/inspect/verify.js'
 /** The command line: which command, and what its end means for the process. The only file that knows the process. */
-import { exportEvents } from './commands/export.js'
-import { importEvents } from './commands/import.js'
-import { serve, version } from './commands/serve.js'
-import { verify } from './commands/verify.js'
+import { exportEvents } from './commands/move/export.js'
+import { importEvents } from './commands/move/import.js'
+import { serve, version } from './commands/serve/serve.js'
 import { isDaybookError } from './errors.js'
 
 export interface Command {

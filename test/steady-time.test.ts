@@ -1,7 +1,7 @@
 /** What the server believes of the machine's clock, as stories: each is a list of readings. */
 import t from 'tap'
-import { systemClock } from '../src/clock.js'
-import { SteadyTime } from '../src/steady-time.js'
+import { systemClock } from '../src/time/clock.js'
+import { SteadyTime } from '../src/time/steady-time.js'
 import { seeded } from './helpers/random.js'
 
 const START = Date.UTC(2030)

@@ -1,63 +1,45 @@
 /** The plan of the house: which room may know which. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import t from 'tap'
 
-/** A file belongs to the first room whose path it begins with. A room may import itself and those named here. */
-const rooms: Record<string, readonly string[]> = {
-  'src/main.ts': ['src/commands', 'vocabulary'],
-  'src/commands': [
-    'routes',
-    'routes/wire',
-    'schemas',
-    'src/store.ts',
-    'src/users',
-    'src/config.ts',
-    'src/streams',
-    'src/log',
-    'vocabulary'
-  ],
-  'routes/wire': ['schemas', 'src/subscriptions', 'src/streams', 'src/log', 'vocabulary'],
-  routes: [
-    'routes/wire',
-    'schemas',
-    'src/store.ts',
-    'src/subscriptions',
-    'src/users',
-    'src/streams',
-    'src/log',
-    'vocabulary'
-  ],
-  'src/store.ts': [
-    'src/subscriptions',
-    'src/users',
-    'src/dispatch',
-    'src/streams',
-    'src/log',
-    'src/metrics.ts',
-    'vocabulary'
-  ],
-  'src/users': ['src/streams', 'src/log', 'src/metrics.ts', 'vocabulary'],
-  'src/streams': ['src/log', 'src/metrics.ts', 'vocabulary'],
-  'src/subscriptions': ['src/streams', 'src/dispatch', 'src/log', 'src/metrics.ts', 'vocabulary'],
-  'src/dispatch': ['src/log', 'vocabulary'],
-  'src/log': ['vocabulary'],
-  'src/metrics.ts': [],
-  'src/config.ts': ['vocabulary'],
-  schemas: ['vocabulary'],
-  vocabulary: []
-}
-const vocabulary = [
-  'src/errors.ts',
-  'src/clock.ts',
-  'src/clock-watch.ts',
-  'src/steady-time.ts',
-  'src/limits.ts',
-  'src/duration.ts',
-  'src/json.ts',
-  'src/latin1.ts',
-  'src/network.ts'
+/**
+ * The floors of the house, from the ground up; a line holds the rooms of one floor. A room imports itself and the rooms of
+ * the floors below, and no other room of its own floor. A file belongs to the longest name that its path begins with.
+ */
+const floors: readonly (readonly string[])[] = [
+  ['src/errors.ts', 'src/limits.ts', 'src/latin1.ts', 'src/network.ts', 'src/metrics.ts'],
+  ['src/json.ts', 'src/time'],
+  ['src/config.ts', 'schemas'],
+  ['src/log'],
+  ['src/streams'],
+  ['src/index'],
+  ['src/access', 'src/verify', 'src/dispatch'],
+  ['src/reading'],
+  ['src/writing'],
+  ['src/subscriptions', 'src/users'],
+  ['src/consumers'],
+  ['src/store'],
+  ['routes/wire'],
+  ['routes/eventstore/wire'],
+  ['routes/http'],
+  ['routes/auth'],
+  ['routes/writing', 'routes/reading'],
+  ['routes/live'],
+  ['routes/eventstore'],
+  ['routes/resources'],
+  ['routes/index.ts'],
+  ['src/commands'],
+  ['src/main.ts']
 ]
+
+/** Imports that still run up. */
+const toTurn = new Set([
+  'routes/eventstore/node-info.ts routes/resources/server.ts',
+  'routes/http/cors.ts routes/eventstore/reply.ts',
+  'routes/http/error-handler.ts routes/eventstore/reply.ts',
+  'routes/reading/reads.ts routes/live/live.ts'
+])
 
 const root = join(import.meta.dirname, '..')
 const files = ['src', 'routes', 'schemas'].flatMap((folder) =>
@@ -65,33 +47,30 @@ const files = ['src', 'routes', 'schemas'].flatMap((folder) =>
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
     .map((name) => join(folder, name))
 )
+const rooms = floors.flat().sort((a, b) => b.length - a.length)
 
-t.test('imports go one way', async (t) => {
+t.test('a room imports only rooms of the floors below it', async (t) => {
   for (const file of files) {
     const room = roomOf(file)
-    for (const target of importsOf(file).filter((name) => name.startsWith('.'))) {
-      const other = roomOf(relative(root, join(root, dirname(file), target)).replace(/\.js$/, '.ts'))
-      const allowed = other === room || rooms[room]?.includes(other)
-      if (!allowed) t.fail(`${file} (${room}) imports ${target} (${other})`)
+    for (const target of importsOf(file)) {
+      const other = roomOf(target)
+      if (toTurn.has(`${file} ${target}`)) continue
+      if (other !== room && floorOf(other) >= floorOf(room)) t.fail(`${file} (${room}) imports ${target} (${other})`)
     }
   }
   t.ok(files.length > 30, 'the source was found')
 })
 
+t.test('every room of the plan exists', async (t) => {
+  for (const room of rooms) t.ok(existsSync(join(root, room)), room)
+})
+
 t.test('nothing imports in a circle', async (t) => {
-  const graph = new Map(
-    files.map((file) => [
-      file,
-      importsOf(file)
-        .filter((name) => name.startsWith('.'))
-        .map((name) => join(dirname(file), name).replace(/\.js$/, '.ts'))
-    ])
-  )
   const done = new Set<string>()
   const walk = (file: string, path: string[]) => {
     if (path.includes(file)) return t.fail([...path.slice(path.indexOf(file)), file].join(' → '))
     if (done.has(file)) return
-    for (const next of graph.get(file) ?? []) walk(next, [...path, file])
+    for (const next of importsOf(file)) walk(next, [...path, file])
     done.add(file)
   }
   for (const file of files) walk(file, [])
@@ -103,28 +82,39 @@ t.test('what stands outside is imported in one place', async (t) => {
     levelup: /^src\/log\/level\.ts$/,
     leveldown: /^src\/log\/level\.ts$/,
     jose: /^src\/users\/web-tokens\.ts$/,
-    fastify: /^routes\/|^src\/commands\/serve\.ts$/
+    fastify: /^routes\/|^src\/commands\/serve\/serve\.ts$/
   }
   for (const file of files) {
-    for (const name of importsOf(file)) {
+    for (const name of specifiersOf(file)) {
       const place = only[name]
       if (place !== undefined && !place.test(file)) t.fail(`${file} imports ${name}`)
     }
     const text = readFileSync(join(root, file), 'utf8')
     if (/process\.env\b/.test(text) && file !== 'src/config.ts') t.fail(`${file} reads process.env`)
-    if (/\b(setTimeout|Date\.now)\(/.test(text) && file !== 'src/clock.ts') t.fail(`${file} reads the time by itself`)
+    const readsTime = /\b(setTimeout|Date\.now)\(/.test(text)
+    if (readsTime && file !== 'src/time/clock.ts') t.fail(`${file} reads the time by itself`)
   }
   t.pass('looked at every file')
 })
 
+function floorOf(room: string): number {
+  return floors.findIndex((floor) => floor.includes(room))
+}
+
 function roomOf(file: string): string {
-  if (vocabulary.includes(file)) return 'vocabulary'
-  const room = Object.keys(rooms).find((name) => file === name || file.startsWith(`${name}/`))
+  const room = rooms.find((name) => file === name || file.startsWith(`${name}/`))
   if (room === undefined) throw new Error(`${file} stands in no known room`)
   return room
 }
 
+/** The files of this project that a file imports. */
 function importsOf(file: string): string[] {
+  return specifiersOf(file)
+    .filter((name) => name.startsWith('.'))
+    .map((name) => relative(root, join(root, dirname(file), name)).replace(/\.js$/, '.ts'))
+}
+
+function specifiersOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8')
   return [...text.matchAll(/^(?:import|export)\s[^'"]*?from '([^']+)'|^import '([^']+)'/gm)].map(
     (found) => found[1] ?? found[2] ?? ''

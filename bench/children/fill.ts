@@ -3,8 +3,8 @@
  * it took. Events go to the streams in turn, batches of 500, four at a time.
  */
 import { encodeRecord } from '../../src/log/format.js'
-import { Store } from '../../src/store.js'
-import type { NewEvent } from '../../src/streams/planning-view.js'
+import { Store } from '../../src/store/store.js'
+import type { NewEvent } from '../../src/streams/new-event.js'
 import { event } from '../support/events.js'
 import type { Content } from '../support/stores.js'
 

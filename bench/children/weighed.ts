@@ -1,6 +1,6 @@
 /** Daybook that, when asked, collects its garbage and answers how many bytes are left: what it holds on to, and no more. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { serve } from '../../src/commands/serve.js'
+import { serve } from '../../src/commands/serve/serve.js'
 
 process.on('message', async () => {
   for (let i = 0; i < 3; i++) {

@@ -1,5 +1,5 @@
 /** Daybook with the log's synced write replaced by setImmediate: everything of an append but the disk. */
-import { serve } from '../../src/commands/serve.js'
+import { serve } from '../../src/commands/serve/serve.js'
 import { Level } from '../../src/log/level.js'
 
 Level.prototype.writeSynced = () => new Promise((resolve) => setImmediate(resolve))

@@ -1,5 +1,5 @@
 /** A progress bar on standard error: redrawn in a terminal, silent elsewhere until the end. */
-import type { Clock } from '../clock.js'
+import type { Clock } from '../time/clock.js'
 
 const WIDTH = 24
 const REDRAW_MS = 100

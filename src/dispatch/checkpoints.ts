@@ -3,7 +3,6 @@
  * A checkpoint that is lost costs repetition, never an event.
  */
 import { join } from 'node:path'
-import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import {
   type Checkpoint,
@@ -16,6 +15,7 @@ import {
 } from '../log/format.js'
 import { Level } from '../log/level.js'
 import type { Log } from '../log/log.js'
+import type { Clock } from '../time/clock.js'
 import type { Places, SavedPlace } from './places.js'
 
 interface Waiting {

@@ -8,9 +8,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import type { Clock } from '../clock.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { Clock } from '../time/clock.js'
 import {
   type Ancestor,
   decodeLogMeta,

@@ -9,8 +9,8 @@
  * where it reads.
  */
 import { limits } from '../limits.js'
-import type { Span } from '../streams/read.js'
-import type { Found } from '../streams/source.js'
+import type { Span } from '../reading/reader.js'
+import type { Found } from '../reading/source.js'
 
 const FULL = limits.connection_buffer_bytes_max
 

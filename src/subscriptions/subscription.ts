@@ -2,12 +2,13 @@
  * One live reader: a state machine, the source it reads, the tail it follows, and the connection that takes what comes.
  * It registers with the tail first, then reads up to it, then follows it.
  */
-import type { Clock } from '../clock.js'
+
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Metrics } from '../metrics.js'
-import type { Reader, Span } from '../streams/read.js'
-import type { Found } from '../streams/source.js'
+import type { Reader, Span } from '../reading/reader.js'
+import type { Found } from '../reading/source.js'
+import type { Clock } from '../time/clock.js'
 import { Machine, type MachineOptions } from './machine.js'
 import type { Following, Tail } from './tail.js'
 import type { Tails } from './tails.js'

@@ -1,10 +1,10 @@
 /** Everybody who reads live, while they are connected; one pulse for all of them. */
 import { setMaxListeners } from 'node:events'
-import type { Clock } from '../clock.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Metrics } from '../metrics.js'
-import type { Reader } from '../streams/read.js'
+import type { Reader } from '../reading/reader.js'
+import type { Clock } from '../time/clock.js'
 import { type Connection, type Keeper, Subscription, type SubscriptionOptions } from './subscription.js'
 import type { Following } from './tail.js'
 import type { Tails } from './tails.js'

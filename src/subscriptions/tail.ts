@@ -4,10 +4,10 @@
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
+import type { Reader, ReadRequest, Span } from '../reading/reader.js'
+import type { Found } from '../reading/source.js'
+import type { Address } from '../reading/sources.js'
 import { LINK_TYPE } from '../streams/links.js'
-import type { Reader, ReadRequest, Span } from '../streams/read.js'
-import type { Found } from '../streams/source.js'
-import type { Address } from '../streams/sources.js'
 
 /** What is followed, and through which filter. */
 export interface Following {

@@ -1,9 +1,9 @@
 /** All tails that somebody follows. A commit reaches those that it concerns, and costs the others nothing. */
 import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
+import type { Poster } from '../index/index-entries.js'
 import type { StoredRecord } from '../log/format.js'
+import type { Reader } from '../reading/reader.js'
 import { metastreamOf } from '../streams/names.js'
-import type { Poster } from '../streams/posting.js'
-import type { Reader } from '../streams/read.js'
 import { type Following, ListTail, LogTail, type Tail, type TailListener } from './tail.js'
 
 export class Tails {

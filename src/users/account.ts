@@ -1,6 +1,7 @@
 /** One account, as the last event of its stream says. */
+
+import { ADMINS, OPERATORS } from '../access/permissions.js'
 import type { StoredRecord } from '../log/format.js'
-import { ADMINS, OPERATORS } from '../streams/access.js'
 import { type HashedPassword, isHashedPassword, UNUSABLE } from './passwords.js'
 
 export const USER_STREAMS = '$user-'

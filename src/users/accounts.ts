@@ -2,21 +2,22 @@
  * The accounts (reference 15). What is known of each is events in `$user-{login}`; `$users` lists their logins. The two
  * first accounts are there without an event until somebody changes them.
  */
-import type { Clock } from '../clock.js'
+
+import { type AuditType, auditEvent } from '../access/audit.js'
+import { Latest } from '../access/latest-value.js'
+import { type Actor, hasAdminsRole, type Principal } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
+import type { Postings } from '../index/posting-lists.js'
+import { type StreamStates, truncationOf } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import { family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { Postings } from '../log/postings.js'
-import { type Actor, hasAdminsRole, type Principal } from '../streams/access.js'
-import { type AuditType, auditEvent } from '../streams/audit.js'
-import { Latest } from '../streams/latest.js'
+import type { Reader } from '../reading/reader.js'
 import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
-import type { NewEvent } from '../streams/planning-view.js'
-import type { Reader } from '../streams/read.js'
-import { serverEvent } from '../streams/server-event.js'
-import { type StreamStates, truncationOf } from '../streams/states.js'
-import type { SystemFollower, Writer } from '../streams/writer.js'
+import type { NewEvent } from '../streams/new-event.js'
+import { serverEvent } from '../streams/new-event.js'
+import type { Clock } from '../time/clock.js'
+import type { SystemFollower, Writer } from '../writing/writer.js'
 import {
   type Account,
   accountOf,

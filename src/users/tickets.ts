@@ -3,10 +3,10 @@
  * a key that this process alone has, and good for a short time, for reading one source through one filter.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Clock } from '../clock.js'
+import type { Principal } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import type { Principal } from '../streams/access.js'
+import type { Clock } from '../time/clock.js'
 import type { Accounts } from './accounts.js'
 import type { Tokens } from './tokens.js'
 

@@ -3,15 +3,15 @@
  * `$tokens`, is a hash of it. Its entropy makes a fast hash enough.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Clock } from '../clock.js'
+import { type AuditType, auditEvent } from '../access/audit.js'
+import { type Actor, isAdministrator, type Principal, type Scope } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
-import { type Actor, isAdministrator, type Principal, type Scope } from '../streams/access.js'
-import { type AuditType, auditEvent } from '../streams/audit.js'
-import type { Reader } from '../streams/read.js'
-import { serverEvent } from '../streams/server-event.js'
-import type { SystemFollower, Writer } from '../streams/writer.js'
+import type { Reader } from '../reading/reader.js'
+import { serverEvent } from '../streams/new-event.js'
+import type { Clock } from '../time/clock.js'
+import type { SystemFollower, Writer } from '../writing/writer.js'
 import type { Account } from './account.js'
 import type { Accounts } from './accounts.js'
 

@@ -11,10 +11,10 @@ import {
   type JWTVerifyGetKey,
   jwtVerify
 } from 'jose'
-import type { Clock } from '../clock.js'
+import type { Principal } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
-import type { Principal } from '../streams/access.js'
+import type { Clock } from '../time/clock.js'
 
 export interface WebTokenOptions {
   /** Where the keys are; or `publicKey`. */

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
-import { checkDirectory } from '../../src/streams/check.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 import { listenRaw } from '../helpers/raw.js'
 

@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs'
 import { isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 import { encodeEvent } from '../helpers/events.js'
 import { Random } from '../helpers/random.js'
 

@@ -1,7 +1,7 @@
 /** Decisions over the whole log (native contract §4) stay exact when many compete and the server is killed. */
 import { join } from 'node:path'
 import t from 'tap'
-import { checkDirectory } from '../../src/streams/check.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 import { KilledServer } from '../helpers/killed-server.js'
 import { Random, seeded } from '../helpers/random.js'
 

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { Store } from '../../src/store.js'
-import { checkDirectory } from '../../src/streams/check.js'
+import { Store } from '../../src/store/store.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 
 interface Acknowledged {
   stream: string

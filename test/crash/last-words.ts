@@ -3,7 +3,7 @@
  * acknowledged before it was written, it would not be there. `last-words.ts DIRECTORY N`.
  */
 import { writeSync } from 'node:fs'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const [, , directory, count] = process.argv as [string, string, string, string]

@@ -3,7 +3,7 @@
  * can. `many-streams.ts DIRECTORY ROUND`. Prints a line for each opening step and for each acknowledged batch.
  */
 import { writeSync } from 'node:fs'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 import { CLIENTS, manyStreams } from '../helpers/many-streams.js'
 
 const [, , directory, round] = process.argv as [string, string, string, string]

@@ -1,7 +1,7 @@
 /** Requests as clients of the dialect make them; what rows of several sections ask. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { codecHash, codecs } from '../../routes/wire/dialect/codecs.js'
-import { systemClock } from '../../src/clock.js'
+import { codecHash, codecs } from '../../routes/eventstore/wire/codecs.js'
+import { systemClock } from '../../src/time/clock.js'
 import type { Shows } from './rows.js'
 
 export const OK = '200 OK'

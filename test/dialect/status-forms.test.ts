@@ -1,5 +1,5 @@
 /** Reference 8: how feeds and events are shown in the Atom dialect, row by row. */
-import { codecs } from '../../routes/wire/dialect/codecs.js'
+import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import {
   clock,
   DELETED,

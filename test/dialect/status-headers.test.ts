@@ -1,7 +1,7 @@
 /** Reference 2 and 3: request headers, media types and their negotiation in the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
-import { codecs, offers } from '../../routes/wire/dialect/codecs.js'
+import { codecs, offers } from '../../routes/eventstore/wire/codecs.js'
 import { listenRaw } from '../helpers/raw.js'
 import { answersAs, DESCRIPTION, NO_FORM, tag, WRONG_TYPE, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'

@@ -1,7 +1,7 @@
 /** Reference 12, 13 and 24: $all, system streams and the acceptance checklist of the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { codecs } from '../../routes/wire/dialect/codecs.js'
-import { systemClock } from '../../src/clock.js'
+import { codecs } from '../../routes/eventstore/wire/codecs.js'
+import { systemClock } from '../../src/time/clock.js'
 import { BAD, CREATED, HARD, MISSING, OK, tag, UNRESOLVED } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 

@@ -1,8 +1,8 @@
 /** Reference 9, 10 and 11: caching, long polls and stream metadata in the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
-import { codecHash, codecs } from '../../routes/wire/dialect/codecs.js'
-import { type Clock, systemClock } from '../../src/clock.js'
+import { codecHash, codecs } from '../../routes/eventstore/wire/codecs.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
 import { openApp } from '../helpers/app.js'
 import { BAD, CREATED, DELETED, HARD, MISSING, OK, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section, seen } from './rows.js'

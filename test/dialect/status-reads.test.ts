@@ -1,5 +1,5 @@
 /** Reference 7: what reads of streams find in the Atom dialect, row by row. */
-import { codecs } from '../../routes/wire/dialect/codecs.js'
+import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import {
   clock,
   DELETED,

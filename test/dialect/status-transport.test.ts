@@ -1,10 +1,10 @@
 /** Reference 1.2 to 1.6: what is answered before and around every handler of the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
+import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import { buildApp } from '../../routes/index.js'
-import { codecs } from '../../routes/wire/dialect/codecs.js'
 import { DaybookError } from '../../src/errors.js'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 import { openApp } from '../helpers/app.js'
 import { listenRaw } from '../helpers/raw.js'
 import { answersAs, DESCRIPTION, NO_FORM, WRONG_TYPE } from './requests.js'

@@ -1,6 +1,6 @@
 /** Reference 4, 5 and 6: the routes of a stream, appends and deletes in the Atom dialect, row by row. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import { codecs } from '../../routes/wire/dialect/codecs.js'
+import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import { BAD, CREATED, HARD, NO_FORM, WRONG_TYPE, WRONG_VERSION } from './requests.js'
 import { type Row, type Shows, section } from './rows.js'
 

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { type AppOptions, buildApp } from '../../routes/index.js'
-import { Store, type StoreOptions } from '../../src/store.js'
+import { Store, type StoreOptions } from '../../src/store/store.js'
 
 export interface TestApp {
   app: FastifyInstance

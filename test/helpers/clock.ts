@@ -1,6 +1,6 @@
 /** Clocks that a test moves: nothing is waited for that only time would bring. */
-import { type Clock, systemClock } from '../../src/clock.js'
-import { SteadyTime } from '../../src/steady-time.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
+import { SteadyTime } from '../../src/time/steady-time.js'
 
 /** The system's clock, so many milliseconds ahead; its timers are the real ones. */
 export interface MovedClock extends Clock {

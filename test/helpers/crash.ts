@@ -1,7 +1,7 @@
 /** Directories as a crash leaves them: nothing closed, nothing flushed. */
 import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Store, type StoreOptions } from '../../src/store.js'
+import { Store, type StoreOptions } from '../../src/store/store.js'
 import { encodeEvent } from './events.js'
 
 /** Appends `count` events one by one and copies the directory while it is open. */

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { AppOptions } from '../../routes/index.js'
-import type { StoreOptions } from '../../src/store.js'
+import type { StoreOptions } from '../../src/store/store.js'
 import { openApp, type TestApp } from './app.js'
 
 /** What stands beside the checkpoints and is put back with the log. */

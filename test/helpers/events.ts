@@ -1,6 +1,6 @@
 /** Events as the core takes them. */
 import { encodeRecord, idBytes } from '../../src/log/format.js'
-import type { NewEvent } from '../../src/streams/planning-view.js'
+import type { NewEvent } from '../../src/streams/new-event.js'
 
 export interface Plain {
   type?: string

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { nameBasedId } from '../../src/streams/ids.js'
+import { nameBasedId } from '../../src/streams/name-based-id.js'
 
 export const HISTORY_FILE = fileURLToPath(new URL('../../../shared/data/fastify-history.ndjson.gz', import.meta.url))
 export const hasHistory = existsSync(HISTORY_FILE)

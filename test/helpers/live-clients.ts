@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import type { Static } from 'typebox'
 import { WebSocket } from 'ws'
 import type { RecordedEvent } from '../../schemas/events.js'
-import { type Clock, systemClock } from '../../src/clock.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
 
 export type Event = Static<typeof RecordedEvent>
 

@@ -1,8 +1,8 @@
 /** Events that are on their way to those who follow: light ones for what does no I/O, and a real store to append to. */
 import type { Test } from 'tap'
-import { Store, type StoreOptions } from '../../src/store.js'
-import type { Span } from '../../src/streams/read.js'
-import type { Found } from '../../src/streams/source.js'
+import type { Span } from '../../src/reading/reader.js'
+import type { Found } from '../../src/reading/source.js'
+import { Store, type StoreOptions } from '../../src/store/store.js'
 import { encodeEvent, type Plain } from './events.js'
 
 export interface Light {

@@ -1,7 +1,7 @@
 /** The contract as the routes and schemas give it. */
 import { readFileSync } from 'node:fs'
 import { buildApp } from '../../routes/index.js'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 
 export const OPENAPI_PATH = new URL('../../openapi.yaml', import.meta.url)
 

@@ -2,8 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { AppOptions } from '../../routes/index.js'
-import type { Store, StoreOptions } from '../../src/store.js'
-import { type Actor, ANYBODY, type Principal } from '../../src/streams/access.js'
+import { type Actor, ANYBODY, type Principal } from '../../src/access/permissions.js'
+import type { Store, StoreOptions } from '../../src/store/store.js'
 import { append, listen, type TestApp } from './app.js'
 
 /** Headers that say who asks. */

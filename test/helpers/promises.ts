@@ -3,7 +3,7 @@ import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { DOMParser } from '@xmldom/xmldom'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { errorCodes } from '../../src/errors.js'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { injected } from './endless.js'
 import type { HostileRequest } from './hostile-pieces.js'
 

@@ -4,13 +4,13 @@
  * that was read from the log as the log says it.
  */
 import type { Test } from 'tap'
+import { readSettings, SETTINGS } from '../../src/access/permissions.js'
 import { limits } from '../../src/limits.js'
 import { family, type StoredRecord } from '../../src/log/format.js'
-import { Store, type StoreOptions } from '../../src/store.js'
-import { readSettings, SETTINGS } from '../../src/streams/access.js'
-import type { AppendResult } from '../../src/streams/append.js'
+import { Store, type StoreOptions } from '../../src/store/store.js'
 import { metastreamOf } from '../../src/streams/names.js'
-import type { NewEvent } from '../../src/streams/planning-view.js'
+import type { NewEvent } from '../../src/streams/new-event.js'
+import type { AppendResult } from '../../src/writing/plan-append.js'
 import { StillClock } from './clock.js'
 import { encodeEvent, type Plain } from './events.js'
 import { type FaultyDisk, faultyDisk } from './faulty-disk.js'

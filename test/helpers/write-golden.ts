@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildApp } from '../../routes/index.js'
 import { FORMAT_VERSION } from '../../src/log/format.js'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 
 const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? `format-${FORMAT_VERSION}`}`, import.meta.url))
 if (existsSync(folder)) throw new Error(`${folder} is there already`)

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { Store } from '../../src/store.js'
-import { checkDirectory } from '../../src/streams/check.js'
+import { Store } from '../../src/store/store.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const MEGABYTE = 1024 * 1024

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import leveldown from 'leveldown'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
+import { decodeState, encodeState, type IndexState } from '../../src/index/index-state.js'
 import {
   encodeHead,
   FORMAT_VERSION,
@@ -15,10 +16,9 @@ import {
   positionKey,
   sealEntry
 } from '../../src/log/format.js'
-import { decodeState, encodeState, type IndexState } from '../../src/log/index-state.js'
 import { Level } from '../../src/log/level.js'
-import { Store } from '../../src/store.js'
-import { checkDirectory } from '../../src/streams/check.js'
+import { Store } from '../../src/store/store.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
 import { send } from '../helpers/http.js'

@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { checkDirectory } from '../../src/streams/check.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 
 const GOLDEN_LOG = 'd5eb6f2f-dc74-4c63-b9ea-3ce51fa8fe37'

@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { Access } from '../../routes/access.js'
+import { Access } from '../../routes/auth/authorization.js'
 import { openApp } from '../helpers/app.js'
 import {
   admin,

@@ -1,7 +1,7 @@
 /** What a proxy says is believed where it was declared, and nowhere else; what it passes on for others is not this machine's. */
 import { request } from 'node:https'
 import t from 'tap'
-import { makeCertificate } from '../../src/commands/certificate.js'
+import { makeCertificate } from '../../src/commands/serve/certificate.js'
 import { ask, listen, openApp } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'

@@ -1,9 +1,9 @@
 /** Every setting of a consumer does what it says (native contract §7). */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Clock } from '../../src/clock.js'
-import { systemClock } from '../../src/clock.js'
 import { Level } from '../../src/log/level.js'
+import type { Clock } from '../../src/time/clock.js'
+import { systemClock } from '../../src/time/clock.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { hurried, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'

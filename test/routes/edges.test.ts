@@ -1,8 +1,8 @@
 import t from 'tap'
 import { buildApp } from '../../routes/index.js'
-import { problemKinds } from '../../routes/wire/problem.js'
+import { problemKinds } from '../../routes/wire/problems/problem.js'
 import { errorCodes } from '../../src/errors.js'
-import { Store } from '../../src/store.js'
+import { Store } from '../../src/store/store.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { makeCertificate } from '../../src/commands/certificate.js'
+import { makeCertificate } from '../../src/commands/serve/certificate.js'
 import { serve } from '../helpers/cli.js'
 import { admin } from '../helpers/people.js'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { append, listen } from '../helpers/app.js'
 import { type Answer, send } from '../helpers/http.js'
 import { type Event, hurried, LiveLines } from '../helpers/live-clients.js'

@@ -1,6 +1,6 @@
 /** Rules that change while somebody follows: what waits is read again by whom it concerns, and by nobody else. */
 import t from 'tap'
-import type { Viewer } from '../../src/streams/viewer.js'
+import type { Viewer } from '../../src/access/viewer.js'
 import { append, ask, listen } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'

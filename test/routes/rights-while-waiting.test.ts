@@ -1,8 +1,8 @@
 /** A request that waits (for its body, its turn, or an event) is answered by the rights that there are when that has come. */
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
-import { type Clock, systemClock } from '../../src/clock.js'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
 import { append, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
 import { admin, asJson, makeUser, setRules, type Who, withAnn } from '../helpers/people.js'

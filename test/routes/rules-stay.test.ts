@@ -1,7 +1,7 @@
 /** A rule holds as long as those who may write it leave it: not by a delete, a half of a rule, or settings that make no sense is it lifted. */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { admin, makeUser } from '../helpers/people.js'
 

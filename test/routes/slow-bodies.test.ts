@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
-import { systemClock } from '../../src/clock.js'
+import { systemClock } from '../../src/time/clock.js'
 import { listen } from '../helpers/app.js'
 
 t.test('a body that does not come is cut with 408; a streamed write goes on', async (t) => {

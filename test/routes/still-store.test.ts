@@ -1,7 +1,7 @@
 /** Operators are obeyed also when the store stands still: that it cannot be written down stops nobody. */
 import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { systemClock } from '../../src/clock.js'
+import { systemClock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
 import { eventually } from '../helpers/live-events.js'

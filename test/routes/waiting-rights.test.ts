@@ -1,6 +1,6 @@
 /** Whoever was let in and then waited, for a body or for an event, is asked again: what they lost meanwhile they have lost. */
 import t, { type Test } from 'tap'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { append, ask, listen } from '../helpers/app.js'
 import { type Answer, send } from '../helpers/http.js'
 import { eventually } from '../helpers/live-events.js'

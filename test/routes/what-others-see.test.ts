@@ -1,9 +1,9 @@
 /** Who reads here, under which name, and how far they are: whose business that is, and how many of them one owner may have. */
 import t from 'tap'
-import { type Clock, systemClock } from '../../src/clock.js'
+import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store.js'
-import { CONSUMER_DEFAULTS } from '../../src/subscriptions/consumer.js'
+import type { Store } from '../../src/store/store.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
 import { append, ask, listen, openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser, ops } from '../helpers/people.js'

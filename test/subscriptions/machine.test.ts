@@ -1,6 +1,6 @@
 import t from 'tap'
 import { limits } from '../../src/limits.js'
-import type { Found } from '../../src/streams/source.js'
+import type { Found } from '../../src/reading/source.js'
 import { Machine, type MachineOptions, type Status } from '../../src/subscriptions/machine.js'
 import { type Light, lightEvent, lightSpan } from '../helpers/live-events.js'
 import { Story } from '../helpers/live-story.js'

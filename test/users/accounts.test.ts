@@ -1,6 +1,6 @@
 /** Accounts as they are kept: somebody always administrates, and what cannot be understood lets nobody in. */
 import t from 'tap'
-import { serverEvent } from '../../src/streams/server-event.js'
+import { serverEvent } from '../../src/streams/new-event.js'
 import { openApp } from '../helpers/app.js'
 import { admin, asJson, basic, makeUser } from '../helpers/people.js'
 

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { ask, openApp } from '../helpers/app.js'
 import { daybook, serve } from '../helpers/cli.js'
 import { eventually } from '../helpers/live-events.js'

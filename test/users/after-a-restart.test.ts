@@ -1,7 +1,7 @@
 /** Accounts, tokens and settings are the same after a restart, whatever was done to the streams that they stand in. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { serverEvent } from '../../src/streams/server-event.js'
+import { serverEvent } from '../../src/streams/new-event.js'
 import { append, openApp } from '../helpers/app.js'
 import { admin, basic, bearer, makeToken, makeUser, ops, SOMEBODY } from '../helpers/people.js'
 

@@ -1,7 +1,7 @@
 /** Signing in with a password: what it costs, how long it is remembered, and what it is forgotten for. */
 import t from 'tap'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store.js'
+import type { Store } from '../../src/store/store.js'
 import { openApp } from '../helpers/app.js'
 import { movedClock } from '../helpers/clock.js'
 import {

@@ -1,0 +1,116 @@
+/**
+ * What handlers and live readers ask of whoever was let in: again after they have waited, of what only the handler knows,
+ * and for what they may see (native contract, reference 14.3).
+ */
+import type { FastifyRequest } from 'fastify'
+import {
+  type Actor,
+  isAdministrator,
+  NOBODY,
+  type Principal,
+  refusedAccess,
+  refusedWhenOver,
+  rightFor
+} from '../../src/access/permissions.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import { DaybookError } from '../../src/errors.js'
+import type { Address } from '../../src/reading/sources.js'
+import type { Store } from '../../src/store/store.js'
+import type { LiveRight } from '../../src/subscriptions/subscription.js'
+import type { Asking } from '../wire/reading/read-request.js'
+import { parseSource } from '../wire/writing/consumer-body.js'
+
+/**
+ * Asked again by whoever has waited since the route let them in.
+ * @throws `sign-in-required` when they are not signed in any more, or, as `not-permitted`, for an address that they may
+ * not read
+ */
+export async function checkReadable(store: Store, principal: Principal, address: Address): Promise<void> {
+  const over = refusedWhenOver(principal, store.clock.now())
+  if (over !== undefined) throw over
+  if (isOneStream(address)) await store.rules.check(principal, 'read', address.stream as string)
+}
+
+/** True when whoever asks without an account gets it too: then shared caches may keep it. */
+export function isPublic({ rules }: Store, address: Address): boolean | Promise<boolean> {
+  return isOneStream(address) && rules.may(NOBODY, 'read', address.stream as string)
+}
+
+/** What a live reader's right rests on. */
+export function rightOf(store: Store, principal: Principal, address: Address): LiveRight {
+  const own = isOneStream(address) ? address.stream : undefined
+  return {
+    login: principal.login,
+    stream: own && rightFor('read', own).stream,
+    expires: principal.expires,
+    refusal: () => {
+      const over = refusedWhenOver(principal, store.clock.now())
+      if (over !== undefined) return over
+      if (own === undefined) return undefined
+      const verdict = store.rules.may(principal, 'read', own)
+      const refused = (permitted: boolean) => (permitted ? undefined : refusedAccess(principal, 'read', own))
+      return typeof verdict === 'boolean' ? refused(verdict) : verdict.then(refused)
+    }
+  }
+}
+
+/** What the query of a request is read with. */
+export function askingOf(store: Store, { principal }: Pick<FastifyRequest, 'principal'>): Asking {
+  return { viewer: store.rules.viewerOf(principal), now: store.clock.now(), rule: store.poster.rule }
+}
+
+/** Who asks for a change. */
+export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
+  return { principal, address: ip, requestId: id }
+}
+
+/** Owner and administrators may change a consumer, and reading for it changes it (native contract §7). */
+export function owns(principal: Principal, { definition }: Consumer, { rules }: Store): boolean {
+  const { owner, ownerSince } = definition
+  if (isAdministrator(principal)) return true
+  // What nobody owns is everybody's where nobody needs an account.
+  if (owner === undefined) return rules.settings.anonymous
+  return owner === principal.login && ownerSince === principal.since
+}
+
+/**
+ * Asked of whoever uses a consumer: it must be theirs, and with a token within what that is for.
+ * @param changes what the consumer is, not only who reads for it
+ * @throws `sign-in-required`, `not-permitted`, at once or by the promise
+ */
+export function checkConsumer(
+  store: Store,
+  principal: Principal,
+  consumer: Consumer,
+  changes: boolean
+): void | Promise<void> {
+  if (!owns(principal, consumer, store)) {
+    const { name } = consumer
+    const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
+    throw new DaybookError(code, `"${name}" is its owner's and administrators'.`, { consumer: name })
+  }
+  return checkScopeFor(store, principal, parseSource(consumer.definition.source).address, changes)
+}
+
+/**
+ * A token is for a consumer as far as it reads what that reads. Who changes a consumer of the log or of an index stream
+ * changes it for everything in it, so it must be for all streams.
+ * @throws `not-permitted`, at once or by the promise
+ */
+export function checkScopeFor(
+  store: Store,
+  principal: Principal,
+  address: Address,
+  changes: boolean
+): void | Promise<void> {
+  if (principal.scope === undefined) return undefined
+  const { read } = principal.scope
+  if (isOneStream(address)) return checkReadable(store, principal, address)
+  if (changes ? read.includes('*') : read.length > 0) return undefined
+  throw new DaybookError('not-permitted', 'This token is not for what the consumer reads.')
+}
+
+/** Neither the log nor an index stream: who may read it at all may read all of it. */
+function isOneStream({ stream, index }: Address): boolean {
+  return stream !== undefined && index === undefined
+}

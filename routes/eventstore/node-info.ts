@@ -1,0 +1,126 @@
+/**
+ * What clients of EventStoreDB ask a node about itself (reference 20), as far as a single node can answer truthfully.
+ * Parts that are not built yet say so.
+ */
+import { randomUUID } from 'node:crypto'
+import { freemem, loadavg, totalmem } from 'node:os'
+import type { FastifyInstance, HTTPMethods } from 'fastify'
+import type { Store } from '../../src/store/store.js'
+import type { Requirement } from '../auth/authorization.js'
+import { wantsBare } from '../http/error-handler.js'
+import { checkOpen } from '../http/guards.js'
+import { API_VERSION } from '../resources/server.js'
+import { notYet } from '../wire/media-types.js'
+import type { AtomDialect } from './eventstore-routes.js'
+import { caching, sendAsIs, sendEmpty } from './reply.js'
+
+export function nodeRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+  app.addHook('preHandler', (request, reply, done) => {
+    atom.begin(request, reply)
+    done()
+  })
+  const instance = randomUUID()
+  const hidden = (access: Requirement) => ({ config: { access, dialect: wantsBare }, schema: { hide: true } })
+
+  app.get('/gossip', hidden('anyone'), async (request, reply) => {
+    checkOpen(store)
+    const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
+    const end = Math.max(0, store.log.head + 1)
+    reply.header('cache-control', caching.never).header('vary', 'Accept')
+    return {
+      members: [
+        {
+          instanceId: instance,
+          timeStamp: new Date(store.clock.now()).toISOString(),
+          state: 'Leader',
+          isAlive: true,
+          internalTcpIp: localAddress,
+          internalTcpPort: 0,
+          internalSecureTcpPort: 0,
+          externalTcpIp: localAddress,
+          externalTcpPort: 0,
+          externalSecureTcpPort: 0,
+          httpEndPointIp: localAddress,
+          httpEndPointPort: localPort,
+          lastCommitPosition: store.log.head,
+          writerCheckpoint: end,
+          chaserCheckpoint: end,
+          epochPosition: 0,
+          epochNumber: 0,
+          epochId: store.log.id,
+          nodePriority: 0,
+          isReadOnlyReplica: false,
+          esVersion: API_VERSION
+        }
+      ],
+      serverIp: localAddress,
+      serverPort: localPort
+    }
+  })
+
+  app.get('/stats', hidden('reader'), async (_request, reply) => {
+    checkOpen(store)
+    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+    const [one, five, fifteen] = loadavg()
+    const length = store.writer.queued
+    const writer = { queueName: 'Writer', groupName: '', length }
+    return {
+      proc: { id: process.pid, mem: process.memoryUsage.rss() },
+      sys: { freeMem: freemem(), totalMem: totalmem(), loadavg: { '1m': one, '5m': five, '15m': fifteen } },
+      es: { checksum: Math.max(0, store.log.head + 1), queue: { writer } }
+    }
+  })
+
+  // There are no connections of that kind here, and nothing else is counted under a name.
+  app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
+    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+    return []
+  })
+  app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
+  app.get('/histogram/:name', hidden('operator'), (_request, reply) => sendAsIs(reply, 404, 'Not found', {}, ''))
+
+  app.get('/health/live', hidden('anyone'), (_request, reply) => reply.code(204).send())
+
+  for (const [method, url, what, access] of LATER) {
+    app.route({
+      method,
+      url,
+      ...hidden(access),
+      handler: () => {
+        throw notYet(what)
+      }
+    })
+  }
+}
+
+const GROUPS = 'Persistent subscriptions'
+const PROJECTIONS = 'Projections'
+const MAINTENANCE = 'This part of administration'
+
+/** Addresses of the original that are not built yet. Who may use them is decided as there (reference 14.5). */
+const LATER: readonly [method: HTTPMethods, url: string, what: string, access: Requirement][] = [
+  ['GET', '/projections/any', PROJECTIONS, 'reader'],
+  ['GET', '/projection/:name/state', PROJECTIONS, 'reader'],
+  ['POST', '/projections/onetime', PROJECTIONS, 'operator'],
+  ['POST', '/projections/restart', PROJECTIONS, 'operator'],
+  ['GET', '/subscriptions', GROUPS, 'reader'],
+  ['POST', '/subscriptions/restart', GROUPS, 'operator'],
+  ['GET', '/subscriptions/:stream', GROUPS, 'reader'],
+  ['GET', '/subscriptions/:stream/:group/info', GROUPS, 'reader'],
+  ['PUT', '/subscriptions/:stream/:group', GROUPS, 'operator'],
+  ['POST', '/subscriptions/:stream/:group', GROUPS, 'operator'],
+  ['DELETE', '/subscriptions/:stream/:group', GROUPS, 'operator'],
+  ['GET', '/subscriptions/:stream/:group', GROUPS, 'signedIn'],
+  ['GET', '/subscriptions/:stream/:group/:count', GROUPS, 'signedIn'],
+  ['POST', '/subscriptions/:stream/:group/ack/:id', GROUPS, 'signedIn'],
+  ['POST', '/subscriptions/:stream/:group/nack/:id', GROUPS, 'signedIn'],
+  ['POST', '/subscriptions/:stream/:group/replayParked', GROUPS, 'operator'],
+  ['GET', '/subscriptions/viewparkedmessages/:stream/:group/:from/:direction/:count', GROUPS, 'reader'],
+  ['POST', '/admin/scavenge', 'Scavenging', 'operator'],
+  ['GET', '/admin/scavenge/current', 'Scavenging', 'operator'],
+  ['DELETE', '/admin/scavenge/:id', 'Scavenging', 'operator'],
+  ['POST', '/admin/mergeindexes', MAINTENANCE, 'operator'],
+  ['POST', '/admin/node/priority/:priority', MAINTENANCE, 'operator'],
+  ['POST', '/admin/node/resign', MAINTENANCE, 'operator'],
+  ['GET', '/sys/subsystems', MAINTENANCE, 'operator']
+]

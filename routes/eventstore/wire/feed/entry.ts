@@ -1,0 +1,146 @@
+/** An entry of a feed: an event, or a link with what it leads to (reference 7.5, 8.5). */
+
+import type { Viewer } from '../../../../src/access/viewer.js'
+import { correlationOf } from '../../../../src/index/index-entries.js'
+import { bytesOf } from '../../../../src/latin1.js'
+import { type Family, family, type StoredRecord } from '../../../../src/log/format.js'
+import { linkText, type Reader } from '../../../../src/reading/reader.js'
+import type { Source } from '../../../../src/reading/source.js'
+import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../../src/streams/links.js'
+import { nameBasedId } from '../../../../src/streams/name-based-id.js'
+import { type ShownEvent, showRecord } from './shown-event.js'
+
+export interface Entry {
+  /** What is shown; undefined for a link that leads nowhere. */
+  readonly event: ShownEvent | undefined
+  /** The link through which it was found. */
+  readonly link: LinkShown | undefined
+  /** Where it stands in what is read. */
+  readonly positionStreamBytes: string
+  readonly positionNumber: string
+}
+
+interface LinkShown {
+  /** What it points at. */
+  readonly streamBytes: string
+  readonly number: string
+  readonly created: number
+  readonly metadataBytes: string
+}
+
+/**
+ * The entries at numbers or positions of a source.
+ * @param number of the first record; on the log events have their own numbers
+ * @param resolve false: links are shown themselves
+ * @param viewer who reads: what they may not read is left out; undefined: who sees everything
+ */
+export async function entriesOf(
+  reader: Reader,
+  source: Source,
+  records: readonly StoredRecord[],
+  number: number,
+  resolve: boolean,
+  viewer: Viewer | undefined
+): Promise<Entry[]> {
+  if (source.index) return indexEntries(reader, source, records, number, resolve, viewer)
+  const entries: Entry[] = []
+  for (const record of records) {
+    if (record.removed) continue
+    const own = showRecord(record)
+    const target = resolve ? await reader.linkTarget(record, viewer) : undefined
+    const link = target === undefined ? undefined : linkOf(record, own)
+    const event = target === 'gone' ? undefined : target === undefined ? own : showRecord(target)
+    entries.push({ event, link, positionStreamBytes: own.streamBytes, positionNumber: own.number })
+  }
+  return entries
+}
+
+function linkOf(record: StoredRecord, own: ShownEvent): LinkShown {
+  const text = linkText(record)
+  const { stream, number } = parseLink(text) as { stream: string; number: number }
+  const digits = text.slice(0, text.indexOf('@')).trim()
+  return {
+    streamBytes: bytesOf(stream),
+    number: Number.isSafeInteger(number) ? String(number) : digits,
+    created: own.created,
+    metadataBytes: own.metadataBytes
+  }
+}
+
+/** Index streams hold links to the events they list; those of a category's streams hold the streams' names. */
+async function indexEntries(
+  reader: Reader,
+  { stream, kind }: Source,
+  records: readonly StoredRecord[],
+  from: number,
+  resolve: boolean,
+  viewer: Viewer | undefined
+): Promise<Entry[]> {
+  const name = bytesOf(stream as string)
+  const read = await viewer?.seen(records)
+  const seen = resolve ? await reader.seen(records, { truncated: false, viewer: undefined }) : undefined
+  const entries: Entry[] = []
+  for (const [i, record] of records.entries()) {
+    if (read?.[i] === false) continue
+    const positionNumber = String(from + i)
+    const place = { positionStreamBytes: name, positionNumber }
+    if (kind === family.categoryStreams || !resolve) {
+      entries.push({ event: indexEvent(kind as Family, name, positionNumber, record), link: undefined, ...place })
+      continue
+    }
+    const listed = showRecord(record)
+    // A link that is listed is copied: what stands here leads where it leads.
+    const target = await reader.linkTarget(record, viewer)
+    const link =
+      target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
+    const hidden = record.removed || target === 'gone' || seen?.[i] === false
+    const event = hidden ? undefined : target === undefined ? listed : showRecord(target as StoredRecord)
+    const metadataBytes = causeOf(record)
+    entries.push({ event, link: { ...link, created: record.created, metadataBytes }, ...place })
+  }
+  return entries
+}
+
+/** The event that an index stream would hold if it were a stream of its own. */
+function indexEvent(kind: Family, streamBytes: string, number: string, record: StoredRecord): ShownEvent {
+  const reference = kind === family.categoryStreams
+  const text = reference
+    ? record.streamBytes
+    : record.hasType(LINK_TYPE)
+      ? bytesOf(linkText(record))
+      : `${showRecord(record).number}@${record.streamBytes}`
+  return virtualEvent(streamBytes, number, record.created, {
+    typeBytes: reference ? STREAM_REFERENCE_TYPE : LINK_TYPE,
+    dataBytes: text,
+    isJson: false,
+    metadataBytes: causeOf(record)
+  })
+}
+
+/** What a link says of the event that it was made for. */
+function causeOf(record: StoredRecord): string {
+  const correlation = correlationOf(record)
+  const more = correlation === undefined ? '' : `,"$correlationId":${JSON.stringify(bytesOf(correlation))}`
+  return `{"$causedBy":"${record.idText}"${more}}`
+}
+
+/** An event that stands nowhere in the log. Its id is made from its place, so it is always the same. */
+export function virtualEvent(
+  streamBytes: string,
+  number: string,
+  created: number,
+  content: Pick<ShownEvent, 'typeBytes' | 'dataBytes' | 'isJson' | 'metadataBytes'>
+): ShownEvent {
+  const id = nameBasedId(VIRTUAL_IDS, `${streamBytes}\n${number}`).toString('hex')
+  return {
+    id: id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    streamBytes,
+    number,
+    created,
+    ...content,
+    octets: Buffer.from(content.dataBytes, 'latin1'),
+    isLink: content.typeBytes === LINK_TYPE
+  }
+}
+
+const VIRTUAL_IDS = Buffer.from('9e0b3a5d4c7f4e1b8a6d2f0c5b9e7a13', 'hex')

@@ -1,0 +1,145 @@
+/** Appends, deletes and metadata in the Atom dialect (reference 5, 6, 11.3). */
+import { randomUUID } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isDaybookError } from '../../src/errors.js'
+import type { Store } from '../../src/store/store.js'
+import { checkAppendableName, isMetastream, metastreamOf } from '../../src/streams/names.js'
+import type { NewEvent } from '../../src/streams/new-event.js'
+import { actorOf } from '../auth/rechecks.js'
+import { bodyOf } from '../wire/writing/body.js'
+import type { DialectReading } from './feeds.js'
+import { sendEmpty } from './reply.js'
+import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append-body.js'
+import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
+import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'
+import { badRequest, Refusal, refusalOf, wrongVersion } from './wire/refusal.js'
+import { queryOf, segment, streamUrl } from './wire/urls.js'
+
+export class DialectWriting {
+  readonly #store: Store
+  readonly #reading: DialectReading
+
+  constructor(store: Store, reading: DialectReading) {
+    this.#store = store
+    this.#reading = reading
+  }
+
+  /** `POST /streams/{s}`. @throws refusals */
+  async append(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
+    const codec = negotiateWrite(request, offers.write)
+    return this.#refusing(async () => {
+      checkAppendableName(stream)
+      try {
+        const events = parseAppend(stream, codec, request.raw, await bodyOf(request))
+        return await this.#write(request, reply, stream, events)
+      } catch (error) {
+        if (!(error instanceof ForwardToIncoming)) throw error
+        const location = `${streamUrl(this.#reading.baseOf(request), stream)}/incoming/${randomUUID()}`
+        throw new Refusal(307, 'Temporary Redirect', {
+          body: 'Forwarding to idempotent URI',
+          headers: { location },
+          contentType: 'text/plain; charset=utf-8'
+        })
+      }
+    })
+  }
+
+  /** `POST /streams/{s}/incoming/{id}`. @throws refusals */
+  async appendIncoming(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    stream: string,
+    given: string
+  ): Promise<FastifyReply> {
+    const codec = negotiateWrite(request, offers.incoming)
+    const id = parseGuid(given)
+    if (id === undefined) throw badRequest('Invalid request. Unable to parse guid')
+    if (id === EMPTY_GUID) throw badRequest("Empty eventId provided. (Parameter 'eventId')")
+    return this.#refusing(async () => {
+      checkAppendableName(stream)
+      const events = parseAppend(stream, codec, request.raw, await bodyOf(request), { id })
+      return this.#write(request, reply, stream, events)
+    })
+  }
+
+  /** `POST /streams/{s}/metadata`. @throws refusals */
+  async writeMetadata(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
+    const codec = negotiateWrite(request, offers.write)
+    if (isMetastream(stream)) {
+      throw badRequest('Invalid request. Stream must be non-empty string and should not be metastream')
+    }
+    return this.#refusing(async () => {
+      const metastream = metastreamOf(stream)
+      checkAppendableName(metastream)
+      const events = parseMetadata(metastream, codec, request.raw, await bodyOf(request))
+      return this.#write(request, reply, metastream, events)
+    })
+  }
+
+  async #write(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    stream: string,
+    events: NewEvent[]
+  ): Promise<FastifyReply> {
+    checkOnce(events)
+    const result = await this.#store.writer.append({
+      events,
+      conditions: [{ stream, expected: expectedVersion(request.headers) }],
+      mode: 'eventstore',
+      by: actorOf(request)
+    })
+    const number = result.events[0]?.number
+    const location = `${this.#reading.baseOf(request)}/streams/${segment(stream)}/${number}`
+    return sendEmpty(reply, 201, 'Created', { location })
+  }
+
+  /** `DELETE /streams/{s}`. @throws refusals */
+  async delete(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
+    negotiate(request.headers.accept, null, offers.write)
+    const expected = expectedVersion(request.headers)
+    checkRequireLeader(request.headers)
+    const permanent = hardDelete(request.headers)
+    return this.#refusing(async () => {
+      checkAppendableName(stream)
+      try {
+        await this.#store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
+      } catch (error) {
+        if (!isDaybookError(error)) throw error
+        if (error.code === 'stream-not-found') throw wrongVersion(-1)
+        if (error.code === 'wrong-expected-version' && expected === 'stream_exists') {
+          const { metadata } = await this.#store.states.of(stream)
+          if (metadata.deleted) throw new Refusal(410, 'Stream deleted')
+        }
+        throw error
+      }
+      return sendEmpty(reply, 204, 'Stream deleted')
+    })
+  }
+
+  async #refusing(work: () => Promise<FastifyReply>): Promise<FastifyReply> {
+    try {
+      return await work()
+    } catch (error) {
+      throw refusalOf(error, 'write')
+    }
+  }
+}
+
+/** @throws a 415 for the body's type, a 406 for the answer's */
+export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
+  const codec = bodyCodec(request.headers['content-type'], offered)
+  negotiate(request.headers.accept, queryOf(request).get('format'), offered)
+  return codec
+}
+
+/** Ids are unique in a stream, so no batch can hold one twice. @throws a 400 */
+function checkOnce(events: readonly NewEvent[]): void {
+  const seen = new Set<string>()
+  for (const { id } of events) {
+    const key = id?.toString('latin1')
+    if (key === undefined) continue
+    if (seen.has(key)) throw badRequest('An eventId stands twice in this batch.')
+    seen.add(key)
+  }
+}

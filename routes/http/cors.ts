@@ -1,0 +1,58 @@
+/** Which pages of other origins may read what is answered here (native contract §8). */
+import cors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/reply.js'
+import { checkSameOrigin } from './guards.js'
+
+/**
+ * `*`: all, but none that sends credentials. A list: these, also with credentials. `local`: those of this machine, for
+ * others could read what a developer's store shows to everybody.
+ */
+export type CorsOrigins = readonly string[] | 'local'
+
+const LOCAL_ORIGIN = /^https?:\/\/(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
+
+/** Headers of answers that pages of other origins may read. */
+const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
+/** Headers that they may send. */
+export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, Daybook-Log, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
+
+/**
+ * Says to browsers who may read, and refuses credentials from pages of all others (`origin-refused`): a page may send an
+ * `Authorization` that it makes up.
+ * @param writers origins whose pages may write here, and so may sign in
+ */
+export async function shareWithOrigins(
+  app: FastifyInstance,
+  origins: CorsOrigins,
+  writers: readonly string[]
+): Promise<void> {
+  const named = origins === 'local' || origins.includes('*') ? [] : origins
+  await app.register(cors, {
+    origin: origins === 'local' ? ifLocal : named.length === 0 ? '*' : [...named],
+    credentials: named.length > 0,
+    exposedHeaders: EXPOSED,
+    preflight: false
+  })
+  const known = [...named, ...writers]
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { authorization, origin } = request.headers
+    const local = origins === 'local' && origin !== undefined && LOCAL_ORIGIN.test(origin)
+    if (authorization !== undefined && origin !== undefined && !local) checkSameOrigin(request, known, 'sign in here')
+    done()
+  })
+  if (origins !== 'local' && named.length === 0) return
+  // Others get another answer; whatever else it depends on stands in the header by now.
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (request.headers.origin !== undefined) {
+      const vary = String(reply.getHeader('vary') ?? '')
+      if (!/\borigin\b/i.test(vary)) reply.header('vary', vary === '' ? 'Origin' : `${vary}, Origin`)
+    }
+    done(null, payload)
+  })
+}
+
+/** Whoever names no origin is no page of another one. */
+function ifLocal(origin: string | undefined, done: (error: Error | null, allowed: string | false) => void): void {
+  done(null, origin === undefined || LOCAL_ORIGIN.test(origin) ? '*' : false)
+}

@@ -1,0 +1,153 @@
+/** What is thrown, and what never reached a route, as problems on the wire. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import { sendRefusal } from '../eventstore/reply.js'
+import { Refusal } from '../eventstore/wire/refusal.js'
+import { problemKinds, problemOf } from '../wire/problems/problem.js'
+import { explain } from '../wire/problems/shape.js'
+
+const CLIENT_ERRORS: Record<string, ErrorCode> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+  HPE_HEADER_OVERFLOW: 'headers-too-large'
+}
+
+/** Fastify's own refusals in our words. */
+const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed-json',
+  FST_ERR_BAD_URL: 'bad-request',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri-too-long',
+  FST_ERR_ASYNC_CONSTRAINT: 'bad-request'
+}
+
+function asDaybookError(error: Error, bodyMax: number): DaybookError {
+  if (isDaybookError(error)) return error
+  const { validation, validationContext, code = '', statusCode } = error as FastifyError
+  const [first] = validation ?? []
+  if (first !== undefined) {
+    const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})
+    const unknown = first.keyword === 'additionalProperties'
+    const detail = explain(first as Parameters<typeof explain>[0], known)
+    return new DaybookError(unknown ? 'unknown-parameter' : 'bad-parameter', detail, {
+      parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
+      in: validationContext
+    })
+  }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const limit = bodyMax
+    return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit }, error)
+  }
+  const known = FRAMEWORK_ERRORS[code]
+  if (known !== undefined) return new DaybookError(known, error.message, {}, error)
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new DaybookError('bad-request', error.message, {}, error)
+  return new DaybookError('internal', error.message, {}, error)
+}
+
+/** What is refused before anything is looked at, with the reason phrases of the Atom dialect. */
+const BARE: Partial<Record<ErrorCode, string>> = {
+  'not-found': 'Not Found',
+  'method-not-allowed': 'Method Not Allowed',
+  'unsupported-media-type': 'Invalid or missing Content-Type',
+  starting: 'Server Is Not Ready',
+  stopping: 'Server Is Not Ready'
+}
+
+/**
+ * True for a client that would not read a problem: it names what it takes, or nothing at all, and neither problems nor
+ * everything is among it. So do the clients of the Atom dialect, and they expect no body (reference 1.2).
+ */
+export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
+  return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
+}
+
+/** Refused for who asks, or for not saying who that is. */
+const REFUSED = new Set<ErrorCode>(['sign-in-required', 'wrong-credentials', 'not-permitted'])
+
+/** Answers with what was thrown: refusals of the dialect as they say, everything else as a problem. */
+export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (raw instanceof Refusal) return sendRefusal(reply, raw)
+  const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
+  if (REFUSED.has(error.code)) {
+    const { dialect, negotiate } = request.routeOptions.config
+    if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
+      // What is wrong with the form is told first (reference 14.5).
+      try {
+        negotiate?.(request)
+      } catch (fault) {
+        return sendProblem(fault as Error, request, reply)
+      }
+      return sendRefusal(reply, dialectRefusal(error))
+    }
+    if (problemKinds[error.code].status === 401) reply.header('www-authenticate', challenges(error))
+  }
+  const { available, retryAfter } = error.details
+  if (error.code === 'unsupported-media-type' && request.method === 'POST' && Array.isArray(available)) {
+    reply.header('accept-post', available.join(', '))
+  }
+  const { status } = problemKinds[error.code]
+  if (status === 503 || status === 507) reply.header('retry-after', '1')
+  else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
+  const reason = BARE[error.code]
+  if (reason !== undefined && wantsBare(request)) {
+    return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
+  }
+  const problem = problemOf(error, request.id)
+  if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
+  if (problem.status === 404) reply.header('cache-control', 'no-store')
+  reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
+  return reply.send(JSON.stringify(problem))
+}
+
+/** Refused for who asks, in the dialect's words (reference 14.1). */
+function dialectRefusal({ code }: DaybookError): Refusal {
+  const headers: Record<string, string> =
+    code === 'wrong-credentials' ? { 'www-authenticate': 'X-Basic realm="ESDB"' } : {}
+  return new Refusal(401, 'Unauthorized', { bare: true, headers })
+}
+
+/** How one can say who one is. */
+function challenges({ code }: DaybookError): string[] {
+  const wrong = code === 'wrong-credentials' ? ', error="invalid_token"' : ''
+  return ['Basic realm="Daybook", charset="UTF-8"', `Bearer realm="Daybook"${wrong}`]
+}
+
+/** What went wrong before there was a request. */
+export function clientErrorCode(error: Error): ErrorCode {
+  return CLIENT_ERRORS[(error as NodeJS.ErrnoException).code ?? ''] ?? 'bad-request'
+}
+
+/** Ends a connection whose request Fastify cannot answer any more. */
+export function endWithProblem(socket: Duplex, code: ErrorCode): void {
+  // A second answer inside one that has begun would be taken for a part of it: then cutting says more.
+  const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
+  if (!socket.writable || begun) return void socket.destroy()
+  const { status, title } = problemKinds[code]
+  const body = bareProblem(code)
+  const headers = [
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+    ...(status === 429 ? ['Retry-After: 1'] : [])
+  ]
+  socket.end(`HTTP/1.1 ${status} ${title}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** `Expect` with anything but 100-continue. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = bareProblem('expectation-failed')
+  response.writeHead(problemKinds['expectation-failed'].status, {
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': Buffer.byteLength(body)
+  })
+  response.end(body)
+}
+
+function bareProblem(code: ErrorCode): string {
+  const { status, title, help } = problemKinds[code]
+  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help })
+}

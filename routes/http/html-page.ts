@@ -1,0 +1,90 @@
+/** What a browser gets that opens the address of events: a small page that shows them and follows them (native contract §8). */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { rangesOf } from '../eventstore/wire/codecs.js'
+import { hasDialectHeader } from '../eventstore/wire/headers.js'
+import { queryOf } from '../eventstore/wire/urls.js'
+import { matchesTag } from '../wire/reading/page.js'
+
+const page = readPage()
+
+const HEADERS = {
+  // It shows what strangers wrote: nothing runs but its own script, and nothing is asked but this server.
+  'content-security-policy': [
+    "default-src 'none'",
+    `style-src ${sourcesOf('style')}`,
+    `script-src ${sourcesOf('script')}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'"
+  ].join('; '),
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-cache',
+  etag: `"${sha256(page).slice(0, 22)}"`,
+  vary: 'Accept'
+}
+
+/** Types of the other forms on the same addresses; a browser names `application/xml` too, but below HTML. */
+const OTHER = /^(application\/(json|x-ndjson|ndjson|jsonl|xml|atom\+xml|vnd\..*)|text\/(event-stream|xml))$/
+/** Ranges that another form would answer. */
+const WILD = /^(\*|application)\/\*$/
+
+/**
+ * True when a request prefers HTML to all else that is here (native contract §8, §9): `text/html` is named, no range
+ * that another form answers has a better quality, and of equals it is named first. A wildcard as good as HTML takes
+ * nothing from it; a wildcard alone, as curl sends it, does not ask for HTML. What decides the form by other means
+ * goes before: `format`, the dialect's `embed` and headers, an upgrade.
+ */
+export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'url'>): boolean {
+  const { accept, upgrade } = headers
+  if (accept === undefined || upgrade !== undefined || !/text\/html/i.test(accept)) return false
+  const ranges = rangesOf(accept)
+  const at = ranges.findIndex(({ type }) => type === 'text/html')
+  const quality = ranges[at]?.quality ?? 0
+  if (quality <= 0) return false
+  const before = ranges.slice(0, at)
+  if (before.some((range) => OTHER.test(range.type) || (WILD.test(range.type) && range.quality > quality))) return false
+  const query = queryOf({ url })
+  return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
+}
+
+/** Sends the page (native contract §8), or 304. It is the same for every address: its script looks where it is. */
+export function sendBrowserPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  reply.headers(HEADERS)
+  if (matchesTag(request.headers['if-none-match'], HEADERS.etag)) return reply.code(304).send()
+  return reply.header('content-type', 'text/html; charset=utf-8').send(page)
+}
+
+/**
+ * As the first hook of a route: browsers get the page, all others go on. The page asks the same address again for
+ * JSON, so what is wrong with it (an unknown parameter, a stream that is gone) is told there, in the page.
+ */
+export function browsersFirst(request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+  if (wantsHtml(request)) sendBrowserPage(request, reply)
+  else done()
+}
+
+/** The page stands beside routes/, and beside dist/ when this was built. */
+function readPage(): string {
+  for (const path of ['../../ui/page.html', '../../../ui/page.html']) {
+    try {
+      // A browser sees line breaks as one character before it hashes.
+      return readFileSync(new URL(path, import.meta.url), 'utf8').replaceAll('\r\n', '\n')
+    } catch {}
+  }
+  throw new Error('ui/page.html is missing: this installation is not whole')
+}
+
+/** The sources of a policy that allow the page's own elements, by what stands in them. */
+function sourcesOf(element: 'style' | 'script'): string {
+  const found = [...page.matchAll(new RegExp(`<${element}[^>]*>([^]*?)</${element}>`, 'g'))]
+  return found.map(([, text = '']) => `'sha256-${sha256(text)}'`).join(' ')
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64')
+}

@@ -1,0 +1,116 @@
+/** Planning a live read: everything that can be refused is refused here, before anything is accepted. */
+import type { FastifyRequest } from 'fastify'
+import type { ReadQuery } from '../../schemas/read.js'
+import type { Attachment, Consumer } from '../../src/consumers/consumer.js'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import type { Address, Bound } from '../../src/reading/sources.js'
+import type { Store } from '../../src/store/store.js'
+import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
+import type { Following } from '../../src/subscriptions/tail.js'
+import { askingOf, checkConsumer, checkReadable, rightOf } from '../auth/rechecks.js'
+import { checkSameOrigin } from '../http/guards.js'
+import { awaitPosition } from '../reading/long-poll.js'
+import { checkNamedLog } from '../reading/named-log.js'
+import { parseBounds } from '../wire/reading/bounds.js'
+import { checkNoRecord, followingOf } from '../wire/reading/read-request.js'
+
+/** What is to be read live. */
+export interface LiveAsked {
+  readonly address: Address
+  readonly query: ReadQuery
+}
+
+/** A live read that was accepted. */
+export interface LivePlan {
+  readonly query: ReadQuery
+  readonly following: Following
+  readonly options: SubscriptionOptions
+  /** Last number or position of the source, -1 when there is none. */
+  readonly head: number
+  readonly attachment: Attachment | undefined
+}
+
+/**
+ * Looks at everything that can be refused, and takes the name of a consumer.
+ * @param resumed where an event stream was when it broke
+ * @param allowOrigins whose pages may read for a consumer
+ * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
+ * `consumer-not-found`, `consumer-in-use`
+ */
+export async function planLive(
+  { store, allowOrigins }: { store: Store; allowOrigins: readonly string[] },
+  request: FastifyRequest,
+  { address, query }: LiveAsked,
+  resumed?: Bound | undefined
+): Promise<LivePlan> {
+  const { clock, sources } = store
+  if (query.order === 'desc') {
+    throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
+  }
+  checkNoRecord(query)
+  await checkReadable(store, request.principal, address)
+  const following = followingOf(address, query, askingOf(store, request))
+  const { lower, upper } = parseBounds(query, clock.now())
+  const consumer = consumerOf(store, query, following)
+  if (consumer !== undefined) await checkConsumer(store, request.principal, consumer, false)
+  // Nobody's place is moved by the page of a stranger.
+  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  store.subscriptions.checkRoom()
+  await awaitPosition(store, query, request)
+  if (query.atLeast !== undefined) await checkReadable(store, request.principal, address)
+  const source = await sources.toFollow(address)
+  const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
+  const begin = place ?? resumed ?? lower
+  await checkNamedLog(store, request, source, { lower: place === undefined ? begin : undefined, upper })
+  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  const attachment = await consumer?.attach(query.takeover ?? false)
+  const last = query.live === false ? source.head : Infinity
+  const options: SubscriptionOptions = {
+    right: rightOf(store, request.principal, address),
+    next: attachment === undefined ? first : attachment.start + 1,
+    ...endOf(upper, last),
+    limit: query.limit,
+    // Only over WebSocket can more be granted.
+    credit: request.ws ? query.credit : undefined,
+    statistics: query.statistics,
+    checkpointEvery: query.checkpointEvery,
+    heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
+    ...(consumer && {
+      window: consumer.definition.settings.bufferSize,
+      liveBuffer: consumer.definition.settings.liveBufferSize,
+      readBatch: consumer.definition.settings.readBatchSize
+    })
+  }
+  return { query, following, options, head: source.head, attachment }
+}
+
+/** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
+function consumerOf(
+  store: Store,
+  { consumer, from, after, takeover }: ReadQuery,
+  { source }: Following
+): Consumer | undefined {
+  if (consumer === undefined) {
+    if (takeover === undefined) return undefined
+    throw new DaybookError('bad-parameter', '"takeover" goes with "consumer".', { parameter: 'takeover' })
+  }
+  const found = store.consumers.get(consumer)
+  if (found.definition.source !== source) {
+    throw new DaybookError('consumer-exists', `"${consumer}" reads ${found.definition.source}, not ${source}.`, {
+      consumer,
+      differs: ['source']
+    })
+  }
+  if (from === undefined && after === undefined) return found
+  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
+    parameter: from === undefined ? 'after' : 'from'
+  })
+}
+
+/** Where a live read ends. @param last the cursor where it does anyway */
+function endOf(upper: Bound | undefined, last: number): { last?: number; until?: number } {
+  if (upper?.kind === 'instant') return { last, until: upper.included ? upper.value : upper.value - 1 }
+  if (upper?.kind === 'cursor') return { last: Math.min(last, upper.included ? upper.value : upper.value - 1) }
+  return { last }
+}

@@ -1,0 +1,65 @@
+/**
+ * Live reads: what may be refused is refused before anything is accepted, then a connection is made of the request and
+ * given to a subscription (native contract §2, §5).
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Store } from '../../src/store/store.js'
+import type { Connection, Subscription } from '../../src/subscriptions/subscription.js'
+import { SharedBytes } from '../wire/live/live-frames.js'
+import { mediaTypes } from '../wire/media-types.js'
+import { parseLastEventId } from '../wire/reading/bounds.js'
+import { LineConnection } from './live-ndjson.js'
+import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
+import { SseConnection } from './sse.js'
+
+export class Live {
+  readonly store: Store
+  /** Origins whose pages may follow over WebSocket, beside the server's own. */
+  readonly allowOrigins: readonly string[]
+  /** Answers and frames that many receive, by how they look. */
+  readonly #shared = { sse: new SharedBytes(), typed: new SharedBytes(), lines: new SharedBytes() }
+
+  constructor(store: Store, allowOrigins: readonly string[]) {
+    this.store = store
+    this.allowOrigins = allowOrigins
+  }
+
+  /**
+   * Answers as an event stream or line by line, as long as the client stays.
+   * @throws as planLive
+   */
+  async answer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: LiveAsked,
+    format: 'sse' | 'ndjson'
+  ): Promise<FastifyReply> {
+    const resumed = format === 'sse' ? parseLastEventId(request.headers['last-event-id']) : undefined
+    if (resumed === 'end') return reply.code(204).send()
+    reply.header('cache-control', 'private, no-store').header('x-accel-buffering', 'no')
+    reply.header('content-type', mediaTypes[format])
+    if (request.method === 'HEAD') return reply.send('')
+    const plan = await planLive(this, request, asked, resumed)
+    reply.header('daybook-head', plan.head).header('daybook-log', this.store.log.id)
+    reply.hijack()
+    const { raw } = reply
+    raw.writeHead(200, reply.getHeaders() as Record<string, string>)
+    const connection =
+      format === 'sse'
+        ? new SseConnection(raw, request.ip, plan, this.store.clock, this.#shared)
+        : new LineConnection(raw, request, plan, this.store.clock, this.#shared.lines)
+    const subscription = this.open(plan, connection)
+    raw.once('close', () => subscription.ended())
+    if (raw.destroyed) subscription.ended()
+    return reply
+  }
+
+  /** Begins to read for a connection that was accepted. */
+  open(plan: LivePlan, connection: Connection): Subscription {
+    const { following, options, attachment } = plan
+    const ended = () => attachment?.release()
+    const subscription = this.store.subscriptions.open(following, options, connection, ended, attachment)
+    if (attachment !== undefined) attachment.subscription = subscription
+    return subscription
+  }
+}

@@ -1,0 +1,138 @@
+/** Live reads over WebSocket (native contract §5): what is refused before the upgrade, and what comes after it. */
+import { IncomingMessage } from 'node:http'
+import websocket, { type WebSocket } from '@fastify/websocket'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import type { Clock } from '../../src/time/clock.js'
+import type { Requirement } from '../auth/authorization.js'
+import { askingOf } from '../auth/rechecks.js'
+import { checkSameOrigin } from '../http/guards.js'
+import { SharedBytes } from '../wire/live/live-frames.js'
+import { followingOf } from '../wire/reading/read-request.js'
+import type { Live } from './live.js'
+import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
+import { WebSocketConnection } from './websocket-connection.js'
+
+export const SUBPROTOCOL = 'daybook.v1'
+
+/**
+ * A request as node reads it, which takes every `Upgrade` for one of ours as soon as we know any: a client that offers
+ * another protocol (Java's offers h2c) is answered as if it had not.
+ */
+export class UpgradableMessage extends IncomingMessage {
+  wantsUpgrade: boolean | null = null
+
+  get upgrade(): boolean {
+    const { wantsUpgrade, method, headers } = this
+    return wantsUpgrade === true && (method === 'CONNECT' || (method === 'GET' && isWebSocket(headers.upgrade)))
+  }
+
+  set upgrade(wanted: boolean | null) {
+    this.wantsUpgrade = wanted
+  }
+}
+
+function isWebSocket(upgrade: string | undefined): boolean {
+  return upgrade?.toLowerCase() === 'websocket'
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    live?: boolean
+  }
+}
+
+function isLive({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.live === true
+}
+
+/** Registers what upgrades connections; routes with a `wsHandler` take them, all others refuse. */
+export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Promise<void> {
+  await app.register(websocket, {
+    options: {
+      maxPayload: limits.client_frame_bytes_max,
+      perMessageDeflate: false,
+      clientTracking: false,
+      handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL
+    },
+    // A fault of the protocol: it has been told with a close frame, and has a while to read it.
+    errorHandler: (_error, socket) => void clock.after(limits.last_words_ms, () => socket.terminate()),
+    // Subscriptions end their connections themselves.
+    preClose: (done) => done()
+  })
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.ws && !request.is404 && !isLive(request)) {
+      throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
+    }
+    done()
+  })
+}
+
+/**
+ * What a GET route adds to be read over WebSocket too.
+ * @param asked what its address and query ask for
+ * @param access who may read there
+ */
+export function liveSocket(
+  live: Live,
+  asked: (request: FastifyRequest) => LiveAsked,
+  access: Requirement
+): Pick<RouteShorthandOptions, 'preHandler' | 'config'> & {
+  wsHandler: (socket: WebSocket, request: FastifyRequest) => void
+} {
+  const plans = new WeakMap<FastifyRequest, LivePlan>()
+  const shared = new SharedBytes()
+  return {
+    config: {
+      live: true,
+      access,
+      ticketFor: (request) => {
+        const { address, query } = asked(request)
+        return followingOf(address, query, askingOf(live.store, request)).source
+      }
+    },
+    preHandler: async (request) => {
+      if (!request.ws) return
+      checkHandshake(request, live.allowOrigins)
+      const plan = await planLive(live, request, asked(request))
+      // A connection that breaks in this moment never comes to the handler.
+      request.raw.socket.once('close', () => plan.attachment?.release())
+      if (request.raw.socket.destroyed) plan.attachment?.release()
+      plans.set(request, plan)
+    },
+    wsHandler: (socket, request) => {
+      const plan = plans.get(request) as LivePlan
+      const connection = new WebSocketConnection(socket, request, plan, live.store, shared)
+      connection.begin(live.open(plan, connection))
+    }
+  }
+}
+
+/** A list of sub-protocols as it must be: each a token, and once (RFC 6455 §4.1). */
+function areTokens(names: readonly string[]): boolean {
+  return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+\-.^`|~]+$/.test(name))
+}
+
+/**
+ * An upgrade whose address cannot even be read never comes to a route: its connection ends with the answer, for nobody
+ * else would end it.
+ */
+export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
+  if ((request.raw as UpgradableMessage).upgrade) reply.raw.once('finish', () => request.raw.socket.destroySoon())
+}
+
+/** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
+function checkHandshake(request: FastifyRequest, allowOrigins: readonly string[]): void {
+  const { headers } = request
+  checkSameOrigin(request, allowOrigins, 'follow events here over WebSocket')
+  if (request.validationError !== undefined) throw request.validationError
+  const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
+  if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {
+    throw new DaybookError('bad-header', `The sub-protocol is ${SUBPROTOCOL}, or none.`, { available: [SUBPROTOCOL] })
+  }
+  const version = headers['sec-websocket-version']
+  if (version !== '13' || !/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
+    throw new DaybookError('bad-header', 'A WebSocket begins with Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key.')
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * The log that a request says its cursors come from. A log that has lost its end gives positions and numbers again to
+ * other events, so whoever names the log it has read is told instead of missing them in silence.
+ */
+import type { FastifyRequest } from 'fastify'
+import { DaybookError } from '../../src/errors.js'
+import { isIdentity } from '../../src/log/format.js'
+import type { Source } from '../../src/reading/source.js'
+import type { Bounds } from '../../src/reading/sources.js'
+import type { Store } from '../../src/store/store.js'
+
+/**
+ * `Daybook-Log`, or `log` in the query where headers cannot be set.
+ * @throws `bad-header`, `bad-parameter`
+ */
+export function namedLog({ headers, query }: Pick<FastifyRequest, 'headers' | 'query'>): string | undefined {
+  const header = headers['daybook-log']
+  const { log: parameter } = query as { log?: string }
+  if (header !== undefined && !isIdentity(header)) {
+    throw new DaybookError('bad-header', 'Daybook-Log is the identity of a log, as answers carry it.')
+  }
+  if (parameter === undefined) return header
+  if (isIdentity(parameter) && (header === undefined || header === parameter)) return parameter
+  throw new DaybookError(
+    'bad-parameter',
+    header === undefined
+      ? '"log" is the identity of a log, as Daybook-Log says it.'
+      : 'Daybook-Log and "log" disagree.',
+    { parameter: 'log' }
+  )
+}
+
+/**
+ * Refuses cursors that mean nothing here, when the request names the log that they were read from.
+ * @param details what else the problem says
+ * @returns undefined at once in the usual case, that nothing has to be looked up
+ * @throws `log-changed`, `bad-header`, `bad-parameter`, at once or by the promise
+ */
+export function checkNamedLog(
+  { log, sources }: Store,
+  request: Pick<FastifyRequest, 'headers' | 'query'>,
+  source: Source,
+  bounds: Pick<Bounds, 'lower' | 'upper'>,
+  details: Record<string, unknown> = {}
+): undefined | Promise<void> {
+  const named = namedLog(request)
+  return named === undefined || named === log.id ? undefined : sources.checkCursors(source, bounds, named, details)
+}
+
+/** A cursor up to which everything was read, as a bound. */
+export function readUpTo(cursor: number): Pick<Bounds, 'lower' | 'upper'> {
+  return { lower: { kind: 'cursor', value: cursor, included: false }, upper: undefined }
+}

@@ -1,0 +1,310 @@
+/** Answers reads of many events, for one stream and for the log alike: as a page, line by line, or live. */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
+import type { EventQuery, ReadQuery } from '../../schemas/read.js'
+import type { Viewer } from '../../src/access/viewer.js'
+import { DaybookError, isDaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import type { ReadRequest } from '../../src/reading/reader.js'
+import type { Found, Source } from '../../src/reading/source.js'
+import type { Address } from '../../src/reading/sources.js'
+import type { Store } from '../../src/store/store.js'
+import { LINK_TYPE } from '../../src/streams/links.js'
+import { askingOf, checkReadable, isPublic } from '../auth/rechecks.js'
+import type { Live } from '../live/live.js'
+import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
+import { problemOf } from '../wire/problems/problem.js'
+import {
+  entityTag,
+  isImmutable,
+  limitOf,
+  linkHeader,
+  linksOf,
+  matchesTag,
+  reachesEnd,
+  renderPage
+} from '../wire/reading/page.js'
+import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
+import { awaitEvents, awaitPosition, secondsToWait } from './long-poll.js'
+import { checkNamedLog } from './named-log.js'
+import { PageCache } from './page-cache.js'
+
+interface RenderedPage {
+  readonly body: Buffer
+  readonly link: string
+  readonly immutable: boolean
+  /** Its bytes depend on nothing but its address, the head and the metadata of what was read. */
+  readonly settled: boolean
+}
+
+interface RenderedEvent {
+  readonly body: Buffer
+  readonly tag: string
+}
+
+const VARY = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
+
+export class Reading {
+  readonly #store: Store
+  readonly #live: Live
+  readonly #publicly: 'public' | 'private'
+  /** Pages by address and head: the same bytes as long as the head has not moved. */
+  readonly #pages = new PageCache<RenderedPage>(limits.pages_cached_bytes_max)
+  readonly #events = new LRUCache<string, RenderedEvent>({
+    maxSize: limits.events_cached_bytes_max,
+    sizeCalculation: ({ body }) => body.length + 300
+  })
+
+  constructor(live: Live, publicCache: boolean) {
+    this.#store = live.store
+    this.#live = live
+    this.#publicly = publicCache ? 'public' : 'private'
+  }
+
+  /** @throws the refusals of toReadRequest, Reader.resolve and checkNamedLog, `not-acceptable`, `not-there-yet` */
+  async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
+    let query = request.query as ReadQuery
+    const format = readFormat(request.headers, query.format, query.live)
+    reply.header('vary', VARY)
+    if (format === 'sse' || (format === 'ndjson' && query.live)) {
+      return this.#live.answer(request, reply, { address, query }, format)
+    }
+    checkNoConsumer(query)
+    if (format === 'page') checkNoRecord(query)
+    await awaitPosition(this.#store, query, request)
+    const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
+    if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
+    // Rules may have changed while it waited.
+    if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#store, request.principal, address)
+    const read = toReadRequest(query, askingOf(this.#store, request))
+    // Whoever waits is answered also where there is nothing yet.
+    const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
+    const changed = checkNamedLog(this.#store, request, source, read)
+    if (changed !== undefined) await changed
+    reply.header('daybook-head', source.head)
+    reply.header('daybook-log', this.#store.log.id)
+    return format === 'ndjson'
+      ? this.#lines(request, reply, source, read, query)
+      : this.#page(request, reply, source, read, query, await isPublic(this.#store, address))
+  }
+
+  /**
+   * Answers with one event.
+   * @param at its number, or on the log its position; `head` is the last
+   */
+  async answerEvent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    address: Address,
+    at: number | 'head'
+  ): Promise<FastifyReply> {
+    const query = request.query as EventQuery
+    eventFormat(request.headers, query.format)
+    if (query.atLeast !== undefined) {
+      await awaitPosition(this.#store, query, request)
+      await checkReadable(this.#store, request.principal, address)
+    }
+    const viewer = this.#store.rules.viewerOf(request.principal)
+    const source = await this.#sourceOf(address, viewer)
+    const number = at === 'head' ? Math.max(source.head, 0) : at
+    const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
+    this.#store.metrics.read(1)
+    reply.header('daybook-head', source.head)
+    reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
+    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
+    reply.header('content-type', mediaTypes.event)
+    return reply.send(body)
+  }
+
+  /**
+   * Waits as long as the page would be empty and an event could change that.
+   * @returns what is to be read then: the end from which it waited stays where it was
+   */
+  async #awaitEvent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    address: Address,
+    query: ReadQuery,
+    seconds: number
+  ): Promise<ReadQuery> {
+    const { reader, sources } = this.#store
+    const asking = askingOf(this.#store, request)
+    const following = followingOf(address, query, asking)
+    let asked = query
+    if (query.from === 'end' && query.order !== 'desc') {
+      asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
+    }
+    const read = toReadRequest(asked, asking)
+    await checkNamedLog(this.#store, request, await sources.toFollow(address), toReadRequest(query, asking))
+    await awaitEvents(this.#store, request, reply, following, seconds, async () => {
+      const source = await sources.toFollow(address)
+      const page = await reader.page(source, read, await sources.resolve(source, read), 1)
+      return page.events.length === 0 && reachesEnd(page)
+    })
+    return asked
+  }
+
+  /** @throws `stream-not-found` also for an index stream that lists nothing for who reads */
+  #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
+    const { sources, reader } = this.#store
+    if (stream === undefined) return sources.log()
+    return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
+  }
+
+  /** An event that is there stays as it is, as long as it may be seen. */
+  async #renderedEvent(
+    source: Source,
+    number: number,
+    resolveLinks: boolean,
+    viewer: Viewer | undefined
+  ): Promise<RenderedEvent> {
+    const { stream, index, first } = source
+    const key = `${resolveLinks} ${number} ${stream ?? ''}`
+    const own = stream !== undefined && !index
+    const lasts = number >= first && (own || (this.#store.states.none && viewer === undefined))
+    const known = lasts ? this.#events.get(key) : undefined
+    if (known !== undefined) return known
+    const record = await this.#store.reader.event(source, number, viewer)
+    const target =
+      resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record, viewer) : undefined
+    const resolved = target === undefined || target === 'gone' ? undefined : target
+    const found: Found = {
+      record: resolved ?? record,
+      cursor: number,
+      link: stream !== undefined && (index || resolved !== undefined) ? { stream, number } : undefined
+    }
+    const rendered = {
+      body: Buffer.from(`${renderEvent(found)}\n`, 'latin1'),
+      tag: entityTag(number, `${found.record.position} event ${this.#store.log.id}`)
+    }
+    if (lasts && target === undefined) this.#events.set(key, rendered)
+    return rendered
+  }
+
+  async #page(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    source: Source,
+    read: ReadRequest,
+    query: ReadQuery,
+    mayShare: boolean
+  ): Promise<FastifyReply> {
+    const path = request.url.split('?', 1)[0] as string
+    const { head, first, metadata, metadataVersion } = source
+    const own = source.stream !== undefined && !source.index
+    // Whoever may read a stream reads all of it; of everything else each sees a part.
+    const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#store.rules.version}`
+    const state = `${head} ${metadataVersion} ${first} ${who}`
+    const begin = query.from ?? ''
+    const { id } = this.#store.log
+    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
+    let tag = entityTag(head, variant)
+    const key = `${state} ${begin} ${request.url}`
+    // What an index stream lists may be hidden by now.
+    let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
+    if (page === undefined) {
+      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
+        return reply.code(304).header('etag', tag).send()
+      }
+      page = await this.#render(path, source, read, query)
+      if (page.settled) this.#pages.offer(key, page)
+    }
+    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+    reply.header('etag', tag)
+    reply.header('link', page.link)
+    const { cacheControl } = metadata
+    const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
+    const moving =
+      cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
+    reply.header('cache-control', page.immutable ? `${shared}, max-age=31536000, immutable` : moving)
+    if (page.immutable) reply.removeHeader('daybook-head')
+    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
+    reply.header('content-type', mediaTypes.page)
+    return reply.send(page.body)
+  }
+
+  async #render(path: string, source: Source, read: ReadRequest, query: ReadQuery): Promise<RenderedPage> {
+    const { reader, sources, metrics, states } = this.#store
+    const range = await sources.resolve(source, read)
+    const page = await reader.page(source, read, range, limitOf(query))
+    metrics.read(page.events.length)
+    const filtered = hasFilter(query)
+    // What the links lead to is read from this log, whichever the cursors of the request came from.
+    const named = query.log === undefined ? query : { ...query, log: this.#store.log.id }
+    const links = linksOf(path, named, page, source)
+    const own = source.stream !== undefined && !source.index
+    // A link that leads nowhere yet may lead somewhere later.
+    const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
+    // What other streams' metadata hides, where links lead, and ages change though the head does not.
+    const lasts = !linked && (own || states.none)
+    return {
+      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
+      link: linkHeader(links, read.order),
+      // Of the log each sees a part, and another one when rules change.
+      immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
+      settled: lasts && !hasAge(query)
+    }
+  }
+
+  async #lines(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    source: Source,
+    read: ReadRequest,
+    query: ReadQuery
+  ): Promise<FastifyReply> {
+    const range = await this.#store.sources.resolve(source, read)
+    reply.header('content-type', mediaTypes.ndjson)
+    reply.header('cache-control', 'private, no-store')
+    if (request.method === 'HEAD') return reply.send(Readable.from([]))
+    const lines = this.#renderLines(source, read, range, query, request)
+    return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
+  }
+
+  /** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
+  async *#renderLines(
+    source: Source,
+    read: ReadRequest,
+    range: { first: number; last: number },
+    query: ReadQuery,
+    request: FastifyRequest
+  ): AsyncGenerator<Buffer> {
+    const render = query.record ? renderRecord : renderEvent
+    let left = query.limit ?? Infinity
+    let sent = 0
+    let cursor = range.first - 1
+    try {
+      for await (const { events } of this.#store.reader.spans(source, read, range)) {
+        let text = ''
+        for (const event of events) {
+          if (left-- <= 0) break
+          text += render(event)
+          text += '\n'
+          sent++
+          cursor = event.cursor
+        }
+        this.#store.metrics.read(events.length)
+        if (text !== '') yield Buffer.from(text, 'latin1')
+        if (left <= 0) break
+      }
+      if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
+    } catch (error) {
+      request.log.error({ err: error }, 'a transfer was cut')
+      const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
+      yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
+      throw error
+    }
+  }
+}
+
+/** @throws `bad-parameter`: a page takes nobody's place */
+function checkNoConsumer({ consumer }: ReadQuery): void {
+  if (consumer === undefined) return
+  throw new DaybookError(
+    'bad-parameter',
+    '"consumer" goes with live reads; page by page it is read at /consumers/{name}/events.',
+    { parameter: 'consumer' }
+  )
+}

@@ -1,0 +1,104 @@
+/**
+ * What a live reader is sent, by transport (native contract §2, §5): frames of a WebSocket, blocks of an event stream,
+ * lines. As everywhere on the wire each character of a text is a byte.
+ */
+import { bytesOf } from '../../../src/latin1.js'
+import type { Found } from '../../../src/reading/source.js'
+import { renderEvent } from '../reading/recorded-event.js'
+
+/** How often events up to a cursor were sent before. */
+export interface Again {
+  readonly retry: number
+  readonly to: number
+}
+
+/** A text frame as a server sends it (RFC 6455 §5.2): final, not masked. @param text a character a byte */
+export function textFrame(text: string): Buffer {
+  const { length } = text
+  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(head + length)
+  frame[0] = 0x81
+  if (head === 2) frame[1] = length
+  else if (head === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeBigUInt64BE(BigInt(length), 2)
+  }
+  frame.write(text, head, 'latin1')
+  return frame
+}
+
+/** Frames that carry events, ready for the socket. @param batch events in one frame, at most */
+export function eventFrames(events: readonly Found[], batch: number, again: Again | undefined): Buffer {
+  const frames: Buffer[] = []
+  if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, again)))
+  else {
+    for (let at = 0; at < events.length; at += batch) {
+      const some = events.slice(at, at + batch)
+      const cursor = (some.at(-1) as Found).cursor
+      frames.push(textFrame(`{"frame":"events","cursor":"${cursor}","events":[${some.map(renderEvent).join(',')}]}`))
+    }
+  }
+  return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)
+}
+
+function eventFrame(found: Found, again: Again | undefined): string {
+  const retry = again !== undefined && found.cursor <= again.to ? `"retry":${again.retry},` : ''
+  return `{"frame":"event","cursor":"${found.cursor}",${retry}"event":${renderEvent(found)}}`
+}
+
+/** Any other frame. */
+export function plainFrame(frame: string, members: object): string {
+  return bytesOf(JSON.stringify({ frame, ...members }))
+}
+
+/**
+ * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them.
+ * @param typed names them by their type instead
+ */
+export function eventBlocks(events: readonly Found[], typed: boolean): Buffer {
+  let text = ''
+  for (const found of events) {
+    // A type holds no control characters, so none ends the line.
+    if (typed) text += `event: ${found.record.typeBytes}\n`
+    text += `id: ${found.cursor}\ndata: ${renderEvent(found)}\n\n`
+  }
+  return Buffer.from(text, 'latin1')
+}
+
+/** A named block. @param id where a reconnect goes on; undefined: it stays */
+export function namedBlock(event: string, content: object, id?: string): string {
+  return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${bytesOf(JSON.stringify(content))}\n\n`
+}
+
+/** An event a line. */
+export function eventLines(events: readonly Found[]): Buffer {
+  let text = ''
+  for (const event of events) text += `${renderEvent(event)}\n`
+  return Buffer.from(text, 'latin1')
+}
+
+/** A line that is no event. */
+export function plainLine(content: object): string {
+  return `${bytesOf(JSON.stringify(content))}\n`
+}
+
+/**
+ * Bytes of events that several receivers are sent: made once. The very same list comes to all who follow the same
+ * source, so it is what they are kept by, as long as anybody holds it.
+ */
+export class SharedBytes {
+  readonly #known = new WeakMap<readonly Found[], Buffer>()
+
+  of(events: readonly Found[], shared: boolean, render: () => Buffer): Buffer {
+    if (!shared) return render()
+    let bytes = this.#known.get(events)
+    if (bytes === undefined) {
+      bytes = render()
+      this.#known.set(events, bytes)
+    }
+    return bytes
+  }
+}

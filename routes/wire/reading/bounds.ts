@@ -1,0 +1,104 @@
+/** Bounds as the query writes them (native contract §2): cursors, `start`, `end`, instants. */
+import { DaybookError } from '../../../src/errors.js'
+import type { Bound } from '../../../src/reading/sources.js'
+
+const AGES = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
+
+const CURSOR = /^(-1|\d{1,16})$/
+
+export interface BoundParameters {
+  from?: string | undefined
+  after?: string | undefined
+  to?: string | undefined
+  before?: string | undefined
+}
+
+/** Where one event stands, as its address says. @throws `bad-parameter` */
+export function placeOf(name: string, text: string): number | 'head' {
+  if (text === 'head') return text
+  const place = Number(text)
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(place)) return place
+  throw new DaybookError('bad-parameter', `"${name}" is a number from 0, or "head", not "${text.slice(0, 60)}".`, {
+    parameter: name,
+    in: 'params'
+  })
+}
+
+/** A cursor that a client hands back. @throws `bad-cursor` */
+export function parseCursor(name: string, text: string): number {
+  const value = Number(text)
+  if (CURSOR.test(text) && Number.isSafeInteger(value)) return value
+  throw new DaybookError('bad-cursor', `"${name}" is a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
+}
+
+/**
+ * Where an event stream was when it broke; `end` when there is nothing more for it.
+ * @throws `bad-cursor`
+ */
+export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
+  const text = String(header ?? '')
+  if (text === '') return undefined
+  if (/^(-1|\d{1,16});end$/.test(text)) return 'end'
+  return { kind: 'cursor', value: parseCursor('Last-Event-ID', text), included: false }
+}
+
+/** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
+export function parseBounds(
+  query: BoundParameters,
+  now: number
+): { lower: Bound | undefined; upper: Bound | undefined } {
+  return {
+    lower: oneOf('from', query.from, 'after', query.after, now, true),
+    upper: oneOf('to', query.to, 'before', query.before, now, false)
+  }
+}
+
+function oneOf(
+  including: string,
+  included: string | undefined,
+  excluding: string,
+  excluded: string | undefined,
+  now: number,
+  lower: boolean
+): Bound | undefined {
+  if (included !== undefined && excluded !== undefined) {
+    throw new DaybookError('bad-parameter', `Give "${including}" or "${excluding}", not both.`)
+  }
+  const text = included ?? excluded
+  if (text === undefined) return undefined
+  return parseBound(included === undefined ? excluding : including, text, included !== undefined, now, lower)
+}
+
+function parseBound(name: string, text: string, included: boolean, now: number, lower: boolean): Bound | undefined {
+  if (lower && text === 'start') return { kind: 'cursor', value: 0, included: true }
+  if (lower && text === 'end') return { kind: 'end' }
+  if (CURSOR.test(text)) {
+    const value = Number(text)
+    if (Number.isSafeInteger(value)) return { kind: 'cursor', value, included }
+  }
+  const instant = parseInstant(text, now)
+  if (instant !== undefined) return { kind: 'instant', value: instant, included }
+  const code = /^[-\d]/.test(text) && /[-:TZ]/.test(text.slice(1)) ? 'bad-instant' : 'bad-cursor'
+  throw new DaybookError(
+    code,
+    `"${name}" is ${lower ? 'a cursor, start, end' : 'a cursor'} or an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
+    { parameter: name }
+  )
+}
+
+/**
+ * RFC 3339, a date, or an age. A space is read as the `+` that it was before somebody forgot to escape it.
+ * @returns milliseconds, undefined when it is none of these
+ */
+export function parseInstant(text: string, now: number): number | undefined {
+  const age = /^-(\d{1,9})([smhdw])$/.exec(text)
+  if (age !== null) return now - Number(age[1]) * AGES[age[2] as keyof typeof AGES]
+  const parts = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+ -]\d\d:\d\d))?$/.exec(text)
+  if (parts === null) return undefined
+  const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '', zone = 'Z'] = parts
+  if (Number(day) > new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()) return undefined
+  const value = Date.parse(
+    `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.slice(0, 3).padEnd(3, '0')}${zone.toUpperCase().replace(' ', '+')}`
+  )
+  return Number.isNaN(value) ? undefined : value
+}

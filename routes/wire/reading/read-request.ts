@@ -1,0 +1,143 @@
+/** The query of a read → what the core reads, and what it follows. Pure. */
+import type { ReadQuery } from '../../../schemas/read.js'
+import type { Viewer } from '../../../src/access/viewer.js'
+import { DaybookError } from '../../../src/errors.js'
+import { Filter } from '../../../src/reading/filter.js'
+import type { ReadRequest } from '../../../src/reading/reader.js'
+import type { Address } from '../../../src/reading/sources.js'
+import { indexStreamOf } from '../../../src/streams/index-streams.js'
+import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
+import type { Following } from '../../../src/subscriptions/tail.js'
+import { notYet } from '../media-types.js'
+import { parseBounds, parseInstant } from './bounds.js'
+import { addressOf as readAddress } from './page.js'
+
+/**
+ * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
+ * stream. @throws `bad-stream-name`
+ */
+export function addressOf(name: string): Address {
+  if (name === '$all') return { stream: undefined }
+  checkStreamName(name)
+  return { stream: name, index: indexStreamOf(name) }
+}
+
+/** What a query is read with: by whom, when, and how categories are told. */
+export interface Asking {
+  /** Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+  /** Milliseconds, for ages. */
+  readonly now: number
+  readonly rule: CategoryRule
+}
+
+/**
+ * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
+ */
+export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): ReadRequest {
+  if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
+  const { lower, upper } = parseBounds(query, now)
+  return {
+    lower,
+    upper,
+    order: query.order ?? 'asc',
+    filter: hasFilter(query) || query.record ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
+    resolveLinks: query.resolveLinks ?? true,
+    truncated: query.truncated ?? false,
+    viewer
+  }
+}
+
+/**
+ * What a live read follows. All that ask for the same share what is new.
+ * @throws as toReadRequest
+ */
+export function followingOf(address: Address, query: ReadQuery, asking: Asking): Following {
+  const request = toReadRequest(query, asking)
+  const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
+  // An age is another instant for each of them.
+  const { occurredFrom, occurredTo } = request.filter.options
+  const source = readAddress(pathOf(address), asked)
+  return {
+    address,
+    request: { ...request, lower: undefined, upper: undefined },
+    source,
+    key: `${source} ${occurredFrom} ${occurredTo} ${asking.viewer?.key ?? ''}`
+  }
+}
+
+/** The path at which something is read. */
+export function pathOf({ stream }: Address): string {
+  return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
+}
+
+/** A query without what says where to begin and to end, and what log that is said of. */
+export function withoutBounds(query: ReadQuery): ReadQuery {
+  const { from: _, after: __, to: ___, before: ____, log: _____, ...others } = query
+  return others
+}
+
+const NO_SYSTEM = new Filter({ system: false })
+const EVERYTHING = new Filter({ system: true })
+
+/** True when something beside system streams may be left out of the answer. */
+export function hasFilter(query: ReadQuery): boolean {
+  for (const name in query) if (FILTERS.has(name)) return true
+  return false
+}
+
+/** @throws `bad-parameter`: what a record holds beside its event is shown line by line, and not live */
+export function checkNoRecord({ record }: ReadQuery): void {
+  if (!record) return
+  throw new DaybookError('bad-parameter', '"record" goes with NDJSON (format=ndjson) that is not live.', {
+    parameter: 'record'
+  })
+}
+
+/** True when the read means another time at every moment: its answer changes though the head does not. */
+export function hasAge(query: ReadQuery): boolean {
+  const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
+  return instants.some((text) => text !== undefined && /^-\d+[a-z]$/.test(text))
+}
+
+const FILTERS = new Set(
+  ['type', 'stream']
+    .flatMap((name) => [name, `${name}.prefix`, `${name}.regex`, `${name}.not`])
+    .concat(['category', 'tag', 'occurred.from', 'occurred.to'])
+)
+
+function toFilter(query: ReadQuery, now: number, rule: CategoryRule): Filter {
+  return new Filter({
+    type: {
+      is: query.type,
+      prefix: query['type.prefix'],
+      regex: query['type.regex'],
+      not: query['type.not']
+    },
+    stream: {
+      is: query.stream,
+      prefix: query['stream.prefix'],
+      regex: query['stream.regex'],
+      not: query['stream.not']
+    },
+    category: query.category && { is: query.category, rule },
+    tags: query.tag,
+    occurredFrom: occurred('occurred.from', query['occurred.from'], now),
+    occurredTo: occurred('occurred.to', query['occurred.to'], now),
+    system: query.system ?? false,
+    removed: query.record
+  })
+}
+
+function occurred(name: string, text: string | undefined, now: number): number | undefined {
+  if (text === undefined) return undefined
+  const instant = parseInstant(text, now)
+  if (instant !== undefined) return instant
+  throw new DaybookError(
+    'bad-instant',
+    `"${name}" is an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
+    {
+      parameter: name
+    }
+  )
+}

@@ -1,0 +1,86 @@
+/**
+ * The recorded event on the wire (native contract §1), as text in which every character is a byte: strings of UTF-8
+ * bytes taken from the record as they are, put together, and sent as latin1.
+ */
+import { isUtf8 } from 'node:buffer'
+import type { Found } from '../../../src/reading/source.js'
+
+/** The event as JSON on one line, as a read found it. */
+export function renderEvent(found: Found): string {
+  return `${eventMembers(found)}}`
+}
+
+/**
+ * As renderEvent, with all that it takes to make the record again. Of a removed event it shows the place that it had:
+ * `stream`, `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long is base64 here, so
+ * that an import can bound its lines.
+ */
+export function renderRecord(found: Found): string {
+  const { record, cursor } = found
+  const { version, kind, flags, crc, hash } = record.mark
+  const members = record.removed
+    ? `{"stream":${quote(record.streamBytes)},"number":${record.number},"position":${record.position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+    : eventMembers(found, 2)
+  const erased = hash === undefined ? '' : `,"hash":"${hash}"`
+  return `${members},"record":{"version":${version},"kind":"${kind}","flags":${flags},"crc":"${crc}"${erased}}}`
+}
+
+/** @param growth how many times as long text may become */
+function eventMembers({ record, cursor, link }: Found, growth = Infinity): string {
+  const { number, position } = record
+  let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+  const { occurred, contentType } = record
+  if (occurred !== undefined) text += `,"occurred":"${occurred}"`
+  if (record.hasTags) text += `,"tags":${Buffer.from(JSON.stringify(record.tags)).toString('latin1')}`
+  if (contentType !== undefined) text += renderBytes(contentType, record.data as Buffer, growth)
+  else {
+    const data = record.dataBytes
+    if (data !== undefined) text += `,"data":${data}`
+  }
+  const metadata = record.metadataBytes
+  if (metadata !== undefined) text += `,"metadata":${metadata}`
+  if (link !== undefined) {
+    const stream = Buffer.from(JSON.stringify(link.stream)).toString('latin1')
+    text += `,"link":{"stream":${stream},"number":${link.number}}`
+  }
+  return text
+}
+
+function renderBytes(contentType: string, data: Buffer, growth: number): string {
+  const text = isUtf8(data) ? Buffer.from(JSON.stringify(data.toString())) : undefined
+  const asText = text !== undefined && text.length - 2 <= data.length * growth
+  const content = asText ? `"dataText":${text.toString('latin1')}` : `"dataBase64":"${data.toString('base64')}"`
+  return `,"contentType":${quote(contentType)},${content}`
+}
+
+/** A name as a JSON string. Names have no control characters, so only two characters need an escape. */
+function quote(name: string): string {
+  return /["\\]/.test(name) ? JSON.stringify(name) : `"${name}"`
+}
+
+const DAY_MS = 86_400_000
+const TWO = Array.from({ length: 100 }, (_, n) => String(n).padStart(2, '0'))
+let lastDay = Number.NaN
+let lastDate = ''
+let lastInstant = Number.NaN
+let lastText = ''
+
+/**
+ * `created` as text (RFC 3339, UTC). Every event has one, and Date writes it slowly: events of one commit share it and
+ * those of one day share the date, so only the time of day is put together here.
+ */
+export function instantText(created: number): string {
+  if (created === lastInstant) return lastText
+  const day = Math.floor(created / DAY_MS)
+  if (day !== lastDay) {
+    lastDay = day
+    lastDate = new Date(day * DAY_MS).toISOString().slice(0, 11)
+  }
+  const rest = created - day * DAY_MS
+  const second = Math.floor(rest / 1000)
+  const minute = Math.floor(second / 60)
+  const ms = rest % 1000
+  lastInstant = created
+  lastText = `${lastDate}${TWO[Math.floor(minute / 60)]}:${TWO[minute % 60]}:${TWO[second % 60]}.${ms < 100 ? '0' : ''}${ms < 10 ? '0' : ''}${ms}Z`
+  return lastText
+}

@@ -1,0 +1,107 @@
+/** Preconditions of an append, from headers and bodies (native contract §3, §4). */
+import type { IncomingHttpHeaders } from 'node:http'
+import { Type } from 'typebox'
+import { MatchCondition as MatchConditionShape, StreamCondition } from '../../../schemas/append.js'
+import { DaybookError } from '../../../src/errors.js'
+import { limits } from '../../../src/limits.js'
+import { checkEventStream } from '../../../src/streams/names.js'
+import { type MatchCondition, namesIn } from '../../../src/writing/event-conditions.js'
+import type { Condition, ExpectedVersion } from '../../../src/writing/expected-version.js'
+import { compileShape } from '../problems/shape.js'
+
+/** What must hold for an append: of streams, and of what the whole log holds. */
+export interface Conditions {
+  conditions: Condition[]
+  matches: MatchCondition[]
+}
+
+/**
+ * `If-Match` and `If-None-Match`.
+ * @throws `bad-condition` when one is not understood or two disagree; none is ever ignored
+ */
+export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion {
+  const said: ExpectedVersion[] = []
+  const match = headers['if-match']
+  if (match !== undefined) said.push(match.trim() === '*' ? 'stream_exists' : fromTag(match.trim()))
+  const noneMatch = headers['if-none-match']
+  if (noneMatch !== undefined) {
+    if (noneMatch.trim() !== '*') refuse('If-None-Match on an append is "*": the stream does not exist')
+    said.push('no_stream')
+  }
+  const [first = 'any'] = said
+  if (said.some((one) => one !== first)) refuse('the conditions of this request disagree')
+  return first
+}
+
+/** An ETag of the stream, `"7"` or `"7;variant"`: any tag ever given for a stream names its head. */
+function fromTag(text: string): ExpectedVersion {
+  // Of metadata that was never written.
+  if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
+
+  const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
+  const number = Number(parts?.[1])
+  if (parts === null || !Number.isSafeInteger(number)) {
+    refuse(`If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`)
+  }
+  return number
+}
+
+function refuse(why: string): never {
+  throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
+}
+
+const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
+/** Each kind by itself: of a union the checker could only say that it is neither. */
+const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
+const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
+
+/**
+ * `conditions` of a body: each names a stream, or events that must not be in the log.
+ * @throws `bad-condition`, `bad-stream-name`
+ */
+export function parseConditions(value: unknown): Conditions {
+  const bad = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
+  const conditions = checkList(value, bad)
+  const byStream = new Map<string, Condition>()
+  const matches: MatchCondition[] = []
+  for (const [index, condition] of conditions.entries()) {
+    const refuseThis = (why: string) => bad(`Condition ${index}: ${why}`, { condition: index })
+    if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
+      const match = toMatch(checkMatchCondition(condition, refuseThis), index)
+      matches.push(match)
+      continue
+    }
+    const { stream, head } = checkStreamCondition(condition, refuseThis)
+    checkEventStream(stream)
+    const expected = expectedHead(head as number | 'none' | 'exists')
+    const other = byStream.get(stream)
+    if (other !== undefined && other.expected !== expected) {
+      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream })
+    }
+    byStream.set(stream, { stream, expected })
+  }
+  const items = matches.flatMap((match) => match.items)
+  checkBound(items.length, limits.match_items_max, 'items')
+  checkBound(namesIn(items), limits.match_names_max, 'types and tags')
+  return { conditions: [...byStream.values()], matches }
+}
+
+function checkBound(count: number, limit: number, what: string): void {
+  if (count <= limit) return
+  throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
+}
+
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {
+  const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
+  if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
+    throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })
+  }
+  return { items, after, index }
+}
+
+/** `head` of a condition in a body. */
+function expectedHead(head: number | 'none' | 'exists'): ExpectedVersion {
+  if (head === 'none') return 'no_stream'
+  if (head === 'exists') return 'stream_exists'
+  return head
+}

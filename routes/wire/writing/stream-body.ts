@@ -1,0 +1,109 @@
+/** The body of an append to one stream, by its content type and headers (native contract §3). */
+import type { IncomingHttpHeaders } from 'node:http'
+import { DaybookError } from '../../../src/errors.js'
+import { limits } from '../../../src/limits.js'
+import type { NewEvent } from '../../../src/streams/new-event.js'
+import type { AppendRequest } from '../../../src/writing/plan-append.js'
+import {
+  checkTextBody,
+  isBareType,
+  keyedIds,
+  type ParseOptions,
+  parseBareEvent,
+  parseJsonEvents,
+  parseNdjsonEvents
+} from './event-body.js'
+
+export const ACCEPT_POST =
+  'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
+
+/** @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and what the readers of bodies throw */
+export function parseStreamBody(
+  stream: string,
+  headers: IncomingHttpHeaders,
+  body: Buffer
+): { events: NewEvent[]; keyed: AppendRequest['keyed'] } {
+  const key = idempotencyKey(headers)
+  const ids = key === undefined ? undefined : keyedIds(key)
+  const events = parse(headers, body, { stream, ids })
+  return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
+}
+
+/** @throws `bad-header` when it is empty or too long */
+export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined {
+  const key = headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key === 'string' && key.length >= 1 && key.length <= limits.idempotency_key_chars_max) return key
+  throw new DaybookError('bad-header', `Idempotency-Key has 1 to ${limits.idempotency_key_chars_max} characters.`, {
+    limit: limits.idempotency_key_chars_max
+  })
+}
+
+function parse(headers: IncomingHttpHeaders, body: Buffer, options: ParseOptions & { stream: string }): NewEvent[] {
+  const contentType = mediaType(headers['content-type'])
+  const type = single(headers, 'event-type')
+  if (contentType === 'application/x-www-form-urlencoded') {
+    throw new DaybookError(
+      'unsupported-media-type',
+      'This is a form. With curl, -d alone sends one: use --json, or -H "Content-Type: application/json".',
+      { available: ACCEPT_POST.split(', ') }
+    )
+  }
+  if (type === undefined) {
+    if (contentType === 'application/json') return parseJsonEvents(body, options)
+    if (isNdjson(contentType)) return parseNdjsonEvents(body, options)
+  }
+  if ((contentType !== 'application/json' && !isBareType(contentType)) || isNdjson(contentType)) {
+    throw new DaybookError(
+      'unsupported-media-type',
+      `A body of type "${contentType.slice(0, 100)}" is not taken here.`,
+      {
+        available: ACCEPT_POST.split(', ')
+      }
+    )
+  }
+  if (type === undefined) {
+    throw new DaybookError(
+      contentType.startsWith('text/') ? 'unsupported-media-type' : 'missing-event-type',
+      `A body of type ${contentType} is bare data: say its type in an Event-Type header.`,
+      { available: ACCEPT_POST.split(', ') }
+    )
+  }
+  const isJson = contentType === 'application/json'
+  if (!isJson) checkTextBody(body, contentType)
+  return [
+    parseBareEvent(
+      body,
+      {
+        type: decodeHeader(type),
+        id: single(headers, 'event-id'),
+        metadata: metadataOf(headers),
+        contentType: isJson ? undefined : contentType
+      },
+      options
+    )
+  ]
+}
+
+function metadataOf(headers: IncomingHttpHeaders): Buffer | undefined {
+  const text = single(headers, 'event-metadata')
+  return text === undefined ? undefined : Buffer.from(text, 'latin1')
+}
+
+/** Headers arrive as latin1; UTF-8 sent in them is read as what it is. */
+function decodeHeader(text: string): string {
+  return Buffer.from(text, 'latin1').toString('utf8')
+}
+
+function single(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+export function mediaType(header: string | undefined): string {
+  return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+}
+
+export function isNdjson(type: string): boolean {
+  return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
+}

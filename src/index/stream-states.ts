@@ -1,0 +1,162 @@
+/**
+ * What is known of streams beside their events: metadata and tombstones. Most streams have neither, and for them
+ * nothing is looked up: the names of those that do are in memory.
+ */
+import { LRUCache } from 'lru-cache'
+import { bytesOf } from '../latin1.js'
+import { limits } from '../limits.js'
+import { type Family, family, type StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import { NO_METADATA, readMetadata, type StreamMetadata, showsMore } from '../streams/metadata.js'
+import { isMetastream, metastreamOf, originalOf } from '../streams/names.js'
+import type { Postings } from './posting-lists.js'
+
+export interface StreamState {
+  readonly metadata: StreamMetadata
+  /** The document that says so, when it is JSON. */
+  readonly document: Buffer | undefined
+  /** Number of the metadata event in the metastream, -1 when there is none. */
+  readonly version: number
+  /** Hard-deleted, for ever. */
+  readonly tombstone: boolean
+}
+
+export const PLAIN_STATE: StreamState = { metadata: NO_METADATA, document: undefined, version: -1, tombstone: false }
+
+/** The state that a metadata event gives a stream. */
+export function withMetadata(state: StreamState, record: StoredRecord, number: number): StreamState {
+  const { document } = record
+  return { ...state, document, version: number, metadata: readMetadata(document) }
+}
+
+/** The lowest number that a metadata event leaves of its stream; a soft delete leaves none. */
+export function truncationOf(record: StoredRecord): number {
+  return withMetadata(PLAIN_STATE, record, record.number).metadata.truncateBefore ?? 0
+}
+
+export class StreamStates {
+  readonly #log: Log
+  readonly #postings: Postings
+  /** Names, as UTF-8 bytes in a latin1 string, of the streams that have a state; undefined when there are too many. */
+  #named: Set<string> | undefined = new Set()
+  readonly #known = new LRUCache<string, StreamState>({
+    max: limits.states_cached_max,
+    maxSize: limits.states_cached_bytes_max,
+    sizeCalculation: ({ document }) => (document?.length ?? 0) + 200
+  })
+  /** How often anything has changed. */
+  #changes = 0
+  #revealed = 0
+
+  constructor(log: Log, postings: Postings) {
+    this.#log = log
+    this.#postings = postings
+  }
+
+  /** Rises whenever hidden events may have become visible. */
+  get revealed(): number {
+    return this.#revealed
+  }
+
+  /** Forgets all and reads the names from the index, which must have caught up with the log. */
+  async load(): Promise<void> {
+    const named = new Set<string>()
+    await this.#readNames(named, family.stream, '$$', originalOf)
+    await this.#readNames(named, family.tombstone, '', (name) => name)
+    // At once: reads go on meanwhile.
+    this.#named = named.size > limits.states_named_max ? undefined : named
+    this.#known.clear()
+    this.#changes++
+    this.#revealed++
+  }
+
+  async #readNames(
+    named: Set<string>,
+    kind: Family,
+    prefix: string,
+    streamOf: (name: string) => string
+  ): Promise<void> {
+    for await (const { name } of this.#postings.all(kind, prefix)) {
+      named.add(bytesOf(streamOf(name)))
+      if (named.size > limits.states_named_max) return
+    }
+  }
+
+  #name(stream: string): void {
+    this.#named?.add(bytesOf(stream))
+    if ((this.#named?.size ?? 0) > limits.states_named_max) this.#named = undefined
+  }
+
+  /** False when the stream certainly has neither metadata nor a tombstone. */
+  concerns(stream: string): boolean {
+    return this.#named === undefined || (this.#named.size > 0 && this.#named.has(bytesOf(stream)))
+  }
+
+  /** As `concerns`; metadata itself has none. */
+  describes(stream: string): boolean {
+    return this.concerns(stream) && !isMetastream(stream)
+  }
+
+  /** As `concerns`, by the name as a record has it. */
+  concernsBytes(streamBytes: string): boolean {
+    return this.#named === undefined || (this.#named.size > 0 && this.#named.has(streamBytes))
+  }
+
+  /** True when no stream has a state. */
+  get none(): boolean {
+    return this.#named?.size === 0
+  }
+
+  /** The state if it is known without reading. */
+  inMemory(stream: string): StreamState | undefined {
+    return this.describes(stream) ? this.#known.get(stream) : PLAIN_STATE
+  }
+
+  async of(stream: string): Promise<StreamState> {
+    return this.inMemory(stream) ?? (await this.#read(stream))
+  }
+
+  async #read(stream: string): Promise<StreamState> {
+    const changes = this.#changes
+    const tombstone = (await this.#postings.head(family.tombstone, stream)) !== undefined
+    const metastream = metastreamOf(stream)
+    const head = await this.#postings.head(family.stream, metastream)
+    let state: StreamState = { ...PLAIN_STATE, tombstone }
+    if (head !== undefined) {
+      const number = head.count - 1
+      const record = await this.#log.read(await this.#postings.position(family.stream, head, number))
+      state = withMetadata(state, record, number)
+    }
+    // What was committed while we read is newer.
+    if (this.#changes !== changes) return this.of(stream)
+    this.#known.set(stream, state)
+    return state
+  }
+
+  /**
+   * Takes note of a committed event, once the index has it.
+   * @returns whether other access rules may hold for the stream now
+   */
+  committed(record: StoredRecord, stream: string): boolean {
+    // The last event of a metastream counts, of whatever kind: a restart reads it so too.
+    if (isMetastream(stream))
+      return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
+    return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))
+  }
+
+  #change(stream: string, change: (state: StreamState) => StreamState): boolean {
+    this.#changes++
+    const before = this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
+    this.#name(stream)
+    // One that is not known is read from the index when it is asked for.
+    if (before === undefined) {
+      this.#known.delete(stream)
+      this.#revealed++
+      return true
+    }
+    const after = change(before)
+    if (showsMore(before.metadata, after.metadata)) this.#revealed++
+    this.#known.set(stream, after)
+    return after.tombstone || JSON.stringify(after.metadata.acl) !== JSON.stringify(before.metadata.acl)
+  }
+}

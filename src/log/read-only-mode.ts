@@ -1,0 +1,100 @@
+/**
+ * When the disk takes no more, the store stands still: appends are refused, reads go on. It looks every second whether
+ * there is room again, opens its databases anew (a LevelDB handle that failed once stays failed) and goes on by itself.
+ *
+ * Recovery has the writer's turn: while it runs nothing is planned, committed or indexed, and it waits for a commit that
+ * is under way. The writer may also ask for it at once, in the turn that it has.
+ */
+
+import { isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Clock } from '../time/clock.js'
+import type { Ballast } from './ballast.js'
+
+const LOOK_EVERY_MS = 1000
+
+export interface StandstillParts {
+  ballast: Ballast
+  clock: Clock
+  /** Does some work in the writer's turn. */
+  inTurn(work: () => Promise<void>): Promise<void>
+  /** Opens the databases anew and brings heads and index up to what is on disk. Called in the writer's turn. */
+  recover(): Promise<void>
+  /** Called when the store goes on. */
+  onEnd(): void
+}
+
+export class Standstill {
+  readonly #parts: StandstillParts
+  #why: string | undefined
+  /** How often a write has failed. */
+  #failures = 0
+  #cancel = () => {}
+  #closed = false
+
+  constructor(parts: StandstillParts) {
+    this.#parts = parts
+  }
+
+  /** Why nothing is written now; undefined when everything is well. */
+  get why(): string | undefined {
+    return this.#why
+  }
+
+  /** A write failed. When that happens during a recovery, the store recovers once more. */
+  begin(cause: Error): void {
+    this.#failures++
+    if (this.#why !== undefined) return
+    this.#why = reasonOf(cause)
+    this.#parts.ballast.drop()
+    this.#lookLater()
+  }
+
+  /**
+   * Recovers when there is room. To be called in the writer's turn.
+   * @returns whether the store goes on; otherwise it is tried again within a second, unless it is closed
+   */
+  async tryToEnd(): Promise<boolean> {
+    if (this.#closed) return false
+    const { ballast, recover, onEnd } = this.#parts
+    const failures = this.#failures
+    try {
+      if ((await ballast.freeBytes()) < limits.free_bytes_min) return false
+      await recover()
+      if (!(await ballast.load()) || this.#failures !== failures) return false
+    } catch (error) {
+      this.#why = reasonOf(error as Error)
+      return false
+    }
+    this.#why = undefined
+    this.#cancel()
+    if (!this.#closed) onEnd()
+    return true
+  }
+
+  /** Nothing is recovered from now on. What has the writer's turn already comes to its end. */
+  close(): void {
+    this.#closed = true
+    this.#cancel()
+  }
+
+  #lookLater(): void {
+    if (this.#closed) return
+    this.#cancel = this.#parts.clock.after(LOOK_EVERY_MS, () => void this.#parts.inTurn(() => this.#look()))
+  }
+
+  async #look(): Promise<void> {
+    // The writer may have recovered while this look waited for its turn.
+    if (this.#why === undefined || (await this.tryToEnd())) return
+    this.#lookLater()
+  }
+}
+
+/** What strangers may know: no paths. */
+function reasonOf(cause: Error): string {
+  if (/no space left|nearly full|quota/i.test(cause.message)) return 'the disk is full'
+  if (isDaybookError(cause) && cause.code === 'log-damaged') return 'the log is damaged'
+  if (isDaybookError(cause) && (cause.code === 'index-damaged' || cause.code === 'internal'))
+    return 'the index does not agree with the log'
+  return 'the disk refused a write'
+}

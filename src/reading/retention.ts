@@ -1,0 +1,69 @@
+/** Which events may still be seen: those that their stream's metadata has not truncated (reference 7, 11). */
+
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamState, StreamStates } from '../index/stream-states.js'
+import { family, type StoredRecord } from '../log/format.js'
+import { firstVisible } from '../streams/metadata.js'
+import type { Clock } from '../time/clock.js'
+
+interface Bounds {
+  readonly state: StreamState
+  /** Lowest number that can be seen. */
+  readonly first: number
+}
+
+export class Visibility {
+  readonly #states: StreamStates
+  readonly #postings: Postings
+  readonly #clock: Clock
+
+  constructor(states: StreamStates, postings: Postings, clock: Clock) {
+    this.#states = states
+    this.#postings = postings
+    this.#clock = clock
+  }
+
+  /** Rises whenever hidden events may have become visible. */
+  get revealed(): number {
+    return this.#states.revealed
+  }
+
+  /** The instant from which events of a stream are seen, milliseconds; undefined when none are too old. */
+  seenSince({ metadata }: StreamState): number | undefined {
+    return metadata.maxAge === undefined ? undefined : this.#clock.now() - metadata.maxAge
+  }
+
+  /** Says of each record whether it can be seen; undefined when all can. A tombstone itself is always seen. */
+  async seen(records: readonly StoredRecord[]): Promise<boolean[] | undefined> {
+    if (this.#states.none) return undefined
+    const bounds = new Map<string, Bounds>()
+    for (const record of records) {
+      const name = record.streamBytes
+      if (bounds.has(name) || !this.#states.concernsBytes(name)) continue
+      bounds.set(name, await this.#boundsOf(record.stream))
+    }
+    if (bounds.size === 0) return undefined
+    return records.map((record) => {
+      const bound = bounds.get(record.streamBytes)
+      return bound === undefined || record.tombstone || this.#isSeen(record, bound)
+    })
+  }
+
+  /** Those of the records that can be seen, in their order. */
+  async visible(records: readonly StoredRecord[]): Promise<readonly StoredRecord[]> {
+    const seen = await this.seen(records)
+    return seen === undefined ? records : records.filter((_, i) => seen[i])
+  }
+
+  #isSeen(record: StoredRecord, { state, first }: Bounds): boolean {
+    if (state.tombstone || state.metadata.deleted || record.number < first) return false
+    const since = this.seenSince(state)
+    return since === undefined || record.created >= since
+  }
+
+  async #boundsOf(stream: string): Promise<Bounds> {
+    const state = await this.#states.of(stream)
+    const head = await this.#postings.head(family.stream, stream)
+    return { state, first: firstVisible(state.metadata, (head?.count ?? 0) - 1) }
+  }
+}

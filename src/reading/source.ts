@@ -1,0 +1,42 @@
+/** What is read from: one stream, one index stream, or the whole log, as it stood when the read began. */
+import type { Family, ListHead, StoredRecord } from '../log/format.js'
+import { NO_METADATA, type StreamMetadata } from '../streams/metadata.js'
+
+export interface Source {
+  /** Name of the stream or index stream; undefined: the log itself. */
+  readonly stream: string | undefined
+  /** The list's family; undefined: the log itself. */
+  readonly kind: Family | undefined
+  /** An index stream, whose numbers are its own. */
+  readonly index: boolean
+  readonly list: ListHead | undefined
+  /** Last number or position there is, -1 when there is none. */
+  readonly head: number
+  /** Lowest number that can be seen. */
+  readonly first: number
+  readonly metadata: StreamMetadata
+  /** Number of the metadata event, -1 when there is none. */
+  readonly metadataVersion: number
+}
+
+/** An event as a read found it. */
+export interface Found {
+  readonly record: StoredRecord
+  /** Its number where it was found, or on the log its position: a reader goes on after it. */
+  readonly cursor: number
+  /** The link or the place in an index stream through which it was found. */
+  readonly link?: { readonly stream: string; readonly number: number } | undefined
+}
+
+export function logSource(head: number): Source {
+  return {
+    stream: undefined,
+    kind: undefined,
+    index: false,
+    list: undefined,
+    head,
+    first: 0,
+    metadata: NO_METADATA,
+    metadataVersion: -1
+  }
+}

@@ -1,0 +1,284 @@
+/** Where things stand: each stream, index stream and the log, as a read finds them, and what bounds come to there. */
+import { DaybookError, isDaybookError } from '../errors.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamState, StreamStates } from '../index/stream-states.js'
+import { family, type ListHead } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { IndexStream } from '../streams/index-streams.js'
+import { firstVisible, NO_METADATA } from '../streams/metadata.js'
+import { isMetastream, originalOf } from '../streams/names.js'
+import type { Visibility } from './retention.js'
+import { logSource, type Source } from './source.js'
+import { lowestIndex, type Order, type Range } from './walk.js'
+
+/**
+ * A bound of a read. A cursor is an event number on one stream and a position on the whole log; an instant is
+ * compared with `created`, milliseconds.
+ */
+export type Bound =
+  | { readonly kind: 'cursor'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'end' }
+
+/** What is read: a stream, an index stream, or the log. */
+export interface Address {
+  /** Undefined: the log. */
+  readonly stream: string | undefined
+  readonly index?: IndexStream | undefined
+}
+
+/** Bounds, and the end from which they are read. */
+export interface Bounds {
+  readonly lower: Bound | undefined
+  readonly upper: Bound | undefined
+  readonly order: Order
+}
+
+export interface SourcesParts {
+  log: Log
+  postings: Postings
+  states: StreamStates
+  visibility: Visibility
+}
+
+export class Sources {
+  readonly #log: Log
+  readonly #postings: Postings
+  readonly #states: StreamStates
+  readonly #visibility: Visibility
+
+  constructor(parts: SourcesParts) {
+    this.#log = parts.log
+    this.#postings = parts.postings
+    this.#states = parts.states
+    this.#visibility = parts.visibility
+  }
+
+  /** Where the log stands now, as far as the index has followed it. */
+  log(): Source {
+    return logSource(this.#log.announced)
+  }
+
+  /**
+   * Where a stream stands now.
+   * @throws `stream-not-found` when there is nothing to see: it was never written, or deleted; `stream-deleted` when it
+   * was deleted for ever
+   */
+  of(stream: string): Source | Promise<Source> {
+    return this.#plain(stream) ?? this.#ofOrRefused(stream)
+  }
+
+  /** Most streams have nothing but events, and their heads are in memory. */
+  #plain(stream: string): Source | undefined {
+    const list = this.#postings.headInMemory(family.stream, stream)
+    if (!list || this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)) return undefined
+    return {
+      stream,
+      kind: family.stream,
+      index: false,
+      list: { ...list },
+      head: list.count - 1,
+      first: 0,
+      metadata: NO_METADATA,
+      metadataVersion: -1
+    }
+  }
+
+  async #ofOrRefused(stream: string): Promise<Source> {
+    const source = await this.ifAny(stream)
+    if (source === undefined) {
+      throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
+    }
+    return source
+  }
+
+  async ifAny(stream: string): Promise<Source | undefined> {
+    const described = isMetastream(stream) ? originalOf(stream) : stream
+    const known = this.#postings.headInMemory(family.stream, stream)
+    const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
+    const plain = { stream, kind: family.stream, index: false, list, metadata: NO_METADATA, metadataVersion: -1 }
+    if (!this.#states.concerns(described)) {
+      return list === undefined ? undefined : { ...plain, head: list.count - 1, first: 0 }
+    }
+    const state = await this.#states.of(described)
+    if (state.tombstone) throw deletedForEver(described)
+    if (list === undefined) return undefined
+    const head = list.count - 1
+    // Of metadata only the newest counts (reference 11).
+    if (described !== stream) return { ...plain, head, first: head }
+    const { metadata, version: metadataVersion } = state
+    if (metadata.deleted) {
+      throw new DaybookError('stream-not-found', `"${stream}" was deleted; an append brings it back.`, {
+        stream,
+        head,
+        deleted: true
+      })
+    }
+    return { ...plain, head, first: await this.#firstSeen(list, state), metadata, metadataVersion }
+  }
+
+  async #firstSeen(list: ListHead, state: StreamState): Promise<number> {
+    const first = firstVisible(state.metadata, list.count - 1)
+    const since = this.#visibility.seenSince(state)
+    if (since === undefined) return first
+    const young = await this.#firstCreated(family.stream, list, since)
+    return Math.max(first, young)
+  }
+
+  /**
+   * Where an index stream stands now; empty when nothing was ever listed there.
+   * @throws `index-switched-off`
+   */
+  async ofIndex(stream: string, { kind, name }: IndexStream): Promise<Source> {
+    if (!this.#postings.keeps(kind)) {
+      throw new DaybookError(
+        'index-switched-off',
+        'The server runs with --run-projections=none and keeps no such list.'
+      )
+    }
+    const list = await this.#postings.head(kind, name)
+    const head = (list?.count ?? 0) - 1
+    return { stream, kind, index: true, list, head, first: 0, metadata: NO_METADATA, metadataVersion: -1 }
+  }
+
+  /** @throws `stream-deleted` when a stream, or the one that a metastream describes, was deleted for ever */
+  async checkLives(stream: string): Promise<void> {
+    const described = isMetastream(stream) ? originalOf(stream) : stream
+    if (this.#states.concerns(described) && (await this.#states.of(described)).tombstone)
+      throw deletedForEver(described)
+  }
+
+  /** Number of the last event of a stream, seen or not; -1 when it was never written. */
+  async head(stream: string): Promise<number> {
+    const head = await this.#postings.head(family.stream, stream)
+    return (head?.count ?? 0) - 1
+  }
+
+  /**
+   * Turns bounds into the first and last cursor of a read.
+   * @throws `cursor-beyond-head` when the lower bound lies past what there is
+   */
+  async resolve(source: Source, { lower, upper, order }: Bounds): Promise<Range> {
+    const { head } = source
+    let first = 0
+    if (lower?.kind === 'end') first = order === 'asc' ? head + 1 : Math.max(head, 0)
+    else if (lower?.kind === 'cursor') {
+      first = lower.included ? Math.max(lower.value, 0) : lower.value + 1
+      if (first > head + 1) {
+        throw new DaybookError(
+          'cursor-beyond-head',
+          `The cursor ${lower.value} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
+          { cursor: String(lower.value), head: head === -1 ? null : head, log: this.#log.id }
+        )
+      }
+    } else if (lower?.kind === 'instant') {
+      first = await this.#firstCreated(source.kind, source.list, lower.included ? lower.value : lower.value + 1, head)
+    }
+    let last = head
+    if (upper?.kind === 'cursor') last = Math.min(upper.included ? upper.value : upper.value - 1, head)
+    else if (upper?.kind === 'instant') {
+      const after = upper.included ? upper.value + 1 : upper.value
+      last = (await this.#firstCreated(source.kind, source.list, after, head)) - 1
+    }
+    return { first, last }
+  }
+
+  /**
+   * Where a source stands for those who wait for more: what is not there, or not any more, is empty.
+   * @throws `stream-deleted` when nothing can come, `index-switched-off`
+   */
+  async toFollow({ stream, index }: Address): Promise<Source> {
+    if (stream === undefined) return this.log()
+    if (index !== undefined) return this.ofIndex(stream, index)
+    try {
+      const source = this.#plain(stream) ?? (await this.ifAny(stream))
+      if (source !== undefined) return source
+    } catch (error) {
+      if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
+    }
+    const head = await this.head(stream)
+    const nothing = { list: undefined, head, first: head + 1, metadata: NO_METADATA, metadataVersion: -1 }
+    return { stream, kind: family.stream, index: false, ...nothing }
+  }
+
+  /**
+   * The last cursor of a source whose event lies at or before a position of the log; -1 when there is none. Hidden events
+   * count too.
+   * @param position Infinity: the last there is
+   */
+  async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
+    if (kind === undefined) return Math.min(position, head)
+    if (position >= this.#log.announced || head < 0) return head
+    // Of a deleted stream the source has no list.
+    const list = seen ?? (await this.#postings.head(kind, stream as string))
+    if (list === undefined) return -1
+    const after = async (index: number) => (await this.#postings.position(kind, list, index)) > position
+    return (await lowestIndex(list.count, after)) - 1
+  }
+
+  /**
+   * Checks that cursors which were read from a log mean the same events here.
+   * @param log its identity
+   * @param details what else the error says
+   * @throws `log-changed` naming the cursor to go on from, when the two logs have anything in common
+   */
+  async checkCursors(
+    source: Source,
+    { lower, upper }: Pick<Bounds, 'lower' | 'upper'>,
+    log: string,
+    details: Record<string, unknown> = {}
+  ): Promise<void> {
+    const read = Math.max(lastRead(lower, true), lastRead(upper, false))
+    const upTo = this.#log.validUpTo(log)
+    if (read < 0 || upTo === Infinity) return
+    const last = upTo === undefined ? -1 : await this.lastUpTo(source, upTo)
+    if (read <= last) return
+    const why =
+      upTo === undefined
+        ? `This log is ${this.#log.id} and shares nothing with ${log}.`
+        : `The log ${log} has lost its end; this one goes on after its position ${upTo}. Go on after the cursor ${last}.`
+    const where = upTo === undefined ? {} : { upTo, cursor: String(last) }
+    throw new DaybookError('log-changed', why, { log: this.#log.id, asked: log, ...where, ...details })
+  }
+
+  /** False while the list of an index stream is being filled: then its head says nothing. */
+  isComplete({ kind }: Source): boolean {
+    return kind === undefined || this.#postings.isCurrent(kind)
+  }
+
+  /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
+  async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
+    if (number < 0 || number > head) return undefined
+    if (kind === undefined) return (await this.#log.read(number)).created
+    return list && (await this.#log.read(await this.#postings.position(kind, list, number))).created
+  }
+
+  /** Streams whose events any metadata or tombstone concerns are looked at one by one. */
+  isPlain(stream: string): boolean {
+    return !this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)
+  }
+
+  /** The first index whose `created` is at or after an instant. `created` never goes back, so halving finds it. */
+  async #firstCreated(
+    kind: Source['kind'],
+    list: ListHead | undefined,
+    instant: number,
+    head = (list?.count ?? 0) - 1
+  ): Promise<number> {
+    return lowestIndex(head + 1, async (index) => {
+      const position =
+        list === undefined || kind === undefined ? index : await this.#postings.position(kind, list, index)
+      return (await this.#log.read(position)).created >= instant
+    })
+  }
+}
+
+/** The last cursor that was read, by what a bound says; -1 when the bound is no cursor. */
+function lastRead(bound: Bound | undefined, isLower: boolean): number {
+  if (bound?.kind !== 'cursor') return -1
+  return bound.included === isLower ? bound.value - 1 : bound.value
+}
+
+function deletedForEver(stream: string): DaybookError {
+  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, { stream, permanent: true })
+}

@@ -1,0 +1,129 @@
+/**
+ * Walks: the positions that a read has to look at, in order, in chunks. A stream is walked by its posting list, a
+ * filter on types or categories by the lists of those, everything else by the log itself.
+ */
+
+import type { Postings } from '../index/posting-lists.js'
+import { type Family, firstPosition, type ListHead } from '../log/format.js'
+import { rangeChunks, SCAN_CHUNK } from '../log/log.js'
+
+export type Order = 'asc' | 'desc'
+
+/** Both included; `first > last` is an empty range. */
+export interface Range {
+  readonly first: number
+  readonly last: number
+}
+
+export function* walkLog(range: Range, order: Order, chunk: number): Generator<number[]> {
+  if (range.first > range.last) return
+  yield* order === 'asc' ? rangeChunks(range.first, range.last, chunk) : rangeChunks(range.last, range.first, chunk)
+}
+
+/** Positions of entries `range` of one list. @param head snapshot of the list */
+export async function* walkList(
+  postings: Postings,
+  kind: Family,
+  head: ListHead,
+  range: Range,
+  order: Order,
+  chunk: number
+): AsyncGenerator<number[]> {
+  let { first, last } = range
+  while (first <= last) {
+    const count = Math.min(chunk, last - first + 1)
+    if (order === 'asc') {
+      yield await postings.positions(kind, head, first, count)
+      first += count
+    } else {
+      yield (await postings.positions(kind, head, last - count + 1, count)).reverse()
+      last -= count
+    }
+  }
+}
+
+/** Positions within `range` that stand in any of the lists, each once. */
+export async function* walkLists(
+  postings: Postings,
+  kind: Family,
+  names: readonly string[],
+  range: Range,
+  order: Order
+): AsyncGenerator<number[]> {
+  const cursors: ListCursor[] = []
+  for (const name of new Set(names)) {
+    const head = await postings.head(kind, name)
+    if (head === undefined) continue
+    const entries = {
+      first: await entryAtOrAfter(postings, kind, head, range.first),
+      last: (await entryAtOrAfter(postings, kind, head, range.last + 1)) - 1
+    }
+    const cursor = new ListCursor(walkList(postings, kind, head, entries, order, SCAN_CHUNK))
+    if (await cursor.advance()) cursors.push(cursor)
+  }
+  const sign = order === 'asc' ? 1 : -1
+  let chunk: number[] = []
+  while (cursors.length > 0) {
+    let nearest = cursors[0] as ListCursor
+    for (const cursor of cursors) if ((cursor.position - nearest.position) * sign < 0) nearest = cursor
+    chunk.push(nearest.position)
+    if (chunk.length === SCAN_CHUNK) {
+      yield chunk
+      chunk = []
+    }
+    if (!nearest.step() && !(await nearest.advance())) cursors.splice(cursors.indexOf(nearest), 1)
+  }
+  if (chunk.length > 0) yield chunk
+}
+
+/** Index of the list's first entry whose position is at or after `position`; `head.count` when there is none. */
+export async function entryAtOrAfter(
+  postings: Postings,
+  kind: Family,
+  head: ListHead,
+  position: number
+): Promise<number> {
+  if (position <= firstPosition(head)) return 0
+  return lowestIndex(head.count, async (index) => (await postings.position(kind, head, index)) >= position)
+}
+
+/** The lowest index below `count` for which `holds` is true, when it is false before and true after; else `count`. */
+export async function lowestIndex(count: number, holds: (index: number) => Promise<boolean>): Promise<number> {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (await holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+/** One list in a merge. */
+class ListCursor {
+  readonly #chunks: AsyncGenerator<number[]>
+  #chunk: number[] = []
+  #at = 0
+
+  constructor(chunks: AsyncGenerator<number[]>) {
+    this.#chunks = chunks
+  }
+
+  get position(): number {
+    return this.#chunk[this.#at] as number
+  }
+
+  /** To the next position in memory; false when there is none. */
+  step(): boolean {
+    return ++this.#at < this.#chunk.length
+  }
+
+  /** To the next chunk; false at the end. */
+  async advance(): Promise<boolean> {
+    const next = await this.#chunks.next()
+    if (next.done) return false
+    this.#chunk = next.value
+    this.#at = 0
+    return true
+  }
+}

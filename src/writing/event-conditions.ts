@@ -1,0 +1,195 @@
+/**
+ * Conditions on what the whole log holds (native contract §4): an append is refused when an event after a position
+ * has one of these types and all of these tags. Two decisions that exclude each other then cannot both be taken,
+ * whatever streams they write to.
+ */
+
+import type { Viewer } from '../access/viewer.js'
+import { DaybookError } from '../errors.js'
+import type { Postings } from '../index/posting-lists.js'
+import { limits } from '../limits.js'
+import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
+import { type Log, SCAN_CHUNK } from '../log/log.js'
+import type { Visibility } from '../reading/retention.js'
+import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
+import { isSystemStream } from '../streams/names.js'
+
+/** An event matches when it has one of the types (if any are named) and all of the tags. */
+export interface MatchItem {
+  readonly types: readonly string[]
+  readonly tags: readonly string[]
+}
+
+export interface MatchCondition {
+  /** Not empty, and each names a type or a tag. An event in the way matches one of them. */
+  readonly items: readonly MatchItem[]
+  /** Only events after this position count; -1 for all. */
+  readonly after: number
+  /** Its place among the conditions of the request. */
+  readonly index: number
+  /** Only events that this one sees count; undefined: all. */
+  readonly viewer?: Viewer | undefined
+  /** What a look before the append's turn has found. */
+  readonly lookedAt?: Looked
+}
+
+interface Looked {
+  /** Up to this position the log was looked through. */
+  readonly to: number
+  readonly found: Match | undefined
+  /** What could be seen then. */
+  readonly sight: string
+  /** The last look before the turn: what has become visible since is searched in the turn. */
+  readonly last: boolean
+}
+
+/** The first event in the way. */
+export interface Match {
+  readonly position: number
+  readonly type: string
+}
+
+/** The search does not hold any more: events that were hidden from it may be visible now. */
+export const LOOK_AGAIN = 'look-again'
+export type LookAgain = typeof LOOK_AGAIN
+
+export function itemMatches({ types, tags }: MatchItem, record: StoredRecord): boolean {
+  if (record.removed || record.tombstone || isSystemStream(record.streamBytes)) return false
+  if (types.length > 0 && !types.includes(record.type)) return false
+  if (tags.length === 0) return true
+  if (!record.hasTags) return false
+  const held = record.tags
+  return tags.every((tag) => held.includes(tag))
+}
+
+/** How many types and tags items name together. */
+export function namesIn(items: readonly MatchItem[]): number {
+  return items.reduce((sum, { types, tags }) => sum + types.length + tags.length, 0)
+}
+
+export class Matches {
+  readonly #log: Log
+  readonly #postings: Postings
+  readonly #visibility: Visibility
+
+  constructor(log: Log, postings: Postings, visibility: Visibility) {
+    this.#log = log
+    this.#postings = postings
+    this.#visibility = visibility
+  }
+
+  /**
+   * The first event of the log that a condition forbids and that can still be seen.
+   * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
+   * that it needs is being filled
+   */
+  first({ items, after, viewer }: MatchCondition): Promise<Match | undefined> {
+    return this.#firstAfter(items, after, viewer)
+  }
+
+  /**
+   * Looks before the append's turn, so that `firstSince` has little to do in it.
+   * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
+   * @throws as `first`
+   */
+  async lookAhead(condition: MatchCondition, last: boolean): Promise<MatchCondition> {
+    const to = this.#postings.appliedTo
+    const sight = this.#sightOf(condition)
+    return { ...condition, lookedAt: { to, found: await this.first(condition), sight, last } }
+  }
+
+  /** As `first`, for a condition that was looked at before: only what has been committed since is new. */
+  async firstSince(condition: MatchCondition): Promise<Match | LookAgain | undefined> {
+    const { items, after, viewer, lookedAt } = condition
+    if (lookedAt === undefined) return this.#firstAfter(items, after, viewer)
+    const { to, found, sight, last } = lookedAt
+    if (sight !== this.#sightOf(condition)) return last ? this.#firstAfter(items, after, viewer) : LOOK_AGAIN
+    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), viewer)
+    const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
+    // Hidden meanwhile, which is rare: what comes after it was not looked at.
+    return record === undefined ? this.#firstAfter(items, found.position, viewer) : found
+  }
+
+  /** Another text whenever events that the condition could not see may have come into sight. */
+  #sightOf({ viewer }: MatchCondition): string {
+    return `${this.#visibility.revealed} ${viewer?.changes ?? ''}`
+  }
+
+  async #firstAfter(
+    items: readonly MatchItem[],
+    after: number,
+    viewer: Viewer | undefined
+  ): Promise<Match | undefined> {
+    const range = { first: after + 1, last: this.#postings.appliedTo }
+    if (range.first > range.last) return undefined
+    for (const item of items) this.#need(item)
+    const names = namesIn(items)
+    const span = range.last - range.first + 1
+    // Few events are looked at sooner than many lists.
+    if (span <= names && span * names <= limits.match_compared_max)
+      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), viewer)
+    let first: Match | undefined
+    for (const item of items) {
+      // Later ones need not be looked for beyond the first that was found.
+      first = (await this.#firstOf(item, { ...range, last: (first?.position ?? range.last + 1) - 1 }, viewer)) ?? first
+    }
+    return first
+  }
+
+  async #firstOf(item: MatchItem, range: Range, viewer: Viewer | undefined): Promise<Match | undefined> {
+    const shortest = await this.#shortestTag(item.tags)
+    if (shortest === null) return undefined
+    if (shortest !== undefined) {
+      const head = shortest
+      const from = await entryAtOrAfter(this.#postings, family.tag, head, range.first)
+      const whole = range.last === this.#postings.appliedTo
+      const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
+      const entries = { first: from, last: end - 1 }
+      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK), viewer)
+    }
+    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
+  }
+
+  /** The tag that fewest events carry; null when there is one that none carries. */
+  async #shortestTag(tags: readonly string[]): Promise<ListHead | null | undefined> {
+    let shortest: ListHead | undefined
+    for (const tag of tags) {
+      const head = await this.#postings.head(family.tag, tag)
+      if (head === undefined) return null
+      if (shortest === undefined || head.count < shortest.count) shortest = head
+    }
+    return shortest
+  }
+
+  #need({ tags }: MatchItem): void {
+    const kind: Family = tags.length > 0 ? family.tag : family.type
+    if (this.#postings.isCurrent(kind)) return
+    const filling = this.#postings.keeps(kind)
+    throw new DaybookError(
+      'index-switched-off',
+      filling
+        ? 'This condition needs a list that is still being filled. Try again in a while.'
+        : 'A condition on types needs the lists of types, which a server with --run-projections=none does not keep. Conditions on tags work.',
+      { written: false, retry: filling }
+    )
+  }
+
+  async #firstAmong(
+    items: readonly MatchItem[],
+    positions: Iterable<number[]> | AsyncIterable<number[]>,
+    viewer: Viewer | undefined
+  ): Promise<Match | undefined> {
+    for await (const records of this.#log.readAhead(positions)) {
+      for (const record of await this.#visible(records, viewer)) {
+        if (items.some((item) => itemMatches(item, record))) return { position: record.position, type: record.type }
+      }
+    }
+    return undefined
+  }
+
+  /** Those that their streams still show, and that may be read. */
+  async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
+    const visible = await this.#visibility.visible(records)
+    return viewer === undefined ? visible : viewer.visible(visible)
+  }
+}

@@ -1,0 +1,110 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { limits } from '../../src/limits.js'
+import { Level } from '../../src/log/level.js'
+import { Store } from '../../src/store/store.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
+import { append, openApp } from '../helpers/app.js'
+import { encodeEvent } from '../helpers/events.js'
+
+t.test('appends that arrive together are committed together, and each gets its own place', async (t) => {
+  const { store } = await openApp(t)
+  const results = await Promise.all(
+    Array.from({ length: 3000 }, (_, i) =>
+      store.writer.append({ events: [encodeEvent(`s-${i % 7}`)], conditions: [], mode: 'batch' })
+    )
+  )
+  const positions = results.map(({ events }) => events[0]?.position).sort((a, b) => (a as number) - (b as number))
+  t.same(
+    positions,
+    Array.from({ length: 3000 }, (_, i) => i),
+    'no gap, none twice'
+  )
+  const commits = /daybook_commit_seconds_count (\d+)/.exec(await store.metrics.registry.metrics())?.[1]
+  t.ok(Number(commits) < 100, `${commits} commits for 3,000 appends`)
+})
+
+t.test('of many appends under one condition exactly one is taken', async (t) => {
+  const { app } = await openApp(t)
+  for (let head = 0; head < 20; head++) {
+    const condition: Record<string, string> = head === 0 ? { 'if-none-match': '*' } : { 'if-match': `"${head - 1}"` }
+    const answers = await Promise.all(Array.from({ length: 10 }, () => append(app, 's', { type: 'T' }, condition)))
+    t.equal(answers.filter(({ statusCode }) => statusCode === 201).length, 1)
+    t.equal(answers.filter(({ statusCode }) => statusCode === 412).length, 9)
+  }
+})
+
+t.test('a full queue answers 503 with Retry-After, and takes appends again when it has emptied', async (t) => {
+  const { app, store } = await openApp(t)
+  const waiting = Array.from({ length: limits.append_queue_max }, () =>
+    store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+  )
+  const refused = await append(app, 's', { type: 'T' }).then((early) => early)
+  await t.rejects(
+    Promise.all(
+      Array.from({ length: limits.append_queue_max + 1 }, () =>
+        store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+      )
+    ),
+    { code: 'overloaded', details: { written: false, retry: true } }
+  )
+  await Promise.all(waiting)
+  t.ok([201, 503].includes(refused.statusCode))
+  if (refused.statusCode === 503) t.ok(refused.headers['retry-after'])
+  t.equal((await append(app, 's', { type: 'T' })).statusCode, 201)
+})
+
+t.test(
+  'a commit that fails fails every append in it, and the next one gets the number that was not used',
+  async (t) => {
+    const { app, store } = await openApp(t, { ballastBytes: 0 })
+    await append(app, 's', { type: 'T' })
+    const { writeSynced } = Level.prototype
+    t.teardown(() => {
+      Level.prototype.writeSynced = writeSynced
+    })
+    Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: No space left on device'))
+    const answers = await Promise.all([append(app, 's', { type: 'A' }), append(app, 'new', { type: 'B' })])
+    for (const answer of answers)
+      t.match(answer.json(), { status: 500, code: 'storage-failed', written: 'unknown', retry: true })
+    Level.prototype.writeSynced = writeSynced
+    t.match((await append(app, 's', { type: 'C' })).json(), { status: 507, code: 'read-only', written: false })
+    t.equal((await app.inject('/streams/s')).json().events.length, 1, 'reads go on')
+    t.match((await app.inject('/readyz')).json(), { status: 'read-only', reason: 'the disk is full' })
+    let answer = await append(app, 's', { type: 'D' })
+    while (answer.statusCode === 507) answer = await append(app, 's', { type: 'D' })
+    t.match(answer.json(), { head: 1, position: 1 }, 'it goes on by itself')
+    t.equal((await app.inject('/streams/new')).statusCode, 404)
+    t.match((await app.inject('/readyz')).json(), { status: 'ok' })
+    t.ok(store.log.head === 1)
+  }
+)
+
+t.test('closing answers what was taken and refuses what comes after', async (t) => {
+  const { store, directory } = await openApp(t)
+  const taken = Array.from({ length: 500 }, () =>
+    store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+  )
+  const closing = store.close()
+  await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' }), {
+    code: 'stopping'
+  })
+  t.equal((await Promise.all(taken)).length, 500)
+  await closing
+  t.match(await checkDirectory(directory), { events: 500, disagreements: [] })
+})
+
+t.test('more streams than are kept in memory keep their heads', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  const streams = limits.heads_cached_max + 10_000
+  const store = await new Store({ directory }).open()
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < streams; i += 4000) {
+      const events = Array.from({ length: Math.min(4000, streams - i) }, (_, j) => encodeEvent(`s-${i + j}`))
+      const { events: placed } = await store.writer.append({ events, conditions: [], mode: 'batch' })
+      if (placed.some(({ number }) => number !== round)) t.fail(`a stream near ${i} lost its head`)
+    }
+  }
+  await store.close()
+  t.match(await checkDirectory(directory), { events: 2 * streams, streams, disagreements: [] })
+})
