@@ -12,42 +12,50 @@ import {
   refusedWhenOver,
   rightFor
 } from '../../src/access/permissions.js'
+import type { AccessRules } from '../../src/access/rules.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
+import type { Poster } from '../../src/index/index-entries.js'
 import type { Address } from '../../src/reading/sources.js'
-import type { Store } from '../../src/store/store.js'
 import type { LiveRight } from '../../src/subscriptions/subscription.js'
+import type { Clock } from '../../src/time/clock.js'
 import type { Asking } from '../wire/reading/read-request.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
+
+/** What rights are asked of. Its members are read when a request is there: the store opens beside the server. */
+export interface RightsParts {
+  readonly rules: AccessRules
+  readonly clock: Clock
+}
 
 /**
  * Asked again by whoever has waited since the route let them in.
  * @throws `sign-in-required` when they are not signed in any more, or, as `not-permitted`, for an address that they may
  * not read
  */
-export async function checkReadable(store: Store, principal: Principal, address: Address): Promise<void> {
-  const over = refusedWhenOver(principal, store.clock.now())
+export async function checkReadable(parts: RightsParts, principal: Principal, address: Address): Promise<void> {
+  const over = refusedWhenOver(principal, parts.clock.now())
   if (over !== undefined) throw over
-  if (isOneStream(address)) await store.rules.check(principal, 'read', address.stream as string)
+  if (isOneStream(address)) await parts.rules.check(principal, 'read', address.stream as string)
 }
 
 /** True when whoever asks without an account gets it too: then shared caches may keep it. */
-export function isPublic({ rules }: Store, address: Address): boolean | Promise<boolean> {
+export function isPublic({ rules }: Pick<RightsParts, 'rules'>, address: Address): boolean | Promise<boolean> {
   return isOneStream(address) && rules.may(NOBODY, 'read', address.stream as string)
 }
 
 /** What a live reader's right rests on. */
-export function rightOf(store: Store, principal: Principal, address: Address): LiveRight {
+export function rightOf(parts: RightsParts, principal: Principal, address: Address): LiveRight {
   const own = isOneStream(address) ? address.stream : undefined
   return {
     login: principal.login,
     stream: own && rightFor('read', own).stream,
     expires: principal.expires,
     refusal: () => {
-      const over = refusedWhenOver(principal, store.clock.now())
+      const over = refusedWhenOver(principal, parts.clock.now())
       if (over !== undefined) return over
       if (own === undefined) return undefined
-      const verdict = store.rules.may(principal, 'read', own)
+      const verdict = parts.rules.may(principal, 'read', own)
       const refused = (permitted: boolean) => (permitted ? undefined : refusedAccess(principal, 'read', own))
       return typeof verdict === 'boolean' ? refused(verdict) : verdict.then(refused)
     }
@@ -55,8 +63,11 @@ export function rightOf(store: Store, principal: Principal, address: Address): L
 }
 
 /** What the query of a request is read with. */
-export function askingOf(store: Store, { principal }: Pick<FastifyRequest, 'principal'>): Asking {
-  return { viewer: store.rules.viewerOf(principal), now: store.clock.now(), rule: store.poster.rule }
+export function askingOf(
+  parts: RightsParts & { readonly poster: Poster },
+  { principal }: Pick<FastifyRequest, 'principal'>
+): Asking {
+  return { viewer: parts.rules.viewerOf(principal), now: parts.clock.now(), rule: parts.poster.rule }
 }
 
 /** Who asks for a change. */
@@ -65,7 +76,7 @@ export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
 }
 
 /** Owner and administrators may change a consumer, and reading for it changes it (native contract §7). */
-export function owns(principal: Principal, { definition }: Consumer, { rules }: Store): boolean {
+export function owns(principal: Principal, { definition }: Consumer, { rules }: Pick<RightsParts, 'rules'>): boolean {
   const { owner, ownerSince } = definition
   if (isAdministrator(principal)) return true
   // What nobody owns is everybody's where nobody needs an account.
@@ -79,17 +90,17 @@ export function owns(principal: Principal, { definition }: Consumer, { rules }: 
  * @throws `sign-in-required`, `not-permitted`, at once or by the promise
  */
 export function checkConsumer(
-  store: Store,
+  parts: RightsParts,
   principal: Principal,
   consumer: Consumer,
   changes: boolean
 ): void | Promise<void> {
-  if (!owns(principal, consumer, store)) {
+  if (!owns(principal, consumer, parts)) {
     const { name } = consumer
     const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
     throw new DaybookError(code, `"${name}" is its owner's and administrators'.`, { consumer: name })
   }
-  return checkScopeFor(store, principal, parseSource(consumer.definition.source).address, changes)
+  return checkScopeFor(parts, principal, parseSource(consumer.definition.source).address, changes)
 }
 
 /**
@@ -98,14 +109,14 @@ export function checkConsumer(
  * @throws `not-permitted`, at once or by the promise
  */
 export function checkScopeFor(
-  store: Store,
+  parts: RightsParts,
   principal: Principal,
   address: Address,
   changes: boolean
 ): void | Promise<void> {
   if (principal.scope === undefined) return undefined
   const { read } = principal.scope
-  if (isOneStream(address)) return checkReadable(store, principal, address)
+  if (isOneStream(address)) return checkReadable(parts, principal, address)
   if (changes ? read.includes('*') : read.length > 0) return undefined
   throw new DaybookError('not-permitted', 'This token is not for what the consumer reads.')
 }

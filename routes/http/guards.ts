@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { addressOf, isLoopback } from '../../src/network.js'
-import type { Store } from '../../src/store/store.js'
 import type { Clock } from '../../src/time/clock.js'
 import { isNdjson, mediaType } from '../wire/writing/stream-body.js'
 import { endWithProblem } from './error-handler.js'
@@ -43,7 +42,7 @@ export function checkDirect({ headers }: FastifyRequest): void {
 }
 
 /** @throws `starting`, `stopping` */
-export function checkOpen({ status, reason }: Store): void {
+export function checkOpen({ status, reason }: { readonly status: string; readonly reason: string }): void {
   if (status === 'open') return
   throw new DaybookError(status === 'closed' ? 'stopping' : 'starting', `Not ready: ${reason}.`, {
     reason,
@@ -116,7 +115,7 @@ const IDLE_LOOK_MS = 50
  * While the application closes, every answer is the last one of its connection, and connections that have fallen idle
  * are ended: a client that keeps asking on a kept-alive connection would otherwise hold the close for ever.
  */
-export function closeGracefully(app: FastifyInstance, { clock }: Store): { begun: boolean } {
+export function closeGracefully(app: FastifyInstance, { clock }: { readonly clock: Clock }): { begun: boolean } {
   const closing = { begun: false }
   let cancel = () => {}
   const endIdle = () => {

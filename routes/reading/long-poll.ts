@@ -2,10 +2,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
+import type { Log } from '../../src/log/log.js'
+import type { Subscriptions } from '../../src/subscriptions/subscriptions.js'
 import type { Following } from '../../src/subscriptions/tail.js'
+import type { Tails } from '../../src/subscriptions/tails.js'
+import type { Clock } from '../../src/time/clock.js'
 
 const PREFERRED = /(?:^|[,\s])wait=(\d{1,4})/
+
+/** What waits rest on. */
+export interface WaitParts {
+  readonly log: Log
+  readonly tails: Tails
+  readonly subscriptions: Subscriptions
+  readonly clock: Clock
+}
 
 interface WaitQuery {
   readonly atLeast?: number | undefined
@@ -19,13 +30,13 @@ export function secondsToWait({ wait }: WaitQuery, { headers }: Pick<FastifyRequ
 }
 
 /** Waits until the log has reached `atLeast`. @throws `not-there-yet` when it did not in time */
-export async function awaitPosition(store: Store, query: WaitQuery, request: FastifyRequest): Promise<void> {
-  const { log } = store
+export async function awaitPosition(parts: WaitParts, query: WaitQuery, request: FastifyRequest): Promise<void> {
+  const { log } = parts
   if (query.atLeast === undefined || query.atLeast <= log.announced) return
   const seconds = secondsToWait(query, request)
   if (seconds > 0) {
     const { promise, cancel } = log.reached(query.atLeast)
-    await until(store, request, seconds, promise)
+    await until(parts, request, seconds, promise)
     cancel()
   }
   if (query.atLeast <= log.announced) return
@@ -42,7 +53,7 @@ export async function awaitPosition(store: Store, query: WaitQuery, request: Fas
  * @param isEmpty reads, and says whether it found nothing
  */
 export async function awaitEvents(
-  store: Store,
+  parts: WaitParts,
   request: FastifyRequest,
   reply: FastifyReply,
   following: Following,
@@ -55,28 +66,33 @@ export async function awaitEvents(
   const event = new Promise<void>((resolve) => {
     found = resolve
   })
-  const { leave } = await store.tails.follow(following, {
+  const { leave } = await parts.tails.follow(following, {
     offered: ({ events }) => events.length > 0 && found(),
     failed: () => found()
   })
   try {
     // What was committed before it followed is not offered.
-    if (await isEmpty()) await until(store, request, seconds, event)
+    if (await isEmpty()) await until(parts, request, seconds, event)
   } finally {
     leave()
   }
 }
 
 /** Resolves when something happened, when the time is over, when the client has gone, or when the server stops. */
-async function until(store: Store, request: FastifyRequest, seconds: number, happened: Promise<void>): Promise<void> {
-  const { ending } = store.subscriptions
+async function until(
+  parts: WaitParts,
+  request: FastifyRequest,
+  seconds: number,
+  happened: Promise<void>
+): Promise<void> {
+  const { ending } = parts.subscriptions
   if (ending.aborted) return
   const { socket } = request.raw
   let end = () => {}
   const ended = new Promise<void>((resolve) => {
     end = resolve
   })
-  const cancel = store.clock.after(seconds * 1000, end)
+  const cancel = parts.clock.after(seconds * 1000, end)
   socket.once('close', end)
   ending.addEventListener('abort', end)
   await Promise.race([happened, ended])

@@ -5,9 +5,9 @@
 import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { isIdentity } from '../../src/log/format.js'
+import type { Log } from '../../src/log/log.js'
 import type { Source } from '../../src/reading/source.js'
-import type { Bounds } from '../../src/reading/sources.js'
-import type { Store } from '../../src/store/store.js'
+import type { Bounds, Sources } from '../../src/reading/sources.js'
 
 /**
  * `Daybook-Log`, or `log` in the query where headers cannot be set.
@@ -37,7 +37,7 @@ export function namedLog({ headers, query }: Pick<FastifyRequest, 'headers' | 'q
  * @throws `log-changed`, `bad-header`, `bad-parameter`, at once or by the promise
  */
 export function checkNamedLog(
-  { log, sources }: Store,
+  { log, sources }: { readonly log: Log; readonly sources: Sources },
   request: Pick<FastifyRequest, 'headers' | 'query'>,
   source: Source,
   bounds: Pick<Bounds, 'lower' | 'upper'>,

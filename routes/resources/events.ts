@@ -125,7 +125,7 @@ export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading
       const type = mediaType(request.headers['content-type'])
       const { batch } = request.query as EventsAppendQuery
       if (isNdjson(type)) {
-        return new StreamedWrite(store, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
+        return new StreamedWrite(store.writer, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
       }
       if (type !== 'application/json') {
         throw new DaybookError(

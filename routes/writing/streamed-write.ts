@@ -11,8 +11,8 @@ import type { Receipt } from '../../schemas/append.js'
 import type { Actor } from '../../src/access/permissions.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import type { Writer } from '../../src/writing/writer.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { problemOf } from '../wire/problems/problem.js'
 import { parseLine } from '../wire/writing/event-body.js'
@@ -26,7 +26,7 @@ interface Line {
 }
 
 export class StreamedWrite {
-  readonly #store: Store
+  readonly #writer: Writer
   readonly #body: Readable
   readonly #batch: number
   readonly #actor: Actor | undefined
@@ -35,8 +35,8 @@ export class StreamedWrite {
    * @param batch events a commit
    * @param actor who writes; undefined: who may write everything
    */
-  constructor(store: Store, body: Readable, batch: number, actor?: Actor) {
-    this.#store = store
+  constructor(writer: Writer, body: Readable, batch: number, actor?: Actor) {
+    this.#writer = writer
     this.#body = body
     this.#batch = batch
     this.#actor = actor
@@ -92,7 +92,7 @@ export class StreamedWrite {
 
   async #commit(lines: readonly Line[], say: (receipt: Receipt) => Promise<void>): Promise<void> {
     if (lines.length === 0) return
-    const result = await this.#store.writer.append({
+    const result = await this.#writer.append({
       events: lines.map(({ event }) => event),
       conditions: [],
       mode: 'each',
