@@ -1,5 +1,5 @@
 /** What every request passes before its route: who calls from where, whether the store is open, how long a body takes. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler, preHandlerHookHandler } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { addressOf, isLoopback } from '../../src/network.js'
@@ -95,15 +95,18 @@ export function cutSlowBodies(app: FastifyInstance, clock: Clock): void {
   }
   app.addHook('onRoute', (route) => {
     if (![route.method].flat().some((method) => BODIED.has(method))) return
-    route.onRequest = (request, _reply, done) => {
+    const begin: onRequestHookHandler = (request, _reply, done) => {
       const streamed = route.url === '/events' && isNdjson(mediaType(request.headers['content-type']))
       if (!streamed) waiting.set(request, clock.elapsed())
       done()
     }
-    route.preHandler = (request, _reply, done) => {
+    const end: preHandlerHookHandler = (request, _reply, done) => {
       waiting.delete(request)
       done()
     }
+    // Before the hooks that the route brings itself, which stay.
+    route.onRequest = [begin, ...[route.onRequest ?? []].flat()]
+    route.preHandler = [end, ...[route.preHandler ?? []].flat()]
   })
   app.addHook('onReady', async () => look())
   app.addHook('onClose', async () => cancel())
