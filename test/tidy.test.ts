@@ -27,7 +27,7 @@ const floors: readonly (readonly string[])[] = [
   ['routes/writing', 'routes/reading'],
   ['routes/live'],
   ['routes/eventstore'],
-  ['routes/resources'],
+  ['routes/resources', 'routes/app'],
   ['routes/index.ts'],
   ['src/commands'],
   ['src/main.ts']

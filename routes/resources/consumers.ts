@@ -18,7 +18,7 @@ import type { Consumer, ConsumerDefinition } from '../../src/consumers/consumer.
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/live-plan.js'
 import { liveSocket } from '../live/websocket.js'
