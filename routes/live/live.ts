@@ -8,9 +8,9 @@ import type { Connection, Subscription } from '../../src/subscriptions/subscript
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { parseLastEventId } from '../wire/reading/bounds.js'
-import { LineConnection } from './live-ndjson.js'
-import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
-import { SseConnection } from './sse.js'
+import { LineConnection } from './ndjson-connection.js'
+import { type LiveAsked, type LivePlan, planLive } from './plan.js'
+import { SseConnection } from './sse-connection.js'
 
 export class Live {
   readonly store: Store

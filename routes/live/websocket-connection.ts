@@ -12,7 +12,7 @@ import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseCursor } from '../wire/reading/bounds.js'
-import type { LivePlan } from './live-plan.js'
+import type { LivePlan } from './plan.js'
 import { queuedBytes } from './socket-queue.js'
 
 const checkAck = compileShape<AckFrame>(AckFrame)
