@@ -4,8 +4,8 @@ import { limits } from '../../src/limits.js'
 import { takeTicket } from '../auth/ticket-parameter.js'
 import { clientErrorCode, endWithProblem, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
-import { TLS } from '../http/tls.js'
 import { endUpgrade, UpgradableMessage } from '../live/websocket.js'
+import { TLS } from './tls.js'
 
 export interface ServerOptions {
   /** One hop of a proxy is believed: the address, host and protocol that it names. */
