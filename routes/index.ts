@@ -82,7 +82,7 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
   const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
   const live = new Live(store, allowOrigins)
-  const reading = new Reading(live, options.publicCache ?? false)
+  const reading = new Reading(store, live, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)

@@ -57,8 +57,8 @@ export class Reading {
     sizeCalculation: ({ body }) => body.length + 300
   })
 
-  constructor(live: Live, publicCache: boolean) {
-    this.#store = live.store
+  constructor(store: Store, live: Live, publicCache: boolean) {
+    this.#store = store
     this.#live = live
     this.#publicly = publicCache ? 'public' : 'private'
   }
