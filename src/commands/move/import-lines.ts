@@ -1,9 +1,9 @@
 /** The lines of an import as they are sent: with ids that they have again when they are sent again. */
 import { createHash } from 'node:crypto'
-import { splitLines } from '../../../routes/writing/streamed-write.js'
 import { isWrittenByServer } from '../../access/permissions.js'
 import { DaybookError } from '../../errors.js'
 import { idText } from '../../log/format.js'
+import { splitLines } from '../../ndjson.js'
 import { isObject } from '../../streams/acl.js'
 import { nameBasedId } from '../../streams/name-based-id.js'
 

@@ -1,10 +1,11 @@
 /** `daybook import`: NDJSON as reading prints it, into a server by a streamed write, or into a closed directory. */
 import { Readable } from 'node:stream'
-import { StreamedWrite, splitLines } from '../../../routes/writing/streamed-write.js'
+import { StreamedWrite } from '../../../routes/writing/streamed-write.js'
 import type { Receipt } from '../../../schemas/append.js'
 import { ImportConfig } from '../../../schemas/config.js'
 import { describeFlags, readConfig } from '../../config.js'
 import { DaybookError } from '../../errors.js'
+import { splitLines } from '../../ndjson.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { Progress } from '../progress.js'

@@ -2,10 +2,10 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
-import { splitLines } from '../../../routes/writing/streamed-write.js'
 import type { Receipt } from '../../../schemas/append.js'
 import type { ImportConfig } from '../../../schemas/config.js'
 import { DaybookError, isDaybookError } from '../../errors.js'
+import { splitLines } from '../../ndjson.js'
 import { credentialsOf } from './credentials.js'
 import type { ImportedLines } from './import-lines.js'
 
