@@ -6,8 +6,8 @@ import type { EventQuery, ReadQuery } from '../../schemas/read.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { ReadRequest } from '../../src/reading/reader.js'
-import type { Found, Source } from '../../src/reading/source.js'
+import type { ReadRequest, ReadResult } from '../../src/reading/event-read.js'
+import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import type { Store } from '../../src/store/store.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
@@ -167,10 +167,9 @@ export class Reading {
     const known = lasts ? this.#events.get(key) : undefined
     if (known !== undefined) return known
     const record = await this.#store.reader.event(source, number, viewer)
-    const target =
-      resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record, viewer) : undefined
+    const target = resolveLinks && stream !== undefined ? await this.#store.reader.links.of(record, viewer) : undefined
     const resolved = target === undefined || target === 'gone' ? undefined : target
-    const found: Found = {
+    const found: ReadResult = {
       record: resolved ?? record,
       cursor: number,
       link: stream !== undefined && (index || resolved !== undefined) ? { stream, number } : undefined

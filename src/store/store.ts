@@ -16,7 +16,7 @@ import { Log } from '../log/log.js'
 import { Standstill } from '../log/read-only-mode.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
-import { Visibility } from '../reading/retention.js'
+import { Retention } from '../reading/retention.js'
 import { Sources } from '../reading/sources.js'
 import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from '../streams/names.js'
 import { Subscriptions } from '../subscriptions/subscriptions.js'
@@ -152,14 +152,14 @@ export class Store {
     ballast.load().then((loaded) => {
       if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
     })
-    const visibility = new Visibility(this.states, this.postings, this.clock)
-    const matches = new Matches(this.log, this.postings, visibility)
+    const retention = new Retention(this.states, this.postings, this.clock)
+    const matches = new Matches(this.log, this.postings, retention)
     const { log, postings, poster, states, clock, metrics, standstill } = this
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
     this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
-    this.sources = new Sources({ log, postings, states, visibility })
-    this.reader = new Reader({ log, postings, sources: this.sources, visibility })
+    this.sources = new Sources({ log, postings, states, retention })
+    this.reader = new Reader({ log, postings, sources: this.sources, retention })
     try {
       await this.#deliver()
       await this.#admit()

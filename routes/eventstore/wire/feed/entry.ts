@@ -4,7 +4,8 @@ import type { Viewer } from '../../../../src/access/viewer.js'
 import { correlationOf } from '../../../../src/index/index-entries.js'
 import { bytesOf } from '../../../../src/latin1.js'
 import { type Family, family, type StoredRecord } from '../../../../src/log/format.js'
-import { linkText, type Reader } from '../../../../src/reading/reader.js'
+import { linkText } from '../../../../src/reading/link-targets.js'
+import type { Reader } from '../../../../src/reading/reader.js'
 import type { Source } from '../../../../src/reading/source.js'
 import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../../src/streams/links.js'
 import { nameBasedId } from '../../../../src/streams/name-based-id.js'
@@ -47,7 +48,7 @@ export async function entriesOf(
   for (const record of records) {
     if (record.removed) continue
     const own = showRecord(record)
-    const target = resolve ? await reader.linkTarget(record, viewer) : undefined
+    const target = resolve ? await reader.links.of(record, viewer) : undefined
     const link = target === undefined ? undefined : linkOf(record, own)
     const event = target === 'gone' ? undefined : target === undefined ? own : showRecord(target)
     entries.push({ event, link, positionStreamBytes: own.streamBytes, positionNumber: own.number })
@@ -90,7 +91,7 @@ async function indexEntries(
     }
     const listed = showRecord(record)
     // A link that is listed is copied: what stands here leads where it leads.
-    const target = await reader.linkTarget(record, viewer)
+    const target = await reader.links.of(record, viewer)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
     const hidden = record.removed || target === 'gone' || seen?.[i] === false
