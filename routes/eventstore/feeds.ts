@@ -14,7 +14,7 @@ import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../../s
 import { checkReadable } from '../auth/rechecks.js'
 import { PageCache } from '../reading/page-cache.js'
 import { addressOf } from '../wire/reading/read-request.js'
-import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './reply.js'
+import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, codecHash, codecs, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
 import { type Entry, entriesOf, virtualEvent } from './wire/feed/entry.js'
@@ -24,6 +24,7 @@ import { renderEntryJson, renderFeedJson } from './wire/feed/feed-json.js'
 import { renderDataXml, renderEntryXml, renderEventXml, renderFeedXml } from './wire/feed/feed-xml.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
 import { badRequest, Refusal, refusalOf } from './wire/refusal.js'
+import { sendEmpty } from './wire/send.js'
 import { baseUrl, queryOf, streamUrl } from './wire/urls.js'
 
 interface RenderedFeed {
@@ -92,7 +93,7 @@ export class DialectReading {
       // Of an index stream each sees a part: the same head does not mean the same page.
       const viewer = this.#store.rules.viewerOf(request.principal)
       const whole = indexStreamOf(stream) === undefined || viewer === undefined
-      if (whole && matchesTag(request.headers['if-none-match'], head, codec)) {
+      if (whole && matchesVersion(request.headers['if-none-match'], head, codec)) {
         return sendEmpty(reply, 304, 'Not Modified')
       }
       const source = await this.#sourceOf(stream, viewer)
@@ -129,7 +130,7 @@ export class DialectReading {
     reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     if (window.moving) {
       reply.header('cache-control', caching.head(source.metadata.cacheControl))
-      reply.header('etag', entityTag(source.head, codec))
+      reply.header('etag', versionTag(source.head, codec))
     } else reply.header('cache-control', caching.forAYear)
     return reply.send(page.body)
   }
@@ -210,7 +211,7 @@ export class DialectReading {
       this.#store.metrics.read(1)
       if (number === undefined) {
         reply.header('cache-control', caching.head(isMetastream(stream) ? undefined : source.metadata.cacheControl))
-        reply.header('etag', entityTag(place, codec))
+        reply.header('etag', versionTag(place, codec))
       } else reply.header('cache-control', caching.forAYear)
       return await reply.send(body)
     } catch (error) {
@@ -283,7 +284,7 @@ export class DialectReading {
       metadataBytes: ''
     })
     const entry: Entry = { event, link: undefined, positionStreamBytes: name, positionNumber: '0' }
-    return { body: renderEvent(entry, codec, embed, base), tag: entityTag(0, codec) }
+    return { body: renderEvent(entry, codec, embed, base), tag: versionTag(0, codec) }
   }
 
   /** Without its family an index stream is one that nobody has written. */

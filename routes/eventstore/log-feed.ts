@@ -8,13 +8,14 @@ import type { Source } from '../../src/reading/source.js'
 import type { Store } from '../../src/store/store.js'
 import { checkReadable } from '../auth/rechecks.js'
 import { type DialectReading, type PagePath, parseCount, renderFeed } from './feeds.js'
-import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './reply.js'
+import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
 import { entriesOf } from './wire/feed/entry.js'
 import { type LogPlace, logLinks, type PageAsked, parsePosition } from './wire/feed/feed.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
 import { badRequest, refusalOf } from './wire/refusal.js'
+import { sendEmpty } from './wire/send.js'
 import { queryOf, streamUrl } from './wire/urls.js'
 
 const ALL = '$all'
@@ -45,7 +46,7 @@ export class DialectLog {
     }
     // Each sees a part: the same head does not mean the same page.
     const whole = this.#store.rules.viewerOf(request.principal) === undefined
-    if (whole && matchesTag(request.headers['if-none-match'], log.announced, codec)) {
+    if (whole && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
       return sendEmpty(reply, 304, 'Not Modified')
     }
     try {
@@ -116,7 +117,7 @@ export class DialectLog {
     reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
-    if (moving) reply.header('etag', entityTag(source.head, codec))
+    if (moving) reply.header('etag', versionTag(source.head, codec))
     return reply.send(renderFeed(feed, codec, base, embed))
   }
 

@@ -9,10 +9,11 @@ import type { Store } from '../../src/store/store.js'
 import type { Requirement } from '../auth/authorization.js'
 import { wantsBare } from '../http/error-handler.js'
 import { checkOpen } from '../http/guards.js'
-import { API_VERSION } from '../resources/server.js'
 import { notYet } from '../wire/media-types.js'
 import type { AtomDialect } from './eventstore-routes.js'
-import { caching, sendAsIs, sendEmpty } from './reply.js'
+import { caching } from './reply.js'
+import { API_VERSION } from './wire/api-version.js'
+import { sendAsIs, sendEmpty } from './wire/send.js'
 
 export function nodeRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
   app.addHook('preHandler', (request, reply, done) => {

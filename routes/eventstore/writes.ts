@@ -8,11 +8,11 @@ import type { NewEvent } from '../../src/streams/new-event.js'
 import { actorOf } from '../auth/rechecks.js'
 import { bodyOf } from '../wire/writing/body.js'
 import type { DialectReading } from './feeds.js'
-import { sendEmpty } from './reply.js'
 import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append-body.js'
 import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
 import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'
 import { badRequest, Refusal, refusalOf, wrongVersion } from './wire/refusal.js'
+import { sendEmpty } from './wire/send.js'
 import { queryOf, segment, streamUrl } from './wire/urls.js'
 
 export class DialectWriting {
