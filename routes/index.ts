@@ -8,7 +8,8 @@ import { limits } from '../src/limits.js'
 import type { Store } from '../src/store/store.js'
 import { Access, type PlainCredentials } from './auth/authorization.js'
 import { takeTicket } from './auth/ticket-parameter.js'
-import { AtomDialect, atomRoutes } from './eventstore/eventstore-routes.js'
+import { AtomDialect } from './eventstore/atom-dialect.js'
+import { atomRoutes } from './eventstore/eventstore-routes.js'
 import { nodeRoutes } from './eventstore/node-info.js'
 import { ALLOWED_HEADERS, type CorsOrigins, shareWithOrigins } from './http/cors.js'
 import { clientErrorCode, endWithProblem, refuseExpectation, sendProblem } from './http/error-handler.js'
@@ -18,7 +19,8 @@ import { type LoadOptions, limitLoad } from './http/rate-limits.js'
 import { TLS } from './http/tls.js'
 import { Live } from './live/live.js'
 import { acceptWebSockets, endUpgrade, UpgradableMessage } from './live/websocket.js'
-import { Reading } from './reading/reads.js'
+import { Reads } from './reading/reads.js'
+import { RenderedCache } from './reading/rendered-cache.js'
 import { adminRoutes, type Control } from './resources/admin.js'
 import { consumerRoutes } from './resources/consumers.js'
 import { eventRoutes } from './resources/events.js'
@@ -135,9 +137,10 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
-  const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
+  const rendered = new RenderedCache()
+  const atom = new AtomDialect(store, rendered, methods, options.trustProxy ?? false)
   const live = new Live(store, options.allowOrigins ?? [])
-  const reading = new Reading(live, options.publicCache ?? false)
+  const reading = new Reads(store, live, rendered, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)
@@ -165,7 +168,6 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods))
   app.addHook('preClose', async () => {
-    atom.reading.release()
     if (store.status === 'open') store.subscriptions.close()
   })
   app.server.on('checkExpectation', refuseExpectation)
