@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { AckFrame, CreditFrame } from '../../schemas/frames.js'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Found } from '../../src/reading/source.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
 import type { Closing, Connection, Statistics, Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
@@ -91,7 +91,7 @@ export class WebSocketConnection implements Connection {
     this.#raw.once('drain', callback)
   }
 
-  send(events: readonly Found[], shared: boolean, again?: Again): void {
+  send(events: readonly ReadResult[], shared: boolean, again?: Again): void {
     const sharing = shared && this.#batch === 1 && again === undefined
     this.#raw.write(this.#shared.of(events, sharing, () => eventFrames(events, this.#batch, again)))
   }

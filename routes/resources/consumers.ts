@@ -22,7 +22,7 @@ import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
-import { awaitEvents, secondsToWait } from '../reading/long-poll.js'
+import { awaitEvents, confirmWait, secondsToWait } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
@@ -288,17 +288,13 @@ async function answerPage(
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
-    await awaitEvents(
-      store,
-      request,
-      reply,
-      followingOfSource(store, request, consumer.definition.source),
-      seconds,
-      async () => {
-        const { page } = await pageOf()
-        return page.events.length === 0 && reachesEnd(page)
-      }
-    )
+    confirmWait(request, reply, seconds)
+    const following = followingOfSource(store, request, consumer.definition.source)
+    const isEmpty = async () => {
+      const { page } = await pageOf()
+      return page.events.length === 0 && reachesEnd(page)
+    }
+    await awaitEvents(store, { request, seconds, following, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(store, request.principal, address)

@@ -13,7 +13,7 @@ import { Log } from '../log/log.js'
 import { Standstill } from '../log/read-only-mode.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
-import { Visibility } from '../reading/retention.js'
+import { Retention } from '../reading/retention.js'
 import { Sources } from '../reading/sources.js'
 import { Subscriptions } from '../subscriptions/subscriptions.js'
 import { Tails } from '../subscriptions/tails.js'
@@ -194,13 +194,13 @@ export class Store {
 
   #makeWriterAndReader(): void {
     const { log, postings, poster, states, clock, metrics, standstill } = this
-    const visibility = new Visibility(states, postings, clock)
-    const matches = new Matches(log, postings, visibility)
+    const retention = new Retention(states, postings, clock)
+    const matches = new Matches(log, postings, retention)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
     this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
-    this.sources = new Sources({ log, postings, states, visibility })
-    this.reader = new Reader({ log, postings, sources: this.sources, visibility })
+    this.sources = new Sources({ log, postings, states, retention })
+    this.reader = new Reader({ log, postings, sources: this.sources, retention })
   }
 
   /** Live readers and named consumers: they follow the log, and no append waits for them. */
