@@ -73,14 +73,14 @@ export const limits = {
   /** Bytes that wait in one connection before nothing more is sent into it. */
   connection_buffer_bytes_max: 256 * 1024,
   /** What was read for a connection that is full for so long is read again later. */
-  forget_ms: 1_000,
+  buffer_release_ms: 1_000,
   /** A connection that takes nothing for so long is closed. */
   drain_ms: 30_000,
   /** How long a closed connection may take to read why. */
-  last_words_ms: 5_000,
+  close_linger_ms: 5_000,
   heartbeat_seconds_default: 15,
   /** How often connections are looked at: heartbeats, checkpoints, what is overdue. */
-  pulse_ms: 250,
+  tick_ms: 250,
   /** A reader whose filter passes everything over is told so at most this often. */
   checkpoint_told_ms: 1_000,
   /** A frame that a client sends over a WebSocket. */

@@ -1,13 +1,14 @@
 /** Planning a live read: everything that can be refused is refused here, before anything is accepted. */
 import type { FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
-import type { Attachment, Consumer } from '../../src/consumers/consumer.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Address, Bound } from '../../src/reading/sources.js'
 import type { Store } from '../../src/store/store.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
-import type { Following } from '../../src/subscriptions/tail.js'
 import { askingOf, checkConsumer, checkReadable, rightOf } from '../auth/rechecks.js'
 import { checkSameOrigin } from '../http/guards.js'
 import { awaitPosition } from '../reading/long-poll.js'
@@ -24,11 +25,11 @@ export interface LiveAsked {
 /** A live read that was accepted. */
 export interface LivePlan {
   readonly query: ReadQuery
-  readonly following: Following
+  readonly following: LiveQuery
   readonly options: SubscriptionOptions
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
-  readonly attachment: Attachment | undefined
+  readonly attachment: ConsumerAttachment | undefined
 }
 
 /**
@@ -89,7 +90,7 @@ export async function planLive(
 function consumerOf(
   store: Store,
   { consumer, from, after, takeover }: ReadQuery,
-  { source }: Following
+  { source }: LiveQuery
 ): Consumer | undefined {
   if (consumer === undefined) {
     if (takeover === undefined) return undefined

@@ -4,7 +4,8 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Store } from '../../src/store/store.js'
-import type { Connection, Subscription } from '../../src/subscriptions/subscription.js'
+import type { Connection } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { parseLastEventId } from '../wire/reading/bounds.js'
@@ -56,9 +57,9 @@ export class Live {
 
   /** Begins to read for a connection that was accepted. */
   open(plan: LivePlan, connection: Connection): Subscription {
-    const { following, options, attachment } = plan
-    const ended = () => attachment?.release()
-    const subscription = this.store.subscriptions.open(following, options, connection, ended, attachment)
+    const { following: query, options, attachment } = plan
+    const onClosed = () => attachment?.release()
+    const subscription = this.store.subscriptions.open({ query, options, connection, progress: attachment, onClosed })
     if (attachment !== undefined) attachment.subscription = subscription
     return subscription
   }

@@ -38,7 +38,7 @@ export abstract class ResponseConnection {
 
   /** What was written last may be read for a while. */
   protected cutLater(): void {
-    const cancel = this.#clock.after(limits.last_words_ms, () => this.response.destroy())
+    const cancel = this.#clock.after(limits.close_linger_ms, () => this.response.destroy())
     this.response.once('close', cancel)
   }
 }

@@ -7,7 +7,8 @@ import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.j
 import { limits } from '../../src/limits.js'
 import type { Found } from '../../src/reading/source.js'
 import type { Store } from '../../src/store/store.js'
-import type { Closing, Connection, Statistics, Subscription } from '../../src/subscriptions/subscription.js'
+import type { Closing, Connection, Statistics } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
@@ -117,7 +118,7 @@ export class WebSocketConnection implements Connection {
     const { title, status } = problemKinds[code]
     this.#tell('closing', { code, title, detail: message, cursor: String(cursor) })
     this.#socket.close(CLOSE_CODES[code] ?? 4000 + status, code)
-    const cancel = this.#store.clock.after(limits.last_words_ms, () => this.#socket.terminate())
+    const cancel = this.#store.clock.after(limits.close_linger_ms, () => this.#socket.terminate())
     this.#socket.once('close', cancel)
   }
 

@@ -57,7 +57,7 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
       handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL
     },
     // A fault of the protocol: it has been told with a close frame, and has a while to read it.
-    errorHandler: (_error, socket) => void clock.after(limits.last_words_ms, () => socket.terminate()),
+    errorHandler: (_error, socket) => void clock.after(limits.close_linger_ms, () => socket.terminate()),
     // Subscriptions end their connections themselves.
     preClose: (done) => done()
   })

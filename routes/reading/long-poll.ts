@@ -3,8 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { Subscriptions } from '../../src/subscriptions/subscriptions.js'
-import type { Following } from '../../src/subscriptions/tail.js'
 import type { Tails } from '../../src/subscriptions/tails.js'
 import type { Clock } from '../../src/time/clock.js'
 
@@ -56,7 +56,7 @@ export async function awaitEvents(
   parts: WaitParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  following: Following,
+  following: LiveQuery,
   seconds: number,
   isEmpty: () => Promise<boolean>
 ): Promise<void> {

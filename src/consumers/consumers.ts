@@ -14,7 +14,13 @@ import { serverEvent } from '../streams/new-event.js'
 import type { Clock } from '../time/clock.js'
 import { secondsOf } from '../time/duration.js'
 import type { Writer } from '../writing/writer.js'
-import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
+import { Consumer } from './consumer.js'
+import {
+  CONSUMER_DEFAULTS,
+  type ConsumerDefinition,
+  checkSameDefinition,
+  type WantedConsumer
+} from './consumer-definition.js'
 import { ServedTime } from './served-time.js'
 
 const STREAM = '$consumers'
@@ -78,7 +84,7 @@ export class Consumers {
     const { sources } = this.#parts
     const isSameLog = consumer.validUpTo === Infinity
     try {
-      const source = await sources.toFollow(addressOf(consumer.definition.source))
+      const source = await sources.toFollow(addressOfSource(consumer.definition.source))
       if (isSameLog && !sources.isComplete(source)) return undefined
       return consumer.settle(await sources.lastUpTo(source, consumer.validUpTo))
     } catch (error) {
@@ -136,15 +142,12 @@ export class Consumers {
    * @param start gives that place, when the consumer is new
    * @throws `consumer-exists` when it is there and is not the same; `limit-reached` when there are too many
    */
-  define(
-    wanted: Omit<ConsumerDefinition, 'start' | 'generation'>,
-    start: () => Promise<number>
-  ): Promise<{ consumer: Consumer; made: boolean }> {
+  define(wanted: WantedConsumer, start: () => Promise<number>): Promise<{ consumer: Consumer; made: boolean }> {
     return this.#inTurn(async () => {
       const { name } = wanted
       const existing = this.#byName.get(name)
       if (existing !== undefined) {
-        checkSame(existing.definition, wanted)
+        checkSameDefinition(existing.definition, wanted)
         return { consumer: existing, made: false }
       }
       this.#checkRoom(wanted)
@@ -250,22 +253,8 @@ function saidIn(record: StoredRecord): ConsumerDefinition | undefined {
 }
 
 /** The stream or log that a source reads. Its filters change no cursor. */
-function addressOf(source: string): Address {
+function addressOfSource(source: string): Address {
   const [path = ''] = source.split('?', 1)
   const name = decodeURIComponent(path.replace(/^\/streams\//, ''))
   return path === '/events' || name === '$all' ? { stream: undefined } : { stream: name, index: indexStreamOf(name) }
-}
-
-/** @throws `consumer-exists` naming what differs */
-function checkSame(there: ConsumerDefinition, wanted: Omit<ConsumerDefinition, 'start' | 'generation'>): void {
-  const flat = ({ source, from, settings }: typeof wanted) => ({ source, from, ...settings }) as Record<string, unknown>
-  const [now, asked] = [flat(there), flat(wanted)]
-  const differs = Object.keys(asked).filter((name) => now[name] !== asked[name])
-  if (differs.length === 0) return
-  const [first = ''] = differs
-  throw new DaybookError(
-    'consumer-exists',
-    `"${wanted.name}" is there with other settings (${first} is ${JSON.stringify(now[first]) ?? 'not set'}); DELETE it first, or take another name.`,
-    { consumer: wanted.name, differs }
-  )
 }
