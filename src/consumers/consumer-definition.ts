@@ -16,7 +16,9 @@ export interface ConsumerSettings {
   readonly messageTimeoutMilliseconds: number
   /** After so many redeliveries without an acknowledgement the connection is closed. */
   readonly maxRetryCount: number
-  /** Without a reader for so long, the consumer is shown as expired; for twice as long, it is removed. Undefined: never. */
+  /**
+   * Without a reader for so long, the consumer is shown as expired; for twice as long, it is removed. Undefined: never.
+   */
   readonly expiresAfter: string | undefined
 }
 

@@ -78,7 +78,10 @@ export class Consumer implements AttachedConsumer {
     return this.#place.generation
   }
 
-  /** The last time that its place was put back because the log had lost its end; undefined: never, or it was reset since. */
+  /**
+   * The last time that its place was put back because the log had lost its end; undefined: never, or it was reset
+   * since.
+   */
   get moved(): MovedPlace | undefined {
     return this.#place.moved
   }
@@ -116,8 +119,8 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * Puts the place back to the last event that is certain to be in this log. To be called before anyone reads: events after
-   * that one are lost, and other events may have got their positions. It begins a new generation, so that
+   * Puts the place back to the last event that is certain to be in this log. To be called before anyone reads: events
+   * after that one are lost, and other events may have got their positions. It begins a new generation, so that
    * acknowledgements of lost events move nothing.
    * @param last the last cursor of its source that is certain
    * @returns how the place was put back since it was saved; undefined when it was not
@@ -179,7 +182,8 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes nothing.
+   * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes
+   * nothing.
    * @param head the end of its source
    * @throws `stale-generation`, `not-sent`
    */

@@ -1,11 +1,11 @@
 import type { Clock } from '../time/clock.js'
 
-/** A longer gap between two readings is one in which the process, or its machine, stood still. */
+/** Of a longer gap between two readings, only this much counts: the process or its machine must have been suspended. */
 const GAP_MS = 60_000
 
 /**
- * The time in which a reader could have come: that of the monotonic clock, less the gaps in which the process was stopped
- * or its machine slept. It is to be read every few seconds.
+ * The time in which clients could reach the server: the monotonic clock, less the gaps in which the process or its
+ * machine was suspended. It must be read every few seconds.
  */
 export class ServedTime {
   readonly #clock: Clock
@@ -17,7 +17,7 @@ export class ServedTime {
     this.#last = clock.elapsed()
   }
 
-  /** Milliseconds that were served so far. */
+  /** The time served so far, milliseconds. */
   read(): number {
     const now = this.#clock.elapsed()
     this.#total += Math.min(now - this.#last, GAP_MS)

@@ -9,8 +9,8 @@ export interface SavePace {
 }
 
 /**
- * Saves a value that changes often. Within an interval only so many saves are made. Further ones wait for the end of the
- * interval and are made as one, which saves the newest value.
+ * Saves a value that changes often. Within an interval only so many saves are made. Further ones wait for the end of
+ * the interval and are made as one, which saves the newest value.
  */
 export class PacedSaves {
   readonly #clock: Clock
@@ -33,7 +33,9 @@ export class PacedSaves {
     this.#changed = true
   }
 
-  /** Saves a value that has changed when the interval is over. Throws nothing: places retry failed saves and show them. */
+  /**
+   * Saves a value that has changed when the interval is over. Throws nothing: places retry failed saves and show them.
+   */
   saveIfDue(): void {
     const due = this.#clock.elapsed() - this.#interval.since >= this.#pace.intervalMs
     if (this.#changed && due) this.saveInPace().catch(() => {})

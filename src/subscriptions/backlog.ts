@@ -14,8 +14,8 @@ export interface BacklogOptions {
 }
 
 /**
- * The events between a subscription's cursor and the tail. They are read from the log page by page, whenever the machine
- * asks for more.
+ * The events between a subscription's cursor and the tail. They are read from the log page by page, whenever the
+ * machine asks for more.
  */
 export class Backlog {
   readonly #reader: Reader

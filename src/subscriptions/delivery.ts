@@ -36,8 +36,8 @@ interface FullConnection {
 }
 
 /**
- * Sends what the machine decides to the connection, and holds the machine back while the connection is full or a right is
- * being checked.
+ * Sends what the machine decides to the connection, and holds the machine back while the connection is full or a right
+ * is being checked.
  */
 export class Delivery implements MachineEffects {
   readonly connection: Connection
@@ -138,12 +138,18 @@ export class Delivery implements MachineEffects {
     this.#resume()
   }
 
-  /** How long the connection has been full, milliseconds; 0 when it is not. @param now milliseconds of the monotonic clock */
+  /**
+   * How long the connection has been full, milliseconds; 0 when it is not.
+   * @param now milliseconds of the monotonic clock
+   */
   fullFor(now: number): number {
     return this.#full === undefined ? 0 : now - this.#full.begun
   }
 
-  /** How long a full connection has taken nothing at all, milliseconds. @param now milliseconds of the monotonic clock */
+  /**
+   * How long a full connection has taken nothing at all, milliseconds.
+   * @param now milliseconds of the monotonic clock
+   */
   stalledFor(now: number): number {
     if (this.#full === undefined) return 0
     const { unsent } = this.connection

@@ -4,7 +4,8 @@
  *     catching-up ── read up to the tail ──▶ live ── buffer full, or a gap ──▶ catching-up ── …
  *     any ── bound or limit reached ──▶ complete
  *
- * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it reads.
+ * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it
+ * reads.
  */
 import { limits } from '../limits.js'
 import type { Span } from '../reading/reader.js'

@@ -1,6 +1,6 @@
 /**
- * One live reader. It registers with the tail first, then reads the backlog up to it, then follows it, so that no event is
- * missed in between.
+ * One live reader. It registers with the tail first, then reads the backlog up to it, then follows it, so that no event
+ * is missed in between.
  */
 
 import { DaybookError, isDaybookError } from '../errors.js'
@@ -142,8 +142,8 @@ export class Subscription {
   }
 
   /**
-   * Checks the right again after rules or accounts have changed. A reader who has lost it is told so before anything else
-   * is sent.
+   * Checks the right again after rules or accounts have changed. A reader who has lost it is told so before anything
+   * else is sent.
    * @param stream whose rules have changed; undefined: perhaps all
    */
   checkRight(stream: string | undefined): void {

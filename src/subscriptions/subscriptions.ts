@@ -68,7 +68,10 @@ export class Subscriptions {
     return subscription
   }
 
-  /** Checks rights again after access rules or accounts have changed. @param stream whose rules; undefined: perhaps all */
+  /**
+   * Checks rights again after access rules or accounts have changed.
+   * @param stream whose rules; undefined: perhaps all
+   */
   checkRights(stream?: string): void {
     for (const subscription of this.#all.values()) subscription.checkRight(stream)
   }

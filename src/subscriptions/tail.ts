@@ -1,6 +1,6 @@
 /**
- * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read once
- * and filtered once for all of them. They all get the same objects, so events are also serialised once.
+ * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read
+ * once and filtered once for all of them. They all get the same objects, so events are also serialised once.
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
@@ -10,7 +10,10 @@ import { LINK_TYPE } from '../streams/links.js'
 import type { LiveQuery } from './live-query.js'
 
 export interface TailListener {
-  /** New events, in order. A page that does not begin where the last one ended shows a gap: read those events from the log. */
+  /**
+   * New events, in order. A page that does not begin where the last one ended shows a gap: read those events from the
+   * log.
+   */
   offered(page: Span): void
   /** Nothing more comes: the stream was tombstoned, or cannot be read. */
   failed(error: Error): void
@@ -96,8 +99,8 @@ export class ListTail extends Tail {
   }
 
   /**
-   * Offers records of the stream that were committed, lowest number first. When links, metadata or a deletion may matter,
-   * they are read from the log instead.
+   * Offers records of the stream that were committed, lowest number first. When links, metadata or a deletion may
+   * matter, they are read from the log instead.
    */
   take(records: readonly StoredRecord[]): void {
     const { address, request } = this.query

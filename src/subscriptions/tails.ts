@@ -28,7 +28,8 @@ export class Tails {
   }
 
   /**
-   * Follows a source from where it is now. The listener is registered before anything is read, so that no event is missed.
+   * Follows a source from where it is now. The listener is registered before anything is read, so that no event is
+   * missed.
    * @returns the tail, and a function that removes the listener
    * @throws `stream-deleted`, `index-switched-off`
    */
