@@ -8,9 +8,9 @@ import type { Checkpoint, MovedPlace, Places, SavedPlace } from '../dispatch/pla
 import { DaybookError } from '../errors.js'
 import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
+import type { ServedTime } from '../time/served-time.js'
 import { type AttachedConsumer, ConsumerAttachment } from './consumer-attachment.js'
 import type { ConsumerDefinition } from './consumer-definition.js'
-import type { ServedTime } from './served-time.js'
 
 export interface ConsumerParts {
   readonly places: Places

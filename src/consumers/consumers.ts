@@ -13,6 +13,7 @@ import { indexStreamOf } from '../streams/index-streams.js'
 import { serverEvent } from '../streams/new-event.js'
 import type { Clock } from '../time/clock.js'
 import { secondsOf } from '../time/duration.js'
+import { ServedTime } from '../time/served-time.js'
 import type { Writer } from '../writing/writer.js'
 import { Consumer } from './consumer.js'
 import {
@@ -21,7 +22,6 @@ import {
   checkSameDefinition,
   type WantedConsumer
 } from './consumer-definition.js'
-import { ServedTime } from './served-time.js'
 
 const STREAM = '$consumers'
 const DEFINED = '$ConsumerDefined'

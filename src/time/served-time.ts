@@ -1,4 +1,4 @@
-import type { Clock } from '../time/clock.js'
+import type { Clock } from './clock.js'
 
 /** Of a longer gap between two readings, only this much counts: the process or its machine must have been suspended. */
 const GAP_MS = 60_000
