@@ -14,7 +14,7 @@ import { checkSameOrigin } from '../http/guards.js'
 import { awaitPosition } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/bounds.js'
-import { checkNoRecord, followingOf } from '../wire/reading/read-request.js'
+import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What is to be read live. */
 export interface LiveAsked {
@@ -25,7 +25,7 @@ export interface LiveAsked {
 /** A live read that was accepted. */
 export interface LivePlan {
   readonly query: ReadQuery
-  readonly following: LiveQuery
+  readonly liveQuery: LiveQuery
   readonly options: SubscriptionOptions
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
@@ -51,9 +51,9 @@ export async function planLive(
   }
   checkNoRecord(query)
   await checkReadable(store, request.principal, address)
-  const following = followingOf(address, query, askingOf(store, request))
+  const liveQuery = liveQueryOf(address, query, askingOf(store, request))
   const { lower, upper } = parseBounds(query, clock.now())
-  const consumer = consumerOf(store, query, following)
+  const consumer = consumerOf(store, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(store, request.principal, consumer, false)
   // Nobody's place is moved by the page of a stranger.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
@@ -83,7 +83,7 @@ export async function planLive(
       readBatch: consumer.definition.settings.readBatchSize
     })
   }
-  return { query, following, options, head: source.head, attachment }
+  return { query, liveQuery, options, head: source.head, attachment }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */

@@ -57,7 +57,7 @@ export class Live {
 
   /** Begins to read for a connection that was accepted. */
   open(plan: LivePlan, connection: Connection): Subscription {
-    const { following: query, options, attachment } = plan
+    const { liveQuery: query, options, attachment } = plan
     const onClosed = () => attachment?.release()
     const subscription = this.store.subscriptions.open({ query, options, connection, progress: attachment, onClosed })
     if (attachment !== undefined) attachment.subscription = subscription

@@ -50,9 +50,9 @@ export class WebSocketConnection implements Connection {
     this.#store = store
     this.#shared = shared
     this.#batch = plan.query.batch ?? 1
-    const { following, options, head, attachment } = plan
+    const { liveQuery, options, head, attachment } = plan
     this.#tell('subscribed', {
-      stream: following.address.stream,
+      stream: liveQuery.address.stream,
       from: String(options.next),
       cursor: String(options.next - 1),
       head: head < 0 ? null : head,

@@ -9,7 +9,7 @@ import type { Requirement } from '../auth/authorization.js'
 import { askingOf } from '../auth/rechecks.js'
 import { checkSameOrigin } from '../http/guards.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
-import { followingOf } from '../wire/reading/read-request.js'
+import { liveQueryOf } from '../wire/reading/read-request.js'
 import type { Live } from './live.js'
 import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
 import { WebSocketConnection } from './websocket-connection.js'
@@ -89,7 +89,7 @@ export function liveSocket(
       access,
       ticketFor: (request) => {
         const { address, query } = asked(request)
-        return followingOf(address, query, askingOf(live.store, request)).source
+        return liveQueryOf(address, query, askingOf(live.store, request)).source
       }
     },
     preHandler: async (request) => {

@@ -49,14 +49,14 @@ export async function awaitPosition(parts: WaitParts, query: WaitQuery, request:
 
 /**
  * When a read finds nothing, waits until there may be something.
- * @param following what is read
+ * @param liveQuery what is read
  * @param isEmpty reads, and says whether it found nothing
  */
 export async function awaitEvents(
   parts: WaitParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  following: LiveQuery,
+  liveQuery: LiveQuery,
   seconds: number,
   isEmpty: () => Promise<boolean>
 ): Promise<void> {
@@ -66,7 +66,7 @@ export async function awaitEvents(
   const event = new Promise<void>((resolve) => {
     found = resolve
   })
-  const { leave } = await parts.tails.follow(following, {
+  const { leave } = await parts.tails.follow(liveQuery, {
     offered: ({ events }) => events.length > 0 && found(),
     failed: () => found()
   })

@@ -25,7 +25,7 @@ import {
   reachesEnd,
   renderPage
 } from '../wire/reading/page.js'
-import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoRecord, hasAge, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
 import { awaitEvents, awaitPosition, secondsToWait } from './long-poll.js'
 import { checkNamedLog } from './named-log.js'
@@ -131,14 +131,14 @@ export class Reading {
   ): Promise<ReadQuery> {
     const { reader, sources } = this.#store
     const asking = askingOf(this.#store, request)
-    const following = followingOf(address, query, asking)
+    const liveQuery = liveQueryOf(address, query, asking)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
     const read = toReadRequest(asked, asking)
     await checkNamedLog(this.#store, request, await sources.toFollow(address), toReadRequest(query, asking))
-    await awaitEvents(this.#store, request, reply, following, seconds, async () => {
+    await awaitEvents(this.#store, request, reply, liveQuery, seconds, async () => {
       const source = await sources.toFollow(address)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)

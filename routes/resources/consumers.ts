@@ -28,7 +28,7 @@ import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { followingOf, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { bodyOf } from '../wire/writing/body.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
 import { lags, linksOf, showConsumer, showSubscription } from './consumer-view.js'
@@ -258,7 +258,7 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
 
 function followingOfSource(store: Store, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return followingOf(address, query, askingOf(store, request))
+  return liveQueryOf(address, query, askingOf(store, request))
 }
 
 /** Whose a consumer is that somebody makes. */

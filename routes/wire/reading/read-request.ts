@@ -52,7 +52,7 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): 
  * What a live read follows. All that ask for the same share what is new.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, asking: Asking): LiveQuery {
+export function liveQueryOf(address: Address, query: ReadQuery, asking: Asking): LiveQuery {
   const request = toReadRequest(query, asking)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
   // An age is another instant for each of them.
