@@ -7,8 +7,13 @@ import { Checkpoints } from '../dispatch/checkpoints.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
 import type { Places } from '../dispatch/places.js'
 import { isDaybookError } from '../errors.js'
-import { backFill, catchUp, kindsOf, Poster } from '../index/index-entries.js'
-import { type ListName, Postings } from '../index/posting-lists.js'
+import { backFill } from '../index/back-fill.js'
+import { catchUp } from '../index/catch-up.js'
+import { Poster } from '../index/index-entries.js'
+import type { ListName } from '../index/posting.js'
+import { Postings } from '../index/posting-lists.js'
+import { readIndexSettings } from '../index/postings/index-store.js'
+import { kindsOf } from '../index/postings/kept-families.js'
 import { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
 import { family } from '../log/format.js'
@@ -329,7 +334,7 @@ export class Store {
     const found = anew ? undefined : await Postings.open(options, kept, this.log)
     if (found !== undefined) return found
     if (this.log.head >= 0) this.notices.push('the index could not serve as it was, and is made anew from the log')
-    const before = await Postings.settingsOf(options)
+    const before = await readIndexSettings(directory, compression)
     rmSync(join(directory, 'index'), { recursive: true, force: true })
     const again = { ...options, rules: { ...before?.rules, ...rules } }
     const made = await Postings.open(again, kept ?? before?.kept, this.log)

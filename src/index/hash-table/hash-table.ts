@@ -9,7 +9,7 @@
  */
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { DaybookError } from '../errors.js'
+import { DaybookError } from '../../errors.js'
 import {
   changedPagesKey,
   decodePageNumbers,
@@ -22,8 +22,8 @@ import {
   sealEntry,
   type Table,
   tableEntry
-} from '../log/format.js'
-import type { Level, LevelBatch } from '../log/level.js'
+} from '../../log/format.js'
+import type { Level, LevelBatch } from '../../log/level.js'
 
 /** Where a key belongs: the first 4 bytes choose its page, and all of them tell it from others there. A character a byte. */
 export type KeyHash = string
