@@ -5,7 +5,8 @@ import { limits } from '../../limits.js'
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, table } from '../../log/format.js'
 import { Level, type LevelOptions } from '../../log/level.js'
 import type { Log } from '../../log/log.js'
-import { HashTable, type KeyHash } from '../hash-table/hash-table.js'
+import { HashTable } from '../hash-table/hash-table.js'
+import type { KeyHash } from '../hash-table/page-numbers.js'
 import type { DamageMarker } from './damage-marker.js'
 import {
   decodeState,

@@ -13,7 +13,7 @@ import {
   table
 } from '../../log/format.js'
 import type { LevelBatch } from '../../log/level.js'
-import type { TableChange } from '../hash-table/hash-table.js'
+import type { TableChange } from '../hash-table/hash-page.js'
 import type { IndexChanges } from './index-changes.js'
 import { encodeState, type IndexState } from './index-state.js'
 import { type IndexStore, readState } from './index-store.js'
