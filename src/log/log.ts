@@ -26,9 +26,9 @@ import {
   sealRecord,
   type UnplacedRecord
 } from './format.js'
+import { Lineage, type LogReference } from './identity/lineage.js'
 import { Level, type LevelOptions } from './level.js'
-import { Lineage, type LogReference } from './lineage.js'
-import { RecentRecords } from './recent.js'
+import { RecentRecords } from './records/recent-records.js'
 import {
   discardEvidence,
   droppedByLevelDb,
@@ -36,8 +36,8 @@ import {
   noteRefusal,
   preserveEvidence,
   witnessPath
-} from './recovery.js'
-import { type Testimony, Witness } from './witness.js'
+} from './recovery/evidence.js'
+import { type Testimony, Witness } from './recovery/witness.js'
 
 export interface LogOptions {
   directory: string
