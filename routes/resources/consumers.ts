@@ -10,7 +10,7 @@ import {
   type LiveSubscription,
   Consumer as ShownConsumer
 } from '../../schemas/consumers.js'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../../schemas/read.js'
 import { ref } from '../../schemas/ref.js'
 import { isOperator } from '../../src/access/permissions.js'

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../../schemas/append.js'
 import { RecordedEvent } from '../../schemas/events.js'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import {
   type EventAt,
   EventPlace,
@@ -29,7 +29,7 @@ import { placeOf } from '../wire/reading/bounds.js'
 import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answer.js'
 import { bodyOf, streamOf } from '../wire/writing/body.js'
 import { keyedIds } from '../wire/writing/event-body.js'
-import { parseEventsBody } from '../wire/writing/events-body.js'
+import { parseEventsBody } from '../wire/writing/multi-stream-body.js'
 import { idempotencyKey, isNdjson, mediaType } from '../wire/writing/stream-body.js'
 import { StreamedWrite } from '../writing/streamed-write.js'
 import { appendOrExplain, checkExpected, NOT_WRITTEN } from './streams.js'

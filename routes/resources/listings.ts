@@ -1,7 +1,7 @@
 /** /streams, /categories, /types: what is in here. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { CategoryList, ListingQuery, StreamList, TypeList } from '../../schemas/listings.js'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ref } from '../../schemas/ref.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ref } from '../../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import type { StreamState } from '../../src/index/stream-states.js'

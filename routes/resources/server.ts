@@ -1,7 +1,7 @@
 /** What the server says of itself: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ref } from '../../schemas/ref.js'
 import { Health, Info } from '../../schemas/server.js'
 import { isOperator } from '../../src/access/permissions.js'

@@ -3,7 +3,7 @@ import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyReques
 import { type Static, Type } from 'typebox'
 import { AppendQuery, AppendResult as AppendResultSchema, StreamAppendBody } from '../../schemas/append.js'
 import { RecordedEvent } from '../../schemas/events.js'
-import { problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { EventPlace, EventQuery, manyEvents, overWebSocket, type ReadQuery, StreamQuery } from '../../schemas/read.js'
 import { ref } from '../../schemas/ref.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'

@@ -1,8 +1,8 @@
 /** /tickets: what a browser puts into an address where it can set no header. */
 import type { FastifyInstance } from 'fastify'
-import { problemResponses } from '../../schemas/problem.js'
+import { NewTicket, TicketMade } from '../../schemas/accounts/users.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ref } from '../../schemas/ref.js'
-import { NewTicket, TicketMade } from '../../schemas/users.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'

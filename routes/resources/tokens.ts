@@ -1,9 +1,9 @@
 /** /tokens: API tokens of the account that asks. */
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { problemResponses } from '../../schemas/problem.js'
+import { NewToken, TokenList, TokenMade, type TokenShown } from '../../schemas/accounts/users.js'
+import { problemResponses } from '../../schemas/problem-document.js'
 import { ref } from '../../schemas/ref.js'
-import { NewToken, TokenList, TokenMade, type TokenShown } from '../../schemas/users.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'

@@ -1,8 +1,6 @@
 /** /users: accounts, in the words of the original's users API (reference 15). */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { problemResponses } from '../../schemas/problem.js'
-import { ref } from '../../schemas/ref.js'
 import {
   ChangedUser,
   NewUser,
@@ -12,7 +10,9 @@ import {
   UserList,
   UserResult,
   type UserShown
-} from '../../schemas/users.js'
+} from '../../schemas/accounts/users.js'
+import { problemResponses } from '../../schemas/problem-document.js'
+import { ref } from '../../schemas/ref.js'
 import type { Actor } from '../../src/access/permissions.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'

@@ -1,23 +1,5 @@
 /** The frame of the contract; operations and shapes come from the routes and their schemas. */
 import type { SwaggerOptions } from '@fastify/swagger'
-import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
-import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
-import {
-  Acknowledged,
-  Acknowledgement,
-  Consumer,
-  ConsumerDefinition,
-  ConsumerList,
-  ConsumerReset,
-  LiveSubscription
-} from '../../schemas/consumers.js'
-import { NewEvent, NewEventOfStream, RecordedEvent, RecordMark } from '../../schemas/events.js'
-import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
-import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
-import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
-import { Problem, problemResponses } from '../../schemas/problem.js'
-import { Page } from '../../schemas/read.js'
-import { Health, Info } from '../../schemas/server.js'
 import {
   ChangedUser,
   NewTicket,
@@ -33,7 +15,25 @@ import {
   UserList,
   UserResult,
   UserShown
-} from '../../schemas/users.js'
+} from '../../schemas/accounts/users.js'
+import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
+import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
+import {
+  Acknowledged,
+  Acknowledgement,
+  Consumer,
+  ConsumerDefinition,
+  ConsumerList,
+  ConsumerReset,
+  LiveSubscription
+} from '../../schemas/consumers.js'
+import { NewEvent, NewEventOfStream, RecordedEvent, RecordMark } from '../../schemas/events.js'
+import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
+import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
+import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
+import { Problem, problemResponses } from '../../schemas/problem-document.js'
+import { Page } from '../../schemas/read.js'
+import { Health, Info } from '../../schemas/server.js'
 
 /** The schemas that have a name in the contract. */
 export const namedSchemas = [

@@ -1,6 +1,6 @@
 /** Accounts as the original's users API shows them (reference 15), API tokens, tickets. */
 import { type Static, Type } from 'typebox'
-import { limits } from '../src/limits.js'
+import { limits } from '../../src/limits.js'
 
 const groups = Type.Union([Type.Array(Type.String()), Type.Null()], {
   description: 'Roles beside the login: `$admins` and `$ops` are known to the server, others to access rules.'
