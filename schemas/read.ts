@@ -166,6 +166,10 @@ export const ConsumerQuery = Type.Object(
 )
 export type ConsumerQuery = Static<typeof ConsumerQuery>
 
+/** The stream that a path names. */
+export const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
+export type StreamParams = Static<typeof StreamParams>
+
 /** Where one event stands: a number or position, or `head` for the last. */
 export const EventPlace = Type.Union(
   [Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Type.Enum(['head'])],
@@ -173,10 +177,6 @@ export const EventPlace = Type.Union(
     description: 'From 0; `head` is the last.'
   }
 )
-export interface EventAt {
-  position: string
-}
-
 export const EventQuery = Type.Object(
   { format: around.format, atLeast: around.atLeast, wait: around.wait, resolveLinks: around.resolveLinks },
   { additionalProperties: false }
@@ -230,4 +230,10 @@ export const manyEvents = {
         'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named.'
     })
   }
+}
+
+/** The forms of one event. */
+export const oneEvent = {
+  'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
+  'application/json': { schema: ref(RecordedEvent) }
 }

@@ -13,7 +13,7 @@ import { firstVisible } from '../../src/streams/metadata.js'
 import { checkStreamName, isMetastream, metastreamOf, originalOf } from '../../src/streams/names.js'
 import { checkReadable } from '../auth/rechecks.js'
 import { PageCache } from '../reading/page-cache.js'
-import { addressOf } from '../wire/reading/read-request.js'
+import { streamAddress } from '../wire/reading/read-request.js'
 import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './reply.js'
 import { type Codec, codecHash, codecs, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
@@ -84,7 +84,7 @@ export class DialectReading {
     if (poll !== undefined) {
       await this.#waitForEvent(request, stream, asked, poll)
       // Rules may have changed in an hour.
-      await checkReadable(this.#store, request.principal, addressOf(stream))
+      await checkReadable(this.#store, request.principal, streamAddress(stream))
     }
     try {
       await this.#store.sources.checkLives(stream)

@@ -27,8 +27,8 @@ export interface PageLinks {
   metadata?: string
 }
 
-/** A read's own address, its parameters in the fixed order. */
-export function addressOf(path: string, query: ReadQuery): string {
+/** The URL of a read, its parameters in the fixed order. */
+export function readUrl(path: string, query: ReadQuery): string {
   const text = parametersOf(query)
   return text === '' ? path : `${path}?${text}`
 }
@@ -50,7 +50,7 @@ function parametersOf(query: ReadQuery): string {
  * Links of a page. `next` goes on in the asked order; `newer` and `older` follow the log whatever the order. Each
  * begins exactly where this page ended, and the bound on the other side is pinned to what it came to.
  */
-export function linksOf(path: string, query: ReadQuery, page: Page, source: Source): PageLinks {
+export function pageLinks(path: string, query: ReadQuery, page: Page, source: Source): PageLinks {
   const { covered, range } = page
   const { from, after, to, before, order = 'asc', ...others } = query
   // Bounds and order stand first in every address, so what follows them is written once.
@@ -67,7 +67,7 @@ export function linksOf(path: string, query: ReadQuery, page: Page, source: Sour
   const older = oldest > Math.max(range.first, source.first) ? link(`${floor}before=${oldest}&`, 'desc') : undefined
   const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
   return {
-    self: addressOf(path, query),
+    self: readUrl(path, query),
     ...(next !== undefined && { next }),
     newer,
     ...(older !== undefined && { older }),

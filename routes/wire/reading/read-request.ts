@@ -10,21 +10,21 @@ import { type CategoryRule, checkStreamName } from '../../../src/streams/names.j
 import type { Following } from '../../../src/subscriptions/tail.js'
 import { notYet } from '../media-types.js'
 import { parseBounds, parseInstant } from './bounds.js'
-import { addressOf as readAddress } from './page.js'
+import { readUrl } from './page.js'
 
 /**
  * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
  * stream. @throws `bad-stream-name`
  */
-export function addressOf(name: string): Address {
+export function streamAddress(name: string): Address {
   if (name === '$all') return { stream: undefined }
   checkStreamName(name)
   return { stream: name, index: indexStreamOf(name) }
 }
 
-/** What a query is read with: by whom, when, and how categories are told. */
-export interface Asking {
-  /** Undefined: who sees everything. */
+/** What a query is read with: for which viewer, at which time, under which rule for categories. */
+export interface ReadContext {
+  /** Undefined: a reader who sees everything. */
   readonly viewer: Viewer | undefined
   /** Milliseconds, for ages. */
   readonly now: number
@@ -34,7 +34,7 @@ export interface Asking {
 /**
  * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
  */
-export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): ReadRequest {
+export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadContext): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
   const { lower, upper } = parseBounds(query, now)
   return {
@@ -52,17 +52,17 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): 
  * What a live read follows. All that ask for the same share what is new.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, asking: Asking): Following {
-  const request = toReadRequest(query, asking)
+export function followingOf(address: Address, query: ReadQuery, context: ReadContext): Following {
+  const request = toReadRequest(query, context)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
   // An age is another instant for each of them.
   const { occurredFrom, occurredTo } = request.filter.options
-  const source = readAddress(pathOf(address), asked)
+  const source = readUrl(pathOf(address), asked)
   return {
     address,
     request: { ...request, lower: undefined, upper: undefined },
     source,
-    key: `${source} ${occurredFrom} ${occurredTo} ${asking.viewer?.key ?? ''}`
+    key: `${source} ${occurredFrom} ${occurredTo} ${context.viewer?.key ?? ''}`
   }
 }
 
@@ -71,7 +71,7 @@ export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
 
-/** A query without what says where to begin and to end, and what log that is said of. */
+/** A query without its bounds, and without the log that their cursors were read from. */
 export function withoutBounds(query: ReadQuery): ReadQuery {
   const { from: _, after: __, to: ___, before: ____, log: _____, ...others } = query
   return others

@@ -1,7 +1,7 @@
 /** Preconditions of an append, from headers and bodies (native contract §3, §4). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Type } from 'typebox'
-import { MatchCondition as MatchConditionShape, StreamCondition } from '../../../schemas/append.js'
+import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'
@@ -25,11 +25,11 @@ export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion
   if (match !== undefined) said.push(match.trim() === '*' ? 'stream_exists' : fromTag(match.trim()))
   const noneMatch = headers['if-none-match']
   if (noneMatch !== undefined) {
-    if (noneMatch.trim() !== '*') refuse('If-None-Match on an append is "*": the stream does not exist')
+    if (noneMatch.trim() !== '*') refuseCondition('If-None-Match on an append is "*": the stream does not exist')
     said.push('no_stream')
   }
   const [first = 'any'] = said
-  if (said.some((one) => one !== first)) refuse('the conditions of this request disagree')
+  if (said.some((one) => one !== first)) refuseCondition('the conditions of this request disagree')
   return first
 }
 
@@ -41,19 +41,21 @@ function fromTag(text: string): ExpectedVersion {
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])
   if (parts === null || !Number.isSafeInteger(number)) {
-    refuse(`If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`)
+    refuseCondition(
+      `If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`
+    )
   }
   return number
 }
 
-function refuse(why: string): never {
+function refuseCondition(why: string): never {
   throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
 /** Each kind by itself: of a union the checker could only say that it is neither. */
-const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
-const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
+const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
+const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 
 /**
  * `conditions` of a body: each names a stream, or events that must not be in the log.
@@ -91,7 +93,7 @@ function checkBound(count: number, limit: number, what: string): void {
   throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
 }
 
-function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): MatchCondition {
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number): MatchCondition {
   const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
   if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
     throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })

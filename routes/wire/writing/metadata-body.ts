@@ -31,7 +31,7 @@ const checkDocument = compileShape<object>(StreamMetadata)
 
 /** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
 export function toStored(document: Buffer): Buffer {
-  return withWholeRule(checked(underStoredNames(document, (value) => value)))
+  return withWholeRule(checkStored(underStoredNames(document, (value) => value)))
 }
 
 /** A merge patch under the names of what is stored. @throws `invalid-metadata`, `malformed-json` */
@@ -45,9 +45,10 @@ export function toStoredPatch(patch: Buffer): Buffer {
  * @throws `invalid-metadata`
  */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
-  const target = parsed(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
-  const merged = checked(mergePatch(target, patch))
-  return membersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
+  const target =
+    parsedObject(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
+  const merged = checkStored(mergePatch(target, patch))
+  return rawMembersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
 }
 
 /**
@@ -66,12 +67,12 @@ function withWholeRule(stored: Buffer): Buffer {
 /** @param known of the parsed document, what the schema knows */
 function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
   const whole = new JsonReader(document)
-  if (!whole.atObject) throw refused('Stream metadata is a JSON object.')
-  checkOnce(whole)
+  if (!whole.atObject) throw invalidMetadata('Stream metadata is a JSON object.')
+  checkNoRepeats(whole)
   whole.end()
-  checkDocument(known(JSON.parse(document.toString()) as object), (why) => refused(why))
+  checkDocument(known(JSON.parse(document.toString()) as object), (why) => invalidMetadata(why))
   return rewritten(new JsonReader(document), (name, value) => {
-    if (READABLE.has(name)) throw refused(`"${name}" is called "${READABLE.get(name)}" here.`)
+    if (READABLE.has(name)) throw invalidMetadata(`"${name}" is called "${READABLE.get(name)}" here.`)
     if (value === 'null') return [STORED.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]
     if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
@@ -80,9 +81,9 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
 }
 
 /** Refuses a member that stands twice, in the rule too. @throws `malformed-json` */
-function checkOnce(reader: JsonReader): void {
+function checkNoRepeats(reader: JsonReader): void {
   reader.members((name) => {
-    if (name === 'acl' && reader.atObject) checkOnce(reader)
+    if (name === 'acl' && reader.atObject) checkNoRepeats(reader)
     else reader.slice()
   })
 }
@@ -96,9 +97,9 @@ function withoutNulls(value: object): object {
 }
 
 /** @throws `invalid-metadata` for a document that would be ignored */
-function checked(stored: Buffer): Buffer {
+function checkStored(stored: Buffer): Buffer {
   const [fault] = faultsOf(stored)
-  if (fault !== undefined) throw refused(fault.why)
+  if (fault !== undefined) throw invalidMetadata(fault.why)
   return stored
 }
 
@@ -111,7 +112,7 @@ export function toReadable(document: Buffer | undefined): Buffer {
   const { acl } = readMetadata(document)
   const rule =
     acl && renamed(Buffer.from(JSON.stringify(acl)).toString('latin1'), (key) => READABLE_ACL.get(key) ?? key)
-  if (document === undefined || parsed(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
+  if (document === undefined || parsedObject(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
   const senseless = new Set(faultsOf(document).map(({ member }) => member))
   return rewritten(new JsonReader(document), (name, value) => {
     if (STORED.has(name)) return undefined
@@ -124,9 +125,9 @@ export function toReadable(document: Buffer | undefined): Buffer {
 
 /** null removes, objects are merged, all else replaces. */
 function mergePatch(target: Buffer, patch: Buffer): Buffer {
-  const changes = membersOf(new JsonReader(patch))
+  const changes = rawMembersOf(new JsonReader(patch))
   const reader = new JsonReader(target)
-  const merged = reader.atObject ? membersOf(reader) : new Map<string, string>()
+  const merged = reader.atObject ? rawMembersOf(reader) : new Map<string, string>()
   for (const [name, value] of changes) {
     if (value === 'null') merged.delete(name)
     else if (value.startsWith('{')) {
@@ -134,11 +135,11 @@ function mergePatch(target: Buffer, patch: Buffer): Buffer {
       merged.set(name, mergePatch(bytes(before), bytes(value)).toString('latin1'))
     } else merged.set(name, value)
   }
-  return documentOf(merged)
+  return joinMembers(merged)
 }
 
 /** Members with their values as bytes, one character a byte. */
-function membersOf(reader: JsonReader): Map<string, string> {
+function rawMembersOf(reader: JsonReader): Map<string, string> {
   const members = new Map<string, string>()
   reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
   return members
@@ -149,11 +150,11 @@ function rewritten(
   rewrite: (name: string, value: string) => [name: string, value: string] | undefined
 ): Buffer {
   const members = new Map<string, string>()
-  for (const [name, value] of membersOf(reader)) {
+  for (const [name, value] of rawMembersOf(reader)) {
     const member = rewrite(name, value)
     if (member !== undefined) members.set(member[0], member[1])
   }
-  return documentOf(members)
+  return joinMembers(members)
 }
 
 function renamed(object: string, rename: (name: string) => string): string {
@@ -161,7 +162,7 @@ function renamed(object: string, rename: (name: string) => string): string {
   return document.toString('latin1')
 }
 
-function documentOf(members: ReadonlyMap<string, string>): Buffer {
+function joinMembers(members: ReadonlyMap<string, string>): Buffer {
   const parts = [...members].map(([name, value]) => `${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
@@ -169,7 +170,7 @@ function documentOf(members: ReadonlyMap<string, string>): Buffer {
 /** Seconds of a duration as the schema allows it, quoted. */
 function maxAgeOf(quoted: string): bigint {
   const seconds = secondsOf(quoted)
-  if (seconds === 0n) throw refused('"maxAge" is longer than nothing.')
+  if (seconds === 0n) throw invalidMetadata('"maxAge" is longer than nothing.')
   return seconds
 }
 
@@ -183,7 +184,7 @@ function durationOf(number: string): string {
 }
 
 /** The members of a document; undefined when it is no JSON object. */
-function parsed(document: Buffer): object | undefined {
+function parsedObject(document: Buffer): object | undefined {
   try {
     const value: unknown = JSON.parse(document.toString())
     return isObject(value) ? value : undefined
@@ -200,6 +201,6 @@ function inverted(names: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...names].map(([key, value]) => [value, key]))
 }
 
-function refused(why: string): DaybookError {
+function invalidMetadata(why: string): DaybookError {
   return new DaybookError('invalid-metadata', why, { written: false, retry: false })
 }
