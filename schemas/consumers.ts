@@ -1,4 +1,4 @@
-/** Consumers with a name, and everybody who reads live (native contract §7). */
+/** Named consumers and other live readers (native contract §7). */
 import { type Static, Type } from 'typebox'
 import { DURATION_PATTERN } from '../src/time/duration.js'
 import { LagShown } from './frames.js'

@@ -1,4 +1,4 @@
-/** Problems (RFC 9457). */
+/** The problem document (RFC 9457). */
 import { Type } from 'typebox'
 
 export const Problem = Type.Object(

@@ -136,7 +136,7 @@ const logFilters = {
   )
 }
 
-/** What a named consumer may read: an address and its filters. */
+/** The filters that the source of a named consumer may have. */
 export const StreamSource = Type.Object({ ...eventFilters, ...showing }, { additionalProperties: false })
 export const EventsSource = Type.Object({ ...eventFilters, ...logFilters, ...showing }, { additionalProperties: false })
 
@@ -159,7 +159,7 @@ export const EventsQuery = Type.Object(
 )
 export type ReadQuery = Static<typeof EventsQuery>
 
-/** What a named consumer is asked with: its source says the rest. */
+/** The query of a read for a named consumer; its source has the filters. */
 export const ConsumerQuery = Type.Object(
   { limit: bounds.limit, wait: around.wait, format: around.format, trailer: around.trailer, ...liveParameters },
   { additionalProperties: false }
@@ -214,7 +214,7 @@ export const Page = Type.Object(
   { $id: 'Page', description: 'A page of events.' }
 )
 
-/** What a contract of requests and answers cannot say. */
+/** Describes the WebSocket, which OpenAPI cannot. */
 export const overWebSocket =
   'With `Upgrade: websocket` (sub-protocol `daybook.v1`) the server sends a `ServerFrame` a message, and takes a `ClientFrame`.'
 

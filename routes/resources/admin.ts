@@ -1,4 +1,4 @@
-/** /admin: what operators tell the running server, and /info/options: how it was started (reference 14.5, 20). */
+/** /admin: commands of operators to the running server; /info/options: its settings (reference 14.5, 20). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { auditEvent } from '../../src/access/audit.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
@@ -22,7 +22,7 @@ export interface ShownSetting {
 export interface Control {
   /** Begins to stop. */
   stop(): void
-  /** Reads again what can change while it runs. */
+  /** Reads again the settings that can change while the server runs. */
   reload(): Promise<void>
   readonly settings: readonly ShownSetting[]
 }
@@ -90,7 +90,7 @@ function showOptions(control: Control | undefined, request: FastifyRequest): obj
   return controlled(control).settings.map((setting) => ({ ...setting, group: 'serve' }))
 }
 
-/** What an operator does to the server is written down before it is done; on a full disk it is done all the same. */
+/** Records an operator's command in the audit log before it runs. On a full disk the command runs unrecorded. */
 async function recordCommand({ writer }: AdminRouteParts, request: FastifyRequest, command: string): Promise<void> {
   const actor = actorOf(request)
   if (actor.principal.by === 'insecure') return
@@ -106,7 +106,7 @@ async function recordCommand({ writer }: AdminRouteParts, request: FastifyReques
 
 const negotiateJson = negotiates([codecs.json])
 
-/** @throws `not-implemented` in an application that is no process of its own */
+/** @throws `not-implemented` when the application does not run in a process of its own */
 function controlled(control: Control | undefined): Control {
   if (control !== undefined) return control
   throw new DaybookError('not-implemented', 'Nobody controls this process.')

@@ -1,4 +1,4 @@
-/** How consumers and live readers are shown: where they stand, how far behind, and why (native contract §7). */
+/** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
 import type { ConsumerShown, LiveSubscription } from '../../schemas/consumers.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
@@ -18,7 +18,7 @@ export interface ConsumerViewParts {
   readonly places: Pick<Places, 'failure'>
 }
 
-/** What the lags of all consumers are told from; read when metrics are. */
+/** What the lags of all consumers are computed from; read when metrics are collected. */
 export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'clock'> {
   /** `open` when reads and appends are served. */
   readonly status: string
@@ -48,7 +48,7 @@ export async function showSubscription(subscription: Subscription): Promise<Live
     buffered,
     inFlight,
     ...(standsStill !== undefined && { standsStill }),
-    // It is ending, then, and for its own reason.
+    // The lag fails only for a subscription that is ending; that has its own error.
     lag: await subscription.lag().catch(() => NO_LAG)
   }
 }
@@ -61,7 +61,7 @@ function asRefusal(error: Error): DaybookError {
   throw error
 }
 
-/** A consumer, how far it is, and who reads for it. */
+/** A consumer, its place and lag, and the connection that reads for it. */
 export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
@@ -91,7 +91,7 @@ function showMoved({ from, to, reason, at }: MovedPlace) {
   return { from: String(from), to: String(to), reason, at: new Date(at).toISOString() }
 }
 
-/** The last instant that a date can have, for what lasts longer. */
+/** The last instant that a date can hold, ms. */
 const LAST_INSTANT = 8.64e15
 
 function removedAt(active: number, expiresAfter: string): string {
@@ -121,7 +121,7 @@ function whyItStandsStill(
   }
 }
 
-/** The lag of every consumer, for the metrics. @param value of a lag, what is counted */
+/** The lag of every consumer, for the metrics. @param value the number to take of a lag */
 export async function lagRows(parts: ConsumerLagParts, value: (lag: { events: number; seconds: number }) => number) {
   const rows: [string, number][] = []
   if (parts.status !== 'open') return rows

@@ -1,4 +1,4 @@
-/** /consumers: who reads under a name, from which place on, and everybody else who reads live (native contract §7). */
+/** /consumers: named consumers with a durable place, and all other live readers (native contract §7). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LiveSubscription } from '../../schemas/consumers.js'
 import { consumerOperations } from '../../schemas/operations/consumer-operations.js'
@@ -44,7 +44,7 @@ export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, 
   countLags(parts)
   const consumers = new ConsumerHandlers(parts, live)
   const { list, get, put, remove, read, acknowledge, reset } = consumerOperations
-  const [used, changed] = [configOf(parts, false), configOf(parts, true)]
+  const [used, changed] = [consumerConfig(parts, false), consumerConfig(parts, true)]
   const one = '/consumers/:name'
   app.get('/consumers', { config: { access: 'reader' }, schema: list }, (request, reply) =>
     consumers.list(request, reply)
@@ -73,18 +73,18 @@ function countLags(parts: ConsumerRouteParts): void {
   )
 }
 
-/** Whether a consumer of this name exists is for those who may know. @param changes the route changes what it is */
-function configOf(parts: Pick<ConsumerRouteParts, 'consumers'>, changes: boolean) {
+/** Asks for the right to the consumer that the path names, if it exists. @param changes the route changes its definition */
+function consumerConfig(parts: Pick<ConsumerRouteParts, 'consumers'>, changes: boolean) {
   return {
     bodyMax: limits.small_body_bytes_max,
     access: (request: FastifyRequest) => {
-      const consumer = parts.consumers.find(nameOf(request))
+      const consumer = parts.consumers.find(consumerName(request))
       return consumer === undefined ? ('reader' as const) : { consumer, changes }
     }
   }
 }
 
-function nameOf({ params }: FastifyRequest): string {
+function consumerName({ params }: FastifyRequest): string {
   return (params as { name: string }).name
 }
 
@@ -98,7 +98,7 @@ class ConsumerHandlers {
   }
 
   #consumerOf(request: FastifyRequest): Consumer {
-    return this.#parts.consumers.get(nameOf(request))
+    return this.#parts.consumers.get(consumerName(request))
   }
 
   async list({ principal }: FastifyRequest, reply: FastifyReply): Promise<object> {
@@ -106,7 +106,8 @@ class ConsumerHandlers {
     const subscriptions: LiveSubscription[] = []
     const operator = isOperator(principal)
     for (const subscription of all.all()) {
-      // Whose addresses and filters they are is for those who run the server, and among strangers no secret.
+      // Addresses and filters of live readers are shown to operators. Anonymous readers' are shown to everyone where
+      // anonymous access is on.
       const shown = operator || (rules.settings.anonymous && subscription.login === undefined)
       if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
     }
@@ -127,9 +128,9 @@ class ConsumerHandlers {
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { clock, sources, consumers } = this.#parts
-    const name = nameOf(request)
+    const name = consumerName(request)
     const wanted = parseDefinition(name, await bodyOf(request))
-    // What cannot be read is refused before it is made.
+    // A source that the caller may not read is refused before the consumer is made.
     const { address, request: read } = followingOfSource(this.#parts, request, wanted.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
@@ -188,7 +189,7 @@ class ConsumerHandlers {
   }
 }
 
-/** The cursor that a reset asks for: what comes after it is read again. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
+/** The cursor that a reset asks for; reading goes on after it. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
 async function resetCursor(
   parts: ConsumerRouteParts,
   request: FastifyRequest,
@@ -214,13 +215,13 @@ function followingOfSource(parts: ConsumerRouteParts, request: FastifyRequest, t
   return followingOf(address, query, askingOf(parts, request))
 }
 
-/** Whose a consumer is that somebody makes. */
+/** The owner of a consumer that the caller makes; none without an account. */
 function ownerOf({ principal }: FastifyRequest): Pick<ConsumerDefinition, 'owner' | 'ownerSince'> {
   const { by, login, since } = principal
   return by === 'insecure' || login === undefined ? {} : { owner: login, ownerSince: since }
 }
 
-/** A page after the place. It moves nothing: an acknowledgement does. @throws `consumer-in-use` */
+/** A page after the consumer's place. Only an acknowledgement moves the place. @throws `consumer-in-use` */
 async function answerPage(
   parts: ConsumerRouteParts,
   consumer: Consumer,
@@ -231,7 +232,7 @@ async function answerPage(
   const asked = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
   await checkReadable(parts, request.principal, address)
-  // Who takes the name and reads page by page needs no connection for it.
+  // A takeover page by page ends the other connection, and holds none itself.
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const

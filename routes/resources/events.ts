@@ -1,4 +1,4 @@
-/** /events: the whole log. Read it, append to several streams at once, write to it line by line. */
+/** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsAppendQuery } from '../../schemas/append.js'
@@ -29,7 +29,7 @@ export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: R
 
   const { read, getEvent, append } = logOperations
   const onRequest = browsersFirst
-  // Which streams an append writes is in its body: the plan asks for each.
+  // The body of an append names its streams, so the rights to write them are checked when it is planned.
   const config = { access: 'reader' } as const
   app.route({
     method: 'GET',
@@ -97,7 +97,7 @@ async function appendToStreams(
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
 }
 
-/** @throws `cursor-beyond-head` for a position that was read from another log */
+/** @throws `cursor-beyond-head` for a position after the head, which must come from another log */
 function checkCursor({ log }: AppendParts, after: number): void {
   if (after <= log.head) return
   throw new DaybookError(

@@ -1,4 +1,4 @@
-/** Appends whose refusals say what the caller missed (native contract §3), for one stream and for several. */
+/** Appends to one or several streams; a version conflict tells the caller which events it missed (native contract §3). */
 import type { FastifyRequest } from 'fastify'
 import type { AccessRules } from '../../src/access/rules.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
@@ -24,7 +24,7 @@ export interface AppendParts {
 
 export const NOT_WRITTEN = { written: false, retry: false }
 
-/** The number that a stream is expected to be at was read, too. @throws `log-changed`, as checkNamedLog */
+/** Expected numbers are cursors, too: checks them against the log that the request names. @throws as checkNamedLog */
 export async function checkExpected(
   parts: AppendParts,
   request: FastifyRequest,
@@ -38,7 +38,7 @@ export async function checkExpected(
   }
 }
 
-/** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */
+/** Appends. A version conflict lists the missed events, so that the caller can decide anew without another read. */
 export async function appendOrExplain(parts: AppendParts, asked: AppendRequest): Promise<AppendResult> {
   checkIdsOnce(asked.events)
   try {
@@ -47,7 +47,7 @@ export async function appendOrExplain(parts: AppendParts, asked: AppendRequest):
     if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
     const { stream, expected } = error.details as { stream: string; expected: unknown }
     const { by } = asked
-    // Whoever may only append is not told what others did.
+    // A caller who may only append must not learn what others appended.
     if (by !== undefined && !(await parts.rules.may(by.principal, 'read', stream))) throw error
     const from = typeof expected === 'number' ? expected + 1 : 0
     throw new DaybookError(error.code, error.message, { ...error.details, ...(await missed(parts, stream, from)) })
@@ -77,7 +77,7 @@ async function sourceIfAny(parts: AppendParts, stream: string): Promise<Source |
   }
 }
 
-/** @throws `bad-event-id` when one id stands twice in a batch */
+/** @throws `bad-event-id` when a batch has two events of one id and stream */
 function checkIdsOnce(events: readonly NewEvent[]): void {
   if (events.length < 2) return
   const seen = new Set<string>()

@@ -1,4 +1,4 @@
-/** /streams, /categories, /types: what is in here. */
+/** /streams, /categories, /types: the names in the store. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListingQuery } from '../../schemas/listings.js'
 import { listingOperations } from '../../schemas/operations/listing-operations.js'
@@ -37,7 +37,7 @@ export function listingRoutes(app: FastifyInstance, parts: ListingRouteParts): v
   const answer = (listing: Listing) => (request: FastifyRequest, reply: FastifyReply) =>
     answerListing(parts, listing, request, reply)
   app.get('/streams', { config, schema: streams }, answer(STREAMS))
-  // Whoever writes the slash means the list.
+  // Without a stream name, the path with a slash is the list, too.
   app.get('/streams/', { config, schema: streamsWithSlash }, answer(STREAMS))
   app.get('/categories', { config, schema: categories }, answer(CATEGORIES))
   app.get('/types', { config, schema: types }, answer(TYPES))
@@ -69,7 +69,7 @@ async function list(
     throw new DaybookError('index-switched-off', 'The server runs with --run-projections=none and keeps no such list.')
   }
   const limit = query.limit ?? 100
-  // Few names may be left of many: a page of the index is not smaller than this.
+  // Many names may be left out, so read at least this many from the index at once.
   const size = Math.max(limit, 100)
   const scan =
     kind === family.stream
@@ -89,7 +89,7 @@ async function list(
   }
 }
 
-/** A name, and what may be told of it. */
+/** A name, and what the viewer may know of it. */
 interface Listed {
   readonly name: string
   readonly count?: number
@@ -97,8 +97,8 @@ interface Listed {
 }
 
 /**
- * Deleted streams are not there, nor are those that one may not read; system streams when they are asked for. A bounded
- * number is looked at for one answer.
+ * Leaves out deleted streams and streams that the viewer may not read, and system streams unless they are asked for.
+ * Looks at a bounded number of streams for one answer.
  */
 class StreamScan {
   #left = limits.scan_events_max
@@ -128,8 +128,8 @@ class StreamScan {
 }
 
 /**
- * Categories and types are there when one may read any of their events. Where events may be kept from who asks, a
- * bounded number of them is looked at, and numbers are told only when all were.
+ * Lists a category or type when the viewer may read any of its events. For a viewer who may not read all events, looks
+ * at a bounded number of them, and gives counts only where it looked at every event.
  */
 class CountingScan {
   readonly #parts: ListingRouteParts

@@ -1,4 +1,4 @@
-/** /streams/{stream}/metadata: what is known of a stream, natively under readable names, in the dialect as an event. */
+/** /streams/{stream}/metadata: under readable names in the native form, as an event in the Atom dialect. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { metadataOperations } from '../../schemas/operations/metadata-operations.js'
 import type { StreamParams } from '../../schemas/read.js'
@@ -33,10 +33,10 @@ export interface MetadataRouteParts {
 export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, atom: AtomDialect): void {
   const { get, put, patch, append } = metadataOperations
   const url = '/streams/:stream/metadata'
-  const read = { access: ofStream('readMetadata'), dialect: readsEvent, negotiate: negotiates(offers.event) }
+  const read = { access: ofStream('readMetadata'), dialect: readsMetadataEvent, negotiate: negotiates(offers.event) }
   app.get(url, { config: read, schema: get }, (request, reply) => {
     const { stream } = request.params as StreamParams
-    return readsEvent(request)
+    return readsMetadataEvent(request)
       ? atom.begin(request, reply).reading.metadata(request, reply, stream, 'head')
       : answerMetadata(parts, request, reply, stream)
   })
@@ -50,7 +50,7 @@ export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, 
   })
 }
 
-const readsEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
+const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
 const negotiatesEvent = (request: FastifyRequest) => negotiateWrite(request, offers.write)
 
 /** The metadata that a request writes, and the version that it expects there. */
@@ -127,7 +127,7 @@ function checkSize(document: Buffer): Buffer {
   throw new DaybookError('invalid-metadata', why, { limit, written: false, retry: false })
 }
 
-/** Reads, merges and writes on the condition that nobody wrote in between; else again. */
+/** Merges a patch and writes on the condition that the version has not changed; starts again when it has. */
 async function mergeStored(
   parts: MetadataRouteParts,
   request: FastifyRequest,
@@ -168,7 +168,7 @@ function wrongMetadataVersion(stream: string, expected: ExpectedVersion, version
   })
 }
 
-/** @throws `bad-stream-name` for a stream that has no metadata */
+/** @throws `bad-stream-name` for a name that cannot be appended to, and for a metadata stream */
 function checkHasMetadata(stream: string): void {
   checkAppendableName(metastreamOf(stream))
   if (isMetastream(stream)) {

@@ -1,4 +1,4 @@
-/** What the server says of itself: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
+/** Information about the server: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { serverOperations } from '../../schemas/operations/server-operations.js'
 import { isOperator } from '../../src/access/permissions.js'
@@ -13,7 +13,7 @@ import { wantsBare } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
 
-/** The version of EventStoreDB whose HTTP API is spoken here. */
+/** The version of EventStoreDB whose HTTP API this server implements. */
 export const API_VERSION = '23.10.7.0'
 
 /** The limits a client can meet. */
@@ -45,7 +45,7 @@ const SHOWN = [
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
-/** What the server is; read when a request is there: the store may still be opening. */
+/** What the routes of the server use; read when a request is there: the store may still be opening. */
 export interface ServerRouteParts {
   /** `open` when reads and appends are served. */
   readonly status: string
@@ -57,7 +57,7 @@ export interface ServerRouteParts {
   readonly metrics: Metrics
 }
 
-/** How the server was started, as far as it tells that. */
+/** The options of the server that /info shows. */
 export interface ServerOptions {
   readonly version: string
   /** Authentication is switched off. */
@@ -78,7 +78,7 @@ export function serverRoutes(
   const config = { access: 'anyone', dialect: wantsBare } as const
   app.get('/', { config, onRequest: browsersFirst, schema: discover }, async () => showInfo(parts, options))
   app.get('/info', { config, schema: info }, async () => showInfo(parts, options))
-  // What the original says stands beside it (reference 20.1).
+  // With the members of EventStoreDB's answer (reference 20.1).
   app.get('/ping', { config, schema: ping }, async () => ({ status: 'ok', ...PONG }))
   app.get('/livez', { config, schema: alive }, async () => ({ status: 'ok' }))
   app.get('/readyz', { config, schema: ready }, async (_request, reply) => showHealth(parts, reply))
@@ -117,7 +117,7 @@ function showInfo({ status, log }: ServerRouteParts, { version, insecure }: Serv
   }
 }
 
-/** The identities that the log had, oldest first, each with the last position that it shares with the log. */
+/** Earlier identities of the log, oldest first, each with the last position that it shares with this log. */
 function ancestorsOf(log: Log) {
   return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
 }

@@ -34,7 +34,7 @@ export function streamRoutes(
 ): void {
   const streams = new StreamHandlers(parts, reading, atom)
   const { read, getEvent, append, remove } = streamOperations
-  // Requests of the dialect are checked by it, whatever the schemas of the native form say.
+  // The Atom dialect checks its own requests; only requests of the native form are held to these schemas.
   const attachValidation = true
   const onRequest = browsersFirst
   const liveRead = liveSocket(live, askedLive, ofStream('read'))
@@ -160,7 +160,7 @@ async function deleteStream(
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
 
-/** Marks which requests of a route the dialect answers. */
+/** Adds to a route which of its requests the Atom dialect answers. */
 function dialectWhere<T extends { config?: FastifyContextConfig }>(
   dialect: Pick<FastifyContextConfig, 'dialect' | 'negotiate'>,
   route: T
@@ -168,7 +168,7 @@ function dialectWhere<T extends { config?: FastifyContextConfig }>(
   return { ...route, config: { ...route.config, ...dialect } }
 }
 
-/** Requests of the dialect are checked by it; the native form by its schemas. @throws what the schemas say */
+/** Checks a request of the native form against its schemas. @throws the validation error of Fastify */
 function checkValid(request: FastifyRequest): void {
   if (request.validationError !== undefined) throw request.validationError
 }

@@ -1,4 +1,4 @@
-/** /tickets: what a browser puts into an address where it can set no header. */
+/** /tickets: short-lived credentials for URLs, for browsers where they can set no header. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NewTicket } from '../../schemas/accounts/tickets.js'
 import { ticketOperations } from '../../schemas/operations/token-operations.js'
@@ -8,7 +8,7 @@ import type { Tickets } from '../../src/users/tickets.js'
 import { askingOf, checkReadable, type RightsParts } from '../auth/rechecks.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { followingOf } from '../wire/reading/read-request.js'
-import { bodyOf, invalidBody, parseObject } from '../wire/writing/body.js'
+import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
 /** What the route of tickets uses; read when a request is there. */
@@ -27,7 +27,7 @@ export function ticketRoutes(app: FastifyInstance, parts: TicketRouteParts): voi
 const checkTicket = compileShape<NewTicket>(NewTicket)
 
 async function createTicket(parts: TicketRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
-  const asked = checkTicket(parseObject(await bodyOf(request)), invalidBody)
+  const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
   const { address, query } = parseSource(asked.source)
   await checkReadable(parts, request.principal, address)
   const { source } = followingOf(address, query, askingOf(parts, request))

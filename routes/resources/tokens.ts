@@ -9,7 +9,7 @@ import type { Token, Tokens } from '../../src/users/tokens.js'
 import { actorOf } from '../auth/rechecks.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseInstant } from '../wire/reading/bounds.js'
-import { bodyOf, invalidBody, parseObject } from '../wire/writing/body.js'
+import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 
 /** What the routes of tokens use; read when a request is there. */
 export interface TokenRouteParts {
@@ -29,7 +29,7 @@ export function tokenRoutes(app: FastifyInstance, parts: TokenRouteParts): void 
 const checkToken = compileShape<NewToken>(NewToken)
 
 async function createToken(parts: TokenRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
-  const { name, read = [], write = [], expires } = checkToken(parseObject(await bodyOf(request)), invalidBody)
+  const { name, read = [], write = [], expires } = checkToken(parseJsonObject(await bodyOf(request)), invalidBody)
   if (read.length + write.length === 0) throw invalidBody('Say what the token is for: "read", "write", or both.')
   const asked = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
   const { token, text } = await parts.tokens.create(actorOf(request), asked)
@@ -64,7 +64,7 @@ function showToken({ id, name, login, scope, created, expires }: Token): TokenSh
   }
 }
 
-/** @throws `invalid-body` for what is no time in the future */
+/** When a token expires, ms; null: never. @throws `invalid-body` for anything but a time in the future */
 function expiryOf(text: string | undefined, now: number): number | null {
   if (text === undefined) return null
   const duration = new RegExp(DURATION_PATTERN).test(text)

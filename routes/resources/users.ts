@@ -1,4 +1,4 @@
-/** /users: accounts, in the words of the original's users API (reference 15). */
+/** /users: accounts, in the form of EventStoreDB's users API (reference 15). */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { ChangedUser, NewUser, PasswordChange, PasswordReset, type UserShown } from '../../schemas/accounts/users.js'
 import { userOperations } from '../../schemas/operations/user-operations.js'
@@ -14,7 +14,7 @@ import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
 import { compileShape, type Shape } from '../wire/problems/shape.js'
-import { bodyOf, invalidBody, parseObject } from '../wire/writing/body.js'
+import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { mediaType } from '../wire/writing/stream-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
@@ -33,19 +33,19 @@ export function userRoutes(app: FastifyInstance, parts: UserRouteParts, atom: At
   })
   const users = new UserHandlers(parts, atom)
   const operations = userOperations
-  const config = configOf('administrator')
+  const config = accountConfig('administrator')
   app.get('/users', { config, schema: operations.list }, async (request) => users.list(request))
   app.post('/users', { config, schema: operations.create }, (request, reply) => users.create(request, reply))
   app.get('/users/', { config, schema: operations.listWithSlash }, async (request) => users.list(request))
   app.post('/users/', { config, schema: operations.createWithSlash }, (request, reply) => users.create(request, reply))
 
-  const current = configOf((request) => (loginOf(request) === '$current' ? 'signedIn' : 'administrator'))
+  const current = accountConfig((request) => (loginOf(request) === '$current' ? 'signedIn' : 'administrator'))
   const one = '/users/:login'
   app.get(one, { config: current, schema: operations.get }, async (request, reply) => users.get(request, reply))
   app.put(one, { config, schema: operations.update }, (request, reply) => users.update(request, reply))
   app.delete(one, { config, schema: operations.remove }, (request, reply) => users.remove(request, reply))
 
-  const self = configOf((request) => ({ self: loginOf(request) }))
+  const self = accountConfig((request) => ({ self: loginOf(request) }))
   const command = '/users/:login/command'
   app.post(`${command}/enable`, { config, schema: operations.enable }, (request, reply) =>
     users.setDisabled(request, reply, false)
@@ -61,7 +61,7 @@ export function userRoutes(app: FastifyInstance, parts: UserRouteParts, atom: At
   )
 }
 
-function configOf(access: Requirement): FastifyContextConfig {
+function accountConfig(access: Requirement): FastifyContextConfig {
   return { access, dialect: wantsBare, negotiate: negotiateJson, bodyMax: limits.small_body_bytes_max }
 }
 
@@ -97,7 +97,7 @@ class UserHandlers {
   get(request: FastifyRequest, reply: FastifyReply): object {
     const login = loginOf(request)
     const account = login === '$current' ? undefined : this.#parts.accounts.get(login)
-    const shown = login === '$current' ? this.#current(request) : showAccount(account)
+    const shown = login === '$current' ? this.#current(request) : account && showAccount(account)
     const links = account && { links: accountLinks(account, this.#atom.reading.baseOf(request)) }
     if (shown === undefined) reply.code(404)
     const data = shown === undefined ? null : { ...shown, ...links }
@@ -138,12 +138,12 @@ class UserHandlers {
     )
   }
 
-  /** The account of the caller; a provider's users have none, and are shown as the provider says. */
+  /** The caller's own account. Users of an identity provider have none: they are shown as their token describes them. */
   #current({ principal }: FastifyRequest): UserShown {
     const { accounts, clock } = this.#parts
     const login = principal.login as string
     const account = principal.by === 'jwt' || principal.by === 'insecure' ? undefined : accounts.get(login)
-    const shown = showAccount(account) ?? {
+    const shown = (account && showAccount(account)) ?? {
       loginName: login,
       fullName: login,
       groups: [...principal.groups],
@@ -163,22 +163,22 @@ function loginOf({ params }: FastifyRequest): string {
   return (params as { login: string }).login
 }
 
-/** @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
+/** The members of a JSON body, checked. @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
 async function readMembers<T>(request: FastifyRequest, check: Shape<T>, schema: { properties: object }): Promise<T> {
   if (mediaType(request.headers['content-type']) !== 'application/json') {
     const available = ['application/json']
     throw new DaybookError('unsupported-media-type', 'This address takes application/json.', { available })
   }
   const known = new Map(Object.keys(schema.properties).map((name) => [name.toLowerCase(), name]))
-  // The original takes members in any case.
-  const members = Object.entries(parseObject(await bodyOf(request))).map(([name, value]) => [
+  // EventStoreDB takes member names in any case.
+  const members = Object.entries(parseJsonObject(await bodyOf(request))).map(([name, value]) => [
     known.get(name.toLowerCase()) ?? name,
     value
   ])
   return check(Object.fromEntries(members), invalidBody)
 }
 
-/** Answers with what came of a change. */
+/** Makes a change and answers with its outcome. @param status when the change was made */
 async function answerChange(
   reply: FastifyReply,
   loginName: string,
@@ -206,15 +206,11 @@ const RESULTS: Partial<Record<string, { error: string; status: number }>> = {
   'wrong-password': { error: 'Unauthorized', status: 401 }
 }
 
-function showAccount(account: Account): UserShown
-function showAccount(account: Account | undefined): UserShown | undefined
-function showAccount(account: Account | undefined): UserShown | undefined {
-  if (account === undefined) return undefined
-  const { login, fullName, groups, disabled } = account
+function showAccount({ login, fullName, groups, disabled }: Account): UserShown {
   return { loginName: login, fullName, groups: groups && [...groups], dateLastUpdated: null, disabled }
 }
 
-/** What can be done with an account, in the original's order (reference 15). */
+/** Links to the commands on an account, in EventStoreDB's order (reference 15). */
 function accountLinks({ login, disabled }: Account, base: string): { href: string; rel: string }[] {
   const href = `${base}/users/${login}`
   const change = disabled ? 'enable' : 'disable'

@@ -1,4 +1,4 @@
-/** The frame of the contract; operations and shapes come from the routes and their schemas. */
+/** The frame of openapi.yaml; operations and shapes come from the routes and schemas/. */
 import type { SwaggerOptions } from '@fastify/swagger'
 import { NewTicket, TicketMade } from '../../schemas/accounts/tickets.js'
 import { NewToken, TokenList, TokenMade, TokenShown } from '../../schemas/accounts/tokens.js'
@@ -44,7 +44,7 @@ export const namedSchemas = [
   NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table
 
-/** Where nobody is let in without an account, and tickets open nothing. */
+/** For operations that need an account, and that no ticket opens. */
 const SIGNED_IN: Record<string, string[]>[] = [{ basic: [] }, { bearer: [] }]
 
 export function openApi(version: string): SwaggerOptions {
@@ -85,7 +85,7 @@ export function openApi(version: string): SwaggerOptions {
     transform: ({ schema, url, route: { config } }) => {
       const { access } = config ?? {}
       if (access === 'anyone') return { schema: { security: [{}], ...schema }, url }
-      // What the hooks before every route answer.
+      // Answers of the hooks that run before every route.
       const response = { ...problemResponses([401, 403, 429, 503]), ...(schema?.response as object) }
       const security = typeof access === 'string' && access !== 'reader' ? { security: SIGNED_IN } : {}
       return { schema: { ...security, ...schema, response }, url }

@@ -1,4 +1,4 @@
-/** Operations by which the server says what it is and how it is. */
+/** Operations on the server itself: information, health, metrics, help. */
 import { Type } from 'typebox'
 import { Health, Info } from '../server.js'
 import { jsonResponse, problemResponses } from './responses.js'

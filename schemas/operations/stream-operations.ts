@@ -17,16 +17,16 @@ const DeleteQuery = Type.Object(
 )
 export type DeleteQuery = Static<typeof DeleteQuery>
 
-const header = (description: string) => Type.Optional(Type.String({ description }))
+const headerText = (description: string) => Type.Optional(Type.String({ description }))
 const AppendHeaders = Type.Object({
-  'if-match': header('`"7"`: the last event is 7. `*`: the stream exists.'),
-  'if-none-match': header('`*`: the stream was never written.'),
-  'idempotency-key': header('1 to 255 characters; makes a retry exact without ids of events.'),
-  'event-type': header('The body is the bare data of one event of this type.'),
-  'event-id': header('With Event-Type: the id.'),
-  'event-metadata': header('With Event-Type: metadata as ASCII JSON.'),
-  prefer: header('`return=minimal` or `return=representation`.'),
-  'daybook-log': header('The log that the expected number was read from: see `log-changed`.')
+  'if-match': headerText('`"7"`: the last event is 7. `*`: the stream exists.'),
+  'if-none-match': headerText('`*`: the stream was never written.'),
+  'idempotency-key': headerText('1 to 255 characters; makes a retry exact without ids of events.'),
+  'event-type': headerText('The body is the bare data of one event of this type.'),
+  'event-id': headerText('With Event-Type: the id.'),
+  'event-metadata': headerText('With Event-Type: metadata as ASCII JSON.'),
+  prefer: headerText('`return=minimal` or `return=representation`.'),
+  'daybook-log': headerText('The log that the expected number was read from: see `log-changed`.')
 })
 
 const DeleteHeaders = Type.Object({

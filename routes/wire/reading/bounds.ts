@@ -1,4 +1,4 @@
-/** Bounds as the query writes them (native contract §2): cursors, `start`, `end`, instants. */
+/** Parses the bounds of a read (native contract §2): cursors, `start`, `end`, instants. */
 import { DaybookError } from '../../../src/errors.js'
 import type { Bound } from '../../../src/reading/sources.js'
 
@@ -13,7 +13,7 @@ export interface BoundParameters {
   before?: string | undefined
 }
 
-/** Where one event stands, as its address says. @throws `bad-parameter` */
+/** The number or position of one event in a path. @param name of the parameter. @throws `bad-parameter` */
 export function parseEventPlace(name: string, text: string): number | 'head' {
   if (text === 'head') return text
   const place = Number(text)
@@ -32,7 +32,7 @@ export function parseCursor(name: string, text: string): number {
 }
 
 /**
- * Where an event stream was when it broke; `end` when there is nothing more for it.
+ * `Last-Event-ID` of an event stream that reconnects; `end` when it had received everything.
  * @throws `bad-cursor`
  */
 export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
@@ -98,7 +98,7 @@ function parseBound(side: Side, text: string, included: boolean, now: number): B
 }
 
 /**
- * RFC 3339, a date, or an age. A space is read as the `+` that it was before somebody forgot to escape it.
+ * RFC 3339, a date, or an age. A space counts as the `+` of an offset that was not percent-encoded.
  * @returns milliseconds, undefined when it is none of these
  */
 export function parseInstant(text: string, now: number): number | undefined {

@@ -1,4 +1,4 @@
-/** The query of a read → what the core reads, and what it follows. Pure. */
+/** Translates the query of a read to a request of the reader, and to a live query. Pure. */
 import type { ReadQuery } from '../../../schemas/read.js'
 import type { Viewer } from '../../../src/access/viewer.js'
 import { DaybookError } from '../../../src/errors.js'
@@ -26,13 +26,13 @@ export function streamAddress(name: string): Address {
 export interface ReadContext {
   /** Undefined: a reader who sees everything. */
   readonly viewer: Viewer | undefined
-  /** Milliseconds, for ages. */
+  /** Milliseconds; ages in the query count from here. */
   readonly now: number
   readonly rule: CategoryRule
 }
 
 /**
- * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
+ * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for `where`
  */
 export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadContext): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
@@ -49,13 +49,13 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadConte
 }
 
 /**
- * What a live read follows. All that ask for the same share what is new.
+ * What a live read follows. Readers with the same key share the delivery of new events.
  * @throws as toReadRequest
  */
 export function followingOf(address: Address, query: ReadQuery, context: ReadContext): Following {
   const request = toReadRequest(query, context)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
-  // An age is another instant for each of them.
+  // The same age is another instant for each reader, so the key has the instants.
   const { occurredFrom, occurredTo } = request.filter.options
   const source = readUrl(pathOf(address), asked)
   return {
@@ -66,7 +66,7 @@ export function followingOf(address: Address, query: ReadQuery, context: ReadCon
   }
 }
 
-/** The path at which something is read. */
+/** The path of the log or of a stream. */
 export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
@@ -80,13 +80,13 @@ export function withoutBounds(query: ReadQuery): ReadQuery {
 const NO_SYSTEM = new Filter({ system: false })
 const EVERYTHING = new Filter({ system: true })
 
-/** True when something beside system streams may be left out of the answer. */
+/** True when the query may leave out events beside those of system streams. */
 export function hasFilter(query: ReadQuery): boolean {
   for (const name in query) if (FILTERS.has(name)) return true
   return false
 }
 
-/** @throws `bad-parameter`: what a record holds beside its event is shown line by line, and not live */
+/** @throws `bad-parameter` for `record` outside NDJSON that is not live */
 export function checkNoRecord({ record }: ReadQuery): void {
   if (!record) return
   throw new DaybookError('bad-parameter', '"record" goes with NDJSON (format=ndjson) that is not live.', {
@@ -94,7 +94,7 @@ export function checkNoRecord({ record }: ReadQuery): void {
   })
 }
 
-/** True when the read means another time at every moment: its answer changes though the head does not. */
+/** True when the query has an age: its answer changes with time, even while the head does not move. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
   return instants.some((text) => text !== undefined && /^-\d+[a-z]$/.test(text))

@@ -32,7 +32,7 @@ export function acceptBuffers(app: FastifyInstance, bodyLimit: number = limits.b
 
 /**
  * The request's body, inflated.
- * @throws `body-too-large` when it grows past the bound, `bad-encoding` when it is not what it says
+ * @throws `body-too-large` when it inflates past the bound, `bad-encoding` when it contradicts Content-Encoding
  */
 export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
   const body = (request.body as Buffer | undefined) ?? Buffer.alloc(0)
@@ -62,7 +62,7 @@ export function wholeValue(bytes: Buffer): Buffer {
 }
 
 /** The one JSON object that a body is. @throws `malformed-json`, `invalid-body` */
-export function parseObject(body: Buffer): object {
+export function parseJsonObject(body: Buffer): object {
   const reader = new JsonReader(body)
   const value = reader.value()
   reader.end()

@@ -9,7 +9,7 @@ import { type MatchCondition, namesIn } from '../../../src/writing/event-conditi
 import type { Condition, ExpectedVersion } from '../../../src/writing/expected-version.js'
 import { compileShape } from '../problems/shape.js'
 
-/** What must hold for an append: of streams, and of what the whole log holds. */
+/** Conditions of an append: on heads of streams, and on events in the whole log. */
 export interface Conditions {
   conditions: Condition[]
   matches: MatchCondition[]
@@ -17,7 +17,7 @@ export interface Conditions {
 
 /**
  * `If-Match` and `If-None-Match`.
- * @throws `bad-condition` when one is not understood or two disagree; none is ever ignored
+ * @throws `bad-condition` when a header cannot be understood or two disagree; none is ever ignored
  */
 export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion {
   const said: ExpectedVersion[] = []
@@ -33,11 +33,10 @@ export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion
   return first
 }
 
-/** An ETag of the stream, `"7"` or `"7;variant"`: any tag ever given for a stream names its head. */
+/** The version in an ETag of the stream, `"7"` or `"7;variant"`: every ETag of a stream begins with its head. */
 function fromTag(text: string): ExpectedVersion {
-  // Of metadata that was never written.
+  // The ETag of metadata that was never written.
   if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
-
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])
   if (parts === null || !Number.isSafeInteger(number)) {
@@ -53,7 +52,7 @@ function refuseCondition(why: string): never {
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
-/** Each kind by itself: of a union the checker could only say that it is neither. */
+/** Each kind has its own check: for a union, the error could only say that neither kind fits. */
 const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
 const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 

@@ -9,14 +9,14 @@ import { secondsOf } from '../../../src/time/duration.js'
 import { compileQuery, compileShape, explain } from '../problems/shape.js'
 import { readUrl } from '../reading/page.js'
 import { pathOf, streamAddress } from '../reading/read-request.js'
-import { invalidBody, parseObject } from './body.js'
+import { invalidBody, parseJsonObject } from './body.js'
 
 const checkDefinition = compileShape<NewConsumer>(NewConsumer)
 const checkAcknowledgement = compileShape<Acknowledgement>(Acknowledgement)
 const checkReset = compileShape<ConsumerReset>(ConsumerReset)
 const sourceQueries = { log: compileQuery(EventsSource), stream: compileQuery(StreamSource) }
 
-/** What a consumer reads. */
+/** The source of a consumer. */
 export interface ConsumerSource {
   readonly address: Address
   /** Its filters. */
@@ -34,9 +34,9 @@ export function checkConsumerName(name: string): string {
   )
 }
 
-/** What PUT asks for. @throws `malformed-json`, `invalid-body`, and as parseSource */
+/** The body of PUT. @throws `malformed-json`, `invalid-body`, and as parseSource */
 export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefinition, 'start' | 'generation'> {
-  const { source, from = 'start', ...settings } = checkDefinition(parseObject(body), invalidBody)
+  const { source, from = 'start', ...settings } = checkDefinition(parseJsonObject(body), invalidBody)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
     throw invalidBody('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
   }
@@ -51,16 +51,16 @@ export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefini
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseAcknowledgement(body: Buffer): Acknowledgement {
-  return checkAcknowledgement(parseObject(body), invalidBody)
+  return checkAcknowledgement(parseJsonObject(body), invalidBody)
 }
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseReset(body: Buffer): ConsumerReset {
-  return checkReset(parseObject(body), invalidBody)
+  return checkReset(parseJsonObject(body), invalidBody)
 }
 
 /**
- * The address that a consumer reads, and its filters. Where to begin and how it is sent is said elsewhere.
+ * The address that a consumer reads, and its filters. Its start and its format are not part of the source.
  * @throws `invalid-body`, `bad-stream-name`
  */
 export function parseSource(source: string): ConsumerSource {

@@ -1,4 +1,4 @@
-/** Request bodies to events (native contract §3): bytes in, encoded records out, nothing coerced and nothing dropped. */
+/** Parses request bodies to events (native contract §3): nothing is coerced and nothing is dropped. */
 import { isUtf8 } from 'node:buffer'
 import {
   NewEventOfStream as NewEventOfStreamSchema,
@@ -19,7 +19,7 @@ const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
 
 const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 
-/** Members that reading prints and that say where an event stood: an import takes them along and does not use them. */
+/** Members that the log assigned. Reads show them, and an import ignores them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
 
 /** One event or an array of them. @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`… */
@@ -36,7 +36,7 @@ export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[]
   return checkBatch(events)
 }
 
-/** An event a line. Empty lines are passed over. @throws as parseJsonEvents, with `line` */
+/** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
 export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
   const events: NewEvent[] = []
   let line = 0
@@ -53,7 +53,7 @@ export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent
 }
 
 /**
- * One line of NDJSON; undefined when it is empty, or says of an event that it was removed.
+ * One line of NDJSON; undefined when it is empty, or shows a removed event.
  * @throws as parseJsonEvents, with `line`
  */
 export function parseLine(bytes: Buffer, line: number, index: number, options: ParseOptions): NewEvent | undefined {
@@ -122,7 +122,7 @@ function readMark(reader: JsonReader, index: number): RecordMark {
   return checkMark(reader.value(), (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
 }
 
-/** Data that was not JSON, as the recorded event shows it. */
+/** Reads the members by which a recorded event shows data that is not JSON. @returns whether `name` is one of them */
 function readPrintedData(reader: JsonReader, name: string, draft: EventDraft): boolean {
   if (name !== 'contentType' && name !== 'dataText' && name !== 'dataBase64') return false
   const value = reader.value()
@@ -169,7 +169,7 @@ export function parseBareEvent(
   return makeEvent(draft, 0, options)
 }
 
-/** True when bytes under a text content type are text. */
+/** Checks that a body of a text type is UTF-8. @throws `invalid-utf8` */
 export function checkTextBody(body: Buffer, contentType: string): void {
   if (/^text\/|[/+](json|xml)$/.test(contentType) && !isUtf8(body)) {
     throw new DaybookError('invalid-utf8', `A body of type ${contentType} is UTF-8; these bytes are not.`)

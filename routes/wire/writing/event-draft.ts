@@ -20,7 +20,7 @@ import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape } from '../problems/shape.js'
 import type { IdSource } from './idempotency-key.js'
 
-/** An event as its members are read; checked by `makeEvent`. */
+/** An event as its members were read; `makeEvent` checks them. */
 export class EventDraft {
   type: unknown
   stream: unknown
@@ -30,9 +30,9 @@ export class EventDraft {
   data: Buffer | undefined
   metadata: Buffer | undefined
   contentType: string | undefined
-  /** What reading prints as `dataText` or `dataBase64`. */
+  /** The value of `dataText` or `dataBase64`, as bytes. */
   printed: Buffer | undefined
-  /** What reading prints of its record, when it is asked to. */
+  /** The value of `record`, which reads with `record=true` show. */
   record: RecordMark | undefined
 }
 
@@ -41,7 +41,7 @@ export interface ParseOptions {
   stream: string | undefined
   /** Undefined: the log makes the ids. */
   ids?: IdSource | undefined
-  /** Lines as reading prints them: what the log assigned is passed over, and `dataText`/`dataBase64` are understood. */
+  /** Takes lines as reads show them: ignores what the log assigned, and reads `dataText` and `dataBase64`. */
   asPrinted?: boolean
   /** With `asPrinted`: a line with `record` becomes that very record, also one of a removed event. */
   asRecorded?: boolean
@@ -61,7 +61,7 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
     new DaybookError('invalid-event', why, { index, ...where })
   const { data, metadata, contentType, record: mark } = draft
   if (draft.type === undefined) throw refuse('"type" is missing.', {})
-  // EventStoreDB's form takes longer types, so a line that comes from a log may have one.
+  // The Atom dialect takes longer types, so a line that was read from a log may have one.
   const type = mark === undefined ? checkType(draft.type, refuse) : checkRecordedType(draft.type, refuse)
   const typeBytesMax = mark === undefined ? limits.type_bytes_max : limits.dialect_type_bytes_max
   checkText('type', type, typeBytesMax, 'invalid-event', index)
@@ -99,8 +99,8 @@ export function isDocument(data: Buffer | undefined): boolean {
 }
 
 /**
- * An export shows a tombstone as an event of its type; nobody else appends one. In EventStoreDB's form an event can have
- * that type and be none, which only `record` tells.
+ * An export shows a tombstone as an event of type `$streamDeleted`; only an import may append one. In the Atom dialect
+ * an ordinary event can have that type; only `record` tells the two apart.
  */
 function kindOf(
   type: string,
@@ -148,7 +148,7 @@ function checkText(
   }
 }
 
-/** A removed event cannot be appended; only a copy of its log keeps its place. */
+/** The place of a removed event. It cannot be appended; only an import as the same log keeps it. */
 export function makeRemovedEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent | undefined {
   if (!options.asRecorded) return undefined
   const stream =

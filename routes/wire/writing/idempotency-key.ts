@@ -5,10 +5,10 @@ import { limits } from '../../../src/limits.js'
 import { idBytes } from '../../../src/log/format.js'
 import { nameBasedId } from '../../../src/streams/name-based-id.js'
 
-/** Makes the ids of events that bring none, so that a retry makes the same ones again. */
+/** Makes the ids of events without one, so that a retry makes the same ids again. */
 export type IdSource = (stream: string, index: number) => Buffer
 
-/** @throws `bad-header` when it is empty or too long */
+/** The value of the header. @throws `bad-header` when it is empty or too long */
 export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined {
   const key = headers['idempotency-key']
   if (key === undefined) return undefined
@@ -23,5 +23,5 @@ export function keyedIds(key: string): IdSource {
   return (stream, index) => nameBasedId(KEY_NAMESPACE, `${stream}\n${key}\n${index}`)
 }
 
-/** Names the space of ids made from keys; never to change, or retries across versions would be written twice. */
+/** UUID namespace of ids made from keys. It must never change, or retries across versions would be written twice. */
 const KEY_NAMESPACE = idBytes('1d0c7a52-5b0e-4d1f-9c9b-6f6b3d0f2a77')

@@ -34,14 +34,14 @@ export function toStored(document: Buffer): Buffer {
   return withWholeRule(checkStored(underStoredNames(document, (value) => value)))
 }
 
-/** A merge patch under the names of what is stored. @throws `invalid-metadata`, `malformed-json` */
+/** A merge patch under stored names. @throws `invalid-metadata`, `malformed-json` */
 export function toStoredPatch(patch: Buffer): Buffer {
   return underStoredNames(patch, withoutNulls)
 }
 
 /**
- * What is stored after a patch (RFC 7396) under stored names.
- * @param stored the document that is in force. One that is no JSON object counts as the rule that it leaves.
+ * The document after a merge patch (RFC 7396), both under stored names.
+ * @param stored the document in force. One that is no JSON object counts as the access rule that it leaves in force.
  * @throws `invalid-metadata`
  */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
@@ -52,8 +52,9 @@ export function patchStored(stored: Buffer, patch: Buffer): Buffer {
 }
 
 /**
- * A rule that anybody could lift would be none: who may delete, and write the metadata that it stands in, are then those
- * who may write, else those who may read; administrators alone where these are everybody, or nobody is named.
+ * Completes an access rule, so that not everyone can lift it. Without `$d` or `$mw`, the right to delete the stream and
+ * to write its metadata goes to those who may write, else to those who may read. Where both are everyone or not named, it
+ * goes to administrators alone.
  */
 function withWholeRule(stored: Buffer): Buffer {
   const { $acl: acl } = JSON.parse(stored.toString()) as { $acl?: Acl }
@@ -64,7 +65,7 @@ function withWholeRule(stored: Buffer): Buffer {
   return mergePatch(stored, Buffer.from(whole))
 }
 
-/** @param known of the parsed document, what the schema knows */
+/** @param known gives the part of the parsed document that the schema checks */
 function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
   const whole = new JsonReader(document)
   if (!whole.atObject) throw invalidMetadata('Stream metadata is a JSON object.')
@@ -80,7 +81,7 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
   })
 }
 
-/** Refuses a member that stands twice, in the rule too. @throws `malformed-json` */
+/** Refuses repeated members, also in the access rule. @throws `malformed-json` */
 function checkNoRepeats(reader: JsonReader): void {
   reader.members((name) => {
     if (name === 'acl' && reader.atObject) checkNoRepeats(reader)
@@ -88,7 +89,7 @@ function checkNoRepeats(reader: JsonReader): void {
   })
 }
 
-/** Of a patch: null removes, whatever the member. */
+/** A patch without its nulls: null removes any member, so the schema does not check it. */
 function withoutNulls(value: object): object {
   const members = Object.entries(value).filter(([, member]) => member !== null)
   return Object.fromEntries(
@@ -104,8 +105,8 @@ function checkStored(stored: Buffer): Buffer {
 }
 
 /**
- * What is in force, under readable names; members of one's own that would have the same name are left out, and those that
- * make no sense.
+ * The metadata in force, under readable names. Leaves out members of the user's own that would have the same name, and
+ * members that are invalid.
  * @param document undefined: an event that holds none
  */
 export function toReadable(document: Buffer | undefined): Buffer {
