@@ -6,7 +6,7 @@ import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { wantsBare } from '../http/error-handler.js'
 

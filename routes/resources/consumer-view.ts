@@ -56,7 +56,7 @@ export async function showSubscription(subscription: Subscription): Promise<Live
 const NO_LAG = { events: 0, seconds: 0 }
 
 /** A source that cannot be read any more (a stream that was deleted for ever) is no fault of the caller. */
-function asRefusal(error: Error): DaybookError {
+function asKnownError(error: Error): DaybookError {
   if (isDaybookError(error)) return error
   throw error
 }
@@ -66,7 +66,7 @@ export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer)
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
   const { moved } = consumer
-  const lag = await lagOf(parts, parseSource(source), cursor).catch(asRefusal)
+  const lag = await lagOf(parts, parseSource(source), cursor).catch(asKnownError)
   const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(parts, consumer, lag.events)
   return {
     name,

@@ -11,11 +11,11 @@ import type { Metrics } from '../../src/metrics.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Clock } from '../../src/time/clock.js'
 import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns, type RightsParts } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/live-plan.js'
+import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
-import { awaitEvents, secondsToWait, type WaitParts } from '../reading/long-poll.js'
+import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
@@ -243,17 +243,13 @@ async function answerPage(
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
-    await awaitEvents(
-      parts,
-      request,
-      reply,
-      followingOfSource(parts, request, consumer.definition.source),
-      seconds,
-      async () => {
-        const { page } = await pageOf()
-        return page.events.length === 0 && reachesEnd(page)
-      }
-    )
+    confirmWait(request, reply, seconds)
+    const following = followingOfSource(parts, request, consumer.definition.source)
+    const isEmpty = async () => {
+      const { page } = await pageOf()
+      return page.events.length === 0 && reachesEnd(page)
+    }
+    await awaitEvents(parts, { request, seconds, following, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(parts, request.principal, address)

@@ -13,7 +13,7 @@ import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
 import { liveSocket } from '../live/websocket.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
-import type { Reading } from '../reading/reads.js'
+import type { Reads } from '../reading/reads.js'
 import { parseEventPlace } from '../wire/reading/bounds.js'
 import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answer.js'
 import { bodyOf, streamOf } from '../wire/writing/body.js'
@@ -23,7 +23,7 @@ import { isNdjson, mediaType } from '../wire/writing/stream-body.js'
 import { StreamedWrite } from '../writing/streamed-write.js'
 import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: Reading, live: Live): void {
+export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: Reads, live: Live): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 

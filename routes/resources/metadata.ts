@@ -13,7 +13,7 @@ import type { ExpectedVersion } from '../../src/writing/expected-version.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectRead } from '../eventstore/wire/form.js'
 import { negotiateWrite } from '../eventstore/writes.js'
@@ -37,7 +37,7 @@ export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, 
   app.get(url, { config: read, schema: get }, (request, reply) => {
     const { stream } = request.params as StreamParams
     return readsMetadataEvent(request)
-      ? atom.begin(request, reply).reading.metadata(request, reply, stream, 'head')
+      ? atom.begin(request, reply).singleEvents.metadata(request, reply, stream, 'head')
       : answerMetadata(parts, request, reply, stream)
   })
   const config = { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max }
@@ -46,7 +46,7 @@ export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, 
   const written = { access: ofStream('writeMetadata'), dialect: () => true, negotiate: negotiatesEvent }
   app.post(url, { config: written, schema: append }, (request, reply) => {
     const { stream } = request.params as StreamParams
-    return atom.begin(request, reply).writing.writeMetadata(request, reply, stream)
+    return atom.begin(request, reply).writes.writeMetadata(request, reply, stream)
   })
 }
 

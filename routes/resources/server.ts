@@ -8,13 +8,11 @@ import type { Log } from '../../src/log/log.js'
 import type { Standstill } from '../../src/log/read-only-mode.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
+import { API_VERSION } from '../eventstore/wire/api-version.js'
 import { wantsBare } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
-
-/** The version of EventStoreDB whose HTTP API this server implements. */
-export const API_VERSION = '23.10.7.0'
 
 /** The limits a client can meet. */
 const SHOWN = [
@@ -58,7 +56,7 @@ export interface ServerRouteParts {
 }
 
 /** The options of the server that /info shows. */
-export interface ServerOptions {
+export interface ShownServerOptions {
   readonly version: string
   /** Authentication is switched off. */
   readonly insecure: boolean
@@ -68,7 +66,7 @@ export function serverRoutes(
   app: FastifyInstance,
   parts: ServerRouteParts,
   atom: AtomDialect,
-  options: ServerOptions
+  options: ShownServerOptions
 ): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
@@ -91,7 +89,7 @@ export function serverRoutes(
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo({ status, log }: ServerRouteParts, { version, insecure }: ServerOptions): object {
+function showInfo({ status, log }: ServerRouteParts, { version, insecure }: ShownServerOptions): object {
   const isOpen = status === 'open'
   return {
     name: 'daybook',

@@ -6,17 +6,17 @@ import { checkAppendableName, checkEventStream } from '../../src/streams/names.j
 import type { AppendRequest } from '../../src/writing/plan-append.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
-import { sendEmpty } from '../eventstore/reply.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectAppend, isDialectRead } from '../eventstore/wire/form.js'
+import { sendEmpty } from '../eventstore/wire/send.js'
 import { negotiateWrite } from '../eventstore/writes.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/live-plan.js'
+import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
 import { namedLog } from '../reading/named-log.js'
-import type { Reading } from '../reading/reads.js'
+import type { Reads } from '../reading/reads.js'
 import { parseEventPlace } from '../wire/reading/bounds.js'
 import { streamAddress } from '../wire/reading/read-request.js'
 import { preferredReturn, renderStreamAppend } from '../wire/writing/append-answer.js'
@@ -28,7 +28,7 @@ import { type AppendParts, appendOrExplain, checkExpected } from './explained-ap
 export function streamRoutes(
   app: FastifyInstance,
   parts: AppendParts,
-  reading: Reading,
+  reading: Reads,
   live: Live,
   atom: AtomDialect
 ): void {
@@ -76,10 +76,10 @@ function askedLive({ params, query }: FastifyRequest): LiveAsked {
 
 class StreamHandlers {
   readonly #parts: AppendParts
-  readonly #reading: Reading
+  readonly #reading: Reads
   readonly #atom: AtomDialect
 
-  constructor(parts: AppendParts, reading: Reading, atom: AtomDialect) {
+  constructor(parts: AppendParts, reading: Reads, atom: AtomDialect) {
     this.#parts = parts
     this.#reading = reading
     this.#atom = atom
@@ -97,7 +97,7 @@ class StreamHandlers {
   readEvent(request: FastifyRequest, reply: FastifyReply) {
     const { stream, number } = request.params as { stream: string; number: string }
     if (number === '') return reply.callNotFound()
-    if (readsEvent(request)) return this.#atom.begin(request, reply).reading.event(request, reply, stream, number)
+    if (readsEvent(request)) return this.#atom.begin(request, reply).singleEvents.event(request, reply, stream, number)
     checkValid(request)
     return this.#reading.answerEvent(request, reply, streamAddress(stream), parseEventPlace('number', number))
   }
@@ -105,7 +105,7 @@ class StreamHandlers {
   append(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     if (isDialectAppend(request.headers)) {
       const { stream } = request.params as StreamParams
-      return this.#atom.begin(request, reply).writing.append(request, reply, stream)
+      return this.#atom.begin(request, reply).writes.append(request, reply, stream)
     }
     checkValid(request)
     return appendToStream(this.#parts, request, reply)
@@ -113,8 +113,8 @@ class StreamHandlers {
 
   remove(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { stream } = request.params as StreamParams
-    const { writing } = this.#atom.begin(request, reply)
-    if (readsFeed(request)) return writing.delete(request, reply, stream)
+    const { writes } = this.#atom.begin(request, reply)
+    if (readsFeed(request)) return writes.delete(request, reply, stream)
     checkValid(request)
     return deleteStream(this.#parts, request, reply, stream)
   }

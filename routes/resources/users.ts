@@ -9,7 +9,7 @@ import type { Account } from '../../src/users/account.js'
 import type { Accounts } from '../../src/users/accounts.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
@@ -75,7 +75,7 @@ class UserHandlers {
   }
 
   list(request: FastifyRequest): object {
-    const base = this.#atom.reading.baseOf(request)
+    const base = this.#atom.baseOf(request)
     const accounts = this.#parts.accounts.all()
     const data = accounts.map((account) => ({ ...showAccount(account), links: accountLinks(account, base) }))
     return { data, success: true, error: 'Success', msgTypeId: INNER.list, label: 'Other' }
@@ -90,7 +90,7 @@ class UserHandlers {
     } = await readMembers<NewUser>(request, checkNew, NewUser)
     return answerChange(reply, loginName, 201, async () => {
       await this.#parts.accounts.create(actorOf(request), loginName, { fullName, groups }, password)
-      reply.header('location', `${this.#atom.reading.baseOf(request)}/users/${segment(loginName)}`)
+      reply.header('location', `${this.#atom.baseOf(request)}/users/${segment(loginName)}`)
     })
   }
 
@@ -98,7 +98,7 @@ class UserHandlers {
     const login = loginOf(request)
     const account = login === '$current' ? undefined : this.#parts.accounts.get(login)
     const shown = login === '$current' ? this.#current(request) : account && showAccount(account)
-    const links = account && { links: accountLinks(account, this.#atom.reading.baseOf(request)) }
+    const links = account && { links: accountLinks(account, this.#atom.baseOf(request)) }
     if (shown === undefined) reply.code(404)
     const data = shown === undefined ? null : { ...shown, ...links }
     const outcome = data === null ? { success: false, error: 'NotFound' } : { success: true, error: 'Success' }

@@ -6,8 +6,8 @@
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Metrics } from '../metrics.js'
-import type { Reader, Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult, Span } from '../reading/event-read.js'
+import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
 import { Machine, type MachineOptions } from './machine.js'
 import type { Following, Tail } from './tail.js'
@@ -37,7 +37,7 @@ export interface Connection {
    * @param shared others get the very same events, in the same form
    * @param retry of events at or before `retryTo`: how often they were sent before
    */
-  send(events: readonly Found[], shared: boolean, again?: { readonly retry: number; readonly to: number }): void
+  send(events: readonly ReadResult[], shared: boolean, again?: { readonly retry: number; readonly to: number }): void
   caughtUp(cursor: number): void
   fellBehind(cursor: number): void
   checkpoint(cursor: number): void
@@ -294,12 +294,12 @@ export class Subscription {
     return lagOf(this.#parts, this.following, this.machine.done)
   }
 
-  #send(events: readonly Found[], shared: boolean): void {
+  #send(events: readonly ReadResult[], shared: boolean): void {
     this.#parts.metrics.read(events.length)
     this.#beat = this.#parts.clock.elapsed()
-    this.#keeper?.sent((events.at(-1) as Found).cursor)
+    this.#keeper?.sent((events.at(-1) as ReadResult).cursor)
     this.#say(() => this.connection.send(events, shared, this.#again))
-    if (this.#again !== undefined && (events.at(-1) as Found).cursor >= this.#again.to) this.#again = undefined
+    if (this.#again !== undefined && (events.at(-1) as ReadResult).cursor >= this.#again.to) this.#again = undefined
   }
 
   /** Sends something, and stops when the connection has taken more than it passes on. */

@@ -4,8 +4,8 @@
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
-import type { Reader, ReadRequest, Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
+import type { ReadRequest, ReadResult, Span } from '../reading/event-read.js'
+import type { Reader } from '../reading/reader.js'
 import type { Address } from '../reading/sources.js'
 import { LINK_TYPE } from '../streams/links.js'
 
@@ -76,7 +76,7 @@ export class LogTail extends Tail {
   /** @param seen which events are shown to this reader; undefined when all are */
   take({ from, to, events }: LogPage, seen: readonly boolean[] | undefined): void {
     const { filter } = this.following.request
-    const found: Found[] = []
+    const found: ReadResult[] = []
     for (const [i, record] of events.entries()) {
       if (seen?.[i] === false) continue
       if (filter.matches(record)) found.push({ record, cursor: record.position })
@@ -118,7 +118,7 @@ export class ListTail extends Tail {
       this.wake()
       return
     }
-    const found: Found[] = []
+    const found: ReadResult[] = []
     for (const record of records) {
       if (request.filter.matches(record, true)) found.push({ record, cursor: record.number })
     }
