@@ -30,7 +30,7 @@ import { Failures } from '../users/sign-in-failures.js'
 import { Tickets } from '../users/tickets.js'
 import { Tokens } from '../users/tokens.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
-import { Matches } from '../writing/event-conditions.js'
+import { Matches } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
 
 export interface StoreOptions {

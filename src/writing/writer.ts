@@ -21,11 +21,11 @@ import type { Metrics } from '../metrics.js'
 import { TOMBSTONE_TYPE } from '../streams/metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
 import type { Clock } from '../time/clock.js'
-import type { LookAgain, Match, MatchCondition, Matches } from './event-conditions.js'
-import { type AppendRequest, type AppendResult, planAppend } from './plan-append.js'
-import { type DeleteRequest, type DeleteResult, planDelete } from './plan-delete.js'
-import { type PlacedEvent, PlanningView } from './planning-view.js'
-import { LookedTooEarly } from './refusals.js'
+import type { LookAgain, Match, MatchCondition, Matches } from './event-search.js'
+import { type AppendRequest, type AppendResult, planAppend } from './plan/plan-append.js'
+import { type DeleteRequest, type DeleteResult, planDelete } from './plan/plan-delete.js'
+import { type PlacedEvent, PlanningView } from './plan/planning-view.js'
+import { LookedTooEarly } from './plan/refusals.js'
 
 /** What the plans of one commit ask for, as it is before the commit: only the writer changes it. */
 interface Loaded {

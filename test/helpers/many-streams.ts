@@ -1,5 +1,5 @@
 /** Batches that can be made again: whoever kills a process asks afterwards what became of each. */
-import type { AppendRequest } from '../../src/writing/plan-append.js'
+import type { AppendRequest } from '../../src/writing/plan/plan-append.js'
 import { encodeEvent } from './events.js'
 
 /** Clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */

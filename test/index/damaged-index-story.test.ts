@@ -10,7 +10,7 @@ import { idBytes, idText } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
-import type { AppendRequest, AppendResult } from '../../src/writing/plan-append.js'
+import type { AppendRequest, AppendResult } from '../../src/writing/plan/plan-append.js'
 import { encodeEvent, type Plain } from '../helpers/events.js'
 import { type Random, seeded } from '../helpers/random.js'
 

@@ -9,7 +9,7 @@ import { family, headKey, pageKey, table } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
-import type { AppendRequest } from '../../src/writing/plan-append.js'
+import type { AppendRequest } from '../../src/writing/plan/plan-append.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }

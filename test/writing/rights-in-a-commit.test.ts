@@ -4,9 +4,9 @@ import { type Actor, readSettings } from '../../src/access/permissions.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'
 import { PLAIN_STATE } from '../../src/index/stream-states.js'
-import { type AppendRequest, type AppendResult, planAppend } from '../../src/writing/plan-append.js'
-import { planDelete } from '../../src/writing/plan-delete.js'
-import { PlanningView } from '../../src/writing/planning-view.js'
+import { type AppendRequest, type AppendResult, planAppend } from '../../src/writing/plan/plan-append.js'
+import { planDelete } from '../../src/writing/plan/plan-delete.js'
+import { PlanningView } from '../../src/writing/plan/planning-view.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const bob: Actor = {

@@ -5,8 +5,8 @@ import { MatchCondition as MatchConditionShape, StreamCondition } from '../../..
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'
-import { type MatchCondition, namesIn } from '../../../src/writing/event-conditions.js'
-import type { Condition, ExpectedVersion } from '../../../src/writing/expected-version.js'
+import { type MatchCondition, namesIn } from '../../../src/writing/event-search.js'
+import type { Condition, ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { compileShape } from '../problems/shape.js'
 
 /** What must hold for an append: of streams, and of what the whole log holds. */

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
-import type { AppendRequest } from '../../../src/writing/plan-append.js'
+import type { AppendRequest } from '../../../src/writing/plan/plan-append.js'
 import {
   checkTextBody,
   isBareType,

@@ -1,11 +1,17 @@
 /** Planning a delete (reference 6): pure, as planning an append is. */
 
-import { auditEvent, isAudited } from '../access/audit.js'
-import { type Actor, isOwn, refusedAccess } from '../access/permissions.js'
-import { DaybookError } from '../errors.js'
-import { encodeRecord, recordKind } from '../log/format.js'
-import { DELETED_TEXT, METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from '../streams/metadata.js'
-import { isMetastream, metastreamOf } from '../streams/names.js'
+import { auditEvent, isAudited } from '../../access/audit.js'
+import { type Actor, isOwn, refusedAccess } from '../../access/permissions.js'
+import { DaybookError } from '../../errors.js'
+import { encodeRecord, recordKind } from '../../log/format.js'
+import {
+  DELETED_TEXT,
+  METADATA_TYPE,
+  metadataRecord,
+  TOMBSTONE_TYPE,
+  withTruncateBefore
+} from '../../streams/metadata.js'
+import { isMetastream, metastreamOf } from '../../streams/names.js'
 import { type ExpectedVersion, holds } from './expected-version.js'
 import type { PlanningView } from './planning-view.js'
 import { conditionsFailed, streamDeleted } from './refusals.js'

@@ -3,14 +3,14 @@
  * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
  */
 
-import { auditEvent, isAudited } from '../access/audit.js'
-import { type Actor, isOwn, type Principal, refusedAccess, SETTINGS } from '../access/permissions.js'
-import { DaybookError } from '../errors.js'
-import { idText, recordKind } from '../log/format.js'
-import { METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from '../streams/metadata.js'
-import { isMetastream, metastreamOf, originalOf } from '../streams/names.js'
-import type { NewEvent } from '../streams/new-event.js'
-import { LOOK_AGAIN, type Match, type MatchCondition } from './event-conditions.js'
+import { auditEvent, isAudited } from '../../access/audit.js'
+import { type Actor, isOwn, type Principal, refusedAccess, SETTINGS } from '../../access/permissions.js'
+import { DaybookError } from '../../errors.js'
+import { idText, recordKind } from '../../log/format.js'
+import { METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from '../../streams/metadata.js'
+import { isMetastream, metastreamOf, originalOf } from '../../streams/names.js'
+import type { NewEvent } from '../../streams/new-event.js'
+import { LOOK_AGAIN, type Match, type MatchCondition } from '../event-search.js'
 import { findFault } from './event-faults.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import type { KnownEvent, PlacedEvent, PlanningView } from './planning-view.js'

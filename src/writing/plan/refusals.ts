@@ -1,6 +1,6 @@
 /** How plans refuse: the coded errors that an append and a delete share. */
-import { DaybookError } from '../errors.js'
-import type { Match, MatchCondition } from './event-conditions.js'
+import { DaybookError } from '../../errors.js'
+import type { Match, MatchCondition } from '../event-search.js'
 import type { Condition, ExpectedVersion } from './expected-version.js'
 import type { PlanningView } from './planning-view.js'
 

@@ -8,14 +8,14 @@ import {
   readSettings,
   rightFor,
   SETTINGS
-} from '../access/permissions.js'
-import { type StreamState, withMetadata } from '../index/stream-states.js'
-import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../log/format.js'
-import type { Acl } from '../streams/acl.js'
-import { showsMore } from '../streams/metadata.js'
-import { isMetastream, originalOf } from '../streams/names.js'
-import type { NewEvent } from '../streams/new-event.js'
-import { itemMatches, LOOK_AGAIN, type LookAgain, type Match, type MatchCondition } from './event-conditions.js'
+} from '../../access/permissions.js'
+import { type StreamState, withMetadata } from '../../index/stream-states.js'
+import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../../log/format.js'
+import type { Acl } from '../../streams/acl.js'
+import { showsMore } from '../../streams/metadata.js'
+import { isMetastream, originalOf } from '../../streams/names.js'
+import type { NewEvent } from '../../streams/new-event.js'
+import { itemMatches, LOOK_AGAIN, type LookAgain, type Match, type MatchCondition } from '../event-search.js'
 
 /** Where an event stands, or will stand when the commit has succeeded. */
 export interface PlacedEvent {
