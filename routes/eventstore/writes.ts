@@ -84,9 +84,10 @@ export class DialectWriting {
   ): Promise<FastifyReply> {
     checkOnce(events)
     const result = await this.#store.writer.append({
+      kind: 'append-by-place',
+      stream,
+      expected: expectedVersion(request.headers),
       events,
-      conditions: [{ stream, expected: expectedVersion(request.headers) }],
-      mode: 'eventstore',
       by: actorOf(request)
     })
     const number = result.events[0]?.number
@@ -103,7 +104,7 @@ export class DialectWriting {
     return this.#refusing(async () => {
       checkAppendableName(stream)
       try {
-        await this.#store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
+        await this.#store.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
       } catch (error) {
         if (!isDaybookError(error)) throw error
         if (error.code === 'stream-not-found') throw wrongVersion(-1)

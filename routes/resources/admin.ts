@@ -70,7 +70,7 @@ export function adminRoutes(app: FastifyInstance, store: Store, atom: AtomDialec
     if (actor.principal.by === 'insecure') return
     const events = [auditEvent('CommandGiven', actor, { command })]
     try {
-      await store.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor.principal })
+      await store.writer.append({ events, conditions: [], kind: 'append', askedBy: actor.principal })
     } catch (error) {
       const full = isDaybookError(error) && (error.code === 'read-only' || error.code === 'storage-failed')
       if (!full) throw error

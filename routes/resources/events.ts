@@ -15,6 +15,7 @@ import {
   type ReadQuery
 } from '../../schemas/read.js'
 import { ref } from '../../schemas/ref.js'
+import { isAdministrator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
@@ -154,12 +155,12 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   }
   await checkExpected(store, request, conditions)
   const first = events[0] as NewEvent
-  const viewer = store.rules.viewerOf(request.principal)
+  const seenBy = isAdministrator(request.principal) ? undefined : request.principal
   const result = await appendOrExplain(store, {
     events,
     conditions,
-    matches: matches.length > 0 ? matches.map((match) => ({ ...match, viewer })) : undefined,
-    mode: 'batch',
+    matches: matches.length > 0 ? matches.map((match) => ({ ...match, seenBy })) : undefined,
+    kind: 'append',
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   })

@@ -154,7 +154,7 @@ async function write(
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const result = await store.writer.append({ events: [event], conditions, mode: 'batch', by: actorOf(request) })
+  const result = await store.writer.append({ events: [event], conditions, kind: 'append', by: actorOf(request) })
   const [placed] = result.events
   const version = placed?.number ?? 0
   reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))

@@ -13,7 +13,8 @@ import type { Store } from '../../src/store/store.js'
 import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { Condition } from '../../src/writing/plan/expected-version.js'
-import type { AppendRequest, AppendResult } from '../../src/writing/plan/plan-append.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
 import type { AtomDialect } from '../eventstore/eventstore-routes.js'
@@ -194,7 +195,7 @@ async function deleteStream(
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
   await checkExpected(store, request, expected === 'any' ? [] : [{ stream, expected }])
-  const { head } = await store.writer.delete({ stream, expected, permanent, by: actorOf(request) })
+  const { head } = await store.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
 
@@ -251,10 +252,10 @@ async function append(store: Store, request: FastifyRequest, reply: FastifyReply
   const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(store, request, conditions)
-  const asked: AppendRequest = {
+  const asked: AppendAll = {
     events,
     conditions,
-    mode: 'batch',
+    kind: 'append',
     keyed,
     by: actorOf(request)
   }
@@ -287,7 +288,7 @@ export async function checkExpected(
 }
 
 /** Appends; a refusal for the version is completed with what was missed, so that one answer is enough to decide anew. */
-export async function appendOrExplain(store: Store, asked: AppendRequest): Promise<AppendResult> {
+export async function appendOrExplain(store: Store, asked: AppendAll): Promise<AppendResult> {
   checkIdsOnce(asked.events)
   try {
     return await store.writer.append(asked)

@@ -26,11 +26,12 @@ import { ClockWatch } from '../time/clock-watch.js'
 import { USER_STREAMS } from '../users/account.js'
 import { Accounts } from '../users/accounts.js'
 import { SignIn } from '../users/sign-in.js'
+import { signInFactsOf } from '../users/sign-in-facts.js'
 import { Failures } from '../users/sign-in-failures.js'
 import { Tickets } from '../users/tickets.js'
 import { Tokens } from '../users/tokens.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
-import { Matches } from '../writing/event-search.js'
+import { EventSearch } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
 
 export interface StoreOptions {
@@ -153,11 +154,11 @@ export class Store {
       if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
     })
     const visibility = new Visibility(this.states, this.postings, this.clock)
-    const matches = new Matches(this.log, this.postings, visibility)
     const { log, postings, poster, states, clock, metrics, standstill } = this
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
-    this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
+    const search = new EventSearch({ log, postings, visibility, rules })
+    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, standstill })
     this.sources = new Sources({ log, postings, states, visibility })
     this.reader = new Reader({ log, postings, sources: this.sources, visibility })
     try {
@@ -230,6 +231,7 @@ export class Store {
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
     this.accounts = accounts
+    rules.signIns = signInFactsOf(accounts, tokens)
     this.tokens = tokens
     await this.#loadRights()
     writer.followers.push(accounts, tokens)

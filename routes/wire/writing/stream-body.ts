@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
-import type { AppendRequest } from '../../../src/writing/plan/plan-append.js'
+import type { AppendAll } from '../../../src/writing/plan/write-request.js'
 import {
   checkTextBody,
   isBareType,
@@ -22,7 +22,7 @@ export function parseStreamBody(
   stream: string,
   headers: IncomingHttpHeaders,
   body: Buffer
-): { events: NewEvent[]; keyed: AppendRequest['keyed'] } {
+): { events: NewEvent[]; keyed: AppendAll['keyed'] } {
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const events = parse(headers, body, { stream, ids })

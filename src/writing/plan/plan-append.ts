@@ -4,36 +4,19 @@
  */
 
 import { auditEvent, isAudited } from '../../access/audit.js'
-import { type Actor, isOwn, type Principal, refusedAccess, SETTINGS } from '../../access/permissions.js'
+import { type Actor, refusedAccess } from '../../access/permissions.js'
 import { DaybookError } from '../../errors.js'
 import { idText, recordKind } from '../../log/format.js'
 import { METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from '../../streams/metadata.js'
 import { isMetastream, metastreamOf, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
-import { LOOK_AGAIN, type Match, type MatchCondition } from '../event-search.js'
+import { auditChanges, auditedOf } from './append-audit.js'
+import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
 import { findFault } from './event-faults.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
-import type { KnownEvent, PlacedEvent, PlanningView } from './planning-view.js'
+import { isSameEvent, type KnownEvent, type PlacedEvent, type PlanningView } from './planning-view.js'
 import { conditionsFailed, LookedTooEarly, streamDeleted } from './refusals.js'
-
-export interface AppendRequest {
-  readonly events: readonly NewEvent[]
-  readonly conditions: readonly Condition[]
-  /** Events that must not be in the log. */
-  readonly matches?: readonly MatchCondition[] | undefined
-  /**
-   * `batch`: all or nothing. `each`: every event is an append of its own, in order, up to the first that is refused
-   * (a streamed write, which may be sent again from its beginning). `eventstore`: all or nothing, to one stream, by
-   * the version check and idempotency of EventStoreDB (reference 5.4).
-   */
-  readonly mode: 'batch' | 'each' | 'eventstore'
-  /** Whose rights it needs; undefined: the store itself writes. */
-  readonly by?: Actor | undefined
-  /** For whom the store itself writes: nothing is written when it is their turn and they are not signed in any more. */
-  readonly askedBy?: Principal | undefined
-  /** The ids were made from an Idempotency-Key; this is the id an event after the last one would have. */
-  readonly keyed?: { readonly stream: string; readonly nextId: Buffer } | undefined
-}
+import type { AppendAll, AppendByPlace, AppendEach, AppendRequest } from './write-request.js'
 
 export interface AppendResult {
   readonly events: readonly PlacedEvent[]
@@ -41,39 +24,55 @@ export interface AppendResult {
   readonly replayed: boolean
   /** The last number of each stream concerned, after this append. */
   readonly heads: ReadonlyMap<string, number>
-  /** In mode `each`: the first event that was refused. Nothing from it on was written. */
+  /** Of `append-each`: the first event that was refused. Nothing from it on was written. */
   readonly refused?: { readonly index: number; readonly error: DaybookError } | undefined
 }
 
 /**
  * Decides one append against the view and, when it is accepted, places its events in it.
+ * @param inLog what a search of the log found for each of the request's `matches`
  * @returns what to answer once the commit has succeeded, or the refusal; then the view is unchanged
  */
-export function planAppend(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  if (request.mode === 'each') return planEach(request, view)
-  return request.mode === 'eventstore' ? planByPlace(request, view) : planBatch(request, view)
+export function planAppend(
+  request: AppendRequest,
+  view: PlanningView,
+  inLog: readonly (Match | LookAgain | undefined)[] = NONE
+): AppendResult | DaybookError {
+  if (request.kind === 'append') return planAll(request, view, inLog)
+  return request.kind === 'append-each' ? planEach(request, view) : planByPlace(request, view)
 }
 
-function planBatch(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request.events, false, view) ?? findTombstone(request, view)
-  if (gone !== undefined) return gone
-  const replay = findReplay(request, view)
+const NONE: readonly never[] = []
+
+function planAll(
+  request: AppendAll,
+  view: PlanningView,
+  inLog: readonly (Match | LookAgain | undefined)[]
+): AppendResult | DaybookError {
+  const { events, conditions, by } = request
+  const refusal =
+    findRefusal(events, conditions, by, view) ?? findFault(events, false, view) ?? findTombstone(events, view)
+  if (refusal !== undefined) return refusal
+  const replay = findReplay(events, request.keyed, view)
   if (replay !== undefined) return replay
-  const failed = request.conditions.filter(
-    ({ stream, expected }) => !holds(expected, view.head(stream), view.state(stream))
-  )
-  const matched: { condition: MatchCondition; match: Match }[] = []
-  for (const condition of request.matches ?? []) {
-    const match = view.match(condition)
+  const failed = conditions.filter(({ stream, expected }) => !holds(expected, view.head(stream), view.state(stream)))
+  const matched: { condition: EventCondition; match: Match }[] = []
+  for (const [i, condition] of (request.matches ?? NONE).entries()) {
+    const match = view.match(condition, inLog[i])
     if (match === LOOK_AGAIN) return new LookedTooEarly()
     if (match !== undefined) matched.push({ condition, match })
   }
   if (failed.length > 0 || matched.length > 0) return conditionsFailed(failed, matched, view)
-  return { events: placeAll(request, view), replayed: false, heads: headsOf(request, view) }
+  return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }
 
 /** Whoever appends may write each of the streams, and read those that conditions speak of (reference 14.3). */
-function findRefusal({ events, conditions, by }: AppendRequest, view: PlanningView): DaybookError | undefined {
+function findRefusal(
+  events: readonly NewEvent[],
+  conditions: readonly Condition[],
+  by: Actor | undefined,
+  view: PlanningView
+): DaybookError | undefined {
   if (by === undefined) return undefined
   const { principal } = by
   const written = new Set<string>()
@@ -100,7 +99,7 @@ function isTombstone({ type, record }: NewEvent): boolean {
 }
 
 /** Nothing follows a tombstone, neither in the stream nor in its metadata. */
-function findTombstone({ events }: AppendRequest, view: PlanningView): DaybookError | undefined {
+function findTombstone(events: readonly NewEvent[], view: PlanningView): DaybookError | undefined {
   let last: string | undefined
   for (const { stream } of events) {
     if (stream === last) continue
@@ -115,7 +114,7 @@ function findTombstone({ events }: AppendRequest, view: PlanningView): DaybookEr
  * Places events and brings soft-deleted streams back (reference 6.2): by an event, or by other metadata. What was hidden
  * stays hidden, so the metadata is written once more, with the truncation at the first new event.
  */
-function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: PlanningView): PlacedEvent[] {
+function placeAll(events: readonly NewEvent[], by: Actor | undefined, view: PlanningView): PlacedEvent[] {
   const revived = new Map<string, number>()
   for (const { stream } of events) {
     const original = isMetastream(stream) ? originalOf(stream) : stream
@@ -134,69 +133,21 @@ function placeAll({ events, by }: Pick<AppendRequest, 'events' | 'by'>, view: Pl
   return placed
 }
 
-/** What the audit tells of a stream when it changes, as text. */
-interface Audited {
-  readonly rule: string
-  /** Of what the server keeps of itself: what hides some of it. */
-  readonly retention: string | undefined
-}
-
-/** What these events may change of it, by the stream that they are appended to; most change nothing. */
-function auditedOf(events: readonly NewEvent[], view: PlanningView): Map<string, Audited> | undefined {
-  let audited: Map<string, Audited> | undefined
-  for (const { stream } of events) {
-    if (!isMetastream(stream) && stream !== SETTINGS) continue
-    audited ??= new Map()
-    audited.set(stream, { rule: ruleText(stream, view), retention: retentionText(stream, view) })
-  }
-  return audited
-}
-
-function ruleText(stream: string, view: PlanningView): string {
-  // Whatever is written to the settings, or may hide some of them, is a change of them.
-  return isOfSettings(stream)
-    ? String(view.head(stream))
-    : JSON.stringify(view.state(originalOf(stream)).metadata.acl ?? {})
-}
-
-function retentionText(stream: string, view: PlanningView): string | undefined {
-  if (isOfSettings(stream) || !isOwn(originalOf(stream))) return undefined
-  const { maxCount: $maxCount, maxAge, truncateBefore: $tb } = view.state(originalOf(stream)).metadata
-  return JSON.stringify({ $maxCount, $maxAge: maxAge && maxAge / 1000, $tb })
-}
-
-function isOfSettings(stream: string): boolean {
-  return stream === SETTINGS || stream === metastreamOf(SETTINGS)
-}
-
-/** A changed rule, or what hides some of the server's own events, stands in the same batch as who changed it. */
-function auditChanges(by: Actor, before: ReadonlyMap<string, Audited>, view: PlanningView): void {
-  for (const [stream, { rule, retention }] of before) {
-    if (ruleText(stream, view) !== rule) {
-      const what = isOfSettings(stream)
-        ? { stream, number: view.head(stream) }
-        : { stream: originalOf(stream), acl: view.state(originalOf(stream)).metadata.acl ?? {} }
-      view.place(auditEvent('AccessRuleChanged', by, what))
-    }
-    const now = retentionText(stream, view)
-    if (now === retention) continue
-    const what = { stream: originalOf(stream), retention: JSON.parse(now ?? '{}') as object }
-    view.place(auditEvent('RetentionChanged', by, what))
-  }
-}
-
 /** An import may end streams for ever, as a delete does. */
 function auditEnd(by: Actor, stream: string, view: PlanningView): void {
   view.place(auditEvent('StreamDeleted', by, { stream, permanent: true }))
 }
 
 /** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
-function findReplay(request: AppendRequest, view: PlanningView): AppendResult | DaybookError | undefined {
-  if (request.events.every((event) => event.id === undefined)) return undefined
-  const known = request.events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
-  const keyed = request.keyed
+function findReplay(
+  events: readonly NewEvent[],
+  keyed: AppendAll['keyed'],
+  view: PlanningView
+): AppendResult | DaybookError | undefined {
+  if (events.every((event) => event.id === undefined)) return undefined
+  const known = events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
   if (known.every((one) => one === undefined)) return undefined
-  const reused = request.events.findIndex((event, i) => known[i] !== undefined && !known[i].sameContent(event.record))
+  const reused = events.findIndex((event, i) => known[i] !== undefined && !isSameEvent(known[i], event.record))
   const keyedMore = keyed !== undefined && view.known(keyed.stream, keyed.nextId) !== undefined
   const unknown = known.indexOf(undefined)
   if (keyed !== undefined && (reused >= 0 || unknown >= 0 || keyedMore)) {
@@ -207,7 +158,7 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
     )
   }
   if (reused >= 0) {
-    const event = request.events[reused] as NewEvent & { id: Buffer }
+    const event = events[reused] as NewEvent & { id: Buffer }
     return new DaybookError(
       'event-id-reused',
       `Stream "${event.stream}" holds an event with id ${idText(event.id)} and other content (number ${known[reused]?.number}).`,
@@ -228,36 +179,38 @@ function findReplay(request: AppendRequest, view: PlanningView): AppendResult | 
       { index: unknown, written: false, retry: false }
     )
   }
-  return replayOf(request, known as KnownEvent[], view)
+  return replayOf(events, known as KnownEvent[], view)
 }
 
-function replayOf(request: AppendRequest, known: readonly KnownEvent[], view: PlanningView): AppendResult {
-  const events = request.events.map((event, i) => ({ event, ...place(known[i] as KnownEvent), replayed: true }))
-  return { events, replayed: true, heads: headsOf(request, view) }
+function replayOf(sent: readonly NewEvent[], known: readonly KnownEvent[], view: PlanningView): AppendResult {
+  const events = sent.map((event, i) => ({ event, ...place(known[i] as KnownEvent), replayed: true }))
+  return { events, replayed: true, heads: headsOf(sent, view) }
 }
 
 /**
  * EventStoreDB's rules: only ids are compared, and with a numbered version they must stand where the append would have
  * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
  */
-function planByPlace(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
-  const gone = findRefusal(request, view) ?? findFault(request.events, true, view) ?? findTombstone(request, view)
-  if (gone !== undefined) return gone
-  const { stream, expected } = request.conditions[0] as Condition
-  const wrong = () => conditionsFailed([{ stream, expected }], [], view)
+function planByPlace(request: AppendByPlace, view: PlanningView): AppendResult | DaybookError {
+  const { stream, expected, events, by } = request
+  const conditions = [{ stream, expected }]
+  const refusal =
+    findRefusal(events, conditions, by, view) ?? findFault(events, true, view) ?? findTombstone(events, view)
+  if (refusal !== undefined) return refusal
+  const wrong = () => conditionsFailed(conditions, [], view)
   const head = view.head(stream)
   const state = view.state(stream)
   if (expected === 'stream_exists') {
     if (state.metadata.deleted) return streamDeleted(stream)
     if (head === -1 && state.version === -1) return wrong()
   }
-  const known = request.events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
+  const known = events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
   const all = known.every((one) => one !== undefined)
-  if (all && isReplay(expected, known as KnownEvent[], head)) return replayOf(request, known as KnownEvent[], view)
+  if (all && isReplay(expected, known as KnownEvent[], head)) return replayOf(events, known as KnownEvent[], view)
   if (expected === 'any' || expected === 'stream_exists') {
     if (known.some((one) => one !== undefined)) return wrong()
   } else if (!holds(expected, head, state)) return wrong()
-  return { events: placeAll(request, view), replayed: false, heads: headsOf(request, view) }
+  return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }
 
 /** True when ids that are all there are taken for the same append, sent again. */
@@ -267,36 +220,36 @@ function isReplay(expected: ExpectedVersion, known: readonly KnownEvent[], head:
   return version === head || known.every(({ number }, i) => number === version + 1 + i)
 }
 
-function planEach(request: AppendRequest, view: PlanningView): AppendResult {
-  const events: PlacedEvent[] = []
+function planEach({ events, by }: AppendEach, view: PlanningView): AppendResult {
+  const placed: PlacedEvent[] = []
   let refused: AppendResult['refused']
-  for (const [index, event] of request.events.entries()) {
-    const one = { ...request, events: [event] }
+  for (const [index, event] of events.entries()) {
+    const one = [event]
     const known = event.id ? view.known(event.stream, event.id) : undefined
-    const error = findRefusal(one, view) ?? findFault(one.events, false, view) ?? refusalOfOne(one, known, view)
+    const error = findRefusal(one, NONE, by, view) ?? findFault(one, false, view) ?? refusalOfOne(event, known, view)
     if (error !== undefined) {
       refused = { index, error }
       break
     }
-    if (known === undefined) events.push(...placeAll(one, view))
-    else events.push({ event, ...place(known), replayed: true })
+    if (known === undefined) placed.push(...placeAll(one, by, view))
+    else placed.push({ event, ...place(known), replayed: true })
   }
-  const replayed = events.length > 0 && events.every((event) => event.replayed)
-  return { events, replayed, heads: headsOf(request, view), refused }
+  const replayed = placed.length > 0 && placed.every((event) => event.replayed)
+  return { events: placed, replayed, heads: headsOf(events, view), refused }
 }
 
-function refusalOfOne(one: AppendRequest, known: KnownEvent | undefined, view: PlanningView): DaybookError | undefined {
-  if (known === undefined) return findTombstone(one, view)
-  const [event] = one.events as [NewEvent]
-  return known.sameContent(event.record) ? undefined : (findReplay(one, view) as DaybookError)
+function refusalOfOne(event: NewEvent, known: KnownEvent | undefined, view: PlanningView): DaybookError | undefined {
+  if (known === undefined) return findTombstone([event], view)
+  return isSameEvent(known, event.record) ? undefined : (findReplay([event], undefined, view) as DaybookError)
 }
 
 function place({ number, position, created }: KnownEvent): { number: number; position: number; created: number } {
   return { number, position, created }
 }
 
-function headsOf(request: AppendRequest, view: PlanningView): Map<string, number> {
+/** The last number of each stream that is written to. */
+function headsOf(events: readonly NewEvent[], view: PlanningView): Map<string, number> {
   const heads = new Map<string, number>()
-  for (const { stream } of request.events) if (!heads.has(stream)) heads.set(stream, view.head(stream))
+  for (const { stream } of events) if (!heads.has(stream)) heads.set(stream, view.head(stream))
   return heads
 }

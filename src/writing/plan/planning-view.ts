@@ -9,13 +9,15 @@ import {
   rightFor,
   SETTINGS
 } from '../../access/permissions.js'
-import { type StreamState, withMetadata } from '../../index/stream-states.js'
+import type { SignInFacts } from '../../access/sign-in-validity.js'
+import { PLAIN_STATE, type StreamState, withMetadata } from '../../index/stream-states.js'
 import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../../log/format.js'
 import type { Acl } from '../../streams/acl.js'
 import { showsMore } from '../../streams/metadata.js'
 import { isMetastream, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
-import { itemMatches, LOOK_AGAIN, type LookAgain, type Match, type MatchCondition } from '../event-search.js'
+import { type CommitSnapshot, eventKey } from './commit-snapshot.js'
+import { type EventCondition, itemMatches, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
 
 /** Where an event stands, or will stand when the commit has succeeded. */
 export interface PlacedEvent {
@@ -32,51 +34,54 @@ export interface KnownEvent {
   readonly number: number
   readonly position: number
   readonly created: number
-  sameContent(record: UnplacedRecord): boolean
+  readonly bytes: Buffer
+  /** It stands in the log; false: it was planned before in the same commit. */
+  readonly stored: boolean
 }
 
-/** What the log holds of the things a commit asks for; all of it was brought into memory before. */
-export interface Committed {
-  /** Number of a stream's last event, -1 when there is none. */
-  head(stream: string): number
-  state(stream: string): StreamState
-  /** The defaults of access, as `$settings` says. */
-  readonly settings: AccessSettings
-  /** The first event in the log that a condition forbids; LOOK_AGAIN when the log was searched too early. */
-  match(condition: MatchCondition): Match | LookAgain | undefined
-  /** The position that an id names, when this log made it. */
-  placeOfId(id: Buffer): number | undefined
+/** True when an event that is to be appended is the one that is known, sent again. */
+export function isSameEvent({ position, bytes, stored }: KnownEvent, { bytes: sent }: UnplacedRecord): boolean {
+  return sameContent(bytes, sent) || (stored && sameAsPrinted(new StoredRecord(position, bytes), sent))
 }
 
-export class PlanningView {
+export class PlanningView implements SignInFacts {
   /** Events planned so far, in order: what will be committed. */
   readonly planned: PlacedEvent[] = []
+  /** The instant of this commit, milliseconds: that of the clock, unless the last record is younger. */
   readonly created: number
+  readonly #snapshot: CommitSnapshot
   readonly #heads = new Map<string, number>()
   readonly #states = new Map<string, StreamState>()
   readonly #known = new Map<string, KnownEvent>()
-  readonly #next: number
-  readonly #committed: Committed
   #settings: AccessSettings
 
-  /**
-   * @param next the position the next record gets
-   * @param created the instant of this commit, milliseconds
-   */
-  constructor(next: number, created: number, committed: Committed) {
-    this.#next = next
-    this.created = created
-    this.#committed = committed
-    this.#settings = committed.settings
+  /** @param instant what the clock says, milliseconds */
+  constructor(snapshot: CommitSnapshot, instant: number) {
+    this.#snapshot = snapshot
+    this.created = Math.max(instant, snapshot.lastCreated)
+    this.#settings = snapshot.settings
   }
 
   /** Number of the stream's last event, hidden or not; -1 when there is none. */
   head(stream: string): number {
-    return this.#heads.get(stream) ?? this.#committed.head(stream)
+    return this.#heads.get(stream) ?? this.#storedHead(stream)
+  }
+
+  #storedHead(stream: string): number {
+    const head = this.#snapshot.heads.get(stream)
+    if (head === undefined) throw new Error(`the head of "${stream}" was not loaded`)
+    return (head?.count ?? 0) - 1
   }
 
   state(stream: string): StreamState {
-    return this.#states.get(stream) ?? this.#committed.state(stream)
+    return this.#states.get(stream) ?? this.#storedState(stream)
+  }
+
+  #storedState(stream: string): StreamState {
+    const state = this.#snapshot.states.get(stream)
+    if (state !== undefined) return state
+    if (!this.#snapshot.heads.has(stream)) throw new Error(`the state of "${stream}" was not loaded`)
+    return PLAIN_STATE
   }
 
   /** Whether somebody may do something, as the log stands now. */
@@ -85,26 +90,50 @@ export class PlanningView {
     return permits(principal, right, this.state(right.stream).metadata.acl, this.#settings)
   }
 
+  /** See `SignInFacts`; what this commit changes of accounts counts from the next one on. */
+  versionOf(login: string): number | undefined {
+    const version = this.#snapshot.accounts.get(login)
+    if (version === undefined) throw new Error(`the account "${login}" was not loaded`)
+    return version ?? undefined
+  }
+
+  hasToken(id: string): boolean {
+    const exists = this.#snapshot.tokens.get(id)
+    if (exists === undefined) throw new Error(`the token "${id}" was not loaded`)
+    return exists
+  }
+
+  /** The event that the stream has under an id, in the log or planned before. */
   known(stream: string, id: Buffer): KnownEvent | undefined {
-    return this.#known.get(idKey(stream, id))
+    const key = eventKey(stream, id)
+    const planned = this.#known.get(key)
+    if (planned !== undefined) return planned
+    const stored = this.#snapshot.known.get(key)
+    if (stored === undefined) return undefined
+    const { position, bytes } = stored
+    const { number, created } = new StoredRecord(position, bytes)
+    return { number, position, created, bytes, stored: true }
   }
 
   /** True for an id that this log will make for an event that does not exist yet. */
   isOfTheFuture(id: Buffer): boolean {
-    return (this.#committed.placeOfId(id) ?? -1) >= this.#next
+    const { idsOfTheFuture } = this.#snapshot
+    return idsOfTheFuture.size > 0 && idsOfTheFuture.has(id.toString('latin1'))
   }
 
-  /** The first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the log was searched too early. */
-  match(condition: MatchCondition): Match | LookAgain | undefined {
-    const committed = this.#committed.match(condition)
-    if (committed !== undefined) return committed
-    if (this.#showsMore(condition.viewer?.principal)) return LOOK_AGAIN
+  /**
+   * The first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the log was searched too early.
+   * @param inLog what the search of the log says
+   */
+  match(condition: EventCondition, inLog: Match | LookAgain | undefined): Match | LookAgain | undefined {
+    if (inLog !== undefined) return inLog
+    const { items, after, seenBy } = condition
+    if (this.#showsMore(seenBy)) return LOOK_AGAIN
     for (const { event, position } of this.planned) {
-      if (position <= condition.after) continue
-      const { viewer } = condition
-      if (viewer !== undefined && !this.permits(viewer.principal, 'read', event.stream)) continue
+      if (position <= after) continue
+      if (seenBy !== undefined && !this.permits(seenBy, 'read', event.stream)) continue
       const record = new StoredRecord(position, event.record.bytes)
-      if (condition.items.some((item) => itemMatches(item, record))) return { position, type: event.type }
+      if (items.some((item) => itemMatches(item, record))) return { position, type: event.type }
     }
     return undefined
   }
@@ -114,7 +143,7 @@ export class PlanningView {
    * @param principal undefined: somebody who may read everything
    */
   #showsMore(principal: Principal | undefined): boolean {
-    const { settings } = this.#committed
+    const { settings } = this.#snapshot
     const reads = (acl: Acl | undefined, by: AccessSettings, stream: string) =>
       principal === undefined || permits(principal, { action: 'read', stream }, acl, by)
     const usual = (by: AccessSettings) => reads(undefined, by, 'usual')
@@ -122,21 +151,11 @@ export class PlanningView {
     // Its metadata may hide settings, or show them again: which ones are in force is not known before the commit.
     if (principal !== undefined && this.#states.has(SETTINGS)) return true
     for (const [stream, { metadata }] of this.#states) {
-      const before = this.#committed.state(stream).metadata
+      const before = this.#storedState(stream).metadata
       if (showsMore(before, metadata)) return true
       if (reads(metadata.acl, this.#settings, stream) && !reads(before.acl, settings, stream)) return true
     }
     return false
-  }
-
-  /** Notes an event that the log holds under an id that is to be appended. */
-  remember(stream: string, record: StoredRecord): void {
-    this.#known.set(idKey(stream, record.id), {
-      number: record.number,
-      position: record.position,
-      created: record.created,
-      sameContent: (other) => sameContent(record.bytes, other.bytes) || sameAsPrinted(record, other.bytes)
-    })
   }
 
   /** Gives an event the next number of its stream and the next position of the log. */
@@ -144,14 +163,12 @@ export class PlanningView {
     const { stream, id } = event
     const { bytes } = event.record
     const number = this.head(stream) + 1
-    const position = this.#next + this.planned.length
-    const placed = { event, number, position, created: this.created, replayed: false }
+    const position = this.#snapshot.next + this.planned.length
+    const { created } = this
+    const placed = { event, number, position, created, replayed: false }
     this.planned.push(placed)
     this.#heads.set(stream, number)
-    if (id !== undefined) {
-      const sameAs = (other: UnplacedRecord) => sameContent(bytes, other.bytes)
-      this.#known.set(idKey(stream, id), { number, position, created: this.created, sameContent: sameAs })
-    }
+    if (id !== undefined) this.#known.set(eventKey(stream, id), { number, position, created, bytes, stored: false })
     if (stream === SETTINGS) {
       const { document = Buffer.alloc(0) } = new StoredRecord(position, bytes)
       this.#settings = readSettings(document, this.#settings.anonymous)
@@ -164,8 +181,4 @@ export class PlanningView {
     }
     return placed
   }
-}
-
-function idKey(stream: string, id: Buffer): string {
-  return id.toString('latin1') + stream
 }
