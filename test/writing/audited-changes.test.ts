@@ -1,14 +1,18 @@
 /** Changes that the audit tells of, planned together with others. */
 import t from 'tap'
-import { ask, openApp } from '../helpers/app.js'
+import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { admin, makeUser, principalOf, setRules } from '../helpers/people.js'
+import { makeUser, principalOf, setRules } from '../helpers/people.js'
 
 t.test('a condition on events is judged beside an audited change, also when $audit has metadata', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   await makeUser(store, 'bob')
   await setRules(app, 'a', { read: 'bob' })
-  await store.writer.append({ kind: 'append', events: [encodeEvent('$$$audit', { type: '$metadata', data: { $maxAge: 1000 } })], conditions: [] })
+  await store.writer.append({
+    kind: 'append',
+    events: [encodeEvent('$$$audit', { type: '$metadata', data: { $maxAge: 1000 } })],
+    conditions: []
+  })
   const actor = (login: string) => ({ principal: principalOf(store, login), address: '127.0.0.1', requestId: login })
   let release = () => {}
   const held = store.writer.inTurn(() => new Promise<void>((resolve) => void (release = resolve)))
