@@ -8,14 +8,16 @@ import type { Store } from '../src/store/store.js'
 import { addRequestHooks, type RequestHookOptions } from './app/request-hooks.js'
 import { type ServerOptions, serverOptions } from './app/server-options.js'
 import { Access, type PlainCredentials } from './auth/authorization.js'
-import { AtomDialect, atomRoutes } from './eventstore/eventstore-routes.js'
+import { AtomDialect } from './eventstore/atom-dialect.js'
+import { atomRoutes } from './eventstore/eventstore-routes.js'
 import { nodeRoutes } from './eventstore/node-info.js'
-import { KnownMethods } from './eventstore/reply.js'
 import { refuseExpectation, sendProblem } from './http/error-handler.js'
+import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
 import { checkOpen } from './http/open-check.js'
 import { Live } from './live/live.js'
-import { Reading } from './reading/reads.js'
+import { Reads } from './reading/reads.js'
+import { RenderedCache } from './reading/rendered-cache.js'
 import { adminRoutes, type Control } from './resources/admin.js'
 import { consumerRoutes } from './resources/consumers.js'
 import { eventRoutes } from './resources/events.js'
@@ -80,9 +82,10 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
-  const atom = new AtomDialect(store, methods, options.trustProxy ?? false)
+  const rendered = new RenderedCache()
+  const atom = new AtomDialect(store, rendered, methods, options.trustProxy ?? false)
   const live = new Live(store, allowOrigins)
-  const reading = new Reading(store, live, options.publicCache ?? false)
+  const reading = new Reads(store, live, rendered, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)
@@ -110,7 +113,6 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods.entries()))
   app.addHook('preClose', async () => {
-    atom.reading.release()
     if (store.status === 'open') store.subscriptions.close()
   })
 }

@@ -1,7 +1,7 @@
 /** Which pages of other origins may read responses (native contract §8). */
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
-import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/reply.js'
+import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/wire/cors-headers.js'
 import { checkSameOrigin } from './same-origin.js'
 
 /**

@@ -1,8 +1,8 @@
 /** A live reader line by line (native contract §2, NDJSON with `live=true`). */
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { Found } from '../../src/reading/source.js'
-import type { Closing, Connection } from '../../src/subscriptions/subscription.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
+import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'
@@ -35,7 +35,7 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
     else this.write(plainLine({ subscribed }))
   }
 
-  send(events: readonly Found[], shared: boolean): void {
+  send(events: readonly ReadResult[], shared: boolean): void {
     this.#told = events.at(-1)?.cursor ?? this.#told
     this.#events += events.length
     this.response.write(this.#shared.of(events, shared, () => eventLines(events)))

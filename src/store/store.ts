@@ -5,7 +5,9 @@ import { Checkpoints } from '../dispatch/checkpoints.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
 import type { Places } from '../dispatch/places.js'
 import { isDaybookError } from '../errors.js'
-import { backFill, catchUp, type Poster } from '../index/index-entries.js'
+import { backFill } from '../index/back-fill.js'
+import { catchUp } from '../index/catch-up.js'
+import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
@@ -13,7 +15,7 @@ import { Log } from '../log/log.js'
 import { Standstill } from '../log/read-only-mode.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
-import { Visibility } from '../reading/retention.js'
+import { Retention } from '../reading/retention.js'
 import { Sources } from '../reading/sources.js'
 import { Subscriptions } from '../subscriptions/subscriptions.js'
 import { Tails } from '../subscriptions/tails.js'
@@ -21,11 +23,12 @@ import { type Clock, systemClock } from '../time/clock.js'
 import { ClockWatch } from '../time/clock-watch.js'
 import { Accounts } from '../users/accounts.js'
 import { SignIn } from '../users/sign-in.js'
+import { signInFactsOf } from '../users/sign-in-facts.js'
 import { Failures } from '../users/sign-in-failures.js'
 import { Tickets } from '../users/tickets.js'
 import { Tokens } from '../users/tokens.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
-import { Matches } from '../writing/event-conditions.js'
+import { EventSearch } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
 import { addGauges } from './gauges.js'
 import { bringUpIndex, type IndexOptions, openPostings } from './open-index.js'
@@ -194,13 +197,13 @@ export class Store {
 
   #makeWriterAndReader(): void {
     const { log, postings, poster, states, clock, metrics, standstill } = this
-    const visibility = new Visibility(states, postings, clock)
-    const matches = new Matches(log, postings, visibility)
+    const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
-    this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
-    this.sources = new Sources({ log, postings, states, visibility })
-    this.reader = new Reader({ log, postings, sources: this.sources, visibility })
+    const search = new EventSearch({ log, postings, retention, rules })
+    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, standstill })
+    this.sources = new Sources({ log, postings, states, retention })
+    this.reader = new Reader({ log, postings, sources: this.sources, retention })
   }
 
   /** Live readers and named consumers: they follow the log, and no append waits for them. */
@@ -227,6 +230,7 @@ export class Store {
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
     this.accounts = accounts
+    rules.signIns = signInFactsOf(accounts, tokens)
     this.tokens = tokens
     await this.#loadRights()
     writer.followers.push(accounts, tokens)
