@@ -19,11 +19,11 @@ import type { ConsumerDefinition } from '../../src/consumers/consumer-definition
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/live-plan.js'
+import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
-import { awaitEvents, secondsToWait } from '../reading/long-poll.js'
+import { awaitEvents, confirmWait, secondsToWait } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
@@ -125,7 +125,7 @@ export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): 
       const { name } = request.params as { name: string }
       const wanted = parseDefinition(name, await bodyOf(request))
       // What cannot be read is refused before it is made.
-      const { address, request: read } = followingOfSource(store, request, wanted.source)
+      const { address, request: read } = liveQueryOfSource(store, request, wanted.source)
       await checkReadable(store, request.principal, address)
       await checkScopeFor(store, request.principal, address, true)
       const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
@@ -256,7 +256,7 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-function followingOfSource(store: Store, request: FastifyRequest, text: string) {
+function liveQueryOfSource(store: Store, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
   return liveQueryOf(address, query, askingOf(store, request))
 }
@@ -289,17 +289,13 @@ async function answerPage(
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
-    await awaitEvents(
-      store,
-      request,
-      reply,
-      followingOfSource(store, request, consumer.definition.source),
-      seconds,
-      async () => {
-        const { page } = await pageOf()
-        return page.events.length === 0 && reachesEnd(page)
-      }
-    )
+    confirmWait(request, reply, seconds)
+    const liveQuery = liveQueryOfSource(store, request, consumer.definition.source)
+    const isEmpty = async () => {
+      const { page } = await pageOf()
+      return page.events.length === 0 && reachesEnd(page)
+    }
+    await awaitEvents(store, { request, seconds, liveQuery, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(store, request.principal, address)

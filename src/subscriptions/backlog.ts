@@ -1,4 +1,5 @@
-import type { Reader, Span } from '../reading/reader.js'
+import type { Span } from '../reading/event-read.js'
+import type { Reader } from '../reading/reader.js'
 import type { LiveQuery } from './live-query.js'
 import type { Machine } from './machine.js'
 import type { Tail } from './tail.js'

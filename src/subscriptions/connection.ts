@@ -1,6 +1,7 @@
 /** The connection of a live reader, as the subscription sees it: WebSocket, event stream or NDJSON. */
+
 import type { DaybookError } from '../errors.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult } from '../reading/event-read.js'
 import type { Lag } from './lag.js'
 
 /** Whatever a connection is told it sends at once. None of its methods throws. */
@@ -18,7 +19,7 @@ export interface Connection {
    * @param shared other subscriptions get the very same events in the same form, so the bytes can be shared
    * @param redelivery set while events are sent once more
    */
-  send(events: readonly Found[], shared: boolean, redelivery?: Redelivery): void
+  send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void
   caughtUp(cursor: number): void
   fellBehind(cursor: number): void
   checkpoint(cursor: number): void

@@ -1,6 +1,6 @@
 import { limits } from '../limits.js'
 import type { Metrics } from '../metrics.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult } from '../reading/event-read.js'
 import type { Clock } from '../time/clock.js'
 import type { Connection, Redelivery } from './connection.js'
 import { Machine, type MachineEffects, type MachineOptions } from './machine.js'
@@ -77,8 +77,8 @@ export class Delivery implements MachineEffects {
     return this.#full !== undefined
   }
 
-  send(events: readonly Found[], shared: boolean): void {
-    const { cursor } = events.at(-1) as Found
+  send(events: readonly ReadResult[], shared: boolean): void {
+    const { cursor } = events.at(-1) as ReadResult
     this.#metrics.read(events.length)
     this.#lastSent = this.#clock.elapsed()
     this.#progress?.sent(cursor)

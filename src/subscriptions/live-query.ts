@@ -1,4 +1,4 @@
-import type { ReadRequest } from '../reading/reader.js'
+import type { ReadRequest } from '../reading/event-read.js'
 import type { Address } from '../reading/sources.js'
 
 /** What a live reader follows: a source, and the filter through which it is read. */

@@ -7,9 +7,9 @@
  * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it
  * reads.
  */
+
 import { limits } from '../limits.js'
-import type { Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult, Span } from '../reading/event-read.js'
 
 const FULL = limits.connection_buffer_bytes_max
 
@@ -18,7 +18,7 @@ export type Status = 'catching-up' | 'live' | 'complete'
 /** What the machine causes. Called in order and synchronously. An effect may call `blocked`, and no other input. */
 export interface MachineEffects {
   /** @param shared other machines get the very same array */
-  send(events: readonly Found[], shared: boolean): void
+  send(events: readonly ReadResult[], shared: boolean): void
   caughtUp(cursor: number): void
   fellBehind(cursor: number): void
   /** Everything up to here was considered: the reader may resume after it. */
@@ -64,7 +64,7 @@ export class Machine {
   #ended = false
   #blocked = false
   /** Events that match, and are not sent yet. */
-  #waiting: readonly Found[] = []
+  #waiting: readonly ReadResult[] = []
   #shared = false
   /** Cursors of events that were sent and not acknowledged. */
   #inFlight: number[] = []
@@ -228,7 +228,7 @@ export class Machine {
 
   #consider({ to, events }: Span, shared: boolean): void {
     let fresh = events
-    if (events.length > 0 && (events[0] as Found).cursor < this.#next) {
+    if (events.length > 0 && (events[0] as ReadResult).cursor < this.#next) {
       fresh = events.filter(({ cursor }) => cursor >= this.#next)
     }
     if (to > this.#last) fresh = fresh.filter(({ cursor }) => cursor <= this.#last)
@@ -236,7 +236,7 @@ export class Machine {
     this.#next = Math.min(to, this.#last) + 1
     if (late >= 0) {
       this.#ended = true
-      this.#next = (fresh[late] as Found).cursor
+      this.#next = (fresh[late] as ReadResult).cursor
       fresh = fresh.slice(0, late)
     }
     this.#shared = shared && (this.#waiting.length === 0 || this.#shared)
@@ -258,7 +258,7 @@ export class Machine {
       this.#left -= batch.length
       this.#sent += batch.length
       if (this.#tracked) for (const { cursor } of batch) this.#inFlight.push(cursor)
-      this.#told = (batch.at(-1) as Found).cursor
+      this.#told = (batch.at(-1) as ReadResult).cursor
       this.#effects.send(batch, this.#shared)
     }
     if (this.#status === 'complete') return

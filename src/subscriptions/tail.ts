@@ -2,10 +2,11 @@
  * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read
  * once and filtered once for all of them. They all get the same objects, so events are also serialised once.
  */
+
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
-import type { Reader, Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult, Span } from '../reading/event-read.js'
+import type { Reader } from '../reading/reader.js'
 import { LINK_TYPE } from '../streams/links.js'
 import type { LiveQuery } from './live-query.js'
 
@@ -69,7 +70,7 @@ export class LogTail extends Tail {
   /** @param visible for each event, whether readers of this tail may see it; undefined: all are visible */
   take({ from, to, events }: LogPage, visible: readonly boolean[] | undefined): void {
     const { filter } = this.query.request
-    const found: Found[] = []
+    const found: ReadResult[] = []
     for (const [i, record] of events.entries()) {
       if (visible?.[i] === false) continue
       if (filter.matches(record)) found.push({ record, cursor: record.position })
@@ -115,7 +116,7 @@ export class ListTail extends Tail {
       this.wake()
       return
     }
-    const found: Found[] = []
+    const found: ReadResult[] = []
     for (const record of records) {
       if (request.filter.matches(record, true)) found.push({ record, cursor: record.number })
     }

@@ -10,7 +10,7 @@ import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import { type Log, SCAN_CHUNK } from '../log/log.js'
-import type { Visibility } from '../reading/retention.js'
+import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
 import { isSystemStream } from '../streams/names.js'
 
@@ -70,12 +70,12 @@ export function namesIn(items: readonly MatchItem[]): number {
 export class Matches {
   readonly #log: Log
   readonly #postings: Postings
-  readonly #visibility: Visibility
+  readonly #retention: Retention
 
-  constructor(log: Log, postings: Postings, visibility: Visibility) {
+  constructor(log: Log, postings: Postings, retention: Retention) {
     this.#log = log
     this.#postings = postings
-    this.#visibility = visibility
+    this.#retention = retention
   }
 
   /**
@@ -112,7 +112,7 @@ export class Matches {
 
   /** Another text whenever events that the condition could not see may have come into sight. */
   #sightOf({ viewer }: MatchCondition): string {
-    return `${this.#visibility.revealed} ${viewer?.changes ?? ''}`
+    return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 
   async #firstAfter(
@@ -145,7 +145,8 @@ export class Matches {
       const whole = range.last === this.#postings.appliedTo
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
-      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK), viewer)
+      const walk = { kind: family.tag, head, range: entries, order: 'asc', chunk: SCAN_CHUNK } as const
+      return this.#firstAmong([item], walkList(this.#postings, walk), viewer)
     }
     return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
   }
@@ -189,7 +190,7 @@ export class Matches {
 
   /** Those that their streams still show, and that may be read. */
   async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
-    const visible = await this.#visibility.visible(records)
+    const visible = await this.#retention.visible(records)
     return viewer === undefined ? visible : viewer.visible(visible)
   }
 }

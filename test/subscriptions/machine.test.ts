@@ -1,6 +1,6 @@
 import t from 'tap'
 import { limits } from '../../src/limits.js'
-import type { Found } from '../../src/reading/source.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
 import { Machine, type MachineOptions, type Status } from '../../src/subscriptions/machine.js'
 import { type Light, lightEvent, lightSpan } from '../helpers/live-events.js'
 import { Story } from '../helpers/live-story.js'
@@ -560,6 +560,6 @@ t.test('whatever comes in whatever order, every event that matches is sent once 
   }
 })
 
-function cursorsOf(events: readonly Found[]): number[] {
+function cursorsOf(events: readonly ReadResult[]): number[] {
   return events.map(({ cursor }) => cursor)
 }

@@ -1,8 +1,8 @@
 /** Tails: what is new in a source, read and filtered once for all who follow it. */
 import t, { type Test } from 'tap'
+import type { ReadResult, Span } from '../../src/reading/event-read.js'
 import { Filter, type FilterOptions } from '../../src/reading/filter.js'
-import type { Reader, Span } from '../../src/reading/reader.js'
-import type { Found } from '../../src/reading/source.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Store } from '../../src/store/store.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
@@ -38,7 +38,7 @@ async function follow(t: Test, store: Store, what: LiveQuery) {
     failed: (error) => failures.push(error)
   })
   t.teardown(leave)
-  const found = (): Found[] => pages.flatMap(({ events }) => events)
+  const found = (): ReadResult[] => pages.flatMap(({ events }) => events)
   return { tail, leave, pages, failures, found, begun: tail.next }
 }
 
