@@ -5,7 +5,7 @@ import { DaybookError, isDaybookError } from '../../src/errors.js'
 import type { Store } from '../../src/store/store.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { wantsBare } from '../http/error-handler.js'
 

@@ -4,7 +4,8 @@ import type { Consumer } from '../../src/consumers/consumer.js'
 import { type DaybookError, isDaybookError } from '../../src/errors.js'
 import type { MovedPlace } from '../../src/log/format.js'
 import type { Store } from '../../src/store/store.js'
-import { lagOf, type Subscription } from '../../src/subscriptions/subscription.js'
+import { lagOf } from '../../src/subscriptions/lag.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { secondsOf } from '../../src/time/duration.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
@@ -16,14 +17,14 @@ export function linksOf(name: string) {
 
 /** Somebody who reads live. */
 export async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
-  const { id, connection, following, since, machine } = subscription
+  const { id, connection, query, since, machine } = subscription
   const { status, done, sent, buffered, inFlight, standsStill } = machine
   const { transport, client } = connection
   return {
     id,
     transport,
     client,
-    source: following.source,
+    source: query.source,
     since: new Date(since).toISOString(),
     status,
     cursor: String(done),

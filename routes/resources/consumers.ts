@@ -14,20 +14,21 @@ import { problemResponses } from '../../schemas/problem.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../../schemas/read.js'
 import { ref } from '../../schemas/ref.js'
 import { isOperator } from '../../src/access/permissions.js'
-import type { Consumer, ConsumerDefinition } from '../../src/consumers/consumer.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerDefinition } from '../../src/consumers/consumer-definition.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/live-plan.js'
+import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
-import { awaitEvents, secondsToWait } from '../reading/long-poll.js'
+import { awaitEvents, confirmWait, secondsToWait } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { followingOf, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { bodyOf } from '../wire/writing/body.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
 import { lags, linksOf, showConsumer, showSubscription } from './consumer-view.js'
@@ -257,7 +258,7 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
 
 function followingOfSource(store: Store, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return followingOf(address, query, askingOf(store, request))
+  return liveQueryOf(address, query, askingOf(store, request))
 }
 
 /** Whose a consumer is that somebody makes. */
@@ -288,17 +289,13 @@ async function answerPage(
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
-    await awaitEvents(
-      store,
-      request,
-      reply,
-      followingOfSource(store, request, consumer.definition.source),
-      seconds,
-      async () => {
-        const { page } = await pageOf()
-        return page.events.length === 0 && reachesEnd(page)
-      }
-    )
+    confirmWait(request, reply, seconds)
+    const liveQuery = followingOfSource(store, request, consumer.definition.source)
+    const isEmpty = async () => {
+      const { page } = await pageOf()
+      return page.events.length === 0 && reachesEnd(page)
+    }
+    await awaitEvents(store, { request, seconds, liveQuery, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(store, request.principal, address)

@@ -24,7 +24,7 @@ import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
 import { liveSocket } from '../live/websocket.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
-import type { Reading } from '../reading/reads.js'
+import type { Reads } from '../reading/reads.js'
 import { placeOf } from '../wire/reading/bounds.js'
 import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answer.js'
 import { bodyOf, streamOf } from '../wire/writing/body.js'
@@ -34,7 +34,7 @@ import { idempotencyKey, isNdjson, mediaType } from '../wire/writing/stream-body
 import { StreamedWrite } from '../writing/streamed-write.js'
 import { appendOrExplain, checkExpected, NOT_WRITTEN } from './streams.js'
 
-export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading, live: Live): void {
+export function eventRoutes(app: FastifyInstance, store: Store, reading: Reads, live: Live): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 

@@ -152,7 +152,8 @@ class ListLook {
     let updated = 0
     let looked = 0
     const range = { first: 0, last: head.count - 1 }
-    for await (const positions of walkList(this.#store.postings, this.#kind, head, range, 'asc', SCAN_CHUNK)) {
+    const walk = { kind: this.#kind, head, range, order: 'asc', chunk: SCAN_CHUNK } as const
+    for await (const positions of walkList(this.#store.postings, walk)) {
       for (const { created } of await this.#viewer.visible(await this.#store.log.readMany(positions))) {
         count++
         updated = created

@@ -14,7 +14,7 @@ import type { StreamState } from '../../src/streams/stream-state.js'
 import type { ExpectedVersion } from '../../src/writing/expected-version.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectRead } from '../eventstore/wire/form.js'
 import { negotiateWrite } from '../eventstore/writes.js'
@@ -50,7 +50,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
     (request, reply) => {
       const stream = streamOf(request)
       if (isDialectRead(request, 'single')) {
-        return atom.begin(request, reply).reading.metadata(request, reply, stream, 'head')
+        return atom.begin(request, reply).singleEvents.metadata(request, reply, stream, 'head')
       }
       return answer(store, request, reply, stream)
     }
@@ -114,7 +114,7 @@ export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDia
         response: { 201: { type: 'null', description: 'On disk.' } }
       }
     },
-    (request, reply) => atom.begin(request, reply).writing.writeMetadata(request, reply, streamOf(request))
+    (request, reply) => atom.begin(request, reply).writes.writeMetadata(request, reply, streamOf(request))
   )
 }
 

@@ -8,13 +8,11 @@ import { isOperator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
+import { API_VERSION } from '../eventstore/wire/api-version.js'
 import { wantsBare } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
-
-/** The version of EventStoreDB whose HTTP API is spoken here. */
-export const API_VERSION = '23.10.7.0'
 
 /** The limits a client can meet. */
 const SHOWN = [

@@ -16,16 +16,16 @@ import type { Condition } from '../../src/writing/expected-version.js'
 import type { AppendRequest, AppendResult } from '../../src/writing/plan-append.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
-import { sendEmpty } from '../eventstore/reply.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectAppend, isDialectRead } from '../eventstore/wire/form.js'
+import { sendEmpty } from '../eventstore/wire/send.js'
 import { negotiateWrite } from '../eventstore/writes.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
 import { liveSocket } from '../live/websocket.js'
 import { checkNamedLog, namedLog, readUpTo } from '../reading/named-log.js'
-import type { Reading } from '../reading/reads.js'
+import type { Reads } from '../reading/reads.js'
 import { placeOf } from '../wire/reading/bounds.js'
 import { addressOf } from '../wire/reading/read-request.js'
 import { preferredReturn, renderStreamAppend } from '../wire/writing/append-answer.js'
@@ -39,13 +39,7 @@ const EventParams = Type.Object({
   number: EventPlace
 })
 
-export function streamRoutes(
-  app: FastifyInstance,
-  store: Store,
-  reading: Reading,
-  live: Live,
-  atom: AtomDialect
-): void {
+export function streamRoutes(app: FastifyInstance, store: Store, reading: Reads, live: Live, atom: AtomDialect): void {
   app.route({
     method: 'GET',
     url: '/streams/:stream',
@@ -108,7 +102,7 @@ export function streamRoutes(
       const { stream, number } = request.params as { stream: string; number: string }
       if (number === '') return reply.callNotFound()
       if (isDialectRead(request, 'single')) {
-        return atom.begin(request, reply).reading.event(request, reply, stream, number)
+        return atom.begin(request, reply).singleEvents.event(request, reply, stream, number)
       }
       checkValid(request)
       return reading.answerEvent(request, reply, addressOf(stream), placeOf('number', number))
@@ -145,7 +139,7 @@ export function streamRoutes(
     },
     (request, reply) => {
       if (isDialectAppend(request.headers)) {
-        return atom.begin(request, reply).writing.append(request, reply, (request.params as { stream: string }).stream)
+        return atom.begin(request, reply).writes.append(request, reply, (request.params as { stream: string }).stream)
       }
       checkValid(request)
       return append(store, request, reply)
@@ -176,8 +170,8 @@ export function streamRoutes(
     },
     (request, reply) => {
       const { stream } = request.params as { stream: string }
-      const { writing } = atom.begin(request, reply)
-      if (isDialectRead(request, 'feed')) return writing.delete(request, reply, stream)
+      const { writes } = atom.begin(request, reply)
+      if (isDialectRead(request, 'feed')) return writes.delete(request, reply, stream)
       checkValid(request)
       return deleteStream(store, request, reply, stream)
     }

@@ -8,7 +8,7 @@ import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { askingOf, checkReadable } from '../auth/rechecks.js'
 import { compileShape } from '../wire/problems/shape.js'
-import { followingOf } from '../wire/reading/read-request.js'
+import { liveQueryOf } from '../wire/reading/read-request.js'
 import { bodyOf, objectOf } from '../wire/writing/body.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
@@ -37,7 +37,7 @@ export function ticketRoutes(app: FastifyInstance, store: Store): void {
       )
       const { address, query } = parseSource(asked.source)
       await checkReadable(store, request.principal, address)
-      const { source } = followingOf(address, query, askingOf(store, request))
+      const { source } = liveQueryOf(address, query, askingOf(store, request))
       const seconds = asked.seconds ?? limits.ticket_seconds_default
       const { ticket, expires } = store.tickets.issue(request.principal, source, seconds)
       reply.code(201).header('cache-control', 'no-store')

@@ -20,7 +20,7 @@ import type { Store } from '../../src/store/store.js'
 import type { Account } from '../../src/users/account.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
@@ -52,7 +52,7 @@ function config(access: Requirement): FastifyContextConfig {
 function listAndCreate(app: FastifyInstance, store: Store, atom: AtomDialect): void {
   const administrators = config('administrator')
   const list = (request: FastifyRequest) => {
-    const base = atom.reading.baseOf(request)
+    const base = atom.baseOf(request)
     const data = store.accounts.all().map((account) => ({ ...shownOf(account), links: linksOf(account, base) }))
     return { data, success: true, error: 'Success', msgTypeId: INNER.list, label: 'Other' }
   }
@@ -61,7 +61,7 @@ function listAndCreate(app: FastifyInstance, store: Store, atom: AtomDialect): v
     const { loginName, fullName = null, groups = null, password } = said
     return answer(reply, loginName, 201, async () => {
       await store.accounts.create(actorOf(request), loginName, { fullName, groups }, password)
-      reply.header('location', `${atom.reading.baseOf(request)}/users/${segment(loginName)}`)
+      reply.header('location', `${atom.baseOf(request)}/users/${segment(loginName)}`)
     })
   }
   for (const path of ['/users', '/users/']) {
@@ -121,7 +121,7 @@ function oneAccount(app: FastifyInstance, store: Store, atom: AtomDialect): void
       const login = loginOf(request)
       const shown = login === '$current' ? currentOf(store, request) : shownOf(store.accounts.get(login))
       const account = login === '$current' ? undefined : store.accounts.get(login)
-      const links = account && { links: linksOf(account, atom.reading.baseOf(request)) }
+      const links = account && { links: linksOf(account, atom.baseOf(request)) }
       if (shown === undefined) reply.code(404)
       const data = shown === undefined ? null : { ...shown, ...links }
       const said = data === null ? { success: false, error: 'NotFound' } : { success: true, error: 'Success' }

@@ -11,7 +11,7 @@ import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { SCAN_CHUNK } from '../log/records/read-ahead.js'
-import type { Visibility } from '../reading/retention.js'
+import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
 import { isSystemStream } from '../streams/names.js'
 
@@ -71,12 +71,12 @@ export function namesIn(items: readonly MatchItem[]): number {
 export class Matches {
   readonly #log: Log
   readonly #postings: Postings
-  readonly #visibility: Visibility
+  readonly #retention: Retention
 
-  constructor(log: Log, postings: Postings, visibility: Visibility) {
+  constructor(log: Log, postings: Postings, retention: Retention) {
     this.#log = log
     this.#postings = postings
-    this.#visibility = visibility
+    this.#retention = retention
   }
 
   /**
@@ -113,7 +113,7 @@ export class Matches {
 
   /** Another text whenever events that the condition could not see may have come into sight. */
   #sightOf({ viewer }: MatchCondition): string {
-    return `${this.#visibility.revealed} ${viewer?.changes ?? ''}`
+    return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 
   async #firstAfter(
@@ -146,7 +146,8 @@ export class Matches {
       const whole = range.last === this.#postings.appliedTo
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
-      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK), viewer)
+      const walk = { kind: family.tag, head, range: entries, order: 'asc', chunk: SCAN_CHUNK } as const
+      return this.#firstAmong([item], walkList(this.#postings, walk), viewer)
     }
     return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
   }
@@ -190,7 +191,7 @@ export class Matches {
 
   /** Those that their streams still show, and that may be read. */
   async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
-    const visible = await this.#visibility.visible(records)
+    const visible = await this.#retention.visible(records)
     return viewer === undefined ? visible : viewer.visible(visible)
   }
 }

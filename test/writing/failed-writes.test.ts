@@ -2,7 +2,7 @@
 import { readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer-definition.js'
 import { limits } from '../../src/limits.js'
 import { family, StoredRecord } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'

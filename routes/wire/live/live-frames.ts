@@ -3,7 +3,7 @@
  * lines. As everywhere on the wire each character of a text is a byte.
  */
 import { bytesOf } from '../../../src/latin1.js'
-import type { Found } from '../../../src/reading/source.js'
+import type { ReadResult } from '../../../src/reading/event-read.js'
 import { renderEvent } from '../reading/recorded-event.js'
 
 /** How often events up to a cursor were sent before. */
@@ -31,20 +31,20 @@ export function textFrame(text: string): Buffer {
 }
 
 /** Frames that carry events, ready for the socket. @param batch events in one frame, at most */
-export function eventFrames(events: readonly Found[], batch: number, again: Again | undefined): Buffer {
+export function eventFrames(events: readonly ReadResult[], batch: number, again: Again | undefined): Buffer {
   const frames: Buffer[] = []
   if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, again)))
   else {
     for (let at = 0; at < events.length; at += batch) {
       const some = events.slice(at, at + batch)
-      const cursor = (some.at(-1) as Found).cursor
+      const cursor = (some.at(-1) as ReadResult).cursor
       frames.push(textFrame(`{"frame":"events","cursor":"${cursor}","events":[${some.map(renderEvent).join(',')}]}`))
     }
   }
   return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)
 }
 
-function eventFrame(found: Found, again: Again | undefined): string {
+function eventFrame(found: ReadResult, again: Again | undefined): string {
   const retry = again !== undefined && found.cursor <= again.to ? `"retry":${again.retry},` : ''
   return `{"frame":"event","cursor":"${found.cursor}",${retry}"event":${renderEvent(found)}}`
 }
@@ -58,7 +58,7 @@ export function plainFrame(frame: string, members: object): string {
  * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them.
  * @param typed names them by their type instead
  */
-export function eventBlocks(events: readonly Found[], typed: boolean): Buffer {
+export function eventBlocks(events: readonly ReadResult[], typed: boolean): Buffer {
   let text = ''
   for (const found of events) {
     // A type holds no control characters, so none ends the line.
@@ -74,7 +74,7 @@ export function namedBlock(event: string, content: object, id?: string): string 
 }
 
 /** An event a line. */
-export function eventLines(events: readonly Found[]): Buffer {
+export function eventLines(events: readonly ReadResult[]): Buffer {
   let text = ''
   for (const event of events) text += `${renderEvent(event)}\n`
   return Buffer.from(text, 'latin1')
@@ -90,9 +90,9 @@ export function plainLine(content: object): string {
  * source, so it is what they are kept by, as long as anybody holds it.
  */
 export class SharedBytes {
-  readonly #known = new WeakMap<readonly Found[], Buffer>()
+  readonly #known = new WeakMap<readonly ReadResult[], Buffer>()
 
-  of(events: readonly Found[], shared: boolean, render: () => Buffer): Buffer {
+  of(events: readonly ReadResult[], shared: boolean, render: () => Buffer): Buffer {
     if (!shared) return render()
     let bytes = this.#known.get(events)
     if (bytes === undefined) {

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../../schemas/read.js'
 import { bytesOf } from '../../../src/latin1.js'
 import { limits } from '../../../src/limits.js'
-import type { Page } from '../../../src/reading/reader.js'
+import type { EventPage } from '../../../src/reading/event-read.js'
 import type { Source } from '../../../src/reading/source.js'
 import { retains } from '../../../src/streams/metadata.js'
 import { renderEvent } from './recorded-event.js'
@@ -50,7 +50,7 @@ function parametersOf(query: ReadQuery): string {
  * Links of a page. `next` goes on in the asked order; `newer` and `older` follow the log whatever the order. Each
  * begins exactly where this page ended, and the bound on the other side is pinned to what it came to.
  */
-export function linksOf(path: string, query: ReadQuery, page: Page, source: Source): PageLinks {
+export function linksOf(path: string, query: ReadQuery, page: EventPage, source: Source): PageLinks {
   const { covered, range } = page
   const { from, after, to, before, order = 'asc', ...others } = query
   // Bounds and order stand first in every address, so what follows them is written once.
@@ -90,7 +90,13 @@ export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
 }
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
-export function renderPage(source: Source, query: ReadQuery, page: Page, links: object, filtered: boolean): string {
+export function renderPage(
+  source: Source,
+  query: ReadQuery,
+  page: EventPage,
+  links: object,
+  filtered: boolean
+): string {
   const { covered, head } = page
   const order = query.order ?? 'asc'
   const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)
@@ -110,7 +116,7 @@ export function renderPage(source: Source, query: ReadQuery, page: Page, links: 
 }
 
 /** True when there is nothing newer than this page. */
-export function reachesEnd(page: Page): boolean {
+export function reachesEnd(page: EventPage): boolean {
   return Math.max(page.covered.last, page.covered.first - 1) >= page.head
 }
 
@@ -119,7 +125,7 @@ export function reachesEnd(page: Page): boolean {
  * are pinned, nothing is filtered or may be hidden later by a rule of its stream that stands already, and the page is full
  * or its far bound is reached.
  */
-export function isImmutable(query: ReadQuery, page: Page, source: Source, filtered: boolean): boolean {
+export function isImmutable(query: ReadQuery, page: EventPage, source: Source, filtered: boolean): boolean {
   if (filtered || source.index || retains(source.metadata)) return false
   if (query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
   const numeric = (text: string | undefined) => text !== undefined && /^(-1|\d+)$/.test(text)

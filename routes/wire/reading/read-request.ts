@@ -2,12 +2,12 @@
 import type { ReadQuery } from '../../../schemas/read.js'
 import type { Viewer } from '../../../src/access/viewer.js'
 import { DaybookError } from '../../../src/errors.js'
+import type { ReadRequest } from '../../../src/reading/event-read.js'
 import { Filter } from '../../../src/reading/filter.js'
-import type { ReadRequest } from '../../../src/reading/reader.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
-import type { Following } from '../../../src/subscriptions/tail.js'
+import type { LiveQuery } from '../../../src/subscriptions/live-query.js'
 import { notYet } from '../media-types.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { addressOf as readAddress } from './page.js'
@@ -52,7 +52,7 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): 
  * What a live read follows. All that ask for the same share what is new.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, asking: Asking): Following {
+export function liveQueryOf(address: Address, query: ReadQuery, asking: Asking): LiveQuery {
   const request = toReadRequest(query, asking)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
   // An age is another instant for each of them.

@@ -3,10 +3,10 @@
  * bytes taken from the record as they are, put together, and sent as latin1.
  */
 import { isUtf8 } from 'node:buffer'
-import type { Found } from '../../../src/reading/source.js'
+import type { ReadResult } from '../../../src/reading/event-read.js'
 
 /** The event as JSON on one line, as a read found it. */
-export function renderEvent(found: Found): string {
+export function renderEvent(found: ReadResult): string {
   return `${eventMembers(found)}}`
 }
 
@@ -15,7 +15,7 @@ export function renderEvent(found: Found): string {
  * `stream`, `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long is base64 here, so
  * that an import can bound its lines.
  */
-export function renderRecord(found: Found): string {
+export function renderRecord(found: ReadResult): string {
   const { record, cursor } = found
   const { version, kind, flags, crc, hash } = record.mark
   const members = record.removed
@@ -26,7 +26,7 @@ export function renderRecord(found: Found): string {
 }
 
 /** @param growth how many times as long text may become */
-function eventMembers({ record, cursor, link }: Found, growth = Infinity): string {
+function eventMembers({ record, cursor, link }: ReadResult, growth = Infinity): string {
   const { number, position } = record
   let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
   const { occurred, contentType } = record

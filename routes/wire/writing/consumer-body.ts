@@ -6,7 +6,7 @@ import {
   ConsumerReset
 } from '../../../schemas/consumers.js'
 import { EventsSource, type ReadQuery, StreamSource } from '../../../schemas/read.js'
-import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer-definition.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'

@@ -1,14 +1,14 @@
 /** A live reader over an event stream (native contract §2): a browser's EventSource, or `curl -N`. */
 import type { ServerResponse } from 'node:http'
-import type { Found } from '../../src/reading/source.js'
-import type { Closing, Connection } from '../../src/subscriptions/subscription.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
+import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
-import type { LivePlan } from './live-plan.js'
+import type { LivePlan } from './plan.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
 
-/** After a connection that broke, an EventSource comes back so soon. */
+/** How soon an EventSource reconnects. */
 const RETRY_MS = 1000
 
 export class SseConnection extends ResponseConnection implements Connection {
@@ -26,13 +26,13 @@ export class SseConnection extends ResponseConnection implements Connection {
     super(response, client, clock)
     this.#typed = plan.query.events === 'typed'
     this.#shared = this.#typed ? shared.typed : shared.sse
-    // The place comes first of all: a connection that breaks before the first event goes on from there too.
+    // The cursor comes first: a connection that breaks before the first event is resumed from it.
     this.write(`retry: ${RETRY_MS}\nid: ${plan.options.next - 1}\n\n`)
     const subscribed = subscribedTo(plan)
     if (subscribed !== undefined) this.write(namedBlock('subscribed', subscribed))
   }
 
-  send(events: readonly Found[], shared: boolean): void {
+  send(events: readonly ReadResult[], shared: boolean): void {
     this.response.write(this.#shared.of(events, shared, () => eventBlocks(events, this.#typed)))
   }
 
