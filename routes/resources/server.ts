@@ -136,10 +136,10 @@ export function serverRoutes(
       }
     },
     async (_request, reply) => {
-      const { status, standstill, clockWatch } = store
+      const { status, readOnlyMode, clockWatch } = store
       if (status === 'open') {
         const clock = clockWatch.trouble
-        return { ...(standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }), clock }
+        return { ...(readOnlyMode.why ? { status: 'read-only', reason: readOnlyMode.why } : { status: 'ok' }), clock }
       }
       return reply.code(503).header('retry-after', '1').send({ status: store.status, reason: store.reason })
     }

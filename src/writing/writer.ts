@@ -18,7 +18,7 @@ import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { Standstill } from '../log/read-only-mode.js'
+import type { ReadOnlyMode } from '../log/read-only-mode.js'
 import type { Metrics } from '../metrics.js'
 import { TOMBSTONE_TYPE } from '../streams/metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
@@ -62,7 +62,7 @@ export interface WriterParts {
   matches: Matches
   clock: Clock
   metrics: Metrics
-  standstill: Standstill
+  readOnlyMode: ReadOnlyMode
 }
 
 /** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
@@ -85,7 +85,7 @@ export class Writer {
   readonly #matches: Matches
   readonly #clock: Clock
   readonly #metrics: Metrics
-  readonly #standstill: Standstill
+  readonly #readOnlyMode: ReadOnlyMode
   readonly #queue: Waiting[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
@@ -103,7 +103,7 @@ export class Writer {
     this.#matches = parts.matches
     this.#clock = parts.clock
     this.#metrics = parts.metrics
-    this.#standstill = parts.standstill
+    this.#readOnlyMode = parts.readOnlyMode
   }
 
   /** Appends that wait for the next commit. */
@@ -165,7 +165,7 @@ export class Writer {
   #enqueue(request: Request, bytes: number, weight: number, first = false): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
-    if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
+    if (this.#readOnlyMode.why !== undefined) return Promise.reject(this.#readOnly())
     // One append always has room in an empty queue.
     const isFull = this.#queuedBytes > 0 && this.#queuedBytes + bytes > limits.append_queue_bytes_max
     if (isFull || this.#queue.length >= limits.append_queue_max) {
@@ -214,13 +214,13 @@ export class Writer {
     } catch (error) {
       // Whatever went wrong: nothing is planned on an index that lacks what the log has.
       const behind = this.#postings.appliedTo !== this.#log.head
-      if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#standstill.begin(error as Error)
+      if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#readOnlyMode.begin(error as Error)
       for (const { reject } of group) reject(notWritten(error as Error))
     }
   }
 
   #readOnly(): DaybookError {
-    return new DaybookError('read-only', `Nothing is written now (${this.#standstill.why}); reads go on.`, {
+    return new DaybookError('read-only', `Nothing is written now (${this.#readOnlyMode.why}); reads go on.`, {
       written: false,
       retry: true
     })
@@ -257,7 +257,7 @@ export class Writer {
 
   /** Answers every append of the group, or throws when nothing of any was written. */
   async #commit(group: readonly Waiting[]): Promise<void> {
-    if (this.#standstill.why !== undefined) throw this.#readOnly()
+    if (this.#readOnlyMode.why !== undefined) throw this.#readOnly()
     const instant = this.#clock.now()
     const created = Math.max(instant, this.#log.lastCreated)
     const { heads, states, matches } = await this.#load(group)
@@ -352,17 +352,17 @@ export class Writer {
       })
     } catch (error) {
       if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
-      this.#standstill.begin(error)
+      this.#readOnlyMode.begin(error)
       return error
     }
     this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
-    if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
+    if (this.#log.witnessFailure !== undefined) this.#readOnlyMode.begin(this.#log.witnessFailure)
     try {
       await this.#index(planned, postings)
     } catch (cause) {
       // The events are in the log. They are acknowledged if the index can be brought up to it at once.
-      this.#standstill.begin(cause as Error)
-      if (await this.#standstill.tryToEnd()) return undefined
+      this.#readOnlyMode.begin(cause as Error)
+      if (await this.#readOnlyMode.tryToEnd()) return undefined
       const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
       return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
     }
