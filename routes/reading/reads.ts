@@ -16,8 +16,8 @@ import {
   isImmutable,
   limitOf,
   linkHeader,
-  linksOf,
   matchesTag,
+  pageLinks,
   reachesEnd,
   renderPage
 } from '../wire/reading/page.js'
@@ -244,7 +244,7 @@ export class Reads {
     const filtered = hasFilter(query)
     // What the links lead to is read from this log, whichever the cursors of the request came from.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = linksOf(path, named, page, source)
+    const links = pageLinks(path, named, page, source)
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))

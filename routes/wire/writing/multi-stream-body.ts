@@ -4,7 +4,8 @@ import { JsonReader } from '../../../src/json.js'
 import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { type Conditions, parseConditions } from './conditions.js'
-import { type ParseOptions, parseEvent, tooManyEvents } from './event-body.js'
+import { parseEvent, tooManyEvents } from './event-body.js'
+import type { ParseOptions } from './event-draft.js'
 
 /**
  * `{ events, conditions }`.

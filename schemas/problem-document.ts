@@ -1,6 +1,5 @@
-/** Problems (RFC 9457). */
+/** The problem document (RFC 9457). */
 import { Type } from 'typebox'
-import { ref } from './ref.js'
 
 export const Problem = Type.Object(
   {
@@ -13,13 +12,3 @@ export const Problem = Type.Object(
   },
   { $id: 'Problem', description: 'Further members depend on the code.' }
 )
-
-/** The same problem document under each of these statuses. */
-export function problemResponses(...statuses: number[]): Record<number, object> {
-  return Object.fromEntries(
-    statuses.map((status) => [
-      status,
-      { description: 'A problem.', content: { 'application/problem+json': { schema: ref(Problem) } } }
-    ])
-  )
-}
