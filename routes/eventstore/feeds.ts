@@ -12,7 +12,7 @@ import { firstVisible } from '../../src/streams/metadata.js'
 import { askingOf, checkReadable, type RightsParts } from '../auth/rechecks.js'
 import { awaitEvents, type WaitParts } from '../reading/long-poll.js'
 import type { RenderedCache } from '../reading/rendered-cache.js'
-import { followingOf, streamAddress } from '../wire/reading/read-request.js'
+import { liveQueryOf, streamAddress } from '../wire/reading/read-request.js'
 import { checkReadableName, type ListedSourceParts, listedHead, listedSource } from './listed-source.js'
 import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, codecs, negotiate, offers } from './wire/codecs.js'
@@ -159,10 +159,10 @@ export class Feeds {
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
     const asking = { ...askingOf(this.#parts, request), viewer: undefined }
-    const following = followingOf(streamAddress(stream), WHOLE, asking)
+    const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, asking)
     const isEmpty = async () => (await listedHead(this.#parts, stream)) < number
     const endsWith = ({ to }: Span) => to >= number
-    await awaitEvents(this.#parts, { request, seconds, following, isEmpty, endsWith, patient: true })
+    await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty, endsWith, patient: true })
   }
 }
 

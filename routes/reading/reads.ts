@@ -21,7 +21,7 @@ import {
   reachesEnd,
   renderPage
 } from '../wire/reading/page.js'
-import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoRecord, hasAge, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import { type LineParts, sendLines } from './event-lines.js'
 import { awaitEvents, awaitPosition, confirmWait, secondsToWait, type WaitParts } from './long-poll.js'
@@ -141,7 +141,7 @@ export class Reads {
   ): Promise<ReadQuery> {
     const { reader, sources } = this.#parts
     const asking = askingOf(this.#parts, request)
-    const following = followingOf(address, query, asking)
+    const liveQuery = liveQueryOf(address, query, asking)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
@@ -154,7 +154,7 @@ export class Reads {
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     }
-    await awaitEvents(this.#parts, { request, seconds, following, isEmpty })
+    await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty })
     return asked
   }
 

@@ -6,7 +6,8 @@ import type { Places } from '../../src/dispatch/places.js'
 import { type DaybookError, isDaybookError } from '../../src/errors.js'
 import type { MovedPlace } from '../../src/log/format.js'
 import type { Reader } from '../../src/reading/reader.js'
-import { lagOf, type Subscription } from '../../src/subscriptions/subscription.js'
+import { lagOf } from '../../src/subscriptions/lag.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
 import { secondsOf } from '../../src/time/duration.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
@@ -33,14 +34,14 @@ export function consumerLinks(name: string) {
 
 /** A live reader. */
 export async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
-  const { id, connection, following, since, machine } = subscription
+  const { id, connection, query, since, machine } = subscription
   const { status, done, sent, buffered, inFlight, standsStill } = machine
   const { transport, client } = connection
   return {
     id,
     transport,
     client,
-    source: following.source,
+    source: query.source,
     since: new Date(since).toISOString(),
     status,
     cursor: String(done),

@@ -4,7 +4,8 @@ import type { LiveSubscription } from '../../schemas/consumers.js'
 import { consumerOperations } from '../../schemas/operations/consumer-operations.js'
 import type { ConsumerQuery } from '../../schemas/read.js'
 import { isOperator } from '../../src/access/permissions.js'
-import type { Consumer, ConsumerDefinition } from '../../src/consumers/consumer.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerDefinition } from '../../src/consumers/consumer-definition.js'
 import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
@@ -20,7 +21,7 @@ import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { followingOf, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { bodyOf } from '../wire/writing/body.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
 import {
@@ -131,7 +132,7 @@ class ConsumerHandlers {
     const name = consumerName(request)
     const wanted = parseDefinition(name, await bodyOf(request))
     // A source that the caller may not read is refused before the consumer is made.
-    const { address, request: read } = followingOfSource(this.#parts, request, wanted.source)
+    const { address, request: read } = sourceQueryOf(this.#parts, request, wanted.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
     const { lower } = parseBounds({ from: wanted.from }, clock.now())
@@ -210,9 +211,9 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-function followingOfSource(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
+function sourceQueryOf(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return followingOf(address, query, askingOf(parts, request))
+  return liveQueryOf(address, query, askingOf(parts, request))
 }
 
 /** The owner of a consumer that the caller makes; none without an account. */
@@ -244,12 +245,12 @@ async function answerPage(
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
     confirmWait(request, reply, seconds)
-    const following = followingOfSource(parts, request, consumer.definition.source)
+    const liveQuery = sourceQueryOf(parts, request, consumer.definition.source)
     const isEmpty = async () => {
       const { page } = await pageOf()
       return page.events.length === 0 && reachesEnd(page)
     }
-    await awaitEvents(parts, { request, seconds, following, isEmpty })
+    await awaitEvents(parts, { request, seconds, liveQuery, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(parts, request.principal, address)

@@ -9,12 +9,12 @@ import {
   rightFor,
   SETTINGS
 } from '../access/permissions.js'
-import { type StreamState, withMetadata } from '../index/stream-states.js'
 import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../log/format.js'
 import type { Acl } from '../streams/acl.js'
 import { showsMore } from '../streams/metadata.js'
 import { isMetastream, originalOf } from '../streams/names.js'
 import type { NewEvent } from '../streams/new-event.js'
+import { type StreamState, withMetadata } from '../streams/stream-state.js'
 import { itemMatches, LOOK_AGAIN, type LookAgain, type Match, type MatchCondition } from './event-conditions.js'
 
 /** Where an event stands, or will stand when the commit has succeeded. */

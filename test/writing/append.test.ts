@@ -2,7 +2,7 @@
 import t from 'tap'
 import { readSettings } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
-import { PLAIN_STATE } from '../../src/index/stream-states.js'
+import { PLAIN_STATE } from '../../src/streams/stream-state.js'
 import { type AppendRequest, type AppendResult, planAppend } from '../../src/writing/plan-append.js'
 import { PlanningView } from '../../src/writing/planning-view.js'
 import { encodeEvent } from '../helpers/events.js'

@@ -7,7 +7,7 @@ import { Filter } from '../../../src/reading/filter.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
-import type { Following } from '../../../src/subscriptions/tail.js'
+import type { LiveQuery } from '../../../src/subscriptions/live-query.js'
 import { notYet } from '../media-types.js'
 import { parseBounds, parseInstant } from './bounds.js'
 import { readUrl } from './page.js'
@@ -52,7 +52,7 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadConte
  * What a live read follows. Readers with the same key share the delivery of new events.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, context: ReadContext): Following {
+export function liveQueryOf(address: Address, query: ReadQuery, context: ReadContext): LiveQuery {
   const request = toReadRequest(query, context)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
   // The same age is another instant for each reader, so the key has the instants.

@@ -1,7 +1,7 @@
 /** Bodies of requests to /consumers (native contract §7), and the source that a consumer reads. */
 import { Acknowledgement, ConsumerReset, NewConsumer } from '../../../schemas/consumers.js'
 import { EventsSource, type ReadQuery, StreamSource } from '../../../schemas/read.js'
-import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer-definition.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'

@@ -3,7 +3,7 @@
  * given to other events. The identities that it had before are its ancestors, each valid up to a position.
  */
 import { randomUUID } from 'node:crypto'
-import { type Ancestor, idBytes, positionOfId, positionOfRecordId, type StoredRecord } from './format.js'
+import { type Ancestor, idBytes, positionOfId, positionOfRecordId, type StoredRecord } from '../format.js'
 
 /** A log as an index or a checkpoint names it. */
 export interface LogReference {

@@ -1,7 +1,7 @@
-/** Changes of the index that are in memory and not yet written, by key; keys as text because a Map compares Buffers by identity. */
-import { type Family, families, type ListHead } from '../log/format.js'
+/** Changes of the index that one write takes to the disk, by key; keys as text because a Map compares Buffers by identity. */
+import { type Family, families, type ListHead } from '../../log/format.js'
 
-export class Pending {
+export class IndexChanges {
   readonly heads = Object.fromEntries(families.map((kind) => [kind, new Map()])) as Record<
     Family,
     Map<string, ListHead>
@@ -15,7 +15,7 @@ export class Pending {
   size = 0
 
   /** Takes back changes that could not be written; newer ones win. */
-  takeOlder(older: Pending): void {
+  takeOlder(older: IndexChanges): void {
     for (const kind of families) {
       for (const [name, head] of older.heads[kind]) if (!this.heads[kind].has(name)) this.heads[kind].set(name, head)
     }

@@ -6,7 +6,7 @@
  */
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
-import { DaybookError } from '../errors.js'
+import { DaybookError } from '../../errors.js'
 
 export interface Testimony {
   /** Position of the last committed record. */

@@ -1,6 +1,6 @@
 /** The state of the index on disk: the log it belongs to, the positions it covers, its tables. */
-import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, openEntry, sealEntry, type Table } from '../log/format.js'
-import type { TableState } from './hash-table.js'
+import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, openEntry, sealEntry, type Table } from '../../log/format.js'
+import type { TableState } from '../hash-table/hash-table.js'
 
 export interface FamilyState {
   /** The log position that its lists cover. */
@@ -25,6 +25,14 @@ export interface IndexState {
   readonly counts: Readonly<Record<string, number>>
 }
 
+/** What an index keeps, for the index that is made in its place. */
+export interface IndexSettings {
+  readonly format: number
+  /** The families of lists that it keeps. */
+  readonly kept: Family[]
+  readonly rules: Partial<Record<Family, string>>
+}
+
 /** The state of an index that holds nothing. */
 export function emptyState(log: string): IndexState {
   return { format: FORMAT_VERSION, log, goodTo: -1, families: {}, writes: 0, tables: {}, counts: {} }
@@ -44,9 +52,7 @@ export function decodeState(sealed: Buffer): IndexState {
  * serve, so that the index that is made in its place keeps the same.
  * @returns undefined when nothing can be known
  */
-export function settingsOf(
-  sealed: Buffer
-): { format: number; kept: Family[]; rules: Partial<Record<Family, string>> } | undefined {
+export function indexSettingsOf(sealed: Buffer): IndexSettings | undefined {
   let state: { format: number; families?: Partial<Record<Family, FamilyState>> | Family[] }
   try {
     state = decodeState(sealed)
