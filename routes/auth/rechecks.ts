@@ -9,7 +9,6 @@ import {
   NOBODY,
   type Principal,
   refusedAccess,
-  refusedWhenOver,
   rightFor
 } from '../../src/access/permissions.js'
 import type { AccessRules } from '../../src/access/rules.js'
@@ -34,7 +33,7 @@ export interface RightsParts {
  * not read
  */
 export async function checkReadable(parts: RightsParts, principal: Principal, address: Address): Promise<void> {
-  const over = refusedWhenOver(principal, parts.clock.now())
+  const over = parts.rules.signInRefusal(principal, parts.clock.now())
   if (over !== undefined) throw over
   if (isOneStream(address)) await parts.rules.check(principal, 'read', address.stream as string)
 }
@@ -52,7 +51,7 @@ export function rightOf(parts: RightsParts, principal: Principal, address: Addre
     stream: own && rightFor('read', own).stream,
     expires: principal.expires,
     refusal: () => {
-      const over = refusedWhenOver(principal, parts.clock.now())
+      const over = parts.rules.signInRefusal(principal, parts.clock.now())
       if (over !== undefined) return over
       if (own === undefined) return undefined
       const verdict = parts.rules.may(principal, 'read', own)

@@ -96,7 +96,7 @@ async function recordCommand({ writer }: AdminRouteParts, request: FastifyReques
   if (actor.principal.by === 'insecure') return
   const events = [auditEvent('CommandGiven', actor, { command })]
   try {
-    await writer.append({ events, conditions: [], mode: 'batch', askedBy: actor.principal })
+    await writer.append({ events, conditions: [], kind: 'append', askedBy: actor.principal })
   } catch (error) {
     const full = isDaybookError(error) && (error.code === 'read-only' || error.code === 'storage-failed')
     if (!full) throw error

@@ -132,7 +132,7 @@ class ConsumerHandlers {
     const name = consumerName(request)
     const wanted = parseDefinition(name, await bodyOf(request))
     // A source that the caller may not read is refused before the consumer is made.
-    const { address, request: read } = sourceQueryOf(this.#parts, request, wanted.source)
+    const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
     const { lower } = parseBounds({ from: wanted.from }, clock.now())
@@ -211,7 +211,7 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-function sourceQueryOf(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
+function liveQueryOfSource(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
   return liveQueryOf(address, query, askingOf(parts, request))
 }
@@ -245,7 +245,7 @@ async function answerPage(
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
     confirmWait(request, reply, seconds)
-    const liveQuery = sourceQueryOf(parts, request, consumer.definition.source)
+    const liveQuery = liveQueryOfSource(parts, request, consumer.definition.source)
     const isEmpty = async () => {
       const { page } = await pageOf()
       return page.events.length === 0 && reachesEnd(page)

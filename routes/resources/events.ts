@@ -1,9 +1,11 @@
 /** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
+
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsAppendQuery } from '../../schemas/append.js'
 import { logOperations } from '../../schemas/operations/log-operations.js'
 import type { ReadQuery } from '../../schemas/read.js'
+import { isAdministrator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Address } from '../../src/reading/sources.js'
@@ -81,12 +83,12 @@ async function appendToStreams(
   }
   await checkExpected(parts, request, conditions)
   const first = events[0] as NewEvent
-  const viewer = parts.rules.viewerOf(request.principal)
+  const seenBy = isAdministrator(request.principal) ? undefined : request.principal
   const result = await appendOrExplain(parts, {
     events,
     conditions,
-    matches: matches.length > 0 ? matches.map((match) => ({ ...match, viewer })) : undefined,
-    mode: 'batch',
+    matches: matches.length > 0 ? matches.map((match) => ({ ...match, seenBy })) : undefined,
+    kind: 'append',
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   })

@@ -8,8 +8,9 @@ import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
-import type { Condition } from '../../src/writing/expected-version.js'
-import type { AppendRequest, AppendResult } from '../../src/writing/plan-append.js'
+import type { Condition } from '../../src/writing/plan/expected-version.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { checkNamedLog, namedLog, readUpTo } from '../reading/named-log.js'
 
@@ -39,7 +40,7 @@ export async function checkExpected(
 }
 
 /** Appends. A version conflict lists the missed events, so that the caller can decide anew without another read. */
-export async function appendOrExplain(parts: AppendParts, asked: AppendRequest): Promise<AppendResult> {
+export async function appendOrExplain(parts: AppendParts, asked: AppendAll): Promise<AppendResult> {
   checkIdsOnce(asked.events)
   try {
     return await parts.writer.append(asked)

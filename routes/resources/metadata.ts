@@ -10,7 +10,7 @@ import { METADATA_TYPE } from '../../src/streams/metadata.js'
 import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../../src/streams/names.js'
 import { serverEvent } from '../../src/streams/new-event.js'
 import type { StreamState } from '../../src/streams/stream-state.js'
-import type { ExpectedVersion } from '../../src/writing/expected-version.js'
+import type { ExpectedVersion } from '../../src/writing/plan/expected-version.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
@@ -114,7 +114,7 @@ async function writeStored(
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const result = await parts.writer.append({ events: [event], conditions, mode: 'batch', by: actorOf(request) })
+  const result = await parts.writer.append({ events: [event], conditions, kind: 'append', by: actorOf(request) })
   const [placed] = result.events
   const version = placed?.number ?? 0
   reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))

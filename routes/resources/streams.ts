@@ -3,7 +3,7 @@ import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyReques
 import { type DeleteQuery, streamOperations } from '../../schemas/operations/stream-operations.js'
 import type { ReadQuery, StreamParams } from '../../schemas/read.js'
 import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
-import type { AppendRequest } from '../../src/writing/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
@@ -127,10 +127,10 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
-  const asked: AppendRequest = {
+  const asked: AppendAll = {
     events,
     conditions,
-    mode: 'batch',
+    kind: 'append',
     keyed,
     by: actorOf(request)
   }
@@ -156,7 +156,7 @@ async function deleteStream(
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
   await checkExpected(parts, request, expected === 'any' ? [] : [{ stream, expected }])
-  const { head } = await parts.writer.delete({ stream, expected, permanent, by: actorOf(request) })
+  const { head } = await parts.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
 

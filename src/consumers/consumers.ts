@@ -227,7 +227,7 @@ export class Consumers {
   /** Appends an event to `$consumers`. @returns its position */
   async #append(type: string, content: object): Promise<number> {
     const events = [serverEvent(STREAM, type, content)]
-    const result = await this.#parts.writer.append({ events, conditions: [], mode: 'batch' })
+    const result = await this.#parts.writer.append({ events, conditions: [], kind: 'append' })
     return (result.events[0] as { position: number }).position
   }
 

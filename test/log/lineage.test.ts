@@ -279,7 +279,7 @@ async function opened(t: Test, directory: string): Promise<{ store: Store }> {
 
 async function appendTo(store: Store, count: number): Promise<void> {
   const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
 }
 
 async function filled(t: Test, name: string, count: number): Promise<string> {

@@ -115,7 +115,7 @@ t.test('of a stream that is deleted for ever nothing more comes, and who follows
   const store = await openStore(t)
   await appendTo(store, 's', {})
   const tail = await follow(t, store, following('s'))
-  await store.writer.delete({ stream: 's', expected: 'any', permanent: true })
+  await store.writer.delete({ kind: 'delete', stream: 's', expected: 'any', permanent: true })
   await eventually('it was told', () => tail.failures.length > 0)
   t.match(tail.failures[0], { code: 'stream-deleted' })
   await t.rejects(store.tails.follow(following('s'), { offered: () => {}, failed: () => {} }), {
@@ -148,7 +148,7 @@ t.test(
       }))
       all.push(...batch)
       const events = batch.map(({ stream, type }) => encodeEvent(stream, { type }))
-      await store.writer.append({ events, conditions: [], mode: 'batch' })
+      await store.writer.append({ events, conditions: [], kind: 'append' })
     }
     const sources: [LiveQuery, (event: { stream: string; type: string }) => boolean][] = [
       [following('a-1'), ({ stream }) => stream === 'a-1'],

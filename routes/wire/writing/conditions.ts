@@ -5,14 +5,14 @@ import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'
-import { type MatchCondition, namesIn } from '../../../src/writing/event-conditions.js'
-import type { Condition, ExpectedVersion } from '../../../src/writing/expected-version.js'
+import { type EventCondition, namesIn } from '../../../src/writing/plan/event-condition.js'
+import type { Condition, ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { compileShape } from '../problems/shape.js'
 
 /** Conditions of an append: on heads of streams, and on events in the whole log. */
 export interface Conditions {
   conditions: Condition[]
-  matches: MatchCondition[]
+  matches: EventCondition[]
 }
 
 /**
@@ -64,7 +64,7 @@ export function parseConditions(value: unknown): Conditions {
   const bad = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
   const conditions = checkList(value, bad)
   const byStream = new Map<string, Condition>()
-  const matches: MatchCondition[] = []
+  const matches: EventCondition[] = []
   for (const [index, condition] of conditions.entries()) {
     const refuseThis = (why: string) => bad(`Condition ${index}: ${why}`, { condition: index })
     if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
@@ -92,7 +92,7 @@ function checkBound(count: number, limit: number, what: string): void {
   throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
 }
 
-function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number): MatchCondition {
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number): EventCondition {
   const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
   if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
     throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
-import type { AppendRequest } from '../../../src/writing/plan-append.js'
+import type { AppendAll } from '../../../src/writing/plan/write-request.js'
 import { checkTextBody, isBareType, parseBareEvent, parseJsonEvents, parseNdjsonEvents } from './event-body.js'
 import type { ParseOptions } from './event-draft.js'
 import { idempotencyKey, keyedIds } from './idempotency-key.js'
@@ -15,7 +15,7 @@ export function parseStreamBody(
   stream: string,
   headers: IncomingHttpHeaders,
   body: Buffer
-): { events: NewEvent[]; keyed: AppendRequest['keyed'] } {
+): { events: NewEvent[]; keyed: AppendAll['keyed'] } {
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const events = parseByType(headers, body, { stream, ids })

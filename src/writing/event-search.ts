@@ -1,9 +1,9 @@
 /**
- * Conditions on what the whole log holds (native contract §4): an append is refused when an event after a position
- * has one of these types and all of these tags. Two decisions that exclude each other then cannot both be taken,
- * whatever streams they write to.
+ * Searches the log for events that a condition forbids. Most of the search is made before the append's turn; in its turn
+ * only what was committed since is searched.
  */
 
+import type { AccessRules } from '../access/rules.js'
 import type { Viewer } from '../access/viewer.js'
 import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
@@ -13,70 +13,45 @@ import type { Log } from '../log/log.js'
 import { SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
-import { isSystemStream } from '../streams/names.js'
+import {
+  type EventCondition,
+  itemMatches,
+  LOOK_AGAIN,
+  type LookAgain,
+  type Match,
+  type MatchItem,
+  namesIn
+} from './plan/event-condition.js'
 
-/** An event matches when it has one of the types (if any are named) and all of the tags. */
-export interface MatchItem {
-  readonly types: readonly string[]
-  readonly tags: readonly string[]
-}
-
-export interface MatchCondition {
-  /** Not empty, and each names a type or a tag. An event in the way matches one of them. */
-  readonly items: readonly MatchItem[]
-  /** Only events after this position count; -1 for all. */
-  readonly after: number
-  /** Its place among the conditions of the request. */
-  readonly index: number
-  /** Only events that this one sees count; undefined: all. */
-  readonly viewer?: Viewer | undefined
-  /** What a look before the append's turn has found. */
-  readonly lookedAt?: Looked
-}
-
-interface Looked {
-  /** Up to this position the log was looked through. */
+/** What a search for one condition, made before the append's turn, has found. */
+export interface EarlySearch {
+  /** Up to this position the log was searched. */
   readonly to: number
   readonly found: Match | undefined
   /** What could be seen then. */
   readonly sight: string
-  /** The last look before the turn: what has become visible since is searched in the turn. */
+  /** The last search before the turn: what has become visible since is searched in the turn. */
   readonly last: boolean
 }
 
-/** The first event in the way. */
-export interface Match {
-  readonly position: number
-  readonly type: string
+export interface EventSearchParts {
+  readonly log: Log
+  readonly postings: Postings
+  readonly retention: Retention
+  readonly rules: Pick<AccessRules, 'viewerOf'>
 }
 
-/** The search does not hold any more: events that were hidden from it may be visible now. */
-export const LOOK_AGAIN = 'look-again'
-export type LookAgain = typeof LOOK_AGAIN
-
-export function itemMatches({ types, tags }: MatchItem, record: StoredRecord): boolean {
-  if (record.removed || record.tombstone || isSystemStream(record.streamBytes)) return false
-  if (types.length > 0 && !types.includes(record.type)) return false
-  if (tags.length === 0) return true
-  if (!record.hasTags) return false
-  const held = record.tags
-  return tags.every((tag) => held.includes(tag))
-}
-
-/** How many types and tags items name together. */
-export function namesIn(items: readonly MatchItem[]): number {
-  return items.reduce((sum, { types, tags }) => sum + types.length + tags.length, 0)
-}
-
-export class Matches {
+export class EventSearch {
   readonly #log: Log
   readonly #postings: Postings
   readonly #retention: Retention
+  readonly #rules: EventSearchParts['rules']
 
-  constructor(log: Log, postings: Postings, retention: Retention) {
+  constructor({ log, postings, retention, rules }: EventSearchParts) {
     this.#log = log
     this.#postings = postings
     this.#retention = retention
+    this.#rules = rules
   }
 
   /**
@@ -84,35 +59,40 @@ export class Matches {
    * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
    * that it needs is being filled
    */
-  first({ items, after, viewer }: MatchCondition): Promise<Match | undefined> {
-    return this.#firstAfter(items, after, viewer)
+  first(condition: EventCondition): Promise<Match | undefined> {
+    return this.#firstAfter(condition.items, condition.after, this.#viewerOf(condition))
   }
 
   /**
-   * Looks before the append's turn, so that `firstSince` has little to do in it.
+   * Searches before the append's turn, so that `firstSince` has little to do in it.
    * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
    * @throws as `first`
    */
-  async lookAhead(condition: MatchCondition, last: boolean): Promise<MatchCondition> {
+  async ahead(condition: EventCondition, last: boolean): Promise<EarlySearch> {
     const to = this.#postings.appliedTo
-    const sight = this.#sightOf(condition)
-    return { ...condition, lookedAt: { to, found: await this.first(condition), sight, last } }
+    const sight = this.#sightOf(this.#viewerOf(condition))
+    return { to, found: await this.first(condition), sight, last }
   }
 
-  /** As `first`, for a condition that was looked at before: only what has been committed since is new. */
-  async firstSince(condition: MatchCondition): Promise<Match | LookAgain | undefined> {
-    const { items, after, viewer, lookedAt } = condition
-    if (lookedAt === undefined) return this.#firstAfter(items, after, viewer)
-    const { to, found, sight, last } = lookedAt
-    if (sight !== this.#sightOf(condition)) return last ? this.#firstAfter(items, after, viewer) : LOOK_AGAIN
+  /** As `first`, for a condition that was searched for before: only what has been committed since is new. */
+  async firstSince(condition: EventCondition, early: EarlySearch | undefined): Promise<Match | LookAgain | undefined> {
+    const { items, after } = condition
+    const viewer = this.#viewerOf(condition)
+    if (early === undefined) return this.#firstAfter(items, after, viewer)
+    const { to, found, sight, last } = early
+    if (sight !== this.#sightOf(viewer)) return last ? this.#firstAfter(items, after, viewer) : LOOK_AGAIN
     if (found === undefined) return this.#firstAfter(items, Math.max(after, to), viewer)
     const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
-    // Hidden meanwhile, which is rare: what comes after it was not looked at.
+    // Hidden meanwhile, which is rare: what comes after it was not searched.
     return record === undefined ? this.#firstAfter(items, found.position, viewer) : found
   }
 
+  #viewerOf({ seenBy }: EventCondition): Viewer | undefined {
+    return seenBy && this.#rules.viewerOf(seenBy)
+  }
+
   /** Another text whenever events that the condition could not see may have come into sight. */
-  #sightOf({ viewer }: MatchCondition): string {
+  #sightOf(viewer: Viewer | undefined): string {
     return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 

@@ -1,6 +1,6 @@
 /** How plans refuse: the coded errors that an append and a delete share. */
-import { DaybookError } from '../errors.js'
-import type { Match, MatchCondition } from './event-conditions.js'
+import { DaybookError } from '../../errors.js'
+import type { EventCondition, Match } from './event-condition.js'
 import type { Condition, ExpectedVersion } from './expected-version.js'
 import type { PlanningView } from './planning-view.js'
 
@@ -17,7 +17,7 @@ export function streamDeleted(stream: string): DaybookError {
 /** @param failed at least one, of streams or of what the log holds */
 export function conditionsFailed(
   failed: readonly Condition[],
-  matched: readonly { condition: MatchCondition; match: Match }[],
+  matched: readonly { condition: EventCondition; match: Match }[],
   view: PlanningView
 ): DaybookError {
   const streams = failed.map(({ stream, expected }) => ({ stream, expected, head: headOrNull(view.head(stream)) }))
@@ -29,7 +29,7 @@ export function conditionsFailed(
     type: match.type
   }))
   const says = [
-    ...failed.map((one) => `"${one.stream}" ${describe(one.expected)}, but ${describeHead(one, view)}`),
+    ...failed.map((one) => `"${one.stream}" ${describeExpected(one.expected)}, but ${describeHead(one, view)}`),
     ...matches.map(({ position, type }) => `no such event is in the log, but ${type} is at ${position}`)
   ]
   const all = [...streams, ...matches]
@@ -45,7 +45,7 @@ export function conditionsFailed(
   )
 }
 
-function cursorOf({ after }: MatchCondition): { after?: number } {
+function cursorOf({ after }: EventCondition): { after?: number } {
   return after === -1 ? {} : { after }
 }
 
@@ -53,7 +53,7 @@ function headOrNull(head: number): number | null {
   return head === -1 ? null : head
 }
 
-function describe(expected: ExpectedVersion): string {
+function describeExpected(expected: ExpectedVersion): string {
   if (expected === 'no_stream') return 'does not exist'
   if (expected === 'stream_exists') return 'exists'
   return `ends with event ${expected}`

@@ -1,23 +1,21 @@
 /** Planning a delete (reference 6): pure, as planning an append is. */
 
-import { auditEvent, isAudited } from '../access/audit.js'
-import { type Actor, isOwn, refusedAccess } from '../access/permissions.js'
-import { DaybookError } from '../errors.js'
-import { encodeRecord, recordKind } from '../log/format.js'
-import { DELETED_TEXT, METADATA_TYPE, metadataRecord, TOMBSTONE_TYPE, withTruncateBefore } from '../streams/metadata.js'
-import { isMetastream, metastreamOf } from '../streams/names.js'
-import { type ExpectedVersion, holds } from './expected-version.js'
+import { auditEvent, isAudited } from '../../access/audit.js'
+import { isOwn, refusedAccess } from '../../access/permissions.js'
+import { DaybookError } from '../../errors.js'
+import { encodeRecord, recordKind } from '../../log/format.js'
+import {
+  DELETED_TEXT,
+  METADATA_TYPE,
+  metadataRecord,
+  TOMBSTONE_TYPE,
+  withTruncateBefore
+} from '../../streams/metadata.js'
+import { isMetastream, metastreamOf } from '../../streams/names.js'
+import { holds } from './expected-version.js'
 import type { PlanningView } from './planning-view.js'
 import { conditionsFailed, streamDeleted } from './refusals.js'
-
-export interface DeleteRequest {
-  readonly stream: string
-  readonly expected: ExpectedVersion
-  /** A tombstone: nothing can ever be appended again. Otherwise an append brings the stream back. */
-  readonly permanent: boolean
-  /** Whose rights it needs; undefined: the store itself deletes. */
-  readonly by?: Actor | undefined
-}
+import type { DeleteRequest } from './write-request.js'
 
 export interface DeleteResult {
   /** Position of the event that says so. */
@@ -61,7 +59,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   if (head === -1 && state.version === -1) {
     return new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
-  // Who was kept from it is kept from it, also when it comes back.
+  // The rules stay, so that deleting a stream and bringing it back opens it to nobody.
   const { acl } = state.metadata
   const rules = acl === undefined ? undefined : Buffer.from(JSON.stringify({ $acl: acl }))
   const document = withTruncateBefore(rules, DELETED_TEXT)

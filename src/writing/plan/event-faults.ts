@@ -3,15 +3,15 @@
  * sense. The plan of the append asks, so that no route can forget to. Pure.
  */
 
-import { AUDIT } from '../access/audit.js'
-import { faultsOfSettings, SETTINGS } from '../access/permissions.js'
-import { DaybookError } from '../errors.js'
-import { limits } from '../limits.js'
-import { idText, StoredRecord } from '../log/format.js'
-import type { MemberFault } from '../streams/acl.js'
-import { doubtsOf, faultsOf, readMetadata } from '../streams/metadata.js'
-import { isMetastream, isSystemStream, originalOf } from '../streams/names.js'
-import type { NewEvent } from '../streams/new-event.js'
+import { AUDIT } from '../../access/audit.js'
+import { faultsOfSettings, SETTINGS } from '../../access/permissions.js'
+import { DaybookError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { idText, StoredRecord } from '../../log/format.js'
+import type { MemberFault } from '../../streams/acl.js'
+import { doubtsOf, faultsOf, readMetadata } from '../../streams/metadata.js'
+import { isMetastream, isSystemStream, originalOf } from '../../streams/names.js'
+import type { NewEvent } from '../../streams/new-event.js'
 import type { PlanningView } from './planning-view.js'
 
 /**
