@@ -56,7 +56,7 @@ export interface ServerRouteParts {
 }
 
 /** The options of the server that /info shows. */
-export interface ShownServerOptions {
+export interface InfoOptions {
   readonly version: string
   /** Authentication is switched off. */
   readonly insecure: boolean
@@ -66,7 +66,7 @@ export function serverRoutes(
   app: FastifyInstance,
   parts: ServerRouteParts,
   atom: AtomDialect,
-  options: ShownServerOptions
+  options: InfoOptions
 ): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
@@ -89,7 +89,7 @@ export function serverRoutes(
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo({ status, log }: ServerRouteParts, { version, insecure }: ShownServerOptions): object {
+function showInfo({ status, log }: ServerRouteParts, { version, insecure }: InfoOptions): object {
   const isOpen = status === 'open'
   return {
     name: 'daybook',
