@@ -2,7 +2,7 @@
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/wire/cors-headers.js'
-import { checkSameOrigin } from './guards.js'
+import { checkSameOrigin } from './same-origin.js'
 
 /**
  * `*`: all, but none that sends credentials. A list: these, also with credentials. `local`: those of this machine, for

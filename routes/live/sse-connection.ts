@@ -5,10 +5,10 @@ import type { Closing, Connection } from '../../src/subscriptions/subscription.j
 import type { Clock } from '../../src/time/clock.js'
 import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
-import type { LivePlan } from './live-plan.js'
+import type { LivePlan } from './plan.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
 
-/** After a connection that broke, an EventSource comes back so soon. */
+/** How soon an EventSource reconnects. */
 const RETRY_MS = 1000
 
 export class SseConnection extends ResponseConnection implements Connection {
@@ -26,7 +26,7 @@ export class SseConnection extends ResponseConnection implements Connection {
     super(response, client, clock)
     this.#typed = plan.query.events === 'typed'
     this.#shared = this.#typed ? shared.typed : shared.sse
-    // The place comes first of all: a connection that breaks before the first event goes on from there too.
+    // The cursor comes first: a connection that breaks before the first event is resumed from it.
     this.write(`retry: ${RETRY_MS}\nid: ${plan.options.next - 1}\n\n`)
     const subscribed = subscribedTo(plan)
     if (subscribed !== undefined) this.write(namedBlock('subscribed', subscribed))

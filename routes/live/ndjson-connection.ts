@@ -6,15 +6,15 @@ import type { Closing, Connection } from '../../src/subscriptions/subscription.j
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'
-import type { LivePlan } from './live-plan.js'
+import type { LivePlan } from './plan.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
 
-export class LineConnection extends ResponseConnection implements Connection {
+export class NdjsonConnection extends ResponseConnection implements Connection {
   readonly transport = 'ndjson'
   readonly #requestId: string
   readonly #trailer: boolean
   readonly #shared: SharedBytes
-  /** The last cursor that the reader knows of. */
+  /** The last cursor that the reader was sent. */
   #told: number
   #events = 0
 
@@ -41,7 +41,7 @@ export class LineConnection extends ResponseConnection implements Connection {
     this.response.write(this.#shared.of(events, shared, () => eventLines(events)))
   }
 
-  /** Says nothing but how far the filter has looked. */
+  /** The reader is only told how far the filter has looked. */
   caughtUp(cursor: number): void {
     if (cursor > this.#told) this.checkpoint(cursor)
   }
@@ -57,7 +57,7 @@ export class LineConnection extends ResponseConnection implements Connection {
     this.write('\n')
   }
 
-  /** Whole, it ends as any answer. What breaks it is its last line, and the transfer is cut without its end. */
+  /** A complete read ends as any response. After an error the last line is the problem, and the response is cut unfinished. */
   close({ error, cursor }: Closing): void {
     this.cutLater()
     if (error.code === 'complete') {

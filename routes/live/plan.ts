@@ -1,21 +1,29 @@
-/** Planning a live read: everything that can be refused is refused here, before anything is accepted. */
+/** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
 import type { Attachment, Consumer } from '../../src/consumers/consumer.js'
+import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
+import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
-import type { Address, Bound } from '../../src/reading/sources.js'
-import type { Store } from '../../src/store/store.js'
+import type { Address, Bound, Sources } from '../../src/reading/sources.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import type { Following } from '../../src/subscriptions/tail.js'
-import { askingOf, checkConsumer, checkReadable, rightOf } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
-import { awaitPosition } from '../reading/long-poll.js'
+import { askingOf, checkConsumer, checkReadable, type RightsParts, rightOf } from '../auth/rechecks.js'
+import { checkSameOrigin } from '../http/same-origin.js'
+import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/bounds.js'
 import { checkNoRecord, followingOf } from '../wire/reading/read-request.js'
 
-/** What is to be read live. */
+/** What live reads are made of. */
+export interface LiveParts extends RightsParts, WaitParts {
+  readonly sources: Sources
+  readonly poster: Poster
+  readonly consumers: Consumers
+}
+
+/** What a request asks to read live. */
 export interface LiveAsked {
   readonly address: Address
   readonly query: ReadQuery
@@ -32,42 +40,42 @@ export interface LivePlan {
 }
 
 /**
- * Looks at everything that can be refused, and takes the name of a consumer.
- * @param resumed where an event stream was when it broke
- * @param allowOrigins whose pages may read for a consumer
+ * Checks everything that can be refused, then attaches to the consumer that is named.
+ * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param resumed where an event stream goes on that broke
  * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  { store, allowOrigins }: { store: Store; allowOrigins: readonly string[] },
+  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
 ): Promise<LivePlan> {
-  const { clock, sources } = store
+  const { clock, sources } = parts
   if (query.order === 'desc') {
     throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
   }
   checkNoRecord(query)
-  await checkReadable(store, request.principal, address)
-  const following = followingOf(address, query, askingOf(store, request))
+  await checkReadable(parts, request.principal, address)
+  const following = followingOf(address, query, askingOf(parts, request))
   const { lower, upper } = parseBounds(query, clock.now())
-  const consumer = consumerOf(store, query, following)
-  if (consumer !== undefined) await checkConsumer(store, request.principal, consumer, false)
-  // Nobody's place is moved by the page of a stranger.
+  const consumer = consumerOf(parts, query, following)
+  if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
+  // Reading for a consumer moves its place.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
-  store.subscriptions.checkRoom()
-  await awaitPosition(store, query, request)
-  if (query.atLeast !== undefined) await checkReadable(store, request.principal, address)
+  parts.subscriptions.checkRoom()
+  await awaitPosition(parts, query, request)
+  if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
   const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
-  await checkNamedLog(store, request, source, { lower: place === undefined ? begin : undefined, upper })
+  await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
   const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
-    right: rightOf(store, request.principal, address),
+    right: rightOf(parts, request.principal, address),
     next: attachment === undefined ? first : attachment.start + 1,
     ...endOf(upper, last),
     limit: query.limit,
@@ -87,7 +95,7 @@ export async function planLive(
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
-  store: Store,
+  { consumers }: LiveParts,
   { consumer, from, after, takeover }: ReadQuery,
   { source }: Following
 ): Consumer | undefined {
@@ -95,7 +103,7 @@ function consumerOf(
     if (takeover === undefined) return undefined
     throw new DaybookError('bad-parameter', '"takeover" goes with "consumer".', { parameter: 'takeover' })
   }
-  const found = store.consumers.get(consumer)
+  const found = consumers.get(consumer)
   if (found.definition.source !== source) {
     throw new DaybookError('consumer-exists', `"${consumer}" reads ${found.definition.source}, not ${source}.`, {
       consumer,
