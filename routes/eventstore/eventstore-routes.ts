@@ -114,7 +114,7 @@ function appendWithId(atom: AtomDialect, request: FastifyRequest, reply: Fastify
   return atom.writes.appendIncoming(request, reply, stream, id)
 }
 
-/** The original's route table has the page backward here too. */
+/** EventStoreDB's route table has the page backward at this address, too. */
 function pageOfIncoming(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream, id } = paramsOf(request)
   return atom.feed(request, reply, stream, { direction: 'backward', from: 'incoming', count: id })
@@ -124,7 +124,7 @@ function isDirection(text: string): text is PagePath['direction'] {
   return text === 'forward' || text === 'backward'
 }
 
-/** The same address without the slash, whatever a proxy says (reference 1.6). */
+/** The same address without the slash; X-Forwarded-* headers do not count here (reference 1.6). */
 function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
   const base = baseUrl(request.headers, 'encrypted' in request.raw.socket, false)

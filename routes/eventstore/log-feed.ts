@@ -31,7 +31,7 @@ export interface LogFeedParts extends RightsParts, WaitParts {
   readonly metrics: Metrics
 }
 
-/** A page of the log as it is asked for, and by whom. */
+/** A request for a page of the log. */
 interface LogFeedRequest {
   readonly reply: FastifyReply
   readonly direction: PagePath['direction']
@@ -47,7 +47,7 @@ interface LogFeedRequest {
   readonly base: string
   /** Links are shown as what they lead to. */
   readonly resolve: boolean
-  /** Undefined: who sees everything. */
+  /** Undefined: one who sees everything. */
   readonly viewer: Viewer | undefined
 }
 
@@ -76,7 +76,7 @@ export class LogFeed {
       await checkReadable(this.#parts, request.principal, { stream: ALL })
     }
     const viewer = rules.viewerOf(request.principal)
-    // Each sees a part: the same head does not mean the same page.
+    // Viewers see different parts of the log, so the same head may mean another page.
     if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
       return sendEmpty(reply, 304, 'Not Modified')
     }
@@ -123,7 +123,7 @@ export class LogFeed {
       origin: at === -1,
       next: reached,
       end: end && (filtered || entries.length < count),
-      // What was left out for who reads is gone past, too.
+      // Events that the viewer may not read count as passed.
       entries: viewer === undefined ? entries.length : looked
     }
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
@@ -145,7 +145,7 @@ export class LogFeed {
     return reply.send(renderFeed(feed, asked))
   }
 
-  /** Looks at so many records. */
+  /** Examines `count` records. */
   async #scanAll(
     { filter, viewer }: LogFeedRequest,
     source: Source,
@@ -158,7 +158,7 @@ export class LogFeed {
     return { kept, looked: records.length }
   }
 
-  /** Looks at so many records as it may, until enough have passed. */
+  /** Examines records, at most `dialect_filter_window`, until enough have matched. */
   async #scanForward(
     { filter, count, viewer }: LogFeedRequest,
     source: Source,
@@ -182,13 +182,13 @@ export class LogFeed {
   }
 }
 
-/** Records that pass a filter, and how many were looked at for them. */
+/** Records that match a filter, and how many were examined for them. */
 interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
 }
 
-/** So many of the largest events are within the bytes of a slice. */
+/** Records in one slice: even the largest events do not exceed the bytes of a slice then. */
 const LOOK_STEP = 20
 
 function parseLogStart({ direction, from }: PagePath): number | undefined {

@@ -1,6 +1,6 @@
 /**
- * Appends in the dialect (reference 5.1, 5.2): bodies to events, as the original understands them, with its messages.
- * JSON is read strictly (RFC 8259): what would be stored as something else than was sent is refused.
+ * Appends in the dialect (reference 5.1, 5.2): bodies to events, read as EventStoreDB reads them, with its messages. JSON
+ * is read strictly (RFC 8259): a body that could not be stored as it was sent is refused.
  */
 import type { IncomingMessage } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
@@ -30,7 +30,7 @@ const LISTS = new Set<Codec>([
 /** Lists too, but taken for single events when headers are asked for. */
 const ATOM_LISTS = new Set<Codec>([codecs.atom, codecs.atomJson])
 
-/** An event's members as a body gives them. */
+/** An event's members as they stand in a body. */
 interface Draft {
   id: string | undefined
   type: string | undefined
@@ -66,7 +66,7 @@ export function parseAppend(
   return parseDrafts(codec, body, type, given).map((draft) => encode(stream, draft))
 }
 
-/** The original sends the client on to a URL that has an id; the caller knows that URL. */
+/** EventStoreDB redirects the client to a URL that has an id; the caller knows that URL. */
 export class ForwardToIncoming extends Error {}
 
 /**
@@ -189,7 +189,7 @@ function typeOf(value: unknown): string | undefined {
   return value === null ? undefined : String(value)
 }
 
-/** A string that holds a JSON object or array stands for that; everything else is kept as it is. */
+/** A string that holds a JSON object or array is replaced by it; other values are kept. */
 function unwrapped(json: Buffer): Buffer | undefined {
   if (json[0] !== QUOTE) return json.toString('latin1') === 'null' ? undefined : json
   const text = (JSON.parse(json.toString()) as string).trim()
