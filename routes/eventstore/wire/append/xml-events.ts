@@ -4,8 +4,8 @@
  * The parser knows no entities but the five of XML and loads nothing; documents with a DOCTYPE are refused besides.
  */
 import { DOMParser, type Document, type Element } from '@xmldom/xmldom'
-import { DaybookError } from '../../../src/errors.js'
-import { limits } from '../../../src/limits.js'
+import { DaybookError } from '../../../../src/errors.js'
+import { limits } from '../../../../src/limits.js'
 
 /** An event in XML: every value is a string, an object of values, or an array. */
 export type XmlValue = string | { [name: string]: XmlValue } | XmlValue[]
