@@ -127,7 +127,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 t.test('verify says what it finds, for people and as JSON', async (t) => {
   const db = join(t.testdir({}), 'db')
   const store = await new Store({ directory: db }).open()
-  await store.writer.append({ events: [encodeEvent('s'), encodeEvent('t')], conditions: [], mode: 'batch' })
+  await store.writer.append({ events: [encodeEvent('s'), encodeEvent('t')], conditions: [], kind: 'append' })
   await store.close()
   t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
   const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
@@ -143,7 +143,7 @@ async function writtenAhead(t: Test, events: number): Promise<string> {
     clock.ahead = Date.now() - 1e12 + ahead
     const store = await new Store({ directory: db, clock }).open()
     const stream = Array.from({ length: events }, () => encodeEvent('s'))
-    await store.writer.append({ events: stream, conditions: [], mode: 'batch' })
+    await store.writer.append({ events: stream, conditions: [], kind: 'append' })
     await store.close()
   }
   return db

@@ -23,7 +23,7 @@ async function feed(): Promise<void> {
   while (next < events) {
     const batch: NewEvent[] = []
     for (; batch.length < 500 && next < events; next++) batch.push(encode(`bench-${next % streams}`, next))
-    await store.writer.append({ events: batch, conditions: [], mode: 'batch' })
+    await store.writer.append({ events: batch, conditions: [], kind: 'append' })
   }
 }
 

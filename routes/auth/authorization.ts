@@ -9,8 +9,7 @@ import {
   isAdministrator,
   isOperator,
   NOBODY,
-  type Principal,
-  refusedWhenOver
+  type Principal
 } from '../../src/access/permissions.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
@@ -117,8 +116,11 @@ export class Access {
 
   /** A body may have come for a minute: who was let in may not be let in any more. */
   #checkAgain(request: FastifyRequest): void | Promise<void> {
-    const over = refusedWhenOver(request.principal, this.#store.clock.now())
-    if (over !== undefined) throw over
+    // Until the log is open nobody is signed in, and no sign-in can be over.
+    if (request.principal.account !== undefined) {
+      const over = this.#store.rules.signInRefusal(request.principal, this.#store.clock.now())
+      if (over !== undefined) throw over
+    }
     return this.#check(request, request.principal, request.routeOptions.config.access ?? 'anyone')
   }
 

@@ -12,7 +12,7 @@ import { firstVisible } from '../../src/streams/metadata.js'
 import { askingOf, checkReadable, type RightsParts } from '../auth/rechecks.js'
 import { awaitEvents, type WaitParts } from '../reading/long-poll.js'
 import type { RenderedCache } from '../reading/rendered-cache.js'
-import { addressOf, followingOf } from '../wire/reading/read-request.js'
+import { liveQueryOf, streamAddress } from '../wire/reading/read-request.js'
 import { checkReadableName, type ListedSourceParts, listedHead, listedSource } from './listed-source.js'
 import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, codecs, negotiate, offers } from './wire/codecs.js'
@@ -75,7 +75,7 @@ export class Feeds {
     if (poll !== undefined) {
       await this.#awaitNumber(request, stream, Number(page.from ?? 0n), poll)
       // Rules may have changed in an hour.
-      await checkReadable(this.#parts, request.principal, addressOf(stream))
+      await checkReadable(this.#parts, request.principal, streamAddress(stream))
     }
     try {
       await this.#parts.sources.checkLives(stream)
@@ -158,10 +158,10 @@ export class Feeds {
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
     const asking = { ...askingOf(this.#parts, request), viewer: undefined }
-    const following = followingOf(addressOf(stream), WHOLE, asking)
+    const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, asking)
     const isEmpty = async () => (await listedHead(this.#parts, stream)) < number
     const endsWith = ({ to }: Span) => to >= number
-    await awaitEvents(this.#parts, { request, seconds, following, isEmpty, endsWith, patient: true })
+    await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty, endsWith, patient: true })
   }
 }
 

@@ -90,9 +90,10 @@ export class Writes {
   ): Promise<FastifyReply> {
     checkDistinctIds(events)
     const result = await this.#parts.writer.append({
+      kind: 'append-by-place',
+      stream,
+      expected: expectedVersion(request.headers),
       events,
-      conditions: [{ stream, expected: expectedVersion(request.headers) }],
-      mode: 'eventstore',
       by: actorOf(request)
     })
     const number = result.events[0]?.number
@@ -109,7 +110,7 @@ export class Writes {
     return this.#refusing(async () => {
       checkAppendableName(stream)
       try {
-        await this.#parts.writer.delete({ stream, expected, permanent, by: actorOf(request) })
+        await this.#parts.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
       } catch (error) {
         if (!isDaybookError(error)) throw error
         if (error.code === 'stream-not-found') throw wrongExpectedVersion(-1)

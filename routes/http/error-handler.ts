@@ -50,7 +50,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
 
 /** What is refused before anything is looked at, with the reason phrases of the Atom dialect. */
 const BARE: Partial<Record<ErrorCode, string>> = {
-  'not-found': 'Not Found',
+  'not-found': 'Not ReadResult',
   'method-not-allowed': 'Method Not Allowed',
   'unsupported-media-type': 'Invalid or missing Content-Type',
   starting: 'Server Is Not Ready',

@@ -1,6 +1,7 @@
 /** Live reads: a plan refuses or accepts the request, then its connection is given to a subscription (native contract §2, §5). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Connection, Subscription } from '../../src/subscriptions/subscription.js'
+import type { Connection } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { parseLastEventId } from '../wire/reading/bounds.js'
@@ -52,9 +53,9 @@ export class Live {
 
   /** Begins to read for a connection that was accepted, and detaches from its consumer when it has ended. */
   open(plan: LivePlan, connection: Connection): Subscription {
-    const { following, options, attachment } = plan
-    const ended = () => attachment?.release()
-    const subscription = this.parts.subscriptions.open(following, options, connection, ended, attachment)
+    const { liveQuery: query, options, attachment } = plan
+    const onClosed = () => attachment?.release()
+    const subscription = this.parts.subscriptions.open({ query, options, connection, progress: attachment, onClosed })
     if (attachment !== undefined) attachment.subscription = subscription
     return subscription
   }

@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection } from '../../src/subscriptions/subscription.js'
+import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'

@@ -1,20 +1,21 @@
 /** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
-import type { Attachment, Consumer } from '../../src/consumers/consumer.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Address, Bound, Sources } from '../../src/reading/sources.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
-import type { Following } from '../../src/subscriptions/tail.js'
 import { askingOf, checkConsumer, checkReadable, type RightsParts, rightOf } from '../auth/rechecks.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/bounds.js'
-import { checkNoRecord, followingOf } from '../wire/reading/read-request.js'
+import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends RightsParts, WaitParts {
@@ -32,11 +33,11 @@ export interface LiveAsked {
 /** A live read that was accepted. */
 export interface LivePlan {
   readonly query: ReadQuery
-  readonly following: Following
+  readonly liveQuery: LiveQuery
   readonly options: SubscriptionOptions
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
-  readonly attachment: Attachment | undefined
+  readonly attachment: ConsumerAttachment | undefined
 }
 
 /**
@@ -58,9 +59,9 @@ export async function planLive(
   }
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
-  const following = followingOf(address, query, askingOf(parts, request))
+  const liveQuery = liveQueryOf(address, query, askingOf(parts, request))
   const { lower, upper } = parseBounds(query, clock.now())
-  const consumer = consumerOf(parts, query, following)
+  const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
@@ -90,14 +91,14 @@ export async function planLive(
       readBatch: consumer.definition.settings.readBatchSize
     })
   }
-  return { query, following, options, head: source.head, attachment }
+  return { query, liveQuery, options, head: source.head, attachment }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
   { consumers }: LiveParts,
   { consumer, from, after, takeover }: ReadQuery,
-  { source }: Following
+  { source }: LiveQuery
 ): Consumer | undefined {
   if (consumer === undefined) {
     if (takeover === undefined) return undefined

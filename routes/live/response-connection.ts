@@ -38,7 +38,7 @@ export abstract class ResponseConnection {
 
   /** Leaves the client a while to read what was written last, then cuts the connection. */
   protected cutLater(): void {
-    const cancel = this.#clock.after(limits.last_words_ms, () => this.response.destroy())
+    const cancel = this.#clock.after(limits.close_linger_ms, () => this.response.destroy())
     this.response.once('close', cancel)
   }
 }

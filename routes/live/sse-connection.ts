@@ -1,7 +1,7 @@
 /** A live reader over an event stream (native contract §2): a browser's EventSource, or `curl -N`. */
 import type { ServerResponse } from 'node:http'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection } from '../../src/subscriptions/subscription.js'
+import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'

@@ -6,7 +6,8 @@ import { AckFrame, CreditFrame } from '../../schemas/frames.js'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection, Statistics, Subscription } from '../../src/subscriptions/subscription.js'
+import type { Closing, Connection, Statistics } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
@@ -55,9 +56,9 @@ export class WebSocketConnection implements Connection {
     this.#clock = clock
     this.#shared = shared
     this.#batch = plan.query.batch ?? 1
-    const { following, options, head, attachment } = plan
+    const { liveQuery, options, head, attachment } = plan
     this.#tell('subscribed', {
-      stream: following.address.stream,
+      stream: liveQuery.address.stream,
       from: String(options.next),
       cursor: String(options.next - 1),
       head: head < 0 ? null : head,
@@ -123,7 +124,7 @@ export class WebSocketConnection implements Connection {
     const { title, status } = problemKinds[code]
     this.#tell('closing', { code, title, detail: message, cursor: String(cursor) })
     this.#socket.close(CLOSE_CODES[code] ?? 4000 + status, code)
-    const cancel = this.#clock.after(limits.last_words_ms, () => this.#socket.terminate())
+    const cancel = this.#clock.after(limits.close_linger_ms, () => this.#socket.terminate())
     this.#socket.once('close', cancel)
   }
 

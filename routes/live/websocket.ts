@@ -9,7 +9,7 @@ import type { Requirement } from '../auth/authorization.js'
 import { askingOf } from '../auth/rechecks.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
-import { followingOf } from '../wire/reading/read-request.js'
+import { liveQueryOf } from '../wire/reading/read-request.js'
 import type { Live } from './live.js'
 import { type LiveAsked, type LivePlan, planLive } from './plan.js'
 import { WebSocketConnection } from './websocket-connection.js'
@@ -57,7 +57,7 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
       handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL
     },
     // The client broke the protocol: a close frame has told it, and it has a while to read that.
-    errorHandler: (_error, socket) => void clock.after(limits.last_words_ms, () => socket.terminate()),
+    errorHandler: (_error, socket) => void clock.after(limits.close_linger_ms, () => socket.terminate()),
     // Subscriptions end their connections themselves.
     preClose: (done) => done()
   })
@@ -89,7 +89,7 @@ export function liveSocket(
       access,
       ticketFor: (request) => {
         const { address, query } = asked(request)
-        return followingOf(address, query, askingOf(live.parts, request)).source
+        return liveQueryOf(address, query, askingOf(live.parts, request)).source
       }
     },
     preHandler: async (request) => {

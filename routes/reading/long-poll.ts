@@ -4,8 +4,9 @@ import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
 import type { Span } from '../../src/reading/event-read.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { Subscriptions } from '../../src/subscriptions/subscriptions.js'
-import type { Following, TailListener } from '../../src/subscriptions/tail.js'
+import type { TailListener } from '../../src/subscriptions/tail.js'
 import type { Tails } from '../../src/subscriptions/tails.js'
 import type { Clock } from '../../src/time/clock.js'
 
@@ -67,7 +68,7 @@ export interface LongPoll {
   readonly request: FastifyRequest
   readonly seconds: number
   /** What is read. */
-  readonly following: Following
+  readonly liveQuery: LiveQuery
   /** Reads, and says whether there is nothing to answer with yet. */
   readonly isEmpty: () => Promise<boolean>
   /** True when what was committed ends the wait; usually an event that is shown to the reader. */
@@ -81,14 +82,14 @@ export interface LongPoll {
  * @throws as Tails.follow, unless it is patient
  */
 export async function awaitEvents(parts: WaitParts, poll: LongPoll): Promise<void> {
-  const { request, seconds, following, isEmpty, endsWith = bringsEvents, patient = false } = poll
+  const { request, seconds, liveQuery, isEmpty, endsWith = bringsEvents, patient = false } = poll
   if (!(await isEmpty())) return
   let found = () => {}
   const event = new Promise<void>((resolve) => {
     found = resolve
   })
   const failed = patient ? () => void isEmpty().then((empty) => empty || found(), found) : () => found()
-  const leave = await follow(parts, following, { offered: (page) => endsWith(page) && found(), failed }, patient)
+  const leave = await follow(parts, liveQuery, { offered: (page) => endsWith(page) && found(), failed }, patient)
   try {
     // What was committed before it followed is not offered.
     if (await isEmpty()) await until(parts, request, seconds, event)
@@ -104,12 +105,12 @@ function bringsEvents({ events }: Span): boolean {
 /** @returns what ends it */
 async function follow(
   { tails }: WaitParts,
-  following: Following,
+  liveQuery: LiveQuery,
   listener: TailListener,
   patient: boolean
 ): Promise<() => void> {
   try {
-    return (await tails.follow(following, listener)).leave
+    return (await tails.follow(liveQuery, listener)).leave
   } catch (error) {
     if (patient && isDaybookError(error) && NOT_FOLLOWED.has(error.code)) return () => {}
     throw error

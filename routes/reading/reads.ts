@@ -16,12 +16,12 @@ import {
   isImmutable,
   limitOf,
   linkHeader,
-  linksOf,
   matchesTag,
+  pageLinks,
   reachesEnd,
   renderPage
 } from '../wire/reading/page.js'
-import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoRecord, hasAge, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import { type LineParts, sendLines } from './event-lines.js'
 import { awaitEvents, awaitPosition, confirmWait, secondsToWait, type WaitParts } from './long-poll.js'
@@ -141,7 +141,7 @@ export class Reads {
   ): Promise<ReadQuery> {
     const { reader, sources } = this.#parts
     const asking = askingOf(this.#parts, request)
-    const following = followingOf(address, query, asking)
+    const liveQuery = liveQueryOf(address, query, asking)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
@@ -154,7 +154,7 @@ export class Reads {
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     }
-    await awaitEvents(this.#parts, { request, seconds, following, isEmpty })
+    await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty })
     return asked
   }
 
@@ -244,7 +244,7 @@ export class Reads {
     const filtered = hasFilter(query)
     // The page's links name this log, even if the request named an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = linksOf(path, named, page, source)
+    const links = pageLinks(path, named, page, source)
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))

@@ -91,9 +91,8 @@ export class StreamedWrite {
   async #commit(lines: readonly Line[], say: (receipt: Receipt) => Promise<void>): Promise<void> {
     if (lines.length === 0) return
     const result = await this.#writer.append({
+      kind: 'append-each',
       events: lines.map(({ event }) => event),
-      conditions: [],
-      mode: 'each',
       by: this.#actor
     })
     const replayed = result.events.filter((event) => event.replayed).length

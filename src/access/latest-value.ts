@@ -1,5 +1,5 @@
 /** The latest that a stream says of something: it counts as long as the stream's metadata does not hide it. */
-export class Latest<T> {
+export class LatestValue<T> {
   #said: { readonly value: T | undefined; readonly number: number } | undefined
   #truncation = 0
 

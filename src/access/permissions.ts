@@ -23,7 +23,7 @@ export interface Scope {
   readonly write: readonly string[]
 }
 
-/** Somebody who asks. */
+/** Somebody who asks. Plain data: what is written on its behalf can be decided in another process. */
 export interface Principal {
   /** Undefined: nobody signed in. */
   readonly login: string | undefined
@@ -36,8 +36,11 @@ export interface Principal {
   readonly token?: string | undefined
   /** When its rights end by themselves, milliseconds. */
   readonly expires?: number | undefined
-  /** False when the account was changed, or the token revoked, since it signed in. */
-  readonly isValid: () => boolean
+  /**
+   * The version of the account that it signed in to: the next change of the account ends the sign-in. `none`: a user of
+   * an identity provider, signed in as long as there is no account of this login. Undefined: nothing ends it.
+   */
+  readonly account?: number | 'none' | undefined
   /** How it proved who it is, for the audit. */
   readonly by: 'nothing' | 'password' | 'token' | 'jwt' | 'ticket' | 'insecure'
 }
@@ -57,13 +60,11 @@ export const ADMINS = '$admins'
 export const OPERATORS = '$ops'
 export const EVERYBODY = '$all'
 
-const always = () => true
-
 /** Who has not signed in. */
-export const NOBODY: Principal = { login: undefined, groups: [], isValid: always, by: 'nothing' }
+export const NOBODY: Principal = { login: undefined, groups: [], by: 'nothing' }
 
 /** Who asks a server whose authentication is switched off: may do everything. */
-export const ANYBODY: Principal = { login: 'system', groups: [ADMINS], isValid: always, by: 'insecure' }
+export const ANYBODY: Principal = { login: 'system', groups: [ADMINS], by: 'insecure' }
 
 /** Administrators may do everything that anybody may, and see everything; not with a token that says less. */
 export function isAdministrator(principal: Principal): boolean {
@@ -190,20 +191,6 @@ function covers(scope: Scope, action: Action, stream: string): boolean {
     if (isSystemStream(stream) && !isSystemStream(name)) return false
     return name.endsWith('*') ? stream.startsWith(name.slice(0, -1)) : stream === name
   })
-}
-
-/** Why somebody who had signed in is not signed in any more; undefined: they are. @param now milliseconds */
-export function refusedWhenOver({ isValid, expires = Infinity }: Principal, now: number): DaybookError | undefined {
-  const details = { written: false, retry: false }
-  if (!isValid()) {
-    return new DaybookError(
-      'sign-in-required',
-      'The account was changed, or the token revoked. Sign in again.',
-      details
-    )
-  }
-  if (expires > now) return undefined
-  return new DaybookError('sign-in-required', 'The token or ticket has expired.', details)
 }
 
 const WORDS: Record<Action, string> = {

@@ -1,9 +1,11 @@
 /** The access rules as they stand: what streams' metadata and `$settings` say, asked for one principal at a time. */
 
-import { type StreamStates, truncationOf } from '../index/stream-states.js'
+import type { DaybookError } from '../errors.js'
+import type { StreamStates } from '../index/stream-states.js'
 import type { StoredRecord } from '../log/format.js'
 import { isMetastream, metastreamOf, originalOf } from '../streams/names.js'
-import { Latest } from './latest-value.js'
+import { truncationOf } from '../streams/stream-state.js'
+import { LatestValue } from './latest-value.js'
 import {
   type AccessSettings,
   type Action,
@@ -15,6 +17,7 @@ import {
   rightFor,
   SETTINGS
 } from './permissions.js'
+import { type SignInFacts, signInRefusal } from './sign-in-validity.js'
 import { Viewer } from './viewer.js'
 
 /** Reads a stream's events, as a `Reader` does. */
@@ -22,14 +25,23 @@ interface StreamRecords {
   records(stream: string, order: 'asc' | 'desc'): AsyncIterable<StoredRecord>
 }
 
+/** Before the accounts are loaded only callers who have not signed in can be judged. */
+const NOT_LOADED: SignInFacts = { versionOf: failNotLoaded, hasToken: failNotLoaded }
+
+function failNotLoaded(): never {
+  throw new Error('the accounts are not loaded yet')
+}
+
 export class AccessRules {
+  /** The accounts and tokens that there are. */
+  signIns: SignInFacts = NOT_LOADED
   readonly #states: StreamStates
   readonly #listeners = new Set<(stream: string | undefined) => void>()
   readonly #viewers = new WeakMap<Principal, Viewer>()
   #settings: AccessSettings
   #version = 0
   #changes = 0
-  readonly #latest = new Latest<StoredRecord>()
+  readonly #latest = new LatestValue<StoredRecord>()
 
   /** @param anonymous `$all` also means those who have not signed in */
   constructor(states: StreamStates, anonymous: boolean) {
@@ -108,6 +120,11 @@ export class AccessRules {
     return verdict.then((permitted) => {
       if (!permitted) throw refusedAccess(principal, action, stream)
     })
+  }
+
+  /** Why a caller who had signed in is not signed in any more; undefined when the sign-in counts. @param now milliseconds */
+  signInRefusal(principal: Principal, now: number): DaybookError | undefined {
+    return signInRefusal(principal, this.signIns, now)
   }
 
   /** What somebody sees of the log; undefined: all of it. */

@@ -1,9 +1,10 @@
 /** Retention: which events their stream's metadata still shows (reference 7, 11). */
 
 import type { Postings } from '../index/posting-lists.js'
-import type { StreamState, StreamStates } from '../index/stream-states.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { family, type StoredRecord } from '../log/format.js'
 import { firstVisible } from '../streams/metadata.js'
+import type { StreamState } from '../streams/stream-state.js'
 import type { Clock } from '../time/clock.js'
 
 interface RetentionBounds {

@@ -2,7 +2,7 @@
 
 import type { Postings } from '../index/posting-lists.js'
 import { type Family, firstPosition, type ListHead } from '../log/format.js'
-import { rangeChunks, SCAN_CHUNK } from '../log/log.js'
+import { rangeChunks, SCAN_CHUNK } from '../log/records/read-ahead.js'
 
 export type Order = 'asc' | 'desc'
 

@@ -1,8 +1,12 @@
 /** Opens the index of a log: as it is on disk, brought up to the log's end, or made anew where it cannot serve. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { catchUp, kindsOf, Poster } from '../index/index-entries.js'
-import { type ListName, Postings } from '../index/posting-lists.js'
+import { catchUp } from '../index/catch-up.js'
+import { Poster } from '../index/index-entries.js'
+import type { ListName } from '../index/posting.js'
+import { Postings } from '../index/posting-lists.js'
+import { readIndexSettings } from '../index/postings/index-store.js'
+import { kindsOf } from '../index/postings/kept-families.js'
 import { StreamStates } from '../index/stream-states.js'
 import { family } from '../log/format.js'
 import type { Log } from '../log/log.js'
@@ -40,7 +44,7 @@ export async function openPostings(log: Log, options: IndexOptions, notices: str
   const found = rebuildIndex ? undefined : await Postings.open(opening, kept, log)
   if (found !== undefined) return found
   if (log.head >= 0) notices.push('the index could not serve as it was, and is made anew from the log')
-  const before = await Postings.settingsOf(opening)
+  const before = await readIndexSettings(directory, compression)
   rmSync(join(directory, 'index'), { recursive: true, force: true })
   const again = { ...opening, rules: { ...before?.rules, ...rules } }
   const made = await Postings.open(again, kept ?? before?.kept, log)

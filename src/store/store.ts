@@ -5,7 +5,9 @@ import { Checkpoints } from '../dispatch/checkpoints.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
 import type { Places } from '../dispatch/places.js'
 import { isDaybookError } from '../errors.js'
-import { backFill, catchUp, type Poster } from '../index/index-entries.js'
+import { backFill } from '../index/back-fill.js'
+import { catchUp } from '../index/catch-up.js'
+import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
@@ -21,11 +23,12 @@ import { type Clock, systemClock } from '../time/clock.js'
 import { ClockWatch } from '../time/clock-watch.js'
 import { Accounts } from '../users/accounts.js'
 import { SignIn } from '../users/sign-in.js'
+import { signInFactsOf } from '../users/sign-in-facts.js'
 import { Failures } from '../users/sign-in-failures.js'
 import { Tickets } from '../users/tickets.js'
 import { Tokens } from '../users/tokens.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
-import { Matches } from '../writing/event-conditions.js'
+import { EventSearch } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
 import { addGauges } from './gauges.js'
 import { bringUpIndex, type IndexOptions, openPostings } from './open-index.js'
@@ -195,10 +198,10 @@ export class Store {
   #makeWriterAndReader(): void {
     const { log, postings, poster, states, clock, metrics, standstill } = this
     const retention = new Retention(states, postings, clock)
-    const matches = new Matches(log, postings, retention)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
-    this.writer = new Writer({ log, postings, poster, states, rules, matches, clock, metrics, standstill })
+    const search = new EventSearch({ log, postings, retention, rules })
+    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, standstill })
     this.sources = new Sources({ log, postings, states, retention })
     this.reader = new Reader({ log, postings, sources: this.sources, retention })
   }
@@ -227,6 +230,7 @@ export class Store {
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
     this.accounts = accounts
+    rules.signIns = signInFactsOf(accounts, tokens)
     this.tokens = tokens
     await this.#loadRights()
     writer.followers.push(accounts, tokens)

@@ -1,6 +1,6 @@
 /** One account, as the last event of its stream says. */
 
-import { ADMINS, OPERATORS } from '../access/permissions.js'
+import { ADMINS, OPERATORS, type Principal } from '../access/permissions.js'
 import type { StoredRecord } from '../log/format.js'
 import { type HashedPassword, isHashedPassword, UNUSABLE } from './passwords.js'
 
@@ -47,6 +47,11 @@ function first(login: string, fullName: string, group: string): Account {
     updated: 0,
     version: -1
   }
+}
+
+/** Somebody who signed in to an account with its password, as long as nothing of the account changes. */
+export function principalOf({ login, groups, since, version }: Account): Principal {
+  return { login, groups: groups ?? [], since, account: version, by: 'password' }
 }
 
 /** What stands in an event that makes or changes an account. */

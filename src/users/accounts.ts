@@ -4,11 +4,11 @@
  */
 
 import { type AuditType, auditEvent } from '../access/audit.js'
-import { Latest } from '../access/latest-value.js'
-import { type Actor, hasAdminsRole, type Principal } from '../access/permissions.js'
+import { LatestValue } from '../access/latest-value.js'
+import { type Actor, hasAdminsRole } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
-import { type StreamStates, truncationOf } from '../index/stream-states.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import { family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
@@ -16,8 +16,10 @@ import type { Reader } from '../reading/reader.js'
 import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
 import type { NewEvent } from '../streams/new-event.js'
 import { serverEvent } from '../streams/new-event.js'
+import { truncationOf } from '../streams/stream-state.js'
 import type { Clock } from '../time/clock.js'
-import type { SystemFollower, Writer } from '../writing/writer.js'
+import type { SystemFollower } from '../writing/commit-writer.js'
+import type { Writer } from '../writing/writer.js'
 import {
   type Account,
   accountOf,
@@ -68,11 +70,11 @@ export class Accounts implements SystemFollower {
     this.#kept = kept
   }
 
-  async #latestOf(login: string): Promise<Latest<Account>> {
+  async #latestOf(login: string): Promise<LatestValue<Account>> {
     const { reader, states } = this.#parts
     const stream = USER_STREAMS + login
     const { tombstone, metadata } = await states.of(stream)
-    const latest = new Latest<Account>()
+    const latest = new LatestValue<Account>()
     latest.truncate(metadata.truncateBefore ?? 0)
     if (tombstone) return latest
     for await (const record of reader.records(stream, 'desc')) {
@@ -91,7 +93,7 @@ export class Accounts implements SystemFollower {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     if (!described.startsWith(USER_STREAMS)) return
     const login = described.slice(USER_STREAMS.length)
-    const latest = this.#kept.get(login) ?? new Latest<Account>()
+    const latest = this.#kept.get(login) ?? new LatestValue<Account>()
     this.#kept.set(login, latest)
     const before = latest.value
     const account = accountOf(login, record)
@@ -109,12 +111,6 @@ export class Accounts implements SystemFollower {
   /** Another object whenever anything of it has changed. */
   get(login: string): Account | undefined {
     return this.#kept.get(login)?.value
-  }
-
-  /** Somebody who signed in to an account, as long as nothing of it changes. */
-  principalOf(account: Account): Principal {
-    const { login, groups, since } = account
-    return { login, groups: groups ?? [], since, isValid: () => this.get(login) === account, by: 'password' }
   }
 
   /** @throws `user-not-found` */
@@ -270,7 +266,7 @@ export class Accounts implements SystemFollower {
     const said = what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
     const event = serverEvent(USER_STREAMS + login, type, document)
     const events = [event, ...more, auditEvent(what, actor, said)]
-    await this.#parts.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor?.principal })
+    await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor?.principal })
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -287,10 +283,10 @@ function administrates(account: Account): boolean {
 }
 
 /** No event says that they are there, so nothing hides them. */
-function firstAccounts(): Map<string, Latest<Account>> {
+function firstAccounts(): Map<string, LatestValue<Account>> {
   return new Map(
     FIRST_ACCOUNTS.map((account) => {
-      const latest = new Latest<Account>()
+      const latest = new LatestValue<Account>()
       latest.say(account, Number.MAX_VALUE)
       return [account.login, latest]
     })

@@ -98,7 +98,7 @@ export class Failures {
       auditEvent('SignInFailed', undefined, { ...said, times })
     )
     this.#gathered = new Map()
-    if (events.length > 0) await this.#writer.append({ events, conditions: [], mode: 'batch' }).catch(() => {})
+    if (events.length > 0) await this.#writer.append({ events, conditions: [], kind: 'append' }).catch(() => {})
   }
 
   /** Writes what is left, and nothing more. */

@@ -5,10 +5,13 @@
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Principal } from '../access/permissions.js'
+import { isSignInValid, type SignInFacts } from '../access/sign-in-validity.js'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
+import { principalOf } from './account.js'
 import type { Accounts } from './accounts.js'
+import { signInFactsOf } from './sign-in-facts.js'
 import type { Failures } from './sign-in-failures.js'
 import type { Tickets } from './tickets.js'
 import { Tokens } from './tokens.js'
@@ -26,12 +29,14 @@ export interface SignInParts {
 
 export class SignIn {
   readonly #parts: SignInParts
+  readonly #facts: SignInFacts
   readonly #key = randomBytes(32).toString('base64url')
   readonly #known: LRUCache<string, Principal>
   readonly #trying = new Map<string, Promise<Principal | undefined>>()
 
   constructor(parts: SignInParts) {
     this.#parts = parts
+    this.#facts = signInFactsOf(parts.accounts, parts.tokens)
     this.#known = new LRUCache({
       max: limits.credentials_known_max,
       ttl: limits.credential_known_ms,
@@ -84,7 +89,7 @@ export class SignIn {
     const [, login = '', password = ''] = /^([^:]*):(.*)$/s.exec(pair ?? '') ?? []
     const possible = login !== '' && Buffer.byteLength(password) <= limits.password_bytes_max
     const account = possible ? await accounts.verify(login, password) : undefined
-    if (account !== undefined) return this.#remember(`Basic ${value}`, accounts.principalOf(account))
+    if (account !== undefined) return this.#remember(`Basic ${value}`, principalOf(account))
     failures.count(address, accounts.get(login)?.login)
     throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
   }
@@ -108,8 +113,7 @@ export class SignIn {
     if (webTokens === undefined || Tokens.looksLike(text) || text.split('.').length !== 3) return undefined
     const principal = await webTokens.principalOf(text, clock.now())
     const { login = '' } = principal ?? {}
-    const isValid = () => accounts.get(login) === undefined
-    return principal !== undefined && isValid() ? { ...principal, isValid } : undefined
+    return accounts.get(login) === undefined ? principal : undefined
   }
 
   #remember(credential: string, principal: Principal): Principal {
@@ -121,7 +125,8 @@ export class SignIn {
     const name = this.#nameOf(credential)
     const principal = this.#known.get(name)
     if (principal === undefined) return undefined
-    if (principal.isValid() && (principal.expires ?? Infinity) > this.#parts.clock.now()) return principal
+    if (isSignInValid(principal, this.#facts) && (principal.expires ?? Infinity) > this.#parts.clock.now())
+      return principal
     this.#known.delete(name)
     return undefined
   }

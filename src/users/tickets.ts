@@ -7,10 +7,11 @@ import type { Principal } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
+import { principalOf } from './account.js'
 import type { Accounts } from './accounts.js'
 import type { Tokens } from './tokens.js'
 
-interface Said {
+interface TicketPayload {
   /** The address that it opens, its parameters in a fixed order. */
   readonly source: string
   readonly login: string
@@ -43,7 +44,7 @@ export class Tickets {
   }
 
   /**
-   * @param source the address that it opens, as `followingOf` writes it
+   * @param source the address that it opens, as `liveQueryOf` writes it
    * @param seconds how long it can be used; what it has opened stays open
    * @throws `not-permitted` for who has not signed in, or came with a ticket
    */
@@ -57,7 +58,7 @@ export class Tickets {
     const asked = clock.now() + lasts
     const expires = Math.min(asked, principal.expires ?? asked)
     const foreign = by === 'jwt' || by === 'insecure'
-    const said: Said = {
+    const said: TicketPayload = {
       source,
       login,
       token,
@@ -74,24 +75,23 @@ export class Tickets {
     const [text = '', signature = ''] = ticket.split('.', 2)
     const [wanted, got] = [Buffer.from(this.#sign(text)), Buffer.from(signature)]
     if (wanted.length !== got.length || !timingSafeEqual(wanted, got)) return undefined
-    const said = JSON.parse(Buffer.from(text, 'base64url').toString()) as Said
+    const said = JSON.parse(Buffer.from(text, 'base64url').toString()) as TicketPayload
     const { clock } = this.#parts
     if (said.expires <= clock.now() || said.ends <= clock.elapsed()) return undefined
     const principal = this.#principalOf(said)
     return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
   }
 
-  #principalOf({ login, token, groups, until, version }: Said): Principal | undefined {
+  #principalOf({ login, token, groups, until, version }: TicketPayload): Principal | undefined {
     const { accounts, tokens } = this.#parts
     if (token !== undefined) return tokens.principalById(token)
     const account = accounts.get(login)
     if (groups !== undefined) {
       // A provider's user: as soon as there is an account of that name, it is somebody else's.
-      const isValid = () => accounts.get(login) === undefined
-      return isValid() ? { login, groups, expires: until, isValid, by: 'ticket' } : undefined
+      return account === undefined ? { login, groups, expires: until, account: 'none', by: 'ticket' } : undefined
     }
     if (account === undefined || account.disabled || account.version !== version) return undefined
-    return accounts.principalOf(account)
+    return principalOf(account)
   }
 
   #sign(text: string): string {

@@ -11,7 +11,8 @@ import type { StoredRecord } from '../log/format.js'
 import type { Reader } from '../reading/reader.js'
 import { serverEvent } from '../streams/new-event.js'
 import type { Clock } from '../time/clock.js'
-import type { SystemFollower, Writer } from '../writing/writer.js'
+import type { SystemFollower } from '../writing/commit-writer.js'
+import type { Writer } from '../writing/writer.js'
 import type { Account } from './account.js'
 import type { Accounts } from './accounts.js'
 
@@ -163,11 +164,16 @@ export class Tokens implements SystemFollower {
       scope: token.scope,
       token: id,
       expires: token.expires ?? undefined,
-      by: 'token',
-      isValid: () => this.#byId.get(id) === token && this.#parts.accounts.get(token.login) === account
+      account: account.version,
+      by: 'token'
     }
     this.#principals.set(token, { account, principal })
     return principal
+  }
+
+  /** False for one that was revoked, or never made. */
+  has(id: string): boolean {
+    return this.#byId.has(id)
   }
 
   static looksLike(text: string): boolean {
@@ -176,7 +182,7 @@ export class Tokens implements SystemFollower {
 
   async #write(actor: Actor, what: AuditType, type: string, content: object, said: object): Promise<void> {
     const events = [serverEvent(STREAM, type, content), auditEvent(what, actor, said)]
-    await this.#parts.writer.append({ events, conditions: [], mode: 'batch', askedBy: actor.principal })
+    await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor.principal })
   }
 }
 

@@ -6,42 +6,29 @@
  * another, and the next begins when the one before has ended.
  */
 
-import { AUDIT } from '../access/audit.js'
-import { refusedWhenOver } from '../access/permissions.js'
 import type { AccessRules } from '../access/rules.js'
 import { DaybookError, isDaybookError } from '../errors.js'
-import { applyAll, loadAll, type Poster } from '../index/index-entries.js'
-import type { ListName, Posting, Postings } from '../index/posting-lists.js'
-import { PLAIN_STATE, type StreamState, type StreamStates } from '../index/stream-states.js'
+import type { Poster } from '../index/index-entries.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { Standstill } from '../log/read-only-mode.js'
 import type { Metrics } from '../metrics.js'
-import { TOMBSTONE_TYPE } from '../streams/metadata.js'
-import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
 import type { Clock } from '../time/clock.js'
-import type { LookAgain, Match, MatchCondition, Matches } from './event-conditions.js'
-import { type AppendRequest, type AppendResult, planAppend } from './plan-append.js'
-import { type DeleteRequest, type DeleteResult, planDelete } from './plan-delete.js'
-import { type PlacedEvent, PlanningView } from './planning-view.js'
-import { LookedTooEarly } from './refusals.js'
+import { CommitLoader, type SearchedRequest } from './commit-loader.js'
+import { CommitWriter, type SystemFollower } from './commit-writer.js'
+import type { EarlySearch, EventSearch } from './event-search.js'
+import type { AppendResult } from './plan/plan-append.js'
+import { planCommit } from './plan/plan-commit.js'
+import type { DeleteResult } from './plan/plan-delete.js'
+import { LookedTooEarly } from './plan/refusals.js'
+import type { AppendAll, AppendRequest, DeleteRequest, WriteRequest } from './plan/write-request.js'
 
-/** What the plans of one commit ask for, as it is before the commit: only the writer changes it. */
-interface Loaded {
-  readonly heads: ReadonlyMap<string, ListHead | null>
-  /** Of the few streams that have one. */
-  readonly states: ReadonlyMap<string, StreamState>
-  /** The first event in the way of each condition on the log. */
-  readonly matches: ReadonlyMap<MatchCondition, Match | LookAgain>
-}
-
-/** What a plan takes, and what it answers. */
-type Request = AppendRequest | DeleteRequest
 type Result = AppendResult | DeleteResult
 
-interface Waiting {
-  readonly request: Request
+/** A request in the queue. */
+interface QueuedRequest extends SearchedRequest {
   readonly bytes: number
   /** Events and conditions: each may ask for a head. */
   readonly weight: number
@@ -56,34 +43,25 @@ export interface WriterParts {
   poster: Poster
   states: StreamStates
   rules: AccessRules
-  matches: Matches
+  search: EventSearch
   clock: Clock
   metrics: Metrics
   standstill: Standstill
-}
-
-/** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
-export interface SystemFollower {
-  /** @param ruled rights to the stream that the record describes or ends may have changed */
-  committed(stream: string, record: StoredRecord, ruled: boolean): void
 }
 
 /** How often the conditions of an append are looked at before its turn, at most. */
 const LOOKS_MAX = 4
 
 export class Writer {
-  /** They hear of every event of a system stream, and of the end of every stream. */
-  readonly followers: SystemFollower[]
   readonly #log: Log
   readonly #postings: Postings
-  readonly #poster: Poster
-  readonly #states: StreamStates
-  readonly #rules: AccessRules
-  readonly #matches: Matches
+  readonly #search: EventSearch
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #standstill: Standstill
-  readonly #queue: Waiting[] = []
+  readonly #loader: CommitLoader
+  readonly #commits: CommitWriter
+  readonly #queue: QueuedRequest[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
   /** Resolves when the turn that was asked for last has ended. */
@@ -93,14 +71,17 @@ export class Writer {
   constructor(parts: WriterParts) {
     this.#log = parts.log
     this.#postings = parts.postings
-    this.#poster = parts.poster
-    this.#states = parts.states
-    this.#rules = parts.rules
-    this.followers = [parts.rules]
-    this.#matches = parts.matches
+    this.#search = parts.search
     this.#clock = parts.clock
     this.#metrics = parts.metrics
     this.#standstill = parts.standstill
+    this.#loader = new CommitLoader(parts)
+    this.#commits = new CommitWriter(parts)
+  }
+
+  /** They hear of every event of a system stream, and of the end of every stream. */
+  get followers(): SystemFollower[] {
+    return this.#commits.followers
   }
 
   /** Appends that wait for the next commit. */
@@ -119,9 +100,12 @@ export class Writer {
   async append(request: AppendRequest): Promise<AppendResult> {
     let bytes = 0
     for (const event of request.events) bytes += event.record.bytes.length
-    const weight = request.events.length + request.conditions.length
-    if (request.matches === undefined) return (await this.#enqueue(request, bytes, weight)) as AppendResult
-    return (await this.#decide(request, bytes, weight)) as AppendResult
+    let weight = request.events.length
+    if (request.kind === 'append') weight += request.conditions.length
+    else if (request.kind === 'append-by-place') weight++
+    if (request.kind === 'append' && request.matches !== undefined)
+      return (await this.#decide(request, bytes, weight)) as AppendResult
+    return (await this.#enqueue(request, undefined, bytes, weight)) as AppendResult
   }
 
   /**
@@ -129,7 +113,7 @@ export class Writer {
    * @throws as `append`, and `stream-not-found` when there is nothing to delete softly
    */
   async delete(request: DeleteRequest): Promise<DeleteResult> {
-    return (await this.#enqueue(request, 0, 1)) as DeleteResult
+    return (await this.#enqueue(request, undefined, 0, 1)) as DeleteResult
   }
 
   /**
@@ -138,11 +122,12 @@ export class Writer {
    * at most LOOKS_MAX times. The last time the append goes to the front of the queue, and what has become visible by its
    * turn is searched in its turn.
    */
-  async #decide(request: AppendRequest, bytes: number, weight: number): Promise<Result> {
+  async #decide(request: AppendAll, bytes: number, weight: number): Promise<Result> {
     for (let look = 1; ; look++) {
       const last = look === LOOKS_MAX
       try {
-        return await this.#enqueue(await this.#lookAhead(request, last), bytes, weight, last)
+        const searches = await this.#searchAhead(request, last)
+        return await this.#enqueue(request, searches, bytes, weight, last)
       } catch (error) {
         if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
       }
@@ -152,14 +137,20 @@ export class Writer {
   /**
    * Searches the log for each condition. A match refuses nothing yet: the plan may find a replay, or other failed conditions.
    */
-  async #lookAhead(request: AppendRequest, last: boolean): Promise<AppendRequest> {
-    const matches: MatchCondition[] = []
-    for (const condition of request.matches ?? []) matches.push(await this.#matches.lookAhead(condition, last))
-    return { ...request, matches }
+  async #searchAhead(request: AppendAll, last: boolean): Promise<EarlySearch[]> {
+    const searches: EarlySearch[] = []
+    for (const condition of request.matches ?? []) searches.push(await this.#search.ahead(condition, last))
+    return searches
   }
 
   /** @param first puts the request at the front of the queue */
-  #enqueue(request: Request, bytes: number, weight: number, first = false): Promise<Result> {
+  #enqueue(
+    request: WriteRequest,
+    searches: readonly EarlySearch[] | undefined,
+    bytes: number,
+    weight: number,
+    first = false
+  ): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
@@ -174,7 +165,15 @@ export class Writer {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#queue[first ? 'unshift' : 'push']({ request, bytes, weight, since: this.#clock.elapsed(), resolve, reject })
+      this.#queue[first ? 'unshift' : 'push']({
+        request,
+        searches,
+        bytes,
+        weight,
+        since: this.#clock.elapsed(),
+        resolve,
+        reject
+      })
       this.#queuedBytes += bytes
       this.#running ??= this.#run()
     })
@@ -224,7 +223,7 @@ export class Writer {
   }
 
   /** The appends that go into the next commit: all that wait, within the bounds of one batch, at least one. */
-  #take(): Waiting[] {
+  #take(): QueuedRequest[] {
     let bytes = 0
     let weight = 0
     let count = 0
@@ -240,7 +239,7 @@ export class Writer {
   }
 
   /** Commits a group together. One that meets damage in the index or the log is refused alone: the others are committed without it. */
-  async #commitApart(group: readonly Waiting[]): Promise<void> {
+  async #commitApart(group: readonly QueuedRequest[]): Promise<void> {
     const { head } = this.#log
     try {
       await this.#commit(group)
@@ -253,43 +252,16 @@ export class Writer {
   }
 
   /** Answers every append of the group, or throws when nothing of any was written. */
-  async #commit(group: readonly Waiting[]): Promise<void> {
+  async #commit(group: readonly QueuedRequest[]): Promise<void> {
     if (this.#standstill.why !== undefined) throw this.#readOnly()
     const instant = this.#clock.now()
-    const created = Math.max(instant, this.#log.lastCreated)
-    const { heads, states, matches } = await this.#load(group)
-    const view = new PlanningView(this.#log.head + 1, created, {
-      head: (stream) => {
-        const head = heads.get(stream)
-        if (head === undefined) throw new Error(`the head of "${stream}" was not loaded`)
-        return (head?.count ?? 0) - 1
-      },
-      state: (stream) => {
-        const state = states.get(stream)
-        if (state !== undefined) return state
-        if (this.#states.describes(stream)) throw new Error(`the state of "${stream}" was not loaded`)
-        return PLAIN_STATE
-      },
-      settings: this.#rules.settings,
-      match: (condition) => matches.get(condition),
-      placeOfId: (id) => this.#log.placeOfId(id)
-    })
-    await this.#loadKnownIds(group, heads, view)
-
-    const answers = group.map(({ request }) => {
-      // The account or token may have been revoked while the request was queued.
-      const principal = request.by?.principal ?? ('askedBy' in request ? request.askedBy : undefined)
-      const gone = principal && refusedWhenOver(principal, instant)
-      return gone ?? ('events' in request ? planAppend(request, view) : planDelete(request, view))
-    })
-    let failure: Error | undefined
-    if (view.planned.length > 0) {
-      this.#checkPlaces(view.planned, heads)
-      failure = await this.#write(view.planned, created)
-    }
+    const snapshot = await this.#loader.load(group)
+    const requests = group.map(({ request }) => request)
+    const plan = planCommit(snapshot, requests, instant)
+    const failure = plan.planned.length > 0 ? await this.#commits.write(plan, snapshot.heads) : undefined
     const now = this.#clock.elapsed()
     for (const [i, { resolve, reject, since }] of group.entries()) {
-      const answer = answers[i] as Result | DaybookError
+      const answer = plan.answers[i] as Result | DaybookError
       if (failure !== undefined) {
         // A refused append wrote nothing, but its refusal may rest on another append of this commit, which failed.
         reject(answer instanceof DaybookError ? notWritten(failure, true) : failure)
@@ -300,178 +272,6 @@ export class Writer {
         resolve(answer)
       }
     }
-  }
-
-  /**
-   * Checks, before anything is written, that positions and numbers follow on those that the log and the index have now,
-   * and on each other. A wrong number in the log can never be mended.
-   * @throws `internal` when they do not
-   */
-  #checkPlaces(planned: readonly PlacedEvent[], heads: Loaded['heads']): void {
-    let position = this.#log.head
-    if (this.#postings.appliedTo !== position)
-      throw outOfPlace(`the index has events up to ${this.#postings.appliedTo}, the log up to ${position}`)
-    const next = new Map<string, number>()
-    let last: string | undefined
-    let number = 0
-    for (const { event, number: planAt, position: planPosition } of planned) {
-      const { stream } = event
-      if (stream !== last) {
-        if (last !== undefined) next.set(last, number)
-        last = stream
-        number = next.get(stream) ?? this.#countNow(stream, heads)
-      }
-      if (planAt !== number || planPosition !== ++position)
-        throw outOfPlace(`"${stream}" was to get number ${planAt} at ${planPosition}; ${number} at ${position} is next`)
-      number++
-    }
-  }
-
-  /** How many events a stream has. When its head has left memory since it was loaded, the loaded one is still right. */
-  #countNow(stream: string, heads: Loaded['heads']): number {
-    const head = this.#postings.headInMemory(family.stream, stream)
-    return (head === undefined ? heads.get(stream) : head)?.count ?? 0
-  }
-
-  /**
-   * Writes to the log, and takes it into the index.
-   * @returns undefined on success; otherwise why the events may not be in the log, or cannot be read: the store is
-   * read-only then
-   * @throws when nothing was written
-   */
-  async #write(planned: readonly PlacedEvent[], created: number): Promise<Error | undefined> {
-    const started = this.#clock.elapsed()
-    let postings: Posting[] = []
-    try {
-      await this.#log.commit(planned, created, () => {
-        postings = this.#postingsOf(planned)
-        return loadAll(this.#postings, postings)
-      })
-    } catch (error) {
-      if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
-      this.#standstill.begin(error)
-      return error
-    }
-    this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
-    if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
-    try {
-      await this.#index(planned, postings)
-    } catch (cause) {
-      // The events are in the log. They are acknowledged if the index can be brought up to it at once.
-      this.#standstill.begin(cause as Error)
-      if (await this.#standstill.tryToEnd()) return undefined
-      const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
-      return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
-    }
-    return undefined
-  }
-
-  /** Brings what the plans will ask for into memory: heads with one read, states of the few streams that have one. */
-  async #load(group: readonly Waiting[]): Promise<Loaded> {
-    const missing: ListName[] = []
-    const stated = new Set<string>()
-    const heads = new Map<string, ListHead | null>()
-    const needHead = (stream: string) => {
-      const head = this.#postings.headInMemory(family.stream, stream)
-      if (head === undefined) missing.push([family.stream, stream])
-      else heads.set(stream, head)
-    }
-    let last: string | undefined
-    const need = (stream: string) => {
-      if (stream === last) return
-      last = stream
-      needHead(stream)
-      const original = isMetastream(stream) ? originalOf(stream) : stream
-      if (original !== stream) needHead(original)
-      if (!this.#states.concerns(original)) return
-      stated.add(original)
-      needHead(metastreamOf(original))
-    }
-    const conditions: MatchCondition[] = []
-    for (const { request } of group) {
-      if ('events' in request) {
-        for (const { stream, type } of request.events) {
-          need(stream)
-          const told = isSystemStream(stream) || type === TOMBSTONE_TYPE
-          if (request.by !== undefined && told) needHead(AUDIT)
-        }
-        for (const { stream } of request.conditions) need(stream)
-        if (request.matches !== undefined) conditions.push(...request.matches)
-      } else {
-        need(request.stream)
-        needHead(metastreamOf(request.stream))
-        if (request.by !== undefined) needHead(AUDIT)
-      }
-    }
-    for (let at = 0; at < missing.length; at += limits.heads_loaded_max) {
-      const part = missing.slice(at, at + limits.heads_loaded_max)
-      await this.#postings.load(part)
-      for (const [kind, stream] of part) heads.set(stream, (await this.#postings.head(kind, stream)) ?? null)
-    }
-    const states = new Map<string, StreamState>()
-    for (const stream of stated) states.set(stream, await this.#states.of(stream))
-    const matches = new Map<MatchCondition, Match | LookAgain>()
-    for (const condition of conditions) {
-      const match = await this.#matches.firstSince(condition)
-      if (match !== undefined) matches.set(condition, match)
-    }
-    return { heads, states, matches }
-  }
-
-  /** The events that the log holds under ids that are to be appended now. */
-  async #loadKnownIds(group: readonly Waiting[], heads: Loaded['heads'], view: PlanningView): Promise<void> {
-    const asked: { stream: string; streamId: number; id: Buffer }[] = []
-    const ask = (stream: string, id: Buffer) => {
-      const head = heads.get(stream)
-      if (head) asked.push({ stream, streamId: head.id, id }) // a stream that was never written holds no id
-    }
-    for (const { request } of group) {
-      if (!('events' in request)) continue
-      for (const { stream, id } of request.events) if (id !== undefined) ask(stream, id)
-      if (request.keyed !== undefined) ask(request.keyed.stream, request.keyed.nextId)
-    }
-    if (asked.length === 0) return
-    const places = await this.#placesOf(asked)
-    const records = await this.#log.readMany(places.flat())
-    let next = 0
-    for (const [i, { stream, id }] of asked.entries()) {
-      for (let left = places[i]?.length ?? 0; left > 0; left--) {
-        const record = records[next++] as StoredRecord
-        if (record.id.equals(id) && record.stream === stream) view.remember(stream, record)
-      }
-    }
-  }
-
-  /** Positions at which events with these ids may stand: the one that the id names, and those that the index has. */
-  async #placesOf(asked: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
-    const named = asked.map(({ id }) => this.#log.placeOfId(id))
-    const indexed = await this.#postings.positionsOfIds(asked)
-    return indexed.map((positions, i) => {
-      const place = named[i]
-      return place === undefined || place > this.#log.head ? positions : [...positions, place]
-    })
-  }
-
-  #postingsOf(planned: readonly PlacedEvent[]): Posting[] {
-    return planned.map(({ event, position }) =>
-      this.#poster.postingOf(new StoredRecord(position, event.record.bytes), event.stream, event.type)
-    )
-  }
-
-  /** The index follows before anybody is answered: whoever appended reads their own writes. */
-  async #index(planned: readonly PlacedEvent[], postings: readonly Posting[]): Promise<void> {
-    await applyAll(this.#postings, postings)
-    for (const { event, position } of planned) {
-      const { stream } = event
-      const { bytes } = event.record
-      if (bytes[1] !== recordKind.tombstone && !isSystemStream(stream)) continue
-      const record = new StoredRecord(position, bytes)
-      const described = record.tombstone || isMetastream(stream)
-      const ruled = described && this.#states.committed(record, stream)
-      for (const follower of this.followers) follower.committed(stream, record, ruled)
-    }
-    this.#log.announce()
-    if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
   }
 }
 
@@ -486,8 +286,4 @@ function notWritten(error: Error, anyway = false): DaybookError {
   if (details.written !== undefined && !anyway) return error
   const retry = code === 'storage-failed' || details.retry === true
   return new DaybookError(code, message, { ...details, written: false, retry }, cause)
-}
-
-function outOfPlace(says: string): DaybookError {
-  return new DaybookError('internal', `Nothing was written: ${says}.`, { written: false, retry: true })
 }

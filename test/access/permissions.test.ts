@@ -12,7 +12,7 @@ import {
 import type { Acl } from '../../src/streams/acl.js'
 
 const known = (login: string, groups: string[] = [], more: Partial<Principal> = {}): Principal => {
-  return { login, groups, isValid: () => true, by: 'password', ...more }
+  return { login, groups, by: 'password', ...more }
 }
 const people = {
   nobody: NOBODY,

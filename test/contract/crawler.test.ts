@@ -21,7 +21,7 @@ t.test('whoever follows links meets every event once, while another client appen
       const i = appended++
       return encodeEvent(['cart-1', 'cart-2', 'order-1', '$sys'][i % 4] as string, { type: `T${i % 3}` })
     })
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
   }
   for (let i = 0; i < 40; i++) await append()
   const addresses: [string, (event: Shown) => boolean][] = [

@@ -23,7 +23,7 @@ async function client(name: number): Promise<void> {
         data: { round, name, i, j }
       })
     )
-    const result = await store.writer.append({ events, conditions: [], mode: 'batch' })
+    const result = await store.writer.append({ events, conditions: [], kind: 'append' })
     const said = result.events.map(({ event, number, position, created }) => ({
       stream: event.stream,
       number,
@@ -41,8 +41,8 @@ async function deleter(): Promise<void> {
     try {
       if (random.chance(0.6)) {
         const events = [encodeEvent(stream, { tags: ['x'], metadata: { $correlationId: `c-${random.int(0, 9)}` } })]
-        await store.writer.append({ events, conditions: [], mode: 'batch' })
-      } else await store.writer.delete({ stream, expected: 'any', permanent: random.chance(0.2) })
+        await store.writer.append({ events, conditions: [], kind: 'append' })
+      } else await store.writer.delete({ kind: 'delete', stream, expected: 'any', permanent: random.chance(0.2) })
     } catch (error) {
       if (!isDaybookError(error)) throw error // else it was never written, or deleted for ever
     }

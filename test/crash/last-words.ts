@@ -10,7 +10,7 @@ const [, , directory, count] = process.argv as [string, string, string, string]
 const store = await new Store({ directory }).open()
 for (let batch = 1; ; batch++) {
   const events = Array.from({ length: 500 }, (_, i) => encodeEvent(`s-${i % 3}`, { data: `${i} `.repeat(1000) }))
-  const result = await store.writer.append({ events, conditions: [], mode: 'batch' })
+  const result = await store.writer.append({ events, conditions: [], kind: 'append' })
   writeSync(1, `${result.events.at(-1)?.position}\n`)
   if (batch === Number(count)) process.kill(process.pid, 'SIGKILL')
 }

@@ -15,7 +15,7 @@ export async function crashedDirectory(
   const store = await new Store({ ...options, directory: live }).open()
   for (let i = 0; i < count; i++) {
     const stream = options.stream?.(i) ?? `s-${i % 3}`
-    await store.writer.append({ events: [encodeEvent(stream, { data: { i } })], conditions: [], mode: 'batch' })
+    await store.writer.append({ events: [encodeEvent(stream, { data: { i } })], conditions: [], kind: 'append' })
   }
   cpSync(live, crashed, { recursive: true })
   await store.close()

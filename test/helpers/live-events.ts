@@ -29,7 +29,7 @@ export async function appendTo(store: Store, stream: string, ...events: Plain[])
   await store.writer.append({
     events: events.map((event) => encodeEvent(stream, event)),
     conditions: [],
-    mode: 'batch'
+    kind: 'append'
   })
 }
 

@@ -1,5 +1,5 @@
 /** Batches that can be made again: whoever kills a process asks afterwards what became of each. */
-import type { AppendRequest } from '../../src/writing/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { encodeEvent } from './events.js'
 
 /** Clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */
@@ -9,7 +9,7 @@ export const BATCH_EVENTS = 250
 export const CHANGES = 4
 
 /** A batch whose every event has a stream, a category, a type and an id of its own. */
-export function manyStreams(round: number, batch: number): AppendRequest {
+export function manyStreams(round: number, batch: number): AppendAll {
   const events = Array.from({ length: BATCH_EVENTS }, (_, i) => {
     const name = `${hex(round, 4)}${hex(batch, 4)}`
     return encodeEvent(`c${name}${i}-1`, {
@@ -18,7 +18,7 @@ export function manyStreams(round: number, batch: number): AppendRequest {
       data: { round, batch, i }
     })
   })
-  return { events, conditions: [], mode: 'batch' }
+  return { events, conditions: [], kind: 'append' }
 }
 
 function hex(value: number, digits: number): string {

@@ -37,8 +37,7 @@ export async function makeUser(store: Store, login: string, groups: string[] = [
 /** An account as it signs in with its password. */
 export function principalOf(store: Store, login: string): Principal {
   const account = store.accounts.need(login)
-  const isValid = () => store.accounts.get(login) === account
-  return { login, groups: account.groups ?? [], isValid, by: 'password' }
+  return { login, groups: account.groups ?? [], account: account.version, by: 'password' }
 }
 
 /** Makes an API token of an account. @returns the text of it */

@@ -10,7 +10,7 @@ import { family, type StoredRecord } from '../../src/log/format.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
 import { metastreamOf } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
-import type { AppendResult } from '../../src/writing/plan-append.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
 import { StillClock } from './clock.js'
 import { encodeEvent, type Plain } from './events.js'
 import { type FaultyDisk, faultyDisk } from './faulty-disk.js'
@@ -116,9 +116,9 @@ export class Workload {
       this.#append('metadata', [metastream], { type: '$metadata', data: { $maxCount: 1000 + round } }),
       this.#append('one by one, with ids', [shared(round), `new-${round}-0`, shared(round)], {
         id: true,
-        mode: 'each'
+        kind: 'append-each'
       }),
-      { what: 'a tombstone', events: [], marks: [], send: () => store.writer.delete({ stream: doomed, expected: 'any', permanent: true }) }, // biome-ignore format: one line
+      { what: 'a tombstone', events: [], marks: [], send: () => store.writer.delete({ kind: 'delete', stream: doomed, expected: 'any', permanent: true }) }, // biome-ignore format: one line
       this.#append('on a condition', [shared(1)], { id: true, matches: [`none-${round}`] }),
       this.#append('more in the new streams', many.slice(0, 20), { tag: true })
     ]
@@ -129,7 +129,7 @@ export class Workload {
   #append(
     what: string,
     streams: readonly string[],
-    { id, tag, type, data, mode = 'batch', matches }: { id?: boolean; tag?: boolean; type?: string; data?: object; mode?: 'batch' | 'each'; matches?: string[] } // biome-ignore format: one line
+    { id, tag, type, data, kind = 'append', matches }: { id?: boolean; tag?: boolean; type?: string; data?: object; kind?: 'append' | 'append-each'; matches?: string[] } // biome-ignore format: one line
   ): Attempt {
     const marks: string[] = []
     const events = streams.map((stream) => {
@@ -143,7 +143,8 @@ export class Workload {
     })
     const conditions = matches?.map((name, index) => ({ items: [{ types: [], tags: [name] }], after: -1, index }))
     const { store } = this.#setup
-    const send = () => store.writer.append({ events, conditions: [], matches: conditions, mode })
+    const send = () =>
+      store.writer.append(kind === 'append' ? { kind, events, conditions: [], matches: conditions } : { kind, events })
     return { what, events, marks, send }
   }
 

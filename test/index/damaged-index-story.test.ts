@@ -10,7 +10,8 @@ import { idBytes, idText } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
-import type { AppendRequest, AppendResult } from '../../src/writing/plan-append.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { encodeEvent, type Plain } from '../helpers/events.js'
 import { type Random, seeded } from '../helpers/random.js'
 
@@ -97,11 +98,11 @@ async function step(t: Test, store: Store, model: Model, random: Random, told: R
   const is = model.of(stream).length
   const tag = random.chance(0.2) ? `tag-${random.int(0, 30)}` : undefined
   const none = random.chance(0.2)
-  const request: AppendRequest = {
+  const request: AppendAll = {
     events: [encodeEvent(stream, event)],
     conditions: none ? [{ stream, expected: 'no_stream' }] : [],
     ...(tag !== undefined && { matches: [{ items: [{ types: [], tags: [tag] }], after: -1, index: 0 }] }),
-    mode: 'batch'
+    kind: 'append'
   }
   let result: AppendResult
   try {

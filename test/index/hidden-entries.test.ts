@@ -9,7 +9,7 @@ import { family, headKey, pageKey, table } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
-import type { AppendRequest } from '../../src/writing/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { encodeEvent } from '../helpers/events.js'
 
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
@@ -20,8 +20,8 @@ const checked = limits.index_checked_events
 Object.assign(limits, { index_checked_events: 1 })
 t.teardown(() => Object.assign(limits, { index_checked_events: checked }))
 
-function append(store: Store, stream: string, request: Partial<AppendRequest> = {}, event = {}) {
-  return store.writer.append({ events: [encodeEvent(stream, event)], conditions: [], mode: 'batch', ...request })
+function append(store: Store, stream: string, request: Partial<AppendAll> = {}, event = {}) {
+  return store.writer.append({ events: [encodeEvent(stream, event)], conditions: [], kind: 'append', ...request })
 }
 
 /** A store of a few streams, closed, its index written in two steps. `half` gets the index after the first. */
@@ -122,7 +122,7 @@ t.test('a hidden tombstone, access rule or account opens nothing: the start find
   const directory = join(t.testdir({}), 'db')
   let store = await new Store({ directory }).open()
   await append(store, 'gone')
-  await store.writer.delete({ stream: 'gone', expected: 'any', permanent: true })
+  await store.writer.delete({ kind: 'delete', stream: 'gone', expected: 'any', permanent: true })
   await append(store, '$$secret', {}, { type: '$metadata', data: { $acl: { $r: ['ann'] } } })
   await append(store, '$user-admin', {}, { type: '$User', data: { login: 'admin' } })
   await append(store, 'last')

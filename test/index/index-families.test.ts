@@ -31,7 +31,7 @@ async function appendSome(store: Store, random: Random, held: Held[], count: num
     const events = batch.map(({ stream, type, tags, correlation }) =>
       encodeEvent(stream, { type, tags, metadata: correlation && { $correlationId: correlation } })
     )
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
     held.push(...batch)
   }
 }
@@ -197,7 +197,7 @@ t.test('the first event of a stream stands in all its lists at once', async (t) 
   const store = await open(directory)
   const metadata = { $correlationId: 'c/1 ü', other: true }
   const event = encodeEvent('cart-1', { type: 'Opened', tags: ['x', 'y', 'z'], metadata })
-  await store.writer.append({ events: [event], conditions: [], mode: 'batch' })
+  await store.writer.append({ events: [event], conditions: [], kind: 'append' })
   const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   for (const name of ['$ce-cart', '$et-Opened', '$bc-c/1 ü', '$streams', '$category-cart']) {
     const answer = await app.inject(`/streams/${encodeURIComponent(name)}`)
@@ -214,7 +214,7 @@ t.test('a correlation id that no stream could be named after makes no list', asy
   const events = ['c\ud800', '', 'x'.repeat(1100), 'a\nb', 5, null, { a: 1 }].map(($correlationId) =>
     encodeEvent('s', { metadata: { $correlationId } })
   )
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
   t.same(await store.postings.list('b', { prefix: '', after: undefined, limit: 10 }), [])
   await store.close()
   await checkAgreement(t, directory, 'none of them')

@@ -36,7 +36,7 @@ t.test(
     const hog = join(disk, 'hog')
     writeFileSync(hog, Buffer.alloc(100 * MEGABYTE))
     const append = () =>
-      store.writer.append({ events: [encodeEvent('s', { data: 'x'.repeat(500_000) })], conditions: [], mode: 'batch' })
+      store.writer.append({ events: [encodeEvent('s', { data: 'x'.repeat(500_000) })], conditions: [], kind: 'append' })
     let acknowledged = 0
     let refusal: { code?: string } = {}
     while (refusal.code === undefined) {

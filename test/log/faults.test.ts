@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import leveldown from 'leveldown'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
-import { decodeState, encodeState, type IndexState } from '../../src/index/index-state.js'
+import { decodeState, encodeState, type IndexState } from '../../src/index/postings/index-state.js'
 import {
   encodeHead,
   FORMAT_VERSION,
@@ -86,7 +86,7 @@ for (const compression of [false, true]) {
         const events = Array.from({ length: 100 }, (_, j) =>
           encodeEvent(`s-${(i + j) % 10}`, { data: { i: i + j, pad: randomBytes(100).toString('hex') } })
         )
-        await store.writer.append({ events, conditions: [], mode: 'batch' })
+        await store.writer.append({ events, conditions: [], kind: 'append' })
       }
       await store.close()
       // Opening moves what stands in the write-ahead log into a table.
@@ -149,7 +149,7 @@ t.test('an index that is gone, damaged, foreign, ahead or stale is made anew fro
     await damage(join(directory, 'index'))
     const store = await new Store({ directory }).open()
     t.equal((await store.sources.of('s-1')).head, 66, `${how}: the head is right`)
-    await store.writer.append({ events: [encodeEvent('s-1')], conditions: [], mode: 'batch' })
+    await store.writer.append({ events: [encodeEvent('s-1')], conditions: [], kind: 'append' })
     await store.close()
     t.same((await checkDirectory(directory)).disagreements, [], `${how}: everything agrees afterwards`)
   }
@@ -223,7 +223,7 @@ async function filled(t: Test, count: number): Promise<string> {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
   const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
   await store.close()
   // A start moves the mark up to which the log was looked at: what is damaged before it is found by reading.
   await (await new Store({ directory }).open()).close()

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { decodeLogMeta, encodeLogMeta, FORMAT_VERSION, LOG_META_KEY, positionKey } from '../../src/log/format.js'
+import { Lineage } from '../../src/log/identity/lineage.js'
 import { Level } from '../../src/log/level.js'
-import { Lineage } from '../../src/log/lineage.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { serve } from '../helpers/cli.js'
@@ -279,7 +279,7 @@ async function opened(t: Test, directory: string): Promise<{ store: Store }> {
 
 async function appendTo(store: Store, count: number): Promise<void> {
   const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
 }
 
 async function filled(t: Test, name: string, count: number): Promise<string> {

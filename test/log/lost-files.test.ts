@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
-import { Witness } from '../../src/log/witness.js'
+import { Witness } from '../../src/log/recovery/witness.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
@@ -175,7 +175,7 @@ async function closed(t: Test, name: string): Promise<string> {
   const store = await new Store({ directory }).open()
   for (let i = 0; i < EVENTS; i += 100) {
     const events = Array.from({ length: 100 }, (_, j) => encodeEvent(`s-${(i + j) % 7}`, { data: { i: i + j } }))
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
   }
   await store.close()
   await (await new Store({ directory }).open()).close()
@@ -183,7 +183,7 @@ async function closed(t: Test, name: string): Promise<string> {
 }
 
 function single(stream: string, i: number) {
-  return { events: [encodeEvent(stream, { data: { i } })], conditions: [], mode: 'batch' } as const
+  return { events: [encodeEvent(stream, { data: { i } })], conditions: [], kind: 'append' } as const
 }
 
 /** Opens and closes it. @returns its head, or what it was refused with */

@@ -126,7 +126,7 @@ t.test('listings go name by name, in the order of their bytes', async (t) => {
   const { app, store } = await openApp(t)
   const names = ['b-2', 'a', 'ä', 'B', 'a/1', 'b-1', '$sys', 'z'.repeat(300), '漢-1']
   for (const name of names)
-    await store.writer.append({ events: [encodeEvent(name), encodeEvent(name)], conditions: [], mode: 'batch' })
+    await store.writer.append({ events: [encodeEvent(name), encodeEvent(name)], conditions: [], kind: 'append' })
   const sorted = names
     .filter((name) => name !== '$sys')
     .sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))

@@ -110,7 +110,7 @@ t.test('filters: values are "or", parameters are "and"', async (t) => {
     encodeEvent('plain', { type: 'AB' }),
     encodeEvent('$sys', { type: 'A' })
   ]
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
   const cases: [string, number[]][] = [
     ['', [0, 1, 2, 3]],
     ['system=true', [0, 1, 2, 3, 4]],
@@ -157,7 +157,7 @@ t.test('a page ends at 8 MiB, and the next goes on', async (t) => {
     await store.writer.append({
       events: [encodeEvent('s', { data: 'x'.repeat(1_000_000) })],
       conditions: [],
-      mode: 'batch'
+      kind: 'append'
     })
   }
   const numbers: number[] = []

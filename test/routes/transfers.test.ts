@@ -14,7 +14,7 @@ import { send } from '../helpers/http.js'
 t.test('NDJSON goes to the end, a line an event, and says so with a trailer', async (t) => {
   const { url, store } = await listen(t)
   const events = Array.from({ length: 4000 }, (_, i) => encodeEvent('s', { data: i }))
-  await store.writer.append({ events, conditions: [], mode: 'batch' })
+  await store.writer.append({ events, conditions: [], kind: 'append' })
   const { text, headers, complete } = await send(`${url}/streams/s?trailer=true`, {
     headers: { accept: 'application/x-ndjson' }
   })
@@ -105,7 +105,7 @@ t.test('a reader that does not read holds nothing in memory, and one that goes a
   const { url, store } = await listen(t)
   for (let i = 0; i < 60; i++) {
     const events = Array.from({ length: 50 }, () => encodeEvent('s', { data: 'x'.repeat(10_000) }))
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
   }
   const read = async () =>
     Number(/daybook_read_events_total (\d+)/.exec(await store.metrics.registry.metrics())?.[1] ?? 0)

@@ -5,13 +5,14 @@ import { Filter, type FilterOptions } from '../../src/reading/filter.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Store } from '../../src/store/store.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
-import { type Following, ListTail } from '../../src/subscriptions/tail.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
+import { ListTail } from '../../src/subscriptions/tail.js'
 import { encodeEvent } from '../helpers/events.js'
 import { appendTo, eventually, openStore, turns } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
 /** What is followed. @param stream undefined: the log */
-function following(stream: string | undefined, options: Partial<FilterOptions> = {}): Following {
+function following(stream: string | undefined, options: Partial<FilterOptions> = {}): LiveQuery {
   const filter = new Filter({ system: false, ...options })
   return {
     address: { stream, index: stream === undefined ? undefined : indexStreamOf(stream) },
@@ -29,7 +30,7 @@ function following(stream: string | undefined, options: Partial<FilterOptions> =
   }
 }
 
-async function follow(t: Test, store: Store, what: Following) {
+async function follow(t: Test, store: Store, what: LiveQuery) {
   const pages: Span[] = []
   const failures: Error[] = []
   const { tail, leave } = await store.tails.follow(what, {
@@ -114,7 +115,7 @@ t.test('of a stream that is deleted for ever nothing more comes, and who follows
   const store = await openStore(t)
   await appendTo(store, 's', {})
   const tail = await follow(t, store, following('s'))
-  await store.writer.delete({ stream: 's', expected: 'any', permanent: true })
+  await store.writer.delete({ kind: 'delete', stream: 's', expected: 'any', permanent: true })
   await eventually('it was told', () => tail.failures.length > 0)
   t.match(tail.failures[0], { code: 'stream-deleted' })
   await t.rejects(store.tails.follow(following('s'), { offered: () => {}, failed: () => {} }), {
@@ -147,9 +148,9 @@ t.test(
       }))
       all.push(...batch)
       const events = batch.map(({ stream, type }) => encodeEvent(stream, { type }))
-      await store.writer.append({ events, conditions: [], mode: 'batch' })
+      await store.writer.append({ events, conditions: [], kind: 'append' })
     }
-    const sources: [Following, (event: { stream: string; type: string }) => boolean][] = [
+    const sources: [LiveQuery, (event: { stream: string; type: string }) => boolean][] = [
       [following('a-1'), ({ stream }) => stream === 'a-1'],
       [following('$ce-a'), ({ stream }) => stream.startsWith('a')],
       [following('$et-U'), ({ type }) => type === 'U'],
@@ -160,7 +161,7 @@ t.test(
       const appending = append()
       if (random.chance(0.3)) {
         const which = random.int(0, sources.length - 1)
-        followers.push({ which, follower: await follow(t, store, sources[which]?.[0] as Following) })
+        followers.push({ which, follower: await follow(t, store, sources[which]?.[0] as LiveQuery) })
       }
       await appending
     }

@@ -38,7 +38,7 @@ t.test('an account whose hash is missing, garbled or too costly is disabled, and
   }
   for (const [loginName, said] of Object.entries(kept)) {
     const made = serverEvent(`$user-${loginName}`, '$UserCreated', { loginName, disabled: false, ...said })
-    await store.writer.append({ events: [made], conditions: [], mode: 'batch' })
+    await store.writer.append({ events: [made], conditions: [], kind: 'append' })
     const { data } = (await app.inject({ url: `/users/${loginName}`, headers: asJson(admin) })).json()
     t.match(data, { loginName, disabled: true }, loginName)
     for (const password of ['', 'x']) {

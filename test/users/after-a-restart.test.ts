@@ -39,7 +39,8 @@ t.test(
       if (statusCode > 201) throw new Error(body)
     }
     // Nobody can do so by a request.
-    const remove = (stream: string) => first.store.writer.delete({ stream, expected: 'any', permanent: false })
+    const remove = (stream: string) =>
+      first.store.writer.delete({ kind: 'delete', stream, expected: 'any', permanent: false })
     const settings = (data: object) => append(first.app, '$settings', { type: '$settings', data }, admin)
     await settings({ $userStreamAcl: { $w: '$admins' } })
     await settings({ $userStreamAcl: { $w: 'kept' } })
@@ -47,7 +48,7 @@ t.test(
     await metadata('$user-truncated', { truncateBefore: 7 })
     await metadata('$user-counted', { maxCount: 1 })
     const noted = [serverEvent('$user-counted', 'Noted', {})]
-    await first.store.writer.append({ events: noted, conditions: [], mode: 'batch' })
+    await first.store.writer.append({ events: noted, conditions: [], kind: 'append' })
     await metadata('$tokens', { truncateBefore: 100 })
     await metadata('$user-admin', { truncateBefore: 100 })
     await remove('$user-deleted')

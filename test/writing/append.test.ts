@@ -1,27 +1,23 @@
 /** Planning is pure: no disk, no clock. */
 import t from 'tap'
-import { readSettings } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
-import { PLAIN_STATE } from '../../src/index/stream-states.js'
-import { type AppendRequest, type AppendResult, planAppend } from '../../src/writing/plan-append.js'
-import { PlanningView } from '../../src/writing/planning-view.js'
+import { type AppendResult, planAppend } from '../../src/writing/plan/plan-append.js'
+import { PlanningView } from '../../src/writing/plan/planning-view.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { encodeEvent } from '../helpers/events.js'
+import { snapshotOf } from '../helpers/planning.js'
 
 const A = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 const B = '6c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 
+/** @param heads the numbers of the last events of streams */
 function view(heads: Record<string, number> = {}): PlanningView {
-  return new PlanningView(100, 1e12, {
-    head: (stream) => heads[stream] ?? -1,
-    state: () => PLAIN_STATE,
-    settings: readSettings(undefined, false),
-    match: () => undefined,
-    placeOfId: () => undefined
-  })
+  const counts = Object.fromEntries(Object.entries(heads).map(([stream, head]) => [stream, head + 1]))
+  return new PlanningView(snapshotOf(['a', 'b', 'c'], counts), 1e12)
 }
 
-function request(events: AppendRequest['events'], more: Partial<AppendRequest> = {}): AppendRequest {
-  return { events, conditions: [], mode: 'batch', ...more }
+function request(events: AppendAll['events'], more: Partial<AppendAll> = {}): AppendAll {
+  return { events, conditions: [], kind: 'append', ...more }
 }
 
 function accepted(plan: AppendResult | DaybookError): AppendResult {
@@ -115,7 +111,7 @@ t.test('line by line, known events are passed over and the first refused one end
     encodeEvent('a', { id: A, data: 'other' }),
     encodeEvent('a')
   ]
-  const plan = accepted(planAppend(request(events, { mode: 'each' }), shared))
+  const plan = accepted(planAppend({ kind: 'append-each', events }, shared))
   t.same(
     plan.events.map(({ replayed }) => replayed),
     [true, false]

@@ -2,8 +2,8 @@
 import t, { type Test } from 'tap'
 import { isDaybookError } from '../../src/errors.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
-import type { MatchItem } from '../../src/writing/event-conditions.js'
-import type { AppendResult } from '../../src/writing/plan-append.js'
+import type { MatchItem } from '../../src/writing/plan/event-condition.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
 import { append, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { type Random, seeded } from '../helpers/random.js'
@@ -209,7 +209,7 @@ t.test('any mixture of appends and decisions ends as if they had come one after 
             events: [encodeEvent(`s-${random.int(0, 5)}`, { type, tags })],
             conditions: [],
             matches: items.length > 0 ? [{ items, after, index: 0 }] : undefined,
-            mode: 'batch'
+            kind: 'append'
           })
           .catch((error: unknown) => error)
       )

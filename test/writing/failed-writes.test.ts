@@ -2,11 +2,11 @@
 import { readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer-definition.js'
 import { limits } from '../../src/limits.js'
 import { family, StoredRecord } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
-import { Witness } from '../../src/log/witness.js'
+import { Witness } from '../../src/log/recovery/witness.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { largest } from '../helpers/crash.js'
@@ -14,7 +14,7 @@ import { encodeEvent } from '../helpers/events.js'
 import { lower, once, openSmall, settled, smallDisk } from '../helpers/still-standing.js'
 
 const append = (store: Store, ...events: ReturnType<typeof encodeEvent>[]) =>
-  store.writer.append({ events, conditions: [], mode: 'batch' })
+  store.writer.append({ events, conditions: [], kind: 'append' })
 
 t.test(
   'an append whose witness could not be written is acknowledged; no other is taken until it could be',
@@ -65,7 +65,7 @@ t.test(
     const settings = { $userStreamAcl: { $r: 'ann' } }
     const events = [encodeEvent('s', { id, tags: ['never asked for'] }), encodeEvent('$settings', { data: settings })]
     failToApply(store, 2)
-    const refused = store.writer.append({ events: [encodeEvent('s')], conditions: [{ stream: 's', expected: 7 }], mode: 'batch' }) // biome-ignore format: one line
+    const refused = store.writer.append({ events: [encodeEvent('s')], conditions: [{ stream: 's', expected: 7 }], kind: 'append' }) // biome-ignore format: one line
     const unknown = { code: 'storage-failed', details: { written: 'unknown', retry: true } }
     await Promise.all([
       t.rejects(append(store, ...events), unknown),
@@ -108,7 +108,7 @@ t.test('an append that fails because of a read before the commit is said to be n
   for (const tag of ['one', 'two']) {
     disk.fault = once('index getMany')
     const matches = [{ items: [{ types: [], tags: [tag] }], after: -1, index: 0 }]
-    await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], matches, mode: 'batch' }), {
+    await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], matches, kind: 'append' }), {
       code: 'storage-failed',
       details: { written: false, retry: true }
     })

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
-import { Matches } from '../../src/writing/event-conditions.js'
+import { EventSearch } from '../../src/writing/event-search.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { admin, makeUser, setRules, type Who } from '../helpers/people.js'
@@ -16,10 +16,10 @@ class Looks {
   between: () => Promise<unknown> | undefined = () => undefined
 
   constructor(t: Test) {
-    const { first } = Matches.prototype
-    t.teardown(() => Object.assign(Matches.prototype, { first }))
+    const { first } = EventSearch.prototype
+    t.teardown(() => Object.assign(EventSearch.prototype, { first }))
     const looks = this
-    Matches.prototype.first = async function (condition) {
+    EventSearch.prototype.first = async function (condition) {
       const found = await first.call(this, condition)
       looks.made++
       await looks.between()
@@ -42,7 +42,7 @@ async function decide(app: FastifyInstance, who: Who | Record<string, never> = {
 
 const metadataOf = (stream: string, document: object): NewEvent =>
   encodeEvent(`$$${stream}`, { type: '$metadata', data: document })
-const write = (store: Store, ...events: NewEvent[]) => store.writer.append({ events, conditions: [], mode: 'batch' })
+const write = (store: Store, ...events: NewEvent[]) => store.writer.append({ events, conditions: [], kind: 'append' })
 
 /** What hides the event of a stream, and what shows it again. */
 const SHOWN: [what: string, hide: object, show: object][] = [
@@ -91,8 +91,8 @@ t.test('a change that hides more, or shows no old events, causes no second searc
     ['a lower count', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1 }))],
     ['an age beside it', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1, $maxAge: 1000 }))],
     ['metadata of another stream', () => write(store, metadataOf('b', { own: 1 }))],
-    ['a delete', () => store.writer.delete({ stream: 'a', expected: 'any', permanent: false })],
-    ['an end', () => store.writer.delete({ stream: 'gone', expected: 'any', permanent: true })],
+    ['a delete', () => store.writer.delete({ kind: 'delete', stream: 'a', expected: 'any', permanent: false })],
+    ['an end', () => store.writer.delete({ kind: 'delete', stream: 'gone', expected: 'any', permanent: true })],
     ['a rule, where the author reads everything', () => setRules(app, 'b', { read: 'ann' })],
     ['an event', () => append(app, 'c', { type: 'T' })]
   ]
@@ -207,7 +207,7 @@ t.test('among appends and metadata that hides and shows events, no decision over
     const unless = random.chance(0.8) ? random.pick(['p', 'q', 'r']) : undefined
     const matches = unless === undefined ? undefined : [{ items: [{ types: [], tags: [unless] }], after: -1, index: 0 }]
     const events = [encodeEvent(stream, { tags: [tag] })]
-    const [placed] = (await store.writer.append({ events, conditions: [], matches, mode: 'batch' })).events
+    const [placed] = (await store.writer.append({ events, conditions: [], matches, kind: 'append' })).events
     const { position, number } = placed as { position: number; number: number }
     log.push({ position, stream, number, tag, unless })
     if (unless !== undefined) decided++

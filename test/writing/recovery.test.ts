@@ -8,7 +8,7 @@ import { seeded } from '../helpers/random.js'
 import { once, openSmall, type Setup, settled, smallDisk, Workload } from '../helpers/still-standing.js'
 
 const append = (store: Store, events: ReturnType<typeof encodeEvent>[]) =>
-  store.writer.append({ events, conditions: [], mode: 'batch' })
+  store.writer.append({ events, conditions: [], kind: 'append' })
 
 /** Events into many streams, with a tag each. */
 const spread = (count: number, streams: number) =>

@@ -1,32 +1,29 @@
 /** Appends and deletes that are planned together: each is judged by the rights that those before it leave. */
 import t from 'tap'
-import { type Actor, readSettings } from '../../src/access/permissions.js'
-import type { Viewer } from '../../src/access/viewer.js'
+import type { Actor, Principal } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
-import { PLAIN_STATE } from '../../src/index/stream-states.js'
-import { type AppendRequest, type AppendResult, planAppend } from '../../src/writing/plan-append.js'
-import { planDelete } from '../../src/writing/plan-delete.js'
-import { PlanningView } from '../../src/writing/planning-view.js'
+import { type AppendResult, planAppend } from '../../src/writing/plan/plan-append.js'
+import { planDelete } from '../../src/writing/plan/plan-delete.js'
+import { PlanningView } from '../../src/writing/plan/planning-view.js'
+import type { AppendAll, AppendRequest } from '../../src/writing/plan/write-request.js'
 import { encodeEvent } from '../helpers/events.js'
+import { snapshotOf } from '../helpers/planning.js'
 
 const bob: Actor = {
-  principal: { login: 'bob', groups: [], isValid: () => true, by: 'password' },
+  principal: { login: 'bob', groups: [], by: 'password' },
   address: '127.0.0.1',
   requestId: 'one'
 }
 
+const OWN = ['$audit', '$users', '$user-ann', '$tokens', '$consumers']
+const STREAMS = ['a', 'b', 'c', '$$a', '$settings', ...OWN]
+
 function emptyView(): PlanningView {
-  return new PlanningView(100, 1e12, {
-    head: () => -1,
-    state: () => PLAIN_STATE,
-    settings: readSettings(undefined, false),
-    match: () => undefined,
-    placeOfId: () => undefined
-  })
+  return new PlanningView(snapshotOf(STREAMS), 1e12)
 }
 
-function request(events: AppendRequest['events'], more: Partial<AppendRequest> = {}): AppendRequest {
-  return { events, conditions: [], mode: 'batch', ...more }
+function request(events: AppendAll['events'], more: Partial<AppendAll> = {}): AppendAll {
+  return { kind: 'append', events, conditions: [], ...more }
 }
 
 function accept(plan: AppendResult | DaybookError): void {
@@ -37,23 +34,27 @@ function accept(plan: AppendResult | DaybookError): void {
 const settings = (acl: object) => encodeEvent('$settings', { type: '$settings', data: { $userStreamAcl: acl } })
 const rules = (stream: string, $acl: object) => encodeEvent(`$$${stream}`, { type: '$metadata', data: { $acl } })
 
-t.test('rights are as what stands before in the same commit leaves them, in every mode', async (t) => {
+t.test('rights are as what stands before in the same commit leaves them, whatever the kind of append', async (t) => {
   const admins = { $w: '$admins', $d: '$admins' }
   for (const [what, before] of [
     ['settings', settings(admins)],
     ['rules', rules('a', admins)]
   ] as const) {
-    for (const mode of ['batch', 'eventstore', 'each'] as const) {
-      const conditions = mode === 'eventstore' ? [{ stream: 'a', expected: 'any' as const }] : []
-      const late = () => request([encodeEvent('a')], { mode, conditions, by: bob })
-      accept(planAppend(late(), emptyView()))
+    const events = [encodeEvent('a')]
+    const late: AppendRequest[] = [
+      { kind: 'append', events, conditions: [], by: bob },
+      { kind: 'append-by-place', stream: 'a', expected: 'any', events, by: bob },
+      { kind: 'append-each', events, by: bob }
+    ]
+    for (const append of late) {
+      accept(planAppend(append, emptyView()))
       const view = emptyView()
       accept(planAppend(request([before]), view))
       const { length } = view.planned
-      const plan = planAppend(late(), view)
+      const plan = planAppend(append, view)
       const refusal = plan instanceof DaybookError ? plan : plan.refused?.error
-      t.match(refusal, { code: 'not-permitted' }, `${what}: ${mode}`)
-      const gone = planDelete({ stream: 'a', expected: 'any', permanent: false, by: bob }, view)
+      t.match(refusal, { code: 'not-permitted' }, `${what}: ${append.kind}`)
+      const gone = planDelete({ kind: 'delete', stream: 'a', expected: 'any', permanent: false, by: bob }, view)
       t.match(gone, { code: 'not-permitted' }, `${what}: delete`)
       t.equal(view.planned.length, length, 'nothing of it is planned')
     }
@@ -73,33 +74,33 @@ t.test('what its author may not read is in nobody’s way, also when it was plan
   const view = emptyView()
   const events = [rules('a', { $r: '$admins' }), encodeEvent('a', { type: 'X' }), encodeEvent('b', { type: 'Y' })]
   accept(planAppend(request(events), view))
-  const viewer = { principal: bob.principal } as Viewer
-  const unless = (type: string, whose: Viewer | undefined) => {
-    const match = { items: [{ types: [type], tags: [] }], after: -1, index: 0, viewer: whose }
+  const unless = (type: string, seenBy: Principal | undefined) => {
+    const match = { items: [{ types: [type], tags: [] }], after: -1, index: 0, seenBy }
     return planAppend(request([encodeEvent('c')], { by: bob, matches: [match] }), view)
   }
   t.match(unless('X', undefined), { code: 'events-match' }, 'it is in the way of who sees everything')
-  accept(unless('X', viewer))
-  t.match(unless('Y', viewer), { code: 'events-match' })
+  accept(unless('X', bob.principal))
+  t.match(unless('Y', bob.principal), { code: 'events-match' })
 })
 
 t.test('nobody’s append or delete touches what the server keeps of itself; the server’s own does', async (t) => {
   const admin: Actor = { ...bob, principal: { ...bob.principal, login: 'admin', groups: ['$admins'] } }
-  for (const stream of ['$audit', '$users', '$user-ann', '$tokens', '$consumers']) {
+  for (const stream of OWN) {
     const view = emptyView()
-    for (const mode of ['batch', 'each'] as const) {
-      const plan = planAppend(request([encodeEvent(stream)], { mode, by: admin }), view)
+    const events = [encodeEvent(stream)]
+    for (const append of [request(events, { by: admin }), { kind: 'append-each', events, by: admin }] as const) {
+      const plan = planAppend(append, view)
       t.match(
         plan instanceof DaybookError ? plan : plan.refused?.error,
         { code: 'not-permitted' },
-        `${stream}: ${mode}`
+        `${stream}: ${append.kind}`
       )
     }
     accept(planAppend(request([encodeEvent(stream)]), view))
-    const gone = planDelete({ stream, expected: 'any', permanent: false, by: admin }, view)
+    const gone = planDelete({ kind: 'delete', stream, expected: 'any', permanent: false, by: admin }, view)
     t.match(gone, { code: 'not-permitted' }, stream)
     t.match(
-      planDelete({ stream, expected: 'any', permanent: true }, view),
+      planDelete({ kind: 'delete', stream, expected: 'any', permanent: true }, view),
       { code: 'bad-stream-name' },
       'never for ever'
     )

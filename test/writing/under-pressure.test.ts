@@ -15,7 +15,7 @@ t.test('a commit into more lists than heads stay in memory is taken whole', asyn
     )
   )
   t.ok(2 * limits.batch_events_max * 7 > limits.heads_cached_max, 'they are more')
-  const append = (events: (typeof batches)[number]) => store.writer.append({ events, conditions: [], mode: 'batch' })
+  const append = (events: (typeof batches)[number]) => store.writer.append({ events, conditions: [], kind: 'append' })
   await Promise.all(batches.map(append))
   t.equal(store.postings.appliedTo, store.log.head, 'the index has all of it')
   const head = await store.sources.head('s-0')
@@ -48,14 +48,14 @@ t.test('appends into new lists while the last events of a family are filled are 
   for (let round = 0; round < 8; round++) {
     let store = await new Store({ directory, runProjections: 'none' }).open()
     const events = Array.from({ length: 2500 }, (_, i) => encodeEvent(`s-${i % 9}`, { type: `T${i % 5}` }))
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
     await store.close()
     store = await new Store({ directory, runProjections: 'all' }).open()
     const clients = Array.from({ length: 8 }, async (_, client) => {
       for (let i = 0; store.postings.behind.size > 0 || i < 3; i++) {
         const name = `${round}-${client}-${i}`
         const event = encodeEvent(`new-${name}`, { type: `N${name}`, tags: [name] })
-        await store.writer.append({ events: [event], conditions: [], mode: 'batch' })
+        await store.writer.append({ events: [event], conditions: [], kind: 'append' })
       }
     })
     await Promise.all(clients)
@@ -78,7 +78,7 @@ t.test('whoever follows a filter by its cursor meets every event, while they are
     const writers = Array.from({ length: 10 }, async () => {
       while (appended < EVENTS) {
         const events = [event(appended++)]
-        await store.writer.append({ events, conditions: [], mode: 'batch' })
+        await store.writer.append({ events, conditions: [], kind: 'append' })
       }
     })
     let met = 0
@@ -105,7 +105,7 @@ t.test('a refused decision of many items keeps no other append waiting', async (
     const events = Array.from({ length: 4000 }, (_, j) =>
       encodeEvent('s', { type: 'T', tags: i + j === 0 ? ['x'] : [j % 2 === 0 ? 'a' : 'b'] })
     )
-    await store.writer.append({ events, conditions: [], mode: 'batch' })
+    await store.writer.append({ events, conditions: [], kind: 'append' })
   }
   const looked = countReads(store)
   const items = [{ tags: ['x'] }, ...Array.from({ length: 100 }, () => ({ types: ['T'], tags: ['a', 'b'] }))]

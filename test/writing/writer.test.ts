@@ -11,7 +11,7 @@ t.test('appends that arrive together are committed together, and each gets its o
   const { store } = await openApp(t)
   const results = await Promise.all(
     Array.from({ length: 3000 }, (_, i) =>
-      store.writer.append({ events: [encodeEvent(`s-${i % 7}`)], conditions: [], mode: 'batch' })
+      store.writer.append({ events: [encodeEvent(`s-${i % 7}`)], conditions: [], kind: 'append' })
     )
   )
   const positions = results.map(({ events }) => events[0]?.position).sort((a, b) => (a as number) - (b as number))
@@ -37,13 +37,13 @@ t.test('of many appends under one condition exactly one is taken', async (t) => 
 t.test('a full queue answers 503 with Retry-After, and takes appends again when it has emptied', async (t) => {
   const { app, store } = await openApp(t)
   const waiting = Array.from({ length: limits.append_queue_max }, () =>
-    store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+    store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' })
   )
   const refused = await append(app, 's', { type: 'T' }).then((early) => early)
   await t.rejects(
     Promise.all(
       Array.from({ length: limits.append_queue_max + 1 }, () =>
-        store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+        store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' })
       )
     ),
     { code: 'overloaded', details: { written: false, retry: true } }
@@ -83,10 +83,10 @@ t.test(
 t.test('closing answers what was taken and refuses what comes after', async (t) => {
   const { store, directory } = await openApp(t)
   const taken = Array.from({ length: 500 }, () =>
-    store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' })
+    store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' })
   )
   const closing = store.close()
-  await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], mode: 'batch' }), {
+  await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' }), {
     code: 'stopping'
   })
   t.equal((await Promise.all(taken)).length, 500)
@@ -101,7 +101,7 @@ t.test('more streams than are kept in memory keep their heads', async (t) => {
   for (let round = 0; round < 2; round++) {
     for (let i = 0; i < streams; i += 4000) {
       const events = Array.from({ length: Math.min(4000, streams - i) }, (_, j) => encodeEvent(`s-${i + j}`))
-      const { events: placed } = await store.writer.append({ events, conditions: [], mode: 'batch' })
+      const { events: placed } = await store.writer.append({ events, conditions: [], kind: 'append' })
       if (placed.some(({ number }) => number !== round)) t.fail(`a stream near ${i} lost its head`)
     }
   }

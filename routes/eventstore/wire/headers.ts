@@ -1,7 +1,7 @@
 /** Request headers of the dialect (reference 2), each also under the newer product's name. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { limits } from '../../../src/limits.js'
-import type { ExpectedVersion } from '../../../src/writing/expected-version.js'
+import type { ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { badHeader } from './refusal.js'
 
 /** True when a header says that a request is one of the dialect. */

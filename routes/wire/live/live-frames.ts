@@ -1,6 +1,6 @@
 /**
- * What a live reader is sent, by transport (native contract §2, §5): frames of a WebSocket, blocks of an event stream,
- * lines. As everywhere on the wire each character of a text is a byte.
+ * The messages of each live transport (native contract §2, §5): WebSocket frames, SSE blocks, NDJSON lines. As
+ * everywhere on the wire, each character of a text is a byte.
  */
 import { bytesOf } from '../../../src/latin1.js'
 import type { ReadResult } from '../../../src/reading/event-read.js'
@@ -49,7 +49,7 @@ function eventFrame(found: ReadResult, again: Again | undefined): string {
   return `{"frame":"event","cursor":"${found.cursor}",${retry}"event":${renderEvent(found)}}`
 }
 
-/** Any other frame. */
+/** A frame that carries no events. */
 export function plainFrame(frame: string, members: object): string {
   return bytesOf(JSON.stringify({ frame, ...members }))
 }
@@ -68,7 +68,7 @@ export function eventBlocks(events: readonly ReadResult[], typed: boolean): Buff
   return Buffer.from(text, 'latin1')
 }
 
-/** A named block. @param id where a reconnect goes on; undefined: it stays */
+/** A named block. @param id where a reconnect goes on; undefined: where it would have gone on before */
 export function namedBlock(event: string, content: object, id?: string): string {
   return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${bytesOf(JSON.stringify(content))}\n\n`
 }
@@ -80,14 +80,14 @@ export function eventLines(events: readonly ReadResult[]): Buffer {
   return Buffer.from(text, 'latin1')
 }
 
-/** A line that is no event. */
+/** A line that carries no event. */
 export function plainLine(content: object): string {
   return `${bytesOf(JSON.stringify(content))}\n`
 }
 
 /**
- * Bytes of events that several receivers are sent: made once. The very same list comes to all who follow the same
- * source, so it is what they are kept by, as long as anybody holds it.
+ * Renders events once for all receivers. Readers of one live query get the same list object, so the bytes are kept by
+ * that object, for as long as it is referenced.
  */
 export class SharedBytes {
   readonly #known = new WeakMap<readonly ReadResult[], Buffer>()

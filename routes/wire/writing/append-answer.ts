@@ -1,8 +1,7 @@
-/** What an append answers (native contract §3). */
-
+/** Answers of appends (native contract §3). */
 import { recordIdText, StoredRecord } from '../../../src/log/format.js'
-import type { AppendResult } from '../../../src/writing/plan-append.js'
-import type { PlacedEvent } from '../../../src/writing/planning-view.js'
+import type { AppendResult } from '../../../src/writing/plan/plan-append.js'
+import type { PlacedEvent } from '../../../src/writing/plan/planning-view.js'
 import { instantText, renderEvent } from '../reading/recorded-event.js'
 
 export type Return = 'default' | 'minimal' | 'representation'

@@ -1,0 +1,250 @@
+/** Loads what the plans of one commit will ask for: heads with one read, states of the few streams that have one. */
+
+import { AUDIT } from '../access/audit.js'
+import type { Principal } from '../access/permissions.js'
+import type { AccessRules } from '../access/rules.js'
+import type { ListName } from '../index/posting.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamStates } from '../index/stream-states.js'
+import { limits } from '../limits.js'
+import { family, type ListHead, type StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import { TOMBSTONE_TYPE } from '../streams/metadata.js'
+import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
+import type { StreamState } from '../streams/stream-state.js'
+import type { EarlySearch, EventSearch } from './event-search.js'
+import { type CommitSnapshot, eventKey } from './plan/commit-snapshot.js'
+import type { LookAgain, Match } from './plan/event-condition.js'
+import { principalOfRequest, type WriteRequest } from './plan/write-request.js'
+
+/** A request that waits for its turn. */
+export interface SearchedRequest {
+  readonly request: WriteRequest
+  /** What was found before the turn for each of its `matches`; undefined when it has none. */
+  readonly searches: readonly EarlySearch[] | undefined
+}
+
+/** A snapshot whose heads are those of the index. */
+export interface LoadedSnapshot extends CommitSnapshot {
+  readonly heads: ReadonlyMap<string, ListHead | null>
+}
+
+export interface CommitLoaderParts {
+  readonly log: Log
+  readonly postings: Postings
+  readonly states: StreamStates
+  readonly rules: AccessRules
+  readonly search: EventSearch
+}
+
+type Found = Match | LookAgain | undefined
+
+/** Most commits have no such things. */
+const NO_STATES: CommitSnapshot['states'] = new Map()
+const NO_MATCHES: CommitSnapshot['matches'] = new Map()
+const NO_EVENTS: CommitSnapshot['known'] = new Map()
+const NO_IDS: CommitSnapshot['idsOfTheFuture'] = new Set()
+const NO_ACCOUNTS: CommitSnapshot['accounts'] = new Map()
+const NO_TOKENS: CommitSnapshot['tokens'] = new Map()
+
+export class CommitLoader {
+  readonly #log: Log
+  readonly #postings: Postings
+  readonly #states: StreamStates
+  readonly #rules: AccessRules
+  readonly #search: EventSearch
+
+  constructor({ log, postings, states, rules, search }: CommitLoaderParts) {
+    this.#log = log
+    this.#postings = postings
+    this.#states = states
+    this.#rules = rules
+    this.#search = search
+  }
+
+  /** In the writer's turn: only the writer changes what is loaded. @throws `index-damaged`, `log-damaged` */
+  async load(group: readonly SearchedRequest[]): Promise<LoadedSnapshot> {
+    const needed = new NeededStreams(this.#postings, this.#states)
+    for (const { request } of group) needed.add(request)
+    if (needed.missing.length > 0) await this.#loadHeads(needed)
+    const states = needed.stated.size > 0 ? await this.#statesOf(needed.stated) : NO_STATES
+    const matches = group.some(({ searches }) => searches !== undefined) ? await this.#matchesOf(group) : NO_MATCHES
+    const ids = new NeededIds(this.#log, needed.heads)
+    for (const { request } of group) ids.add(request)
+    const known = ids.asked.length > 0 ? await this.#knownEvents(ids) : NO_EVENTS
+    const { accounts, tokens } = this.#signInsOf(group)
+    return {
+      next: this.#log.head + 1,
+      lastCreated: this.#log.lastCreated,
+      heads: needed.heads,
+      states,
+      settings: this.#rules.settings,
+      matches,
+      known,
+      idsOfTheFuture: ids.ofTheFuture,
+      accounts,
+      tokens
+    }
+  }
+
+  async #loadHeads({ heads, missing }: NeededStreams): Promise<void> {
+    for (let at = 0; at < missing.length; at += limits.heads_loaded_max) {
+      const part = missing.slice(at, at + limits.heads_loaded_max)
+      await this.#postings.load(part)
+      for (const [kind, stream] of part) heads.set(stream, (await this.#postings.head(kind, stream)) ?? null)
+    }
+  }
+
+  async #statesOf(streams: Iterable<string>): Promise<CommitSnapshot['states']> {
+    const states = new Map<string, StreamState>()
+    for (const stream of streams) states.set(stream, await this.#states.of(stream))
+    return states
+  }
+
+  /** The first event in the way of each condition on the log. */
+  async #matchesOf(group: readonly SearchedRequest[]): Promise<CommitSnapshot['matches']> {
+    const matches = new Map<number, Found[]>()
+    for (const [i, { request, searches }] of group.entries()) {
+      if (request.kind !== 'append' || request.matches === undefined) continue
+      const found: Found[] = []
+      for (const [j, condition] of request.matches.entries())
+        found.push(await this.#search.firstSince(condition, searches?.[j]))
+      matches.set(i, found)
+    }
+    return matches
+  }
+
+  /** The events that the log holds under ids that are to be appended now. */
+  async #knownEvents({ asked, named }: NeededIds): Promise<CommitSnapshot['known']> {
+    const known = new Map<string, { position: number; bytes: Buffer }>()
+    const indexed = await this.#postings.positionsOfIds(asked)
+    const places = indexed.map((positions, i) => {
+      const place = named[i]
+      return place === undefined || place > this.#log.head ? positions : [...positions, place]
+    })
+    const records = await this.#log.readMany(places.flat())
+    let next = 0
+    for (const [i, { stream, id }] of asked.entries()) {
+      for (let left = places[i]?.length ?? 0; left > 0; left--) {
+        const record = records[next++] as StoredRecord
+        if (!record.id.equals(id) || record.stream !== stream) continue
+        known.set(eventKey(stream, id), { position: record.position, bytes: record.bytes })
+      }
+    }
+    return known
+  }
+
+  /** The accounts and tokens that the requests rest on, as they are now. */
+  #signInsOf(group: readonly SearchedRequest[]): Pick<CommitSnapshot, 'accounts' | 'tokens'> {
+    let accounts: Map<string, number | null> | undefined
+    let tokens: Map<string, boolean> | undefined
+    let last: Principal | undefined
+    for (const { request } of group) {
+      const principal = principalOfRequest(request)
+      if (principal === last || principal?.account === undefined) continue
+      last = principal
+      const { login = '', token } = principal
+      accounts ??= new Map()
+      accounts.set(login, this.#rules.signIns.versionOf(login) ?? null)
+      if (token === undefined) continue
+      tokens ??= new Map()
+      tokens.set(token, this.#rules.signIns.hasToken(token))
+    }
+    return { accounts: accounts ?? NO_ACCOUNTS, tokens: tokens ?? NO_TOKENS }
+  }
+}
+
+/** Collects the streams whose heads and states the plans of requests will ask for. */
+class NeededStreams {
+  readonly heads = new Map<string, ListHead | null>()
+  /** Heads that are not in memory. */
+  readonly missing: ListName[] = []
+  /** Streams that may have metadata or a tombstone. */
+  readonly stated = new Set<string>()
+  readonly #postings: Postings
+  readonly #states: StreamStates
+  #last: string | undefined
+  #audits = false
+
+  constructor(postings: Postings, states: StreamStates) {
+    this.#postings = postings
+    this.#states = states
+  }
+
+  add(request: WriteRequest): void {
+    if (request.kind === 'delete') {
+      this.#need(request.stream)
+      this.#needHead(metastreamOf(request.stream))
+      if (request.by !== undefined) this.#needAudit()
+      return
+    }
+    for (const { stream, type } of request.events) {
+      this.#need(stream)
+      if (request.by !== undefined && (isSystemStream(stream) || type === TOMBSTONE_TYPE)) this.#needAudit()
+    }
+    if (request.kind === 'append') for (const { stream } of request.conditions) this.#need(stream)
+    else if (request.kind === 'append-by-place') this.#need(request.stream)
+  }
+
+  /** What is done to streams may stand in the audit. */
+  #needAudit(): void {
+    if (this.#audits) return
+    this.#audits = true
+    this.#need(AUDIT)
+  }
+
+  #need(stream: string): void {
+    if (stream === this.#last) return
+    this.#last = stream
+    this.#needHead(stream)
+    const original = isMetastream(stream) ? originalOf(stream) : stream
+    if (original !== stream) this.#needHead(original)
+    if (!this.#states.concerns(original)) return
+    this.stated.add(original)
+    this.#needHead(metastreamOf(original))
+  }
+
+  #needHead(stream: string): void {
+    const head = this.#postings.headInMemory(family.stream, stream)
+    if (head === undefined) this.missing.push([family.stream, stream])
+    else this.heads.set(stream, head)
+  }
+}
+
+/** Collects the ids that are to be appended. */
+class NeededIds {
+  /** Those that the log may hold: a stream that was never written holds no id. */
+  readonly asked: { readonly stream: string; readonly streamId: number; readonly id: Buffer }[] = []
+  /** The position that each of `asked` names, when this log made it. */
+  readonly named: (number | undefined)[] = []
+  readonly #log: Log
+  readonly #heads: LoadedSnapshot['heads']
+  #ofTheFuture: Set<string> | undefined
+
+  constructor(log: Log, heads: LoadedSnapshot['heads']) {
+    this.#log = log
+    this.#heads = heads
+  }
+
+  get ofTheFuture(): CommitSnapshot['idsOfTheFuture'] {
+    return this.#ofTheFuture ?? NO_IDS
+  }
+
+  add(request: WriteRequest): void {
+    if (request.kind === 'delete') return
+    for (const { stream, id } of request.events) if (id !== undefined) this.#ask(stream, id)
+    if (request.kind === 'append' && request.keyed !== undefined) this.#ask(request.keyed.stream, request.keyed.nextId)
+  }
+
+  #ask(stream: string, id: Buffer): void {
+    const place = this.#log.placeOfId(id)
+    if (place !== undefined && place > this.#log.head) {
+      this.#ofTheFuture ??= new Set()
+      this.#ofTheFuture.add(id.toString('latin1'))
+    }
+    const head = this.#heads.get(stream)
+    if (!head) return
+    this.asked.push({ stream, streamId: head.id, id })
+    this.named.push(place)
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Writes what was planned: checks its places, commits it to the log in one synced batch, and takes it into the index
+ * before anybody is answered.
+ */
+
+import type { AccessRules } from '../access/rules.js'
+import { DaybookError, isDaybookError } from '../errors.js'
+import { applyAll, loadAll } from '../index/apply-batch.js'
+import type { Poster } from '../index/index-entries.js'
+import type { Posting } from '../index/posting.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamStates } from '../index/stream-states.js'
+import { family, recordKind, StoredRecord } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import type { Standstill } from '../log/read-only-mode.js'
+import type { Metrics } from '../metrics.js'
+import { isMetastream, isSystemStream } from '../streams/names.js'
+import type { Clock } from '../time/clock.js'
+import type { LoadedSnapshot } from './commit-loader.js'
+import type { CommitPlan } from './plan/plan-commit.js'
+import type { PlacedEvent } from './plan/planning-view.js'
+
+/** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
+export interface SystemFollower {
+  /** @param ruled rights to the stream that the record describes or ends may have changed */
+  committed(stream: string, record: StoredRecord, ruled: boolean): void
+}
+
+export interface CommitWriterParts {
+  readonly log: Log
+  readonly postings: Postings
+  readonly poster: Poster
+  readonly states: StreamStates
+  readonly rules: AccessRules
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly standstill: Standstill
+}
+
+export class CommitWriter {
+  /** They hear of every event of a system stream, and of the end of every stream. */
+  readonly followers: SystemFollower[]
+  readonly #log: Log
+  readonly #postings: Postings
+  readonly #poster: Poster
+  readonly #states: StreamStates
+  readonly #clock: Clock
+  readonly #metrics: Metrics
+  readonly #standstill: Standstill
+
+  constructor(parts: CommitWriterParts) {
+    this.followers = [parts.rules]
+    this.#log = parts.log
+    this.#postings = parts.postings
+    this.#poster = parts.poster
+    this.#states = parts.states
+    this.#clock = parts.clock
+    this.#metrics = parts.metrics
+    this.#standstill = parts.standstill
+  }
+
+  /**
+   * Checks, before anything is written, that positions and numbers follow on those that the log and the index have now,
+   * and on each other. A wrong number in the log can never be mended.
+   * @throws `internal` when they do not
+   */
+  #checkPlaces(planned: readonly PlacedEvent[], heads: LoadedSnapshot['heads']): void {
+    let position = this.#log.head
+    if (this.#postings.appliedTo !== position)
+      throw outOfPlace(`the index has events up to ${this.#postings.appliedTo}, the log up to ${position}`)
+    const next = new Map<string, number>()
+    let last: string | undefined
+    let number = 0
+    for (const { event, number: planAt, position: planPosition } of planned) {
+      const { stream } = event
+      if (stream !== last) {
+        if (last !== undefined) next.set(last, number)
+        last = stream
+        number = next.get(stream) ?? this.#countNow(stream, heads)
+      }
+      if (planAt !== number || planPosition !== ++position)
+        throw outOfPlace(`"${stream}" was to get number ${planAt} at ${planPosition}; ${number} at ${position} is next`)
+      number++
+    }
+  }
+
+  /** How many events a stream has. When its head has left memory since it was loaded, the loaded one is still right. */
+  #countNow(stream: string, heads: LoadedSnapshot['heads']): number {
+    const head = this.#postings.headInMemory(family.stream, stream)
+    return (head === undefined ? heads.get(stream) : head)?.count ?? 0
+  }
+
+  /**
+   * Writes to the log, and takes it into the index.
+   * @returns undefined on success; otherwise why the events may not be in the log, or cannot be read: the store is
+   * read-only then
+   * @throws when nothing was written
+   */
+  async write({ planned, created }: CommitPlan, heads: LoadedSnapshot['heads']): Promise<Error | undefined> {
+    this.#checkPlaces(planned, heads)
+    const started = this.#clock.elapsed()
+    let postings: Posting[] = []
+    try {
+      await this.#log.commit(planned, created, () => {
+        postings = this.#postingsOf(planned)
+        return loadAll(this.#postings, postings)
+      })
+    } catch (error) {
+      if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
+      this.#standstill.begin(error)
+      return error
+    }
+    this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
+    if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
+    try {
+      await this.#index(planned, postings)
+    } catch (cause) {
+      // The events are in the log. They are acknowledged if the index can be brought up to it at once.
+      this.#standstill.begin(cause as Error)
+      if (await this.#standstill.tryToEnd()) return undefined
+      const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
+      return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
+    }
+    return undefined
+  }
+
+  #postingsOf(planned: readonly PlacedEvent[]): Posting[] {
+    return planned.map(({ event, position }) =>
+      this.#poster.postingOf(new StoredRecord(position, event.record.bytes), event.stream, event.type)
+    )
+  }
+
+  /** The index follows before anybody is answered: whoever appended reads their own writes. */
+  async #index(planned: readonly PlacedEvent[], postings: readonly Posting[]): Promise<void> {
+    await applyAll(this.#postings, postings)
+    for (const { event, position } of planned) {
+      const { stream } = event
+      const { bytes } = event.record
+      if (bytes[1] !== recordKind.tombstone && !isSystemStream(stream)) continue
+      const record = new StoredRecord(position, bytes)
+      const described = record.tombstone || isMetastream(stream)
+      const ruled = described && this.#states.committed(record, stream)
+      for (const follower of this.followers) follower.committed(stream, record, ruled)
+    }
+    this.#log.announce()
+    if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
+  }
+}
+
+function outOfPlace(says: string): DaybookError {
+  return new DaybookError('internal', `Nothing was written: ${says}.`, { written: false, retry: true })
+}

@@ -1,0 +1,69 @@
+/**
+ * What the events of an append may not hold: ids that the log keeps for itself, and settings or metadata that make no
+ * sense. The plan of the append asks, so that no route can forget to. Pure.
+ */
+
+import { AUDIT } from '../../access/audit.js'
+import { faultsOfSettings, SETTINGS } from '../../access/permissions.js'
+import { DaybookError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { idText, StoredRecord } from '../../log/format.js'
+import type { MemberFault } from '../../streams/acl.js'
+import { doubtsOf, faultsOf, readMetadata } from '../../streams/metadata.js'
+import { isMetastream, isSystemStream, originalOf } from '../../streams/names.js'
+import type { NewEvent } from '../../streams/new-event.js'
+import type { PlanningView } from './planning-view.js'
+
+/**
+ * Looks for the first such fault.
+ * @param dialect the events come in EventStoreDB's form, in which members may stand twice or be unknown
+ * @returns the refusal; undefined when there is none
+ */
+export function findFault(events: readonly NewEvent[], dialect: boolean, view: PlanningView): DaybookError | undefined {
+  for (const [index, { stream, id, record }] of events.entries()) {
+    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
+    if (!isSystemStream(stream)) continue
+    const { document } = new StoredRecord(0, record.bytes)
+    const details = { index, stream, written: false, retry: false }
+    if (stream === SETTINGS) {
+      const [fault] = faultsOfSettings(document)
+      if (fault !== undefined) return new DaybookError('invalid-event', fault, details)
+    } else if (isMetastream(stream)) {
+      const fault = faultOfMetadata(originalOf(stream), document, dialect, view)
+      if (fault === undefined) continue
+      const { member, why } = fault
+      return new DaybookError('invalid-metadata', why, { ...details, ...(member !== undefined && { member }) })
+    }
+  }
+  return undefined
+}
+
+/** The log would make the same id again when it reaches that position. */
+function idOfTheFuture(id: Buffer, index: number): DaybookError {
+  const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
+  return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
+}
+
+/**
+ * What is wrong with the metadata of a stream, whatever the type of the event that holds it: the last of a metastream
+ * counts.
+ */
+function faultOfMetadata(
+  stream: string,
+  document: Buffer | undefined,
+  dialect: boolean,
+  view: PlanningView
+): MemberFault | undefined {
+  const [fault] = faultsOf(document)
+  if (fault !== undefined) return fault
+  if (stream === AUDIT) {
+    const { maxCount, truncateBefore } = readMetadata(document)
+    const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
+    const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
+    if (member !== undefined) return { member, why }
+  }
+  if (dialect) return undefined
+  const limit = limits.metadata_bytes_max
+  if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
+  return doubtsOf(document, view.state(stream).document)[0]
+}
