@@ -9,7 +9,7 @@ export const StreamAppendBody = Type.Union([
   Type.Array(ref(NewEvent), { minItems: 1, maxItems: limits.batch_events_max })
 ])
 
-export const StreamCondition = Type.Object(
+export const StreamConditionBody = Type.Object(
   {
     stream: Type.String({ minLength: 1 }),
     head: Type.Union([Type.Integer({ minimum: 0 }), Type.Enum(['none', 'exists'])], {
@@ -19,7 +19,7 @@ export const StreamCondition = Type.Object(
   { additionalProperties: false }
 )
 
-export const MatchCondition = Type.Object(
+export const MatchConditionBody = Type.Object(
   {
     failIfEventsMatch: Type.Object(
       {
@@ -54,10 +54,10 @@ export const MatchCondition = Type.Object(
   }
 )
 
-export type StreamCondition = Static<typeof StreamCondition>
-export type MatchCondition = Static<typeof MatchCondition>
+export type StreamConditionBody = Static<typeof StreamConditionBody>
+export type MatchConditionBody = Static<typeof MatchConditionBody>
 
-export const AppendCondition = Type.Union([StreamCondition, MatchCondition], { $id: 'AppendCondition' })
+export const AppendCondition = Type.Union([StreamConditionBody, MatchConditionBody], { $id: 'AppendCondition' })
 export type AppendCondition = Static<typeof AppendCondition>
 export const AppendConditions = Type.Array(AppendCondition, { maxItems: limits.conditions_max })
 

@@ -1,8 +1,7 @@
-/** Consumers with a name, and everybody who reads live (native contract §7). */
+/** Named consumers and other live readers (native contract §7). */
 import { type Static, Type } from 'typebox'
-import { limits } from '../src/limits.js'
 import { DURATION_PATTERN } from '../src/time/duration.js'
-import { Lag } from './frames.js'
+import { LagShown } from './frames.js'
 
 const number = (minimum: number, maximum: number, standard: number, description: string) =>
   Type.Optional(Type.Integer({ minimum, maximum, description: `${description} Default ${standard}.` }))
@@ -29,7 +28,7 @@ const settings = {
   )
 }
 
-export const ConsumerDefinition = Type.Object(
+export const NewConsumer = Type.Object(
   {
     source: Type.String({
       description: 'What it reads, as an address: `/events?type=ItemAdded`, `/streams/cart-1`, `/streams/$ce-cart`.'
@@ -41,7 +40,7 @@ export const ConsumerDefinition = Type.Object(
   },
   { $id: 'ConsumerDefinition', additionalProperties: false, description: 'What a consumer is.' }
 )
-export type ConsumerDefinition = Static<typeof ConsumerDefinition>
+export type NewConsumer = Static<typeof NewConsumer>
 
 const instant = (description: string) => Type.String({ format: 'date-time', description })
 
@@ -58,13 +57,13 @@ export const LiveSubscription = Type.Object(
     buffered: Type.Integer(),
     inFlight: Type.Integer(),
     standsStill: Type.Optional(Type.String({ description: 'Why nothing is sent though something waits.' })),
-    lag: Lag
+    lag: LagShown
   },
   { $id: 'LiveSubscription', description: 'Somebody who reads live.' }
 )
 export type LiveSubscription = Static<typeof LiveSubscription>
 
-export const Consumer = Type.Object(
+export const ConsumerShown = Type.Object(
   {
     name: Type.String(),
     owner: Type.Optional(Type.String({ description: 'Login of who made it; absent: somebody without an account.' })),
@@ -75,7 +74,7 @@ export const Consumer = Type.Object(
     }),
     cursor: Type.String({ description: 'Everything up to here was dealt with.' }),
     generation: Type.Integer(),
-    lag: Lag,
+    lag: LagShown,
     active: instant('When somebody last read or acknowledged.'),
     removedAt: Type.Optional(
       instant('When the consumer is removed, if nobody reads for it and the server runs until then.')
@@ -103,11 +102,11 @@ export const Consumer = Type.Object(
   },
   { $id: 'Consumer', description: 'A consumer, how far it is, and who reads for it.' }
 )
-export type Consumer = Static<typeof Consumer>
+export type ConsumerShown = Static<typeof ConsumerShown>
 
 export const ConsumerList = Type.Object(
   {
-    consumers: Type.Array(Consumer),
+    consumers: Type.Array(ConsumerShown),
     subscriptions: Type.Array(LiveSubscription, { description: 'Who reads live without a name, while connected.' })
   },
   { $id: 'ConsumerList' }
@@ -138,7 +137,3 @@ export const ConsumerReset = Type.Object(
   { $id: 'ConsumerReset', additionalProperties: false }
 )
 export type ConsumerReset = Static<typeof ConsumerReset>
-
-export const ConsumerName = Type.Object({
-  name: Type.String({ description: `1 to ${limits.consumer_name_chars_max} characters.` })
-})

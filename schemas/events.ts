@@ -37,7 +37,7 @@ export const NewEventOfStream = Type.Object(
   { $id: 'NewEventOfStream', additionalProperties: false, description: 'An event to append, with its stream.' }
 )
 
-/** What the record of an event holds beside the event (`RecordMark` of src/log/format.ts). */
+/** The fields of a record that are not part of the event (`RecordMark` of src/log/format.ts). */
 export const RecordMark = Type.Object(
   {
     version: Type.Literal(1, { description: 'Of the record.' }),

@@ -18,11 +18,10 @@ export const ConsumerAttached = Type.Object(
   { description: 'The named consumer that this is.' }
 )
 
-export const Lag = Type.Object({
+export const LagShown = Type.Object({
   events: Type.Integer({ description: 'Between the place and the end of the source, matched by a filter or not.' }),
   seconds: Type.Number({ description: 'Since the first of them was committed; 0 when there is none.' })
 })
-export type Lag = Static<typeof Lag>
 
 export const ServerFrame = Type.Union(
   [
@@ -56,7 +55,7 @@ export const ServerFrame = Type.Union(
       buffered: Type.Integer(),
       inFlight: Type.Integer(),
       credit: Type.Union([Type.Integer(), Type.Null()], { description: '`null`: as much as the connection takes.' }),
-      lag: Lag
+      lag: LagShown
     }),
     frame('error', 'A frame of the client was refused; the subscription goes on.', {
       code: Type.String(),

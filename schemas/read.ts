@@ -136,7 +136,7 @@ const logFilters = {
   )
 }
 
-/** What a named consumer may read: an address and its filters. */
+/** The filters that the source of a named consumer may have. */
 export const StreamSource = Type.Object({ ...eventFilters, ...showing }, { additionalProperties: false })
 export const EventsSource = Type.Object({ ...eventFilters, ...logFilters, ...showing }, { additionalProperties: false })
 
@@ -159,12 +159,16 @@ export const EventsQuery = Type.Object(
 )
 export type ReadQuery = Static<typeof EventsQuery>
 
-/** What a named consumer is asked with: its source says the rest. */
+/** The query of a read for a named consumer; its source has the filters. */
 export const ConsumerQuery = Type.Object(
   { limit: bounds.limit, wait: around.wait, format: around.format, trailer: around.trailer, ...liveParameters },
   { additionalProperties: false }
 )
 export type ConsumerQuery = Static<typeof ConsumerQuery>
+
+/** The stream that a path names. */
+export const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
+export type StreamParams = Static<typeof StreamParams>
 
 /** Where one event stands: a number or position, or `head` for the last. */
 export const EventPlace = Type.Union(
@@ -173,10 +177,6 @@ export const EventPlace = Type.Union(
     description: 'From 0; `head` is the last.'
   }
 )
-export interface EventAt {
-  position: string
-}
-
 export const EventQuery = Type.Object(
   { format: around.format, atLeast: around.atLeast, wait: around.wait, resolveLinks: around.resolveLinks },
   { additionalProperties: false }
@@ -214,7 +214,7 @@ export const Page = Type.Object(
   { $id: 'Page', description: 'A page of events.' }
 )
 
-/** What a contract of requests and answers cannot say. */
+/** Describes the WebSocket, which OpenAPI cannot. */
 export const overWebSocket =
   'With `Upgrade: websocket` (sub-protocol `daybook.v1`) the server sends a `ServerFrame` a message, and takes a `ClientFrame`.'
 
@@ -230,4 +230,10 @@ export const manyEvents = {
         'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named.'
     })
   }
+}
+
+/** The forms of one event. */
+export const oneEvent = {
+  'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
+  'application/json': { schema: ref(RecordedEvent) }
 }

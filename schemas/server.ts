@@ -1,4 +1,4 @@
-/** What the server says of itself. */
+/** Information about the server, and its health. */
 import { Type } from 'typebox'
 
 export const Info = Type.Object(

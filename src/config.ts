@@ -19,8 +19,13 @@ interface Setting {
   secret?: boolean
 }
 
+/** Settings that a command cannot run with. @param why for people, without a full stop */
+export function badConfiguration(why: string, cause?: unknown): DaybookError {
+  return new DaybookError('bad-configuration', why, {}, cause)
+}
+
 /** The settings of a schema by name. */
-function settingsOf(schema: TObject): [string, Setting][] {
+function namedSettings(schema: TObject): [string, Setting][] {
   return Object.entries(schema.properties as Record<string, Setting>)
 }
 
@@ -35,7 +40,7 @@ export function readConfig<T extends TObject>(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env
 ): { config: Static<T>; words: string[]; help: boolean } {
-  const settings = settingsOf(schema)
+  const settings = namedSettings(schema)
   const { values, positionals } = parseFlags(settings, argv)
   const file = (values.config as string | undefined) ?? env.DAYBOOK_CONFIG
   const merged: Record<string, unknown> = {
@@ -53,7 +58,7 @@ export function readConfig<T extends TObject>(
     if (allowed !== undefined) says = `is one of ${allowed.join(', ')}`
     else if (examples !== undefined) says = `looks like ${examples.join(' or ')}`
     const secret = settings.some(([one, setting]) => one === name && setting.secret)
-    throw new DaybookError('bad-configuration', `${secret ? variableOf(name) : `--${name}`} ${says}`)
+    throw badConfiguration(`${secret ? variableOf(name) : `--${name}`} ${says}`)
   }
   return { config: merged as Static<T>, words: positionals, help: values.help === true }
 }
@@ -71,12 +76,7 @@ function parseFlags(settings: [string, Setting][], argv: readonly string[]) {
     return parseArgs({ args: [...argv], options, allowPositionals: true, allowNegative: true, strict: true })
   } catch (cause) {
     const [first = ''] = (cause as Error).message.split('. ')
-    throw new DaybookError(
-      'bad-configuration',
-      `${first[0]?.toLowerCase()}${first.slice(1)}; --help lists the flags`,
-      {},
-      cause
-    )
+    throw badConfiguration(`${first[0]?.toLowerCase()}${first.slice(1)}; --help lists the flags`, cause)
   }
 }
 
@@ -98,12 +98,7 @@ function fromSecretFile(name: string, env: NodeJS.ProcessEnv): string | undefine
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
   } catch (cause) {
-    throw new DaybookError(
-      'bad-configuration',
-      `${variable}: cannot read ${path}: ${(cause as Error).message}`,
-      {},
-      cause
-    )
+    throw badConfiguration(`${variable}: cannot read ${path}: ${(cause as Error).message}`, cause)
   }
 }
 
@@ -113,7 +108,7 @@ function variableOf(name: string): string {
 
 /** What a command runs with, as it may be shown: secrets are not. */
 export function showSettings(schema: TObject, config: Readonly<Record<string, unknown>>) {
-  return settingsOf(schema).map(([name, { description = '', enum: values, secret }]) => {
+  return namedSettings(schema).map(([name, { description = '', enum: values, secret }]) => {
     const value = config[name]
     return {
       name,
@@ -129,26 +124,20 @@ function readFile(path: string, schema: TObject): Record<string, unknown> {
   try {
     read = JSON.parse(readFileSync(path, 'utf8'))
   } catch (cause) {
-    throw new DaybookError(
-      'bad-configuration',
-      `cannot read the config file ${path}: ${(cause as Error).message}`,
-      {},
-      cause
-    )
+    throw badConfiguration(`cannot read the config file ${path}: ${(cause as Error).message}`, cause)
   }
   if (typeof read !== 'object' || read === null || Array.isArray(read)) {
-    throw new DaybookError('bad-configuration', `the config file ${path} is not a JSON object`)
+    throw badConfiguration(`the config file ${path} is not a JSON object`)
   }
   const unknown = Object.keys(read).find((name) => !(name in schema.properties))
-  if (unknown !== undefined)
-    throw new DaybookError('bad-configuration', `the config file ${path} has an unknown key "${unknown}"`)
+  if (unknown !== undefined) throw badConfiguration(`the config file ${path} has an unknown key "${unknown}"`)
   return read as Record<string, unknown>
 }
 
 /** Help text of a command's flags. */
 export function describeFlags(schema: TObject): string {
   const rows = [
-    ...settingsOf(schema).map(
+    ...namedSettings(schema).map(
       ([name, { type, enum: values, default: standard, description, secret }]): [string, string] => {
         if (secret) return [variableOf(name), `${description} Or ${variableOf(name)}_FILE, or "${name}" in --config.`]
         const value =

@@ -1,10 +1,9 @@
 /**
- * Every way Daybook refuses or fails, by a stable code. Programs switch on `code`; it never changes meaning.
- * How a code looks on the wire (status, title, page) is decided in routes/wire/problem.ts alone.
- * An error without a code is a bug in Daybook.
+ * The codes of all errors. Clients switch on `code`, so a code never changes its meaning. Status, title and help page
+ * of a code are decided in routes/wire/problems/problem.ts alone. An error without a code is a bug in Daybook.
  */
 export const errorCodes = [
-  // What the request says
+  // The content of the request
   'malformed-json',
   'invalid-utf8',
   'invalid-body',
@@ -24,7 +23,7 @@ export const errorCodes = [
   'bad-frame',
   'bad-encoding',
   'missing-event-type',
-  // How the request is made
+  // How the request is sent, and by whom
   'bad-request',
   'sign-in-required',
   'wrong-credentials',
@@ -53,7 +52,7 @@ export const errorCodes = [
   'event-too-large',
   'batch-too-large',
   'page-too-large',
-  // What the store holds
+  // What the store contains
   'stream-not-found',
   'stream-deleted',
   'event-not-found',
@@ -66,11 +65,11 @@ export const errorCodes = [
   'event-id-reused',
   'idempotency-key-reused',
   'partial-replay',
-  // How a live reader ends
+  // Why a subscription ends
   'complete',
   'too-slow',
   'not-acknowledged',
-  // What a consumer's name stands for
+  // Consumers
   'limit-reached',
   'consumer-not-found',
   'consumer-exists',
@@ -78,7 +77,7 @@ export const errorCodes = [
   'consumer-removed',
   'stale-generation',
   'not-sent',
-  // What the server can do now
+  // The state of the server
   'not-implemented',
   'index-switched-off',
   'overloaded',
@@ -89,7 +88,7 @@ export const errorCodes = [
   'log-damaged',
   'index-damaged',
   'internal',
-  // What a command finds when it opens a directory or talks to a server
+  // Commands that open a directory or talk to a server
   'bad-configuration',
   'directory-in-use',
   'directory-unusable',
@@ -101,7 +100,7 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number]
 
-/** A refusal or failure with a code. `details` become members of the problem a client sees. */
+/** An error with a code. `details` become members of the problem document that the client gets. */
 export class DaybookError extends Error {
   readonly code: ErrorCode
   readonly details: Record<string, unknown>
@@ -114,7 +113,7 @@ export class DaybookError extends Error {
   }
 }
 
-/** True for an error that carries one of our codes. */
+/** True for an error with a code of Daybook's. */
 export function isDaybookError(error: unknown): error is DaybookError {
   return error instanceof DaybookError
 }

@@ -1,16 +1,16 @@
 /**
- * UTF-8 as a string of one character a byte. Bytes that were stored are put into answers so, without being decoded and
- * encoded again; ASCII is the same either way.
+ * UTF-8 bytes as a string, one character for each byte (latin1). In this form stored bytes are put into responses
+ * without being decoded and encoded again. ASCII text looks the same in both forms.
  */
 
 const BEYOND_ASCII = /[^\x00-\x7f]/
 
-/** The UTF-8 bytes of a text. */
+/** The UTF-8 bytes of a text, one character for each byte. */
 export function bytesOf(text: string): string {
   return BEYOND_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text
 }
 
-/** The text whose UTF-8 bytes these are. */
+/** The text of UTF-8 bytes, one character for each byte. */
 export function textOf(bytes: string): string {
   return BEYOND_ASCII.test(bytes) ? Buffer.from(bytes, 'latin1').toString() : bytes
 }

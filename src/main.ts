@@ -1,9 +1,10 @@
 #!/usr/bin/env node
+/** The command line: which command runs, and what its end means for the process. */
 import { verify } from './commands/inspect/verify.js'
-/** The command line: which command, and what its end means for the process. The only file that knows the process. */
 import { exportEvents } from './commands/move/export.js'
 import { importEvents } from './commands/move/import.js'
-import { serve, version } from './commands/serve/serve.js'
+import { serve } from './commands/serve/serve.js'
+import { version } from './commands/version.js'
 import { isDaybookError } from './errors.js'
 
 export interface Command {

@@ -1,4 +1,4 @@
-/** What the server counts of itself, in Prometheus' words. Labels are bounded: no stream or client names. */
+/** The server's metrics, in the format of Prometheus. Labels have few values: never names of streams or clients. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 const SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
@@ -41,8 +41,8 @@ export class Metrics {
   }
 
   /**
-   * All that is counted, as Prometheus reads it.
-   * @param named also what is counted by name, which tells what names there are
+   * All metrics in the text format of Prometheus.
+   * @param named also metrics with a value for each name, which reveal what names exist
    */
   async text(named: boolean): Promise<string> {
     if (named) return this.registry.metrics()
@@ -51,12 +51,12 @@ export class Metrics {
     return `${texts.join('\n\n')}\n`
   }
 
-  /** An append was acknowledged. @param seconds since it was taken */
+  /** An append was acknowledged. @param seconds since it was accepted */
   appended(seconds: number): void {
     this.#appends.observe(seconds)
   }
 
-  /** A batch is on disk. */
+  /** A batch was written to disk. */
   committed(events: number, seconds: number): void {
     this.#commits.observe(seconds)
     this.#events.inc(events)
@@ -71,12 +71,12 @@ export class Metrics {
   }
 
   /**
-   * Values read when somebody asks for the metrics, one for each value of a label.
+   * A gauge with one value for each value of a label, read when the metrics are asked for.
    * @param values must be bounded in number
    */
   gaugeBy(name: string, help: string, label: string, values: () => Promise<[string, number][]>): void {
     this.#named.add(name)
-    this.registry.removeSingleMetric(name) // of an application that is closed
+    this.registry.removeSingleMetric(name) // registered by an application that was closed since
     new Gauge({
       name,
       help,
@@ -90,7 +90,7 @@ export class Metrics {
     })
   }
 
-  /** A value read when somebody asks for the metrics. */
+  /** A gauge whose value is read when the metrics are asked for. */
   gauge(name: string, help: string, value: () => number): void {
     new Gauge({
       name,

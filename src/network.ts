@@ -1,11 +1,14 @@
-/** Addresses, as far as they say who somebody is. */
+/** Network addresses of clients and of the server. */
 import { BlockList, isIP, isIPv6 } from 'node:net'
 
 const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 
-/** True for addresses that only this machine reaches. A name that merely begins like one is none. */
+/**
+ * True for addresses that only this machine can reach, and for `localhost`. Host names such as `127.0.0.1.example` do
+ * not count.
+ */
 export function isLoopback(host: string): boolean {
   const address = addressOf(host)
   const version = isIP(address)
@@ -14,8 +17,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Whom an address counts for when requests, connections and wrong passwords are counted: an IPv4 address for itself, an
- * IPv6 address for the 64 bits at its beginning, since whoever has one has all that begin so.
+ * The network under which an address's requests, connections and wrong passwords are counted: an IPv4 address by
+ * itself, an IPv6 address by its first 64 bits, since a client that has one address of such a network has all of them.
  */
 export function networkOf(address: string): string {
   const plain = addressOf(address)
@@ -36,7 +39,7 @@ export function networkOf(address: string): string {
     .join(':')}::/64`
 }
 
-/** An address without the port that some proxies name too, without brackets and without a zone. */
+/** An address or host name without brackets, port (which some proxies add) and zone. */
 export function addressOf(text: string): string {
   const [address = ''] = text.replace(/^\[([^\]]*)\](:\d+)?$|^(\d+(?:\.\d+){3}):\d+$/, '$1$3').split('%')
   return address

@@ -15,7 +15,7 @@ import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Store } from '../../src/store/store.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
-import { checkOpen } from '../http/guards.js'
+import { checkOpen } from '../http/open-check.js'
 import { checkConsumer } from './rechecks.js'
 import { takenTicket } from './ticket-parameter.js'
 

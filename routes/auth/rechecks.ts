@@ -16,9 +16,9 @@ import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Poster } from '../../src/index/index-entries.js'
 import type { Address } from '../../src/reading/sources.js'
-import type { LiveRight } from '../../src/subscriptions/subscription.js'
+import type { LiveRight } from '../../src/subscriptions/live-right.js'
 import type { Clock } from '../../src/time/clock.js'
-import type { Asking } from '../wire/reading/read-request.js'
+import type { ReadContext } from '../wire/reading/read-request.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
 /** What rights are asked of. Its members are read when a request is there: the store opens beside the server. */
@@ -65,7 +65,7 @@ export function rightOf(parts: RightsParts, principal: Principal, address: Addre
 export function askingOf(
   parts: RightsParts & { readonly poster: Poster },
   { principal }: Pick<FastifyRequest, 'principal'>
-): Asking {
+): ReadContext {
   return { viewer: parts.rules.viewerOf(principal), now: parts.clock.now(), rule: parts.poster.rule }
 }
 

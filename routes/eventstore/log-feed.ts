@@ -3,93 +3,119 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Viewer } from '../../src/access/viewer.js'
 import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
+import type { Metrics } from '../../src/metrics.js'
 import { Filter } from '../../src/reading/filter.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
-import type { Store } from '../../src/store/store.js'
-import { checkReadable } from '../auth/rechecks.js'
-import { type DialectReading, type PagePath, parseCount, renderFeed } from './feeds.js'
-import { caching, contentTypeOf, entityTag, matchesTag, sendEmpty } from './reply.js'
+import type { Sources } from '../../src/reading/sources.js'
+import { checkReadable, type RightsParts } from '../auth/rechecks.js'
+import { untilReached, type WaitParts } from '../reading/long-poll.js'
+import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
 import { entriesOf } from './wire/feed/entry.js'
-import { type LogPlace, logLinks, type PageAsked, parsePosition } from './wire/feed/feed.js'
+import { type LogPlace, logLinks, parsePosition } from './wire/feed/feed.js'
+import { renderFeed } from './wire/feed/render.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
-import { badRequest, refusalOf } from './wire/refusal.js'
-import { queryOf, streamUrl } from './wire/urls.js'
+import { type PagePath, parseCount } from './wire/page-path.js'
+import { asRefusal, badRequest } from './wire/refusal.js'
+import { sendEmpty } from './wire/send.js'
+import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
 
 const ALL = '$all'
 
-export class DialectLog {
-  readonly #store: Store
-  readonly #reading: DialectReading
+/** What the log's feed uses of the store. */
+export interface LogFeedParts extends RightsParts, WaitParts {
+  readonly reader: Reader
+  readonly sources: Sources
+  readonly metrics: Metrics
+}
 
-  constructor(store: Store, reading: DialectReading) {
-    this.#store = store
-    this.#reading = reading
+/** A page of the log as it is asked for, and by whom. */
+interface LogFeedRequest {
+  readonly reply: FastifyReply
+  readonly direction: PagePath['direction']
+  /** Position: forward at or after it, backward before it. -1: before everything; undefined: the head. */
+  readonly at: number | undefined
+  readonly count: number
+  readonly filter: Filter
+  /** The filtered feed, whose addresses are others. */
+  readonly filtered: boolean
+  readonly codec: Codec
+  readonly embed: Embed
+  /** What addresses in the answer begin with. */
+  readonly base: string
+  /** Links are shown as what they lead to. */
+  readonly resolve: boolean
+  /** Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+}
+
+export class LogFeed {
+  readonly #parts: LogFeedParts
+  readonly #baseOf: BaseOf
+
+  constructor(parts: LogFeedParts, baseOf: BaseOf) {
+    this.#parts = parts
+    this.#baseOf = baseOf
   }
 
   /** A page of the log. @param path positions of 32 hexadecimal digits, or `head` backward @throws refusals */
   async feed(request: FastifyRequest, reply: FastifyReply, path: PagePath, filtered: boolean): Promise<FastifyReply> {
-    const query = queryOf(request)
+    const query = rawQueryOf(request)
     const codec = negotiate(request.headers.accept, query.get('format'), offers.feed)
-    const at = parseFrom(path)
+    const at = parseLogStart(path)
     const count = parseCount(path.count, (text) => `Invalid count argument: ${text}`)
     checkRequireLeader(request.headers)
     const filter = filtered ? parseFilter(query) : EVERYTHING
     const resolve = filtered || resolveLinks(request.headers, false)
     const poll = path.direction === 'forward' ? longPoll(request.headers) : undefined
-    const { log } = this.#store
+    const { log, rules } = this.#parts
     if (poll !== undefined) {
-      await this.#reading.holdUntil(request, poll, async () => log.announced >= (at ?? 0))
-      await checkReadable(this.#store, request.principal, { stream: ALL })
+      await untilReached(this.#parts, request, at ?? 0, poll)
+      await checkReadable(this.#parts, request.principal, { stream: ALL })
     }
+    const viewer = rules.viewerOf(request.principal)
     // Each sees a part: the same head does not mean the same page.
-    const whole = this.#store.rules.viewerOf(request.principal) === undefined
-    if (whole && matchesTag(request.headers['if-none-match'], log.announced, codec)) {
+    if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
       return sendEmpty(reply, 304, 'Not Modified')
     }
     try {
-      const asked = { direction: path.direction, from: at === undefined ? undefined : BigInt(Math.max(at, 0)), count }
-      return await this.#sendFeed(
-        request,
+      const { direction } = path
+      const embed = embedOf(query.get('embed'))
+      const base = this.#baseOf(request)
+      return await this.#sendFeed({
         reply,
-        asked,
+        direction,
         at,
+        count,
         filter,
+        filtered,
         codec,
-        embedOf(query.get('embed')),
+        embed,
+        base,
         resolve,
-        filtered
-      )
+        viewer
+      })
     } catch (error) {
-      throw refusalOf(error, 'read')
+      throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    asked: PageAsked,
-    at: number | undefined,
-    filter: Filter,
-    codec: Codec,
-    embed: Embed,
-    resolve: boolean,
-    filtered: boolean
-  ): Promise<FastifyReply> {
-    const source = this.#store.sources.log()
-    const viewer = this.#store.rules.viewerOf(request.principal)
-    const { direction, count } = asked
+  async #sendFeed(asked: LogFeedRequest): Promise<FastifyReply> {
+    const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = asked
+    const { reader, metrics } = this.#parts
+    const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
     const first = backward ? Math.max(0, cursor - count) : cursor
     const { kept, looked } =
       filtered && !backward
-        ? await this.#lookForward(source, first, filter, count, viewer)
-        : await this.#slice(source, first, backward ? cursor - first : count, filter, viewer)
+        ? await this.#scanForward(asked, source, first)
+        : await this.#scanAll(asked, source, first, backward ? cursor - first : count)
     const reached = backward ? first : first + looked
-    const entries = await entriesOf(this.#store.reader, source, kept, first, resolve, viewer)
-    this.#store.metrics.read(entries.length)
+    const entries = await entriesOf(reader, { source, records: kept, number: first, resolve, viewer })
+    metrics.read(entries.length)
     entries.reverse()
     const end = backward ? looked < count : reached > source.head
     const place: LogPlace = {
@@ -100,7 +126,6 @@ export class DialectLog {
       // What was left out for who reads is gone past, too.
       entries: viewer === undefined ? entries.length : looked
     }
-    const base = this.#reading.baseOf(request)
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
     const feed = {
       title: 'All events',
@@ -116,36 +141,34 @@ export class DialectLog {
     reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
-    if (moving) reply.header('etag', entityTag(source.head, codec))
-    return reply.send(renderFeed(feed, codec, base, embed))
+    if (moving) reply.header('etag', versionTag(source.head, codec))
+    return reply.send(renderFeed(feed, asked))
   }
 
-  async #slice(
+  /** Looks at so many records. */
+  async #scanAll(
+    { filter, viewer }: LogFeedRequest,
     source: Source,
     first: number,
-    count: number,
-    filter: Filter,
-    viewer: Viewer | undefined
-  ): Promise<Looked> {
-    const records = await this.#store.reader.slice(source, first, count)
+    count: number
+  ): Promise<ScannedRecords> {
+    const records = await this.#parts.reader.slice(source, first, count)
     const read = await viewer?.seen(records)
     const kept = records.filter((record, i) => read?.[i] !== false && filter.matches(record))
     return { kept, looked: records.length }
   }
 
   /** Looks at so many records as it may, until enough have passed. */
-  async #lookForward(
+  async #scanForward(
+    { filter, count, viewer }: LogFeedRequest,
     source: Source,
-    first: number,
-    filter: Filter,
-    count: number,
-    viewer: Viewer | undefined
-  ): Promise<Looked> {
+    first: number
+  ): Promise<ScannedRecords> {
     const kept: StoredRecord[] = []
     let looked = 0
     let bytes = 0
     while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max) {
-      const records = await this.#store.reader.slice(source, first + looked, LOOK_STEP)
+      const records = await this.#parts.reader.slice(source, first + looked, LOOK_STEP)
       if (records.length === 0) break
       const read = await viewer?.seen(records)
       for (const [i, record] of records.entries()) {
@@ -160,7 +183,7 @@ export class DialectLog {
 }
 
 /** Records that pass a filter, and how many were looked at for them. */
-interface Looked {
+interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
 }
@@ -168,7 +191,7 @@ interface Looked {
 /** So many of the largest events are within the bytes of a slice. */
 const LOOK_STEP = 20
 
-function parseFrom({ direction, from }: PagePath): number | undefined {
+function parseLogStart({ direction, from }: PagePath): number | undefined {
   if (from === undefined || (from === 'head' && direction === 'backward')) return undefined
   const position = parsePosition(from)
   if (position === undefined) throw badRequest(`Invalid position argument: ${from}`)
@@ -204,6 +227,6 @@ function parseFilter(query: URLSearchParams): Filter {
   try {
     return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) })
   } catch (error) {
-    throw refusalOf(error, 'read')
+    throw asRefusal(error, 'read')
   }
 }

@@ -4,81 +4,43 @@
  */
 import { randomUUID } from 'node:crypto'
 import { freemem, loadavg, totalmem } from 'node:os'
-import type { FastifyInstance, HTTPMethods } from 'fastify'
-import type { Store } from '../../src/store/store.js'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { Log } from '../../src/log/log.js'
+import type { Clock } from '../../src/time/clock.js'
+import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { wantsBare } from '../http/error-handler.js'
-import { checkOpen } from '../http/guards.js'
-import { API_VERSION } from '../resources/server.js'
+import { checkOpen } from '../http/open-check.js'
 import { notYet } from '../wire/media-types.js'
-import type { AtomDialect } from './eventstore-routes.js'
-import { caching, sendAsIs, sendEmpty } from './reply.js'
+import type { AtomDialect } from './atom-dialect.js'
+import { caching } from './reply.js'
+import { API_VERSION } from './wire/api-version.js'
+import { sendAsIs, sendEmpty } from './wire/send.js'
 
-export function nodeRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+/** What a node says of itself rests on this. Its members are read when a request is there. */
+export interface NodeParts {
+  readonly log: Log
+  readonly clock: Clock
+  readonly writer: Writer
+  readonly status: string
+  readonly reason: string
+}
+
+export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDialect): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
     done()
   })
   const instance = randomUUID()
-  const hidden = (access: Requirement) => ({ config: { access, dialect: wantsBare }, schema: { hide: true } })
-
-  app.get('/gossip', hidden('anyone'), async (request, reply) => {
-    checkOpen(store)
-    const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
-    const end = Math.max(0, store.log.head + 1)
-    reply.header('cache-control', caching.never).header('vary', 'Accept')
-    return {
-      members: [
-        {
-          instanceId: instance,
-          timeStamp: new Date(store.clock.now()).toISOString(),
-          state: 'Leader',
-          isAlive: true,
-          internalTcpIp: localAddress,
-          internalTcpPort: 0,
-          internalSecureTcpPort: 0,
-          externalTcpIp: localAddress,
-          externalTcpPort: 0,
-          externalSecureTcpPort: 0,
-          httpEndPointIp: localAddress,
-          httpEndPointPort: localPort,
-          lastCommitPosition: store.log.head,
-          writerCheckpoint: end,
-          chaserCheckpoint: end,
-          epochPosition: 0,
-          epochNumber: 0,
-          epochId: store.log.id,
-          nodePriority: 0,
-          isReadOnlyReplica: false,
-          esVersion: API_VERSION
-        }
-      ],
-      serverIp: localAddress,
-      serverPort: localPort
-    }
-  })
-
-  app.get('/stats', hidden('reader'), async (_request, reply) => {
-    checkOpen(store)
-    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
-    const [one, five, fifteen] = loadavg()
-    const length = store.writer.queued
-    const writer = { queueName: 'Writer', groupName: '', length }
-    return {
-      proc: { id: process.pid, mem: process.memoryUsage.rss() },
-      sys: { freeMem: freemem(), totalMem: totalmem(), loadavg: { '1m': one, '5m': five, '15m': fifteen } },
-      es: { checksum: Math.max(0, store.log.head + 1), queue: { writer } }
-    }
-  })
-
+  app.get('/gossip', hidden('anyone'), async (request, reply) => gossip(parts, instance, request, reply))
+  app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
   // There are no connections of that kind here, and nothing else is counted under a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
     reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
-  app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
+  app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not ReadResult'))
   app.get('/histogram/:name', hidden('operator'), (_request, reply) => sendAsIs(reply, 404, 'Not found', {}, ''))
-
   app.get('/health/live', hidden('anyone'), (_request, reply) => reply.code(204).send())
 
   for (const [method, url, what, access] of LATER) {
@@ -90,6 +52,56 @@ export function nodeRoutes(app: FastifyInstance, store: Store, atom: AtomDialect
         throw notYet(what)
       }
     })
+  }
+}
+
+function hidden(access: Requirement) {
+  return { config: { access, dialect: wantsBare }, schema: { hide: true } }
+}
+
+/** The members of the cluster: this one. @param instance made when the process began */
+function gossip(parts: NodeParts, instance: string, request: FastifyRequest, reply: FastifyReply): object {
+  checkOpen(parts)
+  const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
+  const { log, clock } = parts
+  const end = Math.max(0, log.head + 1)
+  reply.header('cache-control', caching.never).header('vary', 'Accept')
+  const member = {
+    instanceId: instance,
+    timeStamp: new Date(clock.now()).toISOString(),
+    state: 'Leader',
+    isAlive: true,
+    internalTcpIp: localAddress,
+    internalTcpPort: 0,
+    internalSecureTcpPort: 0,
+    externalTcpIp: localAddress,
+    externalTcpPort: 0,
+    externalSecureTcpPort: 0,
+    httpEndPointIp: localAddress,
+    httpEndPointPort: localPort,
+    lastCommitPosition: log.head,
+    writerCheckpoint: end,
+    chaserCheckpoint: end,
+    epochPosition: 0,
+    epochNumber: 0,
+    epochId: log.id,
+    nodePriority: 0,
+    isReadOnlyReplica: false,
+    esVersion: API_VERSION
+  }
+  return { members: [member], serverIp: localAddress, serverPort: localPort }
+}
+
+function stats(parts: NodeParts, reply: FastifyReply): object {
+  checkOpen(parts)
+  reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+  const [one, five, fifteen] = loadavg()
+  const length = parts.writer.queued
+  const writer = { queueName: 'Writer', groupName: '', length }
+  return {
+    proc: { id: process.pid, mem: process.memoryUsage.rss() },
+    sys: { freeMem: freemem(), totalMem: totalmem(), loadavg: { '1m': one, '5m': five, '15m': fifteen } },
+    es: { checksum: Math.max(0, parts.log.head + 1), queue: { writer } }
   }
 }
 

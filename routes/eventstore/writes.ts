@@ -2,26 +2,32 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isDaybookError } from '../../src/errors.js'
-import type { Store } from '../../src/store/store.js'
+import type { StreamStates } from '../../src/index/stream-states.js'
 import { checkAppendableName, isMetastream, metastreamOf } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import type { Writer } from '../../src/writing/writer.js'
 import { actorOf } from '../auth/rechecks.js'
 import { bodyOf } from '../wire/writing/body.js'
-import type { DialectReading } from './feeds.js'
-import { sendEmpty } from './reply.js'
 import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append-body.js'
 import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
 import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'
-import { badRequest, Refusal, refusalOf, wrongVersion } from './wire/refusal.js'
-import { queryOf, segment, streamUrl } from './wire/urls.js'
+import { asRefusal, badRequest, Refusal, wrongExpectedVersion } from './wire/refusal.js'
+import { sendEmpty } from './wire/send.js'
+import { type BaseOf, rawQueryOf, segment, streamUrl } from './wire/urls.js'
 
-export class DialectWriting {
-  readonly #store: Store
-  readonly #reading: DialectReading
+/** What writes use of the store. */
+export interface WriteParts {
+  readonly writer: Writer
+  readonly states: StreamStates
+}
 
-  constructor(store: Store, reading: DialectReading) {
-    this.#store = store
-    this.#reading = reading
+export class Writes {
+  readonly #parts: WriteParts
+  readonly #baseOf: BaseOf
+
+  constructor(parts: WriteParts, baseOf: BaseOf) {
+    this.#parts = parts
+    this.#baseOf = baseOf
   }
 
   /** `POST /streams/{s}`. @throws refusals */
@@ -34,7 +40,7 @@ export class DialectWriting {
         return await this.#write(request, reply, stream, events)
       } catch (error) {
         if (!(error instanceof ForwardToIncoming)) throw error
-        const location = `${streamUrl(this.#reading.baseOf(request), stream)}/incoming/${randomUUID()}`
+        const location = `${streamUrl(this.#baseOf(request), stream)}/incoming/${randomUUID()}`
         throw new Refusal(307, 'Temporary Redirect', {
           body: 'Forwarding to idempotent URI',
           headers: { location },
@@ -82,8 +88,8 @@ export class DialectWriting {
     stream: string,
     events: NewEvent[]
   ): Promise<FastifyReply> {
-    checkOnce(events)
-    const result = await this.#store.writer.append({
+    checkDistinctIds(events)
+    const result = await this.#parts.writer.append({
       kind: 'append-by-place',
       stream,
       expected: expectedVersion(request.headers),
@@ -91,7 +97,7 @@ export class DialectWriting {
       by: actorOf(request)
     })
     const number = result.events[0]?.number
-    const location = `${this.#reading.baseOf(request)}/streams/${segment(stream)}/${number}`
+    const location = `${this.#baseOf(request)}/streams/${segment(stream)}/${number}`
     return sendEmpty(reply, 201, 'Created', { location })
   }
 
@@ -104,12 +110,12 @@ export class DialectWriting {
     return this.#refusing(async () => {
       checkAppendableName(stream)
       try {
-        await this.#store.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
+        await this.#parts.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
       } catch (error) {
         if (!isDaybookError(error)) throw error
-        if (error.code === 'stream-not-found') throw wrongVersion(-1)
+        if (error.code === 'stream-not-found') throw wrongExpectedVersion(-1)
         if (error.code === 'wrong-expected-version' && expected === 'stream_exists') {
-          const { metadata } = await this.#store.states.of(stream)
+          const { metadata } = await this.#parts.states.of(stream)
           if (metadata.deleted) throw new Refusal(410, 'Stream deleted')
         }
         throw error
@@ -122,7 +128,7 @@ export class DialectWriting {
     try {
       return await work()
     } catch (error) {
-      throw refusalOf(error, 'write')
+      throw asRefusal(error, 'write')
     }
   }
 }
@@ -130,12 +136,12 @@ export class DialectWriting {
 /** @throws a 415 for the body's type, a 406 for the answer's */
 export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
   const codec = bodyCodec(request.headers['content-type'], offered)
-  negotiate(request.headers.accept, queryOf(request).get('format'), offered)
+  negotiate(request.headers.accept, rawQueryOf(request).get('format'), offered)
   return codec
 }
 
 /** Ids are unique in a stream, so no batch can hold one twice. @throws a 400 */
-function checkOnce(events: readonly NewEvent[]): void {
+function checkDistinctIds(events: readonly NewEvent[]): void {
   const seen = new Set<string>()
   for (const { id } of events) {
     const key = id?.toString('latin1')

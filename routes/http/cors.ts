@@ -1,8 +1,8 @@
 /** Which pages of other origins may read what is answered here (native contract §8). */
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
-import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/reply.js'
-import { checkSameOrigin } from './guards.js'
+import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/wire/cors-headers.js'
+import { checkSameOrigin } from './same-origin.js'
 
 /**
  * `*`: all, but none that sends credentials. A list: these, also with credentials. `local`: those of this machine, for

@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import { sendRefusal } from '../eventstore/reply.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
+import { sendRefusal } from '../eventstore/wire/send.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
 import { explain } from '../wire/problems/shape.js'
 
@@ -50,7 +50,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
 
 /** What is refused before anything is looked at, with the reason phrases of the Atom dialect. */
 const BARE: Partial<Record<ErrorCode, string>> = {
-  'not-found': 'Not Found',
+  'not-found': 'Not ReadResult',
   'method-not-allowed': 'Method Not Allowed',
   'unsupported-media-type': 'Invalid or missing Content-Type',
   starting: 'Server Is Not Ready',

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { rangesOf } from '../eventstore/wire/codecs.js'
 import { hasDialectHeader } from '../eventstore/wire/headers.js'
-import { queryOf } from '../eventstore/wire/urls.js'
+import { rawQueryOf } from '../eventstore/wire/urls.js'
 import { matchesTag } from '../wire/reading/page.js'
 
 const page = readPage()
@@ -48,7 +48,7 @@ export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'ur
   if (quality <= 0) return false
   const before = ranges.slice(0, at)
   if (before.some((range) => OTHER.test(range.type) || (WILD.test(range.type) && range.quality > quality))) return false
-  const query = queryOf({ url })
+  const query = rawQueryOf({ url })
   return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
 }
 

@@ -1,26 +1,23 @@
-/**
- * Live reads: what may be refused is refused before anything is accepted, then a connection is made of the request and
- * given to a subscription (native contract §2, §5).
- */
+/** Live reads: a plan refuses or accepts the request, then its connection is given to a subscription (native contract §2, §5). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Store } from '../../src/store/store.js'
-import type { Connection, Subscription } from '../../src/subscriptions/subscription.js'
+import type { Connection } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { parseLastEventId } from '../wire/reading/bounds.js'
-import { LineConnection } from './live-ndjson.js'
-import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
-import { SseConnection } from './sse.js'
+import { NdjsonConnection } from './ndjson-connection.js'
+import { type LiveAsked, type LiveParts, type LivePlan, planLive } from './plan.js'
+import { SseConnection } from './sse-connection.js'
 
 export class Live {
-  readonly store: Store
+  readonly parts: LiveParts
   /** Origins whose pages may follow over WebSocket, beside the server's own. */
   readonly allowOrigins: readonly string[]
-  /** Answers and frames that many receive, by how they look. */
+  /** Bytes that many readers receive alike, by form. */
   readonly #shared = { sse: new SharedBytes(), typed: new SharedBytes(), lines: new SharedBytes() }
 
-  constructor(store: Store, allowOrigins: readonly string[]) {
-    this.store = store
+  constructor(parts: LiveParts, allowOrigins: readonly string[]) {
+    this.parts = parts
     this.allowOrigins = allowOrigins
   }
 
@@ -40,25 +37,25 @@ export class Live {
     reply.header('content-type', mediaTypes[format])
     if (request.method === 'HEAD') return reply.send('')
     const plan = await planLive(this, request, asked, resumed)
-    reply.header('daybook-head', plan.head).header('daybook-log', this.store.log.id)
+    reply.header('daybook-head', plan.head).header('daybook-log', this.parts.log.id)
     reply.hijack()
     const { raw } = reply
     raw.writeHead(200, reply.getHeaders() as Record<string, string>)
     const connection =
       format === 'sse'
-        ? new SseConnection(raw, request.ip, plan, this.store.clock, this.#shared)
-        : new LineConnection(raw, request, plan, this.store.clock, this.#shared.lines)
+        ? new SseConnection(raw, request.ip, plan, this.parts.clock, this.#shared)
+        : new NdjsonConnection(raw, request, plan, this.parts.clock, this.#shared.lines)
     const subscription = this.open(plan, connection)
     raw.once('close', () => subscription.ended())
     if (raw.destroyed) subscription.ended()
     return reply
   }
 
-  /** Begins to read for a connection that was accepted. */
+  /** Begins to read for a connection that was accepted, and detaches from its consumer when it has ended. */
   open(plan: LivePlan, connection: Connection): Subscription {
-    const { following, options, attachment } = plan
-    const ended = () => attachment?.release()
-    const subscription = this.store.subscriptions.open(following, options, connection, ended, attachment)
+    const { liveQuery: query, options, attachment } = plan
+    const onClosed = () => attachment?.release()
+    const subscription = this.parts.subscriptions.open({ query, options, connection, progress: attachment, onClosed })
     if (attachment !== undefined) attachment.subscription = subscription
     return subscription
   }

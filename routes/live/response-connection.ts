@@ -1,8 +1,8 @@
-/** What live reads over the answer of a request have in common: it is written as long as the client stays. */
+/** The common part of live reads that are written as the response of a request, as long as the client stays. */
 import type { ServerResponse } from 'node:http'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
-import type { LivePlan } from './live-plan.js'
+import type { LivePlan } from './plan.js'
 import { queuedBytes } from './socket-queue.js'
 
 export abstract class ResponseConnection {
@@ -14,7 +14,7 @@ export abstract class ResponseConnection {
     this.response = response
     this.client = client
     this.#clock = clock
-    response.on('error', () => {}) // it is closed then, and that is heard
+    response.on('error', () => {}) // `close` follows, and ends the subscription
   }
 
   get waiting(): number {
@@ -29,21 +29,21 @@ export abstract class ResponseConnection {
     this.response.once('drain', callback)
   }
 
-  /** Only a WebSocket has frames for them. */
+  /** Only WebSocket has a frame for statistics. */
   statistics(): void {}
 
   protected write(text: string): void {
     this.response.write(text, 'latin1')
   }
 
-  /** What was written last may be read for a while. */
+  /** Leaves the client a while to read what was written last, then cuts the connection. */
   protected cutLater(): void {
-    const cancel = this.#clock.after(limits.last_words_ms, () => this.response.destroy())
+    const cancel = this.#clock.after(limits.close_linger_ms, () => this.response.destroy())
     this.response.once('close', cancel)
   }
 }
 
-/** What a reader for a consumer is told first. */
+/** The first thing that a reader for a consumer is sent; undefined without a consumer. */
 export function subscribedTo({ options, head, attachment }: LivePlan): object | undefined {
   if (attachment === undefined) return undefined
   return { cursor: String(options.next - 1), head: head < 0 ? null : head, consumer: attachment.named }

@@ -1,24 +1,25 @@
-/** One connection over WebSocket (native contract §5): frames of ours out, frames of the client in. */
+/** One connection over WebSocket (native contract §5): sends the server's frames and takes the client's. */
 import type { Socket } from 'node:net'
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyRequest } from 'fastify'
 import { AckFrame, CreditFrame } from '../../schemas/frames.js'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Found } from '../../src/reading/source.js'
-import type { Store } from '../../src/store/store.js'
-import type { Closing, Connection, Statistics, Subscription } from '../../src/subscriptions/subscription.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
+import type { Closing, Connection, Statistics } from '../../src/subscriptions/connection.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
+import type { Clock } from '../../src/time/clock.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseCursor } from '../wire/reading/bounds.js'
-import type { LivePlan } from './live-plan.js'
+import type { LiveParts, LivePlan } from './plan.js'
 import { queuedBytes } from './socket-queue.js'
 
 const checkAck = compileShape<AckFrame>(AckFrame)
 const checkCredit = compileShape<CreditFrame>(CreditFrame)
 
-/** Close codes of their own; all others are 4000 and the status. */
+/** Close codes of errors; of all others it is 4000 and the status. */
 const CLOSE_CODES: Partial<Record<ErrorCode, number>> = {
   complete: 1000,
   stopping: 1001,
@@ -31,31 +32,37 @@ export class WebSocketConnection implements Connection {
   readonly transport = 'websocket'
   readonly client: string
   readonly #socket: WebSocket
-  /** Frames are written to it as they are: several at once, and the same bytes for many. */
+  /** Frames are written here ready-made: several at once, and the same bytes for many readers. */
   readonly #raw: Socket
   readonly #plan: LivePlan
-  readonly #store: Store
+  readonly #clock: Clock
   readonly #shared: SharedBytes
   readonly #batch: number
   #subscription: Subscription | undefined
-  /** Something came since the last ping. */
+  /** The client has sent something since the last ping. */
   #alive = true
 
-  constructor(socket: WebSocket, request: FastifyRequest, plan: LivePlan, store: Store, shared: SharedBytes) {
+  constructor(
+    socket: WebSocket,
+    request: FastifyRequest,
+    plan: LivePlan,
+    { clock, log }: LiveParts,
+    shared: SharedBytes
+  ) {
     this.client = request.ip
     this.#socket = socket
     this.#raw = request.raw.socket
     this.#plan = plan
-    this.#store = store
+    this.#clock = clock
     this.#shared = shared
     this.#batch = plan.query.batch ?? 1
-    const { following, options, head, attachment } = plan
+    const { liveQuery, options, head, attachment } = plan
     this.#tell('subscribed', {
-      stream: following.address.stream,
+      stream: liveQuery.address.stream,
       from: String(options.next),
       cursor: String(options.next - 1),
       head: head < 0 ? null : head,
-      log: store.log.id,
+      log: log.id,
       consumer: attachment?.named
     })
   }
@@ -85,7 +92,7 @@ export class WebSocketConnection implements Connection {
     this.#raw.once('drain', callback)
   }
 
-  send(events: readonly Found[], shared: boolean, again?: Again): void {
+  send(events: readonly ReadResult[], shared: boolean, again?: Again): void {
     const sharing = shared && this.#batch === 1 && again === undefined
     this.#raw.write(this.#shared.of(events, sharing, () => eventFrames(events, this.#batch, again)))
   }
@@ -102,7 +109,7 @@ export class WebSocketConnection implements Connection {
     this.#tell('checkpoint', { cursor: String(cursor) })
   }
 
-  /** Whoever answered no ping since the last time is not there any more. */
+  /** Ends a connection whose client has sent nothing, not even a pong, since the last ping. */
   heartbeat(): void {
     if (this.#alive) this.#socket.ping()
     else this.#socket.terminate()
@@ -117,11 +124,11 @@ export class WebSocketConnection implements Connection {
     const { title, status } = problemKinds[code]
     this.#tell('closing', { code, title, detail: message, cursor: String(cursor) })
     this.#socket.close(CLOSE_CODES[code] ?? 4000 + status, code)
-    const cancel = this.#store.clock.after(limits.last_words_ms, () => this.#socket.terminate())
+    const cancel = this.#clock.after(limits.close_linger_ms, () => this.#socket.terminate())
     this.#socket.once('close', cancel)
   }
 
-  /** A frame of the client. What is wrong with it is told, and the connection stays. */
+  /** Takes a frame of the client. A bad frame is answered with an error, and the connection stays. */
   #take(data: Buffer, isBinary: boolean): void {
     try {
       const { frame, value } = parseFrame(data, isBinary)
@@ -144,7 +151,7 @@ export class WebSocketConnection implements Connection {
 
   #refuse(error: Error): void {
     const { code, message } = isDaybookError(error) ? error : new DaybookError('internal', error.message)
-    // Who sends nonsense and reads no answer is not listened to for ever.
+    // A client that sends bad frames and reads none of the errors is cut off.
     if (this.waiting > limits.live_buffer_bytes_max) this.#socket.terminate()
     else this.#tell('error', { code, title: problemKinds[code].title, detail: message })
   }

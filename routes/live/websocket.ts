@@ -1,4 +1,4 @@
-/** Live reads over WebSocket (native contract §5): what is refused before the upgrade, and what comes after it. */
+/** Live reads over WebSocket (native contract §5): the handshake, and the hand-over to a subscription. */
 import { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
@@ -7,18 +7,18 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { askingOf } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
-import { followingOf } from '../wire/reading/read-request.js'
+import { liveQueryOf } from '../wire/reading/read-request.js'
 import type { Live } from './live.js'
-import { type LiveAsked, type LivePlan, planLive } from './live-plan.js'
+import { type LiveAsked, type LivePlan, planLive } from './plan.js'
 import { WebSocketConnection } from './websocket-connection.js'
 
 export const SUBPROTOCOL = 'daybook.v1'
 
 /**
- * A request as node reads it, which takes every `Upgrade` for one of ours as soon as we know any: a client that offers
- * another protocol (Java's offers h2c) is answered as if it had not.
+ * A request that can be upgraded to WebSocket only. As soon as a server handles upgrades, node takes every `Upgrade` for
+ * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not.
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
@@ -47,7 +47,7 @@ function isLive({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.live === true
 }
 
-/** Registers what upgrades connections; routes with a `wsHandler` take them, all others refuse. */
+/** Accepts upgrades: routes with a `wsHandler` take them, all others refuse. */
 export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Promise<void> {
   await app.register(websocket, {
     options: {
@@ -56,8 +56,8 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
       clientTracking: false,
       handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL
     },
-    // A fault of the protocol: it has been told with a close frame, and has a while to read it.
-    errorHandler: (_error, socket) => void clock.after(limits.last_words_ms, () => socket.terminate()),
+    // The client broke the protocol: a close frame has told it, and it has a while to read that.
+    errorHandler: (_error, socket) => void clock.after(limits.close_linger_ms, () => socket.terminate()),
     // Subscriptions end their connections themselves.
     preClose: (done) => done()
   })
@@ -70,8 +70,8 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
 }
 
 /**
- * What a GET route adds to be read over WebSocket too.
- * @param asked what its address and query ask for
+ * Options by which a GET route can be read over WebSocket, too.
+ * @param asked the address and query of a request
  * @param access who may read there
  */
 export function liveSocket(
@@ -89,7 +89,7 @@ export function liveSocket(
       access,
       ticketFor: (request) => {
         const { address, query } = asked(request)
-        return followingOf(address, query, askingOf(live.store, request)).source
+        return liveQueryOf(address, query, askingOf(live.parts, request)).source
       }
     },
     preHandler: async (request) => {
@@ -103,21 +103,18 @@ export function liveSocket(
     },
     wsHandler: (socket, request) => {
       const plan = plans.get(request) as LivePlan
-      const connection = new WebSocketConnection(socket, request, plan, live.store, shared)
+      const connection = new WebSocketConnection(socket, request, plan, live.parts, shared)
       connection.begin(live.open(plan, connection))
     }
   }
 }
 
-/** A list of sub-protocols as it must be: each a token, and once (RFC 6455 §4.1). */
+/** Whether a list of sub-protocols is well-formed: each a token, and named once (RFC 6455 §4.1). */
 function areTokens(names: readonly string[]): boolean {
   return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+\-.^`|~]+$/.test(name))
 }
 
-/**
- * An upgrade whose address cannot even be read never comes to a route: its connection ends with the answer, for nobody
- * else would end it.
- */
+/** Ends the connection of an upgrade with its answer, where the address is malformed and no route's hooks would end it. */
 export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
   if ((request.raw as UpgradableMessage).upgrade) reply.raw.once('finish', () => request.raw.socket.destroySoon())
 }

@@ -1,10 +1,12 @@
 /** Reads that wait: until the log has reached a position, or until there is an event (native contract §2). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { DaybookError } from '../../src/errors.js'
+import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
+import type { Span } from '../../src/reading/event-read.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { Subscriptions } from '../../src/subscriptions/subscriptions.js'
-import type { Following } from '../../src/subscriptions/tail.js'
+import type { TailListener } from '../../src/subscriptions/tail.js'
 import type { Tails } from '../../src/subscriptions/tails.js'
 import type { Clock } from '../../src/time/clock.js'
 
@@ -23,6 +25,11 @@ interface WaitQuery {
   readonly wait?: number | undefined
 }
 
+/** Says in the answer that `Prefer: wait=` is followed. */
+export function confirmWait({ headers }: FastifyRequest, reply: FastifyReply, seconds: number): void {
+  if (PREFERRED.test(String(headers.prefer ?? ''))) reply.header('preference-applied', `wait=${seconds}`)
+}
+
 /** How long a request is ready to wait, seconds: `wait`, or `Prefer: wait=`. */
 export function secondsToWait({ wait }: WaitQuery, { headers }: Pick<FastifyRequest, 'headers'>): number {
   const preferred = PREFERRED.exec(String(headers.prefer ?? ''))?.[1]
@@ -34,11 +41,7 @@ export async function awaitPosition(parts: WaitParts, query: WaitQuery, request:
   const { log } = parts
   if (query.atLeast === undefined || query.atLeast <= log.announced) return
   const seconds = secondsToWait(query, request)
-  if (seconds > 0) {
-    const { promise, cancel } = log.reached(query.atLeast)
-    await until(parts, request, seconds, promise)
-    cancel()
-  }
+  if (seconds > 0) await untilReached(parts, request, query.atLeast, seconds)
   if (query.atLeast <= log.announced) return
   throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {
     head: log.head === -1 ? null : log.head,
@@ -47,29 +50,46 @@ export async function awaitPosition(parts: WaitParts, query: WaitQuery, request:
   })
 }
 
-/**
- * When a read finds nothing, waits until there may be something.
- * @param following what is read
- * @param isEmpty reads, and says whether it found nothing
- */
-export async function awaitEvents(
+/** Waits until a position can be read, or as long as `until` says. */
+export async function untilReached(
   parts: WaitParts,
   request: FastifyRequest,
-  reply: FastifyReply,
-  following: Following,
-  seconds: number,
-  isEmpty: () => Promise<boolean>
+  position: number,
+  seconds: number
 ): Promise<void> {
-  if (PREFERRED.test(String(request.headers.prefer ?? ''))) reply.header('preference-applied', `wait=${seconds}`)
+  if (position <= parts.log.announced) return
+  const { promise, cancel } = parts.log.reached(position)
+  await until(parts, request, seconds, promise)
+  cancel()
+}
+
+/** A read that waits for more, and what ends its wait. */
+export interface LongPoll {
+  readonly request: FastifyRequest
+  readonly seconds: number
+  /** What is read. */
+  readonly liveQuery: LiveQuery
+  /** Reads, and says whether there is nothing to answer with yet. */
+  readonly isEmpty: () => Promise<boolean>
+  /** True when what was committed ends the wait; usually an event that is shown to the reader. */
+  readonly endsWith?: (page: Span) => boolean
+  /** Wait also for what cannot be followed (any more): its client is answered when the time is over. */
+  readonly patient?: boolean
+}
+
+/**
+ * When a read finds nothing, waits until there may be something. Commits that do not concern what is read cost nothing.
+ * @throws as Tails.follow, unless it is patient
+ */
+export async function awaitEvents(parts: WaitParts, poll: LongPoll): Promise<void> {
+  const { request, seconds, liveQuery, isEmpty, endsWith = bringsEvents, patient = false } = poll
   if (!(await isEmpty())) return
   let found = () => {}
   const event = new Promise<void>((resolve) => {
     found = resolve
   })
-  const { leave } = await parts.tails.follow(following, {
-    offered: ({ events }) => events.length > 0 && found(),
-    failed: () => found()
-  })
+  const failed = patient ? () => void isEmpty().then((empty) => empty || found(), found) : () => found()
+  const leave = await follow(parts, liveQuery, { offered: (page) => endsWith(page) && found(), failed }, patient)
   try {
     // What was committed before it followed is not offered.
     if (await isEmpty()) await until(parts, request, seconds, event)
@@ -77,6 +97,28 @@ export async function awaitEvents(
     leave()
   }
 }
+
+function bringsEvents({ events }: Span): boolean {
+  return events.length > 0
+}
+
+/** @returns what ends it */
+async function follow(
+  { tails }: WaitParts,
+  liveQuery: LiveQuery,
+  listener: TailListener,
+  patient: boolean
+): Promise<() => void> {
+  try {
+    return (await tails.follow(liveQuery, listener)).leave
+  } catch (error) {
+    if (patient && isDaybookError(error) && NOT_FOLLOWED.has(error.code)) return () => {}
+    throw error
+  }
+}
+
+/** Why nothing can come. */
+const NOT_FOLLOWED = new Set<string>(['stream-deleted', 'index-switched-off'])
 
 /** Resolves when something happened, when the time is over, when the client has gone, or when the server stops. */
 async function until(

@@ -1,35 +1,32 @@
 /** Answers reads of many events, for one stream and for the log alike: as a page, line by line, or live. */
-import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { LRUCache } from 'lru-cache'
 import type { EventQuery, ReadQuery } from '../../schemas/read.js'
 import type { Viewer } from '../../src/access/viewer.js'
-import { DaybookError, isDaybookError } from '../../src/errors.js'
-import { limits } from '../../src/limits.js'
-import type { ReadRequest } from '../../src/reading/reader.js'
-import type { Found, Source } from '../../src/reading/source.js'
+import { DaybookError } from '../../src/errors.js'
+import type { Poster } from '../../src/index/index-entries.js'
+import type { StreamStates } from '../../src/index/stream-states.js'
+import type { ReadRequest, ReadResult } from '../../src/reading/event-read.js'
+import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
-import type { Store } from '../../src/store/store.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
-import { askingOf, checkReadable, isPublic } from '../auth/rechecks.js'
-import type { Live } from '../live/live.js'
+import { askingOf, checkReadable, isPublic, type RightsParts } from '../auth/rechecks.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
-import { problemOf } from '../wire/problems/problem.js'
 import {
   entityTag,
   isImmutable,
   limitOf,
   linkHeader,
-  linksOf,
   matchesTag,
+  pageLinks,
   reachesEnd,
   renderPage
 } from '../wire/reading/page.js'
-import { checkNoRecord, followingOf, hasAge, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
-import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
-import { awaitEvents, awaitPosition, secondsToWait } from './long-poll.js'
+import { checkNoRecord, hasAge, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { renderEvent } from '../wire/reading/recorded-event.js'
+import { type LineParts, sendLines } from './event-lines.js'
+import { awaitEvents, awaitPosition, confirmWait, secondsToWait, type WaitParts } from './long-poll.js'
 import { checkNamedLog } from './named-log.js'
-import { PageCache } from './page-cache.js'
+import type { RenderedCache } from './rendered-cache.js'
 
 interface RenderedPage {
   readonly body: Buffer
@@ -46,20 +43,33 @@ interface RenderedEvent {
 
 const VARY = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
 
-export class Reading {
-  readonly #store: Store
-  readonly #live: Live
-  readonly #publicly: 'public' | 'private'
-  /** Pages by address and head: the same bytes as long as the head has not moved. */
-  readonly #pages = new PageCache<RenderedPage>(limits.pages_cached_bytes_max)
-  readonly #events = new LRUCache<string, RenderedEvent>({
-    maxSize: limits.events_cached_bytes_max,
-    sizeCalculation: ({ body }) => body.length + 300
-  })
+/** What reads use of the store. */
+export interface ReadParts extends RightsParts, WaitParts, LineParts {
+  readonly states: StreamStates
+  readonly poster: Poster
+}
 
-  constructor(live: Live, publicCache: boolean) {
-    this.#store = live.store
+/** Answers a read with events as they come, as long as the client stays. */
+export interface LiveAnswers {
+  answer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: { readonly address: Address; readonly query: ReadQuery },
+    format: 'sse' | 'ndjson'
+  ): Promise<FastifyReply>
+}
+
+export class Reads {
+  readonly #parts: ReadParts
+  readonly #live: LiveAnswers
+  readonly #rendered: RenderedCache
+  readonly #publicly: 'public' | 'private'
+
+  /** @param publicCache immutable pages may be kept by shared caches */
+  constructor(parts: ReadParts, live: LiveAnswers, rendered: RenderedCache, publicCache: boolean) {
+    this.#parts = parts
     this.#live = live
+    this.#rendered = rendered
     this.#publicly = publicCache ? 'public' : 'private'
   }
 
@@ -73,21 +83,21 @@ export class Reading {
     }
     checkNoConsumer(query)
     if (format === 'page') checkNoRecord(query)
-    await awaitPosition(this.#store, query, request)
+    await awaitPosition(this.#parts, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
-    if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#store, request.principal, address)
-    const read = toReadRequest(query, askingOf(this.#store, request))
+    if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
+    const read = toReadRequest(query, askingOf(this.#parts, request))
     // Whoever waits is answered also where there is nothing yet.
-    const source = await (seconds > 0 ? this.#store.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
-    const changed = checkNamedLog(this.#store, request, source, read)
+    const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
+    const changed = checkNamedLog(this.#parts, request, source, read)
     if (changed !== undefined) await changed
     reply.header('daybook-head', source.head)
-    reply.header('daybook-log', this.#store.log.id)
+    reply.header('daybook-log', this.#parts.log.id)
     return format === 'ndjson'
-      ? this.#lines(request, reply, source, read, query)
-      : this.#page(request, reply, source, read, query, await isPublic(this.#store, address))
+      ? sendLines(this.#parts, reply, source, read, query)
+      : this.#page(reply, source, read, query, await isPublic(this.#parts, address))
   }
 
   /**
@@ -103,14 +113,14 @@ export class Reading {
     const query = request.query as EventQuery
     eventFormat(request.headers, query.format)
     if (query.atLeast !== undefined) {
-      await awaitPosition(this.#store, query, request)
-      await checkReadable(this.#store, request.principal, address)
+      await awaitPosition(this.#parts, query, request)
+      await checkReadable(this.#parts, request.principal, address)
     }
-    const viewer = this.#store.rules.viewerOf(request.principal)
+    const viewer = this.#parts.rules.viewerOf(request.principal)
     const source = await this.#sourceOf(address, viewer)
     const number = at === 'head' ? Math.max(source.head, 0) : at
     const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
-    this.#store.metrics.read(1)
+    this.#parts.metrics.read(1)
     reply.header('daybook-head', source.head)
     reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
     if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
@@ -129,26 +139,28 @@ export class Reading {
     query: ReadQuery,
     seconds: number
   ): Promise<ReadQuery> {
-    const { reader, sources } = this.#store
-    const asking = askingOf(this.#store, request)
-    const following = followingOf(address, query, asking)
+    const { reader, sources } = this.#parts
+    const asking = askingOf(this.#parts, request)
+    const liveQuery = liveQueryOf(address, query, asking)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
     const read = toReadRequest(asked, asking)
-    await checkNamedLog(this.#store, request, await sources.toFollow(address), toReadRequest(query, asking))
-    await awaitEvents(this.#store, request, reply, following, seconds, async () => {
+    await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, asking))
+    confirmWait(request, reply, seconds)
+    const isEmpty = async () => {
       const source = await sources.toFollow(address)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
-    })
+    }
+    await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty })
     return asked
   }
 
   /** @throws `stream-not-found` also for an index stream that lists nothing for who reads */
   #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
-    const { sources, reader } = this.#store
+    const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
     return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
   }
@@ -161,55 +173,54 @@ export class Reading {
     viewer: Viewer | undefined
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source
-    const key = `${resolveLinks} ${number} ${stream ?? ''}`
+    const key = `event ${resolveLinks} ${number} ${stream ?? ''}`
     const own = stream !== undefined && !index
-    const lasts = number >= first && (own || (this.#store.states.none && viewer === undefined))
-    const known = lasts ? this.#events.get(key) : undefined
+    const lasts = number >= first && (own || (this.#parts.states.none && viewer === undefined))
+    const known = lasts ? this.#rendered.event<RenderedEvent>(key) : undefined
     if (known !== undefined) return known
-    const record = await this.#store.reader.event(source, number, viewer)
-    const target =
-      resolveLinks && stream !== undefined ? await this.#store.reader.linkTarget(record, viewer) : undefined
+    const record = await this.#parts.reader.event(source, number, viewer)
+    const target = resolveLinks && stream !== undefined ? await this.#parts.reader.links.of(record, viewer) : undefined
     const resolved = target === undefined || target === 'gone' ? undefined : target
-    const found: Found = {
+    const found: ReadResult = {
       record: resolved ?? record,
       cursor: number,
       link: stream !== undefined && (index || resolved !== undefined) ? { stream, number } : undefined
     }
     const rendered = {
       body: Buffer.from(`${renderEvent(found)}\n`, 'latin1'),
-      tag: entityTag(number, `${found.record.position} event ${this.#store.log.id}`)
+      tag: entityTag(number, `${found.record.position} event ${this.#parts.log.id}`)
     }
-    if (lasts && target === undefined) this.#events.set(key, rendered)
+    if (lasts && target === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
   }
 
   async #page(
-    request: FastifyRequest,
     reply: FastifyReply,
     source: Source,
     read: ReadRequest,
     query: ReadQuery,
     mayShare: boolean
   ): Promise<FastifyReply> {
+    const { request } = reply
     const path = request.url.split('?', 1)[0] as string
     const { head, first, metadata, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
     // Whoever may read a stream reads all of it; of everything else each sees a part.
-    const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#store.rules.version}`
+    const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
     const state = `${head} ${metadataVersion} ${first} ${who}`
     const begin = query.from ?? ''
-    const { id } = this.#store.log
+    const { id } = this.#parts.log
     const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
-    const key = `${state} ${begin} ${request.url}`
+    const key = `page ${state} ${begin} ${request.url}`
     // What an index stream lists may be hidden by now.
-    let page = source.index && !this.#store.states.none ? undefined : this.#pages.get(key)
+    let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
     if (page === undefined) {
       if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
         return reply.code(304).header('etag', tag).send()
       }
       page = await this.#render(path, source, read, query)
-      if (page.settled) this.#pages.offer(key, page)
+      if (page.settled) this.#rendered.offerPage(key, page)
     }
     if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
     reply.header('etag', tag)
@@ -226,14 +237,14 @@ export class Reading {
   }
 
   async #render(path: string, source: Source, read: ReadRequest, query: ReadQuery): Promise<RenderedPage> {
-    const { reader, sources, metrics, states } = this.#store
+    const { reader, sources, metrics, states } = this.#parts
     const range = await sources.resolve(source, read)
     const page = await reader.page(source, read, range, limitOf(query))
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
     // What the links lead to is read from this log, whichever the cursors of the request came from.
-    const named = query.log === undefined ? query : { ...query, log: this.#store.log.id }
-    const links = linksOf(path, named, page, source)
+    const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
+    const links = pageLinks(path, named, page, source)
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
@@ -245,56 +256,6 @@ export class Reading {
       // Of the log each sees a part, and another one when rules change.
       immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
       settled: lasts && !hasAge(query)
-    }
-  }
-
-  async #lines(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    source: Source,
-    read: ReadRequest,
-    query: ReadQuery
-  ): Promise<FastifyReply> {
-    const range = await this.#store.sources.resolve(source, read)
-    reply.header('content-type', mediaTypes.ndjson)
-    reply.header('cache-control', 'private, no-store')
-    if (request.method === 'HEAD') return reply.send(Readable.from([]))
-    const lines = this.#renderLines(source, read, range, query, request)
-    return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
-  }
-
-  /** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
-  async *#renderLines(
-    source: Source,
-    read: ReadRequest,
-    range: { first: number; last: number },
-    query: ReadQuery,
-    request: FastifyRequest
-  ): AsyncGenerator<Buffer> {
-    const render = query.record ? renderRecord : renderEvent
-    let left = query.limit ?? Infinity
-    let sent = 0
-    let cursor = range.first - 1
-    try {
-      for await (const { events } of this.#store.reader.spans(source, read, range)) {
-        let text = ''
-        for (const event of events) {
-          if (left-- <= 0) break
-          text += render(event)
-          text += '\n'
-          sent++
-          cursor = event.cursor
-        }
-        this.#store.metrics.read(events.length)
-        if (text !== '') yield Buffer.from(text, 'latin1')
-        if (left <= 0) break
-      }
-      if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
-    } catch (error) {
-      request.log.error({ err: error }, 'a transfer was cut')
-      const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
-      yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
-      throw error
     }
   }
 }

@@ -1,29 +1,47 @@
-/** How consumers and live readers are shown: where they stand, how far behind, and why (native contract §7). */
-import type { LiveSubscription, Consumer as ShownConsumer } from '../../schemas/consumers.js'
+/** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
+import type { ConsumerShown, LiveSubscription } from '../../schemas/consumers.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
+import type { Consumers } from '../../src/consumers/consumers.js'
+import type { Places } from '../../src/dispatch/places.js'
 import { type DaybookError, isDaybookError } from '../../src/errors.js'
 import type { MovedPlace } from '../../src/log/format.js'
-import type { Store } from '../../src/store/store.js'
-import { lagOf, type Subscription } from '../../src/subscriptions/subscription.js'
+import type { Reader } from '../../src/reading/reader.js'
+import { lagOf } from '../../src/subscriptions/lag.js'
+import type { Subscription } from '../../src/subscriptions/subscription.js'
+import type { Clock } from '../../src/time/clock.js'
 import { secondsOf } from '../../src/time/duration.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
+/** What a view of a consumer is made from; read when a request is there. */
+export interface ConsumerViewParts {
+  readonly reader: Reader
+  readonly clock: Clock
+  readonly places: Pick<Places, 'failure'>
+}
+
+/** What the lags of all consumers are computed from; read when metrics are collected. */
+export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'clock'> {
+  /** `open` when reads and appends are served. */
+  readonly status: string
+  readonly consumers: Consumers
+}
+
 /** The addresses of a consumer. */
-export function linksOf(name: string) {
+export function consumerLinks(name: string) {
   const self = `/consumers/${encodeURIComponent(name)}`
   return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
 }
 
-/** Somebody who reads live. */
+/** A live reader. */
 export async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
-  const { id, connection, following, since, machine } = subscription
+  const { id, connection, query, since, machine } = subscription
   const { status, done, sent, buffered, inFlight, standsStill } = machine
   const { transport, client } = connection
   return {
     id,
     transport,
     client,
-    source: following.source,
+    source: query.source,
     since: new Date(since).toISOString(),
     status,
     cursor: String(done),
@@ -31,26 +49,26 @@ export async function showSubscription(subscription: Subscription): Promise<Live
     buffered,
     inFlight,
     ...(standsStill !== undefined && { standsStill }),
-    // It is ending, then, and for its own reason.
+    // The lag fails only for a subscription that is ending; that has its own error.
     lag: await subscription.lag().catch(() => NO_LAG)
   }
 }
 
 const NO_LAG = { events: 0, seconds: 0 }
 
-/** What cannot be read any more (a stream that was deleted for ever) is no fault of who asks. */
-function refusalOf(error: Error): DaybookError {
+/** A source that cannot be read any more (a stream that was deleted for ever) is no fault of the caller. */
+function asKnownError(error: Error): DaybookError {
   if (isDaybookError(error)) return error
   throw error
 }
 
-/** A consumer, how far it is, and who reads for it. */
-export async function showConsumer(store: Store, consumer: Consumer): Promise<ShownConsumer> {
+/** A consumer, its place and lag, and the connection that reads for it. */
+export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
   const { moved } = consumer
-  const lag = await lagOf(store, parseSource(source), cursor).catch(refusalOf)
-  const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(store, consumer, lag.events)
+  const lag = await lagOf(parts, parseSource(source), cursor).catch(asKnownError)
+  const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(parts, consumer, lag.events)
   return {
     name,
     ...(owner !== undefined && { owner }),
@@ -66,7 +84,7 @@ export async function showConsumer(store: Store, consumer: Consumer): Promise<Sh
     ...(moved !== undefined && { moved: showMoved(moved) }),
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
-    links: linksOf(name)
+    links: consumerLinks(name)
   }
 }
 
@@ -74,15 +92,19 @@ function showMoved({ from, to, reason, at }: MovedPlace) {
   return { from: String(from), to: String(to), reason, at: new Date(at).toISOString() }
 }
 
-/** The last instant that a date can have, for what lasts longer. */
+/** The last instant that a date can hold, ms. */
 const LAST_INSTANT = 8.64e15
 
 function removedAt(active: number, expiresAfter: string): string {
   return new Date(Math.min(active + 2000 * Number(secondsOf(expiresAfter)), LAST_INSTANT)).toISOString()
 }
 
-function whyItStandsStill(store: Store, { subscription, cursor }: Consumer, lag: number): string | undefined {
-  const failure = store.places.failure
+function whyItStandsStill(
+  parts: ConsumerViewParts,
+  { subscription, cursor }: Consumer,
+  lag: number
+): string | undefined {
+  const failure = parts.places.failure
   if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
   if (lag === 0) return undefined
   if (subscription === undefined) return 'nobody reads for it'
@@ -100,12 +122,12 @@ function whyItStandsStill(store: Store, { subscription, cursor }: Consumer, lag:
   }
 }
 
-/** The lag of every consumer, for the metrics. @param value of a lag, what is counted */
-export async function lags(store: Store, value: (lag: { events: number; seconds: number }) => number) {
+/** The lag of every consumer, for the metrics. @param value the number to take of a lag */
+export async function lagRows(parts: ConsumerLagParts, value: (lag: { events: number; seconds: number }) => number) {
   const rows: [string, number][] = []
-  if (store.status !== 'open') return rows
-  for (const { name, cursor, definition } of store.consumers.all()) {
-    const lag = await lagOf(store, parseSource(definition.source), cursor).catch(() => undefined)
+  if (parts.status !== 'open') return rows
+  for (const { name, cursor, definition } of parts.consumers.all()) {
+    const lag = await lagOf(parts, parseSource(definition.source), cursor).catch(() => undefined)
     if (lag !== undefined) rows.push([name, value(lag)])
   }
   return rows

@@ -1,251 +1,207 @@
-/** /consumers: who reads under a name, from which place on, and everybody else who reads live (native contract §7). */
+/** /consumers: named consumers with a durable place, and all other live readers (native contract §7). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import {
-  Acknowledged,
-  Acknowledgement,
-  ConsumerDefinition as ConsumerBody,
-  ConsumerList,
-  ConsumerName,
-  ConsumerReset,
-  type LiveSubscription,
-  Consumer as ShownConsumer
-} from '../../schemas/consumers.js'
-import { problemResponses } from '../../schemas/problem.js'
-import { ConsumerQuery, manyEvents, overWebSocket } from '../../schemas/read.js'
-import { ref } from '../../schemas/ref.js'
+import type { LiveSubscription } from '../../schemas/consumers.js'
+import { consumerOperations } from '../../schemas/operations/consumer-operations.js'
+import type { ConsumerQuery } from '../../schemas/read.js'
 import { isOperator } from '../../src/access/permissions.js'
-import type { Consumer, ConsumerDefinition } from '../../src/consumers/consumer.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerDefinition } from '../../src/consumers/consumer-definition.js'
+import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
-import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns } from '../auth/rechecks.js'
-import { checkSameOrigin } from '../http/guards.js'
+import type { Metrics } from '../../src/metrics.js'
+import type { Sources } from '../../src/reading/sources.js'
+import type { Clock } from '../../src/time/clock.js'
+import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns, type RightsParts } from '../auth/rechecks.js'
+import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/live-plan.js'
+import type { LiveAsked } from '../live/plan.js'
 import { liveSocket } from '../live/websocket.js'
-import { awaitEvents, secondsToWait } from '../reading/long-poll.js'
+import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { followingOf, hasFilter, toReadRequest } from '../wire/reading/read-request.js'
+import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { bodyOf } from '../wire/writing/body.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
-import { lags, linksOf, showConsumer, showSubscription } from './consumer-view.js'
+import {
+  type ConsumerLagParts,
+  type ConsumerViewParts,
+  consumerLinks,
+  lagRows,
+  showConsumer,
+  showSubscription
+} from './consumer-view.js'
 
-const shown = { 'application/json': { schema: ref(ShownConsumer) } }
+/** What the routes of consumers use; read when a request is there. */
+export interface ConsumerRouteParts extends RightsParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
+  readonly clock: Clock
+  readonly poster: Poster
+  readonly sources: Sources
+  readonly metrics: Metrics
+}
 
-export function consumerRoutes(app: FastifyInstance, store: Store, live: Live): void {
-  const consumerOf = (request: FastifyRequest) => store.consumers.get((request.params as { name: string }).name)
-  // Whether one is there is for those who may know.
-  const owned = (changes: boolean) => ({
-    bodyMax: limits.small_body_bytes_max,
-    access: (request: FastifyRequest) => {
-      const consumer = store.consumers.find((request.params as { name: string }).name)
-      return consumer === undefined ? ('reader' as const) : { consumer, changes }
-    }
-  })
-  const [used, changed] = [owned(false), owned(true)]
-  const tags = ['consumers']
-  const params = ConsumerName
-  store.metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
-    lags(store, ({ events }) => events)
+export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, live: Live): void {
+  countLags(parts)
+  const consumers = new ConsumerHandlers(parts, live)
+  const { list, get, put, remove, read, acknowledge, reset } = consumerOperations
+  const [used, changed] = [consumerConfig(parts, false), consumerConfig(parts, true)]
+  const one = '/consumers/:name'
+  app.get('/consumers', { config: { access: 'reader' }, schema: list }, (request, reply) =>
+    consumers.list(request, reply)
   )
-  store.metrics.gaugeBy('daybook_consumer_lag_seconds', 'Seconds a named consumer is behind', 'consumer', () =>
-    lags(store, ({ seconds }) => seconds)
-  )
-
-  app.get(
-    '/consumers',
-    {
-      config: { access: 'reader' },
-      schema: {
-        operationId: 'listConsumers',
-        summary: 'Named consumers, and who reads live without a name',
-        tags,
-        response: { 200: { description: 'By name.', content: { 'application/json': { schema: ref(ConsumerList) } } } }
-      }
-    },
-    async (request, reply) => {
-      const subscriptions: LiveSubscription[] = []
-      const { principal } = request
-      const operator = isOperator(principal)
-      for (const subscription of store.subscriptions.all()) {
-        // Whose addresses and filters they are is for those who run the server, and among strangers no secret.
-        const shown = operator || (store.rules.settings.anonymous && subscription.login === undefined)
-        if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
-      }
-      const consumers = []
-      const readsAny = principal.scope === undefined || principal.scope.read.length > 0
-      for (const consumer of store.consumers.all()) {
-        if (operator || (readsAny && owns(principal, consumer, store)))
-          consumers.push(await showConsumer(store, consumer))
-      }
-      reply.header('cache-control', 'private, no-store')
-      return { consumers, subscriptions }
-    }
-  )
-
-  app.get(
-    '/consumers/:name',
-    {
-      config: used,
-      schema: {
-        operationId: 'getConsumer',
-        summary: 'State, place and lag of a consumer',
-        tags,
-        params,
-        response: { 200: { description: 'The consumer.', content: shown }, ...problemResponses(404) }
-      }
-    },
-    async (request, reply) => {
-      reply.header('cache-control', 'private, no-store')
-      return showConsumer(store, consumerOf(request))
-    }
-  )
-
-  app.put(
-    '/consumers/:name',
-    {
-      config: changed,
-      schema: {
-        operationId: 'putConsumer',
-        summary: 'Make a consumer',
-        tags,
-        params,
-        body: { content: { 'application/json': { schema: ref(ConsumerBody) } } },
-        response: {
-          200: { description: 'It is there, and the same.', content: shown },
-          201: { description: 'Made; its place is on disk.', content: shown },
-          ...problemResponses(400, 409, 503, 507)
-        }
-      }
-    },
-    async (request, reply) => {
-      const { name } = request.params as { name: string }
-      const wanted = parseDefinition(name, await bodyOf(request))
-      // What cannot be read is refused before it is made.
-      const { address, request: read } = followingOfSource(store, request, wanted.source)
-      await checkReadable(store, request.principal, address)
-      await checkScopeFor(store, request.principal, address, true)
-      const { lower } = parseBounds({ from: wanted.from }, store.clock.now())
-      const start = async () => {
-        const source = await store.sources.toFollow(address)
-        await checkNamedLog(store, request, source, { lower, upper: undefined })
-        return (await store.sources.resolve(source, { ...read, lower })).first - 1
-      }
-      const { consumer, made } = await store.consumers.define({ ...wanted, ...ownerOf(request) }, start)
-      if (!made) await checkConsumer(store, request.principal, consumer, true)
-      reply.code(made ? 201 : 200)
-      if (made) reply.header('location', linksOf(name).self)
-      return showConsumer(store, consumer)
-    }
-  )
-
-  app.delete(
-    '/consumers/:name',
-    {
-      config: changed,
-      schema: {
-        operationId: 'deleteConsumer',
-        summary: 'Forget a consumer and its place',
-        tags,
-        params,
-        response: { 204: { type: 'null', description: 'Forgotten.' }, ...problemResponses(404, 503, 507) }
-      }
-    },
-    async (request, reply) => {
-      await store.consumers.remove(consumerOf(request).name)
-      return reply.code(204).send()
-    }
-  )
-
+  app.get(one, { config: used, schema: get }, (request, reply) => consumers.get(request, reply))
+  app.put(one, { config: changed, schema: put }, (request, reply) => consumers.put(request, reply))
+  app.delete(one, { config: changed, schema: remove }, (request, reply) => consumers.remove(request, reply))
   app.route({
     method: 'GET',
-    url: '/consumers/:name/events',
-    ...liveSocket(live, (request) => askedAs(consumerOf(request), request.query as ConsumerQuery), used.access),
-    schema: {
-      operationId: 'readAsConsumer',
-      summary: 'Events after the place of a consumer',
-      description: overWebSocket,
-      tags,
-      params,
-      querystring: ConsumerQuery,
-      response: {
-        200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
-        ...problemResponses(400, 403, 404, 406, 409, 410)
-      }
-    },
-    handler: async (request, reply) => {
-      const consumer = consumerOf(request)
-      const query = request.query as ConsumerQuery
-      const format = readFormat(request.headers, query.format, query.live)
-      reply.header('vary', 'Accept, Accept-Encoding, Prefer')
-      if (format === 'page') {
-        checkSameOrigin(request, live.allowOrigins, 'read for a consumer')
-        return answerPage(store, consumer, request, reply)
-      }
-      const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
-      return live.answer(request, reply, asked, format)
-    }
+    url: `${one}/events`,
+    ...liveSocket(live, (request) => consumers.askedLive(request), used.access),
+    schema: read,
+    handler: (request, reply) => consumers.read(request, reply)
   })
+  app.post(`${one}/ack`, { config: used, schema: acknowledge }, (request) => consumers.acknowledge(request))
+  app.post(`${one}/reset`, { config: changed, schema: reset }, (request) => consumers.reset(request))
+}
 
-  app.post(
-    '/consumers/:name/ack',
-    {
-      config: used,
-      schema: {
-        operationId: 'acknowledge',
-        summary: 'Everything up to a cursor was dealt with',
-        tags,
-        params,
-        body: { content: { 'application/json': { schema: ref(Acknowledgement) } } },
-        response: {
-          200: { description: 'On disk.', content: { 'application/json': { schema: ref(Acknowledged) } } },
-          ...problemResponses(400, 404, 409)
-        }
-      }
-    },
-    async (request) => {
-      const consumer = consumerOf(request)
-      const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
-      const { address } = parseSource(consumer.definition.source)
-      const source = await store.sources.toFollow(address)
-      const done = parseCursor('cursor', String(cursor))
-      await checkNamedLog(store, request, source, readUpTo(done))
-      await consumer.acknowledge(done, generation, source.head)
-      return { cursor: String(consumer.cursor), generation: consumer.generation }
-    }
+function countLags(parts: ConsumerRouteParts): void {
+  const { metrics } = parts
+  metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
+    lagRows(parts, ({ events }) => events)
   )
-
-  app.post(
-    '/consumers/:name/reset',
-    {
-      config: changed,
-      schema: {
-        operationId: 'resetConsumer',
-        summary: 'Let a consumer go on elsewhere, in a new generation',
-        tags,
-        params,
-        body: { content: { 'application/json': { schema: ref(ConsumerReset) } } },
-        response: { 200: { description: 'On disk.', content: shown }, ...problemResponses(400, 404, 409) }
-      }
-    },
-    async (request) => {
-      const consumer = consumerOf(request)
-      const { to } = parseReset(await bodyOf(request))
-      await consumer.reset(await placeOf(store, request, consumer, String(to)))
-      return showConsumer(store, consumer)
-    }
+  metrics.gaugeBy('daybook_consumer_lag_seconds', 'Seconds a named consumer is behind', 'consumer', () =>
+    lagRows(parts, ({ seconds }) => seconds)
   )
 }
 
-/** The cursor that a reset asks for: what comes after it is read again. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
-async function placeOf(store: Store, request: FastifyRequest, consumer: Consumer, to: string): Promise<number> {
+/** Asks for the right to the consumer that the path names, if it exists. @param changes the route changes its definition */
+function consumerConfig(parts: Pick<ConsumerRouteParts, 'consumers'>, changes: boolean) {
+  return {
+    bodyMax: limits.small_body_bytes_max,
+    access: (request: FastifyRequest) => {
+      const consumer = parts.consumers.find(consumerName(request))
+      return consumer === undefined ? ('reader' as const) : { consumer, changes }
+    }
+  }
+}
+
+function consumerName({ params }: FastifyRequest): string {
+  return (params as { name: string }).name
+}
+
+class ConsumerHandlers {
+  readonly #parts: ConsumerRouteParts
+  readonly #live: Live
+
+  constructor(parts: ConsumerRouteParts, live: Live) {
+    this.#parts = parts
+    this.#live = live
+  }
+
+  #consumerOf(request: FastifyRequest): Consumer {
+    return this.#parts.consumers.get(consumerName(request))
+  }
+
+  async list({ principal }: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const { subscriptions: all, consumers: named, rules } = this.#parts
+    const subscriptions: LiveSubscription[] = []
+    const operator = isOperator(principal)
+    for (const subscription of all.all()) {
+      // Addresses and filters of live readers are shown to operators. Anonymous readers' are shown to everyone where
+      // anonymous access is on.
+      const shown = operator || (rules.settings.anonymous && subscription.login === undefined)
+      if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
+    }
+    const consumers = []
+    const readsAny = principal.scope === undefined || principal.scope.read.length > 0
+    for (const consumer of named.all()) {
+      if (operator || (readsAny && owns(principal, consumer, this.#parts)))
+        consumers.push(await showConsumer(this.#parts, consumer))
+    }
+    reply.header('cache-control', 'private, no-store')
+    return { consumers, subscriptions }
+  }
+
+  async get(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    reply.header('cache-control', 'private, no-store')
+    return showConsumer(this.#parts, this.#consumerOf(request))
+  }
+
+  async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const { clock, sources, consumers } = this.#parts
+    const name = consumerName(request)
+    const wanted = parseDefinition(name, await bodyOf(request))
+    // A source that the caller may not read is refused before the consumer is made.
+    const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
+    await checkReadable(this.#parts, request.principal, address)
+    await checkScopeFor(this.#parts, request.principal, address, true)
+    const { lower } = parseBounds({ from: wanted.from }, clock.now())
+    const start = async () => {
+      const source = await sources.toFollow(address)
+      await checkNamedLog(this.#parts, request, source, { lower, upper: undefined })
+      return (await sources.resolve(source, { ...read, lower })).first - 1
+    }
+    const { consumer, made } = await consumers.define({ ...wanted, ...ownerOf(request) }, start)
+    if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
+    reply.code(made ? 201 : 200)
+    if (made) reply.header('location', consumerLinks(name).self)
+    return showConsumer(this.#parts, consumer)
+  }
+
+  async remove(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    await this.#parts.consumers.remove(this.#consumerOf(request).name)
+    return reply.code(204).send()
+  }
+
+  /** What a live read under a consumer's name asks for. */
+  askedLive(request: FastifyRequest): LiveAsked {
+    return askedAs(this.#consumerOf(request), request.query as ConsumerQuery)
+  }
+
+  async read(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const consumer = this.#consumerOf(request)
+    const query = request.query as ConsumerQuery
+    const format = readFormat(request.headers, query.format, query.live)
+    reply.header('vary', 'Accept, Accept-Encoding, Prefer')
+    if (format === 'page') {
+      checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
+      return answerPage(this.#parts, consumer, request, reply)
+    }
+    const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
+    return this.#live.answer(request, reply, asked, format)
+  }
+
+  async acknowledge(request: FastifyRequest): Promise<object> {
+    const consumer = this.#consumerOf(request)
+    const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
+    const { address } = parseSource(consumer.definition.source)
+    const source = await this.#parts.sources.toFollow(address)
+    const done = parseCursor('cursor', String(cursor))
+    await checkNamedLog(this.#parts, request, source, readUpTo(done))
+    await consumer.acknowledge(done, generation, source.head)
+    return { cursor: String(consumer.cursor), generation: consumer.generation }
+  }
+
+  async reset(request: FastifyRequest): Promise<object> {
+    const consumer = this.#consumerOf(request)
+    const { to } = parseReset(await bodyOf(request))
+    await consumer.reset(await resetCursor(this.#parts, request, consumer, String(to)))
+    return showConsumer(this.#parts, consumer)
+  }
+}
+
+/** The cursor that a reset asks for; reading goes on after it. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
+async function resetCursor(
+  parts: ConsumerRouteParts,
+  request: FastifyRequest,
+  consumer: Consumer,
+  to: string
+): Promise<number> {
   const isCursor = /^(-1|\d+)$/.test(to)
-  const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, store.clock.now())
-  const source = await store.sources.toFollow(parseSource(consumer.definition.source).address)
-  await checkNamedLog(store, request, source, { lower, upper: undefined })
-  const { first } = await store.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
+  const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, parts.clock.now())
+  const source = await parts.sources.toFollow(parseSource(consumer.definition.source).address)
+  await checkNamedLog(parts, request, source, { lower, upper: undefined })
+  const { first } = await parts.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
 }
 
@@ -255,62 +211,58 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-function followingOfSource(store: Store, request: FastifyRequest, text: string) {
+function liveQueryOfSource(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return followingOf(address, query, askingOf(store, request))
+  return liveQueryOf(address, query, askingOf(parts, request))
 }
 
-/** Whose a consumer is that somebody makes. */
+/** The owner of a consumer that the caller makes; none without an account. */
 function ownerOf({ principal }: FastifyRequest): Pick<ConsumerDefinition, 'owner' | 'ownerSince'> {
   const { by, login, since } = principal
   return by === 'insecure' || login === undefined ? {} : { owner: login, ownerSince: since }
 }
 
-/** A page after the place. It moves nothing: an acknowledgement does. @throws `consumer-in-use` */
+/** A page after the consumer's place. Only an acknowledgement moves the place. @throws `consumer-in-use` */
 async function answerPage(
-  store: Store,
+  parts: ConsumerRouteParts,
   consumer: Consumer,
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  const { reader, sources, metrics } = store
+  const { reader, sources, metrics } = parts
   const asked = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
-  await checkReadable(store, request.principal, address)
-  // Who takes the name and reads page by page needs no connection for it.
+  await checkReadable(parts, request.principal, address)
+  // A takeover page by page ends the other connection, and holds none itself.
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, askingOf(store, request)), lower }
+  const read = { ...toReadRequest(query, askingOf(parts, request)), lower }
   const pageOf = async () => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limitOf(asked)) }
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
-    await awaitEvents(
-      store,
-      request,
-      reply,
-      followingOfSource(store, request, consumer.definition.source),
-      seconds,
-      async () => {
-        const { page } = await pageOf()
-        return page.events.length === 0 && reachesEnd(page)
-      }
-    )
+    confirmWait(request, reply, seconds)
+    const liveQuery = liveQueryOfSource(parts, request, consumer.definition.source)
+    const isEmpty = async () => {
+      const { page } = await pageOf()
+      return page.events.length === 0 && reachesEnd(page)
+    }
+    await awaitEvents(parts, { request, seconds, liveQuery, isEmpty })
   }
   // Rules may have changed while it waited.
-  if (seconds > 0) await checkReadable(store, request.principal, address)
+  if (seconds > 0) await checkReadable(parts, request.principal, address)
   const { source, page } = await pageOf()
   consumer.given(page.covered.last)
   consumer.touch()
   metrics.read(page.events.length)
   const { name, generation } = consumer
-  const links = { ...linksOf(name), self: request.url }
+  const links = { ...consumerLinks(name), self: request.url }
   const text = renderPage(source, query, page, links, hasFilter(query))
-  reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
-  reply.header('daybook-head', source.head).header('daybook-log', store.log.id).header('daybook-generation', generation)
+  reply.header('cache-control', 'private, no-parts').header('content-type', mediaTypes.page)
+  reply.header('daybook-head', source.head).header('daybook-log', parts.log.id).header('daybook-generation', generation)
   const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
   return reply.send(Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]))
 }

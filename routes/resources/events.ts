@@ -1,178 +1,105 @@
-/** /events: the whole log. Read it, append to several streams at once, write to it line by line. */
+/** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
-import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../../schemas/append.js'
-import { RecordedEvent } from '../../schemas/events.js'
-import { problemResponses } from '../../schemas/problem.js'
-import {
-  type EventAt,
-  EventPlace,
-  EventQuery,
-  EventsQuery,
-  manyEvents,
-  overWebSocket,
-  type ReadQuery
-} from '../../schemas/read.js'
-import { ref } from '../../schemas/ref.js'
+import type { EventsAppendQuery } from '../../schemas/append.js'
+import { logOperations } from '../../schemas/operations/log-operations.js'
+import type { ReadQuery } from '../../schemas/read.js'
 import { isAdministrator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
+import type { Address } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import { actorOf } from '../auth/rechecks.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
 import { liveSocket } from '../live/websocket.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
-import type { Reading } from '../reading/reads.js'
-import { placeOf } from '../wire/reading/bounds.js'
+import type { Reads } from '../reading/reads.js'
+import { parseEventPlace } from '../wire/reading/bounds.js'
 import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answer.js'
 import { bodyOf, streamOf } from '../wire/writing/body.js'
-import { keyedIds } from '../wire/writing/event-body.js'
-import { parseEventsBody } from '../wire/writing/events-body.js'
-import { idempotencyKey, isNdjson, mediaType } from '../wire/writing/stream-body.js'
+import { idempotencyKey, keyedIds } from '../wire/writing/idempotency-key.js'
+import { parseEventsBody } from '../wire/writing/multi-stream-body.js'
+import { isNdjson, mediaType } from '../wire/writing/stream-body.js'
 import { StreamedWrite } from '../writing/streamed-write.js'
-import { appendOrExplain, checkExpected, NOT_WRITTEN } from './streams.js'
+import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-export function eventRoutes(app: FastifyInstance, store: Store, reading: Reading, live: Live): void {
+export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: Reads, live: Live): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 
+  const { read, getEvent, append } = logOperations
+  const onRequest = browsersFirst
+  // The body of an append names its streams, so the rights to write them are checked when it is planned.
+  const config = { access: 'reader' } as const
   app.route({
     method: 'GET',
     url: '/events',
-    onRequest: browsersFirst,
-    ...liveSocket(live, ({ query }) => ({ address: { stream: undefined }, query: query as ReadQuery }), 'reader'),
+    onRequest,
+    ...liveSocket(live, ({ query }) => ({ address: LOG, query: query as ReadQuery }), 'reader'),
     compress: {},
-    schema: {
-      operationId: 'readEvents',
-      summary: 'Read the log',
-      description: overWebSocket,
-      tags: ['events'],
-      querystring: EventsQuery,
-      response: {
-        200: {
-          description: 'A page, a line for each event, or events as they come.',
-          content: manyEvents
-        },
-        ...problemResponses(400, 403, 404, 406, 409, 501)
-      }
-    },
-    handler: (request, reply) => reading.answer(request, reply, { stream: undefined })
+    schema: read,
+    handler: (request, reply) => reading.answer(request, reply, LOG)
   })
-
-  app.get(
-    '/events/:position',
-    {
-      config: { access: 'reader' },
-      onRequest: browsersFirst,
-      schema: {
-        operationId: 'getEventAtPosition',
-        summary: 'One event of the log',
-        tags: ['events'],
-        params: Type.Object({ position: EventPlace }),
-        querystring: EventQuery,
-        response: {
-          200: {
-            description: 'The event.',
-            content: {
-              'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
-              'application/json': { schema: ref(RecordedEvent) }
-            }
-          },
-          ...problemResponses(400, 404, 406, 410)
-        }
-      }
-    },
-    (request, reply) =>
-      reading.answerEvent(
-        request,
-        reply,
-        { stream: undefined },
-        placeOf('position', (request.params as EventAt).position)
-      )
-  )
-
-  app.post(
-    '/events',
-    {
-      // Which streams it writes is in its body: the plan asks for each.
-      config: { access: 'reader' },
-      schema: {
-        operationId: 'appendEvents',
-        summary: 'Append to several streams at once',
-        tags: ['events'],
-        querystring: EventsAppendQuery,
-        body: {
-          content: {
-            'application/json': { schema: ref(EventsAppendBody) },
-            'application/x-ndjson': {
-              schema: Type.String({ description: 'With `batch`: an event with its `stream` a line.' })
-            }
-          }
-        },
-        response: {
-          200: {
-            description: 'A receipt line for each batch.',
-            content: { 'application/x-ndjson': { schema: ref(Receipt) } }
-          },
-          201: { description: 'On disk.', content: { 'application/json': { schema: ref(AppendResult) } } },
-          ...problemResponses(400, 403, 409, 412, 413, 415, 422, 501, 503, 507)
-        }
-      }
-    },
-    async (request, reply) => {
-      const type = mediaType(request.headers['content-type'])
-      const { batch } = request.query as EventsAppendQuery
-      if (isNdjson(type)) {
-        return new StreamedWrite(store.writer, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
-      }
-      if (type !== 'application/json') {
-        throw new DaybookError(
-          'unsupported-media-type',
-          'POST /events takes application/json or application/x-ndjson.',
-          {
-            available: ['application/json', 'application/x-ndjson']
-          }
-        )
-      }
-      if (batch !== undefined)
-        throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })
-      return append(store, request, reply)
-    }
-  )
+  app.get('/events/:position', { config, onRequest, schema: getEvent }, (request, reply) => {
+    const { position } = request.params as { position: string }
+    return reading.answerEvent(request, reply, LOG, parseEventPlace('position', position))
+  })
+  app.post('/events', { config, schema: append }, (request, reply) => answerAppend(parts, request, reply))
 }
 
-async function append(store: Store, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+const LOG: Address = { stream: undefined }
+
+/** Answers an append, as one batch or line by line. @throws `unsupported-media-type`, `bad-parameter`, as the writer */
+async function answerAppend(parts: AppendParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const type = mediaType(request.headers['content-type'])
+  const { batch } = request.query as EventsAppendQuery
+  if (isNdjson(type)) {
+    return new StreamedWrite(parts.writer, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
+  }
+  if (type !== 'application/json') {
+    throw new DaybookError('unsupported-media-type', 'POST /events takes application/json or application/x-ndjson.', {
+      available: ['application/json', 'application/x-ndjson']
+    })
+  }
+  if (batch !== undefined)
+    throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })
+  return appendToStreams(parts, request, reply)
+}
+
+async function appendToStreams(
+  parts: AppendParts,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   request.body = await collect(request.body as Readable | undefined)
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) {
-    await checkNamedLog(store, request, store.sources.log(), readUpTo(after), NOT_WRITTEN)
-    checkCursor(store, after)
+    await checkNamedLog(parts, request, parts.sources.log(), readUpTo(after), NOT_WRITTEN)
+    checkCursor(parts, after)
   }
-  await checkExpected(store, request, conditions)
+  await checkExpected(parts, request, conditions)
   const first = events[0] as NewEvent
   const seenBy = isAdministrator(request.principal) ? undefined : request.principal
-  const result = await appendOrExplain(store, {
+  const result = await appendOrExplain(parts, {
+    kind: 'append',
     events,
     conditions,
     matches: matches.length > 0 ? matches.map((match) => ({ ...match, seenBy })) : undefined,
-    kind: 'append',
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   })
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.code(201).header('location', `/events/${result.events[0]?.position}`)
-  reply.header('daybook-head', store.log.head).header('content-type', 'application/json; charset=utf-8')
+  reply.header('daybook-head', parts.log.head).header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
 }
 
-/** @throws `cursor-beyond-head` for a position that was read from another log */
-function checkCursor({ log }: Store, after: number): void {
+/** @throws `cursor-beyond-head` for a position after the head, which must come from another log */
+function checkCursor({ log }: AppendParts, after: number): void {
   if (after <= log.head) return
   throw new DaybookError(
     'cursor-beyond-head',

@@ -1,94 +1,97 @@
-/** /streams, /categories, /types: what is in here. */
+/** /streams, /categories, /types: the names in the store. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { CategoryList, ListingQuery, StreamList, TypeList } from '../../schemas/listings.js'
-import { problemResponses } from '../../schemas/problem.js'
-import { ref } from '../../schemas/ref.js'
+import type { ListingQuery } from '../../schemas/listings.js'
+import { listingOperations } from '../../schemas/operations/listing-operations.js'
+import type { AccessRules } from '../../src/access/rules.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'
-import type { ListedHead } from '../../src/index/posting-lists.js'
+import type { ListedHead } from '../../src/index/posting.js'
+import type { Postings } from '../../src/index/posting-lists.js'
+import type { StreamStates } from '../../src/index/stream-states.js'
 import { limits } from '../../src/limits.js'
 import { type Family, family } from '../../src/log/format.js'
-import { SCAN_CHUNK } from '../../src/log/log.js'
+import type { Log } from '../../src/log/log.js'
+import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import { walkList } from '../../src/reading/walk.js'
-import type { Store } from '../../src/store/store.js'
 import { isSystemStream } from '../../src/streams/names.js'
 
-export function listingRoutes(app: FastifyInstance, store: Store): void {
-  const kinds = [
-    { kind: family.stream, path: '/streams', member: 'streams', operationId: 'listStreams', shape: StreamList },
-    {
-      kind: family.category,
-      path: '/categories',
-      member: 'categories',
-      operationId: 'listCategories',
-      shape: CategoryList
-    },
-    { kind: family.type, path: '/types', member: 'types', operationId: 'listTypes', shape: TypeList }
-  ] as const
-  for (const { kind, path, member, operationId, shape } of kinds) {
-    app.get(
-      path,
-      {
-        config: { access: 'reader' },
-        schema: {
-          operationId,
-          summary: `The ${member} in the store, by name`,
-          tags: ['listings'],
-          querystring: ListingQuery,
-          response: {
-            200: { description: 'Names in UTF-8 order.', content: { 'application/json': { schema: ref(shape) } } },
-            ...problemResponses(400, 409)
-          }
-        }
-      },
-      answer
-    )
-    // Whoever writes the slash means the list.
-    if (kind === family.stream)
-      app.get(`${path}/`, { config: { access: 'reader' }, schema: { hide: true, querystring: ListingQuery } }, answer)
+/** What the routes of lists use; read when a request is there. */
+export interface ListingRouteParts {
+  readonly log: Log
+  readonly postings: Postings
+  readonly states: StreamStates
+  readonly rules: AccessRules
+}
 
-    async function answer(request: FastifyRequest, reply: FastifyReply): Promise<object> {
-      const query = request.query as ListingQuery
-      const { listed, more } = await list(store, kind, query, store.rules.viewerOf(request.principal))
-      const links = {
-        self: request.url,
-        ...(more !== undefined && { next: nextLink(path, query, more) })
-      }
-      reply.header('daybook-head', store.log.head).header('cache-control', 'private, no-cache')
-      return { [member]: listed.map((one) => describe(kind, one)), links }
-    }
+interface Listing {
+  readonly kind: Family
+  readonly path: string
+  readonly member: 'streams' | 'categories' | 'types'
+}
+
+const STREAMS: Listing = { kind: family.stream, path: '/streams', member: 'streams' }
+const CATEGORIES: Listing = { kind: family.category, path: '/categories', member: 'categories' }
+const TYPES: Listing = { kind: family.type, path: '/types', member: 'types' }
+
+export function listingRoutes(app: FastifyInstance, parts: ListingRouteParts): void {
+  const { streams, streamsWithSlash, categories, types } = listingOperations
+  const config = { access: 'reader' } as const
+  const answer = (listing: Listing) => (request: FastifyRequest, reply: FastifyReply) =>
+    answerListing(parts, listing, request, reply)
+  app.get('/streams', { config, schema: streams }, answer(STREAMS))
+  // Without a stream name, the path with a slash is the list, too.
+  app.get('/streams/', { config, schema: streamsWithSlash }, answer(STREAMS))
+  app.get('/categories', { config, schema: categories }, answer(CATEGORIES))
+  app.get('/types', { config, schema: types }, answer(TYPES))
+}
+
+async function answerListing(
+  parts: ListingRouteParts,
+  { kind, path, member }: Listing,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<object> {
+  const query = request.query as ListingQuery
+  const { listed, more } = await list(parts, kind, query, parts.rules.viewerOf(request.principal))
+  const links = {
+    self: request.url,
+    ...(more !== undefined && { next: nextLink(path, query, more) })
   }
+  reply.header('daybook-head', parts.log.head).header('cache-control', 'private, no-cache')
+  return { [member]: listed.map((one) => showListed(kind, one)), links }
 }
 
 async function list(
-  store: Store,
+  parts: ListingRouteParts,
   kind: Family,
   query: ListingQuery,
   viewer: Viewer | undefined
 ): Promise<{ listed: Listed[]; more: string | undefined }> {
-  if (!store.postings.keeps(kind)) {
+  if (!parts.postings.keeps(kind)) {
     throw new DaybookError('index-switched-off', 'The server runs with --run-projections=none and keeps no such list.')
   }
   const limit = query.limit ?? 100
-  // Of many that are left out few are shown.
+  // Many names may be left out, so read at least this many from the index at once.
   const size = Math.max(limit, 100)
-  const look =
-    kind === family.stream ? new StreamLook(store, viewer, query.system ?? false) : new ListLook(store, kind, viewer)
+  const scan =
+    kind === family.stream
+      ? new StreamScan(parts, viewer, query.system ?? false)
+      : new CountingScan(parts, kind, viewer)
   const listed: Listed[] = []
   let { after } = query
   for (;;) {
-    const page = await store.postings.list(kind, { prefix: query.prefix ?? '', after, limit: size })
+    const page = await parts.postings.list(kind, { prefix: query.prefix ?? '', after, limit: size })
     for (const one of page) {
-      const shown = await look.at(one)
+      const shown = await scan.at(one)
       after = one.name
       if (shown !== undefined) listed.push(shown)
-      if (listed.length === limit || look.tired) return { listed, more: after }
+      if (listed.length === limit || scan.budgetExhausted) return { listed, more: after }
     }
     if (page.length < size) return { listed, more: undefined }
   }
 }
 
-/** A name, and what may be told of it. */
+/** A name, and what the viewer may know of it. */
 interface Listed {
   readonly name: string
   readonly count?: number
@@ -96,28 +99,28 @@ interface Listed {
 }
 
 /**
- * Deleted streams are not there, nor are those that one may not read; system streams when they are asked for. A bounded
- * number is looked at for one answer.
+ * Leaves out deleted streams and streams that the viewer may not read, and system streams unless they are asked for.
+ * Looks at a bounded number of streams for one answer.
  */
-class StreamLook {
+class StreamScan {
   #left = limits.scan_events_max
-  readonly #store: Store
+  readonly #parts: ListingRouteParts
   readonly #viewer: Viewer | undefined
   readonly #system: boolean
 
-  constructor(store: Store, viewer: Viewer | undefined, system: boolean) {
-    this.#store = store
+  constructor(parts: ListingRouteParts, viewer: Viewer | undefined, system: boolean) {
+    this.#parts = parts
     this.#viewer = viewer
     this.#system = system
   }
 
-  get tired(): boolean {
+  get budgetExhausted(): boolean {
     return this.#left <= 0
   }
 
   async at({ name, head }: ListedHead): Promise<Listed | undefined> {
     this.#left--
-    const { states } = this.#store
+    const { states } = this.#parts
     if (isSystemStream(name) && !this.#system) return undefined
     const state = states.concerns(name) ? await states.of(name) : undefined
     if (state?.tombstone || state?.metadata.deleted) return undefined
@@ -127,22 +130,22 @@ class StreamLook {
 }
 
 /**
- * Categories and types are there when one may read any of their events. Where events may be kept from who asks, a
- * bounded number of them is looked at, and numbers are told only when all were.
+ * Lists a category or type when the viewer may read any of its events. For a viewer who may not read all events, looks
+ * at a bounded number of them, and gives counts only where it looked at every event.
  */
-class ListLook {
-  readonly #store: Store
+class CountingScan {
+  readonly #parts: ListingRouteParts
   readonly #kind: Family
   readonly #viewer: Viewer | undefined
   #left = limits.scan_events_max
 
-  constructor(store: Store, kind: Family, viewer: Viewer | undefined) {
-    this.#store = store
+  constructor(parts: ListingRouteParts, kind: Family, viewer: Viewer | undefined) {
+    this.#parts = parts
     this.#kind = kind
     this.#viewer = viewer?.seesAllUserStreams ? undefined : viewer
   }
 
-  get tired(): boolean {
+  get budgetExhausted(): boolean {
     return this.#left <= 0
   }
 
@@ -152,20 +155,21 @@ class ListLook {
     let updated = 0
     let looked = 0
     const range = { first: 0, last: head.count - 1 }
-    for await (const positions of walkList(this.#store.postings, this.#kind, head, range, 'asc', SCAN_CHUNK)) {
-      for (const { created } of await this.#viewer.visible(await this.#store.log.readMany(positions))) {
+    const walk = { kind: this.#kind, head, range, order: 'asc', chunk: SCAN_CHUNK } as const
+    for await (const positions of walkList(this.#parts.postings, walk)) {
+      for (const { created } of await this.#viewer.visible(await this.#parts.log.readMany(positions))) {
         count++
         updated = created
       }
       looked += positions.length
       this.#left -= positions.length
-      if (this.tired && looked < head.count) return count > 0 ? { name } : undefined
+      if (this.budgetExhausted && looked < head.count) return count > 0 ? { name } : undefined
     }
     return count > 0 ? { name, count, updated } : undefined
   }
 }
 
-function describe(kind: Family, { name, count, updated }: Listed): object {
+function showListed(kind: Family, { name, count, updated }: Listed): object {
   const instant = updated === undefined ? undefined : new Date(updated).toISOString()
   return kind === family.stream
     ? { stream: name, head: (count as number) - 1, updated: instant }

@@ -1,20 +1,20 @@
-/** /streams/{stream}/metadata: what is known of a stream, natively under readable names, in the dialect as an event. */
+/** /streams/{stream}/metadata: under readable names in the native form, as an event in the Atom dialect. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
-import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
-import { problemResponses } from '../../schemas/problem.js'
-import { ref } from '../../schemas/ref.js'
+import { metadataOperations } from '../../schemas/operations/metadata-operations.js'
+import type { StreamParams } from '../../schemas/read.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
-import type { StreamState } from '../../src/index/stream-states.js'
+import type { StreamStates } from '../../src/index/stream-states.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
+import type { Sources } from '../../src/reading/sources.js'
 import { METADATA_TYPE } from '../../src/streams/metadata.js'
 import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../../src/streams/names.js'
 import { serverEvent } from '../../src/streams/new-event.js'
+import type { StreamState } from '../../src/streams/stream-state.js'
 import type { ExpectedVersion } from '../../src/writing/plan/expected-version.js'
+import type { Writer } from '../../src/writing/writer.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectRead } from '../eventstore/wire/form.js'
 import { negotiateWrite } from '../eventstore/writes.js'
@@ -24,110 +24,70 @@ import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
 import { mediaType } from '../wire/writing/stream-body.js'
 
-const StreamParams = Type.Object({ stream: Type.String({ description: 'Percent-encoded once.' }) })
-const document = { 'application/json': { schema: ref(StreamMetadata) } }
-const written = { description: 'On disk.', content: { 'application/json': { schema: ref(MetadataWritten) } } }
-
-export function metadataRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
-  const streamOf = (request: FastifyRequest) => (request.params as { stream: string }).stream
-
-  app.get(
-    '/streams/:stream/metadata',
-    {
-      config: {
-        access: ofStream('readMetadata'),
-        dialect: (request) => isDialectRead(request, 'single'),
-        negotiate: negotiates(offers.event)
-      },
-      schema: {
-        operationId: 'getMetadata',
-        summary: 'What is known of a stream',
-        tags: ['streams'],
-        params: StreamParams,
-        response: { 200: { description: 'Its metadata.', content: document }, ...problemResponses(400, 404, 410) }
-      }
-    },
-    (request, reply) => {
-      const stream = streamOf(request)
-      if (isDialectRead(request, 'single')) {
-        return atom.begin(request, reply).reading.metadata(request, reply, stream, 'head')
-      }
-      return answer(store, request, reply, stream)
-    }
-  )
-
-  app.put(
-    '/streams/:stream/metadata',
-    {
-      config: { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max },
-      schema: {
-        operationId: 'putMetadata',
-        summary: 'Replace what is known of a stream',
-        tags: ['streams'],
-        params: StreamParams,
-        body: { content: document },
-        response: { 200: written, 201: written, ...problemResponses(400, 410, 412, 415, 503, 507) }
-      }
-    },
-    async (request, reply) => {
-      const stream = nameOf(streamOf(request))
-      checkType(request, ['application/json'])
-      const stored = toStored(checkSize(await bodyOf(request)))
-      return write(store, request, reply, stream, stored, expectedVersionOf(request.headers))
-    }
-  )
-
-  app.patch(
-    '/streams/:stream/metadata',
-    {
-      config: { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max },
-      schema: {
-        operationId: 'patchMetadata',
-        summary: 'Change what is known of a stream, by a JSON merge patch (RFC 7396)',
-        tags: ['streams'],
-        params: StreamParams,
-        body: { content: { 'application/merge-patch+json': { schema: ref(StreamMetadata) }, ...document } },
-        response: { 200: written, 201: written, ...problemResponses(400, 410, 412, 415, 503, 507) }
-      }
-    },
-    async (request, reply) => {
-      const stream = nameOf(streamOf(request))
-      checkType(request, ['application/merge-patch+json', 'application/json'])
-      const patch = toStoredPatch(checkSize(await bodyOf(request)))
-      return change(store, request, reply, stream, patch, expectedVersionOf(request.headers))
-    }
-  )
-
-  app.post(
-    '/streams/:stream/metadata',
-    {
-      config: {
-        access: ofStream('writeMetadata'),
-        dialect: () => true,
-        negotiate: (request) => negotiateWrite(request, offers.write)
-      },
-      schema: {
-        operationId: 'appendMetadata',
-        summary: 'Write metadata as an event',
-        tags: ['atom'],
-        params: StreamParams,
-        response: { 201: { type: 'null', description: 'On disk.' } }
-      }
-    },
-    (request, reply) => atom.begin(request, reply).writing.writeMetadata(request, reply, streamOf(request))
-  )
+/** What the routes of metadata use; read when a request is there. */
+export interface MetadataRouteParts {
+  readonly sources: Sources
+  readonly states: StreamStates
+  readonly writer: Writer
 }
 
-async function answer(
-  store: Store,
+export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, atom: AtomDialect): void {
+  const { get, put, patch, append } = metadataOperations
+  const url = '/streams/:stream/metadata'
+  const read = { access: ofStream('readMetadata'), dialect: readsMetadataEvent, negotiate: negotiates(offers.event) }
+  app.get(url, { config: read, schema: get }, (request, reply) => {
+    const { stream } = request.params as StreamParams
+    return readsMetadataEvent(request)
+      ? atom.begin(request, reply).singleEvents.metadata(request, reply, stream, 'head')
+      : answerMetadata(parts, request, reply, stream)
+  })
+  const config = { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max }
+  app.put(url, { config, schema: put }, (request, reply) => replace(parts, request, reply))
+  app.patch(url, { config, schema: patch }, (request, reply) => merge(parts, request, reply))
+  const written = { access: ofStream('writeMetadata'), dialect: () => true, negotiate: negotiatesEvent }
+  app.post(url, { config: written, schema: append }, (request, reply) => {
+    const { stream } = request.params as StreamParams
+    return atom.begin(request, reply).writes.writeMetadata(request, reply, stream)
+  })
+}
+
+const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
+const negotiatesEvent = (request: FastifyRequest) => negotiateWrite(request, offers.write)
+
+/** The metadata that a request writes, and the version that it expects there. */
+interface MetadataTarget {
+  readonly stream: string
+  readonly expected: ExpectedVersion
+}
+
+/** PUT. @throws `bad-stream-name`, `unsupported-media-type`, `invalid-metadata`, `bad-condition`, as the writer */
+async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { stream } = request.params as StreamParams
+  checkHasMetadata(stream)
+  checkType(request, ['application/json'])
+  const stored = toStored(checkSize(await bodyOf(request)))
+  return writeStored(parts, request, reply, stored, { stream, expected: expectedVersionOf(request.headers) })
+}
+
+/** PATCH. @throws as replace */
+async function merge(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { stream } = request.params as StreamParams
+  checkHasMetadata(stream)
+  checkType(request, ['application/merge-patch+json', 'application/json'])
+  const patch = toStoredPatch(checkSize(await bodyOf(request)))
+  return mergeStored(parts, request, reply, patch, { stream, expected: expectedVersionOf(request.headers) })
+}
+
+async function answerMetadata(
+  parts: MetadataRouteParts,
   request: FastifyRequest,
   reply: FastifyReply,
   stream: string
 ): Promise<FastifyReply> {
   checkStreamName(stream)
-  await store.sources.checkLives(stream)
-  const { document: stored, version } = await store.states.of(stream)
-  if (version < 0 && (await store.sources.head(stream)) < 0) {
+  await parts.sources.checkLives(stream)
+  const { document: stored, version } = await parts.states.of(stream)
+  if (version < 0 && (await parts.sources.head(stream)) < 0) {
     throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
   const tag = entityTag(version, 'metadata')
@@ -143,18 +103,18 @@ const EMPTY = Buffer.from('{}')
 const NO_JSON = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 
-async function write(
-  store: Store,
+/** Writes metadata as it is stored. */
+async function writeStored(
+  parts: MetadataRouteParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  stream: string,
   stored: Buffer,
-  expected: ExpectedVersion
+  { stream, expected }: MetadataTarget
 ): Promise<FastifyReply> {
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const result = await store.writer.append({ events: [event], conditions, kind: 'append', by: actorOf(request) })
+  const result = await parts.writer.append({ events: [event], conditions, kind: 'append', by: actorOf(request) })
   const [placed] = result.events
   const version = placed?.number ?? 0
   reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))
@@ -168,24 +128,23 @@ function checkSize(document: Buffer): Buffer {
   throw new DaybookError('invalid-metadata', why, { limit, written: false, retry: false })
 }
 
-/** Reads, merges and writes on the condition that nobody wrote in between; else again. */
-async function change(
-  store: Store,
+/** Merges a patch and writes on the condition that the version has not changed; starts again when it has. */
+async function mergeStored(
+  parts: MetadataRouteParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  stream: string,
   patch: Buffer,
-  expected: ExpectedVersion
+  { stream, expected }: MetadataTarget
 ): Promise<FastifyReply> {
   for (;;) {
-    await store.sources.checkLives(stream)
-    const state: StreamState = await store.states.of(stream)
+    await parts.sources.checkLives(stream)
+    const state: StreamState = await parts.states.of(stream)
     const standing = state.version < 0 ? EMPTY : (state.document ?? NO_JSON)
     const stored = patchStored(checkSize(standing), patch)
-    if (!metadataIs(expected, state.version)) throw wrongVersion(stream, expected, state.version)
+    if (!metadataIs(expected, state.version)) throw wrongMetadataVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version
     try {
-      return await write(store, request, reply, stream, checkSize(stored), unchanged)
+      return await writeStored(parts, request, reply, checkSize(stored), { stream, expected: unchanged })
     } catch (error) {
       const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version'
       if (!overtaken) throw error
@@ -199,7 +158,7 @@ function metadataIs(expected: ExpectedVersion, version: number): boolean {
   return expected === 'stream_exists' ? version >= 0 : expected === (version < 0 ? 'no_stream' : version)
 }
 
-function wrongVersion(stream: string, expected: ExpectedVersion, version: number): DaybookError {
+function wrongMetadataVersion(stream: string, expected: ExpectedVersion, version: number): DaybookError {
   const is = version < 0 ? 'was never written' : `is at version ${version}`
   return new DaybookError('wrong-expected-version', `The metadata of "${stream}" ${is}. Nothing was written.`, {
     stream: metastreamOf(stream),
@@ -210,12 +169,12 @@ function wrongVersion(stream: string, expected: ExpectedVersion, version: number
   })
 }
 
-function nameOf(stream: string): string {
+/** @throws `bad-stream-name` for a name that cannot be appended to, and for a metadata stream */
+function checkHasMetadata(stream: string): void {
   checkAppendableName(metastreamOf(stream))
   if (isMetastream(stream)) {
     throw new DaybookError('bad-stream-name', 'Metadata has no metadata.', { stream })
   }
-  return stream
 }
 
 function checkType(request: FastifyRequest, types: readonly string[]): void {

@@ -1,20 +1,18 @@
-/** What the server says of itself: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
-import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
-import { problemResponses } from '../../schemas/problem.js'
-import { ref } from '../../schemas/ref.js'
-import { Health, Info } from '../../schemas/server.js'
+/** Information about the server: /, /info, /ping, /livez, /readyz, /metrics, /problems, /openapi.yaml. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { serverOperations } from '../../schemas/operations/server-operations.js'
 import { isOperator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { Log } from '../../src/log/log.js'
+import type { Standstill } from '../../src/log/read-only-mode.js'
+import type { Metrics } from '../../src/metrics.js'
+import type { ClockWatch } from '../../src/time/clock-watch.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
+import { API_VERSION } from '../eventstore/wire/api-version.js'
 import { wantsBare } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
-
-/** The version of EventStoreDB whose HTTP API is spoken here. */
-export const API_VERSION = '23.10.7.0'
 
 /** The limits a client can meet. */
 const SHOWN = [
@@ -45,28 +43,60 @@ const SHOWN = [
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
-/** The identities that the log had, oldest first, each with the last position that it shares with the log. */
-function lineOf({ log }: Store) {
-  return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
+/** What the routes of the server use; read when a request is there: the store may still be opening. */
+export interface ServerRouteParts {
+  /** `open` when reads and appends are served. */
+  readonly status: string
+  /** Why the store is not open. */
+  readonly reason: string
+  readonly log: Log
+  readonly standstill: Standstill
+  readonly clockWatch: ClockWatch
+  readonly metrics: Metrics
+}
+
+/** The options of the server that /info shows. */
+export interface ShownServerOptions {
+  readonly version: string
+  /** Authentication is switched off. */
+  readonly insecure: boolean
 }
 
 export function serverRoutes(
   app: FastifyInstance,
-  store: Store,
+  parts: ServerRouteParts,
   atom: AtomDialect,
-  { version, insecure }: { version: string; insecure: boolean }
+  options: ShownServerOptions
 ): void {
-  const anyone = { access: 'anyone', dialect: wantsBare } as const
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
     done()
   })
-  const info = () => ({
+  const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
+  const config = { access: 'anyone', dialect: wantsBare } as const
+  app.get('/', { config, onRequest: browsersFirst, schema: discover }, async () => showInfo(parts, options))
+  app.get('/info', { config, schema: info }, async () => showInfo(parts, options))
+  // With the members of EventStoreDB's answer (reference 20.1).
+  app.get('/ping', { config, schema: ping }, async () => ({ status: 'ok', ...PONG }))
+  app.get('/livez', { config, schema: alive }, async () => ({ status: 'ok' }))
+  app.get('/readyz', { config, schema: ready }, async (_request, reply) => showHealth(parts, reply))
+  app.get('/metrics', { config: { access: 'reader' }, schema: metrics }, (request, reply) =>
+    sendMetrics(parts, request, reply)
+  )
+  app.get('/openapi.yaml', { config, schema: contract }, async (_request, reply) =>
+    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
+  )
+  app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
+}
+
+function showInfo({ status, log }: ServerRouteParts, { version, insecure }: ShownServerOptions): object {
+  const isOpen = status === 'open'
+  return {
     name: 'daybook',
     version,
-    log: store.status === 'open' ? store.log.id : null,
-    ancestors: store.status === 'open' ? lineOf(store) : [],
-    head: store.status === 'open' && store.log.head >= 0 ? store.log.head : null,
+    log: isOpen ? log.id : null,
+    ancestors: isOpen ? ancestorsOf(log) : [],
+    head: isOpen && log.head >= 0 ? log.head : null,
     esVersion: API_VERSION,
     state: 'leader',
     features: { projections: false, userManagement: !insecure, atomPub: true },
@@ -82,116 +112,38 @@ export function serverRoutes(
       metrics: '/metrics',
       ready: '/readyz'
     }
-  })
-  for (const [path, operationId] of [
-    ['/', 'discover'],
-    ['/info', 'getInfo']
-  ] as const) {
-    app.get(
-      path,
-      {
-        config: anyone,
-        ...(path === '/' && { onRequest: browsersFirst }),
-        schema: {
-          operationId,
-          summary: 'Version, log identity, limits, links',
-          tags: ['server'],
-          response: { 200: { description: 'The server.', content: { 'application/json': { schema: ref(Info) } } } }
-        }
-      },
-      async () => info()
-    )
   }
+}
 
-  for (const [path, operationId, summary] of [
-    ['/ping', 'ping', 'Answers'],
-    ['/livez', 'isAlive', 'The process runs']
-  ] as const) {
-    app.get(
-      path,
-      {
-        config: anyone,
-        schema: {
-          operationId,
-          summary,
-          tags: ['server'],
-          response: { 200: { description: 'It does.', content: { 'application/json': { schema: ref(Health) } } } }
-        }
-      },
-      // What the original says stands beside it (reference 20.1).
-      async () => ({ status: 'ok', ...(path === '/ping' && PONG) })
-    )
+/** Earlier identities of the log, oldest first, each with the last position that it shares with this log. */
+function ancestorsOf(log: Log) {
+  return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
+}
+
+function showHealth({ status, reason, standstill, clockWatch }: ServerRouteParts, reply: FastifyReply): object {
+  if (status === 'open') {
+    const clock = clockWatch.trouble
+    return { ...(standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }), clock }
   }
+  return reply.code(503).header('retry-after', '1').send({ status, reason })
+}
 
-  app.get(
-    '/readyz',
-    {
-      config: anyone,
-      schema: {
-        operationId: 'isReady',
-        summary: 'Reads and appends are served',
-        tags: ['server'],
-        response: {
-          200: { description: 'Ready.', content: { 'application/json': { schema: ref(Health) } } },
-          503: { description: 'Not ready, and why.', content: { 'application/json': { schema: ref(Health) } } }
-        }
-      }
-    },
-    async (_request, reply) => {
-      const { status, standstill, clockWatch } = store
-      if (status === 'open') {
-        const clock = clockWatch.trouble
-        return { ...(standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }), clock }
-      }
-      return reply.code(503).header('retry-after', '1').send({ status: store.status, reason: store.reason })
-    }
-  )
+async function sendMetrics(
+  { metrics }: ServerRouteParts,
+  { principal }: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
+  const text = await metrics.text(isOperator(principal))
+  return reply.header('content-type', metrics.registry.contentType).send(text)
+}
 
-  app.get(
-    '/metrics',
-    {
-      config: { access: 'reader' },
-      schema: {
-        operationId: 'getMetrics',
-        summary: "What the server counts, in Prometheus' format",
-        description: 'What is counted for each consumer is for operators and administrators.',
-        tags: ['server'],
-        response: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: Type.String() } } } }
-      }
-    },
-    async ({ principal }, reply) =>
-      reply
-        .header('content-type', store.metrics.registry.contentType)
-        .send(await store.metrics.text(isOperator(principal)))
-  )
-
-  app.get('/openapi.yaml', { config: anyone, schema: { hide: true } }, async (_request, reply) =>
-    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
-  )
-
-  app.get(
-    '/problems/:code',
-    {
-      config: anyone,
-      schema: {
-        operationId: 'explainProblem',
-        summary: 'What a problem code means',
-        tags: ['server'],
-        params: Type.Object({ code: Type.String() }),
-        response: {
-          200: { description: 'A page.', content: { 'text/plain': { schema: Type.String() } } },
-          ...problemResponses(404)
-        }
-      }
-    },
-    async (request, reply) => {
-      const { code } = request.params as { code: string }
-      if (!Object.hasOwn(problemKinds, code))
-        throw new DaybookError('not-found', `There is no problem "${code.slice(0, 60)}".`)
-      const { title, status, help } = problemKinds[code as keyof typeof problemKinds] as ProblemKind
-      return reply
-        .header('content-type', 'text/plain; charset=utf-8')
-        .send(`${title} (${code}, HTTP ${status})\n\n${help}\n`)
-    }
-  )
+/** What a problem code means, as text. @throws `not-found` */
+function sendHelp({ params }: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { code } = params as { code: string }
+  if (!Object.hasOwn(problemKinds, code))
+    throw new DaybookError('not-found', `There is no problem "${code.slice(0, 60)}".`)
+  const { title, status, help } = problemKinds[code as keyof typeof problemKinds] as ProblemKind
+  return reply
+    .header('content-type', 'text/plain; charset=utf-8')
+    .send(`${title} (${code}, HTTP ${status})\n\n${help}\n`)
 }

@@ -1,226 +1,156 @@
-/** /users: accounts, in the words of the original's users API (reference 15). */
+/** /users: accounts, in the form of EventStoreDB's users API (reference 15). */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
-import { problemResponses } from '../../schemas/problem.js'
-import { ref } from '../../schemas/ref.js'
-import {
-  ChangedUser,
-  NewUser,
-  PasswordChange,
-  PasswordReset,
-  UserAnswer,
-  UserList,
-  UserResult,
-  type UserShown
-} from '../../schemas/users.js'
-import type { Actor } from '../../src/access/permissions.js'
+import { ChangedUser, NewUser, PasswordChange, PasswordReset, type UserShown } from '../../schemas/accounts/users.js'
+import { userOperations } from '../../schemas/operations/user-operations.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Store } from '../../src/store/store.js'
+import type { Clock } from '../../src/time/clock.js'
 import type { Account } from '../../src/users/account.js'
+import type { Accounts } from '../../src/users/accounts.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/rechecks.js'
-import type { AtomDialect } from '../eventstore/eventstore-routes.js'
+import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
 import { compileShape, type Shape } from '../wire/problems/shape.js'
-import { bodyOf, objectOf } from '../wire/writing/body.js'
+import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { mediaType } from '../wire/writing/stream-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
-const LoginParams = Type.Object({ login: Type.String({ description: '`$current` is who asks.' }) })
-const result = { description: 'Done.', content: { 'application/json': { schema: ref(UserResult) } } }
 
-export function userRoutes(app: FastifyInstance, store: Store, atom: AtomDialect): void {
+/** What the routes of accounts use; read when a request is there. */
+export interface UserRouteParts {
+  readonly accounts: Accounts
+  readonly clock: Clock
+}
+
+export function userRoutes(app: FastifyInstance, parts: UserRouteParts, atom: AtomDialect): void {
   app.addHook('preHandler', (request, reply, done) => {
     negotiateJson(request)
     atom.begin(request, reply)
     done()
   })
-  listAndCreate(app, store, atom)
-  oneAccount(app, store, atom)
-  commands(app, store)
+  const users = new UserHandlers(parts, atom)
+  const operations = userOperations
+  const config = accountConfig('administrator')
+  app.get('/users', { config, schema: operations.list }, async (request) => users.list(request))
+  app.post('/users', { config, schema: operations.create }, (request, reply) => users.create(request, reply))
+  app.get('/users/', { config, schema: operations.listWithSlash }, async (request) => users.list(request))
+  app.post('/users/', { config, schema: operations.createWithSlash }, (request, reply) => users.create(request, reply))
+
+  const current = accountConfig((request) => (loginOf(request) === '$current' ? 'signedIn' : 'administrator'))
+  const one = '/users/:login'
+  app.get(one, { config: current, schema: operations.get }, async (request, reply) => users.get(request, reply))
+  app.put(one, { config, schema: operations.update }, (request, reply) => users.update(request, reply))
+  app.delete(one, { config, schema: operations.remove }, (request, reply) => users.remove(request, reply))
+
+  const self = accountConfig((request) => ({ self: loginOf(request) }))
+  const command = '/users/:login/command'
+  app.post(`${command}/enable`, { config, schema: operations.enable }, (request, reply) =>
+    users.setDisabled(request, reply, false)
+  )
+  app.post(`${command}/disable`, { config, schema: operations.disable }, (request, reply) =>
+    users.setDisabled(request, reply, true)
+  )
+  app.post(`${command}/reset-password`, { config, schema: operations.resetPassword }, (request, reply) =>
+    users.resetPassword(request, reply)
+  )
+  app.post(`${command}/change-password`, { config: self, schema: operations.changePassword }, (request, reply) =>
+    users.changePassword(request, reply)
+  )
 }
 
-const tags = ['users']
-
-function config(access: Requirement): FastifyContextConfig {
+function accountConfig(access: Requirement): FastifyContextConfig {
   return { access, dialect: wantsBare, negotiate: negotiateJson, bodyMax: limits.small_body_bytes_max }
 }
 
-function listAndCreate(app: FastifyInstance, store: Store, atom: AtomDialect): void {
-  const administrators = config('administrator')
-  const list = (request: FastifyRequest) => {
-    const base = atom.reading.baseOf(request)
-    const data = store.accounts.all().map((account) => ({ ...shownOf(account), links: linksOf(account, base) }))
+class UserHandlers {
+  readonly #parts: UserRouteParts
+  readonly #atom: AtomDialect
+
+  constructor(parts: UserRouteParts, atom: AtomDialect) {
+    this.#parts = parts
+    this.#atom = atom
+  }
+
+  list(request: FastifyRequest): object {
+    const base = this.#atom.baseOf(request)
+    const accounts = this.#parts.accounts.all()
+    const data = accounts.map((account) => ({ ...showAccount(account), links: accountLinks(account, base) }))
     return { data, success: true, error: 'Success', msgTypeId: INNER.list, label: 'Other' }
   }
-  const create = async (request: FastifyRequest, reply: FastifyReply) => {
-    const said = await read<NewUser>(request, checkNew, NewUser)
-    const { loginName, fullName = null, groups = null, password } = said
-    return answer(reply, loginName, 201, async () => {
-      await store.accounts.create(actorOf(request), loginName, { fullName, groups }, password)
-      reply.header('location', `${atom.reading.baseOf(request)}/users/${segment(loginName)}`)
+
+  async create(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const {
+      loginName,
+      fullName = null,
+      groups = null,
+      password
+    } = await readMembers<NewUser>(request, checkNew, NewUser)
+    return answerChange(reply, loginName, 201, async () => {
+      await this.#parts.accounts.create(actorOf(request), loginName, { fullName, groups }, password)
+      reply.header('location', `${this.#atom.baseOf(request)}/users/${segment(loginName)}`)
     })
   }
-  for (const path of ['/users', '/users/']) {
-    const hide = path.endsWith('/')
-    app.get(
-      path,
-      {
-        config: administrators,
-        schema: {
-          hide,
-          operationId: 'listUsers',
-          summary: 'All accounts, by login',
-          tags,
-          response: {
-            200: { description: 'Accounts.', content: { 'application/json': { schema: ref(UserList) } } }
-          }
-        }
-      },
-      async (request) => list(request)
-    )
-    app.post(
-      path,
-      {
-        config: administrators,
-        schema: {
-          hide,
-          operationId: 'createUser',
-          summary: 'Make an account',
-          tags,
-          body: { content: { 'application/json': { schema: ref(NewUser) } } },
-          response: { 201: result, 409: result, ...problemResponses(400, 415, 503) }
-        }
-      },
-      create
+
+  get(request: FastifyRequest, reply: FastifyReply): object {
+    const login = loginOf(request)
+    const account = login === '$current' ? undefined : this.#parts.accounts.get(login)
+    const shown = login === '$current' ? this.#current(request) : account && showAccount(account)
+    const links = account && { links: accountLinks(account, this.#atom.baseOf(request)) }
+    if (shown === undefined) reply.code(404)
+    const data = shown === undefined ? null : { ...shown, ...links }
+    const outcome = data === null ? { success: false, error: 'NotFound' } : { success: true, error: 'Success' }
+    return { data, ...outcome, msgTypeId: INNER.one, label: 'Other' }
+  }
+
+  async update(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const { fullName = null, groups = null } = await readMembers<ChangedUser>(request, checkChanged, ChangedUser)
+    const login = loginOf(request)
+    const actor = actorOf(request)
+    return answerChange(reply, login, 200, () => this.#parts.accounts.update(actor, login, { fullName, groups }))
+  }
+
+  async remove(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const login = loginOf(request)
+    return answerChange(reply, login, 200, () => this.#parts.accounts.remove(actorOf(request), login))
+  }
+
+  async setDisabled(request: FastifyRequest, reply: FastifyReply, disabled: boolean): Promise<object> {
+    const login = loginOf(request)
+    return answerChange(reply, login, 200, () => this.#parts.accounts.setDisabled(actorOf(request), login, disabled))
+  }
+
+  async resetPassword(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const { newPassword } = await readMembers<PasswordReset>(request, checkReset, PasswordReset)
+    const login = loginOf(request)
+    return answerChange(reply, login, 200, () =>
+      this.#parts.accounts.resetPassword(actorOf(request), login, newPassword)
     )
   }
-}
 
-function oneAccount(app: FastifyInstance, store: Store, atom: AtomDialect): void {
-  const administrators = config('administrator')
-  app.get(
-    '/users/:login',
-    {
-      config: config((request) => (loginOf(request) === '$current' ? 'signedIn' : 'administrator')),
-      schema: {
-        operationId: 'getUser',
-        summary: 'One account',
-        tags,
-        params: LoginParams,
-        response: {
-          200: { description: 'The account.', content: { 'application/json': { schema: ref(UserAnswer) } } },
-          404: { description: 'There is none.', content: { 'application/json': { schema: ref(UserAnswer) } } }
-        }
-      }
-    },
-    async (request, reply) => {
-      const login = loginOf(request)
-      const shown = login === '$current' ? currentOf(store, request) : shownOf(store.accounts.get(login))
-      const account = login === '$current' ? undefined : store.accounts.get(login)
-      const links = account && { links: linksOf(account, atom.reading.baseOf(request)) }
-      if (shown === undefined) reply.code(404)
-      const data = shown === undefined ? null : { ...shown, ...links }
-      const said = data === null ? { success: false, error: 'NotFound' } : { success: true, error: 'Success' }
-      return { data, ...said, msgTypeId: INNER.one, label: 'Other' }
-    }
-  )
-
-  app.put(
-    '/users/:login',
-    {
-      config: administrators,
-      schema: {
-        operationId: 'updateUser',
-        summary: 'Change name and groups of an account; what is left out becomes null',
-        tags,
-        params: LoginParams,
-        body: { content: { 'application/json': { schema: ref(ChangedUser) } } },
-        response: { 200: result, 404: result, ...problemResponses(400, 415) }
-      }
-    },
-    async (request, reply) => {
-      const { fullName = null, groups = null } = await read<ChangedUser>(request, checkChanged, ChangedUser)
-      const login = loginOf(request)
-      const actor = actorOf(request)
-      return answer(reply, login, 200, () => store.accounts.update(actor, login, { fullName, groups }))
-    }
-  )
-
-  app.delete(
-    '/users/:login',
-    {
-      config: administrators,
-      schema: {
-        operationId: 'deleteUser',
-        summary: 'Delete an account',
-        tags,
-        params: LoginParams,
-        response: { 200: result, 404: result }
-      }
-    },
-    async (request, reply) => {
-      const login = loginOf(request)
-      return answer(reply, login, 200, () => store.accounts.remove(actorOf(request), login))
-    }
-  )
-}
-
-function commands(app: FastifyInstance, store: Store): void {
-  const command = <T>(
-    name: string,
-    operationId: string,
-    summary: string,
-    access: Requirement,
-    body: { schema: typeof PasswordReset | typeof PasswordChange; check: Shape<T> } | undefined,
-    work: (actor: Actor, login: string, said: T) => Promise<void>
-  ) => {
-    app.post(
-      `/users/:login/command/${name}`,
-      {
-        config: config(access),
-        schema: {
-          operationId,
-          summary,
-          tags,
-          params: LoginParams,
-          ...(body && { body: { content: { 'application/json': { schema: ref(body.schema) } } } }),
-          response: { 200: result, 404: result, ...problemResponses(400, 415) }
-        }
-      },
-      async (request, reply) => {
-        const said = body === undefined ? undefined : await read<T>(request, body.check, body.schema)
-        const login = loginOf(request)
-        return answer(reply, login, 200, () => work(actorOf(request), login, said as T))
-      }
+  async changePassword(request: FastifyRequest, reply: FastifyReply): Promise<object> {
+    const { currentPassword, newPassword } = await readMembers<PasswordChange>(request, checkChange, PasswordChange)
+    const login = loginOf(request)
+    return answerChange(reply, login, 200, () =>
+      this.#parts.accounts.changePassword(actorOf(request), login, currentPassword, newPassword)
     )
   }
-  command('enable', 'enableUser', 'Let an account sign in again', 'administrator', undefined, (actor, login) =>
-    store.accounts.setDisabled(actor, login, false)
-  )
-  command('disable', 'disableUser', 'Let an account sign in no more', 'administrator', undefined, (actor, login) =>
-    store.accounts.setDisabled(actor, login, true)
-  )
-  command<PasswordReset>(
-    'reset-password',
-    'resetPassword',
-    'Give an account another password',
-    'administrator',
-    { schema: PasswordReset, check: checkReset },
-    (actor, login, { newPassword }) => store.accounts.resetPassword(actor, login, newPassword)
-  )
-  command<PasswordChange>(
-    'change-password',
-    'changePassword',
-    "Change one's own password",
-    (request) => ({ self: loginOf(request) }),
-    { schema: PasswordChange, check: checkChange },
-    (actor, login, { currentPassword, newPassword }) =>
-      store.accounts.changePassword(actor, login, currentPassword, newPassword)
-  )
+
+  /** The caller's own account. Users of an identity provider have none: they are shown as their token describes them. */
+  #current({ principal }: FastifyRequest): UserShown {
+    const { accounts, clock } = this.#parts
+    const login = principal.login as string
+    const account = principal.by === 'jwt' || principal.by === 'insecure' ? undefined : accounts.get(login)
+    const shown = (account && showAccount(account)) ?? {
+      loginName: login,
+      fullName: login,
+      groups: [...principal.groups],
+      disabled: false
+    }
+    return { ...shown, dateLastUpdated: new Date(account?.updated ?? clock.now()).toISOString() }
+  }
 }
 
 const negotiateJson = negotiates([codecs.json])
@@ -233,23 +163,23 @@ function loginOf({ params }: FastifyRequest): string {
   return (params as { login: string }).login
 }
 
-/** @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
-async function read<T>(request: FastifyRequest, check: Shape<T>, schema: { properties: object }): Promise<T> {
+/** The members of a JSON body, checked. @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
+async function readMembers<T>(request: FastifyRequest, check: Shape<T>, schema: { properties: object }): Promise<T> {
   if (mediaType(request.headers['content-type']) !== 'application/json') {
     const available = ['application/json']
     throw new DaybookError('unsupported-media-type', 'This address takes application/json.', { available })
   }
   const known = new Map(Object.keys(schema.properties).map((name) => [name.toLowerCase(), name]))
-  // The original takes members in any case.
-  const members = Object.entries(objectOf(await bodyOf(request))).map(([name, value]) => [
+  // EventStoreDB takes member names in any case.
+  const members = Object.entries(parseJsonObject(await bodyOf(request))).map(([name, value]) => [
     known.get(name.toLowerCase()) ?? name,
     value
   ])
-  return check(Object.fromEntries(members), (why, where) => new DaybookError('invalid-body', why, where))
+  return check(Object.fromEntries(members), invalidBody)
 }
 
-/** Answers with what came of a change. */
-async function answer(
+/** Makes a change and answers with its outcome. @param status when the change was made */
+async function answerChange(
   reply: FastifyReply,
   loginName: string,
   status: 200 | 201,
@@ -276,29 +206,12 @@ const RESULTS: Partial<Record<string, { error: string; status: number }>> = {
   'wrong-password': { error: 'Unauthorized', status: 401 }
 }
 
-function shownOf(account: Account): UserShown
-function shownOf(account: Account | undefined): UserShown | undefined
-function shownOf(account: Account | undefined): UserShown | undefined {
-  if (account === undefined) return undefined
-  const { login, fullName, groups, disabled } = account
+function showAccount({ login, fullName, groups, disabled }: Account): UserShown {
   return { loginName: login, fullName, groups: groups && [...groups], dateLastUpdated: null, disabled }
 }
 
-/** Who asks; a provider's users have no account to show. */
-function currentOf(store: Store, { principal }: FastifyRequest): UserShown {
-  const login = principal.login as string
-  const account = principal.by === 'jwt' || principal.by === 'insecure' ? undefined : store.accounts.get(login)
-  const shown = shownOf(account) ?? {
-    loginName: login,
-    fullName: login,
-    groups: [...principal.groups],
-    disabled: false
-  }
-  return { ...shown, dateLastUpdated: new Date(account?.updated ?? store.clock.now()).toISOString() }
-}
-
-/** What can be done with an account, in the original's order (reference 15). */
-function linksOf({ login, disabled }: Account, base: string): { href: string; rel: string }[] {
+/** Links to the commands on an account, in EventStoreDB's order (reference 15). */
+function accountLinks({ login, disabled }: Account, base: string): { href: string; rel: string }[] {
   const href = `${base}/users/${login}`
   const change = disabled ? 'enable' : 'disable'
   return [

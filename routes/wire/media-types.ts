@@ -1,4 +1,4 @@
-/** Which representation a request asks for (native contract §2 and §9). */
+/** Content negotiation: the format that a request asks for (native contract §2 and §9). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../src/errors.js'
 
@@ -26,7 +26,7 @@ const LIVE = 'application/x-ndjson, text/event-stream'
 
 /**
  * The format of a read of many events.
- * @param live it goes on with new events, which a page cannot
+ * @param live whether the read goes on with new events, which no page can show
  * @throws `not-acceptable` when there is none
  */
 export function readFormat(

@@ -1,39 +1,36 @@
-/** The frame of the contract; operations and shapes come from the routes and their schemas. */
+/** The frame of openapi.yaml; operations and shapes come from the routes and schemas/. */
 import type { SwaggerOptions } from '@fastify/swagger'
+import { NewTicket, TicketMade } from '../../schemas/accounts/tickets.js'
+import { NewToken, TokenList, TokenMade, TokenShown } from '../../schemas/accounts/tokens.js'
+import {
+  ChangedUser,
+  NewUser,
+  PasswordChange,
+  PasswordReset,
+  UserAnswer,
+  UserList,
+  UserResult,
+  UserShown
+} from '../../schemas/accounts/users.js'
 import { AppendCondition, AppendResult, EventsAppendBody, Receipt } from '../../schemas/append.js'
 import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
 import {
   Acknowledged,
   Acknowledgement,
-  Consumer,
-  ConsumerDefinition,
   ConsumerList,
   ConsumerReset,
-  LiveSubscription
+  ConsumerShown,
+  LiveSubscription,
+  NewConsumer
 } from '../../schemas/consumers.js'
 import { NewEvent, NewEventOfStream, RecordedEvent, RecordMark } from '../../schemas/events.js'
 import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
-import { Problem, problemResponses } from '../../schemas/problem.js'
+import { problemResponses } from '../../schemas/operations/responses.js'
+import { Problem } from '../../schemas/problem-document.js'
 import { Page } from '../../schemas/read.js'
 import { Health, Info } from '../../schemas/server.js'
-import {
-  ChangedUser,
-  NewTicket,
-  NewToken,
-  NewUser,
-  PasswordChange,
-  PasswordReset,
-  TicketMade,
-  TokenList,
-  TokenMade,
-  TokenShown,
-  UserAnswer,
-  UserList,
-  UserResult,
-  UserShown
-} from '../../schemas/users.js'
 
 /** The schemas that have a name in the contract. */
 export const namedSchemas = [
@@ -41,13 +38,13 @@ export const namedSchemas = [
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
   StreamList, CategoryList, TypeList, Info, Health, Problem,
   StreamMetadata, MetadataWritten, AtomFeed, AtomEntry,
-  ConsumerDefinition, Consumer, ConsumerList, LiveSubscription, Acknowledgement, Acknowledged, ConsumerReset,
+  NewConsumer, ConsumerShown, ConsumerList, LiveSubscription, Acknowledgement, Acknowledged, ConsumerReset,
   ServerFrame, ClientFrame,
   UserShown, UserAnswer, UserList, UserResult, NewUser, ChangedUser, PasswordReset, PasswordChange,
   NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table
 
-/** Where nobody is let in without an account, and tickets open nothing. */
+/** For operations that need an account, and that no ticket opens. */
 const SIGNED_IN: Record<string, string[]>[] = [{ basic: [] }, { bearer: [] }]
 
 export function openApi(version: string): SwaggerOptions {
@@ -88,8 +85,8 @@ export function openApi(version: string): SwaggerOptions {
     transform: ({ schema, url, route: { config } }) => {
       const { access } = config ?? {}
       if (access === 'anyone') return { schema: { security: [{}], ...schema }, url }
-      // What the hooks before every route answer.
-      const response = { ...problemResponses(401, 403, 429, 503), ...(schema?.response as object) }
+      // Answers of the hooks that run before every route.
+      const response = { ...problemResponses([401, 403, 429, 503]), ...(schema?.response as object) }
       const security = typeof access === 'string' && access !== 'reader' ? { security: SIGNED_IN } : {}
       return { schema: { ...security, ...schema, response }, url }
     },

@@ -1,9 +1,10 @@
 /** The access rules as they stand: what streams' metadata and `$settings` say, asked for one principal at a time. */
 
 import type { DaybookError } from '../errors.js'
-import { type StreamStates, truncationOf } from '../index/stream-states.js'
+import type { StreamStates } from '../index/stream-states.js'
 import type { StoredRecord } from '../log/format.js'
 import { isMetastream, metastreamOf, originalOf } from '../streams/names.js'
+import { truncationOf } from '../streams/stream-state.js'
 import { LatestValue } from './latest-value.js'
 import {
   type AccessSettings,

@@ -1,92 +1,44 @@
 /**
- * A consumer with a name: what it reads, the place up to which it has dealt with it, and who reads for it now. Its
- * generation rises with every reader that comes; what a reader of an older generation says moves nothing.
+ * A consumer: a name, what it reads, and the place up to which that was dealt with. Each connection that reads for it
+ * begins a new generation. An acknowledgement of an older generation moves nothing.
  */
 
+import { PacedSaves } from '../dispatch/paced-saves.js'
 import type { Checkpoint, MovedPlace, Places, SavedPlace } from '../dispatch/places.js'
 import { DaybookError } from '../errors.js'
-import type { Keeper, Subscription } from '../subscriptions/subscription.js'
+import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
-import type { ServedTime } from './served-time.js'
-
-/** The settings of native contract §7. Times are milliseconds. */
-export interface ConsumerSettings {
-  /** Events read from the log at once while catching up. */
-  readonly readBatchSize: number
-  /** Events that may be sent and not acknowledged. */
-  readonly bufferSize: number
-  /** New events that may wait for a reader before it goes back to the log. */
-  readonly liveBufferSize: number
-  /** In so long a time its checkpoint is written at least once when it moved… */
-  readonly checkpointAfterMilliseconds: number
-  /** …and at most so often. */
-  readonly maxCheckpointsPerEpoch: number
-  /** When nothing was acknowledged for so long, what was sent is sent once more; 0: never. */
-  readonly messageTimeoutMilliseconds: number
-  /** Sent once more so often, its connection is ended. */
-  readonly maxRetryCount: number
-  /** Nobody read for so long: it is marked; for twice as long: it is removed. Undefined: it stays. */
-  readonly expiresAfter: string | undefined
-}
-
-export const CONSUMER_DEFAULTS: ConsumerSettings = {
-  readBatchSize: 500,
-  bufferSize: 500,
-  liveBufferSize: 500,
-  checkpointAfterMilliseconds: 1000,
-  maxCheckpointsPerEpoch: 10,
-  messageTimeoutMilliseconds: 30_000,
-  maxRetryCount: 10,
-  expiresAfter: undefined
-}
-
-export interface ConsumerDefinition {
-  readonly name: string
-  /** The address that it reads, its parameters in a fixed order. */
-  readonly source: string
-  /** Where it was to begin, as it was asked for. */
-  readonly from: string
-  /** Login of who made it; undefined: somebody who had not signed in. */
-  readonly owner?: string | undefined
-  /** When their account was made, milliseconds. */
-  readonly ownerSince?: number | undefined
-  /** What that came to: everything up to here is not for it. */
-  readonly start: number
-  /** Its first reader gets the next one. */
-  readonly generation: number
-  readonly settings: ConsumerSettings
-}
+import type { ServedTime } from '../time/served-time.js'
+import { type AttachedConsumer, ConsumerAttachment } from './consumer-attachment.js'
+import type { ConsumerDefinition } from './consumer-definition.js'
 
 export interface ConsumerParts {
-  places: Places
-  clock: Clock
-  served: ServedTime
+  readonly places: Places
+  readonly clock: Clock
+  readonly served: ServedTime
 }
 
-export class Consumer {
+export class Consumer implements AttachedConsumer {
   readonly definition: ConsumerDefinition
-  /** `expiresAfter`; undefined: it stays. */
+  /** `expiresAfter` in milliseconds; undefined: it never expires. */
   readonly #expiresMs: number | undefined
   readonly #places: Places
   readonly #clock: Clock
   readonly #served: ServedTime
+  readonly #saves: PacedSaves
   #place: Checkpoint
   /** See SavedPlace. */
   readonly validUpTo: number
   readonly #movedBefore: MovedPlace | undefined
   /** `#place.active` in served time, milliseconds: the consumer's age is measured from it. */
   #activeServed: number
-  /** The last cursor that was given to its reader; undefined: the server has started since. */
+  /** The last cursor that was sent to its reader; undefined: none since the server started. */
   #sentTo: number | undefined
-  #reader: Attachment | undefined
-  /** A write that waits for its time, and takes what is newest by then. */
-  #waiting: Promise<void> | undefined
-  #dirty = false
-  #epoch = { since: -Infinity, written: 0 }
+  #attachment: ConsumerAttachment | undefined
 
   /**
    * @param expiresMs `expiresAfter`, milliseconds
-   * @param defined position of the definition
+   * @param defined position of the event that defines it
    */
   constructor(
     { places, clock, served }: ConsumerParts,
@@ -94,16 +46,19 @@ export class Consumer {
     expiresMs: number | undefined,
     defined: number
   ) {
+    const { checkpointAfterMilliseconds, maxCheckpointsPerEpoch } = definition.settings
+    const pace = { intervalMs: checkpointAfterMilliseconds, savesMax: maxCheckpointsPerEpoch }
     this.definition = definition
     this.#expiresMs = expiresMs
     this.#places = places
     this.#clock = clock
     this.#served = served
+    this.#saves = new PacedSaves(clock, pace, () => places.save('consumer', this.name, this.#place))
     const saved = places.get('consumer', definition.name)
-    const place = placeOf(definition, defined, saved, clock.now())
+    const place = firstPlace(definition, defined, saved, clock.now())
     this.validUpTo = saved?.validUpTo ?? Infinity
     this.#movedBefore = saved?.moved
-    // While the server was away nobody could come: a chance is left to everybody.
+    // A consumer that expired while the server was down is not removed at once: its readers could not come.
     const now = clock.now()
     const idle = Math.min(Math.max(0, now - place.active), expiresMs ?? Infinity)
     this.#place = { ...place, active: now - idle }
@@ -123,36 +78,39 @@ export class Consumer {
     return this.#place.generation
   }
 
-  /** The last time that its place was put back because the log has lost its end. */
+  /**
+   * The last time that its place was put back because the log had lost its end; undefined: never, or it was reset
+   * since.
+   */
   get moved(): MovedPlace | undefined {
     return this.#place.moved
   }
 
-  /** When somebody last read or acknowledged, milliseconds. */
+  /** When a reader last read or acknowledged, milliseconds since 1970. */
   get active(): number {
-    return this.#reader === undefined ? this.#place.active : this.#clock.now()
+    return this.#attachment === undefined ? this.#place.active : this.#clock.now()
   }
 
-  /** The connection that reads for it. */
+  /** The connection that reads for it; undefined: none. */
   get subscription(): Subscription | undefined {
-    return this.#reader?.subscription
+    return this.#attachment?.subscription
   }
 
-  /** `expired` of one that is removed when it stays alone. */
+  /** `expired` after `expiresAfter` without a reader; `over` after twice as long, when it is to be removed. */
   get age(): 'fresh' | 'expired' | 'over' {
     const idle = this.#idle
     if (this.#expiresMs === undefined || idle <= this.#expiresMs) return 'fresh'
     return idle <= 2 * this.#expiresMs ? 'expired' : 'over'
   }
 
-  /** Served time since somebody last read for it, milliseconds. */
+  /** Served time since the last reader, milliseconds. */
   get #idle(): number {
-    return this.#reader === undefined ? this.#served.read() - this.#activeServed : 0
+    return this.#attachment === undefined ? this.#served.read() - this.#activeServed : 0
   }
 
   /** @throws `consumer-in-use` when a connection reads for it */
   checkFree(): void {
-    if (this.#reader === undefined) return
+    if (this.#attachment === undefined) return
     throw new DaybookError('consumer-in-use', `"${this.name}" is read by another connection; takeover=true takes it.`, {
       consumer: this.name,
       generation: this.generation,
@@ -161,8 +119,9 @@ export class Consumer {
   }
 
   /**
-   * Puts the place back to the last event that is certain to be in this log, before anybody reads: events after it were
-   * lost, and others have their positions now. A new generation begins, so that readers of lost events move nothing.
+   * Puts the place back to the last event that is certain to be in this log. To be called before anyone reads: events
+   * after that one are lost, and other events may have got their positions. It begins a new generation, so that
+   * acknowledgements of lost events move nothing.
    * @param last the last cursor of its source that is certain
    * @returns how the place was put back since it was saved; undefined when it was not
    */
@@ -176,7 +135,7 @@ export class Consumer {
         : `the log has lost its end: of what it was, nothing after position ${this.validUpTo} is certain to be in it`
     const moved = isBeyond && { moved: { from: cursor, to: last, reason, at: this.#clock.now() } }
     this.#place = { ...this.#place, cursor: Math.min(cursor, last), generation: generation + 1, ...moved }
-    this.#save().catch(() => {}) // it is tried again; until then a start finds the same
+    this.#saves.saveNow().catch(() => {}) // it is retried; a start before then comes to the same place
     return this.moved === this.#movedBefore ? undefined : this.moved
   }
 
@@ -190,40 +149,41 @@ export class Consumer {
    * @param takeover ends the connection that reads for it now
    * @throws `consumer-in-use`, `read-only` while nothing can be written
    */
-  async attach(takeover: boolean): Promise<Attachment> {
-    const before = this.#reader
+  async attach(takeover: boolean): Promise<ConsumerAttachment> {
+    const before = this.#attachment
     if (!takeover) this.checkFree()
     const { failure } = this.#places
     if (failure !== undefined) {
       throw new DaybookError('read-only', `A new generation cannot be written: ${failure.message}`, { retry: true })
     }
-    const attachment = new Attachment(this, this.#clock)
-    this.#reader = attachment
+    const attachment = new ConsumerAttachment(this, this.#clock)
+    this.#attachment = attachment
     await this.#newGeneration(this.#place.cursor, 'Another connection took this consumer over.', before)
     return attachment
   }
 
   /** @param attachment the connection that is gone */
-  detach(attachment: Attachment): void {
-    if (this.#reader !== attachment) return
-    this.#reader = undefined
+  detach(attachment: ConsumerAttachment): void {
+    if (this.#attachment !== attachment) return
+    this.#attachment = undefined
     this.touch()
   }
 
-  /** @param cursor the last that was given to its reader */
+  /** Events up to a cursor were sent to its reader: they may be acknowledged. */
   given(cursor: number): void {
     this.#sentTo = Math.max(this.#sentTo ?? -1, cursor)
   }
 
-  /** Somebody reads for it: it does not expire. */
+  /** It has a reader at this moment, so it does not expire. */
   touch(): void {
     this.#place = { ...this.#place, active: this.#activeNow() }
-    this.#dirty = true
-    this.#saveSometimes()
+    this.#saves.changed()
+    this.#saves.saveIfDue()
   }
 
   /**
-   * Everything up to a cursor was dealt with; resolves when that is on disk. What was acknowledged before is so again.
+   * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes
+   * nothing.
    * @param head the end of its source
    * @throws `stale-generation`, `not-sent`
    */
@@ -239,56 +199,50 @@ export class Consumer {
       })
     }
     this.moveTo(cursor)
-    this.#reader?.acknowledged(cursor)
-    await this.#saveInTime()
+    this.#attachment?.acknowledged(cursor)
+    await this.#saves.saveInPace()
   }
 
-  /** Goes on elsewhere, in a new generation; resolves when that is on disk. */
+  /** Moves the place to a cursor, also back, and begins a new generation; resolves when that is on disk. */
   async reset(cursor: number): Promise<void> {
-    const before = this.#reader
-    this.#reader = undefined
+    const before = this.#attachment
+    this.#attachment = undefined
     this.#place = { ...this.#place, moved: undefined }
     await this.#newGeneration(cursor, 'This consumer was reset.', before)
   }
 
-  /** Ends its connection: it is no more. */
+  /** Closes its connection with `consumer-removed`. */
   end(): void {
     const error = new DaybookError('consumer-removed', `"${this.name}" was removed.`, { consumer: this.name })
-    this.#reader?.subscription?.close(error, true)
-    this.#reader = undefined
+    this.#attachment?.subscription?.close(error, true)
+    this.#attachment = undefined
   }
 
-  /** The place goes on, never back; it is saved when its time comes. */
+  /** Moves the place on, never back. It is saved when that is due. */
   moveTo(cursor: number): void {
     if (cursor <= this.#place.cursor) return
     this.#place = { ...this.#place, cursor, active: this.#activeNow() }
-    this.#dirty = true
+    this.#saves.changed()
   }
 
-  /** Looks at what has become due, while somebody reads for it. */
-  pulse(): void {
-    // A server that is killed knows not much later when somebody read last.
+  /** Saves the place when that is due. Called while a connection reads for it. */
+  tick(): void {
+    // `active` is saved now and then, so that a server that is killed knows roughly when there was a reader last.
     if (this.#served.read() - this.#activeServed > (this.#expiresMs ?? Infinity) / 4) this.touch()
-    else this.#saveSometimes()
+    else this.#saves.saveIfDue()
   }
 
-  /** Somebody reads now. @returns when that is, milliseconds since 1970 */
+  /** Notes that it has a reader now. @returns the time, milliseconds since 1970 */
   #activeNow(): number {
     this.#activeServed = this.#served.read()
     return this.#clock.now()
   }
 
-  /** Saves what moved, when its time has come. */
-  #saveSometimes(): void {
-    const due = this.#clock.elapsed() - this.#epoch.since >= this.definition.settings.checkpointAfterMilliseconds
-    if (this.#dirty && due) this.#saveInTime().catch(() => {}) // it is tried again, and the failure is shown
-  }
-
-  async #newGeneration(cursor: number, why: string, before: Attachment | undefined): Promise<void> {
+  async #newGeneration(cursor: number, why: string, before: ConsumerAttachment | undefined): Promise<void> {
     this.#place = { ...this.#place, cursor, generation: this.#place.generation + 1, active: this.#activeNow() }
     this.#sentTo = cursor
     before?.subscription?.close(this.#stale(why))
-    await this.#save()
+    await this.#saves.saveNow()
   }
 
   #checkGeneration(generation: number): void {
@@ -299,36 +253,14 @@ export class Consumer {
     const { generation } = this.#place
     return new DaybookError('stale-generation', why, { consumer: this.name, generation })
   }
-
-  /** Within an epoch only so many are written: then all wait for the next, and are written as one. */
-  #saveInTime(): Promise<void> {
-    const { checkpointAfterMilliseconds, maxCheckpointsPerEpoch } = this.definition.settings
-    const now = this.#clock.elapsed()
-    if (now - this.#epoch.since >= checkpointAfterMilliseconds) this.#epoch = { since: now, written: 0 }
-    if (this.#waiting !== undefined) return this.#waiting
-    if (this.#epoch.written < maxCheckpointsPerEpoch) return this.#save()
-    const rest = this.#epoch.since + checkpointAfterMilliseconds - now
-    this.#waiting = new Promise<void>((resolve) => this.#clock.after(rest, resolve)).then(() => {
-      this.#waiting = undefined
-      this.#epoch = { since: this.#clock.elapsed(), written: 0 }
-      return this.#save()
-    })
-    return this.#waiting
-  }
-
-  #save(): Promise<void> {
-    this.#dirty = false
-    this.#epoch.written++
-    return this.#places.save('consumer', this.name, this.#place)
-  }
 }
 
 /**
- * The place that a consumer has when it is loaded.
- * @param defined position of its definition
- * @param now milliseconds
+ * The place of a consumer when it is loaded.
+ * @param defined position of the event that defines it
+ * @param now milliseconds since 1970
  */
-function placeOf(
+function firstPlace(
   { start, generation }: ConsumerDefinition,
   defined: number,
   saved: SavedPlace | undefined,
@@ -336,79 +268,10 @@ function placeOf(
 ): Checkpoint {
   if (saved === undefined) return { cursor: start, generation, active: now, defined }
   const { validUpTo, ...place } = saved
-  // Format 1 does not say which definition the place belongs to.
+  // Format 1 does not say which definition a place belongs to.
   const isOfThis = place.defined === undefined || (place.defined === defined && defined <= validUpTo)
   if (isOfThis) return { ...place, defined }
   const reason = 'it belonged to a later definition of this name, which the log has lost'
   const moved = { from: place.cursor, to: start, reason, at: now }
   return { cursor: start, generation: place.generation + 1, active: place.active, defined, moved }
-}
-
-/** A connection that reads for a consumer, as long as it is the newest. */
-export class Attachment implements Keeper {
-  readonly consumer: Consumer
-  readonly generation: number
-  /** Everything up to here was dealt with when it came. */
-  readonly start: number
-  subscription: Subscription | undefined
-  readonly #clock: Clock
-  /** Since when something is in flight and nothing was acknowledged, milliseconds. */
-  #since: number
-  #retries = 0
-
-  constructor(consumer: Consumer, clock: Clock) {
-    this.consumer = consumer
-    this.generation = consumer.generation + 1
-    this.start = consumer.cursor
-    this.#clock = clock
-    this.#since = clock.elapsed()
-  }
-
-  /** As its reader is told: the generation stands in every acknowledgement. */
-  get named(): { readonly name: string; readonly generation: number } {
-    return { name: this.consumer.name, generation: this.generation }
-  }
-
-  get #isNewest(): boolean {
-    return this.generation === this.consumer.generation
-  }
-
-  /** The connection is gone. */
-  release(): void {
-    this.consumer.detach(this)
-  }
-
-  sent(cursor: number): void {
-    if (this.#isNewest) this.consumer.given(cursor)
-  }
-
-  settled(cursor: number): void {
-    if (this.#isNewest) this.consumer.moveTo(cursor)
-  }
-
-  acknowledged(cursor: number): void {
-    this.#since = this.#clock.elapsed()
-    this.#retries = 0
-    this.subscription?.machine.acknowledged(cursor)
-  }
-
-  pulse(): void {
-    const { messageTimeoutMilliseconds: timeout, maxRetryCount } = this.consumer.definition.settings
-    const { subscription } = this
-    this.consumer.pulse()
-    if (subscription === undefined || timeout === 0) return
-    if (subscription.machine.inFlight === 0) this.#since = this.#clock.elapsed()
-    if (this.#clock.elapsed() - this.#since <= timeout) return
-    this.#since = this.#clock.elapsed()
-    if (this.#retries >= maxRetryCount) {
-      const { name } = this.consumer
-      const why = `Sent ${this.#retries + 1} times, nothing after ${this.consumer.cursor} was acknowledged.`
-      subscription.close(
-        new DaybookError('not-acknowledged', why, { consumer: name, cursor: String(this.consumer.cursor) })
-      )
-      return
-    }
-    this.#retries++
-    subscription.sendAgain(this.#retries)
-  }
 }

@@ -1,6 +1,6 @@
 /**
- * Consumers by name. What defines them is events in the system stream `$consumers`, as all own state is; how far they
- * are stands in places of their own, which may be lost and then cost repetition.
+ * All consumers, by name. Events in the system stream `$consumers` define and remove them. Their cursors are saved
+ * apart, as places: a place that is lost costs repetition, never an event.
  */
 
 import type { MovedPlace, Places } from '../dispatch/places.js'
@@ -13,30 +13,40 @@ import { indexStreamOf } from '../streams/index-streams.js'
 import { serverEvent } from '../streams/new-event.js'
 import type { Clock } from '../time/clock.js'
 import { secondsOf } from '../time/duration.js'
+import { ServedTime } from '../time/served-time.js'
 import type { Writer } from '../writing/writer.js'
-import { CONSUMER_DEFAULTS, Consumer, type ConsumerDefinition } from './consumer.js'
-import { ServedTime } from './served-time.js'
+import { Consumer } from './consumer.js'
+import {
+  CONSUMER_DEFAULTS,
+  type ConsumerDefinition,
+  checkSameDefinition,
+  type WantedConsumer
+} from './consumer-definition.js'
 
 const STREAM = '$consumers'
 const DEFINED = '$ConsumerDefined'
 const REMOVED = '$ConsumerRemoved'
-const LOOK_MS = 1000
+/** How often expired consumers are looked for. */
+const EXPIRY_LOOK_MS = 1000
 
 export interface ConsumersParts {
-  reader: Reader
-  writer: Writer
-  places: Places
-  sources: Sources
-  clock: Clock
+  readonly reader: Reader
+  readonly writer: Writer
+  readonly places: Places
+  readonly sources: Sources
+  readonly clock: Clock
 }
 
 export class Consumers {
   readonly #parts: ConsumersParts
   readonly #served: ServedTime
   readonly #byName = new Map<string, Consumer>()
-  /** The last generation of those that were removed: who reads under the name again is never taken for them. */
+  /**
+   * The last generation of each removed consumer. A later consumer of that name begins after it, so old
+   * acknowledgements fail.
+   */
   readonly #generations = new Map<string, number>()
-  /** Changes are made one after the other. */
+  /** Definitions and removals, one after the other. */
   #changes: Promise<unknown> = Promise.resolve()
   #cancel = () => {}
 
@@ -46,12 +56,12 @@ export class Consumers {
   }
 
   /**
-   * Brings back what was defined. Places that the log has not reached are put back.
-   * @returns what the operator should know of that, a sentence each
+   * Loads the consumers from the log. A place beyond the end of the log is put back.
+   * @returns a sentence for the operator for each place that was put back
    */
   async load(): Promise<string[]> {
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record)
-    this.#forgetUndefined()
+    this.#removeOrphanedPlaces()
     const notices: string[] = []
     for (const consumer of this.#byName.values()) {
       const moved = await this.#settle(consumer)
@@ -59,50 +69,51 @@ export class Consumers {
       const { from, to, reason } = moved
       notices.push(`the consumer "${consumer.name}" goes on after ${to} instead of ${from}: ${reason}`)
     }
-    this.#lookLater()
+    this.#expireLater()
     return notices
   }
 
-  /** Removes places of consumers whose definition the log has lost. Their readers move nothing under the same name. */
-  #forgetUndefined(): void {
+  /** Removes the places of consumers whose definition the log has lost, and keeps their generations. */
+  #removeOrphanedPlaces(): void {
     const { places } = this.#parts
     for (const name of places.names('consumer')) {
       const place = places.get('consumer', name)
       if (place === undefined || this.#byName.has(name)) continue
       this.#generations.set(name, Math.max(this.#generations.get(name) ?? 0, place.generation + 1))
-      places.remove('consumer', name).catch(() => {}) // it is tried again, also at the next start
+      places.remove('consumer', name).catch(() => {}) // it is retried, also at the next start
     }
   }
 
+  /** Puts back the place of a consumer whose log has lost its end. @returns undefined when nothing was put back */
   async #settle(consumer: Consumer): Promise<MovedPlace | undefined> {
     const { sources } = this.#parts
     const isSameLog = consumer.validUpTo === Infinity
     try {
-      const source = await sources.toFollow(addressOf(consumer.definition.source))
+      const source = await sources.toFollow(addressOfSource(consumer.definition.source))
       if (isSameLog && !sources.isComplete(source)) return undefined
       return consumer.settle(await sources.lastUpTo(source, consumer.validUpTo))
     } catch (error) {
       if (!isDaybookError(error)) throw error
-      // Nobody can read there now, so nobody can move the place either.
+      // The source cannot be read now, so the place cannot move either.
       if (error.code === 'stream-deleted' || error.code === 'index-switched-off' || isSameLog) return undefined
       throw error
     }
   }
 
   /**
-   * Brings the consumers up to what the log says after a write failed: a definition or a removal that was answered as failed may
-   * be in the log after all. Consumers that are there stay the same objects.
+   * Reads the log again after a failed write: a definition or removal that was answered with an error may be in the log
+   * after all. Consumers that are still defined stay the same objects.
    */
   async reload(): Promise<void> {
     const latest = new Map<string, StoredRecord>()
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) {
-      const said = saidIn(record)
-      if (said !== undefined) latest.set(said.name, record)
+      const definition = definitionIn(record)
+      if (definition !== undefined) latest.set(definition.name, record)
     }
     for (const [name, record] of latest) {
-      const there = this.#byName.get(name)
-      if ((record.type === DEFINED) === (there !== undefined)) continue
-      there?.end()
+      const existing = this.#byName.get(name)
+      if ((record.type === DEFINED) === (existing !== undefined)) continue
+      existing?.end()
       this.#fold(record)
     }
   }
@@ -111,7 +122,7 @@ export class Consumers {
     return this.#byName.size
   }
 
-  /** By name, in the order of the alphabet. */
+  /** In the order of their names. */
   all(): Consumer[] {
     return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
@@ -132,19 +143,18 @@ export class Consumers {
   }
 
   /**
-   * Makes a consumer, or finds the same one; it is on disk, and so is the place where it begins.
-   * @param start gives that place, when the consumer is new
-   * @throws `consumer-exists` when it is there and is not the same; `limit-reached` when there are too many
+   * Makes a consumer, or finds an existing one with the same definition. Resolves when the definition and the first
+   * place are on disk.
+   * @param start finds the first place; called only for a new consumer
+   * @returns `made`: false when the consumer existed
+   * @throws `consumer-exists` when its definition differs; `limit-reached` when there are too many
    */
-  define(
-    wanted: Omit<ConsumerDefinition, 'start' | 'generation'>,
-    start: () => Promise<number>
-  ): Promise<{ consumer: Consumer; made: boolean }> {
+  define(wanted: WantedConsumer, start: () => Promise<number>): Promise<{ consumer: Consumer; made: boolean }> {
     return this.#inTurn(async () => {
       const { name } = wanted
       const existing = this.#byName.get(name)
       if (existing !== undefined) {
-        checkSame(existing.definition, wanted)
+        checkSameDefinition(existing.definition, wanted)
         return { consumer: existing, made: false }
       }
       this.#checkRoom(wanted)
@@ -156,6 +166,7 @@ export class Consumers {
     })
   }
 
+  /** @throws `limit-reached` */
   #checkRoom({ owner, ownerSince }: Pick<ConsumerDefinition, 'owner' | 'ownerSince'>): void {
     const all = this.#byName.size
     if (all >= limits.consumers_max) {
@@ -172,7 +183,7 @@ export class Consumers {
     })
   }
 
-  /** Ends its connection and forgets its place. @throws `consumer-not-found` */
+  /** Removes a consumer and its place, and closes its connection. @throws `consumer-not-found` */
   remove(name: string): Promise<void> {
     return this.#inTurn(async () => {
       const consumer = this.get(name)
@@ -189,7 +200,7 @@ export class Consumers {
     this.#cancel()
   }
 
-  /** @param position of the definition */
+  /** @param position of the event that defines it */
   #make(definition: ConsumerDefinition, position: number): Consumer {
     const { expiresAfter } = definition.settings
     const expiresMs = expiresAfter === undefined ? undefined : 1000 * Number(secondsOf(expiresAfter))
@@ -198,21 +209,22 @@ export class Consumers {
     return consumer
   }
 
-  /** Events that say nothing to us, whoever wrote them, are passed over. */
+  /** Applies an event. Events of other types, and such as cannot be read, are ignored. */
   #fold(record: StoredRecord): void {
-    const said = saidIn(record)
-    if (said === undefined) return
+    const definition = definitionIn(record)
+    if (definition === undefined) return
     if (record.type === REMOVED) {
-      this.#byName.delete(said.name)
-      this.#generations.set(said.name, said.generation)
+      this.#byName.delete(definition.name)
+      this.#generations.set(definition.name, definition.generation)
       return
     }
     try {
-      this.#make({ ...said, settings: { ...CONSUMER_DEFAULTS, ...said.settings } }, record.position)
-    } catch {} // settings that make no sense
+      const settings = { ...CONSUMER_DEFAULTS, ...definition.settings }
+      this.#make({ ...definition, settings }, record.position)
+    } catch {} // invalid settings, not written by Daybook
   }
 
-  /** @returns the position of the event */
+  /** Appends an event to `$consumers`. @returns its position */
   async #append(type: string, content: object): Promise<number> {
     const events = [serverEvent(STREAM, type, content)]
     const result = await this.#parts.writer.append({ events, conditions: [], kind: 'append' })
@@ -225,47 +237,35 @@ export class Consumers {
     return result
   }
 
-  /** Those that nobody reads for too long are removed. */
-  #lookLater(): void {
-    this.#cancel = this.#parts.clock.after(LOOK_MS, () => {
+  /** Removes consumers without a reader for twice their `expiresAfter`. */
+  #expireLater(): void {
+    this.#cancel = this.#parts.clock.after(EXPIRY_LOOK_MS, () => {
       this.#served.read()
       for (const consumer of this.#byName.values()) {
-        // What cannot be removed now is tried again.
-        if (consumer.age === 'over') this.remove(consumer.name).catch(() => {})
+        if (consumer.age === 'over') this.remove(consumer.name).catch(() => {}) // it is tried again at the next look
       }
-      this.#lookLater()
+      this.#expireLater()
     })
   }
 }
 
-/** What an event says of the consumer that it defines or removes; undefined for all other events. */
-function saidIn(record: StoredRecord): ConsumerDefinition | undefined {
+/**
+ * The content of an event that defines or removes a consumer; undefined for other events. A removal has only `name` and
+ * `generation`.
+ */
+function definitionIn(record: StoredRecord): ConsumerDefinition | undefined {
   if (record.type !== DEFINED && record.type !== REMOVED) return undefined
   try {
-    const said = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
-    return typeof said.name === 'string' ? said : undefined
+    const definition = JSON.parse(record.data?.toString() ?? '') as ConsumerDefinition
+    return typeof definition.name === 'string' ? definition : undefined
   } catch {
     return undefined
   }
 }
 
-/** The stream or log that a source reads. Its filters change no cursor. */
-function addressOf(source: string): Address {
+/** The stream or log that a consumer's source reads. Its filters do not matter: they change no cursor. */
+function addressOfSource(source: string): Address {
   const [path = ''] = source.split('?', 1)
   const name = decodeURIComponent(path.replace(/^\/streams\//, ''))
   return path === '/events' || name === '$all' ? { stream: undefined } : { stream: name, index: indexStreamOf(name) }
-}
-
-/** @throws `consumer-exists` naming what differs */
-function checkSame(there: ConsumerDefinition, wanted: Omit<ConsumerDefinition, 'start' | 'generation'>): void {
-  const flat = ({ source, from, settings }: typeof wanted) => ({ source, from, ...settings }) as Record<string, unknown>
-  const [now, asked] = [flat(there), flat(wanted)]
-  const differs = Object.keys(asked).filter((name) => now[name] !== asked[name])
-  if (differs.length === 0) return
-  const [first = ''] = differs
-  throw new DaybookError(
-    'consumer-exists',
-    `"${wanted.name}" is there with other settings (${first} is ${JSON.stringify(now[first]) ?? 'not set'}); DELETE it first, or take another name.`,
-    { consumer: wanted.name, differs }
-  )
 }

@@ -1,7 +1,4 @@
-/**
- * Checkpoints: places on this disk, in a database of their own. Each is durable and never goes back within a generation.
- * A checkpoint that is lost costs repetition, never an event.
- */
+/** Places on this disk, in a database of their own. A checkpoint is the stored form of a place. */
 import { join } from 'node:path'
 import { DaybookError } from '../errors.js'
 import {
@@ -18,7 +15,8 @@ import type { Log } from '../log/log.js'
 import type { Clock } from '../time/clock.js'
 import type { Places, SavedPlace } from './places.js'
 
-interface Waiting {
+/** A call of `save` or `remove` that waits until it is on disk. */
+interface PendingWrite {
   readonly resolve: () => void
   readonly reject: (error: Error) => void
 }
@@ -31,11 +29,11 @@ export class Checkpoints implements Places {
   readonly #level: Level
   readonly #clock: Clock
   readonly #log: Log
-  /** By key. */
+  /** The newest checkpoints, by key: also those that are not on disk yet. */
   readonly #known: Map<string, StoredCheckpoint>
-  /** Keys whose checkpoint is not on disk yet. */
+  /** Keys whose checkpoint, or its removal, is not on disk yet. */
   readonly #dirty = new Set<string>()
-  #waiting: Waiting[] = []
+  #pending: PendingWrite[] = []
   #writing: Promise<void> | undefined
   #pause = FIRST_PAUSE_MS
   #wake = () => {}
@@ -51,8 +49,9 @@ export class Checkpoints implements Places {
   }
 
   /**
-   * Opens `directory`/checkpoints, and tells the log how long it was when each was saved: a log that has lost its end gets
-   * a new identity here. Checkpoints that cannot be read are forgotten; those of format 1 are written anew.
+   * Opens `directory`/checkpoints, and tells the log how long it was when each checkpoint was saved: a log that has
+   * lost its end gets a new identity here. Damaged checkpoints are ignored; those of format 1 are written in the
+   * present format.
    * @throws `directory-unusable`; `storage-failed` when the log needs a new identity that cannot be written
    */
   static async open(directory: string, log: Log, clock: Clock): Promise<Checkpoints> {
@@ -71,12 +70,15 @@ export class Checkpoints implements Places {
       await level.close()
       throw error
     }
-    checkpoints.#takeOver(ofFormat1)
+    checkpoints.#migrate(ofFormat1)
     return checkpoints
   }
 
-  /** Takes over checkpoints by name alone. Those of an unrelated log stay as they are: that log may come back. */
-  #takeOver(ofFormat1: ReadonlyMap<string, StoredCheckpoint>): void {
+  /**
+   * Rewrites checkpoints of format 1 under the key of their kind. Those of an unrelated log are kept: that log may come
+   * back.
+   */
+  #migrate(ofFormat1: ReadonlyMap<string, StoredCheckpoint>): void {
     for (const [name, checkpoint] of ofFormat1) {
       if (this.#log.sharedWith(checkpoint) === undefined) continue
       const key = keyOf('consumer', name)
@@ -102,14 +104,14 @@ export class Checkpoints implements Places {
     return this.#failure
   }
 
-  /** All that wait are written together; a write that fails is tried again until it succeeds. */
+  /** Saves that arrive together are written together. A failed write is retried until it succeeds. */
   save(kind: PlaceKind, name: string, checkpoint: Checkpoint): Promise<void> {
     const last = this.get(kind, name)
     if (last !== undefined && checkpoint.generation < last.generation) {
       throw new Error(`the checkpoint of "${name}" goes back to generation ${checkpoint.generation}`)
     }
-    const back = last !== undefined && last.generation === checkpoint.generation && checkpoint.cursor < last.cursor
-    const cursor = back ? last.cursor : checkpoint.cursor
+    const goesBack = last !== undefined && last.generation === checkpoint.generation && checkpoint.cursor < last.cursor
+    const cursor = goesBack ? last.cursor : checkpoint.cursor
     const { id, ancestors, head } = this.#log
     const line = ancestors.length === 0 ? {} : { ancestors }
     this.#known.set(keyOf(kind, name), { log: id, ...line, head, ...checkpoint, cursor })
@@ -131,7 +133,7 @@ export class Checkpoints implements Places {
 
   #write(key: string): Promise<void> {
     this.#dirty.add(key)
-    const written = new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    const written = new Promise<void>((resolve, reject) => this.#pending.push({ resolve, reject }))
     this.#writing ??= this.#run()
     return written
   }
@@ -141,18 +143,18 @@ export class Checkpoints implements Places {
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#dirty.size > 0) {
       const keys = [...this.#dirty]
-      const waiting = this.#waiting
+      const pending = this.#pending
       this.#dirty.clear()
-      this.#waiting = []
+      this.#pending = []
       try {
         if (this.#ended) throw new Error('it is closed')
         await this.#put(keys)
         this.#failure = undefined
         this.#pause = FIRST_PAUSE_MS
-        for (const { resolve } of waiting) resolve()
+        for (const { resolve } of pending) resolve()
       } catch (error) {
         for (const key of keys) this.#dirty.add(key)
-        this.#waiting.unshift(...waiting)
+        this.#pending.unshift(...pending)
         this.#failure = error as Error
         if (this.#closed) break
         await this.#rest()
@@ -160,11 +162,11 @@ export class Checkpoints implements Places {
     }
     // No await since the loop ended: the next save finds no write under way, and begins one.
     this.#writing = undefined
-    if (this.#waiting.length > 0) this.#refuse()
+    if (this.#pending.length > 0) this.#rejectPending()
   }
 
   async #put(keys: readonly string[]): Promise<void> {
-    // A handle on which a write failed stays failed.
+    // After a failed write, LevelDB refuses all writes until the database is opened again.
     if (this.#failure !== undefined) await this.#level.reopen()
     const batch = this.#level.batch()
     for (const text of keys) {
@@ -176,6 +178,7 @@ export class Checkpoints implements Places {
     await this.#level.writeSynced(batch)
   }
 
+  /** Waits before a retry, twice as long each time. `close` ends the wait. */
   #rest(): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(this.#pause, resolve)
@@ -187,10 +190,10 @@ export class Checkpoints implements Places {
     })
   }
 
-  #refuse(): void {
+  #rejectPending(): void {
     const error = new DaybookError('stopping', 'The server stopped before the checkpoint was on disk.', { retry: true })
-    for (const { reject } of this.#waiting) reject(error)
-    this.#waiting = []
+    for (const { reject } of this.#pending) reject(error)
+    this.#pending = []
   }
 }
 
@@ -198,12 +201,15 @@ function keyOf(kind: PlaceKind, name: string): string {
   return checkpointKey(kind, name).toString()
 }
 
-/** The checkpoint without the log that it was saved in. */
+/** A stored checkpoint without the description of its log. */
 function checkpointOf({ log: _, ancestors: __, head: ___, ...checkpoint }: StoredCheckpoint): Checkpoint {
   return checkpoint
 }
 
-/** How long the log was. Format 1 does not say it, but a cursor is never higher than the position of its event. */
+/**
+ * How long the log was at least. Format 1 does not store that, but a cursor is never higher than the position of its
+ * event.
+ */
 function asReached({ log, ancestors, head = -1, cursor }: StoredCheckpoint) {
   return { log, ancestors, head: Math.max(head, cursor) }
 }

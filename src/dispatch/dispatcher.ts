@@ -1,19 +1,22 @@
 /**
- * Follows the log and offers what was committed, in order, to whoever follows it. A signal is a hint and the log is the
- * truth: a commit wakes it, and it reads from its own position. What cannot be read is passed over as a gap, and a
- * follower that sees a gap reads for itself and learns why.
+ * Reads what was committed to the log, once, and offers it in order to its followers. A commit only wakes it: it reads
+ * the log from its own position. Records that cannot be read become a gap between two pages. A follower that sees a gap
+ * reads there itself, and gets the error.
  */
 import type { StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 
-/** Records at the positions `from` to `to`, both included, none left out. */
+/**
+ * All records at the positions `from` to `to`, both included. Empty with `to` = `from` - 1: it shows a gap before
+ * `from`.
+ */
 export interface LogPage {
   readonly from: number
   readonly to: number
   readonly events: readonly StoredRecord[]
 }
 
-/** Takes pages in order. The next one comes when this one is dealt with. Never throws. */
+/** Takes pages in order. The next page comes when the promise is fulfilled. Never throws, never rejects. */
 export type Follower = (page: LogPage) => void | Promise<void>
 
 export class Dispatcher {
@@ -24,13 +27,13 @@ export class Dispatcher {
   #giveUp = () => {}
   #closed = false
 
-  /** It begins at the log's end: what stands there already is read by those who want it. */
+  /** It begins at the end of the log. Earlier records are not offered. */
   constructor(log: Log) {
     this.#log = log
     this.#next = log.announced + 1
   }
 
-  /** Position of the first event that was not offered yet. */
+  /** Position of the first record that was not offered. */
   get next(): number {
     return this.#next
   }
@@ -39,7 +42,7 @@ export class Dispatcher {
     this.#running ??= this.#run()
   }
 
-  /** Offers every page from now on. @returns a function that ends it */
+  /** Offers a follower every page from now on. @returns a function that removes the follower */
   follow(follower: Follower): () => void {
     this.#followers.add(follower)
     return () => this.#followers.delete(follower)
@@ -56,7 +59,7 @@ export class Dispatcher {
       const { promise, cancel } = this.#log.reached(this.#next)
       this.#giveUp = cancel
       await promise
-      // A turn first: who appended is answered before others hear of it, and commits that follow each other gather.
+      // Yield once: the appender gets its response first, and back-to-back commits are delivered as one page.
       await new Promise((resolve) => setImmediate(resolve))
       if (!this.#closed) await this.#offerTo(this.#log.announced)
     }
@@ -71,7 +74,7 @@ export class Dispatcher {
         }
         return
       } catch {
-        // Damaged, or closed for a moment to be opened again: it is passed over, and who reads there is told.
+        // The log is damaged there, or is being opened again after a failed write.
         await this.#offer({ from: last + 1, to: last, events: [] })
       }
     }

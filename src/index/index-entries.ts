@@ -1,7 +1,6 @@
-/** What the index must know of a record; and bringing an index up to the log's end by reading that. */
+/** What the index must know of a record: the lists that it belongs to, and its id where that names no position. */
 import { LRUCache } from 'lru-cache'
-import { limits } from '../limits.js'
-import { type Family, family, type StoredRecord } from '../log/format.js'
+import { family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { LINK_TYPE } from '../streams/links.js'
 import { METADATA_TYPE, readMetadata } from '../streams/metadata.js'
@@ -13,7 +12,7 @@ import {
   isSystemStream,
   originalOf
 } from '../streams/names.js'
-import type { ListName, Posting, Postings } from './posting-lists.js'
+import type { ListName, Posting } from './posting.js'
 
 /** The type under which deletions are listed (reference 19). */
 const DELETED = '$deleted'
@@ -111,131 +110,4 @@ export function correlationOf(record: StoredRecord): string | undefined {
     return undefined
   const id = (JSON.parse(metadata.toString()) as { $correlationId?: unknown } | null)?.$correlationId
   return typeof id === 'string' && id !== '' && faultOfName(`$bc-${id}`) === undefined ? id : undefined
-}
-
-/** The lists of these postings that are kept now and whose heads are not in memory. */
-export function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
-  const missing: ListName[] = []
-  let last: readonly ListName[] | undefined
-  for (const { lists } of batch) {
-    if (lists === last) continue // most events belong to the same lists as the one before
-    last = lists
-    for (const list of lists) {
-      if (postings.isCurrent(list[0]) && postings.headInMemory(list[0], list[1]) === undefined) missing.push(list)
-    }
-  }
-  return missing
-}
-
-/**
- * Looks at the lists that records will extend while they can still be refused: what is damaged in the index must not be
- * found when they are in the log.
- * @returns undefined when all of them are in memory
- * @throws `index-damaged`
- */
-export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
-  const missing = missingLists(postings, batch)
-  const ids = postings.lookAtNewIds(batch)
-  return missing.length === 0 && ids === undefined ? undefined : loadParts(postings, missing, ids)
-}
-
-async function loadParts(
-  postings: Postings,
-  lists: readonly ListName[],
-  ids: Promise<unknown> | undefined
-): Promise<void> {
-  await ids
-  for (let at = 0; at < lists.length; at += limits.heads_loaded_max) {
-    await postings.load(lists.slice(at, at + limits.heads_loaded_max))
-  }
-}
-
-/**
- * Takes committed records into the index. Each part is applied in the turn in which nothing of it is missing: while heads
- * are loaded others may leave memory, and a family that is being filled may become one that follows the log.
- */
-export async function applyAll(postings: Postings, batch: readonly Posting[]): Promise<void> {
-  for (const part of partsOf(batch)) {
-    for (;;) {
-      const missing = missingLists(postings, part)
-      if (missing.length === 0) break
-      await postings.load(missing)
-    }
-    postings.apply(part)
-  }
-}
-
-/** Parts whose lists fit into memory together. */
-function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
-  let from = 0
-  let lists = 0
-  for (let i = 0; i < batch.length; i++) {
-    lists += (batch[i] as Posting).lists.length
-    if (lists < limits.heads_loaded_max) continue
-    yield batch.slice(from, i + 1)
-    from = i + 1
-    lists = 0
-  }
-  if (from < batch.length) yield from === 0 ? batch : batch.slice(from)
-}
-
-/**
- * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index. Then all of the
- * index is on disk. Nobody else may be applying.
- * @throws `log-damaged` when a record cannot be read
- */
-export async function catchUp(
-  log: Log,
-  postings: Postings,
-  poster: Poster,
-  onProgress?: (done: number, of: number) => void
-): Promise<void> {
-  const from = postings.appliedTo + 1
-  const chunks = from > log.head ? [] : log.scan(from, log.head)
-  for await (const records of chunks) {
-    await applyAll(
-      postings,
-      records.map((record) => poster.postingOf(record))
-    )
-    if (postings.congested) await postings.flush()
-    onProgress?.(postings.appliedTo - from + 1, log.head - from + 1)
-  }
-  await postings.flush()
-}
-
-/**
- * Fills families that are behind the others (they were switched on again, or their rule has changed) from where they
- * stopped, while the store serves. It goes on after a restart where it was. Nobody else may be filling.
- */
-export async function backFill(log: Log, postings: Postings, poster: Poster, isStopped: () => boolean): Promise<void> {
-  while (postings.behind.size > 0 && !isStopped()) {
-    const from = Math.min(...postings.behind.values()) + 1
-    const to = postings.appliedTo
-    if (from > to) {
-      postings.fill([], to)
-      continue
-    }
-    for await (const records of log.scan(from, to)) {
-      if (isStopped()) return
-      const batch = records.map((record) => poster.postingOf(record))
-      for (const part of partsOf(batch)) {
-        for (;;) {
-          const { behind } = postings
-          const wanted = part.flatMap(({ lists }) => lists.filter(([kind]) => behind.has(kind)))
-          const missing = wanted.filter(([kind, name]) => postings.headInMemory(kind, name) === undefined)
-          if (missing.length === 0) break
-          await postings.load(missing)
-        }
-        postings.fill(part, (part.at(-1) as Posting).position)
-      }
-      if (postings.congested) await postings.flush()
-    }
-  }
-  if (!isStopped()) await postings.flush()
-}
-
-export const kindsOf: Record<'none' | 'system' | 'all', readonly Family[]> = {
-  none: [family.stream, family.tag, family.tombstone],
-  system: Object.values(family),
-  all: Object.values(family)
 }

@@ -1,38 +1,16 @@
 /**
- * What is known of streams beside their events: metadata and tombstones. Most streams have neither, and for them
- * nothing is looked up: the names of those that do are in memory.
+ * The states of all streams: metadata and tombstones, read from the index. Most streams have neither, and for them
+ * nothing is looked up: the names of the streams that have either are in memory.
  */
 import { LRUCache } from 'lru-cache'
 import { bytesOf } from '../latin1.js'
 import { limits } from '../limits.js'
 import { type Family, family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import { NO_METADATA, readMetadata, type StreamMetadata, showsMore } from '../streams/metadata.js'
+import { showsMore } from '../streams/metadata.js'
 import { isMetastream, metastreamOf, originalOf } from '../streams/names.js'
+import { PLAIN_STATE, type StreamState, withMetadata } from '../streams/stream-state.js'
 import type { Postings } from './posting-lists.js'
-
-export interface StreamState {
-  readonly metadata: StreamMetadata
-  /** The document that says so, when it is JSON. */
-  readonly document: Buffer | undefined
-  /** Number of the metadata event in the metastream, -1 when there is none. */
-  readonly version: number
-  /** Hard-deleted, for ever. */
-  readonly tombstone: boolean
-}
-
-export const PLAIN_STATE: StreamState = { metadata: NO_METADATA, document: undefined, version: -1, tombstone: false }
-
-/** The state that a metadata event gives a stream. */
-export function withMetadata(state: StreamState, record: StoredRecord, number: number): StreamState {
-  const { document } = record
-  return { ...state, document, version: number, metadata: readMetadata(document) }
-}
-
-/** The lowest number that a metadata event leaves of its stream; a soft delete leaves none. */
-export function truncationOf(record: StoredRecord): number {
-  return withMetadata(PLAIN_STATE, record, record.number).metadata.truncateBefore ?? 0
-}
 
 export class StreamStates {
   readonly #log: Log

@@ -6,46 +6,18 @@
  * `readMany` and `scan`, which check every record's checksum; a missing record inside the log is damage, never
  * "not found".
  */
-import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
-import { DaybookError, isDaybookError } from '../errors.js'
-import { limits } from '../limits.js'
-import type { Clock } from '../time/clock.js'
-import {
-  type Ancestor,
-  decodeLogMeta,
-  encodeLogMeta,
-  FIRST_RECORD_KEY,
-  FORMAT_VERSION,
-  isIntact,
-  keyPosition,
-  LOG_META_KEY,
-  type LogMeta,
-  positionKey,
-  StoredRecord,
-  sealRecord,
-  type UnplacedRecord
-} from './format.js'
-import { Level, type LevelOptions } from './level.js'
-import { Lineage, type LogReference } from './lineage.js'
-import { RecentRecords } from './recent.js'
-import {
-  discardEvidence,
-  droppedByLevelDb,
-  earlierRefusal,
-  noteRefusal,
-  preserveEvidence,
-  witnessPath
-} from './recovery.js'
-import { type Testimony, Witness } from './witness.js'
-
-export interface LogOptions {
-  directory: string
-  clock: Clock
-  /** False is `--unsafe-no-fsync`: a power cut loses acknowledged events. */
-  fsync: boolean
-  compression: boolean
-}
+import { DaybookError } from '../errors.js'
+import { type Ancestor, positionKey, type StoredRecord, sealRecord, type UnplacedRecord } from './format.js'
+import type { LogReference } from './identity/lineage.js'
+import type { LogIdentity, NotedEnd, Renewal } from './identity/log-identity.js'
+import type { Level } from './level.js'
+import { type LogOptions, type LogParts, logDirectory, openLog, openLogToInspect } from './opening.js'
+import { PositionWaiters } from './position-waiters.js'
+import { rangeChunks, readAhead } from './records/read-ahead.js'
+import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
+import { preserveEvidence } from './recovery/evidence.js'
+import type { LogEnd } from './recovery/log-end.js'
+import type { Testimony } from './recovery/witness.js'
 
 /** An event to commit, encoded, with its number in its stream; the log gives it its position. */
 export interface Placement {
@@ -53,50 +25,22 @@ export interface Placement {
   readonly number: number
 }
 
-/** A new identity that the log got at this start. */
-export interface Renewal {
-  readonly from: string
-  readonly to: string
-  /** The last position at which both hold the same event, -1: none. */
-  readonly upTo: number
-  /** Why the log must have been longer, for people. */
-  readonly why: string
-}
-
-/** The end of a log, as an index or a checkpoint noted it. */
-export interface Reached extends LogReference {
-  /** Position of its last record then. */
-  readonly head: number
-}
-
-/** How many records a scan asks LevelDB for at once: when nothing is known of their size, and at most. */
-export const FIRST_READ = 32
-export const SCAN_CHUNK = 256
-/** What a scan reads at once is kept near this, bytes. */
-const READ_BYTES = 512 * 1024
-
 export class Log {
+  readonly #directory: string
+  readonly #fsync: boolean
   readonly #level: Level
-  readonly #witness: Witness
-  readonly #options: LogOptions
-  readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
-  readonly #waiting = new Set<{ position: number; resolve: () => void }>()
-  #lineage: Lineage
-  #renewal: Renewal | undefined
-  #head = -1
-  /** Highest position published to waiters. */
-  #announced = -1
-  #lastCreated = 0
-  #verifiedTo = -1
-  #witnessFailure: Error | undefined
-  /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
-  #memtable = { bytes: 0, begun: -1 }
+  readonly #identity: LogIdentity
+  readonly #records: StoredRecords
+  readonly #end: LogEnd
+  readonly #waiters = new PositionWaiters()
 
-  private constructor({ log, ancestors }: LogMeta, level: Level, witness: Witness, options: LogOptions) {
-    this.#lineage = new Lineage(log, ancestors)
+  private constructor({ directory, fsync }: LogOptions, { level, identity, records, end }: LogParts) {
+    this.#directory = logDirectory(directory)
+    this.#fsync = fsync
     this.#level = level
-    this.#witness = witness
-    this.#options = options
+    this.#identity = identity
+    this.#records = records
+    this.#end = end
   }
 
   /**
@@ -108,34 +52,7 @@ export class Log {
    * `directory-unusable` when LevelDB cannot read it at all; `format-unknown`
    */
   static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
-    const directory = join(options.directory, 'log')
-    const refusal = earlierRefusal(directory)
-    if (refusal !== undefined) {
-      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
-    }
-    preserveEvidence(directory)
-    const level = await Level.open(directory, levelOptions(options))
-    let witness: Witness | undefined
-    let log: Log | undefined
-    try {
-      witness = Witness.open(join(options.directory, 'witness'))
-      const meta = await readMeta(level)
-      log = new Log(meta ?? newMeta(), level, witness, options)
-      await log.#recover(directory, meta, onProgress)
-      discardEvidence(directory)
-      return log
-    } catch (error) {
-      await level.close()
-      witness?.close()
-      // A damaged meta is found again at the next start; records that LevelDB has dropped are not.
-      if (log !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
-        noteRefusal(options.directory, directory, error.message)
-      }
-      if (isDaybookError(error) && error.code === 'storage-failed') {
-        throw new DaybookError('directory-unusable', error.message, {}, error)
-      }
-      throw error
-    }
+    return new Log(options, await openLog(options, onProgress))
   }
 
   /**
@@ -147,36 +64,23 @@ export class Log {
   static async openToInspect(
     options: LogOptions
   ): Promise<{ log: Log; format: number; testimony: Testimony | undefined }> {
-    const directory = join(options.directory, 'log')
-    preserveEvidence(directory)
-    const level = await Level.open(directory, levelOptions(options))
-    let witness: Witness | undefined
-    try {
-      witness = Witness.open(witnessPath(options.directory, directory))
-      const meta = (await readMeta(level)) ?? newMeta()
-      const log = new Log(meta, level, witness, options)
-      log.#head = await log.#findHead()
-      return { log, format: meta.format, testimony: witness.read() }
-    } catch (error) {
-      await level.close()
-      witness?.close()
-      throw error
-    }
+    const { parts, ...found } = await openLogToInspect(options)
+    return { log: new Log(options, parts), ...found }
   }
 
   /** The log's identity, a UUID: made with the directory, and anew when its end was lost. */
   get id(): string {
-    return this.#lineage.log
+    return this.#identity.lineage.log
   }
 
   /** The identities that it had before its end was lost, oldest first. */
   get ancestors(): readonly Ancestor[] {
-    return this.#lineage.ancestors
+    return this.#identity.lineage.ancestors
   }
 
   /** The new identity that it got at this start, if it did. */
   get renewal(): Renewal | undefined {
-    return this.#renewal
+    return this.#identity.renewal
   }
 
   /**
@@ -184,12 +88,12 @@ export class Log {
    * identity, undefined for that of an unrelated log
    */
   validUpTo(log: string): number | undefined {
-    return this.#lineage.validUpTo(log)
+    return this.#identity.lineage.validUpTo(log)
   }
 
   /** As validUpTo, for a log that is named with its own ancestors: the two may share one. */
   sharedWith(other: LogReference): number | undefined {
-    return this.#lineage.sharedWith(other)
+    return this.#identity.lineage.sharedWith(other)
   }
 
   /**
@@ -199,60 +103,47 @@ export class Log {
    * @param where it was noted, for people
    * @throws `storage-failed` when it cannot be written
    */
-  async noticeCut(noted: Iterable<Reached>, where: string): Promise<void> {
-    let most = this.#head
-    for (const one of noted) most = Math.max(most, this.#lineage.reachedBy(one, one.head))
-    if (most > this.#head) await this.#renew(`${where} knew it up to position ${most}`)
+  async noticeCut(noted: Iterable<NotedEnd>, where: string): Promise<void> {
+    const longest = this.#identity.longest(noted, this.head)
+    if (longest > this.head) await this.#identity.renew(this.head, `${where} knew it up to position ${longest}`)
   }
 
   /**
    * Every place in the log from `from` to `to` (the head unless given), in order: its record, or what is wrong there.
    * Never throws for damage.
    */
-  async *inspect(
-    from = 0,
-    to = this.#head
-  ): AsyncGenerator<{ position: number; record?: StoredRecord; fault?: 'missing' | 'damaged' }> {
-    if (from > to) return
-    for (const positions of rangeChunks(from, to)) {
-      const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
-      for (const [i, value] of values.entries()) {
-        const position = positions[i] as number
-        if (value === undefined) yield { position, fault: 'missing' }
-        else if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
-        else yield { position, fault: 'damaged' }
-      }
-    }
+  inspect(from = 0, to = this.head): AsyncGenerator<InspectedPlace> {
+    return this.#records.inspect(from, to)
   }
 
   /** The position that an id names, when this log made it or an ancestor; undefined for all other ids. */
   placeOfId(id: Buffer): number | undefined {
-    return this.#lineage.placeOf(id)
+    return this.#identity.lineage.placeOf(id)
   }
 
   /** True for a record whose id names the place where it stands, so that no index needs to know it. */
   madeIdOf(record: StoredRecord): boolean {
-    return this.#lineage.made(record)
+    return this.#identity.lineage.made(record)
   }
 
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
   get head(): number {
-    return this.#head
+    return this.#end.head
   }
 
   /** The last position that can be read in the index too; at most `head`. */
   get announced(): number {
-    return this.#announced
+    return this.#waiters.publishedHead
   }
 
   /** `created` of the last record, milliseconds; 0 when there is none. */
   get lastCreated(): number {
-    return this.#lastCreated
+    return this.#end.lastCreated
   }
 
   /** Why the witness lags behind the head; undefined when it does not. The next commit, or `reopen`, writes it again. */
   get witnessFailure(): Error | undefined {
-    return this.#witnessFailure
+    return this.#end.witnessFailure
   }
 
   /**
@@ -268,12 +159,13 @@ export class Log {
     created: number | readonly number[],
     sealed?: () => Promise<void> | undefined
   ): Promise<number> {
-    const first = this.#head + 1
+    const first = this.#end.head + 1
     const batch = this.#level.batch()
     const records: Buffer[] = []
+    const { identity } = this.#identity.lineage
     const key = positionKey(first) // written anew for each record: a batch copies what it is given
     let bytes = 0
-    let at = this.#lastCreated
+    let at = this.#end.lastCreated
     for (let i = 0; i < placements.length; i++) {
       const { event, number } = placements[i] as Placement
       const position = first + i
@@ -281,7 +173,7 @@ export class Log {
       const instant = typeof created === 'number' ? created : (created[i] as number)
       if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
       at = instant
-      const value = sealRecord(event.record, key, { number, created: instant }, this.#lineage.identity)
+      const value = sealRecord(event.record, key, { number, created: instant }, identity)
       batch.put(key, value)
       bytes += value.length
       records.push(value)
@@ -289,7 +181,7 @@ export class Log {
     const ready = sealed?.()
     if (ready !== undefined) await ready
     try {
-      await (this.#options.fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
+      await (this.#fsync ? this.#level.writeSynced(batch) : this.#level.write(batch))
     } catch (cause) {
       throw new DaybookError(
         'storage-failed',
@@ -298,28 +190,20 @@ export class Log {
         cause
       )
     }
-    this.#head = first + placements.length - 1
-    this.#lastCreated = at
-    this.#moveMark(bytes)
-    try {
-      this.#testify()
-    } catch (error) {
-      // The records are on the disk, so the commit counts. The caller looks at `witnessFailure`.
-      this.#witnessFailure = error as Error
-    }
-    for (let i = 0; i < records.length; i++) this.#recent.add(first + i, records[i] as Buffer)
+    this.#end.advance(first + placements.length - 1, at, bytes)
+    const { recent } = this.#records
+    for (let i = 0; i < records.length; i++) recent.add(first + i, records[i] as Buffer)
     return first
   }
 
   /** Wakes readers that wait: everything up to the head can be read, in the index too. */
   announce(): void {
-    this.#announced = this.#head
-    if (this.#waiting.size > 0) this.#wakeWaiting()
+    this.#waiters.publish(this.#end.head)
   }
 
   /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
   async read(position: number): Promise<StoredRecord> {
-    const cached = this.#recent.get(position)
+    const cached = this.#records.recent.get(position)
     if (cached !== undefined) return cached
     const [record] = await this.readMany([position])
     return record as StoredRecord
@@ -329,24 +213,8 @@ export class Log {
    * The records at these positions, in their order.
    * @throws `log-damaged` when one is missing or its checksum is wrong
    */
-  async readMany(positions: readonly number[]): Promise<StoredRecord[]> {
-    const records = new Array<StoredRecord>(positions.length)
-    const missing: number[] = []
-    for (let i = 0; i < positions.length; i++) {
-      const position = positions[i] as number
-      const cached = this.#recent.get(position)
-      if (cached === undefined) missing.push(i)
-      else records[i] = cached
-    }
-    if (missing.length === 0) return records
-    const read = await this.#readFromDisk(missing.map((i) => positions[i] as number))
-    for (let j = 0; j < missing.length; j++) records[missing[j] as number] = read[j] as StoredRecord
-    return records
-  }
-
-  async #readFromDisk(positions: readonly number[]): Promise<StoredRecord[]> {
-    const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
-    return values.map((value, i) => checked(positions[i] as number, value))
+  readMany(positions: readonly number[]): Promise<StoredRecord[]> {
+    return this.#records.readMany(positions)
   }
 
   /**
@@ -361,24 +229,8 @@ export class Log {
    * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
    * the size of those before, so that large events do not fill the memory.
    */
-  async *readAhead(chunks: AsyncIterable<number[]> | Iterable<number[]>): AsyncGenerator<StoredRecord[]> {
-    let ahead: Promise<StoredRecord[]> | undefined
-    let size = FIRST_READ
-    for await (const positions of chunks) {
-      for (let at = 0; at < positions.length; ) {
-        const records = this.readMany(positions.slice(at, at + size))
-        at += size
-        records.catch(() => {}) // reported when its turn comes
-        if (ahead !== undefined) {
-          const read = await ahead
-          const bytes = read.reduce((sum, record) => sum + record.bytes.length, 0)
-          size = Math.max(1, Math.min(SCAN_CHUNK, Math.floor((READ_BYTES * read.length) / bytes)))
-          yield read
-        }
-        ahead = records
-      }
-    }
-    if (ahead !== undefined) yield await ahead
+  readAhead(chunks: AsyncIterable<number[]> | Iterable<number[]>): AsyncGenerator<StoredRecord[]> {
+    return readAhead(this, chunks)
   }
 
   /**
@@ -386,14 +238,7 @@ export class Log {
    * @returns the promise, and a function that gives up waiting
    */
   reached(position: number): { promise: Promise<void>; cancel: () => void } {
-    if (position <= this.#announced) return { promise: Promise.resolve(), cancel: () => {} }
-    let resolve = () => {}
-    const promise = new Promise<void>((done) => {
-      resolve = done
-    })
-    const waiting = { position, resolve }
-    this.#waiting.add(waiting)
-    return { promise, cancel: () => this.#waiting.delete(waiting) && resolve() }
+    return this.#waiters.waitFor(position)
   }
 
   /**
@@ -403,190 +248,14 @@ export class Log {
    * `log-damaged` when LevelDB's recovery dropped records. It can be called again then; the head is never moved back.
    */
   async reopen(): Promise<void> {
-    const directory = join(this.#options.directory, 'log')
-    preserveEvidence(directory)
+    preserveEvidence(this.#directory)
     await this.#level.reopen()
-    const head = await this.#findHead()
-    if (head < this.#head) throw damaged(range(head + 1, this.#head), 'they were acknowledged and are gone')
-    await this.#scanTail(this.#verifiedTo + 1, head)
-    discardEvidence(directory)
-    const [last] = head < 0 ? [] : await this.#readFromDisk([head])
-    // In one step: a reader sees the log as it was, or as it is.
-    this.#head = head
-    this.#lastCreated = last?.created ?? 0
-    this.#verifiedTo = head
-    this.#memtable = { bytes: 0, begun: head }
-    this.#recent.clear(head + 1)
-    this.#testify()
+    await this.#end.checkAgain(this.#directory)
   }
 
   async close(): Promise<void> {
-    for (const waiting of this.#waiting) waiting.resolve()
-    this.#waiting.clear()
+    this.#waiters.close()
     await this.#level.close()
-    this.#witness.close()
+    this.#end.close()
   }
-
-  #wakeWaiting(): void {
-    for (const waiting of this.#waiting) {
-      if (waiting.position > this.#announced) continue
-      this.#waiting.delete(waiting)
-      waiting.resolve()
-    }
-  }
-
-  /**
-   * LevelDB's log files hold at most its current memtable and the one being flushed; only what is there can be dropped
-   * by its recovery. We count payload bytes, which is less than LevelDB counts, so by the time our count has begun
-   * two more memtables, the first of them is in a table, where damage shows when it is read.
-   */
-  #moveMark(bytes: number): void {
-    if (this.#memtable.bytes > limits.write_buffer_bytes) {
-      this.#verifiedTo = this.#memtable.begun
-      this.#memtable = { bytes: 0, begun: this.#head }
-    }
-    this.#memtable.bytes += bytes
-  }
-
-  /** @throws `storage-failed` */
-  #testify(): void {
-    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
-    this.#witnessFailure = undefined
-  }
-
-  /** @param meta as it stands on disk; undefined: the directory is new */
-  async #recover(
-    directory: string,
-    meta: LogMeta | undefined,
-    onProgress?: (done: number, of: number) => void
-  ): Promise<void> {
-    this.#head = await this.#findHead()
-    const testimony = this.#witness.read()
-    if (testimony !== undefined && testimony.head > this.#head) {
-      throw damaged(range(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
-    }
-    const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
-    await this.#scanTail(from, this.#head, onProgress)
-    const dropped = droppedByLevelDb(directory)
-    if (dropped !== undefined && testimony === undefined) {
-      throw damaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
-    }
-    this.#lastCreated = this.#head < 0 ? 0 : (await this.read(this.#head)).created
-    this.#verifiedTo = this.#head
-    this.#memtable = { bytes: 0, begun: this.#head }
-    const testify = () => this.#witness.writeSynced({ head: this.#head, verifiedTo: this.#verifiedTo })
-    if (meta !== undefined && testimony === undefined) {
-      await this.#renew('the file "witness", which says how far the log was, is gone or damaged')
-      testify()
-    } else {
-      // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
-      testify()
-      if (meta?.format !== FORMAT_VERSION) await this.#writeMeta(this.#lineage)
-    }
-  }
-
-  async #renew(why: string): Promise<void> {
-    const from = this.id
-    const renewed = this.#lineage.renewed(this.#head, limits.ancestors_max)
-    await this.#writeMeta(renewed)
-    this.#lineage = renewed
-    this.#renewal = { from, to: this.id, upTo: this.#head, why }
-  }
-
-  async #writeMeta(lineage: Lineage): Promise<void> {
-    const batch = this.#level.batch()
-    batch.put(LOG_META_KEY, encodeLogMeta(lineage))
-    try {
-      await this.#level.writeSynced(batch)
-    } catch (cause) {
-      throw new DaybookError('storage-failed', `cannot write the log's meta: ${(cause as Error).message}`, {}, cause)
-    }
-  }
-
-  /** Position of the last record in the database, -1 when there is none. */
-  async #findHead(): Promise<number> {
-    let head = -1
-    for await (const { key } of this.#level.entries({ gte: FIRST_RECORD_KEY, reverse: true, limit: 1 })) {
-      head = keyPosition(key)
-    }
-    return head
-  }
-
-  /** @throws `log-damaged` naming every position from `from` to `to` that is missing or damaged */
-  async #scanTail(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
-    const lost: number[] = []
-    for await (const { position, fault } of this.inspect(from, to)) {
-      if (fault !== undefined) lost.push(position)
-      if ((position & 0x3fff) === 0) onProgress?.(position - from, to - from + 1)
-    }
-    if (lost.length > 0) throw damaged(ranges(lost), 'they were acknowledged and cannot be read')
-  }
-}
-
-/** The positions from `from` to `to`, both included, rising or falling, in chunks. */
-export function* rangeChunks(from: number, to: number, size = SCAN_CHUNK): Generator<number[]> {
-  const step = to < from ? -1 : 1
-  for (let next = from; (to - next) * step >= 0; ) {
-    const positions: number[] = []
-    while (positions.length < size && (to - next) * step >= 0) {
-      positions.push(next)
-      next += step
-    }
-    yield positions
-  }
-}
-
-function levelOptions({ compression }: LogOptions): LevelOptions {
-  return { writeBufferSize: limits.write_buffer_bytes, cacheSize: 32 * 1024 * 1024, compression }
-}
-
-function range(first: number, last: number): string {
-  return first === last ? `${first}` : `${first}–${last}`
-}
-
-/** Rising positions in few words: `3–7, 12`. */
-function ranges(positions: readonly number[]): string {
-  const texts: string[] = []
-  let first = positions[0] as number
-  for (const [i, position] of positions.entries()) {
-    if (positions[i + 1] === position + 1) continue
-    texts.push(range(first, position))
-    first = positions[i + 1] as number
-  }
-  return texts.length > 20 ? `${texts.slice(0, 20).join(', ')} and ${texts.length - 20} more places` : texts.join(', ')
-}
-
-function damaged(positions: string, why: string): DaybookError {
-  return new DaybookError(
-    'log-damaged',
-    `the log is damaged at ${positions}: ${why}. Nothing was changed. "daybook verify --db DIR" names everything that is wrong; restore the directory from a backup, or import an export into a new one`,
-    { positions }
-  )
-}
-
-function checked(position: number, value: Buffer | undefined): StoredRecord {
-  if (value === undefined) throw damaged(range(position, position), 'the record is missing')
-  if (!isIntact(position, value)) throw damaged(range(position, position), 'the checksum is wrong')
-  return new StoredRecord(position, value)
-}
-
-/**
- * The log's meta as it stands on disk. @returns undefined when the database is empty
- * @throws `format-unknown`, `log-damaged`
- */
-async function readMeta(level: Level): Promise<LogMeta | undefined> {
-  const stored = await level.get(LOG_META_KEY)
-  if (stored !== undefined) return decodeLogMeta(stored)
-  for await (const _ of level.entries({ limit: 1 })) {
-    throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
-  }
-  return undefined
-}
-
-function newMeta(): LogMeta {
-  return { format: FORMAT_VERSION, log: randomUUID(), ancestors: [] }
-}
-
-function wayOut(directory: string): string {
-  return `To go on without what is lost at its end, remove ${join(directory, 'evidence')}; a gap before its end stays one`
 }

@@ -8,49 +8,25 @@ import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
-import { FIRST_READ, type Log, SCAN_CHUNK } from '../log/log.js'
+import type { Log } from '../log/log.js'
+import { FIRST_READ, SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { IndexStream } from '../streams/index-streams.js'
-import { LINK_TYPE, parseLink } from '../streams/links.js'
-import type { Filter } from './filter.js'
-import type { Visibility } from './retention.js'
-import type { Found, Source } from './source.js'
-import type { Bounds, Sources } from './sources.js'
-import { type Order, type Range, walkList, walkLists, walkLog } from './walk.js'
+import type { EventPage, ReadRequest, ReadResult, Span } from './event-read.js'
+import { LinkTargets } from './link-targets.js'
+import { positionsOf } from './read-positions.js'
+import type { Retention } from './retention.js'
+import type { Source } from './source.js'
+import type { Sources } from './sources.js'
+import { type Order, type Range, walkList } from './walk.js'
 
 /** So many events of an index stream are looked at first for one that somebody may read. */
 const FIRST_LOOK = 64
-
-export interface ReadRequest extends Bounds {
-  readonly filter: Filter
-  /** Show the events that links point at. */
-  readonly resolveLinks: boolean
-  /** On the log: also events that their stream's metadata hides. */
-  readonly truncated: boolean
-  /** Who reads: others' events are left out of the log and of index streams. Undefined: who sees everything. */
-  readonly viewer: Viewer | undefined
-}
-
-export interface Page {
-  readonly events: readonly Found[]
-  /** What the bounds came to, both included. */
-  readonly range: Range
-  /** The cursors this page has dealt with, matched or not; `first > last` when none. */
-  readonly covered: Range
-  readonly head: number
-}
-
-/** A part of a read: the events found between two cursors, both included, in the order of the read. */
-export interface Span {
-  readonly from: number
-  readonly to: number
-  readonly events: readonly Found[]
-}
 
 export interface ReaderParts {
   log: Log
   postings: Postings
   sources: Sources
-  visibility: Visibility
+  retention: Retention
 }
 
 export class Reader {
@@ -58,24 +34,26 @@ export class Reader {
   readonly #postings: Postings
   /** Where each read begins. */
   readonly sources: Sources
-  readonly #visibility: Visibility
+  readonly links: LinkTargets
+  readonly #retention: Retention
 
   constructor(parts: ReaderParts) {
     this.#log = parts.log
     this.#postings = parts.postings
     this.sources = parts.sources
-    this.#visibility = parts.visibility
+    this.links = new LinkTargets(parts.sources, this)
+    this.#retention = parts.retention
   }
 
   /** A page: at most `limit` events, 8 MiB, and a bounded number looked at. */
-  async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<Page> {
+  async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<EventPage> {
     const { order, filter } = request
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
     const seen = { first: Math.max(range.first, source.first), last: range.last }
     if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= FIRST_READ) {
       return this.#smallPage(source, source.list, request, range, limit)
     }
-    const events: Found[] = []
+    const events: ReadResult[] = []
     let looked = 0
     let bytes = 0
     let reached: number | undefined
@@ -97,7 +75,13 @@ export class Reader {
   }
 
   /** A small page of a stream with nothing left out: the places of its events are known, so they are read at once. */
-  async #smallPage(source: Source, list: ListHead, request: ReadRequest, range: Range, limit: number): Promise<Page> {
+  async #smallPage(
+    source: Source,
+    list: ListHead,
+    request: ReadRequest,
+    range: Range,
+    limit: number
+  ): Promise<EventPage> {
     const { order } = request
     const first = Math.max(range.first, source.first)
     const there = Math.max(0, range.last - first + 1)
@@ -111,9 +95,9 @@ export class Reader {
     if (full >= 0) records = records.slice(0, full + 1)
     const ended = full < 0 && count === there
     const covered = coverage(range, order, records.at(-1)?.number, ended || records.length === 0)
-    const events: Found[] = []
+    const events: ReadResult[] = []
     for (const record of records) if (!record.removed) events.push({ record, cursor: record.number })
-    return { events: await this.#followLinks(source, request, events), range, covered, head: source.head }
+    return { events: await this.links.follow(source, request, events), range, covered, head: source.head }
   }
 
   /**
@@ -140,16 +124,16 @@ export class Reader {
     request: ReadRequest,
     range: Range,
     chunk: number
-  ): AsyncGenerator<(Found & { matches: boolean })[]> {
+  ): AsyncGenerator<(ReadResult & { matches: boolean })[]> {
     const { filter, order } = request
     const whole = source.stream !== undefined
     // A category also lists the deletions of its streams, which stand in system streams.
     const anyStream = whole && source.kind !== family.category
     const step = order === 'asc' ? 1 : -1
     let number = order === 'asc' ? range.first : range.last
-    for await (const records of this.#log.readAhead(this.#positions(source, request, range, chunk))) {
+    for await (const records of this.#log.readAhead(positionsOf(this.#postings, source, request, range, chunk))) {
       const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
-      let found: (Found & { matches: boolean })[] = []
+      let found: (ReadResult & { matches: boolean })[] = []
       for (let i = 0; i < records.length; i++) {
         const record = records[i] as StoredRecord
         const matches = asked?.[i] !== false && filter.matches(record, anyStream)
@@ -161,46 +145,14 @@ export class Reader {
         found.push({ record, cursor: number, link, matches })
         number += step
       }
-      found = await this.#followLinks(source, request, found)
+      found = await this.links.follow(source, request, found)
       yield found
-    }
-  }
-
-  /** Puts the events that links point at in their place; a link to what cannot be seen stays itself. */
-  async #followLinks<T extends Found>(source: Source, request: ReadRequest, found: T[]): Promise<T[]> {
-    if (!request.resolveLinks || source.stream === undefined) return found
-    for (const [i, one] of found.entries()) {
-      if (!one.record.hasType(LINK_TYPE)) continue
-      const target = await this.linkTarget(one.record, request.viewer)
-      if (target === undefined || target === 'gone') continue
-      const link = one.link ?? { stream: source.stream, number: one.cursor }
-      found[i] = { ...one, record: target, link }
-    }
-    return found
-  }
-
-  /**
-   * The event that a link event points at. One level only: a link to a link gives that link.
-   * @returns `gone` when it cannot be seen (any more), or not by this viewer; undefined when the event is no link
-   */
-  async linkTarget(record: StoredRecord, viewer: Viewer | undefined): Promise<StoredRecord | 'gone' | undefined> {
-    if (!record.hasType(LINK_TYPE)) return undefined
-    const target = parseLink(linkText(record))
-    if (target === undefined) return undefined
-    if (viewer !== undefined && !(await viewer.mayRead(target.stream))) return 'gone'
-    try {
-      const source = await this.sources.ifAny(target.stream)
-      if (source === undefined) return 'gone'
-      return await this.event(source, target.number === -1 ? source.head : target.number)
-    } catch (error) {
-      if (error instanceof DaybookError && GONE.has(error.code)) return 'gone'
-      throw error
     }
   }
 
   /**
    * The records at numbers or positions, as they stand in the log, seen or not, in rising order; fewer at the end.
-   * @throws `body-too-large` when they hold more than one answer may
+   * @throws `page-too-large` when they hold more than one answer may
    */
   async slice({ kind, list, head }: Source, from: number, count: number): Promise<StoredRecord[]> {
     const last = Math.min(from + count - 1, head)
@@ -245,8 +197,9 @@ export class Reader {
   async #listsAnyFor({ kind, list, head }: Source, viewer: Viewer): Promise<boolean> {
     if (viewer.seesAllUserStreams) return true
     const range = { first: 0, last: head }
+    const walk = { kind: kind as Family, head: list as ListHead, range, order: 'desc', chunk: FIRST_LOOK } as const
     let left = limits.scan_events_max
-    for await (const chunk of walkList(this.#postings, kind as Family, list as ListHead, range, 'desc', FIRST_LOOK)) {
+    for await (const chunk of walkList(this.#postings, walk)) {
       left -= chunk.length
       if (left < 0 || (await viewer.visible(await this.#log.readMany(chunk))).length > 0) return true
     }
@@ -261,8 +214,8 @@ export class Reader {
     const list = await this.#postings.head(family.stream, stream)
     if (list === undefined) return
     const range = { first: 0, last: list.count - 1 }
-    const positions = walkList(this.#postings, family.stream, list, range, order, SCAN_CHUNK)
-    for await (const records of this.#log.readAhead(positions)) {
+    const walk = { kind: family.stream, head: list, range, order, chunk: SCAN_CHUNK }
+    for await (const records of this.#log.readAhead(walkList(this.#postings, walk))) {
       for (const record of records) if (!record.removed) yield record
     }
   }
@@ -273,7 +226,7 @@ export class Reader {
     { truncated, viewer }: Pick<ReadRequest, 'truncated' | 'viewer'>
   ): Promise<boolean[] | undefined> {
     // What its stream does not show any more is for those who see everything.
-    const shown = truncated && viewer === undefined ? undefined : await this.#visibility.seen(records)
+    const shown = truncated && viewer === undefined ? undefined : await this.#retention.seen(records)
     const read = await viewer?.seen(records)
     if (shown === undefined || read === undefined) return shown ?? read
     return shown.map((one, i) => one && (read[i] as boolean))
@@ -296,46 +249,11 @@ export class Reader {
       const place = { position, number: record.number, stream: record.stream }
       throw new DaybookError('event-removed', `Event ${record.number} of "${record.stream}" was removed.`, place)
     }
-    if (listed && (await this.#visibility.seen([record]))?.[0] === false) {
+    if (listed && (await this.#retention.seen([record]))?.[0] === false) {
       throw noEvent(source, number, false)
     }
     return record
   }
-
-  #positions(
-    source: Source,
-    { order, filter }: ReadRequest,
-    range: Range,
-    chunk: number
-  ): AsyncIterable<number[]> | Iterable<number[]> {
-    if (source.kind !== undefined) {
-      return source.list === undefined ? [] : walkList(this.#postings, source.kind, source.list, range, order, chunk)
-    }
-    const { type, category, stream, tags, system } = filter.options
-    if (stream?.is !== undefined) return walkLists(this.#postings, family.stream, stream.is, range, order)
-    // The lists of tags, types and categories leave system streams out, and those of types most types of the store's own.
-    if (!system && tags !== undefined && tags.length > 0 && this.#postings.isCurrent(family.tag)) {
-      return walkLists(this.#postings, family.tag, tags.slice(0, 1), range, order)
-    }
-    const listed = type?.is?.every((name) => !name.startsWith('$')) && this.#postings.isCurrent(family.type)
-    if (!system && listed && type?.is !== undefined) {
-      return walkLists(this.#postings, family.type, type.is, range, order)
-    }
-    if (category !== undefined && this.#postings.isCurrent(family.category)) {
-      return walkLists(this.#postings, family.category, category.is, range, order)
-    }
-    return walkLog(range, order, chunk)
-  }
-}
-
-/** Why a link leads nowhere. */
-const GONE = new Set<string>(['stream-not-found', 'stream-deleted', 'event-not-found', 'event-removed'])
-
-/** What a link event says: text, or a JSON string. */
-export function linkText(record: StoredRecord): string {
-  const text = record.data?.toString() ?? ''
-  if (record.contentType !== undefined || !text.startsWith('"')) return text
-  return JSON.parse(text) as string
 }
 
 function noEvent({ stream, head }: Source, number: number, beyond: boolean): DaybookError {

@@ -1,18 +1,19 @@
 /** Which events may still be seen: those that their stream's metadata has not truncated (reference 7, 11). */
 
 import type { Postings } from '../index/posting-lists.js'
-import type { StreamState, StreamStates } from '../index/stream-states.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { family, type StoredRecord } from '../log/format.js'
 import { firstVisible } from '../streams/metadata.js'
+import type { StreamState } from '../streams/stream-state.js'
 import type { Clock } from '../time/clock.js'
 
-interface Bounds {
+interface RetentionBounds {
   readonly state: StreamState
   /** Lowest number that can be seen. */
   readonly first: number
 }
 
-export class Visibility {
+export class Retention {
   readonly #states: StreamStates
   readonly #postings: Postings
   readonly #clock: Clock
@@ -36,7 +37,7 @@ export class Visibility {
   /** Says of each record whether it can be seen; undefined when all can. A tombstone itself is always seen. */
   async seen(records: readonly StoredRecord[]): Promise<boolean[] | undefined> {
     if (this.#states.none) return undefined
-    const bounds = new Map<string, Bounds>()
+    const bounds = new Map<string, RetentionBounds>()
     for (const record of records) {
       const name = record.streamBytes
       if (bounds.has(name) || !this.#states.concernsBytes(name)) continue
@@ -55,13 +56,13 @@ export class Visibility {
     return seen === undefined ? records : records.filter((_, i) => seen[i])
   }
 
-  #isSeen(record: StoredRecord, { state, first }: Bounds): boolean {
+  #isSeen(record: StoredRecord, { state, first }: RetentionBounds): boolean {
     if (state.tombstone || state.metadata.deleted || record.number < first) return false
     const since = this.seenSince(state)
     return since === undefined || record.created >= since
   }
 
-  async #boundsOf(stream: string): Promise<Bounds> {
+  async #boundsOf(stream: string): Promise<RetentionBounds> {
     const state = await this.#states.of(stream)
     const head = await this.#postings.head(family.stream, stream)
     return { state, first: firstVisible(state.metadata, (head?.count ?? 0) - 1) }

@@ -1,5 +1,5 @@
 /** What is read from: one stream, one index stream, or the whole log, as it stood when the read began. */
-import type { Family, ListHead, StoredRecord } from '../log/format.js'
+import type { Family, ListHead } from '../log/format.js'
 import { NO_METADATA, type StreamMetadata } from '../streams/metadata.js'
 
 export interface Source {
@@ -17,15 +17,6 @@ export interface Source {
   readonly metadata: StreamMetadata
   /** Number of the metadata event, -1 when there is none. */
   readonly metadataVersion: number
-}
-
-/** An event as a read found it. */
-export interface Found {
-  readonly record: StoredRecord
-  /** Its number where it was found, or on the log its position: a reader goes on after it. */
-  readonly cursor: number
-  /** The link or the place in an index stream through which it was found. */
-  readonly link?: { readonly stream: string; readonly number: number } | undefined
 }
 
 export function logSource(head: number): Source {

@@ -1,13 +1,14 @@
 /** Where things stand: each stream, index stream and the log, as a read finds them, and what bounds come to there. */
 import { DaybookError, isDaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
-import type { StreamState, StreamStates } from '../index/stream-states.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { family, type ListHead } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { IndexStream } from '../streams/index-streams.js'
 import { firstVisible, NO_METADATA } from '../streams/metadata.js'
 import { isMetastream, originalOf } from '../streams/names.js'
-import type { Visibility } from './retention.js'
+import type { StreamState } from '../streams/stream-state.js'
+import type { Retention } from './retention.js'
 import { logSource, type Source } from './source.js'
 import { lowestIndex, type Order, type Range } from './walk.js'
 
@@ -38,20 +39,20 @@ export interface SourcesParts {
   log: Log
   postings: Postings
   states: StreamStates
-  visibility: Visibility
+  retention: Retention
 }
 
 export class Sources {
   readonly #log: Log
   readonly #postings: Postings
   readonly #states: StreamStates
-  readonly #visibility: Visibility
+  readonly #retention: Retention
 
   constructor(parts: SourcesParts) {
     this.#log = parts.log
     this.#postings = parts.postings
     this.#states = parts.states
-    this.#visibility = parts.visibility
+    this.#retention = parts.retention
   }
 
   /** Where the log stands now, as far as the index has followed it. */
@@ -119,7 +120,7 @@ export class Sources {
 
   async #firstSeen(list: ListHead, state: StreamState): Promise<number> {
     const first = firstVisible(state.metadata, list.count - 1)
-    const since = this.#visibility.seenSince(state)
+    const since = this.#retention.seenSince(state)
     if (since === undefined) return first
     const young = await this.#firstCreated(family.stream, list, since)
     return Math.max(first, young)

@@ -1,11 +1,8 @@
-/**
- * Walks: the positions that a read has to look at, in order, in chunks. A stream is walked by its posting list, a
- * filter on types or categories by the lists of those, everything else by the log itself.
- */
+/** Walks: positions in order, in chunks, of one list, of several lists merged, or of the log itself. */
 
 import type { Postings } from '../index/posting-lists.js'
 import { type Family, firstPosition, type ListHead } from '../log/format.js'
-import { rangeChunks, SCAN_CHUNK } from '../log/log.js'
+import { rangeChunks, SCAN_CHUNK } from '../log/records/read-ahead.js'
 
 export type Order = 'asc' | 'desc'
 
@@ -20,14 +17,22 @@ export function* walkLog(range: Range, order: Order, chunk: number): Generator<n
   yield* order === 'asc' ? rangeChunks(range.first, range.last, chunk) : rangeChunks(range.last, range.first, chunk)
 }
 
-/** Positions of entries `range` of one list. @param head snapshot of the list */
+/** What is walked of one list. */
+export interface ListWalk {
+  readonly kind: Family
+  /** Snapshot of the list. */
+  readonly head: ListHead
+  /** Entries of the list. */
+  readonly range: Range
+  readonly order: Order
+  /** How many positions are given at once, at most. */
+  readonly chunk: number
+}
+
+/** Positions of the entries of one list. */
 export async function* walkList(
   postings: Postings,
-  kind: Family,
-  head: ListHead,
-  range: Range,
-  order: Order,
-  chunk: number
+  { kind, head, range, order, chunk }: ListWalk
 ): AsyncGenerator<number[]> {
   let { first, last } = range
   while (first <= last) {
@@ -58,7 +63,7 @@ export async function* walkLists(
       first: await entryAtOrAfter(postings, kind, head, range.first),
       last: (await entryAtOrAfter(postings, kind, head, range.last + 1)) - 1
     }
-    const cursor = new ListCursor(walkList(postings, kind, head, entries, order, SCAN_CHUNK))
+    const cursor = new ListCursor(walkList(postings, { kind, head, range: entries, order, chunk: SCAN_CHUNK }))
     if (await cursor.advance()) cursors.push(cursor)
   }
   const sign = order === 'asc' ? 1 : -1

@@ -1,29 +1,26 @@
-/** Composition: opens every part in order and closes them in reverse. No logic of its own. */
-import { rmSync } from 'node:fs'
-import { join } from 'node:path'
+/** Composition: opens every part in order, has all of them recover after a failed write, and closes them in reverse. */
 import { AccessRules } from '../access/rules.js'
 import { Consumers } from '../consumers/consumers.js'
 import { Checkpoints } from '../dispatch/checkpoints.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
 import type { Places } from '../dispatch/places.js'
 import { isDaybookError } from '../errors.js'
-import { backFill, catchUp, kindsOf, Poster } from '../index/index-entries.js'
-import { type ListName, Postings } from '../index/posting-lists.js'
-import { StreamStates } from '../index/stream-states.js'
+import { backFill } from '../index/back-fill.js'
+import { catchUp } from '../index/catch-up.js'
+import type { Poster } from '../index/index-entries.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
-import { family } from '../log/format.js'
 import { Log } from '../log/log.js'
 import { Standstill } from '../log/read-only-mode.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
-import { Visibility } from '../reading/retention.js'
+import { Retention } from '../reading/retention.js'
 import { Sources } from '../reading/sources.js'
-import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from '../streams/names.js'
 import { Subscriptions } from '../subscriptions/subscriptions.js'
 import { Tails } from '../subscriptions/tails.js'
 import { type Clock, systemClock } from '../time/clock.js'
 import { ClockWatch } from '../time/clock-watch.js'
-import { USER_STREAMS } from '../users/account.js'
 import { Accounts } from '../users/accounts.js'
 import { SignIn } from '../users/sign-in.js'
 import { signInFactsOf } from '../users/sign-in-facts.js'
@@ -33,14 +30,12 @@ import { Tokens } from '../users/tokens.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
 import { EventSearch } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
+import { addGauges } from './gauges.js'
+import { bringUpIndex, type IndexOptions, openPostings } from './open-index.js'
 
-export interface StoreOptions {
-  directory: string
+export interface StoreOptions extends IndexOptions {
   /** False: `--unsafe-no-fsync`. */
   fsync?: boolean
-  compression?: boolean
-  /** `none` keeps no index streams. Undefined: those that the directory has, or all in a new one. */
-  runProjections?: 'none' | 'system' | 'all'
   /** Access rules that speak of `$all` also mean those who have not signed in. Default: they do not. */
   anonymous?: boolean
   /** Given to first accounts whose password everybody knows, by login. */
@@ -49,10 +44,6 @@ export interface StoreOptions {
   refuseFirstPassword?: boolean
   /** Tokens of an identity provider; undefined: none are taken. */
   webTokens?: WebTokenOptions | undefined
-  /** Undefined: as the directory has it, or the default in a new one. */
-  categoryRule?: CategoryRule
-  /** Makes the index anew from the log. */
-  rebuildIndex?: boolean
   /** Space to keep aside for a full disk, bytes. */
   ballastBytes?: number
   /** A live reader that takes nothing for so long is closed, milliseconds. */
@@ -60,20 +51,13 @@ export interface StoreOptions {
   clock?: Clock
 }
 
-/** Lists that decide who may do what: none of them may be hidden. */
-const COUNTED: readonly ListName[] = [
-  [family.stream, '$$'],
-  [family.stream, USER_STREAMS],
-  [family.tombstone, '']
-]
-
 export type StoreStatus = 'opening' | 'open' | 'failed' | 'closed'
 
 export class Store {
   readonly options: StoreOptions
   readonly clock: Clock
   readonly metrics = new Metrics()
-  /** Present once `open` has resolved. */
+  // The parts: present once `open` has resolved.
   log!: Log
   postings!: Postings
   poster!: Poster
@@ -97,7 +81,7 @@ export class Store {
   status: StoreStatus = 'opening'
   /** Why it is not open, for people. */
   reason = 'the log has not been opened yet'
-  /** Index families that were switched on again are being filled; resolves when they are. */
+  /** Resolves when the index families that were switched on again are filled. */
   filled: Promise<void> = Promise.resolve()
   #closing = false
   /** What the operator should know of this start, a sentence each. */
@@ -113,35 +97,91 @@ export class Store {
    * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`
    */
   async open(): Promise<this> {
-    const { directory, fsync = true, compression = false } = this.options
     try {
-      this.reason = 'the end of the log is being checked'
-      this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
-        this.reason = `the end of the log is being checked: ${done} of ${of} events`
-      })
-      try {
-        // Both may show that the log was longer: then it gets its new identity before any request sees one.
-        this.places = await Checkpoints.open(directory, this.log, this.clock)
-        this.postings = await this.#openIndex(directory, compression)
-      } finally {
-        this.#noteRenewal()
-      }
-      await this.#bringUpIndex().catch(async (error) => {
-        if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
-        await this.postings.close()
-        this.postings = await this.#openIndex(directory, compression, true)
-        await this.#bringUpIndex()
-      })
-      this.log.announce()
+      await this.#openData()
     } catch (error) {
-      this.status = 'failed'
-      this.reason = (error as Error).message
+      this.#fail(error as Error)
       await this.places?.close()
       await this.postings?.close()
       await this.log?.close()
       throw error
     }
-    const ballast = new Ballast(directory, this.options.ballastBytes ?? 0)
+    this.#makeReadOnlyMode()
+    this.#makeWriterAndReader()
+    try {
+      await this.#startDelivery()
+      await this.#openAccounts()
+    } catch (error) {
+      this.status = 'open'
+      await this.close()
+      this.#fail(error as Error)
+      throw error
+    }
+    this.#fill()
+    this.clockWatch = new ClockWatch(this.clock, this.log)
+    addGauges(this.metrics, this)
+    this.status = 'open'
+    this.reason = 'ready'
+    return this
+  }
+
+  #fail({ message }: Error): void {
+    this.status = 'failed'
+    this.reason = message
+  }
+
+  /** Answers the appends that were taken, writes the index, closes the databases. */
+  async close(): Promise<void> {
+    if (this.status !== 'open') return
+    this.status = 'closed'
+    this.reason = 'the server is stopping'
+    this.#closing = true
+    this.subscriptions.close()
+    this.consumers.close()
+    this.clockWatch?.close()
+    this.standstill.close()
+    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
+    // The writer takes no more turns, so no recovery can begin another fill.
+    await this.filled
+    await this.places.close()
+    await this.postings.close()
+    await this.log.close()
+  }
+
+  /** Log, places of consumers, and index, as they are on disk. */
+  async #openData(): Promise<void> {
+    const { directory, fsync = true, compression = false } = this.options
+    this.reason = 'the end of the log is being checked'
+    this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
+      this.reason = `the end of the log is being checked: ${done} of ${of} events`
+    })
+    try {
+      // Both may show that the log was longer: then it gets its new identity before any request sees one.
+      this.places = await Checkpoints.open(directory, this.log, this.clock)
+      this.postings = await openPostings(this.log, this.options, this.notices)
+    } finally {
+      this.#noteRenewal()
+    }
+    await this.#bringUpIndex().catch(async (error) => {
+      if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
+      await this.postings.close()
+      this.postings = await openPostings(this.log, { ...this.options, rebuildIndex: true }, this.notices)
+      await this.#bringUpIndex()
+    })
+    this.log.announce()
+  }
+
+  async #bringUpIndex(): Promise<void> {
+    const { poster, states } = await bringUpIndex(this.log, this.postings, (done, of) => {
+      this.reason = `the index is catching up with the log: ${done} of ${of} events`
+    })
+    this.poster = poster
+    this.states = states
+  }
+
+  /** Appends are refused from the first failed write until the databases have been opened anew. */
+  #makeReadOnlyMode(): void {
+    const ballast = new Ballast(this.options.directory, this.options.ballastBytes ?? 0)
     this.standstill = new Standstill({
       ballast,
       clock: this.clock,
@@ -153,62 +193,21 @@ export class Store {
     ballast.load().then((loaded) => {
       if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
     })
-    const visibility = new Visibility(this.states, this.postings, this.clock)
+  }
+
+  #makeWriterAndReader(): void {
     const { log, postings, poster, states, clock, metrics, standstill } = this
+    const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
-    const search = new EventSearch({ log, postings, visibility, rules })
+    const search = new EventSearch({ log, postings, retention, rules })
     this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, standstill })
-    this.sources = new Sources({ log, postings, states, visibility })
-    this.reader = new Reader({ log, postings, sources: this.sources, visibility })
-    try {
-      await this.#deliver()
-      await this.#admit()
-    } catch (error) {
-      this.status = 'open'
-      await this.close()
-      this.status = 'failed'
-      this.reason = (error as Error).message
-      throw error
-    }
-    this.#fill()
-    this.metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => this.writer.queued)
-    this.metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (this.standstill.why ? 1 : 0))
-    this.metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => this.log.head)
-    this.#watchClock()
-    this.status = 'open'
-    this.reason = 'ready'
-    return this
+    this.sources = new Sources({ log, postings, states, retention })
+    this.reader = new Reader({ log, postings, sources: this.sources, retention })
   }
 
-  /** Answers what was taken, writes the index, closes the databases. */
-  async close(): Promise<void> {
-    if (this.status !== 'open') return
-    this.status = 'closed'
-    this.reason = 'the server is stopping'
-    this.#closing = true
-    this.subscriptions.close()
-    this.consumers.close()
-    this.clockWatch?.close()
-    this.standstill.close()
-    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
-    // No turn is left in which a recovery could begin another fill.
-    await this.filled
-    await this.places.close()
-    await this.postings.close()
-    await this.log.close()
-  }
-
-  #watchClock(): void {
-    this.clockWatch = new ClockWatch(this.clock, this.log)
-    const behind = 'How far the clock is behind the last event, 0 when it is not'
-    this.metrics.gauge('daybook_clock_behind_seconds', behind, () => this.clockWatch.behindMs / 1000)
-    const jump = "The last jump of the machine's clock, negative when it went back, 0 when there was none"
-    this.metrics.gauge('daybook_clock_jump_seconds', jump, () => this.clockWatch.jumpMs / 1000)
-  }
-
-  /** Live readers, and consumers with a name: they follow the log, and nothing waits for them. */
-  async #deliver(): Promise<void> {
+  /** Live readers and named consumers: they follow the log, and no append waits for them. */
+  async #startDelivery(): Promise<void> {
     const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
     this.tails = new Tails(this.dispatcher, reader, poster)
@@ -225,8 +224,8 @@ export class Store {
     this.dispatcher.start()
   }
 
-  /** Accounts and what stands for them; whoever loses a right loses what rests on it. */
-  async #admit(): Promise<void> {
+  /** Accounts, tokens, tickets and sign-in. When an account or a rule changes, live readers that lost their right are closed. */
+  async #openAccounts(): Promise<void> {
     const { log, reader, postings, states, writer, clock, rules, subscriptions } = this
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
     const tokens = new Tokens({ reader, writer, accounts, clock })
@@ -248,7 +247,7 @@ export class Store {
     this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
   }
 
-  /** Who may do what, as the log says. */
+  /** Access rules, accounts and tokens, as the log has them. */
   async #loadRights(): Promise<void> {
     await this.rules.load(this.reader)
     await this.accounts?.load()
@@ -282,7 +281,8 @@ export class Store {
    * it, up to what is on disk. A batch that failed may have been written after all.
    */
   async #recover(): Promise<void> {
-    await this.filled // ends by itself: only one may extend lists, and nothing may be written while a database is opened
+    // A fill ends by itself: only one may extend lists, and nothing may be written while a database is opened.
+    await this.filled
     await this.log.reopen()
     await this.postings.reopen()
     await catchUp(this.log, this.postings, this.poster)
@@ -290,52 +290,5 @@ export class Store {
     await this.#loadRights()
     await this.consumers?.reload()
     this.log.announce()
-  }
-
-  /** @throws `index-damaged` when that is found out */
-  async #bringUpIndex(): Promise<void> {
-    const rule = this.postings.ruleOf(family.category)
-    this.poster = new Poster(this.log, rule ? parseCategoryRule(rule) : defaultCategoryRule)
-    await catchUp(this.log, this.postings, this.poster, (done, of) => {
-      this.reason = `the index is catching up with the log: ${done} of ${of} events`
-    })
-    this.states = new StreamStates(this.log, this.postings)
-    await this.states.load()
-    await this.#lookAtOwnStreams()
-  }
-
-  /** What is read of them later must be there: then the index can no longer be made anew. @throws `index-damaged` */
-  async #lookAtOwnStreams(): Promise<void> {
-    const names = ['$settings', '$consumers', '$tokens']
-    for await (const { name } of this.postings.all(family.stream, USER_STREAMS)) names.push(name)
-    for (const name of names) {
-      const head = await this.postings.head(family.stream, name)
-      if (head !== undefined) await this.postings.positions(family.stream, head, 0, head.count)
-    }
-  }
-
-  /**
-   * The index of this log, made anew when what is there cannot serve or is ahead of the log.
-   * @param anew whatever is there
-   */
-  async #openIndex(
-    directory: string,
-    compression: boolean,
-    anew = this.options.rebuildIndex ?? false
-  ): Promise<Postings> {
-    const { categoryRule, runProjections } = this.options
-    const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
-    const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
-    const options = { directory, compression, rules, counted: COUNTED }
-    const kept = runProjections && kindsOf[runProjections]
-    const found = anew ? undefined : await Postings.open(options, kept, this.log)
-    if (found !== undefined) return found
-    if (this.log.head >= 0) this.notices.push('the index could not serve as it was, and is made anew from the log')
-    const before = await Postings.settingsOf(options)
-    rmSync(join(directory, 'index'), { recursive: true, force: true })
-    const again = { ...options, rules: { ...before?.rules, ...rules } }
-    const made = await Postings.open(again, kept ?? before?.kept, this.log)
-    if (made === undefined) throw new Error('a new index cannot serve')
-    return made
   }
 }

@@ -1,32 +1,30 @@
 /**
- * A subscription as a state machine. It does no I/O: what arrives is told to it, what is to happen it asks of its
- * outlet.
+ * A subscription as a state machine. It does no I/O: its inputs are method calls, its outputs are `MachineEffects`.
  *
- *     catching-up ── read up to where the tail is ──▶ live ── buffer full, or a gap ──▶ catching-up ── …
+ *     catching-up ── read up to the tail ──▶ live ── buffer full, or a gap ──▶ catching-up ── …
  *     any ── bound or limit reached ──▶ complete
  *
- * Only what was read or offered moves it. Checkpoints, credit and acknowledgements are numbers: none of them changes
- * where it reads.
+ * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it
+ * reads.
  */
 import { limits } from '../limits.js'
-import type { Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
+import type { ReadResult, Span } from '../reading/event-read.js'
 
 const FULL = limits.connection_buffer_bytes_max
 
 export type Status = 'catching-up' | 'live' | 'complete'
 
-/** What the machine asks for. Called in order, at once; none of it may call the machine but `blocked`. */
-export interface Outlet {
-  /** @param shared others get the very same events */
-  send(events: readonly Found[], shared: boolean): void
+/** What the machine causes. Called in order and synchronously. An effect may call `blocked`, and no other input. */
+export interface MachineEffects {
+  /** @param shared other machines get the very same array */
+  send(events: readonly ReadResult[], shared: boolean): void
   caughtUp(cursor: number): void
   fellBehind(cursor: number): void
-  /** Everything up to here was considered. */
+  /** Everything up to here was considered: the reader may resume after it. */
   checkpoint(cursor: number): void
-  /** Go on reading at `machine.next`. */
+  /** Read the source from `machine.next` on. */
   read(): void
-  /** There is nothing more to come. */
+  /** Nothing more comes. */
   complete(cursor: number): void
 }
 
@@ -35,22 +33,22 @@ export interface MachineOptions {
   readonly next: number
   /** Last cursor to consider. */
   readonly last?: number | undefined
-  /** Events committed after this instant are not for it, milliseconds. */
+  /** Events committed after this instant are not sent, milliseconds since 1970. */
   readonly until?: number | undefined
-  /** Events to send in all. */
+  /** Events to send in total. */
   readonly limit?: number | undefined
-  /** Events that may be sent until more is granted. */
+  /** Events that may be sent before the reader grants more; undefined: any number. */
   readonly credit?: number | undefined
-  /** Events that may be sent and not acknowledged. */
+  /** Events that may be in flight: sent and not acknowledged. Undefined: acknowledgements are not tracked. */
   readonly window?: number | undefined
-  /** Live events that may wait to be sent. */
+  /** Live events that may wait to be sent before it falls behind. */
   readonly liveBuffer?: number | undefined
-  /** Passed over so many events, it says how far it is. */
+  /** Checkpoint after so many events that the filter passed over. */
   readonly checkpointEvery?: number | undefined
 }
 
 export class Machine {
-  readonly #outlet: Outlet
+  readonly #effects: MachineEffects
   readonly #last: number
   readonly #until: number
   readonly #tracked: boolean
@@ -61,20 +59,20 @@ export class Machine {
   #next: number
   #left: number
   #credit: number
-  /** Nothing after this was committed in time. */
+  /** Events from `next` on were committed after `until`. */
   #ended = false
   #blocked = false
-  /** Considered and matched, and not sent yet. */
-  #waiting: readonly Found[] = []
+  /** Events that match, and are not sent yet. */
+  #waiting: readonly ReadResult[] = []
   #shared = false
-  /** Cursors sent and not acknowledged. */
+  /** Cursors of events that were sent and not acknowledged. */
   #inFlight: number[] = []
   #sent = 0
-  /** The last cursor that the reader knows of. */
+  /** The last cursor that the reader was told. */
   #told: number
 
-  constructor(outlet: Outlet, options: MachineOptions) {
-    this.#outlet = outlet
+  constructor(effects: MachineEffects, options: MachineOptions) {
+    this.#effects = effects
     this.#next = options.next
     this.#told = options.next - 1
     this.#last = options.last ?? Infinity
@@ -91,7 +89,7 @@ export class Machine {
     return this.#status
   }
 
-  /** The first cursor that was not considered yet. */
+  /** The first cursor that was not considered. */
   get next(): number {
     return this.#next
   }
@@ -101,7 +99,7 @@ export class Machine {
     return (this.#waiting[0]?.cursor ?? this.#next) - 1
   }
 
-  /** Everything up to here was dealt with: also acknowledged, when that is asked for. */
+  /** Everything up to here was sent and, where acknowledgements are tracked, acknowledged. */
   get settled(): number {
     return (this.#inFlight[0] ?? this.done + 1) - 1
   }
@@ -118,65 +116,65 @@ export class Machine {
     return this.#waiting.length
   }
 
-  /** Events sent, each time counted. */
+  /** Events sent; those sent again count again. */
   get sent(): number {
     return this.#sent
   }
 
-  /** Why nothing is sent though something waits. */
+  /** Why waiting events are not sent; undefined: they may be. */
   get standsStill(): 'connection' | 'acknowledgement' | 'credit' | undefined {
     if (this.#blocked) return 'connection'
     if (this.#inFlight.length >= this.#window) return 'acknowledgement'
     return this.#credit <= 0 ? 'credit' : undefined
   }
 
-  /** The outlet's `read` was asked for and has not been answered with what it gave. */
+  /** It asked for a read, and needs the next page. */
   get wantsRead(): boolean {
     return this.#status === 'catching-up' && this.#waiting.length === 0 && this.standsStill === undefined
   }
 
-  /** Asks for the first read, or says that there is nothing to read. */
+  /** Asks for the first read, or completes when there is nothing to read. */
   begin(): void {
     this.#pump()
   }
 
-  /** What was read where `next` stands. Of another place it is left alone: a rewind came between. */
-  taken(span: Span): void {
+  /** Accepts a page read at `next`. Ignores a page that was requested before a rewind. */
+  onPage(span: Span): void {
     if (this.#status !== 'catching-up' || span.from !== this.#next) return
     this.#consider(span, false)
   }
 
-  /** A page of the tail. Before a gap it goes back to reading. */
+  /** Accepts a page of the tail. A gap before the page sends it back to reading. */
   offered(page: Span): void {
-    if (this.#status !== 'live' || page.to < this.#next) return // the past, or a reader's own business
+    if (this.#status !== 'live' || page.to < this.#next) return // not live, or a page that was already considered
     if (page.from > this.#next) {
       this.#status = 'catching-up'
       this.#pump()
     } else this.#consider(page, true)
   }
 
-  /** Everything was read up to where the tail is. */
+  /** Everything up to the tail was read. */
   caughtUp(): void {
     if (this.#status !== 'catching-up' || this.#waiting.length > 0) return
     this.#status = 'live'
     this.#told = this.done
-    this.#outlet.caughtUp(this.done)
+    this.#effects.caughtUp(this.done)
   }
 
-  /** More events may be sent. */
+  /** Adds credit. */
   grant(events: number): void {
     this.#credit = Math.min(this.#credit + events, Number.MAX_SAFE_INTEGER)
     this.#pump()
   }
 
-  /** Everything up to here was dealt with by the reader. */
+  /** The reader acknowledged everything up to here. */
   acknowledged(cursor: number): void {
     const first = this.#inFlight.findIndex((sent) => sent > cursor)
     this.#inFlight = first < 0 ? [] : this.#inFlight.slice(first)
     this.#pump()
   }
 
-  /** The connection takes no more. */
+  /** The connection takes no more for now. */
   blocked(): void {
     this.#blocked = true
   }
@@ -186,15 +184,15 @@ export class Machine {
     this.#pump()
   }
 
-  /** Keeps nothing of what was read and cannot be sent now: it is read again when it can. */
+  /** While catching up, drops events that were read and cannot be sent now. They are read again later. */
   forget(): void {
     if (this.#status !== 'catching-up') return
     this.#next = this.done + 1
     this.#waiting = []
-    this.#ended = false // what ended it is read again, too
+    this.#ended = false // the event that ended it is read again, too
   }
 
-  /** What waits is read again: other events may be seen by now. */
+  /** Drops waiting events and reads them again: the reader's rights may have changed. */
   readAgain(): void {
     if (this.#status === 'complete' || this.#waiting.length === 0) return
     this.#status = 'catching-up'
@@ -202,7 +200,7 @@ export class Machine {
     this.#pump()
   }
 
-  /** Everything after a cursor is sent once more. */
+  /** Sends everything after a cursor once more. */
   rewind(cursor: number): void {
     if (this.#status === 'complete') return
     this.#status = 'catching-up'
@@ -214,14 +212,14 @@ export class Machine {
     this.#pump()
   }
 
-  /** Says how far it is, when the reader cannot know. It saves a number and changes nothing else. */
+  /** Sends a checkpoint when the reader was told of a lower cursor. */
   tellCheckpoint(): void {
     if (this.#status === 'complete' || this.done <= this.#told) return
     this.#told = this.done
-    this.#outlet.checkpoint(this.#told)
+    this.#effects.checkpoint(this.#told)
   }
 
-  /** The instant after which nothing is for it has passed. */
+  /** The instant `until` has passed: completes once the waiting events are sent. */
   timeIsOver(): void {
     this.#ended = true
     this.#pump()
@@ -229,7 +227,7 @@ export class Machine {
 
   #consider({ to, events }: Span, shared: boolean): void {
     let fresh = events
-    if (events.length > 0 && (events[0] as Found).cursor < this.#next) {
+    if (events.length > 0 && (events[0] as ReadResult).cursor < this.#next) {
       fresh = events.filter(({ cursor }) => cursor >= this.#next)
     }
     if (to > this.#last) fresh = fresh.filter(({ cursor }) => cursor <= this.#last)
@@ -237,7 +235,7 @@ export class Machine {
     this.#next = Math.min(to, this.#last) + 1
     if (late >= 0) {
       this.#ended = true
-      this.#next = (fresh[late] as Found).cursor
+      this.#next = (fresh[late] as ReadResult).cursor
       fresh = fresh.slice(0, late)
     }
     this.#shared = shared && (this.#waiting.length === 0 || this.#shared)
@@ -248,10 +246,10 @@ export class Machine {
     if (this.done - this.#told >= this.#checkpointEvery) this.tellCheckpoint()
   }
 
-  /** Sends what may be sent; then says what comes next. */
+  /** Sends what may be sent, then reads on or completes. */
   #pump(): void {
     while (this.#waiting.length > 0 && this.standsStill === undefined && this.#left > 0) {
-      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#left, this.#mouthful())
+      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#left, this.#nextBatchSize())
       const all = room >= this.#waiting.length
       const batch = all ? this.#waiting : this.#waiting.slice(0, room)
       this.#waiting = all ? [] : this.#waiting.slice(room)
@@ -259,18 +257,18 @@ export class Machine {
       this.#left -= batch.length
       this.#sent += batch.length
       if (this.#tracked) for (const { cursor } of batch) this.#inFlight.push(cursor)
-      this.#told = (batch.at(-1) as Found).cursor
-      this.#outlet.send(batch, this.#shared)
+      this.#told = (batch.at(-1) as ReadResult).cursor
+      this.#effects.send(batch, this.#shared)
     }
     if (this.#status === 'complete') return
     if (this.#left <= 0) this.#complete(this.#told)
     else if (this.#waiting.length > 0) return
     else if (this.#ended || this.#next > this.#last) this.#complete(this.done)
-    else if (this.wantsRead) this.#outlet.read()
+    else if (this.wantsRead) this.#effects.read()
   }
 
-  /** How many events fill a connection: whether it takes more is asked before the next. */
-  #mouthful(): number {
+  /** Events that fill the connection's buffer; the machine may be blocked before the next batch. */
+  #nextBatchSize(): number {
     let bytes = 0
     const full = this.#waiting.findIndex(({ record }) => (bytes += record.bytes.length) >= FULL)
     return full < 0 ? this.#waiting.length : full + 1
@@ -280,7 +278,7 @@ export class Machine {
     this.#status = 'complete'
     this.#next = cursor + 1
     this.#waiting = []
-    this.#outlet.complete(cursor)
+    this.#effects.complete(cursor)
   }
 
   #overflows(): boolean {
@@ -290,10 +288,10 @@ export class Machine {
     return bytes > limits.live_buffer_bytes_max
   }
 
-  /** Nothing of what waits is kept: it is read from the log again when it can be sent. */
+  /** Drops the waiting events. They are read from the log when they can be sent. */
   #fallBehind(): void {
     this.#status = 'catching-up'
     this.forget()
-    this.#outlet.fellBehind(this.done)
+    this.#effects.fellBehind(this.done)
   }
 }

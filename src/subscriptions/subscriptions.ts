@@ -1,25 +1,24 @@
-/** Everybody who reads live, while they are connected; one pulse for all of them. */
+/** All open subscriptions, and the timer that they share. */
 import { setMaxListeners } from 'node:events'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Metrics } from '../metrics.js'
 import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
-import { type Connection, type Keeper, Subscription, type SubscriptionOptions } from './subscription.js'
-import type { Following } from './tail.js'
+import { Subscription, type SubscriptionParts, type SubscriptionRequest } from './subscription.js'
 import type { Tails } from './tails.js'
 
 export interface SubscriptionsParts {
-  reader: Reader
-  tails: Tails
-  clock: Clock
-  metrics: Metrics
-  /** A connection that takes nothing for so long is closed, milliseconds. */
-  drainMs?: number | undefined
+  readonly reader: Reader
+  readonly tails: Tails
+  readonly clock: Clock
+  readonly metrics: Metrics
+  /** A connection that takes nothing for so long is closed, milliseconds. Default `drain_ms`. */
+  readonly drainMs?: number | undefined
 }
 
 export class Subscriptions {
-  readonly #parts: SubscriptionsParts & { drainMs: number }
+  readonly #parts: SubscriptionParts
   readonly #all = new Map<number, Subscription>()
   readonly #end = new AbortController()
   #lastId = 0
@@ -27,25 +26,25 @@ export class Subscriptions {
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = { ...parts, drainMs: parts.drainMs ?? limits.drain_ms }
-    setMaxListeners(0, this.#end.signal) // one for each that waits
-    this.#pulseLater()
+    setMaxListeners(0, this.#end.signal) // each long poll adds one
+    this.#tickLater()
   }
 
   get size(): number {
     return this.#all.size
   }
 
-  /** Aborted when the server stops: whoever waits for events waits no more. */
+  /** Aborted when the server stops, so that long polls end. */
   get ending(): AbortSignal {
     return this.#end.signal
   }
 
-  /** In the order in which they came. */
+  /** In the order in which they were opened. */
   all(): IterableIterator<Subscription> {
     return this.#all.values()
   }
 
-  /** Checked before a connection is accepted. @throws `overloaded`, `stopping` */
+  /** To be called before a connection is accepted. @throws `overloaded`, `stopping` */
   checkRoom(): void {
     if (this.ending.aborted) throw stopping()
     if (this.#all.size < limits.subscriptions_max) return
@@ -55,46 +54,40 @@ export class Subscriptions {
     })
   }
 
-  /**
-   * Begins to read for a connection that was accepted.
-   * @param onClosed called once when it has ended
-   */
-  open(
-    following: Following,
-    options: SubscriptionOptions,
-    connection: Connection,
-    onClosed?: () => void,
-    keeper?: Keeper
-  ): Subscription {
+  /** Begins to read for a connection that was accepted. While the server stops, it ends the connection at once. */
+  open(request: SubscriptionRequest): Subscription {
     const id = ++this.#lastId
-    const ended = () => {
+    const onClosed = () => {
       this.#all.delete(id)
-      onClosed?.()
+      request.onClosed?.()
     }
-    const subscription = new Subscription(this.#parts, id, following, options, connection, ended, keeper)
+    const subscription = new Subscription(this.#parts, id, { ...request, onClosed })
     this.#all.set(id, subscription)
     if (this.ending.aborted) subscription.close(stopping())
     else subscription.start()
     return subscription
   }
 
-  /** Access rules or accounts have changed. @param stream whose rules; undefined: perhaps all */
+  /**
+   * Checks rights again after access rules or accounts have changed.
+   * @param stream whose rules; undefined: perhaps all
+   */
   checkRights(stream?: string): void {
     for (const subscription of this.#all.values()) subscription.checkRight(stream)
   }
 
-  /** Tells everybody where to go on, and ends their connections. */
+  /** Closes every subscription with `stopping`. Clients are told the cursor to resume after. */
   close(): void {
     this.#end.abort()
     this.#cancel()
     for (const subscription of this.#all.values()) subscription.close(stopping())
   }
 
-  #pulseLater(): void {
-    this.#cancel = this.#parts.clock.after(limits.pulse_ms, () => {
+  #tickLater(): void {
+    this.#cancel = this.#parts.clock.after(limits.tick_ms, () => {
       const now = this.#parts.clock.elapsed()
-      for (const subscription of this.#all.values()) subscription.pulse(now)
-      if (!this.ending.aborted) this.#pulseLater()
+      for (const subscription of this.#all.values()) subscription.tick(now)
+      if (!this.ending.aborted) this.#tickLater()
     })
   }
 }

@@ -1,50 +1,43 @@
 /**
- * The end of a source as it grows, shared by all who follow the same source through the same filter: what is new is
- * read once, filtered once and, because they all get the same objects, serialised once.
+ * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read
+ * once and filtered once for all of them. They all get the same objects, so events are also serialised once.
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
-import type { Reader, ReadRequest, Span } from '../reading/reader.js'
-import type { Found } from '../reading/source.js'
-import type { Address } from '../reading/sources.js'
+import type { ReadResult, Span } from '../reading/event-read.js'
+import type { Reader } from '../reading/reader.js'
 import { LINK_TYPE } from '../streams/links.js'
-
-/** What is followed, and through which filter. */
-export interface Following {
-  readonly address: Address
-  readonly request: ReadRequest
-  /** Its address, parameters in a fixed order. */
-  readonly source: string
-  /** The same for the same source and filter. */
-  readonly key: string
-}
+import type { LiveQuery } from './live-query.js'
 
 export interface TailListener {
-  /** What is new, in order. A page that does not begin where the one before ended means that it was not seen. */
+  /**
+   * New events, in order. A page that does not begin where the last one ended shows a gap: read those events from the
+   * log.
+   */
   offered(page: Span): void
-  /** Nothing more comes: the stream was deleted for ever, or cannot be read. */
+  /** Nothing more comes: the stream was tombstoned, or cannot be read. */
   failed(error: Error): void
 }
 
 export abstract class Tail {
   protected readonly reader: Reader
-  readonly following: Following
+  readonly query: LiveQuery
   readonly listeners = new Set<TailListener>()
   #next: number
   #failure: Error | undefined
 
-  constructor(reader: Reader, following: Following, next: number) {
+  constructor(reader: Reader, query: LiveQuery, next: number) {
     this.reader = reader
-    this.following = following
+    this.query = query
     this.#next = next
   }
 
-  /** The first cursor that was not offered: what comes before is read from the log. */
+  /** The first cursor that was not offered. Events before it are read from the log. */
   get next(): number {
     return this.#next
   }
 
-  /** It offers what comes at or after this; never less than it did. */
+  /** Offers nothing before this cursor. It never goes back. */
   protected begin(next: number): void {
     this.#next = Math.max(this.#next, next)
   }
@@ -55,7 +48,7 @@ export abstract class Tail {
     for (const listener of this.listeners) listener.offered(page)
   }
 
-  /** Why nothing more comes; undefined as long as something may. */
+  /** Why nothing more comes; undefined while events may come. */
   get failure(): Error | undefined {
     return this.#failure
   }
@@ -66,19 +59,19 @@ export abstract class Tail {
   }
 }
 
-/** The log's end: each page of the dispatcher, filtered. Its cursors are positions. */
+/** The end of the log: each page of the dispatcher, filtered. Its cursors are positions. */
 export class LogTail extends Tail {
-  /** What came up to `to` could not be offered: those who want it read it. */
+  /** Leaves a gap up to `to`. Listeners read those events from the log, and get the error there. */
   skip(to: number): void {
     this.offer({ from: to + 1, to, events: [] })
   }
 
-  /** @param seen which events are shown to this reader; undefined when all are */
-  take({ from, to, events }: LogPage, seen: readonly boolean[] | undefined): void {
-    const { filter } = this.following.request
-    const found: Found[] = []
+  /** @param visible for each event, whether readers of this tail may see it; undefined: all are visible */
+  take({ from, to, events }: LogPage, visible: readonly boolean[] | undefined): void {
+    const { filter } = this.query.request
+    const found: ReadResult[] = []
     for (const [i, record] of events.entries()) {
-      if (seen?.[i] === false) continue
+      if (visible?.[i] === false) continue
       if (filter.matches(record)) found.push({ record, cursor: record.position })
     }
     this.offer({ from, to, events: found })
@@ -88,46 +81,50 @@ export class LogTail extends Tail {
 /** The end of a stream or an index stream. Its cursors are numbers. */
 export class ListTail extends Tail {
   #reading = false
-  #again = false
+  /** There may be new events since the last look. */
+  #stale = false
   #begun = false
 
-  constructor(reader: Reader, following: Following) {
-    super(reader, following, 0)
+  constructor(reader: Reader, query: LiveQuery) {
+    super(reader, query, 0)
   }
 
-  /** It hears of commits from its making on, so that none is missed while it looks where its source stands. */
+  /** Finds the end of the source. Commits in the meantime call `take` or `wake` already, so none is missed. */
   async open(): Promise<this> {
-    const source = await this.reader.sources.toFollow(this.following.address)
+    const source = await this.reader.sources.toFollow(this.query.address)
     this.begin(source.head + 1)
     this.#begun = true
-    if (this.#again) this.wake()
+    if (this.#stale) this.wake()
     return this
   }
 
-  /** Records of a stream that were committed, rising: offered as they are when nothing but events concerns it. */
+  /**
+   * Offers records of the stream that were committed, lowest number first. When links, metadata or a deletion may
+   * matter, they are read from the log instead.
+   */
   take(records: readonly StoredRecord[]): void {
-    const { address, request } = this.following
+    const { address, request } = this.query
     const stream = address.stream as string
-    const asTheyAre =
+    const canBeOffered =
       this.#begun &&
       !this.#reading &&
       records[0]?.number === this.next &&
       this.reader.sources.isPlain(stream) &&
       !records.some((record) => record.removed || record.tombstone || record.hasType(LINK_TYPE))
-    if (!asTheyAre) {
+    if (!canBeOffered) {
       this.wake()
       return
     }
-    const found: Found[] = []
+    const found: ReadResult[] = []
     for (const record of records) {
       if (request.filter.matches(record, true)) found.push({ record, cursor: record.number })
     }
     this.offer({ from: this.next, to: (records.at(-1) as StoredRecord).number, events: found })
   }
 
-  /** Something may be new: looks and offers it. */
+  /** Reads what is new, if anything, and offers it. */
   wake(): void {
-    this.#again = true
+    this.#stale = true
     if (this.#reading || !this.#begun) return
     this.#reading = true
     this.#read().catch((error: Error) => {
@@ -137,14 +134,14 @@ export class ListTail extends Tail {
   }
 
   async #read(): Promise<void> {
-    while (this.#again) {
-      this.#again = false
-      const source = await this.reader.sources.toFollow(this.following.address)
+    while (this.#stale) {
+      this.#stale = false
+      const source = await this.reader.sources.toFollow(this.query.address)
       const range = { first: this.next, last: source.head }
       if (range.first > range.last) continue
-      for await (const span of this.reader.spans(source, this.following.request, range)) this.offer(span)
+      for await (const span of this.reader.spans(source, this.query.request, range)) this.offer(span)
     }
-    // In the same moment in which nothing more was found: who wakes it next begins anew.
+    // No await since `#stale` was false: the next wake begins a new read.
     this.#reading = false
   }
 }

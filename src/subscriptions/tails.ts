@@ -1,10 +1,11 @@
-/** All tails that somebody follows. A commit reaches those that it concerns, and costs the others nothing. */
+/** All tails with listeners. A commit reaches the tails that it concerns, and costs the others nothing. */
 import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
 import type { Poster } from '../index/index-entries.js'
 import type { StoredRecord } from '../log/format.js'
 import type { Reader } from '../reading/reader.js'
 import { metastreamOf } from '../streams/names.js'
-import { type Following, ListTail, LogTail, type Tail, type TailListener } from './tail.js'
+import type { LiveQuery } from './live-query.js'
+import { ListTail, LogTail, type Tail, type TailListener } from './tail.js'
 
 export class Tails {
   readonly #dispatcher: Dispatcher
@@ -12,11 +13,11 @@ export class Tails {
   readonly #poster: Poster
   readonly #byKey = new Map<string, Promise<Tail>>()
   readonly #logs = new Set<LogTail>()
-  /** By the stream's name, its UTF-8 as latin1: as records hold it. */
+  /** By the name of the stream, in the form that records hold: UTF-8 bytes as latin1. */
   readonly #streams = new Map<string, Set<ListTail>>()
-  /** By family and name of the list. */
+  /** By family and name of the index list. */
   readonly #lists = new Map<string, Set<ListTail>>()
-  #unfollow: (() => void) | undefined
+  #leaveDispatcher: (() => void) | undefined
   /** Position at which the next page begins. */
   #expected = 0
 
@@ -27,72 +28,73 @@ export class Tails {
   }
 
   /**
-   * Follows a source from where it is now. The listener is registered before anything is read, so that nothing can
-   * come between.
-   * @returns the tail, and a function that ends it
+   * Follows a source from where it is now. The listener is registered before anything is read, so that no event is
+   * missed.
+   * @returns the tail, and a function that removes the listener
    * @throws `stream-deleted`, `index-switched-off`
    */
-  async follow(following: Following, listener: TailListener): Promise<{ tail: Tail; leave: () => void }> {
-    const { key } = following
+  async follow(query: LiveQuery, listener: TailListener): Promise<{ tail: Tail; leave: () => void }> {
+    const { key } = query
     let making = this.#byKey.get(key)
     if (making === undefined) {
-      making = this.#make(following)
+      making = this.#make(query)
       this.#byKey.set(key, making)
       making.catch(() => this.#byKey.delete(key))
     }
     const tail = await making
     // The last listener may have left while this one was waiting.
-    if (this.#byKey.get(key) !== making) return this.follow(following, listener)
-    if (tail.failure !== undefined) throw tail.failure // its listeners are about to leave
+    if (this.#byKey.get(key) !== making) return this.follow(query, listener)
+    if (tail.failure !== undefined) throw tail.failure // its listeners are being removed
     tail.listeners.add(listener)
     const leave = () => {
       if (!tail.listeners.delete(listener) || tail.listeners.size > 0) return
       this.#byKey.delete(key)
-      this.#remove(following, tail)
+      this.#remove(query, tail)
     }
     return { tail, leave }
   }
 
-  async #make(following: Following): Promise<Tail> {
-    if (this.#unfollow === undefined) {
-      this.#unfollow = this.#dispatcher.follow((page) => this.#route(page))
+  async #make(query: LiveQuery): Promise<Tail> {
+    if (this.#leaveDispatcher === undefined) {
+      this.#leaveDispatcher = this.#dispatcher.follow((page) => this.#route(page))
       this.#expected = this.#dispatcher.next
     }
-    const { address } = following
+    const { address } = query
     if (address.stream === undefined) {
-      const tail = new LogTail(this.#reader, following, this.#dispatcher.next)
+      const tail = new LogTail(this.#reader, query, this.#dispatcher.next)
       this.#logs.add(tail)
       return tail
     }
-    const tail = new ListTail(this.#reader, following)
-    const [tails, name] = this.#placeOf(following)
+    const tail = new ListTail(this.#reader, query)
+    const [tails, name] = this.#entryOf(query)
     const others = tails.get(name)
     if (others === undefined) tails.set(name, new Set([tail]))
     else others.add(tail)
     try {
       return await tail.open()
     } catch (error) {
-      this.#remove(following, tail)
+      this.#remove(query, tail)
       throw error
     }
   }
 
-  #placeOf({ address: { stream = '', index } }: Following): [Map<string, Set<ListTail>>, string] {
+  /** The map that holds the tails of a stream or index stream, and the key in it. */
+  #entryOf({ address: { stream = '', index } }: LiveQuery): [Map<string, Set<ListTail>>, string] {
     if (index === undefined) return [this.#streams, Buffer.from(stream).toString('latin1')]
     return [this.#lists, index.kind + index.name]
   }
 
-  #remove(following: Following, tail: Tail): void {
+  #remove(query: LiveQuery, tail: Tail): void {
     if (tail instanceof LogTail) this.#logs.delete(tail)
     else {
-      const [tails, name] = this.#placeOf(following)
+      const [tails, name] = this.#entryOf(query)
       const left = tails.get(name)
       left?.delete(tail as ListTail)
       if (left?.size === 0) tails.delete(name)
     }
     if (this.#logs.size + this.#streams.size + this.#lists.size > 0) return
-    this.#unfollow?.()
-    this.#unfollow = undefined
+    this.#leaveDispatcher?.()
+    this.#leaveDispatcher = undefined
   }
 
   async #route(page: LogPage): Promise<void> {
@@ -104,21 +106,21 @@ export class Tails {
   }
 
   async #toLogs(page: LogPage): Promise<void> {
-    /** What is shown, by who looks. */
-    const shown = new Map<string, boolean[] | undefined>()
+    /** Which events are visible, by viewer: it is computed once for all tails of one viewer. */
+    const visible = new Map<string, boolean[] | undefined>()
     for (const tail of [...this.#logs]) {
-      const { truncated, viewer } = tail.following.request
+      const { truncated, viewer } = tail.query.request
       const key = `${truncated} ${viewer?.key ?? ''}`
       try {
-        if (!shown.has(key)) shown.set(key, await this.#reader.seen(page.events, { truncated, viewer }))
-        tail.take(page, shown.get(key))
+        if (!visible.has(key)) visible.set(key, await this.#reader.seen(page.events, { truncated, viewer }))
+        tail.take(page, visible.get(key))
       } catch {
-        tail.skip(page.to) // who reads there is told why
+        tail.skip(page.to) // its listeners read there, and get the error
       }
     }
   }
 
-  /** The dispatcher passed over something. */
+  /** After a gap in the dispatcher's pages. */
   #wakeAll(): void {
     for (const tails of [this.#streams, this.#lists]) {
       for (const some of tails.values()) for (const tail of some) tail.wake()
@@ -128,7 +130,7 @@ export class Tails {
   #toStreams({ events }: LogPage): void {
     const concerned = new Map<Set<ListTail>, StoredRecord[]>()
     for (const record of events) {
-      // With a stream its metastream ends, in which nothing is written then.
+      // A tombstone ends the metastream, too, though no record is written there.
       if (record.tombstone) for (const tail of this.#streams.get(metastreamOf(record.streamBytes)) ?? []) tail.wake()
       const tails = this.#streams.get(record.streamBytes)
       if (tails === undefined) continue

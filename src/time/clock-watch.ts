@@ -1,6 +1,6 @@
 /**
- * What is wrong with the clock, for people: it is behind the log's last event, so that `created` stands still, or it has
- * jumped. Looks once a second, which also gives the clock regular readings to judge jumps by.
+ * Watches the clock, and warns when it is behind the last event of the log, so that `created` stands still, or when it
+ * has jumped. It looks once a second. That also gives SteadyTime the regular readings by which it recognises jumps.
  */
 
 import { limits } from '../limits.js'
@@ -12,30 +12,30 @@ const LOOK_MS = 1000
 
 /** As `GET /readyz` shows it. */
 export interface ClockTrouble {
-  /** How far the clock is behind the last event; undefined: it is not. */
+  /** How far the clock is behind the last event, seconds; undefined: it is not. */
   behindSeconds?: number
-  /** A jump of the machine's clock that is not believed yet; negative: back in time. */
+  /** A jump of the machine's clock that is not believed yet, seconds; negative: back in time. */
   jumpSeconds?: number
   detail: string
 }
 
 /** The end of the log. */
-interface End {
+interface LogEnd {
   /** Position of the last event. */
   readonly head: number
-  /** Its time, milliseconds; 0 when there is none. */
+  /** When it was created, milliseconds since 1970; 0 when there is none. */
   readonly lastCreated: number
 }
 
 export class ClockWatch {
   readonly #clock: Clock
-  readonly #end: End
+  readonly #end: LogEnd
   #listener: (warning: string) => void = () => {}
   #jump: ClockJump | undefined
   #wasBehind = false
   #cancel = () => {}
 
-  constructor(clock: Clock, end: End) {
+  constructor(clock: Clock, end: LogEnd) {
     this.#clock = clock
     this.#end = end
     this.#jump = clock.jump?.()
@@ -52,7 +52,7 @@ export class ClockWatch {
     return this.#clock.jump?.()?.by ?? 0
   }
 
-  /** What is wrong at the moment; undefined: nothing. */
+  /** What is wrong with the clock now; undefined: nothing. */
   get trouble(): ClockTrouble | undefined {
     const { behindMs } = this
     const isBehind = behindMs > limits.clock_behind_ms_max
@@ -66,7 +66,7 @@ export class ClockWatch {
     }
   }
 
-  /** Calls back with a sentence for each thing that is wrong now, and whenever that changes. */
+  /** Calls back with a warning for everything that is wrong now, and later for everything new. */
   tell(listener: (warning: string) => void): void {
     this.#listener = listener
     this.#wasBehind = false
@@ -85,7 +85,7 @@ export class ClockWatch {
   }
 
   #look(): void {
-    const { behindMs } = this // reads the clock, which may then have found a jump
+    const { behindMs } = this // reads the clock, which may find a jump
     const jump = this.#clock.jump?.()
     if (jump !== this.#jump && jump !== undefined) this.#listener(wordsOf(jump))
     this.#jump = jump

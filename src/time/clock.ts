@@ -3,15 +3,15 @@ import { type ClockJump, SteadyTime } from './steady-time.js'
 
 export interface Clock {
   /**
-   * Milliseconds since 1970, for instants that are stored, shown or compared with those. May go back or jump when the
-   * machine's clock is set; never to be used for measuring a duration.
+   * Milliseconds since 1970, for instants that are stored, shown, or compared with such instants. May go back or jump
+   * when the machine's clock is set, so it must not be used to measure a duration.
    */
   now(): number
   /** Milliseconds that never go back, for measuring durations. */
   elapsed(): number
   /** Calls back once after `ms`; the timer keeps no process alive. Returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void
-  /** The last jump of the machine's clock that `now` has met; undefined: none. */
+  /** The last jump of the machine's clock that `now` has found; undefined: none. */
   jump?(): ClockJump | undefined
 }
 

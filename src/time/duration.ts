@@ -1,11 +1,14 @@
-/** Durations as text: ISO 8601 of weeks, days, hours, minutes and seconds, whose lengths are all the same. */
+/**
+ * Durations as text: ISO 8601 with weeks, days, hours, minutes and seconds. Years and months are left out: they differ
+ * in length.
+ */
 
-/** What a duration looks like, as a JSON schema's pattern. */
+/** The form of a duration, as the `pattern` of a JSON schema. */
 export const DURATION_PATTERN = '^P(?!$)(\\d{1,19}W)?(\\d{1,19}D)?(T(?=\\d)(\\d{1,19}H)?(\\d{1,19}M)?(\\d{1,19}S)?)?$'
 
 export const UNIT_SECONDS = { W: 604_800n, D: 86_400n, H: 3600n, M: 60n, S: 1n } as const
 
-/** Seconds of a duration that looks like one. */
+/** The seconds of a duration that matches `DURATION_PATTERN`. */
 export function secondsOf(duration: string): bigint {
   let seconds = 0n
   for (const [, count, unit] of duration.matchAll(/(\d+)([WDHMS])/g)) {
@@ -20,7 +23,10 @@ const SPOKEN = [
   ['minute', 60_000]
 ] as const
 
-/** A duration for people, in the largest unit of which there are two: `3,650 days`. @param ms either side of 0 */
+/**
+ * A duration for people, in the largest unit of which it has at least two: `3,650 days`.
+ * @param ms may be negative; the sign is dropped
+ */
 export function spoken(ms: number): string {
   const length = Math.abs(ms)
   const [unit, unitMs] = SPOKEN.find(([, ofMs]) => length >= 2 * ofMs) ?? ['second', 1000]

@@ -1,9 +1,9 @@
 /**
- * The time that a server believes. The machine's clock may be set, or jump for a few seconds; the monotonic clock does
- * neither. A jump of the one against the other is believed only when it has lasted.
+ * The time by which the server goes. The machine's clock may be set, or jump for a few seconds; the monotonic clock
+ * does neither. A jump of the machine's clock is believed only when it has lasted.
  */
 
-/** How much the difference between the clocks may change from reading to reading without being a jump, milliseconds. */
+/** A change of the difference between the clocks, from reading to reading, that is not a jump yet, milliseconds. */
 const JUMP_MS = 1000
 /** How long a jump must last, by the monotonic clock, to be believed, milliseconds. */
 export const BELIEVED_AFTER_MS = 10_000
@@ -16,11 +16,14 @@ export interface ClockJump {
   readonly verdict: 'judging' | 'believed' | 'passed'
 }
 
-/** Pure: readings of both clocks come in, the believed time goes out. */
+/** A pure state machine: readings of both clocks go in, the believed time comes out. */
 export class SteadyTime {
-  /** The believed time less the monotonic one, milliseconds; undefined before the first reading. */
+  /** The believed time minus the monotonic time, milliseconds; undefined before the first reading. */
   #offset: number | undefined
-  /** The offset that the machine's clock has jumped to, and when by the monotonic clock. */
+  /**
+   * The offset to which the machine's clock has jumped, and the monotonic time of the jump; undefined: no jump is
+   * judged.
+   */
   #judged: { offset: number; readonly since: number } | undefined
   #jump: ClockJump | undefined
 

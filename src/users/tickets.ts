@@ -44,7 +44,7 @@ export class Tickets {
   }
 
   /**
-   * @param source the address that it opens, as `followingOf` writes it
+   * @param source the address that it opens, as `liveQueryOf` writes it
    * @param seconds how long it can be used; what it has opened stays open
    * @throws `not-permitted` for who has not signed in, or came with a ticket
    */

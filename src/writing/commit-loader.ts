@@ -3,13 +3,15 @@
 import { AUDIT } from '../access/audit.js'
 import type { Principal } from '../access/permissions.js'
 import type { AccessRules } from '../access/rules.js'
-import type { ListName, Postings } from '../index/posting-lists.js'
-import type { StreamState, StreamStates } from '../index/stream-states.js'
+import type { ListName } from '../index/posting.js'
+import type { Postings } from '../index/posting-lists.js'
+import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { TOMBSTONE_TYPE } from '../streams/metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
+import type { StreamState } from '../streams/stream-state.js'
 import type { EarlySearch, EventSearch } from './event-search.js'
 import { type CommitSnapshot, eventKey } from './plan/commit-snapshot.js'
 import type { LookAgain, Match } from './plan/event-condition.js'
@@ -35,7 +37,7 @@ export interface CommitLoaderParts {
   readonly search: EventSearch
 }
 
-type Found = Match | LookAgain | undefined
+type Outcome = Match | LookAgain | undefined
 
 /** Most commits have no such things. */
 const NO_STATES: CommitSnapshot['states'] = new Map()
@@ -101,10 +103,10 @@ export class CommitLoader {
 
   /** The first event in the way of each condition on the log. */
   async #matchesOf(group: readonly SearchedRequest[]): Promise<CommitSnapshot['matches']> {
-    const matches = new Map<number, Found[]>()
+    const matches = new Map<number, Outcome[]>()
     for (const [i, { request, searches }] of group.entries()) {
       if (request.kind !== 'append' || request.matches === undefined) continue
-      const found: Found[] = []
+      const found: Outcome[] = []
       for (const [j, condition] of request.matches.entries())
         found.push(await this.#search.firstSince(condition, searches?.[j]))
       matches.set(i, found)

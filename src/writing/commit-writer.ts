@@ -5,8 +5,10 @@
 
 import type { AccessRules } from '../access/rules.js'
 import { DaybookError, isDaybookError } from '../errors.js'
-import { applyAll, loadAll, type Poster } from '../index/index-entries.js'
-import type { Posting, Postings } from '../index/posting-lists.js'
+import { applyAll, loadAll } from '../index/apply-batch.js'
+import type { Poster } from '../index/index-entries.js'
+import type { Posting } from '../index/posting.js'
+import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { family, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'

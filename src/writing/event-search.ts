@@ -9,8 +9,9 @@ import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
-import { type Log, SCAN_CHUNK } from '../log/log.js'
-import type { Visibility } from '../reading/retention.js'
+import type { Log } from '../log/log.js'
+import { SCAN_CHUNK } from '../log/records/read-ahead.js'
+import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
 import {
   type EventCondition,
@@ -36,20 +37,20 @@ export interface EarlySearch {
 export interface EventSearchParts {
   readonly log: Log
   readonly postings: Postings
-  readonly visibility: Visibility
+  readonly retention: Retention
   readonly rules: Pick<AccessRules, 'viewerOf'>
 }
 
 export class EventSearch {
   readonly #log: Log
   readonly #postings: Postings
-  readonly #visibility: Visibility
+  readonly #retention: Retention
   readonly #rules: EventSearchParts['rules']
 
-  constructor({ log, postings, visibility, rules }: EventSearchParts) {
+  constructor({ log, postings, retention, rules }: EventSearchParts) {
     this.#log = log
     this.#postings = postings
-    this.#visibility = visibility
+    this.#retention = retention
     this.#rules = rules
   }
 
@@ -92,7 +93,7 @@ export class EventSearch {
 
   /** Another text whenever events that the condition could not see may have come into sight. */
   #sightOf(viewer: Viewer | undefined): string {
-    return `${this.#visibility.revealed} ${viewer?.changes ?? ''}`
+    return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 
   async #firstAfter(
@@ -125,7 +126,8 @@ export class EventSearch {
       const whole = range.last === this.#postings.appliedTo
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
-      return this.#firstAmong([item], walkList(this.#postings, family.tag, head, entries, 'asc', SCAN_CHUNK), viewer)
+      const walk = { kind: family.tag, head, range: entries, order: 'asc', chunk: SCAN_CHUNK } as const
+      return this.#firstAmong([item], walkList(this.#postings, walk), viewer)
     }
     return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
   }
@@ -169,7 +171,7 @@ export class EventSearch {
 
   /** Those that their streams still show, and that may be read. */
   async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
-    const visible = await this.#visibility.visible(records)
+    const visible = await this.#retention.visible(records)
     return viewer === undefined ? visible : viewer.visible(visible)
   }
 }

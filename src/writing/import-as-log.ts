@@ -1,6 +1,7 @@
 /** Copies events into an empty log with the places and times they had in another. Nobody else may be writing. */
 import { DaybookError } from '../errors.js'
-import { applyAll, type Poster } from '../index/index-entries.js'
+import { applyAll } from '../index/apply-batch.js'
+import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import { family, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'

@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { LogPage } from '../../src/dispatch/dispatcher.js'
 import { Dispatcher } from '../../src/dispatch/dispatcher.js'
-import { SCAN_CHUNK } from '../../src/log/log.js'
+import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import type { Store } from '../../src/store/store.js'
 import { appendTo, eventually, many, openStore, turn, turns } from '../helpers/live-events.js'
 

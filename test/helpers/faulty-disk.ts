@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { DaybookError } from '../../src/errors.js'
 import { Ballast } from '../../src/log/ballast.js'
 import { Level } from '../../src/log/level.js'
-import { Witness } from '../../src/log/witness.js'
+import { Witness } from '../../src/log/recovery/witness.js'
 
 export type Failure = 'before' | 'after'
 

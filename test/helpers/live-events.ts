@@ -1,7 +1,6 @@
 /** Events that are on their way to those who follow: light ones for what does no I/O, and a real store to append to. */
 import type { Test } from 'tap'
-import type { Span } from '../../src/reading/reader.js'
-import type { Found } from '../../src/reading/source.js'
+import type { ReadResult, Span } from '../../src/reading/event-read.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
 import { encodeEvent, type Plain } from './events.js'
 
@@ -11,8 +10,8 @@ export interface Light {
 }
 
 /** An event of which nothing but its place, its size and its time is looked at. */
-export function lightEvent(cursor: number, { bytes = 100, created = 0 }: Light = {}): Found {
-  return { cursor, record: { bytes: { length: bytes }, created } } as unknown as Found
+export function lightEvent(cursor: number, { bytes = 100, created = 0 }: Light = {}): ReadResult {
+  return { cursor, record: { bytes: { length: bytes }, created } } as unknown as ReadResult
 }
 
 export function lightSpan(from: number, to: number, cursors: readonly number[], light: Light = {}): Span {

@@ -82,7 +82,7 @@ export class Story {
     this.#wantsRead = false
     const { next } = this.#machine
     if (next >= this.#tail) this.#machine.caughtUp()
-    else this.#machine.taken(this.#span(next, Math.min(this.#log.length - 1, next + this.#random.int(0, 12))))
+    else this.#machine.onPage(this.#span(next, Math.min(this.#log.length - 1, next + this.#random.int(0, 12))))
   }
 
   #span(from: number, to: number) {

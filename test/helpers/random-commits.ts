@@ -1,10 +1,10 @@
 /** Random commits: what a log may hold, and what may be asked of it at once. All of it is plain data. */
 import { type Actor, ANYBODY, NOBODY, type Principal, readSettings } from '../../src/access/permissions.js'
-import { PLAIN_STATE, type StreamState } from '../../src/index/stream-states.js'
 import { encodeRecord, positionKey, recordKind, sealRecord } from '../../src/log/format.js'
 import { DELETED_TEXT, METADATA_TYPE, readMetadata, TOMBSTONE_TYPE } from '../../src/streams/metadata.js'
 import { isMetastream, metastreamOf } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import { PLAIN_STATE, type StreamState } from '../../src/streams/stream-state.js'
 import { type CommitSnapshot, eventKey } from '../../src/writing/plan/commit-snapshot.js'
 import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from '../../src/writing/plan/event-condition.js'
 import type { Condition, ExpectedVersion } from '../../src/writing/plan/expected-version.js'

@@ -1,7 +1,7 @@
 /** "There is no such entry" can be believed: pages that LevelDB hides, or gives an older version of, are noticed. */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { HashTable, type TableState } from '../../src/index/hash-table.js'
+import { HashTable, type TableState } from '../../src/index/hash-table/hash-table.js'
 import { changedPagesKey, pageKey, pageVersionsKey, sealEntry, type Table, table } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { seeded } from '../helpers/random.js'

@@ -151,7 +151,7 @@ t.test('over WebSocket a cursor of another history is refused before the upgrade
   await socket.untilEvents(9)
   t.equal(socket.socket.readyState, WebSocket.OPEN)
   const [subscription] = store.subscriptions.all()
-  t.equal(subscription?.following.source, '/events', 'and shares what is new with all others')
+  t.equal(subscription?.query.source, '/events', 'and shares what is new with all others')
 })
 
 t.test('an append that rests on what was read of another history is refused, and nothing is written', async (t) => {

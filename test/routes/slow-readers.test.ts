@@ -119,15 +119,15 @@ t.test('who takes little by little is slow, and is waited for; who takes nothing
   const [subscription] = store.subscriptions.all()
   if (subscription === undefined) throw new Error('nobody reads')
   const { machine, connection } = subscription
-  let pulses = 0
-  const pulse = subscription.pulse.bind(subscription)
-  subscription.pulse = (now) => {
-    pulse(now)
-    pulses++
+  let ticks = 0
+  const tick = subscription.tick.bind(subscription)
+  subscription.tick = (now) => {
+    tick(now)
+    ticks++
   }
   const looked = async () => {
-    const before = pulses
-    await eventually('it was looked at', () => pulses > before + 1 || subscription.closed)
+    const before = ticks
+    await eventually('it was looked at', () => ticks > before + 1 || subscription.closed)
   }
   await eventually('it is live', () => machine.status === 'live')
   // So large that what is taken in one step is a part of it.

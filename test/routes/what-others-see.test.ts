@@ -1,6 +1,6 @@
 /** Who reads here, under which name, and how far they are: whose business that is, and how many of them one owner may have. */
 import t from 'tap'
-import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer-definition.js'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'

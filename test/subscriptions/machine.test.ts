@@ -1,6 +1,6 @@
 import t from 'tap'
 import { limits } from '../../src/limits.js'
-import type { Found } from '../../src/reading/source.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
 import { Machine, type MachineOptions, type Status } from '../../src/subscriptions/machine.js'
 import { type Light, lightEvent, lightSpan } from '../helpers/live-events.js'
 import { Story } from '../helpers/live-story.js'
@@ -16,10 +16,10 @@ const blocked: Step = (machine) => machine.blocked()
 const drained: Step = (machine) => machine.drained()
 const tellCheckpoint: Step = (machine) => machine.tellCheckpoint()
 const timeIsOver: Step = (machine) => machine.timeIsOver()
-const taken =
+const onPage =
   (from: number, to: number, cursors: number[], light?: Light): Step =>
   (machine) =>
-    machine.taken(lightSpan(from, to, cursors, light))
+    machine.onPage(lightSpan(from, to, cursors, light))
 const offered =
   (from: number, to: number, cursors: number[], light?: Light): Step =>
   (machine) =>
@@ -42,7 +42,7 @@ const inTimeUntil100 = (from: number, to: number): Step => {
   const events = Array.from({ length: to - from + 1 }, (_, i) =>
     lightEvent(from + i, { created: from + i < 4 ? 100 : 101 })
   )
-  return (machine) => (machine.status === 'live' ? machine.offered : machine.taken).call(machine, { from, to, events })
+  return (machine) => (machine.status === 'live' ? machine.offered : machine.onPage).call(machine, { from, to, events })
 }
 
 interface Row {
@@ -58,7 +58,7 @@ interface Row {
 
 const live = (head: number): Row['steps'] => [
   [begin, 'read'],
-  [taken(0, head, [0]), 'send 0', 'read'],
+  [onPage(0, head, [0]), 'send 0', 'read'],
   [caughtUp, `caughtUp ${head}`]
 ]
 
@@ -74,8 +74,8 @@ const rows: Row[] = [
     name: 'it reads first, and follows when it has read all there is',
     steps: [
       [begin, 'read'],
-      [taken(0, 1, [0, 1]), 'send 0 1', 'read'],
-      [taken(2, 2, [2]), 'send 2', 'read'],
+      [onPage(0, 1, [0, 1]), 'send 0 1', 'read'],
+      [onPage(2, 2, [2]), 'send 2', 'read'],
       [caughtUp, 'caughtUp 2'],
       [offered(3, 4, [3, 4]), 'send 3 4 +']
     ],
@@ -105,9 +105,9 @@ const rows: Row[] = [
     name: 'an event offered before it went live and again with the first live page is sent once',
     steps: [
       [begin, 'read'],
-      [taken(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
+      [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
       [offered(3, 4, [3, 4])],
-      [taken(4, 4, [4]), 'send 4', 'read'],
+      [onPage(4, 4, [4]), 'send 4', 'read'],
       [caughtUp, 'caughtUp 4'],
       [offered(3, 5, [3, 4, 5]), 'send 5 +']
     ],
@@ -117,11 +117,11 @@ const rows: Row[] = [
     name: 'an event offered between the last page and going live, to nobody yet, is read before what follows it',
     steps: [
       [begin, 'read'],
-      [taken(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
+      [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
       [offered(4, 4, [4])],
       [caughtUp, 'caughtUp 3'],
       [offered(5, 5, [5]), 'read'],
-      [taken(4, 5, [4, 5]), 'send 4 5', 'read'],
+      [onPage(4, 5, [4, 5]), 'send 4 5', 'read'],
       [caughtUp, 'caughtUp 5'],
       [offered(6, 6, [6]), 'send 6 +']
     ],
@@ -138,7 +138,7 @@ const rows: Row[] = [
       ...live(5),
       [offered(8, 7, []), 'read'],
       [offered(8, 8, [8])],
-      [taken(6, 8, [6, 8]), 'send 6 8', 'read'],
+      [onPage(6, 8, [6, 8]), 'send 6 8', 'read'],
       [caughtUp, 'caughtUp 8']
     ],
     end: { status: 'live', next: 9, done: 8 }
@@ -153,18 +153,23 @@ const rows: Row[] = [
       [caughtUp],
       [grant(1), 'send 1 +'],
       [grant(2), 'send 2 +', 'read'],
-      [taken(3, 4, [4]), 'send 4']
+      [onPage(3, 4, [4]), 'send 4']
     ],
     end: { status: 'catching-up', next: 5, done: 4 }
   },
   {
     name: 'what was read of another place is passed over',
-    steps: [[begin, 'read'], [taken(5, 6, [5, 6])], [taken(0, 6, [1, 6]), 'send 1 6', 'read'], [taken(0, 6, [1, 6])]],
+    steps: [
+      [begin, 'read'],
+      [onPage(5, 6, [5, 6])],
+      [onPage(0, 6, [1, 6]), 'send 1 6', 'read'],
+      [onPage(0, 6, [1, 6])]
+    ],
     end: { status: 'catching-up', next: 7, done: 6 }
   },
   {
     name: 'what was read before it went live is not taken after',
-    steps: [...live(0), [taken(1, 1, [1])]],
+    steps: [...live(0), [onPage(1, 1, [1])]],
     end: { status: 'live', next: 1, done: 0 }
   },
   // ---------------------------------------------------------------------------------------------------- checkpoints
@@ -172,12 +177,12 @@ const rows: Row[] = [
     name: 'a checkpoint that comes due while it catches up skips nothing: the next page is read where it was',
     steps: [
       [begin, 'read'],
-      [taken(0, 99, []), 'read'],
+      [onPage(0, 99, []), 'read'],
       [tellCheckpoint, 'checkpoint 99'],
       [tellCheckpoint],
-      [taken(100, 199, [100]), 'send 100', 'read'],
+      [onPage(100, 199, [100]), 'send 100', 'read'],
       [tellCheckpoint, 'checkpoint 199'],
-      [taken(200, 201, [200, 201]), 'send 200 201', 'read']
+      [onPage(200, 201, [200, 201]), 'send 200 201', 'read']
     ],
     end: { status: 'catching-up', next: 202, done: 201 }
   },
@@ -187,7 +192,7 @@ const rows: Row[] = [
     steps: [
       [begin],
       [grant(1), 'read'],
-      [taken(0, 50, [10, 20, 30]), 'send 10'],
+      [onPage(0, 50, [10, 20, 30]), 'send 10'],
       [tellCheckpoint, 'checkpoint 19'],
       [tellCheckpoint],
       [grant(1), 'send 20'],
@@ -202,10 +207,10 @@ const rows: Row[] = [
     options: { checkpointEvery: 10 },
     steps: [
       [begin, 'read'],
-      [taken(0, 8, []), 'read'],
-      [taken(9, 9, []), 'read', 'checkpoint 9'],
-      [taken(10, 18, []), 'read'],
-      [taken(19, 30, [25]), 'send 25', 'read'],
+      [onPage(0, 8, []), 'read'],
+      [onPage(9, 9, []), 'read', 'checkpoint 9'],
+      [onPage(10, 18, []), 'read'],
+      [onPage(19, 30, [25]), 'send 25', 'read'],
       [caughtUp, 'caughtUp 30'],
       [offered(31, 39, [])],
       [offered(40, 40, []), 'checkpoint 40']
@@ -216,9 +221,9 @@ const rows: Row[] = [
     name: 'what a reader knows from an event it got, or from being caught up, is not told once more',
     steps: [
       [begin, 'read'],
-      [taken(0, 3, [3]), 'send 3', 'read'],
+      [onPage(0, 3, [3]), 'send 3', 'read'],
       [tellCheckpoint],
-      [taken(4, 5, []), 'read'],
+      [onPage(4, 5, []), 'read'],
       [caughtUp, 'caughtUp 5'],
       [tellCheckpoint]
     ],
@@ -236,7 +241,7 @@ const rows: Row[] = [
     steps: [
       [begin],
       [grant(2), 'read'],
-      [taken(0, 4, [0, 1, 2, 3, 4]), 'send 0 1'],
+      [onPage(0, 4, [0, 1, 2, 3, 4]), 'send 0 1'],
       [grant(1), 'send 2'],
       [grant(2), 'send 3 4'],
       [grant(1), 'read'],
@@ -251,7 +256,7 @@ const rows: Row[] = [
     options: { window: 2 },
     steps: [
       [begin, 'read'],
-      [taken(0, 9, [0, 3, 6, 9]), 'send 0 3'],
+      [onPage(0, 9, [0, 3, 6, 9]), 'send 0 3'],
       [acknowledged(0), 'send 6'],
       [acknowledged(0)],
       [acknowledged(6), 'send 9', 'read'],
@@ -264,10 +269,10 @@ const rows: Row[] = [
     options: { window: 5 },
     steps: [
       [begin, 'read'],
-      [taken(0, 20, [0, 3, 6]), 'send 0 3 6', 'read'],
+      [onPage(0, 20, [0, 3, 6]), 'send 0 3 6', 'read'],
       [acknowledged(4), 'read'],
       [acknowledged(6), 'read'],
-      [taken(21, 30, []), 'read']
+      [onPage(21, 30, []), 'read']
     ],
     end: { status: 'catching-up', next: 31, done: 30, settled: 30 }
   },
@@ -276,7 +281,7 @@ const rows: Row[] = [
     options: { window: 5 },
     steps: [
       [begin, 'read'],
-      [taken(0, 20, [5, 6]), 'send 5 6', 'read'],
+      [onPage(0, 20, [5, 6]), 'send 5 6', 'read'],
       [tellCheckpoint, 'checkpoint 20']
     ],
     end: { status: 'catching-up', next: 21, done: 20, settled: 4 }
@@ -286,10 +291,10 @@ const rows: Row[] = [
     blocksAt: 1,
     steps: [
       [begin, 'read'],
-      [taken(0, 1, [0, 1]), 'send 0 1'],
+      [onPage(0, 1, [0, 1]), 'send 0 1'],
       [grant(1)],
       [drained, 'read'],
-      [taken(2, 3, [2, 3]), 'send 2 3', 'read'],
+      [onPage(2, 3, [2, 3]), 'send 2 3', 'read'],
       [caughtUp, 'caughtUp 3'],
       [blocked],
       [offered(4, 4, [4])],
@@ -304,7 +309,7 @@ const rows: Row[] = [
     blocksAt: 0,
     steps: [
       [begin, 'read'],
-      [taken(0, 1, [0, 1]), 'send 0'],
+      [onPage(0, 1, [0, 1]), 'send 0'],
       [drained],
       [acknowledged(0), 'send 1'],
       [acknowledged(1), 'read']
@@ -322,7 +327,7 @@ const rows: Row[] = [
       [offered(6, 6, [6])],
       [grant(9), 'read'],
       [offered(7, 7, [7])],
-      [taken(1, 7, [1, 2, 4, 6, 7]), 'send 1 2 4 6 7', 'read'],
+      [onPage(1, 7, [1, 2, 4, 6, 7]), 'send 1 2 4 6 7', 'read'],
       [caughtUp, 'caughtUp 7'],
       [offered(8, 8, [8]), 'send 8 +']
     ],
@@ -337,7 +342,7 @@ const rows: Row[] = [
       [offered(1, 1, [1], { bytes: limits.live_buffer_bytes_max })],
       [offered(2, 3, [3], { bytes: 1 }), 'fellBehind 0'],
       [drained, 'read'],
-      [taken(1, 3, [1, 3]), 'send 1 3', 'read']
+      [onPage(1, 3, [1, 3]), 'send 1 3', 'read']
     ],
     end: { status: 'catching-up', next: 4, done: 3 }
   },
@@ -349,7 +354,7 @@ const rows: Row[] = [
       [offered(1, 4, [1, 3, 4]), 'send 1 +'],
       [offered(5, 5, [5]), 'fellBehind 2'],
       [grant(4), 'read'],
-      [taken(3, 5, [3, 4, 5]), 'send 3 4 5', 'read']
+      [onPage(3, 5, [3, 4, 5]), 'send 3 4 5', 'read']
     ],
     end: { status: 'catching-up', next: 6, done: 5 }
   },
@@ -364,7 +369,7 @@ const rows: Row[] = [
     options: { credit: 1, liveBuffer: 2 },
     steps: [
       [begin, 'read'],
-      [taken(0, 5, [0, 1, 2, 3, 4, 5]), 'send 0'],
+      [onPage(0, 5, [0, 1, 2, 3, 4, 5]), 'send 0'],
       [grant(5), 'send 1 2 3 4 5']
     ],
     end: { status: 'catching-up', next: 6, done: 5 }
@@ -375,8 +380,8 @@ const rows: Row[] = [
     options: { last: 3 },
     steps: [
       [begin, 'read'],
-      [taken(0, 9, [0, 3, 4, 9]), 'send 0 3', 'complete 3'],
-      [taken(10, 10, [10])],
+      [onPage(0, 9, [0, 3, 4, 9]), 'send 0 3', 'complete 3'],
+      [onPage(10, 10, [10])],
       [rewind(0)],
       [grant(1)],
       [timeIsOver]
@@ -400,7 +405,7 @@ const rows: Row[] = [
     options: { last: 2, credit: 1 },
     steps: [
       [begin, 'read'],
-      [taken(0, 2, [0, 1, 2]), 'send 0'],
+      [onPage(0, 2, [0, 1, 2]), 'send 0'],
       [grant(1), 'send 1'],
       [grant(1), 'send 2', 'complete 2']
     ],
@@ -409,13 +414,13 @@ const rows: Row[] = [
   {
     name: 'completed, it says nothing more: no checkpoint follows',
     options: { last: 9, checkpointEvery: 5 },
-    steps: [[begin, 'read'], [taken(0, 20, []), 'complete 9'], [tellCheckpoint]],
+    steps: [[begin, 'read'], [onPage(0, 20, []), 'complete 9'], [tellCheckpoint]],
     end: { status: 'complete', next: 10, done: 9 }
   },
   {
     name: 'after as many events as it may send it is complete at the last of them, and what follows was not dealt with',
     options: { limit: 2, checkpointEvery: 5 },
-    steps: [[begin, 'read'], [taken(0, 9, [0, 4, 8]), 'send 0 4', 'complete 4'], [tellCheckpoint]],
+    steps: [[begin, 'read'], [onPage(0, 9, [0, 4, 8]), 'send 0 4', 'complete 4'], [tellCheckpoint]],
     end: { status: 'complete', next: 5, done: 4 }
   },
   {
@@ -475,13 +480,13 @@ const rows: Row[] = [
     options: { window: 9 },
     steps: [
       [begin, 'read'],
-      [taken(0, 4, [0, 1, 2, 3, 4]), 'send 0 1 2 3 4', 'read'],
+      [onPage(0, 4, [0, 1, 2, 3, 4]), 'send 0 1 2 3 4', 'read'],
       [acknowledged(1), 'read'],
       [caughtUp, 'caughtUp 4'],
       [rewind(1), 'read'],
-      [taken(5, 5, [5])],
+      [onPage(5, 5, [5])],
       [offered(5, 5, [5])],
-      [taken(2, 5, [2, 3, 4, 5]), 'send 2 3 4 5', 'read'],
+      [onPage(2, 5, [2, 3, 4, 5]), 'send 2 3 4 5', 'read'],
       [caughtUp, 'caughtUp 5'],
       [offered(6, 6, [6]), 'send 6 +']
     ],
@@ -492,9 +497,9 @@ const rows: Row[] = [
     options: { window: 2 },
     steps: [
       [begin, 'read'],
-      [taken(0, 3, [0, 1, 2, 3]), 'send 0 1'],
+      [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1'],
       [rewind(-1), 'read'],
-      [taken(0, 3, [0, 1, 2, 3]), 'send 0 1'],
+      [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1'],
       [acknowledged(1), 'send 2 3']
     ],
     end: { status: 'catching-up', next: 4, done: 3, settled: 1 }
@@ -505,10 +510,10 @@ const rows: Row[] = [
     blocksAt: 1,
     steps: [
       [begin, 'read'],
-      [taken(0, 1, [0, 1]), 'send 0 1'],
+      [onPage(0, 1, [0, 1]), 'send 0 1'],
       [rewind(-1)],
       [drained, 'read'],
-      [taken(0, 0, [0]), 'send 0', 'read']
+      [onPage(0, 0, [0]), 'send 0', 'read']
     ],
     end: { status: 'catching-up', next: 1, done: 0, settled: -1 }
   }
@@ -555,6 +560,6 @@ t.test('whatever comes in whatever order, every event that matches is sent once 
   }
 })
 
-function cursorsOf(events: readonly Found[]): number[] {
+function cursorsOf(events: readonly ReadResult[]): number[] {
   return events.map(({ cursor }) => cursor)
 }

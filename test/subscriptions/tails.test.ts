@@ -1,17 +1,18 @@
 /** Tails: what is new in a source, read and filtered once for all who follow it. */
 import t, { type Test } from 'tap'
+import type { ReadResult, Span } from '../../src/reading/event-read.js'
 import { Filter, type FilterOptions } from '../../src/reading/filter.js'
-import type { Reader, Span } from '../../src/reading/reader.js'
-import type { Found } from '../../src/reading/source.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Store } from '../../src/store/store.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
-import { type Following, ListTail } from '../../src/subscriptions/tail.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
+import { ListTail } from '../../src/subscriptions/tail.js'
 import { encodeEvent } from '../helpers/events.js'
 import { appendTo, eventually, openStore, turns } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
 /** What is followed. @param stream undefined: the log */
-function following(stream: string | undefined, options: Partial<FilterOptions> = {}): Following {
+function following(stream: string | undefined, options: Partial<FilterOptions> = {}): LiveQuery {
   const filter = new Filter({ system: false, ...options })
   return {
     address: { stream, index: stream === undefined ? undefined : indexStreamOf(stream) },
@@ -29,7 +30,7 @@ function following(stream: string | undefined, options: Partial<FilterOptions> =
   }
 }
 
-async function follow(t: Test, store: Store, what: Following) {
+async function follow(t: Test, store: Store, what: LiveQuery) {
   const pages: Span[] = []
   const failures: Error[] = []
   const { tail, leave } = await store.tails.follow(what, {
@@ -37,7 +38,7 @@ async function follow(t: Test, store: Store, what: Following) {
     failed: (error) => failures.push(error)
   })
   t.teardown(leave)
-  const found = (): Found[] => pages.flatMap(({ events }) => events)
+  const found = (): ReadResult[] => pages.flatMap(({ events }) => events)
   return { tail, leave, pages, failures, found, begun: tail.next }
 }
 
@@ -149,7 +150,7 @@ t.test(
       const events = batch.map(({ stream, type }) => encodeEvent(stream, { type }))
       await store.writer.append({ events, conditions: [], kind: 'append' })
     }
-    const sources: [Following, (event: { stream: string; type: string }) => boolean][] = [
+    const sources: [LiveQuery, (event: { stream: string; type: string }) => boolean][] = [
       [following('a-1'), ({ stream }) => stream === 'a-1'],
       [following('$ce-a'), ({ stream }) => stream.startsWith('a')],
       [following('$et-U'), ({ type }) => type === 'U'],
@@ -160,7 +161,7 @@ t.test(
       const appending = append()
       if (random.chance(0.3)) {
         const which = random.int(0, sources.length - 1)
-        followers.push({ which, follower: await follow(t, store, sources[which]?.[0] as Following) })
+        followers.push({ which, follower: await follow(t, store, sources[which]?.[0] as LiveQuery) })
       }
       await appending
     }

@@ -11,9 +11,9 @@ import { METADATA_TYPE } from '../../../src/streams/metadata.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { checkTextBody } from '../../wire/writing/event-body.js'
 import { type Codec, codecs } from './codecs.js'
-import { parseXmlEvents, type XmlValue } from './feed/feed-xml.js'
 import { checkRequireLeader, EMPTY_GUID, eventId, eventType, expectedVersion, parseGuid } from './headers.js'
 import { badRequest, Refusal } from './refusal.js'
+import { parseXmlEvents, type XmlValue } from './xml-events.js'
 
 const INVALID_BODY = 'Write request body invalid.'
 const NO_ID = "Empty eventId provided. (Parameter 'eventId')"
@@ -63,7 +63,7 @@ export function parseAppend(
   const given = incoming === undefined ? eventId(headers) : incoming.id
   if (incoming === undefined && ATOM_LISTS.has(codec) && given === undefined) throw new ForwardToIncoming()
   checkHeaders(headers)
-  return parse(codec, body, type, given).map((draft) => encode(stream, draft))
+  return parseDrafts(codec, body, type, given).map((draft) => encode(stream, draft))
 }
 
 /** The original sends the client on to a URL that has an id; the caller knows that URL. */
@@ -81,7 +81,7 @@ export function parseMetadata(stream: string, codec: Codec, request: IncomingMes
   const id = eventId(request.headers)
   if (id === undefined && !LISTS.has(codec)) throw badRequest(NO_ID)
   checkHeaders(request.headers)
-  return parse(codec, body, METADATA_TYPE, id).map((draft) => encode(stream, draft))
+  return parseDrafts(codec, body, METADATA_TYPE, id).map((draft) => encode(stream, draft))
 }
 
 /** Before the body is looked at (reference 5.1). @throws a 400 for one that cannot be read */
@@ -90,7 +90,7 @@ function checkHeaders(headers: IncomingMessage['headers']): void {
   checkRequireLeader(headers)
 }
 
-function parse(codec: Codec, body: Buffer, type: string | undefined, id: string | undefined): Draft[] {
+function parseDrafts(codec: Codec, body: Buffer, type: string | undefined, id: string | undefined): Draft[] {
   if (codec === codecs.description) throw badRequest(INVALID_BODY)
   if (LISTS.has(codec) || ATOM_LISTS.has(codec)) {
     const drafts = codec.xml ? parseXmlList(body) : parseJsonList(body)
@@ -98,13 +98,13 @@ function parse(codec: Codec, body: Buffer, type: string | undefined, id: string 
     return drafts
   }
   const bare = { id, type, metadata: undefined, loose: false, listed: false }
-  if (codec === codecs.json) return [{ ...bare, data: wholeJson(body) }]
+  if (codec === codecs.json) return [{ ...bare, data: wholeDocument(body) }]
   checkTextBody(body, codec.type)
   return [{ ...bare, data: body, contentType: codec.type }]
 }
 
 /** @throws a 400 for a body that says it is JSON and is not; an empty one is an event without data */
-function wholeJson(body: Buffer): Buffer | undefined {
+function wholeDocument(body: Buffer): Buffer | undefined {
   if (body.length === 0) return undefined
   try {
     const reader = new JsonReader(body)
@@ -162,10 +162,10 @@ function parseJsonEvent(reader: JsonReader): Draft {
           draft.type = typeOf(reader.value())
           break
         case 'data':
-          draft.data = documentOf(reader.slice())
+          draft.data = unwrapped(reader.slice())
           break
         case 'metadata':
-          draft.metadata = documentOf(reader.slice())
+          draft.metadata = unwrapped(reader.slice())
           break
         default:
           reader.slice()
@@ -173,7 +173,7 @@ function parseJsonEvent(reader: JsonReader): Draft {
     },
     { repeats: true }
   )
-  draft.loose = draft.data === undefined || !isDocument(draft.data)
+  draft.loose = draft.data === undefined || !holdsMembers(draft.data)
   return draft
 }
 
@@ -190,7 +190,7 @@ function typeOf(value: unknown): string | undefined {
 }
 
 /** A string that holds a JSON object or array stands for that; everything else is kept as it is. */
-function documentOf(json: Buffer): Buffer | undefined {
+function unwrapped(json: Buffer): Buffer | undefined {
   if (json[0] !== QUOTE) return json.toString('latin1') === 'null' ? undefined : json
   const text = (JSON.parse(json.toString()) as string).trim()
   if (!/^[{[]/.test(text)) return json
@@ -207,7 +207,7 @@ function documentOf(json: Buffer): Buffer | undefined {
 
 const QUOTE = 0x22
 
-function isDocument(json: Buffer): boolean {
+function holdsMembers(json: Buffer): boolean {
   return json[0] === 0x7b || json[0] === 0x5b
 }
 
@@ -230,14 +230,14 @@ function parseXmlList(body: Buffer): Draft[] {
       type: typeof type === 'string' ? type : typeOf(type ?? null),
       data,
       metadata: xmlDocument(members.get('metadata')),
-      loose: data === undefined || !isDocument(data),
+      loose: data === undefined || !holdsMembers(data),
       listed: true
     }
   })
 }
 
 function xmlDocument(value: XmlValue | undefined): Buffer | undefined {
-  return value === undefined ? undefined : documentOf(Buffer.from(JSON.stringify(value)))
+  return value === undefined ? undefined : unwrapped(Buffer.from(JSON.stringify(value)))
 }
 
 function encode(stream: string, { id, type, data, metadata, contentType, loose, listed }: Draft): NewEvent {

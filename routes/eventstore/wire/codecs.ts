@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { crc32 } from 'node:zlib'
 import { Refusal } from './refusal.js'
-import { queryOf } from './urls.js'
+import { rawQueryOf } from './urls.js'
 
 export interface Codec {
   /** Written as XML rather than JSON. */
@@ -76,14 +76,14 @@ function plainName(type: string): string {
   return type.replace(/^application\/vnd\.kurrent\.(\w+\+json)$/, 'application/vnd.eventstore.$1')
 }
 
-interface Range {
+interface MediaRange {
   readonly type: string
   readonly quality: number
 }
 
 /** The ranges of an Accept header, best first; an unreadable quality counts as 1. */
-export function rangesOf(accept: string): Range[] {
-  const ranges: Range[] = []
+export function rangesOf(accept: string): MediaRange[] {
+  const ranges: MediaRange[] = []
   for (const item of accept.split(',')) {
     const [type = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase())
     if (type === '') continue
@@ -124,7 +124,7 @@ export function negotiate(accept: string | undefined, format: string | null, off
 /** As `negotiate`, for a request whose answer has one of these forms. */
 export function negotiates(offered: readonly Codec[]) {
   return ({ headers, url }: { headers: IncomingHttpHeaders; url: string }): void => {
-    negotiate(headers.accept, queryOf({ url }).get('format'), offered)
+    negotiate(headers.accept, rawQueryOf({ url }).get('format'), offered)
   }
 }
 

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isFormat, rangesOf } from './codecs.js'
 import { hasDialectHeader } from './headers.js'
-import { queryOf } from './urls.js'
+import { rawQueryOf } from './urls.js'
 
 /** `feed`: many events; `single`: one event, or the metadata of a stream. */
 export type Kind = 'feed' | 'single'
@@ -20,7 +20,7 @@ const DECIDING = /[?&](embed|format)\b/
 export function isDialectRead({ headers, url }: { headers: IncomingHttpHeaders; url: string }, kind: Kind): boolean {
   if (hasDialectHeader(headers)) return true
   if (DECIDING.test(url)) {
-    const query = queryOf({ url })
+    const query = rawQueryOf({ url })
     if (query.has('embed')) return true
     const format = query.get('format')
     if (format !== null && format !== '') return isFormat(format)

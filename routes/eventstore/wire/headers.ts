@@ -1,5 +1,6 @@
 /** Request headers of the dialect (reference 2), each also under the newer product's name. */
 import type { IncomingHttpHeaders } from 'node:http'
+import { limits } from '../../../src/limits.js'
 import type { ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { badHeader } from './refusal.js'
 
@@ -10,7 +11,7 @@ export function hasDialectHeader(headers: IncomingHttpHeaders): boolean {
 }
 
 /** @param name without its prefix: `expectedversion` @returns undefined when it is absent or blank */
-function header(headers: IncomingHttpHeaders, name: string): string | undefined {
+function dialectHeader(headers: IncomingHttpHeaders, name: string): string | undefined {
   for (const full of [`es-${name}`, `kurrent-${name}`]) {
     const value = headers[full]
     if (typeof value === 'string' && value.trim() !== '') return value.trim()
@@ -30,7 +31,7 @@ function truth(value: string | undefined, name: string): boolean | undefined {
  * @throws a 400; `-3`, which the original takes and answers with nothing done, is one
  */
 export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
-  const text = header(headers, 'expectedversion')
+  const text = dialectHeader(headers, 'expectedversion')
   if (text === undefined) return 'any'
   const version = /^[+-]?\d{1,40}$/.test(text) ? BigInt(text.replace('+', '')) : -5n
   if (version === -2n) return 'any'
@@ -42,27 +43,27 @@ export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
 
 /** `ES-RequireLeader`, `ES-RequireMaster`: one node is the leader, so only their form counts. @throws a 400 */
 export function checkRequireLeader(headers: IncomingHttpHeaders): void {
-  if (header(headers, 'requiremaster')?.toLowerCase() === 'true') return
-  truth(header(headers, 'requireleader'), 'ES-RequireLeader')
-  truth(header(headers, 'requiremaster'), 'ES-RequireLeader')
+  if (dialectHeader(headers, 'requiremaster')?.toLowerCase() === 'true') return
+  truth(dialectHeader(headers, 'requireleader'), 'ES-RequireLeader')
+  truth(dialectHeader(headers, 'requiremaster'), 'ES-RequireLeader')
 }
 
 /** `ES-ResolveLinkTos`. @throws a 400 */
 export function resolveLinks(headers: IncomingHttpHeaders, usual: boolean): boolean {
-  return truth(header(headers, 'resolvelinktos'), 'ES-ResolveLinkTos') ?? usual
+  return truth(dialectHeader(headers, 'resolvelinktos'), 'ES-ResolveLinkTos') ?? usual
 }
 
 /** `ES-HardDelete`. @throws a 400 */
 export function hardDelete(headers: IncomingHttpHeaders): boolean {
-  return truth(header(headers, 'harddelete'), 'ES-HardDelete') ?? false
+  return truth(dialectHeader(headers, 'harddelete'), 'ES-HardDelete') ?? false
 }
 
-/** `ES-LongPoll`, seconds; undefined when it does not wait. @throws a 400 */
+/** `ES-LongPoll`, seconds, at most an hour; undefined when it does not wait. @throws a 400 */
 export function longPoll(headers: IncomingHttpHeaders): number | undefined {
-  const text = header(headers, 'longpoll')
+  const text = dialectHeader(headers, 'longpoll')
   if (text === undefined) return undefined
   if (!/^\+?\d{1,10}$/.test(text) || Number(text) < 1 || Number(text) > 0x7fff_ffff) throw badHeader('ES-LongPoll')
-  return Number(text)
+  return Math.min(Number(text), limits.long_poll_seconds_max)
 }
 
 /**
@@ -79,7 +80,7 @@ export function eventType(raw: readonly string[]): string | undefined {
 
 /** `ES-EventId`, lower-case with hyphens. @throws a 400 */
 export function eventId(headers: IncomingHttpHeaders): string | undefined {
-  const text = header(headers, 'eventid')
+  const text = dialectHeader(headers, 'eventid')
   if (text === undefined) return undefined
   const id = parseGuid(text)
   if (id === undefined || id === EMPTY_GUID) throw badHeader('ES-EventId')

@@ -44,18 +44,18 @@ export function badHeader(name: string): Refusal {
 }
 
 /** What an operation of the core was refused for, in the dialect's words. */
-export function refusalOf(error: unknown, operation: 'read' | 'write'): Refusal {
+export function asRefusal(error: unknown, operation: 'read' | 'write'): Refusal {
   if (error instanceof Refusal) return error
   if (!isDaybookError(error)) throw error
   switch (error.code) {
     case 'stream-not-found':
     case 'event-not-found':
     case 'event-removed':
-      return new Refusal(404, 'Not Found')
+      return new Refusal(404, 'Not ReadResult')
     case 'stream-deleted':
       return new Refusal(410, operation === 'read' ? 'Deleted' : 'Stream deleted')
     case 'wrong-expected-version':
-      return wrongVersion((error.details.head as number | null) ?? -1)
+      return wrongExpectedVersion((error.details.head as number | null) ?? -1)
     case 'event-too-large':
     case 'body-too-large':
     case 'batch-too-large':
@@ -95,6 +95,6 @@ const CLIENT_FAULTS = new Set<DaybookError['code']>([
 ])
 
 /** @param head number of the stream's last event, -1 when it has none */
-export function wrongVersion(head: number): Refusal {
+export function wrongExpectedVersion(head: number): Refusal {
   return new Refusal(400, 'Wrong expected EventNumber', { headers: { 'es-currentversion': String(head) } })
 }

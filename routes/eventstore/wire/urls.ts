@@ -1,5 +1,9 @@
 /** URLs that the dialect writes into bodies and Location (reference 1.5): absolute, as the client reaches us. */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+
+/** Scheme, host and prefix of the addresses in the answer to a request. */
+export type BaseOf = (request: FastifyRequest) => string
 
 /**
  * Scheme, host, port and prefix of what the client asked.
@@ -41,7 +45,7 @@ export function streamUrl(base: string, stream: string): string {
 }
 
 /** The query as it was sent: in this dialect unknown parameters are passed over, and of repeated ones the first counts. */
-export function queryOf({ url }: { url: string }): URLSearchParams {
+export function rawQueryOf({ url }: { url: string }): URLSearchParams {
   const at = url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
 }

@@ -1,9 +1,9 @@
 /**
- * What a live reader is sent, by transport (native contract §2, §5): frames of a WebSocket, blocks of an event stream,
- * lines. As everywhere on the wire each character of a text is a byte.
+ * The messages of each live transport (native contract §2, §5): WebSocket frames, SSE blocks, NDJSON lines. As
+ * everywhere on the wire, each character of a text is a byte.
  */
 import { bytesOf } from '../../../src/latin1.js'
-import type { Found } from '../../../src/reading/source.js'
+import type { ReadResult } from '../../../src/reading/event-read.js'
 import { renderEvent } from '../reading/recorded-event.js'
 
 /** How often events up to a cursor were sent before. */
@@ -31,25 +31,25 @@ export function textFrame(text: string): Buffer {
 }
 
 /** Frames that carry events, ready for the socket. @param batch events in one frame, at most */
-export function eventFrames(events: readonly Found[], batch: number, again: Again | undefined): Buffer {
+export function eventFrames(events: readonly ReadResult[], batch: number, again: Again | undefined): Buffer {
   const frames: Buffer[] = []
   if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, again)))
   else {
     for (let at = 0; at < events.length; at += batch) {
       const some = events.slice(at, at + batch)
-      const cursor = (some.at(-1) as Found).cursor
+      const cursor = (some.at(-1) as ReadResult).cursor
       frames.push(textFrame(`{"frame":"events","cursor":"${cursor}","events":[${some.map(renderEvent).join(',')}]}`))
     }
   }
   return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)
 }
 
-function eventFrame(found: Found, again: Again | undefined): string {
+function eventFrame(found: ReadResult, again: Again | undefined): string {
   const retry = again !== undefined && found.cursor <= again.to ? `"retry":${again.retry},` : ''
   return `{"frame":"event","cursor":"${found.cursor}",${retry}"event":${renderEvent(found)}}`
 }
 
-/** Any other frame. */
+/** A frame that carries no events. */
 export function plainFrame(frame: string, members: object): string {
   return bytesOf(JSON.stringify({ frame, ...members }))
 }
@@ -58,7 +58,7 @@ export function plainFrame(frame: string, members: object): string {
  * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them.
  * @param typed names them by their type instead
  */
-export function eventBlocks(events: readonly Found[], typed: boolean): Buffer {
+export function eventBlocks(events: readonly ReadResult[], typed: boolean): Buffer {
   let text = ''
   for (const found of events) {
     // A type holds no control characters, so none ends the line.
@@ -68,31 +68,31 @@ export function eventBlocks(events: readonly Found[], typed: boolean): Buffer {
   return Buffer.from(text, 'latin1')
 }
 
-/** A named block. @param id where a reconnect goes on; undefined: it stays */
+/** A named block. @param id where a reconnect goes on; undefined: where it would have gone on before */
 export function namedBlock(event: string, content: object, id?: string): string {
   return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${bytesOf(JSON.stringify(content))}\n\n`
 }
 
 /** An event a line. */
-export function eventLines(events: readonly Found[]): Buffer {
+export function eventLines(events: readonly ReadResult[]): Buffer {
   let text = ''
   for (const event of events) text += `${renderEvent(event)}\n`
   return Buffer.from(text, 'latin1')
 }
 
-/** A line that is no event. */
+/** A line that carries no event. */
 export function plainLine(content: object): string {
   return `${bytesOf(JSON.stringify(content))}\n`
 }
 
 /**
- * Bytes of events that several receivers are sent: made once. The very same list comes to all who follow the same
- * source, so it is what they are kept by, as long as anybody holds it.
+ * Renders events once for all receivers. Readers of one live query get the same list object, so the bytes are kept by
+ * that object, for as long as it is referenced.
  */
 export class SharedBytes {
-  readonly #known = new WeakMap<readonly Found[], Buffer>()
+  readonly #known = new WeakMap<readonly ReadResult[], Buffer>()
 
-  of(events: readonly Found[], shared: boolean, render: () => Buffer): Buffer {
+  of(events: readonly ReadResult[], shared: boolean, render: () => Buffer): Buffer {
     if (!shared) return render()
     let bytes = this.#known.get(events)
     if (bytes === undefined) {

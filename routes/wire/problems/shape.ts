@@ -1,16 +1,16 @@
-/** Checks values that we parse ourselves against the same schemas that stand in openapi.yaml. */
+/** Checks values against the schemas of openapi.yaml, and explains what is wrong with them. */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../../src/errors.js'
 
-/** Our own schemas are known to be schemas: checking each of them at every start would take longer than opening a log. */
+/** Our schemas are not validated themselves: at every start that would take longer than opening a log. */
 const OURS = { strict: false, validateSchema: false, removeAdditional: false } as const
 
 /** For values that we parse ourselves: nothing is coerced, nothing is dropped. */
 const ajv = new Ajv2020({ ...OURS, coerceTypes: false, verbose: true })
 addFormats.default(ajv)
-// Theirs also takes urn:uuid:….
+// The format of ajv-formats also takes urn:uuid:….
 ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 
 /** For queries and paths: text becomes numbers and lists, nothing is dropped. */
@@ -22,7 +22,7 @@ export interface QueryCheck {
   errors?: ErrorObject[] | null
 }
 
-/** Compiles a query's schema when the first query comes: most addresses are asked seldom, and code takes memory. */
+/** Compiles a query's schema at the first query: most routes are used seldom, and compiled code takes memory. */
 export function compileQuery(schema: object): QueryCheck {
   let validate: QueryCheck | undefined
   const check: QueryCheck = (value) => {

@@ -1,4 +1,4 @@
-/** Bounds as the query writes them (native contract §2): cursors, `start`, `end`, instants. */
+/** Parses the bounds of a read (native contract §2): cursors, `start`, `end`, instants. */
 import { DaybookError } from '../../../src/errors.js'
 import type { Bound } from '../../../src/reading/sources.js'
 
@@ -13,8 +13,8 @@ export interface BoundParameters {
   before?: string | undefined
 }
 
-/** Where one event stands, as its address says. @throws `bad-parameter` */
-export function placeOf(name: string, text: string): number | 'head' {
+/** The number or position of one event in a path. @param name of the parameter. @throws `bad-parameter` */
+export function parseEventPlace(name: string, text: string): number | 'head' {
   if (text === 'head') return text
   const place = Number(text)
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(place)) return place
@@ -32,7 +32,7 @@ export function parseCursor(name: string, text: string): number {
 }
 
 /**
- * Where an event stream was when it broke; `end` when there is nothing more for it.
+ * `Last-Event-ID` of an event stream that reconnects; `end` when it had received everything.
  * @throws `bad-cursor`
  */
 export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
@@ -48,28 +48,38 @@ export function parseBounds(
   now: number
 ): { lower: Bound | undefined; upper: Bound | undefined } {
   return {
-    lower: oneOf('from', query.from, 'after', query.after, now, true),
-    upper: oneOf('to', query.to, 'before', query.before, now, false)
+    lower: parseSide(LOWER, query.from, query.after, now),
+    upper: parseSide(UPPER, query.to, query.before, now)
   }
 }
 
-function oneOf(
-  including: string,
+/** One side of a range, and the parameters that bound it. */
+interface Side {
+  /** The parameter whose bound belongs to the range. */
+  readonly including: keyof BoundParameters
+  /** The parameter whose bound does not. */
+  readonly excluding: keyof BoundParameters
+  readonly isLower: boolean
+}
+
+const LOWER: Side = { including: 'from', excluding: 'after', isLower: true }
+const UPPER: Side = { including: 'to', excluding: 'before', isLower: false }
+
+function parseSide(
+  side: Side,
   included: string | undefined,
-  excluding: string,
   excluded: string | undefined,
-  now: number,
-  lower: boolean
+  now: number
 ): Bound | undefined {
   if (included !== undefined && excluded !== undefined) {
-    throw new DaybookError('bad-parameter', `Give "${including}" or "${excluding}", not both.`)
+    throw new DaybookError('bad-parameter', `Give "${side.including}" or "${side.excluding}", not both.`)
   }
   const text = included ?? excluded
-  if (text === undefined) return undefined
-  return parseBound(included === undefined ? excluding : including, text, included !== undefined, now, lower)
+  return text === undefined ? undefined : parseBound(side, text, included !== undefined, now)
 }
 
-function parseBound(name: string, text: string, included: boolean, now: number, lower: boolean): Bound | undefined {
+function parseBound(side: Side, text: string, included: boolean, now: number): Bound | undefined {
+  const lower = side.isLower
   if (lower && text === 'start') return { kind: 'cursor', value: 0, included: true }
   if (lower && text === 'end') return { kind: 'end' }
   if (CURSOR.test(text)) {
@@ -78,6 +88,7 @@ function parseBound(name: string, text: string, included: boolean, now: number, 
   }
   const instant = parseInstant(text, now)
   if (instant !== undefined) return { kind: 'instant', value: instant, included }
+  const name = included ? side.including : side.excluding
   const code = /^[-\d]/.test(text) && /[-:TZ]/.test(text.slice(1)) ? 'bad-instant' : 'bad-cursor'
   throw new DaybookError(
     code,
@@ -87,7 +98,7 @@ function parseBound(name: string, text: string, included: boolean, now: number, 
 }
 
 /**
- * RFC 3339, a date, or an age. A space is read as the `+` that it was before somebody forgot to escape it.
+ * RFC 3339, a date, or an age. A space counts as the `+` of an offset that was not percent-encoded.
  * @returns milliseconds, undefined when it is none of these
  */
 export function parseInstant(text: string, now: number): number | undefined {

@@ -1,9 +1,9 @@
-/** A page of events on the wire (native contract §2): its document, its links, its validator, how long it keeps. */
+/** A page of events on the wire (native contract §2): its document, its links, its ETag, and whether it is immutable. */
 import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../../schemas/read.js'
 import { bytesOf } from '../../../src/latin1.js'
 import { limits } from '../../../src/limits.js'
-import type { Page } from '../../../src/reading/reader.js'
+import type { EventPage } from '../../../src/reading/event-read.js'
 import type { Source } from '../../../src/reading/source.js'
 import { retains } from '../../../src/streams/metadata.js'
 import { renderEvent } from './recorded-event.js'
@@ -27,8 +27,8 @@ export interface PageLinks {
   metadata?: string
 }
 
-/** A read's own address, its parameters in the fixed order. */
-export function addressOf(path: string, query: ReadQuery): string {
+/** The URL of a read, its parameters in the fixed order. */
+export function readUrl(path: string, query: ReadQuery): string {
   const text = parametersOf(query)
   return text === '' ? path : `${path}?${text}`
 }
@@ -47,10 +47,10 @@ function parametersOf(query: ReadQuery): string {
 }
 
 /**
- * Links of a page. `next` goes on in the asked order; `newer` and `older` follow the log whatever the order. Each
- * begins exactly where this page ended, and the bound on the other side is pinned to what it came to.
+ * Links of a page. `next` goes on in the order of the request; `newer` and `older` follow the log. Each begins exactly
+ * where this page ended; the bound on the other side is pinned to the number that it resolved to.
  */
-export function linksOf(path: string, query: ReadQuery, page: Page, source: Source): PageLinks {
+export function pageLinks(path: string, query: ReadQuery, page: EventPage, source: Source): PageLinks {
   const { covered, range } = page
   const { from, after, to, before, order = 'asc', ...others } = query
   // Bounds and order stand first in every address, so what follows them is written once.
@@ -67,7 +67,7 @@ export function linksOf(path: string, query: ReadQuery, page: Page, source: Sour
   const older = oldest > Math.max(range.first, source.first) ? link(`${floor}before=${oldest}&`, 'desc') : undefined
   const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
   return {
-    self: addressOf(path, query),
+    self: readUrl(path, query),
     ...(next !== undefined && { next }),
     newer,
     ...(older !== undefined && { older }),
@@ -90,7 +90,13 @@ export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
 }
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
-export function renderPage(source: Source, query: ReadQuery, page: Page, links: object, filtered: boolean): string {
+export function renderPage(
+  source: Source,
+  query: ReadQuery,
+  page: EventPage,
+  links: object,
+  filtered: boolean
+): string {
   const { covered, head } = page
   const order = query.order ?? 'asc'
   const cursor = order === 'asc' ? Math.max(covered.last, covered.first - 1) : Math.min(covered.first, covered.last + 1)
@@ -110,16 +116,15 @@ export function renderPage(source: Source, query: ReadQuery, page: Page, links: 
 }
 
 /** True when there is nothing newer than this page. */
-export function reachesEnd(page: Page): boolean {
+export function reachesEnd(page: EventPage): boolean {
   return Math.max(page.covered.last, page.covered.first - 1) >= page.head
 }
 
 /**
- * True when this address will give the same bytes for ever: a numeric bound on the far side, `limit` and `format`
- * are pinned, nothing is filtered or may be hidden later by a rule of its stream that stands already, and the page is full
- * or its far bound is reached.
+ * True when this URL will give the same bytes for ever: it has numeric bounds, `limit` and `format`, no filter, and no
+ * retention rule of the stream that may hide events later; and the page is full or reaches its far bound.
  */
-export function isImmutable(query: ReadQuery, page: Page, source: Source, filtered: boolean): boolean {
+export function isImmutable(query: ReadQuery, page: EventPage, source: Source, filtered: boolean): boolean {
   if (filtered || source.index || retains(source.metadata)) return false
   if (query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
   const numeric = (text: string | undefined) => text !== undefined && /^(-1|\d+)$/.test(text)
@@ -130,7 +135,7 @@ export function isImmutable(query: ReadQuery, page: Page, source: Source, filter
   return lower && upperPinned
 }
 
-/** Validator of an answer that depends on the head: the head, then what else the bytes depend on. */
+/** ETag of an answer. @param variant everything that its bytes depend on beside the head */
 export function entityTag(head: number, variant: string): string {
   return `"${head};${crc32(variant).toString(36)}"`
 }

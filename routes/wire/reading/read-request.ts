@@ -1,40 +1,40 @@
-/** The query of a read → what the core reads, and what it follows. Pure. */
+/** Translates the query of a read to a request of the reader, and to a live query. Pure. */
 import type { ReadQuery } from '../../../schemas/read.js'
 import type { Viewer } from '../../../src/access/viewer.js'
 import { DaybookError } from '../../../src/errors.js'
+import type { ReadRequest } from '../../../src/reading/event-read.js'
 import { Filter } from '../../../src/reading/filter.js'
-import type { ReadRequest } from '../../../src/reading/reader.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
-import type { Following } from '../../../src/subscriptions/tail.js'
+import type { LiveQuery } from '../../../src/subscriptions/live-query.js'
 import { notYet } from '../media-types.js'
 import { parseBounds, parseInstant } from './bounds.js'
-import { addressOf as readAddress } from './page.js'
+import { readUrl } from './page.js'
 
 /**
  * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
  * stream. @throws `bad-stream-name`
  */
-export function addressOf(name: string): Address {
+export function streamAddress(name: string): Address {
   if (name === '$all') return { stream: undefined }
   checkStreamName(name)
   return { stream: name, index: indexStreamOf(name) }
 }
 
-/** What a query is read with: by whom, when, and how categories are told. */
-export interface Asking {
-  /** Undefined: who sees everything. */
+/** What a query is read with: for which viewer, at which time, under which rule for categories. */
+export interface ReadContext {
+  /** Undefined: a reader who sees everything. */
   readonly viewer: Viewer | undefined
-  /** Milliseconds, for ages. */
+  /** Milliseconds; ages in the query count from here. */
   readonly now: number
   readonly rule: CategoryRule
 }
 
 /**
- * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for what comes later
+ * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for `where`
  */
-export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): ReadRequest {
+export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadContext): ReadRequest {
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
   const { lower, upper } = parseBounds(query, now)
   return {
@@ -49,29 +49,29 @@ export function toReadRequest(query: ReadQuery, { viewer, now, rule }: Asking): 
 }
 
 /**
- * What a live read follows. All that ask for the same share what is new.
+ * What a live read follows. Readers with the same key share the delivery of new events.
  * @throws as toReadRequest
  */
-export function followingOf(address: Address, query: ReadQuery, asking: Asking): Following {
-  const request = toReadRequest(query, asking)
+export function liveQueryOf(address: Address, query: ReadQuery, context: ReadContext): LiveQuery {
+  const request = toReadRequest(query, context)
   const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
-  // An age is another instant for each of them.
+  // The same age is another instant for each reader, so the key has the instants.
   const { occurredFrom, occurredTo } = request.filter.options
-  const source = readAddress(pathOf(address), asked)
+  const source = readUrl(pathOf(address), asked)
   return {
     address,
     request: { ...request, lower: undefined, upper: undefined },
     source,
-    key: `${source} ${occurredFrom} ${occurredTo} ${asking.viewer?.key ?? ''}`
+    key: `${source} ${occurredFrom} ${occurredTo} ${context.viewer?.key ?? ''}`
   }
 }
 
-/** The path at which something is read. */
+/** The path of the log or of a stream. */
 export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
 
-/** A query without what says where to begin and to end, and what log that is said of. */
+/** A query without its bounds, and without the log that their cursors were read from. */
 export function withoutBounds(query: ReadQuery): ReadQuery {
   const { from: _, after: __, to: ___, before: ____, log: _____, ...others } = query
   return others
@@ -80,13 +80,13 @@ export function withoutBounds(query: ReadQuery): ReadQuery {
 const NO_SYSTEM = new Filter({ system: false })
 const EVERYTHING = new Filter({ system: true })
 
-/** True when something beside system streams may be left out of the answer. */
+/** True when the query may leave out events beside those of system streams. */
 export function hasFilter(query: ReadQuery): boolean {
   for (const name in query) if (FILTERS.has(name)) return true
   return false
 }
 
-/** @throws `bad-parameter`: what a record holds beside its event is shown line by line, and not live */
+/** @throws `bad-parameter` for `record` outside NDJSON that is not live */
 export function checkNoRecord({ record }: ReadQuery): void {
   if (!record) return
   throw new DaybookError('bad-parameter', '"record" goes with NDJSON (format=ndjson) that is not live.', {
@@ -94,7 +94,7 @@ export function checkNoRecord({ record }: ReadQuery): void {
   })
 }
 
-/** True when the read means another time at every moment: its answer changes though the head does not. */
+/** True when the query has an age: its answer changes with time, even while the head does not move. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
   return instants.some((text) => text !== undefined && /^-\d+[a-z]$/.test(text))

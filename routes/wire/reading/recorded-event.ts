@@ -3,32 +3,32 @@
  * bytes taken from the record as they are, put together, and sent as latin1.
  */
 import { isUtf8 } from 'node:buffer'
-import type { Found } from '../../../src/reading/source.js'
+import type { ReadResult } from '../../../src/reading/event-read.js'
 
 /** The event as JSON on one line, as a read found it. */
-export function renderEvent(found: Found): string {
+export function renderEvent(found: ReadResult): string {
   return `${eventMembers(found)}}`
 }
 
 /**
- * As renderEvent, with all that it takes to make the record again. Of a removed event it shows the place that it had:
- * `stream`, `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long is base64 here, so
- * that an import can bound its lines.
+ * As renderEvent, with everything needed to make the record again. A removed event shows only its place: `stream`,
+ * `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long becomes base64, so that an
+ * import can bound its lines.
  */
-export function renderRecord(found: Found): string {
+export function renderRecord(found: ReadResult): string {
   const { record, cursor } = found
   const { version, kind, flags, crc, hash } = record.mark
   const members = record.removed
-    ? `{"stream":${quote(record.streamBytes)},"number":${record.number},"position":${record.position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+    ? `{"stream":${quoteName(record.streamBytes)},"number":${record.number},"position":${record.position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
     : eventMembers(found, 2)
   const erased = hash === undefined ? '' : `,"hash":"${hash}"`
   return `${members},"record":{"version":${version},"kind":"${kind}","flags":${flags},"crc":"${crc}"${erased}}}`
 }
 
-/** @param growth how many times as long text may become */
-function eventMembers({ record, cursor, link }: Found, growth = Infinity): string {
+/** @param growth factor by which JSON may lengthen text; longer text becomes base64 */
+function eventMembers({ record, cursor, link }: ReadResult, growth = Infinity): string {
   const { number, position } = record
-  let text = `{"id":"${record.idText}","type":${quote(record.typeBytes)},"stream":${quote(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
+  let text = `{"id":"${record.idText}","type":${quoteName(record.typeBytes)},"stream":${quoteName(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
   const { occurred, contentType } = record
   if (occurred !== undefined) text += `,"occurred":"${occurred}"`
   if (record.hasTags) text += `,"tags":${Buffer.from(JSON.stringify(record.tags)).toString('latin1')}`
@@ -50,11 +50,11 @@ function renderBytes(contentType: string, data: Buffer, growth: number): string 
   const text = isUtf8(data) ? Buffer.from(JSON.stringify(data.toString())) : undefined
   const asText = text !== undefined && text.length - 2 <= data.length * growth
   const content = asText ? `"dataText":${text.toString('latin1')}` : `"dataBase64":"${data.toString('base64')}"`
-  return `,"contentType":${quote(contentType)},${content}`
+  return `,"contentType":${quoteName(contentType)},${content}`
 }
 
 /** A name as a JSON string. Names have no control characters, so only two characters need an escape. */
-function quote(name: string): string {
+function quoteName(name: string): string {
   return /["\\]/.test(name) ? JSON.stringify(name) : `"${name}"`
 }
 

@@ -1,5 +1,4 @@
-/** What an append answers (native contract §3). */
-
+/** Answers of appends (native contract §3). */
 import { recordIdText, StoredRecord } from '../../../src/log/format.js'
 import type { AppendResult } from '../../../src/writing/plan/plan-append.js'
 import type { PlacedEvent } from '../../../src/writing/plan/planning-view.js'

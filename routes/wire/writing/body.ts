@@ -32,7 +32,7 @@ export function acceptBuffers(app: FastifyInstance, bodyLimit: number = limits.b
 
 /**
  * The request's body, inflated.
- * @throws `body-too-large` when it grows past the bound, `bad-encoding` when it is not what it says
+ * @throws `body-too-large` when it inflates past the bound, `bad-encoding` when it contradicts Content-Encoding
  */
 export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
   const body = (request.body as Buffer | undefined) ?? Buffer.alloc(0)
@@ -53,13 +53,26 @@ export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
   }
 }
 
+/** The one JSON value that bytes are, without the white space around it. @throws `malformed-json` */
+export function wholeValue(bytes: Buffer): Buffer {
+  const reader = new JsonReader(bytes)
+  const value = reader.slice()
+  reader.end()
+  return value
+}
+
 /** The one JSON object that a body is. @throws `malformed-json`, `invalid-body` */
-export function objectOf(body: Buffer): object {
+export function parseJsonObject(body: Buffer): object {
   const reader = new JsonReader(body)
   const value = reader.value()
   reader.end()
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   throw new DaybookError('invalid-body', 'The body is a JSON object.')
+}
+
+/** A body that is JSON, but not what its address takes. @param where the member that is wrong */
+export function invalidBody(why: string, where: { pointer?: string } = {}): DaybookError {
+  return new DaybookError('invalid-body', why, where)
 }
 
 /** A streamed body, inflated as it comes. */

@@ -1,7 +1,7 @@
 /** Preconditions of an append, from headers and bodies (native contract §3, §4). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Type } from 'typebox'
-import { MatchCondition as MatchConditionShape, StreamCondition } from '../../../schemas/append.js'
+import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'
@@ -9,7 +9,7 @@ import { type EventCondition, namesIn } from '../../../src/writing/plan/event-co
 import type { Condition, ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { compileShape } from '../problems/shape.js'
 
-/** What must hold for an append: of streams, and of what the whole log holds. */
+/** Conditions of an append: on heads of streams, and on events in the whole log. */
 export interface Conditions {
   conditions: Condition[]
   matches: EventCondition[]
@@ -17,7 +17,7 @@ export interface Conditions {
 
 /**
  * `If-Match` and `If-None-Match`.
- * @throws `bad-condition` when one is not understood or two disagree; none is ever ignored
+ * @throws `bad-condition` when a header cannot be understood or two disagree; none is ever ignored
  */
 export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion {
   const said: ExpectedVersion[] = []
@@ -25,35 +25,36 @@ export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion
   if (match !== undefined) said.push(match.trim() === '*' ? 'stream_exists' : fromTag(match.trim()))
   const noneMatch = headers['if-none-match']
   if (noneMatch !== undefined) {
-    if (noneMatch.trim() !== '*') refuse('If-None-Match on an append is "*": the stream does not exist')
+    if (noneMatch.trim() !== '*') refuseCondition('If-None-Match on an append is "*": the stream does not exist')
     said.push('no_stream')
   }
   const [first = 'any'] = said
-  if (said.some((one) => one !== first)) refuse('the conditions of this request disagree')
+  if (said.some((one) => one !== first)) refuseCondition('the conditions of this request disagree')
   return first
 }
 
-/** An ETag of the stream, `"7"` or `"7;variant"`: any tag ever given for a stream names its head. */
+/** The version in an ETag of the stream, `"7"` or `"7;variant"`: every ETag of a stream begins with its head. */
 function fromTag(text: string): ExpectedVersion {
-  // Of metadata that was never written.
+  // The ETag of metadata that was never written.
   if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
-
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])
   if (parts === null || !Number.isSafeInteger(number)) {
-    refuse(`If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`)
+    refuseCondition(
+      `If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`
+    )
   }
   return number
 }
 
-function refuse(why: string): never {
+function refuseCondition(why: string): never {
   throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
-/** Each kind by itself: of a union the checker could only say that it is neither. */
-const checkStreamCondition = compileShape<StreamCondition>(StreamCondition)
-const checkMatchCondition = compileShape<MatchConditionShape>(MatchConditionShape)
+/** Each kind has its own check: for a union, the error could only say that neither kind fits. */
+const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
+const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 
 /**
  * `conditions` of a body: each names a stream, or events that must not be in the log.
@@ -91,7 +92,7 @@ function checkBound(count: number, limit: number, what: string): void {
   throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
 }
 
-function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionShape, index: number): EventCondition {
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number): EventCondition {
   const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
   if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
     throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })

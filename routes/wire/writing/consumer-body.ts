@@ -1,27 +1,22 @@
-/** Consumers on the wire (native contract §7): bodies in, what they read, and how they are shown. */
-import {
-  Acknowledgement,
-  type ConsumerDefinition as Asked,
-  ConsumerDefinition as ConsumerDefinitionSchema,
-  ConsumerReset
-} from '../../../schemas/consumers.js'
+/** Bodies of requests to /consumers (native contract §7), and the source that a consumer reads. */
+import { Acknowledgement, ConsumerReset, NewConsumer } from '../../../schemas/consumers.js'
 import { EventsSource, type ReadQuery, StreamSource } from '../../../schemas/read.js'
-import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer.js'
+import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer-definition.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { secondsOf } from '../../../src/time/duration.js'
 import { compileQuery, compileShape, explain } from '../problems/shape.js'
-import { addressOf as writtenAddress } from '../reading/page.js'
-import { addressOf, pathOf } from '../reading/read-request.js'
-import { objectOf } from './body.js'
+import { readUrl } from '../reading/page.js'
+import { pathOf, streamAddress } from '../reading/read-request.js'
+import { invalidBody, parseJsonObject } from './body.js'
 
-const checkDefinition = compileShape<Asked>(ConsumerDefinitionSchema)
+const checkDefinition = compileShape<NewConsumer>(NewConsumer)
 const checkAcknowledgement = compileShape<Acknowledgement>(Acknowledgement)
 const checkReset = compileShape<ConsumerReset>(ConsumerReset)
 const sourceQueries = { log: compileQuery(EventsSource), stream: compileQuery(StreamSource) }
 
-/** What a consumer reads. */
+/** The source of a consumer. */
 export interface ConsumerSource {
   readonly address: Address
   /** Its filters. */
@@ -39,16 +34,16 @@ export function checkConsumerName(name: string): string {
   )
 }
 
-/** What PUT asks for. @throws `malformed-json`, `invalid-body`, and as parseSource */
+/** The body of PUT. @throws `malformed-json`, `invalid-body`, and as parseSource */
 export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefinition, 'start' | 'generation'> {
-  const { source, from = 'start', ...settings } = checkDefinition(objectOf(body), refused)
+  const { source, from = 'start', ...settings } = checkDefinition(parseJsonObject(body), invalidBody)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
-    throw refused('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
+    throw invalidBody('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
   }
   const { address, query } = parseSource(source)
   return {
     name: checkConsumerName(name),
-    source: writtenAddress(pathOf(address), query),
+    source: readUrl(pathOf(address), query),
     from,
     settings: { ...CONSUMER_DEFAULTS, ...settings }
   }
@@ -56,39 +51,39 @@ export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefini
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseAcknowledgement(body: Buffer): Acknowledgement {
-  return checkAcknowledgement(objectOf(body), refused)
+  return checkAcknowledgement(parseJsonObject(body), invalidBody)
 }
 
 /** @throws `malformed-json`, `invalid-body` */
 export function parseReset(body: Buffer): ConsumerReset {
-  return checkReset(objectOf(body), refused)
+  return checkReset(parseJsonObject(body), invalidBody)
 }
 
 /**
- * The address that a consumer reads, and its filters. Where to begin and how it is sent is said elsewhere.
+ * The address that a consumer reads, and its filters. Its start and its format are not part of the source.
  * @throws `invalid-body`, `bad-stream-name`
  */
 export function parseSource(source: string): ConsumerSource {
   const [path = '', text = ''] = source.split(/\?(.*)/s)
   const stream = /^\/streams\/([^/]+)$/.exec(path)?.[1]
   if (path !== '/events' && stream === undefined) {
-    throw refused('"source" is /events or /streams/{stream}, and filters after a "?".', { pointer: '/source' })
+    throw invalidBody('"source" is /events or /streams/{stream}, and filters after a "?".', { pointer: '/source' })
   }
-  const query = queryOf(text)
+  const query = parsedQuery(text)
   const check = stream === undefined ? sourceQueries.log : sourceQueries.stream
   if (!check(query)) {
     const [error] = check.errors ?? []
     const known = Object.keys((stream === undefined ? EventsSource : StreamSource).properties)
-    throw refused(`"source": ${error ? explain(error, known) : 'is wrong'}`, { pointer: '/source' })
+    throw invalidBody(`"source": ${error ? explain(error, known) : 'is wrong'}`, { pointer: '/source' })
   }
   return {
-    address: stream === undefined ? { stream: undefined } : addressOf(decoded(stream)),
+    address: stream === undefined ? { stream: undefined } : streamAddress(decoded(stream)),
     query: query as ReadQuery
   }
 }
 
 /** A query as Fastify reads it: a name that stands twice has a list. */
-function queryOf(text: string): Record<string, string | string[]> {
+function parsedQuery(text: string): Record<string, string | string[]> {
   const query: Record<string, string | string[]> = {}
   const parameters = new URLSearchParams(text)
   for (const name of new Set(parameters.keys())) {
@@ -102,10 +97,6 @@ function decoded(segment: string): string {
   try {
     return decodeURIComponent(segment)
   } catch {
-    throw refused('"source" is percent-encoded UTF-8.', { pointer: '/source' })
+    throw invalidBody('"source" is percent-encoded UTF-8.', { pointer: '/source' })
   }
-}
-
-function refused(why: string, where: { pointer?: string } = {}): DaybookError {
-  return new DaybookError('invalid-body', why, where)
 }

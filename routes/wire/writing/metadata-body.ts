@@ -31,28 +31,30 @@ const checkDocument = compileShape<object>(StreamMetadata)
 
 /** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
 export function toStored(document: Buffer): Buffer {
-  return withWholeRule(checked(underStoredNames(document, (value) => value)))
+  return withWholeRule(checkStored(underStoredNames(document, (value) => value)))
 }
 
-/** A merge patch under the names of what is stored. @throws `invalid-metadata`, `malformed-json` */
+/** A merge patch under stored names. @throws `invalid-metadata`, `malformed-json` */
 export function toStoredPatch(patch: Buffer): Buffer {
   return underStoredNames(patch, withoutNulls)
 }
 
 /**
- * What is stored after a patch (RFC 7396) under stored names.
- * @param stored the document that is in force. One that is no JSON object counts as the rule that it leaves.
+ * The document after a merge patch (RFC 7396), both under stored names.
+ * @param stored the document in force. One that is no JSON object counts as the access rule that it leaves in force.
  * @throws `invalid-metadata`
  */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
-  const target = parsed(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
-  const merged = checked(mergePatch(target, patch))
-  return membersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
+  const target =
+    parsedObject(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
+  const merged = checkStored(mergePatch(target, patch))
+  return rawMembersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
 }
 
 /**
- * A rule that anybody could lift would be none: who may delete, and write the metadata that it stands in, are then those
- * who may write, else those who may read; administrators alone where these are everybody, or nobody is named.
+ * Completes an access rule, so that not everyone can lift it. Without `$d` or `$mw`, the right to delete the stream and
+ * to write its metadata goes to those who may write, else to those who may read. Where both are everyone or not named, it
+ * goes to administrators alone.
  */
 function withWholeRule(stored: Buffer): Buffer {
   const { $acl: acl } = JSON.parse(stored.toString()) as { $acl?: Acl }
@@ -63,15 +65,15 @@ function withWholeRule(stored: Buffer): Buffer {
   return mergePatch(stored, Buffer.from(whole))
 }
 
-/** @param known of the parsed document, what the schema knows */
+/** @param known gives the part of the parsed document that the schema checks */
 function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
   const whole = new JsonReader(document)
-  if (!whole.atObject) throw refused('Stream metadata is a JSON object.')
-  checkOnce(whole)
+  if (!whole.atObject) throw invalidMetadata('Stream metadata is a JSON object.')
+  checkNoRepeats(whole)
   whole.end()
-  checkDocument(known(JSON.parse(document.toString()) as object), (why) => refused(why))
+  checkDocument(known(JSON.parse(document.toString()) as object), (why) => invalidMetadata(why))
   return rewritten(new JsonReader(document), (name, value) => {
-    if (READABLE.has(name)) throw refused(`"${name}" is called "${READABLE.get(name)}" here.`)
+    if (READABLE.has(name)) throw invalidMetadata(`"${name}" is called "${READABLE.get(name)}" here.`)
     if (value === 'null') return [STORED.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]
     if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
@@ -79,15 +81,15 @@ function underStoredNames(document: Buffer, known: (value: object) => object): B
   })
 }
 
-/** Refuses a member that stands twice, in the rule too. @throws `malformed-json` */
-function checkOnce(reader: JsonReader): void {
+/** Refuses repeated members, also in the access rule. @throws `malformed-json` */
+function checkNoRepeats(reader: JsonReader): void {
   reader.members((name) => {
-    if (name === 'acl' && reader.atObject) checkOnce(reader)
+    if (name === 'acl' && reader.atObject) checkNoRepeats(reader)
     else reader.slice()
   })
 }
 
-/** Of a patch: null removes, whatever the member. */
+/** A patch without its nulls: null removes any member, so the schema does not check it. */
 function withoutNulls(value: object): object {
   const members = Object.entries(value).filter(([, member]) => member !== null)
   return Object.fromEntries(
@@ -96,22 +98,22 @@ function withoutNulls(value: object): object {
 }
 
 /** @throws `invalid-metadata` for a document that would be ignored */
-function checked(stored: Buffer): Buffer {
+function checkStored(stored: Buffer): Buffer {
   const [fault] = faultsOf(stored)
-  if (fault !== undefined) throw refused(fault.why)
+  if (fault !== undefined) throw invalidMetadata(fault.why)
   return stored
 }
 
 /**
- * What is in force, under readable names; members of one's own that would have the same name are left out, and those that
- * make no sense.
+ * The metadata in force, under readable names. Leaves out members of the user's own that would have the same name, and
+ * members that are invalid.
  * @param document undefined: an event that holds none
  */
 export function toReadable(document: Buffer | undefined): Buffer {
   const { acl } = readMetadata(document)
   const rule =
     acl && renamed(Buffer.from(JSON.stringify(acl)).toString('latin1'), (key) => READABLE_ACL.get(key) ?? key)
-  if (document === undefined || parsed(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
+  if (document === undefined || parsedObject(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
   const senseless = new Set(faultsOf(document).map(({ member }) => member))
   return rewritten(new JsonReader(document), (name, value) => {
     if (STORED.has(name)) return undefined
@@ -124,9 +126,9 @@ export function toReadable(document: Buffer | undefined): Buffer {
 
 /** null removes, objects are merged, all else replaces. */
 function mergePatch(target: Buffer, patch: Buffer): Buffer {
-  const changes = membersOf(new JsonReader(patch))
+  const changes = rawMembersOf(new JsonReader(patch))
   const reader = new JsonReader(target)
-  const merged = reader.atObject ? membersOf(reader) : new Map<string, string>()
+  const merged = reader.atObject ? rawMembersOf(reader) : new Map<string, string>()
   for (const [name, value] of changes) {
     if (value === 'null') merged.delete(name)
     else if (value.startsWith('{')) {
@@ -134,11 +136,11 @@ function mergePatch(target: Buffer, patch: Buffer): Buffer {
       merged.set(name, mergePatch(bytes(before), bytes(value)).toString('latin1'))
     } else merged.set(name, value)
   }
-  return documentOf(merged)
+  return joinMembers(merged)
 }
 
 /** Members with their values as bytes, one character a byte. */
-function membersOf(reader: JsonReader): Map<string, string> {
+function rawMembersOf(reader: JsonReader): Map<string, string> {
   const members = new Map<string, string>()
   reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
   return members
@@ -149,11 +151,11 @@ function rewritten(
   rewrite: (name: string, value: string) => [name: string, value: string] | undefined
 ): Buffer {
   const members = new Map<string, string>()
-  for (const [name, value] of membersOf(reader)) {
+  for (const [name, value] of rawMembersOf(reader)) {
     const member = rewrite(name, value)
     if (member !== undefined) members.set(member[0], member[1])
   }
-  return documentOf(members)
+  return joinMembers(members)
 }
 
 function renamed(object: string, rename: (name: string) => string): string {
@@ -161,7 +163,7 @@ function renamed(object: string, rename: (name: string) => string): string {
   return document.toString('latin1')
 }
 
-function documentOf(members: ReadonlyMap<string, string>): Buffer {
+function joinMembers(members: ReadonlyMap<string, string>): Buffer {
   const parts = [...members].map(([name, value]) => `${Buffer.from(JSON.stringify(name)).toString('latin1')}:${value}`)
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
@@ -169,7 +171,7 @@ function documentOf(members: ReadonlyMap<string, string>): Buffer {
 /** Seconds of a duration as the schema allows it, quoted. */
 function maxAgeOf(quoted: string): bigint {
   const seconds = secondsOf(quoted)
-  if (seconds === 0n) throw refused('"maxAge" is longer than nothing.')
+  if (seconds === 0n) throw invalidMetadata('"maxAge" is longer than nothing.')
   return seconds
 }
 
@@ -183,7 +185,7 @@ function durationOf(number: string): string {
 }
 
 /** The members of a document; undefined when it is no JSON object. */
-function parsed(document: Buffer): object | undefined {
+function parsedObject(document: Buffer): object | undefined {
   try {
     const value: unknown = JSON.parse(document.toString())
     return isObject(value) ? value : undefined
@@ -200,6 +202,6 @@ function inverted(names: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...names].map(([key, value]) => [value, key]))
 }
 
-function refused(why: string): DaybookError {
+function invalidMetadata(why: string): DaybookError {
   return new DaybookError('invalid-metadata', why, { written: false, retry: false })
 }

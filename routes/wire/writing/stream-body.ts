@@ -1,18 +1,11 @@
 /** The body of an append to one stream, by its content type and headers (native contract §3). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
-import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import type { AppendAll } from '../../../src/writing/plan/write-request.js'
-import {
-  checkTextBody,
-  isBareType,
-  keyedIds,
-  type ParseOptions,
-  parseBareEvent,
-  parseJsonEvents,
-  parseNdjsonEvents
-} from './event-body.js'
+import { checkTextBody, isBareType, parseBareEvent, parseJsonEvents, parseNdjsonEvents } from './event-body.js'
+import type { ParseOptions } from './event-draft.js'
+import { idempotencyKey, keyedIds } from './idempotency-key.js'
 
 export const ACCEPT_POST =
   'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
@@ -25,21 +18,15 @@ export function parseStreamBody(
 ): { events: NewEvent[]; keyed: AppendAll['keyed'] } {
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
-  const events = parse(headers, body, { stream, ids })
+  const events = parseByType(headers, body, { stream, ids })
   return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
 }
 
-/** @throws `bad-header` when it is empty or too long */
-export function idempotencyKey(headers: IncomingHttpHeaders): string | undefined {
-  const key = headers['idempotency-key']
-  if (key === undefined) return undefined
-  if (typeof key === 'string' && key.length >= 1 && key.length <= limits.idempotency_key_chars_max) return key
-  throw new DaybookError('bad-header', `Idempotency-Key has 1 to ${limits.idempotency_key_chars_max} characters.`, {
-    limit: limits.idempotency_key_chars_max
-  })
-}
-
-function parse(headers: IncomingHttpHeaders, body: Buffer, options: ParseOptions & { stream: string }): NewEvent[] {
+function parseByType(
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  options: ParseOptions & { stream: string }
+): NewEvent[] {
   const contentType = mediaType(headers['content-type'])
   const type = single(headers, 'event-type')
   if (contentType === 'application/x-www-form-urlencoded') {

@@ -1,7 +1,6 @@
 /** `daybook verify`: reads everything in a directory and names every disagreement. */
 import { VerifyConfig } from '../../../schemas/config.js'
-import { describeFlags, readConfig } from '../../config.js'
-import { DaybookError } from '../../errors.js'
+import { badConfiguration, describeFlags, readConfig } from '../../config.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { checkDirectory } from '../../verify/check-directory.js'
@@ -10,10 +9,10 @@ import { Progress } from '../progress.js'
 
 const summary = 'read everything in a directory and name what disagrees'
 
-export const verify = { summary, run }
+export const verify = { summary, run: runVerify }
 
 /** @returns 0 when all is well, 1 when something disagrees */
-async function run(argv: string[]): Promise<number> {
+async function runVerify(argv: string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
@@ -21,15 +20,14 @@ async function run(argv: string[]): Promise<number> {
     )
     return 0
   }
-  if (words.length > 0)
-    throw new DaybookError('bad-configuration', `verify takes no "${words[0]}"; name the directory with --db`)
+  if (words.length > 0) throw badConfiguration(`verify takes no "${words[0]}"; name the directory with --db`)
   requireDirectory(config.db)
   if (config['rebuild-index']) {
     const store = await new Store({ directory: config.db, rebuildIndex: true }).open()
     await store.close()
     for (const notice of store.notices) process.stderr.write(`WARNING: ${notice}.\n`)
   }
-  process.stdout.on('error', () => {}) // whoever read the report has enough
+  process.stdout.on('error', () => {}) // the reader of a pipe may leave before the end
   const progress = new Progress('verifying', systemClock)
   const report = await checkDirectory(config.db, (done, of) => progress.show(done, of === 0 ? 1 : done / of))
   const { events, streams, disagreements, warnings } = report

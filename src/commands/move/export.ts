@@ -1,34 +1,32 @@
 /** `daybook export`: every event of a log, a line each, in order; what `daybook import` reads. */
 import { createWriteStream, statSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
-import { get as httpGet, type IncomingMessage } from 'node:http'
-import { get as httpsGet } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { renderRecord } from '../../../routes/wire/reading/recorded-event.js'
-import { splitLines } from '../../../routes/writing/streamed-write.js'
 import { ExportConfig } from '../../../schemas/config.js'
-import { describeFlags, readConfig } from '../../config.js'
-import { DaybookError, isDaybookError } from '../../errors.js'
+import { badConfiguration, describeFlags, readConfig } from '../../config.js'
+import { isDaybookError } from '../../errors.js'
+import { splitLines } from '../../ndjson.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { requireDirectory } from '../directory.js'
 import { Progress } from '../progress.js'
-import { credentialsOf } from './credentials.js'
+import { serverRequest, serverUnreachable } from './server-request.js'
 
 const summary = 'write every event as NDJSON'
 
-export const exportEvents = { summary, run }
+export const exportEvents = { summary, run: runExport }
 
-async function run(argv: string[]): Promise<number> {
+async function runExport(argv: string[]): Promise<number> {
   const { config, words, help } = readConfig(ExportConfig, argv)
   if (help) {
     process.stdout.write(`daybook export [flags]: ${summary}\n\n${describeFlags(ExportConfig)}\n`)
     return 0
   }
-  if (words.length > 0)
-    throw new DaybookError('bad-configuration', `export takes no "${words[0]}"; name the file with --output`)
+  if (words.length > 0) throw badConfiguration(`export takes no "${words[0]}"; name the file with --output`)
   const progress = new Progress('exporting', systemClock)
   let events = 0
   let all = 0
@@ -54,10 +52,10 @@ async function run(argv: string[]): Promise<number> {
  * @throws `bad-configuration` when it cannot be written
  */
 async function writeTo(output: string, chunks: AsyncIterable<Buffer>): Promise<boolean> {
-  const refused = (why: string, cause?: unknown) =>
-    new DaybookError('bad-configuration', `cannot write ${output}: ${why}`, {}, cause)
+  const cannotWrite = (why: string, cause?: unknown) => badConfiguration(`cannot write ${output}: ${why}`, cause)
   const partial = `${output}.partial`
-  if (output !== '-' && statSync(output, { throwIfNoEntry: false })?.isDirectory()) throw refused('it is a directory')
+  if (output !== '-' && statSync(output, { throwIfNoEntry: false })?.isDirectory())
+    throw cannotWrite('it is a directory')
   const target: Writable = output === '-' ? process.stdout : createWriteStream(partial)
   const source = Readable.from(chunks, { objectMode: false })
   try {
@@ -69,7 +67,7 @@ async function writeTo(output: string, chunks: AsyncIterable<Buffer>): Promise<b
     const { code, message } = cause as NodeJS.ErrnoException
     if (isDaybookError(cause)) throw cause
     if (output === '-' && code === 'EPIPE') return false
-    throw refused(message, cause)
+    throw cannotWrite(message, cause)
   }
 }
 
@@ -96,14 +94,12 @@ async function* fromServer(config: ExportConfig, count: (more: number, of?: numb
   let lines: Buffer[] = []
   let size = 0
   for await (const line of splitLines(unbroken(response))) {
-    if (response.statusCode !== 200)
-      throw new DaybookError('server-unreachable', `the server refused: ${line.toString('utf8', 0, 500)}`)
+    if (response.statusCode !== 200) throw serverUnreachable(`the server refused: ${line.toString('utf8', 0, 500)}`)
     if (line.subarray(0, 8).toString() === '{"end":{') {
       ended = true
       continue
     }
-    if (line.subarray(0, 12).toString() === '{"problem":{')
-      throw new DaybookError('server-unreachable', `the server broke off: ${line}`)
+    if (line.subarray(0, 12).toString() === '{"problem":{') throw serverUnreachable(`the server broke off: ${line}`)
     lines.push(line, NEWLINE)
     size += line.length
     if (size < 64 * 1024) continue
@@ -112,7 +108,7 @@ async function* fromServer(config: ExportConfig, count: (more: number, of?: numb
     lines = []
     size = 0
   }
-  if (!ended) throw new DaybookError('server-unreachable', 'the transfer broke off before its end')
+  if (!ended) throw serverUnreachable('the transfer broke off before its end')
   count(lines.length / 2, head + 1)
   yield Buffer.concat(lines)
 }
@@ -122,28 +118,20 @@ async function* unbroken(response: IncomingMessage): AsyncGenerator<Buffer> {
   try {
     yield* response
   } catch (cause) {
-    throw new DaybookError('server-unreachable', `the transfer broke off (${(cause as Error).message})`, {}, cause)
+    throw serverUnreachable(`the transfer broke off (${(cause as Error).message})`, cause)
   }
 }
 
 const NEWLINE = Buffer.from('\n')
 
+const READ_ALL = '/events?system=true&truncated=true&record=true&trailer=true&format=ndjson'
+
 function ask(config: ExportConfig): Promise<IncomingMessage> {
-  const { url } = config
-  if (!URL.canParse('/events', url)) throw new DaybookError('bad-configuration', `--url ${url} is not a URL`)
-  const target = new URL('/events?system=true&truncated=true&record=true&trailer=true&format=ndjson', url)
-  const credentials = credentialsOf(config)
   return new Promise((resolve, reject) => {
-    const get = target.protocol === 'https:' ? httpsGet : httpGet
-    get(target, credentials, resolve).on('error', (cause) => {
-      reject(
-        new DaybookError(
-          'server-unreachable',
-          `no server answers at ${url}: ${cause.message || (cause as NodeJS.ErrnoException).code}`,
-          {},
-          cause
-        )
-      )
+    const request = serverRequest(config, 'GET', READ_ALL)
+    request.once('response', resolve).on('error', (cause: NodeJS.ErrnoException) => {
+      reject(serverUnreachable(`no server answers at ${config.url}: ${cause.message || cause.code}`, cause))
     })
+    request.end()
   })
 }

@@ -3,12 +3,13 @@ import { createReadStream, type Stats, statSync } from 'node:fs'
 import { type Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
+import { badConfiguration } from '../../config.js'
 import { DaybookError } from '../../errors.js'
 
 const CHUNK_BYTES = 256 * 1024
 
-export class Source {
-  /** A path, or what messages call standard input. */
+export class ImportInput {
+  /** A path, or "standard input". */
   readonly #name: string
   readonly #raw: Readable
   /** Undefined: not a file that can be read twice. */
@@ -34,7 +35,7 @@ export class Source {
       const { zipped, chunks } = await lookAtHead(this.#counted())
       if (!zipped) return yield* chunks
       const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
-      pipeline(chunks, gunzip).catch(() => {}) // told where it is read
+      pipeline(chunks, gunzip).catch(() => {}) // its reader gets the error
       yield* gunzip
     } catch (cause) {
       throw this.#unreadable(cause as NodeJS.ErrnoException)
@@ -92,7 +93,7 @@ function statsOf(file: string): Stats {
 }
 
 function cannotRead(name: string, why: string, cause?: unknown): DaybookError {
-  return new DaybookError('bad-configuration', `cannot read ${name}: ${why}`, {}, cause)
+  return badConfiguration(`cannot read ${name}: ${why}`, cause)
 }
 
 /** Whether bytes are gzip, which their first two say, and all the bytes. */

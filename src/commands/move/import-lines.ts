@@ -1,9 +1,9 @@
 /** The lines of an import as they are sent: with ids that they have again when they are sent again. */
 import { createHash } from 'node:crypto'
-import { splitLines } from '../../../routes/writing/streamed-write.js'
 import { isWrittenByServer } from '../../access/permissions.js'
 import { DaybookError } from '../../errors.js'
 import { idText } from '../../log/format.js'
+import { splitLines } from '../../ndjson.js'
 import { isObject } from '../../streams/acl.js'
 import { nameBasedId } from '../../streams/name-based-id.js'
 
@@ -68,8 +68,8 @@ export class ImportedLines {
     const { newIds } = this.#options
     // The id of a line depends on all lines before it, also on those that are left out.
     if (!newIds) this.#names.add(line)
-    const event = objectOf(line)
-    if (event === undefined) return line // whoever reads it says better what is wrong
+    const event = objectInLine(line)
+    if (event === undefined) return line // the server says what is wrong with it
     const { stream, record } = event as { stream?: unknown; record?: { kind?: unknown } | null }
     if (typeof stream === 'string' && isWrittenByServer(stream)) {
       this.ofServer++
@@ -104,7 +104,7 @@ class LineNames {
   }
 }
 
-function objectOf(line: Buffer): object | undefined {
+function objectInLine(line: Buffer): object | undefined {
   if (line.length === 0) return undefined
   try {
     const value: unknown = JSON.parse(line.toString())
@@ -134,7 +134,7 @@ function withMembers(line: Buffer, members: Readonly<Record<string, string | und
  */
 function occurredOf(event: object, number: number, pointer: string | undefined): string | undefined {
   if (Object.hasOwn(event, 'occurred')) return undefined
-  const instant = pointer === undefined ? (event as { created?: unknown }).created : at(event, pointer)
+  const instant = pointer === undefined ? (event as { created?: unknown }).created : valueAt(event, pointer)
   if (instant === undefined || instant === null) return undefined
   if (typeof instant === 'string') return instant
   throw new DaybookError('import-refused', `Line ${number}: what stands at ${pointer ?? '/created'} is no instant.`, {
@@ -142,7 +142,7 @@ function occurredOf(event: object, number: number, pointer: string | undefined):
   })
 }
 
-function at(value: unknown, pointer: string): unknown {
+function valueAt(value: unknown, pointer: string): unknown {
   for (const part of pointer.split('/').slice(1)) {
     const name = part.replaceAll('~1', '/').replaceAll('~0', '~')
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined

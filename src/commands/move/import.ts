@@ -1,21 +1,21 @@
 /** `daybook import`: NDJSON as reading prints it, into a server by a streamed write, or into a closed directory. */
 import { Readable } from 'node:stream'
-import { StreamedWrite, splitLines } from '../../../routes/writing/streamed-write.js'
+import { StreamedWrite } from '../../../routes/writing/streamed-write.js'
 import type { Receipt } from '../../../schemas/append.js'
 import { ImportConfig } from '../../../schemas/config.js'
-import { describeFlags, readConfig } from '../../config.js'
-import { DaybookError } from '../../errors.js'
+import { badConfiguration, describeFlags, readConfig } from '../../config.js'
+import { splitLines } from '../../ndjson.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { Progress } from '../progress.js'
+import { appendOverHttp } from './append-over-http.js'
 import { importAsLog } from './as-log.js'
-import { Source } from './import-input.js'
+import { ImportInput } from './import-input.js'
 import { ImportedLines } from './import-lines.js'
-import { intoServer } from './transfer.js'
 
 const summary = 'append the events of an NDJSON file, gzip or not'
 
-export const importEvents = { summary, run }
+export const importEvents = { summary, run: runImport }
 
 const HELP = `daybook import FILE|- [flags]: ${summary}
 
@@ -34,14 +34,14 @@ interface Counts {
   replayed: number
 }
 
-async function run(argv: string[]): Promise<number> {
+async function runImport(argv: string[]): Promise<number> {
   const { config, words, help } = readConfig(ImportConfig, argv)
   if (help) {
     process.stdout.write(HELP)
     return 0
   }
-  const source = new Source(fileOf(words, config))
-  const lines = new ImportedLines(source.bytes(), {
+  const input = new ImportInput(fileOf(words, config))
+  const lines = new ImportedLines(input.bytes(), {
     occurredFrom: config['occurred-from'],
     newIds: config['new-ids']
   })
@@ -50,16 +50,16 @@ async function run(argv: string[]): Promise<number> {
   const count = async ({ receipt }: Receipt) => {
     counts.appended += receipt.appended
     counts.replayed += receipt.replayed
-    progress.show(counts.appended + counts.replayed, source.fraction())
+    progress.show(counts.appended + counts.replayed, input.fraction())
   }
   try {
-    await source.check()
-    if (config.db === undefined) await intoServer(config, lines, count)
-    else if (config['as-log']) await intoLog(config.db, source, config.batch, count)
+    await input.check()
+    if (config.db === undefined) await appendOverHttp(config, lines, count)
+    else if (config['as-log']) await intoLog(config.db, input, config.batch, count)
     else await intoDirectory(config.db, lines, config.batch, count)
     if (lines.failure !== undefined) throw lines.failure
   } finally {
-    source.close()
+    input.close()
     progress.end(closingLine(counts, lines, progress))
   }
   return 0
@@ -67,10 +67,12 @@ async function run(argv: string[]): Promise<number> {
 
 /** @throws `bad-configuration` for words and flags that do not go together */
 function fileOf([file, more]: readonly string[], config: ImportConfig): string {
-  const refuse = (why: string) => new DaybookError('bad-configuration', why)
-  if (file === undefined || more !== undefined) throw refuse('import takes one FILE, or "-" for standard input')
-  if (config['as-log'] && config.db === undefined) throw refuse('--as-log writes into a directory: name it with --db')
-  if (config['as-log'] && config['new-ids']) throw refuse('--as-log keeps ids, --new-ids does not: leave one out')
+  if (file === undefined || more !== undefined)
+    throw badConfiguration('import takes one FILE, or "-" for standard input')
+  if (config['as-log'] && config.db === undefined)
+    throw badConfiguration('--as-log writes into a directory: name it with --db')
+  if (config['as-log'] && config['new-ids'])
+    throw badConfiguration('--as-log keeps ids, --new-ids does not: leave one out')
   return file
 }
 
@@ -95,11 +97,11 @@ async function intoDirectory(
 
 async function intoLog(
   directory: string,
-  source: Source,
+  input: ImportInput,
   batch: number,
   count: (receipt: Receipt) => Promise<void>
 ): Promise<void> {
-  await withStore(directory, (store) => importAsLog(store, splitLines(source.bytes()), batch, count))
+  await withStore(directory, (store) => importAsLog(store, splitLines(input.bytes()), batch, count))
 }
 
 async function withStore(directory: string, work: (store: Store) => Promise<void>): Promise<void> {

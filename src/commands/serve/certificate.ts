@@ -2,7 +2,7 @@
 import { createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { DaybookError } from '../../errors.js'
+import { badConfiguration } from '../../config.js'
 
 export interface Certificate {
   readonly cert: string
@@ -11,12 +11,12 @@ export interface Certificate {
 
 /** @throws `bad-configuration` when they cannot be read, or are no certificate and its key */
 export function readCertificate(certFile: string, keyFile: string): Certificate {
-  const certificate = { cert: read('--tls-cert', certFile), key: read('--tls-key', keyFile) }
+  const certificate = { cert: readPem('--tls-cert', certFile), key: readPem('--tls-key', keyFile) }
   try {
     createSecureContext(certificate)
   } catch (cause) {
     const why = `${certFile} and ${keyFile} are not a certificate and its key: ${(cause as Error).message}`
-    throw new DaybookError('bad-configuration', why, {}, cause)
+    throw badConfiguration(why, cause)
   }
   return certificate
 }
@@ -49,17 +49,17 @@ export async function makeCertificate(now: number): Promise<Certificate & { read
 
 /** @throws `bad-configuration` when it is no public key and no certificate */
 export function readPublicKey(file: string): string {
-  const pem = read('--jwt-public-key', file)
+  const pem = readPem('--jwt-public-key', file)
   try {
     if (createPublicKey(pem).asymmetricKeyType !== undefined && !pem.includes('PRIVATE')) return pem
   } catch {}
-  throw new DaybookError('bad-configuration', `--jwt-public-key: ${file} is not a public key in PEM`)
+  throw badConfiguration(`--jwt-public-key: ${file} is not a public key in PEM`)
 }
 
-function read(flag: string, file: string): string {
+function readPem(flag: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new DaybookError('bad-configuration', `${flag}: cannot read ${file}: ${(cause as Error).message}`, {}, cause)
+    throw badConfiguration(`${flag}: cannot read ${file}: ${(cause as Error).message}`, cause)
   }
 }

@@ -5,7 +5,7 @@
 import type { PlainCredentials } from '../../../routes/auth/authorization.js'
 import type { CorsOrigins } from '../../../routes/http/cors.js'
 import type { ServeConfig } from '../../../schemas/config.js'
-import { DaybookError } from '../../errors.js'
+import { badConfiguration } from '../../config.js'
 import { isLoopback } from '../../network.js'
 
 export interface Exposure {
@@ -26,20 +26,23 @@ export function exposureOf(config: ServeConfig): Exposure {
   const local = isLoopback(host) && !config['trust-proxy']
   const where = isLoopback(host) ? 'behind a proxy' : `on ${host}`
   const tls = dev || config['tls-cert'] !== undefined || config['tls-key'] !== undefined
-  if (dev && config['tls-cert'] !== undefined) throw refused('--dev makes a certificate; it takes no --tls-cert')
+  if (dev && config['tls-cert'] !== undefined)
+    throw badConfiguration('--dev makes a certificate; it takes no --tls-cert')
   if ((config['tls-cert'] === undefined) !== (config['tls-key'] === undefined)) {
-    throw refused('--tls-cert and --tls-key go together')
+    throw badConfiguration('--tls-cert and --tls-key go together')
   }
-  if (dev && !local) throw refused(`--dev is for loopback; ${where} give --tls-cert and --tls-key`)
-  if (config['insecure-anywhere'] && !insecure) throw refused('--insecure-anywhere is nothing without --insecure')
+  if (dev && !local) throw badConfiguration(`--dev is for loopback; ${where} give --tls-cert and --tls-key`)
+  if (config['insecure-anywhere'] && !insecure)
+    throw badConfiguration('--insecure-anywhere is nothing without --insecure')
   if (insecure && !local && !config['insecure-anywhere']) {
-    throw refused(
+    throw badConfiguration(
       `--insecure ${where} lets everybody who reaches it do everything; if that is what you want, say --insecure-anywhere too`
     )
   }
-  if (insecure && config.anonymous === 'off') throw refused('--insecure lets everybody in, --anonymous=off does not')
+  if (insecure && config.anonymous === 'off')
+    throw badConfiguration('--insecure lets everybody in, --anonymous=off does not')
   if (config.anonymous === 'on' && !local) {
-    throw refused(
+    throw badConfiguration(
       `--anonymous=on is for loopback; ${where} give whoever comes an account or a ticket, or say --insecure --insecure-anywhere`
     )
   }
@@ -65,31 +68,32 @@ export function exposureOf(config: ServeConfig): Exposure {
 }
 
 function checkOrigins(origins: readonly string[]): void {
-  if (origins.includes('*') && origins.length > 1) throw refused('--cors-origin is "*" or a list of origins, not both')
+  if (origins.includes('*') && origins.length > 1)
+    throw badConfiguration('--cors-origin is "*" or a list of origins, not both')
   for (const origin of origins) {
     if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue
-    throw refused(`--cors-origin ${origin} is no origin; one looks like https://app.example`)
+    throw badConfiguration(`--cors-origin ${origin} is no origin; one looks like https://app.example`)
   }
 }
 
-/** A provider signs for others with the same keys, and keys are worth no more than the way they came. */
+/** A provider signs for other servers with the same keys, so audience and issuer are needed; its keys must come over HTTPS. */
 function checkProvider(config: ServeConfig): void {
   const { 'jwt-jwks': jwks, 'jwt-public-key': key, 'jwt-issuer': issuer, 'jwt-audience': audience } = config
   if (jwks === undefined && key === undefined) {
     if (issuer === undefined && audience === undefined) return
-    throw refused('--jwt-issuer and --jwt-audience are for tokens whose keys --jwt-jwks or --jwt-public-key names')
+    throw badConfiguration(
+      '--jwt-issuer and --jwt-audience are for tokens whose keys --jwt-jwks or --jwt-public-key names'
+    )
   }
-  if (jwks !== undefined && key !== undefined) throw refused('--jwt-jwks or --jwt-public-key, not both')
+  if (jwks !== undefined && key !== undefined) throw badConfiguration('--jwt-jwks or --jwt-public-key, not both')
   if (issuer === undefined || audience === undefined) {
-    throw refused('tokens of a provider need --jwt-issuer and --jwt-audience: it signs for others with the same keys')
+    throw badConfiguration(
+      'tokens of a provider need --jwt-issuer and --jwt-audience: it signs for others with the same keys'
+    )
   }
   if (jwks === undefined) return
-  if (!URL.canParse(jwks)) throw refused(`--jwt-jwks ${jwks} is not a URL`)
+  if (!URL.canParse(jwks)) throw badConfiguration(`--jwt-jwks ${jwks} is not a URL`)
   const { protocol, hostname } = new URL(jwks)
   if (protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))) return
-  throw refused(`--jwt-jwks ${jwks} is not https: whoever is on the way could give other keys`)
-}
-
-function refused(why: string): DaybookError {
-  return new DaybookError('bad-configuration', why)
+  throw badConfiguration(`--jwt-jwks ${jwks} is not https: whoever is on the way could give other keys`)
 }

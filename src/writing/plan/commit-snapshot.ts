@@ -3,7 +3,7 @@
  * loads it, and a plan that asks for what was not loaded fails.
  */
 import type { AccessSettings } from '../../access/permissions.js'
-import type { StreamState } from '../../index/stream-states.js'
+import type { StreamState } from '../../streams/stream-state.js'
 import type { LookAgain, Match } from './event-condition.js'
 
 export interface CommitSnapshot {

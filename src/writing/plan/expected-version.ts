@@ -1,5 +1,5 @@
 /** Optimistic concurrency: what an append expects of a stream, and whether it holds. */
-import type { StreamState } from '../../index/stream-states.js'
+import type { StreamState } from '../../streams/stream-state.js'
 
 /** `any`, `no_stream` (there is nothing to see), `stream_exists`, or the number of the stream's last event. */
 export type ExpectedVersion = 'any' | 'no_stream' | 'stream_exists' | number

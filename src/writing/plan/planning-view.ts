@@ -10,12 +10,12 @@ import {
   SETTINGS
 } from '../../access/permissions.js'
 import type { SignInFacts } from '../../access/sign-in-validity.js'
-import { PLAIN_STATE, type StreamState, withMetadata } from '../../index/stream-states.js'
 import { recordKind, StoredRecord, sameAsPrinted, sameContent, type UnplacedRecord } from '../../log/format.js'
 import type { Acl } from '../../streams/acl.js'
 import { showsMore } from '../../streams/metadata.js'
 import { isMetastream, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
+import { PLAIN_STATE, type StreamState, withMetadata } from '../../streams/stream-state.js'
 import { type CommitSnapshot, eventKey } from './commit-snapshot.js'
 import { type EventCondition, itemMatches, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
 

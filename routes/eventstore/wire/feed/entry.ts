@@ -4,13 +4,14 @@ import type { Viewer } from '../../../../src/access/viewer.js'
 import { correlationOf } from '../../../../src/index/index-entries.js'
 import { bytesOf } from '../../../../src/latin1.js'
 import { type Family, family, type StoredRecord } from '../../../../src/log/format.js'
-import { linkText, type Reader } from '../../../../src/reading/reader.js'
+import { linkText } from '../../../../src/reading/link-targets.js'
+import type { Reader } from '../../../../src/reading/reader.js'
 import type { Source } from '../../../../src/reading/source.js'
 import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../../src/streams/links.js'
 import { nameBasedId } from '../../../../src/streams/name-based-id.js'
 import { type ShownEvent, showRecord } from './shown-event.js'
 
-export interface Entry {
+export interface FeedEntry {
   /** What is shown; undefined for a link that leads nowhere. */
   readonly event: ShownEvent | undefined
   /** The link through which it was found. */
@@ -28,26 +29,27 @@ interface LinkShown {
   readonly metadataBytes: string
 }
 
-/**
- * The entries at numbers or positions of a source.
- * @param number of the first record; on the log events have their own numbers
- * @param resolve false: links are shown themselves
- * @param viewer who reads: what they may not read is left out; undefined: who sees everything
- */
-export async function entriesOf(
-  reader: Reader,
-  source: Source,
-  records: readonly StoredRecord[],
-  number: number,
-  resolve: boolean,
-  viewer: Viewer | undefined
-): Promise<Entry[]> {
-  if (source.index) return indexEntries(reader, source, records, number, resolve, viewer)
-  const entries: Entry[] = []
+/** Records of a source that are to be shown. */
+export interface ShownRecords {
+  readonly source: Source
+  readonly records: readonly StoredRecord[]
+  /** Number of the first record; on the log events have their own numbers. */
+  readonly number: number
+  /** False: links are shown themselves. */
+  readonly resolve: boolean
+  /** Who reads: what they may not read is left out. Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+}
+
+/** The entries of records, in their order. */
+export async function entriesOf(reader: Reader, shown: ShownRecords): Promise<FeedEntry[]> {
+  const { source, records, resolve, viewer } = shown
+  if (source.index) return indexEntries(reader, shown)
+  const entries: FeedEntry[] = []
   for (const record of records) {
     if (record.removed) continue
     const own = showRecord(record)
-    const target = resolve ? await reader.linkTarget(record, viewer) : undefined
+    const target = resolve ? await reader.links.of(record, viewer) : undefined
     const link = target === undefined ? undefined : linkOf(record, own)
     const event = target === 'gone' ? undefined : target === undefined ? own : showRecord(target)
     entries.push({ event, link, positionStreamBytes: own.streamBytes, positionNumber: own.number })
@@ -70,19 +72,15 @@ function linkOf(record: StoredRecord, own: ShownEvent): LinkShown {
 /** Index streams hold links to the events they list; those of a category's streams hold the streams' names. */
 async function indexEntries(
   reader: Reader,
-  { stream, kind }: Source,
-  records: readonly StoredRecord[],
-  from: number,
-  resolve: boolean,
-  viewer: Viewer | undefined
-): Promise<Entry[]> {
+  { source: { stream, kind }, records, number, resolve, viewer }: ShownRecords
+): Promise<FeedEntry[]> {
   const name = bytesOf(stream as string)
   const read = await viewer?.seen(records)
   const seen = resolve ? await reader.seen(records, { truncated: false, viewer: undefined }) : undefined
-  const entries: Entry[] = []
+  const entries: FeedEntry[] = []
   for (const [i, record] of records.entries()) {
     if (read?.[i] === false) continue
-    const positionNumber = String(from + i)
+    const positionNumber = String(number + i)
     const place = { positionStreamBytes: name, positionNumber }
     if (kind === family.categoryStreams || !resolve) {
       entries.push({ event: indexEvent(kind as Family, name, positionNumber, record), link: undefined, ...place })
@@ -90,7 +88,7 @@ async function indexEntries(
     }
     const listed = showRecord(record)
     // A link that is listed is copied: what stands here leads where it leads.
-    const target = await reader.linkTarget(record, viewer)
+    const target = await reader.links.of(record, viewer)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
     const hidden = record.removed || target === 'gone' || seen?.[i] === false

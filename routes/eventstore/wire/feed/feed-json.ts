@@ -5,7 +5,7 @@ import { limits } from '../../../../src/limits.js'
 import { segment } from '../urls.js'
 import { atomDate } from './atom-date.js'
 import { type Embed, hasBody, isRich } from './embed.js'
-import type { Entry } from './entry.js'
+import type { FeedEntry } from './entry.js'
 import { documentBytes } from './event-document.js'
 import type { Feed, FeedLink } from './feed.js'
 import { indentJson } from './pretty.js'
@@ -15,24 +15,24 @@ const AUTHOR = '"author":{"name":"EventStore"}'
 
 /** @param tag content of the ETag that JSON clients get, when the feed shows one */
 export function renderFeedJson(feed: Feed, base: string, embed: Embed, tag: string | undefined): string {
-  let text = `{"title":${quote(bytesOf(feed.title))},"id":${quote(feed.selfUrl)},"updated":"${atomDate(feed.updated)}",`
-  text += `"streamId":${feed.stream === undefined ? 'null' : quote(bytesOf(feed.stream))},${AUTHOR},`
-  text += `"headOfStream":${feed.headOfStream},"selfUrl":${feed.backward ? quote(feed.selfUrl) : 'null'},`
+  let text = `{"title":${jsonString(bytesOf(feed.title))},"id":${jsonString(feed.selfUrl)},"updated":"${atomDate(feed.updated)}",`
+  text += `"streamId":${feed.stream === undefined ? 'null' : jsonString(bytesOf(feed.stream))},${AUTHOR},`
+  text += `"headOfStream":${feed.headOfStream},"selfUrl":${feed.backward ? jsonString(feed.selfUrl) : 'null'},`
   text += `"eTag":${tag === undefined ? 'null' : `"${tag}"`},"links":[${feed.links.map(renderLink).join(',')}],"entries":[`
   const addresses = new Addresses(base)
   for (let i = 0; i < feed.entries.length; i++) {
     text += i === 0 ? '\n' : ',\n'
-    text += renderEntry(feed.entries[i] as Entry, addresses, embed, false)
+    text += renderEntry(feed.entries[i] as FeedEntry, addresses, embed, false)
   }
   return `${text}${feed.entries.length === 0 ? '' : '\n'}]}\n`
 }
 
 function renderLink({ relation, url }: FeedLink): string {
-  return `{"uri":${quote(url)},"relation":"${relation}","type":null}`
+  return `{"uri":${jsonString(url)},"relation":"${relation}","type":null}`
 }
 
 /** An entry that stands by itself: it carries the event's content at every level. */
-export function renderEntryJson(entry: Entry, base: string, embed: Embed): string {
+export function renderEntryJson(entry: FeedEntry, base: string, embed: Embed): string {
   return renderEntry(entry, new Addresses(base), embed, true)
 }
 
@@ -50,54 +50,54 @@ class Addresses {
     if (streamBytes !== this.#stream) {
       this.#stream = streamBytes
       const stream = segment(Buffer.from(streamBytes, 'latin1').toString())
-      this.#prefix = quote(`${this.#base}/streams/${stream}/`).slice(1, -1)
+      this.#prefix = jsonString(`${this.#base}/streams/${stream}/`).slice(1, -1)
     }
     return this.#prefix + number
   }
 }
 
-function renderEntry(entry: Entry, addresses: Addresses, embed: Embed, single: boolean): string {
+function renderEntry(entry: FeedEntry, addresses: Addresses, embed: Embed, single: boolean): string {
   const { event, link } = entry
   const streamBytes = link?.streamBytes ?? event?.streamBytes ?? ''
   const number = link?.number ?? event?.number ?? ''
   const url = `"${addresses.of(streamBytes, number)}"`
   let text = '{'
   if (event !== undefined && isRich(embed)) text += renderRich(entry, event, embed)
-  text += `"title":${quote(`${number}@${streamBytes}`)},"id":${url},`
+  text += `"title":${jsonString(`${number}@${streamBytes}`)},"id":${url},`
   text += `"updated":"${atomDate(link?.created ?? event?.created)}",${AUTHOR},`
-  text += `"summary":${link === undefined ? quote(event?.typeBytes ?? '') : '"$>"'},"retryCount":null,"content":`
+  text += `"summary":${link === undefined ? jsonString(event?.typeBytes ?? '') : '"$>"'},"retryCount":null,"content":`
   const withContent = (single || embed === 'content') && event?.isJson && link === undefined
   text += withContent ? documentBytes(event) : 'null'
   return `${text},"links":[{"uri":${url},"relation":"edit","type":null},{"uri":${url},"relation":"alternate","type":null}]}`
 }
 
-function renderRich(entry: Entry, event: ShownEvent, embed: Embed): string {
+function renderRich(entry: FeedEntry, event: ShownEvent, embed: Embed): string {
   const { link, positionNumber, positionStreamBytes } = entry
   const body = hasBody(embed)
   const lay = embed === 'pretty' || embed === 'tryharder' ? layOut : asIs
   const data = event.dataBytes
   const hard = embed === 'tryharder'
-  const isJson = event.isJson || (hard && (data === '' || isObject(data)))
-  let text = `"eventId":"${event.id}","eventType":${quote(event.typeBytes)},"eventNumber":${event.number},`
-  text += `"data":${body && (event.isJson || hard) ? quote(lay(data)) : 'null'},`
-  text += `"metaData":${body && event.metadataBytes !== '' ? quote(lay(event.metadataBytes)) : 'null'},`
-  text += `"linkMetaData":${body && link !== undefined ? quote(lay(link.metadataBytes)) : 'null'},`
-  text += `"streamId":${quote(event.streamBytes)},"isJson":${isJson},`
+  const isJson = event.isJson || (hard && (data === '' || isJsonObject(data)))
+  let text = `"eventId":"${event.id}","eventType":${jsonString(event.typeBytes)},"eventNumber":${event.number},`
+  text += `"data":${body && (event.isJson || hard) ? jsonString(lay(data)) : 'null'},`
+  text += `"metaData":${body && event.metadataBytes !== '' ? jsonString(lay(event.metadataBytes)) : 'null'},`
+  text += `"linkMetaData":${body && link !== undefined ? jsonString(lay(link.metadataBytes)) : 'null'},`
+  text += `"streamId":${jsonString(event.streamBytes)},"isJson":${isJson},`
   text += `"isMetaData":${body && event.metadataBytes !== ''},`
   text += `"isLinkMetaData":${body && (link?.metadataBytes ?? '') !== ''},"isRedacted":false,`
-  return `${text}"positionEventNumber":${positionNumber},"positionStreamId":${quote(positionStreamBytes)},`
+  return `${text}"positionEventNumber":${positionNumber},"positionStreamId":${jsonString(positionStreamBytes)},`
 }
 
 /** Objects are laid out; arrays, texts and what is very large stay as they are. */
 function layOut(text: string): string {
-  return text.length <= limits.laid_out_bytes_max && isObject(text) ? indentJson(text) : text
+  return text.length <= limits.laid_out_bytes_max && isJsonObject(text) ? indentJson(text) : text
 }
 
 function asIs(text: string): string {
   return text
 }
 
-function isObject(text: string): boolean {
+function isJsonObject(text: string): boolean {
   if (!/^\s*\{/.test(text)) return false
   try {
     JSON.parse(text)
@@ -108,6 +108,6 @@ function isObject(text: string): boolean {
 }
 
 /** A JSON string of bytes: what JSON escapes is ASCII. */
-function quote(bytes: string): string {
+function jsonString(bytes: string): string {
   return JSON.stringify(bytes)
 }

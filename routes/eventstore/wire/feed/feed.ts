@@ -2,7 +2,7 @@
  * A page of a feed before it is written: what it says of itself and where its links lead (reference 7, 8.1, 12.2).
  * Pure. Numbers are bigints, since a client may ask from anywhere up to 2^63-1.
  */
-import type { Entry } from './entry.js'
+import type { FeedEntry } from './entry.js'
 
 export interface FeedLink {
   readonly relation: 'self' | 'first' | 'last' | 'next' | 'previous' | 'metadata'
@@ -23,7 +23,7 @@ export interface Feed {
   readonly tagVersion: string | undefined
   readonly links: readonly FeedLink[]
   /** Newest first. */
-  readonly entries: readonly Entry[]
+  readonly entries: readonly FeedEntry[]
 }
 
 export interface PageAsked {
@@ -72,22 +72,27 @@ export function windowOf({ direction, from, count }: PageAsked, last: number, le
   }
 }
 
+/** Where a page of a stream stands. */
+export interface StreamPlace {
+  /** The stream's last number. */
+  readonly head: number
+  /** Nothing older (backward) or newer (forward) is left. */
+  readonly end: boolean
+  readonly entries: number
+  /** The page was asked for from the head, and all events are cut off. */
+  readonly cutOff: boolean
+}
+
 /** Links of a page of a stream. */
-export function streamLinks(
-  base: string,
-  asked: PageAsked,
-  last: number,
-  { end }: Window,
-  entries: number,
-  cutOff: boolean
-): FeedLink[] {
+export function streamLinks(base: string, asked: PageAsked, place: StreamPlace): FeedLink[] {
+  const { end, entries, cutOff } = place
   const { direction, count } = asked
   const page = (path: string) => `${base}/${path}/${count}`
   const links: FeedLink[] = [
     { relation: 'self', url: base },
     { relation: 'first', url: page('head/backward') }
   ]
-  const head = BigInt(last)
+  const head = BigInt(place.head)
   if (direction === 'backward') {
     const from = asked.from ?? head
     if (!end && !cutOff) {
@@ -124,7 +129,7 @@ export interface LogPlace {
 /** Links of a page of the log, whole or filtered. */
 export function logLinks(
   base: string,
-  { direction, count }: PageAsked,
+  { direction, count }: Pick<PageAsked, 'direction' | 'count'>,
   place: LogPlace,
   filtered: boolean
 ): FeedLink[] {

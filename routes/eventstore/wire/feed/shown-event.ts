@@ -61,7 +61,7 @@ class ShownRecord implements ShownEvent {
   get isJson(): boolean {
     const { contentType, loose, tombstone } = this.#record
     if (contentType !== undefined || tombstone) return false
-    return loose ? isDocument(this.metadataBytes) : true
+    return loose ? isObjectOrArray(this.metadataBytes) : true
   }
 
   get dataBytes(): string {
@@ -71,7 +71,7 @@ class ShownRecord implements ShownEvent {
 
   #readData(): string {
     const { contentType, loose } = this.#record
-    if (contentType !== undefined) return textOf(this.#record.data)
+    if (contentType !== undefined) return utf8BytesOf(this.#record.data)
     const data = this.#record.dataBytes ?? ''
     return loose ? looseText(data) : data
   }
@@ -91,20 +91,20 @@ class ShownRecord implements ShownEvent {
 const NOTHING = Buffer.alloc(0)
 
 /** Bytes that are no UTF-8 are shown with replacement characters. */
-function textOf(data: Buffer | undefined): string {
+function utf8BytesOf(data: Buffer | undefined): string {
   if (data === undefined) return ''
   return isUtf8(data) ? data.toString('latin1') : Buffer.from(data.toString('utf8')).toString('latin1')
 }
 
 /** A JSON string as its text, an object or an array as it is, another scalar as nothing. */
 function looseText(json: string): string {
-  if (isDocument(json) || json === '') return json
+  if (isObjectOrArray(json) || json === '') return json
   if (!json.startsWith('"')) return ''
   const text = JSON.parse(Buffer.from(json, 'latin1').toString()) as string
   return Buffer.from(text).toString('latin1')
 }
 
 /** True for the text of a JSON object or array. */
-function isDocument(json: string): boolean {
+function isObjectOrArray(json: string): boolean {
   return json.startsWith('{') || json.startsWith('[')
 }

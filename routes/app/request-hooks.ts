@@ -1,0 +1,54 @@
+/**
+ * What every request passes before its route, in this order; the first refusal is the one that is answered. Who may use a
+ * route is asked after this (routes/auth).
+ */
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../../src/time/clock.js'
+import { cutSlowBodies } from '../http/body-timeout.js'
+import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
+import { closeGracefully } from '../http/graceful-close.js'
+import { checkDirect, checkHost } from '../http/host-check.js'
+import { type LoadOptions, limitLoad } from '../http/rate-limits.js'
+import { refuseForeignWrites } from '../http/same-origin.js'
+import { acceptWebSockets } from '../live/websocket.js'
+
+export interface RequestHookOptions {
+  /** Origins whose pages may write here, beside the server's own. */
+  allowOrigins?: readonly string[]
+  /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */
+  hosts?: readonly string[] | undefined
+  /** Origins whose pages may read. Default: all, without credentials. */
+  corsOrigins?: CorsOrigins
+  /** Tells browsers to come over HTTPS from now on. */
+  hsts?: boolean
+  /** Undefined: any number of requests and connections is taken. */
+  load?: LoadOptions
+}
+
+const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
+
+export async function addRequestHooks(
+  app: FastifyInstance,
+  { clock }: { readonly clock: Clock },
+  options: RequestHookOptions
+): Promise<void> {
+  const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
+  const closing = closeGracefully(app, clock)
+  // First, so that a refusal by any hook ends the connection of an upgrade, too.
+  await acceptWebSockets(app, clock)
+  // With `done` rather than async: a promise for each hook of each request can be measured.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (closing.begun) reply.header('connection', 'close')
+    reply.header('request-id', request.id).header('x-content-type-options', 'nosniff')
+    // Events hold what strangers wrote, are answered in many forms, and a browser runs scripts in some of them.
+    reply.header('content-security-policy', NOTHING_RUNS)
+    if (hsts) reply.header('strict-transport-security', 'max-age=31536000')
+    checkHost(request, hosts)
+    if (hosts !== undefined) checkDirect(request)
+    refuseForeignWrites(request, allowOrigins)
+    done()
+  })
+  cutSlowBodies(app, clock)
+  await shareWithOrigins(app, corsOrigins, allowOrigins)
+  if (load !== undefined) await limitLoad(app, load)
+}

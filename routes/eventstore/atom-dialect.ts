@@ -1,0 +1,46 @@
+/** EventStoreDB's form of reads and writes, the Atom dialect, over a store (reference 4 to 12). */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { KnownMethods } from '../http/known-methods.js'
+import type { RenderedCache } from '../reading/rendered-cache.js'
+import { type FeedParts, Feeds } from './feeds.js'
+import { LogFeed, type LogFeedParts } from './log-feed.js'
+import { type SingleEventParts, SingleEvents } from './single-events.js'
+import type { PagePath } from './wire/page-path.js'
+import { type BaseOf, baseUrl } from './wire/urls.js'
+import { type WriteParts, Writes } from './writes.js'
+
+/** What the dialect uses of the store. */
+export interface AtomParts extends FeedParts, SingleEventParts, LogFeedParts, WriteParts {}
+
+export class AtomDialect {
+  readonly feeds: Feeds
+  readonly singleEvents: SingleEvents
+  readonly logFeed: LogFeed
+  readonly writes: Writes
+  readonly baseOf: BaseOf
+
+  readonly #methods: KnownMethods
+
+  /** @param trustProxy whether X-Forwarded-* headers are believed */
+  constructor(parts: AtomParts, rendered: RenderedCache, methods: KnownMethods, trustProxy: boolean) {
+    this.#methods = methods
+    this.baseOf = ({ headers, raw }) => baseUrl(headers, 'encrypted' in raw.socket, trustProxy)
+    this.feeds = new Feeds(parts, rendered, this.baseOf)
+    this.singleEvents = new SingleEvents(parts, rendered, this.baseOf)
+    this.logFeed = new LogFeed(parts, this.baseOf)
+    this.writes = new Writes(parts, this.baseOf)
+  }
+
+  /** Begins an answer in the dialect: pages of other origins learn which methods there are (reference 1.4). */
+  begin(request: FastifyRequest, reply: FastifyReply): this {
+    reply.header('access-control-allow-methods', this.#methods.of(request))
+    return this
+  }
+
+  /** A page of a stream, or of the log under the name `$all`. */
+  feed(request: FastifyRequest, reply: FastifyReply, stream: string, path: PagePath): Promise<FastifyReply> {
+    return stream === '$all'
+      ? this.logFeed.feed(request, reply, path, false)
+      : this.feeds.feed(request, reply, stream, path)
+  }
+}

@@ -1,0 +1,169 @@
+/** Single events and metadata in the Atom dialect (reference 8, 11). */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Viewer } from '../../src/access/viewer.js'
+import { DaybookError, isDaybookError } from '../../src/errors.js'
+import type { StoredRecord } from '../../src/log/format.js'
+import type { Metrics } from '../../src/metrics.js'
+import type { Source } from '../../src/reading/source.js'
+import { indexStreamOf } from '../../src/streams/index-streams.js'
+import { isMetastream, metastreamOf, originalOf } from '../../src/streams/names.js'
+import type { RightsParts } from '../auth/rechecks.js'
+import type { RenderedCache } from '../reading/rendered-cache.js'
+import { checkReadableName, type ListedSourceParts, listedHead, listedSource } from './listed-source.js'
+import { caching, contentTypeOf, versionTag } from './reply.js'
+import { type Codec, codecs, negotiate, offers } from './wire/codecs.js'
+import { type Embed, embedOf } from './wire/feed/embed.js'
+import { entriesOf, type FeedEntry, virtualEvent } from './wire/feed/entry.js'
+import { renderSingle } from './wire/feed/render.js'
+import { checkRequireLeader, resolveLinks } from './wire/headers.js'
+import { parseEventNumber } from './wire/page-path.js'
+import { asRefusal, badRequest, Refusal } from './wire/refusal.js'
+import { type BaseOf, rawQueryOf } from './wire/urls.js'
+
+/** What single events use of the store. */
+export interface SingleEventParts extends Pick<RightsParts, 'rules'>, ListedSourceParts {
+  readonly metrics: Metrics
+}
+
+/** An event as it is asked for, and by whom. */
+interface EventRequest {
+  readonly stream: string
+  /** Undefined: the last. */
+  readonly number: bigint | undefined
+  readonly codec: Codec
+  readonly embed: Embed
+  /** What addresses in the answer begin with. */
+  readonly base: string
+  /** A link is shown as what it leads to. */
+  readonly resolve: boolean
+  /** Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+}
+
+interface RenderedEntry {
+  readonly body: Buffer
+}
+
+export class SingleEvents {
+  readonly #parts: SingleEventParts
+  readonly #rendered: RenderedCache
+  readonly #baseOf: BaseOf
+
+  constructor(parts: SingleEventParts, rendered: RenderedCache, baseOf: BaseOf) {
+    this.#parts = parts
+    this.#rendered = rendered
+    this.#baseOf = baseOf
+  }
+
+  /**
+   * One event. @param at as the path says: a number, or `head`
+   * @throws refusals
+   */
+  async event(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
+    return this.#answer(reply, this.#parse(request, stream, at, true))
+  }
+
+  /** The metadata event of a stream. @param at the number of one, or `head` @throws refusals */
+  async metadata(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
+    if (isMetastream(stream)) throw badRequest('Stream must be non-empty string and should not be metastream')
+    return this.#answer(reply, this.#parse(request, metastreamOf(stream), at, false))
+  }
+
+  /** @param resolving whether links are resolved unless a header says otherwise @throws refusals */
+  #parse(request: FastifyRequest, stream: string, at: string, resolving: boolean): EventRequest {
+    const query = rawQueryOf(request)
+    const codec = negotiate(request.headers.accept, query.get('format'), offers.event)
+    const number = at === 'head' ? undefined : parseEventNumber(at)
+    checkRequireLeader(request.headers)
+    const resolve = resolveLinks(request.headers, resolving)
+    checkReadableName(stream)
+    const embed = embedOf(query.get('embed'))
+    const viewer = this.#parts.rules.viewerOf(request.principal)
+    return { stream, number, codec, embed, base: this.#baseOf(request), resolve, viewer }
+  }
+
+  async #answer(reply: FastifyReply, asked: EventRequest): Promise<FastifyReply> {
+    const { stream, number, codec, viewer } = asked
+    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+    try {
+      const source = await listedSource(this.#parts, stream, viewer)
+      const place = number === undefined ? source.head : Number(number)
+      const { body } = await this.#renderedEntry(asked, source, place)
+      this.#parts.metrics.read(1)
+      if (number === undefined) {
+        reply.header('cache-control', caching.head(isMetastream(stream) ? undefined : source.metadata.cacheControl))
+        reply.header('etag', versionTag(place, codec))
+      } else reply.header('cache-control', caching.forAYear)
+      return await reply.send(body)
+    } catch (error) {
+      reply.removeHeader('vary').removeHeader('content-type')
+      const nothing = isMissing(error) ? await this.#withoutMetadata(asked) : undefined
+      if (nothing === undefined) throw failedRead(asRefusal(error, 'read'), codec)
+      reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+      reply.header('cache-control', number === undefined ? caching.never : caching.forAYear)
+      if (nothing.tag !== undefined) reply.header('etag', nothing.tag)
+      return reply.send(nothing.body)
+    }
+  }
+
+  async #renderedEntry(asked: EventRequest, source: Source, number: number): Promise<RenderedEntry> {
+    const { codec, embed, base, resolve, viewer } = asked
+    const key = ['entry', codec.type, embed, resolve, number, base, source.stream].join('\n')
+    const lasts = !source.index && number >= source.first
+    const known = lasts ? this.#rendered.event<RenderedEntry>(key) : undefined
+    if (known !== undefined) return known
+    const records = [await this.#recordAt(source, number)]
+    const [entry] = await entriesOf(this.#parts.reader, { source, records, number, resolve, viewer })
+    if (entry?.event === undefined) throw new DaybookError('event-not-found', 'There is nothing to see.', { number })
+    const rendered = { body: renderSingle(entry, asked) }
+    if (lasts && entry.link === undefined) this.#rendered.keepEvent(key, rendered)
+    return rendered
+  }
+
+  /** In an index stream also what can no longer be seen has its place. */
+  async #recordAt(source: Source, number: number): Promise<StoredRecord> {
+    if (!source.index) return this.#parts.reader.event(source, number)
+    const [record] = await this.#parts.reader.slice(source, number, 1)
+    if (record === undefined) throw new DaybookError('event-not-found', `There is no event ${number}.`, { number })
+    return record
+  }
+
+  /**
+   * What stands for metadata that is not there, when the stream is (reference 11.2): nothing, or for an index stream
+   * that everybody may read it (reference 19). Undefined when there is no such stream.
+   */
+  async #withoutMetadata(asked: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
+    const { stream: metastream, number, codec, viewer } = asked
+    if (!isMetastream(metastream)) return undefined
+    const stream = originalOf(metastream)
+    const index = indexStreamOf(stream)
+    const nothing = { body: Buffer.from(codec.xml ? '' : '{}') }
+    if (index === undefined) return (await listedHead(this.#parts, stream)) < 0 ? undefined : nothing
+    const source = await listedSource(this.#parts, stream, viewer).catch(ifNotFound)
+    if (source === undefined || (number ?? 0n) !== 0n) return source && nothing
+    const [first] = await this.#parts.reader.slice(source, 0, 1)
+    const name = Buffer.from(metastream).toString('latin1')
+    const event = virtualEvent(name, '0', first?.created ?? 0, {
+      typeBytes: '$metadata',
+      dataBytes: '{"$acl":{"$r":"$all","$mr":"$all"}}',
+      isJson: true,
+      metadataBytes: ''
+    })
+    const entry: FeedEntry = { event, link: undefined, positionStreamBytes: name, positionNumber: '0' }
+    return { body: renderSingle(entry, asked), tag: versionTag(0, codec) }
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return isDaybookError(error) && (error.code === 'stream-not-found' || error.code === 'event-not-found')
+}
+
+function ifNotFound(error: Error): undefined {
+  if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
+}
+
+/** Failed reads of single events answer with an empty document of their form (reference 8.7). */
+function failedRead(refusal: Refusal, codec: Codec): Refusal {
+  if ((refusal.status !== 404 && refusal.status !== 410) || codec.xml || codec === codecs.octets) return refusal
+  return new Refusal(refusal.status, refusal.reason, { body: '{}', contentType: 'text/plain; charset=utf-8' })
+}

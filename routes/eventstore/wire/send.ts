@@ -1,0 +1,37 @@
+/** Answers with a status, a reason phrase and headers of their own (reference 1.2, 1.3). */
+import type { FastifyReply } from 'fastify'
+import type { Refusal } from './refusal.js'
+
+/** Sends what was refused as it says. */
+export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  const { status, reason, headers, contentType, body } = refusal
+  if (contentType === undefined) return sendAsIs(reply, status, reason, headers, body)
+  reply.raw.statusMessage = reason
+  return reply.code(status).headers(headers).header('content-type', contentType).send(body)
+}
+
+/** Sends an answer that has no body of its own. */
+export function sendEmpty(
+  reply: FastifyReply,
+  status: number,
+  reason: string,
+  headers: Record<string, string> = {}
+): FastifyReply {
+  return sendAsIs(reply, status, reason, { ...headers, 'content-type': 'text/plain; charset=utf-8' }, '')
+}
+
+/** Sends headers that Fastify would mend: a content type on a 204, and one without a type. */
+export function sendAsIs(
+  reply: FastifyReply,
+  status: number,
+  reason: string,
+  headers: Record<string, string>,
+  body: string
+): FastifyReply {
+  const all = { ...(reply.getHeaders() as Record<string, string>), ...headers }
+  if (status !== 204) all['content-length'] = String(Buffer.byteLength(body))
+  reply.hijack()
+  reply.raw.writeHead(status, reason, all)
+  reply.raw.end(body)
+  return reply
+}

@@ -1,0 +1,125 @@
+/** Planning a live read: every refusal comes from here, before the connection is accepted. */
+import type { FastifyRequest } from 'fastify'
+import type { ReadQuery } from '../../schemas/read.js'
+import type { Consumer } from '../../src/consumers/consumer.js'
+import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
+import type { Consumers } from '../../src/consumers/consumers.js'
+import { DaybookError } from '../../src/errors.js'
+import type { Poster } from '../../src/index/index-entries.js'
+import { limits } from '../../src/limits.js'
+import type { Address, Bound, Sources } from '../../src/reading/sources.js'
+import type { LiveQuery } from '../../src/subscriptions/live-query.js'
+import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
+import { askingOf, checkConsumer, checkReadable, type RightsParts, rightOf } from '../auth/rechecks.js'
+import { checkSameOrigin } from '../http/same-origin.js'
+import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
+import { checkNamedLog } from '../reading/named-log.js'
+import { parseBounds } from '../wire/reading/bounds.js'
+import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
+
+/** What live reads are made of. */
+export interface LiveParts extends RightsParts, WaitParts {
+  readonly sources: Sources
+  readonly poster: Poster
+  readonly consumers: Consumers
+}
+
+/** What a request asks to read live. */
+export interface LiveAsked {
+  readonly address: Address
+  readonly query: ReadQuery
+}
+
+/** A live read that was accepted. */
+export interface LivePlan {
+  readonly query: ReadQuery
+  readonly liveQuery: LiveQuery
+  readonly options: SubscriptionOptions
+  /** Last number or position of the source, -1 when there is none. */
+  readonly head: number
+  readonly attachment: ConsumerAttachment | undefined
+}
+
+/**
+ * Checks everything that can be refused, then attaches to the consumer that is named.
+ * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param resumed where an event stream goes on that broke
+ * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
+ * `consumer-not-found`, `consumer-in-use`
+ */
+export async function planLive(
+  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
+  request: FastifyRequest,
+  { address, query }: LiveAsked,
+  resumed?: Bound | undefined
+): Promise<LivePlan> {
+  const { clock, sources } = parts
+  if (query.order === 'desc') {
+    throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
+  }
+  checkNoRecord(query)
+  await checkReadable(parts, request.principal, address)
+  const liveQuery = liveQueryOf(address, query, askingOf(parts, request))
+  const { lower, upper } = parseBounds(query, clock.now())
+  const consumer = consumerOf(parts, query, liveQuery)
+  if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
+  // Reading for a consumer moves its place.
+  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  parts.subscriptions.checkRoom()
+  await awaitPosition(parts, query, request)
+  if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
+  const source = await sources.toFollow(address)
+  const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
+  const begin = place ?? resumed ?? lower
+  await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
+  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  const attachment = await consumer?.attach(query.takeover ?? false)
+  const last = query.live === false ? source.head : Infinity
+  const options: SubscriptionOptions = {
+    right: rightOf(parts, request.principal, address),
+    next: attachment === undefined ? first : attachment.start + 1,
+    ...endOf(upper, last),
+    limit: query.limit,
+    // Only over WebSocket can more be granted.
+    credit: request.ws ? query.credit : undefined,
+    statistics: query.statistics,
+    checkpointEvery: query.checkpointEvery,
+    heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
+    ...(consumer && {
+      window: consumer.definition.settings.bufferSize,
+      liveBuffer: consumer.definition.settings.liveBufferSize,
+      readBatch: consumer.definition.settings.readBatchSize
+    })
+  }
+  return { query, liveQuery, options, head: source.head, attachment }
+}
+
+/** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
+function consumerOf(
+  { consumers }: LiveParts,
+  { consumer, from, after, takeover }: ReadQuery,
+  { source }: LiveQuery
+): Consumer | undefined {
+  if (consumer === undefined) {
+    if (takeover === undefined) return undefined
+    throw new DaybookError('bad-parameter', '"takeover" goes with "consumer".', { parameter: 'takeover' })
+  }
+  const found = consumers.get(consumer)
+  if (found.definition.source !== source) {
+    throw new DaybookError('consumer-exists', `"${consumer}" reads ${found.definition.source}, not ${source}.`, {
+      consumer,
+      differs: ['source']
+    })
+  }
+  if (from === undefined && after === undefined) return found
+  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
+    parameter: from === undefined ? 'after' : 'from'
+  })
+}
+
+/** Where a live read ends. @param last the cursor where it does anyway */
+function endOf(upper: Bound | undefined, last: number): { last?: number; until?: number } {
+  if (upper?.kind === 'instant') return { last, until: upper.included ? upper.value : upper.value - 1 }
+  if (upper?.kind === 'cursor') return { last: Math.min(last, upper.included ? upper.value : upper.value - 1) }
+  return { last }
+}

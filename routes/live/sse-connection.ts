@@ -1,0 +1,65 @@
+/** A live reader over an event stream (native contract §2): a browser's EventSource, or `curl -N`. */
+import type { ServerResponse } from 'node:http'
+import type { ReadResult } from '../../src/reading/event-read.js'
+import type { Closing, Connection } from '../../src/subscriptions/connection.js'
+import type { Clock } from '../../src/time/clock.js'
+import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
+import { problemKinds } from '../wire/problems/problem.js'
+import type { LivePlan } from './plan.js'
+import { ResponseConnection, subscribedTo } from './response-connection.js'
+
+/** How soon an EventSource reconnects. */
+const RETRY_MS = 1000
+
+export class SseConnection extends ResponseConnection implements Connection {
+  readonly transport = 'sse'
+  readonly #typed: boolean
+  readonly #shared: SharedBytes
+
+  constructor(
+    response: ServerResponse,
+    client: string,
+    plan: LivePlan,
+    clock: Clock,
+    shared: { sse: SharedBytes; typed: SharedBytes }
+  ) {
+    super(response, client, clock)
+    this.#typed = plan.query.events === 'typed'
+    this.#shared = this.#typed ? shared.typed : shared.sse
+    // The cursor comes first: a connection that breaks before the first event is resumed from it.
+    this.write(`retry: ${RETRY_MS}\nid: ${plan.options.next - 1}\n\n`)
+    const subscribed = subscribedTo(plan)
+    if (subscribed !== undefined) this.write(namedBlock('subscribed', subscribed))
+  }
+
+  send(events: readonly ReadResult[], shared: boolean): void {
+    this.response.write(this.#shared.of(events, shared, () => eventBlocks(events, this.#typed)))
+  }
+
+  caughtUp(cursor: number): void {
+    this.#tell('caughtUp', cursor)
+  }
+
+  fellBehind(cursor: number): void {
+    this.#tell('fellBehind', cursor)
+  }
+
+  checkpoint(cursor: number): void {
+    this.#tell('checkpoint', cursor)
+  }
+
+  heartbeat(): void {
+    this.write(':\n\n')
+  }
+
+  close({ error: { code, message }, cursor, final }: Closing): void {
+    const content = { code, title: problemKinds[code].title, detail: message, cursor: String(cursor) }
+    this.write(namedBlock('closing', content, final ? `${cursor};end` : String(cursor)))
+    this.response.end()
+    this.cutLater()
+  }
+
+  #tell(event: string, cursor: number): void {
+    this.write(namedBlock(event, { cursor: String(cursor) }, String(cursor)))
+  }
+}

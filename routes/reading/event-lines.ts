@@ -1,0 +1,78 @@
+/** A read as a transfer: every event a line, to the end of its range (native contract §2). */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ReadQuery } from '../../schemas/read.js'
+import { DaybookError, isDaybookError } from '../../src/errors.js'
+import type { Metrics } from '../../src/metrics.js'
+import type { ReadRequest } from '../../src/reading/event-read.js'
+import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
+import type { Sources } from '../../src/reading/sources.js'
+import type { Range } from '../../src/reading/walk.js'
+import { mediaTypes } from '../wire/media-types.js'
+import { problemOf } from '../wire/problems/problem.js'
+import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
+
+/** What transfers use of the store. */
+export interface LineParts {
+  readonly reader: Reader
+  readonly sources: Sources
+  readonly metrics: Metrics
+}
+
+/** @throws `cursor-beyond-head`, by the promise */
+export async function sendLines(
+  parts: LineParts,
+  reply: FastifyReply,
+  source: Source,
+  read: ReadRequest,
+  query: ReadQuery
+): Promise<FastifyReply> {
+  const { request } = reply
+  const range = await parts.sources.resolve(source, read)
+  reply.header('content-type', mediaTypes.ndjson)
+  reply.header('cache-control', 'private, no-store')
+  if (request.method === 'HEAD') return reply.send(Readable.from([]))
+  const lines = renderLines(parts, { request, query, source, read, range })
+  return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
+}
+
+interface Transfer {
+  readonly request: FastifyRequest
+  readonly query: ReadQuery
+  readonly source: Source
+  readonly read: ReadRequest
+  readonly range: Range
+}
+
+/** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
+async function* renderLines(
+  { reader, metrics }: LineParts,
+  { request, query, source, read, range }: Transfer
+): AsyncGenerator<Buffer> {
+  const render = query.record ? renderRecord : renderEvent
+  let left = query.limit ?? Infinity
+  let sent = 0
+  let cursor = range.first - 1
+  try {
+    for await (const { events } of reader.spans(source, read, range)) {
+      let text = ''
+      for (const event of events) {
+        if (left-- <= 0) break
+        text += render(event)
+        text += '\n'
+        sent++
+        cursor = event.cursor
+      }
+      metrics.read(events.length)
+      if (text !== '') yield Buffer.from(text, 'latin1')
+      if (left <= 0) break
+    }
+    if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
+  } catch (error) {
+    request.log.error({ err: error }, 'a transfer was cut')
+    const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
+    yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
+    throw error
+  }
+}

@@ -1,0 +1,92 @@
+/** Appends to one or several streams; a version conflict tells the caller which events it missed (native contract §3). */
+import type { FastifyRequest } from 'fastify'
+import type { AccessRules } from '../../src/access/rules.js'
+import { DaybookError, isDaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import type { Log } from '../../src/log/log.js'
+import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
+import type { Sources } from '../../src/reading/sources.js'
+import type { NewEvent } from '../../src/streams/new-event.js'
+import type { Condition } from '../../src/writing/plan/expected-version.js'
+import type { AppendResult } from '../../src/writing/plan/plan-append.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
+import type { Writer } from '../../src/writing/writer.js'
+import { checkNamedLog, namedLog, readUpTo } from '../reading/named-log.js'
+
+/** What appends use; read when a request is there. */
+export interface AppendParts {
+  readonly writer: Writer
+  readonly rules: AccessRules
+  readonly log: Log
+  readonly sources: Sources
+  readonly reader: Reader
+}
+
+export const NOT_WRITTEN = { written: false, retry: false }
+
+/** Expected numbers are cursors, too: checks them against the log that the request names. @throws as checkNamedLog */
+export async function checkExpected(
+  parts: AppendParts,
+  request: FastifyRequest,
+  conditions: readonly Condition[]
+): Promise<void> {
+  if (namedLog(request) === undefined) return
+  for (const { stream, expected } of conditions) {
+    if (typeof expected !== 'number') continue
+    const source = await parts.sources.toFollow({ stream })
+    await checkNamedLog(parts, request, source, readUpTo(expected), { stream, ...NOT_WRITTEN })
+  }
+}
+
+/** Appends. A version conflict lists the missed events, so that the caller can decide anew without another read. */
+export async function appendOrExplain(parts: AppendParts, asked: AppendAll): Promise<AppendResult> {
+  checkIdsOnce(asked.events)
+  try {
+    return await parts.writer.append(asked)
+  } catch (error) {
+    if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
+    const { stream, expected } = error.details as { stream: string; expected: unknown }
+    const { by } = asked
+    // A caller who may only append must not learn what others appended.
+    if (by !== undefined && !(await parts.rules.may(by.principal, 'read', stream))) throw error
+    const from = typeof expected === 'number' ? expected + 1 : 0
+    throw new DaybookError(error.code, error.message, { ...error.details, ...(await missed(parts, stream, from)) })
+  }
+}
+
+async function missed(parts: AppendParts, stream: string, from: number): Promise<Record<string, unknown>> {
+  const source = await sourceIfAny(parts, stream)
+  if (source === undefined || from > source.head) return { missed: [] }
+  const events = []
+  for (
+    let number = Math.max(from, source.first);
+    number <= Math.min(source.head, from + limits.missed_events_max - 1);
+    number++
+  ) {
+    const record = await parts.reader.event(source, number)
+    events.push({ number, type: record.type, id: record.idText })
+  }
+  return { missed: events, links: { missed: `/streams/${encodeURIComponent(stream)}?from=${from}` } }
+}
+
+async function sourceIfAny(parts: AppendParts, stream: string): Promise<Source | undefined> {
+  try {
+    return await parts.sources.of(stream)
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws `bad-event-id` when a batch has two events of one id and stream */
+function checkIdsOnce(events: readonly NewEvent[]): void {
+  if (events.length < 2) return
+  const seen = new Set<string>()
+  for (const [index, { stream, id }] of events.entries()) {
+    if (id === undefined) continue
+    const key = id.toString('latin1') + stream
+    if (seen.has(key))
+      throw new DaybookError('bad-event-id', `The id of event ${index} stands twice in this batch.`, { index })
+    seen.add(key)
+  }
+}

@@ -1,0 +1,36 @@
+/** What the operator is warned of on standard error. */
+import { X509Certificate } from 'node:crypto'
+import type { Store } from '../../store/store.js'
+import type { Clock } from '../../time/clock.js'
+import { FIRST_PASSWORD } from '../../users/account.js'
+import type { Certificate } from './certificate.js'
+
+const DAY_MS = 86_400_000
+
+export function warn(what: string): void {
+  process.stderr.write(`WARNING: ${what}.\n`)
+}
+
+/** Of first passwords that everybody knows, and of given ones that are not used. */
+export async function warnOfPasswords({ accounts, options }: Pick<Store, 'accounts' | 'options'>): Promise<void> {
+  const open = accounts.withFirstPassword()
+  if (open.length > 0) {
+    const one = open.length === 1
+    warn(
+      `${open.join(' and ')} ${one ? 'has' : 'have'} the password "${FIRST_PASSWORD}", which everybody knows; change it before others can reach this server`
+    )
+  }
+  for (const [login, password] of Object.entries(options.firstPasswords ?? {})) {
+    if (password === undefined || (await accounts.verify(login, password)) !== undefined) continue
+    warn(
+      `DAYBOOK_${login.toUpperCase()}_PASSWORD is not the password of ${login}: it only takes the place of the first one`
+    )
+  }
+}
+
+/** Of a certificate that has ended, or ends within two weeks. */
+export function warnOfExpiry({ cert }: Certificate, clock: Clock): void {
+  const { validTo } = new X509Certificate(cert)
+  const days = Math.floor((Date.parse(validTo) - clock.now()) / DAY_MS)
+  if (days < 14) warn(days < 0 ? `the certificate is over since ${validTo}` : `the certificate ends on ${validTo}`)
+}

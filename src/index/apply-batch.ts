@@ -1,0 +1,70 @@
+/** Taking records into the index, a batch at a time: the heads of the lists that they extend are brought into memory first. */
+import { limits } from '../limits.js'
+import type { ListName, Posting } from './posting.js'
+import type { Postings } from './posting-lists.js'
+
+/** The lists of these postings that are kept now and whose heads are not in memory. */
+function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
+  const missing: ListName[] = []
+  let last: readonly ListName[] | undefined
+  for (const { lists } of batch) {
+    if (lists === last) continue // most events belong to the same lists as the one before
+    last = lists
+    for (const list of lists) {
+      if (postings.isCurrent(list[0]) && postings.headInMemory(list[0], list[1]) === undefined) missing.push(list)
+    }
+  }
+  return missing
+}
+
+/**
+ * Looks at the lists that records will extend while they can still be refused: what is damaged in the index must not be
+ * found when they are in the log.
+ * @returns undefined when all of them are in memory
+ * @throws `index-damaged`
+ */
+export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
+  const missing = missingLists(postings, batch)
+  const ids = postings.lookAtNewIds(batch)
+  return missing.length === 0 && ids === undefined ? undefined : loadParts(postings, missing, ids)
+}
+
+async function loadParts(
+  postings: Postings,
+  lists: readonly ListName[],
+  ids: Promise<unknown> | undefined
+): Promise<void> {
+  await ids
+  for (let at = 0; at < lists.length; at += limits.heads_loaded_max) {
+    await postings.load(lists.slice(at, at + limits.heads_loaded_max))
+  }
+}
+
+/**
+ * Takes committed records into the index. Each part is applied in the turn in which nothing of it is missing: while heads
+ * are loaded others may leave memory, and a family that is being filled may become one that follows the log.
+ */
+export async function applyAll(postings: Postings, batch: readonly Posting[]): Promise<void> {
+  for (const part of partsOf(batch)) {
+    for (;;) {
+      const missing = missingLists(postings, part)
+      if (missing.length === 0) break
+      await postings.load(missing)
+    }
+    postings.apply(part)
+  }
+}
+
+/** Parts whose lists fit into memory together. */
+export function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
+  let from = 0
+  let lists = 0
+  for (let i = 0; i < batch.length; i++) {
+    lists += (batch[i] as Posting).lists.length
+    if (lists < limits.heads_loaded_max) continue
+    yield batch.slice(from, i + 1)
+    from = i + 1
+    lists = 0
+  }
+  if (from < batch.length) yield from === 0 ? batch : batch.slice(from)
+}

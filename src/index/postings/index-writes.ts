@@ -1,0 +1,172 @@
+/**
+ * Writing the index behind the log: many commits together and without sync, each batch with the position it covers.
+ * A write that failed may be on the disk after all: nothing more is written then before `reopen` has found out.
+ */
+import {
+  encodeBlock,
+  encodeHead,
+  families,
+  headKey,
+  INDEX_STATE_KEY,
+  nextVersion,
+  sealEntry,
+  table
+} from '../../log/format.js'
+import type { LevelBatch } from '../../log/level.js'
+import type { TableChange } from '../hash-table/hash-page.js'
+import type { IndexChanges } from './index-changes.js'
+import { encodeState, type IndexState } from './index-state.js'
+import { type IndexStore, readState } from './index-store.js'
+import type { KeptFamilies } from './kept-families.js'
+import type { ListCounts } from './list-counts.js'
+import type { ListHeads } from './list-heads.js'
+import type { PendingWrites } from './pending-writes.js'
+
+/** One write of the index, as it was when it began. */
+interface IndexWrite {
+  readonly changes: IndexChanges
+  readonly state: IndexState
+}
+
+export interface IndexWritesParts {
+  readonly store: IndexStore
+  readonly pending: PendingWrites
+  readonly heads: ListHeads
+  readonly families: KeptFamilies
+  readonly counts: ListCounts
+}
+
+export class IndexWrites {
+  readonly #store: IndexStore
+  readonly #pending: PendingWrites
+  readonly #heads: ListHeads
+  readonly #families: KeptFamilies
+  readonly #counts: ListCounts
+  /** A write that failed, and may be on disk after all: `reopen` finds out. */
+  #unsure: IndexWrite | undefined
+
+  constructor({ store, pending, heads, families, counts }: IndexWritesParts) {
+    this.#store = store
+    this.#pending = pending
+    this.#heads = heads
+    this.#families = families
+    this.#counts = counts
+  }
+
+  /** Called when a write fails; the changes stay in memory, and are written after `reopen`. */
+  onFailed: (error: Error) => void = () => {}
+
+  /**
+   * Opens the database again after a write failed; what was not written stays in memory.
+   * @throws `directory-unusable`, `storage-failed`; then it can be tried again
+   */
+  async reopen(): Promise<void> {
+    const { level, damage } = this.#store
+    while (this.#pending.flushing !== undefined) await this.#pending.flushing.catch(() => {})
+    await level.reopen()
+    const unsure = this.#unsure
+    const { writes } = await damage.watch(readState(level, this.#store.state.log))
+    if (writes === unsure?.state.writes) this.#written(unsure)
+    else if (writes !== this.#store.state.writes) throw damage.found(`its state is that of write ${writes}`)
+    else if (unsure !== undefined) this.#notWritten(unsure)
+  }
+
+  /** Nobody waits for this write: a failure goes to `onFailed`, and the changes are written after `reopen`. */
+  flushBehind(): void {
+    if (this.#unsure === undefined) this.flush().catch(() => {})
+  }
+
+  /**
+   * Writes what has changed. Calls while one is under way wait for it and then write the rest.
+   * A failed write loses nothing: the changes stay in memory, and are written once the index was opened again.
+   */
+  async flush(): Promise<void> {
+    const pending = this.#pending
+    if (pending.flushing !== undefined) {
+      await pending.flushing
+      return pending.filling.size === 0 ? undefined : this.flush()
+    }
+    if (this.#unsure !== undefined) throw new Error('a write of the index failed; it must be opened again first')
+    if (pending.appliedTo === this.#store.state.goodTo && pending.filling.size === 0) return
+    pending.flushing = this.#writePending().finally(() => {
+      pending.flushing = undefined
+    })
+    await pending.flushing
+  }
+
+  async #writePending(): Promise<void> {
+    const store = this.#store
+    // All of one moment: what is applied while the tables are prepared belongs to the next write.
+    const goodTo = this.#pending.appliedTo
+    const families = this.#families.statesAt(goodTo)
+    const counts = this.#counts.written()
+    const changes = this.#pending.beginWrite()
+    let write: IndexWrite | undefined
+    try {
+      await this.#prepareTables(changes)
+      const tables = { [table.lists]: store.lists.nextState, [table.ids]: store.ids.nextState }
+      write = { changes, state: { ...store.state, goodTo, families, counts, tables, writes: store.state.writes + 1 } }
+      await store.level.write(this.#batchOf(write))
+    } catch (error) {
+      // What could not even be prepared is certainly not on disk.
+      if (write === undefined) this.#pending.takeBack(changes)
+      this.#unsure = write
+      this.onFailed(error as Error)
+      throw error
+    }
+    this.#written(write)
+  }
+
+  async #prepareTables(changes: IndexChanges): Promise<void> {
+    const { lists, ids, damage } = this.#store
+    const heads: TableChange[] = []
+    for (const kind of families) {
+      for (const [name, head] of changes.heads[kind]) {
+        const { version } = head
+        heads.push({
+          hash: this.#store.hashOf(kind, name),
+          value: nextVersion(version),
+          before: version === 0 ? undefined : version
+        })
+      }
+    }
+    const positions = [...changes.ids].map(([key, position]) => ({ hash: ids.hashOf(key), value: position }))
+    // Both to their end: a table that goes on by itself would work out changes beside those of the next write.
+    for (const one of await Promise.allSettled([lists.prepare(heads), ids.prepare(positions)])) {
+      if (one.status === 'rejected') throw damage.mark(one.reason)
+      if (one.value !== undefined) damage.mark(one.value)
+    }
+  }
+
+  #batchOf({ changes, state }: IndexWrite): LevelBatch {
+    const { level, lists, ids } = this.#store
+    const batch = level.batch()
+    const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
+    for (const kind of families) {
+      for (const [name, head] of changes.heads[kind]) {
+        put(headKey(kind, name), encodeHead(head, nextVersion(head.version)))
+      }
+    }
+    for (const [key, block] of changes.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
+    lists.put(batch)
+    ids.put(batch)
+    batch.put(INDEX_STATE_KEY, encodeState(state))
+    return batch
+  }
+
+  /** A write is on disk. */
+  #written({ changes, state }: IndexWrite): void {
+    this.#store.lists.written()
+    this.#store.ids.written()
+    this.#heads.written(changes)
+    this.#store.state = state
+    this.#pending.writing = undefined
+    this.#unsure = undefined
+  }
+
+  /** A write is certainly not on disk: its changes wait for the next one. */
+  #notWritten({ changes }: IndexWrite): void {
+    this.#pending.takeBack(changes)
+    this.#unsure = undefined
+  }
+}

@@ -1,0 +1,119 @@
+/** Taking events into the lists in memory: those that follow the log, and those of families that are being filled. */
+import { BLOCK_SIZE, blockKey, type Family, family, type ListHead, listId } from '../../log/format.js'
+import { type ListName, ordinalOf, type Posting } from '../posting.js'
+import type { DamageMarker } from './damage-marker.js'
+import type { EventIds } from './event-ids.js'
+import type { KeptFamilies } from './kept-families.js'
+import type { ListCounts } from './list-counts.js'
+import type { ListHeads } from './list-heads.js'
+import type { PendingWrites } from './pending-writes.js'
+
+export interface ListGrowthParts {
+  readonly pending: PendingWrites
+  readonly heads: ListHeads
+  readonly ids: EventIds
+  readonly families: KeptFamilies
+  readonly counts: ListCounts
+  readonly damage: DamageMarker
+}
+
+export class ListGrowth {
+  readonly #pending: PendingWrites
+  readonly #heads: ListHeads
+  readonly #ids: EventIds
+  readonly #families: KeptFamilies
+  readonly #counts: ListCounts
+  readonly #damage: DamageMarker
+
+  constructor({ pending, heads, ids, families, counts, damage }: ListGrowthParts) {
+    this.#pending = pending
+    this.#heads = heads
+    this.#ids = ids
+    this.#families = families
+    this.#counts = counts
+    this.#damage = damage
+  }
+
+  /**
+   * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
+   * must be in memory.
+   * @throws when a position does not follow on what was applied, or a number on its stream: then nothing of that event
+   * or of those after it was applied
+   */
+  apply(postings: readonly Posting[]): void {
+    const pending = this.#pending
+    for (const posting of postings) {
+      const { lists, id } = posting
+      const [, name] = lists[0] as ListName
+      if (posting.position !== pending.appliedTo + 1) {
+        throw new Error(`position ${posting.position} was applied after ${pending.appliedTo}`)
+      }
+      const stream = this.#extend(family.stream, name, posting, 0)
+      for (let i = 1; i < lists.length; i++) {
+        const [kind, name] = lists[i] as ListName
+        if (this.#families.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
+      }
+      if (id !== undefined) this.#ids.enter(stream.id, id, posting.position)
+      pending.appliedTo = posting.position
+    }
+  }
+
+  /**
+   * Takes events into the lists of the families that are behind. A family that then covers all that was applied
+   * follows the log from here on. The heads concerned must be in memory.
+   * @param postings every event from the position after the one furthest behind, in order
+   * @param to the position that they reach
+   * @throws when they skip or repeat a position; then nothing of them is filled
+   */
+  fill(postings: readonly Posting[], to: number): void {
+    const { behind } = this.#families
+    let last = Math.min(...behind.values())
+    for (const { position } of postings) {
+      if (position !== ++last) throw new Error(`position ${position} was to be filled, but ${last} is next`)
+    }
+    if (to > last) throw new Error(`filled to ${to}, but only events up to ${last} were given`)
+    for (const posting of postings) {
+      const { lists, position } = posting
+      for (let i = 1; i < lists.length; i++) {
+        const [kind, name] = lists[i] as ListName
+        const covered = behind.get(kind)
+        if (covered !== undefined && position > covered) this.#extend(kind, name, posting, ordinalOf(lists, i))
+      }
+    }
+    for (const [kind, covered] of behind) {
+      this.#families.filled(kind, Math.max(covered, to), this.#pending.appliedTo)
+      this.#pending.filling.size++
+    }
+  }
+
+  /** @param ordinal how many lists of the same family the posting has before this one */
+  #extend(kind: Family, name: string, posting: Posting, ordinal: number): ListHead {
+    const changes = this.#pending.filling
+    let head = changes.heads[kind].get(name)
+    if (head === undefined) {
+      const known = this.#heads.inMemory(kind, name)
+      if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
+      if (known === null) {
+        head = { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [], version: 0 }
+        this.#counts.add(kind, name)
+      } else head = { ...known, tail: known.tail.slice() }
+      changes.heads[kind].set(name, head)
+      changes.size++
+    }
+    if (kind === family.stream && posting.number !== head.count) {
+      const { position, number } = posting
+      throw this.#damage.found(`event ${number} of "${name}" (position ${position}) follows on ${head.count} events`)
+    }
+    head.count++
+    head.updated = posting.created
+    // Snapshots of heads share this array: entries are only ever added to it, and a full one becomes a block.
+    head.tail.push(posting.position)
+    if (head.tail.length === BLOCK_SIZE) {
+      const block = head.count / BLOCK_SIZE - 1
+      changes.blocks.set(blockKey(kind, head.id, block).toString('latin1'), head.tail)
+      changes.size++
+      head.tail = []
+    }
+    return head
+  }
+}

@@ -1,0 +1,96 @@
+/** The identity of the log as it stands in its meta, and its renewal when the end of the log was lost. */
+import { randomUUID } from 'node:crypto'
+import { DaybookError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { decodeLogMeta, encodeLogMeta, FORMAT_VERSION, LOG_META_KEY, type LogMeta } from '../format.js'
+import type { Level } from '../level.js'
+import { Lineage, type LogReference } from './lineage.js'
+
+/** A new identity that the log got at this start. */
+export interface Renewal {
+  readonly from: string
+  readonly to: string
+  /** The last position at which both hold the same event, -1: none. */
+  readonly upTo: number
+  /** Why the log must have been longer, for people. */
+  readonly why: string
+}
+
+/** The end of a log, as an index or a checkpoint noted it. */
+export interface NotedEnd extends LogReference {
+  /** Position of its last record then. */
+  readonly head: number
+}
+
+export class LogIdentity {
+  readonly #level: Level
+  #lineage: Lineage
+  #renewal: Renewal | undefined
+
+  constructor(level: Level, { log, ancestors }: LogMeta) {
+    this.#level = level
+    this.#lineage = new Lineage(log, ancestors)
+  }
+
+  get lineage(): Lineage {
+    return this.#lineage
+  }
+
+  /** The new identity that the log got at this start, if it did. */
+  get renewal(): Renewal | undefined {
+    return this.#renewal
+  }
+
+  /** The last position that the log must have had by what was noted of it; at least `head`. */
+  longest(noted: Iterable<NotedEnd>, head: number): number {
+    let longest = head
+    for (const one of noted) longest = Math.max(longest, this.#lineage.reachedBy(one, one.head))
+    return longest
+  }
+
+  /**
+   * Gives the log a new identity. The one that it has becomes an ancestor.
+   * @param head where the log ends now @param why for people
+   * @throws `storage-failed` when it cannot be written
+   */
+  async renew(head: number, why: string): Promise<void> {
+    const from = this.#lineage.log
+    const renewed = this.#lineage.renewed(head, limits.ancestors_max)
+    await this.#writeMeta(renewed)
+    this.#lineage = renewed
+    this.#renewal = { from, to: renewed.log, upTo: head, why }
+  }
+
+  /** Writes the identity as it is, in the present format. @throws `storage-failed` */
+  write(): Promise<void> {
+    return this.#writeMeta(this.#lineage)
+  }
+
+  async #writeMeta(lineage: Lineage): Promise<void> {
+    const batch = this.#level.batch()
+    batch.put(LOG_META_KEY, encodeLogMeta(lineage))
+    try {
+      await this.#level.writeSynced(batch)
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `cannot write the log's meta: ${(cause as Error).message}`, {}, cause)
+    }
+  }
+}
+
+/**
+ * The log's meta as it stands on disk. @returns undefined when the database is empty
+ * @throws `format-unknown`, `log-damaged`
+ */
+export async function readLogMeta(level: Level): Promise<LogMeta | undefined> {
+  const stored = await level.get(LOG_META_KEY)
+  if (stored !== undefined) return decodeLogMeta(stored)
+  for await (const _ of level.entries({ limit: 1 })) {
+    throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
+  }
+  return undefined
+}
+
+/** The meta of a log that begins. */
+export function newLogMeta(): LogMeta {
+  return { format: FORMAT_VERSION, log: randomUUID(), ancestors: [] }
+}

@@ -1,0 +1,123 @@
+/** Opening the log of a directory: to serve it, after what LevelDB does not check is checked, or to look at it. */
+import { join } from 'node:path'
+import { DaybookError, isDaybookError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Clock } from '../time/clock.js'
+import { FORMAT_VERSION, type LogMeta } from './format.js'
+import { LogIdentity, newLogMeta, readLogMeta } from './identity/log-identity.js'
+import { Level } from './level.js'
+import { StoredRecords } from './records/stored-records.js'
+import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
+import { LogEnd } from './recovery/log-end.js'
+import { type Testimony, Witness } from './recovery/witness.js'
+
+export interface LogOptions {
+  directory: string
+  clock: Clock
+  /** False is `--unsafe-no-fsync`: a power cut loses acknowledged events. */
+  fsync: boolean
+  compression: boolean
+}
+
+/** What a log is made of. */
+export interface LogParts {
+  readonly level: Level
+  readonly identity: LogIdentity
+  readonly records: StoredRecords
+  readonly end: LogEnd
+}
+
+/** The directory of a log. @param directory the data directory */
+export function logDirectory(directory: string): string {
+  return join(directory, 'log')
+}
+
+/** See `Log.open`. */
+export async function openLog(
+  options: LogOptions,
+  onProgress: ((done: number, of: number) => void) | undefined
+): Promise<LogParts> {
+  const directory = logDirectory(options.directory)
+  const refusal = earlierRefusal(directory)
+  if (refusal !== undefined) {
+    throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
+  }
+  preserveEvidence(directory)
+  const level = await openLogLevel(directory, options)
+  let witness: Witness | undefined
+  let parts: LogParts | undefined
+  try {
+    witness = Witness.open(join(options.directory, 'witness'))
+    const meta = await readLogMeta(level)
+    parts = logParts(level, witness, meta ?? newLogMeta())
+    const testimony = await parts.end.check(directory, onProgress)
+    await settle(parts, meta, testimony)
+    discardEvidence(directory)
+    return parts
+  } catch (error) {
+    await level.close()
+    witness?.close()
+    // A damaged meta is found again at the next start; records that LevelDB has dropped are not.
+    if (parts !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
+      noteRefusal(options.directory, directory, error.message)
+    }
+    if (isDaybookError(error) && error.code === 'storage-failed') {
+      throw new DaybookError('directory-unusable', error.message, {}, error)
+    }
+    throw error
+  }
+}
+
+/**
+ * Writes the witness, and the meta where it changes.
+ * @param meta as it stands on disk; undefined: the directory is new
+ * @param testimony what the witness said before; undefined: it is new, gone or damaged
+ */
+async function settle(
+  { identity, end }: LogParts,
+  meta: LogMeta | undefined,
+  testimony: Testimony | undefined
+): Promise<void> {
+  if (meta !== undefined && testimony === undefined) {
+    await identity.renew(end.head, 'the file "witness", which says how far the log was, is gone or damaged')
+    end.testifySynced()
+  } else {
+    // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
+    end.testifySynced()
+    if (meta?.format !== FORMAT_VERSION) await identity.write()
+  }
+}
+
+/** See `Log.openToInspect`. */
+export async function openLogToInspect(
+  options: LogOptions
+): Promise<{ parts: LogParts; format: number; testimony: Testimony | undefined }> {
+  const directory = logDirectory(options.directory)
+  preserveEvidence(directory)
+  const level = await openLogLevel(directory, options)
+  let witness: Witness | undefined
+  try {
+    witness = Witness.open(witnessPath(options.directory, directory))
+    const meta = (await readLogMeta(level)) ?? newLogMeta()
+    const parts = logParts(level, witness, meta)
+    return { parts, format: meta.format, testimony: await parts.end.find() }
+  } catch (error) {
+    await level.close()
+    witness?.close()
+    throw error
+  }
+}
+
+function openLogLevel(directory: string, { compression }: LogOptions): Promise<Level> {
+  const sizes = { writeBufferSize: limits.write_buffer_bytes, cacheSize: 32 * 1024 * 1024 }
+  return Level.open(directory, { ...sizes, compression })
+}
+
+function logParts(level: Level, witness: Witness, meta: LogMeta): LogParts {
+  const records = new StoredRecords(level)
+  return { level, records, identity: new LogIdentity(level, meta), end: new LogEnd(records, witness) }
+}
+
+function wayOut(directory: string): string {
+  return `To go on without what is lost at its end, remove ${join(directory, 'evidence')}; a gap before its end stays one`
+}

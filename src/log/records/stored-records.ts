@@ -1,0 +1,96 @@
+/** The records of the log as they stand in its database, and the last ones in memory. Every record's checksum is checked. */
+import { limits } from '../../limits.js'
+import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
+import type { Level } from '../level.js'
+import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
+import { rangeChunks } from './read-ahead.js'
+import { RecentRecords } from './recent-records.js'
+
+/** A place in the log: its record, or what is wrong there. */
+export interface InspectedPlace {
+  position: number
+  record?: StoredRecord
+  fault?: 'missing' | 'damaged'
+}
+
+export class StoredRecords {
+  readonly #level: Level
+  readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
+
+  constructor(level: Level) {
+    this.#level = level
+  }
+
+  /** Records that stay in memory for a while; they must be on the disk. */
+  get recent(): RecentRecords {
+    return this.#recent
+  }
+
+  /**
+   * The records at these positions, in their order.
+   * @throws `log-damaged` when one is missing or its checksum is wrong
+   */
+  async readMany(positions: readonly number[]): Promise<StoredRecord[]> {
+    const records = new Array<StoredRecord>(positions.length)
+    const missing: number[] = []
+    for (let i = 0; i < positions.length; i++) {
+      const position = positions[i] as number
+      const cached = this.#recent.get(position)
+      if (cached === undefined) missing.push(i)
+      else records[i] = cached
+    }
+    if (missing.length === 0) return records
+    const read = await this.readFromDisk(missing.map((i) => positions[i] as number))
+    for (let j = 0; j < missing.length; j++) records[missing[j] as number] = read[j] as StoredRecord
+    return records
+  }
+
+  /** As readMany, past the records in memory. */
+  async readFromDisk(positions: readonly number[]): Promise<StoredRecord[]> {
+    const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
+    return values.map((value, i) => checkedRecord(positions[i] as number, value))
+  }
+
+  /** Every place from `from` to `to`, in order. Never throws for damage. */
+  async *inspect(from: number, to: number): AsyncGenerator<InspectedPlace> {
+    if (from > to) return
+    for (const positions of rangeChunks(from, to)) {
+      const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
+      for (const [i, value] of values.entries()) {
+        const position = positions[i] as number
+        if (value === undefined) yield { position, fault: 'missing' }
+        else if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
+        else yield { position, fault: 'damaged' }
+      }
+    }
+  }
+
+  /**
+   * Reads all records from `from` to `to`.
+   * @param onProgress called with how many of how many records were read
+   * @throws `log-damaged` naming every position that is missing or damaged
+   */
+  async check(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
+    const lost: number[] = []
+    for await (const { position, fault } of this.inspect(from, to)) {
+      if (fault !== undefined) lost.push(position)
+      if ((position & 0x3fff) === 0) onProgress?.(position - from, to - from + 1)
+    }
+    if (lost.length > 0) throw logDamaged(positionRanges(lost), 'they were acknowledged and cannot be read')
+  }
+
+  /** Position of the last record in the database, -1 when there is none. */
+  async findHead(): Promise<number> {
+    let head = -1
+    for await (const { key } of this.#level.entries({ gte: FIRST_RECORD_KEY, reverse: true, limit: 1 })) {
+      head = keyPosition(key)
+    }
+    return head
+  }
+}
+
+function checkedRecord(position: number, value: Buffer | undefined): StoredRecord {
+  if (value === undefined) throw logDamaged(positionRange(position, position), 'the record is missing')
+  if (!isIntact(position, value)) throw logDamaged(positionRange(position, position), 'the checksum is wrong')
+  return new StoredRecord(position, value)
+}

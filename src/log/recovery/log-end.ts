@@ -1,0 +1,143 @@
+/**
+ * The end of the log: its last record, and how much of it LevelDB can no longer lose. The witness says so outside the
+ * database, and each start checks the end against it.
+ */
+import { limits } from '../../limits.js'
+import { logDamaged, positionRange } from '../log-damage.js'
+import type { StoredRecords } from '../records/stored-records.js'
+import { discardEvidence, droppedByLevelDb } from './evidence.js'
+import type { Testimony, Witness } from './witness.js'
+
+export class LogEnd {
+  readonly #records: StoredRecords
+  readonly #witness: Witness
+  #head = -1
+  #lastCreated = 0
+  /** Records up to here stand in LevelDB's tables and were whole. */
+  #verifiedTo = -1
+  #witnessFailure: Error | undefined
+  /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
+  #memtable = { bytes: 0, begun: -1 }
+
+  constructor(records: StoredRecords, witness: Witness) {
+    this.#records = records
+    this.#witness = witness
+  }
+
+  /** Position of the last record, -1 when there is none. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** `created` of the last record, milliseconds; 0 when there is none. */
+  get lastCreated(): number {
+    return this.#lastCreated
+  }
+
+  /** Why the witness lags behind the head; undefined when it does not. */
+  get witnessFailure(): Error | undefined {
+    return this.#witnessFailure
+  }
+
+  /** Finds the head, and checks nothing. @returns what the witness says */
+  async find(): Promise<Testimony | undefined> {
+    this.#head = await this.#records.findHead()
+    return this.#witness.read()
+  }
+
+  /**
+   * Finds the head and checks what LevelDB's recovery has left: nothing that the witness knows of may be gone, and the
+   * records that are not yet verified must be whole.
+   * @param directory that of the log
+   * @param onProgress called with how many of how many records were read
+   * @returns what the witness says
+   * @throws `log-damaged`
+   */
+  async check(
+    directory: string,
+    onProgress: ((done: number, of: number) => void) | undefined
+  ): Promise<Testimony | undefined> {
+    const testimony = await this.find()
+    if (testimony !== undefined && testimony.head > this.#head) {
+      throw logDamaged(positionRange(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
+    }
+    const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
+    await this.#records.check(from, this.#head, onProgress)
+    const dropped = droppedByLevelDb(directory)
+    if (dropped !== undefined && testimony === undefined) {
+      throw logDamaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
+    }
+    this.#verified(this.#head, await this.#createdAt(this.#head))
+    return testimony
+  }
+
+  /**
+   * As `check`, after the database was opened again while the store serves, and writes the witness. The head may have
+   * moved: a batch whose write failed may be on the disk after all.
+   * @throws `log-damaged`; `storage-failed` when the witness cannot be written
+   */
+  async checkAgain(directory: string): Promise<void> {
+    const head = await this.#records.findHead()
+    if (head < this.#head) throw logDamaged(positionRange(head + 1, this.#head), 'they were acknowledged and are gone')
+    await this.#records.check(this.#verifiedTo + 1, head)
+    discardEvidence(directory)
+    const created = await this.#createdAt(head)
+    // In one step: a reader sees the log as it was, or as it is.
+    this.#verified(head, created)
+    this.#records.recent.clear(head + 1)
+    this.#testify()
+  }
+
+  async #createdAt(head: number): Promise<number> {
+    const [last] = head < 0 ? [] : await this.#records.readFromDisk([head])
+    return last?.created ?? 0
+  }
+
+  #verified(head: number, lastCreated: number): void {
+    this.#head = head
+    this.#lastCreated = lastCreated
+    this.#verifiedTo = head
+    this.#memtable = { bytes: 0, begun: head }
+  }
+
+  /** Records are on the disk. @param bytes of all of them @param lastCreated of the last one */
+  advance(head: number, lastCreated: number, bytes: number): void {
+    this.#head = head
+    this.#lastCreated = lastCreated
+    this.#moveMark(bytes)
+    try {
+      this.#testify()
+    } catch (error) {
+      // The records are on the disk, so the commit counts. The caller looks at `witnessFailure`.
+      this.#witnessFailure = error as Error
+    }
+  }
+
+  /**
+   * LevelDB's log files hold at most its current memtable and the one being flushed; only what is there can be dropped
+   * by its recovery. We count payload bytes, which is less than LevelDB counts, so by the time our count has begun
+   * two more memtables, the first of them is in a table, where damage shows when it is read.
+   */
+  #moveMark(bytes: number): void {
+    if (this.#memtable.bytes > limits.write_buffer_bytes) {
+      this.#verifiedTo = this.#memtable.begun
+      this.#memtable = { bytes: 0, begun: this.#head }
+    }
+    this.#memtable.bytes += bytes
+  }
+
+  /** @throws `storage-failed` */
+  #testify(): void {
+    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#witnessFailure = undefined
+  }
+
+  /** Writes the witness, and syncs it. @throws `storage-failed` */
+  testifySynced(): void {
+    this.#witness.writeSynced({ head: this.#head, verifiedTo: this.#verifiedTo })
+  }
+
+  close(): void {
+    this.#witness.close()
+  }
+}

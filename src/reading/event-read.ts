@@ -1,0 +1,41 @@
+/** What a read asks for, and what it gives: a page, or spans to the end of its range. */
+import type { Viewer } from '../access/viewer.js'
+import type { StoredRecord } from '../log/format.js'
+import type { Filter } from './filter.js'
+import type { Bounds } from './sources.js'
+import type { Range } from './walk.js'
+
+export interface ReadRequest extends Bounds {
+  readonly filter: Filter
+  /** Show the events that links point at. */
+  readonly resolveLinks: boolean
+  /** On the log: also events that their stream's metadata hides. */
+  readonly truncated: boolean
+  /** Who reads: others' events are left out of the log and of index streams. Undefined: who sees everything. */
+  readonly viewer: Viewer | undefined
+}
+
+export interface EventPage {
+  readonly events: readonly ReadResult[]
+  /** What the bounds came to, both included. */
+  readonly range: Range
+  /** The cursors this page has dealt with, matched or not; `first > last` when none. */
+  readonly covered: Range
+  readonly head: number
+}
+
+/** A part of a read: the events found between two cursors, both included, in the order of the read. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+  readonly events: readonly ReadResult[]
+}
+
+/** An event as a read found it. */
+export interface ReadResult {
+  readonly record: StoredRecord
+  /** Its number where it was found, or on the log its position: a reader goes on after it. */
+  readonly cursor: number
+  /** The link or the place in an index stream through which it was found. */
+  readonly link?: { readonly stream: string; readonly number: number } | undefined
+}

@@ -1,0 +1,86 @@
+/** Opens the index of a log: as it is on disk, brought up to the log's end, or made anew where it cannot serve. */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { catchUp } from '../index/catch-up.js'
+import { Poster } from '../index/index-entries.js'
+import type { ListName } from '../index/posting.js'
+import { Postings } from '../index/posting-lists.js'
+import { readIndexSettings } from '../index/postings/index-store.js'
+import { kindsOf } from '../index/postings/kept-families.js'
+import { StreamStates } from '../index/stream-states.js'
+import { family } from '../log/format.js'
+import type { Log } from '../log/log.js'
+import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from '../streams/names.js'
+import { USER_STREAMS } from '../users/account.js'
+
+export interface IndexOptions {
+  readonly directory: string
+  readonly compression?: boolean
+  /** `none` keeps no index streams. Undefined: those that the directory has, or all in a new one. */
+  readonly runProjections?: 'none' | 'system' | 'all'
+  /** Undefined: as the directory has it, or the default in a new one. */
+  readonly categoryRule?: CategoryRule
+  /** Makes the index anew from the log. */
+  readonly rebuildIndex?: boolean
+}
+
+/** Lists that decide who may do what: none of them may be hidden. */
+const COUNTED: readonly ListName[] = [
+  [family.stream, '$$'],
+  [family.stream, USER_STREAMS],
+  [family.tombstone, '']
+]
+
+/**
+ * The index of this log, made anew when what is there cannot serve or is ahead of the log.
+ * @param notices gets a sentence for the operator when it is made anew
+ */
+export async function openPostings(log: Log, options: IndexOptions, notices: string[]): Promise<Postings> {
+  const { directory, compression = false, categoryRule, runProjections, rebuildIndex = false } = options
+  const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
+  const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
+  const opening = { directory, compression, rules, counted: COUNTED }
+  const kept = runProjections && kindsOf[runProjections]
+  const found = rebuildIndex ? undefined : await Postings.open(opening, kept, log)
+  if (found !== undefined) return found
+  if (log.head >= 0) notices.push('the index could not serve as it was, and is made anew from the log')
+  const before = await readIndexSettings(directory, compression)
+  rmSync(join(directory, 'index'), { recursive: true, force: true })
+  const again = { ...opening, rules: { ...before?.rules, ...rules } }
+  const made = await Postings.open(again, kept ?? before?.kept, log)
+  if (made === undefined) throw new Error('a new index cannot serve')
+  return made
+}
+
+/**
+ * Brings an index up to the log's end, and loads what is kept of it in memory.
+ * @param progress called with the events that were read, and those that are to be read
+ * @throws `index-damaged` when that is found out
+ */
+export async function bringUpIndex(
+  log: Log,
+  postings: Postings,
+  progress: (done: number, of: number) => void
+): Promise<{ poster: Poster; states: StreamStates }> {
+  const rule = postings.ruleOf(family.category)
+  const poster = new Poster(log, rule ? parseCategoryRule(rule) : defaultCategoryRule)
+  await catchUp(log, postings, poster, progress)
+  const states = new StreamStates(log, postings)
+  await states.load()
+  await readOwnStreams(postings)
+  return { poster, states }
+}
+
+/**
+ * Reads the lists of the server's own streams. They are needed when the store is open, and then a damaged index can no
+ * longer be made anew.
+ * @throws `index-damaged`
+ */
+async function readOwnStreams(postings: Postings): Promise<void> {
+  const names = ['$settings', '$consumers', '$tokens']
+  for await (const { name } of postings.all(family.stream, USER_STREAMS)) names.push(name)
+  for (const name of names) {
+    const head = await postings.head(family.stream, name)
+    if (head !== undefined) await postings.positions(family.stream, head, 0, head.count)
+  }
+}

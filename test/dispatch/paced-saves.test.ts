@@ -1,0 +1,48 @@
+/** The pace of saves: a value that changes often is saved seldom, and never left unsaved. */
+import t from 'tap'
+import { PacedSaves } from '../../src/dispatch/paced-saves.js'
+import { StillClock } from '../helpers/clock.js'
+
+function paced(intervalMs: number, savesMax: number) {
+  const clock = new StillClock()
+  const state = { value: 0, saved: [] as number[] }
+  const saves = new PacedSaves(clock, { intervalMs, savesMax }, async () => {
+    state.saved.push(state.value)
+  })
+  const set = (value: number) => {
+    state.value = value
+    saves.changed()
+  }
+  return { clock, saves, set, saved: state.saved }
+}
+
+t.test('saves beyond the most of an interval are made as one, with the newest value', async (t) => {
+  const { clock, saves, set, saved } = paced(1000, 2)
+  const done: Promise<void>[] = []
+  for (let value = 1; value <= 5; value++) {
+    set(value)
+    done.push(saves.saveInPace())
+  }
+  t.same(saved, [1, 2])
+  set(6)
+  clock.move(1000)
+  await Promise.all(done)
+  t.same(saved, [1, 2, 6])
+  await saves.saveInPace()
+  t.same(saved, [1, 2, 6, 6], 'the save that waited counts in its interval, which has room for one more')
+})
+
+t.test('a changed value is saved once an interval, and an unchanged one is not', async (t) => {
+  const { clock, saves, set, saved } = paced(1000, 10)
+  saves.saveIfDue()
+  t.same(saved, [], 'nothing has changed')
+  set(1)
+  saves.saveIfDue()
+  set(2)
+  saves.saveIfDue()
+  t.same(saved, [1], 'the second change waits')
+  clock.move(1000)
+  saves.saveIfDue()
+  saves.saveIfDue()
+  t.same(saved, [1, 2])
+})
