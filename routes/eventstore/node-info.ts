@@ -39,7 +39,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
     reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
-  app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not ReadResult'))
+  app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
   app.get('/histogram/:name', hidden('operator'), (_request, reply) => sendAsIs(reply, 404, 'Not found', {}, ''))
   app.get('/health/live', hidden('anyone'), (_request, reply) => reply.code(204).send())
 

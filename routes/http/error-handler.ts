@@ -50,7 +50,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
 
 /** Reason phrases of the Atom dialect for requests that are refused before their route looks at them. */
 const BARE: Partial<Record<ErrorCode, string>> = {
-  'not-found': 'Not ReadResult',
+  'not-found': 'Not Found',
   'method-not-allowed': 'Method Not Allowed',
   'unsupported-media-type': 'Invalid or missing Content-Type',
   starting: 'Server Is Not Ready',

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/time/clock.js'
 import type { Shows } from './rows.js'
 
 export const OK = '200 OK'
-export const MISSING = '404 Not ReadResult'
+export const MISSING = '404 Not Found'
 export const DELETED = '410 Deleted'
 export const NO_FORM = '406 Requested URI is not available in requested format'
 export const TEXT = {

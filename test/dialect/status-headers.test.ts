@@ -152,7 +152,7 @@ section('2 headers of yes or no', write(append('s')), [
   ['True in either of two is enough', read({ 'es-requiremaster': 'True', 'es-requireleader': 'x' }), '200 OK'],
   ['ES-HardDelete that is neither', remove('s', { 'es-harddelete': 'yes' }), '400 Bad Request', wrong('ES-HardDelete')],
   ['ES-HardDelete False', remove('s', { 'es-harddelete': 'FALSE' }), '204 Stream deleted', EMPTY],
-  ['which is a soft delete', get('/streams/s'), '404 Not ReadResult', EMPTY],
+  ['which is a soft delete', get('/streams/s'), '404 Not Found', EMPTY],
   ['ES-HardDelete True', remove('s', { 'es-harddelete': ' true ' }), '204 Stream deleted', EMPTY],
   ['which is a tombstone', get('/streams/s'), '410 Deleted', EMPTY]
 ])

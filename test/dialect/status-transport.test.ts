@@ -57,10 +57,10 @@ const write = (...requests: InjectOptions[]) => {
 }
 
 section('1.2 generic failures', write(append('s'), append('text', {}, [event({ data: 'words' })])), [
-  ['a literal in other case', get('/STREAMS/x'), '404 Not ReadResult', EMPTY],
-  ['a direction in other case', get('/streams/s/0/Forward/5'), '404 Not ReadResult', EMPTY],
-  ['two slashes', get('//streams'), '404 Not ReadResult', EMPTY],
-  ['an address that nobody has', get('/nothing/here'), '404 Not ReadResult', EMPTY],
+  ['a literal in other case', get('/STREAMS/x'), '404 Not Found', EMPTY],
+  ['a direction in other case', get('/streams/s/0/Forward/5'), '404 Not Found', EMPTY],
+  ['two slashes', get('//streams'), '404 Not Found', EMPTY],
+  ['an address that nobody has', get('/nothing/here'), '404 Not Found', EMPTY],
   ['deliberate: /streams lists the streams', get('/streams', 'application/json'), '200 OK'],
   ['deliberate: so does /streams/', get('/streams/', 'application/json'), '200 OK'],
   [
@@ -79,14 +79,14 @@ section('1.2 generic failures', write(append('s'), append('text', {}, [event({ d
     methods('GET', 'POST', 'DELETE', 'OPTIONS')
   ],
   ['OPTIONS on an event', { method: 'OPTIONS', url: '/streams/s/0' }, '200 OK', methods('GET', 'OPTIONS')],
-  ['OPTIONS on an unknown path', { method: 'OPTIONS', url: '/nothing/here' }, '404 Not ReadResult', EMPTY],
+  ['OPTIONS on an unknown path', { method: 'OPTIONS', url: '/nothing/here' }, '404 Not Found', EMPTY],
   ['a body without a type', typed(undefined), WRONG_TYPE, EMPTY],
   ['a body of an unknown type', typed('application/x-unknown'), WRONG_TYPE, EMPTY],
   ['a body of a type that is not listed', typed('text/plain'), WRONG_TYPE, EMPTY],
   ['a type without a slash, a quirk', typed('application'), WRONG_TYPE, EMPTY],
   ['a zero byte in the path', get('/streams/%00'), '400 Bad Request'],
   ['text asked for as XML, a quirk', get('/streams/text/0', 'text/xml'), NO_FORM],
-  ['a missing event as octets, a quirk', get('/streams/s/9', 'application/octet-stream'), '404 Not ReadResult', EMPTY],
+  ['a missing event as octets, a quirk', get('/streams/s/9', 'application/octet-stream'), '404 Not Found', EMPTY],
   ['an Accept that no codec fits', get('/streams/s', 'text/plain'), NO_FORM, EMPTY],
   ['an Accept that fits feeds only', get('/streams/s/0', codecs.eventsJson.type), NO_FORM, EMPTY],
   ['deliberate: an unknown format', get('/streams/s?format=nonsense'), '400 Bad Request'],
@@ -167,7 +167,7 @@ section('1.4 headers of every reply', write(append('s'), append('gone'), remove(
     { headers: { ...bare, ...methodsOf('GET', 'POST') } }
   ],
   ['of a delete', remove('s'), '204 Stream deleted', { headers: bare }],
-  ['of a missing stream', get('/streams/none'), '404 Not ReadResult', { headers: { ...bare, 'content-length': '0' } }],
+  ['of a missing stream', get('/streams/none'), '404 Not Found', { headers: { ...bare, 'content-length': '0' } }],
   ['of a tombstone', get('/streams/gone'), '410 Deleted', { headers: { ...bare, 'content-length': '0' } }],
   [
     'of a wrong version',
@@ -180,7 +180,7 @@ section('1.4 headers of every reply', write(append('s'), append('gone'), remove(
   [
     'of an unknown address',
     get('/nothing'),
-    '404 Not ReadResult',
+    '404 Not Found',
     { headers: { ...open, 'access-control-allow-methods': undefined } }
   ],
   [
@@ -353,8 +353,8 @@ section('1.6 routes', write(append('s'), append('s'), append('s')), [
     '307 Temporary Redirect',
     redirected('s?embed=body')
   ],
-  ['a slash after an event', get('/streams/s/0/'), '404 Not ReadResult', EMPTY],
-  ['a slash after a page', get('/streams/s/0/5/'), '404 Not ReadResult', EMPTY],
+  ['a slash after an event', get('/streams/s/0/'), '404 Not Found', EMPTY],
+  ['a slash after a page', get('/streams/s/0/5/'), '404 Not Found', EMPTY],
   ['a literal before a name', get('/streams/$all'), '200 OK', { json: { title: 'All events' } }],
   ['metadata before an event', get('/streams/s/metadata', 'application/json'), '200 OK', { body: '{}' }]
 ])

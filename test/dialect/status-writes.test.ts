@@ -107,7 +107,7 @@ section('4 routes of a stream', write(post('s', [event(), event(), event()]), me
   ['a negative number', get('/streams/s/-1'), BAD, noNumber('-1')],
   ['a fraction', get('/streams/s/1.5'), BAD, noNumber('1.5')],
   ['a number beyond 2^63-1', get('/streams/s/9223372036854775808'), BAD, noNumber('9223372036854775808')],
-  ['the largest number', get('/streams/s/9223372036854775807'), '404 Not ReadResult'],
+  ['the largest number', get('/streams/s/9223372036854775807'), '404 Not Found'],
   ['head in capitals', get('/streams/s/HEAD'), BAD, noNumber('HEAD')],
   ['a page from no number', get('/streams/s/abc/forward/5'), BAD, noNumber('abc')],
   ['metadata at no number', get('/streams/s/metadata/abc'), BAD, noNumber('abc')],
@@ -208,7 +208,7 @@ section('5.1 checks of an append in their order', nothing, [
   ],
   ['nothing of what was too large is there', get('/streams/large/head'), '200 OK', { json: { title: '3@large' } }],
   ['too large comes before a wrong version', bare('large', expecting(7), large(4 * MIB + 1)), TOO_LARGE, { body: '' }],
-  ['nothing of what was refused is there', get('/streams/order'), '404 Not ReadResult', empty]
+  ['nothing of what was refused is there', get('/streams/order'), '404 Not Found', empty]
 ])
 
 section('5.1 appends by id', nothing, [
@@ -295,7 +295,7 @@ section('5.2 bodies by their type', nothing, [
   ['XML without events', list('no', XML, '<events></events>'), BAD, says(INVALID)],
   ['deliberate: JSON that is none', raw('no', 'application/json', 'not json'), BAD],
   ['deliberate: lenient JSON', list('no', EVENTS, `[{eventId:'${id('A')}',eventType:'T'}]`), BAD, says(INVALID)],
-  ['nothing of what was refused is there', get('/streams/no'), '404 Not ReadResult', empty]
+  ['nothing of what was refused is there', get('/streams/no'), '404 Not Found', empty]
 ])
 
 const field = (promise: string, more: object, message: string): Row => [
@@ -338,7 +338,7 @@ section('5.2 members of an event', nothing, [
   ['deliberate: null among the events, in our words', post('no', '[null]'), BAD],
   ['deliberate: an id twice in a batch', ids('no', undefined, 'A', 'A'), BAD],
   ['the second event is bad', post('no', [event(), event({ eventId: 'abc' })]), BAD, says(INVALID)],
-  ['nothing of what was refused is there', get('/streams/no'), '404 Not ReadResult', empty]
+  ['nothing of what was refused is there', get('/streams/no'), '404 Not Found', empty]
 ])
 
 section(
@@ -412,7 +412,7 @@ section(
   [
     ['a tombstone', ids('gone', -1, 'A'), GONE, empty],
     ['an id that it holds', ids('soft', undefined, 'A'), CREATED, at('soft/0')],
-    ['it stays deleted', get('/streams/soft'), '404 Not ReadResult', empty],
+    ['it stays deleted', get('/streams/soft'), '404 Not Found', empty],
     ['-4', ids('soft', -4, 'C'), GONE, empty],
     ['another version', ids('soft', 0, 'C'), WRONG_VERSION, conflict(1)],
     ['-1 makes it anew', ids('soft', -1, 'C'), CREATED, at('soft/2')],
@@ -490,9 +490,9 @@ const soft = write(ids('s', -1, 'A', 'B'), metadata('s', { own: 1, $maxCount: 9 
 const document = (wanted: string | RegExp): Shows => ({ body: wanted })
 
 section('6.2 soft delete', soft, [
-  ['the feed', get('/streams/s'), '404 Not ReadResult', empty],
-  ['an event', get('/streams/s/0'), '404 Not ReadResult', { headers: TEXT, body: '{}' }],
-  ['a page forward', get('/streams/s/0/forward/5'), '404 Not ReadResult', empty],
+  ['the feed', get('/streams/s'), '404 Not Found', empty],
+  ['an event', get('/streams/s/0'), '404 Not Found', { headers: TEXT, body: '{}' }],
+  ['a page forward', get('/streams/s/0/forward/5'), '404 Not Found', empty],
   [
     'the metadata is $tb and nothing else',
     get('/streams/s/metadata', 'application/json'),
@@ -503,7 +503,7 @@ section('6.2 soft delete', soft, [
   ['append at another version', ids('s', 0, 'C'), WRONG_VERSION, conflict(1)],
   ['append at the old last number', ids('s', 1, 'C'), CREATED, at('s/2')],
   ['numbering goes on, and old events stay hidden', get('/streams/s?embed=rich'), '200 OK', page(2)],
-  ['an old event', get('/streams/s/0'), '404 Not ReadResult', { headers: TEXT, body: '{}' }],
+  ['an old event', get('/streams/s/0'), '404 Not Found', { headers: TEXT, body: '{}' }],
   [
     '$tb says where it begins',
     get('/streams/s/metadata', 'application/json'),

@@ -51,7 +51,7 @@ export function asRefusal(error: unknown, operation: 'read' | 'write'): Refusal 
     case 'stream-not-found':
     case 'event-not-found':
     case 'event-removed':
-      return new Refusal(404, 'Not ReadResult')
+      return new Refusal(404, 'Not Found')
     case 'stream-deleted':
       return new Refusal(410, operation === 'read' ? 'Deleted' : 'Stream deleted')
     case 'wrong-expected-version':
