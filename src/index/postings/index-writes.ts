@@ -71,7 +71,7 @@ export class IndexWrites {
     else if (unsure !== undefined) this.#notWritten(unsure)
   }
 
-  /** Nobody waits for this write: a failure goes to `onFailed`, and the changes are written after `reopen`. */
+  /** Starts a write that no caller waits for: a failure goes to `onFailed`, and the changes are written after `reopen`. */
   flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
   }
