@@ -13,23 +13,23 @@ import {
 } from '../../src/access/permissions.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
-import type { Store } from '../../src/store/store.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
+import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/open-check.js'
-import { checkConsumer } from './rechecks.js'
+import { checkConsumer, type RightsParts } from './rechecks.js'
 import { takenTicket } from './ticket-parameter.js'
 
 /**
  * `anyone`: also without an account. `reader`: everybody whom `$all` covers; the answer leaves out what they may not
  * read. `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
  */
-type Level = 'anyone' | 'reader' | 'signedIn' | 'account' | 'operator' | 'administrator'
+type AccessLevel = 'anyone' | 'reader' | 'signedIn' | 'account' | 'operator' | 'administrator'
 type Need =
-  | Level
+  | AccessLevel
   | { readonly action: Action; readonly stream: string }
   | { readonly consumer: Consumer; readonly changes: boolean }
   | { readonly self: string }
-export type Requirement = Level | ((request: FastifyRequest) => Need)
+export type Requirement = AccessLevel | ((request: FastifyRequest) => Need)
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -69,12 +69,20 @@ export interface AccessOptions {
   readonly plainCredentials: PlainCredentials
 }
 
+/** What routes are guarded with. All but `status` and `reason` are there once the store is open. */
+export interface AccessParts extends RightsParts {
+  readonly status: string
+  /** Why it is not open, for people. */
+  readonly reason: string
+  readonly signIn: SignIn
+}
+
 export class Access {
-  readonly #store: Store
+  readonly #parts: AccessParts
   readonly #options: AccessOptions
 
-  constructor(store: Store, options: AccessOptions) {
-    this.#store = store
+  constructor(parts: AccessParts, options: AccessOptions) {
+    this.#parts = parts
     this.#options = options
   }
 
@@ -118,7 +126,7 @@ export class Access {
   #checkAgain(request: FastifyRequest): void | Promise<void> {
     // Until the log is open nobody is signed in, and no sign-in can be over.
     if (request.principal.account !== undefined) {
-      const over = this.#store.rules.signInRefusal(request.principal, this.#store.clock.now())
+      const over = this.#parts.rules.signInRefusal(request.principal, this.#parts.clock.now())
       if (over !== undefined) throw over
     }
     return this.#check(request, request.principal, request.routeOptions.config.access ?? 'anyone')
@@ -131,7 +139,7 @@ export class Access {
     if (authorization === undefined && ticket === undefined) return NOBODY
     if (this.#wasHeard(request)) throw plainText()
     // Until the log is open nobody is known, and only that is told.
-    if (this.#store.status !== 'open') return NOBODY
+    if (this.#parts.status !== 'open') return NOBODY
     return authorization === undefined
       ? this.#byTicket(request, ticket as string)
       : this.#byHeader(request, authorization, anyone)
@@ -144,13 +152,13 @@ export class Access {
   }
 
   #byTicket(request: FastifyRequest, ticket: string): Principal {
-    const { principal, source } = this.#store.signIn.byTicket(ticket, request.ip)
+    const { principal, source } = this.#parts.signIn.byTicket(ticket, request.ip)
     request.ticketSource = source
     return principal
   }
 
   #byHeader(request: FastifyRequest, authorization: string, anyone: boolean): Principal | Promise<Principal> {
-    const { signIn } = this.#store
+    const { signIn } = this.#parts
     const space = authorization.indexOf(' ')
     const [scheme, value] = [authorization.slice(0, space), authorization.slice(space + 1)]
     // The original reads `Basic` as it is written, and takes everything else for no credentials (reference 14.1).
@@ -165,7 +173,7 @@ export class Access {
 
   #check(request: FastifyRequest, principal: Principal, requirement: Requirement): void | Promise<void> {
     request.principal = principal
-    if (requirement !== 'anyone') checkOpen(this.#store)
+    if (requirement !== 'anyone') checkOpen(this.#parts)
     if (request.ticketSource !== undefined && request.routeOptions.config.ticketFor === undefined) {
       throw new DaybookError(
         'not-permitted',
@@ -174,9 +182,9 @@ export class Access {
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
     if (typeof need === 'string') this.#checkLevel(principal, need)
-    else if ('consumer' in need) return checkConsumer(this.#store, principal, need.consumer, need.changes)
+    else if ('consumer' in need) return checkConsumer(this.#parts, principal, need.consumer, need.changes)
     else if ('self' in need) this.#checkSelf(principal, need.self)
-    else return this.#store.rules.check(principal, need.action, need.stream)
+    else return this.#parts.rules.check(principal, need.action, need.stream)
   }
 
   /** Nobody else, administrators neither: they can reset what they cannot change (reference 14.5). */
@@ -186,14 +194,14 @@ export class Access {
     throw new DaybookError('not-permitted', `Only "${login.slice(0, 100)}" may do this.`)
   }
 
-  #checkLevel(principal: Principal, level: Level): void {
-    if (hasLevel(principal, level, this.#store)) return
+  #checkLevel(principal: Principal, level: AccessLevel): void {
+    if (hasLevel(principal, level, this.#parts)) return
     if (principal.login === undefined) throw new DaybookError('sign-in-required', `Only ${LEVELS[level]} may do this.`)
     throw new DaybookError('not-permitted', `Only ${LEVELS[level]} may do this.`)
   }
 }
 
-const LEVELS: Record<Level, string> = {
+const LEVELS: Record<AccessLevel, string> = {
   anyone: 'anybody',
   reader: 'who has signed in',
   signedIn: 'who has signed in',
@@ -202,7 +210,7 @@ const LEVELS: Record<Level, string> = {
   administrator: 'administrators ($admins)'
 }
 
-function hasLevel(principal: Principal, level: Level, { rules }: Store): boolean {
+function hasLevel(principal: Principal, level: AccessLevel, { rules }: Pick<RightsParts, 'rules'>): boolean {
   switch (level) {
     case 'anyone':
       return true

@@ -85,10 +85,10 @@ async function appendToStreams(
   const first = events[0] as NewEvent
   const seenBy = isAdministrator(request.principal) ? undefined : request.principal
   const result = await appendOrExplain(parts, {
+    kind: 'append',
     events,
     conditions,
     matches: matches.length > 0 ? matches.map((match) => ({ ...match, seenBy })) : undefined,
-    kind: 'append',
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   })

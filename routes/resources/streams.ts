@@ -128,9 +128,9 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
   const asked: AppendAll = {
+    kind: 'append',
     events,
     conditions,
-    kind: 'append',
     keyed,
     by: actorOf(request)
   }

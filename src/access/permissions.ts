@@ -111,7 +111,7 @@ const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', write
  */
 export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {
   if (document === undefined) return { userStreams: {}, systemStreams: {}, anonymous }
-  const settings = parsed(document)
+  const settings = parsedSettings(document)
   const understood = isObject(settings) && Object.keys(settings).every((name) => SETTINGS_MEMBERS.has(name))
   const rule = (name: string): Acl => {
     const stated = isObject(settings) && Object.hasOwn(settings, name) ? readAcl(settings[name]) : {}
@@ -124,7 +124,7 @@ const SETTINGS_MEMBERS = new Set(['$userStreamAcl', '$systemStreamAcl'])
 
 /** What is wrong with settings, one sentence each. */
 export function faultsOfSettings(document: Buffer | undefined): string[] {
-  const settings = parsed(document)
+  const settings = parsedSettings(document)
   if (!isObject(settings)) return ['Settings are a JSON object.']
   return Object.entries(settings).flatMap(([name, acl]) => {
     if (!SETTINGS_MEMBERS.has(name)) {
@@ -135,7 +135,7 @@ export function faultsOfSettings(document: Buffer | undefined): string[] {
   })
 }
 
-function parsed(document: Buffer | undefined): unknown {
+function parsedSettings(document: Buffer | undefined): unknown {
   try {
     return JSON.parse(document?.toString() ?? '')
   } catch {

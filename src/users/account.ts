@@ -1,6 +1,6 @@
 /** One account, as the last event of its stream says. */
 
-import { ADMINS, OPERATORS, type Principal } from '../access/permissions.js'
+import type { Principal } from '../access/permissions.js'
 import type { StoredRecord } from '../log/format.js'
 import { type HashedPassword, isHashedPassword, UNUSABLE } from './passwords.js'
 
@@ -8,9 +8,6 @@ export const USER_STREAMS = '$user-'
 export const USER_CREATED = '$UserCreated'
 export const USER_UPDATED = '$UserUpdated'
 export const USER_DELETED = '$UserDeleted'
-
-/** The password with which the first accounts begin, as the original's do (reference 14.1). */
-export const FIRST_PASSWORD = 'changeit'
 
 export interface Account {
   readonly login: string
@@ -29,33 +26,21 @@ export interface Account {
   readonly version: number
 }
 
-/** The accounts of a log in which nobody has changed them. */
-export const FIRST_ACCOUNTS: readonly Account[] = [
-  first('admin', 'Event Store Administrator', ADMINS),
-  first('ops', 'Event Store Operations', OPERATORS)
-]
-
-function first(login: string, fullName: string, group: string): Account {
-  return {
-    login,
-    fullName,
-    groups: [group],
-    disabled: false,
-    password: undefined,
-    hasFirstPassword: true,
-    since: 0,
-    updated: 0,
-    version: -1
-  }
-}
-
 /** Somebody who signed in to an account with its password, as long as nothing of the account changes. */
 export function principalOf({ login, groups, since, version }: Account): Principal {
   return { login, groups: groups ?? [], since, account: version, by: 'password' }
 }
 
 /** What stands in an event that makes or changes an account. */
-export function documentOf({ login, fullName, groups, disabled, password, hasFirstPassword, since }: Account): object {
+export function accountDocument({
+  login,
+  fullName,
+  groups,
+  disabled,
+  password,
+  hasFirstPassword,
+  since
+}: Account): object {
   return {
     loginName: login,
     fullName,

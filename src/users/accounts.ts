@@ -9,11 +9,10 @@ import { type Actor, hasAdminsRole } from '../access/permissions.js'
 import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
-import { limits } from '../limits.js'
 import { family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import type { Reader } from '../reading/reader.js'
-import { faultOfName, isMetastream, originalOf } from '../streams/names.js'
+import { isMetastream, originalOf } from '../streams/names.js'
 import type { NewEvent } from '../streams/new-event.js'
 import { serverEvent } from '../streams/new-event.js'
 import { truncationOf } from '../streams/stream-state.js'
@@ -22,16 +21,16 @@ import type { SystemFollower } from '../writing/commit-writer.js'
 import type { Writer } from '../writing/writer.js'
 import {
   type Account,
+  accountDocument,
   accountOf,
-  documentOf,
-  FIRST_ACCOUNTS,
-  FIRST_PASSWORD,
   USER_CREATED,
   USER_DELETED,
   USER_STREAMS,
   USER_UPDATED
 } from './account.js'
-import { type HashedPassword, hashPassword, verifyPassword } from './passwords.js'
+import { checkLogin, checkPassword } from './credential-rules.js'
+import { FIRST_PASSWORD, firstAccounts, hashOfFirstPassword, isFirstLogin } from './first-accounts.js'
+import { hashPassword, verifyPassword } from './passwords.js'
 
 export interface AccountsParts {
   log: Pick<Log, 'lastCreated'>
@@ -129,7 +128,8 @@ export class Accounts implements SystemFollower {
   /** Whether a password is an account's, in a time that does not say whether there is one. @throws `overloaded` */
   async verify(login: string, password: string): Promise<Account | undefined> {
     const account = this.get(login)
-    const kept = account !== undefined && account.password === undefined ? await firstPassword() : account?.password
+    const kept =
+      account !== undefined && account.password === undefined ? await hashOfFirstPassword() : account?.password
     const right = await verifyPassword(password, kept)
     // It may have been changed meanwhile.
     return right && account !== undefined && !account.disabled && this.get(login) === account ? account : undefined
@@ -143,7 +143,7 @@ export class Accounts implements SystemFollower {
     const open = this.withFirstPassword()
     const left = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
     if (refuseFirst && left.length > 0) {
-      const given = left.filter((login) => FIRST_ACCOUNTS.some((account) => account.login === login))
+      const given = left.filter(isFirstLogin)
       const variables = given.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
       throw new DaybookError(
         'bad-configuration',
@@ -222,7 +222,7 @@ export class Accounts implements SystemFollower {
     })
   }
 
-  /** Nobody locks everybody out. */
+  /** At least one account must be able to administrate. @throws `last-administrator` */
   #needOtherAdministrator(login: string): void {
     const account = this.get(login)
     if (account === undefined || !administrates(account)) return
@@ -248,7 +248,7 @@ export class Accounts implements SystemFollower {
   }
 
   async #isPasswordOf(account: Account, password: string): Promise<boolean> {
-    return verifyPassword(password, account.password ?? (await firstPassword()))
+    return verifyPassword(password, account.password ?? (await hashOfFirstPassword()))
   }
 
   /** The change and who made it stand in one batch. */
@@ -260,9 +260,9 @@ export class Accounts implements SystemFollower {
     more: readonly NewEvent[] = []
   ): Promise<void> {
     // An account that was never written down has its password from here on.
-    const password = account.password ?? (await firstPassword())
+    const password = account.password ?? (await hashOfFirstPassword())
     const { login, fullName, groups, disabled } = account
-    const document = type === USER_DELETED ? { loginName: login } : documentOf({ ...account, password })
+    const document = type === USER_DELETED ? { loginName: login } : accountDocument({ ...account, password })
     const said = what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
     const event = serverEvent(USER_STREAMS + login, type, document)
     const events = [event, ...more, auditEvent(what, actor, said)]
@@ -282,50 +282,6 @@ function administrates(account: Account): boolean {
   return !account.disabled && hasAdminsRole({ login: account.login, groups: account.groups ?? [] })
 }
 
-/** No event says that they are there, so nothing hides them. */
-function firstAccounts(): Map<string, LatestValue<Account>> {
-  return new Map(
-    FIRST_ACCOUNTS.map((account) => {
-      const latest = new LatestValue<Account>()
-      latest.say(account, Number.MAX_VALUE)
-      return [account.login, latest]
-    })
-  )
-}
-
 async function passwordOf(password: string): Promise<Pick<Account, 'password' | 'hasFirstPassword'>> {
   return { password: await hashPassword(password), hasFirstPassword: password === FIRST_PASSWORD }
-}
-
-let first: Promise<HashedPassword> | undefined
-
-/** The first password's hash, made when it is first needed. */
-function firstPassword(): Promise<HashedPassword> {
-  first ??= hashPassword(FIRST_PASSWORD)
-  first.catch(() => {
-    first = undefined
-  })
-  return first
-}
-
-/** @throws `invalid-user` for a login that is no name, or one that would be taken for a role */
-export function checkLogin(login: string): void {
-  const fault = faultOfName(login)
-  if (fault !== undefined) throw invalid(`A login ${fault}.`)
-  if (Buffer.byteLength(login) > limits.login_bytes_max) {
-    throw invalid(`A login has at most ${limits.login_bytes_max} bytes of UTF-8.`)
-  }
-  if (login.includes(':')) throw invalid('A login has no colon: in Basic credentials the password begins there.')
-  if (login.startsWith('$')) throw invalid('A login does not begin with "$", as roles do.')
-}
-
-/** @throws `invalid-user` */
-function checkPassword(password: string): void {
-  const bytes = Buffer.byteLength(password)
-  if (bytes > 0 && bytes <= limits.password_bytes_max && !password.includes('\0')) return
-  throw invalid(`A password has 1 to ${limits.password_bytes_max} bytes of UTF-8, none of them zero.`)
-}
-
-function invalid(why: string): DaybookError {
-  return new DaybookError('invalid-user', why)
 }

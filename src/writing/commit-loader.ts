@@ -37,7 +37,7 @@ export interface CommitLoaderParts {
   readonly search: EventSearch
 }
 
-type Found = Match | LookAgain | undefined
+type Outcome = Match | LookAgain | undefined
 
 /** Most commits have no such things. */
 const NO_STATES: CommitSnapshot['states'] = new Map()
@@ -103,10 +103,10 @@ export class CommitLoader {
 
   /** The first event in the way of each condition on the log. */
   async #matchesOf(group: readonly SearchedRequest[]): Promise<CommitSnapshot['matches']> {
-    const matches = new Map<number, Found[]>()
+    const matches = new Map<number, Outcome[]>()
     for (const [i, { request, searches }] of group.entries()) {
       if (request.kind !== 'append' || request.matches === undefined) continue
-      const found: Found[] = []
+      const found: Outcome[] = []
       for (const [j, condition] of request.matches.entries())
         found.push(await this.#search.firstSince(condition, searches?.[j]))
       matches.set(i, found)

@@ -30,9 +30,9 @@ export async function transcribe(
     const { stream } = one.event
     const head = heads.get(stream) ?? (postings.headInMemory(family.stream, stream)?.count ?? 0) - 1
     if (one.position !== position + 1)
-      refuse(one, `has position ${one.position}, but the one before it has ${position}`)
-    if (one.number !== head + 1) refuse(one, `has number ${one.number} in "${stream}", but ${head + 1} is next`)
-    if (one.created < created) refuse(one, 'has a created before that of the line before it')
+      refuseImport(one, `has position ${one.position}, but the one before it has ${position}`)
+    if (one.number !== head + 1) refuseImport(one, `has number ${one.number} in "${stream}", but ${head + 1} is next`)
+    if (one.created < created) refuseImport(one, 'has a created before that of the line before it')
     heads.set(stream, one.number)
     position = one.position
     created = one.created
@@ -49,6 +49,6 @@ export async function transcribe(
   if (postings.congested) await postings.flush()
 }
 
-function refuse({ line }: TranscribedEvent, why: string): never {
+function refuseImport({ line }: TranscribedEvent, why: string): never {
   throw new DaybookError('import-refused', `line ${line} ${why}; nothing from it on was written`, { line })
 }

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto'
 import type { Store } from '../../store/store.js'
 import type { Clock } from '../../time/clock.js'
-import { FIRST_PASSWORD } from '../../users/account.js'
+import { FIRST_PASSWORD } from '../../users/first-accounts.js'
 import type { Certificate } from './certificate.js'
 
 const DAY_MS = 86_400_000
