@@ -47,7 +47,7 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 /** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options))
-  answerFaults(app)
+  setValidatorAndErrorHandlers(app)
   await addRequestHooks(app, store, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
@@ -60,11 +60,11 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
 
 const VERSION = '0.0.0'
 
-/** What is checked of a query, and how what is thrown is answered. */
-function answerFaults(app: FastifyInstance): void {
-  // One validator for queries: text becomes numbers and lists, nothing is dropped. Bodies are checked by
-  // the readers of routes/wire against the same schemas, from their bytes.
-  // What stands in the path is read by the form that answers: the dialect takes other numbers than we do.
+/** How queries are validated, and how errors are answered. */
+function setValidatorAndErrorHandlers(app: FastifyInstance): void {
+  // Fastify validates queries only: text becomes numbers and lists, nothing is dropped. The parsers of routes/wire check
+  // bodies against the same schemas, from their bytes, and the form that answers reads the parameters of the path: the
+  // dialect takes other numbers than the native form.
   app.setValidatorCompiler(({ schema, httpPart }) =>
     httpPart === 'body' || httpPart === 'params' ? () => true : compileQuery(schema as object)
   )
@@ -76,7 +76,7 @@ function answerFaults(app: FastifyInstance): void {
   )
 }
 
-/** Every route says who may use it. */
+/** Adds the routes of every resource. A route that does not say who may use it fails the start. */
 async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions): Promise<void> {
   const { version = VERSION, insecure = false, plainCredentials = 'taken', allowOrigins = [] } = options
   new Access(store, { insecure, plainCredentials }).guard(app)

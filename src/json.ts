@@ -134,9 +134,15 @@ export class JsonReader {
     }
   }
 
-  #take(byte: number): boolean {
+  #skip(byte: number): boolean {
     if (this.bytes[this.at] !== byte) return false
     this.at++
+    return true
+  }
+
+  /** As #skip, with the space after it. */
+  #take(byte: number): boolean {
+    if (!this.#skip(byte)) return false
     this.#space()
     return true
   }
@@ -162,10 +168,7 @@ export class JsonReader {
   #object(depth: number): void {
     this.at++
     this.#space()
-    if (this.bytes[this.at] === CLOSE_BRACE) {
-      this.at++
-      return
-    }
+    if (this.#skip(CLOSE_BRACE)) return
     for (;;) {
       if (this.bytes[this.at] !== QUOTE) this.#fail('expected a member name in double quotes')
       this.#string()
@@ -173,10 +176,7 @@ export class JsonReader {
       this.#expect(COLON, '":"')
       this.#value(depth + 1)
       this.#space()
-      if (this.bytes[this.at] === CLOSE_BRACE) {
-        this.at++
-        return
-      }
+      if (this.#skip(CLOSE_BRACE)) return
       this.#expect(COMMA, '"," or "}"')
     }
   }
@@ -184,17 +184,11 @@ export class JsonReader {
   #array(depth: number): void {
     this.at++
     this.#space()
-    if (this.bytes[this.at] === CLOSE_BRACKET) {
-      this.at++
-      return
-    }
+    if (this.#skip(CLOSE_BRACKET)) return
     for (;;) {
       this.#value(depth + 1)
       this.#space()
-      if (this.bytes[this.at] === CLOSE_BRACKET) {
-        this.at++
-        return
-      }
+      if (this.#skip(CLOSE_BRACKET)) return
       this.#expect(COMMA, '"," or "]"')
     }
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { EventSource } from 'eventsource'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/config.js'
+import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/settings.js'
 import { append, listen } from './helpers/app.js'
 
 const root = join(import.meta.dirname, '..')

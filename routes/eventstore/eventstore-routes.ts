@@ -16,6 +16,91 @@ import { sendAsIs } from './wire/send.js'
 import { baseUrl } from './wire/urls.js'
 import { negotiateWrite } from './writes.js'
 
+interface RouteDescription {
+  readonly config: FastifyContextConfig
+  readonly schema: object
+}
+
+interface AtomRoute extends RouteDescription {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  readonly answer: (atom: AtomDialect, request: FastifyRequest, reply: FastifyReply) => unknown
+}
+
+const text = Type.String()
+
+const inDialect = () => true
+const form = { dialect: inDialect, negotiate: negotiates(offers.feed) }
+const READ: FastifyContextConfig = { access: ofStream('read'), ...form }
+const READ_METADATA: FastifyContextConfig = { access: ofStream('readMetadata'), ...form }
+
+const INCOMING: RouteDescription = {
+  config: {
+    access: ofStream('write'),
+    dialect: inDialect,
+    negotiate: (request: FastifyRequest) => negotiateWrite(request, offers.incoming)
+  },
+  schema: {
+    operationId: 'appendWithId',
+    summary: 'Append one event whose id stands in the address',
+    tags: ['atom'],
+    response: { 201: { type: 'null', description: 'On disk.' } }
+  }
+}
+
+const ROUTES: readonly AtomRoute[] = [
+  {
+    method: 'GET',
+    url: '/streams/:stream/:from/:count',
+    ...feedSchema('readAtomPage', 'A page backward', READ),
+    answer: pageBackward
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/:from/:direction/:count',
+    ...feedSchema('readAtomPageTowards', 'A page', READ),
+    answer: pageTowards
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/filtered',
+    ...feedSchema('readFilteredLog', 'The filtered log', READ),
+    answer: filteredLog
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/filtered/:from/:direction/:count',
+    ...feedSchema('readFilteredPage', 'A page of the filtered log', READ),
+    answer: filteredPage
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/metadata/:number',
+    ...entrySchema('getMetadataEvent'),
+    answer: metadataEvent
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/metadata/:from/:count',
+    ...feedSchema('readMetadataPage', 'A page of metadata backward', READ_METADATA),
+    answer: metadataBackward
+  },
+  {
+    method: 'GET',
+    url: '/streams/:stream/metadata/:from/:direction/:count',
+    ...feedSchema('readMetadataPageTowards', 'A page of metadata', READ_METADATA),
+    answer: metadataTowards
+  },
+  { method: 'POST', url: '/streams/:stream/incoming/:id', ...INCOMING, answer: appendWithId },
+  { method: 'GET', url: '/streams/:stream/incoming/:id', config: READ, schema: { hide: true }, answer: pageOfIncoming }
+]
+
+/** Addresses that are redirected to the same one without the slash. */
+const WITH_SLASH = [
+  ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
+  ['/streams/:stream/metadata/', ['GET', 'POST']]
+] as const
+
 export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
@@ -35,17 +120,6 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
       handler: redirectWithoutSlash
     })
   }
-}
-
-interface RouteDescription {
-  readonly config: FastifyContextConfig
-  readonly schema: object
-}
-
-interface AtomRoute extends RouteDescription {
-  readonly method: 'GET' | 'POST'
-  readonly url: string
-  readonly answer: (atom: AtomDialect, request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
 interface Params {
@@ -114,7 +188,7 @@ function appendWithId(atom: AtomDialect, request: FastifyRequest, reply: Fastify
   return atom.writes.appendIncoming(request, reply, stream, id)
 }
 
-/** The original's route table has the page backward here too. */
+/** EventStoreDB's route table has the page backward at this address, too. */
 function pageOfIncoming(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream, id } = paramsOf(request)
   return atom.feed(request, reply, stream, { direction: 'backward', from: 'incoming', count: id })
@@ -124,7 +198,7 @@ function isDirection(text: string): text is PagePath['direction'] {
   return text === 'forward' || text === 'backward'
 }
 
-/** The same address without the slash, whatever a proxy says (reference 1.6). */
+/** The same address without the slash; X-Forwarded-* headers do not count here (reference 1.6). */
 function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
   const base = baseUrl(request.headers, 'encrypted' in request.raw.socket, false)
@@ -132,13 +206,6 @@ function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): Fas
   const headers = { location, 'cache-control': 'max-age=31536000, public', 'content-type': '; charset=utf-8' }
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
 }
-
-const text = Type.String()
-
-const inDialect = () => true
-const form = { dialect: inDialect, negotiate: negotiates(offers.feed) }
-const READ: FastifyContextConfig = { access: ofStream('read'), ...form }
-const READ_METADATA: FastifyContextConfig = { access: ofStream('readMetadata'), ...form }
 
 function feedSchema(operationId: string, summary: string, config: FastifyContextConfig): RouteDescription {
   const content = {
@@ -160,69 +227,3 @@ function entrySchema(operationId: string): RouteDescription {
   const response = { 200: { description: 'An entry.', content } }
   return { config: READ_METADATA, schema: { operationId, summary, tags: ['atom'], response } }
 }
-
-const INCOMING: RouteDescription = {
-  config: {
-    access: ofStream('write'),
-    dialect: inDialect,
-    negotiate: (request: FastifyRequest) => negotiateWrite(request, offers.incoming)
-  },
-  schema: {
-    operationId: 'appendWithId',
-    summary: 'Append one event whose id stands in the address',
-    tags: ['atom'],
-    response: { 201: { type: 'null', description: 'On disk.' } }
-  }
-}
-
-const ROUTES: readonly AtomRoute[] = [
-  {
-    method: 'GET',
-    url: '/streams/:stream/:from/:count',
-    ...feedSchema('readAtomPage', 'A page backward', READ),
-    answer: pageBackward
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/:from/:direction/:count',
-    ...feedSchema('readAtomPageTowards', 'A page', READ),
-    answer: pageTowards
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/filtered',
-    ...feedSchema('readFilteredLog', 'The filtered log', READ),
-    answer: filteredLog
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/filtered/:from/:direction/:count',
-    ...feedSchema('readFilteredPage', 'A page of the filtered log', READ),
-    answer: filteredPage
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/metadata/:number',
-    ...entrySchema('getMetadataEvent'),
-    answer: metadataEvent
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/metadata/:from/:count',
-    ...feedSchema('readMetadataPage', 'A page of metadata backward', READ_METADATA),
-    answer: metadataBackward
-  },
-  {
-    method: 'GET',
-    url: '/streams/:stream/metadata/:from/:direction/:count',
-    ...feedSchema('readMetadataPageTowards', 'A page of metadata', READ_METADATA),
-    answer: metadataTowards
-  },
-  { method: 'POST', url: '/streams/:stream/incoming/:id', ...INCOMING, answer: appendWithId },
-  { method: 'GET', url: '/streams/:stream/incoming/:id', config: READ, schema: { hide: true }, answer: pageOfIncoming }
-]
-
-const WITH_SLASH = [
-  ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
-  ['/streams/:stream/metadata/', ['GET', 'POST']]
-] as const

@@ -33,7 +33,7 @@ export interface FeedParts extends RightsParts, WaitParts, ListedSourceParts {
   readonly poster: Poster
 }
 
-/** A feed as it is asked for, and by whom. */
+/** A request for a page of a feed. */
 interface FeedRequest {
   readonly reply: FastifyReply
   readonly page: PageAsked
@@ -43,7 +43,7 @@ interface FeedRequest {
   readonly base: string
   /** Links are shown as what they lead to. */
   readonly resolve: boolean
-  /** Undefined: who sees everything. */
+  /** Undefined: one who sees everything. */
   readonly viewer: Viewer | undefined
 }
 
@@ -80,7 +80,7 @@ export class Feeds {
     try {
       await this.#parts.sources.checkLives(stream)
       const head = await listedHead(this.#parts, stream)
-      // Of an index stream each sees a part: the same head does not mean the same page.
+      // Viewers see different parts of an index stream, so the same head may mean another page.
       const viewer = this.#parts.rules.viewerOf(request.principal)
       const whole = indexStreamOf(stream) === undefined || viewer === undefined
       if (whole && matchesVersion(request.headers['if-none-match'], head, codec)) {
@@ -98,12 +98,12 @@ export class Feeds {
   async #sendFeed(asked: FeedRequest, source: Source): Promise<FastifyReply> {
     const { reply, page, codec, embed, base, resolve, viewer } = asked
     const window = windowOf(page, source.head, source.first)
-    const who = source.index ? `${viewer?.key ?? ''} ${this.#parts.rules.version}` : ''
-    const state = `${source.head} ${source.metadataVersion} ${source.first} ${who}`
+    const audience = source.index ? `${viewer?.key ?? ''} ${this.#parts.rules.version}` : ''
+    const state = `${source.head} ${source.metadataVersion} ${source.first} ${audience}`
     const place = `${page.direction} ${page.from ?? 'head'} ${page.count}`
-    // None of them holds a line feed; some may hold spaces.
+    // No part can hold a line feed; some may hold spaces.
     const key = ['feed', codec.type, embed, resolve, state, place, base, source.stream].join('\n')
-    // What an index stream lists may be hidden by now.
+    // Events that an index stream lists may have been hidden since.
     let answer = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedFeed>(key)
     if (answer === undefined) {
       const { feed, settled } = await this.#readFeed(asked, source, window)
@@ -135,7 +135,7 @@ export class Feeds {
     entries.reverse()
     const self = streamUrl(base, stream)
     const cutOff = page.from === undefined && firstVisible(source.metadata, source.head) > source.head
-    // What was left out for who reads is gone past, too.
+    // Events that the viewer may not read count as passed.
     const found = source.index ? records.length : entries.length
     const feed: Feed = {
       title: `Event stream '${stream}'`,
@@ -148,14 +148,13 @@ export class Feeds {
       links: streamLinks(self, page, { head: source.head, end: window.end, entries: found, cutOff }),
       entries
     }
-    // Where a link leads may be written or hidden though the head does not change.
+    // The target of a link may be written or hidden though the head does not change.
     const linked = records.some((record) => record.hasType(LINK_TYPE))
     return { feed, settled: !linked && (states.none || !source.index) }
   }
 
   /**
-   * Holds a forward read that would find nothing new until the stream has an event of this number, whoever may see it
-   * (reference 10).
+   * Holds a forward read until the stream has an event of this number, visible or not (reference 10).
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
     const asking = { ...askingOf(this.#parts, request), viewer: undefined }
@@ -166,7 +165,7 @@ export class Feeds {
   }
 }
 
-/** A read of all that a stream holds, as it stands there. */
+/** A read of a whole stream, hidden events included, with links as they are. */
 const WHOLE = { system: true, truncated: true, resolveLinks: false } as const
 
 function sendDescription(reply: FastifyReply, stream: string): FastifyReply {

@@ -16,7 +16,7 @@ export interface ListedSourceParts {
 }
 
 /**
- * A stream or an index stream under its name. Without its family an index stream is one that nobody has written.
+ * A stream or an index stream by its name. An index stream whose list is not kept does not exist.
  * @throws `stream-not-found`, `stream-deleted`
  */
 export async function listedSource(

@@ -4,7 +4,7 @@ import type { Viewer } from '../../src/access/viewer.js'
 import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
 import type { Metrics } from '../../src/metrics.js'
-import { Filter } from '../../src/reading/filter.js'
+import type { Filter } from '../../src/reading/filter.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
@@ -17,6 +17,7 @@ import { entriesOf } from './wire/feed/entry.js'
 import { type LogPlace, logLinks, parsePosition } from './wire/feed/feed.js'
 import { renderFeed } from './wire/feed/render.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
+import { parseLogFilter, WHOLE_LOG } from './wire/log-filter.js'
 import { type PagePath, parseCount } from './wire/page-path.js'
 import { asRefusal, badRequest } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
@@ -31,7 +32,7 @@ export interface LogFeedParts extends RightsParts, WaitParts {
   readonly metrics: Metrics
 }
 
-/** A page of the log as it is asked for, and by whom. */
+/** A request for a page of the log. */
 interface LogFeedRequest {
   readonly reply: FastifyReply
   readonly direction: PagePath['direction']
@@ -47,7 +48,7 @@ interface LogFeedRequest {
   readonly base: string
   /** Links are shown as what they lead to. */
   readonly resolve: boolean
-  /** Undefined: who sees everything. */
+  /** Undefined: one who sees everything. */
   readonly viewer: Viewer | undefined
 }
 
@@ -67,7 +68,7 @@ export class LogFeed {
     const at = parseLogStart(path)
     const count = parseCount(path.count, (text) => `Invalid count argument: ${text}`)
     checkRequireLeader(request.headers)
-    const filter = filtered ? parseFilter(query) : EVERYTHING
+    const filter = filtered ? parseLogFilter(query) : WHOLE_LOG
     const resolve = filtered || resolveLinks(request.headers, false)
     const poll = path.direction === 'forward' ? longPoll(request.headers) : undefined
     const { log, rules } = this.#parts
@@ -76,7 +77,7 @@ export class LogFeed {
       await checkReadable(this.#parts, request.principal, { stream: ALL })
     }
     const viewer = rules.viewerOf(request.principal)
-    // Each sees a part: the same head does not mean the same page.
+    // Viewers see different parts of the log, so the same head may mean another page.
     if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
       return sendEmpty(reply, 304, 'Not Modified')
     }
@@ -123,7 +124,7 @@ export class LogFeed {
       origin: at === -1,
       next: reached,
       end: end && (filtered || entries.length < count),
-      // What was left out for who reads is gone past, too.
+      // Events that the viewer may not read count as passed.
       entries: viewer === undefined ? entries.length : looked
     }
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
@@ -145,7 +146,7 @@ export class LogFeed {
     return reply.send(renderFeed(feed, asked))
   }
 
-  /** Looks at so many records. */
+  /** Examines `count` records. */
   async #scanAll(
     { filter, viewer }: LogFeedRequest,
     source: Source,
@@ -158,7 +159,7 @@ export class LogFeed {
     return { kept, looked: records.length }
   }
 
-  /** Looks at so many records as it may, until enough have passed. */
+  /** Examines records, at most `dialect_filter_window`, until enough have matched. */
   async #scanForward(
     { filter, count, viewer }: LogFeedRequest,
     source: Source,
@@ -182,13 +183,13 @@ export class LogFeed {
   }
 }
 
-/** Records that pass a filter, and how many were looked at for them. */
+/** Records that match a filter, and how many were examined for them. */
 interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
 }
 
-/** So many of the largest events are within the bytes of a slice. */
+/** Records in one slice: even the largest events do not exceed the bytes of a slice then. */
 const LOOK_STEP = 20
 
 function parseLogStart({ direction, from }: PagePath): number | undefined {
@@ -196,37 +197,4 @@ function parseLogStart({ direction, from }: PagePath): number | undefined {
   const position = parsePosition(from)
   if (position === undefined) throw badRequest(`Invalid position argument: ${from}`)
   return position
-}
-
-const EVERYTHING = new Filter({ system: true })
-
-/** The query of a filtered feed (reference 12.4). @throws refusals */
-function parseFilter(query: URLSearchParams): Filter {
-  const exclude = query.get('exclude-system-events')
-  if (exclude !== null && exclude !== '') {
-    if (exclude.toLowerCase() !== 'true') throw badRequest('exclude-sytem-events should have a value of true.')
-    return new Filter({ system: true, type: { regex: ['^[^$].*'] } })
-  }
-  const context = query.get('context')
-  const type = query.get('type')
-  const data = query.get('data')
-  if (context !== 'streamid' && context !== 'eventtype') {
-    throw badRequest('Invalid context please provide one of the following: StreamId, EventType.')
-  }
-  if (type !== 'regex' && type !== 'prefix') {
-    throw badRequest('Invalid type please provide one of the following: Regex, Prefix.')
-  }
-  if (data === null || data === '') {
-    throw badRequest('Please provide a comma delimited list of data with at least one item.')
-  }
-  const prefixes = data.split(',')
-  if (prefixes.length > limits.filter_values_max) {
-    throw badRequest(`Please provide at most ${limits.filter_values_max} items of data.`)
-  }
-  const name = type === 'regex' ? { regex: [data] } : { prefix: prefixes }
-  try {
-    return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) })
-  } catch (error) {
-    throw asRefusal(error, 'read')
-  }
 }

@@ -17,7 +17,7 @@ import { caching } from './reply.js'
 import { API_VERSION } from './wire/api-version.js'
 import { sendAsIs, sendEmpty } from './wire/send.js'
 
-/** What a node says of itself rests on this. Its members are read when a request is there. */
+/** What the node's description uses of the store. */
 export interface NodeParts {
   readonly log: Log
   readonly clock: Clock
@@ -34,7 +34,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   const instance = randomUUID()
   app.get('/gossip', hidden('anyone'), async (request, reply) => gossip(parts, instance, request, reply))
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
-  // There are no connections of that kind here, and nothing else is counted under a name.
+  // There are no TCP connections here, and no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
     reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
@@ -59,7 +59,7 @@ function hidden(access: Requirement) {
   return { config: { access, dialect: wantsBare }, schema: { hide: true } }
 }
 
-/** The members of the cluster: this one. @param instance made when the process began */
+/** The members of the cluster: only this node. @param instance identity of this process */
 function gossip(parts: NodeParts, instance: string, request: FastifyRequest, reply: FastifyReply): object {
   checkOpen(parts)
   const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
@@ -109,7 +109,7 @@ const GROUPS = 'Persistent subscriptions'
 const PROJECTIONS = 'Projections'
 const MAINTENANCE = 'This part of administration'
 
-/** Addresses of the original that are not built yet. Who may use them is decided as there (reference 14.5). */
+/** Addresses of EventStoreDB that are not built yet. They require the same rights as there (reference 14.5). */
 const LATER: readonly [method: HTTPMethods, url: string, what: string, access: Requirement][] = [
   ['GET', '/projections/any', PROJECTIONS, 'reader'],
   ['GET', '/projection/:name/state', PROJECTIONS, 'reader'],

@@ -1,7 +1,7 @@
 /** What an answer of the dialect says of itself: how long it keeps, its tag, its content type (reference 9). */
 import { type Codec, codecHash, codecs } from './wire/codecs.js'
 
-/** What may be kept, and for how long. */
+/** Values of Cache-Control. */
 export const caching = {
   forAYear: 'max-age=31536000, private',
   never: 'max-age=0, no-cache, must-revalidate',
@@ -10,7 +10,7 @@ export const caching = {
     seconds === undefined ? caching.never : `max-age=${Math.min(seconds, 0x7fff_ffff)}, private`
 }
 
-/** The version of something and the form it was sent in. */
+/** An ETag: a version, and the form in which it was sent. */
 export function versionTag(version: string | number, codec: Codec): string {
   return `"${version};${codecHash(codec)}"`
 }
@@ -22,7 +22,7 @@ export function matchesVersion(header: string | undefined, version: string | num
   return BigInt(tagged.replace('+', '')) === BigInt(version) && hash === String(codecHash(codec))
 }
 
-/** HTML is for people with a browser, who are served with JSON. */
+/** A browser that asks for HTML gets JSON. */
 export function contentTypeOf(codec: Codec): string {
   return codec === codecs.html ? codecs.json.contentType : codec.contentType
 }

@@ -25,7 +25,7 @@ export interface SingleEventParts extends Pick<RightsParts, 'rules'>, ListedSour
   readonly metrics: Metrics
 }
 
-/** An event as it is asked for, and by whom. */
+/** A request for a single event. */
 interface EventRequest {
   readonly stream: string
   /** Undefined: the last. */
@@ -36,7 +36,7 @@ interface EventRequest {
   readonly base: string
   /** A link is shown as what it leads to. */
   readonly resolve: boolean
-  /** Undefined: who sees everything. */
+  /** Undefined: one who sees everything. */
   readonly viewer: Viewer | undefined
 }
 
@@ -120,7 +120,7 @@ export class SingleEvents {
     return rendered
   }
 
-  /** In an index stream also what can no longer be seen has its place. */
+  /** An index stream lists hidden events, too. */
   async #recordAt(source: Source, number: number): Promise<StoredRecord> {
     if (!source.index) return this.#parts.reader.event(source, number)
     const [record] = await this.#parts.reader.slice(source, number, 1)
@@ -129,8 +129,8 @@ export class SingleEvents {
   }
 
   /**
-   * What stands for metadata that is not there, when the stream is (reference 11.2): nothing, or for an index stream
-   * that everybody may read it (reference 19). Undefined when there is no such stream.
+   * The answer for a stream without metadata: an empty document (reference 11.2), or for an index stream an ACL that lets
+   * all read it (reference 19). Undefined when there is no such stream.
    */
   async #withoutMetadata(asked: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
     const { stream: metastream, number, codec, viewer } = asked

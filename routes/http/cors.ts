@@ -1,25 +1,25 @@
-/** Which pages of other origins may read what is answered here (native contract §8). */
+/** Which pages of other origins may read responses (native contract §8). */
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/wire/cors-headers.js'
 import { checkSameOrigin } from './same-origin.js'
 
 /**
- * `*`: all, but none that sends credentials. A list: these, also with credentials. `local`: those of this machine, for
- * others could read what a developer's store shows to everybody.
+ * Origins whose pages may read. `*`: all, without credentials. A list: these, also with credentials. `local`: those of
+ * this machine; pages of others could read what a developer's store shows without an account.
  */
 export type CorsOrigins = readonly string[] | 'local'
 
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 
-/** Headers of answers that pages of other origins may read. */
+/** Response headers that pages of other origins may read. */
 const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
-/** Headers that they may send. */
+/** Request headers that they may send. */
 export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, Daybook-Log, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
 
 /**
- * Says to browsers who may read, and refuses credentials from pages of all others (`origin-refused`): a page may send an
- * `Authorization` that it makes up.
+ * Tells browsers which pages may read, and refuses credentials from pages of all other origins (`origin-refused`): a page
+ * can send an `Authorization` that it makes up.
  * @param writers origins whose pages may write here, and so may sign in
  */
 export async function shareWithOrigins(
@@ -42,7 +42,7 @@ export async function shareWithOrigins(
     done()
   })
   if (origins !== 'local' && named.length === 0) return
-  // Others get another answer; whatever else it depends on stands in the header by now.
+  // The response depends on the origin, too; other hooks have set the rest of Vary by now.
   app.addHook('onSend', (request, reply, payload, done) => {
     if (request.headers.origin !== undefined) {
       const vary = String(reply.getHeader('vary') ?? '')
@@ -52,7 +52,7 @@ export async function shareWithOrigins(
   })
 }
 
-/** Whoever names no origin is no page of another one. */
+/** Allows local origins. A request without Origin does not come from a page of another one. */
 function ifLocal(origin: string | undefined, done: (error: Error | null, allowed: string | false) => void): void {
   done(null, origin === undefined || LOCAL_ORIGIN.test(origin) ? '*' : false)
 }

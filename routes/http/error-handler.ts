@@ -1,4 +1,4 @@
-/** What is thrown, and what never reached a route, as problems on the wire. */
+/** Errors as problems on the wire: those that routes and hooks throw, and those of requests that never reached a route. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -14,7 +14,7 @@ const CLIENT_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large'
 }
 
-/** Fastify's own refusals in our words. */
+/** Codes of the errors that Fastify throws itself. */
 const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
@@ -48,7 +48,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
   return new DaybookError('internal', error.message, {}, error)
 }
 
-/** What is refused before anything is looked at, with the reason phrases of the Atom dialect. */
+/** Reason phrases of the Atom dialect for requests that are refused before their route looks at them. */
 const BARE: Partial<Record<ErrorCode, string>> = {
   'not-found': 'Not ReadResult',
   'method-not-allowed': 'Method Not Allowed',
@@ -58,24 +58,24 @@ const BARE: Partial<Record<ErrorCode, string>> = {
 }
 
 /**
- * True for a client that would not read a problem: it names what it takes, or nothing at all, and neither problems nor
- * everything is among it. So do the clients of the Atom dialect, and they expect no body (reference 1.2).
+ * True for a client that would not read a problem: its Accept header is missing, or names neither problems, a wildcard
+ * that covers them, nor HTML. The clients of the Atom dialect are such, and expect no body (reference 1.2).
  */
 export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
   return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
 }
 
-/** Refused for who asks, or for not saying who that is. */
+/** Refusals that depend on who signed in, or on nobody having done so. */
 const REFUSED = new Set<ErrorCode>(['sign-in-required', 'wrong-credentials', 'not-permitted'])
 
-/** Answers with what was thrown: refusals of the dialect as they say, everything else as a problem. */
+/** Answers with an error: refusals of the dialect in its form, all others as a problem. */
 export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (raw instanceof Refusal) return sendRefusal(reply, raw)
   const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
   if (REFUSED.has(error.code)) {
     const { dialect, negotiate } = request.routeOptions.config
     if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
-      // What is wrong with the form is told first (reference 14.5).
+      // A form that is not available is refused first (reference 14.5).
       try {
         negotiate?.(request)
       } catch (fault) {
@@ -103,27 +103,27 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   return reply.send(JSON.stringify(problem))
 }
 
-/** Refused for who asks, in the dialect's words (reference 14.1). */
+/** The dialect's refusal of an account, or of a request without one (reference 14.1). */
 function dialectRefusal({ code }: DaybookError): Refusal {
   const headers: Record<string, string> =
     code === 'wrong-credentials' ? { 'www-authenticate': 'X-Basic realm="ESDB"' } : {}
   return new Refusal(401, 'Unauthorized', { bare: true, headers })
 }
 
-/** How one can say who one is. */
+/** The ways to sign in, for `WWW-Authenticate`. */
 function challenges({ code }: DaybookError): string[] {
   const wrong = code === 'wrong-credentials' ? ', error="invalid_token"' : ''
   return ['Basic realm="Daybook", charset="UTF-8"', `Bearer realm="Daybook"${wrong}`]
 }
 
-/** What went wrong before there was a request. */
+/** The code of an error that node found before there was a request. */
 export function clientErrorCode(error: Error): ErrorCode {
   return CLIENT_ERRORS[(error as NodeJS.ErrnoException).code ?? ''] ?? 'bad-request'
 }
 
 /** Ends a connection whose request Fastify cannot answer any more. */
 export function endWithProblem(socket: Duplex, code: ErrorCode): void {
-  // A second answer inside one that has begun would be taken for a part of it: then cutting says more.
+  // A second answer inside one that has begun would be read as a part of it: then the connection is only cut.
   const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
   if (!socket.writable || begun) return void socket.destroy()
   const { status, title } = problemKinds[code]
@@ -137,7 +137,7 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
   socket.end(`HTTP/1.1 ${status} ${title}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }
 
-/** `Expect` with anything but 100-continue. */
+/** Answers an `Expect` header that is not 100-continue. */
 export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
   const body = bareProblem('expectation-failed')
   response.writeHead(problemKinds['expectation-failed'].status, {

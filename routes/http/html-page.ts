@@ -1,4 +1,4 @@
-/** What a browser gets that opens the address of events: a small page that shows them and follows them (native contract §8). */
+/** The page for browsers that open the address of events: it shows and follows them (native contract §8). */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
@@ -10,7 +10,7 @@ import { matchesTag } from '../wire/reading/page.js'
 const page = readPage()
 
 const HEADERS = {
-  // It shows what strangers wrote: nothing runs but its own script, and nothing is asked but this server.
+  // The page shows what strangers wrote: only its own script runs, and it connects to this server alone.
   'content-security-policy': [
     "default-src 'none'",
     `style-src ${sourcesOf('style')}`,
@@ -28,16 +28,16 @@ const HEADERS = {
   vary: 'Accept'
 }
 
-/** Types of the other forms on the same addresses; a browser names `application/xml` too, but below HTML. */
+/** Media types of the other forms on the same addresses; a browser names `application/xml` too, but below HTML. */
 const OTHER = /^(application\/(json|x-ndjson|ndjson|jsonl|xml|atom\+xml|vnd\..*)|text\/(event-stream|xml))$/
-/** Ranges that another form would answer. */
+/** Wildcards that cover the type of another form. */
 const WILD = /^(\*|application)\/\*$/
 
 /**
- * True when a request prefers HTML to all else that is here (native contract §8, §9): `text/html` is named, no range
- * that another form answers has a better quality, and of equals it is named first. A wildcard as good as HTML takes
- * nothing from it; a wildcard alone, as curl sends it, does not ask for HTML. What decides the form by other means
- * goes before: `format`, the dialect's `embed` and headers, an upgrade.
+ * True when a request prefers HTML to all other forms (native contract §8, §9): Accept names `text/html`, no other form
+ * has a higher quality, and none of the same quality is named before it. A wildcard of the same quality does not count
+ * against HTML; a wildcard alone, as curl sends it, does not ask for HTML. `format`, the dialect's `embed` and headers,
+ * and an upgrade decide before Accept does.
  */
 export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'url'>): boolean {
   const { accept, upgrade } = headers
@@ -52,7 +52,7 @@ export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'ur
   return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
 }
 
-/** Sends the page (native contract §8), or 304. It is the same for every address: its script looks where it is. */
+/** Sends the page (native contract §8), or 304. It is the same at every address: its script reads the address. */
 export function sendBrowserPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.headers(HEADERS)
   if (matchesTag(request.headers['if-none-match'], HEADERS.etag)) return reply.code(304).send()

@@ -1,4 +1,4 @@
-/** How much one address, and all of them together, may ask of the server. */
+/** Limits of connections and requests for each address, and of the load that all of them make together. */
 import type { Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import underPressure from '@fastify/under-pressure'
@@ -30,7 +30,7 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
       timeWindow: 1000,
       cache: limits.addresses_counted_max,
       keyGenerator: ({ ip }) => networkOf(ip),
-      // Whoever looks after the server hears how it is.
+      // Monitoring must not be refused.
       allowList: ({ routeOptions }) => PROBES.has(routeOptions.url ?? ''),
       addHeaders: {
         'x-ratelimit-limit': false,
@@ -50,7 +50,7 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
           retryAfter: 1
         })
     })
-    // Before who asks is found out, which costs more; also where no route answers.
+    // Before the sign-in, which costs more; also where no route answers.
     app.addHook('onRequest', app.rateLimit())
   }
   await app.register(underPressure, {
@@ -64,7 +64,7 @@ export async function limitLoad(app: FastifyInstance, options: LoadOptions): Pro
   })
 }
 
-/** Connections beyond the limit are told so and end. Behind a proxy all come from one address, which is its own. */
+/** Ends connections beyond the limit with a problem. Behind a proxy all count as one address, the proxy's. */
 function limitConnections(app: FastifyInstance, most: number): void {
   const open = new Map<string, number>()
   const refused = new WeakSet<Socket>()
@@ -78,9 +78,9 @@ function limitConnections(app: FastifyInstance, most: number): void {
       else open.delete(network)
     })
     if (count <= most) return
-    // With TLS nothing can be said before the handshake.
+    // With TLS nothing can be sent before the handshake.
     if (app.server instanceof TlsServer) return socket.destroy()
-    // What it has sent by now is read all the same.
+    // Requests that it has sent by now come to the hook below.
     refused.add(socket)
     endWithProblem(socket, 'too-many-connections')
     socket.destroySoon()

@@ -12,7 +12,7 @@ import type { Clock } from '../../src/time/clock.js'
 
 const PREFERRED = /(?:^|[,\s])wait=(\d{1,4})/
 
-/** What waits rest on. */
+/** What waits use of the store. */
 export interface WaitParts {
   readonly log: Log
   readonly tails: Tails

@@ -1,6 +1,6 @@
 /**
- * The log that a request says its cursors come from. A log that has lost its end gives positions and numbers again to
- * other events, so whoever names the log it has read is told instead of missing them in silence.
+ * The log that a request says its cursors come from. A log that has lost its end assigns positions and numbers a second
+ * time, to other events: a client that names the log gets an error instead of silently missing those events.
  */
 import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
@@ -32,8 +32,8 @@ export function namedLog({ headers, query }: Pick<FastifyRequest, 'headers' | 'q
 
 /**
  * Refuses cursors that mean nothing here, when the request names the log that they were read from.
- * @param details what else the problem says
- * @returns undefined at once in the usual case, that nothing has to be looked up
+ * @param details further members of the problem
+ * @returns undefined, without a promise, in the usual case that nothing must be looked up
  * @throws `log-changed`, `bad-header`, `bad-parameter`, at once or by the promise
  */
 export function checkNamedLog(

@@ -32,7 +32,7 @@ interface RenderedPage {
   readonly body: Buffer
   readonly link: string
   readonly immutable: boolean
-  /** Its bytes depend on nothing but its address, the head and the metadata of what was read. */
+  /** Its bytes depend only on its address, the head and the stream's metadata. */
   readonly settled: boolean
 }
 
@@ -89,7 +89,7 @@ export class Reads {
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
     const read = toReadRequest(query, askingOf(this.#parts, request))
-    // Whoever waits is answered also where there is nothing yet.
+    // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
     if (changed !== undefined) await changed
@@ -129,8 +129,8 @@ export class Reads {
   }
 
   /**
-   * Waits as long as the page would be empty and an event could change that.
-   * @returns what is to be read then: the end from which it waited stays where it was
+   * Waits while the page would be empty and an event could change that.
+   * @returns the query to read then, in which `from=end` is the end at which the wait began
    */
   async #awaitEvent(
     request: FastifyRequest,
@@ -158,14 +158,14 @@ export class Reads {
     return asked
   }
 
-  /** @throws `stream-not-found` also for an index stream that lists nothing for who reads */
+  /** @throws `stream-not-found` also for an index stream that lists nothing for the viewer */
   #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
     const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
     return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
   }
 
-  /** An event that is there stays as it is, as long as it may be seen. */
+  /** An event never changes as long as it can be seen. */
   async #renderedEvent(
     source: Source,
     number: number,
@@ -205,15 +205,15 @@ export class Reads {
     const path = request.url.split('?', 1)[0] as string
     const { head, first, metadata, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
-    // Whoever may read a stream reads all of it; of everything else each sees a part.
-    const who = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
-    const state = `${head} ${metadataVersion} ${first} ${who}`
+    // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
+    const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
+    const state = `${head} ${metadataVersion} ${first} ${audience}`
     const begin = query.from ?? ''
     const { id } = this.#parts.log
     const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
     const key = `page ${state} ${begin} ${request.url}`
-    // What an index stream lists may be hidden by now.
+    // Events that an index stream lists may have been hidden since.
     let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
     if (page === undefined) {
       if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
@@ -242,25 +242,25 @@ export class Reads {
     const page = await reader.page(source, read, range, limitOf(query))
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
-    // What the links lead to is read from this log, whichever the cursors of the request came from.
+    // The page's links name this log, even if the request named an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
     const links = pageLinks(path, named, page, source)
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
-    // What other streams' metadata hides, where links lead, and ages change though the head does not.
+    // Hidden events, targets of links, and ages change though the head does not.
     const lasts = !linked && (own || states.none)
     return {
       body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
       link: linkHeader(links, read.order),
-      // Of the log each sees a part, and another one when rules change.
+      // Each viewer sees another part of the log, and it changes with the rules.
       immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
       settled: lasts && !hasAge(query)
     }
   }
 }
 
-/** @throws `bad-parameter`: a page takes nobody's place */
+/** @throws `bad-parameter`: a page does not read for a consumer */
 function checkNoConsumer({ consumer }: ReadQuery): void {
   if (consumer === undefined) return
   throw new DaybookError(

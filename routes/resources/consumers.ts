@@ -261,7 +261,7 @@ async function answerPage(
   const { name, generation } = consumer
   const links = { ...consumerLinks(name), self: request.url }
   const text = renderPage(source, query, page, links, hasFilter(query))
-  reply.header('cache-control', 'private, no-parts').header('content-type', mediaTypes.page)
+  reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
   reply.header('daybook-head', source.head).header('daybook-log', parts.log.id).header('daybook-generation', generation)
   const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
   return reply.send(Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]))

@@ -1,4 +1,5 @@
 /** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
+
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsAppendQuery } from '../../schemas/append.js'

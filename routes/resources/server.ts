@@ -5,7 +5,7 @@ import { isOperator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
-import type { Standstill } from '../../src/log/read-only-mode.js'
+import type { ReadOnlyMode } from '../../src/log/read-only-mode.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
@@ -50,13 +50,13 @@ export interface ServerRouteParts {
   /** Why the store is not open. */
   readonly reason: string
   readonly log: Log
-  readonly standstill: Standstill
+  readonly readOnlyMode: ReadOnlyMode
   readonly clockWatch: ClockWatch
   readonly metrics: Metrics
 }
 
 /** The options of the server that /info shows. */
-export interface ShownServerOptions {
+export interface InfoOptions {
   readonly version: string
   /** Authentication is switched off. */
   readonly insecure: boolean
@@ -66,7 +66,7 @@ export function serverRoutes(
   app: FastifyInstance,
   parts: ServerRouteParts,
   atom: AtomDialect,
-  options: ShownServerOptions
+  options: InfoOptions
 ): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
@@ -89,7 +89,7 @@ export function serverRoutes(
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo({ status, log }: ServerRouteParts, { version, insecure }: ShownServerOptions): object {
+function showInfo({ status, log }: ServerRouteParts, { version, insecure }: InfoOptions): object {
   const isOpen = status === 'open'
   return {
     name: 'daybook',
@@ -120,10 +120,10 @@ function ancestorsOf(log: Log) {
   return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
 }
 
-function showHealth({ status, reason, standstill, clockWatch }: ServerRouteParts, reply: FastifyReply): object {
+function showHealth({ status, reason, readOnlyMode, clockWatch }: ServerRouteParts, reply: FastifyReply): object {
   if (status === 'open') {
     const clock = clockWatch.trouble
-    return { ...(standstill.why ? { status: 'read-only', reason: standstill.why } : { status: 'ok' }), clock }
+    return { ...(readOnlyMode.why ? { status: 'read-only', reason: readOnlyMode.why } : { status: 'ok' }), clock }
   }
   return reply.code(503).header('retry-after', '1').send({ status, reason })
 }

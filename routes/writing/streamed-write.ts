@@ -1,8 +1,8 @@
 /**
  * A streamed write (native contract §4): events come line by line, are committed in batches, and each batch is
- * acknowledged by a receipt line on the same connection. Every line is an append of its own: one that is in its stream
- * already is passed over, so a write that broke off is sent again from its beginning. The first bad line ends it; what
- * came before is written, nothing after it is.
+ * acknowledged by a receipt line on the same connection. Every line is an append of its own: one whose event is in its
+ * stream already is passed over, so a write that broke off can be sent again from its beginning. The first bad line ends
+ * the write; the lines before it are written, none after it is.
  */
 import type { Readable } from 'node:stream'
 import { PassThrough } from 'node:stream'

@@ -16,7 +16,7 @@ import { PositionWaiters } from './position-waiters.js'
 import { rangeChunks, readAhead } from './records/read-ahead.js'
 import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
 import { preserveEvidence } from './recovery/evidence.js'
-import type { LogEnd } from './recovery/log-end.js'
+import type { LogHead } from './recovery/log-head.js'
 import type { Testimony } from './recovery/witness.js'
 
 /** An event to commit, encoded, with its number in its stream; the log gives it its position. */
@@ -31,16 +31,16 @@ export class Log {
   readonly #level: Level
   readonly #identity: LogIdentity
   readonly #records: StoredRecords
-  readonly #end: LogEnd
+  readonly #logHead: LogHead
   readonly #waiters = new PositionWaiters()
 
-  private constructor({ directory, fsync }: LogOptions, { level, identity, records, end }: LogParts) {
+  private constructor({ directory, fsync }: LogOptions, { level, identity, records, head }: LogParts) {
     this.#directory = logDirectory(directory)
     this.#fsync = fsync
     this.#level = level
     this.#identity = identity
     this.#records = records
-    this.#end = end
+    this.#logHead = head
   }
 
   /**
@@ -128,7 +128,7 @@ export class Log {
 
   /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
   get head(): number {
-    return this.#end.head
+    return this.#logHead.position
   }
 
   /** The last position that can be read in the index too; at most `head`. */
@@ -138,12 +138,12 @@ export class Log {
 
   /** `created` of the last record, milliseconds; 0 when there is none. */
   get lastCreated(): number {
-    return this.#end.lastCreated
+    return this.#logHead.lastCreated
   }
 
   /** Why the witness lags behind the head; undefined when it does not. The next commit, or `reopen`, writes it again. */
   get witnessFailure(): Error | undefined {
-    return this.#end.witnessFailure
+    return this.#logHead.witnessFailure
   }
 
   /**
@@ -159,13 +159,13 @@ export class Log {
     created: number | readonly number[],
     sealed?: () => Promise<void> | undefined
   ): Promise<number> {
-    const first = this.#end.head + 1
+    const first = this.#logHead.position + 1
     const batch = this.#level.batch()
     const records: Buffer[] = []
     const { identity } = this.#identity.lineage
     const key = positionKey(first) // written anew for each record: a batch copies what it is given
     let bytes = 0
-    let at = this.#end.lastCreated
+    let at = this.#logHead.lastCreated
     for (let i = 0; i < placements.length; i++) {
       const { event, number } = placements[i] as Placement
       const position = first + i
@@ -190,7 +190,7 @@ export class Log {
         cause
       )
     }
-    this.#end.advance(first + placements.length - 1, at, bytes)
+    this.#logHead.advance(first + placements.length - 1, at, bytes)
     const { recent } = this.#records
     for (let i = 0; i < records.length; i++) recent.add(first + i, records[i] as Buffer)
     return first
@@ -198,7 +198,7 @@ export class Log {
 
   /** Wakes readers that wait: everything up to the head can be read, in the index too. */
   announce(): void {
-    this.#waiters.publish(this.#end.head)
+    this.#waiters.publish(this.#logHead.position)
   }
 
   /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
@@ -250,12 +250,12 @@ export class Log {
   async reopen(): Promise<void> {
     preserveEvidence(this.#directory)
     await this.#level.reopen()
-    await this.#end.checkAgain(this.#directory)
+    await this.#logHead.checkAgain(this.#directory)
   }
 
   async close(): Promise<void> {
     this.#waiters.close()
     await this.#level.close()
-    this.#end.close()
+    this.#logHead.close()
   }
 }

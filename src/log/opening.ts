@@ -8,7 +8,7 @@ import { LogIdentity, newLogMeta, readLogMeta } from './identity/log-identity.js
 import { Level } from './level.js'
 import { StoredRecords } from './records/stored-records.js'
 import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
-import { LogEnd } from './recovery/log-end.js'
+import { LogHead } from './recovery/log-head.js'
 import { type Testimony, Witness } from './recovery/witness.js'
 
 export interface LogOptions {
@@ -24,7 +24,7 @@ export interface LogParts {
   readonly level: Level
   readonly identity: LogIdentity
   readonly records: StoredRecords
-  readonly end: LogEnd
+  readonly head: LogHead
 }
 
 /** The directory of a log. @param directory the data directory */
@@ -50,7 +50,7 @@ export async function openLog(
     witness = Witness.open(join(options.directory, 'witness'))
     const meta = await readLogMeta(level)
     parts = logParts(level, witness, meta ?? newLogMeta())
-    const testimony = await parts.end.check(directory, onProgress)
+    const testimony = await parts.head.check(directory, onProgress)
     await settle(parts, meta, testimony)
     discardEvidence(directory)
     return parts
@@ -74,16 +74,16 @@ export async function openLog(
  * @param testimony what the witness said before; undefined: it is new, gone or damaged
  */
 async function settle(
-  { identity, end }: LogParts,
+  { identity, head }: LogParts,
   meta: LogMeta | undefined,
   testimony: Testimony | undefined
 ): Promise<void> {
   if (meta !== undefined && testimony === undefined) {
-    await identity.renew(end.head, 'the file "witness", which says how far the log was, is gone or damaged')
-    end.testifySynced()
+    await identity.renew(head.position, 'the file "witness", which says how far the log was, is gone or damaged')
+    head.testifySynced()
   } else {
     // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
-    end.testifySynced()
+    head.testifySynced()
     if (meta?.format !== FORMAT_VERSION) await identity.write()
   }
 }
@@ -100,7 +100,7 @@ export async function openLogToInspect(
     witness = Witness.open(witnessPath(options.directory, directory))
     const meta = (await readLogMeta(level)) ?? newLogMeta()
     const parts = logParts(level, witness, meta)
-    return { parts, format: meta.format, testimony: await parts.end.find() }
+    return { parts, format: meta.format, testimony: await parts.head.find() }
   } catch (error) {
     await level.close()
     witness?.close()
@@ -115,7 +115,7 @@ function openLogLevel(directory: string, { compression }: LogOptions): Promise<L
 
 function logParts(level: Level, witness: Witness, meta: LogMeta): LogParts {
   const records = new StoredRecords(level)
-  return { level, records, identity: new LogIdentity(level, meta), end: new LogEnd(records, witness) }
+  return { level, records, identity: new LogIdentity(level, meta), head: new LogHead(records, witness) }
 }
 
 function wayOut(directory: string): string {

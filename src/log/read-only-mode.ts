@@ -1,8 +1,9 @@
 /**
- * When the disk takes no more, the store stands still: appends are refused, reads go on. It looks every second whether
- * there is room again, opens its databases anew (a LevelDB handle that failed once stays failed) and goes on by itself.
+ * Read-only mode: when the disk takes no more, appends are refused and reads go on. Every second the store looks whether
+ * there is room again, opens its databases anew (a LevelDB handle that failed once stays failed) and leaves the mode by
+ * itself.
  *
- * Recovery has the writer's turn: while it runs nothing is planned, committed or indexed, and it waits for a commit that
+ * Recovery runs in the writer's turn: nothing is planned, committed or indexed meanwhile, and it waits for a commit that
  * is under way. The writer may also ask for it at once, in the turn that it has.
  */
 
@@ -13,35 +14,35 @@ import type { Ballast } from './ballast.js'
 
 const LOOK_EVERY_MS = 1000
 
-export interface StandstillParts {
+export interface ReadOnlyModeParts {
   ballast: Ballast
   clock: Clock
   /** Does some work in the writer's turn. */
   inTurn(work: () => Promise<void>): Promise<void>
   /** Opens the databases anew and brings heads and index up to what is on disk. Called in the writer's turn. */
   recover(): Promise<void>
-  /** Called when the store goes on. */
+  /** Called when the store can write again. */
   onEnd(): void
 }
 
-export class Standstill {
-  readonly #parts: StandstillParts
+export class ReadOnlyMode {
+  readonly #parts: ReadOnlyModeParts
   #why: string | undefined
   /** How often a write has failed. */
   #failures = 0
   #cancel = () => {}
   #closed = false
 
-  constructor(parts: StandstillParts) {
+  constructor(parts: ReadOnlyModeParts) {
     this.#parts = parts
   }
 
-  /** Why nothing is written now; undefined when everything is well. */
+  /** Why nothing is written now; undefined when the store can write. */
   get why(): string | undefined {
     return this.#why
   }
 
-  /** A write failed. When that happens during a recovery, the store recovers once more. */
+  /** Enters the mode: a write failed. When that happens during a recovery, the store recovers once more. */
   begin(cause: Error): void {
     this.#failures++
     if (this.#why !== undefined) return
@@ -51,8 +52,8 @@ export class Standstill {
   }
 
   /**
-   * Recovers when there is room. To be called in the writer's turn.
-   * @returns whether the store goes on; otherwise it is tried again within a second, unless it is closed
+   * Leaves the mode when there is room and the databases open. To be called in the writer's turn.
+   * @returns whether the store can write again; otherwise it is tried again within a second, unless it is closed
    */
   async tryToEnd(): Promise<boolean> {
     if (this.#closed) return false
@@ -72,7 +73,7 @@ export class Standstill {
     return true
   }
 
-  /** Nothing is recovered from now on. What has the writer's turn already comes to its end. */
+  /** Starts no recovery from now on. One that has the writer's turn already comes to its end. */
   close(): void {
     this.#closed = true
     this.#cancel()
@@ -90,7 +91,7 @@ export class Standstill {
   }
 }
 
-/** What strangers may know: no paths. */
+/** The reason as any client may see it: without paths. */
 function reasonOf(cause: Error): string {
   if (/no space left|nearly full|quota/i.test(cause.message)) return 'the disk is full'
   if (isDaybookError(cause) && cause.code === 'log-damaged') return 'the log is damaged'

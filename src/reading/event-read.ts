@@ -11,7 +11,7 @@ export interface ReadRequest extends Bounds {
   readonly resolveLinks: boolean
   /** On the log: also events that their stream's metadata hides. */
   readonly truncated: boolean
-  /** Who reads: others' events are left out of the log and of index streams. Undefined: who sees everything. */
+  /** Events that the viewer may not read are left out of the log and of index streams. Undefined: sees everything. */
   readonly viewer: Viewer | undefined
 }
 

@@ -23,7 +23,7 @@ export interface FilterOptions {
   /** Bounds on `occurred`, milliseconds, included. Events without `occurred` do not match. */
   occurredFrom?: number | undefined
   occurredTo?: number | undefined
-  /** Events of system streams too. */
+  /** Include events of system streams. */
   system: boolean
   /** Records whose event was removed too, unless something is asked of the event itself. */
   removed?: boolean | undefined
@@ -72,7 +72,7 @@ export class Filter {
     return this.#tests.length === 0
   }
 
-  /** @param whole the reader asked for one stream by name: its events are shown whatever its name */
+  /** @param whole one stream is read by its name, so its events are shown even if it is a system stream */
   matches(record: StoredRecord, whole = false): boolean {
     if (record.removed && !this.#takesRemoved) return false
     if (!whole && !this.options.system && isSystemStream(record.streamBytes)) return false

@@ -36,7 +36,7 @@ export class LinkTargets {
 
   /**
    * The event that a link event points at. One level only: a link to a link gives that link.
-   * @param viewer who reads; undefined: who sees everything
+   * @param viewer undefined: one who sees everything
    * @returns `gone` when it cannot be seen (any more), or not by this viewer; undefined when the event is no link
    */
   async of(record: StoredRecord, viewer: Viewer | undefined): Promise<StoredRecord | 'gone' | undefined> {

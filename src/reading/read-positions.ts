@@ -23,7 +23,7 @@ export function positionsOf(
   }
   const { type, category, stream, tags, system } = filter.options
   if (stream?.is !== undefined) return walkLists(postings, family.stream, stream.is, range, order)
-  // The lists of tags, types and categories leave system streams out, and those of types most types of the store's own.
+  // The lists of tags, types and categories do not hold system streams; those of types do not hold most `$` types.
   if (!system && tags !== undefined && tags.length > 0 && postings.isCurrent(family.tag)) {
     return walkLists(postings, family.tag, tags.slice(0, 1), range, order)
   }

@@ -19,7 +19,7 @@ import type { Source } from './source.js'
 import type { Sources } from './sources.js'
 import { type Order, type Range, walkList } from './walk.js'
 
-/** So many events of an index stream are looked at first for one that somebody may read. */
+/** Batch size of the search for one event of an index stream that the viewer may read. */
 const FIRST_LOOK = 64
 
 export interface ReaderParts {
@@ -32,7 +32,7 @@ export interface ReaderParts {
 export class Reader {
   readonly #log: Log
   readonly #postings: Postings
-  /** Where each read begins. */
+  /** Finds what a read begins with. */
   readonly sources: Sources
   readonly links: LinkTargets
   readonly #retention: Retention
@@ -45,7 +45,7 @@ export class Reader {
     this.#retention = parts.retention
   }
 
-  /** A page: at most `limit` events, 8 MiB, and a bounded number looked at. */
+  /** A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined. */
   async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<EventPage> {
     const { order, filter } = request
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
@@ -74,7 +74,7 @@ export class Reader {
     return { events, range, covered: coverage(range, order, reached, !full), head: source.head }
   }
 
-  /** A small page of a stream with nothing left out: the places of its events are known, so they are read at once. */
+  /** A small page of a stream without a filter: the positions of its events are known, so they are read at once. */
   async #smallPage(
     source: Source,
     list: ListHead,
@@ -102,7 +102,7 @@ export class Reader {
 
   /**
    * Every event of an ascending or descending read, in spans, to the end of its range.
-   * @param chunk how many are looked at for one span, at most
+   * @param chunk records examined for one span, at most
    */
   async *spans(source: Source, request: ReadRequest, range: Range, chunk: number = SCAN_CHUNK): AsyncGenerator<Span> {
     const seen = { first: Math.max(range.first, source.first), last: range.last }
@@ -114,11 +114,11 @@ export class Reader {
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
     }
-    // What is left holds nothing to look at.
+    // The rest of the range holds no records.
     if ((end - from) * step >= 0) yield { from, to: end, events: [] }
   }
 
-  /** All that a read looks at, in order, and whether it is to be shown. */
+  /** Every record that a read examines, in order, and whether it matches. */
   async *#walk(
     source: Source,
     request: ReadRequest,
@@ -151,8 +151,8 @@ export class Reader {
   }
 
   /**
-   * The records at numbers or positions, as they stand in the log, seen or not, in rising order; fewer at the end.
-   * @throws `page-too-large` when they hold more than one answer may
+   * The records at `count` numbers or positions, hidden ones too, in rising order; fewer at the end of the source.
+   * @throws `page-too-large` when they have more than `slice_bytes_max` bytes
    */
   async slice({ kind, list, head }: Source, from: number, count: number): Promise<StoredRecord[]> {
     const last = Math.min(from + count - 1, head)
@@ -180,9 +180,9 @@ export class Reader {
   }
 
   /**
-   * Where an index stream stands, for somebody who may read any of what it lists: to others it is not there, so that
-   * what types, categories and correlations there are is not told by its name.
-   * @throws `stream-not-found` when nothing is listed for them, `index-switched-off`
+   * An index stream, for a viewer who may read at least one event that it lists. For other viewers it does not exist, so
+   * that its name does not reveal which types, categories and correlations there are.
+   * @throws `stream-not-found` when it lists nothing for this viewer, `index-switched-off`
    */
   async indexSource(stream: string, index: IndexStream, viewer: Viewer | undefined): Promise<Source> {
     const source = await this.sources.ofIndex(stream, index)
@@ -191,8 +191,8 @@ export class Reader {
   }
 
   /**
-   * Looks from the end, where most find something at once, and at a bounded number. A longer list counts as one that has
-   * something: better that its name is told than that what may be read cannot be.
+   * Examines at most `scan_events_max` records from the end, where most viewers find one at once. A longer list counts as
+   * one that holds something for the viewer: revealing a name is better than hiding readable events.
    */
   async #listsAnyFor({ kind, list, head }: Source, viewer: Viewer): Promise<boolean> {
     if (viewer.seesAllUserStreams) return true
@@ -207,8 +207,8 @@ export class Reader {
   }
 
   /**
-   * All that was written to a stream and is still in the log, its tombstone too, whatever its metadata hides: how the
-   * server reads what it keeps of itself.
+   * Every record of a stream that is still in the log, its tombstone too, also where metadata hides it. The server reads
+   * its own streams this way.
    */
   async *records(stream: string, order: Order): AsyncGenerator<StoredRecord> {
     const list = await this.#postings.head(family.stream, stream)
@@ -220,12 +220,12 @@ export class Reader {
     }
   }
 
-  /** Says of each record of the log or an index stream whether this reader is shown it; undefined when all are. */
+  /** Tells of each record of the log or an index stream whether the viewer is shown it; undefined when all are. */
   async seen(
     records: readonly StoredRecord[],
     { truncated, viewer }: Pick<ReadRequest, 'truncated' | 'viewer'>
   ): Promise<boolean[] | undefined> {
-    // What its stream does not show any more is for those who see everything.
+    // Only a viewer who sees everything may see events that their stream hides.
     const shown = truncated && viewer === undefined ? undefined : await this.#retention.seen(records)
     const read = await viewer?.seen(records)
     if (shown === undefined || read === undefined) return shown ?? read
@@ -234,7 +234,7 @@ export class Reader {
 
   /**
    * One event by its number in a stream or index stream, or by its position in the log.
-   * @param viewer who reads the log or an index stream; undefined: who sees everything
+   * @param viewer of the log or an index stream; undefined: one who sees everything
    * @throws `event-not-found` when there is none or it cannot be seen, `event-removed`
    */
   async event(source: Source, number: number, viewer?: Viewer): Promise<StoredRecord> {
@@ -269,7 +269,7 @@ function noEvent({ stream, head }: Source, number: number, beyond: boolean): Day
   })
 }
 
-/** Which part of the range a page has dealt with. */
+/** The part of the range that a page has covered. */
 function coverage(range: Range, order: Order, reached: number | undefined, ended: boolean): Range {
   if (ended || reached === undefined) return range
   return order === 'asc' ? { first: range.first, last: reached } : { first: reached, last: range.last }

@@ -1,4 +1,4 @@
-/** Which events may still be seen: those that their stream's metadata has not truncated (reference 7, 11). */
+/** Retention: which events their stream's metadata still shows (reference 7, 11). */
 
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -50,7 +50,7 @@ export class Retention {
     })
   }
 
-  /** Those of the records that can be seen, in their order. */
+  /** The records that can be seen, in their order. */
   async visible(records: readonly StoredRecord[]): Promise<readonly StoredRecord[]> {
     const seen = await this.seen(records)
     return seen === undefined ? records : records.filter((_, i) => seen[i])

@@ -1,4 +1,4 @@
-/** Where things stand: each stream, index stream and the log, as a read finds them, and what bounds come to there. */
+/** Sources of reads: a stream, an index stream or the log as it is now, and the cursors that bounds come to there. */
 import { DaybookError, isDaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -55,13 +55,13 @@ export class Sources {
     this.#retention = parts.retention
   }
 
-  /** Where the log stands now, as far as the index has followed it. */
+  /** The log, as far as the index has followed it. */
   log(): Source {
     return logSource(this.#log.announced)
   }
 
   /**
-   * Where a stream stands now.
+   * A stream as it is now.
    * @throws `stream-not-found` when there is nothing to see: it was never written, or deleted; `stream-deleted` when it
    * was deleted for ever
    */
@@ -69,7 +69,7 @@ export class Sources {
     return this.#plain(stream) ?? this.#ofOrRefused(stream)
   }
 
-  /** Most streams have nothing but events, and their heads are in memory. */
+  /** Most streams have no metadata and no tombstone, and their heads are in memory. */
   #plain(stream: string): Source | undefined {
     const list = this.#postings.headInMemory(family.stream, stream)
     if (!list || this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)) return undefined
@@ -127,7 +127,7 @@ export class Sources {
   }
 
   /**
-   * Where an index stream stands now; empty when nothing was ever listed there.
+   * An index stream as it is now; empty when nothing was ever listed there.
    * @throws `index-switched-off`
    */
   async ofIndex(stream: string, { kind, name }: IndexStream): Promise<Source> {
@@ -185,7 +185,7 @@ export class Sources {
   }
 
   /**
-   * Where a source stands for those who wait for more: what is not there, or not any more, is empty.
+   * A source for a reader that waits for more: a stream that does not exist, or was deleted, is empty.
    * @throws `stream-deleted` when nothing can come, `index-switched-off`
    */
   async toFollow({ stream, index }: Address): Promise<Source> {
@@ -218,8 +218,8 @@ export class Sources {
   }
 
   /**
-   * Checks that cursors which were read from a log mean the same events here.
-   * @param log its identity
+   * Checks that cursors mean the same events here as in the log that they were read from.
+   * @param log identity of that log
    * @param details what else the error says
    * @throws `log-changed` naming the cursor to go on from, when the two logs have anything in common
    */
@@ -254,7 +254,7 @@ export class Sources {
     return list && (await this.#log.read(await this.#postings.position(kind, list, number))).created
   }
 
-  /** Streams whose events any metadata or tombstone concerns are looked at one by one. */
+  /** True when neither metadata nor a tombstone concerns a stream, so that its events need no check one by one. */
   isPlain(stream: string): boolean {
     return !this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)
   }
@@ -274,7 +274,7 @@ export class Sources {
   }
 }
 
-/** The last cursor that was read, by what a bound says; -1 when the bound is no cursor. */
+/** The last cursor that a bound says was read; -1 when the bound is no cursor. */
 function lastRead(bound: Bound | undefined, isLower: boolean): number {
   if (bound?.kind !== 'cursor') return -1
   return bound.included === isLower ? bound.value - 1 : bound.value

@@ -25,7 +25,7 @@ export interface ListWalk {
   /** Entries of the list. */
   readonly range: Range
   readonly order: Order
-  /** How many positions are given at once, at most. */
+  /** Positions in one chunk, at most. */
   readonly chunk: number
 }
 

@@ -1,6 +1,6 @@
 /** What metrics show of the parts that every store has. */
 import type { Log } from '../log/log.js'
-import type { Standstill } from '../log/read-only-mode.js'
+import type { ReadOnlyMode } from '../log/read-only-mode.js'
 import type { Metrics } from '../metrics.js'
 import type { ClockWatch } from '../time/clock-watch.js'
 import type { Writer } from '../writing/writer.js'
@@ -8,13 +8,13 @@ import type { Writer } from '../writing/writer.js'
 interface GaugeParts {
   readonly log: Log
   readonly writer: Writer
-  readonly standstill: Standstill
+  readonly readOnlyMode: ReadOnlyMode
   readonly clockWatch: ClockWatch
 }
 
-export function addGauges(metrics: Metrics, { log, writer, standstill, clockWatch }: GaugeParts): void {
+export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWatch }: GaugeParts): void {
   metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => writer.queued)
-  metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (standstill.why ? 1 : 0))
+  metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (readOnlyMode.why ? 1 : 0))
   metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => log.head)
   const behind = 'How far the clock is behind the last event, 0 when it is not'
   metrics.gauge('daybook_clock_behind_seconds', behind, () => clockWatch.behindMs / 1000)

@@ -12,7 +12,7 @@ import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
 import { Log } from '../log/log.js'
-import { Standstill } from '../log/read-only-mode.js'
+import { ReadOnlyMode } from '../log/read-only-mode.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
 import { Retention } from '../reading/retention.js'
@@ -66,7 +66,7 @@ export class Store {
   writer!: Writer
   sources!: Sources
   reader!: Reader
-  standstill!: Standstill
+  readOnlyMode!: ReadOnlyMode
   clockWatch!: ClockWatch
   dispatcher!: Dispatcher
   places!: Places
@@ -139,7 +139,7 @@ export class Store {
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
-    this.standstill.close()
+    this.readOnlyMode.close()
     await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
     // The writer takes no more turns, so no recovery can begin another fill.
     await this.filled
@@ -182,26 +182,26 @@ export class Store {
   /** Appends are refused from the first failed write until the databases have been opened anew. */
   #makeReadOnlyMode(): void {
     const ballast = new Ballast(this.options.directory, this.options.ballastBytes ?? 0)
-    this.standstill = new Standstill({
+    this.readOnlyMode = new ReadOnlyMode({
       ballast,
       clock: this.clock,
       inTurn: (work) => this.writer.inTurn(work),
       recover: () => this.#recover(),
       onEnd: () => this.#fill()
     })
-    this.postings.onWriteFailed = (error) => this.standstill.begin(error)
+    this.postings.onWriteFailed = (error) => this.readOnlyMode.begin(error)
     ballast.load().then((loaded) => {
-      if (!loaded) this.standstill.begin(new Error('the disk is nearly full'))
+      if (!loaded) this.readOnlyMode.begin(new Error('the disk is nearly full'))
     })
   }
 
   #makeWriterAndReader(): void {
-    const { log, postings, poster, states, clock, metrics, standstill } = this
+    const { log, postings, poster, states, clock, metrics, readOnlyMode } = this
     const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
     const search = new EventSearch({ log, postings, retention, rules })
-    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, standstill })
+    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, readOnlyMode })
     this.sources = new Sources({ log, postings, states, retention })
     this.reader = new Reader({ log, postings, sources: this.sources, retention })
   }
@@ -265,14 +265,14 @@ export class Store {
 
   /** Begins when the fill before it has ended: families are filled one at a time, and not while the store is read-only. */
   #fill(): void {
-    const { log, postings, poster, standstill } = this
-    const isStopped = () => this.#closing || standstill.why !== undefined
+    const { log, postings, poster, readOnlyMode } = this
+    const isStopped = () => this.#closing || readOnlyMode.why !== undefined
     this.filled = this.filled
       .then(() => backFill(log, postings, poster, isStopped))
       .catch((error) => {
         // A family that cannot be filled because of damage stays behind: reads do without it.
         const damaged = isDaybookError(error) && error.code !== 'storage-failed'
-        if (!damaged) standstill.begin(error)
+        if (!damaged) readOnlyMode.begin(error)
       })
   }
 

@@ -42,7 +42,7 @@ export function retains({ maxCount, maxAge, truncateBefore }: StreamMetadata): b
  * @param document undefined: the event holds none, or not as JSON
  */
 export function readMetadata(document: Buffer | undefined): StreamMetadata {
-  const values = membersOf(document)?.values
+  const values = membersOfDocument(document)?.values
   if (values === undefined) return { acl: CLOSED_ACL, deleted: false }
   const { $maxCount, $maxAge, $tb, $cacheControl } = Object.fromEntries(
     NUMBERS.map(([name, least]) => [name, wholeNumber(values.get(name), least)])
@@ -76,7 +76,7 @@ function wholeNumber(json: Buffer | undefined, least: number): number | undefine
 
 /** What is wrong with a metadata document in any form; empty when nothing is. */
 export function faultsOf(document: Buffer | undefined): MemberFault[] {
-  const values = membersOf(document)?.values
+  const values = membersOfDocument(document)?.values
   if (values === undefined) return [{ why: 'Stream metadata is a JSON object.' }]
   const faults: MemberFault[] = NUMBERS.flatMap(([member, least]) => {
     const json = values.get(member)
@@ -98,14 +98,14 @@ function isWithin63Bits(text: string): boolean {
  * @param standing the document that is in force: unknown members of its rule may stay
  */
 export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefined): MemberFault[] {
-  const whole = membersOf(document)
+  const whole = membersOfDocument(document)
   if (whole === undefined) return []
   const twice = (member: string) => ({ member, why: `"${member}" stands twice.` })
   const known = ['$acl', ...NUMBERS.map(([name]) => name)]
   const faults: MemberFault[] = known.filter((name) => whole.repeated.has(name)).map(twice)
-  const rule = membersOf(whole.values.get('$acl'))
+  const rule = membersOfDocument(whole.values.get('$acl'))
   if (rule === undefined) return faults
-  const kept = membersOf(membersOf(standing)?.values.get('$acl'))?.values
+  const kept = membersOfDocument(membersOfDocument(standing)?.values.get('$acl'))?.values
   const unknown = unknownRightsOf(Object.fromEntries(rule.values)).filter((name) => !kept?.has(name))
   return [
     ...faults,
@@ -138,7 +138,7 @@ export function firstVisible({ maxCount, truncateBefore }: StreamMetadata, head:
  * @param document undefined: there is none. One that is no JSON object stays closed.
  */
 export function withTruncateBefore(document: Buffer | undefined, truncateBefore: number | string): Buffer {
-  const members = new Map(membersOf(document ?? EMPTY_DOCUMENT)?.values ?? [['$acl', CLOSED_RULE]])
+  const members = new Map(membersOfDocument(document ?? EMPTY_DOCUMENT)?.values ?? [['$acl', CLOSED_RULE]])
   members.delete('$tb')
   members.set('$tb', Buffer.from(String(truncateBefore)))
   const parts = [...members].map(([name, value]) => `${JSON.stringify(name)}:${value.toString()}`)
@@ -155,7 +155,7 @@ interface Members {
 }
 
 /** The members of a document; undefined when it is no JSON object. */
-function membersOf(document: Buffer | undefined): Members | undefined {
+function membersOfDocument(document: Buffer | undefined): Members | undefined {
   if (document === undefined) return undefined
   const values = new Map<string, Buffer>()
   const repeated = new Set<string>()

@@ -1,4 +1,5 @@
 /** The connection of a live reader, as the subscription sees it: WebSocket, event stream or NDJSON. */
+
 import type { DaybookError } from '../errors.js'
 import type { ReadResult } from '../reading/event-read.js'
 import type { Lag } from './lag.js'

@@ -7,6 +7,7 @@
  * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it
  * reads.
  */
+
 import { limits } from '../limits.js'
 import type { ReadResult, Span } from '../reading/event-read.js'
 

@@ -2,6 +2,7 @@
  * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read
  * once and filtered once for all of them. They all get the same objects, so events are also serialised once.
  */
+
 import type { LogPage } from '../dispatch/dispatcher.js'
 import type { StoredRecord } from '../log/format.js'
 import type { ReadResult, Span } from '../reading/event-read.js'

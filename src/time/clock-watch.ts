@@ -19,8 +19,8 @@ export interface ClockTrouble {
   detail: string
 }
 
-/** The end of the log. */
-interface LogEnd {
+/** The log with whose last event the clock is compared. */
+interface WatchedLog {
   /** Position of the last event. */
   readonly head: number
   /** When it was created, milliseconds since 1970; 0 when there is none. */
@@ -29,22 +29,22 @@ interface LogEnd {
 
 export class ClockWatch {
   readonly #clock: Clock
-  readonly #end: LogEnd
+  readonly #log: WatchedLog
   #listener: (warning: string) => void = () => {}
   #jump: ClockJump | undefined
   #wasBehind = false
   #cancel = () => {}
 
-  constructor(clock: Clock, end: LogEnd) {
+  constructor(clock: Clock, log: WatchedLog) {
     this.#clock = clock
-    this.#end = end
+    this.#log = log
     this.#jump = clock.jump?.()
     this.#lookLater()
   }
 
   /** How far the clock is behind the last event, milliseconds; 0 when it is not. */
   get behindMs(): number {
-    return Math.max(0, this.#end.lastCreated - this.#clock.now())
+    return Math.max(0, this.#log.lastCreated - this.#clock.now())
   }
 
   /** The last jump of the machine's clock, milliseconds; negative: back in time; 0: there was none. */
@@ -95,7 +95,7 @@ export class ClockWatch {
   }
 
   #behind(ms: number): string {
-    const { head, lastCreated } = this.#end
+    const { head, lastCreated } = this.#log
     const last = `the last event (position ${head}, created ${new Date(lastCreated).toISOString()})`
     return `The clock is ${spoken(ms)} behind ${last}. Until the clock has passed that time, new events get it too: maxAge does not hide them, from=-15m returns all of them, and to= with the time of the clock returns none. If this clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
   }

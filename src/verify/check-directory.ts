@@ -2,44 +2,13 @@
  * The integrity check: reads everything in a closed directory and names every disagreement. The log's records must be
  * whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly that.
  */
-import { LRUCache } from 'lru-cache'
-import { isDaybookError } from '../errors.js'
-import { Poster } from '../index/index-entries.js'
-import type { ListName } from '../index/posting.js'
 import { Postings } from '../index/posting-lists.js'
-import { limits } from '../limits.js'
-import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
+import type { StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
-import { parseCategoryRule } from '../streams/names.js'
 import { type Clock, systemClock } from '../time/clock.js'
-import { spoken } from '../time/duration.js'
-
-export interface Disagreement {
-  /** `record-missing`, `record-damaged`, `head-behind-witness`, `created-goes-back`, `index-…`. */
-  code: string
-  detail: string
-  position?: number
-  stream?: string
-}
-
-/** Something that looks wrong, though nothing disagrees. */
-export interface CheckWarning {
-  /** `created-ahead`. */
-  code: string
-  detail: string
-  /** Of the first event that it is about. */
-  position: number
-  events: number
-  /** How far the last of them is ahead of this machine's clock. */
-  seconds: number
-}
-
-export interface CheckReport {
-  events: number
-  streams: number
-  disagreements: Disagreement[]
-  warnings: CheckWarning[]
-}
+import type { CheckReport, Disagreement } from './check-report.js'
+import { IndexCheck } from './index-check.js'
+import { LogCheck } from './log-check.js'
 
 /** How many records are compared with the index at once. */
 const CHUNK = 256
@@ -58,272 +27,43 @@ export async function checkDirectory(
 ): Promise<CheckReport> {
   const { log, testimony } = await Log.openToInspect({ directory, clock, fsync: true, compression: true })
   const found: Disagreement[] = []
-  const ahead = new AheadOfClock(clock.now())
+  const logCheck = new LogCheck(found, clock.now())
   let postings: Postings | undefined
   try {
-    if (testimony !== undefined && testimony.head > log.head) {
-      found.push({
-        code: 'head-behind-witness',
-        position: log.head + 1,
-        detail: `the log ends at ${log.head}, but ${testimony.head} was acknowledged: ${testimony.head - log.head} events are gone`
-      })
-    }
-    const index = await Postings.openToInspect({ directory, compression: true }, log)
-    if (index instanceof Postings) postings = index
-    else if (index === 'unusable') {
-      found.push({
-        code: 'index-unusable',
-        detail: 'the index cannot be read; the next start, or --rebuild-index, makes it anew'
-      })
-    }
-    const comparison = postings === undefined ? undefined : new IndexCheck(log, postings, found)
-    let events = 0
-    let begun = 0
-    let created = 0
+    logCheck.expectHead(log.head, testimony)
+    postings = await openIndex(directory, log, found)
+    const indexCheck = postings === undefined ? undefined : new IndexCheck(log, postings, found)
+    const covered = postings?.goodTo ?? -1
     let chunk: StoredRecord[] = []
-    for await (const { position, record, fault } of log.inspect()) {
-      if (record === undefined) {
-        const says = fault === 'missing' ? 'no record stands there' : 'the record is not what was written'
-        found.push({ code: `record-${fault}`, position, detail: `position ${position}: ${says}` })
-      } else {
-        events++
-        if (record.number === 0) begun++
-        if (record.created < created) {
-          found.push({
-            code: 'created-goes-back',
-            position,
-            detail: `position ${position}: created is before the record before it`
-          })
-        }
-        created = record.created
-        ahead.count(position, created)
-        if (position <= (postings?.goodTo ?? -1)) chunk.push(record)
-      }
+    for await (const place of log.inspect()) {
+      logCheck.take(place)
+      const { position, record } = place
+      if (record !== undefined && position <= covered) chunk.push(record)
       if (chunk.length === CHUNK) {
-        await comparison?.compare(chunk)
+        await indexCheck?.compare(chunk)
         chunk = []
         onProgress?.(position + 1, log.head + 1)
       }
     }
-    await comparison?.compare(chunk)
-    const streams = (await comparison?.finish(log.head)) ?? begun
+    await indexCheck?.compare(chunk)
+    const streams = (await indexCheck?.finish(log.head)) ?? logCheck.streamsBegun
     onProgress?.(log.head + 1, log.head + 1)
-    return { events, streams, disagreements: found, warnings: ahead.warnings() }
+    return { events: logCheck.events, streams, disagreements: found, warnings: logCheck.warnings() }
   } finally {
     await postings?.close()
     await log.close()
   }
 }
 
-/** Events whose time this machine's clock has not reached: one of the clocks is or was wrong, and nobody can say which. */
-class AheadOfClock {
-  readonly #now: number
-  #first: number | undefined
-  #events = 0
-  #most = 0
-
-  constructor(now: number) {
-    this.#now = now
-  }
-
-  count(position: number, created: number): void {
-    if (created - this.#now <= limits.clock_behind_ms_max) return
-    this.#first ??= position
-    this.#events++
-    this.#most = Math.max(this.#most, created)
-  }
-
-  warnings(): CheckWarning[] {
-    if (this.#first === undefined) return []
-    const ms = this.#most - this.#now
-    const one = this.#events === 1
-    const events = `${this.#events.toLocaleString('en-US')} ${one ? 'event' : 'events'} from position ${this.#first} on`
-    const last = `${spoken(ms)} (${new Date(this.#most).toISOString()})`
-    return [
-      {
-        code: 'created-ahead',
-        detail: `${events} ${one ? 'is' : 'are'} ahead of this machine's clock, the last by ${last}: this clock is wrong, or theirs was`,
-        position: this.#first,
-        events: this.#events,
-        seconds: ms / 1000
-      }
-    ]
-  }
-}
-
-/**
- * Every record must stand in each of its lists, at its place; and the lists must hold nothing else. Streams are
- * looked up one by one, since there may be millions; of the other lists the next place is counted. A family that is
- * being filled is compared as far as it goes.
- */
-class IndexCheck {
-  readonly #log: Log
-  readonly #postings: Postings
-  readonly #poster: Poster
-  readonly #found: Disagreement[]
-  readonly #counted = new Map<string, number>()
-  /** The last part read of each list: entries are asked for in order. */
-  readonly #parts = new LRUCache<string, { from: number; positions: number[] }>({ max: 10_000 })
-  readonly #unreadable = new Set<string>()
-  #records = 0
-
-  constructor(log: Log, postings: Postings, found: Disagreement[]) {
-    this.#log = log
-    this.#postings = postings
-    this.#poster = new Poster(log, parseCategoryRule(postings.ruleOf(family.category) || 'first:-'))
-    this.#found = found
-  }
-
-  async compare(records: readonly StoredRecord[]): Promise<void> {
-    const postings = records.map((record) => this.#poster.postingOf(record))
-    const covered = postings.map(({ lists, position }) =>
-      lists.filter(([kind]) => this.#postings.keeps(kind) && position <= this.#postings.covers(kind))
-    )
-    await this.#load(covered.flat())
-    for (const [i, { position, number, id }] of postings.entries()) {
-      this.#records++
-      const lists = covered[i] as ListName[]
-      for (const [kind, name] of lists) {
-        const index = kind === family.stream ? number : this.#next(kind + name)
-        await this.#expect(kind, name, index, position)
-      }
-      await this.#expectId(id, lists[0]?.[1] as string, number, position)
-    }
-  }
-
-  /** Names the lists whose heads cannot be read, each once; the others are in memory then. */
-  async #load(lists: readonly ListName[]): Promise<void> {
-    const readable = lists.filter((list) => !this.#unreadable.has(list.join('')))
-    try {
-      await this.#postings.load(readable)
-    } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-      for (const list of readable) await this.#loadOne(list)
-    }
-  }
-
-  async #loadOne(list: ListName): Promise<void> {
-    if (this.#unreadable.has(list.join(''))) return
-    try {
-      await this.#postings.load([list])
-    } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-      this.#unreadable.add(list.join(''))
-      this.#found.push({ code: 'index-damaged', detail: `${NAMES[list[0]]} "${list[1]}": ${cause.message}` })
-    }
-  }
-
-  #next(list: string): number {
-    const next = this.#counted.get(list) ?? 0
-    this.#counted.set(list, next + 1)
-    return next
-  }
-
-  async #expect(kind: Family, name: string, index: number, position: number): Promise<void> {
-    if (this.#unreadable.has(kind + name)) return
-    const head = await this.#postings.head(kind, name)
-    const there = head === undefined || index >= head.count ? undefined : await this.#entry(kind, name, head, index)
-    if (there === position) return
-    this.#found.push({
-      code: 'index-wrong',
-      position,
-      ...(kind === family.stream && { stream: name }),
-      detail: `position ${position} is entry ${index} of ${NAMES[kind]} "${name}", but the index has ${there ?? 'nothing'} there`
+/** @returns undefined when there is no index that could be compared; one of an older format is no disagreement */
+async function openIndex(directory: string, log: Log, found: Disagreement[]): Promise<Postings | undefined> {
+  const index = await Postings.openToInspect({ directory, compression: true }, log)
+  if (index instanceof Postings) return index
+  if (index === 'unusable') {
+    found.push({
+      code: 'index-unusable',
+      detail: 'the index cannot be read; the next start, or --rebuild-index, makes it anew'
     })
   }
-
-  async #entry(kind: Family, name: string, head: ListHead, index: number): Promise<number | undefined> {
-    const key = kind + name
-    let part = this.#parts.get(key)
-    if (part === undefined || index < part.from || index >= part.from + part.positions.length) {
-      const from = index - (index % BLOCK_SIZE)
-      const positions = await this.#postings.positions(kind, head, from, BLOCK_SIZE).catch(() => [])
-      part = { from, positions }
-      this.#parts.set(key, part)
-    }
-    return part.positions[index - part.from]
-  }
-
-  async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {
-    if (id === undefined || this.#unreadable.has(family.stream + stream)) return
-    const head = await this.#postings.head(family.stream, stream)
-    if (head === undefined) return // told already
-    const places = await this.#placesOf(head.id, id)
-    // Of events with one id, which only older logs hold, the index has the first.
-    if (places.includes(position) || (await this.#holdsOne(places, stream, id))) return
-    this.#found.push({
-      code: 'index-wrong',
-      position,
-      stream,
-      detail: `the id of event ${number} of "${stream}" is not in the index: a retry would be written twice`
-    })
-  }
-
-  async #holdsOne(places: readonly number[], stream: string, id: Buffer): Promise<boolean> {
-    const records = await this.#log.readMany(places).catch(() => []) // damage is told by position
-    return records.some((record) => record.stream === stream && record.id.equals(id))
-  }
-
-  /** Names a damaged page once; then no id in it can be compared. */
-  async #placesOf(streamId: number, id: Buffer): Promise<number[]> {
-    try {
-      return (await this.#postings.positionsOfIds([{ streamId, id }]))[0] as number[]
-    } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-      if (!this.#unreadable.has(cause.message)) this.#found.push({ code: 'index-damaged', detail: cause.message })
-      this.#unreadable.add(cause.message)
-      return []
-    }
-  }
-
-  #expectCount(kind: Family, name: string, count: number): void {
-    const counted = this.#counted.get(kind + name) ?? 0
-    if (count === counted || this.#unreadable.has(kind + name)) return
-    const detail = `${NAMES[kind]} "${name}" has ${count} entries, the log ${counted}`
-    this.#found.push({ code: 'index-wrong', detail })
-  }
-
-  /** Counts what the lists hold beyond the records. @returns how many streams there are */
-  async finish(head: number): Promise<number> {
-    if (this.#postings.goodTo > head) {
-      this.#found.push({
-        code: 'index-ahead',
-        detail: `the index covers ${this.#postings.goodTo}, the log ends at ${head}`
-      })
-    }
-    let streams = 0
-    let entries = 0
-    for (const kind of families) {
-      if (!this.#postings.keeps(kind)) continue
-      try {
-        for await (const { name, head: list } of this.#postings.all(kind, '')) {
-          if (kind === family.stream) {
-            streams++
-            entries += list.count
-          } else this.#expectCount(kind, name, list.count)
-        }
-      } catch (cause) {
-        if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-        this.#found.push({ code: 'index-damaged', detail: `the lists of ${NAMES[kind]}: ${cause.message}` })
-      }
-    }
-    if (entries !== this.#records) {
-      this.#found.push({
-        code: 'index-wrong',
-        detail: `the streams of the index have ${entries} events, the log ${this.#records}`
-      })
-    }
-    return streams
-  }
-}
-
-const NAMES: Record<Family, string> = {
-  s: 'stream',
-  c: 'category',
-  t: 'type',
-  g: 'tag',
-  b: 'correlation',
-  a: 'streams',
-  p: 'streams of category',
-  d: 'tombstone'
+  return undefined
 }

@@ -12,7 +12,7 @@ import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { family, recordKind, StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import type { Standstill } from '../log/read-only-mode.js'
+import type { ReadOnlyMode } from '../log/read-only-mode.js'
 import type { Metrics } from '../metrics.js'
 import { isMetastream, isSystemStream } from '../streams/names.js'
 import type { Clock } from '../time/clock.js'
@@ -34,7 +34,7 @@ export interface CommitWriterParts {
   readonly rules: AccessRules
   readonly clock: Clock
   readonly metrics: Metrics
-  readonly standstill: Standstill
+  readonly readOnlyMode: ReadOnlyMode
 }
 
 export class CommitWriter {
@@ -46,7 +46,7 @@ export class CommitWriter {
   readonly #states: StreamStates
   readonly #clock: Clock
   readonly #metrics: Metrics
-  readonly #standstill: Standstill
+  readonly #readOnlyMode: ReadOnlyMode
 
   constructor(parts: CommitWriterParts) {
     this.followers = [parts.rules]
@@ -56,7 +56,7 @@ export class CommitWriter {
     this.#states = parts.states
     this.#clock = parts.clock
     this.#metrics = parts.metrics
-    this.#standstill = parts.standstill
+    this.#readOnlyMode = parts.readOnlyMode
   }
 
   /**
@@ -107,17 +107,17 @@ export class CommitWriter {
       })
     } catch (error) {
       if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
-      this.#standstill.begin(error)
+      this.#readOnlyMode.begin(error)
       return error
     }
     this.#metrics.committed(planned.length, (this.#clock.elapsed() - started) / 1000)
-    if (this.#log.witnessFailure !== undefined) this.#standstill.begin(this.#log.witnessFailure)
+    if (this.#log.witnessFailure !== undefined) this.#readOnlyMode.begin(this.#log.witnessFailure)
     try {
       await this.#index(planned, postings)
     } catch (cause) {
       // The events are in the log. They are acknowledged if the index can be brought up to it at once.
-      this.#standstill.begin(cause as Error)
-      if (await this.#standstill.tryToEnd()) return undefined
+      this.#readOnlyMode.begin(cause as Error)
+      if (await this.#readOnlyMode.tryToEnd()) return undefined
       const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
       return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
     }

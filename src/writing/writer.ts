@@ -13,7 +13,7 @@ import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import type { Log } from '../log/log.js'
-import type { Standstill } from '../log/read-only-mode.js'
+import type { ReadOnlyMode } from '../log/read-only-mode.js'
 import type { Metrics } from '../metrics.js'
 import type { Clock } from '../time/clock.js'
 import { CommitLoader, type SearchedRequest } from './commit-loader.js'
@@ -46,7 +46,7 @@ export interface WriterParts {
   search: EventSearch
   clock: Clock
   metrics: Metrics
-  standstill: Standstill
+  readOnlyMode: ReadOnlyMode
 }
 
 /** How often the conditions of an append are looked at before its turn, at most. */
@@ -58,7 +58,7 @@ export class Writer {
   readonly #search: EventSearch
   readonly #clock: Clock
   readonly #metrics: Metrics
-  readonly #standstill: Standstill
+  readonly #readOnlyMode: ReadOnlyMode
   readonly #loader: CommitLoader
   readonly #commits: CommitWriter
   readonly #queue: QueuedRequest[] = []
@@ -74,7 +74,7 @@ export class Writer {
     this.#search = parts.search
     this.#clock = parts.clock
     this.#metrics = parts.metrics
-    this.#standstill = parts.standstill
+    this.#readOnlyMode = parts.readOnlyMode
     this.#loader = new CommitLoader(parts)
     this.#commits = new CommitWriter(parts)
   }
@@ -153,7 +153,7 @@ export class Writer {
   ): Promise<Result> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
-    if (this.#standstill.why !== undefined) return Promise.reject(this.#readOnly())
+    if (this.#readOnlyMode.why !== undefined) return Promise.reject(this.#readOnly())
     // One append always has room in an empty queue.
     const isFull = this.#queuedBytes > 0 && this.#queuedBytes + bytes > limits.append_queue_bytes_max
     if (isFull || this.#queue.length >= limits.append_queue_max) {
@@ -210,13 +210,13 @@ export class Writer {
     } catch (error) {
       // Whatever went wrong: nothing is planned on an index that lacks what the log has.
       const behind = this.#postings.appliedTo !== this.#log.head
-      if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#standstill.begin(error as Error)
+      if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#readOnlyMode.begin(error as Error)
       for (const { reject } of group) reject(notWritten(error as Error))
     }
   }
 
   #readOnly(): DaybookError {
-    return new DaybookError('read-only', `Nothing is written now (${this.#standstill.why}); reads go on.`, {
+    return new DaybookError('read-only', `Nothing is written now (${this.#readOnlyMode.why}); reads go on.`, {
       written: false,
       retry: true
     })
@@ -253,7 +253,7 @@ export class Writer {
 
   /** Answers every append of the group, or throws when nothing of any was written. */
   async #commit(group: readonly QueuedRequest[]): Promise<void> {
-    if (this.#standstill.why !== undefined) throw this.#readOnly()
+    if (this.#readOnlyMode.why !== undefined) throw this.#readOnly()
     const instant = this.#clock.now()
     const snapshot = await this.#loader.load(group)
     const requests = group.map(({ request }) => request)

@@ -52,8 +52,8 @@ export async function settled<T>({ store, clock }: Setup, work: Promise<T>): Pro
   })
   ended.catch(() => {})
   const patience = performance.now() + 60_000
-  while (!done || store.standstill.why !== undefined) {
-    if (performance.now() > patience) throw new Error(`it does not go on: ${store.standstill.why}`)
+  while (!done || store.readOnlyMode.why !== undefined) {
+    if (performance.now() > patience) throw new Error(`it does not go on: ${store.readOnlyMode.why}`)
     clock.move(1000)
     await new Promise((resolve) => setImmediate(resolve))
   }

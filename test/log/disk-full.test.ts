@@ -55,7 +55,7 @@ t.test(
       'reads go on'
     )
     rmSync(hog)
-    while (store.standstill.why !== undefined) await new Promise((resolve) => setImmediate(resolve))
+    while (store.readOnlyMode.why !== undefined) await new Promise((resolve) => setImmediate(resolve))
     const { events } = await append()
     t.ok((events[0]?.number ?? 0) >= acknowledged, 'appends go on after what was there')
     await store.close()

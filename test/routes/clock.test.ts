@@ -76,7 +76,7 @@ t.test(
     t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 0)
 
     clock.ahead = 0
-    store.standstill.begin(new Error('the disk is full'))
+    store.readOnlyMode.begin(new Error('the disk is full'))
     t.match(await ready(app), { status: 'read-only', clock: { behindSeconds: Number } }, 'whatever else there is')
   }
 )

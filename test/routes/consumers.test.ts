@@ -55,6 +55,7 @@ t.test('page by page: a GET moves nothing, an acknowledgement does', async (t) =
   for (let i = 0; i < 2; i++) {
     const page = await app.inject('/consumers/c/events?limit=1')
     t.equal(String(page.headers['daybook-generation']), '0')
+    t.equal(page.headers['cache-control'], 'private, no-store', 'a page depends on the place, so nobody keeps it')
     t.match(page.json(), {
       consumer: { name: 'c', generation: 0 },
       events: [{ number: 1 }],

@@ -23,7 +23,7 @@ async function stoodStill(t: Test) {
   const ann = await makeUser(store, 'ann')
   await append(app, 's', { type: 'T' }, admin)
   const { head } = store.log
-  store.standstill.begin(new Error('no space left on device'))
+  store.readOnlyMode.begin(new Error('no space left on device'))
   t.match((await append(app, 's', { type: 'T' }, admin)).json(), { status: 507, code: 'read-only' }, 'it stands still')
   const command = async (name: string, headers: Record<string, string>) =>
     (await send(`${url}/admin/${name}`, { method: 'POST', headers: { accept: '*/*', ...headers } })).status

@@ -31,7 +31,7 @@ t.test(
       clock.move(1000)
       await store.writer.inTurn(async () => {})
     }
-    t.equal(store.standstill.why, 'the disk is full', 'it stands still as long as the witness lags')
+    t.equal(store.readOnlyMode.why, 'the disk is full', 'it stands still as long as the witness lags')
     failing = false
     await settled(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2 }])
@@ -50,7 +50,7 @@ t.test('an append that is on disk is acknowledged when the index can be brought 
   const { events } = await append(store, encodeEvent('s', { tags: ['never asked for'] }))
   t.match(events, [{ number: 1, position: 1 }])
   await reached.promise
-  t.equal(store.standstill.why, undefined)
+  t.equal(store.readOnlyMode.why, undefined)
   t.equal((await store.postings.head(family.tag, 'never asked for'))?.count, 1, 'it is in all its lists')
 })
 
@@ -71,7 +71,7 @@ t.test(
       t.rejects(append(store, ...events), unknown),
       t.rejects(refused, { code: 'storage-failed', details: { written: false } }, 'refused beside it')
     ])
-    t.ok(store.standstill.why)
+    t.ok(store.readOnlyMode.why)
     await settled(setup, store.log.reached(2).promise)
     t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'what it says holds')
     t.match(await append(store, events[0] as (typeof events)[0]), {
@@ -128,7 +128,7 @@ t.test(
     await store.log.commit([{ event: encodeEvent('s'), number: 1 }], store.log.lastCreated)
     await t.rejects(append(store, encodeEvent('s')), { code: 'internal', details: { written: false, retry: true } })
     t.equal(store.log.head, 1)
-    t.ok(store.standstill.why)
+    t.ok(store.readOnlyMode.why)
     await settled(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 2 }])
   }
@@ -146,7 +146,7 @@ t.test(
     await t.rejects(append(store, encodeEvent('s')), { code: 'storage-failed', details: { written: 'unknown' } })
     clock.move(1000)
     await store.writer.inTurn(async () => {})
-    t.ok(store.standstill.why)
+    t.ok(store.readOnlyMode.why)
     t.same([store.log.head, store.postings.appliedTo, store.log.announced], [2, 1, 1])
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     poster.postingOf = postingOf
@@ -179,12 +179,12 @@ t.test(
     const wal = largest(join(directory, 'log'), '.log')
     truncateSync(wal, readFileSync(wal).length - 500)
     const witness = readFileSync(join(directory, 'witness'))
-    store.standstill.begin(new Error('no space left on device'))
+    store.readOnlyMode.begin(new Error('no space left on device'))
     for (let second = 0; second < 2; second++) {
       clock.move(1000)
       await store.writer.inTurn(async () => {})
     }
-    t.equal(store.standstill.why, 'the log is damaged')
+    t.equal(store.readOnlyMode.why, 'the log is damaged')
     t.equal(store.log.head, 4)
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     t.same(readFileSync(join(directory, 'witness')), witness)
@@ -212,7 +212,7 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
       return Promise.race([closing, turns(500)])
     }
     clock.move(1000)
-    while (closing === undefined && store.standstill.why !== undefined) {
+    while (closing === undefined && store.readOnlyMode.why !== undefined) {
       await new Promise((resolve) => setImmediate(resolve))
     }
     reached = closing !== undefined

@@ -95,8 +95,8 @@ export function rangesOf(accept: string): MediaRange[] {
 }
 
 /**
- * The codec of an answer. A wildcard that would mean the description of a stream means JSON instead: most clients send
- * one without a thought, and a 406 helps none of them.
+ * The codec of an answer. A wildcard that would mean the description of a stream means JSON instead: many clients send
+ * one by default, and a 406 would help none of them.
  * @throws a 406
  */
 export function negotiate(accept: string | undefined, format: string | null, offered: readonly Codec[]): Codec {

@@ -33,7 +33,7 @@ export function isDialectRead({ headers, url }: { headers: IncomingHttpHeaders; 
   if (kind === 'single' && types.length === 1 && /^application\/(json|octet-stream)$/.test(types[0] as string)) {
     return !/;\s*q=/i.test(accept)
   }
-  // What neither form has is refused in the dialect's words; what the native one lacks may be there.
+  // Types that neither form has are refused in the dialect's words.
   return !types.some((type) => NATIVE.test(type))
 }
 

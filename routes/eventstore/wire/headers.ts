@@ -28,7 +28,7 @@ function truth(value: string | undefined, name: string): boolean | undefined {
 
 /**
  * `ES-ExpectedVersion`; absent is any version.
- * @throws a 400; `-3`, which the original takes and answers with nothing done, is one
+ * @throws a 400; `-3`, which EventStoreDB accepts and answers without doing anything, is one
  */
 export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
   const text = dialectHeader(headers, 'expectedversion')
@@ -68,7 +68,7 @@ export function longPoll(headers: IncomingHttpHeaders): number | undefined {
 
 /**
  * `ES-EventType`, as UTF-8 when that is what was sent, else as Latin-1.
- * @param raw names and values in turn, as they came: node would join two lines with a space more than the original
+ * @param raw names and values in turn, as they came: node joins two lines with a space that EventStoreDB does not add
  */
 export function eventType(raw: readonly string[]): string | undefined {
   const lines = raw.filter((_, i) => i % 2 === 1 && /^(es|kurrent)-eventtype$/i.test(raw[i - 1] as string))

@@ -29,7 +29,7 @@ export function parseEventNumber(text: string): bigint {
   return number
 }
 
-/** @param what how the original says that it is wrong */
+/** @param what EventStoreDB's message for one that is wrong */
 export function parseCount(
   count: string | undefined,
   what = (text: string) => `'${text}' is not valid count. Should be positive integer`
@@ -41,7 +41,7 @@ export function parseCount(
   return Number(number)
 }
 
-/** An integer as the original reads one: a sign, zeros before it and spaces around are taken. */
+/** An integer as EventStoreDB reads one: a sign, leading zeros and spaces around it are allowed. */
 function parseInteger(text: string): bigint | undefined {
   if (!/^ *[+-]?\d{1,40} *$/.test(text)) return undefined
   const number = BigInt(text.trim().replace('+', ''))

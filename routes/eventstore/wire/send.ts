@@ -2,7 +2,7 @@
 import type { FastifyReply } from 'fastify'
 import type { Refusal } from './refusal.js'
 
-/** Sends what was refused as it says. */
+/** Sends a refusal. */
 export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
   const { status, reason, headers, contentType, body } = refusal
   if (contentType === undefined) return sendAsIs(reply, status, reason, headers, body)
@@ -20,7 +20,7 @@ export function sendEmpty(
   return sendAsIs(reply, status, reason, { ...headers, 'content-type': 'text/plain; charset=utf-8' }, '')
 }
 
-/** Sends headers that Fastify would mend: a content type on a 204, and one without a type. */
+/** Sends headers that Fastify would change: a content type on a 204, and one without a type. */
 export function sendAsIs(
   reply: FastifyReply,
   status: number,

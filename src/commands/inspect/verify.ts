@@ -1,5 +1,5 @@
 /** `daybook verify`: reads everything in a directory and names every disagreement. */
-import { VerifyConfig } from '../../../schemas/config.js'
+import { VerifyConfig } from '../../../schemas/settings.js'
 import { badConfiguration, describeFlags, readConfig } from '../../config.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'

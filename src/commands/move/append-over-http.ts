@@ -2,7 +2,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Receipt } from '../../../schemas/append.js'
-import type { ImportConfig } from '../../../schemas/config.js'
+import type { ImportConfig } from '../../../schemas/settings.js'
 import { DaybookError, isDaybookError } from '../../errors.js'
 import { splitLines } from '../../ndjson.js'
 import type { ImportedLines } from './import-lines.js'

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import { StreamedWrite } from '../../../routes/writing/streamed-write.js'
 import type { Receipt } from '../../../schemas/append.js'
-import { ImportConfig } from '../../../schemas/config.js'
+import { ImportConfig } from '../../../schemas/settings.js'
 import { badConfiguration, describeFlags, readConfig } from '../../config.js'
 import { splitLines } from '../../ndjson.js'
 import { Store } from '../../store/store.js'

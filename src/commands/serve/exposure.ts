@@ -4,7 +4,7 @@
  */
 import type { PlainCredentials } from '../../../routes/auth/authorization.js'
 import type { CorsOrigins } from '../../../routes/http/cors.js'
-import type { ServeConfig } from '../../../schemas/config.js'
+import type { ServeConfig } from '../../../schemas/settings.js'
 import { badConfiguration } from '../../config.js'
 import { isLoopback } from '../../network.js'
 

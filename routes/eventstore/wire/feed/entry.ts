@@ -37,7 +37,7 @@ export interface ShownRecords {
   readonly number: number
   /** False: links are shown themselves. */
   readonly resolve: boolean
-  /** Who reads: what they may not read is left out. Undefined: who sees everything. */
+  /** Events that the viewer may not read are left out. Undefined: sees everything. */
   readonly viewer: Viewer | undefined
 }
 
@@ -87,7 +87,7 @@ async function indexEntries(
       continue
     }
     const listed = showRecord(record)
-    // A link that is listed is copied: what stands here leads where it leads.
+    // A listed link is copied: the entry leads to the same target.
     const target = await reader.links.of(record, viewer)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
@@ -115,14 +115,14 @@ function indexEvent(kind: Family, streamBytes: string, number: string, record: S
   })
 }
 
-/** What a link says of the event that it was made for. */
+/** Metadata of a link: the event that caused it, and its correlation. */
 function causeOf(record: StoredRecord): string {
   const correlation = correlationOf(record)
   const more = correlation === undefined ? '' : `,"$correlationId":${JSON.stringify(bytesOf(correlation))}`
   return `{"$causedBy":"${record.idText}"${more}}`
 }
 
-/** An event that stands nowhere in the log. Its id is made from its place, so it is always the same. */
+/** An event that is not in the log. Its id is derived from its place, so it is always the same. */
 export function virtualEvent(
   streamBytes: string,
   number: string,

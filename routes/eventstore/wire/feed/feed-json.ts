@@ -88,7 +88,7 @@ function renderRich(entry: FeedEntry, event: ShownEvent, embed: Embed): string {
   return `${text}"positionEventNumber":${positionNumber},"positionStreamId":${jsonString(positionStreamBytes)},`
 }
 
-/** Objects are laid out; arrays, texts and what is very large stay as they are. */
+/** Indents objects; arrays, text and very large objects stay as they are. */
 function layOut(text: string): string {
   return text.length <= limits.laid_out_bytes_max && isJsonObject(text) ? indentJson(text) : text
 }

@@ -62,7 +62,7 @@ export function windowOf({ direction, from, count }: PageAsked, last: number, le
   }
   const start = from ?? 0n
   const highest = start + BigInt(count) - 1n
-  // Where all is cut off beyond the end, the original says there is more; a client follows it to the end and waits there.
+  // Where all is cut off beyond the end, EventStoreDB says there is more: a client goes on to the end and waits there.
   const cutBeyond = start > end && BigInt(least) > end + 1n
   return {
     first: Number(max(BigInt(least), start)),
@@ -155,7 +155,7 @@ export function logLinks(
   return links
 }
 
-/** Before everything. No event stands there: the first has position 1 in this dialect, as it is not 0 in the original. */
+/** Before everything. The first event has position 1 in this dialect, since EventStoreDB's is not 0 either. */
 const ORIGIN = '0'.repeat(32)
 
 /** A position of the log in this dialect: commit and prepare position, 16 hexadecimal digits each (reference 12.1). */

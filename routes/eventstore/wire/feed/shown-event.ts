@@ -17,7 +17,7 @@ export interface ShownEvent {
   /** Empty when there is none. */
   readonly dataBytes: string
   readonly metadataBytes: string
-  /** What stands there, for those who want it as it is. */
+  /** The data as it was sent. */
   readonly octets: Buffer
   readonly isLink: boolean
 }
@@ -29,7 +29,7 @@ export function showRecord(record: StoredRecord): ShownEvent {
   return new ShownRecord(record)
 }
 
-/** A record, each member made when it is asked for: a feed without bodies needs few. */
+/** A record whose members are made on first use: a feed without bodies needs few. */
 class ShownRecord implements ShownEvent {
   readonly #record: StoredRecord
   #metadata: string | undefined
@@ -90,7 +90,7 @@ class ShownRecord implements ShownEvent {
 
 const NOTHING = Buffer.alloc(0)
 
-/** Bytes that are no UTF-8 are shown with replacement characters. */
+/** Bytes that are not UTF-8 become replacement characters. */
 function utf8BytesOf(data: Buffer | undefined): string {
   if (data === undefined) return ''
   return isUtf8(data) ? data.toString('latin1') : Buffer.from(data.toString('utf8')).toString('latin1')

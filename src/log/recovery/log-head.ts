@@ -1,6 +1,6 @@
 /**
- * The end of the log: its last record, and how much of it LevelDB can no longer lose. The witness says so outside the
- * database, and each start checks the end against it.
+ * The head of the log: its last record, and up to where LevelDB can lose nothing any more. The witness keeps both outside
+ * the database, and each start checks the records after that mark.
  */
 import { limits } from '../../limits.js'
 import { logDamaged, positionRange } from '../log-damage.js'
@@ -8,10 +8,10 @@ import type { StoredRecords } from '../records/stored-records.js'
 import { discardEvidence, droppedByLevelDb } from './evidence.js'
 import type { Testimony, Witness } from './witness.js'
 
-export class LogEnd {
+export class LogHead {
   readonly #records: StoredRecords
   readonly #witness: Witness
-  #head = -1
+  #position = -1
   #lastCreated = 0
   /** Records up to here stand in LevelDB's tables and were whole. */
   #verifiedTo = -1
@@ -25,8 +25,8 @@ export class LogEnd {
   }
 
   /** Position of the last record, -1 when there is none. */
-  get head(): number {
-    return this.#head
+  get position(): number {
+    return this.#position
   }
 
   /** `created` of the last record, milliseconds; 0 when there is none. */
@@ -41,7 +41,7 @@ export class LogEnd {
 
   /** Finds the head, and checks nothing. @returns what the witness says */
   async find(): Promise<Testimony | undefined> {
-    this.#head = await this.#records.findHead()
+    this.#position = await this.#records.findHead()
     return this.#witness.read()
   }
 
@@ -58,16 +58,16 @@ export class LogEnd {
     onProgress: ((done: number, of: number) => void) | undefined
   ): Promise<Testimony | undefined> {
     const testimony = await this.find()
-    if (testimony !== undefined && testimony.head > this.#head) {
-      throw logDamaged(positionRange(this.#head + 1, testimony.head), 'they were acknowledged and are gone')
+    if (testimony !== undefined && testimony.head > this.#position) {
+      throw logDamaged(positionRange(this.#position + 1, testimony.head), 'they were acknowledged and are gone')
     }
-    const from = Math.min(testimony?.verifiedTo ?? -1, this.#head) + 1
-    await this.#records.check(from, this.#head, onProgress)
+    const from = Math.min(testimony?.verifiedTo ?? -1, this.#position) + 1
+    await this.#records.check(from, this.#position, onProgress)
     const dropped = droppedByLevelDb(directory)
     if (dropped !== undefined && testimony === undefined) {
-      throw logDamaged(`positions after ${this.#head}`, `LevelDB's recovery says: ${dropped}`)
+      throw logDamaged(`positions after ${this.#position}`, `LevelDB's recovery says: ${dropped}`)
     }
-    this.#verified(this.#head, await this.#createdAt(this.#head))
+    this.#verified(this.#position, await this.#createdAt(this.#position))
     return testimony
   }
 
@@ -78,7 +78,8 @@ export class LogEnd {
    */
   async checkAgain(directory: string): Promise<void> {
     const head = await this.#records.findHead()
-    if (head < this.#head) throw logDamaged(positionRange(head + 1, this.#head), 'they were acknowledged and are gone')
+    if (head < this.#position)
+      throw logDamaged(positionRange(head + 1, this.#position), 'they were acknowledged and are gone')
     await this.#records.check(this.#verifiedTo + 1, head)
     discardEvidence(directory)
     const created = await this.#createdAt(head)
@@ -94,7 +95,7 @@ export class LogEnd {
   }
 
   #verified(head: number, lastCreated: number): void {
-    this.#head = head
+    this.#position = head
     this.#lastCreated = lastCreated
     this.#verifiedTo = head
     this.#memtable = { bytes: 0, begun: head }
@@ -102,7 +103,7 @@ export class LogEnd {
 
   /** Records are on the disk. @param bytes of all of them @param lastCreated of the last one */
   advance(head: number, lastCreated: number, bytes: number): void {
-    this.#head = head
+    this.#position = head
     this.#lastCreated = lastCreated
     this.#moveMark(bytes)
     try {
@@ -121,20 +122,20 @@ export class LogEnd {
   #moveMark(bytes: number): void {
     if (this.#memtable.bytes > limits.write_buffer_bytes) {
       this.#verifiedTo = this.#memtable.begun
-      this.#memtable = { bytes: 0, begun: this.#head }
+      this.#memtable = { bytes: 0, begun: this.#position }
     }
     this.#memtable.bytes += bytes
   }
 
   /** @throws `storage-failed` */
   #testify(): void {
-    this.#witness.write({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#witness.write({ head: this.#position, verifiedTo: this.#verifiedTo })
     this.#witnessFailure = undefined
   }
 
   /** Writes the witness, and syncs it. @throws `storage-failed` */
   testifySynced(): void {
-    this.#witness.writeSynced({ head: this.#head, verifiedTo: this.#verifiedTo })
+    this.#witness.writeSynced({ head: this.#position, verifiedTo: this.#verifiedTo })
   }
 
   close(): void {

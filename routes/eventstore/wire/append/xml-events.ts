@@ -4,14 +4,14 @@
  * The parser knows no entities but the five of XML and loads nothing; documents with a DOCTYPE are refused besides.
  */
 import { DOMParser, type Document, type Element } from '@xmldom/xmldom'
-import { DaybookError } from '../../../src/errors.js'
-import { limits } from '../../../src/limits.js'
+import { DaybookError } from '../../../../src/errors.js'
+import { limits } from '../../../../src/limits.js'
 
-/** An event as XML says it: every value a string, an object of them, or an array. */
+/** An event in XML: every value is a string, an object of values, or an array. */
 export type XmlValue = string | { [name: string]: XmlValue } | XmlValue[]
 
 /**
- * The events of an XML body: any number of children of the root, whatever they are called.
+ * The events of an XML body: any number of children of the root, with any names.
  * @throws `invalid-body`
  */
 export function parseXmlEvents(body: Buffer): Record<string, XmlValue>[] {

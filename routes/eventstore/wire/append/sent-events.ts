@@ -1,0 +1,195 @@
+/** The events of a body as they stand there (reference 5.1, 5.2), before anything is made of them. */
+import { DaybookError } from '../../../../src/errors.js'
+import { JsonReader } from '../../../../src/json.js'
+import { limits } from '../../../../src/limits.js'
+import { checkTextBody } from '../../../wire/writing/event-body.js'
+import { type Codec, codecs } from '../codecs.js'
+import { parseGuid } from '../headers.js'
+import { badRequest, Refusal } from '../refusal.js'
+import { parseXmlEvents, type XmlValue } from './xml-events.js'
+
+const INVALID_BODY = 'Write request body invalid.'
+
+/** An event's members as they stand in a body. */
+export interface SentEvent {
+  id: string | undefined
+  type: string | undefined
+  data: Buffer | undefined
+  metadata: Buffer | undefined
+  contentType?: string | undefined
+  /** Of a list, where only objects and arrays count as JSON, and the data is neither. */
+  loose: boolean
+  /** Of a list, where every event has its id. */
+  listed: boolean
+}
+
+/** Bodies that are lists of events with ids and types of their own. */
+export const EVENT_LISTS = new Set<Codec>([
+  codecs.eventJson,
+  codecs.eventsJson,
+  codecs.eventXml,
+  codecs.eventsXml,
+  codecs.description
+])
+/** Lists too, but taken for single events when headers are asked for. */
+export const ATOM_LISTS = new Set<Codec>([codecs.atom, codecs.atomJson])
+
+/**
+ * @param type from the header, for a body that is the data of one event
+ * @param id likewise, or from the address
+ * @throws refusals of the dialect
+ */
+export function parseSentEvents(
+  codec: Codec,
+  body: Buffer,
+  type: string | undefined,
+  id: string | undefined
+): SentEvent[] {
+  if (codec === codecs.description) throw badRequest(INVALID_BODY)
+  if (EVENT_LISTS.has(codec) || ATOM_LISTS.has(codec)) {
+    const events = codec.xml ? parseXmlList(body) : parseJsonList(body)
+    if (events.length === 0) throw badRequest(INVALID_BODY)
+    return events
+  }
+  const bare = { id, type, metadata: undefined, loose: false, listed: false }
+  if (codec === codecs.json) return [{ ...bare, data: wholeDocument(body) }]
+  checkTextBody(body, codec.type)
+  return [{ ...bare, data: body, contentType: codec.type }]
+}
+
+/** @throws a 400 for a body that says it is JSON and is not; an empty one is an event without data */
+function wholeDocument(body: Buffer): Buffer | undefined {
+  if (body.length === 0) return undefined
+  try {
+    const reader = new JsonReader(body)
+    const value = reader.slice()
+    reader.end()
+    return value
+  } catch (error) {
+    throw badRequest((error as Error).message)
+  }
+}
+
+function parseJsonList(body: Buffer): SentEvent[] {
+  const events: SentEvent[] = []
+  try {
+    const reader = new JsonReader(body)
+    if (!reader.atArray) throw badRequest(INVALID_BODY)
+    reader.elements((index) => {
+      if (index >= limits.batch_events_max) throw tooMany()
+      if (!reader.atObject) throw badRequest(reader.value() === null ? NULL_EVENT : INVALID_BODY)
+      events.push(parseJsonEvent(reader))
+    })
+    reader.end()
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    throw badRequest(INVALID_BODY)
+  }
+  return events
+}
+
+const NULL_EVENT = 'An event is an object, not null.'
+
+function tooMany(): Refusal {
+  return new Refusal(413, 'Too large events received. Limit is 4mb', {
+    body: `A batch has at most ${limits.batch_events_max} events.`
+  })
+}
+
+/** Member names in any case; of repeated ones the last counts, unknown ones do not. */
+function parseJsonEvent(reader: JsonReader): SentEvent {
+  const event: SentEvent = {
+    id: undefined,
+    type: undefined,
+    data: undefined,
+    metadata: undefined,
+    loose: true,
+    listed: true
+  }
+  reader.members(
+    (name) => {
+      switch (name.toLowerCase()) {
+        case 'eventid':
+          event.id = guidOf(reader.value())
+          break
+        case 'eventtype':
+          event.type = typeOf(reader.value())
+          break
+        case 'data':
+          event.data = unwrapped(reader.slice())
+          break
+        case 'metadata':
+          event.metadata = unwrapped(reader.slice())
+          break
+        default:
+          reader.slice()
+      }
+    },
+    { repeats: true }
+  )
+  event.loose = event.data === undefined || !holdsMembers(event.data)
+  return event
+}
+
+function guidOf(value: unknown): string | undefined {
+  if (value === null || value === undefined) return undefined
+  const id = typeof value === 'string' ? parseGuid(value) : undefined
+  if (id === undefined) throw badRequest(INVALID_BODY)
+  return id
+}
+
+function typeOf(value: unknown): string | undefined {
+  if (typeof value === 'object' && value !== null) throw badRequest(INVALID_BODY)
+  return value === null ? undefined : String(value)
+}
+
+/** A string that holds a JSON object or array is replaced by it; other values are kept. */
+function unwrapped(json: Buffer): Buffer | undefined {
+  if (json[0] !== QUOTE) return json.toString('latin1') === 'null' ? undefined : json
+  const text = (JSON.parse(json.toString()) as string).trim()
+  if (!/^[{[]/.test(text)) return json
+  try {
+    const inner = Buffer.from(text)
+    const reader = new JsonReader(inner)
+    const value = reader.slice()
+    reader.end()
+    return value
+  } catch {
+    return json
+  }
+}
+
+const QUOTE = 0x22
+
+function holdsMembers(json: Buffer): boolean {
+  return json[0] === 0x7b || json[0] === 0x5b
+}
+
+function parseXmlList(body: Buffer): SentEvent[] {
+  let events: Record<string, XmlValue>[]
+  try {
+    events = parseXmlEvents(body)
+  } catch (error) {
+    if (error instanceof DaybookError) throw badRequest(INVALID_BODY)
+    throw error
+  }
+  if (events.length > limits.batch_events_max) throw tooMany()
+  return events.map((event) => {
+    const members = new Map(Object.entries(event).map(([name, value]) => [name.toLowerCase(), value]))
+    const data = xmlDocument(members.get('data'))
+    const id = members.get('eventid')
+    const type = members.get('eventtype')
+    return {
+      id: id === undefined || id === '' ? undefined : guidOf(id),
+      type: typeof type === 'string' ? type : typeOf(type ?? null),
+      data,
+      metadata: xmlDocument(members.get('metadata')),
+      loose: data === undefined || !holdsMembers(data),
+      listed: true
+    }
+  })
+}
+
+function xmlDocument(value: XmlValue | undefined): Buffer | undefined {
+  return value === undefined ? undefined : unwrapped(Buffer.from(JSON.stringify(value)))
+}

@@ -1,0 +1,119 @@
+/** Long polls (reference 10): what wakes one, and what does not. */
+import t, { type Test } from 'tap'
+import { Reader } from '../../src/reading/reader.js'
+import { Sources } from '../../src/reading/sources.js'
+import type { Store } from '../../src/store/store.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
+import { append, ask, openApp } from '../helpers/app.js'
+import { eventually, turns } from '../helpers/live-events.js'
+
+const ACCEPT = 'application/vnd.eventstore.atom+json'
+const SECONDS = 20
+
+/** An application whose long polls end when the test says so. */
+async function polling(t: Test) {
+  const held: (() => void)[] = []
+  const after: Clock['after'] = (ms, callback) => {
+    if (ms === SECONDS * 1000) held.push(callback)
+    return systemClock.after(ms, callback)
+  }
+  const { app, store } = await openApp(t, { clock: { ...systemClock, after } })
+  /** Begins a poll. @returns its status and how many entries it brings, once it is answered */
+  const poll = async (path: string) => {
+    const before = held.length
+    const headers = { accept: ACCEPT, 'es-longpoll': String(SECONDS) }
+    const begun = { answered: false, answer: app.inject({ url: path, headers }).then(entriesIn) }
+    begun.answer.then(() => {
+      begun.answered = true
+    })
+    await eventually(`${path} waits`, () => held.length > before || begun.answered)
+    return begun
+  }
+  const timeOut = () => {
+    for (const end of held) end()
+  }
+  return { app, store, poll, timeOut }
+}
+
+function entriesIn({ statusCode, body }: { statusCode: number; body: string }): [status: number, entries: number] {
+  return [statusCode, statusCode === 200 ? JSON.parse(body).entries.length : 0]
+}
+
+/** Counts every read from now on, of events and of where streams stand. */
+function countReads({ reader, sources }: Store): () => number {
+  let reads = 0
+  for (const [part, prototype] of [[reader, Reader.prototype], [sources, Sources.prototype]] as const) {
+    for (const name of Object.getOwnPropertyNames(prototype)) {
+      if (name === 'constructor') continue
+      const method = (part as unknown as Record<string, (...words: unknown[]) => unknown>)[name]
+      Object.assign(part, {
+        [name]: (...words: unknown[]) => {
+          reads++
+          return method?.apply(part, words)
+        }
+      })
+    }
+  }
+  return () => reads
+} // biome-ignore format: a list
+
+for (const [stream, other] of [
+  ['a', 'b'],
+  ['$et-A', 'b'],
+  ['$$a', 'b'],
+  ['missing', 'a']
+] as const) {
+  t.test(`a poll of ${stream} reads nothing when other streams are appended to`, async (t) => {
+    const { app, store, poll, timeOut } = await polling(t)
+    await append(app, 'a', { type: 'A' })
+    const held = await poll(`/streams/${stream}/1/forward/5`)
+    const reads = countReads(store)
+    for (let i = 0; i < 20; i++) await append(app, other, { type: 'B' })
+    await eventually('others were told', () => store.dispatcher.next > store.log.head)
+    await turns(10)
+    t.equal(reads(), 0)
+    t.notOk(held.answered)
+    timeOut()
+    await held.answer
+    t.ok(reads() > 0, 'to answer, it reads')
+  })
+}
+
+t.test('a poll that is ahead of its stream waits until the stream has come so far', async (t) => {
+  const { app, store, poll } = await polling(t)
+  await append(app, 'a', { type: 'A' })
+  const held = [await poll('/streams/a/3/forward/5'), await poll('/streams/$et-A/3/forward/5')]
+  for (let i = 0; i < 2; i++) await append(app, 'a', { type: 'A' })
+  await eventually('they were told', () => store.dispatcher.next > store.log.head)
+  await turns(10)
+  for (const { answered } of held) t.notOk(answered)
+  await append(app, 'a', { type: 'A' })
+  for (const { answer } of held) t.same(await answer, [200, 1])
+})
+
+t.test('what cannot grow any more is answered when the time is over', async (t) => {
+  const { app, poll, timeOut } = await polling(t)
+  for (const stream of ['a', 'b']) await append(app, stream, { type: 'A' })
+  const remove = (stream: string) => ask(app, `DELETE /streams/${stream}?permanent=true`)
+  await remove('a')
+  const held = [await poll('/streams/a/9/forward/5'), await poll('/streams/$$b/0/forward/5'), await poll('/streams/b/9/forward/5')]
+  const atOnce = await poll('/streams/b/2/forward/5')
+  await remove('b')
+  await turns(100)
+  for (const { answered } of held) t.notOk(answered)
+  timeOut()
+  for (const { answer } of held) t.same(await answer, [410, 0])
+  t.same(await atOnce.answer, [410, 0])
+}) // biome-ignore format: lists
+
+t.test('a poll of the log waits for a position', async (t) => {
+  const { app, store, poll } = await polling(t)
+  await append(app, 'a', { type: 'A' })
+  const position = (store.log.head + 3).toString(16).padStart(16, '0').repeat(2)
+  const held = await poll(`/streams/$all/${position}/forward/5`)
+  await append(app, 'a', { type: 'A' })
+  await turns(10)
+  t.notOk(held.answered)
+  await append(app, 'a', { type: 'A' })
+  t.same(await held.answer, [200, 1])
+})

@@ -1,0 +1,67 @@
+/** Rendered answers of both forms share one cache: together they take no more memory than its bound. */
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import type { Store } from '../../src/store/store.js'
+import { append, openApp } from '../helpers/app.js'
+
+const ATOM = 'application/vnd.eventstore.atom+json'
+const EVENT_BYTES = 900_000
+/** Events whose answers do not fit into the cache together. */
+const COUNT = Math.ceil(limits.pages_cached_bytes_max / EVENT_BYTES) + 1
+
+/** An answer about one event, and the method of the reader that is called unless the answer is in the cache. */
+interface Form {
+  readonly url: (number: number) => string
+  readonly accept: string
+  readonly read: 'page' | 'slice' | 'event'
+}
+
+const nativePage: Form = { url: (number) => `/streams/s?from=${number}&limit=1`, accept: '*/*', read: 'page' }
+const atomPage: Form = { url: (number) => `/streams/s/${number}/forward/1?embed=body`, accept: ATOM, read: 'slice' }
+const nativeEvent: Form = { url: (number) => `/streams/s/${number}`, accept: '*/*', read: 'event' }
+const atomEvent: Form = { url: (number) => `/streams/s/${number}`, accept: ATOM, read: 'event' }
+
+for (const [what, kept, others] of [
+  ['pages of the native form give way to those of EventStoreDB', nativePage, atomPage],
+  ['pages of EventStoreDB give way to those of the native form', atomPage, nativePage],
+  ['events of the native form give way to those of EventStoreDB', nativeEvent, atomEvent],
+  ['events of EventStoreDB give way to those of the native form', atomEvent, nativeEvent]
+] as const) {
+  t.test(what, async (t) => {
+    const { app, store } = await openApp(t)
+    const data = 'x'.repeat(EVENT_BYTES)
+    for (let i = 0; i < COUNT; i++) t.equal((await append(app, 's', { type: 'T', data })).statusCode, 201)
+    const asksKept = counting(t, app, store, kept)
+    const asksOthers = counting(t, app, store, others)
+    await asksKept(0)
+    await asksKept(0)
+    t.equal(await asksKept(0), 0, 'it is in the cache')
+    for (let i = 0; i < COUNT; i++) {
+      await asksOthers(i)
+      await asksOthers(i)
+    }
+    t.equal(await asksOthers(COUNT - 1), 0, 'what was asked for last is in the cache')
+    t.equal(await asksKept(0), 1, 'there was no room for it any more')
+  })
+}
+
+/** @returns asks for the event of a number, and says how many times it was read for the answer */
+function counting(t: Test, app: FastifyInstance, store: Store, { url, accept, read }: Form) {
+  let reads = 0
+  const { reader } = store
+  const original = reader[read] as (...words: unknown[]) => never
+  Object.assign(reader, {
+    [read]: (...words: unknown[]) => {
+      reads++
+      return original.apply(reader, words)
+    }
+  })
+  return async (number: number): Promise<number> => {
+    reads = 0
+    const { statusCode, body } = await app.inject({ url: url(number), headers: { accept } })
+    t.equal(statusCode, 200, url(number))
+    t.ok(body.length > EVENT_BYTES || accept === ATOM, 'the event is in the answer')
+    return reads
+  }
+}
