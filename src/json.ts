@@ -73,7 +73,7 @@ export class JsonReader {
       if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
       const name = this.#text()
       if (!repeats && (manySeen?.has(name) ?? seen.includes(name))) this.#fail(`the member "${name}" stands twice`)
-      // Events have a handful of members; only who sends thousands pays for a set.
+      // Events have a handful of members; only a body with thousands of them pays for a set.
       if (seen.length < 16) seen.push(name)
       else (manySeen ??= new Set(seen)).add(name)
       this.#expect(COLON, '":"')

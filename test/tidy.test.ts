@@ -1,7 +1,8 @@
-/** The plan of the house: which room may know which. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+/** The plan of the house: which room may know which, how large things are, and what they are called. */
+import { existsSync, readdirSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import t from 'tap'
+import { files, importsOf, readSource, root, type Site, specifiersOf } from './helpers/source.js'
 
 /**
  * The floors of the house, from the ground up; a line holds the rooms of one floor. A room imports itself and the rooms of
@@ -33,12 +34,26 @@ const floors: readonly (readonly string[])[] = [
   ['src/main.ts']
 ]
 
-const root = join(import.meta.dirname, '..')
-const files = ['src', 'routes', 'schemas'].flatMap((folder) =>
-  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
-    .map((name) => join(folder, name))
-)
+const ROOM_FILES_MAX = 12
+const FILE_LINES_MAX = 300
+const FUNCTION_LINES_MAX = 60
+const ARGUMENTS_MAX = 5
+
+/** All of the on-disk format in one file; every problem in one table. */
+const longFiles = new Set(['src/log/format.ts', 'routes/wire/problems/problem.ts'])
+
+/** What stands at an address, in `routes/resources`, `schemas` and the core. */
+const resources = new Set([
+  'consumers.ts',
+  'events.ts',
+  'listings.ts',
+  'metadata.ts',
+  'server.ts',
+  'tickets.ts',
+  'tokens.ts',
+  'users.ts'
+])
+
 const rooms = floors.flat().sort((a, b) => b.length - a.length)
 
 t.test('a room imports only rooms of the floors below it', async (t) => {
@@ -90,12 +105,71 @@ t.test('what stands outside is imported in one place', async (t) => {
       const place = only[name]
       if (place !== undefined && !place.test(file)) t.fail(`${file} imports ${name}`)
     }
-    const text = readFileSync(join(root, file), 'utf8')
+    const { text } = readSource(file)
     if (/process\.env\b/.test(text) && file !== 'src/config.ts') t.fail(`${file} reads process.env`)
     const readsTime = /\b(setTimeout|Date\.now)\(/.test(text)
     if (readsTime && file !== 'src/time/clock.ts') t.fail(`${file} reads the time by itself`)
   }
   t.pass('looked at every file')
+})
+
+t.test('routes take what they use, not the whole store', async (t) => {
+  for (const file of files.filter((name) => name.startsWith('routes/') && name !== 'routes/index.ts')) {
+    for (const target of importsOf(file)) {
+      if (target.startsWith('src/store/')) t.fail(`${file} imports ${target}`)
+    }
+  }
+  t.pass('looked at every route')
+})
+
+t.test('a room holds at most a dozen files', async (t) => {
+  for (const room of new Set(files.map((file) => dirname(file)))) {
+    const inside = readdirSync(join(root, room)).filter((name) => name.endsWith('.ts'))
+    if (inside.length > ROOM_FILES_MAX) t.fail(`${room} holds ${inside.length} files`)
+  }
+  t.pass('looked at every room')
+})
+
+t.test(
+  'a file holds at most 300 lines, a function at most 60, and nothing takes more than five arguments',
+  async (t) => {
+    const says = (site: Site) => `${site.name} at ${site.place}`
+    for (const file of files) {
+      const { lines, functions, calls } = readSource(file)
+      if (lines > FILE_LINES_MAX && !longFiles.has(file)) t.fail(`${file} has ${lines} lines`)
+      for (const site of functions) {
+        if (site.lines > FUNCTION_LINES_MAX) t.fail(`${says(site)} has ${site.lines} lines`)
+        if (site.arity > ARGUMENTS_MAX) t.fail(`${says(site)} takes ${site.arity} parameters`)
+      }
+      for (const site of calls) {
+        if (site.arity > ARGUMENTS_MAX && !/^Math\./.test(site.name)) {
+          t.fail(`${says(site)} is called with ${site.arity} arguments`)
+        }
+      }
+    }
+    t.pass('looked at every file')
+  }
+)
+
+t.test('every name has one meaning', async (t) => {
+  const nouns = new Map<string, string[]>()
+  const names = new Map<string, string[]>()
+  for (const file of files) {
+    const noun = basename(file)
+    if (noun !== 'index.ts') nouns.set(noun, [...(nouns.get(noun) ?? []), file])
+    for (const name of readSource(file).names) names.set(name, [...(names.get(name) ?? []), file])
+  }
+  for (const [noun, places] of nouns) {
+    const layers = new Set(places.map((place) => place.split('/')[0]))
+    // A resource, its schema and what it is in the core are one noun.
+    if (places.length > 1 && (!resources.has(noun) || layers.size < places.length)) {
+      t.fail(`${noun} is the name of ${places.join(' and ')}`)
+    }
+  }
+  for (const [name, places] of names) {
+    if (places.length > 1) t.fail(`${name} stands in ${places.join(' and ')}`)
+  }
+  t.ok(names.size > 300, 'the names were found')
 })
 
 function floorOf(room: string): number {
@@ -106,18 +180,4 @@ function roomOf(file: string): string {
   const room = rooms.find((name) => file === name || file.startsWith(`${name}/`))
   if (room === undefined) throw new Error(`${file} stands in no known room`)
   return room
-}
-
-/** The files of this project that a file imports. */
-function importsOf(file: string): string[] {
-  return specifiersOf(file)
-    .filter((name) => name.startsWith('.'))
-    .map((name) => relative(root, join(root, dirname(file), name)).replace(/\.js$/, '.ts'))
-}
-
-function specifiersOf(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8')
-  return [...text.matchAll(/^(?:import|export)\s[^'"]*?from '([^']+)'|^import '([^']+)'/gm)].map(
-    (found) => found[1] ?? found[2] ?? ''
-  )
 }

@@ -15,7 +15,7 @@ import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
-import { checkOpen } from '../http/open-check.js'
+import { checkOpen } from '../http/store-open-check.js'
 import { checkConsumer, type RightsParts } from './rechecks.js'
 import { takenTicket } from './ticket-parameter.js'
 

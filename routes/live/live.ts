@@ -4,9 +4,9 @@ import type { Connection } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
-import { parseLastEventId } from '../wire/reading/bounds.js'
+import { parseLastEventId } from '../wire/reading/cursor-bounds.js'
 import { NdjsonConnection } from './ndjson-connection.js'
-import { type LiveAsked, type LiveParts, type LivePlan, planLive } from './plan.js'
+import { type LiveAsked, type LiveParts, type LivePlan, planLive } from './plan-live-read.js'
 import { SseConnection } from './sse-connection.js'
 
 export class Live {

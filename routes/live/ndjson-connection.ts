@@ -6,7 +6,7 @@ import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'
-import type { LivePlan } from './plan.js'
+import type { LivePlan } from './plan-live-read.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
 
 export class NdjsonConnection extends ResponseConnection implements Connection {

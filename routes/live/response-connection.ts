@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
-import type { LivePlan } from './plan.js'
+import type { LivePlan } from './plan-live-read.js'
 import { queuedBytes } from './socket-queue.js'
 
 export abstract class ResponseConnection {

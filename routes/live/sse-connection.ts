@@ -5,7 +5,7 @@ import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
-import type { LivePlan } from './plan.js'
+import type { LivePlan } from './plan-live-read.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
 
 /** How soon an EventSource reconnects. */

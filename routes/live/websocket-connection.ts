@@ -12,8 +12,8 @@ import type { Clock } from '../../src/time/clock.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
-import { parseCursor } from '../wire/reading/bounds.js'
-import type { LiveParts, LivePlan } from './plan.js'
+import { parseCursor } from '../wire/reading/cursor-bounds.js'
+import type { LiveParts, LivePlan } from './plan-live-read.js'
 import { queuedBytes } from './socket-queue.js'
 
 const checkAck = compileShape<AckFrame>(AckFrame)

@@ -11,7 +11,7 @@ import { checkSameOrigin } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import type { Live } from './live.js'
-import { type LiveAsked, type LivePlan, planLive } from './plan.js'
+import { type LiveAsked, type LivePlan, planLive } from './plan-live-read.js'
 import { WebSocketConnection } from './websocket-connection.js'
 
 export const SUBPROTOCOL = 'daybook.v1'

@@ -8,7 +8,7 @@ import { DURATION_PATTERN, secondsOf } from '../../src/time/duration.js'
 import type { Token, Tokens } from '../../src/users/tokens.js'
 import { actorOf } from '../auth/rechecks.js'
 import { compileShape } from '../wire/problems/shape.js'
-import { parseInstant } from '../wire/reading/bounds.js'
+import { parseInstant } from '../wire/reading/cursor-bounds.js'
 import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 
 /** What the routes of tokens use; read when a request is there. */

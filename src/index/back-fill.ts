@@ -7,7 +7,7 @@ import type { Postings } from './posting-lists.js'
 
 /**
  * Fills families that are behind the others (they were switched on again, or their rule has changed) from where they
- * stopped, while the store serves. It goes on after a restart where it was. Nobody else may be filling.
+ * stopped, while the store serves. It goes on after a restart where it was. Only one back-fill may run.
  */
 export async function backFill(log: Log, postings: Postings, poster: Poster, isStopped: () => boolean): Promise<void> {
   while (postings.behind.size > 0 && !isStopped()) {

@@ -6,7 +6,7 @@ import type { Postings } from './posting-lists.js'
 
 /**
  * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index. Then all of the
- * index is on disk. Nobody else may be applying.
+ * index is on disk. Nothing else may be applied meanwhile.
  * @throws `log-damaged` when a record cannot be read
  */
 export async function catchUp(

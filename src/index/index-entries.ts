@@ -19,7 +19,7 @@ const DELETED = '$deleted'
 const CORRELATION_KEY = '"$correlationId"'
 
 /**
- * Says which lists a record belongs to, whatever families are kept. It depends on nothing but the record and the
+ * Says which lists a record belongs to, in all families, kept or not. It depends on nothing but the record and the
  * category rule, so that an index made anew is the same as one that grew.
  */
 export class Poster {

@@ -4,7 +4,7 @@
  *
  * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
  * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
- * for many appends, nobody waits for it, and it is never ahead of the log. After a crash the missing end is replayed
+ * for many appends, no append waits for it, and it is never ahead of the log. After a crash the missing end is replayed
  * from the log (catch-up.ts).
  */
 import { isDaybookError } from '../errors.js'
@@ -15,10 +15,7 @@ import type { Log } from '../log/log.js'
 import { droppedByLevelDb } from '../log/recovery/evidence.js'
 import type { ListedHead, ListName, Posting } from './posting.js'
 import { agreesWithLog } from './postings/agreement.js'
-import { DamageMarker, isMarkedDamaged } from './postings/damage-marker.js'
 import { EventIds } from './postings/event-ids.js'
-import { indexSettingsOf } from './postings/index-state.js'
-import { IndexStore, indexDirectory, openIndexLevel, openTables, readState } from './postings/index-store.js'
 import { IndexWrites } from './postings/index-writes.js'
 import { KeptFamilies } from './postings/kept-families.js'
 import { ListCounts } from './postings/list-counts.js'
@@ -27,6 +24,9 @@ import { ListHeads } from './postings/list-heads.js'
 import { ListPositions } from './postings/list-positions.js'
 import { type ListRange, ListsByName } from './postings/lists-by-name.js'
 import { PendingWrites } from './postings/pending-writes.js'
+import { DamageMarker, isMarkedDamaged } from './storage/damage-marker.js'
+import { indexSettingsOf } from './storage/index-state.js'
+import { IndexStore, indexDirectory, openIndexLevel, openTables, readState } from './storage/index-store.js'
 
 export interface PostingsOptions {
   directory: string
@@ -113,7 +113,7 @@ export class Postings {
   }
 
   /**
-   * Opens the index to look at it, with whatever families it keeps.
+   * Opens the index to look at it, with the families that it keeps.
    * @returns `unusable` when it cannot be read, `older` when it is of an older format
    * @throws `directory-in-use`
    */
@@ -212,7 +212,7 @@ export class Postings {
   }
 
   /**
-   * Looks at the pages of ids that events which begin a stream will be entered in: nobody has looked for them there.
+   * Looks at the pages of ids that events which begin a stream will be entered in: no lookup of a retry has read them.
    * @returns undefined when there are none
    * @throws `index-damaged`
    */

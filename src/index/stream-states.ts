@@ -116,7 +116,7 @@ export class StreamStates {
    * @returns whether other access rules may hold for the stream now
    */
   committed(record: StoredRecord, stream: string): boolean {
-    // The last event of a metastream counts, of whatever kind: a restart reads it so too.
+    // The last event of a metastream counts, of any kind: a restart reads it so too.
     if (isMetastream(stream))
       return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
     return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))

@@ -736,9 +736,9 @@ export type PlaceKind = keyof typeof placeKind
 export interface Checkpoint {
   /** Everything up to here was dealt with; -1 before the first. A number or a position, as its source counts. */
   readonly cursor: number
-  /** Rises with every reader that takes the name over; who holds an older one moves nothing. */
+  /** Rises with every reader that takes the name over; a reader that holds an older one moves nothing. */
   readonly generation: number
-  /** When somebody last read under this name, milliseconds. */
+  /** When a client last read under this name, milliseconds. */
   readonly active: number
   /** Position of the definition that it belongs to; absent in format 1. */
   readonly defined?: number | undefined

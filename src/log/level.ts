@@ -71,8 +71,8 @@ export class Level {
   }
 
   /**
-   * Closes and opens again: a handle on which a write failed stays failed. Whoever reads meanwhile waits; nobody may
-   * be writing. @throws as open; then it can be tried again
+   * Closes and opens again: a handle on which a write failed stays failed. Reads wait meanwhile; no write may
+   * be under way. @throws as open; then it can be tried again
    */
   reopen(): Promise<void> {
     this.#reopening ??= this.#openAgain().finally(() => {

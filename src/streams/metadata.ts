@@ -11,7 +11,7 @@ import { metastreamOf } from './names.js'
 export const METADATA_TYPE = '$metadata'
 export const TOMBSTONE_TYPE = '$streamDeleted'
 
-/** The truncation that means "all of it, whatever comes": a soft delete. */
+/** The truncation that means "all events, and those to come": a soft delete. */
 export const DELETED_TEXT = '9223372036854775807'
 
 export interface StreamMetadata {
@@ -24,7 +24,7 @@ export interface StreamMetadata {
   /** How long the head page may be kept, seconds. */
   readonly cacheControl?: number
   readonly acl?: Acl
-  /** Soft-deleted: the stream is gone until somebody appends to it. */
+  /** Soft-deleted: the stream is gone until an event is appended to it. */
   readonly deleted: boolean
 }
 

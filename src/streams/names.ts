@@ -50,7 +50,7 @@ export function categoryOf(stream: string, rule: CategoryRule): string | undefin
 }
 
 /**
- * Checks a name that somebody gave.
+ * Checks a name that a client gave.
  * @throws `bad-stream-name` when it is empty, too long, `.` or `..`, or has control characters or broken surrogates
  */
 export function checkStreamName(stream: string): void {

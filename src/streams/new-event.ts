@@ -11,7 +11,7 @@ export interface NewEvent {
 }
 
 /**
- * An event that the server writes by itself, to its own streams or for a client who sent something else. The log makes
+ * An event that the server writes by itself, to its own streams or for a client that sent something else. The log makes
  * its id.
  * @param content its data: bytes, or what becomes JSON
  * @param contentType of data that is not JSON

@@ -116,7 +116,7 @@ export class IndexCheck {
   async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {
     if (id === undefined || this.#unreadable.has(family.stream + stream)) return
     const head = await this.#postings.head(family.stream, stream)
-    if (head === undefined) return // told already
+    if (head === undefined) return // reported already
     const places = await this.#placesOf(head.id, id)
     // Of events with one id, which only older logs hold, the index has the first.
     if (places.includes(position) || (await this.#holdsOne(places, stream, id))) return
@@ -129,7 +129,7 @@ export class IndexCheck {
   }
 
   async #holdsOne(places: readonly number[], stream: string, id: Buffer): Promise<boolean> {
-    const records = await this.#log.readMany(places).catch(() => []) // damage is told by position
+    const records = await this.#log.readMany(places).catch(() => []) // damage is reported by position
     return records.some((record) => record.stream === stream && record.id.equals(id))
   }
 

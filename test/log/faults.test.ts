@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import leveldown from 'leveldown'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
-import { decodeState, encodeState, type IndexState } from '../../src/index/postings/index-state.js'
+import { decodeState, encodeState, type IndexState } from '../../src/index/storage/index-state.js'
 import {
   encodeHead,
   FORMAT_VERSION,

@@ -9,7 +9,7 @@ import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
 import type { LiveQuery } from '../../../src/subscriptions/live-query.js'
 import { notYet } from '../media-types.js'
-import { parseBounds, parseInstant } from './bounds.js'
+import { parseBounds, parseInstant } from './cursor-bounds.js'
 import { readUrl } from './page.js'
 
 /**

@@ -5,7 +5,7 @@
  *
  * Entries are only ever added, or given another value. The table grows page by page (linear hashing): page `n` takes its
  * entries from page `n - 2^k`. Changes are worked out when the index is written and take effect when that has succeeded.
- * Keys are hashed with a secret, so that nobody can choose names that all meet in one page.
+ * Keys are hashed with a secret, so that no client can choose names that all meet in one page.
  */
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -130,7 +130,7 @@ export class HashTable {
     let pages = Math.max(before, 1, Math.ceil(entries / ENTRIES_A_PAGE))
     let failure: Error | undefined
     const changed = await this.#readSources(pages).catch((error: Error) => {
-      // Nobody asked for these pages: the changes can do without more of them.
+      // Growth failed, not the changes: they can do without more pages.
       if (before === 0) throw error
       failure = error
       pages = before
@@ -245,7 +245,7 @@ export class HashTable {
     const bytes = openEntry(key, value)
     const entries = bytes.toString('latin1', 1)
     if (bytes[0] !== this.#versions.of(page)) {
-      // It may be on disk before we are told so.
+      // The write may be on disk before LevelDB has answered.
       const prepared = this.#prepared
       if (!prepared?.changed.has(page) || bytes[0] !== this.#versions.next(page)) {
         throw tableDamaged(this.#kind, `page ${page} is an old one`)

@@ -1,6 +1,6 @@
 /** The ids of events that do not say where their event stands, with its position. */
 import type { ListName, Posting } from '../posting.js'
-import type { IndexStore } from './index-store.js'
+import type { IndexStore } from '../storage/index-store.js'
 import type { PendingWrites } from './pending-writes.js'
 
 /** An id of a stream's event, as text. @param streamId position of the stream's first event */

@@ -14,9 +14,9 @@ import {
 } from '../../log/format.js'
 import type { LevelBatch } from '../../log/level.js'
 import type { TableChange } from '../hash-table/hash-page.js'
+import { encodeState, type IndexState } from '../storage/index-state.js'
+import { type IndexStore, readState } from '../storage/index-store.js'
 import type { IndexChanges } from './index-changes.js'
-import { encodeState, type IndexState } from './index-state.js'
-import { type IndexStore, readState } from './index-store.js'
 import type { KeptFamilies } from './kept-families.js'
 import type { ListCounts } from './list-counts.js'
 import type { ListHeads } from './list-heads.js'
@@ -71,7 +71,7 @@ export class IndexWrites {
     else if (unsure !== undefined) this.#notWritten(unsure)
   }
 
-  /** Nobody waits for this write: a failure goes to `onFailed`, and the changes are written after `reopen`. */
+  /** Starts a write that no caller waits for: a failure goes to `onFailed`, and the changes are written after `reopen`. */
   flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
   }

@@ -1,7 +1,7 @@
 /** The families of lists that an index keeps, how far each covers the log, and the rules that they were made by. */
 import { blockPrefix, type Family, families, family, headKey, INDEX_STATE_KEY } from '../../log/format.js'
-import { encodeState, type IndexState } from './index-state.js'
-import type { IndexStore } from './index-store.js'
+import { encodeState, type IndexState } from '../storage/index-state.js'
+import type { IndexStore } from '../storage/index-store.js'
 import { endOfPrefix } from './lists-by-name.js'
 
 /** Lists whose rule was not noted down were made by this one. */

@@ -1,7 +1,7 @@
 /** How many lists there are whose names begin with certain prefixes, so that a list that LevelDB hides is missed. */
 import type { Family } from '../../log/format.js'
 import type { ListName } from '../posting.js'
-import type { IndexState } from './index-state.js'
+import type { IndexState } from '../storage/index-state.js'
 
 export class ListCounts {
   readonly #prefixes: readonly ListName[]

@@ -1,7 +1,7 @@
 /** Taking events into the lists in memory: those that follow the log, and those of families that are being filled. */
 import { BLOCK_SIZE, blockKey, type Family, family, type ListHead, listId } from '../../log/format.js'
 import { type ListName, ordinalOf, type Posting } from '../posting.js'
-import type { DamageMarker } from './damage-marker.js'
+import type { DamageMarker } from '../storage/damage-marker.js'
 import type { EventIds } from './event-ids.js'
 import type { KeptFamilies } from './kept-families.js'
 import type { ListCounts } from './list-counts.js'

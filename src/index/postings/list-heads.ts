@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
 import { decodeHead, type Family, families, headKey, type ListHead, nextVersion, openEntry } from '../../log/format.js'
 import type { ListName } from '../posting.js'
+import type { IndexStore } from '../storage/index-store.js'
 import type { IndexChanges } from './index-changes.js'
-import type { IndexStore } from './index-store.js'
 import type { PendingWrites } from './pending-writes.js'
 
 const NONE = Symbol('no such list')

@@ -1,6 +1,6 @@
 /** The entries of lists: log positions, full blocks of them on disk and the last ones in the head. */
 import { BLOCK_SIZE, blockKey, decodeBlock, type Family, type ListHead, openEntry } from '../../log/format.js'
-import type { IndexStore } from './index-store.js'
+import type { IndexStore } from '../storage/index-store.js'
 import type { PendingWrites } from './pending-writes.js'
 
 export class ListPositions {

@@ -1,7 +1,7 @@
 /** The lists of a family in the order of their names. */
 import { decodeHead, type Family, headKey, headKeyName, openEntry } from '../../log/format.js'
 import type { ListedHead } from '../posting.js'
-import type { IndexStore } from './index-store.js'
+import type { IndexStore } from '../storage/index-store.js'
 import type { ListCounts } from './list-counts.js'
 import type { PendingWrites } from './pending-writes.js'
 

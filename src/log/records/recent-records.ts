@@ -1,5 +1,5 @@
 /**
- * The last records of the log, kept in memory: whoever follows the log reads what has just been written. They come in
+ * The last records of the log, kept in memory: readers that follow the log read what has just been written. They come in
  * the order of their positions, so a ring is enough; a cache by use would cost every append more.
  */
 import { StoredRecord } from '../format.js'

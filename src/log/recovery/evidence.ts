@@ -25,7 +25,7 @@ export function preserveEvidence(directory: string): void {
 
 /**
  * Notes down why a start was refused. LevelDB has replayed what it could by then, and the next opening would find
- * nothing wrong. The witness is put beside it: whoever removes the evidence accepts the loss, and the log, which then
+ * nothing wrong. The witness is put beside it: an operator who removes the evidence accepts the loss, and the log, which then
  * has no witness, goes on under a new identity.
  * @param root the data directory @param directory that of the log
  */
@@ -43,7 +43,7 @@ export function witnessPath(root: string, directory: string): string {
   return existsSync(kept) ? kept : join(root, WITNESS)
 }
 
-/** Why the last start was refused; undefined when it was not, or when somebody has removed the evidence. */
+/** Why the last start was refused; undefined when it was not, or when an operator has removed the evidence. */
 export function earlierRefusal(directory: string): string | undefined {
   const path = join(directory, EVIDENCE, REFUSED)
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined

@@ -2,7 +2,9 @@
 import { DaybookError } from '../../../../src/errors.js'
 import { JsonReader } from '../../../../src/json.js'
 import { limits } from '../../../../src/limits.js'
+import { wholeValue } from '../../../wire/writing/body.js'
 import { checkTextBody } from '../../../wire/writing/event-body.js'
+import { isDocument } from '../../../wire/writing/event-draft.js'
 import { type Codec, codecs } from '../codecs.js'
 import { parseGuid } from '../headers.js'
 import { badRequest, Refusal } from '../refusal.js'
@@ -61,10 +63,7 @@ export function parseSentEvents(
 function wholeDocument(body: Buffer): Buffer | undefined {
   if (body.length === 0) return undefined
   try {
-    const reader = new JsonReader(body)
-    const value = reader.slice()
-    reader.end()
-    return value
+    return wholeValue(body)
   } catch (error) {
     throw badRequest((error as Error).message)
   }
@@ -127,7 +126,7 @@ function parseJsonEvent(reader: JsonReader): SentEvent {
     },
     { repeats: true }
   )
-  event.loose = event.data === undefined || !holdsMembers(event.data)
+  event.loose = event.data === undefined || !isDocument(event.data)
   return event
 }
 
@@ -149,21 +148,13 @@ function unwrapped(json: Buffer): Buffer | undefined {
   const text = (JSON.parse(json.toString()) as string).trim()
   if (!/^[{[]/.test(text)) return json
   try {
-    const inner = Buffer.from(text)
-    const reader = new JsonReader(inner)
-    const value = reader.slice()
-    reader.end()
-    return value
+    return wholeValue(Buffer.from(text))
   } catch {
     return json
   }
 }
 
 const QUOTE = 0x22
-
-function holdsMembers(json: Buffer): boolean {
-  return json[0] === 0x7b || json[0] === 0x5b
-}
 
 function parseXmlList(body: Buffer): SentEvent[] {
   let events: Record<string, XmlValue>[]
@@ -184,7 +175,7 @@ function parseXmlList(body: Buffer): SentEvent[] {
       type: typeof type === 'string' ? type : typeOf(type ?? null),
       data,
       metadata: xmlDocument(members.get('metadata')),
-      loose: data === undefined || !holdsMembers(data),
+      loose: data === undefined || !isDocument(data),
       listed: true
     }
   })

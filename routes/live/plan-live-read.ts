@@ -14,7 +14,7 @@ import { askingOf, checkConsumer, checkReadable, type RightsParts, rightOf } fro
 import { checkSameOrigin } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
-import { parseBounds } from '../wire/reading/bounds.js'
+import { parseBounds } from '../wire/reading/cursor-bounds.js'
 import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */

@@ -1,0 +1,106 @@
+/** The project's own source, as the compiler reads it: what tests of its shape look at. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import ts from 'typescript'
+
+export const root = join(import.meta.dirname, '..', '..')
+
+/** Every file of src, routes and schemas, but declarations of others' code. */
+export const files: readonly string[] = ['src', 'routes', 'schemas'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
+    .map((name) => join(folder, name))
+)
+
+/** A function, or a call, that a rule speaks of. */
+export interface Site {
+  /** `file:line`, from 1. */
+  readonly place: string
+  /** What it is called; `(nameless)` for an expression that nothing names. */
+  readonly name: string
+  /** Lines from its first to its last. */
+  readonly lines: number
+  /** Parameters of a function, arguments of a call. */
+  readonly arity: number
+}
+
+/** What one file holds. */
+export interface SourceFile {
+  readonly text: string
+  readonly lines: number
+  readonly functions: readonly Site[]
+  readonly calls: readonly Site[]
+  /** Functions, classes, interfaces and types at the top of the file, exported or not. */
+  readonly names: readonly string[]
+}
+
+const read = new Map<string, SourceFile>()
+
+/** A file and what it holds. @param file as `files` has it */
+export function readSource(file: string): SourceFile {
+  const known = read.get(file) ?? parse(file)
+  read.set(file, known)
+  return known
+}
+
+function parse(file: string): SourceFile {
+  const text = readFileSync(join(root, file), 'utf8')
+  const tree = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+  const functions: Site[] = []
+  const calls: Site[] = []
+  const lineOf = (position: number) => tree.getLineAndCharacterOfPosition(position).line + 1
+  const siteOf = (node: ts.Node, name: string, arity: number): Site => {
+    const first = lineOf(node.getStart())
+    return { place: `${file}:${first}`, name, lines: lineOf(node.end) - first + 1, arity }
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
+      functions.push(siteOf(node, nameOfFunction(node), node.parameters.length))
+    } else if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
+      const given = (node.arguments ?? []).filter((argument) => !ts.isSpreadElement(argument))
+      calls.push(siteOf(node, node.expression.getText(), given.length))
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(tree)
+  return { text, lines: text.split('\n').length - 1, functions, calls, names: namesAtTop(tree) }
+}
+
+/** The files of this project that a file imports. */
+export function importsOf(file: string): string[] {
+  return specifiersOf(file)
+    .filter((name) => name.startsWith('.'))
+    .map((name) => relative(root, join(root, dirname(file), name)).replace(/\.js$/, '.ts'))
+}
+
+/** What a file imports, as it is written there. */
+export function specifiersOf(file: string): string[] {
+  const { text } = readSource(file)
+  return [...text.matchAll(/^(?:import|export)\s[^'"]*?from '([^']+)'|^import '([^']+)'/gm)].map(
+    (found) => found[1] ?? found[2] ?? ''
+  )
+}
+
+function nameOfFunction(node: ts.SignatureDeclaration): string {
+  const { parent } = node
+  if (node.name !== undefined) return node.name.getText()
+  const named = ts.isVariableDeclaration(parent) || ts.isPropertyAssignment(parent)
+  return named ? parent.name.getText() : '(nameless)'
+}
+
+function namesAtTop(tree: ts.SourceFile): string[] {
+  const names = tree.statements.flatMap((statement) => {
+    if (ts.isVariableStatement(statement)) {
+      return statement.declarationList.declarations.flatMap(({ name, initializer }) =>
+        initializer !== undefined && ts.isArrowFunction(initializer) ? name.getText() : []
+      )
+    }
+    const declares =
+      ts.isFunctionDeclaration(statement) ||
+      ts.isClassDeclaration(statement) ||
+      ts.isInterfaceDeclaration(statement) ||
+      ts.isTypeAliasDeclaration(statement)
+    return declares && statement.name !== undefined ? statement.name.text : []
+  })
+  return [...new Set(names)]
+}
