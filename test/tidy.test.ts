@@ -89,7 +89,7 @@ t.test('the plan of a write is a pure function', async (t) => {
   for (const file of files.filter((name) => roomOf(name) === 'src/writing/plan')) {
     for (const target of importsOf(file)) t.match(target, pure, `${file} imports ${target}`)
     for (const name of specifiersOf(file)) if (!name.startsWith('.')) t.fail(`${file} imports ${name}`)
-    t.notMatch(readFileSync(join(root, file), 'utf8'), /\b(Date\.now|new Date\(\)|Math\.random|performance\.)/, file)
+    t.notMatch(readSource(file).text, /\b(Date\.now|new Date\(\)|Math\.random|performance\.)/, file)
   }
 })
 
