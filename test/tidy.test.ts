@@ -83,6 +83,16 @@ t.test('nothing imports in a circle', async (t) => {
   t.ok(done.size === files.length)
 })
 
+t.test('the plan of a write is a pure function', async (t) => {
+  const pure =
+    /^src\/(writing\/plan|streams)\/|^src\/access\/(audit|permissions|sign-in-validity)\.ts$|^src\/log\/format\.ts$|^src\/(errors|limits)\.ts$/
+  for (const file of files.filter((name) => roomOf(name) === 'src/writing/plan')) {
+    for (const target of importsOf(file)) t.match(target, pure, `${file} imports ${target}`)
+    for (const name of specifiersOf(file)) if (!name.startsWith('.')) t.fail(`${file} imports ${name}`)
+    t.notMatch(readSource(file).text, /\b(Date\.now|new Date\(\)|Math\.random|performance\.)/, file)
+  }
+})
+
 t.test('what stands outside is imported in one place', async (t) => {
   const only: Record<string, RegExp> = {
     levelup: /^src\/log\/level\.ts$/,

@@ -111,7 +111,7 @@ export class Access {
   }
 
   /**
-   * Finds out who asks, and whether they may.
+   * Finds the principal of a request, and whether it may make it.
    * @throws, at once or by its promise, `sign-in-required`, `not-permitted`, `wrong-credentials`, `tls-required`…
    */
   #admit(request: FastifyRequest): void | Promise<void> {
@@ -122,7 +122,7 @@ export class Access {
     return this.#check(request, principal, requirement)
   }
 
-  /** A body may have come for a minute: who was let in may not be let in any more. */
+  /** Rights are checked again once the body has arrived: they may have been revoked meanwhile. */
   #checkAgain(request: FastifyRequest): void | Promise<void> {
     // Until the log is open nobody is signed in, and no sign-in can be over.
     if (request.principal.account !== undefined) {

@@ -1,5 +1,5 @@
 /**
- * What handlers and live readers ask of whoever was let in: again after they have waited, of what only the handler knows,
+ * Checks of rights after a route has let a caller in: again after a wait, of what only the handler knows,
  * and for what they may see (native contract, reference 14.3).
  */
 import type { FastifyRequest } from 'fastify'
@@ -28,7 +28,7 @@ export interface RightsParts {
 }
 
 /**
- * Asked again by whoever has waited since the route let them in.
+ * Checked again after a wait.
  * @throws `sign-in-required` when they are not signed in any more, or, as `not-permitted`, for an address that they may
  * not read
  */
@@ -38,7 +38,7 @@ export async function checkReadable(parts: RightsParts, principal: Principal, ad
   if (isOneStream(address)) await parts.rules.check(principal, 'read', address.stream as string)
 }
 
-/** True when whoever asks without an account gets it too: then shared caches may keep it. */
+/** True when callers without an account may read it too: then shared caches may keep it. */
 export function isPublic({ rules }: Pick<RightsParts, 'rules'>, address: Address): boolean | Promise<boolean> {
   return isOneStream(address) && rules.may(NOBODY, 'read', address.stream as string)
 }
@@ -84,8 +84,8 @@ export function owns(principal: Principal, { definition }: Consumer, { rules }: 
 }
 
 /**
- * Asked of whoever uses a consumer: it must be theirs, and with a token within what that is for.
- * @param changes what the consumer is, not only who reads for it
+ * Checks a caller who uses a consumer: it must own the consumer, and a token must cover what the consumer reads.
+ * @param changes the request changes the consumer itself, instead of reading for it
  * @throws `sign-in-required`, `not-permitted`, at once or by the promise
  */
 export function checkConsumer(

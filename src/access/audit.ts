@@ -1,4 +1,4 @@
-/** What `$audit` holds: who changed what in the running of the store, and from where. Secrets never stand in it. */
+/** Events of `$audit`: which account changed what in the running of the store, and from which address. They hold no secrets. */
 
 import type { NewEvent } from '../streams/new-event.js'
 import { serverEvent } from '../streams/new-event.js'
@@ -22,7 +22,7 @@ export type AuditType =
   | 'StreamDeleted'
   | 'CommandGiven'
 
-/** What somebody does to streams is written down, unless authentication is switched off and nobody is known. */
+/** Changes of streams are audited, unless authentication is switched off: then no caller is known. */
 export function isAudited(actor: Actor | undefined): actor is Actor {
   return actor !== undefined && actor.principal.by !== 'insecure'
 }

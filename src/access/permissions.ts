@@ -1,5 +1,5 @@
 /**
- * Who may do what to a stream: pure rules over what its metadata, the settings and the defaults say (reference 14.2 to
+ * Rights to streams: pure rules over what its metadata, the settings and the defaults say (reference 14.2 to
  * 14.4). The route asks before it takes a body, the plan of an append asks again as the log stands by then.
  */
 import { DaybookError } from '../errors.js'
@@ -23,14 +23,14 @@ export interface Scope {
   readonly write: readonly string[]
 }
 
-/** Somebody who asks. Plain data: what is written on its behalf can be decided in another process. */
+/** The caller of a request. Plain data: what is written for it can be decided in another process. */
 export interface Principal {
-  /** Undefined: nobody signed in. */
+  /** Undefined: the caller has not signed in. */
   readonly login: string | undefined
   readonly groups: readonly string[]
   /** Less than the account may do. */
   readonly scope?: Scope | undefined
-  /** When the account was made, milliseconds: an older one of the same login was somebody else's. */
+  /** When the account was made, milliseconds: an older account of the same login belonged to another person. */
   readonly since?: number | undefined
   /** Id of the API token with which it signed in. */
   readonly token?: string | undefined
@@ -41,11 +41,11 @@ export interface Principal {
    * an identity provider, signed in as long as there is no account of this login. Undefined: nothing ends it.
    */
   readonly account?: number | 'none' | undefined
-  /** How it proved who it is, for the audit. */
+  /** How it signed in, for the audit. */
   readonly by: 'nothing' | 'password' | 'token' | 'jwt' | 'ticket' | 'insecure'
 }
 
-/** Somebody who asks, and where from: what the audit says of a change. */
+/** The caller and its address: what the audit says of a change. */
 export interface Actor {
   readonly principal: Principal
   /** Address of the client. */
@@ -60,10 +60,10 @@ export const ADMINS = '$admins'
 export const OPERATORS = '$ops'
 export const EVERYBODY = '$all'
 
-/** Who has not signed in. */
+/** A caller who has not signed in. */
 export const NOBODY: Principal = { login: undefined, groups: [], by: 'nothing' }
 
-/** Who asks a server whose authentication is switched off: may do everything. */
+/** Every caller of a server whose authentication is switched off: it may do everything. */
 export const ANYBODY: Principal = { login: 'system', groups: [ADMINS], by: 'insecure' }
 
 /** Administrators may do everything that anybody may, and see everything; not with a token that says less. */
@@ -85,7 +85,7 @@ export function hasAdminsRole({ login, groups }: Pick<Principal, 'login' | 'grou
 export interface AccessSettings {
   readonly userStreams: Acl
   readonly systemStreams: Acl
-  /** `$all` also means those who have not signed in. */
+  /** `$all` includes callers who have not signed in. */
   readonly anonymous: boolean
 }
 

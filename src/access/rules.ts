@@ -43,7 +43,7 @@ export class AccessRules {
   #changes = 0
   readonly #latest = new LatestValue<StoredRecord>()
 
-  /** @param anonymous `$all` also means those who have not signed in */
+  /** @param anonymous `$all` includes callers who have not signed in */
   constructor(states: StreamStates, anonymous: boolean) {
     this.#states = states
     this.#settings = readSettings(undefined, anonymous)
@@ -59,7 +59,7 @@ export class AccessRules {
     return this.#version
   }
 
-  /** Rises whenever somebody may have been given a right. */
+  /** Rises whenever a principal may have been given a right. */
   get changes(): number {
     return this.#changes
   }
@@ -79,7 +79,7 @@ export class AccessRules {
     this.#changes++
   }
 
-  /** Takes note of an event of a system stream, or of a stream's end, before whoever wrote it is answered. */
+  /** Takes note of an event of a system stream, or of a stream's end, before the append is answered. */
   committed(stream: string, record: StoredRecord, ruled: boolean): void {
     const settings = stream === SETTINGS || stream === metastreamOf(SETTINGS)
     if (stream === metastreamOf(SETTINGS)) this.#latest.truncate(truncationOf(record))
@@ -104,7 +104,7 @@ export class AccessRules {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Whether somebody may do something; a promise only when the stream's metadata has to be read. */
+  /** Whether a principal may do this; a promise only when the stream's metadata has to be read. */
   may(principal: Principal, action: Action, stream: string): boolean | Promise<boolean> {
     const right = rightFor(action, stream)
     const state = this.#states.inMemory(right.stream)
@@ -127,7 +127,7 @@ export class AccessRules {
     return signInRefusal(principal, this.signIns, now)
   }
 
-  /** What somebody sees of the log; undefined: all of it. */
+  /** What a principal sees of the log; undefined: all of it. */
   viewerOf(principal: Principal): Viewer | undefined {
     if (isAdministrator(principal)) return undefined
     let viewer = this.#viewers.get(principal)

@@ -8,14 +8,14 @@ import { type AccessSettings, type Action, type Principal, permits } from './per
 /** The rules as they stand. */
 interface Rules {
   readonly settings: AccessSettings
-  /** Rises whenever somebody may have been given a right. */
+  /** Rises whenever a principal may have been given a right. */
   readonly changes: number
   may(principal: Principal, action: Action, stream: string): boolean | Promise<boolean>
 }
 
 export class Viewer {
   readonly principal: Principal
-  /** The same for those who see the same. */
+  /** Equal for viewers that see the same. */
   readonly key: string
   readonly #rules: Rules
   readonly #states: StreamStates

@@ -26,7 +26,7 @@ export interface Account {
   readonly version: number
 }
 
-/** Somebody who signed in to an account with its password, as long as nothing of the account changes. */
+/** The principal of a sign-in with the account's password. The next change of the account ends the sign-in. */
 export function principalOf({ login, groups, since, version }: Account): Principal {
   return { login, groups: groups ?? [], since, account: version, by: 'password' }
 }

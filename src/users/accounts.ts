@@ -251,7 +251,7 @@ export class Accounts implements SystemFollower {
     return verifyPassword(password, account.password ?? (await hashOfFirstPassword()))
   }
 
-  /** The change and who made it stand in one batch. */
+  /** The change and its audit event stand in one batch. */
   async #write(
     actor: Actor | undefined,
     what: AuditType,

@@ -73,7 +73,7 @@ export class Failures {
     this.gather(address, login, 'password')
   }
 
-  /** Tells the audit. What nobody can guess is not counted: whoever holds a token that ran out has done no wrong. */
+  /** Tells the audit. Tokens are unguessable, so expired ones don't count towards the rate limit. */
   gather(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
     this.#metrics.signInFailed(by)
     if (this.#closed) return

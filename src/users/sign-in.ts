@@ -46,7 +46,7 @@ export class SignIn {
 
   /**
    * @param value what stands after `Basic`
-   * @param address where from, for those who guess
+   * @param address of the client, for counting failed attempts
    * @returns undefined when it is no login and password at all
    * @throws `wrong-credentials`, `too-many-attempts`, `overloaded`
    */
@@ -100,7 +100,7 @@ export class SignIn {
       if (principal !== undefined) return this.#remember(text, principal)
       throw new DaybookError('wrong-credentials', 'The token is not one of this server, or no longer valid.')
     } catch (error) {
-      // That a provider is away is no fault of who asks.
+      // When the provider cannot be reached, the client has done nothing wrong.
       const wrong = isDaybookError(error) && error.code === 'wrong-credentials'
       if (wrong) this.#parts.failures.gather(address, undefined, 'token')
       throw error

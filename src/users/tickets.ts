@@ -46,7 +46,7 @@ export class Tickets {
   /**
    * @param source the address that it opens, as `liveQueryOf` writes it
    * @param seconds how long it can be used; what it has opened stays open
-   * @throws `not-permitted` for who has not signed in, or came with a ticket
+   * @throws `not-permitted` for a caller who has not signed in, or came with a ticket
    */
   issue(principal: Principal, source: string, seconds: number): { ticket: string; expires: number } {
     const { login, by, groups, token } = principal
@@ -87,7 +87,7 @@ export class Tickets {
     if (token !== undefined) return tokens.principalById(token)
     const account = accounts.get(login)
     if (groups !== undefined) {
-      // A provider's user: as soon as there is an account of that name, it is somebody else's.
+      // A user of an identity provider: an account of this login belongs to another person.
       return account === undefined ? { login, groups, expires: until, account: 'none', by: 'ticket' } : undefined
     }
     if (account === undefined || account.disabled || account.version !== version) return undefined

@@ -19,7 +19,7 @@ import type { Accounts } from './accounts.js'
 const STREAM = '$tokens'
 const CREATED = '$TokenCreated'
 const REVOKED = '$TokenRevoked'
-/** What every token begins with, so that one that has leaked is found by those who look for such. */
+/** Every token begins with it, so that scanners for leaked secrets find one. */
 const PREFIX = 'dbk_'
 
 export interface Token {
@@ -83,7 +83,7 @@ export class Tokens implements SystemFollower {
     this.#listeners.push(listener)
   }
 
-  /** Those that somebody sees: their own, an administrator all. In the order in which they were made. */
+  /** The tokens that a principal sees: its own, an administrator all. In the order in which they were made. */
   visibleTo(principal: Principal): Token[] {
     return isAdministrator(principal) ? [...this.#byId.values()] : this.#of(principal.login)
   }
@@ -97,7 +97,7 @@ export class Tokens implements SystemFollower {
   /**
    * Makes a token for the account that asks.
    * @returns it, and the text that stands for it, which nobody can tell again
-   * @throws `not-permitted` for who has no account here, or asks with less than all of its rights; `limit-reached`
+   * @throws `not-permitted` for a caller without an account here, or with less than all of its rights; `limit-reached`
    */
   async create(
     actor: Actor,
@@ -132,7 +132,7 @@ export class Tokens implements SystemFollower {
     return { token, text: `${PREFIX}${id}.${secret}` }
   }
 
-  /** @throws `token-not-found` also for one that is somebody else's */
+  /** @throws `token-not-found` also for a token of another account */
   async revoke(actor: Actor, id: string): Promise<void> {
     const token = this.visibleTo(actor.principal).find((one) => one.id === id)
     if (token === undefined) throw new DaybookError('token-not-found', `There is no token "${id.slice(0, 40)}".`)

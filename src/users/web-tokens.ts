@@ -1,6 +1,6 @@
 /**
  * JSON Web Tokens of an identity provider: checked against its keys, or one public key, and taken for a principal with
- * the groups that a claim says. Only signatures with a public key count, so that who can check cannot sign.
+ * the groups that a claim says. Only signatures with a public key count, so that a server that checks tokens cannot make them.
  */
 import {
   createRemoteJWKSet,
@@ -56,7 +56,7 @@ export class WebTokens {
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw new DaybookError('wrong-credentials', 'The token has expired.')
       if (error instanceof errors.JWTClaimValidationFailed) {
-        // It is signed, so that only who has it is told.
+        // The token is signed, so that only its holder learns this.
         throw new DaybookError('wrong-credentials', `The "${error.claim}" of the token is not what this server takes.`)
       }
       if (isRefusal(error)) return undefined

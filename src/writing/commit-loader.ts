@@ -39,7 +39,7 @@ export interface CommitLoaderParts {
 
 type Outcome = Match | LookAgain | undefined
 
-/** Most commits have no such things. */
+/** For the many commits that ask for nothing of a kind: no new collection is made for them. */
 const NO_STATES: CommitSnapshot['states'] = new Map()
 const NO_MATCHES: CommitSnapshot['matches'] = new Map()
 const NO_EVENTS: CommitSnapshot['known'] = new Map()

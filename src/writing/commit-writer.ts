@@ -20,7 +20,7 @@ import type { LoadedSnapshot } from './commit-loader.js'
 import type { CommitPlan } from './plan/plan-commit.js'
 import type { PlacedEvent } from './plan/planning-view.js'
 
-/** Keeps what events of system streams say: called with each, in order, before whoever wrote it is answered. */
+/** Follows the events of system streams: called with each, in order, before the append is answered. */
 export interface SystemFollower {
   /** @param ruled rights to the stream that the record describes or ends may have changed */
   committed(stream: string, record: StoredRecord, ruled: boolean): void
@@ -130,7 +130,7 @@ export class CommitWriter {
     )
   }
 
-  /** The index follows before anybody is answered: whoever appended reads their own writes. */
+  /** The index is brought up before the appends are answered, so that a client reads its own writes. */
   async #index(planned: readonly PlacedEvent[], postings: readonly Posting[]): Promise<void> {
     await applyAll(this.#postings, postings)
     for (const { event, position } of planned) {

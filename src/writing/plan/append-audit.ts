@@ -41,7 +41,7 @@ function isOfSettings(stream: string): boolean {
   return stream === SETTINGS || stream === metastreamOf(SETTINGS)
 }
 
-/** A changed rule, or what hides some of the server's own events, stands in the same batch as who changed it. */
+/** The audit event stands in the same batch as the change of a rule, or of what hides some of the server's own events. */
 export function auditChanges(by: Actor, before: ReadonlyMap<string, Audited>, view: PlanningView): void {
   for (const [stream, { rule, retention }] of before) {
     if (ruleText(stream, view) !== rule) {

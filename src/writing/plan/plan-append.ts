@@ -66,7 +66,7 @@ function planAll(
   return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }
 
-/** Whoever appends may write each of the streams, and read those that conditions speak of (reference 14.3). */
+/** The caller must have the right to write each of the streams, and to read those that conditions name (reference 14.3). */
 function findRefusal(
   events: readonly NewEvent[],
   conditions: readonly Condition[],

@@ -69,7 +69,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   return { position, head }
 }
 
-/** Who deleted a stream stands in the same batch. */
+/** The audit event stands in the same batch as the delete. */
 function audit({ stream, permanent, by }: DeleteRequest, view: PlanningView): void {
   if (!isAudited(by)) return
   view.place(auditEvent('StreamDeleted', by, { stream, permanent }))

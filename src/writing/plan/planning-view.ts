@@ -1,4 +1,4 @@
-/** What a plan may know: the store as the log has it, then as the earlier plans of the same commit leave it. */
+/** What a plan may know: the snapshot, as the earlier plans of the same commit leave it. Plans change it. */
 
 import {
   type AccessSettings,
@@ -84,7 +84,7 @@ export class PlanningView implements SignInFacts {
     return PLAIN_STATE
   }
 
-  /** Whether somebody may do something, as the log stands now. */
+  /** Whether the principal may do this, by the rules as the plans so far leave them. */
   permits(principal: Principal, action: Action, stream: string): boolean {
     const right = rightFor(action, stream)
     return permits(principal, right, this.state(right.stream).metadata.acl, this.#settings)
@@ -140,7 +140,7 @@ export class PlanningView implements SignInFacts {
 
   /**
    * Whether events of the log that were hidden before this commit may be seen after what is planned.
-   * @param principal undefined: somebody who may read everything
+   * @param principal undefined: one who may read everything
    */
   #showsMore(principal: Principal | undefined): boolean {
     const { settings } = this.#snapshot
