@@ -78,11 +78,11 @@ export class Delivery implements MachineEffects {
   }
 
   send(events: readonly ReadResult[], shared: boolean): void {
+    if (this.#closed) return
     const { cursor } = events.at(-1) as ReadResult
     this.#metrics.read(events.length)
     this.#lastSent = this.#clock.elapsed()
     this.#progress?.sent(cursor)
-    if (this.#closed) return
     this.connection.send(events, shared, this.#redelivery)
     this.#blockWhenFull()
     if (this.#redelivery !== undefined && cursor >= this.#redelivery.to) this.#redelivery = undefined
