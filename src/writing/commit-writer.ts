@@ -143,7 +143,7 @@ export class CommitWriter {
       for (const follower of this.followers) follower.committed(stream, record, ruled)
     }
     this.#log.announce()
-    if (this.#postings.congested) await this.#postings.flush().catch(this.#postings.onWriteFailed)
+    if (this.#postings.congested) await this.#postings.flush().catch((error) => this.#readOnlyMode.begin(error))
   }
 }
 

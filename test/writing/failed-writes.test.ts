@@ -303,3 +303,26 @@ t.test('a batch for a database that is closed is an error, not the end of the pr
   await t.rejects(level.entries({}).next(), { code: 'storage-failed' })
   await t.rejects(level.get(Buffer.from('key')), { code: 'storage-failed' })
 })
+
+t.test('an append that waits for the index to be written is acknowledged when that write fails', async (t) => {
+  const disk = smallDisk(t)
+  const setup = await openSmall(t, disk)
+  const { store } = setup
+  const streams = (name: string) => Array.from({ length: 80 }, (_, i) => encodeEvent(`${name}-${i}`))
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  disk.onCall = (call) => (call === 'index write' ? held : undefined)
+  await append(store, ...streams('first'))
+  const waiting = append(store, ...streams('second'))
+  await store.log.reached(159).promise
+  t.ok(store.postings.congested, 'changes pile up while the first are being written')
+  disk.fault = (call) => (call === 'index write' || call === 'index reopen' ? 'before' : undefined)
+  release()
+  t.match(await waiting, { replayed: false, events: { length: 80 } }, 'its events are in the log and in the index')
+  await t.rejects(append(store, encodeEvent('third')), { code: 'read-only', details: { written: false, retry: true } })
+  disk.fault = undefined
+  await settled(setup, Promise.resolve())
+  t.equal((await store.postings.head(family.stream, 'second-79'))?.count, 1)
+})
