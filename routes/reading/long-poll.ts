@@ -73,7 +73,7 @@ export interface LongPoll {
   readonly isEmpty: () => Promise<boolean>
   /** True when what was committed ends the wait; usually an event that is shown to the reader. */
   readonly endsWith?: (page: Span) => boolean
-  /** Wait also for what cannot be followed (any more): its client is answered when the time is over. */
+  /** Wait to the end also for a stream that ends meanwhile, or for a list that is not kept. */
   readonly patient?: boolean
 }
 
@@ -88,8 +88,13 @@ export async function awaitEvents(parts: WaitParts, poll: LongPoll): Promise<voi
   const event = new Promise<void>((resolve) => {
     found = resolve
   })
-  const failed = patient ? () => void isEmpty().then((empty) => empty || found(), found) : () => found()
-  const leave = await follow(parts, liveQuery, { offered: (page) => endsWith(page) && found(), failed }, patient)
+  let leave = () => {}
+  const failed = () => {
+    leave() // a tail that has failed is left, so that the next who follows gets a new one
+    if (patient) isEmpty().then((empty) => empty || found(), found)
+    else found()
+  }
+  leave = await follow(parts, liveQuery, { offered: (page) => endsWith(page) && found(), failed }, patient)
   try {
     // What was committed before it followed is not offered.
     if (await isEmpty()) await until(parts, request, seconds, event)
@@ -128,8 +133,8 @@ async function until(
   happened: Promise<void>
 ): Promise<void> {
   const { ending } = parts.subscriptions
-  if (ending.aborted) return
   const { socket } = request.raw
+  if (ending.aborted || socket.destroyed) return
   let end = () => {}
   const ended = new Promise<void>((resolve) => {
     end = resolve

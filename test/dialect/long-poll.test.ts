@@ -1,5 +1,6 @@
 /** Long polls (reference 10): what wakes one, and what does not. */
 import t, { type Test } from 'tap'
+import { DaybookError } from '../../src/errors.js'
 import { Reader } from '../../src/reading/reader.js'
 import { Sources } from '../../src/reading/sources.js'
 import type { Store } from '../../src/store/store.js'
@@ -117,3 +118,55 @@ t.test('a poll of the log waits for a position', async (t) => {
   await append(app, 'a', { type: 'A' })
   t.same(await held.answer, [200, 1])
 })
+
+t.test('a poll whose client goes while its stream is looked up does not wait', async (t) => {
+  const { app, store } = await openApp(t)
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  await append(app, 's', [{ type: 'A', data: 1 }])
+  let followed = 0
+  let left = 0
+  const { tails, sources } = store
+  const follow = tails.follow.bind(tails)
+  tails.follow = async (...asked) => {
+    const { tail, leave } = await follow(...asked)
+    followed++
+    const counted = () => {
+      left++
+      leave()
+    }
+    return { tail, leave: counted }
+  }
+  const gone = new Promise<void>((resolve) => app.server.once('connection', (socket) => socket.once('close', resolve)))
+  const head = sources.head.bind(sources)
+  const client = new AbortController()
+  sources.head = async (stream) => {
+    client.abort()
+    await gone
+    return head(stream)
+  }
+  const headers = { accept: ACCEPT, 'es-longpoll': '3600' }
+  await t.rejects(fetch(`${address}/streams/s/99/forward/20`, { headers, signal: client.signal }))
+  await eventually('it follows nothing any more', () => followed === 1 && left === 1)
+})
+
+t.test('a poll whose stream could not be read leaves the next poll of it alone', async (t) => {
+  const { app, store, poll, timeOut } = await polling(t)
+  const event = [{ type: 'A', data: 1 }]
+  await append(app, 's', event)
+  await app.inject({ method: 'PUT', url: '/streams/s/metadata', payload: { maxCount: 50 } })
+  const first = await poll('/streams/s/9/forward/20')
+  const spans = store.reader.spans.bind(store.reader)
+  let failures = 0
+  store.reader.spans = () => {
+    failures++
+    throw new DaybookError('storage-failed', 'the disk does not answer')
+  }
+  await append(app, 's', event)
+  await eventually('its read fails', () => failures > 0)
+  store.reader.spans = spans
+  const second = await poll('/streams/s/9/forward/20')
+  await turns(20)
+  t.notOk(first.answered || second.answered, 'both wait for the event that they ask for')
+  timeOut()
+  t.same(await Promise.all([first.answer, second.answer]), [[200, 0], [200, 0]])
+}) // biome-ignore format: a list
