@@ -16,7 +16,7 @@ import { DaybookError } from '../../src/errors.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
-import { checkConsumer, type RightsParts } from './rechecks.js'
+import { checkConsumer, type RightsParts } from './caller-rights.js'
 import { takenTicket } from './ticket-parameter.js'
 
 /**
@@ -125,7 +125,7 @@ export class Access {
   /** Rights are checked again once the body has arrived: they may have been revoked meanwhile. */
   #checkAgain(request: FastifyRequest): void | Promise<void> {
     // Until the log is open nobody is signed in, and no sign-in can be over.
-    if (request.principal.account !== undefined) {
+    if (request.principal.accountVersion !== undefined) {
       const over = this.#parts.rules.signInRefusal(request.principal, this.#parts.clock.now())
       if (over !== undefined) throw over
     }
@@ -161,7 +161,7 @@ export class Access {
     const { signIn } = this.#parts
     const space = authorization.indexOf(' ')
     const [scheme, value] = [authorization.slice(0, space), authorization.slice(space + 1)]
-    // The original reads `Basic` as it is written, and takes everything else for no credentials (reference 14.1).
+    // EventStoreDB reads `Basic` as it is written, and takes everything else for no credentials (reference 14.1).
     if (scheme === 'Basic' || authorization === 'Basic') {
       const principal = signIn.byPassword(value.trim(), request.ip)
       if (principal instanceof Promise) return principal.then((one) => one ?? NOBODY)

@@ -9,7 +9,7 @@ import type { Source } from '../../src/reading/source.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
 import { firstVisible } from '../../src/streams/metadata.js'
-import { askingOf, checkReadable, type RightsParts } from '../auth/rechecks.js'
+import { checkReadable, type RightsParts, readContextOf } from '../auth/caller-rights.js'
 import { awaitEvents, type WaitParts } from '../reading/long-poll.js'
 import type { RenderedCache } from '../reading/rendered-cache.js'
 import { liveQueryOf, streamAddress } from '../wire/reading/read-request.js'
@@ -157,8 +157,8 @@ export class Feeds {
    * Holds a forward read until the stream has an event of this number, visible or not (reference 10).
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
-    const asking = { ...askingOf(this.#parts, request), viewer: undefined }
-    const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, asking)
+    const context = { ...readContextOf(this.#parts, request), viewer: undefined }
+    const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, context)
     const isEmpty = async () => (await listedHead(this.#parts, stream)) < number
     const endsWith = ({ to }: Span) => to >= number
     await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty, endsWith, patient: true })

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler, preHandlerHookHandler } from 'fastify'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
-import { isNdjson, mediaType } from '../wire/writing/stream-body.js'
+import { isNdjson, mediaType } from '../wire/media-types.js'
 import { endWithProblem } from './error-handler.js'
 
 const BODIED = new Set(['POST', 'PUT', 'PATCH'])

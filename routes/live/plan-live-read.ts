@@ -10,7 +10,7 @@ import { limits } from '../../src/limits.js'
 import type { Address, Bound, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
-import { askingOf, checkConsumer, checkReadable, type RightsParts, rightOf } from '../auth/rechecks.js'
+import { checkConsumer, checkReadable, type RightsParts, readContextOf, rightOf } from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
@@ -59,7 +59,7 @@ export async function planLive(
   }
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
-  const liveQuery = liveQueryOf(address, query, askingOf(parts, request))
+  const liveQuery = liveQueryOf(address, query, readContextOf(parts, request))
   const { lower, upper } = parseBounds(query, clock.now())
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)

@@ -6,7 +6,7 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
-import { askingOf } from '../auth/rechecks.js'
+import { readContextOf } from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
@@ -89,7 +89,7 @@ export function liveSocket(
       access,
       ticketFor: (request) => {
         const { address, query } = asked(request)
-        return liveQueryOf(address, query, askingOf(live.parts, request)).source
+        return liveQueryOf(address, query, readContextOf(live.parts, request)).source
       }
     },
     preHandler: async (request) => {

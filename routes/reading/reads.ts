@@ -9,7 +9,7 @@ import type { ReadRequest, ReadResult } from '../../src/reading/event-read.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
-import { askingOf, checkReadable, isPublic, type RightsParts } from '../auth/rechecks.js'
+import { checkReadable, isPublic, type RightsParts, readContextOf } from '../auth/caller-rights.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import {
   entityTag,
@@ -88,7 +88,7 @@ export class Reads {
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = toReadRequest(query, askingOf(this.#parts, request))
+    const read = toReadRequest(query, readContextOf(this.#parts, request))
     // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
@@ -140,14 +140,14 @@ export class Reads {
     seconds: number
   ): Promise<ReadQuery> {
     const { reader, sources } = this.#parts
-    const asking = askingOf(this.#parts, request)
-    const liveQuery = liveQueryOf(address, query, asking)
+    const context = readContextOf(this.#parts, request)
+    const liveQuery = liveQueryOf(address, query, context)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = toReadRequest(asked, asking)
-    await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, asking))
+    const read = toReadRequest(asked, context)
+    await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {
       const source = await sources.toFollow(address)

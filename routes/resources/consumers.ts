@@ -11,7 +11,14 @@ import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Clock } from '../../src/time/clock.js'
-import { askingOf, checkConsumer, checkReadable, checkScopeFor, owns, type RightsParts } from '../auth/rechecks.js'
+import {
+  checkConsumer,
+  checkReadable,
+  checkScopeFor,
+  owns,
+  type RightsParts,
+  readContextOf
+} from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
@@ -213,7 +220,7 @@ function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAske
 
 function liveQueryOfSource(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {
   const { address, query } = parseSource(text)
-  return liveQueryOf(address, query, askingOf(parts, request))
+  return liveQueryOf(address, query, readContextOf(parts, request))
 }
 
 /** The owner of a consumer that the caller makes; none without an account. */
@@ -237,7 +244,7 @@ async function answerPage(
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, askingOf(parts, request)), lower }
+  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower }
   const pageOf = async () => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limitOf(asked)) }

@@ -13,16 +13,16 @@ import type { StreamState } from '../../src/streams/stream-state.js'
 import type { ExpectedVersion } from '../../src/writing/plan/expected-version.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { ofStream } from '../auth/authorization.js'
-import { actorOf } from '../auth/rechecks.js'
+import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectRead } from '../eventstore/wire/form.js'
 import { negotiateWrite } from '../eventstore/writes.js'
+import { mediaType } from '../wire/media-types.js'
 import { entityTag, matchesTag } from '../wire/reading/page.js'
 import { bodyOf } from '../wire/writing/body.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
-import { mediaType } from '../wire/writing/stream-body.js'
 
 /** What the routes of metadata use; read when a request is there. */
 export interface MetadataRouteParts {

@@ -5,7 +5,7 @@ import { ticketOperations } from '../../schemas/operations/token-operations.js'
 import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Tickets } from '../../src/users/tickets.js'
-import { askingOf, checkReadable, type RightsParts } from '../auth/rechecks.js'
+import { checkReadable, type RightsParts, readContextOf } from '../auth/caller-rights.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
@@ -30,7 +30,7 @@ async function createTicket(parts: TicketRouteParts, request: FastifyRequest, re
   const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
   const { address, query } = parseSource(asked.source)
   await checkReadable(parts, request.principal, address)
-  const { source } = liveQueryOf(address, query, askingOf(parts, request))
+  const { source } = liveQueryOf(address, query, readContextOf(parts, request))
   const seconds = asked.seconds ?? limits.ticket_seconds_default
   const { ticket, expires } = parts.tickets.issue(request.principal, source, seconds)
   reply.code(201).header('cache-control', 'no-store')

@@ -8,14 +8,14 @@ import type { Clock } from '../../src/time/clock.js'
 import type { Account } from '../../src/users/account.js'
 import type { Accounts } from '../../src/users/accounts.js'
 import type { Requirement } from '../auth/authorization.js'
-import { actorOf } from '../auth/rechecks.js'
+import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
+import { mediaType } from '../wire/media-types.js'
 import { compileShape, type Shape } from '../wire/problems/shape.js'
 import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
-import { mediaType } from '../wire/writing/stream-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
 

@@ -75,3 +75,13 @@ function fromAccept(accept: string | undefined, preferred: Format): Format | und
   }
   return best
 }
+
+/** The media type of a `Content-Type`, in lower case and without parameters; empty when there is none. */
+export function mediaType(header: string | undefined): string {
+  return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+}
+
+/** True for the names under which clients send NDJSON. */
+export function isNdjson(type: string): boolean {
+  return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
+}

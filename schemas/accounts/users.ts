@@ -1,4 +1,4 @@
-/** Accounts as the original's users API shows them (reference 15). */
+/** Accounts as EventStoreDB's users API shows them (reference 15). */
 import { type Static, Type } from 'typebox'
 import { ref } from '../ref.js'
 

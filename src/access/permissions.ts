@@ -37,10 +37,10 @@ export interface Principal {
   /** When its rights end by themselves, milliseconds. */
   readonly expires?: number | undefined
   /**
-   * The version of the account that it signed in to: the next change of the account ends the sign-in. `none`: a user of
-   * an identity provider, signed in as long as there is no account of this login. Undefined: nothing ends it.
+   * The version of the account that it signed in to: the next change of the account ends the sign-in. `none`: it has no
+   * account here, and is signed in as long as no account has its login. Undefined: nothing ends it.
    */
-  readonly account?: number | 'none' | undefined
+  readonly accountVersion?: number | 'none' | undefined
   /** How it signed in, for the audit. */
   readonly by: 'nothing' | 'password' | 'token' | 'jwt' | 'ticket' | 'insecure'
 }

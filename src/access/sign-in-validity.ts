@@ -14,9 +14,10 @@ export interface SignInFacts {
 }
 
 /** False when the account was changed, or the token revoked, since the caller signed in. */
-export function isSignInValid({ login, account, token }: Principal, facts: SignInFacts): boolean {
-  if (account === undefined) return true
-  if (facts.versionOf(login as string) !== (account === 'none' ? undefined : account)) return false
+export function isSignInValid({ login, accountVersion, token }: Principal, facts: SignInFacts): boolean {
+  if (accountVersion === undefined) return true
+  const now = facts.versionOf(login as string)
+  if (now !== (accountVersion === 'none' ? undefined : accountVersion)) return false
   return token === undefined || facts.hasToken(token)
 }
 

@@ -28,7 +28,7 @@ export interface Account {
 
 /** The principal of a sign-in with the account's password. The next change of the account ends the sign-in. */
 export function principalOf({ login, groups, since, version }: Account): Principal {
-  return { login, groups: groups ?? [], since, account: version, by: 'password' }
+  return { login, groups: groups ?? [], since, accountVersion: version, by: 'password' }
 }
 
 /** What stands in an event that makes or changes an account. */

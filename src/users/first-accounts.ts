@@ -1,4 +1,4 @@
-/** The accounts with which a log begins, as the original's does (reference 14.1). No event says that they are there. */
+/** The accounts with which a log begins, as EventStoreDB's does (reference 14.1). No event says that they are there. */
 
 import { LatestValue } from '../access/latest-value.js'
 import { ADMINS, OPERATORS } from '../access/permissions.js'

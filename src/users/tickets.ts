@@ -88,7 +88,7 @@ export class Tickets {
     const account = accounts.get(login)
     if (groups !== undefined) {
       // A user of an identity provider: an account of this login belongs to another person.
-      return account === undefined ? { login, groups, expires: until, account: 'none', by: 'ticket' } : undefined
+      return account === undefined ? { login, groups, expires: until, accountVersion: 'none', by: 'ticket' } : undefined
     }
     if (account === undefined || account.disabled || account.version !== version) return undefined
     return principalOf(account)

@@ -164,7 +164,7 @@ export class Tokens implements SystemFollower {
       scope: token.scope,
       token: id,
       expires: token.expires ?? undefined,
-      account: account.version,
+      accountVersion: account.version,
       by: 'token'
     }
     this.#principals.set(token, { account, principal })

@@ -68,7 +68,7 @@ export class WebTokens {
     const groups = claim(payload, groupsClaim) ?? []
     const list = typeof groups === 'string' ? groups.split(' ') : groups
     if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) return undefined
-    return { login, groups: list, expires: (payload.exp as number) * 1000, account: 'none', by: 'jwt' }
+    return { login, groups: list, expires: (payload.exp as number) * 1000, accountVersion: 'none', by: 'jwt' }
   }
 }
 

@@ -141,7 +141,7 @@ export class CommitLoader {
     let last: Principal | undefined
     for (const { request } of group) {
       const principal = principalOfRequest(request)
-      if (principal === last || principal?.account === undefined) continue
+      if (principal === last || principal?.accountVersion === undefined) continue
       last = principal
       const { login = '', token } = principal
       accounts ??= new Map()

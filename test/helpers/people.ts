@@ -37,7 +37,7 @@ export async function makeUser(store: Store, login: string, groups: string[] = [
 /** An account as it signs in with its password. */
 export function principalOf(store: Store, login: string): Principal {
   const account = store.accounts.need(login)
-  return { login, groups: account.groups ?? [], account: account.version, by: 'password' }
+  return { login, groups: account.groups ?? [], accountVersion: account.version, by: 'password' }
 }
 
 /** Makes an API token of an account. @returns the text of it */

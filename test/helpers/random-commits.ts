@@ -68,13 +68,13 @@ function principal(random: Random): Principal {
   return random.pick<Principal>([
     NOBODY,
     ANYBODY,
-    { login: 'admin', groups: ['$admins'], since: 0, account: 3, by: 'password' },
-    { login: 'admin', groups: ['$admins'], since: 0, account: 3, by: 'password' },
-    { login: 'ann', groups: [], since: 5, account: 3, by: 'password' },
-    { login: 'bob', groups: ['sales', '$ops'], since: 6, account: 3, by: 'ticket' },
-    { login: 'bob', groups: ['sales'], since: 6, scope, token: 't-1', account: 3, expires, by: 'token' },
-    { login: 'ann', groups: [], since: 5, scope, token: 't-2', account: 3, by: 'token' },
-    { login: 'guest', groups: ['sales'], expires, account: 'none', by: 'jwt' }
+    { login: 'admin', groups: ['$admins'], since: 0, accountVersion: 3, by: 'password' },
+    { login: 'admin', groups: ['$admins'], since: 0, accountVersion: 3, by: 'password' },
+    { login: 'ann', groups: [], since: 5, accountVersion: 3, by: 'password' },
+    { login: 'bob', groups: ['sales', '$ops'], since: 6, accountVersion: 3, by: 'ticket' },
+    { login: 'bob', groups: ['sales'], since: 6, scope, token: 't-1', accountVersion: 3, expires, by: 'token' },
+    { login: 'ann', groups: [], since: 5, scope, token: 't-2', accountVersion: 3, by: 'token' },
+    { login: 'guest', groups: ['sales'], expires, accountVersion: 'none', by: 'jwt' }
   ])
 }
 

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import type { AppendAll } from '../../../src/writing/plan/write-request.js'
+import { isNdjson, mediaType } from '../media-types.js'
 import { checkTextBody, isBareType, parseBareEvent, parseJsonEvents, parseNdjsonEvents } from './event-body.js'
 import type { ParseOptions } from './event-draft.js'
 import { idempotencyKey, keyedIds } from './idempotency-key.js'
@@ -85,12 +86,4 @@ function decodeHeader(text: string): string {
 function single(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name]
   return typeof value === 'string' ? value : undefined
-}
-
-export function mediaType(header: string | undefined): string {
-  return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
-}
-
-export function isNdjson(type: string): boolean {
-  return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
 }

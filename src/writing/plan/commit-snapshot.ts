@@ -18,8 +18,9 @@ export interface CommitSnapshot {
   /** The defaults of access, as `$settings` says. */
   readonly settings: AccessSettings
   /**
-   * By the place of a request in the commit and the place of a condition in its `matches`: the first event in the log
-   * that the condition forbids; LOOK_AGAIN when the log was searched too early. Requests without `matches` are left out.
+   * What the log was searched for, by the place of a request in the commit; requests without conditions on events are left
+   * out. There is one entry for each condition of `matches`: the first event that it forbids, undefined when there is none,
+   * or LOOK_AGAIN when the log was searched too early.
    */
   readonly matches: ReadonlyMap<number, readonly (Match | LookAgain | undefined)[]>
   /** The events of the log that have an id which is to be appended to their stream, by `eventKey`. */

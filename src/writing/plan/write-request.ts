@@ -15,7 +15,7 @@ export interface AppendAll {
   readonly kind: 'append'
   readonly events: readonly NewEvent[]
   readonly conditions: readonly Condition[]
-  /** Events that must not be in the log. */
+  /** Conditions on events: an event of the log that meets one refuses the append. */
   readonly matches?: readonly EventCondition[] | undefined
   /** Whose rights it needs; undefined: the store itself writes. */
   readonly by?: Actor | undefined

@@ -62,7 +62,7 @@ export function rightOf(parts: RightsParts, principal: Principal, address: Addre
 }
 
 /** What the query of a request is read with. */
-export function askingOf(
+export function readContextOf(
   parts: RightsParts & { readonly poster: Poster },
   { principal }: Pick<FastifyRequest, 'principal'>
 ): ReadContext {
