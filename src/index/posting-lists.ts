@@ -135,8 +135,8 @@ export class Postings {
     return older ? 'older' : 'unusable'
   }
 
-  /** Called when a write of the index fails; the changes stay in memory, and are written after `reopen`. */
-  set onWriteFailed(onFailed: (error: Error) => void) {
+  /** Calls back when a write of the index fails; the changes stay in memory, and are written after `reopen`. */
+  onWriteFailed(onFailed: (error: Error) => void): void {
     this.#writes.onFailed = onFailed
   }
 

@@ -189,7 +189,7 @@ export class Store {
       recover: () => this.#recover(),
       onEnd: () => this.#fill()
     })
-    this.postings.onWriteFailed = (error) => this.readOnlyMode.begin(error)
+    this.postings.onWriteFailed((error) => this.readOnlyMode.begin(error))
     ballast.load().then((loaded) => {
       if (!loaded) this.readOnlyMode.begin(new Error('the disk is nearly full'))
     })
