@@ -82,7 +82,7 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
-  const rendered = new RenderedCache()
+  const rendered = new RenderedCache(store.memory.caches)
   const atom = new AtomDialect(store, rendered, methods, options.trustProxy ?? false)
   const live = new Live(store, allowOrigins)
   const reading = new Reads(store, live, rendered, options.publicCache ?? false)

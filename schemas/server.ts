@@ -1,6 +1,12 @@
 /** Information about the server, and its health. */
 import { Type } from 'typebox'
 
+const MemoryUse = Type.Object({
+  used: Type.Integer(),
+  limit: Type.Integer({ description: 'Bytes that all requests may hold together.' }),
+  waiting: Type.Integer({ description: 'Requests that wait for room.' })
+})
+
 export const Info = Type.Object(
   {
     name: Type.String(),
@@ -21,6 +27,15 @@ export const Info = Type.Object(
     features: Type.Record(Type.String(), Type.Boolean()),
     authentication: Type.Object({ type: Type.String(), properties: Type.Null() }),
     limits: Type.Record(Type.String(), Type.Integer()),
+    memory: Type.Object(
+      {
+        budget: Type.Integer({ description: 'The memory budget of the server (--memory).' }),
+        bodies: MemoryUse,
+        appends: MemoryUse,
+        reads: MemoryUse
+      },
+      { description: 'Bytes of the memory budget that requests hold now, above the idle process.' }
+    ),
     links: Type.Record(Type.String(), Type.String())
   },
   { $id: 'Info' }

@@ -95,6 +95,14 @@ export const ServeConfig = Type.Object(
       default: false,
       description: 'Answer before the disk has it. A power cut then loses acknowledged events.'
     }),
+    memory: Type.Optional(
+      Type.String({
+        pattern: '^\\d+(\\.\\d+)?(KiB|MiB|GiB)?$',
+        examples: ['512MiB', '1GiB'],
+        description:
+          'Memory for requests and caches above the idle process, at least 64MiB. 512MiB, or a quarter of what the machine or container has if that is less.'
+      })
+    ),
     'log-level': Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'warn',
       description: 'What the server logs, as JSON lines on standard output.'

@@ -131,6 +131,17 @@ export const limits = {
   commit_bytes_max: 4 * 1024 * 1024,
   commit_events_max: 8192,
 
+  /** The memory budget (`--memory`): what requests and caches may hold together above the idle process. */
+  memory_bytes_min: 64 * 1024 * 1024,
+  memory_bytes_default_max: 512 * 1024 * 1024,
+  /** What an idle process takes, about. */
+  memory_idle_bytes: 160 * 1024 * 1024,
+  /** Bodies and answers up to this size are not counted. */
+  memory_small_bytes: 64 * 1024,
+  /** A request waits so long for memory, and so many may wait. */
+  memory_wait_ms: 10_000,
+  memory_waiting_max: 1_000,
+
   /** Heads (stream, category, type) kept in memory. */
   heads_cached_max: 50_000,
   /** Heads that are loaded together; far fewer than are cached. */
@@ -138,7 +149,6 @@ export const limits = {
   /** Streams with metadata or a tombstone: names kept in memory, and states kept in memory. */
   states_named_max: 200_000,
   states_cached_max: 20_000,
-  states_cached_bytes_max: 64 * 1024 * 1024,
   /** Changed index entries kept in memory before they are written. */
   index_pending_max: 20_000,
   /** Events that the index may be behind the log on disk; a start after a crash replays them. */
@@ -150,13 +160,7 @@ export const limits = {
   ancestors_max: 100,
   /** Events at the end of the index that are compared with the log at start. */
   index_checked_events: 2000,
-  /** The last records written, kept in memory. */
-  records_recent_bytes_max: 8 * 1024 * 1024,
-  /** Single events that are cached as they are sent. */
-  events_cached_bytes_max: 16 * 1024 * 1024,
-  /** Pages that are cached as they are sent. */
-  pages_cached_bytes_max: 24 * 1024 * 1024,
-  /** LevelDB's memtable, for the log and the index each. It limits how much is replayed at start. */
+  /** The largest memtable of LevelDB, for the log and the index each. It limits how much is replayed at start. */
   write_buffer_bytes: 16 * 1024 * 1024,
 
   /** Space reserved for opening the databases again on a full disk. */

@@ -11,7 +11,7 @@ import { files, importsOf, readSource, root, type Site, specifiersOf } from './h
 const floors: readonly (readonly string[])[] = [
   ['src/errors.ts', 'src/limits.ts', 'src/latin1.ts', 'src/network.ts', 'src/metrics.ts'],
   ['src/json.ts', 'src/ndjson.ts', 'src/time'],
-  ['src/config.ts', 'schemas'],
+  ['src/config.ts', 'src/memory', 'schemas'],
   ['src/log'],
   ['src/streams'],
   ['src/index'],

@@ -1,6 +1,6 @@
 /** Rendered answers that are asked for again and again, of all forms together. */
 import { LRUCache } from 'lru-cache'
-import { limits } from '../../src/limits.js'
+import type { CacheSizes } from '../../src/memory/cache-sizes.js'
 
 /** An answer as a form keeps it: its bytes, and what else the form wants to know of it. */
 interface Rendered {
@@ -10,20 +10,21 @@ interface Rendered {
 const SEEN_MAX = 4096
 
 /**
- * Pages and single events as they were sent, within `pages_cached_bytes_max` and `events_cached_bytes_max`. A form
- * begins its keys with a word of its own, so that none is given what another one has kept.
+ * Pages and single events as they were sent. A form begins its keys with a word of its own, so that none is given what another one has kept.
  */
 export class RenderedCache {
-  readonly #pages = new LRUCache<string, Rendered>({
-    maxSize: limits.pages_cached_bytes_max,
-    sizeCalculation: ({ body }, key) => body.length + 2 * key.length + 500
-  })
+  readonly #pages: LRUCache<string, Rendered>
   /** Keys of pages that were offered once. */
   readonly #seen = new Set<string>()
-  readonly #events = new LRUCache<string, Rendered>({
-    maxSize: limits.events_cached_bytes_max,
-    sizeCalculation: ({ body }) => body.length + 300
-  })
+  readonly #events: LRUCache<string, Rendered>
+
+  constructor({ renderedPages, renderedEvents }: Pick<CacheSizes, 'renderedPages' | 'renderedEvents'>) {
+    this.#pages = new LRUCache({
+      maxSize: renderedPages,
+      sizeCalculation: ({ body }, key) => body.length + 2 * key.length + 500
+    })
+    this.#events = new LRUCache({ maxSize: renderedEvents, sizeCalculation: ({ body }) => body.length + 300 })
+  }
 
   /** @returns the page as it was offered */
   page<T extends Rendered>(key: string): T | undefined {

@@ -6,6 +6,8 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
 import type { ReadOnlyMode } from '../../src/log/read-only-mode.js'
+import type { MemoryBudget } from '../../src/memory/memory-budget.js'
+import type { MemoryShare } from '../../src/memory/memory-share.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
@@ -53,6 +55,7 @@ export interface ServerRouteParts {
   readonly readOnlyMode: ReadOnlyMode
   readonly clockWatch: ClockWatch
   readonly metrics: Metrics
+  readonly memory: MemoryBudget
 }
 
 /** The options of the server that /info shows. */
@@ -89,7 +92,7 @@ export function serverRoutes(
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo({ status, log }: ServerRouteParts, { version, insecure }: InfoOptions): object {
+function showInfo({ status, log, memory }: ServerRouteParts, { version, insecure }: InfoOptions): object {
   const isOpen = status === 'open'
   return {
     name: 'daybook',
@@ -102,6 +105,12 @@ function showInfo({ status, log }: ServerRouteParts, { version, insecure }: Info
     features: { projections: false, userManagement: !insecure, atomPub: true },
     authentication: { type: insecure ? 'insecure' : 'internal', properties: null },
     limits: Object.fromEntries(SHOWN.map((name) => [name, limits[name]])),
+    memory: {
+      budget: memory.bytes,
+      bodies: useOf(memory.bodies),
+      appends: useOf(memory.appends),
+      reads: useOf(memory.reads)
+    },
     links: {
       events: '/events',
       streams: '/streams',
@@ -113,6 +122,10 @@ function showInfo({ status, log }: ServerRouteParts, { version, insecure }: Info
       ready: '/readyz'
     }
   }
+}
+
+function useOf({ used, bytes, waiting }: MemoryShare): object {
+  return { used, limit: bytes, waiting }
 }
 
 /** Earlier identities of the log, oldest first, each with the last position that it shares with this log. */

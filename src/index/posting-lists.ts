@@ -13,6 +13,7 @@ import { families as allFamilies, type Family, FORMAT_VERSION, INDEX_STATE_KEY, 
 import type { Level } from '../log/level.js'
 import type { Log } from '../log/log.js'
 import { droppedByLevelDb } from '../log/recovery/evidence.js'
+import type { CacheSizes } from '../memory/cache-sizes.js'
 import type { ListedHead, ListName, Posting } from './posting.js'
 import { agreesWithLog } from './postings/agreement.js'
 import { EventIds } from './postings/event-ids.js'
@@ -35,6 +36,8 @@ export interface PostingsOptions {
   rules?: Partial<Record<Family, string>> | undefined
   /** Prefixes of names whose lists are counted, so that `all` notices when LevelDB hides one of them. */
   counted?: readonly ListName[] | undefined
+  /** Undefined: those of the usual memory budget. */
+  caches?: CacheSizes | undefined
 }
 
 export class Postings {
@@ -86,7 +89,7 @@ export class Postings {
     let level: Level | undefined
     let unwritten: unknown
     try {
-      level = await openIndexLevel(directory, options.compression)
+      level = await openIndexLevel(directory, options.compression, options.caches)
       const state = await readState(level, log.id)
       await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index').catch((error) => {
         unwritten = error
@@ -122,7 +125,7 @@ export class Postings {
     let level: Level | undefined
     let older = false
     try {
-      level = await openIndexLevel(directory, options.compression)
+      level = await openIndexLevel(directory, options.compression, options.caches)
       const sealed = await level.get(INDEX_STATE_KEY)
       older = sealed !== undefined && (indexSettingsOf(sealed)?.format ?? FORMAT_VERSION) < FORMAT_VERSION
       const tables = await openTables(level, await readState(level, log.id), log)

@@ -17,18 +17,20 @@ export class StreamStates {
   readonly #postings: Postings
   /** Names, as UTF-8 bytes in a latin1 string, of the streams that have a state; undefined when there are too many. */
   #named: Set<string> | undefined = new Set()
-  readonly #known = new LRUCache<string, StreamState>({
-    max: limits.states_cached_max,
-    maxSize: limits.states_cached_bytes_max,
-    sizeCalculation: ({ document }) => (document?.length ?? 0) + 200
-  })
+  readonly #known: LRUCache<string, StreamState>
   /** How often anything has changed. */
   #changes = 0
   #revealed = 0
 
-  constructor(log: Log, postings: Postings) {
+  /** @param bytesMax of the states that are kept in memory */
+  constructor(log: Log, postings: Postings, bytesMax: number) {
     this.#log = log
     this.#postings = postings
+    this.#known = new LRUCache({
+      max: limits.states_cached_max,
+      maxSize: bytesMax,
+      sizeCalculation: ({ document }) => (document?.length ?? 0) + 200
+    })
   }
 
   /** Rises whenever hidden events may have become visible. */

@@ -1,7 +1,7 @@
 /** Opening the log of a directory: to serve it, after what LevelDB does not check is checked, or to look at it. */
 import { join } from 'node:path'
 import { DaybookError, isDaybookError } from '../errors.js'
-import { limits } from '../limits.js'
+import { type CacheSizes, usualCacheSizes } from '../memory/cache-sizes.js'
 import type { Clock } from '../time/clock.js'
 import { FORMAT_VERSION, type LogMeta } from './format.js'
 import { LogIdentity, newLogMeta, readLogMeta } from './identity/log-identity.js'
@@ -17,6 +17,8 @@ export interface LogOptions {
   /** False is `--unsafe-no-fsync`: a power cut loses acknowledged events. */
   fsync: boolean
   compression: boolean
+  /** Undefined: those of the usual memory budget. */
+  caches?: CacheSizes
 }
 
 /** What a log is made of. */
@@ -49,7 +51,7 @@ export async function openLog(
   try {
     witness = Witness.open(join(options.directory, 'witness'))
     const meta = await readLogMeta(level)
-    parts = logParts(level, witness, meta ?? newLogMeta())
+    parts = logParts(level, witness, meta ?? newLogMeta(), options)
     const testimony = await parts.head.check(directory, onProgress)
     await settle(parts, meta, testimony)
     discardEvidence(directory)
@@ -99,7 +101,7 @@ export async function openLogToInspect(
   try {
     witness = Witness.open(witnessPath(options.directory, directory))
     const meta = (await readLogMeta(level)) ?? newLogMeta()
-    const parts = logParts(level, witness, meta)
+    const parts = logParts(level, witness, meta, options)
     return { parts, format: meta.format, testimony: await parts.head.find() }
   } catch (error) {
     await level.close()
@@ -108,13 +110,12 @@ export async function openLogToInspect(
   }
 }
 
-function openLogLevel(directory: string, { compression }: LogOptions): Promise<Level> {
-  const sizes = { writeBufferSize: limits.write_buffer_bytes, cacheSize: 32 * 1024 * 1024 }
-  return Level.open(directory, { ...sizes, compression })
+function openLogLevel(directory: string, { compression, caches = usualCacheSizes }: LogOptions): Promise<Level> {
+  return Level.open(directory, { writeBufferSize: caches.memtable, cacheSize: caches.logBlocks, compression })
 }
 
-function logParts(level: Level, witness: Witness, meta: LogMeta): LogParts {
-  const records = new StoredRecords(level)
+function logParts(level: Level, witness: Witness, meta: LogMeta, { caches = usualCacheSizes }: LogOptions): LogParts {
+  const records = new StoredRecords(level, caches.recentRecords)
   return { level, records, identity: new LogIdentity(level, meta), head: new LogHead(records, witness) }
 }
 

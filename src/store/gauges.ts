@@ -1,6 +1,7 @@
 /** What metrics show of the parts that every store has. */
 import type { Log } from '../log/log.js'
 import type { ReadOnlyMode } from '../log/read-only-mode.js'
+import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { Metrics } from '../metrics.js'
 import type { ClockWatch } from '../time/clock-watch.js'
 import type { Writer } from '../writing/writer.js'
@@ -10,9 +11,10 @@ interface GaugeParts {
   readonly writer: Writer
   readonly readOnlyMode: ReadOnlyMode
   readonly clockWatch: ClockWatch
+  readonly memory: MemoryBudget
 }
 
-export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWatch }: GaugeParts): void {
+export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWatch, memory }: GaugeParts): void {
   metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => writer.queued)
   metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (readOnlyMode.why ? 1 : 0))
   metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => log.head)
@@ -20,4 +22,10 @@ export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWa
   metrics.gauge('daybook_clock_behind_seconds', behind, () => clockWatch.behindMs / 1000)
   const jump = "The last jump of the machine's clock, negative when it went back, 0 when there was none"
   metrics.gauge('daybook_clock_jump_seconds', jump, () => clockWatch.jumpMs / 1000)
+  metrics.gauge('daybook_memory_budget_bytes', 'The memory budget (--memory)', () => memory.bytes)
+  for (const share of ['bodies', 'appends', 'reads'] as const) {
+    const { name, bytes } = memory[share]
+    metrics.gauge(`daybook_memory_${share}_bytes`, `Memory in use for ${name}, of ${bytes}`, () => memory[share].used)
+    metrics.gauge(`daybook_memory_${share}_waiting`, `Requests that wait for that memory`, () => memory[share].waiting)
+  }
 }

@@ -10,6 +10,7 @@ import { readIndexSettings } from '../index/storage/index-store.js'
 import { StreamStates } from '../index/stream-states.js'
 import { family } from '../log/format.js'
 import type { Log } from '../log/log.js'
+import type { CacheSizes } from '../memory/cache-sizes.js'
 import { type CategoryRule, defaultCategoryRule, parseCategoryRule } from '../streams/names.js'
 import { USER_STREAMS } from '../users/account.js'
 
@@ -20,6 +21,8 @@ export interface IndexOptions {
   readonly runProjections?: 'none' | 'system' | 'all'
   /** Undefined: as the directory has it, or the default in a new one. */
   readonly categoryRule?: CategoryRule
+  /** Undefined: those of the usual memory budget. */
+  readonly caches?: CacheSizes
   /** Makes the index anew from the log. */
   readonly rebuildIndex?: boolean
 }
@@ -36,10 +39,10 @@ const COUNTED: readonly ListName[] = [
  * @param notices gets a sentence for the operator when it is made anew
  */
 export async function openPostings(log: Log, options: IndexOptions, notices: string[]): Promise<Postings> {
-  const { directory, compression = false, categoryRule, runProjections, rebuildIndex = false } = options
+  const { directory, compression = false, categoryRule, runProjections, rebuildIndex = false, caches } = options
   const rule = categoryRule && `${categoryRule.at}:${categoryRule.separator}`
   const rules = rule === undefined ? undefined : { [family.category]: rule, [family.categoryStreams]: rule }
-  const opening = { directory, compression, rules, counted: COUNTED }
+  const opening = { directory, compression, rules, counted: COUNTED, caches }
   const kept = runProjections && kindsOf[runProjections]
   const found = rebuildIndex ? undefined : await Postings.open(opening, kept, log)
   if (found !== undefined) return found
@@ -60,12 +63,13 @@ export async function openPostings(log: Log, options: IndexOptions, notices: str
 export async function bringUpIndex(
   log: Log,
   postings: Postings,
+  { streamStates }: Pick<CacheSizes, 'streamStates'>,
   progress: (done: number, of: number) => void
 ): Promise<{ poster: Poster; states: StreamStates }> {
   const rule = postings.ruleOf(family.category)
   const poster = new Poster(log, rule ? parseCategoryRule(rule) : defaultCategoryRule)
   await catchUp(log, postings, poster, progress)
-  const states = new StreamStates(log, postings)
+  const states = new StreamStates(log, postings, streamStates)
   await states.load()
   await readOwnStreams(postings)
   return { poster, states }

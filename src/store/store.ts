@@ -13,6 +13,7 @@ import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
 import { Log } from '../log/log.js'
 import { ReadOnlyMode } from '../log/read-only-mode.js'
+import { MemoryBudget } from '../memory/memory-budget.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
 import { Retention } from '../reading/retention.js'
@@ -44,6 +45,8 @@ export interface StoreOptions extends IndexOptions {
   refuseFirstPassword?: boolean
   /** Tokens of an identity provider; undefined: none are taken. */
   webTokens?: WebTokenOptions | undefined
+  /** The memory budget, bytes. */
+  memoryBytes?: number
   /** Space to keep aside for a full disk, bytes. */
   ballastBytes?: number
   /** A live reader that takes nothing for so long is closed, milliseconds. */
@@ -57,6 +60,7 @@ export class Store {
   readonly options: StoreOptions
   readonly clock: Clock
   readonly metrics = new Metrics()
+  readonly memory: MemoryBudget
   // The parts: present once `open` has resolved.
   log!: Log
   postings!: Postings
@@ -90,6 +94,7 @@ export class Store {
   constructor(options: StoreOptions) {
     this.options = options
     this.clock = options.clock ?? systemClock
+    this.memory = new MemoryBudget(this.clock, options.memoryBytes)
   }
 
   /**
@@ -151,28 +156,29 @@ export class Store {
   /** Log, places of consumers, and index, as they are on disk. */
   async #openData(): Promise<void> {
     const { directory, fsync = true, compression = false } = this.options
+    const { caches } = this.memory
     this.reason = 'the end of the log is being checked'
-    this.log = await Log.open({ directory, clock: this.clock, fsync, compression }, (done, of) => {
+    this.log = await Log.open({ directory, clock: this.clock, fsync, compression, caches }, (done, of) => {
       this.reason = `the end of the log is being checked: ${done} of ${of} events`
     })
     try {
       // Both may show that the log was longer: then it gets its new identity before any request sees one.
       this.places = await Checkpoints.open(directory, this.log, this.clock)
-      this.postings = await openPostings(this.log, this.options, this.notices)
+      this.postings = await openPostings(this.log, { ...this.options, caches }, this.notices)
     } finally {
       this.#noteRenewal()
     }
     await this.#bringUpIndex().catch(async (error) => {
       if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
       await this.postings.close()
-      this.postings = await openPostings(this.log, { ...this.options, rebuildIndex: true }, this.notices)
+      this.postings = await openPostings(this.log, { ...this.options, caches, rebuildIndex: true }, this.notices)
       await this.#bringUpIndex()
     })
     this.log.announce()
   }
 
   async #bringUpIndex(): Promise<void> {
-    const { poster, states } = await bringUpIndex(this.log, this.postings, (done, of) => {
+    const { poster, states } = await bringUpIndex(this.log, this.postings, this.memory.caches, (done, of) => {
       this.reason = `the index is catching up with the log: ${done} of ${of} events`
     })
     this.poster = poster

@@ -1,14 +1,14 @@
 /** Rendered answers of both forms share one cache: together they take no more memory than its bound. */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { limits } from '../../src/limits.js'
+import { usualCacheSizes } from '../../src/memory/cache-sizes.js'
 import type { Store } from '../../src/store/store.js'
 import { append, openApp } from '../helpers/app.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
 const EVENT_BYTES = 900_000
 /** Events whose answers do not fit into the cache together. */
-const COUNT = Math.ceil(limits.pages_cached_bytes_max / EVENT_BYTES) + 1
+const COUNT = Math.ceil(usualCacheSizes.renderedPages / EVENT_BYTES) + 1
 
 /** An answer about one event, and the method of the reader that is called unless the answer is in the cache. */
 interface Form {

@@ -7,6 +7,7 @@ import { ServeConfig } from '../../../schemas/settings.js'
 import { badConfiguration, describeFlags, readConfig, showSettings } from '../../config.js'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { budgetBytes } from '../../memory/memory-limit.js'
 import { Store } from '../../store/store.js'
 import { parseCategoryRule } from '../../streams/names.js'
 import type { Clock } from '../../time/clock.js'
@@ -68,6 +69,7 @@ function makeStore(config: ServeConfig, exposure: Exposure): Store {
     fsync: !config['unsafe-no-fsync'],
     compression: config.compression,
     ballastBytes: limits.ballast_bytes,
+    memoryBytes: budgetBytes(config.memory),
     runProjections: config['run-projections'] as 'none' | 'system' | 'all',
     categoryRule: parseCategoryRule(config['category-separator']),
     anonymous: exposure.anonymous,

@@ -1,10 +1,10 @@
 /** The index as it stands on disk: its database, its state, the table of lists and the table of ids. */
 import { join } from 'node:path'
 import { DaybookError } from '../../errors.js'
-import { limits } from '../../limits.js'
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, table } from '../../log/format.js'
 import { Level, type LevelOptions } from '../../log/level.js'
 import type { Log } from '../../log/log.js'
+import { type CacheSizes, usualCacheSizes } from '../../memory/cache-sizes.js'
 import { HashTable } from '../hash-table/hash-table.js'
 import type { KeyHash } from '../hash-table/page-numbers.js'
 import type { DamageMarker } from './damage-marker.js'
@@ -61,12 +61,12 @@ export function indexDirectory(directory: string): string {
 }
 
 /** @throws `directory-in-use`, `directory-unusable` */
-export function openIndexLevel(directory: string, compression: boolean): Promise<Level> {
-  const options: LevelOptions = {
-    writeBufferSize: limits.write_buffer_bytes,
-    cacheSize: 16 * 1024 * 1024,
-    compression
-  }
+export function openIndexLevel(
+  directory: string,
+  compression: boolean,
+  caches: CacheSizes = usualCacheSizes
+): Promise<Level> {
+  const options: LevelOptions = { writeBufferSize: caches.memtable, cacheSize: caches.indexBlocks, compression }
   return Level.open(directory, options)
 }
 

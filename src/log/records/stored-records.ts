@@ -1,5 +1,4 @@
 /** The records of the log as they stand in its database, and the last ones in memory. Every record's checksum is checked. */
-import { limits } from '../../limits.js'
 import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
 import type { Level } from '../level.js'
 import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
@@ -15,10 +14,12 @@ export interface InspectedPlace {
 
 export class StoredRecords {
   readonly #level: Level
-  readonly #recent = new RecentRecords(limits.records_recent_bytes_max)
+  readonly #recent: RecentRecords
 
-  constructor(level: Level) {
+  /** @param recentBytes of the last records written, which are kept in memory */
+  constructor(level: Level, recentBytes: number) {
     this.#level = level
+    this.#recent = new RecentRecords(recentBytes)
   }
 
   /** Records that stay in memory for a while; they must be on the disk. */

@@ -1,0 +1,38 @@
+/**
+ * The memory budget: the bytes that requests and caches may hold together, above what the idle process has. Its shares
+ * are fixed, so that no kind of work can starve another.
+ */
+import { limits } from '../limits.js'
+import type { Clock } from '../time/clock.js'
+import { type CacheSizes, cacheSizesOf } from './cache-sizes.js'
+import { MemoryShare } from './memory-share.js'
+
+/** Sixteenths of the budget. */
+const PARTS = { caches: 6, bodies: 3, appends: 3, reads: 4 } as const
+
+export class MemoryBudget {
+  readonly bytes: number
+  /** Request bodies, until they are parsed. */
+  readonly bodies: MemoryShare
+  /** Events and conditions of appends, until they are answered. */
+  readonly appends: MemoryShare
+  /** Records that are read, pages that are made of them, and answers that clients have not taken yet. */
+  readonly reads: MemoryShare
+  /** What each cache may hold. */
+  readonly caches: CacheSizes
+
+  /** @param bytes at least `memory_bytes_min`; undefined: the usual budget */
+  constructor(clock: Clock, bytes: number = limits.memory_bytes_default_max) {
+    const share = (part: keyof typeof PARTS) => Math.floor((bytes * PARTS[part]) / 16)
+    this.bytes = bytes
+    this.bodies = new MemoryShare('request bodies', share('bodies'), clock)
+    this.appends = new MemoryShare('waiting appends', share('appends'), clock)
+    this.reads = new MemoryShare('reads and answers', share('reads'), clock)
+    this.caches = cacheSizesOf(share('caches'))
+  }
+
+  /** Bytes that requests hold now. What caches hold is not counted: it is bounded by their sizes. */
+  get used(): number {
+    return this.bodies.used + this.appends.used + this.reads.used
+  }
+}
