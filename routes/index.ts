@@ -16,6 +16,7 @@ import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
+import { Answers } from './reading/answers.js'
 import { Reads } from './reading/reads.js'
 import { RenderedCache } from './reading/rendered-cache.js'
 import { adminRoutes, type Control } from './resources/admin.js'
@@ -82,10 +83,10 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
-  const rendered = new RenderedCache(store.memory.caches)
-  const atom = new AtomDialect(store, rendered, methods, options.trustProxy ?? false)
+  const caches = { rendered: new RenderedCache(store.memory.caches), answers: new Answers(store) }
+  const atom = new AtomDialect(store, caches, methods, options.trustProxy ?? false)
   const live = new Live(store, allowOrigins)
-  const reading = new Reads(store, live, rendered, options.publicCache ?? false)
+  const reading = new Reads(store, live, caches, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {
       checkOpen(store)
@@ -95,7 +96,7 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
       acceptBuffers(scope)
       streamRoutes(scope, store, reading, live, atom)
       metadataRoutes(scope, store, atom)
-      consumerRoutes(scope, store, live)
+      consumerRoutes(scope, store, live, caches.answers)
       await scope.register(async (inner) => atomRoutes(inner, atom))
     })
     await data.register(async (scope) => {

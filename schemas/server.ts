@@ -32,7 +32,8 @@ export const Info = Type.Object(
         budget: Type.Integer({ description: 'The memory budget of the server (--memory).' }),
         bodies: MemoryUse,
         appends: MemoryUse,
-        reads: MemoryUse
+        reads: MemoryUse,
+        largeReads: MemoryUse
       },
       { description: 'Bytes of the memory budget that requests hold now, above the idle process.' }
     ),

@@ -46,8 +46,6 @@ export const limits = {
   page_events_max: 4096,
   /** A page ends when it has grown to this size. */
   page_bytes_max: 8 * 1024 * 1024,
-  /** A page of the Atom dialect cannot be cut short: it is refused when its events are larger than this. */
-  slice_bytes_max: 96 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */
   scan_events_max: 16_384,
   /** Names in one page of /streams, /categories and /types. */
@@ -83,6 +81,10 @@ export const limits = {
   buffer_release_ms: 1_000,
   /** A connection that takes no bytes for so long is closed. */
   drain_ms: 30_000,
+  /** The same while others wait for the memory of its answer. */
+  drain_wanted_ms: 2_000,
+  /** What a client takes of its answer within that time, at least. */
+  drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
   heartbeat_seconds_default: 15,
@@ -138,6 +140,13 @@ export const limits = {
   memory_idle_bytes: 160 * 1024 * 1024,
   /** Bodies and answers up to this size are not counted. */
   memory_small_bytes: 64 * 1024,
+  /** What an ordinary read holds, and a large one: a page of 8 MiB, the records that it is made of, and its text. */
+  read_bytes: 2 * 1024 * 1024,
+  large_read_bytes: 44 * 1024 * 1024,
+  /** What a transfer reads at once, so that it needs no memory of a share while its events are small. */
+  transfer_bytes: 512 * 1024,
+  /** What a transfer or a live read of large events holds: the records that it reads ahead, and their text. */
+  large_transfer_bytes: 20 * 1024 * 1024,
   /** A request waits so long for memory, and so many may wait. */
   memory_wait_ms: 10_000,
   memory_waiting_max: 1_000,

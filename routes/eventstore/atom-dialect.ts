@@ -1,7 +1,7 @@
 /** EventStoreDB's form of reads and writes, the Atom dialect, over a store (reference 4 to 12). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KnownMethods } from '../http/known-methods.js'
-import type { RenderedCache } from '../reading/rendered-cache.js'
+import type { ReadCaches } from '../reading/pages.js'
 import { type FeedParts, Feeds } from './feeds.js'
 import { LogFeed, type LogFeedParts } from './log-feed.js'
 import { type SingleEventParts, SingleEvents } from './single-events.js'
@@ -22,12 +22,12 @@ export class AtomDialect {
   readonly #methods: KnownMethods
 
   /** @param trustProxy whether X-Forwarded-* headers are believed */
-  constructor(parts: AtomParts, rendered: RenderedCache, methods: KnownMethods, trustProxy: boolean) {
+  constructor(parts: AtomParts, caches: ReadCaches, methods: KnownMethods, trustProxy: boolean) {
     this.#methods = methods
     this.baseOf = ({ headers, raw }) => baseUrl(headers, 'encrypted' in raw.socket, trustProxy)
-    this.feeds = new Feeds(parts, rendered, this.baseOf)
-    this.singleEvents = new SingleEvents(parts, rendered, this.baseOf)
-    this.logFeed = new LogFeed(parts, this.baseOf)
+    this.feeds = new Feeds(parts, caches, this.baseOf)
+    this.singleEvents = new SingleEvents(parts, caches, this.baseOf)
+    this.logFeed = new LogFeed(parts, caches.answers, this.baseOf)
     this.writes = new Writes(parts, this.baseOf)
   }
 

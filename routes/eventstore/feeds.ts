@@ -5,12 +5,15 @@ import type { Poster } from '../../src/index/index-entries.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { Span } from '../../src/reading/event-read.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Source } from '../../src/reading/source.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
 import { firstVisible } from '../../src/streams/metadata.js'
 import { checkReadable, type RightsParts, readContextOf } from '../auth/caller-rights.js'
+import type { Answers } from '../reading/answers.js'
 import { awaitEvents, type WaitParts } from '../reading/long-poll.js'
+import type { ReadCaches } from '../reading/pages.js'
 import type { RenderedCache } from '../reading/rendered-cache.js'
 import { liveQueryOf, streamAddress } from '../wire/reading/read-request.js'
 import { checkReadableName, type ListedSourceParts, listedHead, listedSource } from './listed-source.js'
@@ -54,11 +57,13 @@ interface RenderedFeed {
 export class Feeds {
   readonly #parts: FeedParts
   readonly #rendered: RenderedCache
+  readonly #answers: Answers
   readonly #baseOf: BaseOf
 
-  constructor(parts: FeedParts, rendered: RenderedCache, baseOf: BaseOf) {
+  constructor(parts: FeedParts, { rendered, answers }: ReadCaches, baseOf: BaseOf) {
     this.#parts = parts
     this.#rendered = rendered
+    this.#answers = answers
     this.#baseOf = baseOf
   }
 
@@ -89,13 +94,14 @@ export class Feeds {
       const source = await listedSource(this.#parts, stream, viewer)
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      return await this.#sendFeed({ reply, page, codec, embed, base, resolve, viewer }, source)
+      const asked = { reply, page, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, source, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: FeedRequest, source: Source): Promise<FastifyReply> {
+  async #sendFeed(asked: FeedRequest, source: Source, memory: ReadMemory): Promise<FastifyReply> {
     const { reply, page, codec, embed, base, resolve, viewer } = asked
     const window = windowOf(page, source.head, source.first)
     const audience = source.index ? `${viewer?.key ?? ''} ${this.#parts.rules.version}` : ''
@@ -106,7 +112,7 @@ export class Feeds {
     // Events that an index stream lists may have been hidden since.
     let answer = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedFeed>(key)
     if (answer === undefined) {
-      const { feed, settled } = await this.#readFeed(asked, source, window)
+      const { feed, settled } = await this.#readFeed(asked, source, window, memory)
       answer = { body: renderFeed(feed, asked) }
       if (settled) this.#rendered.offerPage(key, answer)
     }
@@ -115,22 +121,26 @@ export class Feeds {
       reply.header('cache-control', caching.head(source.metadata.cacheControl))
       reply.header('etag', versionTag(source.head, codec))
     } else reply.header('cache-control', caching.forAYear)
-    return reply.send(answer.body)
+    return this.#answers.send(reply, answer.body, memory)
   }
 
   /** @returns settled: its bytes depend on nothing but what is asked, the head and the metadata of the stream */
   async #readFeed(
     { page, base, resolve, viewer }: FeedRequest,
     source: Source,
-    window: Window
+    window: Window,
+    memory: ReadMemory
   ): Promise<{ feed: Feed; settled: boolean }> {
     const { reader, metrics, states } = this.#parts
     const stream = source.stream as string
-    const { first, last } = window
-    const records = await reader.slice(source, first, last - first + 1)
-    const entries = await entriesOf(reader, { source, records, number: first, resolve, viewer })
-    metrics.read(entries.length)
     const backward = page.direction === 'backward'
+    const { first, last } = window
+    const records = await reader.slice(source, { first, last }, backward ? 'desc' : 'asc', memory)
+    const cutShort = records.length < last - first + 1
+    const from = backward ? last - records.length + 1 : first
+    const endedAt = cutShort ? (backward ? from : first + records.length - 1) : undefined
+    const entries = await entriesOf(reader, { source, records, number: from, resolve, viewer, memory })
+    metrics.read(entries.length)
     const read = backward ? entries.at(-1) : entries[0]
     entries.reverse()
     const self = streamUrl(base, stream)
@@ -142,10 +152,16 @@ export class Feeds {
       selfUrl: self,
       updated: read?.event?.created,
       stream,
-      headOfStream: backward ? page.from === undefined : window.end,
+      headOfStream: backward ? page.from === undefined : window.end && !cutShort,
       backward,
       tagVersion: backward && page.from === undefined ? String(source.head) : undefined,
-      links: streamLinks(self, page, { head: source.head, end: window.end, entries: found, cutOff }),
+      links: streamLinks(self, page, {
+        head: source.head,
+        end: window.end && !cutShort,
+        entries: found,
+        endedAt,
+        cutOff
+      }),
       entries
     }
     // The target of a link may be written or hidden though the head does not change.

@@ -5,10 +5,13 @@ import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { Filter } from '../../src/reading/filter.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
+import type { Range } from '../../src/reading/walk.js'
 import { checkReadable, type RightsParts } from '../auth/caller-rights.js'
+import type { Answers } from '../reading/answers.js'
 import { untilReached, type WaitParts } from '../reading/long-poll.js'
 import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, negotiate, offers } from './wire/codecs.js'
@@ -54,10 +57,12 @@ interface LogFeedRequest {
 
 export class LogFeed {
   readonly #parts: LogFeedParts
+  readonly #answers: Answers
   readonly #baseOf: BaseOf
 
-  constructor(parts: LogFeedParts, baseOf: BaseOf) {
+  constructor(parts: LogFeedParts, answers: Answers, baseOf: BaseOf) {
     this.#parts = parts
+    this.#answers = answers
     this.#baseOf = baseOf
   }
 
@@ -85,40 +90,30 @@ export class LogFeed {
       const { direction } = path
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      return await this.#sendFeed({
-        reply,
-        direction,
-        at,
-        count,
-        filter,
-        filtered,
-        codec,
-        embed,
-        base,
-        resolve,
-        viewer
-      })
+      const asked = { reply, direction, at, count, filter, filtered, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: LogFeedRequest): Promise<FastifyReply> {
+  async #sendFeed(asked: LogFeedRequest, memory: ReadMemory): Promise<FastifyReply> {
     const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = asked
     const { reader, metrics } = this.#parts
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
     const first = backward ? Math.max(0, cursor - count) : cursor
-    const { kept, looked } =
+    const range = { first, last: (backward ? cursor : first + count) - 1 }
+    const { kept, looked, cutShort } =
       filtered && !backward
-        ? await this.#scanForward(asked, source, first)
-        : await this.#scanAll(asked, source, first, backward ? cursor - first : count)
-    const reached = backward ? first : first + looked
-    const entries = await entriesOf(reader, { source, records: kept, number: first, resolve, viewer })
+        ? await this.#scanForward(asked, source, first, memory)
+        : await this.#scanAll(asked, source, range, memory)
+    const reached = backward ? cursor - looked : first + looked
+    const entries = await entriesOf(reader, { source, records: kept, number: reached, resolve, viewer, memory })
     metrics.read(entries.length)
     entries.reverse()
-    const end = backward ? looked < count : reached > source.head
+    const end = backward ? looked < count && !cutShort : reached > source.head
     const place: LogPlace = {
       from: cursor,
       origin: at === -1,
@@ -143,43 +138,47 @@ export class LogFeed {
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
     if (moving) reply.header('etag', versionTag(source.head, codec))
-    return reply.send(renderFeed(feed, asked))
+    return this.#answers.send(reply, renderFeed(feed, asked), memory)
   }
 
-  /** Examines `count` records. */
+  /** Examines the records of a range, as many as a page holds. */
   async #scanAll(
-    { filter, viewer }: LogFeedRequest,
+    { direction, filter, viewer }: LogFeedRequest,
     source: Source,
-    first: number,
-    count: number
+    range: Range,
+    memory: ReadMemory
   ): Promise<ScannedRecords> {
-    const records = await this.#parts.reader.slice(source, first, count)
+    const records = await this.#parts.reader.slice(source, range, direction === 'backward' ? 'desc' : 'asc', memory)
     const read = await viewer?.seen(records)
     const kept = records.filter((record, i) => read?.[i] !== false && filter.matches(record))
-    return { kept, looked: records.length }
+    const there = Math.min(range.last, source.head) - range.first + 1
+    return { kept, looked: records.length, cutShort: records.length < there }
   }
 
   /** Examines records, at most `dialect_filter_window`, until enough have matched. */
   async #scanForward(
     { filter, count, viewer }: LogFeedRequest,
     source: Source,
-    first: number
+    first: number,
+    memory: ReadMemory
   ): Promise<ScannedRecords> {
     const kept: StoredRecord[] = []
     let looked = 0
     let bytes = 0
-    while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max) {
-      const records = await this.#parts.reader.slice(source, first + looked, LOOK_STEP)
+    while (looked < limits.dialect_filter_window && bytes < limits.page_bytes_max) {
+      const from = first + looked
+      const records = await this.#parts.reader.slice(source, { first: from, last: from + LOOK_STEP - 1 }, 'asc', memory)
       if (records.length === 0) break
       const read = await viewer?.seen(records)
       for (const [i, record] of records.entries()) {
-        if (kept.length === count) return { kept, looked }
+        if (kept.length === count) return { kept, looked, cutShort: false }
         looked++
+        if (read?.[i] === false || !filter.matches(record)) continue
+        kept.push(record)
         bytes += record.bytes.length
-        if (read?.[i] !== false && filter.matches(record)) kept.push(record)
       }
     }
-    return { kept, looked }
+    return { kept, looked, cutShort: bytes >= limits.page_bytes_max }
   }
 }
 
@@ -187,9 +186,11 @@ export class LogFeed {
 interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
+  /** It ended before the range did, since the page is full. */
+  readonly cutShort: boolean
 }
 
-/** Records in one slice: even the largest events do not exceed the bytes of a slice then. */
+/** Records that are examined at once. */
 const LOOK_STEP = 20
 
 function parseLogStart({ direction, from }: PagePath): number | undefined {

@@ -4,10 +4,13 @@ import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import type { StoredRecord } from '../../src/log/format.js'
 import type { Metrics } from '../../src/metrics.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Source } from '../../src/reading/source.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { isMetastream, metastreamOf, originalOf } from '../../src/streams/names.js'
 import type { RightsParts } from '../auth/caller-rights.js'
+import type { Answers } from '../reading/answers.js'
+import type { ReadCaches } from '../reading/pages.js'
 import type { RenderedCache } from '../reading/rendered-cache.js'
 import { checkReadableName, type ListedSourceParts, listedHead, listedSource } from './listed-source.js'
 import { caching, contentTypeOf, versionTag } from './reply.js'
@@ -47,11 +50,13 @@ interface RenderedEntry {
 export class SingleEvents {
   readonly #parts: SingleEventParts
   readonly #rendered: RenderedCache
+  readonly #answers: Answers
   readonly #baseOf: BaseOf
 
-  constructor(parts: SingleEventParts, rendered: RenderedCache, baseOf: BaseOf) {
+  constructor(parts: SingleEventParts, { rendered, answers }: ReadCaches, baseOf: BaseOf) {
     this.#parts = parts
     this.#rendered = rendered
+    this.#answers = answers
     this.#baseOf = baseOf
   }
 
@@ -60,13 +65,15 @@ export class SingleEvents {
    * @throws refusals
    */
   async event(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
-    return this.#answer(reply, this.#parse(request, stream, at, true))
+    const asked = this.#parse(request, stream, at, true)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
   }
 
   /** The metadata event of a stream. @param at the number of one, or `head` @throws refusals */
   async metadata(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
     if (isMetastream(stream)) throw badRequest('Stream must be non-empty string and should not be metastream')
-    return this.#answer(reply, this.#parse(request, metastreamOf(stream), at, false))
+    const asked = this.#parse(request, metastreamOf(stream), at, false)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
   }
 
   /** @param resolving whether links are resolved unless a header says otherwise @throws refusals */
@@ -82,19 +89,19 @@ export class SingleEvents {
     return { stream, number, codec, embed, base: this.#baseOf(request), resolve, viewer }
   }
 
-  async #answer(reply: FastifyReply, asked: EventRequest): Promise<FastifyReply> {
+  async #answer(reply: FastifyReply, asked: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
     const { stream, number, codec, viewer } = asked
     reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     try {
       const source = await listedSource(this.#parts, stream, viewer)
       const place = number === undefined ? source.head : Number(number)
-      const { body } = await this.#renderedEntry(asked, source, place)
+      const { body } = await this.#renderedEntry(asked, source, place, memory)
       this.#parts.metrics.read(1)
       if (number === undefined) {
         reply.header('cache-control', caching.head(isMetastream(stream) ? undefined : source.metadata.cacheControl))
         reply.header('etag', versionTag(place, codec))
       } else reply.header('cache-control', caching.forAYear)
-      return await reply.send(body)
+      return await this.#answers.send(reply, body, memory)
     } catch (error) {
       reply.removeHeader('vary').removeHeader('content-type')
       const nothing = isMissing(error) ? await this.#withoutMetadata(asked) : undefined
@@ -106,14 +113,19 @@ export class SingleEvents {
     }
   }
 
-  async #renderedEntry(asked: EventRequest, source: Source, number: number): Promise<RenderedEntry> {
+  async #renderedEntry(
+    asked: EventRequest,
+    source: Source,
+    number: number,
+    memory: ReadMemory
+  ): Promise<RenderedEntry> {
     const { codec, embed, base, resolve, viewer } = asked
     const key = ['entry', codec.type, embed, resolve, number, base, source.stream].join('\n')
     const lasts = !source.index && number >= source.first
     const known = lasts ? this.#rendered.event<RenderedEntry>(key) : undefined
     if (known !== undefined) return known
-    const records = [await this.#recordAt(source, number)]
-    const [entry] = await entriesOf(this.#parts.reader, { source, records, number, resolve, viewer })
+    const records = [await this.#recordAt(source, number, memory)]
+    const [entry] = await entriesOf(this.#parts.reader, { source, records, number, resolve, viewer, memory })
     if (entry?.event === undefined) throw new DaybookError('event-not-found', 'There is nothing to see.', { number })
     const rendered = { body: renderSingle(entry, asked) }
     if (lasts && entry.link === undefined) this.#rendered.keepEvent(key, rendered)
@@ -121,9 +133,9 @@ export class SingleEvents {
   }
 
   /** An index stream lists hidden events, too. */
-  async #recordAt(source: Source, number: number): Promise<StoredRecord> {
-    if (!source.index) return this.#parts.reader.event(source, number)
-    const [record] = await this.#parts.reader.slice(source, number, 1)
+  async #recordAt(source: Source, number: number, memory: ReadMemory): Promise<StoredRecord> {
+    if (!source.index) return this.#parts.reader.event(source, number, undefined, memory)
+    const [record] = await this.#parts.reader.slice(source, { first: number, last: number }, 'asc', memory)
     if (record === undefined) throw new DaybookError('event-not-found', `There is no event ${number}.`, { number })
     return record
   }
@@ -141,7 +153,7 @@ export class SingleEvents {
     if (index === undefined) return (await listedHead(this.#parts, stream)) < 0 ? undefined : nothing
     const source = await listedSource(this.#parts, stream, viewer).catch(ifNotFound)
     if (source === undefined || (number ?? 0n) !== 0n) return source && nothing
-    const [first] = await this.#parts.reader.slice(source, 0, 1)
+    const [first] = await this.#parts.reader.slice(source, { first: 0, last: 0 }, 'asc')
     const name = Buffer.from(metastream).toString('latin1')
     const event = virtualEvent(name, '0', first?.created ?? 0, {
       typeBytes: '$metadata',

@@ -2,8 +2,8 @@
 import type { ServerResponse } from 'node:http'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
+import { queuedBytes } from '../reading/socket-queue.js'
 import type { LivePlan } from './plan-live-read.js'
-import { queuedBytes } from './socket-queue.js'
 
 export abstract class ResponseConnection {
   readonly client: string

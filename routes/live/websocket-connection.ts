@@ -9,12 +9,12 @@ import type { ReadResult } from '../../src/reading/event-read.js'
 import type { Closing, Connection, Statistics } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
+import { queuedBytes } from '../reading/socket-queue.js'
 import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseCursor } from '../wire/reading/cursor-bounds.js'
 import type { LiveParts, LivePlan } from './plan-live-read.js'
-import { queuedBytes } from './socket-queue.js'
 
 const checkAck = compileShape<AckFrame>(AckFrame)
 const checkCredit = compileShape<CreditFrame>(CreditFrame)

@@ -3,8 +3,10 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ReadRequest } from '../../src/reading/event-read.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
@@ -12,6 +14,7 @@ import type { Range } from '../../src/reading/walk.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { problemOf } from '../wire/problems/problem.js'
 import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
+import type { Answers } from './answers.js'
 
 /** What transfers use of the store. */
 export interface LineParts {
@@ -23,18 +26,26 @@ export interface LineParts {
 /** @throws `cursor-beyond-head`, by the promise */
 export async function sendLines(
   parts: LineParts,
-  reply: FastifyReply,
-  source: Source,
-  read: ReadRequest,
-  query: ReadQuery
+  answers: Answers,
+  { reply, source, read, query }: LinesAsked
 ): Promise<FastifyReply> {
   const { request } = reply
   const range = await parts.sources.resolve(source, read)
   reply.header('content-type', mediaTypes.ndjson)
   reply.header('cache-control', 'private, no-store')
   if (request.method === 'HEAD') return reply.send(Readable.from([]))
-  const lines = renderLines(parts, { request, query, source, read, range })
+  const memory = answers.transferMemory(request)
+  const lines = renderLines(parts, { request, query, source, read, range }, memory)
+  answers.watch(reply.raw, memory)
   return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
+}
+
+/** A transfer that is asked for. */
+export interface LinesAsked {
+  readonly reply: FastifyReply
+  readonly source: Source
+  readonly read: ReadRequest
+  readonly query: ReadQuery
 }
 
 interface Transfer {
@@ -48,14 +59,16 @@ interface Transfer {
 /** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
 async function* renderLines(
   { reader, metrics }: LineParts,
-  { request, query, source, read, range }: Transfer
+  { request, query, source, read, range }: Transfer,
+  memory: ReadMemory
 ): AsyncGenerator<Buffer> {
   const render = query.record ? renderRecord : renderEvent
   let left = query.limit ?? Infinity
   let sent = 0
   let cursor = range.first - 1
   try {
-    for await (const { events } of reader.spans(source, read, range)) {
+    const scan = { wanted: query.limit, bytes: limits.transfer_bytes, reserve: (bytes: number) => memory.turn(bytes) }
+    for await (const { events } of reader.spans(source, read, range, scan)) {
       let text = ''
       for (const event of events) {
         if (left-- <= 0) break
@@ -74,5 +87,7 @@ async function* renderLines(
     const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
     yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
     throw error
+  } finally {
+    memory.close()
   }
 }

@@ -5,35 +5,29 @@ import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Poster } from '../../src/index/index-entries.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
-import type { ReadRequest, ReadResult } from '../../src/reading/event-read.js'
+import type { ReadResult } from '../../src/reading/event-read.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
-import { LINK_TYPE } from '../../src/streams/links.js'
 import { checkReadable, isPublic, type RightsParts, readContextOf } from '../auth/caller-rights.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
-import {
-  entityTag,
-  isImmutable,
-  limitOf,
-  linkHeader,
-  matchesTag,
-  pageLinks,
-  reachesEnd,
-  renderPage
-} from '../wire/reading/page.js'
-import { checkNoRecord, hasAge, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
+import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
+import type { Answers } from './answers.js'
 import { type LineParts, sendLines } from './event-lines.js'
 import { awaitEvents, awaitPosition, confirmWait, secondsToWait, type WaitParts } from './long-poll.js'
 import { checkNamedLog } from './named-log.js'
+import { Pages, type ReadCaches } from './pages.js'
 import type { RenderedCache } from './rendered-cache.js'
 
-interface RenderedPage {
-  readonly body: Buffer
-  readonly link: string
-  readonly immutable: boolean
-  /** Its bytes depend only on its address, the head and the stream's metadata. */
-  readonly settled: boolean
+/** A single event that is asked for. */
+interface EventAsked {
+  readonly source: Source
+  /** On the log its position. */
+  readonly number: number
+  readonly resolveLinks: boolean
+  readonly viewer: Viewer | undefined
 }
 
 interface RenderedEvent {
@@ -63,14 +57,16 @@ export class Reads {
   readonly #parts: ReadParts
   readonly #live: LiveAnswers
   readonly #rendered: RenderedCache
-  readonly #publicly: 'public' | 'private'
+  readonly #answers: Answers
+  readonly #pages: Pages
 
   /** @param publicCache immutable pages may be kept by shared caches */
-  constructor(parts: ReadParts, live: LiveAnswers, rendered: RenderedCache, publicCache: boolean) {
+  constructor(parts: ReadParts, live: LiveAnswers, caches: ReadCaches, publicCache: boolean) {
     this.#parts = parts
     this.#live = live
-    this.#rendered = rendered
-    this.#publicly = publicCache ? 'public' : 'private'
+    this.#rendered = caches.rendered
+    this.#answers = caches.answers
+    this.#pages = new Pages(parts, caches, publicCache)
   }
 
   /** @throws the refusals of toReadRequest, Reader.resolve and checkNamedLog, `not-acceptable`, `not-there-yet` */
@@ -96,8 +92,8 @@ export class Reads {
     reply.header('daybook-head', source.head)
     reply.header('daybook-log', this.#parts.log.id)
     return format === 'ndjson'
-      ? sendLines(this.#parts, reply, source, read, query)
-      : this.#page(reply, source, read, query, await isPublic(this.#parts, address))
+      ? sendLines(this.#parts, this.#answers, { reply, source, read, query })
+      : this.#pages.answer(reply, { source, read, query, mayShare: await isPublic(this.#parts, address) })
   }
 
   /**
@@ -119,13 +115,16 @@ export class Reads {
     const viewer = this.#parts.rules.viewerOf(request.principal)
     const source = await this.#sourceOf(address, viewer)
     const number = at === 'head' ? Math.max(source.head, 0) : at
-    const { body, tag } = await this.#renderedEvent(source, number, query.resolveLinks ?? true, viewer)
-    this.#parts.metrics.read(1)
-    reply.header('daybook-head', source.head)
-    reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
-    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
-    reply.header('content-type', mediaTypes.event)
-    return reply.send(body)
+    return this.#answers.reading(request, async (memory) => {
+      const asked = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
+      const { body, tag } = await this.#renderedEvent(asked, memory)
+      this.#parts.metrics.read(1)
+      reply.header('daybook-head', source.head)
+      reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
+      if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
+      reply.header('content-type', mediaTypes.event)
+      return this.#answers.send(reply, body, memory)
+    })
   }
 
   /**
@@ -167,10 +166,8 @@ export class Reads {
 
   /** An event never changes as long as it can be seen. */
   async #renderedEvent(
-    source: Source,
-    number: number,
-    resolveLinks: boolean,
-    viewer: Viewer | undefined
+    { source, number, resolveLinks, viewer }: EventAsked,
+    memory: ReadMemory
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source
     const key = `event ${resolveLinks} ${number} ${stream ?? ''}`
@@ -178,8 +175,9 @@ export class Reads {
     const lasts = number >= first && (own || (this.#parts.states.none && viewer === undefined))
     const known = lasts ? this.#rendered.event<RenderedEvent>(key) : undefined
     if (known !== undefined) return known
-    const record = await this.#parts.reader.event(source, number, viewer)
-    const target = resolveLinks && stream !== undefined ? await this.#parts.reader.links.of(record, viewer) : undefined
+    const record = await this.#parts.reader.event(source, number, viewer, memory)
+    const follows = resolveLinks && stream !== undefined
+    const target = follows ? await this.#parts.reader.links.of(record, viewer, memory) : undefined
     const resolved = target === undefined || target === 'gone' ? undefined : target
     const found: ReadResult = {
       record: resolved ?? record,
@@ -192,71 +190,6 @@ export class Reads {
     }
     if (lasts && target === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
-  }
-
-  async #page(
-    reply: FastifyReply,
-    source: Source,
-    read: ReadRequest,
-    query: ReadQuery,
-    mayShare: boolean
-  ): Promise<FastifyReply> {
-    const { request } = reply
-    const path = request.url.split('?', 1)[0] as string
-    const { head, first, metadata, metadataVersion } = source
-    const own = source.stream !== undefined && !source.index
-    // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
-    const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
-    const state = `${head} ${metadataVersion} ${first} ${audience}`
-    const begin = query.from ?? ''
-    const { id } = this.#parts.log
-    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
-    let tag = entityTag(head, variant)
-    const key = `page ${state} ${begin} ${request.url}`
-    // Events that an index stream lists may have been hidden since.
-    let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
-    if (page === undefined) {
-      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
-        return reply.code(304).header('etag', tag).send()
-      }
-      page = await this.#render(path, source, read, query)
-      if (page.settled) this.#rendered.offerPage(key, page)
-    }
-    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
-    reply.header('etag', tag)
-    reply.header('link', page.link)
-    const { cacheControl } = metadata
-    const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
-    const moving =
-      cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
-    reply.header('cache-control', page.immutable ? `${shared}, max-age=31536000, immutable` : moving)
-    if (page.immutable) reply.removeHeader('daybook-head')
-    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
-    reply.header('content-type', mediaTypes.page)
-    return reply.send(page.body)
-  }
-
-  async #render(path: string, source: Source, read: ReadRequest, query: ReadQuery): Promise<RenderedPage> {
-    const { reader, sources, metrics, states } = this.#parts
-    const range = await sources.resolve(source, read)
-    const page = await reader.page(source, read, range, limitOf(query))
-    metrics.read(page.events.length)
-    const filtered = hasFilter(query)
-    // The page's links name this log, even if the request named an earlier one.
-    const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = pageLinks(path, named, page, source)
-    const own = source.stream !== undefined && !source.index
-    // A link that leads nowhere yet may lead somewhere later.
-    const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
-    // Hidden events, targets of links, and ages change though the head does not.
-    const lasts = !linked && (own || states.none)
-    return {
-      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
-      link: linkHeader(links, read.order),
-      // Each viewer sees another part of the log, and it changes with the rules.
-      immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
-      settled: lasts && !hasAge(query)
-    }
   }
 }
 

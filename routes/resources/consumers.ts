@@ -9,6 +9,7 @@ import type { ConsumerDefinition } from '../../src/consumers/consumer-definition
 import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Clock } from '../../src/time/clock.js'
 import {
@@ -23,6 +24,7 @@ import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
+import type { Answers } from '../reading/answers.js'
 import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
@@ -48,9 +50,9 @@ export interface ConsumerRouteParts extends RightsParts, WaitParts, ConsumerView
   readonly metrics: Metrics
 }
 
-export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, live: Live): void {
+export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, live: Live, answers: Answers): void {
   countLags(parts)
-  const consumers = new ConsumerHandlers(parts, live)
+  const consumers = new ConsumerHandlers(parts, live, answers)
   const { list, get, put, remove, read, acknowledge, reset } = consumerOperations
   const [used, changed] = [consumerConfig(parts, false), consumerConfig(parts, true)]
   const one = '/consumers/:name'
@@ -99,10 +101,12 @@ function consumerName({ params }: FastifyRequest): string {
 class ConsumerHandlers {
   readonly #parts: ConsumerRouteParts
   readonly #live: Live
+  readonly #answers: Answers
 
-  constructor(parts: ConsumerRouteParts, live: Live) {
+  constructor(parts: ConsumerRouteParts, live: Live, answers: Answers) {
     this.#parts = parts
     this.#live = live
+    this.#answers = answers
   }
 
   #consumerOf(request: FastifyRequest): Consumer {
@@ -172,7 +176,7 @@ class ConsumerHandlers {
     reply.header('vary', 'Accept, Accept-Encoding, Prefer')
     if (format === 'page') {
       checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
-      return answerPage(this.#parts, consumer, request, reply)
+      return answerPage(this.#parts, this.#answers, consumer, reply)
     }
     const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
     return this.#live.answer(request, reply, asked, format)
@@ -232,10 +236,11 @@ function ownerOf({ principal }: FastifyRequest): Pick<ConsumerDefinition, 'owner
 /** A page after the consumer's place. Only an acknowledgement moves the place. @throws `consumer-in-use` */
 async function answerPage(
   parts: ConsumerRouteParts,
+  answers: Answers,
   consumer: Consumer,
-  request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
+  const { request } = reply
   const { reader, sources, metrics } = parts
   const asked = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
@@ -245,31 +250,34 @@ async function answerPage(
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
   const read = { ...toReadRequest(query, readContextOf(parts, request)), lower }
-  const pageOf = async () => {
+  const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await sources.toFollow(address)
-    return { source, page: await reader.page(source, read, await sources.resolve(source, read), limitOf(asked)) }
+    return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
   }
   const seconds = secondsToWait(asked, request)
   if (seconds > 0) {
     confirmWait(request, reply, seconds)
     const liveQuery = liveQueryOfSource(parts, request, consumer.definition.source)
     const isEmpty = async () => {
-      const { page } = await pageOf()
+      const { page } = await pageOf(1)
       return page.events.length === 0 && reachesEnd(page)
     }
     await awaitEvents(parts, { request, seconds, liveQuery, isEmpty })
   }
   // Rules may have changed while it waited.
   if (seconds > 0) await checkReadable(parts, request.principal, address)
-  const { source, page } = await pageOf()
-  consumer.given(page.covered.last)
-  consumer.touch()
-  metrics.read(page.events.length)
-  const { name, generation } = consumer
-  const links = { ...consumerLinks(name), self: request.url }
-  const text = renderPage(source, query, page, links, hasFilter(query))
-  reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
-  reply.header('daybook-head', source.head).header('daybook-log', parts.log.id).header('daybook-generation', generation)
-  const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
-  return reply.send(Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]))
+  return answers.reading(request, async (memory) => {
+    const { source, page } = await pageOf(limitOf(asked), memory)
+    consumer.given(page.covered.last)
+    consumer.touch()
+    metrics.read(page.events.length)
+    const { name, generation } = consumer
+    const links = { ...consumerLinks(name), self: request.url }
+    const text = renderPage(source, query, page, links, hasFilter(query))
+    reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
+    reply.header('daybook-head', source.head).header('daybook-log', parts.log.id)
+    reply.header('daybook-generation', generation)
+    const start = Buffer.from(`{"consumer":${JSON.stringify({ name, generation })},`)
+    return answers.send(reply, Buffer.concat([start, Buffer.from(text.slice(1), 'latin1')]), memory)
+  })
 }

@@ -156,13 +156,13 @@ class CountingScan {
     let looked = 0
     const range = { first: 0, last: head.count - 1 }
     const walk = { kind: this.#kind, head, range, order: 'asc', chunk: SCAN_CHUNK } as const
-    for await (const positions of walkList(this.#parts.postings, walk)) {
-      for (const { created } of await this.#viewer.visible(await this.#parts.log.readMany(positions))) {
+    for await (const records of this.#parts.log.readAhead(walkList(this.#parts.postings, walk))) {
+      for (const { created } of await this.#viewer.visible(records)) {
         count++
         updated = created
       }
-      looked += positions.length
-      this.#left -= positions.length
+      looked += records.length
+      this.#left -= records.length
       if (this.budgetExhausted && looked < head.count) return count > 0 ? { name } : undefined
     }
     return count > 0 ? { name, count, updated } : undefined

@@ -109,7 +109,8 @@ function showInfo({ status, log, memory }: ServerRouteParts, { version, insecure
       budget: memory.bytes,
       bodies: useOf(memory.bodies),
       appends: useOf(memory.appends),
-      reads: useOf(memory.reads)
+      reads: useOf(memory.reads),
+      largeReads: useOf(memory.largeReads)
     },
     links: {
       events: '/events',

@@ -114,6 +114,23 @@ export class Level {
     })
   }
 
+  /** True when tables are compressed as they are written. */
+  get compresses(): boolean {
+    return this.#options.compression
+  }
+
+  /**
+   * The bytes that a range of keys takes up in LevelDB's tables, as they are stored, to a block. What is in a memtable is
+   * not counted.
+   */
+  async approximateSize(from: Buffer, to: Buffer): Promise<number> {
+    if (this.#reopening !== undefined) await this.#reopening
+    this.#needOpen()
+    return new Promise((resolve, reject) => {
+      this.#store.approximateSize(from, to, (error, bytes) => (error ? reject(error) : resolve(bytes)))
+    })
+  }
+
   /** Starts a batch; nothing is written before `write` or `writeSynced`. */
   batch(): LevelBatch {
     return this.#store.batch()

@@ -5,6 +5,7 @@ declare module 'leveldown' {
   namespace leveldown {
     interface LevelDown {
       batch(): ChainedBatch
+      approximateSize(from: Buffer, to: Buffer, callback: (error: Error | null, bytes: number) => void): void
     }
     interface ChainedBatch {
       put(key: Buffer, value: Buffer): this

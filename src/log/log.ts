@@ -13,7 +13,7 @@ import type { LogIdentity, NotedEnd, Renewal } from './identity/log-identity.js'
 import type { Level } from './level.js'
 import { type LogOptions, type LogParts, logDirectory, openLog, openLogToInspect } from './opening.js'
 import { PositionWaiters } from './position-waiters.js'
-import { rangeChunks, readAhead } from './records/read-ahead.js'
+import { type ReadAheadOptions, rangeChunks, readAhead } from './records/read-ahead.js'
 import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
 import { preserveEvidence } from './recovery/evidence.js'
 import type { LogHead } from './recovery/log-head.js'
@@ -191,8 +191,12 @@ export class Log {
       )
     }
     this.#logHead.advance(first + placements.length - 1, at, bytes)
-    const { recent } = this.#records
-    for (let i = 0; i < records.length; i++) recent.add(first + i, records[i] as Buffer)
+    const { recent, sizes } = this.#records
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i] as Buffer
+      recent.add(first + i, record)
+      sizes.committed(first + i, record.length)
+    }
     return first
   }
 
@@ -217,6 +221,13 @@ export class Log {
     return this.#records.readMany(positions)
   }
 
+  /** What the records at these positions have at most, bytes, without reading them. */
+  boundOf(positions: readonly number[]): number | Promise<number> {
+    const { sizes } = this.#records
+    const unknown = sizes.learn(positions)
+    return unknown === undefined ? sizes.boundOf(positions) : unknown.then(() => sizes.boundOf(positions))
+  }
+
   /**
    * Records from `from` to `to`, both included, in chunks. With `to` below `from` it goes backwards. Nothing of it is kept in memory.
    * @throws `log-damaged` as readMany
@@ -227,10 +238,13 @@ export class Log {
 
   /**
    * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
-   * the size of those before, so that large events do not fill the memory.
+   * their sizes, so that large events do not fill the memory.
    */
-  readAhead(chunks: AsyncIterable<number[]> | Iterable<number[]>): AsyncGenerator<StoredRecord[]> {
-    return readAhead(this, chunks)
+  readAhead(
+    chunks: AsyncIterable<number[]> | Iterable<number[]>,
+    options?: ReadAheadOptions
+  ): AsyncGenerator<StoredRecord[]> {
+    return readAhead(this.#records, chunks, options)
   }
 
   /**

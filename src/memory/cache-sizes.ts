@@ -20,18 +20,18 @@ const MEMTABLES = 4
 
 /** @param bytes what all caches may hold together */
 export function cacheSizesOf(bytes: number): CacheSizes {
-  const part = (of192: number) => Math.floor((bytes * of192) / 192)
+  const part = (of176: number) => Math.floor((bytes * of176) / 176)
   return {
     // A larger memtable only makes starts slower: they replay it.
     memtable: Math.min(limits.write_buffer_bytes, part(64) / MEMTABLES),
     logBlocks: part(32),
     indexBlocks: part(16),
     recentRecords: part(8),
-    streamStates: part(32),
+    streamStates: part(16),
     renderedPages: part(24),
     renderedEvents: part(16)
   }
 }
 
 /** The sizes with the usual budget: for commands that open a directory by themselves. */
-export const usualCacheSizes = cacheSizesOf(192 * 1024 * 1024)
+export const usualCacheSizes = cacheSizesOf(176 * 1024 * 1024)

@@ -7,8 +7,8 @@ import type { Clock } from '../time/clock.js'
 import { type CacheSizes, cacheSizesOf } from './cache-sizes.js'
 import { MemoryShare } from './memory-share.js'
 
-/** Sixteenths of the budget. */
-const PARTS = { caches: 6, bodies: 3, appends: 3, reads: 4 } as const
+/** Parts of 32 of the budget. */
+const PARTS = { caches: 11, bodies: 6, appends: 6, reads: 3, largeReads: 6 } as const
 
 export class MemoryBudget {
   readonly bytes: number
@@ -18,21 +18,24 @@ export class MemoryBudget {
   readonly appends: MemoryShare
   /** Records that are read, pages that are made of them, and answers that clients have not taken yet. */
   readonly reads: MemoryShare
+  /** The same for reads that are larger than `read_bytes`. */
+  readonly largeReads: MemoryShare
   /** What each cache may hold. */
   readonly caches: CacheSizes
 
   /** @param bytes at least `memory_bytes_min`; undefined: the usual budget */
   constructor(clock: Clock, bytes: number = limits.memory_bytes_default_max) {
-    const share = (part: keyof typeof PARTS) => Math.floor((bytes * PARTS[part]) / 16)
+    const share = (part: keyof typeof PARTS) => Math.floor((bytes * PARTS[part]) / 32)
     this.bytes = bytes
     this.bodies = new MemoryShare('request bodies', share('bodies'), clock)
     this.appends = new MemoryShare('waiting appends', share('appends'), clock)
     this.reads = new MemoryShare('reads and answers', share('reads'), clock)
+    this.largeReads = new MemoryShare('large reads and answers', share('largeReads'), clock)
     this.caches = cacheSizesOf(share('caches'))
   }
 
   /** Bytes that requests hold now. What caches hold is not counted: it is bounded by their sizes. */
   get used(): number {
-    return this.bodies.used + this.appends.used + this.reads.used
+    return this.bodies.used + this.appends.used + this.reads.used + this.largeReads.used
   }
 }

@@ -3,7 +3,7 @@ import type { Viewer } from '../access/viewer.js'
 import type { StoredRecord } from '../log/format.js'
 import type { Filter } from './filter.js'
 import type { Bounds } from './sources.js'
-import type { Range } from './walk.js'
+import type { Order, Range } from './walk.js'
 
 export interface ReadRequest extends Bounds {
   readonly filter: Filter
@@ -38,4 +38,10 @@ export interface ReadResult {
   readonly cursor: number
   /** The link or the place in an index stream through which it was found. */
   readonly link?: { readonly stream: string; readonly number: number } | undefined
+}
+
+/** The part of the range that a page has covered. */
+export function coverage(range: Range, order: Order, reached: number | undefined, ended: boolean): Range {
+  if (ended || reached === undefined) return range
+  return order === 'asc' ? { first: range.first, last: reached } : { first: reached, last: range.last }
 }

@@ -2,14 +2,16 @@
 import type { Viewer } from '../access/viewer.js'
 import { DaybookError } from '../errors.js'
 import type { StoredRecord } from '../log/format.js'
+import { READ_BYTES, type ReadAheadOptions } from '../log/records/read-ahead.js'
 import { LINK_TYPE, parseLink } from '../streams/links.js'
 import type { ReadRequest, ReadResult } from './event-read.js'
+import type { ReadMemory } from './read-memory.js'
 import type { Source } from './source.js'
 import type { Sources } from './sources.js'
 
 /** Finds one event of a stream by its number. */
 interface EventLookup {
-  event(source: Source, number: number): Promise<StoredRecord>
+  event(source: Source, number: number, viewer: undefined, memory: ReadMemory | undefined): Promise<StoredRecord>
 }
 
 export class LinkTargets {
@@ -21,17 +23,45 @@ export class LinkTargets {
     this.#events = events
   }
 
-  /** Puts the events that links point at in their place; a link to what cannot be seen stays itself. */
-  async follow<T extends ReadResult>(source: Source, request: ReadRequest, found: T[]): Promise<T[]> {
-    if (!request.resolveLinks || source.stream === undefined) return found
-    for (const [i, one] of found.entries()) {
-      if (!one.record.hasType(LINK_TYPE)) continue
-      const target = await this.of(one.record, request.viewer)
-      if (target === undefined || target === 'gone') continue
-      const link = one.link ?? { stream: source.stream, number: one.cursor }
-      found[i] = { ...one, record: target, link }
+  /** True when there are links in what was found, and the read follows them. */
+  anyIn(source: Source, request: ReadRequest, found: readonly ReadResult[]): boolean {
+    if (!request.resolveLinks || source.stream === undefined) return false
+    return found.some(({ record }) => record.hasType(LINK_TYPE))
+  }
+
+  /**
+   * Puts the events that links point at in their place; a link to what cannot be seen stays itself. A small link may
+   * point at a large event, so what was found comes in parts of about `READ_BYTES`.
+   * @param reserve called with the bytes of the part as it grows; nothing more is read before its promise is fulfilled
+   */
+  async *follow<T extends ReadResult>(
+    source: Source,
+    request: ReadRequest,
+    found: T[],
+    reserve?: ReadAheadOptions['reserve']
+  ): AsyncGenerator<T[]> {
+    if (!this.anyIn(source, request, found)) {
+      yield found
+      return
     }
-    return found
+    let part: T[] = []
+    let bytes = 0
+    for (const one of found) {
+      const target = await this.of(one.record, request.viewer)
+      if (target === undefined || target === 'gone') part.push(one)
+      else {
+        const link = one.link ?? { stream: source.stream as string, number: one.cursor }
+        part.push({ ...one, record: target, link })
+        bytes += target.bytes.length
+        const reserved = reserve?.(bytes)
+        if (reserved !== undefined) await reserved
+      }
+      if (bytes < READ_BYTES) continue
+      yield part
+      part = []
+      bytes = 0
+    }
+    if (part.length > 0) yield part
   }
 
   /**
@@ -39,7 +69,11 @@ export class LinkTargets {
    * @param viewer undefined: one who sees everything
    * @returns `gone` when it cannot be seen (any more), or not by this viewer; undefined when the event is no link
    */
-  async of(record: StoredRecord, viewer: Viewer | undefined): Promise<StoredRecord | 'gone' | undefined> {
+  async of(
+    record: StoredRecord,
+    viewer: Viewer | undefined,
+    memory?: ReadMemory
+  ): Promise<StoredRecord | 'gone' | undefined> {
     if (!record.hasType(LINK_TYPE)) return undefined
     const target = parseLink(linkText(record))
     if (target === undefined) return undefined
@@ -47,7 +81,7 @@ export class LinkTargets {
     try {
       const source = await this.#sources.ifAny(target.stream)
       if (source === undefined) return 'gone'
-      return await this.#events.event(source, target.number === -1 ? source.head : target.number)
+      return await this.#events.event(source, target.number === -1 ? source.head : target.number, undefined, memory)
     } catch (error) {
       if (error instanceof DaybookError && GONE.has(error.code)) return 'gone'
       throw error

@@ -9,18 +9,27 @@ import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
-import { FIRST_READ, SCAN_CHUNK } from '../log/records/read-ahead.js'
+import { READ_BYTES, type ReadAheadOptions, SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { IndexStream } from '../streams/index-streams.js'
-import type { EventPage, ReadRequest, ReadResult, Span } from './event-read.js'
+import { coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
 import { LinkTargets } from './link-targets.js'
+import type { ReadMemory } from './read-memory.js'
 import { positionsOf } from './read-positions.js'
 import type { Retention } from './retention.js'
-import type { Source } from './source.js'
+import { noEvent, type Source } from './source.js'
 import type { Sources } from './sources.js'
 import { type Order, type Range, walkList } from './walk.js'
 
+/** A page of so few events of a stream is read at once. */
+const SMALL_PAGE = 32
 /** Batch size of the search for one event of an index stream that the viewer may read. */
 const FIRST_LOOK = 64
+
+/** How much of a read is done at once, and who pays for it. */
+export interface ScanOptions extends ReadAheadOptions {
+  /** Records examined for one span, at most. */
+  readonly chunk?: number | undefined
+}
 
 export interface ReaderParts {
   log: Log
@@ -45,13 +54,24 @@ export class Reader {
     this.#retention = parts.retention
   }
 
-  /** A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined. */
-  async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<EventPage> {
+  /**
+   * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined.
+   * @param memory holds what the page takes; undefined: it is not counted
+   * @throws `overloaded` when there is no memory for it; `log-damaged`
+   */
+  async page(
+    source: Source,
+    request: ReadRequest,
+    range: Range,
+    limit: number,
+    memory?: ReadMemory
+  ): Promise<EventPage> {
     const { order, filter } = request
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
     const seen = { first: Math.max(range.first, source.first), last: range.last }
-    if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= FIRST_READ) {
-      return this.#smallPage(source, source.list, request, range, limit)
+    if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= SMALL_PAGE) {
+      const page = await this.#smallPage(source, source.list, request, range, { limit, memory })
+      if (page !== undefined) return page
     }
     const events: ReadResult[] = []
     let looked = 0
@@ -59,7 +79,9 @@ export class Reader {
     let reached: number | undefined
     let full = false
     const chunk = plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
-    reading: for await (const found of this.#walk(source, request, seen, chunk)) {
+    const reserve = memory && ((more: number) => memory.need(bytes + more))
+    const scan = { chunk, wanted: plain ? limit : Infinity, reserve }
+    reading: for await (const found of this.#walk(source, request, seen, scan)) {
       for (const one of found) {
         reached = one.cursor
         looked++
@@ -74,14 +96,17 @@ export class Reader {
     return { events, range, covered: coverage(range, order, reached, !full), head: source.head }
   }
 
-  /** A small page of a stream without a filter: the positions of its events are known, so they are read at once. */
+  /**
+   * A small page of a stream without a filter: the positions of its events are known, so they are read at once.
+   * @returns undefined when they may be large
+   */
   async #smallPage(
     source: Source,
     list: ListHead,
     request: ReadRequest,
     range: Range,
-    limit: number
-  ): Promise<EventPage> {
+    { limit, memory }: { readonly limit: number; readonly memory: ReadMemory | undefined }
+  ): Promise<EventPage | undefined> {
     const { order } = request
     const first = Math.max(range.first, source.first)
     const there = Math.max(0, range.last - first + 1)
@@ -89,6 +114,11 @@ export class Reader {
     const from = order === 'asc' ? first : range.last - count + 1
     const positions = await this.#postings.positions(family.stream, list, from, count)
     if (order === 'desc') positions.reverse()
+    const asked = this.#log.boundOf(positions)
+    const bound = typeof asked === 'number' ? asked : await asked
+    if (bound > READ_BYTES) return undefined
+    const reserved = memory?.need(bound)
+    if (reserved !== undefined) await reserved
     let records = await this.#log.readMany(positions)
     let bytes = 0
     const full = records.findIndex((record) => (bytes += record.bytes.length) >= limits.page_bytes_max)
@@ -97,19 +127,20 @@ export class Reader {
     const covered = coverage(range, order, records.at(-1)?.number, ended || records.length === 0)
     const events: ReadResult[] = []
     for (const record of records) if (!record.removed) events.push({ record, cursor: record.number })
-    return { events: await this.links.follow(source, request, events), range, covered, head: source.head }
+    if (this.links.anyIn(source, request, events)) return undefined
+    return { events, range, covered, head: source.head }
   }
 
   /**
    * Every event of an ascending or descending read, in spans, to the end of its range.
-   * @param chunk records examined for one span, at most
+   * @throws `overloaded` when there is no memory for it; `log-damaged`
    */
-  async *spans(source: Source, request: ReadRequest, range: Range, chunk: number = SCAN_CHUNK): AsyncGenerator<Span> {
+  async *spans(source: Source, request: ReadRequest, range: Range, scan: ScanOptions = {}): AsyncGenerator<Span> {
     const seen = { first: Math.max(range.first, source.first), last: range.last }
     const step = request.order === 'asc' ? 1 : -1
     const [begin, end] = step === 1 ? [range.first, range.last] : [range.last, range.first]
     let from = begin
-    for await (const found of this.#walk(source, request, seen, chunk)) {
+    for await (const found of this.#walk(source, request, seen, scan)) {
       const to = found.at(-1)?.cursor ?? from
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
@@ -123,7 +154,7 @@ export class Reader {
     source: Source,
     request: ReadRequest,
     range: Range,
-    chunk: number
+    { chunk = SCAN_CHUNK, ...ahead }: ScanOptions
   ): AsyncGenerator<(ReadResult & { matches: boolean })[]> {
     const { filter, order } = request
     const whole = source.stream !== undefined
@@ -131,9 +162,10 @@ export class Reader {
     const anyStream = whole && source.kind !== family.category
     const step = order === 'asc' ? 1 : -1
     let number = order === 'asc' ? range.first : range.last
-    for await (const records of this.#log.readAhead(positionsOf(this.#postings, source, request, range, chunk))) {
+    const positions = positionsOf(this.#postings, source, request, range, chunk)
+    for await (const records of this.#log.readAhead(positions, ahead)) {
       const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
-      let found: (ReadResult & { matches: boolean })[] = []
+      const found: (ReadResult & { matches: boolean })[] = []
       for (let i = 0; i < records.length; i++) {
         const record = records[i] as StoredRecord
         const matches = asked?.[i] !== false && filter.matches(record, anyStream)
@@ -145,38 +177,35 @@ export class Reader {
         found.push({ record, cursor: number, link, matches })
         number += step
       }
-      found = await this.links.follow(source, request, found)
-      yield found
+      yield* this.links.follow(source, request, found, ahead.reserve)
     }
   }
 
   /**
-   * The records at `count` numbers or positions, hidden ones too, in rising order; fewer at the end of the source.
-   * @throws `page-too-large` when they have more than `slice_bytes_max` bytes
+   * The records at the numbers or positions of a range, hidden ones too, in rising order. Fewer at the end of the source,
+   * and when they have more than `page_bytes_max` bytes: then those that the order comes to first.
+   * @throws `overloaded` when there is no memory for them; `log-damaged`
    */
-  async slice({ kind, list, head }: Source, from: number, count: number): Promise<StoredRecord[]> {
-    const last = Math.min(from + count - 1, head)
-    if (from > last) return []
+  async slice({ kind, list, head }: Source, range: Range, order: Order, memory?: ReadMemory): Promise<StoredRecord[]> {
+    const { first } = range
+    const last = Math.min(range.last, head)
+    if (first > last) return []
     const positions =
       list === undefined || kind === undefined
-        ? Array.from({ length: last - from + 1 }, (_, i) => from + i)
-        : await this.#postings.positions(kind, list, from, last - from + 1)
+        ? Array.from({ length: last - first + 1 }, (_, i) => first + i)
+        : await this.#postings.positions(kind, list, first, last - first + 1)
+    if (order === 'desc') positions.reverse()
     const records: StoredRecord[] = []
     let bytes = 0
-    for await (const read of this.#log.readAhead([positions])) {
-      for (const record of read) bytes += record.bytes.length
-      if (bytes > limits.slice_bytes_max) {
-        throw new DaybookError(
-          'page-too-large',
-          `These events have more than ${limits.slice_bytes_max} bytes; ask for fewer.`,
-          {
-            limit: limits.slice_bytes_max
-          }
-        )
+    const reserve = memory && ((more: number) => memory.need(bytes + more))
+    reading: for await (const read of this.#log.readAhead([positions], { reserve })) {
+      for (const record of read) {
+        records.push(record)
+        bytes += record.bytes.length
+        if (bytes >= limits.page_bytes_max) break reading
       }
-      records.push(...read)
     }
-    return records
+    return order === 'desc' ? records.reverse() : records
   }
 
   /**
@@ -199,9 +228,9 @@ export class Reader {
     const range = { first: 0, last: head }
     const walk = { kind: kind as Family, head: list as ListHead, range, order: 'desc', chunk: FIRST_LOOK } as const
     let left = limits.scan_events_max
-    for await (const chunk of walkList(this.#postings, walk)) {
-      left -= chunk.length
-      if (left < 0 || (await viewer.visible(await this.#log.readMany(chunk))).length > 0) return true
+    for await (const records of this.#log.readAhead(walkList(this.#postings, walk), { wanted: 1 })) {
+      left -= records.length
+      if (left < 0 || (await viewer.visible(records)).length > 0) return true
     }
     return false
   }
@@ -235,13 +264,19 @@ export class Reader {
   /**
    * One event by its number in a stream or index stream, or by its position in the log.
    * @param viewer of the log or an index stream; undefined: one who sees everything
-   * @throws `event-not-found` when there is none or it cannot be seen, `event-removed`
+   * @param memory holds what the event takes; undefined: it is not counted
+   * @throws `overloaded` when there is no memory for it; `event-not-found` when there is none or it cannot be seen, `event-removed`
    */
-  async event(source: Source, number: number, viewer?: Viewer): Promise<StoredRecord> {
+  async event(source: Source, number: number, viewer?: Viewer, memory?: ReadMemory): Promise<StoredRecord> {
     const { kind, list, head, stream, first } = source
     if (number > head || number < first || number < 0) throw noEvent(source, number, number > head)
     const position =
       list === undefined ? number : await this.#postings.position(kind as typeof family.stream, list, number)
+    if (memory !== undefined) {
+      const bound = this.#log.boundOf([position])
+      const reserved = memory.need(typeof bound === 'number' ? bound : await bound)
+      if (reserved !== undefined) await reserved
+    }
     const record = await this.#log.read(position)
     const listed = stream === undefined || source.index
     if (listed && viewer !== undefined && !(await viewer.sees(record))) throw noEvent(source, number, false)
@@ -254,23 +289,4 @@ export class Reader {
     }
     return record
   }
-}
-
-function noEvent({ stream, head }: Source, number: number, beyond: boolean): DaybookError {
-  const where = stream === undefined ? 'in the log' : `in "${stream}"`
-  const last = head === -1 ? null : head
-  const why = beyond
-    ? `yet; ${last === null ? 'it is empty' : `its last is ${last}`}`
-    : 'any more: its stream does not show it'
-  return new DaybookError('event-not-found', `There is no event ${number} ${where} ${why}.`, {
-    ...(stream !== undefined && { stream }),
-    number,
-    head: last
-  })
-}
-
-/** The part of the range that a page has covered. */
-function coverage(range: Range, order: Order, reached: number | undefined, ended: boolean): Range {
-  if (ended || reached === undefined) return range
-  return order === 'asc' ? { first: range.first, last: reached } : { first: reached, last: range.last }
 }

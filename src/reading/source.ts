@@ -1,4 +1,5 @@
 /** What is read from: one stream, one index stream, or the whole log, as it stood when the read began. */
+import { DaybookError } from '../errors.js'
 import type { Family, ListHead } from '../log/format.js'
 import { NO_METADATA, type StreamMetadata } from '../streams/metadata.js'
 
@@ -30,4 +31,18 @@ export function logSource(head: number): Source {
     metadata: NO_METADATA,
     metadataVersion: -1
   }
+}
+
+/** The refusal of an event that cannot be seen. @param beyond it comes after the last one */
+export function noEvent({ stream, head }: Source, number: number, beyond: boolean): DaybookError {
+  const where = stream === undefined ? 'in the log' : `in "${stream}"`
+  const last = head === -1 ? null : head
+  const why = beyond
+    ? `yet; ${last === null ? 'it is empty' : `its last is ${last}`}`
+    : 'any more: its stream does not show it'
+  return new DaybookError('event-not-found', `There is no event ${number} ${where} ${why}.`, {
+    ...(stream !== undefined && { stream }),
+    number,
+    head: last
+  })
 }

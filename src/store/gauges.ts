@@ -14,6 +14,8 @@ interface GaugeParts {
   readonly memory: MemoryBudget
 }
 
+const SHARES = ['bodies', 'appends', 'reads', 'largeReads'] as const
+
 export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWatch, memory }: GaugeParts): void {
   metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => writer.queued)
   metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (readOnlyMode.why ? 1 : 0))
@@ -23,9 +25,10 @@ export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWa
   const jump = "The last jump of the machine's clock, negative when it went back, 0 when there was none"
   metrics.gauge('daybook_clock_jump_seconds', jump, () => clockWatch.jumpMs / 1000)
   metrics.gauge('daybook_memory_budget_bytes', 'The memory budget (--memory)', () => memory.bytes)
-  for (const share of ['bodies', 'appends', 'reads'] as const) {
+  for (const share of SHARES) {
     const { name, bytes } = memory[share]
-    metrics.gauge(`daybook_memory_${share}_bytes`, `Memory in use for ${name}, of ${bytes}`, () => memory[share].used)
-    metrics.gauge(`daybook_memory_${share}_waiting`, `Requests that wait for that memory`, () => memory[share].waiting)
+    const metric = `daybook_memory_${share === 'largeReads' ? 'large_reads' : share}`
+    metrics.gauge(`${metric}_bytes`, `Memory in use for ${name}, of ${bytes}`, () => memory[share].used)
+    metrics.gauge(`${metric}_waiting`, `Requests that wait for memory for ${name}`, () => memory[share].waiting)
   }
 }

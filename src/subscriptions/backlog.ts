@@ -1,5 +1,7 @@
+import { limits } from '../limits.js'
 import type { Span } from '../reading/event-read.js'
-import type { Reader } from '../reading/reader.js'
+import type { ReadMemory } from '../reading/read-memory.js'
+import type { Reader, ScanOptions } from '../reading/reader.js'
 import type { LiveQuery } from './live-query.js'
 import type { Machine } from './machine.js'
 import type { Tail } from './tail.js'
@@ -10,6 +12,8 @@ export interface BacklogOptions {
   /** Events looked at in one page; undefined: the reader's default. */
   readonly batchSize: number | undefined
   readonly machine: Machine
+  /** Holds what is read of large events. */
+  readonly memory: ReadMemory
   /** Called when the source cannot be read. */
   readonly onFailed: (error: Error) => void
 }
@@ -21,19 +25,21 @@ export interface BacklogOptions {
 export class Backlog {
   readonly #reader: Reader
   readonly #query: LiveQuery
-  readonly #batchSize: number | undefined
   readonly #machine: Machine
+  readonly #memory: ReadMemory
   readonly #onFailed: (error: Error) => void
+  readonly #scan: ScanOptions
   #tail: Tail | undefined
   #spans: AsyncGenerator<Span> | undefined
   #reading = false
   #closed = false
 
-  constructor({ reader, query, batchSize, machine, onFailed }: BacklogOptions) {
+  constructor({ reader, query, batchSize, machine, memory, onFailed }: BacklogOptions) {
     this.#reader = reader
     this.#query = query
-    this.#batchSize = batchSize
+    this.#scan = { chunk: batchSize, bytes: limits.transfer_bytes, reserve: (bytes) => memory.turn(bytes) }
     this.#machine = machine
+    this.#memory = memory
     this.#onFailed = onFailed
   }
 
@@ -54,27 +60,35 @@ export class Backlog {
       })
   }
 
-  /** Releases what the read under way holds. The next read begins where the machine is by then. */
-  release(): void {
+  /**
+   * Releases what the read under way holds. The next read begins where the machine is by then.
+   * @param unsent bytes of events that the connection has still to send
+   */
+  release(unsent: number): void {
     this.#spans?.return(undefined).catch(() => {}) // its iterators are released even when the read fails
     this.#spans = undefined
+    this.#memory.shrink(unsent)
   }
 
   close(): void {
     this.#closed = true
-    this.release()
+    this.release(0)
+    this.#memory.close()
   }
 
   async #readTo(tail: Tail): Promise<void> {
     const machine = this.#machine
     while (!this.#closed && machine.wantsRead) {
       if (this.#spans === undefined) {
-        if (machine.next >= tail.next) return machine.caughtUp()
+        if (machine.next >= tail.next) {
+          this.#memory.release()
+          return machine.caughtUp()
+        }
         const source = await this.#reader.sources.toFollow(this.#query.address)
         const range = { first: machine.next, last: source.head }
         // For less than a turn of the event loop the tail may be ahead of what can be read.
         if (range.first > range.last) await new Promise((resolve) => setImmediate(resolve))
-        else this.#spans = this.#reader.spans(source, this.#query.request, range, this.#batchSize)
+        else this.#spans = this.#reader.spans(source, this.#query.request, range, this.#scan)
         continue
       }
       const spans = this.#spans

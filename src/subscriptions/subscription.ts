@@ -5,8 +5,10 @@
 
 import { DaybookError, isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { Metrics } from '../metrics.js'
 import type { Span } from '../reading/event-read.js'
+import { ReadMemory } from '../reading/read-memory.js'
 import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
 import { Backlog } from './backlog.js'
@@ -43,6 +45,8 @@ export interface SubscriptionRequest {
 export interface SubscriptionParts {
   readonly reader: Reader
   readonly tails: Tails
+  /** Large events that are read for it are counted there. */
+  readonly memory: MemoryBudget
   readonly clock: Clock
   readonly metrics: Metrics
   /** A connection that takes nothing for so long is closed, milliseconds. */
@@ -62,6 +66,7 @@ export class Subscription {
   readonly #onClosed: (() => void) | undefined
   readonly #delivery: Delivery
   readonly #backlog: Backlog
+  readonly #memory: ReadMemory
   #leaveTail = () => {}
   /** When statistics were last sent, and when a checkpoint last could be: milliseconds of the monotonic clock. */
   #statisticsAt: number
@@ -69,7 +74,7 @@ export class Subscription {
 
   constructor(parts: SubscriptionParts, id: number, request: SubscriptionRequest) {
     const { query, options, connection, progress, onClosed } = request
-    const { reader, clock, metrics } = parts
+    const { reader, memory, clock, metrics } = parts
     this.#parts = parts
     this.id = id
     this.query = query
@@ -86,7 +91,10 @@ export class Subscription {
     this.machine = this.#delivery.machine
     const { machine } = this
     const onFailed = (error: Error) => this.fail(error)
-    this.#backlog = new Backlog({ reader, query, batchSize: options.readBatch, machine, onFailed })
+    const { transfer_bytes: step, large_transfer_bytes: large } = limits
+    this.#memory = new ReadMemory(memory, { free: 2 * step, large })
+    const read = { reader, query, batchSize: options.readBatch, memory: this.#memory }
+    this.#backlog = new Backlog({ ...read, machine, onFailed })
   }
 
   /** It reads for no consumer. */
@@ -206,7 +214,7 @@ export class Subscription {
 
   /** Drops what was read by the old rules and not sent, and reads it again. */
   #readAgain(): void {
-    this.#backlog.release()
+    this.#backlog.release(this.connection.waiting)
     this.machine.readAgain()
   }
 
@@ -215,10 +223,11 @@ export class Subscription {
     const { drainMs } = this.#parts
     if (this.#delivery.fullFor(now) > limits.buffer_release_ms) {
       this.machine.forget()
-      this.#backlog.release()
+      this.#backlog.release(this.connection.waiting)
     }
-    if (this.#delivery.stalledFor(now) <= drainMs) return
-    const why = `The connection took nothing for ${drainMs / 1000} s. Come back with the cursor.`
+    const patience = this.#memory.isWanted ? Math.min(drainMs, limits.drain_wanted_ms) : drainMs
+    if (this.#delivery.stalledFor(now) <= patience) return
+    const why = `The connection took nothing for ${patience / 1000} s. Come back with the cursor.`
     this.close(new DaybookError('too-slow', why, { retry: true }))
   }
 

@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { Metrics } from '../metrics.js'
 import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
@@ -11,6 +12,8 @@ import type { Tails } from './tails.js'
 export interface SubscriptionsParts {
   readonly reader: Reader
   readonly tails: Tails
+  /** Large events that are read for live readers are counted there. */
+  readonly memory: MemoryBudget
   readonly clock: Clock
   readonly metrics: Metrics
   /** A connection that takes nothing for so long is closed, milliseconds. Default `drain_ms`. */

@@ -64,9 +64,9 @@ t.test('very large data is not laid out in a feed', async (t) => {
 
 t.test('the filtered log gets past events however large they are', async (t) => {
   const { app } = await openApp(t)
-  const before = limits.slice_bytes_max
-  t.teardown(() => Object.assign(limits, { slice_bytes_max: before }))
-  Object.assign(limits, { slice_bytes_max: 100_000 })
+  const before = limits.page_bytes_max
+  t.teardown(() => Object.assign(limits, { page_bytes_max: before }))
+  Object.assign(limits, { page_bytes_max: 100_000 })
   for (let i = 0; i < 4; i++) {
     await append(
       app,

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { RecordedEvent, RecordMark } from '../../schemas/events.js'
 import { ServerFrame } from '../../schemas/frames.js'
+import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import { systemClock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { type Event, type Frame, hurried, LiveSocket } from '../helpers/live-clients.js'
@@ -168,7 +169,7 @@ t.test('a checkpoint timer during catch-up skips nothing', async (t) => {
     const spans = store.reader.spans.bind(store.reader)
     // Small pages, and between two of them the timer comes.
     store.reader.spans = async function* (source, request, range) {
-      for await (const span of spans(source, request, range, 5)) {
+      for await (const span of spans(source, request, range, { chunk: 5 })) {
         yield span
         const isTold = span.events.at(-1)?.cursor === span.to || span.to >= source.head
         if (!isTold) await (await opening).untilTold(span.to)
@@ -241,6 +242,7 @@ t.test("a filtered subscription's checkpoint passes unmatched events, also when 
     socket.socket.terminate()
     idle.socket.terminate()
   }
+  await put(app, 'c-1', some('B', 2 * SCAN_CHUNK))
   const catching = await LiveSocket.open(t, `${url}/events?type.prefix=A&checkpointEvery=2&heartbeat=0`)
   await catching.untilFrame('caughtUp')
   t.ok(catching.others.includes('checkpoint'), 'while catching up, too')

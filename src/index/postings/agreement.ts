@@ -1,6 +1,6 @@
 /** Whether an index agrees with the log: checked at each start, since a stale head would number two events alike. */
 import { limits } from '../../limits.js'
-import { family, type StoredRecord } from '../../log/format.js'
+import { family } from '../../log/format.js'
 import type { Log } from '../../log/log.js'
 import type { ListHeads } from './list-heads.js'
 import type { ListPositions } from './list-positions.js'
@@ -18,10 +18,13 @@ export async function agreesWithLog(
 ): Promise<boolean> {
   if (goodTo < 0) return true
   const from = Math.max(0, goodTo - limits.index_checked_events + 1)
-  const last = new Map<string, StoredRecord>()
+  // Without the records: they may be large.
+  const last = new Map<string, { readonly number: number; readonly position: number }>()
   // A damaged record says nothing here; it is found out when it is read.
   for await (const { record } of log.inspect(from)) {
-    if (record !== undefined && record.position <= goodTo) last.set(record.stream, record)
+    if (record === undefined || record.position > goodTo) continue
+    const { stream, number, position } = record
+    last.set(stream, { number, position })
   }
   await heads.load([...last.keys()].map((stream) => [family.stream, stream] as const))
   for (const [stream, record] of last) {

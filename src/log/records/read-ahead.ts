@@ -1,43 +1,77 @@
 /** Reading many records: positions in chunks, and the next records read while the caller works on those before. */
 import type { StoredRecord } from '../format.js'
+import type { RecordSizes } from './record-sizes.js'
 
-/** How many records a scan asks LevelDB for at once: when nothing is known of their size, and at most. */
-export const FIRST_READ = 32
+/** How many records a scan asks LevelDB for at once, at most. */
 export const SCAN_CHUNK = 256
-/** What a scan reads at once is kept near this, bytes. */
-const READ_BYTES = 512 * 1024
+/** What a scan reads at once has no more bytes than this, unless a single record has. */
+export const READ_BYTES = 1024 * 1024
+
+/** How far a scan may go, and what it costs. */
+export interface ReadAheadOptions {
+  /** Records that the caller wants: with so many, nothing more is read before the caller asks for it. */
+  readonly wanted?: number
+  /** Bytes that are read at once. Default `READ_BYTES`. */
+  readonly bytes?: number
+  /**
+   * Called before records are read, with the most bytes that the scan holds then: those and the records before them.
+   * Nothing is read before its promise is fulfilled.
+   */
+  readonly reserve?: ((bytes: number) => Promise<void> | undefined) | undefined
+}
 
 /** Reads the records at these positions, in their order. @throws `log-damaged` */
 interface RecordSource {
+  readonly sizes: Pick<RecordSizes, 'learn' | 'boundOf' | 'countWithin' | 'wasRead'>
   readMany(positions: readonly number[]): Promise<StoredRecord[]>
 }
 
 /**
  * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
- * the size of those before, so that large events do not fill the memory.
- * @throws `log-damaged`
+ * their sizes, so that large events do not fill the memory.
+ * @throws `log-damaged`, and what `reserve` throws
  */
 export async function* readAhead(
   source: RecordSource,
-  chunks: AsyncIterable<number[]> | Iterable<number[]>
+  chunks: AsyncIterable<number[]> | Iterable<number[]>,
+  { wanted = Infinity, bytes = READ_BYTES, reserve }: ReadAheadOptions = {}
 ): AsyncGenerator<StoredRecord[]> {
+  const { sizes } = source
   let ahead: Promise<StoredRecord[]> | undefined
-  let size = FIRST_READ
+  let held = 0
+  let asked = 0
   for await (const positions of chunks) {
+    const unknown = sizes.learn(positions)
+    if (unknown !== undefined) await unknown
     for (let at = 0; at < positions.length; ) {
-      const records = source.readMany(positions.slice(at, at + size))
-      at += size
-      records.catch(() => {}) // reported when its turn comes
-      if (ahead !== undefined) {
-        const read = await ahead
-        const bytes = read.reduce((sum, record) => sum + record.bytes.length, 0)
-        size = Math.max(1, Math.min(SCAN_CHUNK, Math.floor((READ_BYTES * read.length) / bytes)))
-        yield read
+      if (ahead !== undefined && asked >= wanted) {
+        yield await ahead
+        ahead = undefined
+        held = 0
       }
+      const count = sizes.countWithin(positions, at, bytes)
+      const some = at === 0 && count >= positions.length ? positions : positions.slice(at, at + count)
+      at += some.length
+      asked += some.length
+      const bound = sizes.boundOf(some)
+      const reserved = reserve?.(bound + held)
+      if (reserved !== undefined) await reserved
+      const records = readWithin(source, some, bound)
+      records.catch(() => {}) // reported when its turn comes
+      if (ahead !== undefined) yield await ahead
       ahead = records
+      held = bound
     }
   }
   if (ahead !== undefined) yield await ahead
+}
+
+async function readWithin(source: RecordSource, positions: number[], bound: number): Promise<StoredRecord[]> {
+  const records = await source.readMany(positions)
+  let bytes = 0
+  for (const record of records) bytes += record.bytes.length
+  source.sizes.wasRead(bound, bytes)
+  return records
 }
 
 /** The positions from `from` to `to`, both included, rising or falling, in chunks. */

@@ -2,8 +2,9 @@
 import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
 import type { Level } from '../level.js'
 import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
-import { rangeChunks } from './read-ahead.js'
+import { READ_BYTES, rangeChunks } from './read-ahead.js'
 import { RecentRecords } from './recent-records.js'
+import { RecordSizes } from './record-sizes.js'
 
 /** A place in the log: its record, or what is wrong there. */
 export interface InspectedPlace {
@@ -15,11 +16,13 @@ export interface InspectedPlace {
 export class StoredRecords {
   readonly #level: Level
   readonly #recent: RecentRecords
+  readonly sizes: RecordSizes
 
   /** @param recentBytes of the last records written, which are kept in memory */
   constructor(level: Level, recentBytes: number) {
     this.#level = level
     this.#recent = new RecentRecords(recentBytes)
+    this.sizes = new RecordSizes(level)
   }
 
   /** Records that stay in memory for a while; they must be on the disk. */
@@ -56,12 +59,12 @@ export class StoredRecords {
   async *inspect(from: number, to: number): AsyncGenerator<InspectedPlace> {
     if (from > to) return
     for (const positions of rangeChunks(from, to)) {
-      const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
-      for (const [i, value] of values.entries()) {
-        const position = positions[i] as number
-        if (value === undefined) yield { position, fault: 'missing' }
-        else if (isIntact(position, value)) yield { position, record: new StoredRecord(position, value) }
-        else yield { position, fault: 'damaged' }
+      await this.sizes.learn(positions)
+      for (let at = 0; at < positions.length; ) {
+        const some = positions.slice(at, at + this.sizes.countWithin(positions, at, READ_BYTES))
+        at += some.length
+        const values = await this.#level.getMany(some.map((position) => positionKey(position)))
+        for (const [i, value] of values.entries()) yield inspected(some[i] as number, value)
       }
     }
   }
@@ -94,4 +97,11 @@ function checkedRecord(position: number, value: Buffer | undefined): StoredRecor
   if (value === undefined) throw logDamaged(positionRange(position, position), 'the record is missing')
   if (!isIntact(position, value)) throw logDamaged(positionRange(position, position), 'the checksum is wrong')
   return new StoredRecord(position, value)
+}
+
+function inspected(position: number, value: Buffer | undefined): InspectedPlace {
+  if (value === undefined) return { position, fault: 'missing' }
+  return isIntact(position, value)
+    ? { position, record: new StoredRecord(position, value) }
+    : { position, fault: 'damaged' }
 }

@@ -86,6 +86,7 @@ export class LogHead {
     // In one step: a reader sees the log as it was, or as it is.
     this.#verified(head, created)
     this.#records.recent.clear(head + 1)
+    this.#records.sizes.forget()
     this.#testify()
   }
 

@@ -1,10 +1,13 @@
 /** An entry of a feed: an event, or a link with what it leads to (reference 7.5, 8.5). */
 
 import type { Viewer } from '../../../../src/access/viewer.js'
+import { DaybookError } from '../../../../src/errors.js'
 import { correlationOf } from '../../../../src/index/index-entries.js'
 import { bytesOf } from '../../../../src/latin1.js'
+import { limits } from '../../../../src/limits.js'
 import { type Family, family, type StoredRecord } from '../../../../src/log/format.js'
 import { linkText } from '../../../../src/reading/link-targets.js'
+import type { ReadMemory } from '../../../../src/reading/read-memory.js'
 import type { Reader } from '../../../../src/reading/reader.js'
 import type { Source } from '../../../../src/reading/source.js'
 import { LINK_TYPE, parseLink, STREAM_REFERENCE_TYPE } from '../../../../src/streams/links.js'
@@ -39,22 +42,55 @@ export interface ShownRecords {
   readonly resolve: boolean
   /** Events that the viewer may not read are left out. Undefined: sees everything. */
   readonly viewer: Viewer | undefined
+  /** Holds what targets of links take. */
+  readonly memory: ReadMemory
 }
 
-/** The entries of records, in their order. */
+/**
+ * The entries of records, in their order.
+ * @throws `page-too-large` when the events that links lead to have more than `page_bytes_max` bytes
+ */
 export async function entriesOf(reader: Reader, shown: ShownRecords): Promise<FeedEntry[]> {
-  const { source, records, resolve, viewer } = shown
+  const { source, records, resolve } = shown
+  const targets = new Targets(reader, shown)
   if (source.index) return indexEntries(reader, shown)
   const entries: FeedEntry[] = []
   for (const record of records) {
     if (record.removed) continue
     const own = showRecord(record)
-    const target = resolve ? await reader.links.of(record, viewer) : undefined
+    const target = resolve ? await targets.of(record) : undefined
     const link = target === undefined ? undefined : linkOf(record, own)
     const event = target === 'gone' ? undefined : target === undefined ? own : showRecord(target)
     entries.push({ event, link, positionStreamBytes: own.streamBytes, positionNumber: own.number })
   }
   return entries
+}
+
+/** Events that the links of a page lead to. Small links may lead to large events. */
+class Targets {
+  readonly #reader: Reader
+  readonly #shown: Pick<ShownRecords, 'viewer' | 'memory'>
+  #bytes = 0
+
+  constructor(reader: Reader, shown: Pick<ShownRecords, 'viewer' | 'memory'>) {
+    this.#reader = reader
+    this.#shown = shown
+  }
+
+  /** As LinkTargets.of. @throws `page-too-large` */
+  async of(record: StoredRecord): Promise<StoredRecord | 'gone' | undefined> {
+    const { viewer, memory } = this.#shown
+    const target = await this.#reader.links.of(record, viewer, memory)
+    if (target === undefined || target === 'gone') return target
+    this.#bytes += target.bytes.length
+    await memory.need(this.#bytes)
+    if (this.#bytes <= limits.page_bytes_max) return target
+    throw new DaybookError(
+      'page-too-large',
+      `The events that these links lead to have more than ${limits.page_bytes_max} bytes; ask for fewer.`,
+      { limit: limits.page_bytes_max }
+    )
+  }
 }
 
 function linkOf(record: StoredRecord, own: ShownEvent): LinkShown {
@@ -70,10 +106,15 @@ function linkOf(record: StoredRecord, own: ShownEvent): LinkShown {
 }
 
 /** Index streams hold links to the events they list; those of a category's streams hold the streams' names. */
-async function indexEntries(
-  reader: Reader,
-  { source: { stream, kind }, records, number, resolve, viewer }: ShownRecords
-): Promise<FeedEntry[]> {
+async function indexEntries(reader: Reader, shown: ShownRecords): Promise<FeedEntry[]> {
+  const {
+    source: { stream, kind },
+    records,
+    number,
+    resolve,
+    viewer
+  } = shown
+  const targets = new Targets(reader, shown)
   const name = bytesOf(stream as string)
   const read = await viewer?.seen(records)
   const seen = resolve ? await reader.seen(records, { truncated: false, viewer: undefined }) : undefined
@@ -88,7 +129,7 @@ async function indexEntries(
     }
     const listed = showRecord(record)
     // A listed link is copied: the entry leads to the same target.
-    const target = await reader.links.of(record, viewer)
+    const target = await targets.of(record)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
     const hidden = record.removed || target === 'gone' || seen?.[i] === false

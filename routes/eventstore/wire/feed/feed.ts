@@ -79,13 +79,15 @@ export interface StreamPlace {
   /** Nothing older (backward) or newer (forward) is left. */
   readonly end: boolean
   readonly entries: number
+  /** The number that the page ended at, when it was full before its count. */
+  readonly endedAt?: number | undefined
   /** The page was asked for from the head, and all events are cut off. */
   readonly cutOff: boolean
 }
 
 /** Links of a page of a stream. */
 export function streamLinks(base: string, asked: PageAsked, place: StreamPlace): FeedLink[] {
-  const { end, entries, cutOff } = place
+  const { end, entries, cutOff, endedAt } = place
   const { direction, count } = asked
   const page = (path: string) => `${base}/${path}/${count}`
   const links: FeedLink[] = [
@@ -97,7 +99,8 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
     const from = asked.from ?? head
     if (!end && !cutOff) {
       links.push({ relation: 'last', url: page('0/forward') })
-      links.push({ relation: 'next', url: page(`${from - BigInt(count)}/backward`) })
+      const older = endedAt === undefined ? from - BigInt(count) : BigInt(endedAt) - 1n
+      links.push({ relation: 'next', url: page(`${older}/backward`) })
     }
     links.push({ relation: 'previous', url: page(`${cutOff ? 0n : min(from, head) + 1n}/forward`) })
   } else {
@@ -107,7 +110,8 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
       links.push({ relation: 'next', url: page(`${from - 1n}/backward`) })
     }
     if (!end || entries > 0) {
-      links.push({ relation: 'previous', url: page(`${min(from + BigInt(count) - 1n, head) + 1n}/forward`) })
+      const newest = endedAt === undefined ? from + BigInt(count) - 1n : BigInt(endedAt)
+      links.push({ relation: 'previous', url: page(`${min(newest, head) + 1n}/forward`) })
     }
   }
   links.push({ relation: 'metadata', url: `${base}/metadata` })

@@ -1,0 +1,141 @@
+/** Native pages: read, rendered, and kept in the cache where their bytes stay the same (native contract §2). */
+import type { FastifyReply } from 'fastify'
+import type { ReadQuery } from '../../schemas/read.js'
+import type { AccessRules } from '../../src/access/rules.js'
+import type { StreamStates } from '../../src/index/stream-states.js'
+import type { Log } from '../../src/log/log.js'
+import type { Metrics } from '../../src/metrics.js'
+import type { ReadRequest } from '../../src/reading/event-read.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
+import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
+import type { Sources } from '../../src/reading/sources.js'
+import { LINK_TYPE } from '../../src/streams/links.js'
+import { mediaTypes } from '../wire/media-types.js'
+import { entityTag, isImmutable, limitOf, linkHeader, matchesTag, pageLinks, renderPage } from '../wire/reading/page.js'
+import { hasAge, hasFilter } from '../wire/reading/read-request.js'
+import type { Answers } from './answers.js'
+import type { RenderedCache } from './rendered-cache.js'
+
+interface RenderedPage {
+  readonly body: Buffer
+  readonly link: string
+  readonly immutable: boolean
+  /** Its bytes depend only on its address, the head and the stream's metadata. */
+  readonly settled: boolean
+}
+
+/** A page that is asked for. */
+export interface NativePage {
+  readonly source: Source
+  readonly read: ReadRequest
+  readonly query: ReadQuery
+  /** Everybody may read it. */
+  readonly mayShare: boolean
+}
+
+/** What pages use of the store. */
+export interface PageParts {
+  readonly log: Log
+  readonly reader: Reader
+  readonly sources: Sources
+  readonly states: StreamStates
+  readonly rules: AccessRules
+  readonly metrics: Metrics
+}
+
+/** What reads of all forms share. */
+export interface ReadCaches {
+  readonly rendered: RenderedCache
+  readonly answers: Answers
+}
+
+export class Pages {
+  readonly #parts: PageParts
+  readonly #rendered: RenderedCache
+  readonly #answers: Answers
+  readonly #publicly: 'public' | 'private'
+
+  /** @param publicCache immutable pages may be kept by shared caches */
+  constructor(parts: PageParts, { rendered, answers }: ReadCaches, publicCache: boolean) {
+    this.#parts = parts
+    this.#rendered = rendered
+    this.#answers = answers
+    this.#publicly = publicCache ? 'public' : 'private'
+  }
+
+  /**
+   * Answers with a page.
+   * @throws `overloaded` when there is no memory for it, as Reader.page
+   */
+  answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
+    return this.#answers.reading(reply.request, (memory) => this.#page(reply, asked, memory))
+  }
+
+  async #page(
+    reply: FastifyReply,
+    { source, read, query, mayShare }: NativePage,
+    memory: ReadMemory
+  ): Promise<FastifyReply> {
+    const { request } = reply
+    const path = request.url.split('?', 1)[0] as string
+    const { head, first, metadata, metadataVersion } = source
+    const own = source.stream !== undefined && !source.index
+    // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
+    const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
+    const state = `${head} ${metadataVersion} ${first} ${audience}`
+    const begin = query.from ?? ''
+    const { id } = this.#parts.log
+    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
+    let tag = entityTag(head, variant)
+    const key = `page ${state} ${begin} ${request.url}`
+    // Events that an index stream lists may have been hidden since.
+    let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
+    if (page === undefined) {
+      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
+        return reply.code(304).header('etag', tag).send()
+      }
+      page = await this.#render(path, { source, read, query }, memory)
+      if (page.settled) this.#rendered.offerPage(key, page)
+    }
+    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+    reply.header('etag', tag)
+    reply.header('link', page.link)
+    const { cacheControl } = metadata
+    const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
+    const moving =
+      cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
+    reply.header('cache-control', page.immutable ? `${shared}, max-age=31536000, immutable` : moving)
+    if (page.immutable) reply.removeHeader('daybook-head')
+    if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).header('etag', tag).send()
+    reply.header('content-type', mediaTypes.page)
+    return this.#answers.send(reply, page.body, memory)
+  }
+
+  async #render(
+    path: string,
+    { source, read, query }: Omit<NativePage, 'mayShare'>,
+    memory: ReadMemory
+  ): Promise<RenderedPage> {
+    const { reader, sources, metrics, states } = this.#parts
+    const range = await sources.resolve(source, read)
+    const page = await reader.page(source, read, range, limitOf(query), memory)
+    metrics.read(page.events.length)
+    const filtered = hasFilter(query)
+    // The page's links name this log, even if the request named an earlier one.
+    const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
+    const links = pageLinks(path, named, page, source)
+    const own = source.stream !== undefined && !source.index
+    // A link that leads nowhere yet may lead somewhere later.
+    const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
+    // Hidden events, targets of links, and ages change though the head does not.
+    const lasts = !linked && (own || states.none)
+    return {
+      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
+      link: linkHeader(links, read.order),
+      // Each viewer sees another part of the log, and it changes with the rules.
+      immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
+      settled: lasts && !hasAge(query)
+    }
+  }
+}
