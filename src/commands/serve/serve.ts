@@ -15,6 +15,7 @@ import type { WebTokenOptions } from '../../users/web-tokens.js'
 import { version } from '../version.js'
 import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
 import { type Exposure, exposureOf } from './exposure.js'
+import { collectWhenIdle } from './idle-memory.js'
 import { reloadOnSignal, stopOnSignal } from './signals.js'
 import { warn, warnOfExpiry, warnOfPasswords } from './warnings.js'
 
@@ -58,6 +59,7 @@ async function runServe(argv: string[]): Promise<number> {
     warn(warning.replace(/\.$/, ''))
     app.log.warn(warning)
   })
+  collectWhenIdle(store.clock)
   process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
   return stopped
 }
