@@ -13,7 +13,7 @@ import {
 } from '../log/format.js'
 import { type Entry, Level } from '../log/level.js'
 import type { Log } from '../log/log.js'
-import { isDatabaseDamaged, openFailure } from '../log/storage-faults.js'
+import { isDatabaseDamaged, isDiskFull, openFailure } from '../log/storage-faults.js'
 import type { Clock } from '../time/clock.js'
 import type { Places, SavedPlace } from './places.js'
 
@@ -108,7 +108,10 @@ export class Checkpoints implements Places {
     return this.#failure
   }
 
-  /** Saves that arrive together are written together. A failed write is retried until it succeeds. */
+  /**
+   * Saves that arrive together are written together. A failed write is retried until it succeeds; on a full disk nobody
+   * waits for that.
+   */
   save(kind: PlaceKind, name: string, checkpoint: Checkpoint): Promise<void> {
     const last = this.get(kind, name)
     if (last !== undefined && checkpoint.generation < last.generation) {
@@ -161,12 +164,13 @@ export class Checkpoints implements Places {
         this.#pending.unshift(...pending)
         this.#failure = error as Error
         if (this.#closed) break
+        if (isDiskFull(error)) this.#rejectPending(diskFull(error))
         await this.#rest()
       }
     }
     // No await since the loop ended: the next save finds no write under way, and begins one.
     this.#writing = undefined
-    if (this.#pending.length > 0) this.#rejectPending()
+    if (this.#pending.length > 0) this.#rejectPending(stopped())
   }
 
   async #put(keys: readonly string[]): Promise<void> {
@@ -194,11 +198,19 @@ export class Checkpoints implements Places {
     })
   }
 
-  #rejectPending(): void {
-    const error = new DaybookError('stopping', 'The server stopped before the checkpoint was on disk.', { retry: true })
+  #rejectPending(error: DaybookError): void {
     for (const { reject } of this.#pending) reject(error)
     this.#pending = []
   }
+}
+
+function stopped(): DaybookError {
+  return new DaybookError('stopping', 'The server stopped before the checkpoint was on disk.', { retry: true })
+}
+
+function diskFull(cause: unknown): DaybookError {
+  const message = 'The disk is full. The place is kept in memory, and is written when there is space; reads go on.'
+  return new DaybookError('read-only', message, { written: 'unknown', retry: true }, cause)
 }
 
 /** @throws as `Checkpoints.open` */

@@ -91,7 +91,8 @@ async function settle(
     head.testifySynced()
   } else {
     // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
-    head.testifySynced()
+    if (meta === undefined) head.testifySynced()
+    else head.testifyIfRoom()
     if (meta?.format !== FORMAT_VERSION) await identity.write()
   }
 }

@@ -45,6 +45,11 @@ export function isDiskFull(error: unknown): boolean {
   return faultOf(error)?.codes.includes('ENOSPC') ?? false
 }
 
+/** True when something failed because the process, or the machine, may open no more files and connections. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  return faultOf(error)?.codes.includes('EMFILE') ?? false
+}
+
 /**
  * True when a database cannot be read because its content is wrong: something in it is damaged, or a file that it names
  * is not there. The next try would find the same. Everything else may pass.
@@ -86,4 +91,19 @@ export function openFailure(what: string, error: unknown): DaybookError {
     says = `${what} could not be opened: ${message}. Nothing was deleted. ${advice}, then start again`
   }
   return new DaybookError('directory-unusable', says, {}, error)
+}
+
+/**
+ * What a caller gets whose write met a full disk: the same code as those that come after it, while nothing is written.
+ * Other errors stay as they are.
+ */
+export function refusedByFullDisk(error: DaybookError): DaybookError {
+  if (error.code !== 'storage-failed' || !isDiskFull(error)) return error
+  const unsure = error.details.written === 'unknown' ? ', and what was sent may or may not be in the log' : ''
+  return new DaybookError(
+    'read-only',
+    `The disk is full${unsure}; reads go on.`,
+    { ...error.details, retry: true },
+    error
+  )
 }
