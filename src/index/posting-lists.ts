@@ -7,7 +7,6 @@
  * for many appends, no append waits for it, and it is never ahead of the log. After a crash the missing end is replayed
  * from the log (catch-up.ts).
  */
-import { isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { families as allFamilies, type Family, FORMAT_VERSION, INDEX_STATE_KEY, type ListHead } from '../log/format.js'
 import type { Level } from '../log/level.js'
@@ -113,8 +112,8 @@ export class Postings {
 
   /**
    * Opens the index to look at it, with the families that it keeps.
-   * @returns `unusable` when it cannot be read, `older` when it is of an older format
-   * @throws `directory-in-use`
+   * @returns `unusable` when it is damaged, `older` when it is of an older format
+   * @throws `directory-in-use`; `directory-unusable` when it could not be opened for another reason
    */
   static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | 'unusable' | 'older'> {
     const directory = indexDirectory(options.directory)
@@ -128,10 +127,10 @@ export class Postings {
       const store = new IndexStore(tables, log.id, new DamageMarker(directory, false))
       return new Postings(store, options.counted ?? [], undefined)
     } catch (error) {
-      if (isDaybookError(error) && error.code === 'directory-in-use') throw error
+      await level?.close()
+      if (!isDatabaseDamaged(error)) throw openFailure('the index', error)
+      return older ? 'older' : 'unusable'
     }
-    await level?.close()
-    return older ? 'older' : 'unusable'
   }
 
   /** Calls back when a write of the index fails; the changes stay in memory, and are written after `reopen`. */
