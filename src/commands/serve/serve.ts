@@ -21,6 +21,9 @@ import { warn, warnOfExpiry, warnOfPasswords } from './warnings.js'
 
 const summary = 'run the server (this is the default)'
 
+const EXIT_CODES =
+  'Exits with 0 after SIGTERM or Ctrl-C, with 1 when it could not start or an error stopped it, with 2 for settings it cannot run with, with 130 after a second signal.'
+
 export const serve = { summary, run: runServe }
 
 async function runServe(argv: string[]): Promise<number> {
@@ -28,7 +31,7 @@ async function runServe(argv: string[]): Promise<number> {
   end.listen()
   const { config, words, help } = readConfig(ServeConfig, argv)
   if (help) {
-    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${describeFlags(ServeConfig)}\n`)
+    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${EXIT_CODES}\n\n${describeFlags(ServeConfig)}\n`)
     return 0
   }
   if (words.length > 0) throw badConfiguration(`serve takes no "${words[0]}"; --help lists the flags`)
