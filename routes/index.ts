@@ -115,5 +115,6 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
   await app.register(async (rest) => refuseOtherMethods(rest, methods.entries()))
   app.addHook('preClose', async () => {
     if (store.status === 'open') store.subscriptions.close()
+    else await store.close() // an opening is abandoned before connections are waited for
   })
 }

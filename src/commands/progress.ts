@@ -1,35 +1,64 @@
-/** A progress bar on standard error: redrawn in a terminal, silent elsewhere until the end. */
+/** Progress on standard error: a bar that is redrawn in a terminal; elsewhere nothing, or a line now and then. */
 import type { Clock } from '../time/clock.js'
 
 const WIDTH = 24
 const REDRAW_MS = 100
 
+export interface ProgressOptions {
+  /** Nothing is shown before this time, milliseconds. Default: 0. */
+  readonly quietMs?: number
+  /** How often a line is written where there is no terminal, milliseconds. Undefined: never. */
+  readonly lineEveryMs?: number
+  /** Default: standard error. */
+  readonly out?: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
+}
+
 export class Progress {
   readonly #what: string
   readonly #clock: Clock
+  readonly #quietMs: number
+  readonly #lineEveryMs: number
+  readonly #out: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
   readonly #started: number
-  #drawn = 0
+  #drawn = -Infinity
 
-  constructor(what: string, clock: Clock) {
+  constructor(what: string, clock: Clock, options: ProgressOptions = {}) {
+    const { quietMs = 0, lineEveryMs = Infinity, out = process.stderr } = options
     this.#what = what
     this.#clock = clock
+    this.#quietMs = quietMs
+    this.#lineEveryMs = lineEveryMs
+    this.#out = out
     this.#started = clock.elapsed()
   }
 
   /** @param fraction 0 to 1, undefined when the end is not known */
   show(count: number, fraction?: number): void {
     const now = this.#clock.elapsed()
-    if (!process.stderr.isTTY || now - this.#drawn < REDRAW_MS) return
+    const { isTTY } = this.#out
+    if (!isTTY && this.#lineEveryMs === Infinity) return
+    if (now - this.#started < this.#quietMs || now - this.#drawn < (isTTY ? REDRAW_MS : this.#lineEveryMs)) return
     this.#drawn = now
-    const filled = Math.round((fraction ?? 0) * WIDTH)
-    const bar = fraction === undefined ? '' : `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} `
-    process.stderr.write(`\r\x1b[K${this.#what} ${bar}${count.toLocaleString('en-US')} events · ${this.#rate(count)}/s`)
+    const done = `${count.toLocaleString('en-US')} events · ${this.#rate(count)}/s`
+    if (isTTY) {
+      const filled = Math.round((fraction ?? 0) * WIDTH)
+      const bar = fraction === undefined ? '' : `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} `
+      this.#out.write(`\r\x1b[K${this.#what} ${bar}${done}`)
+    } else {
+      const percent = fraction === undefined ? '' : `${Math.floor(fraction * 100)} % · `
+      this.#out.write(`${this.#what}: ${percent}${done}\n`)
+    }
+  }
+
+  /** Clears the bar. */
+  clear(): void {
+    if (this.#out.isTTY && this.#drawn > -Infinity) this.#out.write('\r\x1b[K')
   }
 
   /** Clears the bar and leaves one line. */
   end(text: string): void {
-    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-    process.stderr.write(`${text}\n`)
+    this.clear()
+    this.#out.write(`${text}\n`)
   }
 
   /** Seconds since it began, for a last line. */
@@ -39,5 +68,34 @@ export class Progress {
 
   #rate(count: number): string {
     return Math.round(count / Math.max(this.seconds, 0.001)).toLocaleString('en-US')
+  }
+}
+
+/** Shows how far a store that opens is, when that takes longer than a second. */
+export class StartProgress {
+  readonly #clock: Clock
+  readonly #options: ProgressOptions
+  #what = ''
+  #progress: Progress | undefined
+
+  /** @param out default: standard error */
+  constructor(clock: Clock, out?: ProgressOptions['out']) {
+    this.#clock = clock
+    this.#options = { quietMs: 1000, lineEveryMs: 10_000, ...(out && { out }) }
+  }
+
+  /** @param what is done @param done events that were read @param of those that are to be read */
+  show(what: string, done: number, of: number): void {
+    if (what !== this.#what) {
+      this.clear()
+      this.#what = what
+      this.#progress = new Progress(what, this.#clock, this.#options)
+    }
+    this.#progress?.show(done, of === 0 ? 1 : done / of)
+  }
+
+  /** Clears the bar: other lines follow. */
+  clear(): void {
+    this.#progress?.clear()
   }
 }

@@ -6,6 +6,7 @@
 import { PacedSaves } from '../dispatch/paced-saves.js'
 import type { Checkpoint, MovedPlace, Places, SavedPlace } from '../dispatch/places.js'
 import { DaybookError } from '../errors.js'
+import { isDiskFull } from '../log/storage-faults.js'
 import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
 import type { ServedTime } from '../time/served-time.js'
@@ -154,11 +155,19 @@ export class Consumer implements AttachedConsumer {
     if (!takeover) this.checkFree()
     const { failure } = this.#places
     if (failure !== undefined) {
-      throw new DaybookError('read-only', `A new generation cannot be written: ${failure.message}`, { retry: true })
+      const why = isDiskFull(failure) ? 'the disk is full' : 'the disk refused a write'
+      throw new DaybookError('read-only', `A new generation cannot be written now: ${why}; reads go on.`, {
+        retry: true
+      })
     }
     const attachment = new ConsumerAttachment(this, this.#clock)
     this.#attachment = attachment
-    await this.#newGeneration(this.#place.cursor, 'Another connection took this consumer over.', before)
+    try {
+      await this.#newGeneration(this.#place.cursor, 'Another connection took this consumer over.', before)
+    } catch (error) {
+      attachment.release()
+      throw error
+    }
     return attachment
   }
 

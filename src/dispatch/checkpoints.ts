@@ -1,4 +1,5 @@
 /** Places on this disk, in a database of their own. A checkpoint is the stored form of a place. */
+import { renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DaybookError } from '../errors.js'
 import {
@@ -10,8 +11,9 @@ import {
   type PlaceKind,
   type StoredCheckpoint
 } from '../log/format.js'
-import { Level } from '../log/level.js'
+import { type Entry, Level } from '../log/level.js'
 import type { Log } from '../log/log.js'
+import { isDatabaseDamaged, isDiskFull, openFailure } from '../log/storage-faults.js'
 import type { Clock } from '../time/clock.js'
 import type { Places, SavedPlace } from './places.js'
 
@@ -51,14 +53,16 @@ export class Checkpoints implements Places {
   /**
    * Opens `directory`/checkpoints, and tells the log how long it was when each checkpoint was saved: a log that has
    * lost its end gets a new identity here. Damaged checkpoints are ignored; those of format 1 are written in the
-   * present format.
-   * @throws `directory-unusable`; `storage-failed` when the log needs a new identity that cannot be written
+   * present format. A database that is damaged is set aside, and a new one is made.
+   * @param notices gets a sentence for the operator when that was done
+   * @throws `directory-in-use`; `directory-unusable` when it could not be opened and nothing shows that it is damaged;
+   * `storage-failed` when the log needs a new identity that cannot be written
    */
-  static async open(directory: string, log: Log, clock: Clock): Promise<Checkpoints> {
-    const level = await Level.open(join(directory, 'checkpoints'), OPTIONS)
+  static async open(directory: string, log: Log, clock: Clock, notices: string[] = []): Promise<Checkpoints> {
+    const { level, stored } = await openStored(join(directory, 'checkpoints'), notices)
     const known = new Map<string, StoredCheckpoint>()
     const ofFormat1 = new Map<string, StoredCheckpoint>()
-    for await (const { key, value } of level.entries({})) {
+    for (const { key, value } of stored) {
       const checkpoint = decodeCheckpoint(key, value)
       if (checkpoint !== undefined) (isCheckpointKeyOfFormat1(key) ? ofFormat1 : known).set(key.toString(), checkpoint)
     }
@@ -104,7 +108,10 @@ export class Checkpoints implements Places {
     return this.#failure
   }
 
-  /** Saves that arrive together are written together. A failed write is retried until it succeeds. */
+  /**
+   * Saves that arrive together are written together. A failed write is retried until it succeeds; on a full disk nobody
+   * waits for that.
+   */
   save(kind: PlaceKind, name: string, checkpoint: Checkpoint): Promise<void> {
     const last = this.get(kind, name)
     if (last !== undefined && checkpoint.generation < last.generation) {
@@ -157,12 +164,13 @@ export class Checkpoints implements Places {
         this.#pending.unshift(...pending)
         this.#failure = error as Error
         if (this.#closed) break
+        if (isDiskFull(error)) this.#rejectPending(diskFull(error))
         await this.#rest()
       }
     }
     // No await since the loop ended: the next save finds no write under way, and begins one.
     this.#writing = undefined
-    if (this.#pending.length > 0) this.#rejectPending()
+    if (this.#pending.length > 0) this.#rejectPending(stopped())
   }
 
   async #put(keys: readonly string[]): Promise<void> {
@@ -190,11 +198,57 @@ export class Checkpoints implements Places {
     })
   }
 
-  #rejectPending(): void {
-    const error = new DaybookError('stopping', 'The server stopped before the checkpoint was on disk.', { retry: true })
+  #rejectPending(error: DaybookError): void {
     for (const { reject } of this.#pending) reject(error)
     this.#pending = []
   }
+}
+
+function stopped(): DaybookError {
+  return new DaybookError('stopping', 'The server stopped before the checkpoint was on disk.', { retry: true })
+}
+
+function diskFull(cause: unknown): DaybookError {
+  const message = 'The disk is full. The place is kept in memory, and is written when there is space; reads go on.'
+  return new DaybookError('read-only', message, { written: 'unknown', retry: true }, cause)
+}
+
+/** @throws as `Checkpoints.open` */
+async function openStored(directory: string, notices: string[]): Promise<{ level: Level; stored: Entry[] }> {
+  try {
+    return await readStored(directory)
+  } catch (error) {
+    if (!isDatabaseDamaged(error)) throw openFailure('the places of consumers', error)
+    const aside = setAside(directory)
+    notices.push(
+      `the places of consumers were damaged (${(error as Error).message}) and begin anew: each consumer begins where its definition says. The damaged database is now ${aside}`
+    )
+    return readStored(directory)
+  }
+}
+
+async function readStored(directory: string): Promise<{ level: Level; stored: Entry[] }> {
+  const level = await Level.open(directory, OPTIONS)
+  try {
+    const stored: Entry[] = []
+    for await (const entry of level.entries({})) stored.push(entry)
+    return { level, stored }
+  } catch (error) {
+    await level.close()
+    throw error
+  }
+}
+
+/** Renames a damaged database. Only the last one is kept. @returns where it is now @throws `directory-unusable` */
+function setAside(directory: string): string {
+  const aside = `${directory}.damaged`
+  try {
+    rmSync(aside, { recursive: true, force: true })
+    renameSync(directory, aside)
+  } catch (cause) {
+    throw openFailure('the places of consumers', cause)
+  }
+  return aside
 }
 
 function keyOf(kind: PlaceKind, name: string): string {

@@ -25,11 +25,12 @@ export interface Places {
   /**
    * Saves a place and resolves when it is on disk. Within a generation a place never goes back: a lower cursor leaves
    * it as it is.
-   * @throws `stopping` when the store closes before it could be written
+   * @throws `stopping` when the store closes before it could be written; `read-only` when the disk is full: it is in
+   * memory then, and is written when there is space
    */
   save(kind: PlaceKind, name: string, place: Checkpoint): Promise<void>
 
-  /** Removes a place; resolves when that is on disk. @throws `stopping` */
+  /** Removes a place; resolves when that is on disk. @throws as `save` */
   remove(kind: PlaceKind, name: string): Promise<void>
 
   /** Why the last write failed; undefined when it succeeded. */

@@ -7,7 +7,8 @@ import type { Postings } from './posting-lists.js'
 /**
  * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index. Then all of the
  * index is on disk. Nothing else may be applied meanwhile.
- * @throws `log-damaged` when a record cannot be read
+ * @param onProgress called after each batch with how many of how many events were applied; what it throws is thrown
+ * @throws `log-damaged` when a record cannot be read; what a write of the index failed with
  */
 export async function catchUp(
   log: Log,

@@ -7,13 +7,12 @@
  * for many appends, no append waits for it, and it is never ahead of the log. After a crash the missing end is replayed
  * from the log (catch-up.ts).
  */
-import { isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { families as allFamilies, type Family, FORMAT_VERSION, INDEX_STATE_KEY, type ListHead } from '../log/format.js'
 import type { Level } from '../log/level.js'
 import type { Log } from '../log/log.js'
 import { droppedByLevelDb } from '../log/recovery/evidence.js'
-import type { CacheSizes } from '../memory/cache-sizes.js'
+import { isDatabaseDamaged, openFailure } from '../log/storage-faults.js'
 import type { ListedHead, ListName, Posting } from './posting.js'
 import { agreesWithLog } from './postings/agreement.js'
 import { EventIds } from './postings/event-ids.js'
@@ -25,20 +24,10 @@ import { ListHeads } from './postings/list-heads.js'
 import { ListPositions } from './postings/list-positions.js'
 import { type ListRange, ListsByName } from './postings/lists-by-name.js'
 import { PendingWrites } from './postings/pending-writes.js'
+import type { PostingsOptions } from './postings-options.js'
 import { DamageMarker, isMarkedDamaged } from './storage/damage-marker.js'
 import { indexSettingsOf } from './storage/index-state.js'
 import { IndexStore, indexDirectory, openIndexLevel, openTables, readState } from './storage/index-store.js'
-
-export interface PostingsOptions {
-  directory: string
-  compression: boolean
-  /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
-  rules?: Partial<Record<Family, string>> | undefined
-  /** Prefixes of names whose lists are counted, so that `all` notices when LevelDB hides one of them. */
-  counted?: readonly ListName[] | undefined
-  /** Undefined: those of the usual memory budget. */
-  caches?: CacheSizes | undefined
-}
 
 export class Postings {
   readonly #store: IndexStore
@@ -76,37 +65,43 @@ export class Postings {
    * Opens the index as it stands on disk and checks its end against the log: a stale head would number two events
    * alike. `kept` are the families to keep: those that are there, or all in a new one, when undefined. Those that cover
    * less than the others are `behind`.
-   * @returns undefined when it cannot serve (damaged, another log's or format's, at odds with the log); then make it
-   * anew: everything in it can be
-   * @throws `directory-in-use`; `storage-failed` when the log needs a new identity that cannot be written
+   * @returns undefined when it can only be made anew: damaged, another log's or format's, at odds with the log
+   * @throws `directory-in-use`; `directory-unusable` when it or a new identity of the log failed; the signal's reason
    */
   static async open(
     options: PostingsOptions,
     kept: readonly Family[] | undefined,
     log: Log
   ): Promise<Postings | undefined> {
-    const directory = indexDirectory(options.directory)
     let level: Level | undefined
-    let unwritten: unknown
+    let postings: Postings | undefined
     try {
-      level = await openIndexLevel(directory, options.compression, options.caches)
-      const state = await readState(level, log.id)
-      await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index').catch((error) => {
-        unwritten = error
-      })
-      const tables = await openTables(level, state, log)
-      const store = new IndexStore(tables, log.id, new DamageMarker(directory, true))
-      const postings = new Postings(store, options.counted ?? [], kept)
-      if (unwritten === undefined && (await postings.#canServe(directory, log))) {
-        await postings.#families.followRules(options.rules ?? {})
-        return postings
-      }
+      level = await openIndexLevel(indexDirectory(options.directory), options.compression, options.caches)
+      postings = await Postings.#opened(level, options, kept, log)
+      return postings
     } catch (error) {
-      if (isDaybookError(error) && error.code === 'directory-in-use') throw error
+      if (isDatabaseDamaged(error)) return undefined
+      throw openFailure('the index', error)
+    } finally {
+      if (postings === undefined) await level?.close()
     }
-    await level?.close()
-    if (unwritten !== undefined) throw unwritten
-    return undefined
+  }
+
+  /** @returns undefined when it cannot serve @throws `index-damaged` */
+  static async #opened(
+    level: Level,
+    options: PostingsOptions,
+    kept: readonly Family[] | undefined,
+    log: Log
+  ): Promise<Postings | undefined> {
+    const state = await readState(level, log.id)
+    await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index')
+    const marker = new DamageMarker(indexDirectory(options.directory), true)
+    const store = new IndexStore(await openTables(level, state, log), log.id, marker)
+    const postings = new Postings(store, options.counted ?? [], kept)
+    if (!(await postings.#canServe(indexDirectory(options.directory), log))) return undefined
+    await postings.#families.followRules(options.rules ?? {}, options.signal)
+    return postings
   }
 
   async #canServe(directory: string, log: Log): Promise<boolean> {
@@ -117,8 +112,8 @@ export class Postings {
 
   /**
    * Opens the index to look at it, with the families that it keeps.
-   * @returns `unusable` when it cannot be read, `older` when it is of an older format
-   * @throws `directory-in-use`
+   * @returns `unusable` when it is damaged, `older` when it is of an older format
+   * @throws `directory-in-use`; `directory-unusable` when it could not be opened for another reason
    */
   static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | 'unusable' | 'older'> {
     const directory = indexDirectory(options.directory)
@@ -132,10 +127,10 @@ export class Postings {
       const store = new IndexStore(tables, log.id, new DamageMarker(directory, false))
       return new Postings(store, options.counted ?? [], undefined)
     } catch (error) {
-      if (isDaybookError(error) && error.code === 'directory-in-use') throw error
+      await level?.close()
+      if (!isDatabaseDamaged(error)) throw openFailure('the index', error)
+      return older ? 'older' : 'unusable'
     }
-    await level?.close()
-    return older ? 'older' : 'unusable'
   }
 
   /** Calls back when a write of the index fails; the changes stay in memory, and are written after `reopen`. */

@@ -12,6 +12,7 @@ export class Ballast {
   readonly #directory: string
   readonly #path: string
   readonly #bytes: number
+  #stopped = false
 
   /** @param bytes how much to keep; 0 keeps nothing */
   constructor(directory: string, bytes: number) {
@@ -27,7 +28,8 @@ export class Ballast {
       if ((await this.freeBytes()) < 2 * this.#bytes) return false
       const file = await open(this.#path, 'w')
       try {
-        for (let written = 0; written < this.#bytes; written += CHUNK.length) await file.write(CHUNK)
+        for (let written = 0; written < this.#bytes && !this.#stopped; written += CHUNK.length) await file.write(CHUNK)
+        if (this.#stopped) throw new Error('the store closes')
         await file.sync()
       } finally {
         await file.close()
@@ -39,11 +41,23 @@ export class Ballast {
     }
   }
 
-  /** Gives the space back. Where even that fails there is nothing else to do. */
-  drop(): void {
+  /** Ends a `load` that is under way: what it has written is removed. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /**
+   * Gives the space back. Where even that fails there is nothing else to do.
+   * @returns whether there was a ballast to give back
+   */
+  drop(): boolean {
     try {
+      const kept = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
       rmSync(this.#path, { force: true })
-    } catch {}
+      return kept > 0
+    } catch {
+      return false
+    }
   }
 
   /** Bytes that can be written beside what the ballast holds. */

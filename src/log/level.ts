@@ -56,17 +56,15 @@ export class Level {
    * @throws `directory-in-use` when another process holds it, `directory-unusable` when it cannot be opened at all
    */
   static async open(directory: string, options: LevelOptions): Promise<Level> {
+    let files: string[]
     try {
       makeDirectory(resolvePath(directory))
+      files = readdirSync(directory)
     } catch (cause) {
-      throw new DaybookError(
-        'directory-unusable',
-        `cannot write to ${directory}: ${(cause as Error).message}`,
-        {},
-        cause
-      )
+      const message = `cannot write to ${directory}: ${(cause as Error).message}`
+      throw new DaybookError('directory-unusable', message, {}, cause)
     }
-    refuseHeadless(directory)
+    refuseHeadless(directory, files)
     return new Level(directory, options, await openDatabase(directory, options))
   }
 
@@ -219,12 +217,13 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
  * Without its CURRENT file a database looks to LevelDB like none: it would make a new one there and delete the tables
  * of the old. @throws `directory-unusable`
  */
-function refuseHeadless(directory: string): void {
-  const files = readdirSync(directory)
+function refuseHeadless(directory: string, files: readonly string[]): void {
   if (files.includes('CURRENT') || !files.some((name) => /^MANIFEST-|\.(ldb|sst|log)$/.test(name))) return
   throw new DaybookError(
     'directory-unusable',
-    `${directory} has lost its file CURRENT. Nothing was changed: restore the directory from a backup`
+    `${directory} has lost its file CURRENT. Nothing was changed: restore the directory from a backup`,
+    {},
+    new Error('Corruption: the file CURRENT is gone')
   )
 }
 

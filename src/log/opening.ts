@@ -10,6 +10,7 @@ import { StoredRecords } from './records/stored-records.js'
 import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
 import { LogHead } from './recovery/log-head.js'
 import { type Testimony, Witness } from './recovery/witness.js'
+import { openFailure } from './storage-faults.js'
 
 export interface LogOptions {
   directory: string
@@ -40,15 +41,16 @@ export async function openLog(
   onProgress: ((done: number, of: number) => void) | undefined
 ): Promise<LogParts> {
   const directory = logDirectory(options.directory)
-  const refusal = earlierRefusal(directory)
-  if (refusal !== undefined) {
-    throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
-  }
-  preserveEvidence(directory)
-  const level = await openLogLevel(directory, options)
+  let level: Level | undefined
   let witness: Witness | undefined
   let parts: LogParts | undefined
   try {
+    const refusal = earlierRefusal(directory)
+    if (refusal !== undefined) {
+      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
+    }
+    preserveEvidence(directory)
+    level = await openLogLevel(directory, options)
     witness = Witness.open(join(options.directory, 'witness'))
     const meta = await readLogMeta(level)
     parts = logParts(level, witness, meta ?? newLogMeta(), options)
@@ -57,17 +59,21 @@ export async function openLog(
     discardEvidence(directory)
     return parts
   } catch (error) {
-    await level.close()
+    await level?.close()
     witness?.close()
     // A damaged meta is found again at the next start; records that LevelDB has dropped are not.
     if (parts !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
-      noteRefusal(options.directory, directory, error.message)
+      noteRefusalIfPossible(options.directory, directory, error.message)
     }
-    if (isDaybookError(error) && error.code === 'storage-failed') {
-      throw new DaybookError('directory-unusable', error.message, {}, error)
-    }
-    throw error
+    throw openFailure('the log', error)
   }
+}
+
+/** On a full disk it cannot be noted. The witness stays where it is then, and the next start finds the same. */
+function noteRefusalIfPossible(root: string, directory: string, reason: string): void {
+  try {
+    noteRefusal(root, directory, reason)
+  } catch {}
 }
 
 /**
@@ -85,7 +91,8 @@ async function settle(
     head.testifySynced()
   } else {
     // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
-    head.testifySynced()
+    if (meta === undefined) head.testifySynced()
+    else head.testifyIfRoom()
     if (meta?.format !== FORMAT_VERSION) await identity.write()
   }
 }

@@ -11,6 +11,7 @@ import { isDaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
 import type { Ballast } from './ballast.js'
+import { isDiskFull } from './storage-faults.js'
 
 const LOOK_EVERY_MS = 1000
 
@@ -32,6 +33,8 @@ export class ReadOnlyMode {
   #failures = 0
   #cancel = () => {}
   #closed = false
+  /** Resolves when the ballast that was to be made at the start is there, or cannot be made. */
+  #loading: Promise<void> = Promise.resolve()
 
   constructor(parts: ReadOnlyModeParts) {
     this.#parts = parts
@@ -40,6 +43,14 @@ export class ReadOnlyMode {
   /** Why nothing is written now; undefined when the store can write. */
   get why(): string | undefined {
     return this.#why
+  }
+
+  /** Begins to make the ballast when it is not there. Enters the mode when the disk has no room for it. */
+  loadBallast(): void {
+    const { ballast } = this.#parts
+    this.#loading = ballast.load().then((loaded) => {
+      if (!loaded) this.begin(new Error('the disk is nearly full'))
+    })
   }
 
   /** Enters the mode: a write failed. When that happens during a recovery, the store recovers once more. */
@@ -73,15 +84,22 @@ export class ReadOnlyMode {
     return true
   }
 
-  /** Starts no recovery from now on. One that has the writer's turn already comes to its end. */
-  close(): void {
+  /**
+   * Starts no recovery from now on. One that has the writer's turn already comes to its end. Resolves when nothing more is
+   * written for the ballast.
+   */
+  close(): Promise<void> {
     this.#closed = true
     this.#cancel()
+    this.#parts.ballast.stop()
+    return this.#loading
   }
 
   #lookLater(): void {
     if (this.#closed) return
-    this.#cancel = this.#parts.clock.after(LOOK_EVERY_MS, () => void this.#parts.inTurn(() => this.#look()))
+    this.#cancel = this.#parts.clock.after(LOOK_EVERY_MS, () => {
+      this.#parts.inTurn(() => this.#look()).catch((error) => this.begin(error))
+    })
   }
 
   async #look(): Promise<void> {
@@ -93,7 +111,7 @@ export class ReadOnlyMode {
 
 /** The reason as any client may see it: without paths. */
 function reasonOf(cause: Error): string {
-  if (/no space left|nearly full|quota/i.test(cause.message)) return 'the disk is full'
+  if (isDiskFull(cause) || /nearly full/.test(cause.message)) return 'the disk is full'
   if (isDaybookError(cause) && cause.code === 'log-damaged') return 'the log is damaged'
   if (isDaybookError(cause) && (cause.code === 'index-damaged' || cause.code === 'internal'))
     return 'the index does not agree with the log'

@@ -1,18 +1,18 @@
 /** Composition: opens every part in order, has all of them recover after a failed write, and closes them in reverse. */
 import { AccessRules } from '../access/rules.js'
 import { Consumers } from '../consumers/consumers.js'
-import { Checkpoints } from '../dispatch/checkpoints.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
 import type { Places } from '../dispatch/places.js'
-import { isDaybookError } from '../errors.js'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { backFill } from '../index/back-fill.js'
 import { catchUp } from '../index/catch-up.js'
 import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { Ballast } from '../log/ballast.js'
-import { Log } from '../log/log.js'
+import type { Log } from '../log/log.js'
 import { ReadOnlyMode } from '../log/read-only-mode.js'
+import { isDiskFull } from '../log/storage-faults.js'
 import { MemoryBudget } from '../memory/memory-budget.js'
 import { Metrics } from '../metrics.js'
 import { Reader } from '../reading/reader.js'
@@ -28,31 +28,13 @@ import { signInFactsOf } from '../users/sign-in-facts.js'
 import { Failures } from '../users/sign-in-failures.js'
 import { Tickets } from '../users/tickets.js'
 import { Tokens } from '../users/tokens.js'
-import type { WebTokenOptions } from '../users/web-tokens.js'
 import { EventSearch } from '../writing/event-search.js'
 import { Writer } from '../writing/writer.js'
 import { addGauges } from './gauges.js'
-import { bringUpIndex, type IndexOptions, openPostings } from './open-index.js'
+import { openData } from './open-data.js'
+import type { OpeningProgress, StoreOptions } from './store-options.js'
 
-export interface StoreOptions extends IndexOptions {
-  /** False: `--unsafe-no-fsync`. */
-  fsync?: boolean
-  /** Access rules that speak of `$all` also mean those who have not signed in. Default: they do not. */
-  anonymous?: boolean
-  /** Given to first accounts whose password everybody knows, by login. */
-  firstPasswords?: Readonly<Record<string, string | undefined>>
-  /** Does not open as long as an account has a password that everybody knows. */
-  refuseFirstPassword?: boolean
-  /** Tokens of an identity provider; undefined: none are taken. */
-  webTokens?: WebTokenOptions | undefined
-  /** The memory budget, bytes. */
-  memoryBytes?: number
-  /** Space to keep aside for a full disk, bytes. */
-  ballastBytes?: number
-  /** A live reader that takes nothing for so long is closed, milliseconds. */
-  drainMs?: number
-  clock?: Clock
-}
+export type { StoreOptions } from './store-options.js'
 
 export type StoreStatus = 'opening' | 'open' | 'failed' | 'closed'
 
@@ -87,39 +69,49 @@ export class Store {
   reason = 'the log has not been opened yet'
   /** Resolves when the index families that were switched on again are filled. */
   filled: Promise<void> = Promise.resolve()
-  #closing = false
   /** What the operator should know of this start, a sentence each. */
   readonly notices: string[] = []
+  readonly #ballast: Ballast
+  /** Aborted when the store closes: an opening or a recovery that is under way ends between two batches. */
+  readonly #closing = new AbortController()
+  #opening: Promise<this> | undefined
+  #closed: Promise<void> | undefined
 
   constructor(options: StoreOptions) {
     this.options = options
     this.clock = options.clock ?? systemClock
     this.memory = new MemoryBudget(this.clock, options.memoryBytes)
+    this.#ballast = new Ballast(options.directory, options.ballastBytes ?? 0)
   }
 
   /**
-   * Opens log, then index, then writer, then delivery; reads and appends may begin when it resolves.
-   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`
+   * Opens log, then index, then writer, then delivery; reads and appends may begin when it resolves. A store that could
+   * not be opened holds nothing open, and is of no more use.
+   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`, `storage-failed`; `stopping` when it
+   * is closed meanwhile
    */
-  async open(): Promise<this> {
+  open(): Promise<this> {
+    this.#opening ??= this.#open()
+    return this.#opening
+  }
+
+  async #open(): Promise<this> {
     try {
-      await this.#openData()
+      const full = await this.#openData()
+      this.#makeReadOnlyMode(full)
+      this.#makeWriterAndReader()
+      try {
+        await this.#startDelivery()
+        await this.#openAccounts()
+        this.#closing.signal.throwIfAborted()
+      } catch (error) {
+        await this.#closeParts()
+        throw error
+      }
     } catch (error) {
-      this.#fail(error as Error)
-      await this.places?.close()
-      await this.postings?.close()
-      await this.log?.close()
-      throw error
-    }
-    this.#makeReadOnlyMode()
-    this.#makeWriterAndReader()
-    try {
-      await this.#startDelivery()
-      await this.#openAccounts()
-    } catch (error) {
-      this.status = 'open'
-      await this.close()
-      this.#fail(error as Error)
+      // One that is closed stays so.
+      if (this.status === 'opening') this.status = 'failed'
+      if (this.status === 'failed') this.reason = (error as Error).message
       throw error
     }
     this.#fill()
@@ -130,22 +122,33 @@ export class Store {
     return this
   }
 
-  #fail({ message }: Error): void {
-    this.status = 'failed'
-    this.reason = message
+  /**
+   * Answers the appends that were taken, writes the index, closes the databases. An opening that is under way is abandoned;
+   * the next start goes on from what it has written. May be called again.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
   }
 
-  /** Answers the appends that were taken, writes the index, closes the databases. */
-  async close(): Promise<void> {
-    if (this.status !== 'open') return
+  async #close(): Promise<void> {
+    const { status } = this
+    if (status === 'failed') return
     this.status = 'closed'
     this.reason = 'the server is stopping'
-    this.#closing = true
+    this.#closing.abort(new DaybookError('stopping', 'The server is stopping.', { retry: true }))
+    if (status === 'open') await this.#closeParts()
+    else await this.#opening?.catch(() => {})
+  }
+
+  /** Closes what `open` has made, in reverse. */
+  async #closeParts(): Promise<void> {
+    this.#closing.abort()
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
-    this.readOnlyMode.close()
-    await Promise.all([this.failures?.close(), this.dispatcher.close(), this.writer.close()])
+    const recovered = this.readOnlyMode.close()
+    await Promise.all([recovered, this.failures?.close(), this.dispatcher.close(), this.writer.close()])
     // The writer takes no more turns, so no recovery can begin another fill.
     await this.filled
     await this.places.close()
@@ -153,52 +156,45 @@ export class Store {
     await this.log.close()
   }
 
-  /** Log, places of consumers, and index, as they are on disk. */
-  async #openData(): Promise<void> {
-    const { directory, fsync = true, compression = false } = this.options
-    const { caches } = this.memory
-    this.reason = 'the end of the log is being checked'
-    this.log = await Log.open({ directory, clock: this.clock, fsync, compression, caches }, (done, of) => {
-      this.reason = `the end of the log is being checked: ${done} of ${of} events`
-    })
-    try {
-      // Both may show that the log was longer: then it gets its new identity before any request sees one.
-      this.places = await Checkpoints.open(directory, this.log, this.clock)
-      this.postings = await openPostings(this.log, { ...this.options, caches }, this.notices)
-    } finally {
-      this.#noteRenewal()
+  /**
+   * Log, places of consumers, and index, as they are on disk. LevelDB needs space to open; on a full disk the ballast is
+   * given back for that.
+   * @returns why nothing can be written now: the disk is full
+   */
+  async #openData(): Promise<Error | undefined> {
+    const { signal } = this.#closing
+    const onProgress: OpeningProgress = (what, done, of) => {
+      this.reason = `${what}: ${done} of ${of} events`
+      this.options.onProgress?.(what, done, of)
     }
-    await this.#bringUpIndex().catch(async (error) => {
-      if (!isDaybookError(error) || error.code !== 'index-damaged') throw error
-      await this.postings.close()
-      this.postings = await openPostings(this.log, { ...this.options, caches, rebuildIndex: true }, this.notices)
-      await this.#bringUpIndex()
+    const opening = { clock: this.clock, caches: this.memory.caches, signal, notices: this.notices, onProgress }
+    this.reason = 'the end of the log is being checked'
+    let full: Error | undefined
+    const { indexNotWritten, ...data } = await openData(this.options, opening).catch((error) => {
+      if (!isDiskFull(error) || !this.#ballast.drop()) throw error
+      full = error
+      this.notices.push('the disk is full; the ballast was given back, and nothing is written until there is space')
+      return openData(this.options, opening)
     })
-    this.log.announce()
+    Object.assign(this, data)
+    return full ?? indexNotWritten ?? this.log.witnessFailure
   }
 
-  async #bringUpIndex(): Promise<void> {
-    const { poster, states } = await bringUpIndex(this.log, this.postings, this.memory.caches, (done, of) => {
-      this.reason = `the index is catching up with the log: ${done} of ${of} events`
-    })
-    this.poster = poster
-    this.states = states
-  }
-
-  /** Appends are refused from the first failed write until the databases have been opened anew. */
-  #makeReadOnlyMode(): void {
-    const ballast = new Ballast(this.options.directory, this.options.ballastBytes ?? 0)
+  /**
+   * Appends are refused from the first failed write until the databases have been opened anew.
+   * @param full why nothing can be written from the start
+   */
+  #makeReadOnlyMode(full: Error | undefined): void {
     this.readOnlyMode = new ReadOnlyMode({
-      ballast,
+      ballast: this.#ballast,
       clock: this.clock,
       inTurn: (work) => this.writer.inTurn(work),
       recover: () => this.#recover(),
       onEnd: () => this.#fill()
     })
     this.postings.onWriteFailed((error) => this.readOnlyMode.begin(error))
-    ballast.load().then((loaded) => {
-      if (!loaded) this.readOnlyMode.begin(new Error('the disk is nearly full'))
-    })
+    if (full === undefined) this.readOnlyMode.loadBallast()
+    else this.readOnlyMode.begin(full)
   }
 
   #makeWriterAndReader(): void {
@@ -256,18 +252,10 @@ export class Store {
     this.subscriptions?.checkRights()
   }
 
-  #noteRenewal(): void {
-    const { renewal } = this.log
-    if (renewal === undefined) return
-    const { from, to, upTo, why } = renewal
-    const valid = upTo < 0 ? 'nothing of' : `only what stands up to position ${upTo} of`
-    this.notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} ${from} is certain to be in it`)
-  }
-
   /** Begins when the fill before it has ended: families are filled one at a time, and not while the store is read-only. */
   #fill(): void {
     const { log, postings, poster, readOnlyMode } = this
-    const isStopped = () => this.#closing || readOnlyMode.why !== undefined
+    const isStopped = () => this.#closing.signal.aborted || readOnlyMode.why !== undefined
     this.filled = this.filled
       .then(() => backFill(log, postings, poster, isStopped))
       .catch((error) => {
@@ -284,9 +272,11 @@ export class Store {
   async #recover(): Promise<void> {
     // A fill ends by itself: only one may extend lists, and nothing may be written while a database is opened.
     await this.filled
+    const goOn = () => this.#closing.signal.throwIfAborted()
     await this.log.reopen()
     await this.postings.reopen()
-    await catchUp(this.log, this.postings, this.poster)
+    await catchUp(this.log, this.postings, this.poster, goOn)
+    goOn()
     await this.states.load()
     await this.#loadRights()
     await this.consumers?.reload()

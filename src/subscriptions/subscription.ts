@@ -198,7 +198,7 @@ export class Subscription {
     }
     if (statistics !== undefined && now - this.#statisticsAt >= statistics * 1000) {
       this.#statisticsAt = now
-      void this.#sendStatistics()
+      this.#sendStatistics().catch((error) => this.fail(error))
     }
     if (until !== undefined && this.#parts.clock.now() > until + 1000 && this.machine.status === 'live') {
       this.machine.timeIsOver()

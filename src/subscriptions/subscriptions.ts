@@ -89,7 +89,13 @@ export class Subscriptions {
   #tickLater(): void {
     this.#cancel = this.#parts.clock.after(limits.tick_ms, () => {
       const now = this.#parts.clock.elapsed()
-      for (const subscription of this.#all.values()) subscription.tick(now)
+      for (const subscription of this.#all.values()) {
+        try {
+          subscription.tick(now)
+        } catch (error) {
+          subscription.fail(error as Error) // it ends alone
+        }
+      }
       if (!this.ending.aborted) this.#tickLater()
     })
   }

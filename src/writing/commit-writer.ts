@@ -96,7 +96,7 @@ export class CommitWriter {
    * read-only then
    * @throws when nothing was written
    */
-  async write({ planned, created }: CommitPlan, heads: LoadedSnapshot['heads']): Promise<Error | undefined> {
+  async write({ planned, created }: CommitPlan, heads: LoadedSnapshot['heads']): Promise<DaybookError | undefined> {
     this.#checkPlaces(planned, heads)
     const started = this.#clock.elapsed()
     let postings: Posting[] = []

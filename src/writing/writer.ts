@@ -14,6 +14,7 @@ import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
 import type { Log } from '../log/log.js'
 import type { ReadOnlyMode } from '../log/read-only-mode.js'
+import { refusedByFullDisk } from '../log/storage-faults.js'
 import type { Metrics } from '../metrics.js'
 import type { Clock } from '../time/clock.js'
 import { CommitLoader, type SearchedRequest } from './commit-loader.js'
@@ -93,9 +94,9 @@ export class Writer {
    * Appends events and resolves when they are on disk.
    * @throws `overloaded` when too many wait; `wrong-expected-version`, `events-match`, `stream-deleted`,
    * `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then nothing of it was
-   * written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only` while the disk
-   * is full; `stopping` when the store is closing. Each says by `written` (false, or `unknown`) whether it may be in the
-   * log
+   * written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only` when the disk is
+   * full, or nothing is written for another reason; `stopping` when the store is closing. Each says by `written` (false,
+   * or `unknown`) whether it may be in the log
    */
   async append(request: AppendRequest): Promise<AppendResult> {
     let bytes = 0
@@ -264,7 +265,7 @@ export class Writer {
       const answer = plan.answers[i] as Result | DaybookError
       if (failure !== undefined) {
         // A refused append wrote nothing, but its refusal may rest on another append of this commit, which failed.
-        reject(answer instanceof DaybookError ? notWritten(failure, true) : failure)
+        reject(answer instanceof DaybookError ? notWritten(failure, true) : refusedByFullDisk(failure))
       } else if (answer instanceof DaybookError) {
         reject(answer)
       } else {
@@ -283,7 +284,7 @@ function notWritten(error: Error, anyway = false): DaybookError {
   if (!isDaybookError(error))
     return new DaybookError('internal', error.message, { written: false, retry: false }, error)
   const { code, message, details, cause } = error
-  if (details.written !== undefined && !anyway) return error
+  if (details.written !== undefined && !anyway) return refusedByFullDisk(error)
   const retry = code === 'storage-failed' || details.retry === true
-  return new DaybookError(code, message, { ...details, written: false, retry }, cause)
+  return refusedByFullDisk(new DaybookError(code, message, { ...details, written: false, retry }, cause))
 }

@@ -12,10 +12,15 @@ import { Witness } from '../../src/log/recovery/witness.js'
 
 export type Failure = 'before' | 'after'
 
-/** Decides about one call, by its name (`log writeSynced`, `index getMany`, `witness write` …). Undefined: it is done. */
+/**
+ * Decides about one call, by its name (`log open`, `log writeSynced`, `index getMany`, `witness write` …). Undefined: it is
+ * done.
+ */
 export type Fault = (call: string) => Failure | undefined
 
 export interface FaultyDisk {
+  /** What the system says of a write that fails. Default: the disk is full. A read fails with an error of the disk. */
+  says: string
   /** Undefined: every call is done. */
   fault: Fault | undefined
   /** Called before each call is decided about, with its name. The call waits for what it returns. */
@@ -24,9 +29,10 @@ export interface FaultyDisk {
 
 type Method = (...args: never[]) => unknown
 
-/** Wraps the classes until the test ends. Calls of consumers' checkpoints are left alone. */
+/** Wraps the classes until the test ends. Of consumers' checkpoints only the opening can fail. */
 export function faultyDisk(t: Test): FaultyDisk {
-  const disk: FaultyDisk = { fault: undefined, onCall: () => undefined }
+  const disk: FaultyDisk = { says: 'No space left on device', fault: undefined, onCall: () => undefined }
+  const failed = (name: string) => failureOf(name, disk.says)
   const names = new WeakMap<object, string>()
   const decide = async (call: string): Promise<Failure | undefined> => {
     const held = disk.onCall(call)
@@ -35,8 +41,9 @@ export function faultyDisk(t: Test): FaultyDisk {
   }
   const { open } = Level
   replace(t, Level, 'open', async (directory: string, options: never) => {
-    const level = await open.call(Level, directory, options)
     const name = basename(directory)
+    if ((await decide(`${name} open`)) !== undefined) throw failed('open')
+    const level = await open.call(Level, directory, options)
     if (name !== 'checkpoints') names.set(level, name)
     return level
   })
@@ -59,7 +66,11 @@ export function faultyDisk(t: Test): FaultyDisk {
     yield* entries.call(this, range)
     if (failure === 'after') throw failed('entries')
   })
-  const { write } = Witness.prototype
+  const { write, writeSynced } = Witness.prototype
+  replace(t, Witness.prototype, 'writeSynced', function (this: Witness, testimony: never) {
+    if (disk.fault?.('witness sync') !== undefined) throw failed('witness')
+    writeSynced.call(this, testimony)
+  })
   replace(t, Witness.prototype, 'write', function (this: Witness, testimony: never) {
     const failure = disk.fault?.('witness write')
     if (failure === 'before') throw failed('witness')
@@ -81,9 +92,11 @@ function replace(t: Test, owner: object, name: string, method: Method | ((...arg
 }
 
 /** What the real one throws. */
-function failed(name: string): Error {
-  const message = 'IO error: No space left on device'
-  if (name === 'reopen') return new DaybookError('directory-unusable', message)
-  if (['getMany', 'entries', 'witness'].includes(name)) return new DaybookError('storage-failed', message)
-  return new Error(message)
+function failureOf(name: string, says: string): Error {
+  if (name === 'getMany' || name === 'entries') {
+    return new DaybookError('storage-failed', 'IO error: Input/output error')
+  }
+  const message = `IO error: ${says}`
+  if (name === 'reopen' || name === 'open') return new DaybookError('directory-unusable', message)
+  return name === 'witness' ? new DaybookError('storage-failed', message) : new Error(message)
 }

@@ -307,7 +307,14 @@ t.test('a failed checkpoint write is retried and delivery goes on', async (t) =>
     'what is not on disk is not answered'
   )
   t.match((await app.inject('/consumers/c/events?takeover=true')).json(), { code: 'read-only' }, 'no new generation')
+  await socket.untilFrame('error')
+  t.match(
+    socket.all.find(({ frame }) => frame === 'error'),
+    { code: 'read-only' },
+    'the reader is told so'
+  )
   failing = undefined
+  socket.send({ frame: 'ack', cursor: '1' })
   await socket.untilFrame('acked')
   t.match(await shown(app, 'c'), { cursor: '1', state: 'connected' })
 })

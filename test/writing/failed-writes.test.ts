@@ -201,7 +201,7 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
     const { store, clock, directory } = await openSmall(t, disk, { directory: join(folder, `${n}`) })
     await append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`)))
     disk.fault = once('log writeSynced', 'after')
-    await t.rejects(append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`))), { code: 'storage-failed' }) // biome-ignore format: one line
+    await t.rejects(append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`))), { code: 'read-only' }) // biome-ignore format: one line
     let count = 0
     let closing: Promise<void> | undefined
     disk.onCall = (call) => {
@@ -281,10 +281,10 @@ t.test('consumers are what the log says, also when their making or removal was a
     [remove, false]
   ] as const) {
     disk.fault = once('log writeSynced', 'before')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'storage-failed' })
+    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
     t.equal(consumers.find('c') !== undefined, !there, 'it is not in the log')
     disk.fault = once('log writeSynced', 'after')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'storage-failed' })
+    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
     t.equal(consumers.find('c') !== undefined, there, 'it is')
   }
   t.match(await define(), { made: true }, 'and it can be made again')

@@ -66,7 +66,7 @@ t.test(
     Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: No space left on device'))
     const answers = await Promise.all([append(app, 's', { type: 'A' }), append(app, 'new', { type: 'B' })])
     for (const answer of answers)
-      t.match(answer.json(), { status: 500, code: 'storage-failed', written: 'unknown', retry: true })
+      t.match(answer.json(), { status: 507, code: 'read-only', written: 'unknown', retry: true })
     Level.prototype.writeSynced = writeSynced
     t.match((await append(app, 's', { type: 'C' })).json(), { status: 507, code: 'read-only', written: false })
     t.equal((await app.inject('/streams/s')).json().events.length, 1, 'reads go on')

@@ -349,7 +349,7 @@ export const problemKinds = {
   'read-only': {
     status: 507,
     title: 'Read-only',
-    help: 'The disk is full. Reads go on; appends come back by themselves when there is space.'
+    help: 'The disk is full, or refused a write. Reads go on; appends come back by themselves when there is space. `written` is false when nothing of this append is in the log, and "unknown" when it may be: send it again with the same ids.'
   },
   'storage-failed': {
     status: 500,

@@ -5,7 +5,7 @@ import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { checkDirectory } from '../../verify/check-directory.js'
 import { requireDirectory } from '../directory.js'
-import { Progress } from '../progress.js'
+import { Progress, StartProgress } from '../progress.js'
 
 const summary = 'read everything in a directory and name what disagrees'
 
@@ -23,7 +23,10 @@ async function runVerify(argv: string[]): Promise<number> {
   if (words.length > 0) throw badConfiguration(`verify takes no "${words[0]}"; name the directory with --db`)
   requireDirectory(config.db)
   if (config['rebuild-index']) {
-    const store = await new Store({ directory: config.db, rebuildIndex: true }).open()
+    const rebuild = new StartProgress(systemClock)
+    const onProgress: StartProgress['show'] = (what, done, of) => rebuild.show(what, done, of)
+    const store = await new Store({ directory: config.db, rebuildIndex: true, onProgress }).open()
+    rebuild.clear()
     await store.close()
     for (const notice of store.notices) process.stderr.write(`WARNING: ${notice}.\n`)
   }

@@ -10,28 +10,35 @@ import { limits } from '../../limits.js'
 import { budgetBytes } from '../../memory/memory-limit.js'
 import { Store } from '../../store/store.js'
 import { parseCategoryRule } from '../../streams/names.js'
-import type { Clock } from '../../time/clock.js'
+import { type Clock, systemClock } from '../../time/clock.js'
 import type { WebTokenOptions } from '../../users/web-tokens.js'
+import { StartProgress } from '../progress.js'
 import { version } from '../version.js'
 import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
 import { type Exposure, exposureOf } from './exposure.js'
 import { collectWhenIdle } from './idle-memory.js'
-import { reloadOnSignal, stopOnSignal } from './signals.js'
+import { ProcessEnd, reloadOnSignal } from './signals.js'
 import { warn, warnOfExpiry, warnOfPasswords } from './warnings.js'
 
 const summary = 'run the server (this is the default)'
 
+const EXIT_CODES =
+  'Exits with 0 after SIGTERM or Ctrl-C, with 1 when it could not start or an error stopped it, with 2 for settings it cannot run with, with 130 after a second signal.'
+
 export const serve = { summary, run: runServe }
 
 async function runServe(argv: string[]): Promise<number> {
+  const end = new ProcessEnd(systemClock)
+  end.listen()
   const { config, words, help } = readConfig(ServeConfig, argv)
   if (help) {
-    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${describeFlags(ServeConfig)}\n`)
+    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${EXIT_CODES}\n\n${describeFlags(ServeConfig)}\n`)
     return 0
   }
   if (words.length > 0) throw badConfiguration(`serve takes no "${words[0]}"; --help lists the flags`)
   const exposure = exposureOf(config)
-  const store = makeStore(config, exposure)
+  const progress = new StartProgress(systemClock)
+  const store = makeStore(config, exposure, progress)
   const certificate = await certificateOf(config, store.clock)
   const reload = () => reloadCertificate(app, config, store.clock)
   const app = await buildApp(store, {
@@ -44,28 +51,53 @@ async function runServe(argv: string[]): Promise<number> {
       settings: showSettings(ServeConfig, config)
     }
   })
-  const stopped = stopOnSignal(app, store.clock)
   reloadOnSignal(reload)
   for (const warning of exposure.warnings) warn(warning)
+  return serveUntilEnd({ app, store, config, exposure, progress, end })
+}
+
+interface Serving {
+  readonly app: FastifyInstance
+  readonly store: Store
+  readonly config: ServeConfig
+  readonly exposure: Exposure
+  readonly progress: StartProgress
+  readonly end: ProcessEnd
+}
+
+/** Listens, opens the store, and serves. A signal may end it at every step. @returns the exit code */
+async function serveUntilEnd({ app, store, config, exposure, progress, end }: Serving): Promise<number> {
   try {
-    await app.listen({ host: config.host, port: config.port })
-    await store.open().finally(() => store.notices.forEach(warn))
+    if (!end.signal.aborted) await app.listen({ host: config.host, port: config.port })
   } catch (error) {
     await app.close()
     throw listenError(error, config)
   }
+  const ended = end.closes(app)
+  if (end.signal.aborted) return ended
+  try {
+    await store.open()
+  } catch (error) {
+    if (end.signal.aborted) return ended
+    await app.close()
+    throw error
+  } finally {
+    progress.clear()
+    store.notices.forEach(warn)
+  }
   if (!exposure.insecure) await warnOfPasswords(store)
+  if (end.signal.aborted) return ended
   store.clockWatch.tell((warning) => {
     warn(warning.replace(/\.$/, ''))
     app.log.warn(warning)
   })
   collectWhenIdle(store.clock)
   process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
-  return stopped
+  return ended
 }
 
 /** @throws `bad-configuration` */
-function makeStore(config: ServeConfig, exposure: Exposure): Store {
+function makeStore(config: ServeConfig, exposure: Exposure, progress: StartProgress): Store {
   return new Store({
     directory: config.db,
     fsync: !config['unsafe-no-fsync'],
@@ -77,7 +109,8 @@ function makeStore(config: ServeConfig, exposure: Exposure): Store {
     anonymous: exposure.anonymous,
     firstPasswords: { admin: config['admin-password'], ops: config['ops-password'] },
     refuseFirstPassword: !exposure.local && !exposure.insecure,
-    webTokens: webTokensOf(config)
+    webTokens: webTokensOf(config),
+    onProgress: (what, done, of) => progress.show(what, done, of)
   })
 }
 

@@ -44,6 +44,7 @@ export class IndexWrites {
   readonly #counts: ListCounts
   /** A write that failed, and may be on disk after all: `reopen` finds out. */
   #unsure: IndexWrite | undefined
+  #failure: unknown
 
   constructor({ store, pending, heads, families, counts }: IndexWritesParts) {
     this.#store = store
@@ -86,7 +87,8 @@ export class IndexWrites {
       await pending.flushing
       return pending.filling.size === 0 ? undefined : this.flush()
     }
-    if (this.#unsure !== undefined) throw new Error('a write of the index failed; it must be opened again first')
+    if (this.#unsure !== undefined)
+      throw new Error('a write of the index failed; it must be opened again first', { cause: this.#failure })
     if (pending.appliedTo === this.#store.state.goodTo && pending.filling.size === 0) return
     pending.flushing = this.#writePending().finally(() => {
       pending.flushing = undefined
@@ -111,6 +113,7 @@ export class IndexWrites {
       // What could not even be prepared is certainly not on disk.
       if (write === undefined) this.#pending.takeBack(changes)
       this.#unsure = write
+      this.#failure = error
       this.onFailed(error as Error)
       throw error
     }

@@ -71,22 +71,25 @@ export class KeptFamilies {
     return states
   }
 
-  /** Empties the families whose lists another rule has made; they are behind from the beginning then. */
-  async followRules(rules: Partial<Record<Family, string>>): Promise<void> {
+  /**
+   * Empties the families whose lists another rule has made; they are behind from the beginning then.
+   * @param signal aborted: it ends with the signal's reason, and the next start empties the rest
+   */
+  async followRules(rules: Partial<Record<Family, string>>, signal?: AbortSignal): Promise<void> {
     const store = this.#store
     for (const [kind, rule] of Object.entries(rules) as [Family, string][]) {
       const before = store.state.families[kind]
       if (before !== undefined && (before.rule ?? USUAL_RULE) !== rule) {
         // No rule until it is empty: a crash in the middle of the emptying is found out at the next start.
         store.setFamily(kind, { goodTo: -1, rule: '', emptied: (before.emptied ?? 0) + 1 })
-        await this.#clear(kind)
+        await this.#clear(kind, signal)
         if (this.#kept.has(kind) && store.state.goodTo >= 0) this.#kept.set(kind, -1)
       }
       store.setFamily(kind, { goodTo: -1, ...store.state.families[kind], rule })
     }
   }
 
-  async #clear(kind: Family): Promise<void> {
+  async #clear(kind: Family, signal: AbortSignal | undefined): Promise<void> {
     const { level, state } = this.#store
     let batch = level.batch()
     batch.put(INDEX_STATE_KEY, encodeState(state))
@@ -96,6 +99,7 @@ export class KeptFamilies {
         batch.del(key)
         if (++count % CLEAR_CHUNK !== 0) continue
         await level.write(batch)
+        signal?.throwIfAborted()
         batch = level.batch()
       }
     }

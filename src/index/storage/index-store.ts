@@ -4,6 +4,7 @@ import { DaybookError } from '../../errors.js'
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, table } from '../../log/format.js'
 import { Level, type LevelOptions } from '../../log/level.js'
 import type { Log } from '../../log/log.js'
+import { isDatabaseDamaged, openFailure } from '../../log/storage-faults.js'
 import { type CacheSizes, usualCacheSizes } from '../../memory/cache-sizes.js'
 import { HashTable } from '../hash-table/hash-table.js'
 import type { KeyHash } from '../hash-table/page-numbers.js'
@@ -74,6 +75,7 @@ export function openIndexLevel(
  * The families and rules of an index that cannot serve, for the index that is made in its place.
  * @param directory the data directory
  * @returns undefined when that cannot be known
+ * @throws `directory-in-use`, `directory-unusable` when it could not be read and nothing shows that it is damaged
  */
 export async function readIndexSettings(directory: string, compression: boolean): Promise<IndexSettings | undefined> {
   let level: Level | undefined
@@ -81,8 +83,9 @@ export async function readIndexSettings(directory: string, compression: boolean)
     level = await openIndexLevel(indexDirectory(directory), compression)
     const sealed = await level.get(INDEX_STATE_KEY)
     return sealed && indexSettingsOf(sealed)
-  } catch {
-    return undefined
+  } catch (error) {
+    if (isDatabaseDamaged(error)) return undefined
+    throw openFailure('the index', error)
   } finally {
     await level?.close()
   }

@@ -71,14 +71,14 @@ export class StoredRecords {
 
   /**
    * Reads all records from `from` to `to`.
-   * @param onProgress called with how many of how many records were read
+   * @param onProgress called now and then with how many of how many records were read; what it throws is thrown
    * @throws `log-damaged` naming every position that is missing or damaged
    */
   async check(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
     const lost: number[] = []
     for await (const { position, fault } of this.inspect(from, to)) {
       if (fault !== undefined) lost.push(position)
-      if ((position & 0x3fff) === 0) onProgress?.(position - from, to - from + 1)
+      if ((position & 0xff) === 0) onProgress?.(position - from, to - from + 1)
     }
     if (lost.length > 0) throw logDamaged(positionRanges(lost), 'they were acknowledged and cannot be read')
   }

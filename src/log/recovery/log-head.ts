@@ -5,6 +5,7 @@
 import { limits } from '../../limits.js'
 import { logDamaged, positionRange } from '../log-damage.js'
 import type { StoredRecords } from '../records/stored-records.js'
+import { isDiskFull } from '../storage-faults.js'
 import { discardEvidence, droppedByLevelDb } from './evidence.js'
 import type { Testimony, Witness } from './witness.js'
 
@@ -137,6 +138,16 @@ export class LogHead {
   /** Writes the witness, and syncs it. @throws `storage-failed` */
   testifySynced(): void {
     this.#witness.writeSynced({ head: this.#position, verifiedTo: this.#verifiedTo })
+  }
+
+  /** As testifySynced. On a full disk the witness that there is stays, and `witnessFailure` says so. @throws `storage-failed` */
+  testifyIfRoom(): void {
+    try {
+      this.testifySynced()
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      this.#witnessFailure = error as Error
+    }
   }
 
   close(): void {

@@ -35,10 +35,19 @@ export class Witness {
     }
   }
 
-  /** What was last written; undefined when nothing was, or when it is damaged and says nothing. */
+  /**
+   * What was last written; undefined when nothing was, or when it is damaged and says nothing.
+   * @throws `storage-failed` when the disk does not give it
+   */
   read(): Testimony | undefined {
     const bytes = Buffer.alloc(BYTES)
-    if (readSync(this.#fd, bytes, 0, BYTES, 0) < BYTES) return undefined
+    let read: number
+    try {
+      read = readSync(this.#fd, bytes, 0, BYTES, 0)
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `could not read the witness: ${(cause as Error).message}`, {}, cause)
+    }
+    if (read < BYTES) return undefined
     if (bytes.readUInt32BE(0) !== MAGIC || bytes.readUInt32BE(16) !== crc32(bytes.subarray(0, 16))) return undefined
     return { head: bytes.readUIntBE(4, 6) - 1, verifiedTo: bytes.readUIntBE(10, 6) - 1 }
   }
@@ -58,10 +67,14 @@ export class Witness {
     }
   }
 
-  /** As write, and on the disk when it returns. */
+  /** As write, and on the disk when it returns. @throws `storage-failed` */
   writeSynced(testimony: Testimony): void {
     this.write(testimony)
-    fsyncSync(this.#fd)
+    try {
+      fsyncSync(this.#fd)
+    } catch (cause) {
+      throw new DaybookError('storage-failed', `could not sync the witness: ${(cause as Error).message}`, {}, cause)
+    }
   }
 
   close(): void {

@@ -1,0 +1,43 @@
+/**
+ * Loaded into a server's process before it begins. STOP_AT=n sends the process a SIGTERM at the n-th call of a database or
+ * the witness, and says so on standard error. THROW=code throws an error of that code from a timer after the server has
+ * answered its first request.
+ */
+import { Server } from 'node:http'
+import leveldown from 'leveldown'
+
+const { STOP_AT, THROW } = process.env
+let calls = 0
+
+function stopHere(name) {
+  if (++calls !== Number(STOP_AT)) return
+  process.stderr.write(`stopped at ${name}\n`)
+  process.kill(process.pid, 'SIGTERM')
+}
+
+if (STOP_AT !== undefined) {
+  const { prototype } = leveldown
+  for (const name of ['_open', '_getMany', '_batch', '_iterator', '_chainedBatch']) {
+    const real = prototype[name]
+    prototype[name] = function (...words) {
+      stopHere(`${this.location?.split('/').at(-1)} ${name}`)
+      return real.apply(this, words)
+    }
+  }
+}
+
+if (THROW !== undefined) {
+  const { emit } = Server.prototype
+  let thrown = false
+  Server.prototype.emit = function (event, ...words) {
+    if (event === 'request' && !thrown) {
+      thrown = true
+      words[1].once('finish', () =>
+        setTimeout(() => {
+          throw Object.assign(new Error(`${THROW}: thrown from a timer`), { code: THROW })
+        }, 0)
+      )
+    }
+    return emit.call(this, event, ...words)
+  }
+}
