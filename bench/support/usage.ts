@@ -40,6 +40,39 @@ export async function peakMemory(pid: number, work: () => Promise<unknown>): Pro
   return peak
 }
 
+/** Watches the most memory of its own that a process has, every 50 ms. */
+export class PeakWatch {
+  readonly #pid: number
+  #timer: NodeJS.Timeout | undefined
+  #peak = 0
+
+  constructor(pid: number) {
+    this.#pid = pid
+  }
+
+  /** MB. */
+  get peak(): number {
+    return this.#peak
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), 50)
+    this.#look()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  #look(): void {
+    try {
+      this.#peak = Math.max(this.#peak, residentMemory(this.#pid).own)
+    } catch {
+      this.stop() // it has ended
+    }
+  }
+}
+
 /** Seconds of CPU that all threads of a process have used; the kernel counts hundredths. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
