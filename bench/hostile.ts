@@ -20,6 +20,8 @@ import { cpuSeconds, PeakWatch, residentMemory } from './support/usage.js'
 const ROOM = 64
 /** The server's default: so many MB, or a quarter of the machine's memory if that is less. */
 const DEFAULT_BUDGET = Math.min(512, totalmem() / 4 / 2 ** 20)
+/** A load is cut when the server's memory has reached so many MB: others use the machine too. */
+const CUT_ABOVE = 4096
 /** Milliseconds of requests before idle memory is measured. */
 const WARM_MS = 3000
 /** Milliseconds that a probe's last request is waited for when the load is over. */
@@ -107,6 +109,7 @@ class Encounter {
   readonly #server: Server
   readonly #attacker = new Worker<AttackerJobs>('attacker')
   readonly #watch: PeakWatch
+  #over = false
 
   private constructor(name: string, scale: HostileScale, directory: string, server: Server) {
     this.#name = name
@@ -137,9 +140,9 @@ class Encounter {
     const cpu = orGone(cpuSeconds, pid)
     this.#watch.start()
     const started = performance.now()
-    const cut = sleep(this.#scale.seconds * 1000, CUT)
     const attack = this.#attacker.do('attack', { name: this.#name, target: { url, pid, prepared } })
-    const outcome = await Promise.race([attack, cut])
+    const outcome = await Promise.race([attack, this.#untilCut()])
+    this.#over = true
     attack.catch(() => {}) // of a load that was cut
     const took = (performance.now() - started) / 1000
     if (outcome === CUT) await this.#attacker.stop()
@@ -153,6 +156,13 @@ class Encounter {
       took,
       outcome
     }
+  }
+
+  /** Resolves when the load has gone on for too long, or has taken too much. */
+  async #untilCut(): Promise<typeof CUT> {
+    const end = performance.now() + this.#scale.seconds * 1000
+    while (!this.#over && performance.now() < end && this.#watch.peak < CUT_ABOVE) await sleep(100)
+    return CUT
   }
 
   /** Waits for a minute, measures memory once more, and ends the server. */
