@@ -20,8 +20,8 @@ import { cpuSeconds, PeakWatch, residentMemory } from './support/usage.js'
 const ROOM = 64
 /** The server's default: so many MB, or a quarter of the machine's memory if that is less. */
 const DEFAULT_BUDGET = Math.min(512, totalmem() / 4 / 2 ** 20)
-/** A load is cut when the server's memory has reached so many MB: others use the machine too. */
-const CUT_ABOVE = 4096
+/** A server is killed when its memory has reached so many MB: others use the machine too. */
+const KILLED_ABOVE = 4096
 /** Milliseconds of requests before idle memory is measured. */
 const WARM_MS = 3000
 /** Milliseconds that a probe's last request is waited for when the load is over. */
@@ -74,9 +74,9 @@ function judge(report: Report, name: string, load: HostileLoad, measured: Measur
   report.bounded('hostile', {
     what: `${name}: ${load.what}`,
     figure: [
-      `peak ${count(peak)} MB, a minute after ${count(after)} MB`,
+      `peak ${count(peak)} MB, a minute after ${Number.isNaN(after) ? 'it has ended' : `${count(after)} MB`}`,
       `longest wait for an event ${probe(event)}, for /livez ${probe(livez)}`,
-      `CPU ${count(cpu)} + ${count(cpuAfter)} ms`,
+      `CPU ${[cpu, cpuAfter].map((ms) => (Number.isNaN(ms) ? '?' : count(ms))).join(' + ')} ms`,
       `${took.toFixed(1)} s: ${outcome}`
     ].join('; '),
     bounds: `${count(idle)} idle + ${count(budget)} budget + ${ROOM} = ${count(most)} MB, then ${count(idle + ROOM)} MB`,
@@ -116,7 +116,7 @@ class Encounter {
     this.#scale = scale
     this.#directory = directory
     this.#server = server
-    this.#watch = new PeakWatch(server.pid)
+    this.#watch = new PeakWatch(server.pid, KILLED_ABOVE, () => void server.kill())
   }
 
   static async open(name: string, load: HostileLoad, scale: HostileScale): Promise<Encounter> {
@@ -161,7 +161,7 @@ class Encounter {
   /** Resolves when the load has gone on for too long, or has taken too much. */
   async #untilCut(): Promise<typeof CUT> {
     const end = performance.now() + this.#scale.seconds * 1000
-    while (!this.#over && performance.now() < end && this.#watch.peak < CUT_ABOVE) await sleep(100)
+    while (!this.#over && performance.now() < end && this.#watch.peak <= KILLED_ABOVE) await sleep(100)
     return CUT
   }
 

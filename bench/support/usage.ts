@@ -43,11 +43,16 @@ export async function peakMemory(pid: number, work: () => Promise<unknown>): Pro
 /** Watches the most memory of its own that a process has, every 50 ms. */
 export class PeakWatch {
   readonly #pid: number
+  readonly #most: number
+  readonly #exceeded: () => void
   #timer: NodeJS.Timeout | undefined
   #peak = 0
 
-  constructor(pid: number) {
+  /** @param exceeded called when it has more than `most` MB, which ends the watch */
+  constructor(pid: number, most: number, exceeded: () => void) {
     this.#pid = pid
+    this.#most = most
+    this.#exceeded = exceeded
   }
 
   /** MB. */
@@ -66,10 +71,14 @@ export class PeakWatch {
 
   #look(): void {
     try {
-      this.#peak = Math.max(this.#peak, residentMemory(this.#pid).own)
+      const { own } = residentMemory(this.#pid)
+      if (own > this.#peak) this.#peak = own
     } catch {
       this.stop() // it has ended
     }
+    if (this.#peak <= this.#most) return
+    this.stop()
+    this.#exceeded()
   }
 }
 
