@@ -4,6 +4,7 @@ import { appendWork, benchAppend } from './append.js'
 import { batchWork, benchBatches } from './batches.js'
 import { benchConditional, conditionalWork } from './conditional.js'
 import { benchDisk } from './disk.js'
+import { benchHostile } from './hostile.js'
 import { benchIds, idWorks } from './ids.js'
 import { benchIndexes, indexWorks } from './indexes.js'
 import { benchLargeStore, largeWork } from './large-store.js'
@@ -89,6 +90,11 @@ export const lines: Readonly<Record<string, Line>> = {
     what: '10,000,000 streams of one event (only by name: it takes long)',
     run: benchManyStreams,
     works: manyStreamsWorks,
+    byName: true
+  },
+  hostile: {
+    what: 'memory and waits under hostile loads (only by name; --load, --memory)',
+    run: benchHostile,
     byName: true
   }
 }

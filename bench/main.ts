@@ -13,6 +13,7 @@ import { againstRounds, full, quick, type Scale } from './support/scale.js'
 import { hasWrk } from './support/wrk.js'
 
 const HELP = `npm run bench -- [--only ID,ID] [--against COMMIT] [--quick] [--rounds N] [--patience S] [--list]
+                        [--load NAME,NAME] [--memory MIB]
 
   --only ID,ID      these lines of work only
   --against COMMIT  build that commit and measure it and this checkout in turn: the processor's time
@@ -20,11 +21,13 @@ const HELP = `npm run bench -- [--only ID,ID] [--against COMMIT] [--quick] [--ro
   --quick           shorter and smaller: for a first look, not for docs/benchmarks.md
   --rounds N        so many rounds, most lines [${full.rounds}; with --against ${againstRounds(full)}; with --quick ${quick.rounds}]
   --patience S      before each round, wait up to S seconds for others to leave the machine alone [0]
+  --load NAME,NAME  of the line hostile: these loads only
+  --memory MIB      of the line hostile: the server's budget [its default]
   --list            the lines of work and their ids
 `
 
 async function main(): Promise<number> {
-  const { only, against, patience, rounds, quick: short, list, help } = readFlags()
+  const { only, against, patience, rounds, quick: short, load, memory, list, help } = readFlags()
   if (help || list) {
     const names = Object.entries(lines).map(([id, { what }]) => `${id.padEnd(12)} ${what}`)
     process.stdout.write(help ? HELP : `${names.join('\n')}\n`)
@@ -36,7 +39,12 @@ async function main(): Promise<number> {
   const scale = {
     ...sized,
     patience: readNumber('--patience', patience, 'a number of seconds'),
-    rounds: rounds === undefined ? usual : readNumber('--rounds', rounds, 'a number of rounds from 1', 1)
+    rounds: rounds === undefined ? usual : readNumber('--rounds', rounds, 'a number of rounds from 1', 1),
+    hostile: {
+      ...sized.hostile,
+      ...(load !== undefined && { load }),
+      ...(memory !== undefined && { memory: readNumber('--memory', memory, 'a number of MiB from 64', 64) })
+    }
   }
   if (platform() !== 'linux') throw new Error('memory and CPU are read from /proc, so it runs on Linux only')
   if (!hasWrk()) throw new Error('wrk, the load generator, is not installed (apt-get install -y wrk)')
@@ -78,6 +86,8 @@ function readFlags() {
         quick: { type: 'boolean' },
         rounds: { type: 'string' },
         patience: { type: 'string', default: '0' },
+        load: { type: 'string' },
+        memory: { type: 'string' },
         list: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' }
       }

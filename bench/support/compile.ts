@@ -13,7 +13,7 @@ const target = fileURLToPath(new URL('../../dist/bench', import.meta.url))
 
 export function compileChildren(): void {
   goneAtEnd(target)
-  for (const folder of ['children', 'support']) {
+  for (const folder of ['children', 'hostile', 'support']) {
     for (const name of readdirSync(join(source, folder))) {
       const { outputText } = ts.transpileModule(readFileSync(join(source, folder, name), 'utf8'), {
         compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }

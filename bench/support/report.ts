@@ -26,6 +26,8 @@ interface Figure {
   readonly rounds?: readonly (readonly number[])[]
   /** Every round's microseconds of CPU each, of subject and limit. */
   readonly cpuRounds?: readonly (readonly number[])[]
+  /** What `figure` says, for a program. */
+  readonly values?: object
 }
 
 export interface Comparison {
@@ -103,6 +105,20 @@ export class Report {
     const shown = value >= 100 ? count(value) : value.toPrecision(3)
     const verdict = value < bound ? 'ok' : 'SHORT'
     this.#add({ id, what, figure: `${shown} ${unit}`, wanted: `under ${bound} ${unit}`, verdict })
+  }
+
+  /** Several figures with bounds, judged by whoever measured them. @param values the figures, to be kept as JSON */
+  bounded(
+    id: string,
+    {
+      what,
+      figure,
+      bounds,
+      holds,
+      values
+    }: { what: string; figure: string; bounds: string; holds: boolean; values: object }
+  ): void {
+    this.#add({ id, what, figure, wanted: bounds, verdict: holds ? 'ok' : 'SHORT', values })
   }
 
   /** A figure that is only printed. */

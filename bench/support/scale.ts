@@ -18,6 +18,19 @@ export interface Scale {
   readonly many: number
   /** Events that are sent to 1,000 subscriptions each. */
   readonly fanout: number
+  readonly hostile: HostileScale
+}
+
+/** Of the line `hostile`. */
+export interface HostileScale {
+  /** Names of loads, separated by commas; absent: all. */
+  readonly load?: string
+  /** MiB, for the server's `--memory`; absent: its default. */
+  readonly memory?: number
+  /** Seconds after which a load is cut. */
+  readonly seconds: number
+  /** Seconds from the end of a load until memory is to be free again. */
+  readonly settles: number
 }
 
 /** Half as many rounds: for what takes long. */
@@ -35,7 +48,8 @@ export const full: Scale = {
   conditional: 1_000_000,
   disk: 500_000,
   many: 10_000_000,
-  fanout: 1000
+  fanout: 1000,
+  hostile: { seconds: 60, settles: 60 }
 }
 
 export const quick: Scale = {
@@ -48,7 +62,8 @@ export const quick: Scale = {
   conditional: 200_000,
   disk: 100_000,
   many: 500_000,
-  fanout: 200
+  fanout: 200,
+  hostile: { seconds: 20, settles: 60 }
 }
 
 /** Rounds of one build against another: each starts both servers anew. */

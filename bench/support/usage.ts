@@ -40,6 +40,48 @@ export async function peakMemory(pid: number, work: () => Promise<unknown>): Pro
   return peak
 }
 
+/** Watches the most memory of its own that a process has, every 50 ms. */
+export class PeakWatch {
+  readonly #pid: number
+  readonly #most: number
+  readonly #exceeded: () => void
+  #timer: NodeJS.Timeout | undefined
+  #peak = 0
+
+  /** @param exceeded called when it has more than `most` MB, which ends the watch */
+  constructor(pid: number, most: number, exceeded: () => void) {
+    this.#pid = pid
+    this.#most = most
+    this.#exceeded = exceeded
+  }
+
+  /** MB. */
+  get peak(): number {
+    return this.#peak
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), 50)
+    this.#look()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  #look(): void {
+    try {
+      const { own } = residentMemory(this.#pid)
+      if (own > this.#peak) this.#peak = own
+    } catch {
+      this.stop() // it has ended
+    }
+    if (this.#peak <= this.#most) return
+    this.stop()
+    this.#exceeded()
+  }
+}
+
 /** Seconds of CPU that all threads of a process have used; the kernel counts hundredths. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
