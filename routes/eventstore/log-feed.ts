@@ -4,7 +4,9 @@ import type { Viewer } from '../../src/access/viewer.js'
 import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
 import type { Metrics } from '../../src/metrics.js'
+import type { Expressions } from '../../src/reading/expressions/expressions.js'
 import type { Filter } from '../../src/reading/filter.js'
+import { Filtering } from '../../src/reading/filtering.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
@@ -30,6 +32,7 @@ export interface LogFeedParts extends RightsParts, WaitParts {
   readonly reader: Reader
   readonly sources: Sources
   readonly metrics: Metrics
+  readonly expressions: Expressions
 }
 
 /** A request for a page of the log. */
@@ -68,7 +71,7 @@ export class LogFeed {
     const at = parseLogStart(path)
     const count = parseCount(path.count, (text) => `Invalid count argument: ${text}`)
     checkRequireLeader(request.headers)
-    const filter = filtered ? parseLogFilter(query) : WHOLE_LOG
+    const filter = filtered ? parseLogFilter(query, this.#parts.expressions) : WHOLE_LOG
     const resolve = filtered || resolveLinks(request.headers, false)
     const poll = path.direction === 'forward' ? longPoll(request.headers) : undefined
     const { log, rules } = this.#parts
@@ -109,16 +112,17 @@ export class LogFeed {
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const first = backward ? Math.max(0, cursor - count) : cursor
-    const { kept, looked } =
+    const lowest = backward ? Math.max(0, cursor - count) : cursor
+    const { kept, looked, cut } =
       filtered && !backward
-        ? await this.#scanForward(asked, source, first)
-        : await this.#scanAll(asked, source, first, backward ? cursor - first : count)
+        ? await this.#scanForward(asked, source, lowest)
+        : await this.#scanAll(asked, source, lowest, backward ? cursor - lowest : count)
+    const first = cut ? cursor - looked : lowest
     const reached = backward ? first : first + looked
     const entries = await entriesOf(reader, { source, records: kept, number: first, resolve, viewer })
     metrics.read(entries.length)
     entries.reverse()
-    const end = backward ? looked < count : reached > source.head
+    const end = backward ? looked < count && !cut : reached > source.head
     const place: LogPlace = {
       from: cursor,
       origin: at === -1,
@@ -146,40 +150,54 @@ export class LogFeed {
     return reply.send(renderFeed(feed, asked))
   }
 
-  /** Examines `count` records. */
+  /** Examines `count` records; fewer, from the last on, when the filter is too much work, or the client has gone. */
   async #scanAll(
-    { filter, viewer }: LogFeedRequest,
+    { filter, viewer, reply }: LogFeedRequest,
     source: Source,
     first: number,
     count: number
   ): Promise<ScannedRecords> {
     const records = await this.#parts.reader.slice(source, first, count)
     const read = await viewer?.seen(records)
-    const kept = records.filter((record, i) => read?.[i] !== false && filter.matches(record))
-    return { kept, looked: records.length }
+    records.reverse()
+    read?.reverse()
+    const kept: StoredRecord[] = []
+    const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    let looked = 0
+    while (looked < records.length && isGoingOn(filtering, reply)) {
+      for (const matches of await filtering.next(records, looked, read)) {
+        const record = records[looked++] as StoredRecord
+        if (matches) kept.push(record)
+      }
+    }
+    return { kept: kept.reverse(), looked, cut: looked < records.length }
   }
 
   /** Examines records, at most `dialect_filter_window`, until enough have matched. */
   async #scanForward(
-    { filter, count, viewer }: LogFeedRequest,
+    { filter, count, viewer, reply }: LogFeedRequest,
     source: Source,
     first: number
   ): Promise<ScannedRecords> {
     const kept: StoredRecord[] = []
     let looked = 0
     let bytes = 0
-    while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max) {
+    const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    while (looked < limits.dialect_filter_window && bytes < limits.slice_bytes_max && isGoingOn(filtering, reply)) {
       const records = await this.#parts.reader.slice(source, first + looked, LOOK_STEP)
       if (records.length === 0) break
       const read = await viewer?.seen(records)
-      for (const [i, record] of records.entries()) {
-        if (kept.length === count) return { kept, looked }
-        looked++
-        bytes += record.bytes.length
-        if (read?.[i] !== false && filter.matches(record)) kept.push(record)
+      for (let at = 0; at < records.length; ) {
+        for (const matches of await filtering.next(records, at, read)) {
+          if (kept.length === count) return { kept, looked, cut: false }
+          const record = records[at++] as StoredRecord
+          looked++
+          bytes += record.bytes.length
+          if (matches) kept.push(record)
+        }
       }
     }
-    return { kept, looked }
+    return { kept, looked, cut: false }
   }
 }
 
@@ -187,6 +205,13 @@ export class LogFeed {
 interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
+  /** Fewer were examined than were asked for. */
+  readonly cut: boolean
+}
+
+/** False when the filter has done the work of a whole page, or nobody waits for it any more. */
+function isGoingOn({ steps }: Filtering, { request }: FastifyReply): boolean {
+  return steps < limits.page_steps_max && !request.raw.socket.destroyed
 }
 
 /** Records in one slice: even the largest events do not exceed the bytes of a slice then. */

@@ -12,6 +12,8 @@ import type { Log } from '../log/log.js'
 import { FIRST_READ, SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { IndexStream } from '../streams/index-streams.js'
 import type { EventPage, ReadRequest, ReadResult, Span } from './event-read.js'
+import type { WorkTurns } from './expressions/work-turns.js'
+import { Filtering } from './filtering.js'
 import { LinkTargets } from './link-targets.js'
 import { positionsOf } from './read-positions.js'
 import type { Retention } from './retention.js'
@@ -27,6 +29,8 @@ export interface ReaderParts {
   postings: Postings
   sources: Sources
   retention: Retention
+  /** In which filters do their work. */
+  turns: WorkTurns
 }
 
 export class Reader {
@@ -36,6 +40,7 @@ export class Reader {
   readonly sources: Sources
   readonly links: LinkTargets
   readonly #retention: Retention
+  readonly #turns: WorkTurns
 
   constructor(parts: ReaderParts) {
     this.#log = parts.log
@@ -43,9 +48,13 @@ export class Reader {
     this.sources = parts.sources
     this.links = new LinkTargets(parts.sources, this)
     this.#retention = parts.retention
+    this.#turns = parts.turns
   }
 
-  /** A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined. */
+  /**
+   * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined and
+   * `page_steps_max` steps of work were done by the filter, or when the client has gone.
+   */
   async page(source: Source, request: ReadRequest, range: Range, limit: number): Promise<EventPage> {
     const { order, filter } = request
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
@@ -59,7 +68,8 @@ export class Reader {
     let reached: number | undefined
     let full = false
     const chunk = plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
-    reading: for await (const found of this.#walk(source, request, seen, chunk)) {
+    const filtering = this.#filteringOf(source, request)
+    reading: for await (const found of this.#walk(source, request, seen, chunk, filtering)) {
       for (const one of found) {
         reached = one.cursor
         looked++
@@ -70,6 +80,8 @@ export class Reader {
         full = events.length >= limit || bytes >= limits.page_bytes_max || looked >= limits.scan_events_max
         if (full) break reading
       }
+      full = filtering.steps >= limits.page_steps_max || request.gone?.aborted === true
+      if (full) break
     }
     return { events, range, covered: coverage(range, order, reached, !full), head: source.head }
   }
@@ -109,7 +121,8 @@ export class Reader {
     const step = request.order === 'asc' ? 1 : -1
     const [begin, end] = step === 1 ? [range.first, range.last] : [range.last, range.first]
     let from = begin
-    for await (const found of this.#walk(source, request, seen, chunk)) {
+    const filtering = this.#filteringOf(source, request)
+    for await (const found of this.#walk(source, request, seen, chunk, filtering)) {
       const to = found.at(-1)?.cursor ?? from
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
@@ -118,35 +131,41 @@ export class Reader {
     if ((end - from) * step >= 0) yield { from, to: end, events: [] }
   }
 
+  #filteringOf({ stream, kind }: Source, { filter }: ReadRequest): Filtering {
+    // A category also lists the deletions of its streams, which stand in system streams.
+    return new Filtering(filter, stream !== undefined && kind !== family.category, this.#turns)
+  }
+
   /** Every record that a read examines, in order, and whether it matches. */
   async *#walk(
     source: Source,
     request: ReadRequest,
     range: Range,
-    chunk: number
+    chunk: number,
+    filtering: Filtering
   ): AsyncGenerator<(ReadResult & { matches: boolean })[]> {
-    const { filter, order } = request
+    const { order } = request
     const whole = source.stream !== undefined
-    // A category also lists the deletions of its streams, which stand in system streams.
-    const anyStream = whole && source.kind !== family.category
     const step = order === 'asc' ? 1 : -1
     let number = order === 'asc' ? range.first : range.last
     for await (const records of this.#log.readAhead(positionsOf(this.#postings, source, request, range, chunk))) {
       const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
-      let found: (ReadResult & { matches: boolean })[] = []
-      for (let i = 0; i < records.length; i++) {
-        const record = records[i] as StoredRecord
-        const matches = asked?.[i] !== false && filter.matches(record, anyStream)
-        if (!whole) {
-          found.push({ record, cursor: record.position, matches })
-          continue
+      for (let at = 0; at < records.length; ) {
+        const next = filtering.next(records, at, asked)
+        const answers = next instanceof Promise ? await next : next
+        const found: (ReadResult & { matches: boolean })[] = []
+        for (const matches of answers) {
+          const record = records[at++] as StoredRecord
+          if (!whole) {
+            found.push({ record, cursor: record.position, matches })
+            continue
+          }
+          const link = source.index ? { stream: source.stream as string, number } : undefined
+          found.push({ record, cursor: number, link, matches })
+          number += step
         }
-        const link = source.index ? { stream: source.stream as string, number } : undefined
-        found.push({ record, cursor: number, link, matches })
-        number += step
+        yield await this.links.follow(source, request, found)
       }
-      found = await this.links.follow(source, request, found)
-      yield found
     }
   }
 

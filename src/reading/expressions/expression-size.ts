@@ -1,0 +1,58 @@
+/**
+ * How large an expression becomes when its counted repetitions are written out, judged by its text alone: what would
+ * take long to compile is refused before.
+ */
+
+const TOKEN = new RegExp(
+  [
+    String.raw`\\Q[^]*?(?:\\E|$)`, // literal text
+    String.raw`\\[pPx]\{[^}]*\}`, // a class or character that is named
+    String.raw`\\[^]`,
+    String.raw`\[\^?\]?(?:\[:\^?\w+:\]|\\[^]|[^\]\\])*\]`, // a class
+    String.raw`\((?:\?(?:P?<[^>]*>|[imsU-]*[:)]))?`, // a group begins, or flags are set
+    String.raw`\{\d+(?:,\d*)?\}`,
+    '[^]'
+  ].join('|'),
+  'gu'
+)
+
+/** What is open while the text is read: a group, or the whole. */
+interface OpenGroup {
+  /** Instructions of what stands in it so far, without its last part. */
+  before: number
+  /** Instructions of its last part: that is what a repetition repeats. */
+  last: number
+}
+
+/** @returns at least the number of instructions that a valid expression compiles to; more for some */
+export function writtenOutSize(expression: string): number {
+  const open: OpenGroup[] = [{ before: 4, last: 0 }]
+  for (const [token] of expression.matchAll(TOKEN)) {
+    const group = open.at(-1) as OpenGroup
+    if (token.startsWith('(') && !token.endsWith(')')) {
+      open.push({ before: 3, last: 0 })
+    } else if (token === ')' && open.length > 1) {
+      open.pop()
+      append(open.at(-1) as OpenGroup, group.before + group.last)
+    } else if (/^\{\d/.test(token)) {
+      group.last = (group.last + 2) * Math.max(...countsIn(token), 1) + 2
+    } else if (token === '*' || token === '+' || token === '?') {
+      group.last += 2
+    } else if (token === '|') {
+      append(group, 2)
+    } else {
+      append(group, token.startsWith('\\Q') ? token.length : 1)
+    }
+  }
+  return open.reduce((sum, { before, last }) => sum + before + last, 0)
+}
+
+function append(group: OpenGroup, size: number): void {
+  group.before += group.last
+  group.last = size
+}
+
+/** The numbers of `{9}`, `{9,}` or `{1,9}`. */
+function countsIn(repetition: string): number[] {
+  return repetition.slice(1, -1).split(',').filter(Boolean).map(Number)
+}
