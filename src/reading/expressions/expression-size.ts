@@ -24,20 +24,20 @@ interface OpenGroup {
   last: number
 }
 
-/** @returns at least the number of instructions that a valid expression compiles to; more for some */
+/** @returns at least the number of instructions that a valid expression compiles to; rarely twice as many */
 export function writtenOutSize(expression: string): number {
-  const open: OpenGroup[] = [{ before: 4, last: 0 }]
+  const open: OpenGroup[] = [{ before: 3, last: 0 }]
   for (const [token] of expression.matchAll(TOKEN)) {
     const group = open.at(-1) as OpenGroup
     if (token.startsWith('(') && !token.endsWith(')')) {
-      open.push({ before: 3, last: 0 })
+      open.push({ before: token.endsWith(':') ? 0 : 2, last: 0 })
     } else if (token === ')' && open.length > 1) {
       open.pop()
-      append(open.at(-1) as OpenGroup, group.before + group.last)
+      append(open.at(-1) as OpenGroup, Math.max(group.before + group.last, 3))
     } else if (/^\{\d/.test(token)) {
-      group.last = (group.last + 2) * Math.max(...countsIn(token), 1) + 2
+      repeat(group, token)
     } else if (token === '*' || token === '+' || token === '?') {
-      group.last += 2
+      group.last += token === '?' ? 1 : 2
     } else if (token === '|') {
       append(group, 2)
     } else {
@@ -52,7 +52,9 @@ function append(group: OpenGroup, size: number): void {
   group.last = size
 }
 
-/** The numbers of `{9}`, `{9,}` or `{1,9}`. */
-function countsIn(repetition: string): number[] {
-  return repetition.slice(1, -1).split(',').filter(Boolean).map(Number)
+/** @param counts `{9}`, `{9,}` or `{1,9}` */
+function repeat(group: OpenGroup, counts: string): void {
+  const most = Math.max(...counts.slice(1, -1).split(',').filter(Boolean).map(Number), 1)
+  const exact = !counts.includes(',')
+  group.last = group.last * most + (exact ? 0 : most + 2)
 }

@@ -36,7 +36,7 @@ export class Expressions {
    * @throws `bad-expression` when one is not in RE2 syntax, or when they are too large together
    */
   ofRead(lists: readonly (readonly string[])[]): Expression[] {
-    checkText(lists.flat())
+    checkLength(lists.flat())
     const compiled = lists.map((list) => this.#of(list))
     const size = compiled.reduce((sum, one) => sum + one.size, 0)
     if (size > limits.expression_size_max) throw tooLarge(size)
@@ -92,7 +92,7 @@ export class Expressions {
 }
 
 /** Compiling is work as well, so what is certain to be too large is not compiled. */
-function checkText(expressions: readonly string[]): void {
+function checkLength(expressions: readonly string[]): void {
   const { expression_chars_max: limit, expression_size_max } = limits
   const chars = expressions.reduce((sum, { length }) => sum + length, 0)
   if (chars > limit) {
