@@ -220,13 +220,7 @@ export class Store {
     const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
     this.tails = new Tails(this.dispatcher, reader, poster, this.expressions)
-    this.subscriptions = new Subscriptions({
-      reader,
-      tails: this.tails,
-      clock,
-      metrics,
-      drainMs: this.options.drainMs
-    })
+    this.subscriptions = new Subscriptions({ reader, tails: this.tails, clock, metrics, drainMs: this.options.drainMs })
     this.metrics.gauge('daybook_subscriptions', 'Live readers', () => this.subscriptions.size)
     this.consumers = new Consumers({ reader, writer, places, sources, clock })
     this.notices.push(...(await this.consumers.load()))

@@ -97,7 +97,7 @@ export class LogTails {
   }
 
   #queue(page: LogPage): void {
-    const bytes = bytesOf(page)
+    const bytes = heldBytes(page)
     const full = this.#pages.length > 0 && this.#waitingBytes + bytes > limits.followed_wait_bytes_max
     if (full || this.#skipTo !== undefined) this.#skipTo = page.to
     else {
@@ -114,7 +114,7 @@ export class LogTails {
       const page = this.#pages.shift()
       if (page !== undefined) {
         await this.#match(page)
-        this.#waitingBytes -= bytesOf(page)
+        this.#waitingBytes -= heldBytes(page)
       } else if (this.#skipTo !== undefined) {
         const to = this.#skipTo
         this.#skipTo = undefined
@@ -145,6 +145,6 @@ export class LogTails {
   }
 }
 
-function bytesOf({ events }: LogPage): number {
+function heldBytes({ events }: LogPage): number {
   return events.reduce((sum, { bytes }) => sum + bytes.length, 0)
 }

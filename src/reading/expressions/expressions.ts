@@ -29,6 +29,11 @@ export class Expressions {
     this.#memory = new AnswerMemory(answersBytes)
   }
 
+  /** How many different expressions live reads follow the log with. */
+  get followed(): number {
+    return this.#followed.size
+  }
+
   /**
    * Compiles the expressions of one read.
    * @param lists those on types, those on streams, …
