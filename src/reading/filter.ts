@@ -38,7 +38,7 @@ interface NameExpression {
 
 /** Steps that a record costs at least, and for each tag or prefix that is asked for. */
 const RECORD_STEPS = 20
-const VALUE_STEPS = 10
+const VALUE_STEPS = 4
 
 export class Filter {
   readonly options: FilterOptions
