@@ -59,7 +59,7 @@ export const limits = {
    * Work is counted in steps: a character of a name costs an expression as many as it has instructions, and 64. A hundred
    * take about a microsecond, at worst two. So much is done in one turn of the event loop, by all reads together…
    */
-  turn_steps_max: 400_000,
+  turn_steps_max: 200_000,
   /** …and for one page, which ends where they are used up. */
   page_steps_max: 100_000_000,
   /** Compiled expressions that are kept, their instructions together. */
