@@ -1,13 +1,14 @@
 /** Work that filters do: it is counted, shared out in turns of the event loop, bounded for a page, and ends with its client. */
+import { request } from 'node:http'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import type { ReadRequest } from '../../src/reading/event-read.js'
 import { WorkTurns } from '../../src/reading/expressions/work-turns.js'
 import { Filter } from '../../src/reading/filter.js'
 import type { Store } from '../../src/store/store.js'
-import { append, openApp } from '../helpers/app.js'
+import { append, listen, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { openStore, turn } from '../helpers/live-events.js'
+import { eventually, openStore, turn } from '../helpers/live-events.js'
 
 /** Nearly as large as is taken; it finds something in names that end in a capital. A name of 1,000 costs a million steps. */
 const LARGE = '(.?){235}[A-Z]$'
@@ -168,6 +169,29 @@ t.test('a page ends when its client has gone', async (t) => {
   gone.aborted = true
   const { covered } = await page
   t.ok(covered.last > 0 && covered.last < 60, `it came to ${covered.last} of 89`)
+})
+
+t.test('a page whose client has closed its connection is read no further', async (t) => {
+  const { store, url } = await listen(t)
+  await appendLongNames(store, 95)
+  const { turns } = store.expressions
+  const take = turns.take.bind(turns)
+  let names = 0
+  turns.take = (steps) => {
+    if (steps > limits.turn_steps_max) names++
+    return take(steps)
+  }
+  const sent = request(`${url}/events?limit=1000&stream.regex=${encodeURIComponent(LARGE)}`)
+  sent.on('error', () => {}) // it is the client that breaks off
+  sent.end()
+  await eventually('the page is being read', () => names > 2)
+  sent.destroy()
+  let before = -1
+  while (before !== names) {
+    before = names
+    for (let i = 0; i < 20; i++) await turn()
+  }
+  t.ok(names < 80, `${names} of 95 names were matched`)
 })
 
 t.test('a transfer that is left does no more than the turn that it is in', async (t) => {
