@@ -50,12 +50,26 @@ export const limits = {
   scan_events_max: 16_384,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
-  /**
-   * All regular expressions of one read together: characters, counted repetitions such as a{9}, and the count of each.
-   */
+  /** All regular expressions of one read together: characters, and instructions that they compile to. */
   expression_chars_max: 1000,
-  expression_repetitions_max: 10,
-  expression_repetition_count_max: 100,
+  expression_size_max: 1000,
+  /**
+   * Work is counted in steps: a character of a name costs an expression as many as it has instructions, and 64. A hundred
+   * take about a microsecond, at worst two. So much is done in one turn of the event loop, by all reads together…
+   */
+  turn_steps_max: 200_000,
+  /** …and for one page, which ends where they are used up. */
+  page_steps_max: 100_000_000,
+  /** Compiled expressions that are kept, their instructions together. */
+  expressions_cached_size_max: 20_000,
+  /** States of one expression that are kept. More would make expressions that need many slower, not faster. */
+  expression_states_bytes_max: 32 * 1024,
+  /** What expressions have answered for names. A server's memory budget says how much. */
+  expression_answers_bytes_default: 8 * 1024 * 1024,
+  /** Instructions of all different expressions that live reads follow the log with, and 64 for each. */
+  followed_size_max: 100_000,
+  /** Records that wait to be matched with the expressions of live reads; more are read from the log again. */
+  followed_wait_bytes_max: 8 * 1024 * 1024,
   /** Values of one filter parameter. */
   filter_values_max: 100,
   wait_seconds_max: 60,

@@ -15,6 +15,7 @@ import type { AccessRules } from '../../src/access/rules.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Poster } from '../../src/index/index-entries.js'
+import type { Expressions } from '../../src/reading/expressions/expressions.js'
 import type { Address } from '../../src/reading/sources.js'
 import type { LiveRight } from '../../src/subscriptions/live-right.js'
 import type { Clock } from '../../src/time/clock.js'
@@ -61,12 +62,18 @@ export function rightOf(parts: RightsParts, principal: Principal, address: Addre
   }
 }
 
+/** What queries are read with. */
+export interface ContextParts extends RightsParts {
+  readonly poster: Poster
+  readonly expressions: Expressions
+}
+
 /** What the query of a request is read with. */
 export function readContextOf(
-  parts: RightsParts & { readonly poster: Poster },
+  { rules, clock, poster, expressions }: ContextParts,
   { principal }: Pick<FastifyRequest, 'principal'>
 ): ReadContext {
-  return { viewer: parts.rules.viewerOf(principal), now: parts.clock.now(), rule: parts.poster.rule }
+  return { viewer: rules.viewerOf(principal), now: clock.now(), rule: poster.rule, expressions }
 }
 
 /** Who asks for a change. */

@@ -1,7 +1,6 @@
 /** Feeds of streams in the Atom dialect (reference 7 to 10). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Viewer } from '../../src/access/viewer.js'
-import type { Poster } from '../../src/index/index-entries.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { Span } from '../../src/reading/event-read.js'
@@ -10,7 +9,7 @@ import type { Source } from '../../src/reading/source.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
 import { firstVisible } from '../../src/streams/metadata.js'
-import { checkReadable, type RightsParts, readContextOf } from '../auth/caller-rights.js'
+import { type ContextParts, checkReadable, readContextOf } from '../auth/caller-rights.js'
 import type { Answers } from '../reading/answers.js'
 import { awaitEvents, type WaitParts } from '../reading/long-poll.js'
 import type { ReadCaches } from '../reading/pages.js'
@@ -30,10 +29,9 @@ import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
 
 /** What feeds use of the store. */
-export interface FeedParts extends RightsParts, WaitParts, ListedSourceParts {
+export interface FeedParts extends ContextParts, WaitParts, ListedSourceParts {
   readonly states: StreamStates
   readonly metrics: Metrics
-  readonly poster: Poster
 }
 
 /** A request for a page of a feed. */

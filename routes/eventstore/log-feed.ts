@@ -4,7 +4,9 @@ import type { Viewer } from '../../src/access/viewer.js'
 import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
 import type { Metrics } from '../../src/metrics.js'
+import type { Expressions } from '../../src/reading/expressions/expressions.js'
 import type { Filter } from '../../src/reading/filter.js'
+import { Filtering } from '../../src/reading/filtering.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
@@ -33,6 +35,7 @@ export interface LogFeedParts extends RightsParts, WaitParts {
   readonly reader: Reader
   readonly sources: Sources
   readonly metrics: Metrics
+  readonly expressions: Expressions
 }
 
 /** A request for a page of the log. */
@@ -73,7 +76,7 @@ export class LogFeed {
     const at = parseLogStart(path)
     const count = parseCount(path.count, (text) => `Invalid count argument: ${text}`)
     checkRequireLeader(request.headers)
-    const filter = filtered ? parseLogFilter(query) : WHOLE_LOG
+    const filter = filtered ? parseLogFilter(query, this.#parts.expressions) : WHOLE_LOG
     const resolve = filtered || resolveLinks(request.headers, false)
     const poll = path.direction === 'forward' ? longPoll(request.headers) : undefined
     const { log, rules } = this.#parts
@@ -103,13 +106,13 @@ export class LogFeed {
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const first = backward ? Math.max(0, cursor - count) : cursor
-    const range = { first, last: (backward ? cursor : first + count) - 1 }
+    const lowest = backward ? Math.max(0, cursor - count) : cursor
+    const range = { first: lowest, last: (backward ? cursor : lowest + count) - 1 }
     const { kept, looked, cutShort } =
       filtered && !backward
-        ? await this.#scanForward(asked, source, first, memory)
+        ? await this.#scanForward(asked, source, lowest, memory)
         : await this.#scanAll(asked, source, range, memory)
-    const reached = backward ? cursor - looked : first + looked
+    const reached = backward ? (cutShort ? cursor - looked : lowest) : lowest + looked
     const entries = await entriesOf(reader, { source, records: kept, number: reached, resolve, viewer, memory })
     metrics.read(entries.length)
     entries.reverse()
@@ -141,23 +144,40 @@ export class LogFeed {
     return this.#answers.send(reply, renderFeed(feed, asked), memory)
   }
 
-  /** Examines the records of a range, as many as a page holds. */
+  /**
+   * Examines the records of a range, as many as a page holds; fewer also when the filter is too much work, or the client
+   * has gone. Backward the last come first.
+   */
   async #scanAll(
-    { direction, filter, viewer }: LogFeedRequest,
+    { direction, filter, viewer, reply }: LogFeedRequest,
     source: Source,
     range: Range,
     memory: ReadMemory
   ): Promise<ScannedRecords> {
     const records = await this.#parts.reader.slice(source, range, direction === 'backward' ? 'desc' : 'asc', memory)
     const read = await viewer?.seen(records)
-    const kept = records.filter((record, i) => read?.[i] !== false && filter.matches(record))
+    const backward = direction === 'backward'
+    if (backward) {
+      records.reverse()
+      read?.reverse()
+    }
+    const kept: StoredRecord[] = []
+    const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    let looked = 0
+    while (looked < records.length && isGoingOn(filtering, reply)) {
+      for (const matches of await filtering.next(records, looked, read)) {
+        const record = records[looked++] as StoredRecord
+        if (matches) kept.push(record)
+      }
+    }
+    if (backward) kept.reverse()
     const there = Math.min(range.last, source.head) - range.first + 1
-    return { kept, looked: records.length, cutShort: records.length < there }
+    return { kept, looked, cutShort: looked < there }
   }
 
   /** Examines records, at most `dialect_filter_window`, until enough have matched. */
   async #scanForward(
-    { filter, count, viewer }: LogFeedRequest,
+    { filter, count, viewer, reply }: LogFeedRequest,
     source: Source,
     first: number,
     memory: ReadMemory
@@ -165,20 +185,25 @@ export class LogFeed {
     const kept: StoredRecord[] = []
     let looked = 0
     let bytes = 0
-    while (looked < limits.dialect_filter_window && bytes < limits.page_bytes_max) {
+    const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    const { dialect_filter_window: window, page_bytes_max: full } = limits
+    while (looked < window && bytes < full && isGoingOn(filtering, reply)) {
       const from = first + looked
       const records = await this.#parts.reader.slice(source, { first: from, last: from + LOOK_STEP - 1 }, 'asc', memory)
       if (records.length === 0) break
       const read = await viewer?.seen(records)
-      for (const [i, record] of records.entries()) {
-        if (kept.length === count) return { kept, looked, cutShort: false }
-        looked++
-        if (read?.[i] === false || !filter.matches(record)) continue
-        kept.push(record)
-        bytes += record.bytes.length
+      for (let at = 0; at < records.length; ) {
+        for (const matches of await filtering.next(records, at, read)) {
+          if (kept.length === count) return { kept, looked, cutShort: false }
+          const record = records[at++] as StoredRecord
+          looked++
+          if (!matches) continue
+          kept.push(record)
+          bytes += record.bytes.length
+        }
       }
     }
-    return { kept, looked, cutShort: bytes >= limits.page_bytes_max }
+    return { kept, looked, cutShort: bytes >= full }
   }
 }
 
@@ -186,8 +211,13 @@ export class LogFeed {
 interface ScannedRecords {
   readonly kept: StoredRecord[]
   readonly looked: number
-  /** It ended before the range did, since the page is full. */
+  /** Fewer were examined than were asked for. */
   readonly cutShort: boolean
+}
+
+/** False when the filter has done the work of a whole page, or nobody waits for it any more. */
+function isGoingOn({ steps }: Filtering, { request }: FastifyReply): boolean {
+  return steps < limits.page_steps_max && !request.raw.socket.destroyed
 }
 
 /** Records that are examined at once. */

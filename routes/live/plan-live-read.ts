@@ -5,12 +5,11 @@ import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
-import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Address, Bound, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
-import { checkConsumer, checkReadable, type RightsParts, readContextOf, rightOf } from '../auth/caller-rights.js'
+import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
@@ -18,9 +17,8 @@ import { parseBounds } from '../wire/reading/cursor-bounds.js'
 import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
-export interface LiveParts extends RightsParts, WaitParts {
+export interface LiveParts extends ContextParts, WaitParts {
   readonly sources: Sources
-  readonly poster: Poster
   readonly consumers: Consumers
 }
 
@@ -66,6 +64,7 @@ export async function planLive(
   // Reading for a consumer moves its place.
   if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
   parts.subscriptions.checkRoom()
+  parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
   const source = await sources.toFollow(address)

@@ -3,18 +3,18 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { EventQuery, ReadQuery } from '../../schemas/read.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'
-import type { Poster } from '../../src/index/index-entries.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { ReadResult } from '../../src/reading/event-read.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
-import { checkReadable, isPublic, type RightsParts, readContextOf } from '../auth/caller-rights.js'
+import { type ContextParts, checkReadable, isPublic, readContextOf } from '../auth/caller-rights.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
 import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import type { Answers } from './answers.js'
+import { clientGone } from './client-gone.js'
 import { type LineParts, sendLines } from './event-lines.js'
 import { awaitEvents, awaitPosition, confirmWait, secondsToWait, type WaitParts } from './long-poll.js'
 import { checkNamedLog } from './named-log.js'
@@ -38,9 +38,8 @@ interface RenderedEvent {
 const VARY = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
 
 /** What reads use of the store. */
-export interface ReadParts extends RightsParts, WaitParts, LineParts {
+export interface ReadParts extends ContextParts, WaitParts, LineParts {
   readonly states: StreamStates
-  readonly poster: Poster
 }
 
 /** Answers a read with events as they come, as long as the client stays. */
@@ -84,7 +83,7 @@ export class Reads {
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = toReadRequest(query, readContextOf(this.#parts, request))
+    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: clientGone(request) }
     // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
@@ -145,7 +144,7 @@ export class Reads {
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = toReadRequest(asked, context)
+    const read = { ...toReadRequest(asked, context), gone: clientGone(request) }
     await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {

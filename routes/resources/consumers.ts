@@ -6,18 +6,17 @@ import type { ConsumerQuery } from '../../schemas/read.js'
 import { isOperator } from '../../src/access/permissions.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerDefinition } from '../../src/consumers/consumer-definition.js'
-import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Clock } from '../../src/time/clock.js'
 import {
+  type ContextParts,
   checkConsumer,
   checkReadable,
   checkScopeFor,
   owns,
-  type RightsParts,
   readContextOf
 } from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
@@ -25,6 +24,7 @@ import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
 import type { Answers } from '../reading/answers.js'
+import { clientGone } from '../reading/client-gone.js'
 import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
@@ -43,9 +43,8 @@ import {
 } from './consumer-view.js'
 
 /** What the routes of consumers use; read when a request is there. */
-export interface ConsumerRouteParts extends RightsParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
+export interface ConsumerRouteParts extends ContextParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
   readonly clock: Clock
-  readonly poster: Poster
   readonly sources: Sources
   readonly metrics: Metrics
 }
@@ -249,7 +248,7 @@ async function answerPage(
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower }
+  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: clientGone(request) }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }

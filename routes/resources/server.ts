@@ -33,6 +33,7 @@ const SHOWN = [
   'page_bytes_max',
   'scan_events_max',
   'expression_chars_max',
+  'expression_size_max',
   'filter_values_max',
   'wait_seconds_max',
   'subscriptions_max',

@@ -2,18 +2,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NewTicket } from '../../schemas/accounts/tickets.js'
 import { ticketOperations } from '../../schemas/operations/token-operations.js'
-import type { Poster } from '../../src/index/index-entries.js'
 import { limits } from '../../src/limits.js'
 import type { Tickets } from '../../src/users/tickets.js'
-import { checkReadable, type RightsParts, readContextOf } from '../auth/caller-rights.js'
+import { type ContextParts, checkReadable, readContextOf } from '../auth/caller-rights.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
 /** What the route of tickets uses; read when a request is there. */
-export interface TicketRouteParts extends RightsParts {
-  readonly poster: Poster
+export interface TicketRouteParts extends ContextParts {
   readonly tickets: Tickets
 }
 

@@ -11,6 +11,8 @@ export interface CacheSizes {
   readonly recentRecords: number
   /** States of streams with metadata. */
   readonly streamStates: number
+  /** What expressions have answered for names. */
+  readonly expressionAnswers: number
   /** Pages and single events as they are sent. */
   readonly renderedPages: number
   readonly renderedEvents: number
@@ -27,7 +29,8 @@ export function cacheSizesOf(bytes: number): CacheSizes {
     logBlocks: part(32),
     indexBlocks: part(16),
     recentRecords: part(8),
-    streamStates: part(16),
+    streamStates: part(8),
+    expressionAnswers: part(8),
     renderedPages: part(24),
     renderedEvents: part(16)
   }

@@ -13,6 +13,8 @@ export interface ReadRequest extends Bounds {
   readonly truncated: boolean
   /** Events that the viewer may not read are left out of the log and of index streams. Undefined: sees everything. */
   readonly viewer: Viewer | undefined
+  /** Aborted when the client has gone: then a page ends where it is. */
+  readonly gone?: Pick<AbortSignal, 'aborted'> | undefined
 }
 
 export interface EventPage {

@@ -7,23 +7,24 @@ import type { Viewer } from '../access/viewer.js'
 import { DaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
-import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
+import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { READ_BYTES, type ReadAheadOptions, SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { IndexStream } from '../streams/index-streams.js'
 import { coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
+import type { WorkTurns } from './expressions/work-turns.js'
+import { Filtering } from './filtering.js'
 import { LinkTargets } from './link-targets.js'
 import type { ReadMemory } from './read-memory.js'
 import { positionsOf } from './read-positions.js'
 import type { Retention } from './retention.js'
 import { noEvent, type Source } from './source.js'
 import type { Sources } from './sources.js'
+import { listsAnyFor } from './visible-lists.js'
 import { type Order, type Range, walkList } from './walk.js'
 
 /** A page of so few events of a stream is read at once. */
 const SMALL_PAGE = 32
-/** Batch size of the search for one event of an index stream that the viewer may read. */
-const FIRST_LOOK = 64
 
 /** How much of a read is done at once, and who pays for it. */
 export interface ScanOptions extends ReadAheadOptions {
@@ -36,6 +37,8 @@ export interface ReaderParts {
   postings: Postings
   sources: Sources
   retention: Retention
+  /** In which filters do their work. */
+  turns: WorkTurns
 }
 
 export class Reader {
@@ -45,6 +48,7 @@ export class Reader {
   readonly sources: Sources
   readonly links: LinkTargets
   readonly #retention: Retention
+  readonly #turns: WorkTurns
 
   constructor(parts: ReaderParts) {
     this.#log = parts.log
@@ -52,10 +56,12 @@ export class Reader {
     this.sources = parts.sources
     this.links = new LinkTargets(parts.sources, this)
     this.#retention = parts.retention
+    this.#turns = parts.turns
   }
 
   /**
-   * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined.
+   * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined and
+   * `page_steps_max` steps of work were done by the filter, or when the client has gone.
    * @param memory holds what the page takes; undefined: it is not counted
    * @throws `overloaded` when there is no memory for it; `log-damaged`
    */
@@ -81,7 +87,8 @@ export class Reader {
     const chunk = plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
     const reserve = memory && ((more: number) => memory.need(bytes + more))
     const scan = { chunk, wanted: plain ? limit : Infinity, reserve }
-    reading: for await (const found of this.#walk(source, request, seen, scan)) {
+    const filtering = this.#filteringOf(source, request)
+    reading: for await (const found of this.#walk(source, request, seen, scan, filtering)) {
       for (const one of found) {
         reached = one.cursor
         looked++
@@ -92,6 +99,8 @@ export class Reader {
         full = events.length >= limit || bytes >= limits.page_bytes_max || looked >= limits.scan_events_max
         if (full) break reading
       }
+      full = filtering.steps >= limits.page_steps_max || request.gone?.aborted === true
+      if (full) break
     }
     return { events, range, covered: coverage(range, order, reached, !full), head: source.head }
   }
@@ -140,7 +149,8 @@ export class Reader {
     const step = request.order === 'asc' ? 1 : -1
     const [begin, end] = step === 1 ? [range.first, range.last] : [range.last, range.first]
     let from = begin
-    for await (const found of this.#walk(source, request, seen, scan)) {
+    const filtering = this.#filteringOf(source, request)
+    for await (const found of this.#walk(source, request, seen, scan, filtering)) {
       const to = found.at(-1)?.cursor ?? from
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
@@ -149,35 +159,42 @@ export class Reader {
     if ((end - from) * step >= 0) yield { from, to: end, events: [] }
   }
 
+  #filteringOf({ stream, kind }: Source, { filter }: ReadRequest): Filtering {
+    // A category also lists the deletions of its streams, which stand in system streams.
+    return new Filtering(filter, stream !== undefined && kind !== family.category, this.#turns)
+  }
+
   /** Every record that a read examines, in order, and whether it matches. */
   async *#walk(
     source: Source,
     request: ReadRequest,
     range: Range,
-    { chunk = SCAN_CHUNK, ...ahead }: ScanOptions
+    { chunk = SCAN_CHUNK, ...ahead }: ScanOptions,
+    filtering: Filtering
   ): AsyncGenerator<(ReadResult & { matches: boolean })[]> {
-    const { filter, order } = request
+    const { order } = request
     const whole = source.stream !== undefined
-    // A category also lists the deletions of its streams, which stand in system streams.
-    const anyStream = whole && source.kind !== family.category
     const step = order === 'asc' ? 1 : -1
     let number = order === 'asc' ? range.first : range.last
     const positions = positionsOf(this.#postings, source, request, range, chunk)
     for await (const records of this.#log.readAhead(positions, ahead)) {
       const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
-      const found: (ReadResult & { matches: boolean })[] = []
-      for (let i = 0; i < records.length; i++) {
-        const record = records[i] as StoredRecord
-        const matches = asked?.[i] !== false && filter.matches(record, anyStream)
-        if (!whole) {
-          found.push({ record, cursor: record.position, matches })
-          continue
+      for (let at = 0; at < records.length; ) {
+        const next = filtering.next(records, at, asked)
+        const answers = next instanceof Promise ? await next : next
+        const found: (ReadResult & { matches: boolean })[] = []
+        for (const matches of answers) {
+          const record = records[at++] as StoredRecord
+          if (!whole) {
+            found.push({ record, cursor: record.position, matches })
+            continue
+          }
+          const link = source.index ? { stream: source.stream as string, number } : undefined
+          found.push({ record, cursor: number, link, matches })
+          number += step
         }
-        const link = source.index ? { stream: source.stream as string, number } : undefined
-        found.push({ record, cursor: number, link, matches })
-        number += step
+        yield* this.links.follow(source, request, found, ahead.reserve)
       }
-      yield* this.links.follow(source, request, found, ahead.reserve)
     }
   }
 
@@ -215,24 +232,9 @@ export class Reader {
    */
   async indexSource(stream: string, index: IndexStream, viewer: Viewer | undefined): Promise<Source> {
     const source = await this.sources.ofIndex(stream, index)
-    if (source.head >= 0 && (viewer === undefined || (await this.#listsAnyFor(source, viewer)))) return source
+    const lists = { log: this.#log, postings: this.#postings }
+    if (source.head >= 0 && (viewer === undefined || (await listsAnyFor(lists, source, viewer)))) return source
     throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
-  }
-
-  /**
-   * Examines at most `scan_events_max` records from the end, where most viewers find one at once. A longer list counts as
-   * one that holds something for the viewer: revealing a name is better than hiding readable events.
-   */
-  async #listsAnyFor({ kind, list, head }: Source, viewer: Viewer): Promise<boolean> {
-    if (viewer.seesAllUserStreams) return true
-    const range = { first: 0, last: head }
-    const walk = { kind: kind as Family, head: list as ListHead, range, order: 'desc', chunk: FIRST_LOOK } as const
-    let left = limits.scan_events_max
-    for await (const records of this.#log.readAhead(walkList(this.#postings, walk), { wanted: 1 })) {
-      left -= records.length
-      if (left < 0 || (await viewer.visible(records)).length > 0) return true
-    }
-    return false
   }
 
   /**

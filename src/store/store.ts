@@ -15,6 +15,7 @@ import { ReadOnlyMode } from '../log/read-only-mode.js'
 import { isDiskFull } from '../log/storage-faults.js'
 import { MemoryBudget } from '../memory/memory-budget.js'
 import { Metrics } from '../metrics.js'
+import { Expressions } from '../reading/expressions/expressions.js'
 import { Reader } from '../reading/reader.js'
 import { Retention } from '../reading/retention.js'
 import { Sources } from '../reading/sources.js'
@@ -43,6 +44,7 @@ export class Store {
   readonly clock: Clock
   readonly metrics = new Metrics()
   readonly memory: MemoryBudget
+  readonly expressions: Expressions
   // The parts: present once `open` has resolved.
   log!: Log
   postings!: Postings
@@ -82,6 +84,7 @@ export class Store {
     this.clock = options.clock ?? systemClock
     this.memory = new MemoryBudget(this.clock, options.memoryBytes)
     this.#ballast = new Ballast(options.directory, options.ballastBytes ?? 0)
+    this.expressions = new Expressions(this.memory.caches.expressionAnswers)
   }
 
   /**
@@ -205,14 +208,14 @@ export class Store {
     const search = new EventSearch({ log, postings, retention, rules })
     this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, readOnlyMode })
     this.sources = new Sources({ log, postings, states, retention })
-    this.reader = new Reader({ log, postings, sources: this.sources, retention })
+    this.reader = new Reader({ log, postings, sources: this.sources, retention, turns: this.expressions.turns })
   }
 
   /** Live readers and named consumers: they follow the log, and no append waits for them. */
   async #startDelivery(): Promise<void> {
     const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
-    this.tails = new Tails(this.dispatcher, reader, poster)
+    this.tails = new Tails(this.dispatcher, reader, poster, this.expressions)
     const { tails, memory } = this
     this.subscriptions = new Subscriptions({ reader, tails, memory, clock, metrics, drainMs: this.options.drainMs })
     this.metrics.gauge('daybook_subscriptions', 'Live readers', () => this.subscriptions.size)

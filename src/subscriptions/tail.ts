@@ -67,13 +67,20 @@ export class LogTail extends Tail {
     this.offer({ from: to + 1, to, events: [] })
   }
 
-  /** @param visible for each event, whether readers of this tail may see it; undefined: all are visible */
-  take({ from, to, events }: LogPage, visible: readonly boolean[] | undefined): void {
+  /**
+   * @param visible for each event, whether readers of this tail may see it; undefined: all are visible
+   * @param matching for each event, whether it matches; undefined: the filter is asked
+   */
+  take(
+    { from, to, events }: LogPage,
+    visible: readonly boolean[] | undefined,
+    matching: readonly boolean[] | undefined
+  ): void {
     const { filter } = this.query.request
     const found: ReadResult[] = []
     for (const [i, record] of events.entries()) {
       if (visible?.[i] === false) continue
-      if (filter.matches(record)) found.push({ record, cursor: record.position })
+      if (matching?.[i] ?? filter.matches(record)) found.push({ record, cursor: record.position })
     }
     this.offer({ from, to, events: found })
   }
@@ -101,7 +108,7 @@ export class ListTail extends Tail {
 
   /**
    * Offers records of the stream that were committed, lowest number first. When links, metadata or a deletion may
-   * matter, they are read from the log instead.
+   * matter, or expressions have to be run, they are read from the log instead.
    */
   take(records: readonly StoredRecord[]): void {
     const { address, request } = this.query
@@ -111,7 +118,8 @@ export class ListTail extends Tail {
       !this.#reading &&
       records[0]?.number === this.next &&
       this.reader.sources.isPlain(stream) &&
-      !records.some((record) => record.removed || record.tombstone || record.hasType(LINK_TYPE))
+      !records.some((record) => record.removed || record.tombstone || record.hasType(LINK_TYPE)) &&
+      (!request.filter.hasExpressions || records.every((record) => request.filter.known(record, true) !== undefined))
     if (!canBeOffered) {
       this.wake()
       return

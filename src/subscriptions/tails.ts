@@ -2,17 +2,20 @@
 import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
 import type { Poster } from '../index/index-entries.js'
 import type { StoredRecord } from '../log/format.js'
+import type { Expressions } from '../reading/expressions/expressions.js'
 import type { Reader } from '../reading/reader.js'
 import { metastreamOf } from '../streams/names.js'
 import type { LiveQuery } from './live-query.js'
+import { LogTails } from './log-tails.js'
 import { ListTail, LogTail, type Tail, type TailListener } from './tail.js'
 
 export class Tails {
   readonly #dispatcher: Dispatcher
   readonly #reader: Reader
   readonly #poster: Poster
+  readonly #expressions: Expressions
   readonly #byKey = new Map<string, Promise<Tail>>()
-  readonly #logs = new Set<LogTail>()
+  readonly #logs: LogTails
   /** By the name of the stream, in the form that records hold: UTF-8 bytes as latin1. */
   readonly #streams = new Map<string, Set<ListTail>>()
   /** By family and name of the index list. */
@@ -21,17 +24,19 @@ export class Tails {
   /** Position at which the next page begins. */
   #expected = 0
 
-  constructor(dispatcher: Dispatcher, reader: Reader, poster: Poster) {
+  constructor(dispatcher: Dispatcher, reader: Reader, poster: Poster, expressions: Expressions) {
     this.#dispatcher = dispatcher
     this.#reader = reader
     this.#poster = poster
+    this.#expressions = expressions
+    this.#logs = new LogTails(reader, expressions.turns)
   }
 
   /**
    * Follows a source from where it is now. The listener is registered before anything is read, so that no event is
    * missed.
    * @returns the tail, and a function that removes the listener
-   * @throws `stream-deleted`, `index-switched-off`
+   * @throws `stream-deleted`, `index-switched-off`, `overloaded` as checkRoom
    */
   async follow(query: LiveQuery, listener: TailListener): Promise<{ tail: Tail; leave: () => void }> {
     const { key } = query
@@ -54,7 +59,16 @@ export class Tails {
     return { tail, leave }
   }
 
+  /**
+   * To be called before a live read is accepted.
+   * @throws `overloaded` when its expressions are too much beside those that others follow with
+   */
+  checkRoom({ request }: LiveQuery): void {
+    this.#expressions.checkRoom(request.filter.expressions)
+  }
+
   async #make(query: LiveQuery): Promise<Tail> {
+    this.#expressions.follow(query.request.filter.expressions)
     if (this.#leaveDispatcher === undefined) {
       this.#leaveDispatcher = this.#dispatcher.follow((page) => this.#route(page))
       this.#expected = this.#dispatcher.next
@@ -85,6 +99,7 @@ export class Tails {
   }
 
   #remove(query: LiveQuery, tail: Tail): void {
+    this.#expressions.unfollow(tail.query.request.filter.expressions)
     if (tail instanceof LogTail) this.#logs.delete(tail)
     else {
       const [tails, name] = this.#entryOf(query)
@@ -100,24 +115,9 @@ export class Tails {
   async #route(page: LogPage): Promise<void> {
     if (page.from > this.#expected) this.#wakeAll()
     this.#expected = page.to + 1
-    if (this.#streams.size > 0) this.#toStreams(page)
+    if (this.#streams.size > 0) await this.#toStreams(page)
     if (this.#lists.size > 0) this.#toLists(page)
-    if (this.#logs.size > 0) await this.#toLogs(page)
-  }
-
-  async #toLogs(page: LogPage): Promise<void> {
-    /** Which events are visible, by viewer: it is computed once for all tails of one viewer. */
-    const visible = new Map<string, boolean[] | undefined>()
-    for (const tail of [...this.#logs]) {
-      const { truncated, viewer } = tail.query.request
-      const key = `${truncated} ${viewer?.key ?? ''}`
-      try {
-        if (!visible.has(key)) visible.set(key, await this.#reader.seen(page.events, { truncated, viewer }))
-        tail.take(page, visible.get(key))
-      } catch {
-        tail.skip(page.to) // its listeners read there, and get the error
-      }
-    }
+    if (this.#logs.size > 0) await this.#logs.take(page)
   }
 
   /** After a gap in the dispatcher's pages. */
@@ -127,7 +127,7 @@ export class Tails {
     }
   }
 
-  #toStreams({ events }: LogPage): void {
+  async #toStreams({ events }: LogPage): Promise<void> {
     const concerned = new Map<Set<ListTail>, StoredRecord[]>()
     for (const record of events) {
       // A tombstone ends the metastream, too, though no record is written there.
@@ -138,7 +138,13 @@ export class Tails {
       if (records === undefined) concerned.set(tails, [record])
       else records.push(record)
     }
-    for (const [tails, records] of concerned) for (const tail of tails) tail.take(records)
+    for (const [tails, records] of concerned) {
+      for (const tail of tails) {
+        const turn = this.#expressions.turns.take(tail.query.request.filter.weight * records.length)
+        if (turn !== undefined) await turn
+        tail.take(records)
+      }
+    }
   }
 
   #toLists({ events }: LogPage): void {

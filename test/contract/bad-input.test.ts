@@ -405,10 +405,23 @@ const tables: Record<string, Row[]> = {
       'bad-expression',
       /Look-around and back-references are not part of it/
     ],
-    ['repetition of repetition', expression('(a{1000}){1000}'), 400, 'bad-expression', /RE2 syntax|repetitions/],
+    [
+      'repetition of repetition',
+      expression('(a{1000}){1000}'),
+      400,
+      'bad-expression',
+      /at most 1000 are taken together/
+    ],
     ['too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
     // 980 characters that compile to 140,000 instructions.
-    ['one that grows too large', expression('a{1000}'.repeat(140)), 400, 'bad-expression', /repetitions/],
+    ['one that grows too large', expression('a{1000}'.repeat(140)), 400, 'bad-expression', /Counted repetitions/],
+    [
+      'one that costs a name 4,000 steps a character',
+      expression('((.?){100}){10}[^a-z0-9]$'),
+      400,
+      'bad-expression',
+      /about 40\d\d instructions; at most 1000/
+    ],
     ['of a stream', get('/events?stream.regex=%5B'), 400, 'bad-expression', /RE2 syntax/]
   ],
   'pages of other origins': [

@@ -1,5 +1,6 @@
 /** What a feed of the log shows (reference 12.4). */
 import { limits } from '../../../src/limits.js'
+import type { Expressions } from '../../../src/reading/expressions/expressions.js'
 import { Filter } from '../../../src/reading/filter.js'
 import { asRefusal, badRequest } from './refusal.js'
 
@@ -7,11 +8,11 @@ import { asRefusal, badRequest } from './refusal.js'
 export const WHOLE_LOG = new Filter({ system: true })
 
 /** The query of a filtered feed (reference 12.4). @throws refusals */
-export function parseLogFilter(query: URLSearchParams): Filter {
+export function parseLogFilter(query: URLSearchParams, expressions: Expressions): Filter {
   const exclude = query.get('exclude-system-events')
   if (exclude !== null && exclude !== '') {
     if (exclude.toLowerCase() !== 'true') throw badRequest('exclude-sytem-events should have a value of true.')
-    return new Filter({ system: true, type: { regex: ['^[^$].*'] } })
+    return new Filter({ system: true, type: { regex: ['^[^$].*'] } }, expressions)
   }
   const context = query.get('context')
   const type = query.get('type')
@@ -31,7 +32,7 @@ export function parseLogFilter(query: URLSearchParams): Filter {
   }
   const name = type === 'regex' ? { regex: [data] } : { prefix: prefixes }
   try {
-    return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) })
+    return new Filter({ system: true, ...(context === 'streamid' ? { stream: name } : { type: name }) }, expressions)
   } catch (error) {
     throw asRefusal(error, 'read')
   }

@@ -126,7 +126,7 @@ export const problemKinds = {
   'bad-expression': {
     status: 400,
     title: 'Bad expression',
-    help: 'Expressions have RE2 syntax, which runs in linear time: no look-around, no back-references.'
+    help: 'Expressions have RE2 syntax, which runs in linear time: no look-around, no back-references. Those of one read are bounded in length and in the instructions that they compile to.'
   },
   'bad-stream-name': {
     status: 400,

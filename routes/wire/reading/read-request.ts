@@ -3,7 +3,8 @@ import type { ReadQuery } from '../../../schemas/read.js'
 import type { Viewer } from '../../../src/access/viewer.js'
 import { DaybookError } from '../../../src/errors.js'
 import type { ReadRequest } from '../../../src/reading/event-read.js'
-import { Filter } from '../../../src/reading/filter.js'
+import type { Expressions } from '../../../src/reading/expressions/expressions.js'
+import { Filter, type FilterOptions } from '../../../src/reading/filter.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
@@ -29,19 +30,22 @@ export interface ReadContext {
   /** Milliseconds; ages in the query count from here. */
   readonly now: number
   readonly rule: CategoryRule
+  /** Compiles the expressions of the query. */
+  readonly expressions: Expressions
 }
 
 /**
  * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for `where`
  */
-export function toReadRequest(query: ReadQuery, { viewer, now, rule }: ReadContext): ReadRequest {
+export function toReadRequest(query: ReadQuery, context: ReadContext): ReadRequest {
+  const { viewer, now } = context
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
   const { lower, upper } = parseBounds(query, now)
   return {
     lower,
     upper,
     order: query.order ?? 'asc',
-    filter: hasFilter(query) || query.record ? toFilter(query, now, rule) : query.system ? EVERYTHING : NO_SYSTEM,
+    filter: hasFilter(query) || query.record ? toFilter(query, context) : query.system ? EVERYTHING : NO_SYSTEM,
     resolveLinks: query.resolveLinks ?? true,
     truncated: query.truncated ?? false,
     viewer
@@ -106,8 +110,8 @@ const FILTERS = new Set(
     .concat(['category', 'tag', 'occurred.from', 'occurred.to'])
 )
 
-function toFilter(query: ReadQuery, now: number, rule: CategoryRule): Filter {
-  return new Filter({
+function toFilter(query: ReadQuery, { now, rule, expressions }: ReadContext): Filter {
+  const options: FilterOptions = {
     type: {
       is: query.type,
       prefix: query['type.prefix'],
@@ -126,7 +130,8 @@ function toFilter(query: ReadQuery, now: number, rule: CategoryRule): Filter {
     occurredTo: occurred('occurred.to', query['occurred.to'], now),
     system: query.system ?? false,
     removed: query.record
-  })
+  }
+  return new Filter(options, expressions)
 }
 
 function occurred(name: string, text: string | undefined, now: number): number | undefined {

@@ -1,0 +1,69 @@
+/** One read's way through its filter: what is work is counted, and done in the turns that all reads share. */
+import { limits } from '../limits.js'
+import type { StoredRecord } from '../log/format.js'
+import type { WorkTurns } from './expressions/work-turns.js'
+import type { Filter } from './filter.js'
+
+export class Filtering {
+  readonly #filter: Filter
+  readonly #whole: boolean
+  readonly #turns: WorkTurns
+  #steps = 0
+
+  /** @param whole as of `Filter.matches` */
+  constructor(filter: Filter, whole: boolean, turns: WorkTurns) {
+    this.#filter = filter
+    this.#whole = whole
+    this.#turns = turns
+  }
+
+  /** Steps done so far. */
+  get steps(): number {
+    return this.#steps
+  }
+
+  /**
+   * Says of records which match, beginning with the one at `from`: of all that are left, or of fewer, at least one, when
+   * their work fills a turn.
+   * @param shown for each record, whether the reader may see it; undefined: all are shown
+   */
+  next(
+    records: readonly StoredRecord[],
+    from: number,
+    shown: readonly boolean[] | undefined
+  ): boolean[] | Promise<boolean[]> {
+    if (this.#filter.isWork) return this.#inTurns(records, from, shown)
+    const answers: boolean[] = []
+    for (let i = from; i < records.length; i++) answers.push(shown?.[i] !== false && this.#matches(records[i]))
+    return answers
+  }
+
+  async #inTurns(
+    records: readonly StoredRecord[],
+    from: number,
+    shown: readonly boolean[] | undefined
+  ): Promise<boolean[]> {
+    const filter = this.#filter
+    const last = this.#steps + limits.turn_steps_max
+    const answers: boolean[] = []
+    for (let i = from; i < records.length && this.#steps < last; i++) {
+      const record = records[i] as StoredRecord
+      if (shown?.[i] === false) {
+        answers.push(false)
+        continue
+      }
+      let answer = filter.known(record, this.#whole)
+      const steps = filter.weight + (answer === undefined ? filter.stepsFor(record) : 0)
+      this.#steps += steps
+      const turn = this.#turns.take(steps)
+      if (turn !== undefined) await turn
+      answer ??= this.#matches(record)
+      answers.push(answer)
+    }
+    return answers
+  }
+
+  #matches(record: StoredRecord | undefined): boolean {
+    return this.#filter.matches(record as StoredRecord, this.#whole)
+  }
+}
