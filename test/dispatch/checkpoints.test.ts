@@ -28,14 +28,14 @@ const hasty: Clock = {
   }
 }
 
-/** Lets the next writes fail, as a full disk would. */
+/** Lets the next writes fail, as a disk with an error would. */
 function failing(t: Test, times: number): { failed: number } {
   const { writeSynced } = Level.prototype
   const count = { failed: 0 }
   Level.prototype.writeSynced = function (...words) {
     if (count.failed >= times) return writeSynced.apply(this, words)
     count.failed++
-    return Promise.reject(new Error('No space left on device'))
+    return Promise.reject(new Error('Input/output error'))
   }
   t.teardown(() => {
     Level.prototype.writeSynced = writeSynced
@@ -181,7 +181,7 @@ t.test('a write that fails is tried again until it succeeds, and says meanwhile 
   const count = failing(t, 3)
   const saved = checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
   await eventually('it failed', () => checkpoints.failure !== undefined)
-  t.match(checkpoints.failure?.message, /No space left/)
+  t.match(checkpoints.failure?.message, /Input.output error/)
   t.match(checkpoints.get('consumer', 'a'), { cursor: 5 }, 'what is known goes on meanwhile')
   await saved
   t.equal(count.failed, 3)
