@@ -96,7 +96,10 @@ t.test('what too many events wait for is read from the log: a gap, as after a sl
   t.ok(large.found().length < 32, `${large.found().length} were offered`)
   await appendLongNames(store, 2)
   await eventually('it goes on behind the gap', () => large.reached() === 66)
-  t.equal(large.pages.at(-1)?.from, 65)
+  t.ok(
+    large.pages.some(({ from }) => from === 65),
+    'no event behind the gap is left out'
+  )
 })
 
 t.test('who follows over HTTP gets every event once, whatever its expressions cost', async (t) => {
