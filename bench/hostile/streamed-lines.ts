@@ -78,7 +78,7 @@ const emptyLines: HostileLoad = {
 
 export const streamedLines = {
   'streamed-lines': streams(1, 500, LARGE_BYTES, '4 MiB'),
-  'streamed-lines-8': streams(8, 500, LARGE_BYTES, '4 MiB'),
+  'streamed-lines-8': streams(8, 60, LARGE_BYTES, '4 MiB'),
   'streamed-batch': streams(1, 600, 400 * 1024, '400 KiB'),
   'empty-lines': emptyLines
 } satisfies Record<string, HostileLoad>

@@ -7,6 +7,7 @@ import { ServeConfig } from '../../../schemas/settings.js'
 import { badConfiguration, describeFlags, readConfig, showSettings } from '../../config.js'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { giveBackFreedMemory } from '../../memory/allocator.js'
 import { budgetBytes } from '../../memory/memory-limit.js'
 import { Store } from '../../store/store.js'
 import { parseCategoryRule } from '../../streams/names.js'
@@ -37,6 +38,7 @@ async function runServe(argv: string[]): Promise<number> {
   }
   if (words.length > 0) throw badConfiguration(`serve takes no "${words[0]}"; --help lists the flags`)
   const exposure = exposureOf(config)
+  await giveBackFreedMemory()
   const progress = new StartProgress(systemClock)
   const store = makeStore(config, exposure, progress)
   const certificate = await certificateOf(config, store.clock)

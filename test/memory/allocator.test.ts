@@ -1,0 +1,39 @@
+/** What is freed goes back to the system, also when pieces of that size were freed before. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { root } from '../helpers/source.js'
+
+const skip = process.platform !== 'linux' || !existsSync(join(root, 'node_modules', 'koffi'))
+
+/**
+ * Holds 64 buffers of 4 MiB three times over, with small ones between them that stay, and prints how many bytes the process
+ * has beyond what it had before. Memory that others count too, such as files, is left out.
+ */
+const script = `
+  import { readFileSync } from 'node:fs'
+  import { giveBackFreedMemory } from ${JSON.stringify(join(root, 'src', 'memory', 'allocator.ts'))}
+  const own = () => Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
+  if (!(await giveBackFreedMemory())) throw new Error('the allocator was not told')
+  const small = []
+  const before = own()
+  for (let round = 0; round < 3; round++) {
+    let large = []
+    for (let i = 0; i < 64; i++) {
+      large.push(Buffer.alloc(4 * 1024 * 1024, 1))
+      small.push(Buffer.allocUnsafeSlow(8 * 1024).fill(1))
+    }
+    large = []
+    gc()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    gc()
+  }
+  console.log(own() - before)
+`
+
+t.test('large buffers that were freed cost no memory any more', { skip }, async (t) => {
+  const argv = ['--expose-gc', '--import=tsx', '--input-type=module', '-e', script]
+  const { stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' })
+  t.ok(Number(stdout) < 32 * 1024 * 1024 && stdout !== '', `of 256 MiB, ${stdout.trim()} bytes are left ${stderr}`)
+})
