@@ -39,8 +39,8 @@ export const limits = {
   match_items_max: 1000,
   /** Types and tags in all of these items together. */
   match_names_max: 10_000,
-  /** Up to this product of events and names, such conditions compare events; above it they search index lists. */
-  match_compared_max: 10_000_000,
+  /** Up to so many events, and no more than names, such conditions compare events; above it they search index lists. */
+  match_compared_max: 1000,
 
   page_events_default: 100,
   page_events_max: 4096,
@@ -140,12 +140,14 @@ export const limits = {
   /** Client addresses for which requests are counted. */
   addresses_counted_max: 10_000,
 
-  /** Appends that wait for the writer; more are answered 503. */
+  /** Appends that wait for the writer; more are answered 503. Their bytes are a share of the memory budget. */
   append_queue_max: 10_000,
-  append_queue_bytes_max: 128 * 1024 * 1024,
-  /** A commit takes waiting appends until it is this large; a larger append is committed alone. */
+  /**
+   * A commit takes waiting appends until it is this large; a larger append is committed alone. Its work is that of the
+   * events, their tags and ids, the conditions, and the types and tags in these.
+   */
   commit_bytes_max: 4 * 1024 * 1024,
-  commit_events_max: 8192,
+  commit_work_max: 8192,
 
   /** The memory budget (`--memory`): what requests and caches may hold together above the idle process. */
   memory_bytes_min: 64 * 1024 * 1024,

@@ -10,6 +10,7 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Address } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { actorOf } from '../auth/caller-rights.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
@@ -84,19 +85,27 @@ async function appendToStreams(
   await checkExpected(parts, request, conditions)
   const first = events[0] as NewEvent
   const seenBy = isAdministrator(request.principal) ? undefined : request.principal
-  const result = await appendOrExplain(parts, {
+  const asked: AppendAll = {
     kind: 'append',
     events,
     conditions,
     matches: matches.length > 0 ? matches.map((match) => ({ ...match, seenBy })) : undefined,
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
-  })
+  }
+  const result = await appendOrExplain(parts, asked, matches.length > 0 ? goneSignal(reply) : undefined)
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.code(201).header('location', `/events/${result.events[0]?.position}`)
   reply.header('daybook-head', parts.log.head).header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
+}
+
+/** Aborted when the client leaves before its answer. */
+function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  raw.once('close', () => gone.abort())
+  return gone.signal
 }
 
 /** @throws `cursor-beyond-head` for a position after the head, which must come from another log */

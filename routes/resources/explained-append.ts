@@ -39,11 +39,14 @@ export async function checkExpected(
   }
 }
 
-/** Appends. A version conflict lists the missed events, so that the caller can decide anew without another read. */
-export async function appendOrExplain(parts: AppendParts, asked: AppendAll): Promise<AppendResult> {
+/**
+ * Appends. A version conflict lists the missed events, so that the caller can decide anew without another read.
+ * @param gone as `Writer.append` takes it
+ */
+export async function appendOrExplain(parts: AppendParts, asked: AppendAll, gone?: AbortSignal): Promise<AppendResult> {
   checkIdsOnce(asked.events)
   try {
-    return await parts.writer.append(asked)
+    return await parts.writer.append(asked, gone)
   } catch (error) {
     if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
     const { stream, expected } = error.details as { stream: string; expected: unknown }

@@ -1,7 +1,9 @@
 /** Taking records into the index, a batch at a time: the heads of the lists that they extend are brought into memory first. */
 import { limits } from '../limits.js'
+import { nextTurn } from '../time/turns.js'
 import type { ListName, Posting } from './posting.js'
 import type { Postings } from './posting-lists.js'
+import type { Staging } from './postings/staging.js'
 
 /** The lists of these postings that are kept now and whose heads are not in memory. */
 function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
@@ -53,6 +55,33 @@ export async function applyAll(postings: Postings, batch: readonly Posting[]): P
     }
     postings.apply(part)
   }
+}
+
+/** A commit that extends more lists than this is gathered in parts. */
+export const STAGED_LISTS = 4096
+/** Lists that are looked for at once, before others have a turn. */
+const LISTS_AT_ONCE = 1000
+
+/**
+ * Gathers what a large commit changes in the index, while it can still be refused. Others have turns meanwhile, and see
+ * nothing of it.
+ * @param batch made one by one, as they are taken
+ * @throws `index-damaged`
+ */
+export async function stageAll(staging: Staging, batch: Iterable<Posting>): Promise<void> {
+  staging.begin()
+  let part: Posting[] = []
+  let lists = 0
+  for (const posting of batch) {
+    part.push(posting)
+    lists += posting.lists.length
+    if (lists < LISTS_AT_ONCE) continue
+    await staging.add(part)
+    await nextTurn()
+    part = []
+    lists = 0
+  }
+  await staging.add(part)
 }
 
 /** Parts whose lists fit into memory together. */

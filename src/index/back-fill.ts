@@ -1,5 +1,6 @@
 /** Filling families of lists that are behind the others, while the store serves. */
 import type { Log } from '../log/log.js'
+import { nextTurn } from '../time/turns.js'
 import { partsOf } from './apply-batch.js'
 import type { Poster } from './index-entries.js'
 import type { Posting } from './posting.js'
@@ -15,6 +16,8 @@ export async function backFill(log: Log, postings: Postings, poster: Poster, isS
     const to = postings.appliedTo
     if (from > to) {
       postings.fill([], to)
+      // A large commit is being gathered: its events come once it is written.
+      if (postings.behind.size > 0) await nextTurn()
       continue
     }
     for await (const records of log.scan(from, to)) {

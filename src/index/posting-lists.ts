@@ -24,12 +24,15 @@ import { ListHeads } from './postings/list-heads.js'
 import { ListPositions } from './postings/list-positions.js'
 import { type ListRange, ListsByName } from './postings/lists-by-name.js'
 import { PendingWrites } from './postings/pending-writes.js'
+import { Staging } from './postings/staging.js'
 import type { PostingsOptions } from './postings-options.js'
 import { DamageMarker, isMarkedDamaged } from './storage/damage-marker.js'
 import { indexSettingsOf } from './storage/index-state.js'
 import { IndexStore, indexDirectory, openIndexLevel, openTables, readState } from './storage/index-store.js'
 
 export class Postings {
+  /** Gathers what a large commit changes. */
+  readonly staging: Staging
   readonly #store: IndexStore
   readonly #families: KeptFamilies
   readonly #counts: ListCounts
@@ -59,6 +62,7 @@ export class Postings {
     this.#ids = ids
     this.#growth = new ListGrowth({ pending, heads, ids, families, counts, damage: store.damage })
     this.#writes = new IndexWrites({ store, pending, heads, families, counts })
+    this.staging = new Staging({ pending, heads, ids, families, growth: this.#growth, writes: this.#writes })
   }
 
   /**
@@ -138,10 +142,7 @@ export class Postings {
     this.#writes.onFailed = onFailed
   }
 
-  /**
-   * Opens the database again after a write failed; what was not written stays in memory.
-   * @throws `directory-unusable`, `storage-failed`; then it can be tried again
-   */
+  /** Opens the database again after a write failed: see `IndexWrites.reopen`. */
   reopen(): Promise<void> {
     return this.#writes.reopen()
   }
@@ -252,8 +253,7 @@ export class Postings {
    */
   apply(postings: readonly Posting[]): void {
     this.#growth.apply(postings)
-    const much = this.#pending.filling.size >= limits.index_pending_max
-    if (much || this.appliedTo - this.goodTo >= limits.index_behind_events_max) this.#writes.flushBehind()
+    this.#writes.flushIfMuch()
   }
 
   /**
@@ -265,12 +265,17 @@ export class Postings {
    */
   fill(postings: readonly Posting[], to: number): void {
     this.#growth.fill(postings, to)
-    if (this.#pending.filling.size >= limits.index_pending_max) this.#writes.flushBehind()
+    this.#writes.flushIfMuch()
   }
 
   /** True when changes pile up faster than they are written; the writer then waits for `flush`. */
   get congested(): boolean {
     return this.#pending.writing !== undefined && this.#pending.filling.size >= limits.index_pending_max
+  }
+
+  /** Waits for the write that is under way. @throws when it fails; the changes stay in memory */
+  writeUnderWay(): Promise<void> {
+    return this.#writes.underWay()
   }
 
   /**

@@ -405,6 +405,9 @@ export class StoredRecord {
     }
     return tags
   }
+  get tagCount(): number {
+    return this.hasTags ? (this.bytes[this.#tagsAt] as number) : 0
+  }
   /** Absent: the data is JSON. */
   get contentType(): string | undefined {
     return this.#flags & flag.contentType ? this.#short(this.#contentTypeAt) : undefined

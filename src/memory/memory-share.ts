@@ -41,7 +41,7 @@ export class MemoryShare {
    * @throws `overloaded` when there was no room within `memory_wait_ms`, when too many wait, or when the caller has left
    */
   async take(bytes: number, gone?: AbortSignal): Promise<MemoryHold> {
-    if (gone?.aborted) throw this.#refusal()
+    if (gone?.aborted) throw this.refusal()
     if (!this.claim(bytes)) await this.#wait(bytes, gone)
     return new MemoryHold(this, bytes)
   }
@@ -78,7 +78,7 @@ export class MemoryShare {
 
   /** Resolves with the bytes claimed. */
   #wait(bytes: number, gone: AbortSignal | undefined): Promise<void> {
-    if (this.#waiters.size >= limits.memory_waiting_max) return Promise.reject(this.#refusal())
+    if (this.#waiters.size >= limits.memory_waiting_max) return Promise.reject(this.refusal())
     return new Promise((resolve, reject) => {
       const settle = (end: () => void) => {
         cancel()
@@ -88,7 +88,7 @@ export class MemoryShare {
       const waiter: Waiter = { bytes, admit: () => settle(resolve) }
       const leave = () => {
         this.#waiters.delete(waiter)
-        settle(() => reject(this.#refusal()))
+        settle(() => reject(this.refusal()))
         this.give(0) // those behind it may fit now
       }
       const cancel = this.#clock.after(limits.memory_wait_ms, leave)
@@ -97,7 +97,8 @@ export class MemoryShare {
     })
   }
 
-  #refusal(): DaybookError {
+  /** The error for one for whom there is no room: `overloaded`. */
+  refusal(): DaybookError {
     return new DaybookError(
       'overloaded',
       `The memory for ${this.name} is in use (${this.#used} of ${this.bytes} bytes). Try again later, or start the server with a larger --memory.`,

@@ -201,12 +201,12 @@ export class Store {
   }
 
   #makeWriterAndReader(): void {
-    const { log, postings, poster, states, clock, metrics, readOnlyMode } = this
+    const { log, postings, poster, states, clock, metrics, readOnlyMode, memory } = this
     const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
     const search = new EventSearch({ log, postings, retention, rules })
-    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, readOnlyMode })
+    this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, readOnlyMode, memory })
     this.sources = new Sources({ log, postings, states, retention })
     this.reader = new Reader({ log, postings, sources: this.sources, retention, turns: this.expressions.turns })
   }

@@ -5,7 +5,7 @@
 
 import type { AccessRules } from '../access/rules.js'
 import { DaybookError, isDaybookError } from '../errors.js'
-import { applyAll, loadAll } from '../index/apply-batch.js'
+import { applyAll, loadAll, STAGED_LISTS, stageAll } from '../index/apply-batch.js'
 import type { Poster } from '../index/index-entries.js'
 import type { Posting } from '../index/posting.js'
 import type { Postings } from '../index/posting-lists.js'
@@ -99,13 +99,15 @@ export class CommitWriter {
   async write({ planned, created }: CommitPlan, heads: LoadedSnapshot['heads']): Promise<DaybookError | undefined> {
     this.#checkPlaces(planned, heads)
     const started = this.#clock.elapsed()
-    let postings: Posting[] = []
+    let postings: Posting[] | undefined
     try {
       await this.#log.commit(planned, created, () => {
-        postings = this.#postingsOf(planned)
+        if (isLarge(planned)) return stageAll(this.#postings.staging, this.#postingsOf(planned))
+        postings = [...this.#postingsOf(planned)]
         return loadAll(this.#postings, postings)
       })
     } catch (error) {
+      this.#postings.staging.drop()
       if (!isDaybookError(error) || error.details.written !== 'unknown') throw error
       this.#readOnlyMode.begin(error)
       return error
@@ -115,6 +117,7 @@ export class CommitWriter {
     try {
       await this.#index(planned, postings)
     } catch (cause) {
+      this.#postings.staging.drop()
       // The events are in the log. They are acknowledged if the index can be brought up to it at once.
       this.#readOnlyMode.begin(cause as Error)
       if (await this.#readOnlyMode.tryToEnd()) return undefined
@@ -124,15 +127,19 @@ export class CommitWriter {
     return undefined
   }
 
-  #postingsOf(planned: readonly PlacedEvent[]): Posting[] {
-    return planned.map(({ event, position }) =>
-      this.#poster.postingOf(new StoredRecord(position, event.record.bytes), event.stream, event.type)
-    )
+  *#postingsOf(planned: readonly PlacedEvent[]): Generator<Posting> {
+    for (const { event, position } of planned) {
+      yield this.#poster.postingOf(new StoredRecord(position, event.record.bytes), event.stream, event.type)
+    }
   }
 
-  /** The index is brought up before the appends are answered, so that a client reads its own writes. */
-  async #index(planned: readonly PlacedEvent[], postings: readonly Posting[]): Promise<void> {
-    await applyAll(this.#postings, postings)
+  /**
+   * The index is brought up before the appends are answered, so that a client reads its own writes.
+   * @param postings undefined when they were staged
+   */
+  async #index(planned: readonly PlacedEvent[], postings: readonly Posting[] | undefined): Promise<void> {
+    if (postings === undefined) this.#postings.staging.publish()
+    else await applyAll(this.#postings, postings)
     for (const { event, position } of planned) {
       const { stream } = event
       const { bytes } = event.record
@@ -143,8 +150,23 @@ export class CommitWriter {
       for (const follower of this.followers) follower.committed(stream, record, ruled)
     }
     this.#log.announce()
-    if (this.#postings.congested) await this.#postings.flush().catch((error) => this.#readOnlyMode.begin(error))
+    if (this.#postings.congested) await this.#postings.writeUnderWay().catch((error) => this.#readOnlyMode.begin(error))
   }
+}
+
+/** Stream, category and type of an event, and the streams of its category. */
+const LISTS_OF_A_STREAM = 4
+
+/** True when indexing the events takes so long that others should have turns meanwhile. */
+function isLarge(planned: readonly PlacedEvent[]): boolean {
+  let lists = 0
+  let last: string | undefined
+  for (const { event } of planned) {
+    lists += new StoredRecord(0, event.record.bytes).tagCount
+    if (event.stream !== last) lists += LISTS_OF_A_STREAM
+    last = event.stream
+  }
+  return lists > STAGED_LISTS
 }
 
 function outOfPlace(says: string): DaybookError {

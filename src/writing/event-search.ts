@@ -6,6 +6,7 @@
 import type { AccessRules } from '../access/rules.js'
 import type { Viewer } from '../access/viewer.js'
 import { DaybookError } from '../errors.js'
+import type { ListName } from '../index/posting.js'
 import type { Postings } from '../index/posting-lists.js'
 import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
@@ -13,9 +14,11 @@ import type { Log } from '../log/log.js'
 import { SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
+import { nextTurn, SharedTurns } from '../time/turns.js'
+import { WorkCounter } from '../work-counter.js'
 import {
   type EventCondition,
-  itemMatches,
+  ItemMatcher,
   LOOK_AGAIN,
   type LookAgain,
   type Match,
@@ -34,6 +37,19 @@ export interface EarlySearch {
   readonly last: boolean
 }
 
+interface SearchMode {
+  /** Whose sight counts; undefined: everything does. */
+  readonly viewer: Viewer | undefined
+  /** Asks for steps of work: others may have a turn first. */
+  readonly pace: (steps: number) => Promise<void> | undefined
+}
+
+/** Heads that are loaded with one read. */
+const HEADS_AT_ONCE = 1000
+/** Steps of work that it takes to load a head, and to compare a record. */
+const LOAD_STEPS = 4
+const COMPARE_STEPS = 4
+
 export interface EventSearchParts {
   readonly log: Log
   readonly postings: Postings
@@ -46,6 +62,9 @@ export class EventSearch {
   readonly #postings: Postings
   readonly #retention: Retention
   readonly #rules: EventSearchParts['rules']
+  readonly #turns = new SharedTurns()
+  /** In the turn of an append, of which there is one at a time. */
+  readonly #work = new WorkCounter()
 
   constructor({ log, postings, retention, rules }: EventSearchParts) {
     this.#log = log
@@ -55,36 +74,39 @@ export class EventSearch {
   }
 
   /**
-   * The first event of the log that a condition forbids and that can still be seen.
+   * Searches before the append's turn, so that `firstSince` has little to do in it. All such searches share the turns of
+   * the event loop.
+   * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
+   * @param gone ends the search when the client has left
    * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
-   * that it needs is being filled
+   * that it needs is being filled; `overloaded` when the client has left
    */
-  first(condition: EventCondition): Promise<Match | undefined> {
-    return this.#firstAfter(condition.items, condition.after, this.#viewerOf(condition))
+  async ahead(condition: EventCondition, last: boolean, gone?: AbortSignal): Promise<EarlySearch> {
+    const to = this.#postings.appliedTo
+    const viewer = this.#viewerOf(condition)
+    const sight = this.#sightOf(viewer)
+    const pace = (steps: number) => {
+      if (gone?.aborted) throw new DaybookError('overloaded', 'The client has left.', { written: false, retry: true })
+      return this.#turns.take(steps)
+    }
+    return { to, found: await this.#firstAfter(condition.items, condition.after, { viewer, pace }), sight, last }
   }
 
   /**
-   * Searches before the append's turn, so that `firstSince` has little to do in it.
-   * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
-   * @throws as `first`
+   * As `ahead`, in the append's turn, for a condition that was searched for before: only what has been committed since is
+   * new.
    */
-  async ahead(condition: EventCondition, last: boolean): Promise<EarlySearch> {
-    const to = this.#postings.appliedTo
-    const sight = this.#sightOf(this.#viewerOf(condition))
-    return { to, found: await this.first(condition), sight, last }
-  }
-
-  /** As `first`, for a condition that was searched for before: only what has been committed since is new. */
   async firstSince(condition: EventCondition, early: EarlySearch | undefined): Promise<Match | LookAgain | undefined> {
     const { items, after } = condition
     const viewer = this.#viewerOf(condition)
-    if (early === undefined) return this.#firstAfter(items, after, viewer)
+    const how = { viewer, pace: (steps: number) => (this.#work.add(steps) ? nextTurn() : undefined) }
+    if (early === undefined) return this.#firstAfter(items, after, how)
     const { to, found, sight, last } = early
-    if (sight !== this.#sightOf(viewer)) return last ? this.#firstAfter(items, after, viewer) : LOOK_AGAIN
-    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), viewer)
+    if (sight !== this.#sightOf(viewer)) return last ? this.#firstAfter(items, after, how) : LOOK_AGAIN
+    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), how)
     const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
     // Hidden meanwhile, which is rare: what comes after it was not searched.
-    return record === undefined ? this.#firstAfter(items, found.position, viewer) : found
+    return record === undefined ? this.#firstAfter(items, found.position, how) : found
   }
 
   #viewerOf({ seenBy }: EventCondition): Viewer | undefined {
@@ -96,28 +118,59 @@ export class EventSearch {
     return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 
-  async #firstAfter(
-    items: readonly MatchItem[],
-    after: number,
-    viewer: Viewer | undefined
-  ): Promise<Match | undefined> {
+  async #firstAfter(items: readonly MatchItem[], after: number, how: SearchMode): Promise<Match | undefined> {
     const range = { first: after + 1, last: this.#postings.appliedTo }
     if (range.first > range.last) return undefined
-    for (const item of items) this.#need(item)
     const names = namesIn(items)
+    await how.pace(names)
+    if (items.some(({ tags }) => tags.length > 0)) this.#need(family.tag)
+    if (items.some(({ tags }) => tags.length === 0)) this.#need(family.type)
     const span = range.last - range.first + 1
     // Few events are looked at sooner than many lists.
-    if (span <= names && span * names <= limits.match_compared_max)
-      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), viewer)
+    if (span <= Math.min(names, limits.match_compared_max))
+      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), how)
+    await this.#loadHeads(items, how.pace)
     let first: Match | undefined
     for (const item of items) {
+      const turn = how.pace(1 + item.types.length + item.tags.length)
+      if (turn !== undefined) await turn
       // Later ones need not be looked for beyond the first that was found.
-      first = (await this.#firstOf(item, { ...range, last: (first?.position ?? range.last + 1) - 1 }, viewer)) ?? first
+      const within = { ...range, last: (first?.position ?? range.last + 1) - 1 }
+      if (this.#mayHold(item, within)) first = (await this.#firstOf(item, within, how)) ?? first
     }
     return first
   }
 
-  async #firstOf(item: MatchItem, range: Range, viewer: Viewer | undefined): Promise<Match | undefined> {
+  /** Brings the heads of all lists that are named into memory, with few reads. */
+  async #loadHeads(items: readonly MatchItem[], pace: SearchMode['pace']): Promise<void> {
+    let missing: ListName[] = []
+    const load = async () => {
+      await pace(LOAD_STEPS * missing.length)
+      await this.#postings.load(missing)
+      missing = []
+    }
+    for (const { types, tags } of items) {
+      // An item with tags is looked for by one of them.
+      const kind = tags.length > 0 ? family.tag : family.type
+      for (const name of tags.length > 0 ? tags : types) {
+        if (this.#postings.headInMemory(kind, name) === undefined) missing.push([kind, name])
+        if (missing.length === HEADS_AT_ONCE) await load()
+      }
+    }
+    if (missing.length > 0) await load()
+  }
+
+  /** False when the heads in memory show that no event of the range matches. */
+  #mayHold({ types, tags }: MatchItem, range: Range): boolean {
+    const reaches = (kind: Family, name: string) => {
+      const head = this.#postings.headInMemory(kind, name)
+      return head !== null && (head?.tail.at(-1) ?? range.first) >= range.first
+    }
+    if (tags.length > 0) return tags.every((tag) => reaches(family.tag, tag))
+    return types.some((type) => reaches(family.type, type))
+  }
+
+  async #firstOf(item: MatchItem, range: Range, how: SearchMode): Promise<Match | undefined> {
     const shortest = await this.#shortestTag(item.tags)
     if (shortest === null) return undefined
     if (shortest !== undefined) {
@@ -127,9 +180,9 @@ export class EventSearch {
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
       const walk = { kind: family.tag, head, range: entries, order: 'asc', chunk: SCAN_CHUNK } as const
-      return this.#firstAmong([item], walkList(this.#postings, walk), viewer)
+      return this.#firstAmong([item], walkList(this.#postings, walk), how)
     }
-    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), viewer)
+    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), how)
   }
 
   /** The tag that fewest events carry; null when there is one that none carries. */
@@ -143,8 +196,7 @@ export class EventSearch {
     return shortest
   }
 
-  #need({ tags }: MatchItem): void {
-    const kind: Family = tags.length > 0 ? family.tag : family.type
+  #need(kind: Family): void {
     if (this.#postings.isCurrent(kind)) return
     const filling = this.#postings.keeps(kind)
     throw new DaybookError(
@@ -159,11 +211,13 @@ export class EventSearch {
   async #firstAmong(
     items: readonly MatchItem[],
     positions: Iterable<number[]> | AsyncIterable<number[]>,
-    viewer: Viewer | undefined
+    { viewer, pace }: SearchMode
   ): Promise<Match | undefined> {
+    const matcher = new ItemMatcher(items)
     for await (const records of this.#log.readAhead(positions)) {
+      await pace(COMPARE_STEPS * records.length)
       for (const record of await this.#visible(records, viewer)) {
-        if (items.some((item) => itemMatches(item, record))) return { position: record.position, type: record.type }
+        if (matcher.matches(record)) return { position: record.position, type: record.type }
       }
     }
     return undefined

@@ -11,32 +11,31 @@ import { DaybookError, isDaybookError } from '../errors.js'
 import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
-import { limits } from '../limits.js'
 import type { Log } from '../log/log.js'
 import type { ReadOnlyMode } from '../log/read-only-mode.js'
 import { refusedByFullDisk } from '../log/storage-faults.js'
+import type { MemoryBudget } from '../memory/memory-budget.js'
+import type { MemoryShare } from '../memory/memory-share.js'
 import type { Metrics } from '../metrics.js'
 import type { Clock } from '../time/clock.js'
+import { nextTurn } from '../time/turns.js'
+import {
+  AppendQueue,
+  DELETE_SIZE,
+  type QueuedRequest,
+  type RequestSize,
+  sizeOfAppend,
+  type WriteResult
+} from './append-queue.js'
 import { CommitLoader, type SearchedRequest } from './commit-loader.js'
 import { CommitWriter, type SystemFollower } from './commit-writer.js'
 import type { EarlySearch, EventSearch } from './event-search.js'
+import type { CommitSnapshot } from './plan/commit-snapshot.js'
 import type { AppendResult } from './plan/plan-append.js'
-import { planCommit } from './plan/plan-commit.js'
+import { type CommitPlan, planInSteps } from './plan/plan-commit.js'
 import type { DeleteResult } from './plan/plan-delete.js'
 import { LookedTooEarly } from './plan/refusals.js'
 import type { AppendAll, AppendRequest, DeleteRequest, WriteRequest } from './plan/write-request.js'
-
-type Result = AppendResult | DeleteResult
-
-/** A request in the queue. */
-interface QueuedRequest extends SearchedRequest {
-  readonly bytes: number
-  /** Events and conditions: each may ask for a head. */
-  readonly weight: number
-  readonly since: number
-  readonly resolve: (result: Result) => void
-  readonly reject: (error: Error) => void
-}
 
 export interface WriterParts {
   log: Log
@@ -48,6 +47,7 @@ export interface WriterParts {
   clock: Clock
   metrics: Metrics
   readOnlyMode: ReadOnlyMode
+  memory: Pick<MemoryBudget, 'appends'>
 }
 
 /** How often the conditions of an append are looked at before its turn, at most. */
@@ -62,8 +62,9 @@ export class Writer {
   readonly #readOnlyMode: ReadOnlyMode
   readonly #loader: CommitLoader
   readonly #commits: CommitWriter
-  readonly #queue: QueuedRequest[] = []
-  #queuedBytes = 0
+  /** Bytes of appends that are not answered yet. */
+  readonly #memory: MemoryShare
+  readonly #queue = new AppendQueue()
   #running: Promise<void> | undefined
   /** Resolves when the turn that was asked for last has ended. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -76,6 +77,7 @@ export class Writer {
     this.#clock = parts.clock
     this.#metrics = parts.metrics
     this.#readOnlyMode = parts.readOnlyMode
+    this.#memory = parts.memory.appends
     this.#loader = new CommitLoader(parts)
     this.#commits = new CommitWriter(parts)
   }
@@ -92,21 +94,23 @@ export class Writer {
 
   /**
    * Appends events and resolves when they are on disk.
-   * @throws `overloaded` when too many wait; `wrong-expected-version`, `events-match`, `stream-deleted`,
-   * `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then nothing of it was
-   * written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only` when the disk is
-   * full, or nothing is written for another reason; `stopping` when the store is closing. Each says by `written` (false,
-   * or `unknown`) whether it may be in the log
+   * @param gone when the client has left, its conditions are searched for no more; an append in the queue is made
+   * @throws `overloaded` when too many wait, or their bytes are too many; `wrong-expected-version`, `events-match`,
+   * `stream-deleted`, `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then
+   * nothing of it was written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only`
+   * when the disk is full, or nothing is written for another reason; `stopping` when the store is closing. Each says by `written` (false, or `unknown`) whether it
+   * may be in the log
    */
-  async append(request: AppendRequest): Promise<AppendResult> {
-    let bytes = 0
-    for (const event of request.events) bytes += event.record.bytes.length
-    let weight = request.events.length
-    if (request.kind === 'append') weight += request.conditions.length
-    else if (request.kind === 'append-by-place') weight++
-    if (request.kind === 'append' && request.matches !== undefined)
-      return (await this.#decide(request, bytes, weight)) as AppendResult
-    return (await this.#enqueue(request, undefined, bytes, weight)) as AppendResult
+  async append(request: AppendRequest, gone?: AbortSignal): Promise<AppendResult> {
+    const size = sizeOfAppend(request)
+    if (!this.#memory.claim(size.bytes)) throw this.#memory.refusal()
+    try {
+      if (request.kind === 'append' && request.matches !== undefined)
+        return (await this.#decide(request, size, gone)) as AppendResult
+      return (await this.#enqueue({ request, searches: undefined }, size)) as AppendResult
+    } finally {
+      this.#memory.give(size.bytes)
+    }
   }
 
   /**
@@ -114,7 +118,7 @@ export class Writer {
    * @throws as `append`, and `stream-not-found` when there is nothing to delete softly
    */
   async delete(request: DeleteRequest): Promise<DeleteResult> {
-    return (await this.#enqueue(request, undefined, 0, 1)) as DeleteResult
+    return (await this.#enqueue({ request, searches: undefined }, DELETE_SIZE)) as DeleteResult
   }
 
   /**
@@ -123,12 +127,12 @@ export class Writer {
    * at most LOOKS_MAX times. The last time the append goes to the front of the queue, and what has become visible by its
    * turn is searched in its turn.
    */
-  async #decide(request: AppendAll, bytes: number, weight: number): Promise<Result> {
+  async #decide(request: AppendAll, size: RequestSize, gone: AbortSignal | undefined): Promise<WriteResult> {
     for (let look = 1; ; look++) {
       const last = look === LOOKS_MAX
       try {
-        const searches = await this.#searchAhead(request, last)
-        return await this.#enqueue(request, searches, bytes, weight, last)
+        const searches = await this.#searchAhead(request, last, gone)
+        return await this.#enqueue({ request, searches }, size, last)
       } catch (error) {
         if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
       }
@@ -138,44 +142,20 @@ export class Writer {
   /**
    * Searches the log for each condition. A match refuses nothing yet: the plan may find a replay, or other failed conditions.
    */
-  async #searchAhead(request: AppendAll, last: boolean): Promise<EarlySearch[]> {
+  async #searchAhead(request: AppendAll, last: boolean, gone: AbortSignal | undefined): Promise<EarlySearch[]> {
     const searches: EarlySearch[] = []
-    for (const condition of request.matches ?? []) searches.push(await this.#search.ahead(condition, last))
+    for (const condition of request.matches ?? []) searches.push(await this.#search.ahead(condition, last, gone))
     return searches
   }
 
   /** @param first puts the request at the front of the queue */
-  #enqueue(
-    request: WriteRequest,
-    searches: readonly EarlySearch[] | undefined,
-    bytes: number,
-    weight: number,
-    first = false
-  ): Promise<Result> {
+  #enqueue(searched: SearchedRequest, size: RequestSize, first = false): Promise<WriteResult> {
     if (this.#closed)
       return Promise.reject(new DaybookError('stopping', 'The server is stopping.', { written: false, retry: true }))
     if (this.#readOnlyMode.why !== undefined) return Promise.reject(this.#readOnly())
-    // One append always has room in an empty queue.
-    const isFull = this.#queuedBytes > 0 && this.#queuedBytes + bytes > limits.append_queue_bytes_max
-    if (isFull || this.#queue.length >= limits.append_queue_max) {
-      return Promise.reject(
-        new DaybookError('overloaded', `${this.#queue.length} appends are waiting for the disk.`, {
-          written: false,
-          retry: true
-        })
-      )
-    }
     return new Promise((resolve, reject) => {
-      this.#queue[first ? 'unshift' : 'push']({
-        request,
-        searches,
-        bytes,
-        weight,
-        since: this.#clock.elapsed(),
-        resolve,
-        reject
-      })
-      this.#queuedBytes += bytes
+      const { request, searches } = searched
+      this.#queue.add({ request, searches, size, since: this.#clock.elapsed(), resolve, reject }, first)
       this.#running ??= this.#run()
     })
   }
@@ -205,7 +185,7 @@ export class Writer {
   }
 
   async #commitNext(): Promise<void> {
-    const group = this.#take()
+    const group = this.#queue.take()
     try {
       await this.#commitApart(group)
     } catch (error) {
@@ -221,22 +201,6 @@ export class Writer {
       written: false,
       retry: true
     })
-  }
-
-  /** The appends that go into the next commit: all that wait, within the bounds of one batch, at least one. */
-  #take(): QueuedRequest[] {
-    let bytes = 0
-    let weight = 0
-    let count = 0
-    for (const { bytes: size, weight: more } of this.#queue) {
-      bytes += size
-      weight += more
-      if (count > 0 && (bytes > limits.commit_bytes_max || weight > limits.commit_events_max)) break
-      count++
-    }
-    const group = this.#queue.splice(0, count)
-    for (const { bytes: size } of group) this.#queuedBytes -= size
-    return group
   }
 
   /** Commits a group together. One that meets damage in the index or the log is refused alone: the others are committed without it. */
@@ -258,11 +222,11 @@ export class Writer {
     const instant = this.#clock.now()
     const snapshot = await this.#loader.load(group)
     const requests = group.map(({ request }) => request)
-    const plan = planCommit(snapshot, requests, instant)
+    const plan = await planWithTurns(snapshot, requests, instant)
     const failure = plan.planned.length > 0 ? await this.#commits.write(plan, snapshot.heads) : undefined
     const now = this.#clock.elapsed()
     for (const [i, { resolve, reject, since }] of group.entries()) {
-      const answer = plan.answers[i] as Result | DaybookError
+      const answer = plan.answers[i] as WriteResult | DaybookError
       if (failure !== undefined) {
         // A refused append wrote nothing, but its refusal may rest on another append of this commit, which failed.
         reject(answer instanceof DaybookError ? notWritten(failure, true) : refusedByFullDisk(failure))
@@ -273,6 +237,20 @@ export class Writer {
         resolve(answer)
       }
     }
+  }
+}
+
+/** Plans a commit, and gives others a turn when there is much to plan: nothing else changes the store in the writer's turn. */
+async function planWithTurns(
+  snapshot: CommitSnapshot,
+  requests: readonly WriteRequest[],
+  instant: number
+): Promise<CommitPlan> {
+  const steps = planInSteps(snapshot, requests, instant)
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+    await nextTurn()
   }
 }
 

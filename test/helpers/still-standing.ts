@@ -40,7 +40,7 @@ export function lower(t: Test, bounds: Partial<Record<keyof typeof limits, numbe
 
 /** The disk of `faultyDisk` and bounds for quick tests. */
 export function smallDisk(t: Test): FaultyDisk {
-  lower(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_events_max: 80 })
+  lower(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_work_max: 80 })
   return faultyDisk(t)
 }
 

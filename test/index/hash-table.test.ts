@@ -1,7 +1,8 @@
 /** "There is no such entry" can be believed: pages that LevelDB hides, or gives an older version of, are noticed. */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { HashTable, type TableState } from '../../src/index/hash-table/hash-table.js'
+import { HashTable } from '../../src/index/hash-table/hash-table.js'
+import type { TableState } from '../../src/index/hash-table/table-write.js'
 import { changedPagesKey, pageKey, pageVersionsKey, sealEntry, type Table, table } from '../../src/log/format.js'
 import { Level } from '../../src/log/level.js'
 import { seeded } from '../helpers/random.js'
@@ -16,7 +17,7 @@ async function write(
 ): Promise<TableState> {
   await hashes.prepare(changes)
   const batch = level.batch()
-  hashes.put(batch)
+  await hashes.put(batch)
   const state = hashes.nextState
   await level.write(batch)
   hashes.written()

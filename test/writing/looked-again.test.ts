@@ -16,11 +16,11 @@ class Looks {
   between: () => Promise<unknown> | undefined = () => undefined
 
   constructor(t: Test) {
-    const { first } = EventSearch.prototype
-    t.teardown(() => Object.assign(EventSearch.prototype, { first }))
+    const { ahead } = EventSearch.prototype
+    t.teardown(() => Object.assign(EventSearch.prototype, { ahead }))
     const looks = this
-    EventSearch.prototype.first = async function (condition) {
-      const found = await first.call(this, condition)
+    EventSearch.prototype.ahead = async function (...asked) {
+      const found = await ahead.call(this, ...asked)
       looks.made++
       await looks.between()
       return found

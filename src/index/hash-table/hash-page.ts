@@ -80,16 +80,14 @@ export class PageLayout {
   }
 }
 
-/** The changes of each page when there are so many pages. */
-export function groupedByPage(changes: readonly TableChange[], pages: number): Map<number, TableChange[]> {
-  const groups = new Map<number, TableChange[]>()
+/** Adds changes to those of their pages, when there are so many pages. */
+export function groupByPage(changes: readonly TableChange[], pages: number, groups: Map<number, TableChange[]>): void {
   for (const change of changes) {
     const page = pageOf(change.hash, pages)
     const group = groups.get(page)
     if (group === undefined) groups.set(page, [change])
     else group.push(change)
   }
-  return groups
 }
 
 /** A number in some bytes, big-endian, a character a byte. */

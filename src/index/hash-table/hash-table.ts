@@ -13,39 +13,20 @@ import { DaybookError } from '../../errors.js'
 import {
   changedPagesKey,
   decodePageNumbers,
-  encodePageNumbers,
   openEntry,
   PAGE_VERSIONS_PART,
   pageKey,
   pageVersionsKey,
-  sealEntry,
   type Table,
   tableEntry
 } from '../../log/format.js'
 import type { Level, LevelBatch } from '../../log/level.js'
-import { groupedByPage, type HashPage, PageLayout, type TableChange } from './hash-page.js'
+import { nextTurn } from '../../time/turns.js'
+import { WorkCounter } from '../../work-counter.js'
+import { groupByPage, type HashPage, PageLayout, type TableChange } from './hash-page.js'
 import { type KeyHash, pageOf, sourceOf, stepAfter } from './page-numbers.js'
 import { PageVersions } from './page-versions.js'
-
-/** What stands in the state of the index; with it the table can be opened. */
-export interface TableState {
-  /** Text that every key is hashed with. */
-  readonly secret: string
-  readonly pages: number
-  readonly entries: number
-  /** How often the table was written, and which of these writes left the versions of all pages. */
-  readonly writes: number
-  readonly versionsAt: number
-  /** How many pages there were then. */
-  readonly versionsOf: number
-}
-
-/** Changes that are worked out and not yet written. */
-export interface PreparedTable {
-  readonly state: TableState
-  /** The entries of each changed page, by its number, rising. */
-  readonly changed: ReadonlyMap<number, HashPage>
-}
+import { type PreparedTable, putTable, type TableState } from './table-write.js'
 
 /** On average. Small pages make little to write for one entry, large ones few versions to keep. */
 const ENTRIES_A_PAGE = 8
@@ -53,6 +34,10 @@ const ENTRIES_A_PAGE = 8
 const WRITES_BETWEEN_VERSIONS = 64
 const PAGES_READ_AT_ONCE = 1024
 const PAGES_CACHED = 16_384
+/** Pages of one write that stay in memory. */
+const PAGES_KEPT = 4096
+/** Changes that are looked at before others may have a turn. */
+const CHANGES_AT_ONCE = 1024
 
 export class HashTable {
   readonly #level: Level
@@ -136,11 +121,20 @@ export class HashTable {
       pages = before
       return new Map<number, HashPage>()
     })
-    const byPage = groupedByPage(changes, pages)
+    const work = new WorkCounter()
+    const byPage = new Map<number, TableChange[]>()
+    for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE) {
+      groupByPage(changes.slice(at, at + CHANGES_AT_ONCE), pages, byPage)
+      if (work.add(CHANGES_AT_ONCE)) await nextTurn()
+    }
     const needed = [...byPage.keys()].filter((page) => page < before && !changed.has(page))
     for (const [page, text] of await this.#read(needed)) changed.set(page, text)
-    for (let page = before; page < pages; page++) this.#split(changed, page)
+    for (let page = before; page < pages; page++) {
+      if (work.add(ENTRIES_A_PAGE)) await nextTurn()
+      this.#split(changed, page)
+    }
     for (const [page, group] of byPage) {
+      if (work.add(2 * group.length)) await nextTurn()
       const text = this.#layout.changed(changed.get(page) as HashPage, group)
       if (text === undefined) throw tableDamaged(this.#kind, 'an entry is missing')
       changed.set(page, text)
@@ -174,30 +168,9 @@ export class HashTable {
   }
 
   /** Puts what was worked out into a batch of the index. */
-  put(batch: LevelBatch): void {
+  async put(batch: LevelBatch): Promise<void> {
     if (this.#prepared === undefined) return
-    const { changed, state } = this.#prepared
-    const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
-    const numbers = [...changed.keys()].sort((one, other) => one - other)
-    for (const page of numbers) {
-      const text = String.fromCharCode(this.#versions.next(page)) + changed.get(page)
-      put(pageKey(this.#kind, page), Buffer.from(text, 'latin1'))
-    }
-    if (state.versionsAt !== state.writes) {
-      put(changedPagesKey(this.#kind, state.writes), encodePageNumbers(numbers))
-      return
-    }
-    const versions = this.#versions.after(numbers, state.pages)
-    for (let part = 0; part * PAGE_VERSIONS_PART < state.pages; part++) {
-      const from = part * PAGE_VERSIONS_PART
-      const bytes = versions.subarray(from, Math.min(from + PAGE_VERSIONS_PART, state.pages))
-      put(pageVersionsKey(this.#kind, state.writes, part), Buffer.from(bytes))
-    }
-    const { versionsAt, versionsOf, writes } = this.#state
-    for (let part = 0; part * PAGE_VERSIONS_PART < versionsOf; part++) {
-      batch.del(pageVersionsKey(this.#kind, versionsAt, part))
-    }
-    for (let write = versionsAt + 1; write <= writes; write++) batch.del(changedPagesKey(this.#kind, write))
+    await putTable(batch, { kind: this.#kind, versions: this.#versions, before: this.#state, write: this.#prepared })
   }
 
   /** The batch is on disk: what was worked out takes effect. */
@@ -205,9 +178,11 @@ export class HashTable {
     if (this.#prepared === undefined) return
     const { changed, state } = this.#prepared
     this.#versions.grow(state.pages)
+    let kept = 0
     for (const [page, entries] of changed) {
       this.#versions.advance(page)
-      this.#keep(page, entries)
+      if (kept++ < PAGES_KEPT) this.#keep(page, entries)
+      else this.#cache?.delete(page)
     }
     this.#state = state
     this.#prepared = undefined

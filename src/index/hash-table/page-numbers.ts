@@ -8,7 +8,7 @@ export type KeyHash = string
 
 /** The page where a hash, or an entry, belongs when there are so many. */
 export function pageOf(key: KeyHash, pages: number): number {
-  const half = 2 ** Math.floor(Math.log2(pages))
+  const half = 2 ** (31 - Math.clz32(pages))
   const page = numberAt(key, 0, 4) % (2 * half)
   return page < pages ? page : page - half
 }

@@ -1,6 +1,7 @@
 /** The ids of events that do not say where their event stands, with its position. */
 import type { ListName, Posting } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
+import type { IndexChanges } from './index-changes.js'
 import type { PendingWrites } from './pending-writes.js'
 
 /** An id of a stream's event, as text. @param streamId position of the stream's first event */
@@ -50,9 +51,8 @@ export class EventIds {
   }
 
   /** Takes note of the position of an event. Of events with one id, which only older logs hold, the first counts. */
-  enter(streamId: number, id: Buffer, position: number): void {
+  enter(changes: IndexChanges, streamId: number, id: Buffer, position: number): void {
     const key = eventIdKey(streamId, id)
-    const changes = this.#pending.filling
     if (!changes.ids.has(key)) changes.ids.set(key, position)
     changes.size++
   }

@@ -2,6 +2,7 @@
  * Writing the index behind the log: many commits together and without sync, each batch with the position it covers.
  * A write that failed may be on the disk after all: nothing more is written then before `reopen` has found out.
  */
+import { limits } from '../../limits.js'
 import {
   encodeBlock,
   encodeHead,
@@ -13,6 +14,8 @@ import {
   table
 } from '../../log/format.js'
 import type { LevelBatch } from '../../log/level.js'
+import { nextTurn } from '../../time/turns.js'
+import { WorkCounter } from '../../work-counter.js'
 import type { TableChange } from '../hash-table/hash-page.js'
 import { encodeState, type IndexState } from '../storage/index-state.js'
 import { type IndexStore, readState } from '../storage/index-store.js'
@@ -21,6 +24,9 @@ import type { KeptFamilies } from './kept-families.js'
 import type { ListCounts } from './list-counts.js'
 import type { ListHeads } from './list-heads.js'
 import type { PendingWrites } from './pending-writes.js'
+
+/** Steps of work that one entry takes. */
+const ENTRY_STEPS = 4
 
 /** One write of the index, as it was when it began. */
 interface IndexWrite {
@@ -67,14 +73,26 @@ export class IndexWrites {
     await level.reopen()
     const unsure = this.#unsure
     const { writes } = await damage.watch(readState(level, this.#store.state.log))
-    if (writes === unsure?.state.writes) this.#written(unsure)
+    if (writes === unsure?.state.writes) await this.#written(unsure)
     else if (writes !== this.#store.state.writes) throw damage.found(`its state is that of write ${writes}`)
     else if (unsure !== undefined) this.#notWritten(unsure)
+  }
+
+  /** Starts such a write when much has changed, or when the index on disk is far behind. */
+  flushIfMuch(): void {
+    const { filling, appliedTo } = this.#pending
+    const isMuch = filling.size >= limits.index_pending_max
+    if (isMuch || appliedTo - this.#store.state.goodTo >= limits.index_behind_events_max) this.flushBehind()
   }
 
   /** Starts a write that no caller waits for: a failure goes to `onFailed`, and the changes are written after `reopen`. */
   flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
+  }
+
+  /** Waits for the write that is under way, if there is one. @throws when it fails */
+  async underWay(): Promise<void> {
+    await this.#pending.flushing
   }
 
   /**
@@ -108,7 +126,7 @@ export class IndexWrites {
       await this.#prepareTables(changes)
       const tables = { [table.lists]: store.lists.nextState, [table.ids]: store.ids.nextState }
       write = { changes, state: { ...store.state, goodTo, families, counts, tables, writes: store.state.writes + 1 } }
-      await store.level.write(this.#batchOf(write))
+      await store.level.write(await this.#batchOf(write))
     } catch (error) {
       // What could not even be prepared is certainly not on disk.
       if (write === undefined) this.#pending.takeBack(changes)
@@ -117,14 +135,16 @@ export class IndexWrites {
       this.onFailed(error as Error)
       throw error
     }
-    this.#written(write)
+    await this.#written(write)
   }
 
   async #prepareTables(changes: IndexChanges): Promise<void> {
     const { lists, ids, damage } = this.#store
+    const work = new WorkCounter()
     const heads: TableChange[] = []
     for (const kind of families) {
       for (const [name, head] of changes.heads[kind]) {
+        if (work.add(ENTRY_STEPS)) await nextTurn()
         const { version } = head
         heads.push({
           hash: this.#store.hashOf(kind, name),
@@ -133,7 +153,11 @@ export class IndexWrites {
         })
       }
     }
-    const positions = [...changes.ids].map(([key, position]) => ({ hash: ids.hashOf(key), value: position }))
+    const positions: TableChange[] = []
+    for (const [key, position] of changes.ids) {
+      if (work.add(ENTRY_STEPS)) await nextTurn()
+      positions.push({ hash: ids.hashOf(key), value: position })
+    }
     // Both to their end: a table that goes on by itself would work out changes beside those of the next write.
     for (const one of await Promise.allSettled([lists.prepare(heads), ids.prepare(positions)])) {
       if (one.status === 'rejected') throw damage.mark(one.reason)
@@ -141,28 +165,34 @@ export class IndexWrites {
     }
   }
 
-  #batchOf({ changes, state }: IndexWrite): LevelBatch {
+  /** What was changed is not changed again, so that others may have turns. */
+  async #batchOf({ changes, state }: IndexWrite): Promise<LevelBatch> {
     const { level, lists, ids } = this.#store
+    const work = new WorkCounter()
     const batch = level.batch()
     const put = (key: Buffer, value: Buffer) => batch.put(key, sealEntry(key, value))
     for (const kind of families) {
       for (const [name, head] of changes.heads[kind]) {
+        if (work.add(ENTRY_STEPS)) await nextTurn()
         put(headKey(kind, name), encodeHead(head, nextVersion(head.version)))
       }
     }
-    for (const [key, block] of changes.blocks) put(Buffer.from(key, 'latin1'), encodeBlock(block))
-    lists.put(batch)
-    ids.put(batch)
+    for (const [key, block] of changes.blocks) {
+      if (work.add(ENTRY_STEPS)) await nextTurn()
+      put(Buffer.from(key, 'latin1'), encodeBlock(block))
+    }
+    await lists.put(batch)
+    await ids.put(batch)
     batch.put(INDEX_STATE_KEY, encodeState(state))
     return batch
   }
 
-  /** A write is on disk. */
-  #written({ changes, state }: IndexWrite): void {
+  /** A write is on disk. Its changes stay where readers find them until all heads have their new versions. */
+  async #written({ changes, state }: IndexWrite): Promise<void> {
     this.#store.lists.written()
     this.#store.ids.written()
-    this.#heads.written(changes)
     this.#store.state = state
+    await this.#heads.written(changes)
     this.#pending.writing = undefined
     this.#unsure = undefined
   }

@@ -25,6 +25,11 @@ export class ListCounts {
     return this.#counts.get(kind + prefix)
   }
 
+  /** False when no list of a family is counted. */
+  concerns(kind: Family): boolean {
+    return this.#prefixes.some(([counted]) => counted === kind)
+  }
+
   /** There is one list more. */
   add(kind: Family, name: string): void {
     for (const [counted, prefix] of this.#prefixes) {

@@ -1,12 +1,16 @@
 /** Taking events into the lists in memory: those that follow the log, and those of families that are being filled. */
-import { BLOCK_SIZE, blockKey, type Family, family, type ListHead, listId } from '../../log/format.js'
+import { BLOCK_SIZE, blockKey, family, type ListHead, listId } from '../../log/format.js'
 import { type ListName, ordinalOf, type Posting } from '../posting.js'
 import type { DamageMarker } from '../storage/damage-marker.js'
 import type { EventIds } from './event-ids.js'
+import type { IndexChanges } from './index-changes.js'
 import type { KeptFamilies } from './kept-families.js'
 import type { ListCounts } from './list-counts.js'
 import type { ListHeads } from './list-heads.js'
 import type { PendingWrites } from './pending-writes.js'
+
+/** Heads that were read for lists of postings; null: there is no such list. */
+export type FoundHeads = ReadonlyMap<ListName, ListHead | null>
 
 export interface ListGrowthParts {
   readonly pending: PendingWrites
@@ -42,20 +46,47 @@ export class ListGrowth {
    */
   apply(postings: readonly Posting[]): void {
     const pending = this.#pending
+    const { filling } = pending
     for (const posting of postings) {
-      const { lists, id } = posting
-      const [, name] = lists[0] as ListName
-      if (posting.position !== pending.appliedTo + 1) {
-        throw new Error(`position ${posting.position} was applied after ${pending.appliedTo}`)
-      }
-      const stream = this.#extend(family.stream, name, posting, 0)
-      for (let i = 1; i < lists.length; i++) {
-        const [kind, name] = lists[i] as ListName
-        if (this.#families.isCurrent(kind)) this.#extend(kind, name, posting, ordinalOf(lists, i))
-      }
-      if (id !== undefined) this.#ids.enter(stream.id, id, posting.position)
+      checkNext(posting, pending.appliedTo)
+      this.#enter(filling, posting)
       pending.appliedTo = posting.position
     }
+  }
+
+  /**
+   * As apply, for events that are not in the log yet: no reader sees it before `publish`. Heads that are not in memory are
+   * given.
+   * @param found heads by the name of the list in a posting; null: there is none
+   */
+  stage(postings: readonly Posting[], found: FoundHeads): void {
+    const { staged } = this.#pending
+    if (staged === undefined) throw new Error('nothing is being gathered')
+    for (const posting of postings) {
+      checkNext(posting, staged.to)
+      this.#enter(staged.changes, posting, found)
+      staged.to = posting.position
+    }
+  }
+
+  /** The events that were staged are in the log: readers see them. */
+  publish(): void {
+    const { staged } = this.#pending
+    if (staged === undefined) throw new Error('nothing was gathered')
+    this.#pending.publish(staged)
+    for (const [kind, name] of staged.begun) this.#counts.add(kind, name)
+  }
+
+  #enter(changes: IndexChanges, posting: Posting, found?: FoundHeads): void {
+    const { lists, id, position } = posting
+    const stream = this.#extend(changes, lists[0] as ListName, posting, 0, found)
+    let ordinal = 0
+    for (let i = 1; i < lists.length; i++) {
+      const list = lists[i] as ListName
+      ordinal = list[0] === (lists[i - 1] as ListName)[0] ? ordinal + 1 : ordinalOf(lists, i)
+      if (this.#families.isCurrent(list[0])) this.#extend(changes, list, posting, ordinal, found)
+    }
+    if (id !== undefined) this.#ids.enter(changes, stream.id, id, position)
   }
 
   /**
@@ -75,27 +106,29 @@ export class ListGrowth {
     for (const posting of postings) {
       const { lists, position } = posting
       for (let i = 1; i < lists.length; i++) {
-        const [kind, name] = lists[i] as ListName
-        const covered = behind.get(kind)
-        if (covered !== undefined && position > covered) this.#extend(kind, name, posting, ordinalOf(lists, i))
+        const list = lists[i] as ListName
+        const covered = behind.get(list[0])
+        if (covered !== undefined && position > covered)
+          this.#extend(this.#pending.filling, list, posting, ordinalOf(lists, i))
       }
     }
     for (const [kind, covered] of behind) {
-      this.#families.filled(kind, Math.max(covered, to), this.#pending.appliedTo)
+      this.#families.filled(kind, Math.max(covered, to), this.#pending.reaches)
       this.#pending.filling.size++
     }
   }
 
   /** @param ordinal how many lists of the same family the posting has before this one */
-  #extend(kind: Family, name: string, posting: Posting, ordinal: number): ListHead {
-    const changes = this.#pending.filling
+  #extend(changes: IndexChanges, list: ListName, posting: Posting, ordinal: number, found?: FoundHeads): ListHead {
+    const [kind, name] = list
     let head = changes.heads[kind].get(name)
     if (head === undefined) {
-      const known = this.#heads.inMemory(kind, name)
+      const given = found?.get(list)
+      const known = given === undefined ? this.#heads.inMemory(kind, name) : given
       if (known === undefined) throw new Error(`the head of "${name}" (${kind}) was not loaded before it was extended`)
       if (known === null) {
         head = { id: listId(posting.position, ordinal), count: 0, updated: 0, tail: [], version: 0 }
-        this.#counts.add(kind, name)
+        this.#begin(changes, list)
       } else head = { ...known, tail: known.tail.slice() }
       changes.heads[kind].set(name, head)
       changes.size++
@@ -116,4 +149,15 @@ export class ListGrowth {
     }
     return head
   }
+
+  /** There is a new list; those of a commit that is not in the log yet are counted with it. */
+  #begin(changes: IndexChanges, list: ListName): void {
+    const { staged } = this.#pending
+    if (changes !== staged?.changes) this.#counts.add(list[0], list[1])
+    else if (this.#counts.concerns(list[0])) staged.begun.push(list)
+  }
+}
+
+function checkNext({ position }: Posting, last: number): void {
+  if (position !== last + 1) throw new Error(`position ${position} was applied after ${last}`)
 }

@@ -2,12 +2,16 @@
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
 import { decodeHead, type Family, families, headKey, type ListHead, nextVersion, openEntry } from '../../log/format.js'
+import { nextTurn } from '../../time/turns.js'
+import { WorkCounter } from '../../work-counter.js'
 import type { ListName } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
 import type { IndexChanges } from './index-changes.js'
 import type { PendingWrites } from './pending-writes.js'
 
 const NONE = Symbol('no such list')
+/** From so many on, lists are looked for in the table of lists first. */
+const MANY = 64
 
 export class ListHeads {
   readonly #store: IndexStore
@@ -41,19 +45,39 @@ export class ListHeads {
    * @throws `index-damaged` when a head is missing, damaged, or not the newest
    */
   async load(lists: readonly ListName[]): Promise<void> {
-    const { level, lists: table, damage } = this.#store
+    const missing = lists.filter(([kind, name]) => this.inMemory(kind, name) === undefined)
+    if (missing.length === 0) return
+    for (const [list, head] of await this.find(missing)) {
+      const [kind, name] = list
+      if (this.inMemory(kind, name) === undefined) this.#keep(kind, name, head ?? NONE)
+    }
+  }
+
+  /**
+   * Heads of lists that are not in memory, with one read; they are not kept. Lists that have come into memory meanwhile are
+   * left out.
+   * @returns null for a list that does not exist
+   * @throws as `load`
+   */
+  async find(lists: readonly ListName[]): Promise<Map<ListName, ListHead | null>> {
+    const { damage } = this.#store
     for (;;) {
       const missing = lists.filter(([kind, name]) => this.inMemory(kind, name) === undefined)
-      if (missing.length === 0) return
+      if (missing.length === 0) return new Map()
       const { writes } = this.#store.state
       const wasWriting = this.#pending.writing !== undefined
       const keys = missing.map(([kind, name]) => headKey(kind, name))
-      const hashes = missing.map(([kind, name]) => this.#store.hashOf(kind, name))
-      const [values, versions] = await damage.watch(Promise.all([level.getMany(keys), table.find(hashes)]))
+      const { values, versions } = await damage.watch(this.#read(missing, keys))
       // What was read may be older than a write that has ended since, whose heads may have left memory again.
       if (writes !== this.#store.state.writes) continue
-      const odd = missing.find((list, i) => !this.#take(list, keys[i] as Buffer, values[i], versions[i] as number[]))
-      if (odd === undefined) return
+      const found = new Map<ListName, ListHead | null>()
+      const odd = missing.find((list, i) => {
+        if (this.inMemory(list[0], list[1]) !== undefined) return false
+        const head = this.#opened(keys[i] as Buffer, values[i], versions[i] as number[])
+        if (head !== undefined) found.set(list, head)
+        return head === undefined
+      })
+      if (odd === undefined) return found
       // While the index is written, a head may be newer on disk than the table in memory: look again after that.
       if (!wasWriting || this.#pending.flushing === undefined)
         throw damage.found(`the head of ${odd[0]} "${odd[1]}" is not the newest`)
@@ -61,23 +85,34 @@ export class ListHeads {
     }
   }
 
-  /**
-   * Takes a head into memory.
-   * @param value its bytes on disk, undefined: there are none
-   * @param versions of lists that may be this one, as the table of lists has them
-   * @returns false when the head is not the one that the table knows
-   */
-  #take([kind, name]: ListName, key: Buffer, value: Buffer | undefined, versions: readonly number[]): boolean {
-    if (this.inMemory(kind, name) !== undefined) return true
-    if (value === undefined) {
-      if (versions.length > 0) return false
-      this.#keep(kind, name, NONE)
-      return true
+  /** The heads as they stand on disk, and the versions that the table of lists has of each. */
+  async #read(
+    lists: readonly ListName[],
+    keys: readonly Buffer[]
+  ): Promise<{ values: (Buffer | undefined)[]; versions: number[][] }> {
+    const { level, lists: table } = this.#store
+    const hashes = lists.map(([kind, name]) => this.#store.hashOf(kind, name))
+    if (lists.length < MANY) {
+      const [values, versions] = await Promise.all([level.getMany([...keys]), table.find(hashes)])
+      return { values, versions }
     }
+    // Many lists are mostly new: the table says so with fewer reads.
+    const versions = await table.find(hashes)
+    const held = keys.filter((_, i) => (versions[i] as number[]).length > 0)
+    const found = held.length === 0 ? [] : await level.getMany(held)
+    let next = 0
+    return { values: versions.map(({ length }) => (length > 0 ? found[next++] : undefined)), versions }
+  }
+
+  /**
+   * @param value bytes of a head on disk, undefined: there are none
+   * @param versions of lists that may be this one, as the table of lists has them
+   * @returns null when there is no such list, undefined when the head is not the one that the table knows
+   */
+  #opened(key: Buffer, value: Buffer | undefined, versions: readonly number[]): ListHead | null | undefined {
+    if (value === undefined) return versions.length > 0 ? undefined : null
     const head = this.#store.damage.watchSync(() => decodeHead(openEntry(key, value)))
-    if (!versions.includes(head.version)) return false
-    this.#keep(kind, name, head)
-    return true
+    return versions.includes(head.version) ? head : undefined
   }
 
   #keep(kind: Family, name: string, head: ListHead | typeof NONE): void {
@@ -85,17 +120,22 @@ export class ListHeads {
     this.#cached[kind].set(name, head)
   }
 
-  /** The heads of a write are on disk, each one version further. */
-  written(changes: IndexChanges): void {
+  /** The heads of a write are on disk, each one version further. Others have turns meanwhile. */
+  async written(changes: IndexChanges): Promise<void> {
+    const work = new WorkCounter()
+    let kept = 0
     for (const kind of families) {
-      const pending = this.#pending.filling.heads[kind]
       for (const [name, head] of changes.heads[kind]) {
+        if (work.add(1)) await nextTurn()
         head.version = nextVersion(head.version)
-        const newer = pending.get(name)
-        if (newer === undefined) this.#keep(kind, name, head)
-        else newer.version = head.version
+        const { filling, staged } = this.#pending
+        const newer = filling.heads[kind].get(name)
+        const newest = staged?.changes.heads[kind].get(name)
+        if (newer !== undefined) newer.version = head.version
+        if (newest !== undefined) newest.version = head.version
+        if (newer === undefined && kept++ < limits.heads_loaded_max) this.#keep(kind, name, head)
+        else this.#cached[kind]?.delete(name)
       }
-      for (const name of pending.keys()) this.#cached[kind]?.delete(name)
     }
   }
 }

@@ -1,6 +1,16 @@
 /** Changes of the index that are in memory and not yet on disk: two generations, so that one can be written while the other fills. */
 import type { Family, ListHead } from '../../log/format.js'
+import type { ListName } from '../posting.js'
 import { IndexChanges } from './index-changes.js'
+
+/** What a commit changes that is not written yet: no reader sees it. */
+export interface StagedChanges {
+  readonly changes: IndexChanges
+  /** The log position that it reaches. */
+  to: number
+  /** Lists that it begins and that may be counted. */
+  readonly begun: ListName[]
+}
 
 export class PendingWrites {
   /** Changes for the next write. */
@@ -11,9 +21,29 @@ export class PendingWrites {
   flushing: Promise<void> | undefined
   /** The log position that everything in memory covers. */
   appliedTo: number
+  /** A commit whose changes are being gathered. */
+  staged: StagedChanges | undefined
 
   constructor(appliedTo: number) {
     this.appliedTo = appliedTo
+  }
+
+  /** The log position that everything in memory will cover once the commit that is being gathered is written. */
+  get reaches(): number {
+    return this.staged?.to ?? this.appliedTo
+  }
+
+  /** Begins to gather the changes of a commit. */
+  stage(): void {
+    this.staged = { changes: new IndexChanges(), to: this.appliedTo, begun: [] }
+  }
+
+  /** The commit that was gathered is in the log: readers see all of its changes at once. */
+  publish({ changes, to }: StagedChanges): void {
+    changes.takeOlder(this.filling)
+    this.filling = changes
+    this.appliedTo = to
+    this.staged = undefined
   }
 
   /** The head of a list that has changed. */

@@ -1,6 +1,6 @@
 /** The state of the index on disk: the log it belongs to, the positions it covers, its tables. */
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, openEntry, sealEntry, type Table } from '../../log/format.js'
-import type { TableState } from '../hash-table/hash-table.js'
+import type { TableState } from '../hash-table/table-write.js'
 
 export interface FamilyState {
   /** The log position that its lists cover. */

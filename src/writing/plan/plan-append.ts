@@ -29,39 +29,67 @@ export interface AppendResult {
 }
 
 /**
- * Decides one append against the view and, when it is accepted, places its events in it.
- * @param inLog what a search of the log found for each of the request's `matches`
+ * Decides one append against the view and, when it is accepted, places its events in it. The log is taken to hold nothing
+ * that its conditions on events forbid.
  * @returns what to answer once the commit has succeeded, or the refusal; then the view is unchanged
  */
-export function planAppend(
-  request: AppendRequest,
-  view: PlanningView,
-  inLog: readonly (Match | LookAgain | undefined)[] = NONE
-): AppendResult | DaybookError {
-  if (request.kind === 'append') return planAll(request, view, inLog)
+export function planAppend(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
+  if (request.kind === 'append') {
+    if (request.matches !== undefined) return inOneTurn(planDecision(request, view, NONE))
+    return findAnswer(request, view) ?? conclude(request, NONE, view)
+  }
   return request.kind === 'append-each' ? planEach(request, view) : planByPlace(request, view)
+}
+
+/**
+ * As planAppend, for an append with conditions on events. Yields when others should have a turn.
+ * @param inLog what a search of the log found for each of the request's `matches`
+ */
+export function* planDecision(
+  request: AppendAll,
+  view: PlanningView,
+  inLog: readonly (Match | LookAgain | undefined)[]
+): Generator<void, AppendResult | DaybookError> {
+  const answer = findAnswer(request, view)
+  if (answer !== undefined) return answer
+  const matched: MatchedCondition[] = []
+  for (const [i, condition] of (request.matches ?? NONE).entries()) {
+    const match = yield* view.match(condition, inLog[i])
+    if (match === LOOK_AGAIN) return new LookedTooEarly()
+    if (match !== undefined) matched.push({ condition, match })
+  }
+  return conclude(request, matched, view)
+}
+
+/** What steps come to, without a turn for others. */
+export function inOneTurn<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+interface MatchedCondition {
+  readonly condition: EventCondition
+  readonly match: Match
 }
 
 const NONE: readonly never[] = []
 
-function planAll(
-  request: AppendAll,
-  view: PlanningView,
-  inLog: readonly (Match | LookAgain | undefined)[]
-): AppendResult | DaybookError {
-  const { events, conditions, by } = request
+/** The refusal or the replay of an append that is decided before its conditions count; undefined: they decide. */
+function findAnswer({ events, conditions, by, keyed }: AppendAll, view: PlanningView) {
   const refusal =
     findRefusal(events, conditions, by, view) ?? findFault(events, false, view) ?? findTombstone(events, view)
-  if (refusal !== undefined) return refusal
-  const replay = findReplay(events, request.keyed, view)
-  if (replay !== undefined) return replay
+  return refusal ?? findReplay(events, keyed, view)
+}
+
+/** @param matched the conditions on events that failed */
+function conclude(
+  { events, conditions, by }: AppendAll,
+  matched: readonly MatchedCondition[],
+  view: PlanningView
+): AppendResult | DaybookError {
   const failed = conditions.filter(({ stream, expected }) => !holds(expected, view.head(stream), view.state(stream)))
-  const matched: { condition: EventCondition; match: Match }[] = []
-  for (const [i, condition] of (request.matches ?? NONE).entries()) {
-    const match = view.match(condition, inLog[i])
-    if (match === LOOK_AGAIN) return new LookedTooEarly()
-    if (match !== undefined) matched.push({ condition, match })
-  }
   if (failed.length > 0 || matched.length > 0) return conditionsFailed(failed, matched, view)
   return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }

@@ -5,11 +5,12 @@
  */
 import { signInRefusal } from '../../access/sign-in-validity.js'
 import type { DaybookError } from '../../errors.js'
+import { WorkCounter } from '../../work-counter.js'
 import type { CommitSnapshot } from './commit-snapshot.js'
-import { type AppendResult, planAppend } from './plan-append.js'
+import { type AppendResult, inOneTurn, planAppend, planDecision } from './plan-append.js'
 import { type DeleteResult, planDelete } from './plan-delete.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
-import { principalOfRequest, type WriteRequest } from './write-request.js'
+import { type AppendAll, principalOfRequest, type WriteRequest } from './write-request.js'
 
 /** What a request is answered once the commit has succeeded, or why it is refused. */
 export type PlannedAnswer = AppendResult | DeleteResult | DaybookError
@@ -29,13 +30,32 @@ export interface CommitPlan {
  * @throws when a plan needs something that the snapshot does not hold
  */
 export function planCommit(snapshot: CommitSnapshot, requests: readonly WriteRequest[], instant: number): CommitPlan {
+  return inOneTurn(planInSteps(snapshot, requests, instant))
+}
+
+/** As planCommit, and yields when others should have a turn of the event loop. How often changes nothing of the plan. */
+export function* planInSteps(
+  snapshot: CommitSnapshot,
+  requests: readonly WriteRequest[],
+  instant: number
+): Generator<void, CommitPlan> {
   const view = new PlanningView(snapshot, instant)
-  const answers = requests.map((request, i) => {
-    // The account or token may have been revoked while the request was queued.
-    const principal = principalOfRequest(request)
-    const over = principal && signInRefusal(principal, view, instant)
-    if (over !== undefined) return over
-    return request.kind === 'delete' ? planDelete(request, view) : planAppend(request, view, snapshot.matches.get(i))
-  })
+  const work = new WorkCounter()
+  const answers: PlannedAnswer[] = []
+  for (const [i, request] of requests.entries()) {
+    const answer = planAtOnce(request, view, instant)
+    answers.push(answer ?? (yield* planDecision(request as AppendAll, view, snapshot.matches.get(i) ?? [])))
+    if (work.add(request.kind === 'delete' ? 1 : 2 * request.events.length)) yield
+  }
   return { planned: view.planned, created: view.created, answers }
+}
+
+/** The plan of a request; undefined for one whose conditions on events decide. */
+function planAtOnce(request: WriteRequest, view: PlanningView, instant: number): PlannedAnswer | undefined {
+  // The account or token may have been revoked while the request was queued.
+  const principal = principalOfRequest(request)
+  const over = principal && signInRefusal(principal, view, instant)
+  if (over !== undefined) return over
+  if (request.kind === 'delete') return planDelete(request, view)
+  return request.kind === 'append' && request.matches !== undefined ? undefined : planAppend(request, view)
 }

@@ -17,7 +17,8 @@ import { isMetastream, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
 import { PLAIN_STATE, type StreamState, withMetadata } from '../../streams/stream-state.js'
 import { type CommitSnapshot, eventKey } from './commit-snapshot.js'
-import { type EventCondition, itemMatches, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
+import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
+import { PlannedEvents } from './planned-events.js'
 
 /** Where an event stands, or will stand when the commit has succeeded. */
 export interface PlacedEvent {
@@ -44,6 +45,15 @@ export function isSameEvent({ position, bytes, stored }: KnownEvent, { bytes: se
   return sameContent(bytes, sent) || (stored && sameAsPrinted(new StoredRecord(position, bytes), sent))
 }
 
+/** What one principal may read, as far as it was asked. */
+interface Sight {
+  /** By stream, of those whose state this commit has not changed. */
+  readonly mayRead: Map<string, boolean>
+  /** How many changes of states were looked at, and whether one of them shows events that were hidden. */
+  changesSeen: number
+  showsMore: boolean
+}
+
 export class PlanningView implements SignInFacts {
   /** Events planned so far, in order: what will be committed. */
   readonly planned: PlacedEvent[] = []
@@ -53,6 +63,12 @@ export class PlanningView implements SignInFacts {
   readonly #heads = new Map<string, number>()
   readonly #states = new Map<string, StreamState>()
   readonly #known = new Map<string, KnownEvent>()
+  /** Made when a condition first asks. */
+  #byName: PlannedEvents | undefined
+  /** Streams whose states were changed, in order. */
+  readonly #changed: string[] = []
+  /** By what a principal's rights rest on. */
+  readonly #sights = new Map<string, Sight>()
   #settings: AccessSettings
 
   /** @param instant what the clock says, milliseconds */
@@ -123,26 +139,47 @@ export class PlanningView implements SignInFacts {
 
   /**
    * The first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the log was searched too early.
+   * Yields when others should have a turn; nothing may be planned meanwhile.
    * @param inLog what the search of the log says
    */
-  match(condition: EventCondition, inLog: Match | LookAgain | undefined): Match | LookAgain | undefined {
+  *match(
+    { items, after, seenBy }: EventCondition,
+    inLog: Match | LookAgain | undefined
+  ): Generator<void, Match | LookAgain | undefined> {
     if (inLog !== undefined) return inLog
-    const { items, after, seenBy } = condition
-    if (this.#showsMore(seenBy)) return LOOK_AGAIN
-    for (const { event, position } of this.planned) {
-      if (position <= after) continue
-      if (seenBy !== undefined && !this.permits(seenBy, 'read', event.stream)) continue
-      const record = new StoredRecord(position, event.record.bytes)
-      if (items.some((item) => itemMatches(item, record))) return { position, type: event.type }
+    const sight = this.#sightOf(seenBy)
+    if (this.#showsMore(seenBy, sight)) return LOOK_AGAIN
+    this.#byName ??= new PlannedEvents(this.planned)
+    return yield* this.#byName.first(items, after, (stream) => this.#mayRead(seenBy, stream, sight))
+  }
+
+  #sightOf(principal: Principal | undefined): Sight {
+    const key = principal === undefined ? '' : JSON.stringify([principal.login, principal.groups, principal.scope])
+    let sight = this.#sights.get(key)
+    if (sight === undefined) {
+      sight = { mayRead: new Map(), changesSeen: 0, showsMore: false }
+      this.#sights.set(key, sight)
     }
-    return undefined
+    return sight
+  }
+
+  /** @param principal undefined: one who may read everything */
+  #mayRead(principal: Principal | undefined, stream: string, { mayRead }: Sight): boolean {
+    if (principal === undefined) return true
+    if (this.#states.has(stream)) return this.permits(principal, 'read', stream)
+    let may = mayRead.get(stream)
+    if (may === undefined) {
+      may = this.permits(principal, 'read', stream)
+      mayRead.set(stream, may)
+    }
+    return may
   }
 
   /**
    * Whether events of the log that were hidden before this commit may be seen after what is planned.
    * @param principal undefined: one who may read everything
    */
-  #showsMore(principal: Principal | undefined): boolean {
+  #showsMore(principal: Principal | undefined, sight: Sight): boolean {
     const { settings } = this.#snapshot
     const reads = (acl: Acl | undefined, by: AccessSettings, stream: string) =>
       principal === undefined || permits(principal, { action: 'read', stream }, acl, by)
@@ -150,12 +187,15 @@ export class PlanningView implements SignInFacts {
     if (usual(this.#settings) && !usual(settings)) return true
     // Its metadata may hide settings, or show them again: which ones are in force is not known before the commit.
     if (principal !== undefined && this.#states.has(SETTINGS)) return true
-    for (const [stream, { metadata }] of this.#states) {
+    for (; !sight.showsMore && sight.changesSeen < this.#changed.length; sight.changesSeen++) {
+      const stream = this.#changed[sight.changesSeen] as string
+      const { metadata } = this.state(stream)
       const before = this.#storedState(stream).metadata
-      if (showsMore(before, metadata)) return true
-      if (reads(metadata.acl, this.#settings, stream) && !reads(before.acl, settings, stream)) return true
+      sight.showsMore =
+        showsMore(before, metadata) ||
+        (reads(metadata.acl, this.#settings, stream) && !reads(before.acl, settings, stream))
     }
-    return false
+    return sight.showsMore
   }
 
   /** Gives an event the next number of its stream and the next position of the log. */
@@ -172,13 +212,19 @@ export class PlanningView implements SignInFacts {
     if (stream === SETTINGS) {
       const { document = Buffer.alloc(0) } = new StoredRecord(position, bytes)
       this.#settings = readSettings(document, this.#settings.anonymous)
+      this.#sights.clear()
     }
-    if (bytes[1] === recordKind.tombstone) this.#states.set(stream, { ...this.state(stream), tombstone: true })
+    if (bytes[1] === recordKind.tombstone) this.#setState(stream, { ...this.state(stream), tombstone: true })
     else if (isMetastream(stream)) {
       const original = originalOf(stream)
       const state = withMetadata(this.state(original), new StoredRecord(position, bytes), number)
-      this.#states.set(original, state)
+      this.#setState(original, state)
     }
     return placed
+  }
+
+  #setState(stream: string, state: StreamState): void {
+    this.#states.set(stream, state)
+    this.#changed.push(stream)
   }
 }

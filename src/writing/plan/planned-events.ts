@@ -1,0 +1,130 @@
+/**
+ * The events that a commit has planned so far, by type and by tag: a condition on events looks up its own names, however
+ * many events are planned. Each event is read once, and only when a condition asks. Pure.
+ */
+import { recordKind, StoredRecord } from '../../log/format.js'
+import { isSystemStream } from '../../streams/names.js'
+import type { NewEvent } from '../../streams/new-event.js'
+import { WorkCounter } from '../../work-counter.js'
+import type { Match, MatchItem } from './event-condition.js'
+
+interface Planned {
+  readonly event: NewEvent
+  readonly position: number
+}
+
+interface IndexedEvent {
+  readonly position: number
+  readonly stream: string
+  readonly type: string
+  readonly tags: ReadonlySet<string>
+}
+
+const NO_TAGS: ReadonlySet<string> = new Set()
+const NONE: readonly IndexedEvent[] = []
+
+export class PlannedEvents {
+  readonly #planned: readonly Planned[]
+  /** How many of them are indexed. */
+  #indexed = 0
+  readonly #byType = new Map<string, IndexedEvent[]>()
+  readonly #byTag = new Map<string, IndexedEvent[]>()
+  readonly #work = new WorkCounter()
+
+  /** @param planned in the order of their positions; events may be added to it */
+  constructor(planned: readonly Planned[]) {
+    this.#planned = planned
+  }
+
+  /**
+   * The first planned event that one of the items matches. Yields when others should have a turn; nothing may be planned
+   * meanwhile.
+   * @param after only events after this position count
+   * @param isSeen says of a stream whether its events count
+   */
+  *first(
+    items: readonly MatchItem[],
+    after: number,
+    isSeen: (stream: string) => boolean
+  ): Generator<void, Match | undefined> {
+    yield* this.#index()
+    let first: IndexedEvent | undefined
+    for (const item of items) {
+      const { lists, types } = this.#listsFor(item)
+      for (const list of lists) {
+        for (let i = firstAfter(list, after); i < list.length; i++) {
+          const event = list[i] as IndexedEvent
+          if (first !== undefined && event.position >= first.position) break
+          if (this.#work.add(1 + item.tags.length)) yield
+          if (types?.has(event.type) === false || !hasAll(event, item.tags) || !isSeen(event.stream)) continue
+          first = event
+          break
+        }
+      }
+      if (this.#work.add(1 + item.types.length + item.tags.length)) yield
+    }
+    return first && { position: first.position, type: first.type }
+  }
+
+  *#index(): Generator<void, void> {
+    for (; this.#indexed < this.#planned.length; this.#indexed++) {
+      const { event, position } = this.#planned[this.#indexed] as Planned
+      const { stream, type, record } = event
+      if (record.bytes[1] !== recordKind.event || isSystemStream(stream)) continue
+      const stored = new StoredRecord(position, record.bytes)
+      const tags = stored.hasTags ? new Set(stored.tags) : NO_TAGS
+      const indexed = { position, stream, type, tags }
+      add(this.#byType, type, indexed)
+      for (const tag of tags) add(this.#byTag, tag, indexed)
+      if (this.#work.add(1 + tags.size)) yield
+    }
+  }
+
+  /**
+   * The lists in which every event stands that the item matches, as short as they can be.
+   * @returns also the types that are still to be compared, when the lists do not decide them
+   */
+  #listsFor({ types, tags }: MatchItem): {
+    lists: readonly (readonly IndexedEvent[])[]
+    types?: ReadonlySet<string>
+  } {
+    const ofTypes: (readonly IndexedEvent[])[] = []
+    let count = 0
+    for (const type of types) {
+      const list = this.#byType.get(type)
+      if (list === undefined) continue
+      ofTypes.push(list)
+      count += list.length
+    }
+    let shortest: readonly IndexedEvent[] | undefined
+    for (const tag of tags) {
+      const list = this.#byTag.get(tag) ?? NONE
+      if (shortest === undefined || list.length < shortest.length) shortest = list
+    }
+    if (shortest === undefined || (types.length > 0 && count < shortest.length)) return { lists: ofTypes }
+    return types.length === 0 ? { lists: [shortest] } : { lists: [shortest], types: new Set(types) }
+  }
+}
+
+function add(lists: Map<string, IndexedEvent[]>, name: string, event: IndexedEvent): void {
+  const list = lists.get(name)
+  if (list === undefined) lists.set(name, [event])
+  else list.push(event)
+}
+
+/** Index of the first event after a position; the length of the list when there is none. */
+function firstAfter(list: readonly IndexedEvent[], after: number): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((list[middle] as IndexedEvent).position > after) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+function hasAll(event: IndexedEvent, tags: readonly string[]): boolean {
+  for (const tag of tags) if (!event.tags.has(tag)) return false
+  return true
+}
