@@ -87,6 +87,8 @@ export const limits = {
   drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
+  /** Of a request that was refused before its body was read, so much of the body is read and dropped. */
+  dropped_body_bytes_max: 64 * 1024 * 1024,
   heartbeat_seconds_default: 15,
   /** How often subscriptions are checked for due heartbeats, checkpoints, redeliveries and timeouts. */
   tick_ms: 250,

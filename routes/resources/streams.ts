@@ -20,9 +20,9 @@ import type { Reads } from '../reading/reads.js'
 import { parseEventPlace } from '../wire/reading/cursor-bounds.js'
 import { streamAddress } from '../wire/reading/read-request.js'
 import { preferredReturn, renderStreamAppend } from '../wire/writing/append-answer.js'
-import { bodyOf } from '../wire/writing/body.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { parseStreamBody } from '../wire/writing/stream-body.js'
+import { bodyOf } from '../writing/received-body.js'
 import { type AppendParts, appendOrExplain, checkExpected } from './explained-append.js'
 
 export function streamRoutes(
