@@ -32,7 +32,6 @@ export function eventRoutes(app: FastifyInstance, parts: AppendParts & BodyParts
 
   const { read, getEvent, append } = logOperations
   const onRequest = browsersFirst
-  // The body of an append names its streams, so the rights to write them are checked when it is planned.
   const config = { access: 'reader' } as const
   app.route({
     method: 'GET',
@@ -47,7 +46,10 @@ export function eventRoutes(app: FastifyInstance, parts: AppendParts & BodyParts
     const { position } = request.params as { position: string }
     return reading.answerEvent(request, reply, LOG, parseEventPlace('position', position))
   })
-  app.post('/events', { config, schema: append }, (request, reply) => answerAppend(parts, request, reply))
+  // The body of an append names its streams, so the rights to write these are checked when it is planned.
+  app.post('/events', { config: { access: 'writer' }, schema: append }, (request, reply) =>
+    answerAppend(parts, request, reply)
+  )
 }
 
 const LOG: Address = { stream: undefined }

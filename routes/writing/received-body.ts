@@ -66,7 +66,7 @@ export function receiveBody(
 ): void {
   const { headers } = request.raw
   const length = headers['content-length'] === undefined ? undefined : announcedLength(headers)
-  if (!BODIED.has(request.method)) {
+  if (!BODIED.has(request.method) || request.routeOptions.config.ignoresBody) {
     payload.resume()
     done(null)
   } else if (length !== undefined && length > limit) {

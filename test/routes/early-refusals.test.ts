@@ -6,7 +6,8 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'
-import { listen } from '../helpers/app.js'
+import { append, listen } from '../helpers/app.js'
+import { admin, bearer, makeToken, setRules, withAnn } from '../helpers/people.js'
 
 /** A clock whose timers come soon, and whose time passes when a test says so. */
 function quickClock(): Clock & { later: number } {
@@ -154,4 +155,49 @@ t.test('of a refused body that does not end, only so much is read', async (t) =>
   }
   t.ok(peer.bytesRead > limits.dropped_body_bytes_max / 2, 'the client is given time')
   t.ok(peer.bytesRead <= limits.dropped_body_bytes_max + 1024 * 1024, `${peer.bytesRead} bytes were read`)
+})
+
+t.test('a token with which nothing can be written is refused before its body is read', async (t) => {
+  const { app, url, store } = await withAnn(t)
+  await append(app, 'closed', { type: 'T' }, admin)
+  await setRules(app, 'closed', { write: 'bob', delete: 'bob' })
+  await append(app, 'ends', { type: 'T' }, admin)
+  await setRules(app, 'ends', { write: 'bob', delete: 'ann' })
+  const { head: before } = store.log
+  for (const [write, status] of [
+    [[], 403],
+    [['closed'], 403],
+    [['$settings', '$user-*', '$user-ann', '$$order-1', '$$*', 'closed'], 403],
+    [['order-1'], 200],
+    [['closed', 'ends'], 200],
+    [['closed*'], 200],
+    [['$*'], 200]
+  ] satisfies [string[], number][]) {
+    const { text } = await makeToken(store, 'ann', { read: ['*'], write })
+    for (const type of ['application/json', 'application/x-ndjson']) {
+      const socket = stubborn(t, url)
+      const { authorization } = bearer(text)
+      socket.write(head('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
+      if (status === 403) {
+        while (!/"code"/.test(socket.text)) await setImmediate()
+        t.match(socket.text, /^HTTP\/1\.1 403 [\s\S]*"code":"not-permitted"/, `${write} ${type}`)
+      } else if (type === 'application/json') {
+        while (store.memory.bodies.used === 0) await setImmediate()
+        t.equal(socket.text, '', `${write}: the body is awaited`)
+        socket.destroy()
+        while (store.memory.bodies.used > 0) await setImmediate()
+      }
+      socket.destroy()
+    }
+  }
+  t.equal(store.log.head - before, 14, 'two events for each token that was made')
+})
+
+t.test('a redirect reads no body', async (t) => {
+  const { url, store } = await listen(t)
+  const socket = stubborn(t, url)
+  socket.write(head('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
+  while (!/\r\n\r\n/.test(socket.text)) await setImmediate()
+  t.match(socket.text, /^HTTP\/1\.1 307 /)
+  t.equal(store.memory.bodies.used, 0)
 })
