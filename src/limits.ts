@@ -4,6 +4,8 @@ export const limits = {
   event_bytes_max: 4 * 1024 * 1024,
   /** A request body after decompression. A streamed write is limited by line and batch instead. */
   body_bytes_max: 32 * 1024 * 1024,
+  /** White space between two events of a body of lines: an import sends lines that it leaves out as empty ones. */
+  blank_bytes_max: 64 * 1024 * 1024,
   /** Events in one atomic batch. */
   batch_events_max: 4096,
   /** A stream's name in UTF-8. */

@@ -20,10 +20,13 @@ import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answ
 import { idempotencyKey, keyedIds } from '../wire/writing/idempotency-key.js'
 import { parseEventsBody } from '../wire/writing/multi-stream-body.js'
 import { type BodyParts, bodyOf, receiveBody, streamOf } from '../writing/received-body.js'
-import { StreamedWrite } from '../writing/streamed-write.js'
+import { StreamedWrite, type StreamedWriteParts } from '../writing/streamed-write.js'
 import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-export function eventRoutes(app: FastifyInstance, parts: AppendParts & BodyParts, reading: Reads, live: Live): void {
+/** What the routes of the log use; read when a request is there. */
+export type EventRouteParts = AppendParts & BodyParts & StreamedWriteParts
+
+export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, reading: Reads, live: Live): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) => {
     if (isNdjson(appendType(request))) done(null, payload)
@@ -55,10 +58,14 @@ export function eventRoutes(app: FastifyInstance, parts: AppendParts & BodyParts
 const LOG: Address = { stream: undefined }
 
 /** Answers an append, as one batch or line by line. @throws `unsupported-media-type`, `bad-parameter`, as the writer */
-async function answerAppend(parts: AppendParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function answerAppend(
+  parts: EventRouteParts,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   const { batch } = request.query as EventsAppendQuery
   if (isNdjson(appendType(request))) {
-    return new StreamedWrite(parts.writer, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
+    return new StreamedWrite(parts, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
   }
   if (batch !== undefined)
     throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })

@@ -9,6 +9,7 @@ import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
 import { limits } from '../../../src/limits.js'
 import type { RecordMark } from '../../../src/log/format.js'
+import { LineSplitter, type NumberedLine } from '../../../src/ndjson.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape, unknownName } from '../problems/shape.js'
 import { wholeValue } from './body.js'
@@ -39,16 +40,15 @@ export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[]
 /** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
 export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
   const events: NewEvent[] = []
-  let line = 0
-  for (let start = 0; start < body.length; ) {
-    const found = body.indexOf(10, start)
-    const end = found < 0 ? body.length : found
-    line++
-    const event = parseLine(body.subarray(start, end), line, events.length, options)
+  const add = ({ number, bytes }: NumberedLine) => {
+    const event = parseLine(bytes, number, events.length, options)
     if (event !== undefined) events.push(event)
-    if (events.length > limits.batch_events_max) checkBatch(events)
-    start = end + 1
+    if (events.length > limits.batch_events_max) throw tooManyEvents()
   }
+  const splitter = new LineSplitter()
+  for (const line of splitter.push(body)) add(line)
+  const last = splitter.end()
+  if (last !== undefined) add(last)
   return checkBatch(events)
 }
 
