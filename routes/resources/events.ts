@@ -88,7 +88,7 @@ async function appendToStreams(
 ): Promise<FastifyReply> {
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? undefined : keyedIds(key)
-  const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
+  const { events, conditions, matches } = await parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) {
     await checkNamedLog(parts, request, parts.sources.log(), readUpTo(after), NOT_WRITTEN)
     checkCursor(parts, after)

@@ -124,7 +124,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { stream } = request.params as StreamParams
   checkEventStream(stream)
   const expected = expectedVersionOf(request.headers)
-  const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
+  const { events, keyed } = await parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
   const asked: AppendAll = {

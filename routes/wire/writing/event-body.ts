@@ -14,6 +14,7 @@ import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape, unknownName } from '../problems/shape.js'
 import { wholeValue } from './body.js'
 import { EventDraft, makeEvent, makeRemovedEvent, type ParseOptions } from './event-draft.js'
+import { parseInTurns } from './parsing-turns.js'
 
 const MEMBERS = Object.keys(NewEventSchema.properties)
 const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
@@ -23,22 +24,40 @@ const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 /** Members that the log assigned. Reads show them, and an import ignores them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
 
-/** One event or an array of them. @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`… */
-export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
+/**
+ * One event or an array of them; of a large body by a promise.
+ * @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`…
+ */
+export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
+  return parseInTurns(body.length, jsonSteps(body, options))
+}
+
+function* jsonSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
   const reader = new JsonReader(body)
-  const events: NewEvent[] = []
-  if (reader.atArray) {
-    reader.elements((index) => {
-      if (index >= limits.batch_events_max) throw tooManyEvents()
-      events.push(parseEvent(reader, index, options))
-    })
-  } else events.push(parseEvent(reader, 0, options))
+  let events: NewEvent[] = []
+  if (reader.atArray) events = yield* elementSteps(reader, options)
+  else events.push(parseEvent(reader, 0, options))
   reader.end()
   return checkBatch(events)
 }
 
+/** Reads an array of events where the reader stands, an event at a step. @throws as parseJsonEvents */
+export function* elementSteps(reader: JsonReader, options: ParseOptions): Generator<number, NewEvent[]> {
+  const events: NewEvent[] = []
+  for (let more = reader.enterArray(); more; more = reader.nextElement()) {
+    if (events.length >= limits.batch_events_max) throw tooManyEvents()
+    events.push(parseEvent(reader, events.length, options))
+    yield reader.at
+  }
+  return events
+}
+
 /** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
-export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
+export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
+  return parseInTurns(body.length, lineSteps(body, options))
+}
+
+function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
   const events: NewEvent[] = []
   const add = ({ number, bytes }: NumberedLine) => {
     const event = parseLine(bytes, number, events.length, options)
@@ -46,7 +65,12 @@ export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent
     if (events.length > limits.batch_events_max) throw tooManyEvents()
   }
   const splitter = new LineSplitter()
-  for (const line of splitter.push(body)) add(line)
+  let read = 0
+  for (const line of splitter.push(body)) {
+    add(line)
+    read += line.bytes.length
+    yield read
+  }
   const last = splitter.end()
   if (last !== undefined) add(last)
   return checkBatch(events)
