@@ -11,6 +11,7 @@ import { Access, type PlainCredentials } from './auth/authorization.js'
 import { AtomDialect } from './eventstore/atom-dialect.js'
 import { atomRoutes } from './eventstore/eventstore-routes.js'
 import { nodeRoutes } from './eventstore/node-info.js'
+import { endRefused } from './http/connections/lingering-close.js'
 import { refuseExpectation, sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
@@ -31,7 +32,7 @@ import { tokenRoutes } from './resources/tokens.js'
 import { userRoutes } from './resources/users.js'
 import { namedSchemas, openApi } from './wire/openapi.js'
 import { compileQuery } from './wire/problems/shape.js'
-import { acceptBuffers } from './wire/writing/body.js'
+import { acceptBuffers } from './writing/received-body.js'
 
 export interface AppOptions extends ServerOptions, RequestHookOptions {
   /** Everybody may do everything: authentication is switched off. */
@@ -47,14 +48,14 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 
 /** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
-  const app = Fastify(serverOptions(options))
-  setValidatorAndErrorHandlers(app)
+  const app = Fastify(serverOptions(options, store))
+  setValidatorAndErrorHandlers(app, store)
   await addRequestHooks(app, store, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? VERSION))
   await addRoutes(app, store, options)
-  app.server.on('checkExpectation', refuseExpectation)
+  app.server.on('checkExpectation', (request, response) => refuseExpectation(request, response, store.clock))
   app.addHook('onClose', () => store.close())
   return app
 }
@@ -62,7 +63,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
 const VERSION = '0.0.0'
 
 /** How queries are validated, and how errors are answered. */
-function setValidatorAndErrorHandlers(app: FastifyInstance): void {
+function setValidatorAndErrorHandlers(app: FastifyInstance, { clock }: Store): void {
   // Fastify validates queries only: text becomes numbers and lists, nothing is dropped. The parsers of routes/wire check
   // bodies against the same schemas, from their bytes, and the form that answers reads the parameters of the path: the
   // dialect takes other numbers than the native form.
@@ -71,10 +72,14 @@ function setValidatorAndErrorHandlers(app: FastifyInstance): void {
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   ignoreBodies(app) // each scope of routes says what it takes
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
-  )
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    endRefused(request, reply, clock)
+    return sendProblem(error, request, reply)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    endRefused(request, reply, clock)
+    return sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
+  })
 }
 
 /** Adds the routes of every resource. A route that does not say who may use it fails the start. */
@@ -93,14 +98,14 @@ async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions
       done()
     })
     await data.register(async (scope) => {
-      acceptBuffers(scope)
+      acceptBuffers(scope, store)
       streamRoutes(scope, store, reading, live, atom)
       metadataRoutes(scope, store, atom)
       consumerRoutes(scope, store, live, caches.answers)
       await scope.register(async (inner) => atomRoutes(inner, atom))
     })
     await data.register(async (scope) => {
-      acceptBuffers(scope, limits.small_body_bytes_max)
+      acceptBuffers(scope, store, limits.small_body_bytes_max)
       tokenRoutes(scope, store)
       ticketRoutes(scope, store)
       await scope.register(async (inner) => userRoutes(inner, store, atom))

@@ -5,6 +5,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { DaybookError } from './errors.js'
+import { ESCAPES, isDigit, isHex, MemberNames, withoutLineBreaks } from './json-bytes.js'
 import { limits } from './limits.js'
 
 const QUOTE = 0x22
@@ -50,13 +51,23 @@ export class JsonReader {
 
   /** Calls back at each element; the callback must read it. */
   elements(read: (index: number) => void): void {
+    if (!this.enterArray()) return
+    let index = 0
+    do read(index++)
+    while (this.nextElement())
+  }
+
+  /** Steps into an array. @returns whether there is an element, which is to be read next */
+  enterArray(): boolean {
     this.#expect(OPEN_BRACKET, 'an array')
-    if (this.#take(CLOSE_BRACKET)) return
-    for (let index = 0; ; index++) {
-      read(index)
-      if (this.#take(CLOSE_BRACKET)) return
-      this.#expect(COMMA, '"," or "]"')
-    }
+    return !this.#take(CLOSE_BRACKET)
+  }
+
+  /** Steps behind an element. @returns whether there is another, which is to be read next */
+  nextElement(): boolean {
+    if (this.#take(CLOSE_BRACKET)) return false
+    this.#expect(COMMA, '"," or "]"')
+    return true
   }
 
   /**
@@ -65,22 +76,29 @@ export class JsonReader {
    * @throws `malformed-json` for a name that stands twice, where that is not allowed
    */
   members(read: (name: string) => void, { repeats = false } = {}): void {
+    const names = repeats ? undefined : new MemberNames()
+    for (let name = this.enterObject(names); name !== undefined; name = this.nextMember(names)) read(name)
+  }
+
+  /** Steps into an object. @returns the name of its first member, whose value is to be read next; undefined: none */
+  enterObject(names: MemberNames | undefined): string | undefined {
     this.#expect(OPEN_BRACE, 'an object')
-    if (this.#take(CLOSE_BRACE)) return
-    const seen: string[] = []
-    let manySeen: Set<string> | undefined
-    for (;;) {
-      if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
-      const name = this.#text()
-      if (!repeats && (manySeen?.has(name) ?? seen.includes(name))) this.#fail(`the member "${name}" stands twice`)
-      // Events have a handful of members; only a body with thousands of them pays for a set.
-      if (seen.length < 16) seen.push(name)
-      else (manySeen ??= new Set(seen)).add(name)
-      this.#expect(COLON, '":"')
-      read(name)
-      if (this.#take(CLOSE_BRACE)) return
-      this.#expect(COMMA, '"," or "}"')
-    }
+    return this.#take(CLOSE_BRACE) ? undefined : this.#memberName(names)
+  }
+
+  /** Steps behind a member. @param names those that stood there already; undefined: they may stand twice */
+  nextMember(names: MemberNames | undefined): string | undefined {
+    if (this.#take(CLOSE_BRACE)) return undefined
+    this.#expect(COMMA, '"," or "}"')
+    return this.#memberName(names)
+  }
+
+  #memberName(names: MemberNames | undefined): string {
+    if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
+    const name = this.#text()
+    if (names?.add(name) === false) this.#fail(`the member "${name}" stands twice`)
+    this.#expect(COLON, '":"')
+    return name
   }
 
   /** Reads one value of any kind and gives its bytes, raw line breaks between tokens as spaces. */
@@ -276,21 +294,4 @@ export class JsonReader {
     if (this.bytes.toString('latin1', this.at, this.at + word.length) !== word) this.#fail('expected a value')
     this.at += word.length
   }
-}
-
-const ESCAPES = new Set([...'"\\/bfnrt'].map((character) => character.charCodeAt(0)))
-
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39
-}
-
-function isHex(byte: number | undefined): boolean {
-  return byte !== undefined && (isDigit(byte) || (byte >= 0x61 && byte <= 0x66) || (byte >= 0x41 && byte <= 0x46))
-}
-
-/** An event is always one line. In JSON a raw line break can only stand between tokens, where a space says the same. */
-function withoutLineBreaks(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes)
-  for (let i = 0; i < copy.length; i++) if (copy[i] === 10 || copy[i] === 13) copy[i] = 0x20
-  return copy
 }

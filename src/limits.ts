@@ -4,6 +4,8 @@ export const limits = {
   event_bytes_max: 4 * 1024 * 1024,
   /** A request body after decompression. A streamed write is limited by line and batch instead. */
   body_bytes_max: 32 * 1024 * 1024,
+  /** White space between two events of a body of lines: an import sends lines that it leaves out as empty ones. */
+  blank_bytes_max: 64 * 1024 * 1024,
   /** Events in one atomic batch. */
   batch_events_max: 4096,
   /** A stream's name in UTF-8. */
@@ -101,6 +103,8 @@ export const limits = {
   drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
+  /** Of a request that was refused before its body was read, so much of the body is read and dropped. */
+  dropped_body_bytes_max: 64 * 1024 * 1024,
   heartbeat_seconds_default: 15,
   /** How often subscriptions are checked for due heartbeats, checkpoints, redeliveries and timeouts. */
   tick_ms: 250,

@@ -9,7 +9,15 @@ import { files, importsOf, readSource, root, type Site, specifiersOf } from './h
  * the floors below, and no other room of its own floor. A file belongs to the longest name that its path begins with.
  */
 const floors: readonly (readonly string[])[] = [
-  ['src/errors.ts', 'src/limits.ts', 'src/latin1.ts', 'src/network.ts', 'src/metrics.ts', 'src/work-counter.ts'],
+  [
+    'src/errors.ts',
+    'src/limits.ts',
+    'src/json-bytes.ts',
+    'src/latin1.ts',
+    'src/network.ts',
+    'src/metrics.ts',
+    'src/work-counter.ts'
+  ],
   ['src/json.ts', 'src/ndjson.ts', 'src/time'],
   ['src/config.ts', 'src/memory', 'schemas'],
   ['src/log'],

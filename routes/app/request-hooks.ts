@@ -2,11 +2,12 @@
  * What every request passes before its route, in this order; the first refusal is the one that is answered. Who may use a
  * route is asked after this (routes/auth).
  */
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../../src/time/clock.js'
-import { cutSlowBodies } from '../http/body-timeout.js'
+import { cutSlowBodies } from '../http/connections/body-timeout.js'
+import { closeGracefully } from '../http/connections/graceful-close.js'
 import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
-import { closeGracefully } from '../http/graceful-close.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
 import { type LoadOptions, limitLoad } from '../http/rate-limits.js'
 import { refuseForeignWrites } from '../http/same-origin.js'
@@ -34,10 +35,14 @@ export async function addRequestHooks(
 ): Promise<void> {
   const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
   const closing = closeGracefully(app, clock)
+  app.decorateRequest('answer', undefined as unknown as ServerResponse)
+  const bodyTimes = cutSlowBodies(app, clock)
   // First, so that a refusal by any hook ends the connection of an upgrade, too.
   await acceptWebSockets(app, clock)
   // With `done` rather than async: a promise for each hook of each request can be measured.
   app.addHook('onRequest', (request, reply, done) => {
+    request.answer = reply.raw
+    bodyTimes.begin(request, reply)
     if (closing.begun) reply.header('connection', 'close')
     reply.header('request-id', request.id).header('x-content-type-options', 'nosniff')
     // Events hold what strangers wrote, are answered in many forms, and a browser runs scripts in some of them.
@@ -48,7 +53,6 @@ export async function addRequestHooks(
     refuseForeignWrites(request, allowOrigins)
     done()
   })
-  cutSlowBodies(app, clock)
   await shareWithOrigins(app, corsOrigins, allowOrigins)
   if (load !== undefined) await limitLoad(app, load)
 }

@@ -1,7 +1,9 @@
 /** How Fastify and node's server are set up: limits of requests, TLS, the log, and what is answered where no route is. */
 import { type FastifyServerOptions, LogController } from 'fastify'
 import { limits } from '../../src/limits.js'
+import type { Clock } from '../../src/time/clock.js'
 import { takeTicket } from '../auth/ticket-parameter.js'
+import { endRefused, lingerAndClose } from '../http/connections/lingering-close.js'
 import { clientErrorCode, endWithProblem, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
 import { endUpgrade, UpgradableMessage } from '../live/websocket.js'
@@ -18,7 +20,10 @@ export interface ServerOptions {
 }
 
 /** The options of the Fastify instance. */
-export function serverOptions({ tls, trustProxy, logLevel = 'warn', logTo }: ServerOptions): FastifyServerOptions {
+export function serverOptions(
+  { tls, trustProxy, logLevel = 'warn', logTo }: ServerOptions,
+  { clock }: { readonly clock: Clock }
+): FastifyServerOptions {
   const http = {
     headersTimeout: limits.headers_timeout_ms,
     connectionsCheckingInterval: 5_000,
@@ -44,8 +49,12 @@ export function serverOptions({ tls, trustProxy, logLevel = 'warn', logTo }: Ser
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {
       endUpgrade(request, reply)
+      endRefused(request, reply, clock)
       sendProblem(error, request, reply)
     },
-    clientErrorHandler: (error, socket) => endWithProblem(socket, clientErrorCode(error))
+    clientErrorHandler: (error, socket) => {
+      endWithProblem(socket, clientErrorCode(error))
+      lingerAndClose(socket, clock)
+    }
   }
 }

@@ -16,14 +16,14 @@ import { DaybookError } from '../../src/errors.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
-import { checkConsumer, type RightsParts } from './caller-rights.js'
+import { checkConsumer, checkWritesAny, type RightsParts } from './caller-rights.js'
 import { takenTicket } from './ticket-parameter.js'
 
 /**
  * `anyone`: also without an account. `reader`: everybody whom `$all` covers; the answer leaves out what they may not
- * read. `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
+ * read. `writer`: the same, but no token with which nothing can be written. `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
  */
-type AccessLevel = 'anyone' | 'reader' | 'signedIn' | 'account' | 'operator' | 'administrator'
+type AccessLevel = 'anyone' | 'reader' | 'writer' | 'signedIn' | 'account' | 'operator' | 'administrator'
 type Need =
   | AccessLevel
   | { readonly action: Action; readonly stream: string }
@@ -41,6 +41,8 @@ declare module 'fastify' {
     ticketFor?: (request: FastifyRequest) => string
     /** The largest body, bytes, where it is not the usual one. */
     bodyMax?: number
+    /** Answers without reading the body. */
+    ignoresBody?: boolean
     /** In the dialect: throws when the form that is asked for, or sent, is none. */
     negotiate?: (request: FastifyRequest) => void
     /** True when an answer is to be in the dialect, refusals too. */
@@ -181,8 +183,10 @@ export class Access {
       )
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
-    if (typeof need === 'string') this.#checkLevel(principal, need)
-    else if ('consumer' in need) return checkConsumer(this.#parts, principal, need.consumer, need.changes)
+    if (typeof need === 'string') {
+      this.#checkLevel(principal, need)
+      if (need === 'writer') return checkWritesAny(this.#parts, principal)
+    } else if ('consumer' in need) return checkConsumer(this.#parts, principal, need.consumer, need.changes)
     else if ('self' in need) this.#checkSelf(principal, need.self)
     else return this.#parts.rules.check(principal, need.action, need.stream)
   }
@@ -204,6 +208,7 @@ export class Access {
 const LEVELS: Record<AccessLevel, string> = {
   anyone: 'anybody',
   reader: 'who has signed in',
+  writer: 'who has signed in',
   signedIn: 'who has signed in',
   account: 'who has signed in with a password',
   operator: 'operators ($ops) and administrators ($admins)',
@@ -215,6 +220,7 @@ function hasLevel(principal: Principal, level: AccessLevel, { rules }: Pick<Righ
     case 'anyone':
       return true
     case 'reader':
+    case 'writer':
       return principal.login !== undefined || rules.settings.anonymous
     case 'signedIn':
       return principal.login !== undefined

@@ -9,7 +9,8 @@ import {
   NOBODY,
   type Principal,
   refusedAccess,
-  rightFor
+  rightFor,
+  writableNames
 } from '../../src/access/permissions.js'
 import type { AccessRules } from '../../src/access/rules.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
@@ -37,6 +38,27 @@ export async function checkReadable(parts: RightsParts, principal: Principal, ad
   const over = parts.rules.signInRefusal(principal, parts.clock.now())
   if (over !== undefined) throw over
   if (isOneStream(address)) await parts.rules.check(principal, 'read', address.stream as string)
+}
+
+/**
+ * Checks, before a body says which streams it is for, that the caller may write any at all. Only of a token can that be
+ * known: whatever the settings say, a stream may have rules of its own that let any caller write.
+ * @throws `not-permitted`, at once or by the promise
+ */
+export function checkWritesAny({ rules }: RightsParts, principal: Principal): void | Promise<void> {
+  if (principal.scope === undefined) return
+  const names = writableNames(principal.scope)
+  if (names.some((name) => name.endsWith('*'))) return
+  return checkWritesOne(rules, principal, names)
+}
+
+async function checkWritesOne(rules: AccessRules, principal: Principal, streams: readonly string[]): Promise<void> {
+  for (const stream of streams) {
+    // An import may end a stream that its author may not append to.
+    for (const action of ['write', 'delete'] as const) if (await rules.may(principal, action, stream)) return
+  }
+  const why = `"${principal.login}" may append to no stream with this token.`
+  throw new DaybookError('not-permitted', why, { action: 'write', written: false, retry: false })
 }
 
 /** True when callers without an account may read it too: then shared caches may keep it. */

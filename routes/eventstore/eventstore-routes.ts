@@ -115,7 +115,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
     app.route({
       method: [...method],
       url,
-      config: { access: 'anyone' },
+      config: { access: 'anyone', ignoresBody: true },
       schema: { hide: true },
       handler: redirectWithoutSlash
     })

@@ -7,7 +7,7 @@ import { checkAppendableName, isMetastream, metastreamOf } from '../../src/strea
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { actorOf } from '../auth/caller-rights.js'
-import { bodyOf } from '../wire/writing/body.js'
+import { bodyOf } from '../writing/received-body.js'
 import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append/append-body.js'
 import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
 import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'

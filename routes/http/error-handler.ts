@@ -4,10 +4,12 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
+import type { Clock } from '../../src/time/clock.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
 import { sendRefusal } from '../eventstore/wire/send.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
 import { explain } from '../wire/problems/shape.js'
+import { lingerAndClose } from './connections/lingering-close.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -137,13 +139,15 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
   socket.end(`HTTP/1.1 ${status} ${title}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
 }
 
-/** Answers an `Expect` header that is not 100-continue. */
-export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+/** Answers an `Expect` header that is not 100-continue, and ends the connection: its body is not awaited. */
+export function refuseExpectation({ socket }: IncomingMessage, response: ServerResponse, clock: Clock): void {
   const body = bareProblem('expectation-failed')
   response.writeHead(problemKinds['expectation-failed'].status, {
     'content-type': 'application/problem+json; charset=utf-8',
-    'content-length': Buffer.byteLength(body)
+    'content-length': Buffer.byteLength(body),
+    connection: 'close'
   })
+  socket.destroySoon = () => lingerAndClose(socket, clock)
   response.end(body)
 }
 

@@ -31,8 +31,8 @@ import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/cursor-bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
 import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
-import { bodyOf } from '../wire/writing/body.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
+import { bodyOf } from '../writing/received-body.js'
 import {
   type ConsumerLagParts,
   type ConsumerViewParts,

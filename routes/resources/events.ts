@@ -1,13 +1,11 @@
 /** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
 
-import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsAppendQuery } from '../../schemas/append.js'
 import { logOperations } from '../../schemas/operations/log-operations.js'
 import type { ReadQuery } from '../../schemas/read.js'
 import { isAdministrator } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
-import { limits } from '../../src/limits.js'
 import type { Address } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
@@ -20,19 +18,24 @@ import type { Reads } from '../reading/reads.js'
 import { isNdjson, mediaType } from '../wire/media-types.js'
 import { parseEventPlace } from '../wire/reading/cursor-bounds.js'
 import { preferredReturn, renderEventsAppend } from '../wire/writing/append-answer.js'
-import { bodyOf, streamOf } from '../wire/writing/body.js'
 import { idempotencyKey, keyedIds } from '../wire/writing/idempotency-key.js'
 import { parseEventsBody } from '../wire/writing/multi-stream-body.js'
-import { StreamedWrite } from '../writing/streamed-write.js'
+import { type BodyParts, bodyOf, receiveBody, streamOf } from '../writing/received-body.js'
+import { StreamedWrite, type StreamedWriteParts } from '../writing/streamed-write.js'
 import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: Reads, live: Live): void {
+/** What the routes of the log use; read when a request is there. */
+export type EventRouteParts = AppendParts & BodyParts & StreamedWriteParts
+
+export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, reading: Reads, live: Live): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  app.addContentTypeParser('*', (request, payload, done) => {
+    if (isNdjson(appendType(request))) done(null, payload)
+    else receiveBody(parts, request, payload, done)
+  })
 
   const { read, getEvent, append } = logOperations
   const onRequest = browsersFirst
-  // The body of an append names its streams, so the rights to write them are checked when it is planned.
   const config = { access: 'reader' } as const
   app.route({
     method: 'GET',
@@ -47,26 +50,36 @@ export function eventRoutes(app: FastifyInstance, parts: AppendParts, reading: R
     const { position } = request.params as { position: string }
     return reading.answerEvent(request, reply, LOG, parseEventPlace('position', position))
   })
-  app.post('/events', { config, schema: append }, (request, reply) => answerAppend(parts, request, reply))
+  // The body of an append names its streams, so the rights to write these are checked when it is planned.
+  app.post('/events', { config: { access: 'writer' }, schema: append }, (request, reply) =>
+    answerAppend(parts, request, reply)
+  )
 }
 
 const LOG: Address = { stream: undefined }
 
 /** Answers an append, as one batch or line by line. @throws `unsupported-media-type`, `bad-parameter`, as the writer */
-async function answerAppend(parts: AppendParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const type = mediaType(request.headers['content-type'])
+async function answerAppend(
+  parts: EventRouteParts,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
   const { batch } = request.query as EventsAppendQuery
-  if (isNdjson(type)) {
-    return new StreamedWrite(parts.writer, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
-  }
-  if (type !== 'application/json') {
-    throw new DaybookError('unsupported-media-type', 'POST /events takes application/json or application/x-ndjson.', {
-      available: ['application/json', 'application/x-ndjson']
-    })
+  if (isNdjson(appendType(request))) {
+    return new StreamedWrite(parts, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
   }
   if (batch !== undefined)
     throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })
   return appendToStreams(parts, request, reply)
+}
+
+/** The media type of an append. @throws `unsupported-media-type`, before the body is read */
+function appendType({ headers }: FastifyRequest): string {
+  const type = mediaType(headers['content-type'])
+  if (isNdjson(type) || type === 'application/json') return type
+  throw new DaybookError('unsupported-media-type', 'POST /events takes application/json or application/x-ndjson.', {
+    available: ['application/json', 'application/x-ndjson']
+  })
 }
 
 async function appendToStreams(
@@ -74,10 +87,9 @@ async function appendToStreams(
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  request.body = await collect(request.body as Readable | undefined)
   const key = idempotencyKey(request.headers)
   const ids = key === undefined ? undefined : keyedIds(key)
-  const { events, conditions, matches } = parseEventsBody(await bodyOf(request), ids)
+  const { events, conditions, matches } = await parseEventsBody(await bodyOf(request), ids)
   for (const { after } of matches) {
     await checkNamedLog(parts, request, parts.sources.log(), readUpTo(after), NOT_WRITTEN)
     checkCursor(parts, after)
@@ -116,19 +128,4 @@ function checkCursor({ log }: AppendParts, after: number): void {
     `"after" is ${after}, but the log ends at ${log.head}: this may be another log than the one that was read.`,
     { cursor: String(after), head: log.head === -1 ? null : log.head, log: log.id, written: false, retry: false }
   )
-}
-
-async function collect(body: Readable | undefined): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body ?? []) {
-    size += (chunk as Buffer).length
-    if (size > limits.body_bytes_max) {
-      throw new DaybookError('body-too-large', `A body has at most ${limits.body_bytes_max} bytes.`, {
-        limit: limits.body_bytes_max
-      })
-    }
-    chunks.push(chunk as Buffer)
-  }
-  return Buffer.concat(chunks)
 }

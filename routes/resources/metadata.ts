@@ -20,9 +20,9 @@ import { isDialectRead } from '../eventstore/wire/form.js'
 import { negotiateWrite } from '../eventstore/writes.js'
 import { mediaType } from '../wire/media-types.js'
 import { entityTag, matchesTag } from '../wire/reading/page.js'
-import { bodyOf } from '../wire/writing/body.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
+import { bodyOf } from '../writing/received-body.js'
 
 /** What the routes of metadata use; read when a request is there. */
 export interface MetadataRouteParts {

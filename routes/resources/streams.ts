@@ -20,9 +20,9 @@ import type { Reads } from '../reading/reads.js'
 import { parseEventPlace } from '../wire/reading/cursor-bounds.js'
 import { streamAddress } from '../wire/reading/read-request.js'
 import { preferredReturn, renderStreamAppend } from '../wire/writing/append-answer.js'
-import { bodyOf } from '../wire/writing/body.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { parseStreamBody } from '../wire/writing/stream-body.js'
+import { bodyOf } from '../writing/received-body.js'
 import { type AppendParts, appendOrExplain, checkExpected } from './explained-append.js'
 
 export function streamRoutes(
@@ -124,7 +124,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { stream } = request.params as StreamParams
   checkEventStream(stream)
   const expected = expectedVersionOf(request.headers)
-  const { events, keyed } = parseStreamBody(stream, request.headers, await bodyOf(request))
+  const { events, keyed } = await parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
   const asked: AppendAll = {

@@ -7,8 +7,9 @@ import type { Tickets } from '../../src/users/tickets.js'
 import { type ContextParts, checkReadable, readContextOf } from '../auth/caller-rights.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
-import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
+import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
+import { bodyOf } from '../writing/received-body.js'
 
 /** What the route of tickets uses; read when a request is there. */
 export interface TicketRouteParts extends ContextParts {

@@ -9,7 +9,8 @@ import type { Token, Tokens } from '../../src/users/tokens.js'
 import { actorOf } from '../auth/caller-rights.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseInstant } from '../wire/reading/cursor-bounds.js'
-import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
+import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
+import { bodyOf } from '../writing/received-body.js'
 
 /** What the routes of tokens use; read when a request is there. */
 export interface TokenRouteParts {

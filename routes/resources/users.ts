@@ -15,7 +15,8 @@ import { segment } from '../eventstore/wire/urls.js'
 import { wantsBare } from '../http/error-handler.js'
 import { mediaType } from '../wire/media-types.js'
 import { compileShape, type Shape } from '../wire/problems/shape.js'
-import { bodyOf, invalidBody, parseJsonObject } from '../wire/writing/body.js'
+import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
+import { bodyOf } from '../writing/received-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
 

@@ -193,6 +193,16 @@ function covers(scope: Scope, action: Action, stream: string): boolean {
   })
 }
 
+/**
+ * The entries of a scope that may let something be written. No token covers metadata or what the server keeps of itself.
+ */
+export function writableNames({ write }: Scope): readonly string[] {
+  return write.filter((name) => {
+    if (isMetastream(name)) return false
+    return name.endsWith('*') ? !name.startsWith('$user-') : !isOwn(name)
+  })
+}
+
 const WORDS: Record<Action, string> = {
   read: 'read',
   write: 'append to',

@@ -9,10 +9,12 @@ import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
 import { limits } from '../../../src/limits.js'
 import type { RecordMark } from '../../../src/log/format.js'
+import { LineSplitter, type NumberedLine } from '../../../src/ndjson.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape, unknownName } from '../problems/shape.js'
 import { wholeValue } from './body.js'
 import { EventDraft, makeEvent, makeRemovedEvent, type ParseOptions } from './event-draft.js'
+import { parseInTurns } from './parsing-turns.js'
 
 const MEMBERS = Object.keys(NewEventSchema.properties)
 const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
@@ -22,33 +24,55 @@ const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 /** Members that the log assigned. Reads show them, and an import ignores them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
 
-/** One event or an array of them. @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`… */
-export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
+/**
+ * One event or an array of them; of a large body by a promise.
+ * @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`…
+ */
+export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
+  return parseInTurns(body.length, jsonSteps(body, options))
+}
+
+function* jsonSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
   const reader = new JsonReader(body)
-  const events: NewEvent[] = []
-  if (reader.atArray) {
-    reader.elements((index) => {
-      if (index >= limits.batch_events_max) throw tooManyEvents()
-      events.push(parseEvent(reader, index, options))
-    })
-  } else events.push(parseEvent(reader, 0, options))
+  let events: NewEvent[] = []
+  if (reader.atArray) events = yield* elementSteps(reader, options)
+  else events.push(parseEvent(reader, 0, options))
   reader.end()
   return checkBatch(events)
 }
 
-/** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
-export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] {
+/** Reads an array of events where the reader stands, an event at a step. @throws as parseJsonEvents */
+export function* elementSteps(reader: JsonReader, options: ParseOptions): Generator<number, NewEvent[]> {
   const events: NewEvent[] = []
-  let line = 0
-  for (let start = 0; start < body.length; ) {
-    const found = body.indexOf(10, start)
-    const end = found < 0 ? body.length : found
-    line++
-    const event = parseLine(body.subarray(start, end), line, events.length, options)
-    if (event !== undefined) events.push(event)
-    if (events.length > limits.batch_events_max) checkBatch(events)
-    start = end + 1
+  for (let more = reader.enterArray(); more; more = reader.nextElement()) {
+    if (events.length >= limits.batch_events_max) throw tooManyEvents()
+    events.push(parseEvent(reader, events.length, options))
+    yield reader.at
   }
+  return events
+}
+
+/** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
+export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
+  return parseInTurns(body.length, lineSteps(body, options))
+}
+
+function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
+  const events: NewEvent[] = []
+  const add = ({ number, bytes }: NumberedLine) => {
+    const event = parseLine(bytes, number, events.length, options)
+    if (event !== undefined) events.push(event)
+    if (events.length > limits.batch_events_max) throw tooManyEvents()
+  }
+  const splitter = new LineSplitter()
+  let read = 0
+  for (const line of splitter.push(body)) {
+    add(line)
+    read += line.bytes.length
+    yield read
+  }
+  const last = splitter.end()
+  if (last !== undefined) add(last)
   return checkBatch(events)
 }
 

@@ -1,32 +1,38 @@
 /** The body of `POST /events`: events of several streams, and what must hold for them (native contract §4). */
 import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
+import { MemberNames } from '../../../src/json-bytes.js'
 import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { type Conditions, parseConditions } from './conditions.js'
-import { parseEvent, tooManyEvents } from './event-body.js'
+import { elementSteps } from './event-body.js'
 import type { ParseOptions } from './event-draft.js'
+import { parseInTurns } from './parsing-turns.js'
+
+type EventsBody = { events: NewEvent[] } & Conditions
 
 /**
- * `{ events, conditions }`.
+ * `{ events, conditions }`; of a large body by a promise.
  * @throws `malformed-json`, `invalid-body`, `empty-batch`, `batch-too-large`, `bad-condition`, and what is wrong with an event
  */
-export function parseEventsBody(body: Buffer, ids: ParseOptions['ids']): { events: NewEvent[] } & Conditions {
+export function parseEventsBody(body: Buffer, ids: ParseOptions['ids']): EventsBody | Promise<EventsBody> {
+  return parseInTurns(body.length, bodySteps(body, ids))
+}
+
+function* bodySteps(body: Buffer, ids: ParseOptions['ids']): Generator<number, EventsBody> {
   const reader = new JsonReader(body)
-  const events: NewEvent[] = []
+  let events: NewEvent[] = []
   let conditions: Conditions = { conditions: [], matches: [] }
   if (!reader.atObject)
     throw new DaybookError('invalid-body', 'The body is an object with "events" and optionally "conditions".')
-  reader.members((name) => {
+  const names = new MemberNames()
+  for (let name = reader.enterObject(names); name !== undefined; name = reader.nextMember(names)) {
     if (name === 'events') {
       if (!reader.atArray) throw new DaybookError('invalid-body', '"events" is an array.')
-      reader.elements((index) => {
-        if (index >= limits.batch_events_max) throw tooManyEvents()
-        events.push(parseEvent(reader, index, { stream: undefined, ids }))
-      })
+      events = yield* elementSteps(reader, { stream: undefined, ids })
     } else if (name === 'conditions') conditions = parseConditions(reader.value(limits.conditions_bytes_max))
     else throw new DaybookError('invalid-body', `There is no "${name}" here; known: events, conditions.`)
-  })
+  }
   reader.end()
   if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
   return { events, ...conditions }

@@ -12,14 +12,16 @@ export const ACCEPT_POST =
   'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
 
 /** @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and what the readers of bodies throw */
-export function parseStreamBody(
+export async function parseStreamBody(
   stream: string,
   headers: IncomingHttpHeaders,
   body: Buffer
-): { events: NewEvent[]; keyed: AppendAll['keyed'] } {
+): Promise<{ events: NewEvent[]; keyed: AppendAll['keyed'] }> {
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
-  const events = parseByType(headers, body, { stream, ids })
+  const parsed = parseByType(headers, body, { stream, ids })
+  // Small bodies pay for no promise.
+  const events = parsed instanceof Promise ? await parsed : parsed
   return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
 }
 
@@ -27,7 +29,7 @@ function parseByType(
   headers: IncomingHttpHeaders,
   body: Buffer,
   options: ParseOptions & { stream: string }
-): NewEvent[] {
+): NewEvent[] | Promise<NewEvent[]> {
   const contentType = mediaType(headers['content-type'])
   const type = single(headers, 'event-type')
   if (contentType === 'application/x-www-form-urlencoded') {

@@ -90,9 +90,7 @@ async function intoDirectory(
   batch: number,
   count: (receipt: Receipt) => Promise<void>
 ): Promise<void> {
-  await withStore(directory, (store) =>
-    new StreamedWrite(store.writer, Readable.from(lines.chunks()), batch).run(count)
-  )
+  await withStore(directory, (store) => new StreamedWrite(store, Readable.from(lines.chunks()), batch).run(count))
 }
 
 async function intoLog(

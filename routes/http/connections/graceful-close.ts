@@ -1,6 +1,6 @@
 /** How connections end when the application closes. */
 import type { FastifyInstance } from 'fastify'
-import type { Clock } from '../../src/time/clock.js'
+import type { Clock } from '../../../src/time/clock.js'
 
 const IDLE_LOOK_MS = 50
 

@@ -1,0 +1,203 @@
+/** A request that is refused before its body has come: its client sees the answer, and its connection ends. */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import { type Clock, systemClock } from '../../src/time/clock.js'
+import { append, listen } from '../helpers/app.js'
+import { admin, bearer, makeToken, setRules, withAnn } from '../helpers/people.js'
+
+/** A clock whose timers come soon, and whose time passes when a test says so. */
+function quickClock(): Clock & { later: number } {
+  const clock = {
+    ...systemClock,
+    later: 0,
+    elapsed: () => performance.now() + clock.later,
+    after: (ms: number, callback: () => void) => systemClock.after(Math.min(ms, 10), callback)
+  }
+  return clock
+}
+
+async function openConnections(app: FastifyInstance): Promise<number> {
+  return new Promise((resolve, reject) => app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)))) // biome-ignore format: one line
+}
+
+/** A client that never closes by itself. */
+function stubborn(t: Test, url: string): Socket & { text: string } {
+  const { port, hostname } = new URL(url)
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true }) as Socket & { text: string }
+  socket.text = ''
+  socket.on('data', (chunk) => (socket.text += chunk))
+  socket.on('error', () => {})
+  t.teardown(() => socket.destroy())
+  return socket
+}
+
+/** The headers of a request, and the beginning of its body. */
+function head(call: string, headers: string, body = ''): string {
+  return `${call} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n\r\n${body}`
+}
+
+const JSON_TYPE = 'Content-Type: application/json'
+const LARGE = 40 * 1024 * 1024
+
+for (const [what, call, headers, expected] of [
+  ['too large', 'POST /streams/s', JSON_TYPE, 413],
+  ['too large, in a route that takes little', 'PUT /streams/s/metadata', JSON_TYPE, 413],
+  ['of a form that is not taken', 'POST /events', 'Content-Type: text/plain', 415],
+  ['for no address', 'POST /nowhere', JSON_TYPE, 404],
+  ['for a method that is not there', 'PATCH /events', JSON_TYPE, 405],
+  ['that expects something else', 'POST /streams/s', `${JSON_TYPE}\r\nExpect: tea`, 417]
+] as const) {
+  t.test(`a client that sends a body ${what} first, and reads then, sees the answer`, async (t) => {
+    const { app, url } = await listen(t)
+    const { port, hostname } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.pause()
+    const failed = once(socket, 'error').then(([error]) => error)
+    socket.write(head(call, `${headers}\r\nContent-Length: ${LARGE}`))
+    const sent = new Promise((resolve) => socket.write(Buffer.alloc(LARGE, 0x20), resolve))
+    t.equal((await Promise.race([sent, failed])) ?? undefined, undefined, 'the whole body was taken')
+    let text = ''
+    socket.on('data', (chunk) => (text += chunk))
+    socket.resume()
+    await once(socket, 'close')
+    t.match(text, new RegExp(`^HTTP/1.1 ${expected} `))
+    t.match(text, /\r\nconnection: close\r\n/i)
+    t.equal(text.match(/HTTP\/1\.1/g)?.length, 1, 'the body is not read as further requests')
+    while ((await openConnections(app)) > 0) await setImmediate()
+  })
+}
+
+for (const [what, bytes] of [
+  ['is refused without an account', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  [
+    'is refused, of unknown length',
+    head('POST /streams/s', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`, '1\r\n{\r\n')
+  ],
+  ['is refused, with a small rest', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
+  ['goes to no address', head('POST /nowhere', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  ['has a method that is not there', head('PATCH /events', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
+  ['deletes with a body', head('DELETE /ping', 'Content-Length: 10', 'half')],
+  ['reads with a body', head('GET /ping', `Content-Length: ${LARGE}`, 'half')],
+  ['expects something else', head('POST /streams/s', `${JSON_TYPE}\r\nExpect: tea\r\nContent-Length: 10`, 'half')],
+  ['is no HTTP', 'nonsense\r\n\r\n'],
+  ['has headers that do not end', 'GET /ping HTTP/1.1\r\nHost: localhost\r\nX-']
+] satisfies [string, string][]) {
+  t.test(`the connection of a request that ${what} ends, whatever its client does`, async (t) => {
+    const clock = quickClock()
+    const { app, url } = await listen(t, { clock, insecure: false })
+    const accepted = once(app.server, 'connection') as Promise<[Socket]>
+    const socket = stubborn(t, url)
+    socket.write(bytes)
+    const [peer] = await accepted
+    if (what === 'has headers that do not end') {
+      // As node does when their time is over.
+      app.server.emit('clientError', Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), peer)
+    }
+    while (socket.text === '') await setImmediate()
+    while ((await openConnections(app)) > 0) {
+      clock.later += 1_000
+      await setImmediate()
+    }
+    t.match(socket.text, /^HTTP\/1\.1 \d{3} /)
+  })
+}
+
+t.test('a body that does not come is cut with 408 in every route, and the connection ends', async (t) => {
+  const clock = quickClock()
+  const { app, url, store } = await listen(t, { clock })
+  for (const call of [
+    'POST /streams/s',
+    'POST /events',
+    'PUT /streams/s/metadata',
+    'PUT /consumers/c',
+    'POST /tokens'
+  ]) {
+    const socket = stubborn(t, url)
+    socket.write(head(call, `${JSON_TYPE}\r\nContent-Length: 58`, '{"events":[{"stream":"s",'))
+    while (socket.text === '') {
+      clock.later += 1_000
+      await setImmediate()
+    }
+    t.match(socket.text, /^HTTP\/1\.1 408 [\s\S]*"code":"request-timeout"/, call)
+    socket.write('"type":"T"}]}                      '.padEnd(100))
+    while ((await openConnections(app)) > 0) {
+      clock.later += 1_000
+      await setImmediate()
+    }
+  }
+  t.equal(store.log.head, -1, 'what comes after the answer is not read')
+})
+
+t.test('a request with a small body that is refused keeps its connection', async (t) => {
+  const { url } = await listen(t, { insecure: false, anonymous: false })
+  const socket = stubborn(t, url)
+  socket.write(head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 12`, '{"ty'))
+  while (!/ 401 /.test(socket.text)) await setImmediate()
+  socket.write(`pe":"T"}${head('GET /ping', 'Connection: close')}`)
+  await once(socket, 'end')
+  t.match(socket.text, /^HTTP\/1\.1 401 [\s\S]*HTTP\/1\.1 200 /)
+})
+
+t.test('of a refused body that does not end, only so much is read', async (t) => {
+  const { app, url } = await listen(t)
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = stubborn(t, url)
+  socket.write(head('POST /nowhere', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`))
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const [peer] = await accepted
+  const chunk = Buffer.from(`10000\r\n${' '.repeat(65_536)}\r\n`)
+  while (!socket.closed && !socket.destroyed && socket.writable) {
+    if (!socket.write(chunk)) await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
+  }
+  t.ok(peer.bytesRead > limits.dropped_body_bytes_max / 2, 'the client is given time')
+  t.ok(peer.bytesRead <= limits.dropped_body_bytes_max + 1024 * 1024, `${peer.bytesRead} bytes were read`)
+})
+
+t.test('a token with which nothing can be written is refused before its body is read', async (t) => {
+  const { app, url, store } = await withAnn(t)
+  await append(app, 'closed', { type: 'T' }, admin)
+  await setRules(app, 'closed', { write: 'bob', delete: 'bob' })
+  await append(app, 'ends', { type: 'T' }, admin)
+  await setRules(app, 'ends', { write: 'bob', delete: 'ann' })
+  const { head: before } = store.log
+  for (const [write, status] of [
+    [[], 403],
+    [['closed'], 403],
+    [['$settings', '$user-*', '$user-ann', '$$order-1', '$$*', 'closed'], 403],
+    [['order-1'], 200],
+    [['closed', 'ends'], 200],
+    [['closed*'], 200],
+    [['$*'], 200]
+  ] satisfies [string[], number][]) {
+    const { text } = await makeToken(store, 'ann', { read: ['*'], write })
+    for (const type of ['application/json', 'application/x-ndjson']) {
+      const socket = stubborn(t, url)
+      const { authorization } = bearer(text)
+      socket.write(head('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
+      if (status === 403) {
+        while (!/"code"/.test(socket.text)) await setImmediate()
+        t.match(socket.text, /^HTTP\/1\.1 403 [\s\S]*"code":"not-permitted"/, `${write} ${type}`)
+      } else if (type === 'application/json') {
+        while (store.memory.bodies.used === 0) await setImmediate()
+        t.equal(socket.text, '', `${write}: the body is awaited`)
+        socket.destroy()
+        while (store.memory.bodies.used > 0) await setImmediate()
+      }
+      socket.destroy()
+    }
+  }
+  t.equal(store.log.head - before, 14, 'two events for each token that was made')
+})
+
+t.test('a redirect reads no body', async (t) => {
+  const { url, store } = await listen(t)
+  const socket = stubborn(t, url)
+  socket.write(head('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
+  while (!/\r\n\r\n/.test(socket.text)) await setImmediate()
+  t.match(socket.text, /^HTTP\/1\.1 307 /)
+  t.equal(store.memory.bodies.used, 0)
+})
