@@ -16,6 +16,7 @@ import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
+import { refuseLiveRead } from './live/refused-reads.js'
 import { Answers } from './reading/answers.js'
 import { Reads } from './reading/reads.js'
 import { RenderedCache } from './reading/rendered-cache.js'
@@ -48,7 +49,7 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 /** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options))
-  setValidatorAndErrorHandlers(app)
+  setValidatorAndErrorHandlers(app, store)
   await addRequestHooks(app, store, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
@@ -62,7 +63,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
 const VERSION = '0.0.0'
 
 /** How queries are validated, and how errors are answered. */
-function setValidatorAndErrorHandlers(app: FastifyInstance): void {
+function setValidatorAndErrorHandlers(app: FastifyInstance, { metrics }: Pick<Store, 'metrics'>): void {
   // Fastify validates queries only: text becomes numbers and lists, nothing is dropped. The parsers of routes/wire check
   // bodies against the same schemas, from their bytes, and the form that answers reads the parameters of the path: the
   // dialect takes other numbers than the native form.
@@ -71,7 +72,10 @@ function setValidatorAndErrorHandlers(app: FastifyInstance): void {
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   ignoreBodies(app) // each scope of routes says what it takes
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(error, request, reply))
+  app.setErrorHandler(
+    (error: FastifyError, request, reply) =>
+      refuseLiveRead(error, request, reply, metrics) ?? sendProblem(error, request, reply)
+  )
   app.setNotFoundHandler((request, reply) =>
     sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
   )

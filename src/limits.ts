@@ -101,6 +101,14 @@ export const limits = {
   drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
+  /** How soon an EventSource comes back: each stream is given a time between these. */
+  live_retry_ms_min: 1_000,
+  live_retry_ms_max: 3_000,
+  /** The same after an event stream was refused because it could not be served then. */
+  refused_retry_ms_min: 1_000,
+  refused_retry_ms_max: 5_000,
+  /** A live read that comes before the store is open is held for so long. */
+  early_live_ms: 10_000,
   heartbeat_seconds_default: 15,
   /** How often subscriptions are checked for due heartbeats, checkpoints, redeliveries and timeouts. */
   tick_ms: 250,

@@ -34,6 +34,12 @@ export class Metrics {
     labelNames: ['by'],
     registers: [this.registry]
   })
+  readonly #liveRefused = new Counter({
+    name: 'daybook_live_refused_total',
+    help: 'Live reads that could not be served when they were asked for, by the code of the problem',
+    labelNames: ['code'],
+    registers: [this.registry]
+  })
   readonly #named = new Set<string>()
 
   constructor() {
@@ -64,6 +70,11 @@ export class Metrics {
 
   signInFailed(by: 'password' | 'token' | 'ticket'): void {
     this.#failures.inc({ by })
+  }
+
+  /** A live read was refused for now. @param code why */
+  liveRefused(code: string): void {
+    this.#liveRefused.inc({ code })
   }
 
   read(events: number): void {

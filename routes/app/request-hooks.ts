@@ -10,6 +10,7 @@ import { closeGracefully } from '../http/graceful-close.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
 import { type LoadOptions, limitLoad } from '../http/rate-limits.js'
 import { refuseForeignWrites } from '../http/same-origin.js'
+import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket.js'
 
 export interface RequestHookOptions {
@@ -23,15 +24,18 @@ export interface RequestHookOptions {
   hsts?: boolean
   /** Undefined: any number of requests and connections is taken. */
   load?: LoadOptions
+  /** Live reads that are held while the store opens. */
+  heldMax?: number
 }
 
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 export async function addRequestHooks(
   app: FastifyInstance,
-  { clock }: { readonly clock: Clock },
+  parts: { readonly clock: Clock; readonly status: string },
   options: RequestHookOptions
 ): Promise<void> {
+  const { clock } = parts
   const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
   const closing = closeGracefully(app, clock)
   // First, so that a refusal by any hook ends the connection of an upgrade, too.
@@ -51,4 +55,5 @@ export async function addRequestHooks(
   cutSlowBodies(app, clock)
   await shareWithOrigins(app, corsOrigins, allowOrigins)
   if (load !== undefined) await limitLoad(app, load)
+  holdEarlyReads(app, parts, options.heldMax)
 }
