@@ -207,8 +207,20 @@ export const limits = {
   clock_behind_ms_max: 10_000,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
-  /** The delay of the event loop above which requests are refused. */
-  event_loop_delay_ms: 5_000,
+  /** Memory that is reckoned for a request in flight: a small body and a small answer, which no share counts. */
+  request_bytes: 128 * 1024,
+  /** Memory that is reckoned for a connection; the budget divided by it limits connections. */
+  connection_bytes: 32 * 1024,
+  /** File descriptors beside those of connections and of LevelDB's tables: write-ahead logs, locks, the event loop. */
+  descriptors_reserved: 64,
+  /** A server does not start with room for fewer connections, and warns of fewer than these. */
+  connections_min: 32,
+  connections_warned: 1_000,
+  /** A connection that has asked for nothing for so long is the first to be closed when there are too many. */
+  silent_connection_ms: 1_000,
+  /** Connections over the limit of their address that wait for their first request, and how long. */
+  refused_connections_max: 100,
+  refused_connection_ms: 1_000,
   url_bytes_max: 12_288,
   stop_deadline_ms: 10_000
 } as const

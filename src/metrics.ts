@@ -40,6 +40,11 @@ export class Metrics {
     labelNames: ['code'],
     registers: [this.registry]
   })
+  readonly #connectionsClosed = new Counter({
+    name: 'daybook_connections_closed_total',
+    help: 'Connections, idle or new, that were closed because there were too many',
+    registers: [this.registry]
+  })
   readonly #named = new Set<string>()
 
   constructor() {
@@ -77,6 +82,11 @@ export class Metrics {
     this.#liveRefused.inc({ code })
   }
 
+  /** A connection was closed because there were too many. */
+  connectionClosed(): void {
+    this.#connectionsClosed.inc()
+  }
+
   read(events: number): void {
     this.#reads.inc(events)
   }
@@ -103,6 +113,7 @@ export class Metrics {
 
   /** A gauge whose value is read when the metrics are asked for. */
   gauge(name: string, help: string, value: () => number): void {
+    this.registry.removeSingleMetric(name) // registered by an application that was closed since
     new Gauge({
       name,
       help,

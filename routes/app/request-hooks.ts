@@ -3,12 +3,11 @@
  * route is asked after this (routes/auth).
  */
 import type { FastifyInstance } from 'fastify'
-import type { Clock } from '../../src/time/clock.js'
 import { cutSlowBodies } from '../http/body-timeout.js'
 import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
 import { closeGracefully } from '../http/graceful-close.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
-import { type LoadOptions, limitLoad } from '../http/rate-limits.js'
+import { type LoadOptions, type LoadParts, limitLoad } from '../http/load/rate-limits.js'
 import { refuseForeignWrites } from '../http/same-origin.js'
 import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket.js'
@@ -32,7 +31,7 @@ const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 export async function addRequestHooks(
   app: FastifyInstance,
-  parts: { readonly clock: Clock; readonly status: string },
+  parts: LoadParts & { readonly status: string },
   options: RequestHookOptions
 ): Promise<void> {
   const { clock } = parts
@@ -54,6 +53,6 @@ export async function addRequestHooks(
   })
   cutSlowBodies(app, clock)
   await shareWithOrigins(app, corsOrigins, allowOrigins)
-  if (load !== undefined) await limitLoad(app, load)
+  if (load !== undefined) await limitLoad(app, parts, load)
   holdEarlyReads(app, parts, options.heldMax)
 }

@@ -15,7 +15,7 @@ import { appendTo, eventually, many } from '../helpers/live-events.js'
 import { admin } from '../helpers/people.js'
 
 const SSE = { accept: 'text/event-stream' }
-const LOAD = { connectionsPerAddress: 0, requestsPerSecond: 0, eventLoopDelayMs: 60_000 }
+const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0, requestsInFlight: 1000 }
 
 interface Early {
   readonly app: FastifyInstance
