@@ -3,10 +3,12 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { connect as connectSocket, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t from 'tap'
+import { makeCertificate } from '../../src/commands/serve/certificate.js'
 import { connectionRoom } from '../../src/commands/serve/connection-room.js'
 import { limits } from '../../src/limits.js'
-import { append } from '../helpers/app.js'
+import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
@@ -83,6 +85,32 @@ t.test('connections in use are never closed: when there are no others, the new o
 function connectionsOf({ server }: { server: object }): number {
   return (server as { _connections: number })._connections
 }
+
+t.test('over TLS a connection counts once, and the one that is idle for longest is closed', async (t) => {
+  const tls = await makeCertificate(Date.now())
+  const { store, url } = await listen(t, { tls, load: { ...LOAD, connections: 2 } })
+  const open = async () => {
+    const socket = connectTls({
+      port: Number(new URL(url).port),
+      host: '127.0.0.1',
+      ca: tls.cert,
+      servername: 'localhost'
+    })
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.write(PING)
+    await once(socket, 'data')
+    return socket
+  }
+  const closed = once(await open(), 'close')
+  const second = await open()
+  await open()
+  await closed
+  t.match(await store.metrics.registry.getSingleMetricAsString('daybook_connections'), / 2$/m)
+  second.write(PING)
+  await once(second, 'data')
+  t.pass('the second is open')
+})
 
 t.test('one address cannot have all connections', async (t) => {
   const { connect } = await listenRaw(t, { load: { ...LOAD, connections: 6, connectionsPerAddress: 1000 } })
