@@ -6,8 +6,7 @@ COPY . .
 RUN npm run build && npm prune --omit=dev
 
 FROM node:22-bookworm-slim
-# The last has glibc give freed memory back to the system.
-ENV NODE_ENV=production DAYBOOK_HOST=0.0.0.0 DAYBOOK_DB=/data MALLOC_TRIM_THRESHOLD_=131072
+ENV NODE_ENV=production DAYBOOK_HOST=0.0.0.0 DAYBOOK_DB=/data
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -17,6 +17,7 @@ import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
+import { refuseLiveRead } from './live/refused-reads.js'
 import { Answers } from './reading/answers.js'
 import { Reads } from './reading/reads.js'
 import { RenderedCache } from './reading/rendered-cache.js'
@@ -63,7 +64,10 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
 const VERSION = '0.0.0'
 
 /** How queries are validated, and how errors are answered. */
-function setValidatorAndErrorHandlers(app: FastifyInstance, { clock }: Store): void {
+function setValidatorAndErrorHandlers(
+  app: FastifyInstance,
+  { clock, metrics }: Pick<Store, 'clock' | 'metrics'>
+): void {
   // Fastify validates queries only: text becomes numbers and lists, nothing is dropped. The parsers of routes/wire check
   // bodies against the same schemas, from their bytes, and the form that answers reads the parameters of the path: the
   // dialect takes other numbers than the native form.
@@ -73,6 +77,8 @@ function setValidatorAndErrorHandlers(app: FastifyInstance, { clock }: Store): v
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   ignoreBodies(app) // each scope of routes says what it takes
   app.setErrorHandler((error: FastifyError, request, reply) => {
+    const refused = refuseLiveRead(error, request, reply, metrics)
+    if (refused !== undefined) return refused
     endRefused(request, reply, clock)
     return sendProblem(error, request, reply)
   })

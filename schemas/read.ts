@@ -227,7 +227,7 @@ export const manyEvents = {
   'text/event-stream': {
     schema: Type.String({
       description:
-        'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named.'
+        'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named. One that cannot be served now (503, 429) is a `closing` with the problem, and `retry`: an EventSource would not come back from another status.'
     })
   }
 }

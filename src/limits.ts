@@ -105,6 +105,14 @@ export const limits = {
   close_linger_ms: 5_000,
   /** Of a request that was refused before its body was read, so much of the body is read and dropped. */
   dropped_body_bytes_max: 64 * 1024 * 1024,
+  /** How soon an EventSource comes back: each stream is given a time between these. */
+  live_retry_ms_min: 1_000,
+  live_retry_ms_max: 3_000,
+  /** The same after an event stream was refused because it could not be served then. */
+  refused_retry_ms_min: 1_000,
+  refused_retry_ms_max: 5_000,
+  /** A live read that comes before the store is open is held for so long. */
+  early_live_ms: 10_000,
   heartbeat_seconds_default: 15,
   /** How often subscriptions are checked for due heartbeats, checkpoints, redeliveries and timeouts. */
   tick_ms: 250,
@@ -205,8 +213,20 @@ export const limits = {
   clock_behind_ms_max: 10_000,
   request_timeout_ms: 60_000,
   headers_timeout_ms: 20_000,
-  /** The delay of the event loop above which requests are refused. */
-  event_loop_delay_ms: 5_000,
+  /** Memory that is reckoned for a request in flight: a small body and a small answer, which no share counts. */
+  request_bytes: 128 * 1024,
+  /** Memory that is reckoned for a connection; the budget divided by it limits connections. */
+  connection_bytes: 32 * 1024,
+  /** File descriptors beside those of connections and of LevelDB's tables: write-ahead logs, locks, the event loop. */
+  descriptors_reserved: 64,
+  /** A server does not start with room for fewer connections, and warns of fewer than these. */
+  connections_min: 32,
+  connections_warned: 1_000,
+  /** A connection that has asked for nothing for so long is the first to be closed when there are too many. */
+  silent_connection_ms: 1_000,
+  /** Connections over the limit of their address that wait for their first request, and how long. */
+  refused_connections_max: 100,
+  refused_connection_ms: 1_000,
   url_bytes_max: 12_288,
   stop_deadline_ms: 10_000
 } as const

@@ -1,8 +1,5 @@
-#!/usr/bin/env -S MALLOC_TRIM_THRESHOLD_=131072 node
-/**
- * The command line: which command runs, and what its end means for the process. The setting of glibc in the first line
- * has it give freed memory back; without it a burst of large events stays with the process.
- */
+#!/usr/bin/env node
+/** The command line: which command runs, and what its end means for the process. */
 import { verify } from './commands/inspect/verify.js'
 import { exportEvents } from './commands/move/export.js'
 import { importEvents } from './commands/move/import.js'

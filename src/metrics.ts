@@ -34,6 +34,17 @@ export class Metrics {
     labelNames: ['by'],
     registers: [this.registry]
   })
+  readonly #liveRefused = new Counter({
+    name: 'daybook_live_refused_total',
+    help: 'Live reads that could not be served when they were asked for, by the code of the problem',
+    labelNames: ['code'],
+    registers: [this.registry]
+  })
+  readonly #connectionsClosed = new Counter({
+    name: 'daybook_connections_closed_total',
+    help: 'Connections, idle or new, that were closed because there were too many',
+    registers: [this.registry]
+  })
   readonly #named = new Set<string>()
 
   constructor() {
@@ -66,6 +77,16 @@ export class Metrics {
     this.#failures.inc({ by })
   }
 
+  /** A live read was refused for now. @param code why */
+  liveRefused(code: string): void {
+    this.#liveRefused.inc({ code })
+  }
+
+  /** A connection was closed because there were too many. */
+  connectionClosed(): void {
+    this.#connectionsClosed.inc()
+  }
+
   read(events: number): void {
     this.#reads.inc(events)
   }
@@ -92,6 +113,7 @@ export class Metrics {
 
   /** A gauge whose value is read when the metrics are asked for. */
   gauge(name: string, help: string, value: () => number): void {
+    this.registry.removeSingleMetric(name) // registered by an application that was closed since
     new Gauge({
       name,
       help,

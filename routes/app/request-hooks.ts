@@ -4,13 +4,13 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import type { Clock } from '../../src/time/clock.js'
 import { cutSlowBodies } from '../http/connections/body-timeout.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
 import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
-import { type LoadOptions, limitLoad } from '../http/rate-limits.js'
+import { type LoadOptions, type LoadParts, limitLoad } from '../http/load/rate-limits.js'
 import { refuseForeignWrites } from '../http/same-origin.js'
+import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket.js'
 
 export interface RequestHookOptions {
@@ -24,15 +24,18 @@ export interface RequestHookOptions {
   hsts?: boolean
   /** Undefined: any number of requests and connections is taken. */
   load?: LoadOptions
+  /** Live reads that are held while the store opens. */
+  heldMax?: number
 }
 
 const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 export async function addRequestHooks(
   app: FastifyInstance,
-  { clock }: { readonly clock: Clock },
+  parts: LoadParts & { readonly status: string },
   options: RequestHookOptions
 ): Promise<void> {
+  const { clock } = parts
   const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
   const closing = closeGracefully(app, clock)
   app.decorateRequest('answer', undefined as unknown as ServerResponse)
@@ -54,5 +57,6 @@ export async function addRequestHooks(
     done()
   })
   await shareWithOrigins(app, corsOrigins, allowOrigins)
-  if (load !== undefined) await limitLoad(app, load)
+  if (load !== undefined) await limitLoad(app, parts, load)
+  holdEarlyReads(app, parts, options.heldMax)
 }

@@ -33,7 +33,9 @@ export function serverOptions(
   }
   return {
     // The type of a server with TLS is another one; what we ask of it is the same.
-    ...(tls === undefined ? { http } : ({ https: { ...http, ...TLS, ...tls } } as object)),
+    ...(tls === undefined
+      ? { http }
+      : ({ https: { ...http, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } } as object)),
     logger: { level: logLevel, ...(logTo && { stream: logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,

@@ -99,9 +99,18 @@ function stats(parts: NodeParts, reply: FastifyReply): object {
   const length = parts.writer.queued
   const writer = { queueName: 'Writer', groupName: '', length }
   return {
-    proc: { id: process.pid, mem: process.memoryUsage.rss() },
+    proc: { id: process.pid, mem: residentBytes() },
     sys: { freeMem: freemem(), totalMem: totalmem(), loadavg: { '1m': one, '5m': five, '15m': fifteen } },
     es: { checksum: Math.max(0, parts.log.head + 1), queue: { writer } }
+  }
+}
+
+/** Resident memory, bytes; 0 while it cannot be read, since no descriptor is free. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return 0
   }
 }
 

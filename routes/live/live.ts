@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
+import { leaveFlight } from '../http/load/requests-in-flight.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { parseLastEventId } from '../wire/reading/cursor-bounds.js'
@@ -39,6 +40,7 @@ export class Live {
     const plan = await planLive(this, request, asked, resumed)
     reply.header('daybook-head', plan.head).header('daybook-log', this.parts.log.id)
     reply.hijack()
+    leaveFlight(request)
     const { raw } = reply
     raw.writeHead(200, reply.getHeaders() as Record<string, string>)
     const connection =

@@ -3,13 +3,10 @@ import type { ServerResponse } from 'node:http'
 import type { ReadResult } from '../../src/reading/event-read.js'
 import type { Closing, Connection } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
-import { eventBlocks, namedBlock, type SharedBytes } from '../wire/live/live-frames.js'
+import { eventBlocks, namedBlock, retryField, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import type { LivePlan } from './plan-live-read.js'
 import { ResponseConnection, subscribedTo } from './response-connection.js'
-
-/** How soon an EventSource reconnects. */
-const RETRY_MS = 1000
 
 export class SseConnection extends ResponseConnection implements Connection {
   readonly transport = 'sse'
@@ -27,7 +24,7 @@ export class SseConnection extends ResponseConnection implements Connection {
     this.#typed = plan.query.events === 'typed'
     this.#shared = this.#typed ? shared.typed : shared.sse
     // The cursor comes first: a connection that breaks before the first event is resumed from it.
-    this.write(`retry: ${RETRY_MS}\nid: ${plan.options.next - 1}\n\n`)
+    this.write(`${retryField()}id: ${plan.options.next - 1}\n\n`)
     const subscribed = subscribedTo(plan)
     if (subscribed !== undefined) this.write(namedBlock('subscribed', subscribed))
   }
@@ -54,7 +51,9 @@ export class SseConnection extends ResponseConnection implements Connection {
 
   close({ error: { code, message }, cursor, final }: Closing): void {
     const content = { code, title: problemKinds[code].title, detail: message, cursor: String(cursor) }
-    this.write(namedBlock('closing', content, final ? `${cursor};end` : String(cursor)))
+    // Not the first `retry`: those who were accepted together should not come back together.
+    const retry = final ? '' : retryField()
+    this.write(retry + namedBlock('closing', content, final ? `${cursor};end` : String(cursor)))
     this.response.end()
     this.cutLater()
   }

@@ -14,6 +14,8 @@ export interface CliOptions {
   env?: Record<string, string>
   input?: string | Buffer
   cwd?: string
+  /** Files that the process may have open. */
+  descriptors?: number
 }
 
 /** Runs a command to its end. */
@@ -47,11 +49,10 @@ export function serve(
   })
 }
 
-function start(argv: readonly string[], { env, cwd }: CliOptions): ChildProcess {
+function start(argv: readonly string[], { env, cwd, descriptors }: CliOptions): ChildProcess {
   const tsx = import.meta.resolve('tsx')
-  return spawn(process.execPath, [`--import=${tsx}`, MAIN, ...argv], {
-    env: { ...process.env, ...env },
-    cwd,
-    stdio: 'pipe'
-  })
+  const words = [process.execPath, `--import=${tsx}`, MAIN, ...argv]
+  const limited = ['bash', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'bash', ...words]
+  const [command = '', ...rest] = descriptors === undefined ? words : limited
+  return spawn(command, rest, { env: { ...process.env, ...env }, cwd, stdio: 'pipe' })
 }

@@ -2,6 +2,7 @@
 import { connect as connectSocket } from 'node:net'
 import type { Test } from 'tap'
 import type { AppOptions } from '../../routes/index.js'
+import type { StoreOptions } from '../../src/store/store.js'
 import { listen, type TestApp } from './app.js'
 
 export interface RawAnswer {
@@ -24,6 +25,7 @@ export interface RawSocket {
 }
 
 export interface RawApp extends TestApp {
+  url: string
   /** @param from the address of this machine from which it comes */
   connect(from?: string): RawSocket
   /** Sends bytes and waits until the server closes: say `Connection: close`, or be refused. */
@@ -31,7 +33,7 @@ export interface RawApp extends TestApp {
 }
 
 /** An application that listens, and sockets to it. */
-export async function listenRaw(t: Test, options: AppOptions = {}): Promise<RawApp> {
+export async function listenRaw(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<RawApp> {
   const opened = await listen(t, options)
   const port = Number(new URL(opened.url).port)
   return {

@@ -3,6 +3,7 @@
  * everywhere on the wire, each character of a text is a byte.
  */
 import { bytesOf } from '../../../src/latin1.js'
+import { limits } from '../../../src/limits.js'
 import type { ReadResult } from '../../../src/reading/event-read.js'
 import { renderEvent } from '../reading/recorded-event.js'
 
@@ -71,6 +72,14 @@ export function eventBlocks(events: readonly ReadResult[], typed: boolean): Buff
 /** A named block. @param id where a reconnect goes on; undefined: where it would have gone on before */
 export function namedBlock(event: string, content: object, id?: string): string {
   return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${bytesOf(JSON.stringify(content))}\n\n`
+}
+
+/**
+ * The field that says how soon an EventSource comes back, milliseconds: a time of its own for each stream, so that the
+ * readers of a server that went away do not all come back at once.
+ */
+export function retryField(least: number = limits.live_retry_ms_min, most: number = limits.live_retry_ms_max): string {
+  return `retry: ${Math.round(least + Math.random() * (most - least))}\n`
 }
 
 /** An event a line. */

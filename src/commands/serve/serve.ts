@@ -16,6 +16,7 @@ import type { WebTokenOptions } from '../../users/web-tokens.js'
 import { StartProgress } from '../progress.js'
 import { version } from '../version.js'
 import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
+import { connectionRoom } from './connection-room.js'
 import { type Exposure, exposureOf } from './exposure.js'
 import { collectWhenIdle } from './idle-memory.js'
 import { ProcessEnd, reloadOnSignal } from './signals.js'
@@ -41,10 +42,11 @@ async function runServe(argv: string[]): Promise<number> {
   await giveBackFreedMemory()
   const progress = new StartProgress(systemClock)
   const store = makeStore(config, exposure, progress)
+  const room = connectionRoom(store.memory.bytes)
   const certificate = await certificateOf(config, store.clock)
   const reload = () => reloadCertificate(app, config, store.clock)
   const app = await buildApp(store, {
-    ...appOptions(config, exposure),
+    ...appOptions(config, exposure, store.memory.bytes, room.connections),
     tls: certificate,
     hsts: certificate !== undefined && !config.dev,
     control: {
@@ -54,7 +56,7 @@ async function runServe(argv: string[]): Promise<number> {
     }
   })
   reloadOnSignal(reload)
-  for (const warning of exposure.warnings) warn(warning)
+  for (const warning of [...exposure.warnings, room.warning ?? []].flat()) warn(warning)
   return serveUntilEnd({ app, store, config, exposure, progress, end })
 }
 
@@ -116,7 +118,7 @@ function makeStore(config: ServeConfig, exposure: Exposure, progress: StartProgr
   })
 }
 
-function appOptions(config: ServeConfig, exposure: Exposure): AppOptions {
+function appOptions(config: ServeConfig, exposure: Exposure, memoryBytes: number, connections: number): AppOptions {
   return {
     version,
     insecure: exposure.insecure,
@@ -128,9 +130,10 @@ function appOptions(config: ServeConfig, exposure: Exposure): AppOptions {
     publicCache: config['public-cache'],
     logLevel: config['log-level'],
     load: {
+      connections,
       connectionsPerAddress: config['connections-per-address'],
       requestsPerSecond: config['requests-per-second'] ?? (exposure.local ? 0 : 1000),
-      eventLoopDelayMs: limits.event_loop_delay_ms
+      requestsInFlight: Math.floor(memoryBytes / limits.request_bytes)
     }
   }
 }

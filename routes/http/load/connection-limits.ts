@@ -1,0 +1,96 @@
+/** How many connections may be open: of one address, and of all together. */
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
+import type { FastifyInstance } from 'fastify'
+import { DaybookError } from '../../../src/errors.js'
+import { limits } from '../../../src/limits.js'
+import { networkOf } from '../../../src/network.js'
+import type { Clock } from '../../../src/time/clock.js'
+import { endWithProblem } from '../error-handler.js'
+import { OpenConnections } from './open-connections.js'
+
+/**
+ * Closes the connection that has been idle for longest when there are more than `most`; when all are in use, the new one
+ * is closed.
+ * @param onClosed called for each that is closed so
+ * @returns the open connections
+ */
+export function limitAllConnections(
+  app: FastifyInstance,
+  most: number,
+  clock: Clock,
+  onClosed: () => void
+): OpenConnections {
+  const open = new OpenConnections(most, clock, onClosed)
+  app.server.on('connection', (socket: Socket) => open.add(socket))
+  app.server.on('secureConnection', (socket: Socket) => open.secured(socket))
+  app.server.on('request', ({ socket }: IncomingMessage) => open.asked(socket))
+  app.server.on('upgrade', ({ socket }: IncomingMessage) => open.upgraded(socket))
+  return open
+}
+
+/** Ends connections of one address beyond the limit with a problem. Behind a proxy all have one address, the proxy's. */
+export function limitConnectionsOfOne(app: FastifyInstance, most: number, clock: Clock): void {
+  const open = new Map<string, number>()
+  const refused = new RefusedConnections(clock)
+  app.server.on('connection', (socket: Socket) => {
+    if (socket.destroyed) return
+    const network = networkOf(socket.remoteAddress ?? '')
+    const count = open.get(network) ?? 0
+    if (count >= most) {
+      // With TLS nothing can be sent before the handshake.
+      if (app.server instanceof TlsServer) socket.destroy()
+      else refused.add(socket)
+      return
+    }
+    open.set(network, count + 1)
+    socket.once('close', () => {
+      const left = (open.get(network) ?? 1) - 1
+      if (left > 0) open.set(network, left)
+      else open.delete(network)
+    })
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!refused.has(request.raw.socket)) return done()
+    reply.header('connection', 'close')
+    throw new DaybookError('too-many-connections', `One address may have ${most} connections open.`, { limit: most })
+  })
+}
+
+/**
+ * Connections that are refused wait shortly for their first request, since what refuses it depends on what it asks for:
+ * an event stream is answered otherwise than a page. Then they are ended.
+ */
+class RefusedConnections {
+  readonly #clock: Clock
+  readonly #all = new WeakSet<Socket>()
+  #waiting = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(socket: Socket): void {
+    this.#all.add(socket)
+    if (this.#waiting >= limits.refused_connections_max) {
+      this.#end(socket)
+      return
+    }
+    this.#waiting++
+    const cancel = this.#clock.after(limits.refused_connection_ms, () => this.#end(socket))
+    socket.once('close', () => {
+      this.#waiting--
+      cancel()
+    })
+  }
+
+  has(socket: Socket): boolean {
+    return this.#all.has(socket)
+  }
+
+  #end(socket: Socket): void {
+    endWithProblem(socket, 'too-many-connections')
+    socket.destroySoon()
+  }
+}

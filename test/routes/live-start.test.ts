@@ -1,0 +1,238 @@
+/** Live reads that come before the store is open, and those that cannot be served now. */
+import { once } from 'node:events'
+import { request } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { type AppOptions, buildApp } from '../../routes/index.js'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import { Store } from '../../src/store/store.js'
+import type { Clock } from '../../src/time/clock.js'
+import { append } from '../helpers/app.js'
+import { send } from '../helpers/http.js'
+import { type Block, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { appendTo, eventually, many } from '../helpers/live-events.js'
+import { admin } from '../helpers/people.js'
+
+const SSE = { accept: 'text/event-stream' }
+const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0, requestsInFlight: 1000 }
+
+interface Early {
+  readonly app: FastifyInstance
+  readonly store: Store
+  readonly url: string
+  /** Requests that the server has heard. */
+  heard(count: number): Promise<void>
+}
+
+/** A server that listens over a store of three events, which opens when the test says so. */
+async function listenEarly(t: Test, options: AppOptions & { clock?: Clock } = {}): Promise<Early> {
+  const directory = t.testdir({})
+  const before = await new Store({ directory }).open()
+  await appendTo(before, 's', ...many(3))
+  await before.close()
+  const { insecure = true, clock } = options
+  const store = new Store({ directory, anonymous: true, ...(clock && { clock }) })
+  const app = await buildApp(store, { logLevel: 'silent', ...options, insecure })
+  t.teardown(() => app.close())
+  let requests = 0
+  for (const event of ['request', 'upgrade']) app.server.on(event, () => requests++)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  return { app, store, url, heard: (count) => eventually(`${count} requests`, () => requests >= count) }
+}
+
+/** The only block of an event stream that was refused. */
+function refusalOf(blocks: readonly Block[]): { retry: number; id: string | undefined; problem: { code: string } } {
+  const [{ event, retry, id, data = '' } = {}] = blocks
+  if (blocks.length !== 1 || event !== 'closing') throw new Error(`not one closing: ${JSON.stringify(blocks)}`)
+  return { retry: Number(retry), id, problem: JSON.parse(data) }
+}
+
+async function refusedAt(t: Test, url: string, headers = {}) {
+  const stream = await LiveBlocks.open(t, url, headers)
+  await stream.whole
+  return { status: stream.status, type: stream.response.headers['content-type'], ...refusalOf(stream.all) }
+}
+
+t.test('an event stream that is asked for before the store is open is answered when it is', async (t) => {
+  const { store, url, heard } = await listenEarly(t)
+  const streams = ['/streams/s?from=0', '/events?from=0', '/streams/s?from=0&format=sse'].map((path) =>
+    LiveBlocks.open(t, url + path)
+  )
+  await heard(3)
+  t.equal((await send(`${url}/livez`)).status, 200, 'others are answered meanwhile')
+  t.match(
+    await send(`${url}/streams/s`, { headers: { accept: '*/*' } }),
+    { status: 503, text: /starting/ },
+    'a page is not held'
+  )
+  await store.open()
+  for (const stream of await Promise.all(streams)) {
+    t.equal(stream.status, 200)
+    await stream.untilEvents(3)
+    t.same(stream.cursors, [0, 1, 2])
+    stream.destroy()
+  }
+})
+
+t.test('so are live lines, and a WebSocket', async (t) => {
+  const { store, url, heard } = await listenEarly(t)
+  const lines = LiveLines.open(t, `${url}/streams/s?from=0&live=true`)
+  const socket = LiveSocket.open(t, `${url}/streams/s?from=0`)
+  await heard(2)
+  await store.open()
+  for (const reader of [await lines, await socket]) {
+    await reader.untilEvents(3)
+    t.same(reader.cursors, [0, 1, 2])
+  }
+})
+
+t.test('rights are asked when the store is open', async (t) => {
+  const { store, url, heard } = await listenEarly(t, { insecure: false })
+  const refused = LiveBlocks.open(t, `${url}/streams/$settings`)
+  const wrong = LiveBlocks.open(t, `${url}/streams/s`, { authorization: 'Basic YWRtaW46d3Jvbmc=' })
+  const permitted = LiveBlocks.open(t, `${url}/streams/$settings`, admin)
+  const nowhere = LiveBlocks.open(t, `${url}/streams/never?after=0`, { 'last-event-id': 'nonsense' })
+  await heard(4)
+  await store.open()
+  t.equal((await refused).status, 401)
+  t.equal((await wrong).status, 401)
+  t.equal((await permitted).status, 200)
+  t.equal((await nowhere).status, 400)
+})
+
+t.test('after ten seconds an event stream is told that the server starts, and when to come back', async (t) => {
+  const { store, url, heard } = await listenEarly(t, { clock: hurried(100) })
+  const began = Date.now()
+  const again = { 'last-event-id': '1' }
+  const [first, resumed] = await Promise.all([refusedAt(t, `${url}/streams/s`), refusedAt(t, `${url}/events`, again)])
+  t.ok(Date.now() - began >= limits.early_live_ms / 100 - 5, 'it was held')
+  t.match(first, { status: 200, type: /^text\/event-stream/, problem: { code: 'starting', status: 503 } })
+  t.equal(first.id, undefined)
+  t.equal(resumed.id, '1', 'it keeps its place')
+  for (const { retry } of [first, resumed]) {
+    t.ok(retry >= limits.refused_retry_ms_min && retry <= limits.refused_retry_ms_max, `${retry} ms`)
+  }
+  const socket = LiveSocket.open(t, `${url}/streams/s`)
+  await t.rejects(socket, /refused with 503/)
+  t.equal((await LiveLines.open(t, `${url}/streams/s?live=true`)).status, 503)
+  await heard(4)
+  await store.open()
+  t.match(await refusedCounts(store), /daybook_live_refused_total\{code="starting"\} 4/, 'they are counted')
+})
+
+t.test('a thousand pages are not told to come back at the same time', async (t) => {
+  const { url } = await listenEarly(t, { clock: hurried(10_000) })
+  const told = await Promise.all(Array.from({ length: 20 }, () => refusedAt(t, `${url}/streams/s`)))
+  t.ok(new Set(told.map(({ retry }) => retry)).size > 5)
+})
+
+t.test('a client that goes while it is held is forgotten', async (t) => {
+  const { app, store, url, heard } = await listenEarly(t)
+  const gone = request(`${url}/streams/s`, { agent: false, headers: SSE })
+  gone.on('error', () => {})
+  gone.end()
+  await heard(1)
+  gone.destroy()
+  await eventually('no connection', () => (app.server as unknown as { _connections: number })._connections === 0)
+  await store.open()
+  const stream = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
+  await stream.untilEvents(3)
+  t.equal(store.subscriptions.size, 1)
+})
+
+t.test('no more are held than can be served', async (t) => {
+  const { url, heard } = await listenEarly(t, { heldMax: 2 })
+  const held = [LiveBlocks.open(t, `${url}/streams/s`), LiveBlocks.open(t, `${url}/streams/s`)]
+  await heard(2)
+  t.match(await refusedAt(t, `${url}/streams/s`), { status: 200, problem: { code: 'starting' } })
+  for (const one of held) one.catch(() => {})
+})
+
+t.test('a server that stops while it starts says so to those it holds', async (t) => {
+  const { app, url, heard } = await listenEarly(t)
+  const held = refusedAt(t, `${url}/streams/s`)
+  await heard(1)
+  await app.close()
+  t.match(await held, { status: 200, problem: { code: /starting|stopping/ } })
+})
+
+t.test('a store that does not open is told to those who wait for it', async (t) => {
+  const { store, url, heard } = await listenEarly(t)
+  const held = refusedAt(t, `${url}/streams/s`)
+  await heard(1)
+  store.status = 'failed'
+  store.reason = 'the disk is gone'
+  t.match(await held, { status: 200, problem: { code: 'starting', detail: /the disk is gone/ } })
+})
+
+t.test('an event stream that cannot be served now ends in a way that an EventSource comes back from', async (t) => {
+  const { app, store, url } = await listenEarly(t, { load: { ...LOAD, requestsPerSecond: 3 } })
+  await store.open()
+  await append(app, 's', { type: 'T' })
+  for (;;) {
+    const stream = await LiveBlocks.open(t, `${url}/streams/s`, { 'last-event-id': '0' })
+    t.equal(stream.status, 200)
+    if (stream.response.headers['content-length'] === undefined) stream.destroy()
+    else {
+      await stream.whole
+      t.match(refusalOf(stream.all), { id: '0', problem: { code: 'too-many-requests', status: 429, limit: 3 } })
+      break
+    }
+  }
+  const page = async () => (await send(`${url}/streams/s`)).status
+  while ((await page()) !== 429);
+  t.pass('a page is still answered 429')
+})
+
+t.test(
+  'a full server tells an event stream to come back, and a page, lines and a WebSocket that it is full',
+  async (t) => {
+    const { store, url } = await listenEarly(t)
+    await store.open()
+    store.subscriptions.checkRoom = () => {
+      throw new DaybookError('overloaded', 'full', { retry: true })
+    }
+    t.match(await refusedAt(t, `${url}/streams/s`), { problem: { code: 'overloaded', status: 503, detail: 'full' } })
+    t.equal((await LiveLines.open(t, `${url}/streams/s?live=true`)).status, 503)
+    await t.rejects(LiveSocket.open(t, `${url}/streams/s`), /refused with 503/)
+    t.match(await refusedCounts(store), /daybook_live_refused_total\{code="overloaded"\} 3/)
+  }
+)
+
+t.test('what does not pass by waiting keeps its status', async (t) => {
+  const { app, store, url } = await listenEarly(t, { insecure: false })
+  await store.open()
+  await append(app, 'gone', { type: 'T' })
+  await app.inject({ method: 'DELETE', url: '/streams/gone?permanent=true' })
+  const statusOf = async (path: string, headers = {}) => (await LiveBlocks.open(t, url + path, headers)).status
+  t.equal(await statusOf('/streams/gone'), 410)
+  t.equal(await statusOf('/streams/$settings'), 401)
+  t.equal(await statusOf('/streams/s?typ=T'), 400)
+  t.equal(await statusOf('/streams/s?order=desc'), 400)
+  t.equal(await statusOf('/nowhere'), 404)
+})
+
+t.test('the closing of a stream that was open says when to come back, unless it is complete', async (t) => {
+  const { app, store, url } = await listenEarly(t)
+  await store.open()
+  const complete = await LiveBlocks.open(t, `${url}/streams/s?from=0&limit=1`)
+  await complete.whole
+  t.equal(complete.all.at(-1)?.retry, undefined)
+  const stream = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
+  await stream.untilEvents(3)
+  const first = Number(stream.all[0]?.retry)
+  t.ok(first >= limits.live_retry_ms_min && first <= limits.live_retry_ms_max, `${first} ms`)
+  const closed = once(app.server, 'close')
+  app.close()
+  await stream.whole
+  await closed
+  const { event, retry, id } = stream.all.at(-1) as Block
+  t.match({ event, id }, { event: 'closing', id: '2' })
+  t.ok(Number(retry) >= limits.live_retry_ms_min && Number(retry) <= limits.live_retry_ms_max, `${retry} ms`)
+})
+
+/** The lines of the metrics that count refused live reads. */
+async function refusedCounts(store: Store): Promise<string> {
+  return store.metrics.registry.getSingleMetricAsString('daybook_live_refused_total')
+}

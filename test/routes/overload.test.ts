@@ -1,0 +1,127 @@
+/** When the server says that too much is asked of it, and when it does not. */
+import { spawn } from 'node:child_process'
+import { request } from 'node:http'
+import { availableParallelism } from 'node:os'
+import t, { type Test } from 'tap'
+import type { LoadOptions } from '../../routes/http/load/rate-limits.js'
+import { append, listen } from '../helpers/app.js'
+import { serve } from '../helpers/cli.js'
+import { send } from '../helpers/http.js'
+import { LiveBlocks } from '../helpers/live-clients.js'
+import { eventually } from '../helpers/live-events.js'
+import { listenRaw } from '../helpers/raw.js'
+
+const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0, requestsInFlight: 2 }
+const ANY = { headers: { accept: '*/*' } }
+
+/** A server whose pages wait until the test lets them go. */
+async function listenHeld(t: Test, load: LoadOptions = LOAD) {
+  const opened = await listen(t, { load })
+  const { reader } = opened.store
+  await append(opened.app, 's', { type: 'T' })
+  const page = reader.page.bind(reader)
+  let held = 0
+  let letGo = () => {}
+  const gone = new Promise<void>((resolve) => (letGo = resolve))
+  reader.page = async (...all) => {
+    held++
+    await gone
+    return page(...all)
+  }
+  const ask = (path = '/streams/s?from=0') => send(opened.url + path, ANY)
+  return {
+    ...opened,
+    ask,
+    letGo: () => letGo(),
+    untilHeld: (count: number) => eventually('pages', () => held >= count)
+  }
+}
+
+t.test('more requests than may be in flight are refused, until some of them are answered', async (t) => {
+  const { ask, untilHeld, letGo } = await listenHeld(t)
+  const taken = [ask('/streams/s?from=0&limit=1'), ask('/streams/s?from=0&limit=2')]
+  await untilHeld(2)
+  const refused = await ask('/streams/s?from=0&limit=3')
+  t.match(JSON.parse(refused.text), { status: 503, code: 'overloaded', limit: 2, retry: true })
+  t.equal(refused.headers['retry-after'], '1')
+  for (const probe of ['/livez', '/readyz', '/ping', '/health/live']) {
+    t.ok((await ask(probe)).status < 300, `${probe} is answered`)
+  }
+  letGo()
+  for (const one of await Promise.all(taken)) t.equal(one.status, 200)
+  for (let i = 0; i < 10; i++) t.equal((await ask()).status, 200, 'there is room again')
+})
+
+t.test('a request whose client has gone leaves its place', async (t) => {
+  const { url, ask, untilHeld } = await listenHeld(t)
+  const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
+  for (const one of gone) {
+    one.on('error', () => {})
+    one.end()
+  }
+  await untilHeld(2)
+  t.equal((await ask('/types')).status, 503)
+  for (const one of gone) one.destroy()
+  let status = 503
+  while (status === 503) ({ status } = await ask('/types'))
+  t.equal(status, 200)
+})
+
+t.test('reads that wait for events take no place, nor do live readers and refused requests', async (t) => {
+  const { app, url, ask } = await listenHeldOpen(t)
+  const live = await Promise.all([0, 1, 2].map(() => LiveBlocks.open(t, `${url}/streams/s?from=0`)))
+  for (const one of live) await one.untilEvents(1)
+  let heard = 0
+  app.server.on('request', () => heard++)
+  const polls: ReturnType<typeof ask>[] = []
+  for (const _ of [1, 2, 3]) {
+    const before = heard
+    polls.push(ask('/streams/s?after=0&wait=60'))
+    await eventually('it was heard', () => heard > before)
+    // In flight until it waits.
+    while ((await ask('/events?limit=1')).status === 503);
+  }
+  for (let i = 0; i < 5; i++) {
+    t.equal((await ask('/events?limit=1')).status, 200)
+    t.equal((await ask('/streams/s?typ=T')).status, 400)
+  }
+  await append(app, 's', { type: 'T' })
+  for (const poll of await Promise.all(polls)) t.match(poll, { status: 200, text: /"number":1/ })
+})
+
+async function listenHeldOpen(t: Test) {
+  const opened = await listen(t, { load: { ...LOAD, requestsInFlight: 1 } })
+  await append(opened.app, 's', { type: 'T' })
+  return { ...opened, ask: (path: string) => send(opened.url + path, ANY) }
+}
+
+t.test('requests that come at once on one connection are counted, and each is answered', async (t) => {
+  const { raw } = await listenRaw(t, { load: { ...LOAD, requestsInFlight: 5 } })
+  const one = 'GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n'
+  const last = 'GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+  const { text } = await raw(one.repeat(50) + last)
+  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => status)
+  t.equal(statuses.length, 51)
+  t.ok(
+    statuses.slice(0, 50).every((status) => status === '200' || status === '503'),
+    statuses.join(' ')
+  )
+  t.equal(statuses[50], '200')
+  t.ok(statuses.includes('503'))
+})
+
+t.test('an idle server refuses nothing because other processes need the processor', async (t) => {
+  const burners = Array.from({ length: availableParallelism() * 3 }, () =>
+    spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' })
+  )
+  t.teardown(() => burners.map((burner) => burner.kill('SIGKILL')))
+  const { child, url } = await serve(['serve', '--db', t.testdir({}), '--port', '0'])
+  t.teardown(() => child.kill('SIGKILL'))
+  while ((await send(`${url}/readyz`)).status !== 200);
+  // From the first moment on, and longer than the first second.
+  for (const end = Date.now() + 2000; Date.now() < end; ) {
+    const { status } = await send(`${url}/streams`, ANY)
+    if (status !== 200) t.fail(`refused with ${status}`)
+  }
+  t.pass('nothing was refused')
+})
