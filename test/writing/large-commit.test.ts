@@ -140,7 +140,7 @@ t.test('a large commit that cannot be written leaves nothing in the index', asyn
       throw new Error('no')
     })
   }
-  await t.rejects(store.writer.append(large(() => 'one')), { details: { written: false } })
+  await t.rejects(store.writer.append(large(() => 'one')), { code: 'internal', details: { written: false } })
   t.equal(store.postings.appliedTo, -1)
   t.equal(await store.postings.head(family.tag, 'common'), undefined)
   const { events } = await store.writer.append(large(() => 'one'))

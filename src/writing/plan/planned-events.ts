@@ -74,8 +74,8 @@ export class PlannedEvents {
       const stored = new StoredRecord(position, record.bytes)
       const tags = stored.hasTags ? new Set(stored.tags) : NO_TAGS
       const indexed = { position, stream, type, tags }
-      add(this.#byType, type, indexed)
-      for (const tag of tags) add(this.#byTag, tag, indexed)
+      enterInList(this.#byType, type, indexed)
+      for (const tag of tags) enterInList(this.#byTag, tag, indexed)
       if (this.#work.add(1 + tags.size)) yield
     }
   }
@@ -106,7 +106,7 @@ export class PlannedEvents {
   }
 }
 
-function add(lists: Map<string, IndexedEvent[]>, name: string, event: IndexedEvent): void {
+function enterInList(lists: Map<string, IndexedEvent[]>, name: string, event: IndexedEvent): void {
   const list = lists.get(name)
   if (list === undefined) lists.set(name, [event])
   else list.push(event)
