@@ -44,7 +44,7 @@ export class Expressions {
     checkLength(lists.flat())
     const compiled = lists.map((list) => this.#of(list))
     const size = compiled.reduce((sum, one) => sum + one.size, 0)
-    if (size > limits.expression_size_max) throw tooLarge(size)
+    if (size > limits.expression_size_max) throw sizeRefusal(size)
     return compiled
   }
 
@@ -108,13 +108,13 @@ function checkLength(expressions: readonly string[]): void {
     )
   }
   const size = expressions.reduce((sum, expression) => sum + writtenOutSize(expression), 0)
-  if (size > expression_size_max * WRITTEN_OUT_MORE) throw tooLarge(size)
+  if (size > expression_size_max * WRITTEN_OUT_MORE) throw sizeRefusal(size)
 }
 
 /** The text of an expression may seem larger than what it compiles to, but not by so much. */
 const WRITTEN_OUT_MORE = 4
 
-function tooLarge(size: number): DaybookError {
+function sizeRefusal(size: number): DaybookError {
   const limit = limits.expression_size_max
   return new DaybookError(
     'bad-expression',
