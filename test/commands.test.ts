@@ -131,7 +131,7 @@ t.test('verify says what it finds, for people and as JSON', async (t) => {
   await store.close()
   t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
   const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
-  t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], warnings: [] })
+  t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], kinds: [], advice: [], warnings: [] })
   t.match(await daybook(['verify', '--db', join(db, 'nothing')]), { code: 1, stderr: /no Daybook log/ })
 })
 

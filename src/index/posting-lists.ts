@@ -22,7 +22,7 @@ import { ListCounts } from './postings/list-counts.js'
 import { ListGrowth } from './postings/list-growth.js'
 import { ListHeads } from './postings/list-heads.js'
 import { ListPositions } from './postings/list-positions.js'
-import { type ListRange, ListsByName } from './postings/lists-by-name.js'
+import { type InspectedList, type ListRange, ListsByName } from './postings/lists-by-name.js'
 import { PendingWrites } from './postings/pending-writes.js'
 import type { PostingsOptions } from './postings-options.js'
 import { DamageMarker, isMarkedDamaged } from './storage/damage-marker.js'
@@ -112,10 +112,10 @@ export class Postings {
 
   /**
    * Opens the index to look at it, with the families that it keeps.
-   * @returns `unusable` when it is damaged, `older` when it is of an older format
-   * @throws `directory-in-use`; `directory-unusable` when it could not be opened for another reason
+   * @returns why it cannot be used, or `older` when it is of an older format
+   * @throws what does not come from damage in it, such as `directory-in-use`
    */
-  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | 'unusable' | 'older'> {
+  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | { unusable: string } | 'older'> {
     const directory = indexDirectory(options.directory)
     let level: Level | undefined
     let older = false
@@ -128,8 +128,8 @@ export class Postings {
       return new Postings(store, options.counted ?? [], undefined)
     } catch (error) {
       await level?.close()
-      if (!isDatabaseDamaged(error)) throw openFailure('the index', error)
-      return older ? 'older' : 'unusable'
+      if (!isDatabaseDamaged(error)) throw error
+      return older ? 'older' : { unusable: (error as Error).message }
     }
   }
 
@@ -237,6 +237,11 @@ export class Postings {
    */
   all(kind: Family, prefix: string): AsyncGenerator<ListedHead> {
     return this.#byName.all(kind, prefix)
+  }
+
+  /** All lists of a family as they stand on disk, each with its head, or with what is wrong with it. */
+  inspectLists(kind: Family): AsyncGenerator<InspectedList> {
+    return this.#byName.inspect(kind)
   }
 
   /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */

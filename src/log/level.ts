@@ -218,13 +218,18 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
  * of the old. @throws `directory-unusable`
  */
 function refuseHeadless(directory: string, files: readonly string[]): void {
-  if (files.includes('CURRENT') || !files.some((name) => /^MANIFEST-|\.(ldb|sst|log)$/.test(name))) return
+  if (files.includes('CURRENT') || !files.some(isLevelDbFile)) return
   throw new DaybookError(
     'directory-unusable',
     `${directory} has lost its file CURRENT. Nothing was changed: restore the directory from a backup`,
     {},
     new Error('Corruption: the file CURRENT is gone')
   )
+}
+
+/** True for the name of a file without which a database is not whole. */
+export function isLevelDbFile(name: string): boolean {
+  return name === 'CURRENT' || /^MANIFEST-|\.(ldb|sst|log)$/.test(name)
 }
 
 /** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */

@@ -97,19 +97,31 @@ async function settle(
   }
 }
 
+/** What stands on disk beside the records. */
+export interface InspectedLog {
+  format: number
+  /** What the witness says; undefined: nothing. */
+  testimony: Testimony | undefined
+  /** Why the log's identity is not known; undefined: it is. */
+  metaFault: string | undefined
+}
+
 /** See `Log.openToInspect`. */
-export async function openLogToInspect(
-  options: LogOptions
-): Promise<{ parts: LogParts; format: number; testimony: Testimony | undefined }> {
+export async function openLogToInspect(options: LogOptions): Promise<InspectedLog & { parts: LogParts }> {
   const directory = logDirectory(options.directory)
   preserveEvidence(directory)
   const level = await openLogLevel(directory, options)
   let witness: Witness | undefined
   try {
     witness = Witness.open(witnessPath(options.directory, directory))
-    const meta = (await readLogMeta(level)) ?? newLogMeta()
-    const parts = logParts(level, witness, meta, options)
-    return { parts, format: meta.format, testimony: await parts.head.find() }
+    let metaFault: string | undefined
+    const meta = await readLogMeta(level).catch((error) => {
+      if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
+      metaFault = error.message
+      return undefined
+    })
+    const parts = logParts(level, witness, meta ?? newLogMeta(), options)
+    return { parts, format: meta?.format ?? FORMAT_VERSION, testimony: await parts.head.find(), metaFault }
   } catch (error) {
     await level.close()
     witness?.close()
