@@ -3,6 +3,7 @@
  * The command line: which command runs, and what its end means for the process. The setting of glibc in the first line
  * has it give freed memory back; without it a burst of large events stays with the process.
  */
+import { recover } from './commands/inspect/recover.js'
 import { verify } from './commands/inspect/verify.js'
 import { exportEvents } from './commands/move/export.js'
 import { importEvents } from './commands/move/import.js'
@@ -16,7 +17,7 @@ export interface Command {
   summary: string
 }
 
-const commands: Record<string, Command> = { serve, import: importEvents, export: exportEvents, verify }
+const commands: Record<string, Command> = { serve, import: importEvents, export: exportEvents, verify, recover }
 
 const HELP = `Daybook: an event store you can curl.
 
@@ -24,6 +25,7 @@ const HELP = `Daybook: an event store you can curl.
   daybook import FILE|- [flags]  ${importEvents.summary}
   daybook export [flags]         ${exportEvents.summary}
   daybook verify [flags]         ${verify.summary}
+  daybook recover [flags]        ${recover.summary}
 
 daybook COMMAND --help lists a command's flags. Every flag is also a variable (--run-projections is
 DAYBOOK_RUN_PROJECTIONS) and a key in the file that --config names.

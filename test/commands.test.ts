@@ -13,7 +13,7 @@ import { eventually } from './helpers/live-events.js'
 t.test('--help tells of every command, and every command of its flags', async (t) => {
   const { code, stdout } = await daybook(['--help'])
   t.equal(code, 0)
-  for (const command of ['serve', 'import', 'export', 'verify']) {
+  for (const command of ['serve', 'import', 'export', 'verify', 'recover']) {
     t.match(stdout, command)
     const help = await daybook([command, '--help'])
     t.equal(help.code, 0, `${command} --help`)

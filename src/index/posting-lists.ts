@@ -57,7 +57,7 @@ export class Postings {
     this.#positions = new ListPositions(store, pending)
     this.#byName = new ListsByName(store, pending, counts)
     this.#ids = ids
-    this.#growth = new ListGrowth({ pending, heads, ids, families, counts, damage: store.damage })
+    this.#growth = new ListGrowth({ pending, heads, ids, families, counts, store })
     this.#writes = new IndexWrites({ store, pending, heads, families, counts })
   }
 
@@ -97,7 +97,7 @@ export class Postings {
     const state = await readState(level, log.id)
     await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index')
     const marker = new DamageMarker(indexDirectory(options.directory), true)
-    const store = new IndexStore(await openTables(level, state, log), log.id, marker)
+    const store = new IndexStore(await openTables(level, state, log), log, marker)
     const postings = new Postings(store, options.counted ?? [], kept)
     if (!(await postings.#canServe(indexDirectory(options.directory), log))) return undefined
     await postings.#families.followRules(options.rules ?? {}, options.signal)
@@ -111,8 +111,7 @@ export class Postings {
   }
 
   /**
-   * Opens the index to look at it, with the families that it keeps.
-   * @returns why it cannot be used, or `older` when it is of an older format
+   * Opens the index to look at it. @returns why it cannot be used, or `older` when it is of an older format
    * @throws what does not come from damage in it, such as `directory-in-use`
    */
   static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | { unusable: string } | 'older'> {
@@ -124,7 +123,7 @@ export class Postings {
       const sealed = await level.get(INDEX_STATE_KEY)
       older = sealed !== undefined && (indexSettingsOf(sealed)?.format ?? FORMAT_VERSION) < FORMAT_VERSION
       const tables = await openTables(level, await readState(level, log.id), log)
-      const store = new IndexStore(tables, log.id, new DamageMarker(directory, false))
+      const store = new IndexStore(tables, log, new DamageMarker(directory, false))
       return new Postings(store, options.counted ?? [], undefined)
     } catch (error) {
       await level?.close()
@@ -191,10 +190,7 @@ export class Postings {
     return this.#heads.get(kind, name)
   }
 
-  /**
-   * Brings heads into memory with one read. Those that are changed meanwhile keep their changes.
-   * @throws `index-damaged` when a head is missing, damaged, or not the newest
-   */
+  /** Brings heads into memory with one read; those changed meanwhile keep their changes. @throws `index-damaged` */
   load(lists: readonly ListName[]): Promise<void> {
     return this.#heads.load(lists)
   }
@@ -211,8 +207,7 @@ export class Postings {
 
   /**
    * Looks at the pages of ids that events which begin a stream will be entered in: no lookup of a retry has read them.
-   * @returns undefined when there are none
-   * @throws `index-damaged`
+   * @returns undefined when there are none @throws `index-damaged`
    */
   lookAtNewIds(postings: readonly Posting[]): Promise<unknown> | undefined {
     return this.#ids.lookAtNew(postings)
@@ -259,6 +254,11 @@ export class Postings {
     this.#growth.apply(postings)
     const much = this.#pending.filling.size >= limits.index_pending_max
     if (much || this.appliedTo - this.goodTo >= limits.index_behind_events_max) this.#writes.flushBehind()
+  }
+
+  /** Passes over an event that cannot be read and was given up. @throws when its position is not the next */
+  passOver(position: number): void {
+    this.#growth.passOver(position)
   }
 
   /**

@@ -19,6 +19,7 @@ import {
   openLog,
   openLogToInspect
 } from './opening.js'
+import type { PositionRanges } from './position-ranges.js'
 import { PositionWaiters } from './position-waiters.js'
 import { type ReadAheadOptions, rangeChunks, readAhead } from './records/read-ahead.js'
 import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
@@ -80,6 +81,11 @@ export class Log {
   /** The identities that it had before its end was lost, oldest first. */
   get ancestors(): readonly Ancestor[] {
     return this.#identity.lineage.ancestors
+  }
+
+  /** Positions whose events an operator has given up. Those that cannot be read are passed over when the index is made. */
+  get unreadable(): PositionRanges {
+    return this.#identity.unreadable
   }
 
   /** The new identity that it got at this start, if it did. */

@@ -4,7 +4,7 @@
 export type PositionRange = readonly [first: number, last: number]
 
 /** More ranges than that are joined: the set then also holds what lies between the last of them. */
-const RANGES_MAX = 10_000
+export const RANGES_MAX = 10_000
 const PLACES_SHOWN = 20
 
 export class PositionRanges {
@@ -43,6 +43,16 @@ export class PositionRanges {
     }
     const range = ranges[low]
     return range !== undefined && range[0] <= position
+  }
+
+  /** The highest positions below `position`, rising: at most `count`. */
+  before(position: number, count: number): number[] {
+    const found: number[] = []
+    for (let i = this.#ranges.length - 1; i >= 0 && found.length < count; i--) {
+      const [first, last] = this.#ranges[i] as PositionRange
+      for (let at = Math.min(last, position - 1); at >= first && found.length < count; at--) found.push(at)
+    }
+    return found.reverse()
   }
 
   /** How many positions up to `last` are in it. */

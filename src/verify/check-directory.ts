@@ -116,7 +116,7 @@ class DirectoryCheck {
     this.#logCheck.expectHead(head, testimony)
   }
 
-  /** Reads the log and compares the index with it. @returns the number of streams in the index */
+  /** Reads the log and compares the index with it. @returns the number of streams, if the index covers the log */
   async #compare(log: Log, onProgress: OnProgress): Promise<number | undefined> {
     const postings = await this.#openIndex(log)
     try {
@@ -139,7 +139,7 @@ class DirectoryCheck {
       if (covered > log.head) lost.add(log.head + 1, covered)
       const streams = await check?.finish()
       onProgress(log.head + 1, log.head + 1)
-      return streams
+      return covered < log.head ? undefined : streams
     } finally {
       await postings?.close()
     }

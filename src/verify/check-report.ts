@@ -8,6 +8,8 @@ export interface Disagreement {
   code: string
   detail: string
   position?: number
+  /** The last position, when it is about several. */
+  last?: number
   stream?: string
 }
 
@@ -15,6 +17,7 @@ export interface Disagreement {
 export interface DisagreementKind {
   code: string
   part: CheckedPart
+  /** Disagreements; of a range of positions, each counts. */
   count: number
   /** What is wrong in all of them, for people. */
   meaning: string

@@ -44,14 +44,14 @@ const CAUSES: Readonly<Record<string, readonly string[]>> = {
   'checkpoint-ahead': ['head-behind-witness']
 }
 
-interface Kind {
+interface FoundKind {
   count: number
   readonly examples: Disagreement[]
   readonly positions: PositionRanges
 }
 
 export class Findings {
-  readonly #kinds = new Map<string, Kind>()
+  readonly #kinds = new Map<string, FoundKind>()
   readonly #named: (text: string) => string
 
   /** @param named gives a text with the names of files as the operator knows them */
@@ -60,17 +60,17 @@ export class Findings {
   }
 
   add(disagreement: Disagreement): void {
-    const { code, position } = disagreement
+    const { code, position, last = position } = disagreement
     let kind = this.#kinds.get(code)
     if (kind === undefined) {
       kind = { count: 0, examples: [], positions: new PositionRanges() }
       this.#kinds.set(code, kind)
     }
-    kind.count++
+    kind.count += position === undefined ? 1 : (last as number) - position + 1
     if (kind.examples.length < limits.disagreements_shown_max) {
       kind.examples.push({ ...disagreement, detail: this.#named(disagreement.detail) })
     }
-    if (position !== undefined) kind.positions.add(position)
+    if (position !== undefined) kind.positions.add(position, last)
   }
 
   has(code: string): boolean {
@@ -90,7 +90,7 @@ export class Findings {
     })
   }
 
-  #sorted(): [string, Kind][] {
+  #sorted(): [string, FoundKind][] {
     const order = Object.keys(KINDS)
     return [...this.#kinds].sort(([one], [other]) => order.indexOf(one) - order.indexOf(other))
   }

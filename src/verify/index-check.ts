@@ -93,7 +93,7 @@ export class IndexCheck {
       await this.#postings.load([list])
     } catch (cause) {
       if (!isIndexDamage(cause)) throw cause
-      this.#reportUnreadable(list.join(''), `${textOf(list)}: ${(cause as Error).message}`)
+      this.#reportUnreadable(list.join(''), `${listText(list)}: ${(cause as Error).message}`)
     }
   }
 
@@ -108,7 +108,7 @@ export class IndexCheck {
     if (this.#unreadable.has(family.stream + stream)) return
     const list: ListName = [family.stream, stream]
     const head = await this.#postings.head(...list)
-    const there = await this.#reader.entry(family.stream, textOf(list), head, number)
+    const there = await this.#reader.entry(family.stream, listText(list), head, number)
     if (there === position || there === 'unreadable') return
     const detail = `position ${position} is event ${number} of "${stream}", but the index has ${there ?? 'nothing'} there`
     this.#findings.add({ code: 'index-wrong', position, stream, detail })
@@ -121,14 +121,14 @@ export class IndexCheck {
     const list: ListName = [kind, name]
     const head = await this.#postings.head(kind, name)
     for (let index = this.#next.get(key) ?? 0; ; index++) {
-      const there = await this.#reader.entry(kind, textOf(list), head, index)
+      const there = await this.#reader.entry(kind, listText(list), head, index)
       if (there === 'unreadable') this.#partly.add(key)
       if (there === 'unreadable' || there === position) {
         this.#next.set(key, index + 1)
         return
       }
       if (there === undefined || there > position) {
-        const detail = `position ${position} is not in ${textOf(list)}`
+        const detail = `position ${position} is not in ${listText(list)}`
         this.#findings.add({ code: 'index-wrong', position, detail })
         this.#next.set(key, index)
         return
@@ -140,7 +140,7 @@ export class IndexCheck {
   /** An entry that no record of the log gives. */
   #expectLost(list: ListName, position: number): void {
     if (this.#lost.has(position) || this.#partly.has(list.join(''))) return
-    const detail = `${textOf(list)} has position ${position}, whose event does not belong there`
+    const detail = `${listText(list)} has position ${position}, whose event does not belong there`
     this.#findings.add({ code: 'index-wrong', position, detail })
   }
 
@@ -185,7 +185,7 @@ export class IndexCheck {
     const key = list.join('')
     if (this.#unreadable.has(key)) return
     for (let index = this.#next.get(key) ?? 0; index < head.count; index++) {
-      const there = await this.#reader.entry(list[0], textOf(list), head, index)
+      const there = await this.#reader.entry(list[0], listText(list), head, index)
       if (typeof there === 'number') this.#expectLost(list, there)
     }
   }
@@ -212,7 +212,7 @@ export class IndexCheck {
   async #finishFamily(kind: Family, counted: { streams: number; events: number }): Promise<void> {
     for await (const { name, head, fault } of this.#postings.inspectLists(kind)) {
       if (kind === family.stream) counted.streams++
-      if (head === undefined) this.#reportUnreadable(kind + name, `${textOf([kind, name])}: ${fault}`)
+      if (head === undefined) this.#reportUnreadable(kind + name, `${listText([kind, name])}: ${fault}`)
       else if (kind === family.stream) counted.events += head.count
       else await this.#expectEnd([kind, name], head)
     }
@@ -228,6 +228,6 @@ export class IndexCheck {
   }
 }
 
-function textOf([kind, name]: ListName): string {
+function listText([kind, name]: ListName): string {
   return `${NAMES[kind]} "${name}"`
 }

@@ -38,6 +38,7 @@ export class LogCheck {
     this.#findings.add({
       code: 'head-behind-witness',
       position: head + 1,
+      ...(testimony.head > head + 1 && { last: testimony.head }),
       detail: `the log ends at ${head}, but ${testimony.head} was acknowledged: ${testimony.head - head} events are gone`
     })
   }

@@ -20,7 +20,7 @@ async function runVerify(argv: string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
-      `daybook verify [flags]: ${summary}\n\nExits with 0 when all is well, with 1 when something disagrees. Warnings change nothing of that.\n\n${describeFlags(VerifyConfig)}\n`
+      `daybook verify [flags]: ${summary}\n\nNothing in the directory is changed. Disagreements are printed by kind, causes first, and then what helps; --json also\nholds the first hundred of each kind.\n\nExits with 0 when all is well, with 1 when something disagrees or the directory cannot be read (standard error says why),\nwith 2 when a flag is wrong. Warnings change nothing of that.\n\n${describeFlags(VerifyConfig)}\n`
     )
     return 0
   }
