@@ -1,7 +1,7 @@
 /** A set of log positions as ranges: of damage, few ranges hold many positions. */
 
 /** Both ends included. */
-export type PositionRange = readonly [first: number, last: number]
+export type PositionSpan = readonly [first: number, last: number]
 
 /** More ranges than that are joined: the set then also holds what lies between the last of them. */
 export const RANGES_MAX = 10_000
@@ -11,7 +11,7 @@ export class PositionRanges {
   /** Rising, and no two of them touch. */
   readonly #ranges: [number, number][] = []
 
-  constructor(ranges: Iterable<PositionRange> = []) {
+  constructor(ranges: Iterable<PositionSpan> = []) {
     for (const [first, last] of ranges) this.add(first, last)
   }
 
@@ -19,7 +19,7 @@ export class PositionRanges {
   add(first: number, last = first): void {
     const ranges = this.#ranges
     let at = ranges.length
-    while (at > 0 && (ranges[at - 1] as PositionRange)[1] >= first - 1) at--
+    while (at > 0 && (ranges[at - 1] as PositionSpan)[1] >= first - 1) at--
     let end = at
     const merged: [number, number] = [first, last]
     for (let range = ranges[end]; range !== undefined && range[0] <= last + 1; range = ranges[++end]) {
@@ -28,7 +28,7 @@ export class PositionRanges {
     }
     ranges.splice(at, end - at, merged)
     if (ranges.length <= RANGES_MAX) return
-    const [, highest] = ranges.pop() as PositionRange
+    const [, highest] = ranges.pop() as PositionSpan
     ;(ranges.at(-1) as [number, number])[1] = highest
   }
 
@@ -38,7 +38,7 @@ export class PositionRanges {
     let high = ranges.length
     while (low < high) {
       const middle = (low + high) >> 1
-      if ((ranges[middle] as PositionRange)[1] < position) low = middle + 1
+      if ((ranges[middle] as PositionSpan)[1] < position) low = middle + 1
       else high = middle
     }
     const range = ranges[low]
@@ -49,7 +49,7 @@ export class PositionRanges {
   before(position: number, count: number): number[] {
     const found: number[] = []
     for (let i = this.#ranges.length - 1; i >= 0 && found.length < count; i--) {
-      const [first, last] = this.#ranges[i] as PositionRange
+      const [first, last] = this.#ranges[i] as PositionSpan
       for (let at = Math.min(last, position - 1); at >= first && found.length < count; at--) found.push(at)
     }
     return found.reverse()
@@ -69,7 +69,7 @@ export class PositionRanges {
     return this.#ranges[0]?.[0]
   }
 
-  get ranges(): readonly PositionRange[] {
+  get ranges(): readonly PositionSpan[] {
     return this.#ranges
   }
 

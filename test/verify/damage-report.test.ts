@@ -85,7 +85,7 @@ t.test('a write-ahead log that was not yet replayed is looked at without being c
   truncateSync(wal, statSync(wal).size >> 1)
   const before = snapshot(directory)
   const first = await checkDirectory(directory)
-  t.match(first.kinds[0], { code: 'head-behind-witness', count: 1 })
+  t.match(first.kinds[0], { code: 'head-behind-witness', count: Number })
   t.same(snapshot(directory), before)
   t.same(await checkDirectory(directory), first, 'and says the same the next time')
 })

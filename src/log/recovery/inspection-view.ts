@@ -23,7 +23,7 @@ import { witnessPath } from './evidence.js'
 
 const PREFIX = 'inspection-'
 /** The databases of a data directory. */
-export const databases = ['log', 'index', 'checkpoints'] as const
+const linkedDatabases = ['log', 'index', 'checkpoints'] as const
 
 export class InspectionView {
   /** A data directory of links. */
@@ -46,7 +46,7 @@ export class InspectionView {
       const directory = makeFolder(root)
       const view = new InspectionView(root, directory)
       try {
-        for (const name of databases) linkDatabase(join(root, name), join(directory, name))
+        for (const name of linkedDatabases) linkDatabase(join(root, name), join(directory, name))
         const witness = witnessPath(root, join(root, 'log'))
         if (existsSync(witness)) copyFileSync(witness, join(directory, basename(witness)))
         return view
