@@ -8,7 +8,7 @@ import { Level } from '../level.js'
 import { type PositionRanges, RANGES_MAX } from '../position-ranges.js'
 import { StoredRecords } from '../records/stored-records.js'
 import { discardEvidence, noteRefusal } from './evidence.js'
-import { setAside, syncFolder } from './set-aside.js'
+import { keepOldFiles, syncFolder } from './kept-files.js'
 import { Witness } from './witness.js'
 
 export interface AcceptedLoss {
@@ -45,7 +45,7 @@ export async function acceptLoss(root: string, now: number, loss: AcceptedLoss):
   if (loss.gaps.ranges.length >= RANGES_MAX) {
     throw new DaybookError('log-damaged', `the log is damaged at ${loss.gaps}: restore it from a backup`)
   }
-  const keptIn = setAside(root, now, loss.report)
+  const keptIn = keepOldFiles(root, now, loss.report)
   noteRefusal(root, directory, UNFINISHED)
   if (loss.repair) await Level.repair(directory)
   const level = await openLevel(directory)

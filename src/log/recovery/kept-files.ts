@@ -21,7 +21,7 @@ const WITNESS = 'witness'
  * @returns the path of the folder
  * @throws an error of the file system
  */
-export function setAside(root: string, now: number, report: string): string {
+export function keepOldFiles(root: string, now: number, report: string): string {
   const folder = freeName(join(root, `before-recovery-${new Date(now).toISOString().replace(/[:.]/g, '-')}`))
   const log = join(root, 'log')
   keepFiles(log, join(folder, 'log'))
