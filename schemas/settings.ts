@@ -170,3 +170,19 @@ export const VerifyConfig = Type.Object(
   { additionalProperties: false }
 )
 export type VerifyConfig = Static<typeof VerifyConfig>
+
+export const RecoverConfig = Type.Object(
+  {
+    db: Type.String({ default: './data', description: 'The data directory; no server may have it open.' }),
+    'accept-loss': Type.Boolean({
+      default: false,
+      description: 'Go on without what is lost. Without it nothing is changed.'
+    }),
+    thorough: Type.Boolean({
+      default: false,
+      description: 'Read the whole log, and not only what a start reads.'
+    })
+  },
+  { additionalProperties: false }
+)
+export type RecoverConfig = Static<typeof RecoverConfig>

@@ -195,6 +195,8 @@ export const limits = {
    * log.
    */
   ancestors_max: 100,
+  /** Disagreements of one kind that `daybook verify` names; the others are counted. */
+  disagreements_shown_max: 100,
   /** Events at the end of the index that are compared with the log at start. */
   index_checked_events: 2000,
   /** The largest memtable of LevelDB, for the log and the index each. It limits how much is replayed at start. */

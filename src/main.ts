@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: which command runs, and what its end means for the process. */
+import { recover } from './commands/inspect/recover.js'
 import { verify } from './commands/inspect/verify.js'
 import { exportEvents } from './commands/move/export.js'
 import { importEvents } from './commands/move/import.js'
@@ -13,7 +14,7 @@ export interface Command {
   summary: string
 }
 
-const commands: Record<string, Command> = { serve, import: importEvents, export: exportEvents, verify }
+const commands: Record<string, Command> = { serve, import: importEvents, export: exportEvents, verify, recover }
 
 const HELP = `Daybook: an event store you can curl.
 
@@ -21,6 +22,7 @@ const HELP = `Daybook: an event store you can curl.
   daybook import FILE|- [flags]  ${importEvents.summary}
   daybook export [flags]         ${exportEvents.summary}
   daybook verify [flags]         ${verify.summary}
+  daybook recover [flags]        ${recover.summary}
 
 daybook COMMAND --help lists a command's flags. Every flag is also a variable (--run-projections is
 DAYBOOK_RUN_PROJECTIONS) and a key in the file that --config names.

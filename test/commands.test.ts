@@ -13,7 +13,7 @@ import { eventually } from './helpers/live-events.js'
 t.test('--help tells of every command, and every command of its flags', async (t) => {
   const { code, stdout } = await daybook(['--help'])
   t.equal(code, 0)
-  for (const command of ['serve', 'import', 'export', 'verify']) {
+  for (const command of ['serve', 'import', 'export', 'verify', 'recover']) {
     t.match(stdout, command)
     const help = await daybook([command, '--help'])
     t.equal(help.code, 0, `${command} --help`)
@@ -131,7 +131,7 @@ t.test('verify says what it finds, for people and as JSON', async (t) => {
   await store.close()
   t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
   const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
-  t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], warnings: [] })
+  t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], kinds: [], advice: [], warnings: [] })
   t.match(await daybook(['verify', '--db', join(db, 'nothing')]), { code: 1, stderr: /no Daybook log/ })
 })
 

@@ -23,7 +23,7 @@ const floors: readonly (readonly string[])[] = [
   ['src/log'],
   ['src/streams'],
   ['src/index'],
-  ['src/access', 'src/verify', 'src/dispatch'],
+  ['src/access', 'src/verify', 'src/recover', 'src/dispatch'],
   ['src/reading', 'src/writing/plan'],
   ['src/writing'],
   ['src/subscriptions', 'src/users'],

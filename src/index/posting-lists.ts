@@ -22,7 +22,7 @@ import { ListCounts } from './postings/list-counts.js'
 import { ListGrowth } from './postings/list-growth.js'
 import { ListHeads } from './postings/list-heads.js'
 import { ListPositions } from './postings/list-positions.js'
-import { type ListRange, ListsByName } from './postings/lists-by-name.js'
+import { type InspectedList, type ListRange, ListsByName } from './postings/lists-by-name.js'
 import { PendingWrites } from './postings/pending-writes.js'
 import { Staging } from './postings/staging.js'
 import type { PostingsOptions } from './postings-options.js'
@@ -60,7 +60,7 @@ export class Postings {
     this.#positions = new ListPositions(store, pending)
     this.#byName = new ListsByName(store, pending, counts)
     this.#ids = ids
-    this.#growth = new ListGrowth({ pending, heads, ids, families, counts, damage: store.damage })
+    this.#growth = new ListGrowth({ pending, heads, ids, families, counts, store })
     this.#writes = new IndexWrites({ store, pending, heads, families, counts })
     this.staging = new Staging({ pending, heads, ids, families, growth: this.#growth, writes: this.#writes })
   }
@@ -101,7 +101,7 @@ export class Postings {
     const state = await readState(level, log.id)
     await log.noticeCut([{ log: state.log, head: state.goodTo }], 'the index')
     const marker = new DamageMarker(indexDirectory(options.directory), true)
-    const store = new IndexStore(await openTables(level, state, log), log.id, marker)
+    const store = new IndexStore(await openTables(level, state, log), log, marker)
     const postings = new Postings(store, options.counted ?? [], kept)
     if (!(await postings.#canServe(indexDirectory(options.directory), log))) return undefined
     await postings.#families.followRules(options.rules ?? {}, options.signal)
@@ -115,11 +115,10 @@ export class Postings {
   }
 
   /**
-   * Opens the index to look at it, with the families that it keeps.
-   * @returns `unusable` when it is damaged, `older` when it is of an older format
-   * @throws `directory-in-use`; `directory-unusable` when it could not be opened for another reason
+   * Opens the index to look at it. @returns why it cannot be used, or `older` when it is of an older format
+   * @throws what does not come from damage in it, such as `directory-in-use`
    */
-  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | 'unusable' | 'older'> {
+  static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | { unusable: string } | 'older'> {
     const directory = indexDirectory(options.directory)
     let level: Level | undefined
     let older = false
@@ -128,12 +127,12 @@ export class Postings {
       const sealed = await level.get(INDEX_STATE_KEY)
       older = sealed !== undefined && (indexSettingsOf(sealed)?.format ?? FORMAT_VERSION) < FORMAT_VERSION
       const tables = await openTables(level, await readState(level, log.id), log)
-      const store = new IndexStore(tables, log.id, new DamageMarker(directory, false))
+      const store = new IndexStore(tables, log, new DamageMarker(directory, false))
       return new Postings(store, options.counted ?? [], undefined)
     } catch (error) {
       await level?.close()
-      if (!isDatabaseDamaged(error)) throw openFailure('the index', error)
-      return older ? 'older' : 'unusable'
+      if (!isDatabaseDamaged(error)) throw error
+      return older ? 'older' : { unusable: (error as Error).message }
     }
   }
 
@@ -192,10 +191,7 @@ export class Postings {
     return this.#heads.get(kind, name)
   }
 
-  /**
-   * Brings heads into memory with one read. Those that are changed meanwhile keep their changes.
-   * @throws `index-damaged` when a head is missing, damaged, or not the newest
-   */
+  /** Brings heads into memory with one read; those changed meanwhile keep their changes. @throws `index-damaged` */
   load(lists: readonly ListName[]): Promise<void> {
     return this.#heads.load(lists)
   }
@@ -212,8 +208,7 @@ export class Postings {
 
   /**
    * Looks at the pages of ids that events which begin a stream will be entered in: no lookup of a retry has read them.
-   * @returns undefined when there are none
-   * @throws `index-damaged`
+   * @returns undefined when there are none @throws `index-damaged`
    */
   lookAtNewIds(postings: readonly Posting[]): Promise<unknown> | undefined {
     return this.#ids.lookAtNew(postings)
@@ -240,6 +235,11 @@ export class Postings {
     return this.#byName.all(kind, prefix)
   }
 
+  /** All lists of a family as they stand on disk, each with its head, or with what is wrong with it. */
+  inspectLists(kind: Family): AsyncGenerator<InspectedList> {
+    return this.#byName.inspect(kind)
+  }
+
   /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */
   list(kind: Family, range: ListRange): Promise<ListedHead[]> {
     return this.#byName.some(kind, range)
@@ -254,6 +254,11 @@ export class Postings {
   apply(postings: readonly Posting[]): void {
     this.#growth.apply(postings)
     this.#writes.flushIfMuch()
+  }
+
+  /** Passes over an event that cannot be read and was given up. @throws when its position is not the next */
+  passOver(position: number): void {
+    this.#growth.passOver(position)
   }
 
   /**

@@ -60,18 +60,24 @@ export interface LogMeta {
   readonly log: string
   /** Oldest first. */
   readonly ancestors: readonly Ancestor[]
+  /**
+   * Positions whose events an operator has given up, as rising ranges with both ends: a start does not refuse because
+   * of them.
+   */
+  readonly unreadable?: readonly (readonly [number, number])[]
 }
 
 /** @returns the value of LOG_META_KEY in the present format */
-export function encodeLogMeta({ log, ancestors }: Pick<LogMeta, 'log' | 'ancestors'>): Buffer {
-  return sealEntry(LOG_META_KEY, Buffer.from(JSON.stringify({ format: FORMAT_VERSION, log, ancestors })))
+export function encodeLogMeta({ log, ancestors, unreadable = [] }: Omit<LogMeta, 'format'>): Buffer {
+  const lost = unreadable.length === 0 ? {} : { unreadable }
+  return sealEntry(LOG_META_KEY, Buffer.from(JSON.stringify({ format: FORMAT_VERSION, log, ancestors, ...lost })))
 }
 
 /** @throws `format-unknown` for a format that is newer, `log-damaged` when it cannot be read */
 export function decodeLogMeta(stored: Buffer): LogMeta {
   const sealed = isSealed(LOG_META_KEY, stored)
   const meta = parseObject(sealed ? stored.subarray(0, -4) : stored)
-  const { format, log, ancestors } = meta ?? {}
+  const { format, log, ancestors, unreadable = [] } = meta ?? {}
   if (typeof format === 'number' && Number.isInteger(format) && format > FORMAT_VERSION) {
     throw new DaybookError(
       'format-unknown',
@@ -79,7 +85,9 @@ export function decodeLogMeta(stored: Buffer): LogMeta {
     )
   }
   if (format === 1 && !sealed && isIdentity(log)) return { format, log, ancestors: [] }
-  if (format === FORMAT_VERSION && sealed && isIdentity(log) && isAncestry(ancestors)) return { format, log, ancestors }
+  if (format === FORMAT_VERSION && sealed && isIdentity(log) && isAncestry(ancestors) && areRanges(unreadable)) {
+    return { format, log, ancestors, ...(unreadable.length > 0 && { unreadable }) }
+  }
   throw new DaybookError('log-damaged', 'the meta of the log cannot be read: its checksum or its content is wrong')
 }
 
@@ -92,6 +100,10 @@ export function isIdentity(value: unknown): value is string {
 
 function isAncestry(value: unknown): value is readonly Ancestor[] {
   return Array.isArray(value) && value.every((one) => isIdentity(one?.log) && Number.isSafeInteger(one?.upTo))
+}
+
+function areRanges(value: unknown): value is readonly (readonly [number, number])[] {
+  return Array.isArray(value) && value.every((one) => Array.isArray(one) && one.every(Number.isSafeInteger))
 }
 
 function parseObject(bytes: Buffer): Record<string, unknown> | undefined {

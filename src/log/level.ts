@@ -69,6 +69,21 @@ export class Level {
   }
 
   /**
+   * Makes a database that cannot be opened open again, from the tables and write-ahead logs that are there. LevelDB puts
+   * what it cannot read into a folder `lost`. What a missing table held is gone then, and nothing says so.
+   * @throws `directory-unusable`
+   */
+  static repair(directory: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      leveldown.repair(directory, (error) => {
+        if (!error) return resolve()
+        const message = `cannot repair ${directory}: ${error.message}`
+        reject(new DaybookError('directory-unusable', message, {}, error))
+      })
+    })
+  }
+
+  /**
    * Closes and opens again: a handle on which a write failed stays failed. Reads wait meanwhile; no write may
    * be under way. @throws as open; then it can be tried again
    */
@@ -218,13 +233,18 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
  * of the old. @throws `directory-unusable`
  */
 function refuseHeadless(directory: string, files: readonly string[]): void {
-  if (files.includes('CURRENT') || !files.some((name) => /^MANIFEST-|\.(ldb|sst|log)$/.test(name))) return
+  if (files.includes('CURRENT') || !files.some(isLevelDbFile)) return
   throw new DaybookError(
     'directory-unusable',
-    `${directory} has lost its file CURRENT. Nothing was changed: restore the directory from a backup`,
+    `${directory} has lost its file CURRENT`,
     {},
     new Error('Corruption: the file CURRENT is gone')
   )
+}
+
+/** True for the name of a file without which a database is not whole. */
+export function isLevelDbFile(name: string): boolean {
+  return name === 'CURRENT' || /^MANIFEST-|\.(ldb|sst|log)$/.test(name)
 }
 
 /** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */

@@ -3,6 +3,8 @@ declare module 'leveldown' {
   function leveldown(location: string): leveldown.LevelDown
 
   namespace leveldown {
+    function repair(location: string, callback: (error: Error | null | undefined) => void): void
+
     interface LevelDown {
       batch(): ChainedBatch
       approximateSize(from: Buffer, to: Buffer, callback: (error: Error | null, bytes: number) => void): void

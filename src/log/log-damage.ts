@@ -5,7 +5,7 @@ import { DaybookError } from '../errors.js'
 export function logDamaged(positions: string, why: string): DaybookError {
   return new DaybookError(
     'log-damaged',
-    `the log is damaged at ${positions}: ${why}. Nothing was changed. "daybook verify --db DIR" names everything that is wrong; restore the directory from a backup, or import an export into a new one`,
+    `the log is damaged at ${positions}: ${why}. "daybook verify --db DIR" names everything that is wrong; restore the directory from a backup, import an export into a new one, or go on without what is lost ("daybook recover --db DIR")`,
     { positions }
   )
 }

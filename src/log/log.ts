@@ -11,13 +11,20 @@ import { type Ancestor, positionKey, type StoredRecord, sealRecord, type Unplace
 import type { LogReference } from './identity/lineage.js'
 import type { LogIdentity, NotedEnd, Renewal } from './identity/log-identity.js'
 import type { Level } from './level.js'
-import { type LogOptions, type LogParts, logDirectory, openLog, openLogToInspect } from './opening.js'
+import {
+  type InspectedLog,
+  type LogOptions,
+  type LogParts,
+  logDirectory,
+  openLog,
+  openLogToInspect
+} from './opening.js'
+import type { PositionRanges } from './position-ranges.js'
 import { PositionWaiters } from './position-waiters.js'
 import { type ReadAheadOptions, rangeChunks, readAhead } from './records/read-ahead.js'
 import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
 import { preserveEvidence } from './recovery/evidence.js'
 import type { LogHead } from './recovery/log-head.js'
-import type { Testimony } from './recovery/witness.js'
 
 /** An event to commit, encoded, with its number in its stream; the log gives it its position. */
 export interface Placement {
@@ -57,13 +64,11 @@ export class Log {
 
   /**
    * Opens a log to look at it, damaged or not: nothing is checked, migrated or noted down. LevelDB still replays its
-   * write-ahead log; the old files are kept aside as at every start.
-   * @returns also the format on disk, and what the witness says, which stands among the evidence after a refusal
-   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged` when its meta cannot be read
+   * write-ahead log, so the directory is a view of the one that is looked at.
+   * @returns also the format on disk, what the witness says, and why the identity is not known
+   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
    */
-  static async openToInspect(
-    options: LogOptions
-  ): Promise<{ log: Log; format: number; testimony: Testimony | undefined }> {
+  static async openToInspect(options: LogOptions): Promise<InspectedLog & { log: Log }> {
     const { parts, ...found } = await openLogToInspect(options)
     return { log: new Log(options, parts), ...found }
   }
@@ -76,6 +81,11 @@ export class Log {
   /** The identities that it had before its end was lost, oldest first. */
   get ancestors(): readonly Ancestor[] {
     return this.#identity.lineage.ancestors
+  }
+
+  /** Positions whose events an operator has given up. Those that cannot be read are passed over when the index is made. */
+  get unreadable(): PositionRanges {
+    return this.#identity.unreadable
   }
 
   /** The new identity that it got at this start, if it did. */

@@ -10,7 +10,7 @@ import { StoredRecords } from './records/stored-records.js'
 import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
 import { LogHead } from './recovery/log-head.js'
 import { type Testimony, Witness } from './recovery/witness.js'
-import { openFailure } from './storage-faults.js'
+import { isDatabaseDamaged, openFailure } from './storage-faults.js'
 
 export interface LogOptions {
   directory: string
@@ -47,12 +47,12 @@ export async function openLog(
   try {
     const refusal = earlierRefusal(directory)
     if (refusal !== undefined) {
-      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(directory)}`)
+      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(options.directory)}`)
     }
     preserveEvidence(directory)
-    level = await openLogLevel(directory, options)
+    level = await openLogLevel(directory, options).catch((error) => withWayOut(error, options.directory))
     witness = Witness.open(join(options.directory, 'witness'))
-    const meta = await readLogMeta(level)
+    const meta = await readLogMeta(level).catch((error) => withWayOut(error, options.directory))
     parts = logParts(level, witness, meta ?? newLogMeta(), options)
     const testimony = await parts.head.check(directory, onProgress)
     await settle(parts, meta, testimony)
@@ -97,19 +97,31 @@ async function settle(
   }
 }
 
+/** What stands on disk beside the records. */
+export interface InspectedLog {
+  format: number
+  /** What the witness says; undefined: nothing. */
+  testimony: Testimony | undefined
+  /** Why the log's identity is not known; undefined: it is. */
+  metaFault: string | undefined
+}
+
 /** See `Log.openToInspect`. */
-export async function openLogToInspect(
-  options: LogOptions
-): Promise<{ parts: LogParts; format: number; testimony: Testimony | undefined }> {
+export async function openLogToInspect(options: LogOptions): Promise<InspectedLog & { parts: LogParts }> {
   const directory = logDirectory(options.directory)
   preserveEvidence(directory)
   const level = await openLogLevel(directory, options)
   let witness: Witness | undefined
   try {
     witness = Witness.open(witnessPath(options.directory, directory))
-    const meta = (await readLogMeta(level)) ?? newLogMeta()
-    const parts = logParts(level, witness, meta, options)
-    return { parts, format: meta.format, testimony: await parts.head.find() }
+    let metaFault: string | undefined
+    const meta = await readLogMeta(level).catch((error) => {
+      if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
+      metaFault = error.message
+      return undefined
+    })
+    const parts = logParts(level, witness, meta ?? newLogMeta(), options)
+    return { parts, format: meta?.format ?? FORMAT_VERSION, testimony: await parts.head.find(), metaFault }
   } catch (error) {
     await level.close()
     witness?.close()
@@ -122,10 +134,19 @@ function openLogLevel(directory: string, { compression, caches = usualCacheSizes
 }
 
 function logParts(level: Level, witness: Witness, meta: LogMeta, { caches = usualCacheSizes }: LogOptions): LogParts {
-  const records = new StoredRecords(level, caches.recentRecords)
-  return { level, records, identity: new LogIdentity(level, meta), head: new LogHead(records, witness) }
+  const identity = new LogIdentity(level, meta)
+  const records = new StoredRecords(level, caches.recentRecords, identity.unreadable)
+  return { level, records, identity, head: new LogHead(records, witness) }
 }
 
-function wayOut(directory: string): string {
-  return `To go on without what is lost at its end, remove ${join(directory, 'evidence')}; a gap before its end stays one`
+/** Names the way out where an error comes from damage. LevelDB has changed nothing then. @throws the error */
+function withWayOut(error: unknown, root: string): never {
+  const isDamage = isDatabaseDamaged(error) || (isDaybookError(error) && error.code === 'log-damaged')
+  if (!isDamage || !isDaybookError(error)) throw error
+  throw new DaybookError(error.code, `${error.message}. Nothing was changed. ${wayOut(root)}`, error.details, error)
+}
+
+/** What an operator can do about a log that does not open. @param root the data directory */
+function wayOut(root: string): string {
+  return `Restore the directory from a backup; or "daybook recover --db ${root}" says what is lost, and goes on without it when you accept that`
 }

@@ -1,69 +1,175 @@
 /**
- * The integrity check: reads everything in a closed directory and names every disagreement. The log's records must be
- * whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly that.
+ * The integrity check: reads everything in a closed directory and names every kind of disagreement. The log's records
+ * must be whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly
+ * that; the witness and the checkpoints must not know of more. Damage does not end the check.
  */
+import { existsSync } from 'node:fs'
+import { DaybookError, isDaybookError } from '../errors.js'
 import { Postings } from '../index/posting-lists.js'
+import { isMarkedDamaged } from '../index/storage/damage-marker.js'
+import { indexDirectory } from '../index/storage/index-store.js'
 import type { StoredRecord } from '../log/format.js'
 import { Log } from '../log/log.js'
+import { logDirectory } from '../log/opening.js'
+import { droppedByLevelDb, earlierRefusal, witnessPath } from '../log/recovery/evidence.js'
+import { InspectionView } from '../log/recovery/inspection-view.js'
+import type { Testimony } from '../log/recovery/witness.js'
+import { isDatabaseDamaged } from '../log/storage-faults.js'
 import { type Clock, systemClock } from '../time/clock.js'
-import type { CheckReport, Disagreement } from './check-report.js'
+import { adviceOn } from './advice.js'
+import type { CheckReport } from './check-report.js'
+import { checkCheckpoints } from './checkpoint-check.js'
+import { Findings } from './findings.js'
 import { IndexCheck } from './index-check.js'
 import { LogCheck } from './log-check.js'
 
 /** How many records are compared with the index at once. */
 const CHUNK = 256
 
+type OnProgress = (done: number, of: number) => void
+
 /**
- * Checks a directory that no process has open. LevelDB recovers its write-ahead logs in opening it; nothing else is
- * changed.
+ * Checks a directory that no process has open, in a view of it: nothing in the directory is changed.
  * @param onProgress how many of how many positions were read
  * @param clock that of the machine which checks; events are warned of that it is behind
- * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
+ * @throws what keeps it from looking, which is no disagreement: `directory-in-use`, `directory-unusable`,
+ * `format-unknown`, `storage-failed`
  */
 export async function checkDirectory(
   directory: string,
-  onProgress?: (done: number, of: number) => void,
+  onProgress: OnProgress = () => {},
   clock: Clock = systemClock
 ): Promise<CheckReport> {
-  const { log, testimony } = await Log.openToInspect({ directory, clock, fsync: true, compression: true })
-  const found: Disagreement[] = []
-  const logCheck = new LogCheck(found, clock.now())
-  let postings: Postings | undefined
+  const view = InspectionView.make(directory)
   try {
-    logCheck.expectHead(log.head, testimony)
-    postings = await openIndex(directory, log, found)
-    const indexCheck = postings === undefined ? undefined : new IndexCheck(log, postings, found)
-    const covered = postings?.goodTo ?? -1
-    let chunk: StoredRecord[] = []
-    for await (const place of log.inspect()) {
-      logCheck.take(place)
-      const { position, record } = place
-      if (record !== undefined && position <= covered) chunk.push(record)
-      if (chunk.length === CHUNK) {
-        await indexCheck?.compare(chunk)
-        chunk = []
-        onProgress?.(position + 1, log.head + 1)
-      }
-    }
-    await indexCheck?.compare(chunk)
-    const streams = (await indexCheck?.finish(log.head)) ?? logCheck.streamsBegun
-    onProgress?.(log.head + 1, log.head + 1)
-    return { events: logCheck.events, streams, disagreements: found, warnings: logCheck.warnings() }
+    return await new DirectoryCheck(directory, view, clock).run(onProgress)
+  } catch (error) {
+    if (!isDaybookError(error)) throw error
+    throw new DaybookError(error.code, view.named(error.message), error.details, error)
   } finally {
-    await postings?.close()
-    await log.close()
+    view.remove()
   }
 }
 
-/** @returns undefined when there is no index that could be compared; one of an older format is no disagreement */
-async function openIndex(directory: string, log: Log, found: Disagreement[]): Promise<Postings | undefined> {
-  const index = await Postings.openToInspect({ directory, compression: true }, log)
-  if (index instanceof Postings) return index
-  if (index === 'unusable') {
-    found.push({
-      code: 'index-unusable',
-      detail: 'the index cannot be read; the next start, or --rebuild-index, makes it anew'
-    })
+class DirectoryCheck {
+  readonly #directory: string
+  readonly #view: InspectionView
+  readonly #clock: Clock
+  readonly #findings: Findings
+  readonly #logCheck: LogCheck
+
+  constructor(directory: string, view: InspectionView, clock: Clock) {
+    this.#directory = directory
+    this.#view = view
+    this.#clock = clock
+    this.#findings = new Findings((text) => view.named(text))
+    this.#logCheck = new LogCheck(this.#findings, clock.now())
   }
-  return undefined
+
+  async run(onProgress: OnProgress): Promise<CheckReport> {
+    const log = await this.#openLog()
+    let streams: number | undefined
+    try {
+      if (log !== undefined) {
+        this.#view.removeOthers()
+        streams = await this.#compare(log, onProgress)
+      }
+      await checkCheckpoints(this.#view.directory, log, this.#findings)
+    } finally {
+      await log?.close()
+    }
+    const kinds = this.#findings.kinds
+    return {
+      events: this.#logCheck.events,
+      streams: streams ?? this.#logCheck.streamsBegun,
+      disagreements: this.#findings.examples,
+      kinds,
+      advice: adviceOn(kinds, this.#directory),
+      warnings: this.#logCheck.warnings()
+    }
+  }
+
+  /** @returns undefined when LevelDB cannot open it */
+  async #openLog(): Promise<Log | undefined> {
+    const refusal = earlierRefusal(logDirectory(this.#directory))
+    if (refusal !== undefined) this.#findings.add({ code: 'start-refused', detail: refusal })
+    try {
+      const options = { directory: this.#view.directory, clock: this.#clock, fsync: false, compression: true }
+      const { log, testimony, metaFault } = await Log.openToInspect(options)
+      if (metaFault !== undefined) this.#findings.add({ code: 'log-meta-damaged', detail: metaFault })
+      this.#checkWitness(log.head, testimony)
+      return log
+    } catch (error) {
+      if (!isDatabaseDamaged(error)) throw error
+      this.#findings.add({ code: 'log-unreadable', detail: (error as Error).message })
+      return undefined
+    }
+  }
+
+  #checkWitness(head: number, testimony: Testimony | undefined): void {
+    const path = witnessPath(this.#directory, logDirectory(this.#directory))
+    if (!existsSync(path)) {
+      this.#findings.add({ code: 'witness-missing', detail: `there is no ${path}` })
+    } else if (testimony === undefined) {
+      this.#findings.add({ code: 'witness-damaged', detail: `${path} is not what was written` })
+    }
+    this.#logCheck.expectHead(head, testimony)
+  }
+
+  /** Reads the log and compares the index with it. @returns the number of streams, if the index covers the log */
+  async #compare(log: Log, onProgress: OnProgress): Promise<number | undefined> {
+    const postings = await this.#openIndex(log)
+    try {
+      const { lost } = this.#logCheck
+      const check = postings && new IndexCheck({ log, postings, findings: this.#findings, lost })
+      const covered = postings?.goodTo ?? -1
+      let chunk: StoredRecord[] = []
+      for await (const place of log.inspect()) {
+        this.#logCheck.take(place)
+        const { position, record } = place
+        if (record !== undefined && position <= covered) chunk.push(record)
+        if (chunk.length === CHUNK) {
+          await check?.compare(chunk)
+          chunk = []
+          onProgress(position + 1, log.head + 1)
+        }
+      }
+      await check?.compare(chunk)
+      this.#reportDropped()
+      if (covered > log.head) lost.add(log.head + 1, covered)
+      const streams = await check?.finish()
+      onProgress(log.head + 1, log.head + 1)
+      return covered < log.head ? undefined : streams
+    } finally {
+      await postings?.close()
+    }
+  }
+
+  /** What LevelDB says of the write-ahead log is of interest when something is gone: the end of a crash looks alike. */
+  #reportDropped(): void {
+    const dropped = droppedByLevelDb(logDirectory(this.#view.directory))
+    if (dropped === undefined) return
+    const effects = ['record-missing', 'head-behind-witness', 'witness-missing', 'witness-damaged']
+    if (effects.some((code) => this.#findings.has(code))) {
+      this.#findings.add({ code: 'write-ahead-log-damaged', detail: `LevelDB's recovery says: ${dropped}` })
+    }
+  }
+
+  /** @returns undefined when there is no index that could be compared; one of an older format is no disagreement */
+  async #openIndex(log: Log): Promise<Postings | undefined> {
+    const { directory } = this.#view
+    if (isMarkedDamaged(indexDirectory(directory))) {
+      this.#findings.add({ code: 'index-marked', detail: 'damage was found in the index while a server used it' })
+    }
+    const index = await Postings.openToInspect({ directory, compression: true }, log)
+    if (index instanceof Postings) {
+      if (index.goodTo > log.head) {
+        const detail = `the index covers ${index.goodTo}, the log ends at ${log.head}`
+        this.#findings.add({ code: 'index-ahead', detail })
+      }
+      return index
+    }
+    if (index !== 'older') this.#findings.add({ code: 'index-unusable', detail: index.unusable })
+    return undefined
+  }
 }

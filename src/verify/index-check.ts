@@ -4,10 +4,12 @@ import { isDaybookError } from '../errors.js'
 import { Poster } from '../index/index-entries.js'
 import type { ListName } from '../index/posting.js'
 import type { Postings } from '../index/posting-lists.js'
-import { BLOCK_SIZE, type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
+import { type Family, families, family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
+import type { PositionRanges } from '../log/position-ranges.js'
 import { parseCategoryRule } from '../streams/names.js'
-import type { Disagreement } from './check-report.js'
+import type { Findings } from './findings.js'
+import { isIndexDamage, ListReader } from './list-reader.js'
 
 const NAMES: Record<Family, string> = {
   s: 'stream',
@@ -20,27 +22,41 @@ const NAMES: Record<Family, string> = {
   d: 'tombstone'
 }
 
+export interface IndexCheckParts {
+  readonly log: Log
+  readonly postings: Postings
+  readonly findings: Findings
+  /** Positions whose events the log has lost, as far as it was read. Lists may hold them. */
+  readonly lost: PositionRanges
+}
+
 /**
- * Every record must stand in each of its lists, at its place; and the lists must hold nothing else. Streams are
- * looked up one by one, since there may be millions; of the other lists the next place is counted. A family that is
- * being filled is compared as far as it goes.
+ * Every record must stand in each of its lists, at its place; and the lists must hold nothing else, except events that
+ * the log has lost. Streams are looked up one by one, since there may be millions; of the other lists the next place is
+ * kept. A family that is being filled is compared as far as it goes.
  */
 export class IndexCheck {
   readonly #log: Log
   readonly #postings: Postings
   readonly #poster: Poster
-  readonly #found: Disagreement[]
-  readonly #counted = new Map<string, number>()
-  /** The last part read of each list: entries are asked for in order. */
-  readonly #parts = new LRUCache<string, { from: number; positions: number[] }>({ max: 10_000 })
-  readonly #unreadable = new Set<string>()
+  readonly #findings: Findings
+  readonly #lost: PositionRanges
+  readonly #reader: ListReader
+  /** The next entry to compare of each list that is no stream. */
+  readonly #next = new Map<string, number>()
+  /** Lists of which a part could not be read: how many entries that part has of what is in the log is not known. */
+  readonly #partly = new Set<string>()
+  /** What was reported as unreadable: lists by their names, pages of hash tables by their errors. */
+  readonly #unreadable = new LRUCache<string, true>({ max: 100_000 })
   #records = 0
 
-  constructor(log: Log, postings: Postings, found: Disagreement[]) {
+  constructor({ log, postings, findings, lost }: IndexCheckParts) {
     this.#log = log
     this.#postings = postings
     this.#poster = new Poster(log, parseCategoryRule(postings.ruleOf(family.category) || 'first:-'))
-    this.#found = found
+    this.#findings = findings
+    this.#lost = lost
+    this.#reader = new ListReader(postings, findings)
   }
 
   async compare(records: readonly StoredRecord[]): Promise<void> {
@@ -53,8 +69,8 @@ export class IndexCheck {
       this.#records++
       const lists = covered[i] as ListName[]
       for (const [kind, name] of lists) {
-        const index = kind === family.stream ? number : this.#next(kind + name)
-        await this.#expect(kind, name, index, position)
+        if (kind === family.stream) await this.#expectEvent(name, number, position)
+        else await this.#expectEntry(kind, name, position)
       }
       await this.#expectId(id, lists[0]?.[1] as string, number, position)
     }
@@ -66,7 +82,7 @@ export class IndexCheck {
     try {
       await this.#postings.load(readable)
     } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
+      if (!isIndexDamage(cause)) throw cause
       for (const list of readable) await this.#loadOne(list)
     }
   }
@@ -76,41 +92,56 @@ export class IndexCheck {
     try {
       await this.#postings.load([list])
     } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-      this.#unreadable.add(list.join(''))
-      this.#found.push({ code: 'index-damaged', detail: `${NAMES[list[0]]} "${list[1]}": ${cause.message}` })
+      if (!isIndexDamage(cause)) throw cause
+      this.#reportUnreadable(list.join(''), `${listText(list)}: ${(cause as Error).message}`)
     }
   }
 
-  #next(list: string): number {
-    const next = this.#counted.get(list) ?? 0
-    this.#counted.set(list, next + 1)
-    return next
+  #reportUnreadable(what: string, detail: string): void {
+    if (this.#unreadable.has(what)) return
+    this.#unreadable.set(what, true)
+    this.#findings.add({ code: 'index-damaged', detail })
   }
 
-  async #expect(kind: Family, name: string, index: number, position: number): Promise<void> {
-    if (this.#unreadable.has(kind + name)) return
-    const head = await this.#postings.head(kind, name)
-    const there = head === undefined || index >= head.count ? undefined : await this.#entry(kind, name, head, index)
-    if (there === position) return
-    this.#found.push({
-      code: 'index-wrong',
-      position,
-      ...(kind === family.stream && { stream: name }),
-      detail: `position ${position} is entry ${index} of ${NAMES[kind]} "${name}", but the index has ${there ?? 'nothing'} there`
-    })
+  /** Event `number` of a stream stands at entry `number` of its list. */
+  async #expectEvent(stream: string, number: number, position: number): Promise<void> {
+    if (this.#unreadable.has(family.stream + stream)) return
+    const list: ListName = [family.stream, stream]
+    const head = await this.#postings.head(...list)
+    const there = await this.#reader.entry(family.stream, listText(list), head, number)
+    if (there === position || there === 'unreadable') return
+    const detail = `position ${position} is event ${number} of "${stream}", but the index has ${there ?? 'nothing'} there`
+    this.#findings.add({ code: 'index-wrong', position, stream, detail })
   }
 
-  async #entry(kind: Family, name: string, head: ListHead, index: number): Promise<number | undefined> {
+  /** The next entry of the list is that position; before it may stand events that the log has lost. */
+  async #expectEntry(kind: Family, name: string, position: number): Promise<void> {
     const key = kind + name
-    let part = this.#parts.get(key)
-    if (part === undefined || index < part.from || index >= part.from + part.positions.length) {
-      const from = index - (index % BLOCK_SIZE)
-      const positions = await this.#postings.positions(kind, head, from, BLOCK_SIZE).catch(() => [])
-      part = { from, positions }
-      this.#parts.set(key, part)
+    if (this.#unreadable.has(key)) return
+    const list: ListName = [kind, name]
+    const head = await this.#postings.head(kind, name)
+    for (let index = this.#next.get(key) ?? 0; ; index++) {
+      const there = await this.#reader.entry(kind, listText(list), head, index)
+      if (there === 'unreadable') this.#partly.add(key)
+      if (there === 'unreadable' || there === position) {
+        this.#next.set(key, index + 1)
+        return
+      }
+      if (there === undefined || there > position) {
+        const detail = `position ${position} is not in ${listText(list)}`
+        this.#findings.add({ code: 'index-wrong', position, detail })
+        this.#next.set(key, index)
+        return
+      }
+      this.#expectLost(list, there)
     }
-    return part.positions[index - part.from]
+  }
+
+  /** An entry that no record of the log gives. */
+  #expectLost(list: ListName, position: number): void {
+    if (this.#lost.has(position) || this.#partly.has(list.join(''))) return
+    const detail = `${listText(list)} has position ${position}, whose event does not belong there`
+    this.#findings.add({ code: 'index-wrong', position, detail })
   }
 
   async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {
@@ -119,69 +150,84 @@ export class IndexCheck {
     if (head === undefined) return // reported already
     const places = await this.#placesOf(head.id, id)
     // Of events with one id, which only older logs hold, the index has the first.
-    if (places.includes(position) || (await this.#holdsOne(places, stream, id))) return
-    this.#found.push({
-      code: 'index-wrong',
-      position,
-      stream,
-      detail: `the id of event ${number} of "${stream}" is not in the index: a retry would be written twice`
-    })
+    if (places === undefined || places.includes(position) || (await this.#holdsOne(places, stream, id))) return
+    const detail = `the id of event ${number} of "${stream}" is not in the index: a retry would be written twice`
+    this.#findings.add({ code: 'index-wrong', position, stream, detail })
   }
 
   async #holdsOne(places: readonly number[], stream: string, id: Buffer): Promise<boolean> {
-    const records = await this.#log.readMany(places).catch(() => []) // damage is reported by position
-    return records.some((record) => record.stream === stream && record.id.equals(id))
+    for (const place of places) {
+      try {
+        const record = await this.#log.read(place)
+        if (record.stream === stream && record.id.equals(id)) return true
+      } catch (error) {
+        if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
+        if (place <= this.#log.head) return true // it may be the one: the damage is reported by its position
+      }
+    }
+    return false
   }
 
-  /** Names a damaged page once; then no id in it can be compared. */
-  async #placesOf(streamId: number, id: Buffer): Promise<number[]> {
+  /** @returns undefined when the page of the id cannot be read, which is reported once */
+  async #placesOf(streamId: number, id: Buffer): Promise<number[] | undefined> {
     try {
-      return (await this.#postings.positionsOfIds([{ streamId, id }]))[0] as number[]
+      return (await this.#postings.positionsOfIds([{ streamId, id }]))[0]
     } catch (cause) {
-      if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-      if (!this.#unreadable.has(cause.message)) this.#found.push({ code: 'index-damaged', detail: cause.message })
-      this.#unreadable.add(cause.message)
-      return []
+      if (!isIndexDamage(cause)) throw cause
+      const { message } = cause as Error
+      this.#reportUnreadable(message, message)
+      return undefined
     }
   }
 
-  #expectCount(kind: Family, name: string, count: number): void {
-    const counted = this.#counted.get(kind + name) ?? 0
-    if (count === counted || this.#unreadable.has(kind + name)) return
-    const detail = `${NAMES[kind]} "${name}" has ${count} entries, the log ${counted}`
-    this.#found.push({ code: 'index-wrong', detail })
+  /** What stands in a list after the last record that was compared. */
+  async #expectEnd(list: ListName, head: ListHead): Promise<void> {
+    const key = list.join('')
+    if (this.#unreadable.has(key)) return
+    for (let index = this.#next.get(key) ?? 0; index < head.count; index++) {
+      const there = await this.#reader.entry(list[0], listText(list), head, index)
+      if (typeof there === 'number') this.#expectLost(list, there)
+    }
   }
 
-  /** Counts what the lists hold beyond the records. @returns how many streams there are */
-  async finish(head: number): Promise<number> {
-    if (this.#postings.goodTo > head) {
-      this.#found.push({
-        code: 'index-ahead',
-        detail: `the index covers ${this.#postings.goodTo}, the log ends at ${head}`
-      })
-    }
-    let streams = 0
-    let entries = 0
+  /** Looks at what the lists hold beyond the records. @returns how many streams there are */
+  async finish(): Promise<number> {
+    const counted = { streams: 0, events: 0 }
     for (const kind of families) {
       if (!this.#postings.keeps(kind)) continue
       try {
-        for await (const { name, head: list } of this.#postings.all(kind, '')) {
-          if (kind === family.stream) {
-            streams++
-            entries += list.count
-          } else this.#expectCount(kind, name, list.count)
-        }
+        await this.#finishFamily(kind, counted)
       } catch (cause) {
-        if (!isDaybookError(cause) || cause.code !== 'index-damaged') throw cause
-        this.#found.push({ code: 'index-damaged', detail: `the lists of ${NAMES[kind]}: ${cause.message}` })
+        if (!isIndexDamage(cause)) throw cause
+        this.#findings.add({
+          code: 'index-damaged',
+          detail: `the lists of ${NAMES[kind]}: ${(cause as Error).message}`
+        })
       }
     }
-    if (entries !== this.#records) {
-      this.#found.push({
-        code: 'index-wrong',
-        detail: `the streams of the index have ${entries} events, the log ${this.#records}`
-      })
-    }
-    return streams
+    this.#expectEvents(counted.events)
+    return counted.streams
   }
+
+  async #finishFamily(kind: Family, counted: { streams: number; events: number }): Promise<void> {
+    for await (const { name, head, fault } of this.#postings.inspectLists(kind)) {
+      if (kind === family.stream) counted.streams++
+      if (head === undefined) this.#reportUnreadable(kind + name, `${listText([kind, name])}: ${fault}`)
+      else if (kind === family.stream) counted.events += head.count
+      else await this.#expectEnd([kind, name], head)
+    }
+  }
+
+  #expectEvents(entries: number): void {
+    const lost = this.#lost.countUpTo(this.#postings.goodTo)
+    if (this.#findings.has('index-damaged') || (entries >= this.#records && entries <= this.#records + lost)) return
+    this.#findings.add({
+      code: 'index-wrong',
+      detail: `the streams of the index have ${entries} events, the log ${this.#records}`
+    })
+  }
+}
+
+function listText([kind, name]: ListName): string {
+  return `${NAMES[kind]} "${name}"`
 }

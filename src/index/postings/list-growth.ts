@@ -1,7 +1,7 @@
 /** Taking events into the lists in memory: those that follow the log, and those of families that are being filled. */
-import { BLOCK_SIZE, blockKey, family, type ListHead, listId } from '../../log/format.js'
+import { BLOCK_SIZE, blockKey, type Family, family, type ListHead, listId } from '../../log/format.js'
 import { type ListName, ordinalOf, type Posting } from '../posting.js'
-import type { DamageMarker } from '../storage/damage-marker.js'
+import type { IndexStore } from '../storage/index-store.js'
 import type { EventIds } from './event-ids.js'
 import type { IndexChanges } from './index-changes.js'
 import type { KeptFamilies } from './kept-families.js'
@@ -18,7 +18,7 @@ export interface ListGrowthParts {
   readonly ids: EventIds
   readonly families: KeptFamilies
   readonly counts: ListCounts
-  readonly damage: DamageMarker
+  readonly store: Pick<IndexStore, 'damage' | 'unreadable'>
 }
 
 export class ListGrowth {
@@ -27,15 +27,15 @@ export class ListGrowth {
   readonly #ids: EventIds
   readonly #families: KeptFamilies
   readonly #counts: ListCounts
-  readonly #damage: DamageMarker
+  readonly #store: Pick<IndexStore, 'damage' | 'unreadable'>
 
-  constructor({ pending, heads, ids, families, counts, damage }: ListGrowthParts) {
+  constructor({ pending, heads, ids, families, counts, store }: ListGrowthParts) {
     this.#pending = pending
     this.#heads = heads
     this.#ids = ids
     this.#families = families
     this.#counts = counts
-    this.#damage = damage
+    this.#store = store
   }
 
   /**
@@ -133,20 +133,9 @@ export class ListGrowth {
       changes.heads[kind].set(name, head)
       changes.size++
     }
-    if (kind === family.stream && posting.number !== head.count) {
-      const { position, number } = posting
-      throw this.#damage.found(`event ${number} of "${name}" (position ${position}) follows on ${head.count} events`)
-    }
-    head.count++
+    if (kind === family.stream && posting.number !== head.count) this.#enterLost(changes, name, head, posting)
     head.updated = posting.created
-    // Snapshots of heads share this array: entries are only ever added to it, and a full one becomes a block.
-    head.tail.push(posting.position)
-    if (head.tail.length === BLOCK_SIZE) {
-      const block = head.count / BLOCK_SIZE - 1
-      changes.blocks.set(blockKey(kind, head.id, block).toString('latin1'), head.tail)
-      changes.size++
-      head.tail = []
-    }
+    this.#push(changes, kind, head, posting.position)
     return head
   }
 
@@ -155,6 +144,42 @@ export class ListGrowth {
     const { staged } = this.#pending
     if (changes !== staged?.changes) this.#counts.add(list[0], list[1])
     else if (this.#counts.concerns(list[0])) staged.begun.push(list)
+  }
+
+  #push(changes: IndexChanges, kind: Family, head: ListHead, position: number): void {
+    head.count++
+    // Snapshots of heads share this array: entries are only ever added to it, and a full one becomes a block.
+    head.tail.push(position)
+    if (head.tail.length < BLOCK_SIZE) return
+    const block = head.count / BLOCK_SIZE - 1
+    changes.blocks.set(blockKey(kind, head.id, block).toString('latin1'), head.tail)
+    changes.size++
+    head.tail = []
+  }
+
+  /**
+   * Enters events of a stream that the log has lost, so that those after them stand at their numbers. Nobody knows which
+   * of the unreadable positions were this stream's: each gives the same error when it is read.
+   * @throws `index-damaged` when there are fewer unreadable positions than missing numbers
+   */
+  #enterLost(changes: IndexChanges, name: string, head: ListHead, { position, number }: Posting): void {
+    const lost = this.#store.unreadable.before(position, Math.max(0, number - head.count))
+    if (head.count + lost.length !== number) {
+      throw this.#store.damage.found(
+        `event ${number} of "${name}" (position ${position}) follows on ${head.count} events`
+      )
+    }
+    for (const one of lost) this.#push(changes, family.stream, head, one)
+  }
+
+  /**
+   * Passes over an event that cannot be read and was given up: no list gets it now.
+   * @throws when its position does not follow on what was applied
+   */
+  passOver(position: number): void {
+    const pending = this.#pending
+    if (position !== pending.appliedTo + 1) throw new Error(`${position} was passed over after ${pending.appliedTo}`)
+    pending.appliedTo = position
   }
 }
 

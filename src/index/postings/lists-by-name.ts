@@ -1,5 +1,5 @@
 /** The lists of a family in the order of their names. */
-import { decodeHead, type Family, headKey, headKeyName, openEntry } from '../../log/format.js'
+import { decodeHead, type Family, headKey, headKeyName, type ListHead, openEntry } from '../../log/format.js'
 import type { ListedHead } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
 import type { ListCounts } from './list-counts.js'
@@ -12,6 +12,13 @@ export interface ListRange {
   readonly prefix: string
   readonly after?: string | undefined
   readonly limit: number
+}
+
+/** A list on disk: its head, or what is wrong with it. */
+export interface InspectedList {
+  readonly name: string
+  readonly head?: ListHead
+  readonly fault?: string
 }
 
 export class ListsByName {
@@ -43,6 +50,19 @@ export class ListsByName {
     // One that was begun meanwhile may have been passed by.
     if (count !== undefined && count === before && count !== found) {
       throw this.#store.damage.found(`${count} lists of ${kind} begin with "${prefix}", and ${found} can be read`)
+    }
+  }
+
+  /** All lists of a family as they stand on disk. Does not stop at damage. */
+  async *inspect(kind: Family): AsyncGenerator<InspectedList> {
+    const gte = headKey(kind, '')
+    for await (const { key, value } of this.#store.level.entries({ gte, lt: endOfPrefix(gte) })) {
+      const name = headKeyName(key)
+      try {
+        yield { name, head: decodeHead(openEntry(key, value)) }
+      } catch (error) {
+        yield { name, fault: (error as Error).message }
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import { DaybookError } from '../../errors.js'
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, table } from '../../log/format.js'
 import { Level, type LevelOptions } from '../../log/level.js'
 import type { Log } from '../../log/log.js'
+import type { PositionRanges } from '../../log/position-ranges.js'
 import { isDatabaseDamaged, openFailure } from '../../log/storage-faults.js'
 import { type CacheSizes, usualCacheSizes } from '../../memory/cache-sizes.js'
 import { HashTable } from '../hash-table/hash-table.js'
@@ -33,16 +34,19 @@ export class IndexStore {
   /** The positions of events whose ids do not name them. */
   readonly ids: HashTable
   readonly damage: DamageMarker
+  /** Positions whose events an operator has given up. */
+  readonly unreadable: PositionRanges
   /** The state on disk. It also names families that are not kept now. */
   state: IndexState
 
-  /** @param log identity of the log: an index that was made of an ancestor goes on under it */
-  constructor({ level, state, lists, ids }: OpenedIndex, log: string, damage: DamageMarker) {
+  /** @param log an index that was made of an ancestor goes on under its identity */
+  constructor({ level, state, lists, ids }: OpenedIndex, log: Log, damage: DamageMarker) {
     this.level = level
     this.lists = lists
     this.ids = ids
     this.damage = damage
-    this.state = { ...state, log }
+    this.unreadable = log.unreadable
+    this.state = { ...state, log: log.id }
   }
 
   /** The key of a list in the table of lists. */

@@ -2,8 +2,17 @@
 import { randomUUID } from 'node:crypto'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { decodeLogMeta, encodeLogMeta, FORMAT_VERSION, LOG_META_KEY, type LogMeta } from '../format.js'
+import {
+  decodeLogMeta,
+  encodeLogMeta,
+  FORMAT_VERSION,
+  isIntact,
+  keyPosition,
+  LOG_META_KEY,
+  type LogMeta
+} from '../format.js'
 import type { Level } from '../level.js'
+import { PositionRanges } from '../position-ranges.js'
 import { Lineage, type LogReference } from './lineage.js'
 
 /** A new identity that the log got at this start. */
@@ -26,10 +35,13 @@ export class LogIdentity {
   readonly #level: Level
   #lineage: Lineage
   #renewal: Renewal | undefined
+  /** Positions whose events an operator has given up. */
+  readonly unreadable: PositionRanges
 
-  constructor(level: Level, { log, ancestors }: LogMeta) {
+  constructor(level: Level, { log, ancestors, unreadable }: LogMeta) {
     this.#level = level
     this.#lineage = new Lineage(log, ancestors)
+    this.unreadable = new PositionRanges(unreadable)
   }
 
   get lineage(): Lineage {
@@ -50,15 +62,16 @@ export class LogIdentity {
 
   /**
    * Gives the log a new identity. The one that it has becomes an ancestor.
-   * @param head where the log ends now @param why for people
+   * @param upTo the last position at which both hold the same event: where the log ends now, or before what it has lost
+   * @param why for people
    * @throws `storage-failed` when it cannot be written
    */
-  async renew(head: number, why: string): Promise<void> {
+  async renew(upTo: number, why: string): Promise<void> {
     const from = this.#lineage.log
-    const renewed = this.#lineage.renewed(head, limits.ancestors_max)
+    const renewed = this.#lineage.renewed(upTo, limits.ancestors_max)
     await this.#writeMeta(renewed)
     this.#lineage = renewed
-    this.#renewal = { from, to: renewed.log, upTo: head, why }
+    this.#renewal = { from, to: renewed.log, upTo, why }
   }
 
   /** Writes the identity as it is, in the present format. @throws `storage-failed` */
@@ -68,7 +81,8 @@ export class LogIdentity {
 
   async #writeMeta(lineage: Lineage): Promise<void> {
     const batch = this.#level.batch()
-    batch.put(LOG_META_KEY, encodeLogMeta(lineage))
+    const { log, ancestors } = lineage
+    batch.put(LOG_META_KEY, encodeLogMeta({ log, ancestors, unreadable: this.unreadable.ranges }))
     try {
       await this.#level.writeSynced(batch)
     } catch (cause) {
@@ -84,7 +98,10 @@ export class LogIdentity {
 export async function readLogMeta(level: Level): Promise<LogMeta | undefined> {
   const stored = await level.get(LOG_META_KEY)
   if (stored !== undefined) return decodeLogMeta(stored)
-  for await (const _ of level.entries({ limit: 1 })) {
+  for await (const { key, value } of level.entries({ limit: 1 })) {
+    if (key.length === 8 && isIntact(keyPosition(key), value)) {
+      throw new DaybookError('log-damaged', 'the meta of the log is gone, its events are not')
+    }
     throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
   }
   return undefined

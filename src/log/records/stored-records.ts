@@ -2,6 +2,7 @@
 import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
 import type { Level } from '../level.js'
 import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
+import { PositionRanges } from '../position-ranges.js'
 import { READ_BYTES, rangeChunks } from './read-ahead.js'
 import { RecentRecords } from './recent-records.js'
 import { RecordSizes } from './record-sizes.js'
@@ -15,12 +16,17 @@ export interface InspectedPlace {
 
 export class StoredRecords {
   readonly #level: Level
+  readonly #givenUp: PositionRanges
   readonly #recent: RecentRecords
   readonly sizes: RecordSizes
 
-  /** @param recentBytes of the last records written, which are kept in memory */
-  constructor(level: Level, recentBytes: number) {
+  /**
+   * @param recentBytes of the last records written, which are kept in memory
+   * @param givenUp positions whose events may be unreadable
+   */
+  constructor(level: Level, recentBytes: number, givenUp = new PositionRanges()) {
     this.#level = level
+    this.#givenUp = givenUp
     this.#recent = new RecentRecords(recentBytes)
     this.sizes = new RecordSizes(level)
   }
@@ -72,12 +78,12 @@ export class StoredRecords {
   /**
    * Reads all records from `from` to `to`.
    * @param onProgress called now and then with how many of how many records were read; what it throws is thrown
-   * @throws `log-damaged` naming every position that is missing or damaged
+   * @throws `log-damaged` naming every position that is missing or damaged and was not given up
    */
   async check(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
     const lost: number[] = []
     for await (const { position, fault } of this.inspect(from, to)) {
-      if (fault !== undefined) lost.push(position)
+      if (fault !== undefined && !this.#givenUp.has(position)) lost.push(position)
       if ((position & 0xff) === 0) onProgress?.(position - from, to - from + 1)
     }
     if (lost.length > 0) throw logDamaged(positionRanges(lost), 'they were acknowledged and cannot be read')

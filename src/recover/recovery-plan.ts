@@ -1,0 +1,134 @@
+/** What keeps a directory from starting, what is lost by that, and what would remain. */
+import { Postings } from '../index/posting-lists.js'
+import { isMarkedDamaged } from '../index/storage/damage-marker.js'
+import { indexDirectory } from '../index/storage/index-store.js'
+import { Level } from '../log/level.js'
+import { Log } from '../log/log.js'
+import { type InspectedLog, logDirectory } from '../log/opening.js'
+import { PositionRanges } from '../log/position-ranges.js'
+import { droppedByLevelDb, earlierRefusal } from '../log/recovery/evidence.js'
+import { InspectionView } from '../log/recovery/inspection-view.js'
+import { isDatabaseDamaged } from '../log/storage-faults.js'
+import type { Clock } from '../time/clock.js'
+
+export interface RecoveryPlan {
+  /** Why LevelDB cannot open the log; undefined: it can. */
+  readonly unopened: string | undefined
+  /** Why the identity of the log cannot be read. */
+  readonly identityLost: string | undefined
+  /** Why the last start was refused, or that a recovery was not finished. */
+  readonly refused: string | undefined
+  /** What LevelDB says that it dropped, where no witness says how long the log was. */
+  readonly dropped: string | undefined
+  /** Position of the last event that remains, -1: none. */
+  readonly head: number
+  /** When that was written, milliseconds; undefined when it cannot be read. */
+  readonly headCreated: number | undefined
+  /** The last position that was acknowledged; undefined when nothing says so. */
+  readonly acknowledged: number | undefined
+  /** Positions up to the head whose events cannot be read, and that were not given up before. */
+  readonly gaps: PositionRanges
+  /** When the last event before the first gap was written, milliseconds. */
+  readonly beforeGaps: number | undefined
+}
+
+export interface PlanOptions {
+  /** Reads the whole log, and not only what a start reads. */
+  readonly thorough: boolean
+  readonly clock: Clock
+  /** Called with how many of how many events were read. */
+  readonly onProgress: (done: number, of: number) => void
+}
+
+/**
+ * Looks at a directory that no process has open, as a start would, and changes nothing.
+ * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `storage-failed`
+ */
+export async function planRecovery(directory: string, options: PlanOptions): Promise<RecoveryPlan> {
+  const view = InspectionView.make(directory)
+  try {
+    const opened = await openView(view, options.clock)
+    try {
+      view.removeOthers()
+      return await lookAt(directory, view, opened, options)
+    } finally {
+      await opened.log.close()
+    }
+  } finally {
+    view.remove()
+  }
+}
+
+/** True when something keeps the directory from starting. */
+export function isNeeded({ unopened, identityLost, refused, dropped, head, acknowledged = head, gaps }: RecoveryPlan) {
+  return (
+    unopened !== undefined ||
+    identityLost !== undefined ||
+    refused !== undefined ||
+    dropped !== undefined ||
+    acknowledged > head ||
+    gaps.size > 0
+  )
+}
+
+type OpenedView = InspectedLog & { log: Log; unopened: string | undefined }
+
+/** Opens the log in the view. When LevelDB cannot open it, it is repaired, in the view alone. */
+async function openView(view: InspectionView, clock: Clock): Promise<OpenedView> {
+  const options = { directory: view.directory, clock, fsync: false, compression: true }
+  try {
+    return { ...(await Log.openToInspect(options)), unopened: undefined }
+  } catch (error) {
+    if (!isDatabaseDamaged(error)) throw error
+    await Level.repair(logDirectory(view.directory))
+    return { ...(await Log.openToInspect(options)), unopened: view.named((error as Error).message) }
+  }
+}
+
+async function lookAt(
+  directory: string,
+  view: InspectionView,
+  { log, testimony, metaFault, unopened }: OpenedView,
+  { thorough, onProgress }: PlanOptions
+): Promise<RecoveryPlan> {
+  const known = unopened === undefined && testimony !== undefined && !thorough
+  const from = known ? Math.min(testimony.verifiedTo, await indexCovers(view, log), log.head) + 1 : 0
+  const gaps = new PositionRanges()
+  let last: number | undefined
+  let beforeGaps: number | undefined
+  for await (const { position, record, fault } of log.inspect(Math.max(0, from - 1))) {
+    if (record !== undefined) last = record.created
+    else if (position < from) continue
+    else if (!log.unreadable.has(position)) {
+      if (gaps.size === 0) beforeGaps = last
+      gaps.add(position)
+    }
+    if (fault !== undefined && position === log.head) last = undefined
+    if ((position & 0x3fff) === 0) onProgress(position - from, log.head - from + 1)
+  }
+  const dropped = testimony === undefined ? droppedByLevelDb(logDirectory(view.directory)) : undefined
+  return {
+    unopened,
+    identityLost: metaFault,
+    refused: earlierRefusal(logDirectory(directory)),
+    dropped,
+    head: log.head,
+    headCreated: last,
+    acknowledged: testimony?.head,
+    gaps,
+    beforeGaps
+  }
+}
+
+/** The last position that an index which can serve covers; a start reads what comes after it. */
+async function indexCovers(view: InspectionView, log: Log): Promise<number> {
+  const { directory } = view
+  if (isMarkedDamaged(indexDirectory(directory))) return -1
+  const index = await Postings.openToInspect({ directory, compression: true }, log)
+  if (!(index instanceof Postings)) return -1
+  try {
+    return droppedByLevelDb(indexDirectory(directory)) === undefined ? index.goodTo : -1
+  } finally {
+    await index.close()
+  }
+}

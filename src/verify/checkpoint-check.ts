@@ -1,0 +1,44 @@
+/** Checks the places of consumers: each must be what was written, and none may be beyond the end of the log. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { decodeCheckpoint, type StoredCheckpoint } from '../log/format.js'
+import { Level } from '../log/level.js'
+import type { Log } from '../log/log.js'
+import { isDatabaseDamaged } from '../log/storage-faults.js'
+import type { Findings } from './findings.js'
+
+const OPTIONS = { writeBufferSize: 512 * 1024, cacheSize: 256 * 1024, compression: false }
+
+/** @param root a data directory without a process that uses it @param log undefined: it cannot be read */
+export async function checkCheckpoints(root: string, log: Log | undefined, findings: Findings): Promise<void> {
+  const directory = join(root, 'checkpoints')
+  if (!existsSync(directory)) return
+  let level: Level | undefined
+  try {
+    level = await Level.open(directory, OPTIONS)
+    for await (const { key, value } of level.entries({})) {
+      const checkpoint = decodeCheckpoint(key, value)
+      if (checkpoint === undefined) {
+        findings.add({ code: 'checkpoint-damaged', detail: `the place of ${nameOf(key)} is not what was written` })
+      } else if (log !== undefined) expectInLog(nameOf(key), checkpoint, log, findings)
+    }
+  } catch (error) {
+    if (!isDatabaseDamaged(error)) throw error
+    findings.add({ code: 'checkpoints-unusable', detail: (error as Error).message })
+  } finally {
+    await level?.close()
+  }
+}
+
+function expectInLog(name: string, { log: id, head = -1 }: StoredCheckpoint, log: Log, findings: Findings): void {
+  if (id !== log.id || head <= log.head) return
+  findings.add({
+    code: 'checkpoint-ahead',
+    detail: `the place of ${name} was saved when the log reached position ${head}; it ends at ${log.head}`
+  })
+}
+
+/** The name in a key, without the byte for its kind. */
+function nameOf(key: Buffer): string {
+  return JSON.stringify(key.subarray((key[0] as number) < 0x20 ? 1 : 0).toString())
+}

@@ -1,0 +1,267 @@
+/** The way out of a refused start: what is lost is said first, and accepting it makes the directory start. */
+import { once } from 'node:events'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { LOG_META_KEY } from '../../src/log/format.js'
+import { Level } from '../../src/log/level.js'
+import { acceptLoss } from '../../src/log/recovery/accept-loss.js'
+import { isNeeded, planRecovery, type RecoveryPlan } from '../../src/recover/recovery-plan.js'
+import { Store } from '../../src/store/store.js'
+import { systemClock } from '../../src/time/clock.js'
+import { checkDirectory } from '../../src/verify/check-directory.js'
+import { daybook, serve } from '../helpers/cli.js'
+import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
+import { encodeEvent } from '../helpers/events.js'
+
+const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
+
+t.test('a log that has lost its end: said, changed only when accepted, and started under a new identity', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 100)
+  const id = await identityOf(t, directory)
+  cutWriteAheadLog(directory)
+  const cut = snapshot(directory)
+  const said = await daybook(['recover', '--db', directory])
+  t.equal(said.code, 1)
+  t.match(said.stdout, /The end of the log is gone: \d+ events at positions \d+–99 that were acknowledged/)
+  t.match(said.stdout, /\d+ events remain; the last is at position \d+, written at \d{4}-/)
+  t.match(said.stdout, `daybook recover --db ${directory} --accept-loss`)
+  t.same(snapshot(directory), cut, 'nothing was changed')
+
+  const refusal = { code: 'log-damaged', message: /daybook recover --db/ }
+  for (const start of ['first', 'second']) await t.rejects(new Store({ directory }).open(), refusal, start)
+  const refused = snapshot(directory)
+  t.match(await daybook(['recover', '--db', directory]), { code: 1, stdout: said.stdout }, 'the same after a refusal')
+  t.same(snapshot(directory), refused, 'nothing was changed')
+
+  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0, stdout: /starts\.\n$/ })
+  const kept = onlyKept(directory)
+  t.ok(readdirSync(join(kept, 'evidence')).includes('witness'), 'the evidence is kept')
+  t.match(JSON.parse(readFileSync(join(kept, 'report.json'), 'utf8')), { acknowledged: 99 })
+  const { store } = await opened(t, directory)
+  const { head } = store.log
+  t.ok(head < 99)
+  t.same(store.log.ancestors, [{ log: id, upTo: head }])
+  await appendTo(store, 5)
+  await store.close()
+  t.same((await checkDirectory(directory)).kinds, [])
+  t.match(await daybook(['recover', '--db', directory]), { code: 0, stdout: /nothing to recover/ })
+  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0 }, 'and accepts nothing twice')
+  t.same((await opened(t, directory)).store.log.ancestors, [{ log: id, upTo: head }])
+})
+
+t.test('a gap before the end stays a gap: the directory starts, and everything else is read', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 500)
+  flipBit(largest(join(directory, 'log'), '.log'), 0.5)
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' })
+  const plan = await recovered(t, directory)
+  const [first, last] = plan.gaps.ranges[0] as readonly [number, number]
+  t.ok(first > 0 && last < 499, `${plan.gaps} are gone`)
+  const { store } = await opened(t, directory)
+  t.match(store.log.ancestors, [{ upTo: first - 1 }])
+  t.equal(store.log.head, 499)
+  await t.rejects(store.log.read(first), { code: 'log-damaged' })
+  for (const stream of ['s-0', 's-1', 's-2']) {
+    const source = await store.sources.of(stream)
+    const positions = await store.postings.positions('s', source.list as never, 0, 1000)
+    for (const [number, position] of positions.entries()) {
+      if (plan.gaps.has(position)) continue
+      t.match(await store.log.read(position), { stream, number }, `event ${number} of ${stream} stands in its place`)
+    }
+  }
+  await appendTo(store, 6)
+  await store.close()
+  t.match((await checkDirectory(directory)).kinds, [{ code: 'record-missing', positions: String(plan.gaps) }])
+  const again = await new Store({ directory, rebuildIndex: true }).open()
+  t.equal(again.log.head, 505, 'an index is made anew over it')
+  await again.close()
+  t.equal(isNeeded(await planned(directory, true)), false, 'what was given up is not asked for again')
+  rmSync(join(directory, 'witness'))
+  t.equal((await opened(t, directory)).store.log.head, 505, 'nor refused when the witness is lost')
+})
+
+t.test('a log that LevelDB cannot open is made again from its tables, and what is missing is named', async (t) => {
+  const spoil: Record<string, (log: string) => unknown> = {
+    'no CURRENT': (log) => rmSync(join(log, 'CURRENT')),
+    'an empty CURRENT': (log) => truncateSync(join(log, 'CURRENT'), 0),
+    'a damaged manifest': (log) => writeFileSync(join(log, manifestOf(log)), 'nonsense'),
+    'no manifest': (log) => rmSync(join(log, manifestOf(log)))
+  }
+  const good = await filled(t, 300)
+  for (const [how, damage] of Object.entries(spoil)) {
+    const directory = `${good}-${how.replace(/\W/g, '-')}`
+    cpSync(good, directory, { recursive: true })
+    damage(join(directory, 'log'))
+    const message = /Nothing was changed.*daybook recover --db/
+    await t.rejects(new Store({ directory }).open(), { code: 'directory-unusable', message }, how)
+    const plan = await recovered(t, directory)
+    t.match(plan, { head: 299, unopened: String }, `${how}: everything is there`)
+    t.equal(plan.gaps.size, 0)
+    const { store } = await opened(t, directory)
+    t.equal(store.log.head, 299)
+    await store.close()
+    t.same((await checkDirectory(directory)).kinds, [], how)
+  }
+})
+
+t.test('a table that is gone takes its events with it, and no others', async (t) => {
+  const directory = await filled(t, 300)
+  const { store } = await opened(t, directory)
+  await appendTo(store, 50)
+  await store.close()
+  await (await new Store({ directory }).open()).close()
+  rmSync(largest(join(directory, 'log'), '.ldb'))
+  await t.rejects(new Store({ directory }).open(), { code: 'directory-unusable' })
+  const plan = await recovered(t, directory)
+  t.match(plan, { head: 349 })
+  t.equal(String(plan.gaps), '0–299')
+  const again = await opened(t, directory)
+  t.equal(again.store.log.head, 349)
+  t.same((await again.store.log.read(300)).position, 300)
+  await t.rejects(again.store.log.read(299), { code: 'log-damaged' })
+})
+
+t.test('a log whose identity cannot be read gets another, which shares nothing with it', async (t) => {
+  const directory = await filled(t, 100)
+  const level = await Level.open(join(directory, 'log'), LEVEL)
+  const batch = level.batch()
+  batch.put(LOG_META_KEY, Buffer.from('nonsense'))
+  await level.writeSynced(batch)
+  await level.close()
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /daybook recover/ })
+  const plan = await recovered(t, directory)
+  t.match(plan, { head: 99, identityLost: String })
+  const { store } = await opened(t, directory)
+  t.match(store.log, { head: 99, ancestors: [] })
+  await store.close()
+  t.same((await checkDirectory(directory)).kinds, [])
+})
+
+t.test('a log that has lost everything starts empty', async (t) => {
+  const directory = await crashedDirectory(t.testdir({}), 10)
+  truncateSync(largest(join(directory, 'log'), '.log'), 0)
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' })
+  t.match(await recovered(t, directory), { head: -1, acknowledged: 9 })
+  t.equal((await opened(t, directory)).store.log.head, -1)
+})
+
+t.test('killed at any step, recover is run again, and no start comes between', async (t) => {
+  const good = await crashedDirectory(t.testdir({}), 100)
+  cutWriteAheadLog(good)
+  const steps: (() => () => void)[] = [() => fail(Level, 'open', 1), () => fail(Level.prototype, 'writeSynced', 1)]
+  for (const [step, breakIt] of steps.entries()) {
+    const directory = `${good}-${step}`
+    cpSync(good, directory, { recursive: true })
+    const plan = await planned(directory)
+    const mend = breakIt()
+    await t.rejects(accepted(directory, plan), /killed/, `step ${step}`)
+    mend()
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /recover.*did not end/ })
+    t.match(await recovered(t, directory), { acknowledged: 99 }, 'it still knows what is lost')
+    const { store } = await opened(t, directory)
+    await appendTo(store, 3)
+    await store.close()
+    t.same((await checkDirectory(directory)).kinds, [])
+  }
+})
+
+t.test('recover says what it cannot work with', async (t) => {
+  const directory = await filled(t, 3)
+  const empty = join(t.testdirName, 'nothing')
+  mkdirSync(empty)
+  t.match(await daybook(['recover', '--db', empty]), { code: 1, stderr: /^daybook: there is no Daybook log in .*\n$/ })
+  t.match(await daybook(['recover', directory]), { code: 2, stderr: /recover takes no/ })
+  t.match(await daybook(['recover', '--yes']), { code: 2, stderr: /--yes.*--help/ })
+  const { child } = await serve(['--db', directory, '--port', '0'])
+  for (const command of ['recover', 'verify']) {
+    t.match(await daybook([command, '--db', directory]), { code: 1, stdout: '', stderr: /held by another process/ })
+  }
+  child.kill('SIGTERM')
+  t.same(await once(child, 'exit'), [0, null], 'the server was not disturbed')
+  t.notOk(readdirSync(directory).some((name) => name.startsWith('inspection-')))
+})
+
+function planned(directory: string, thorough = false): Promise<RecoveryPlan> {
+  return planRecovery(directory, { thorough, clock: systemClock, onProgress: () => {} })
+}
+
+function accepted(directory: string, { unopened, identityLost, gaps }: RecoveryPlan) {
+  const loss = { repair: unopened !== undefined, identityLost: identityLost !== undefined, gaps, report: '{}' }
+  return acceptLoss(directory, Date.now(), loss)
+}
+
+/** Accepts what a plan finds. @returns the plan, which has changed nothing */
+async function recovered(t: Test, directory: string): Promise<RecoveryPlan> {
+  const before = snapshot(directory)
+  const plan = await planned(directory)
+  t.same(snapshot(directory), before, 'a plan changes nothing')
+  t.ok(isNeeded(plan))
+  await accepted(directory, plan)
+  return plan
+}
+
+/** Lets the call number `at` of a method fail. @returns what undoes that */
+function fail(owner: object, method: string, at: number): () => void {
+  const methods = owner as Record<string, (...values: unknown[]) => unknown>
+  const real = methods[method] as (...values: unknown[]) => unknown
+  let calls = 0
+  methods[method] = function (this: unknown, ...values: unknown[]) {
+    return ++calls === at ? Promise.reject(new Error('killed')) : real.apply(this, values)
+  }
+  return () => {
+    methods[method] = real
+  }
+}
+
+function cutWriteAheadLog(directory: string): void {
+  const wal = largest(join(directory, 'log'), '.log')
+  truncateSync(wal, statSync(wal).size - 700)
+}
+
+async function identityOf(t: Test, directory: string): Promise<string> {
+  const copy = `${directory}-copy`
+  cpSync(directory, copy, { recursive: true })
+  const { store } = await opened(t, copy)
+  return store.log.id
+}
+
+async function opened(t: Test, directory: string): Promise<{ store: Store }> {
+  const store = await new Store({ directory }).open()
+  t.teardown(() => store.close())
+  return { store }
+}
+
+async function appendTo(store: Store, count: number): Promise<void> {
+  const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
+  await store.writer.append({ events, conditions: [], kind: 'append' })
+}
+
+/** Closed, with its records in a table. */
+async function filled(t: Test, count: number): Promise<string> {
+  const directory = join(t.testdir({}), 'db')
+  const store = await new Store({ directory }).open()
+  await appendTo(store, count)
+  await store.close()
+  await (await new Store({ directory }).open()).close()
+  return directory
+}
+
+function onlyKept(directory: string): string {
+  const [name, ...others] = readdirSync(directory).filter((one) => one.startsWith('before-recovery-'))
+  if (name === undefined || others.length > 0) throw new Error(`kept: ${[name, ...others]}`)
+  return join(directory, name)
+}
+
+function manifestOf(directory: string): string {
+  return readdirSync(directory).find((name) => name.startsWith('MANIFEST')) as string
+}
+
+/** Every file of a directory, with its bytes. */
+function snapshot(directory: string): Record<string, string> {
+  const files: Record<string, string> = {}
+  for (const name of readdirSync(directory, { recursive: true }) as string[]) {
+    const path = join(directory, name)
+    if (statSync(path).isFile()) files[name] = readFileSync(path, 'latin1')
+  }
+  return files
+}
