@@ -105,7 +105,7 @@ async function appendToStreams(
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
-  const result = await appendOrExplain(parts, asked, matches.length > 0 ? goneSignal(reply) : undefined)
+  const result = await appendOrExplain(parts, asked, matches.length > 0 ? clientLeft(reply) : undefined)
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.code(201).header('location', `/events/${result.events[0]?.position}`)
@@ -114,7 +114,7 @@ async function appendToStreams(
 }
 
 /** Aborted when the client leaves before its answer. */
-function goneSignal({ raw }: FastifyReply): AbortSignal {
+function clientLeft({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
   raw.once('close', () => gone.abort())
   return gone.signal
