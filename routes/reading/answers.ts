@@ -5,6 +5,7 @@ import { limits } from '../../src/limits.js'
 import type { MemoryBudget } from '../../src/memory/memory-budget.js'
 import { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Clock } from '../../src/time/clock.js'
+import { whileClientStays } from '../http/connections/client-gone.js'
 import { takenBytes, untakenBytes } from './socket-queue.js'
 
 const LOOK_EVERY_MS = 500
@@ -40,8 +41,11 @@ export class Answers {
 
   /** Makes an answer with the memory of its read, and gives back what the answer does not need. */
   async reading(request: FastifyRequest, work: (memory: ReadMemory) => Promise<FastifyReply>): Promise<FastifyReply> {
-    const gone = () => goneSignal(request)
-    const memory = new ReadMemory(this.#parts.memory, { large: limits.large_read_bytes, gone })
+    const { socket } = request.raw
+    const memory = new ReadMemory(this.#parts.memory, {
+      large: limits.large_read_bytes,
+      wait: (take) => whileClientStays(socket, take)
+    })
     try {
       return await work(memory)
     } finally {
@@ -50,9 +54,9 @@ export class Answers {
   }
 
   /** The memory of a read that is answered event by event. The caller releases it at its end. */
-  transferMemory(request: FastifyRequest): ReadMemory {
+  transferMemory({ raw: { socket } }: FastifyRequest): ReadMemory {
     const { transfer_bytes: step, large_transfer_bytes: large } = limits
-    return new ReadMemory(this.#parts.memory, { free: 2 * step, large, gone: () => goneSignal(request) })
+    return new ReadMemory(this.#parts.memory, { free: 2 * step, large, wait: (take) => whileClientStays(socket, take) })
   }
 
   /**
@@ -67,23 +71,27 @@ export class Answers {
   }
 
   #send(reply: FastifyReply, body: Buffer, memory: ReadMemory): FastifyReply {
-    if (memory.bytes > 0) this.watch(reply.raw, memory.handOver())
+    if (memory.bytes > 0) this.watch(reply, memory.handOver())
     return reply.send(body)
   }
 
   /** Releases the memory when the answer has ended, and cuts the connection when its client takes nothing. */
-  watch(response: ServerResponse, memory: ReadMemory): void {
-    if (response.destroyed) {
-      memory.release()
+  watch({ raw: response, request }: FastifyReply, memory: ReadMemory): void {
+    const { socket } = request.raw
+    if (response.destroyed || socket.destroyed) {
+      memory.close()
       return
     }
     this.#pending.set(response, { memory, since: this.#parts.clock.elapsed(), taken: takenBytes(response.socket) })
     const end = () => {
       this.#pending.delete(response)
-      memory.release()
+      socket.removeListener('close', end)
+      memory.close()
     }
     response.once('finish', end)
     response.once('close', end)
+    // A response that stands behind another on its connection does not hear that it has closed.
+    socket.once('close', end)
     if (!this.#looking) this.#lookLater()
   }
 
@@ -110,12 +118,4 @@ export class Answers {
   #patience({ memory }: PendingAnswer): number {
     return memory.isWanted ? limits.drain_wanted_ms : limits.drain_ms
   }
-}
-
-/** Aborted when the client of a request has gone. */
-function goneSignal({ raw: { socket } }: FastifyRequest): AbortSignal {
-  const gone = new AbortController()
-  if (socket.destroyed) gone.abort()
-  else socket.once('close', () => gone.abort())
-  return gone.signal
 }

@@ -36,7 +36,7 @@ export async function sendLines(
   if (request.method === 'HEAD') return reply.send(Readable.from([]))
   const memory = answers.transferMemory(request)
   const lines = renderLines(parts, { request, query, source, read, range }, memory)
-  answers.watch(reply.raw, memory)
+  answers.watch(reply, memory)
   return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
 }
 

@@ -19,12 +19,12 @@ import {
   owns,
   readContextOf
 } from '../auth/caller-rights.js'
+import { clientGone } from '../http/connections/client-gone.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
 import type { Answers } from '../reading/answers.js'
-import { clientGone } from '../reading/client-gone.js'
 import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'

@@ -10,6 +10,7 @@ import type { Address } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { actorOf } from '../auth/caller-rights.js'
+import { whileClientStays } from '../http/connections/client-gone.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
 import { liveSocket } from '../live/websocket.js'
@@ -105,19 +106,13 @@ async function appendToStreams(
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
-  const result = await appendOrExplain(parts, asked, matches.length > 0 ? abortedWhenGone(reply) : undefined)
+  const write = (gone?: AbortSignal) => appendOrExplain(parts, asked, gone)
+  const result = await (matches.length > 0 ? whileClientStays(request.raw.socket, write) : write())
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
   reply.code(201).header('location', `/events/${result.events[0]?.position}`)
   reply.header('daybook-head', parts.log.head).header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
-}
-
-/** Aborted when the client leaves before its answer. */
-function abortedWhenGone({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  raw.once('close', () => gone.abort())
-  return gone.signal
 }
 
 /** @throws `cursor-beyond-head` for a position after the head, which must come from another log */

@@ -87,7 +87,8 @@ export function openApi(version: string): SwaggerOptions {
       if (access === 'anyone') return { schema: { security: [{}], ...schema }, url }
       // Answers of the hooks that run before every route.
       const response = { ...problemResponses([401, 403, 429, 503]), ...(schema?.response as object) }
-      const security = typeof access === 'string' && access !== 'reader' ? { security: SIGNED_IN } : {}
+      const open = access === 'reader' || access === 'writer' // also without an account, where that is on
+      const security = typeof access === 'string' && !open ? { security: SIGNED_IN } : {}
       return { schema: { ...security, ...schema, response }, url }
     },
     refResolver: {

@@ -70,7 +70,7 @@ export function receiveBody(
     payload.resume()
     done(null)
   } else if (length !== undefined && length > limit) {
-    done(tooLarge(limit))
+    done(bodyTooLarge(limit))
   } else if (length !== undefined && length <= limits.memory_small_bytes) {
     receiveSmall(payload, length, memory.bodies, done)
   } else {
@@ -134,7 +134,7 @@ async function gather(
   let chunks: Buffer[] = []
   let size = 0
   for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    if (size + chunk.length > limit) throw tooLarge(limit)
+    if (size + chunk.length > limit) throw bodyTooLarge(limit)
     if (buffer === undefined && size + chunk.length > free) {
       buffer = await begin()
       let at = 0
@@ -212,7 +212,7 @@ function inflaterOf(request: FastifyRequest): (typeof inflaters)[keyof typeof in
   })
 }
 
-function tooLarge(limit: number): DaybookError {
+function bodyTooLarge(limit: number): DaybookError {
   return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit })
 }
 

@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import type { MemoryHold } from '../../src/memory/memory-hold.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
+import { whileClientStays } from '../http/connections/client-gone.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -23,7 +24,7 @@ const holdsOf = new WeakMap<Socket, Set<MemoryHold>>()
 export async function takeFor(request: FastifyRequest, share: MemoryShare, bytes: number): Promise<MemoryHold> {
   const { answer } = request
   const { socket } = request.raw
-  const hold = share.tryTake(bytes) ?? (await waitFor(socket, share, bytes))
+  const hold = share.tryTake(bytes) ?? (await whileClientStays(socket, (gone) => share.take(bytes, gone)))
   if (answer.destroyed || socket.destroyed) {
     hold.release()
     throw new DaybookError('overloaded', 'The client has gone.', { written: false, retry: true })
@@ -35,17 +36,6 @@ export async function takeFor(request: FastifyRequest, share: MemoryShare, bytes
     holds.delete(hold)
   })
   return hold
-}
-
-async function waitFor(socket: Socket, share: MemoryShare, bytes: number): Promise<MemoryHold> {
-  const gone = new AbortController()
-  const leave = () => gone.abort()
-  socket.once('close', leave)
-  try {
-    return await share.take(bytes, gone.signal)
-  } finally {
-    socket.removeListener('close', leave)
-  }
 }
 
 function watch(socket: Socket): Set<MemoryHold> {

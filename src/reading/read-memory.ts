@@ -4,13 +4,18 @@ import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { MemoryHold } from '../memory/memory-hold.js'
 import type { MemoryShare } from '../memory/memory-share.js'
 
+/** Waits for what is given, which ends when the client goes. */
+type MemoryWait = (take: (gone?: AbortSignal) => Promise<MemoryHold>) => Promise<MemoryHold>
+
+const waitInAnyCase: MemoryWait = (take) => take()
+
 export interface ReadMemoryOptions {
   /** Bytes up to which the read is not counted. Default `memory_small_bytes`. */
   readonly free?: number
   /** What the read holds when it is a large one, bytes. */
   readonly large: number
-  /** Tells when the client has gone; asked for only by a read that waits. Undefined: it never goes. */
-  readonly gone?: () => AbortSignal
+  /** Waits for memory as long as the client stays. Undefined: it always stays. */
+  readonly wait?: MemoryWait
 }
 
 /**
@@ -21,7 +26,7 @@ export class ReadMemory {
   readonly #budget: Pick<MemoryBudget, 'reads' | 'largeReads'>
   readonly #free: number
   readonly #large: number
-  readonly #gone: (() => AbortSignal) | undefined
+  readonly #wait: MemoryWait
   #hold: MemoryHold | undefined
   /** The share that `#hold` is of. */
   #share: MemoryShare | undefined
@@ -30,12 +35,12 @@ export class ReadMemory {
 
   constructor(
     budget: Pick<MemoryBudget, 'reads' | 'largeReads'>,
-    { free = limits.memory_small_bytes, large, gone }: ReadMemoryOptions
+    { free = limits.memory_small_bytes, large, wait = waitInAnyCase }: ReadMemoryOptions
   ) {
     this.#budget = budget
     this.#free = free
     this.#large = large
-    this.#gone = gone
+    this.#wait = wait
   }
 
   /** Bytes that are held now. */
@@ -115,7 +120,7 @@ export class ReadMemory {
   async #enlarge(): Promise<void> {
     const { largeReads } = this.#budget
     if (this.#share === largeReads) this.release()
-    const large = largeReads.tryTake(this.#large) ?? (await largeReads.take(this.#large, this.#gone?.()))
+    const large = largeReads.tryTake(this.#large) ?? (await this.#wait((gone) => largeReads.take(this.#large, gone)))
     this.release()
     if (this.#closed) return large.release()
     this.#hold = large
@@ -129,7 +134,7 @@ export class ReadMemory {
     this.#share = share
     this.#hold = share.tryTake(bytes)
     if (this.#hold !== undefined) return undefined
-    return share.take(bytes, this.#gone?.()).then((hold) => {
+    return this.#wait((gone) => share.take(bytes, gone)).then((hold) => {
       if (this.#closed) hold.release()
       else this.#hold = hold
     })
