@@ -181,6 +181,8 @@ export const limits = {
 
   /** Heads (stream, category, type) kept in memory. */
   heads_cached_max: 50_000,
+  /** Events that the log holds under ids which are sent again: so many bytes of them are compared in one commit. */
+  known_bytes_max: 96 * 1024 * 1024,
   /** Heads that are loaded together; far fewer than are cached. */
   heads_loaded_max: 10_000,
   /** Streams with metadata or a tombstone: names kept in memory, and states kept in memory. */

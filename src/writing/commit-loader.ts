@@ -3,11 +3,12 @@
 import { AUDIT } from '../access/audit.js'
 import type { Principal } from '../access/permissions.js'
 import type { AccessRules } from '../access/rules.js'
+import { DaybookError } from '../errors.js'
 import type { ListName } from '../index/posting.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { limits } from '../limits.js'
-import { family, type ListHead, type StoredRecord } from '../log/format.js'
+import { family, type ListHead } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { TOMBSTONE_TYPE } from '../streams/metadata.js'
 import { isMetastream, isSystemStream, metastreamOf, originalOf } from '../streams/names.js'
@@ -122,14 +123,17 @@ export class CommitLoader {
       const place = named[i]
       return place === undefined || place > this.#log.head ? positions : [...positions, place]
     })
-    const records = await this.#log.readMany(places.flat())
+    const askedAt = asked.flatMap((one, i) => (places[i] ?? []).map(() => one))
     let next = 0
-    for (const [i, { stream, id }] of asked.entries()) {
-      for (let left = places[i]?.length ?? 0; left > 0; left--) {
-        const record = records[next++] as StoredRecord
+    let bytes = 0
+    for await (const records of this.#log.readAhead([places.flat()])) {
+      for (const record of records) {
+        const { stream, id } = askedAt[next++] as NeededIds['asked'][number]
         if (!record.id.equals(id) || record.stream !== stream) continue
         known.set(eventKey(stream, id), { position: record.position, bytes: record.bytes })
+        bytes += record.bytes.length
       }
+      if (bytes > limits.known_bytes_max) throw tooMuchKnown()
     }
     return known
   }
@@ -247,4 +251,13 @@ class NeededIds {
     this.asked.push({ stream, streamId: head.id, id })
     this.named.push(place)
   }
+}
+
+/** Small events may be sent under the ids of large ones, which are read to be compared. */
+function tooMuchKnown(): DaybookError {
+  return new DaybookError(
+    'event-id-reused',
+    `The events that the log holds under these ids have more than ${limits.known_bytes_max} bytes together. Send them in smaller appends.`,
+    { limit: limits.known_bytes_max, written: false, retry: false }
+  )
 }

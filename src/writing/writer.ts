@@ -7,7 +7,7 @@
  */
 
 import type { AccessRules } from '../access/rules.js'
-import { DaybookError, isDaybookError } from '../errors.js'
+import { DaybookError, type ErrorCode, isDaybookError } from '../errors.js'
 import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -203,14 +203,17 @@ export class Writer {
     })
   }
 
-  /** Commits a group together. One that meets damage in the index or the log is refused alone: the others are committed without it. */
+  /**
+   * Commits a group together. One that cannot be planned, since it meets damage or asks for too much, is refused alone: the
+   * others are committed without it.
+   */
   async #commitApart(group: readonly QueuedRequest[]): Promise<void> {
     const { head } = this.#log
     try {
       await this.#commit(group)
     } catch (cause) {
-      const isDamage = isDaybookError(cause) && (cause.code === 'index-damaged' || cause.code === 'log-damaged')
-      if (!isDamage || this.#log.head !== head) throw cause
+      const isItsOwn = isDaybookError(cause) && REFUSED_ALONE.has(cause.code)
+      if (!isItsOwn || this.#log.head !== head) throw cause
       if (group.length > 1) for (const one of group) await this.#commitApart([one])
       else group[0]?.reject(notWritten(cause))
     }
@@ -253,6 +256,9 @@ async function planWithTurns(
     await nextTurn()
   }
 }
+
+/** Thrown while the snapshot for a commit is loaded, because of one of its requests. */
+const REFUSED_ALONE = new Set<ErrorCode>(['index-damaged', 'log-damaged', 'event-id-reused'])
 
 /**
  * The error for an append of which nothing was written. One that has `written` already stays as it is.
