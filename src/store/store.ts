@@ -205,7 +205,7 @@ export class Store {
     const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
     this.rules = rules
-    const search = new EventSearch({ log, postings, retention, rules })
+    const search = new EventSearch({ log, postings, retention, rules, memory: this.memory })
     this.writer = new Writer({ log, postings, poster, states, rules, search, clock, metrics, readOnlyMode, memory })
     this.sources = new Sources({ log, postings, states, retention })
     this.reader = new Reader({ log, postings, sources: this.sources, retention, turns: this.expressions.turns })

@@ -12,6 +12,9 @@ import { limits } from '../limits.js'
 import { type Family, family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { SCAN_CHUNK } from '../log/records/read-ahead.js'
+import type { MemoryBudget } from '../memory/memory-budget.js'
+import type { MemoryHold } from '../memory/memory-hold.js'
+import { ReadMemory } from '../reading/read-memory.js'
 import type { Retention } from '../reading/retention.js'
 import { entryAtOrAfter, type Range, walkList, walkLists, walkLog } from '../reading/walk.js'
 import { nextTurn, SharedTurns } from '../time/turns.js'
@@ -42,6 +45,8 @@ interface SearchMode {
   readonly viewer: Viewer | undefined
   /** Asks for steps of work: others may have a turn first. */
   readonly pace: (steps: number) => Promise<void> | undefined
+  /** Holds what is read; undefined in the turn of an append, of which there is one. */
+  readonly memory?: ReadMemory
 }
 
 /** Heads that are loaded with one read. */
@@ -55,6 +60,8 @@ export interface EventSearchParts {
   readonly postings: Postings
   readonly retention: Retention
   readonly rules: Pick<AccessRules, 'viewerOf'>
+  /** Searches before an append's turn are reads. */
+  readonly memory: Pick<MemoryBudget, 'reads' | 'largeReads'>
 }
 
 export class EventSearch {
@@ -62,12 +69,14 @@ export class EventSearch {
   readonly #postings: Postings
   readonly #retention: Retention
   readonly #rules: EventSearchParts['rules']
+  readonly #memory: EventSearchParts['memory']
   readonly #turns = new SharedTurns()
   /** In the turn of an append, of which there is one at a time. */
   readonly #work = new WorkCounter()
 
-  constructor({ log, postings, retention, rules }: EventSearchParts) {
+  constructor({ log, postings, retention, rules, memory }: EventSearchParts) {
     this.#log = log
+    this.#memory = memory
     this.#postings = postings
     this.#retention = retention
     this.#rules = rules
@@ -89,7 +98,14 @@ export class EventSearch {
       if (gone?.aborted) throw new DaybookError('overloaded', 'The client has left.', { written: false, retry: true })
       return this.#turns.take(steps)
     }
-    return { to, found: await this.#firstAfter(condition.items, condition.after, { viewer, pace }), sight, last }
+    const wait = (take: (gone?: AbortSignal) => Promise<MemoryHold>) => take(gone)
+    const memory = new ReadMemory(this.#memory, { large: limits.large_transfer_bytes, wait })
+    try {
+      const found = await this.#firstAfter(condition.items, condition.after, { viewer, pace, memory })
+      return { to, found, sight, last }
+    } finally {
+      memory.close()
+    }
   }
 
   /**
@@ -211,10 +227,12 @@ export class EventSearch {
   async #firstAmong(
     items: readonly MatchItem[],
     positions: Iterable<number[]> | AsyncIterable<number[]>,
-    { viewer, pace }: SearchMode
+    { viewer, pace, memory }: SearchMode
   ): Promise<Match | undefined> {
     const matcher = new ItemMatcher(items)
-    for await (const records of this.#log.readAhead(positions)) {
+    for await (const records of this.#log.readAhead(positions, {
+      reserve: memory && ((bytes) => memory.turn(bytes))
+    })) {
       await pace(COMPARE_STEPS * records.length)
       for (const record of await this.#visible(records, viewer)) {
         if (matcher.matches(record)) return { position: record.position, type: record.type }
