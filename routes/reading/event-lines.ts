@@ -1,4 +1,5 @@
 /** A read as a transfer: every event a line, to the end of its range (native contract §2). */
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
@@ -62,12 +63,17 @@ async function* renderLines(
   { request, query, source, read, range }: Transfer,
   memory: ReadMemory
 ): AsyncGenerator<Buffer> {
+  const { answer } = request
   const render = query.record ? renderRecord : renderEvent
   let left = query.limit ?? Infinity
   let sent = 0
   let cursor = range.first - 1
   try {
-    const scan = { wanted: query.limit, bytes: limits.transfer_bytes, reserve: (bytes: number) => memory.turn(bytes) }
+    const scan = {
+      wanted: query.limit,
+      bytes: limits.transfer_bytes,
+      reserve: (bytes: number) => memory.turn(bytes, () => untilTaken(answer))
+    }
     for await (const { events } of reader.spans(source, read, range, scan)) {
       let text = ''
       for (const event of events) {
@@ -90,4 +96,18 @@ async function* renderLines(
   } finally {
     memory.close()
   }
+}
+
+/** Resolves when everything that was written is on its way, or the client has gone; undefined when that is so. */
+function untilTaken(response: ServerResponse): Promise<void> | undefined {
+  if (!response.writableNeedDrain || response.destroyed) return undefined
+  return new Promise((resolve) => {
+    const end = () => {
+      response.off('drain', end)
+      response.off('close', end)
+      resolve()
+    }
+    response.on('drain', end)
+    response.on('close', end)
+  })
 }

@@ -68,8 +68,11 @@ export class ReadMemory {
   /**
    * As `need`, for a read that goes on and on: between two of its steps it gives way to others that wait, and gives back
    * what a small step does not need.
+   * @param taken resolves when the client has taken what was read before; a large step waits for that
    */
-  turn(bytes: number): Promise<void> | undefined {
+  turn(bytes: number, taken?: () => Promise<void> | undefined): Promise<void> | undefined {
+    const waits = bytes > this.#free ? taken?.() : undefined
+    if (waits !== undefined) return waits.then(() => this.turn(bytes))
     if (bytes <= this.#free || this.isWanted) this.release()
     return this.need(bytes)
   }

@@ -44,16 +44,17 @@ export async function* readAhead(
     const unknown = sizes.learn(positions)
     if (unknown !== undefined) await unknown
     for (let at = 0; at < positions.length; ) {
-      if (ahead !== undefined && asked >= wanted) {
+      const count = sizes.countWithin(positions, at, bytes)
+      const some = at === 0 && count >= positions.length ? positions : positions.slice(at, at + count)
+      const bound = sizes.boundOf(some)
+      // Large records are read one by one: the caller has dealt with one before it is asked for the memory of the next.
+      if (ahead !== undefined && (asked >= wanted || bound + held > 2 * bytes)) {
         yield await ahead
         ahead = undefined
         held = 0
       }
-      const count = sizes.countWithin(positions, at, bytes)
-      const some = at === 0 && count >= positions.length ? positions : positions.slice(at, at + count)
       at += some.length
       asked += some.length
-      const bound = sizes.boundOf(some)
       const reserved = reserve?.(bound + held)
       if (reserved !== undefined) await reserved
       const records = readWithin(source, some, bound)
