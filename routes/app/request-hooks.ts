@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { cutSlowBodies } from '../http/connections/body-timeout.js'
+import { type BodyTimeParts, cutSlowBodies } from '../http/connections/body-timeout.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
 import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
@@ -32,14 +32,14 @@ const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 export async function addRequestHooks(
   app: FastifyInstance,
-  parts: LoadParts & { readonly status: string },
+  parts: LoadParts & BodyTimeParts & { readonly status: string },
   options: RequestHookOptions
 ): Promise<void> {
   const { clock } = parts
   const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
   const closing = closeGracefully(app, clock)
   app.decorateRequest('answer', undefined as unknown as ServerResponse)
-  const bodyTimes = cutSlowBodies(app, clock)
+  const bodyTimes = cutSlowBodies(app, parts)
   // First, so that a refusal by any hook ends the connection of an upgrade, too.
   await acceptWebSockets(app, clock)
   // With `done` rather than async: a promise for each hook of each request can be measured.

@@ -100,7 +100,7 @@ async function* renderLines(
 
 /** Resolves when everything that was written is on its way, or the client has gone; undefined when that is so. */
 function untilTaken(response: ServerResponse): Promise<void> | undefined {
-  if (!response.writableNeedDrain || response.destroyed) return undefined
+  if (!response.writableNeedDrain || response.writableLength === 0 || response.destroyed) return undefined
   return new Promise((resolve) => {
     const end = () => {
       response.off('drain', end)

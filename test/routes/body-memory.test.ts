@@ -9,6 +9,7 @@ import { limits } from '../../src/limits.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'
 import { listen } from '../helpers/app.js'
+import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
 
 const MEGABYTE = 1024 * 1024
@@ -186,6 +187,33 @@ t.test('thirty bodies that stop one byte short hold no more than their share', a
   t.ok(read <= bodies.bytes + 30 * 256 * 1024, `${read} bytes were read`)
   for (const client of clients) client.destroy()
   await until(() => bodies.used === 0 && bodies.waiting === 0)
+})
+
+t.test('a body of which nothing comes is cut while others wait for the memory that it holds', async (t) => {
+  const clock = movedClock()
+  const { url, store } = await listen(t, { memoryBytes, clock })
+  const { bodies } = store.memory
+  const length = limits.event_bytes_max
+  const stalled = Array.from({ length: 3 }, () => begin(t, url, of(length), length - 1))
+  await until(() => bodies.used === 3 * length)
+  clock.ahead += limits.drain_ms
+  await until(() => bodies.used === 3 * length)
+  const answer = fetch(`${url}/streams/s`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ type: 'T', data: 'x'.repeat(length - 100) })
+  })
+  await until(() => bodies.waiting === 1)
+  let answered = false
+  answer.then(() => {
+    answered = true
+  })
+  await until(() => {
+    if (bodies.waiting > 0) clock.ahead += 50
+    return answered
+  })
+  t.equal((await answer).status, 201, 'the next gets its turn')
+  await until(() => stalled.some(({ text }) => /^HTTP\/1\.1 408 /.test(text)))
 })
 
 t.test('a body that is refused half way is not held', async (t) => {

@@ -8,7 +8,7 @@ import { lingerAndClose } from './lingering-close.js'
 import { announcesBody } from './request-body.js'
 
 const BODIED = new Set(['POST', 'PUT', 'PATCH'])
-const SLOW_LOOK_MS = 5000
+const SLOW_LOOK_MS = 1000
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,20 +22,31 @@ interface BodyTime {
   begun: number
   /** The request was answered without its body, and the rest of it is dropped. */
   answered: boolean
+  /** Of a body that holds memory: what had come over its connection when something last came, and when that was. */
+  progress?: { read: number; at: number }
+}
+
+/** What cutting bodies uses of the store. */
+export interface BodyTimeParts {
+  readonly clock: Clock
+  readonly memory: { readonly bodies: { readonly waiting: number } }
 }
 
 /**
- * Ends requests whose body has not come within the limit, with 408; and the connections of those that were answered
+ * Ends requests whose body has not come within the limit, with 408, or of which nothing comes while others wait for the
+ * memory that it holds; and the connections of those that were answered
  * before their body has come, soon after the answer. A streamed write is left alone: it may last for hours, and node's
  * own limit knows no exception.
  */
 export class BodyTimes {
   readonly #clock: Clock
+  readonly #memory: BodyTimeParts['memory']
   readonly #waiting = new Map<FastifyRequest, BodyTime>()
   #cancel = () => {}
 
-  constructor(clock: Clock) {
+  constructor({ clock, memory }: BodyTimeParts) {
     this.#clock = clock
+    this.#memory = memory
   }
 
   /** Begins the time of a request that has a body; for one without, nothing is done. */
@@ -44,10 +55,12 @@ export class BodyTimes {
     this.#waiting.set(request, { reply, begun: this.#clock.elapsed(), answered: false })
   }
 
-  /** The body is read from now on: it was kept waiting by the server until now. */
+  /** The body has the memory that it waited for, and is read from now on. */
   restart(request: FastifyRequest): void {
     const time = this.#waiting.get(request)
-    if (time !== undefined) time.begun = this.#clock.elapsed()
+    if (time === undefined) return
+    time.begun = this.#clock.elapsed()
+    time.progress = { read: request.raw.socket.bytesRead, at: time.begun }
   }
 
   /** The body is there. */
@@ -62,7 +75,7 @@ export class BodyTimes {
       const { complete, destroyed, socket } = request.raw
       if (complete !== false || destroyed || socket.destroyed) this.#waiting.delete(request)
       else if (time.reply.raw.writableEnded) this.#lookAnswered(request, time, now)
-      else if (time.begun <= now - limits.request_timeout_ms) {
+      else if (time.begun <= now - limits.request_timeout_ms || this.#isInTheWay(time, socket.bytesRead, now)) {
         this.#waiting.delete(request)
         endWithProblem(socket, 'request-timeout')
         lingerAndClose(socket, this.#clock)
@@ -73,6 +86,16 @@ export class BodyTimes {
 
   close(): void {
     this.#cancel()
+  }
+
+  /** True when nothing more comes of a body while others wait for the memory that it holds. */
+  #isInTheWay({ progress }: BodyTime, read: number, now: number): boolean {
+    if (progress === undefined) return false
+    if (read > progress.read) {
+      progress.read = read
+      progress.at = now
+    }
+    return this.#memory.bodies.waiting > 0 && progress.at <= now - limits.drain_wanted_ms
   }
 
   /** Node reads and drops what still comes after an answer, however long that takes. */
@@ -88,8 +111,8 @@ export class BodyTimes {
 }
 
 /** @returns the times of the bodies of all requests; `begin` is the caller's to call, before anything is refused */
-export function cutSlowBodies(app: FastifyInstance, clock: Clock): BodyTimes {
-  const times = new BodyTimes(clock)
+export function cutSlowBodies(app: FastifyInstance, parts: BodyTimeParts): BodyTimes {
+  const times = new BodyTimes(parts)
   app.decorate('bodyTimes', times)
   app.addHook('onRoute', (route) => {
     if (![route.method].flat().some((method) => BODIED.has(method))) return
