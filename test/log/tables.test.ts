@@ -7,7 +7,7 @@ import { DatabaseTables } from '../../src/log/tables/database-tables.js'
 import { crc32c, maskCrc } from '../../src/log/tables/format/crc32c.js'
 import { readManifest } from '../../src/log/tables/format/manifest.js'
 import { TableFile } from '../../src/log/tables/format/table-file.js'
-import { firstAfter, lastUpTo } from '../../src/log/tables/positions.js'
+import { firstPositionAfter, lastPositionUpTo } from '../../src/log/tables/positions.js'
 import { lostPositions, replaceTable } from '../../src/log/tables/quarantine.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { pagesOf, positionsFound, storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
@@ -57,12 +57,12 @@ for (const compression of [false, true]) {
       for (const { separator, handle } of layout.blocks.slice(0, -1)) {
         const positions = (await file.readEntries(handle))
           ?.filter(({ key }) => key.length === 16)
-          .map(({ key }) => firstAfter(key) - 1)
+          .map(({ key }) => firstPositionAfter(key) - 1)
         t.equal(positions?.[0], next)
-        t.equal(positions?.at(-1), lastUpTo(separator))
-        next = firstAfter(separator)
+        t.equal(positions?.at(-1), lastPositionUpTo(separator))
+        next = firstPositionAfter(separator)
       }
-      next = lastUpTo(last) + 1
+      next = lastPositionUpTo(last) + 1
       await file.close()
     }
   })
@@ -95,6 +95,17 @@ for (const compression of [false, true]) {
     }
   })
 }
+
+t.test('an error of the system is no damage', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  await storeWithTables({ directory }, { openings: 1, events: 10, bytes: 300 }, random)
+  const [table] = tablesOf(join(directory, 'log'))
+  rmSync(table as string)
+  mkdirSync(table as string)
+  const { damages, unread } = await checkTables(directory)
+  t.same(damages, [])
+  t.match(unread, [{ file: `log/${basename(table as string)}`, why: /EISDIR/ }])
+})
 
 t.test('in a view of links a damaged table is replaced, and the directory stays as it is', async (t) => {
   const directory = join(t.testdir({}), 'db')

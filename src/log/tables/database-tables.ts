@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type KnownTable, readManifest } from './format/manifest.js'
 import { TableFile } from './format/table-file.js'
-import { lastUpTo, type PositionRange, positionFrom, without } from './positions.js'
+import { lastPositionUpTo, type PositionRange, positionFrom, without } from './positions.js'
 import { type Replacement, replacementWith, replacementWithout } from './replacement.js'
 import type { SalvageBounds } from './salvage.js'
 import { checkTable, type TableFaults } from './table-check.js'
@@ -101,7 +101,7 @@ export class DatabaseTables {
 }
 
 function rangeOf({ first, last }: KnownTable): PositionRange {
-  return { first: positionFrom(first), last: lastUpTo(last) }
+  return { first: positionFrom(first), last: lastPositionUpTo(last) }
 }
 
 /** The meta's key is shorter than a record's. */

@@ -17,7 +17,7 @@ export function userKey(key: Buffer): Buffer {
 }
 
 /** The first position whose key comes after this one, which may be a shortened key between two. @param key internal */
-export function firstAfter(key: Buffer): number {
+export function firstPositionAfter(key: Buffer): number {
   return positionFrom(key) + (isPosition(key) ? 1 : 0)
 }
 
@@ -29,7 +29,7 @@ export function positionFrom(key: Buffer): number {
 }
 
 /** The last position whose key does not come after this one. @param key internal */
-export function lastUpTo(key: Buffer): number {
+export function lastPositionUpTo(key: Buffer): number {
   return positionFrom(key) - (isPosition(key) ? 0 : 1)
 }
 

@@ -8,8 +8,15 @@ import { constants, copyFile, open } from 'node:fs/promises'
 import { BLOCK_TRAILER_BYTES, type BlockEntry, type BlockHandle, sealedBlock } from './format/table-block.js'
 import { FOOTER_BYTES, footerOf, type TableFile, type TableLayout } from './format/table-file.js'
 import { varints } from './format/varint.js'
-import { firstAfter, isPosition, lastUpTo, type PositionRange, positionFrom, without } from './positions.js'
-import { findBlocks, placeOf, type SalvageBounds, wholeRecords } from './salvage.js'
+import {
+  firstPositionAfter,
+  isPosition,
+  lastPositionUpTo,
+  type PositionRange,
+  positionFrom,
+  without
+} from './positions.js'
+import { findBlocks, type SalvageBounds, wholePlace, wholeRecords } from './salvage.js'
 import type { TableFaults } from './table-check.js'
 
 /** A block of the replacement: one that stays where it is, or what could be taken from a damaged one. */
@@ -57,7 +64,9 @@ export async function replacementWith(
   }
   return {
     blocks: pieces.map(({ block }) => block),
-    metaindex: faults.filter ? undefined : layout?.metaindex,
+    // A filter knows keys by the offset of their block: it would hide those of a block that was moved.
+    metaindex:
+      faults.filter || pieces.some(({ block }) => !('offset' in block.content)) ? undefined : layout?.metaindex,
     lost: without(
       [bounds.range],
       pieces.flatMap(({ range }) => range)
@@ -88,8 +97,8 @@ async function* knownPieces(
   let first = 0
   for (const block of blocks) {
     const { separator, handle } = block
-    const within = { first, last: lastUpTo(separator) }
-    first = firstAfter(separator)
+    const within = { first, last: lastPositionUpTo(separator) }
+    first = firstPositionAfter(separator)
     if (!faults.blocks.has(block)) yield { block: { separator, content: handle }, range: [within] }
     else yield { stored: (await file.readStored(handle)) ?? Buffer.alloc(BLOCK_TRAILER_BYTES), separator, within }
   }
@@ -103,10 +112,10 @@ async function* foundPieces(file: TableFile, bounds: SalvageBounds): AsyncGenera
     if (!isWhole) {
       const stored = (await file.readStored(handle)) ?? Buffer.alloc(BLOCK_TRAILER_BYTES)
       yield { stored, separator: undefined, within: { first: next, last } }
-    } else if (placeOf(head, { first: next, last }) !== undefined) {
+    } else if (wholePlace(head, { first: next, last }) !== undefined) {
       // Not the metaindex and not the index, which are blocks, too.
-      next = firstAfter(lastKey)
-      const range = firstPosition < 0 ? [] : [{ first: firstPosition, last: lastUpTo(lastKey) }]
+      next = firstPositionAfter(lastKey)
+      const range = firstPosition < 0 ? [] : [{ first: firstPosition, last: lastPositionUpTo(lastKey) }]
       yield { block: { separator: lastKey, content: handle }, range }
     }
   }

@@ -43,7 +43,7 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
     for (let at = start; at < to && !seen.has(at); ) {
       const entry = entryAt(content, at, to, before)
       if (entry === undefined) break
-      const position = placeOf(entry, bounds.range)
+      const position = wholePlace(entry, bounds.range)
       if (position !== undefined) {
         seen.add(at)
         if (!found.has(position)) found.set(position, sequenced(entry, bounds.lastSequence))
@@ -56,7 +56,7 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
 }
 
 /** The position of a record that is whole and in this range, -1 for the meta. */
-export function placeOf({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
+export function wholePlace({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
   if (!isPosition(key)) return userKey(key).equals(LOG_META_KEY) && isMeta(value) ? -1 : undefined
   const position = positionFrom(key)
   const isHere = userKey(key).length === 8 && position >= first && position <= last

@@ -60,22 +60,25 @@ class Sweep {
     const end = offset + size + 1
     let crc = 0
     for (let at = offset; at < end; ) {
-      if (!(await this.#has(at))) return false
+      if (!this.#has(at) && !(await this.#load(at))) return false
       const to = Math.min(end, this.#to)
       crc = crc32c(this.#chunk, at - this.#from, to - this.#from, crc)
       at = to
     }
     let stored = 0
     for (let i = 0; i < 4; i++) {
-      if (!(await this.#has(end + i))) return false
+      if (!this.#has(end + i) && !(await this.#load(end + i))) return false
       stored += (this.#chunk[end + i - this.#from] as number) * 256 ** i
     }
     return stored === maskCrc(crc)
   }
 
-  /** Brings a byte into the chunk. @returns false when the file ends before it */
-  async #has(at: number): Promise<boolean> {
-    if (at >= this.#from && at < this.#to) return true
+  #has(at: number): boolean {
+    return at >= this.#from && at < this.#to
+  }
+
+  /** Reads on from a byte. @returns false when the file ends before it */
+  async #load(at: number): Promise<boolean> {
     const read = await this.#file.readInto(this.#chunk, at, CHECK_CHUNK_BYTES)
     this.#from = at
     this.#to = at + read

@@ -61,7 +61,7 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
         if (kind === REMOVED) tables.delete(values[1] as number)
         else if (kind === LAST_SEQUENCE) lastSequence = values[0] as number
       }
-      for (const { kind, values } of changes) if (kind === ADDED) add(tables, values)
+      for (const { kind, values } of changes) if (kind === ADDED) addTable(tables, values)
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
@@ -75,7 +75,7 @@ interface Change {
   readonly values: readonly (number | Buffer)[]
 }
 
-function add(tables: Map<number, KnownTable>, values: readonly (number | Buffer)[]): void {
+function addTable(tables: Map<number, KnownTable>, values: readonly (number | Buffer)[]): void {
   const [, number, bytes, first, last] = values as [number, number, number, Buffer, Buffer]
   tables.set(number, { number, bytes, first, last })
 }
