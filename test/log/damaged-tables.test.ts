@@ -1,6 +1,6 @@
 /** A store with a damaged table: it starts, names what is lost, and serves the rest. LevelDB would end the process. */
 import { once } from 'node:events'
-import { cpSync, existsSync, rmSync, statSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { isDaybookError } from '../../src/errors.js'
@@ -109,6 +109,24 @@ t.test('a server of its own: 500 log-damaged for what is lost, and everything el
   const { code, stdout } = await daybook(['verify', '--db', directory])
   t.equal(code, 1)
   t.match(stdout, /record-missing/)
+})
+
+t.test('verify names the tables and what is lost with them, and changes nothing', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  await storeWithTables({ directory }, GROWTH, random)
+  zeroPage(tablesOf(join(directory, 'log'))[1] as string, 1)
+  zeroPage(tablesOf(join(directory, 'index'))[0] as string, 0)
+  const before = tablesOf(join(directory, 'log')).map((path) => readFileSync(path))
+  const { code, stdout } = await daybook(['verify', '--db', directory])
+  t.equal(code, 1)
+  t.match(stdout, /log\/\d+\.ldb is damaged .*positions \d+–\d+ are lost/)
+  t.match(stdout, /index\/\d+\.ldb is damaged/)
+  t.notMatch(stdout, /index-wrong|index-damaged/)
+  t.same(
+    tablesOf(join(directory, 'log')).map((path) => readFileSync(path)),
+    before
+  )
+  t.notOk(existsSync(join(directory, 'log', 'damaged')))
 })
 
 /** The number of the i-th event of the store in its stream. */
