@@ -204,6 +204,13 @@ export const limits = {
   /** The largest memtable of LevelDB, for the log and the index each. It limits how much is replayed at start. */
   write_buffer_bytes: 16 * 1024 * 1024,
 
+  /** Tables of each database, the newest first, that every start checks before LevelDB reads them. */
+  tables_checked_at_start_bytes: 64 * 1024 * 1024,
+  /** How fast tables are checked while the store is open. */
+  tables_checked_bytes_a_second: 8 * 1024 * 1024,
+  /** All tables are checked again after so long. */
+  tables_checked_again_ms: 7 * 24 * 3_600_000,
+
   /** Space reserved for opening the databases again on a full disk. */
   ballast_bytes: 32 * 1024 * 1024,
   /**

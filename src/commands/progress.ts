@@ -9,6 +9,8 @@ export interface ProgressOptions {
   readonly quietMs?: number
   /** How often a line is written where there is no terminal, milliseconds. Undefined: never. */
   readonly lineEveryMs?: number
+  /** What is counted. Default: events. */
+  readonly unit?: string
   /** Default: standard error. */
   readonly out?: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
 }
@@ -18,16 +20,18 @@ export class Progress {
   readonly #clock: Clock
   readonly #quietMs: number
   readonly #lineEveryMs: number
+  readonly #unit: string
   readonly #out: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
   readonly #started: number
   #drawn = -Infinity
 
   constructor(what: string, clock: Clock, options: ProgressOptions = {}) {
-    const { quietMs = 0, lineEveryMs = Infinity, out = process.stderr } = options
+    const { quietMs = 0, lineEveryMs = Infinity, unit = 'events', out = process.stderr } = options
     this.#what = what
     this.#clock = clock
     this.#quietMs = quietMs
     this.#lineEveryMs = lineEveryMs
+    this.#unit = unit
     this.#out = out
     this.#started = clock.elapsed()
   }
@@ -39,7 +43,7 @@ export class Progress {
     if (!isTTY && this.#lineEveryMs === Infinity) return
     if (now - this.#started < this.#quietMs || now - this.#drawn < (isTTY ? REDRAW_MS : this.#lineEveryMs)) return
     this.#drawn = now
-    const done = `${count.toLocaleString('en-US')} events · ${this.#rate(count)}/s`
+    const done = `${count.toLocaleString('en-US')} ${this.#unit} · ${this.#rate(count)}/s`
     if (isTTY) {
       const filled = Math.round((fraction ?? 0) * WIDTH)
       const bar = fraction === undefined ? '' : `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} `
@@ -84,12 +88,12 @@ export class StartProgress {
     this.#options = { quietMs: 1000, lineEveryMs: 10_000, ...(out && { out }) }
   }
 
-  /** @param what is done @param done events that were read @param of those that are to be read */
-  show(what: string, done: number, of: number): void {
+  /** @param what is done @param done events, or others of the unit, that were read @param of those that are to be read */
+  show(what: string, done: number, of: number, unit = 'events'): void {
     if (what !== this.#what) {
       this.clear()
       this.#what = what
-      this.#progress = new Progress(what, this.#clock, this.#options)
+      this.#progress = new Progress(what, this.#clock, { ...this.#options, unit })
     }
     this.#progress?.show(done, of === 0 ? 1 : done / of)
   }

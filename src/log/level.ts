@@ -3,7 +3,7 @@
  * key is `undefined`, a lock has a code, a synced write says so by name.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
-import { dirname, resolve as resolvePath } from 'node:path'
+import { dirname, join, resolve as resolvePath } from 'node:path'
 import leveldown from 'leveldown'
 import levelup from 'levelup'
 import { DaybookError } from '../errors.js'
@@ -85,20 +85,26 @@ export class Level {
 
   /**
    * Closes and opens again: a handle on which a write failed stays failed. Reads wait meanwhile; no write may
-   * be under way. @throws as open; then it can be tried again
+   * be under way.
+   * @param whileClosed work on the files; when it fails, the database is opened all the same
+   * @throws as open; then it can be tried again. What the work throws
    */
-  reopen(): Promise<void> {
-    this.#reopening ??= this.#openAgain().finally(() => {
+  reopen(whileClosed?: () => Promise<void>): Promise<void> {
+    this.#reopening ??= this.#openAgain(whileClosed).finally(() => {
       this.#reopening = undefined
     })
     return this.#reopening
   }
 
-  async #openAgain(): Promise<void> {
+  async #openAgain(whileClosed: (() => Promise<void>) | undefined): Promise<void> {
     if (this.#db.isOpen()) await this.#closeDatabase()
-    const { db, store } = await openDatabase(this.#directory, this.#options)
-    this.#db = db
-    this.#store = store
+    try {
+      await whileClosed?.()
+    } finally {
+      const { db, store } = await openDatabase(this.#directory, this.#options)
+      this.#db = db
+      this.#store = store
+    }
   }
 
   async get(key: Buffer): Promise<Buffer | undefined> {
@@ -215,15 +221,32 @@ interface Database {
   store: leveldown.LevelDown
 }
 
+/** The lock is another process's, or this one's. */
+const IS_HELD = /temporarily unavailable|already held by process/i
+
 function openDatabase(directory: string, options: LevelOptions): Promise<Database> {
   return new Promise((resolve, reject) => {
     const store = leveldown(directory)
     const db = levelup(store, { ...options, maxOpenFiles: 500 }, (error) => {
       if (!error) return resolve({ db, store })
-      if (/temporarily unavailable|already held by process/i.test(error.message)) {
+      if (IS_HELD.test(error.message)) {
         return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
       }
       reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
+    })
+  })
+}
+
+/**
+ * True when another process has the database open. LevelDB takes its lock before it looks whether it may open a database
+ * that exists, and so changes nothing in it.
+ * @param directory of the database; one that is not there is not held
+ */
+export function isHeld(directory: string): Promise<boolean> {
+  if (!existsSync(join(directory, 'CURRENT'))) return Promise.resolve(false)
+  return new Promise((resolve) => {
+    leveldown(directory).open({ createIfMissing: false, errorIfExists: true }, (error) => {
+      resolve(error != null && IS_HELD.test(error.message))
     })
   })
 }

@@ -8,6 +8,7 @@ declare module 'leveldown' {
     interface LevelDown {
       batch(): ChainedBatch
       approximateSize(from: Buffer, to: Buffer, callback: (error: Error | null, bytes: number) => void): void
+      open(options: object, callback: (error: Error | null | undefined) => void): void
     }
     interface ChainedBatch {
       put(key: Buffer, value: Buffer): this

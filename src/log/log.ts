@@ -268,12 +268,13 @@ export class Log {
   /**
    * Opens the database again after a write failed, and writes the witness. A batch whose write failed may be on disk
    * after all: then the head has moved, and the caller brings the index after it. No commit may be under way.
+   * @param whileClosed work on the database's files
    * @throws `directory-unusable`; `storage-failed` when it cannot be read or the witness cannot be written;
    * `log-damaged` when LevelDB's recovery dropped records. It can be called again then; the head is never moved back.
    */
-  async reopen(): Promise<void> {
+  async reopen(whileClosed?: () => Promise<void>): Promise<void> {
     preserveEvidence(this.#directory)
-    await this.#level.reopen()
+    await this.#level.reopen(whileClosed)
     await this.#logHead.checkAgain(this.#directory)
   }
 

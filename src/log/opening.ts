@@ -11,6 +11,7 @@ import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witness
 import { LogHead } from './recovery/log-head.js'
 import { type Testimony, Witness } from './recovery/witness.js'
 import { isDatabaseDamaged, openFailure } from './storage-faults.js'
+import { lostPositions } from './tables/quarantine.js'
 
 export interface LogOptions {
   directory: string
@@ -52,7 +53,7 @@ export async function openLog(
     preserveEvidence(directory)
     level = await openLogLevel(directory, options).catch((error) => withWayOut(error, options.directory))
     witness = Witness.open(join(options.directory, 'witness'))
-    const meta = await readLogMeta(level).catch((error) => withWayOut(error, options.directory))
+    const meta = await readLogMeta(level, directory).catch((error) => withWayOut(error, options.directory))
     parts = logParts(level, witness, meta ?? newLogMeta(), options)
     const testimony = await parts.head.check(directory, onProgress)
     await settle(parts, meta, testimony)
@@ -93,7 +94,7 @@ async function settle(
     // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
     if (meta === undefined) head.testifySynced()
     else head.testifyIfRoom()
-    if (meta?.format !== FORMAT_VERSION) await identity.write()
+    await identity.write()
   }
 }
 
@@ -115,7 +116,7 @@ export async function openLogToInspect(options: LogOptions): Promise<InspectedLo
   try {
     witness = Witness.open(witnessPath(options.directory, directory))
     let metaFault: string | undefined
-    const meta = await readLogMeta(level).catch((error) => {
+    const meta = await readLogMeta(level, directory).catch((error) => {
       if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
       metaFault = error.message
       return undefined
@@ -133,10 +134,17 @@ function openLogLevel(directory: string, { compression, caches = usualCacheSizes
   return Level.open(directory, { writeBufferSize: caches.memtable, cacheSize: caches.logBlocks, compression })
 }
 
-function logParts(level: Level, witness: Witness, meta: LogMeta, { caches = usualCacheSizes }: LogOptions): LogParts {
-  const identity = new LogIdentity(level, meta)
+function logParts(
+  level: Level,
+  witness: Witness,
+  meta: LogMeta,
+  { directory: root, caches = usualCacheSizes }: LogOptions
+): LogParts {
+  const directory = logDirectory(root)
+  const identity = new LogIdentity(level, directory, meta)
   const records = new StoredRecords(level, caches.recentRecords, identity.unreadable)
-  return { level, records, identity, head: new LogHead(records, witness) }
+  const head = new LogHead(records, witness, () => lostPositions(directory))
+  return { level, records, identity, head }
 }
 
 /** Names the way out where an error comes from damage. LevelDB has changed nothing then. @throws the error */

@@ -1,6 +1,7 @@
 /** What metrics show of the parts that every store has. */
 import type { Log } from '../log/log.js'
 import type { ReadOnlyMode } from '../log/read-only-mode.js'
+import type { TableGuard } from '../log/tables/table-guard.js'
 import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { Metrics } from '../metrics.js'
 import type { ClockWatch } from '../time/clock-watch.js'
@@ -11,12 +12,16 @@ interface GaugeParts {
   readonly writer: Writer
   readonly readOnlyMode: ReadOnlyMode
   readonly clockWatch: ClockWatch
+  readonly tables: TableGuard
   readonly memory: MemoryBudget
 }
 
 const SHARES = ['bodies', 'appends', 'reads', 'largeReads'] as const
 
-export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWatch, memory }: GaugeParts): void {
+export function addGauges(
+  metrics: Metrics,
+  { log, writer, readOnlyMode, clockWatch, tables, memory }: GaugeParts
+): void {
   metrics.gauge('daybook_append_queue', 'Appends waiting for the next commit', () => writer.queued)
   metrics.gauge('daybook_read_only', '1 while nothing can be written', () => (readOnlyMode.why ? 1 : 0))
   metrics.gauge('daybook_log_head', 'Position of the last event, -1 when there is none', () => log.head)
@@ -31,4 +36,9 @@ export function addGauges(metrics: Metrics, { log, writer, readOnlyMode, clockWa
     metrics.gauge(`${metric}_bytes`, `Memory in use for ${name}, of ${bytes}`, () => memory[share].used)
     metrics.gauge(`${metric}_waiting`, `Requests that wait for memory for ${name}`, () => memory[share].waiting)
   }
+  const checked =
+    'When all tables of the databases had been checked for the last time, Unix time, 0 when they never were'
+  metrics.gauge('daybook_tables_checked_timestamp_seconds', checked, () => tables.passed / 1000)
+  const damaged = 'Damaged tables of the log and the checkpoints that were set aside'
+  metrics.gauge('daybook_tables_damaged', damaged, () => tables.damaged)
 }

@@ -3,9 +3,11 @@ import { Checkpoints } from '../dispatch/checkpoints.js'
 import type { Places } from '../dispatch/places.js'
 import type { Poster } from '../index/index-entries.js'
 import type { Postings } from '../index/posting-lists.js'
+import { markDamaged } from '../index/storage/damage-marker.js'
 import type { StreamStates } from '../index/stream-states.js'
 import { Log } from '../log/log.js'
 import { isDatabaseDamaged, openFailure } from '../log/storage-faults.js'
+import { TableGuard } from '../log/tables/table-guard.js'
 import type { CacheSizes } from '../memory/cache-sizes.js'
 import type { Clock } from '../time/clock.js'
 import { bringUpIndex, openPostings } from './open-index.js'
@@ -13,6 +15,7 @@ import type { OpeningProgress, StoreOptions } from './store-options.js'
 
 /** The parts that are read from disk. */
 export interface StoreData {
+  readonly tables: TableGuard
   readonly log: Log
   readonly places: Places
   readonly postings: Postings
@@ -43,6 +46,8 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
   const opened: { close(): Promise<void> }[] = []
   signal.throwIfAborted()
   try {
+    const tables = await guardTables(directory, opening)
+    opened.push(tables)
     const reading = steps(opening, 'the end of the log is being checked')
     const log = await Log.open({ directory, clock, fsync, compression, caches }, reading)
     opened.push(log)
@@ -67,11 +72,28 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
     })
     signal.throwIfAborted()
     log.announce()
-    return { log, places, postings, ...index }
+    return { tables, log, places, postings, ...index }
   } catch (error) {
     for (const part of opened.reverse()) await part.close().catch(() => {})
     throw error
   }
+}
+
+/** Sets damaged tables aside before LevelDB meets them. */
+async function guardTables(directory: string, { clock, signal, notices, onProgress }: Opening): Promise<TableGuard> {
+  const what = 'the tables of the databases are being checked'
+  const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20)
+  const tables = await TableGuard.open({
+    directory,
+    clock,
+    markIndexDamaged: markDamaged,
+    onProgress(done, of) {
+      onProgress(what, mebibytes(done), mebibytes(of), 'MiB')
+      signal.throwIfAborted()
+    }
+  })
+  notices.push(...tables.notices)
+  return tables
 }
 
 /** Called after each batch: reports how far it is, and ends the opening when it is abandoned. */

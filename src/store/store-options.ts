@@ -3,8 +3,11 @@ import type { Clock } from '../time/clock.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
 import type { IndexOptions } from './open-index.js'
 
-/** Called while a store opens. @param what is done @param done events that were read @param of those that are to be read */
-export type OpeningProgress = (what: string, done: number, of: number) => void
+/**
+ * Called while a store opens. @param what is done @param done events that were read @param of those that are to be read
+ * @param unit what is counted where it is not events
+ */
+export type OpeningProgress = (what: string, done: number, of: number, unit?: string) => void
 
 export interface StoreOptions extends IndexOptions {
   /** False: `--unsafe-no-fsync`. */

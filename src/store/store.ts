@@ -13,6 +13,8 @@ import { Ballast } from '../log/ballast.js'
 import type { Log } from '../log/log.js'
 import { ReadOnlyMode } from '../log/read-only-mode.js'
 import { isDiskFull } from '../log/storage-faults.js'
+import type { TableGuard } from '../log/tables/table-guard.js'
+import { TableWatch } from '../log/tables/table-watch.js'
 import { MemoryBudget } from '../memory/memory-budget.js'
 import { Metrics } from '../metrics.js'
 import { Expressions } from '../reading/expressions/expressions.js'
@@ -46,6 +48,8 @@ export class Store {
   readonly memory: MemoryBudget
   readonly expressions: Expressions
   // The parts: present once `open` has resolved.
+  tables!: TableGuard
+  tableWatch!: TableWatch
   log!: Log
   postings!: Postings
   poster!: Poster
@@ -119,6 +123,8 @@ export class Store {
     }
     this.#fill()
     this.clockWatch = new ClockWatch(this.clock, this.log)
+    const { tables: guard, log, writer, readOnlyMode } = this
+    this.tableWatch = new TableWatch({ guard, log, writer, readOnlyMode })
     addGauges(this.metrics, this)
     this.status = 'open'
     this.reason = 'ready'
@@ -150,6 +156,7 @@ export class Store {
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
+    await this.tableWatch?.close()
     const recovered = this.readOnlyMode.close()
     await Promise.all([recovered, this.failures?.close(), this.dispatcher.close(), this.writer.close()])
     // The writer takes no more turns, so no recovery can begin another fill.
@@ -157,6 +164,7 @@ export class Store {
     await this.places.close()
     await this.postings.close()
     await this.log.close()
+    await this.tables.close()
   }
 
   /**
@@ -166,9 +174,9 @@ export class Store {
    */
   async #openData(): Promise<Error | undefined> {
     const { signal } = this.#closing
-    const onProgress: OpeningProgress = (what, done, of) => {
-      this.reason = `${what}: ${done} of ${of} events`
-      this.options.onProgress?.(what, done, of)
+    const onProgress: OpeningProgress = (what, done, of, unit = 'events') => {
+      this.reason = `${what}: ${done} of ${of} ${unit}`
+      this.options.onProgress?.(what, done, of, unit)
     }
     const opening = { clock: this.clock, caches: this.memory.caches, signal, notices: this.notices, onProgress }
     this.reason = 'the end of the log is being checked'

@@ -15,6 +15,9 @@ import { droppedByLevelDb, earlierRefusal, witnessPath } from '../log/recovery/e
 import { InspectionView } from '../log/recovery/inspection-view.js'
 import type { Testimony } from '../log/recovery/witness.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
+import { checkTables, describeDamage } from '../log/tables/check-tables.js'
+import type { DamagedTable, DatabaseTables } from '../log/tables/database-tables.js'
+import { replaceTable } from '../log/tables/quarantine.js'
 import { type Clock, systemClock } from '../time/clock.js'
 import { adviceOn } from './advice.js'
 import type { CheckReport } from './check-report.js'
@@ -57,6 +60,7 @@ class DirectoryCheck {
   readonly #clock: Clock
   readonly #findings: Findings
   readonly #logCheck: LogCheck
+  #indexTablesDamaged = false
 
   constructor(directory: string, view: InspectionView, clock: Clock) {
     this.#directory = directory
@@ -67,6 +71,7 @@ class DirectoryCheck {
   }
 
   async run(onProgress: OnProgress): Promise<CheckReport> {
+    await this.#checkTables()
     const log = await this.#openLog()
     let streams: number | undefined
     try {
@@ -86,6 +91,17 @@ class DirectoryCheck {
       kinds,
       advice: adviceOn(kinds, this.#directory),
       warnings: this.#logCheck.warnings()
+    }
+  }
+
+  /** Replaces damaged tables in the view: LevelDB would end the process over them. */
+  async #checkTables(): Promise<void> {
+    const now = this.#clock.now()
+    const replace = (database: DatabaseTables, damaged: DamagedTable) => replaceTable(database, damaged, now)
+    const { damages } = await checkTables(this.#view.directory, undefined, replace)
+    for (const damage of damages) {
+      this.#findings.add({ code: `${damage.database}-table-damaged`, detail: describeDamage(damage) })
+      if (damage.database === 'index') this.#indexTablesDamaged = true
     }
   }
 
@@ -157,6 +173,8 @@ class DirectoryCheck {
 
   /** @returns undefined when there is no index that could be compared; one of an older format is no disagreement */
   async #openIndex(log: Log): Promise<Postings | undefined> {
+    // What is left of it lacks entries: each would be named.
+    if (this.#indexTablesDamaged) return undefined
     const { directory } = this.#view
     if (isMarkedDamaged(indexDirectory(directory))) {
       this.#findings.add({ code: 'index-marked', detail: 'damage was found in the index while a server used it' })

@@ -73,7 +73,7 @@ t.test('damage in the log, in the index and in the checkpoints is named at once,
   const report = await checkDirectory(directory)
   t.same(snapshot(directory), before, 'verify changes nothing')
   const codes = report.kinds.map(({ code }) => code)
-  t.same(codes, ['record-damaged', 'witness-damaged', 'index-damaged', 'checkpoint-damaged'])
+  t.same(codes, ['record-damaged', 'witness-damaged', 'index-table-damaged', 'checkpoint-damaged'])
   t.match(report.disagreements.at(-1)?.detail, '"reports"')
   const advice = report.advice.join('\n')
   t.ok(advice.indexOf('recover') < advice.indexOf('--rebuild-index'), 'the log comes before the index')
@@ -92,7 +92,7 @@ t.test('a write-ahead log that was not yet replayed is looked at without being c
 
 t.test('damage of the index alone: the command that helps is named, and helps', async (t) => {
   const spoil: Record<string, [string, (index: string) => unknown]> = {
-    'a flipped bit in a table': ['index-damaged', (index) => flipBit(largest(index, '.ldb'), 0.4)],
+    'a flipped bit in a table': ['index-table-damaged', (index) => flipBit(largest(index, '.ldb'), 0.4)],
     'an empty CURRENT': ['index-unusable', (index) => truncateSync(join(index, 'CURRENT'), 0)],
     'a manifest that is gone': ['index-unusable', (index) => rmSync(join(index, manifestOf(index)))],
     'a table that is gone': ['index-unusable', (index) => rmSync(largest(index, '.ldb'))],

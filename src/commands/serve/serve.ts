@@ -96,6 +96,10 @@ async function serveUntilEnd({ app, store, config, exposure, progress, end }: Se
     app.log.warn(warning)
   })
   collectWhenIdle(store.clock)
+  store.tableWatch.tell((warning) => {
+    warn(warning)
+    app.log.warn(warning)
+  })
   process.stdout.write(`${banner(app, store, config, exposure.tls)}\n`)
   return ended
 }
@@ -114,7 +118,7 @@ function makeStore(config: ServeConfig, exposure: Exposure, progress: StartProgr
     firstPasswords: { admin: config['admin-password'], ops: config['ops-password'] },
     refuseFirstPassword: !exposure.local && !exposure.insecure,
     webTokens: webTokensOf(config),
-    onProgress: (what, done, of) => progress.show(what, done, of)
+    onProgress: (what, done, of, unit) => progress.show(what, done, of, unit)
   })
 }
 

@@ -21,15 +21,20 @@ export async function agreesWithLog(
   // Without the records: they may be large.
   const last = new Map<string, { readonly number: number; readonly position: number }>()
   // A damaged record says nothing here; it is found out when it is read.
-  for await (const { record } of log.inspect(from)) {
-    if (record === undefined || record.position > goodTo) continue
-    const { stream, number, position } = record
-    last.set(stream, { number, position })
+  const damaged = new Set<number>()
+  for await (const { position, record } of log.inspect(from)) {
+    if (record === undefined) damaged.add(position)
+    else if (position <= goodTo) last.set(record.stream, { number: record.number, position })
   }
   await heads.load([...last.keys()].map((stream) => [family.stream, stream] as const))
   for (const [stream, record] of last) {
     const head = heads.inMemory(family.stream, stream)
-    if (!head || head.count !== record.number + 1) return false
+    if (!head || head.count <= record.number) return false
+    // The last events of the stream may be damaged; the index knows where they stand.
+    if (head.count > record.number + 1) {
+      const end = await positions.one(family.stream, head, head.count - 1)
+      if (!damaged.has(end)) return false
+    }
     if ((await positions.one(family.stream, head, record.number)) !== record.position) return false
   }
   return true

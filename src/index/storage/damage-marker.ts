@@ -11,6 +11,13 @@ export function isMarkedDamaged(directory: string): boolean {
   return existsSync(join(directory, DAMAGED))
 }
 
+/** Notes that an index is damaged. What cannot be noted is found again. @param directory of the index */
+export function markDamaged(directory: string, why: string): void {
+  try {
+    writeFileSync(join(directory, DAMAGED), why)
+  } catch {}
+}
+
 export class DamageMarker {
   readonly #directory: string
   readonly #marks: boolean
@@ -47,9 +54,7 @@ export class DamageMarker {
   /** Marks the index when the error is `index-damaged`. @returns the error */
   mark(error: unknown): unknown {
     if (this.#marks && isDaybookError(error) && error.code === 'index-damaged') {
-      try {
-        writeFileSync(join(this.#directory, DAMAGED), error.message)
-      } catch {} // it is found again
+      markDamaged(this.#directory, error.message)
     }
     return error
   }

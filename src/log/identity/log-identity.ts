@@ -14,6 +14,7 @@ import {
 import type { Level } from '../level.js'
 import { PositionRanges } from '../position-ranges.js'
 import { Lineage, type LogReference } from './lineage.js'
+import { readMetaCopy, writeMetaCopy } from './meta-copy.js'
 
 /** A new identity that the log got at this start. */
 export interface Renewal {
@@ -33,13 +34,17 @@ export interface NotedEnd extends LogReference {
 
 export class LogIdentity {
   readonly #level: Level
+  /** That of the log. */
+  readonly #directory: string
   #lineage: Lineage
   #renewal: Renewal | undefined
   /** Positions whose events an operator has given up. */
   readonly unreadable: PositionRanges
 
-  constructor(level: Level, { log, ancestors, unreadable }: LogMeta) {
+  /** @param directory of the log */
+  constructor(level: Level, directory: string, { log, ancestors, unreadable }: LogMeta) {
     this.#level = level
+    this.#directory = directory
     this.#lineage = new Lineage(log, ancestors)
     this.unreadable = new PositionRanges(unreadable)
   }
@@ -74,31 +79,47 @@ export class LogIdentity {
     this.#renewal = { from, to: renewed.log, upTo, why }
   }
 
-  /** Writes the identity as it is, in the present format. @throws `storage-failed` */
-  write(): Promise<void> {
-    return this.#writeMeta(this.#lineage)
+  /** Writes the identity where the database has another, an older format or none; and a copy beside it. @throws `storage-failed` */
+  async write(): Promise<void> {
+    const stored = await this.#level.get(LOG_META_KEY)
+    const meta = this.#encoded(this.#lineage)
+    if (stored?.equals(meta)) writeMetaCopy(this.#directory, meta)
+    else await this.#writeMeta(this.#lineage)
   }
 
   async #writeMeta(lineage: Lineage): Promise<void> {
     const batch = this.#level.batch()
-    const { log, ancestors } = lineage
-    batch.put(LOG_META_KEY, encodeLogMeta({ log, ancestors, unreadable: this.unreadable.ranges }))
+    const meta = this.#encoded(lineage)
+    batch.put(LOG_META_KEY, meta)
     try {
       await this.#level.writeSynced(batch)
     } catch (cause) {
       throw new DaybookError('storage-failed', `cannot write the log's meta: ${(cause as Error).message}`, {}, cause)
     }
+    writeMetaCopy(this.#directory, meta)
+  }
+
+  #encoded({ log, ancestors }: Lineage): Buffer {
+    return encodeLogMeta({ log, ancestors, unreadable: this.unreadable.ranges })
   }
 }
 
 /**
- * The log's meta as it stands on disk. @returns undefined when the database is empty
+ * The log's meta as it stands on disk; its copy when the database has lost it, or shows one from before a renewal, since
+ * the newest was lost with a damaged table.
+ * @param directory of the log
+ * @returns undefined when the database is empty
  * @throws `format-unknown`, `log-damaged`
  */
-export async function readLogMeta(level: Level): Promise<LogMeta | undefined> {
+export async function readLogMeta(level: Level, directory: string): Promise<LogMeta | undefined> {
   const stored = await level.get(LOG_META_KEY)
-  if (stored !== undefined) return decodeLogMeta(stored)
+  const copy = readMetaCopy(directory)
+  if (stored !== undefined) {
+    const meta = decodeLogMeta(stored)
+    return copy?.ancestors.some(({ log }) => log === meta.log) ? copy : meta
+  }
   for await (const { key, value } of level.entries({ limit: 1 })) {
+    if (copy !== undefined) return copy
     if (key.length === 8 && isIntact(keyPosition(key), value)) {
       throw new DaybookError('log-damaged', 'the meta of the log is gone, its events are not')
     }

@@ -3,6 +3,7 @@ import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } fr
 import type { Level } from '../level.js'
 import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
 import { PositionRanges } from '../position-ranges.js'
+import { isWithin, type PositionRange } from '../tables/positions.js'
 import { READ_BYTES, rangeChunks } from './read-ahead.js'
 import { RecentRecords } from './recent-records.js'
 import { RecordSizes } from './record-sizes.js'
@@ -76,14 +77,20 @@ export class StoredRecords {
   }
 
   /**
-   * Reads all records from `from` to `to`.
+   * Reads all records of a range.
+   * @param known positions that are known to be lost: nothing is expected there
    * @param onProgress called now and then with how many of how many records were read; what it throws is thrown
-   * @throws `log-damaged` naming every position that is missing or damaged and was not given up
+   * @throws `log-damaged` naming every other position that is missing or damaged and was not given up
    */
-  async check(from: number, to: number, onProgress?: (done: number, of: number) => void): Promise<void> {
+  async check(
+    { first: from, last: to }: PositionRange,
+    known: readonly PositionRange[],
+    onProgress?: (done: number, of: number) => void
+  ): Promise<void> {
     const lost: number[] = []
     for await (const { position, fault } of this.inspect(from, to)) {
-      if (fault !== undefined && !this.#givenUp.has(position)) lost.push(position)
+      const isKnown = this.#givenUp.has(position) || isWithin({ first: position, last: position }, known)
+      if (fault !== undefined && !isKnown) lost.push(position)
       if ((position & 0xff) === 0) onProgress?.(position - from, to - from + 1)
     }
     if (lost.length > 0) throw logDamaged(positionRanges(lost), 'they were acknowledged and cannot be read')

@@ -51,8 +51,8 @@ export async function acceptLoss(root: string, now: number, loss: AcceptedLoss):
   const level = await openLevel(directory)
   const witness = Witness.open(join(root, 'witness'))
   try {
-    const meta = loss.identityLost ? undefined : await readLogMeta(level)
-    const recovered = await renew(level, meta, witness, loss.gaps)
+    const meta = loss.identityLost ? undefined : await readLogMeta(level, directory)
+    const recovered = await renew({ level, directory, meta, witness }, loss.gaps)
     syncFolder(root)
     discardEvidence(directory)
     syncFolder(directory)
@@ -68,10 +68,18 @@ function openLevel(directory: string): Promise<Level> {
   return Level.open(directory, { ...sizes, compression: true })
 }
 
+interface LostLog {
+  readonly level: Level
+  readonly directory: string
+  /** Undefined: it is lost, too. */
+  readonly meta: LogMeta | undefined
+  readonly witness: Witness
+}
+
 /** Writes the identity, then the witness. */
-async function renew(level: Level, meta: LogMeta | undefined, witness: Witness, gaps: PositionRanges) {
+async function renew({ level, directory, meta, witness }: LostLog, gaps: PositionRanges) {
   const head = await new StoredRecords(level, 0).findHead()
-  const identity = new LogIdentity(level, meta ?? newLogMeta())
+  const identity = new LogIdentity(level, directory, meta ?? newLogMeta())
   for (const [first, last] of gaps.ranges) identity.unreadable.add(first, last)
   // A stream whose last event is lost gives its number to another one, so nothing after the first gap is certain.
   const upTo = Math.min(head, (gaps.first ?? Infinity) - 1)

@@ -6,12 +6,14 @@ import { limits } from '../../limits.js'
 import { logDamaged, positionRange } from '../log-damage.js'
 import type { StoredRecords } from '../records/stored-records.js'
 import { isDiskFull } from '../storage-faults.js'
+import { isWithin, type PositionRange } from '../tables/positions.js'
 import { discardEvidence, droppedByLevelDb } from './evidence.js'
 import type { Testimony, Witness } from './witness.js'
 
 export class LogHead {
   readonly #records: StoredRecords
   readonly #witness: Witness
+  readonly #lostPositions: () => PositionRange[]
   #position = -1
   #lastCreated = 0
   /** Records up to here stand in LevelDB's tables and were whole. */
@@ -20,9 +22,11 @@ export class LogHead {
   /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
   #memtable = { bytes: 0, begun: -1 }
 
-  constructor(records: StoredRecords, witness: Witness) {
+  /** @param lostPositions gives those that were lost with damaged tables: no other record is ever written there */
+  constructor(records: StoredRecords, witness: Witness, lostPositions: () => PositionRange[]) {
     this.#records = records
     this.#witness = witness
+    this.#lostPositions = lostPositions
   }
 
   /** Position of the last record, -1 when there is none. */
@@ -42,8 +46,14 @@ export class LogHead {
 
   /** Finds the head, and checks nothing. @returns what the witness says */
   async find(): Promise<Testimony | undefined> {
-    this.#position = await this.#records.findHead()
-    return this.#witness.read()
+    const testimony = this.#witness.read()
+    this.#position = this.#headFrom(await this.#records.findHead(), testimony?.head ?? -1, this.#lostPositions())
+    return testimony
+  }
+
+  /** The head when the last record that is there is `last` and `known` was one: those between may be known to be lost. */
+  #headFrom(last: number, known: number, lost: readonly PositionRange[]): number {
+    return known > last && isWithin({ first: last + 1, last: known }, lost) ? known : last
   }
 
   /**
@@ -63,7 +73,7 @@ export class LogHead {
       throw logDamaged(positionRange(this.#position + 1, testimony.head), 'they were acknowledged and are gone')
     }
     const from = Math.min(testimony?.verifiedTo ?? -1, this.#position) + 1
-    await this.#records.check(from, this.#position, onProgress)
+    await this.#records.check({ first: from, last: this.#position }, this.#lostPositions(), onProgress)
     const dropped = droppedByLevelDb(directory)
     if (dropped !== undefined && testimony === undefined) {
       throw logDamaged(`positions after ${this.#position}`, `LevelDB's recovery says: ${dropped}`)
@@ -78,10 +88,11 @@ export class LogHead {
    * @throws `log-damaged`; `storage-failed` when the witness cannot be written
    */
   async checkAgain(directory: string): Promise<void> {
-    const head = await this.#records.findHead()
+    const lost = this.#lostPositions()
+    const head = this.#headFrom(await this.#records.findHead(), this.#position, lost)
     if (head < this.#position)
       throw logDamaged(positionRange(head + 1, this.#position), 'they were acknowledged and are gone')
-    await this.#records.check(this.#verifiedTo + 1, head)
+    await this.#records.check({ first: this.#verifiedTo + 1, last: head }, lost)
     discardEvidence(directory)
     const created = await this.#createdAt(head)
     // In one step: a reader sees the log as it was, or as it is.
@@ -91,9 +102,11 @@ export class LogHead {
     this.#testify()
   }
 
+  /** `created` of the last record up to the head that is not lost, 0 when there is none. */
   async #createdAt(head: number): Promise<number> {
-    const [last] = head < 0 ? [] : await this.#records.readFromDisk([head])
-    return last?.created ?? 0
+    const last = Math.min(head, await this.#records.findHead())
+    const [record] = last < 0 ? [] : await this.#records.readFromDisk([last])
+    return record?.created ?? 0
   }
 
   #verified(head: number, lastCreated: number): void {
