@@ -1,5 +1,6 @@
 /** A read as a transfer: every event a line, to the end of its range (native contract §2). */
 import type { ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
@@ -100,7 +101,10 @@ async function* renderLines(
 
 /** Resolves when everything that was written is on its way, or the client has gone; undefined when that is so. */
 function untilTaken(response: ServerResponse): Promise<void> | undefined {
-  if (!response.writableNeedDrain || response.writableLength === 0 || response.destroyed) return undefined
+  const { socket, writableNeedDrain, destroyed } = response
+  // What is not a connection takes everything at once, and tells nobody.
+  const takesAll = socket !== null && !(socket instanceof Socket)
+  if (!writableNeedDrain || destroyed || takesAll) return undefined
   return new Promise((resolve) => {
     const end = () => {
       response.off('drain', end)

@@ -114,7 +114,11 @@ for (const [what, change] of CHANGES) {
   t.test(`an administrator who was ${what} while the body was on its way changes nothing`, async (t) => {
     const { opened, app, store, eve, told } = await atWork(t)
     const begun = []
-    for (const [call, , body, type] of WORK) begun.push({ call, finish: await begin(opened, call, eve, body, type) })
+    for (const [call, , body, type] of WORK) {
+      // It takes no body, and is answered before one has come.
+      if (call.startsWith('DELETE ')) continue
+      begun.push({ call, finish: await begin(opened, call, eve, body, type) })
+    }
     await change(app, store)
     const { head } = store.log
     const before = store.consumers.find('there')
