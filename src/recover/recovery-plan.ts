@@ -9,6 +9,7 @@ import { PositionRanges } from '../log/position-ranges.js'
 import { droppedByLevelDb, earlierRefusal } from '../log/recovery/evidence.js'
 import { InspectionView } from '../log/recovery/inspection-view.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
+import { replaceDamagedTables } from '../log/tables/quarantine.js'
 import type { Clock } from '../time/clock.js'
 
 export interface RecoveryPlan {
@@ -47,6 +48,8 @@ export interface PlanOptions {
 export async function planRecovery(directory: string, options: PlanOptions): Promise<RecoveryPlan> {
   const view = InspectionView.make(directory)
   try {
+    // LevelDB would end the process over a damaged table.
+    await replaceDamagedTables(view.directory, options.clock.now())
     const opened = await openView(view, options.clock)
     try {
       view.removeOthers()

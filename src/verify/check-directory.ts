@@ -15,9 +15,8 @@ import { droppedByLevelDb, earlierRefusal, witnessPath } from '../log/recovery/e
 import { InspectionView } from '../log/recovery/inspection-view.js'
 import type { Testimony } from '../log/recovery/witness.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
-import { checkTables, describeDamage } from '../log/tables/check-tables.js'
-import type { DamagedTable, DatabaseTables } from '../log/tables/database-tables.js'
-import { replaceTable } from '../log/tables/quarantine.js'
+import { describeDamage } from '../log/tables/check-tables.js'
+import { replaceDamagedTables } from '../log/tables/quarantine.js'
 import { type Clock, systemClock } from '../time/clock.js'
 import { adviceOn } from './advice.js'
 import type { CheckReport } from './check-report.js'
@@ -96,10 +95,7 @@ class DirectoryCheck {
 
   /** Replaces damaged tables in the view: LevelDB would end the process over them. */
   async #checkTables(): Promise<void> {
-    const now = this.#clock.now()
-    const replace = (database: DatabaseTables, damaged: DamagedTable) => replaceTable(database, damaged, now)
-    const { damages } = await checkTables(this.#view.directory, undefined, replace)
-    for (const damage of damages) {
+    for (const damage of await replaceDamagedTables(this.#view.directory, this.#clock.now())) {
       this.#findings.add({ code: `${damage.database}-table-damaged`, detail: describeDamage(damage) })
       if (damage.database === 'index') this.#indexTablesDamaged = true
     }

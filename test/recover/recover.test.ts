@@ -13,6 +13,8 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { daybook, serve } from '../helpers/cli.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
+import { seeded } from '../helpers/random.js'
+import { pagesOf, storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
 
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
@@ -265,3 +267,25 @@ function snapshot(directory: string): Record<string, string> {
   }
   return files
 }
+
+t.test('a log with a damaged table is looked at, and recovered, without a word from LevelDB', async (t) => {
+  const directory = t.testdir({})
+  const random = seeded(t)
+  await storeWithTables({ directory }, { openings: 2, events: 60, bytes: 2000 }, random)
+  const [table = ''] = tablesOf(join(directory, 'log'))
+  // Not at its end: there stand the table's own index and footer.
+  zeroPage(table, random.int(1, Math.max(1, pagesOf(table) - 3)))
+  rmSync(join(directory, 'index'), { recursive: true })
+  const said = await daybook(['recover', '--db', directory])
+  t.equal(said.code, 1, said.stderr)
+  t.match(said.stdout, /cannot be read: positions? \d+/)
+  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0 })
+  const { store } = await opened(t, directory)
+  t.ok(store.log.unreadable.size > 0 && store.log.unreadable.size < 60, `${store.log.unreadable.size} events are lost`)
+  let read = 0
+  for (let position = 0; position <= store.log.head; position++) {
+    if (store.log.unreadable.has(position)) await t.rejects(store.log.read(position), { code: 'log-damaged' })
+    else if ((await store.log.read(position)).position === position) read++
+  }
+  t.equal(read, store.log.head + 1 - store.log.unreadable.size, 'all others are read')
+})

@@ -7,6 +7,7 @@ import { LogIdentity, newLogMeta, readLogMeta } from '../identity/log-identity.j
 import { Level } from '../level.js'
 import { type PositionRanges, RANGES_MAX } from '../position-ranges.js'
 import { StoredRecords } from '../records/stored-records.js'
+import { replaceDamagedTables } from '../tables/quarantine.js'
 import { discardEvidence, noteRefusal } from './evidence.js'
 import { keepOldFiles, syncFolder } from './kept-files.js'
 import { Witness } from './witness.js'
@@ -47,6 +48,7 @@ export async function acceptLoss(root: string, now: number, loss: AcceptedLoss):
   }
   const keptIn = keepOldFiles(root, now, loss.report)
   noteRefusal(root, directory, UNFINISHED)
+  await replaceDamagedTables(root, now)
   if (loss.repair) await Level.repair(directory)
   const level = await openLevel(directory)
   const witness = Witness.open(join(root, 'witness'))

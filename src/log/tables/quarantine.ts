@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { copyFile, link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { damageOf, type TableDamage } from './check-tables.js'
+import { checkTables, damageOf, type TableDamage } from './check-tables.js'
 import type { DamagedTable, DatabaseTables } from './database-tables.js'
 import { joined, type PositionRange } from './positions.js'
 import { writeReplacement } from './replacement.js'
@@ -49,6 +49,18 @@ export async function replaceTable(database: DatabaseTables, damaged: DamagedTab
   }
   await syncDirectory(directory)
   return damage
+}
+
+/**
+ * Checks all tables of a data directory that no process has open, and puts a replacement in the place of each that is
+ * damaged.
+ * @param now milliseconds since 1970
+ * @returns what was damaged
+ */
+export async function replaceDamagedTables(directory: string, now: number): Promise<readonly TableDamage[]> {
+  const replace = (database: DatabaseTables, damaged: DamagedTable) => replaceTable(database, damaged, now)
+  const { damages } = await checkTables(directory, undefined, replace)
+  return damages
 }
 
 /** A table may be damaged again after it was replaced. */
