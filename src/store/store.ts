@@ -124,6 +124,7 @@ export class Store {
     this.#fill()
     this.clockWatch = new ClockWatch(this.clock, this.log)
     const { tables: guard, log, writer, readOnlyMode } = this
+    await guard.noteOpen()
     this.tableWatch = new TableWatch({ guard, log, writer, readOnlyMode })
     addGauges(this.metrics, this)
     this.status = 'open'

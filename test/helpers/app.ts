@@ -14,11 +14,14 @@ export interface TestApp {
 }
 
 export async function openApp(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<TestApp> {
+  let opened: FastifyInstance | undefined
+  // Before the folder: what is torn down first was begun last, and the folder goes after what is open in it.
+  t.teardown(() => opened?.close())
   const directory = options.directory ?? t.testdir({})
   const { insecure = true, anonymous = insecure } = options
   const store = await new Store({ ...options, anonymous, directory }).open()
   const app = await buildApp(store, { logLevel: 'silent', ...options, insecure })
-  t.teardown(() => app.close())
+  opened = app
   return { app, store, directory }
 }
 

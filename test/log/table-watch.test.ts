@@ -145,7 +145,7 @@ async function storeOn(t: Test): Promise<Store> {
 }
 
 function partsOf({ tables: guard, log, writer, readOnlyMode }: Store) {
-  return { guard, log, writer, readOnlyMode }
+  return { guard, log, writer, readOnlyMode, beginMs: 0 }
 }
 
 /** Lets a watch look at all tables of a database once more. @returns what it says of the damage that it finds */

@@ -51,6 +51,11 @@ export class TableGuard {
     return new TableGuard(options, states, notices)
   }
 
+  /** Notes that the databases are open; those that were made at this start have no state on disk yet. */
+  async noteOpen(): Promise<void> {
+    for (const name of databaseNames) if (!hasChecked(join(this.directory, name))) await this.note(name, {})
+  }
+
   /** Tables of the log and the checkpoints that were found damaged and set aside, also at earlier starts. */
   get damaged(): number {
     return this.#damaged

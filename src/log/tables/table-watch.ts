@@ -2,13 +2,11 @@
  * The slow check of all tables while the store is open: one table after the other, with pauses, all of them again after a
  * week. Tables that a compaction removes meanwhile are passed over. How far it is stands in a file, so that a restart goes on.
  */
-import { join } from 'node:path'
 import { limits } from '../../limits.js'
 import type { Clock } from '../../time/clock.js'
 import type { Log } from '../log.js'
 import type { ReadOnlyMode } from '../read-only-mode.js'
 import { damageOf, describeDamage, type TableDamage } from './check-tables.js'
-import { hasChecked } from './checked-state.js'
 import {
   type DamagedTable,
   type DatabaseName,
@@ -21,6 +19,7 @@ import { noticeOf, type TableGuard } from './table-guard.js'
 
 /** How far the pass is, is written after so many bytes. */
 const NOTED_BYTES = 256 * 1024 * 1024
+const BEGIN_MS = 2_000
 /** An error of the system, such as no free file descriptor: the pass goes on after this. */
 const RETRY_MS = 60_000
 
@@ -32,6 +31,8 @@ export interface TableWatchParts {
   readonly readOnlyMode: Pick<ReadOnlyMode, 'begin'>
   /** Bytes a second. */
   readonly speed?: number
+  /** The first pass begins after so many milliseconds. Default: when the store has had time for other things. */
+  readonly beginMs?: number
 }
 
 const NOBODY = () => {}
@@ -47,7 +48,7 @@ export class TableWatch {
   #wake = () => {}
   #running: Promise<void>
 
-  /** Begins at once. */
+  /** Begins soon. */
   constructor(parts: TableWatchParts) {
     this.#parts = parts
     this.#guard = parts.guard
@@ -70,10 +71,7 @@ export class TableWatch {
   }
 
   async #run(): Promise<void> {
-    // A database that was made at this start has no state on disk yet.
-    for (const name of databaseNames) {
-      if (!hasChecked(join(this.#guard.directory, name))) await this.#guard.note(name, {})
-    }
+    await this.#pause(this.#parts.beginMs ?? BEGIN_MS)
     while (!this.#stopped) {
       let wait: number = RETRY_MS
       try {
