@@ -31,7 +31,7 @@ t.test(
     t.equal(collections, 1)
     await idle()
     t.equal(collections, 1, 'what is left is in use')
-    used = 130 * MIB
+    used = 120 * MIB
     await idle()
     t.equal(collections, 1, 'a little more is not worth a collection')
     end()

@@ -196,8 +196,7 @@ t.test('a body of which nothing comes is cut while others wait for the memory th
   const length = limits.event_bytes_max
   const stalled = Array.from({ length: 3 }, () => begin(t, url, of(length), length - 1))
   await until(() => bodies.used === 3 * length)
-  clock.ahead += limits.drain_ms
-  await until(() => bodies.used === 3 * length)
+  clock.ahead += limits.drain_wanted_ms
   const answer = fetch(`${url}/streams/s`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -206,6 +205,18 @@ t.test('a body of which nothing comes is cut while others wait for the memory th
   await until(() => bodies.waiting === 1)
   t.equal((await answer).status, 201, 'the next gets its turn')
   await until(() => stalled.some(({ text }) => /^HTTP\/1\.1 408 /.test(text)))
+})
+
+t.test('a body of which nothing comes is cut in the end, though nobody waits', async (t) => {
+  const clock = movedClock()
+  const { url, store } = await listen(t, { memoryBytes, clock })
+  const { bodies } = store.memory
+  const length = limits.event_bytes_max
+  const stalled = begin(t, url, of(length), length - 1)
+  await until(() => bodies.used === length)
+  clock.ahead += limits.drain_ms
+  await until(() => /^HTTP\/1\.1 408 /.test(stalled.text))
+  await until(() => bodies.used === 0)
 })
 
 t.test('a body that is refused half way is not held', async (t) => {

@@ -33,8 +33,8 @@ export interface BodyTimeParts {
 }
 
 /**
- * Ends requests whose body has not come within the limit, with 408, or of which nothing comes while others wait for the
- * memory that it holds; and the connections of those that were answered
+ * Ends requests whose body has not come within the limit, with 408, or which holds memory and of which nothing comes any
+ * more; and the connections of those that were answered
  * before their body has come, soon after the answer. A streamed write is left alone: it may last for hours, and node's
  * own limit knows no exception.
  */
@@ -75,7 +75,7 @@ export class BodyTimes {
       const { complete, destroyed, socket } = request.raw
       if (complete !== false || destroyed || socket.destroyed) this.#waiting.delete(request)
       else if (time.reply.raw.writableEnded) this.#lookAnswered(request, time, now)
-      else if (time.begun <= now - limits.request_timeout_ms || this.#isInTheWay(time, socket.bytesRead, now)) {
+      else if (time.begun <= now - limits.request_timeout_ms || this.#isStalled(time, socket.bytesRead, now)) {
         this.#waiting.delete(request)
         endWithProblem(socket, 'request-timeout')
         lingerAndClose(socket, this.#clock)
@@ -88,14 +88,14 @@ export class BodyTimes {
     this.#cancel()
   }
 
-  /** True when nothing more comes of a body while others wait for the memory that it holds. */
-  #isInTheWay({ progress }: BodyTime, read: number, now: number): boolean {
+  /** True when nothing more comes of a body that holds memory; sooner while others wait for that. */
+  #isStalled({ progress }: BodyTime, read: number, now: number): boolean {
     if (progress === undefined) return false
     if (read > progress.read) {
       progress.read = read
       progress.at = now
     }
-    return this.#memory.bodies.waiting > 0 && progress.at <= now - limits.drain_wanted_ms
+    return progress.at <= now - (this.#memory.bodies.waiting > 0 ? limits.drain_wanted_ms : limits.drain_ms)
   }
 
   /** Node reads and drops what still comes after an answer, however long that takes. */

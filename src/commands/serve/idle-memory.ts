@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 5_000
 /** The part of that time in which the event loop may have been busy. */
 const BUSY_MAX = 0.1
 /** Bytes beyond those that were in use after the last collection. */
-const GROWN_BYTES = 32 * 1024 * 1024
+const GROWN_BYTES = 16 * 1024 * 1024
 
 /** What the collector is asked for and told. */
 export interface Heap {
