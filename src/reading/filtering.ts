@@ -1,17 +1,17 @@
 /** One read's way through its filter: what is work is counted, and done in the turns that all reads share. */
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
-import type { WorkTurns } from './expressions/work-turns.js'
+import type { SharedTurns } from '../time/turns.js'
 import type { Filter } from './filter.js'
 
 export class Filtering {
   readonly #filter: Filter
   readonly #whole: boolean
-  readonly #turns: WorkTurns
+  readonly #turns: SharedTurns
   #steps = 0
 
   /** @param whole as of `Filter.matches` */
-  constructor(filter: Filter, whole: boolean, turns: WorkTurns) {
+  constructor(filter: Filter, whole: boolean, turns: SharedTurns) {
     this.#filter = filter
     this.#whole = whole
     this.#turns = turns

@@ -11,8 +11,8 @@ import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { READ_BYTES, type ReadAheadOptions, SCAN_CHUNK } from '../log/records/read-ahead.js'
 import type { IndexStream } from '../streams/index-streams.js'
+import type { SharedTurns } from '../time/turns.js'
 import { coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
-import type { WorkTurns } from './expressions/work-turns.js'
 import { Filtering } from './filtering.js'
 import { LinkTargets } from './link-targets.js'
 import type { ReadMemory } from './read-memory.js'
@@ -38,7 +38,7 @@ export interface ReaderParts {
   sources: Sources
   retention: Retention
   /** In which filters do their work. */
-  turns: WorkTurns
+  turns: SharedTurns
 }
 
 export class Reader {
@@ -48,7 +48,7 @@ export class Reader {
   readonly sources: Sources
   readonly links: LinkTargets
   readonly #retention: Retention
-  readonly #turns: WorkTurns
+  readonly #turns: SharedTurns
 
   constructor(parts: ReaderParts) {
     this.#log = parts.log

@@ -4,14 +4,14 @@
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import { limits } from '../limits.js'
-import type { WorkTurns } from '../reading/expressions/work-turns.js'
 import { Filtering } from '../reading/filtering.js'
 import type { Reader } from '../reading/reader.js'
+import type { SharedTurns } from '../time/turns.js'
 import type { LogTail } from './tail.js'
 
 export class LogTails {
   readonly #reader: Reader
-  readonly #turns: WorkTurns
+  readonly #turns: SharedTurns
   readonly #light = new Set<LogTail>()
   readonly #working = new Set<LogTail>()
   /** Pages that the working tails have not taken. */
@@ -21,7 +21,7 @@ export class LogTails {
   #skipTo: number | undefined
   #running = false
 
-  constructor(reader: Reader, turns: WorkTurns) {
+  constructor(reader: Reader, turns: SharedTurns) {
     this.#reader = reader
     this.#turns = turns
   }

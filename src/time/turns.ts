@@ -5,51 +5,75 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-interface AskedTurn {
-  readonly steps: number
-  readonly resume: () => void
-}
-
 /** Steps of work that all who share take together in one turn of the event loop. */
 const STEPS_A_TURN = 4096
 
-/** Shares each turn of the event loop among all who work at the same time. */
+interface AskedTurn {
+  readonly steps: number
+  readonly begin: () => void
+}
+
+/**
+ * Shares each turn of the event loop among all who work at the same time: in one turn they together do so much and no more,
+ * in the order of asking. Between two turns everything else goes on.
+ */
 export class SharedTurns {
-  #taken = 0
+  readonly #stepsATurn: number
+  /** Steps that were given away in this turn. */
+  #given = 0
   #waiting: AskedTurn[] = []
-  #scheduled = false
+  #ending = false
+  #most = 0
+
+  /** @param stepsATurn steps that all together do in one turn; of about a microsecond each where it is not said */
+  constructor(stepsATurn: number = STEPS_A_TURN) {
+    this.#stepsATurn = stepsATurn
+  }
+
+  /** How many wait for a turn. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** The most steps that were ever given away in one turn. */
+  get most(): number {
+    return this.#most
+  }
 
   /**
-   * Asks for some steps of work, of about a microsecond each, before they are done.
-   * @returns undefined when they may be done at once; otherwise a promise that resolves when they may
+   * Asks for so many steps of work. More than a turn has are given in one turn, alone.
+   * @returns undefined: they may be done at once; else a promise that resolves in the turn that has room for them
    */
   take(steps: number): Promise<void> | undefined {
-    this.#schedule()
-    if (this.#taken < STEPS_A_TURN && this.#waiting.length === 0) {
-      this.#taken += steps
+    if (this.#waiting.length === 0 && this.#hasRoomFor(steps)) {
+      this.#give(steps)
       return undefined
     }
-    return new Promise((resume) => this.#waiting.push({ steps, resume }))
+    return new Promise((begin) => this.#waiting.push({ steps, begin }))
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => this.#begin())
+  #hasRoomFor(steps: number): boolean {
+    return this.#given === 0 || this.#given + steps <= this.#stepsATurn
   }
 
-  /** A turn begins: those who waited longest go first. */
-  #begin(): void {
-    this.#scheduled = false
-    this.#taken = 0
-    let resumed = 0
-    for (const { steps, resume } of this.#waiting) {
-      if (this.#taken >= STEPS_A_TURN) break
-      this.#taken += steps
-      resumed++
-      resume()
+  #give(steps: number): void {
+    this.#given += steps
+    if (this.#given > this.#most) this.#most = this.#given
+    if (this.#ending) return
+    this.#ending = true
+    setImmediate(() => this.#nextTurn())
+  }
+
+  #nextTurn(): void {
+    this.#ending = false
+    this.#given = 0
+    let begun = 0
+    for (const { steps, begin } of this.#waiting) {
+      if (!this.#hasRoomFor(steps)) break
+      this.#give(steps)
+      begin()
+      begun++
     }
-    if (resumed > 0) this.#waiting = this.#waiting.slice(resumed)
-    if (this.#waiting.length > 0) this.#schedule()
+    if (begun > 0) this.#waiting = this.#waiting.slice(begun)
   }
 }

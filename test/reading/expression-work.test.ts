@@ -3,9 +3,9 @@ import { request } from 'node:http'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import type { ReadRequest } from '../../src/reading/event-read.js'
-import { WorkTurns } from '../../src/reading/expressions/work-turns.js'
 import { Filter } from '../../src/reading/filter.js'
 import type { Store } from '../../src/store/store.js'
+import { SharedTurns } from '../../src/time/turns.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { eventually, openStore, turn } from '../helpers/live-events.js'
@@ -60,7 +60,7 @@ const ONE_NAME = (limits.expression_size_max + 64) * (limits.stream_name_bytes_m
 t.test(
   'in one turn all readers together do what a turn has, in the order of asking; nobody waits for ever',
   async (t) => {
-    const turns = new WorkTurns(100)
+    const turns = new SharedTurns(100)
     t.equal(turns.take(60), undefined)
     t.equal(turns.take(40), undefined)
     const order: string[] = []

@@ -1,5 +1,7 @@
 /** Large bodies are parsed in several turns of the event loop, so that other requests are answered meanwhile. */
 
+import { nextTurn } from '../../../src/time/turns.js'
+
 /** Bytes that are parsed in one turn, and the event that ends them. */
 export const TURN_BYTES = 1024 * 1024
 
@@ -26,6 +28,6 @@ async function inTurns<T>(steps: Generator<number, T>): Promise<T> {
     if (done) return value
     if (value - begun < TURN_BYTES) continue
     begun = value
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
   }
 }

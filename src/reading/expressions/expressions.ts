@@ -2,10 +2,10 @@
 import { LRUCache } from 'lru-cache'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { SharedTurns } from '../../time/turns.js'
 import { Expression } from './expression.js'
 import { writtenOutSize } from './expression-size.js'
 import { AnswerMemory } from './name-answers.js'
-import { WorkTurns } from './work-turns.js'
 
 /** An expression that live reads follow the log with. */
 interface FollowedExpression {
@@ -15,7 +15,7 @@ interface FollowedExpression {
 
 export class Expressions {
   /** All who filter do so in these turns. */
-  readonly turns = new WorkTurns()
+  readonly turns = new SharedTurns(limits.turn_steps_max)
   readonly #memory: AnswerMemory
   readonly #compiled = new LRUCache<string, Expression>({
     maxSize: limits.expressions_cached_size_max,
