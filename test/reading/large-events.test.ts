@@ -146,3 +146,21 @@ t.test('links to large events make pages of the same size', async (t) => {
   t.ok(atom.body.length < limits.page_bytes_max + 2 * LARGE_BYTES, `a feed of ${atom.body.length} bytes`)
   t.equal(store.memory.used, 0)
 })
+
+t.test('readers of large events that are in memory leave turns of the event loop to others', async (t) => {
+  const { app, store } = await openApp(t)
+  await append(app, 'large', { type: 'Large', data: 'x'.repeat(LARGE_BYTES) })
+  let turns = 0
+  let open = true
+  const count = () => {
+    turns++
+    if (open) setImmediate(count)
+  }
+  setImmediate(count)
+  const readers = Array.from({ length: 20 }, async () => {
+    for await (const records of store.log.readAhead([[0], [0], [0]])) if (records.length !== 1) t.fail('one record')
+  })
+  await Promise.all(readers)
+  open = false
+  t.ok(turns >= 3, `${turns} turns of the event loop while ${readers.length} readers read three events each`)
+})

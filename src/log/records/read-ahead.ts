@@ -1,4 +1,5 @@
 /** Reading many records: positions in chunks, and the next records read while the caller works on those before. */
+import { nextTurn } from '../../time/turns.js'
 import type { StoredRecord } from '../format.js'
 import type { RecordSizes } from './record-sizes.js'
 
@@ -6,6 +7,8 @@ import type { RecordSizes } from './record-sizes.js'
 export const SCAN_CHUNK = 256
 /** What a scan reads at once has no more bytes than this, unless a single record has. */
 export const READ_BYTES = 1024 * 1024
+/** Others get a turn of the event loop after so many bytes of records. */
+const TURN_BYTES = 256 * 1024
 
 /** How far a scan may go, and what it costs. */
 export interface ReadAheadOptions {
@@ -72,6 +75,8 @@ async function readWithin(source: RecordSource, positions: number[], bound: numb
   let bytes = 0
   for (const record of records) bytes += record.bytes.length
   source.sizes.wasRead(bound, bytes)
+  // Records in memory come without a turn of the event loop: many readers of large ones would keep it for seconds.
+  if (bytes >= TURN_BYTES) await nextTurn()
   return records
 }
 
