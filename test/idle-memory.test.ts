@@ -11,6 +11,7 @@ t.test(
     const clock = new StillClock()
     let used = 100 * MIB
     let collections = 0
+    const memory = { used: 0 }
     const heap = {
       used: () => used,
       collect() {
@@ -18,7 +19,7 @@ t.test(
         used = 110 * MIB
       }
     }
-    const end = collectWhenIdle(clock, heap)
+    const end = collectWhenIdle(clock, memory, heap)
     // The loop of the test itself has to fall idle.
     const idle = async () => {
       await new Promise((resolve) => setTimeout(resolve, 200))
@@ -34,9 +35,16 @@ t.test(
     used = 120 * MIB
     await idle()
     t.equal(collections, 1, 'a little more is not worth a collection')
+    memory.used = 100 * MIB
+    used = 220 * MIB
+    for (let i = 0; i < 3; i++) await idle()
+    t.equal(collections, 1, 'what requests hold is in use')
+    memory.used = 0
+    for (let i = 0; collections === 1 && i < 50; i++) await idle()
+    t.equal(collections, 2, 'and is garbage when they have given it back')
     end()
     used = 400 * MIB
     await idle()
-    t.equal(collections, 1, 'it has ended')
+    t.equal(collections, 2, 'it has ended')
   }
 )

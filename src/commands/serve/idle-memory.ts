@@ -10,7 +10,7 @@ import type { Clock } from '../../time/clock.js'
 const LOOK_EVERY_MS = 5_000
 /** The part of that time in which the event loop may have been busy. */
 const BUSY_MAX = 0.1
-/** Bytes beyond those that were in use after the last collection. */
+/** Bytes beyond what was in use after the last collection, and what requests hold. */
 const GROWN_BYTES = 16 * 1024 * 1024
 
 /** What the collector is asked for and told. */
@@ -24,18 +24,20 @@ export interface Heap {
  * Collects garbage whenever the event loop has been idle for a while and more memory is in use than after the last time.
  * @returns what ends it
  */
-export function collectWhenIdle(clock: Clock, heap: Heap = v8Heap()): () => void {
+export function collectWhenIdle(clock: Clock, memory: { readonly used: number }, heap: Heap = v8Heap()): () => void {
   let before = performance.eventLoopUtilization()
-  let floor = heap.used()
+  /** What is in use beside what requests hold: what they have given back is garbage. */
+  const excess = () => heap.used() - memory.used
+  let floor = excess()
   let cancel = () => {}
   const look = () => {
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, before)
     before = now
-    floor = Math.min(floor, heap.used())
-    if (utilization <= BUSY_MAX && heap.used() > floor + GROWN_BYTES) {
+    floor = Math.min(floor, excess())
+    if (utilization <= BUSY_MAX && excess() > floor + GROWN_BYTES) {
       heap.collect()
-      floor = heap.used()
+      floor = excess()
     }
     cancel = clock.after(LOOK_EVERY_MS, look)
   }

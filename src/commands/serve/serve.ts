@@ -95,7 +95,7 @@ async function serveUntilEnd({ app, store, config, exposure, progress, end }: Se
     warn(warning.replace(/\.$/, ''))
     app.log.warn(warning)
   })
-  collectWhenIdle(store.clock)
+  collectWhenIdle(store.clock, store.memory)
   store.tableWatch.tell((warning) => {
     warn(warning)
     app.log.warn(warning)
