@@ -1,4 +1,5 @@
 /** Live reads: a plan refuses or accepts the request, then its connection is given to a subscription (native contract §2, §5). */
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
@@ -48,8 +49,7 @@ export class Live {
         ? new SseConnection(raw, request.ip, plan, this.parts.clock, this.#shared)
         : new NdjsonConnection(raw, request, plan, this.parts.clock, this.#shared.lines)
     const subscription = this.open(plan, connection)
-    raw.once('close', () => subscription.ended())
-    if (raw.destroyed) subscription.ended()
+    endWith(request, raw, subscription)
     return reply
   }
 
@@ -61,4 +61,15 @@ export class Live {
     if (attachment !== undefined) attachment.subscription = subscription
     return subscription
   }
+}
+
+/** Ends a subscription with its connection. A response that stands behind another on it does not hear that it has closed. */
+function endWith({ raw: { socket } }: FastifyRequest, response: ServerResponse, subscription: Subscription): void {
+  const end = () => {
+    socket.removeListener('close', end)
+    subscription.ended()
+  }
+  socket.once('close', end)
+  response.once('close', end)
+  if (response.destroyed || socket.destroyed) end()
 }

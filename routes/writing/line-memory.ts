@@ -3,6 +3,7 @@ import { limits } from '../../src/limits.js'
 import type { MemoryHold } from '../../src/memory/memory-hold.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
 import { LINE_BYTES_MAX } from '../../src/ndjson.js'
+import type { Clock } from '../../src/time/clock.js'
 
 /** A batch takes at least so many bytes at a time. */
 const STEP_BYTES = 256 * 1024
@@ -12,9 +13,17 @@ export class LineMemory {
   readonly #batch: MemoryHold[] = []
   #batchBytes = 0
   #line: MemoryHold | undefined
+  readonly #clock: Clock
+  #since = 0
 
-  constructor(share: MemoryShare) {
+  constructor(share: MemoryShare, clock: Clock) {
     this.#share = share
+    this.#clock = clock
+  }
+
+  /** How long the line has been held, or the batch when no line is, milliseconds. 0 when nothing is held. */
+  get heldFor(): number {
+    return this.held === 0 ? 0 : this.#clock.elapsed() - this.#since
   }
 
   /** Bytes that are held. */
@@ -29,13 +38,16 @@ export class LineMemory {
 
   /** Holds what a line of any length needs, unless there is no room for it. @returns whether it is held */
   tryLine(): boolean {
-    this.#line ??= this.#share.tryTake(LINE_BYTES_MAX)
+    if (this.#line !== undefined) return true
+    this.#line = this.#share.tryTake(LINE_BYTES_MAX)
+    this.#since = this.#clock.elapsed()
     return this.#line !== undefined
   }
 
   /** Waits for what a line of any length needs. @throws as `MemoryShare.take` */
   async takeLine(gone: AbortSignal): Promise<void> {
     this.#line = await this.#share.take(LINE_BYTES_MAX, gone)
+    this.#since = this.#clock.elapsed()
   }
 
   /**
@@ -67,6 +79,7 @@ export class LineMemory {
 
   #add(hold: MemoryHold): void {
     if (hold.bytes === 0) return
+    if (this.#batchBytes === 0) this.#since = this.#clock.elapsed()
     this.#batch.push(hold)
     this.#batchBytes += hold.bytes
   }

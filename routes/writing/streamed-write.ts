@@ -58,7 +58,7 @@ export class StreamedWrite {
     this.#body = body
     this.#batch = batch
     this.#actor = actor
-    this.#memory = new LineMemory(parts.memory.bodies)
+    this.#memory = new LineMemory(parts.memory.bodies, parts.clock)
   }
 
   /** Answers at once and goes on writing receipts as batches are committed. */
@@ -124,7 +124,7 @@ export class StreamedWrite {
     return !fits || this.#lines.length >= this.#batch || this.#size >= limits.commit_bytes_max
   }
 
-  /** The chunks of the body. While memory is held, nothing is waited for longer than a body may take. */
+  /** The chunks of the body. Memory is held for no longer than a body may take, also where a byte comes now and then. */
   async *#chunks(splitter: LineSplitter, say: (receipt: Receipt) => Promise<void>): AsyncGenerator<Buffer> {
     // Not destroyed by an early end: the answer goes over the same socket.
     const chunks = this.#body.iterator({ destroyOnReturn: false })
@@ -146,6 +146,7 @@ export class StreamedWrite {
   }
 
   async #comesInTime(next: Promise<unknown>): Promise<boolean> {
+    if (this.#memory.heldFor > limits.request_timeout_ms) return false
     let cancel = () => {}
     const late = new Promise<boolean>((resolve) => {
       cancel = this.#parts.clock.after(limits.request_timeout_ms, () => resolve(false))
@@ -191,9 +192,13 @@ export class StreamedWrite {
 
 function lineNotGoingOn(bytes: number): DaybookError {
   const seconds = limits.request_timeout_ms / 1000
-  return new DaybookError('request-timeout', `A line of ${bytes} bytes so far did not go on for ${seconds} s.`, {
-    retry: true
-  })
+  return new DaybookError(
+    'request-timeout',
+    `A line of ${bytes} bytes so far did not end, or did not go on, within ${seconds} s.`,
+    {
+      retry: true
+    }
+  )
 }
 
 /** Waits until receipts are read. @throws `request-timeout` when nobody reads them for `drain_ms`, or has gone */

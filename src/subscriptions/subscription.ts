@@ -185,6 +185,7 @@ export class Subscription {
   /** Does what has become due. @param now milliseconds of the monotonic clock */
   tick(now: number): void {
     if (this.#delivery.isFull) this.#checkFullConnection(now)
+    else if (this.machine.standsStill !== undefined && this.#memory.isWanted) this.#giveWay()
     if (this.closed) return
     const { heartbeat, statistics, until, right } = this.#options
     if ((right?.expires ?? Infinity) <= this.#parts.clock.now()) {
@@ -218,13 +219,16 @@ export class Subscription {
     this.machine.readAgain()
   }
 
+  /** Gives back the memory of what was read and cannot be sent now. It is read again. */
+  #giveWay(): void {
+    this.machine.forget()
+    this.#backlog.release(this.connection.waiting)
+  }
+
   /** Waits for a slow connection, and closes one that takes nothing. */
   #checkFullConnection(now: number): void {
     const { drainMs } = this.#parts
-    if (this.#delivery.fullFor(now) > limits.buffer_release_ms) {
-      this.machine.forget()
-      this.#backlog.release(this.connection.waiting)
-    }
+    if (this.#delivery.fullFor(now) > limits.buffer_release_ms) this.#giveWay()
     const patience = this.#memory.isWanted ? Math.min(drainMs, limits.drain_wanted_ms) : drainMs
     if (this.#delivery.stalledFor(now) <= patience) return
     const why = `The connection took nothing for ${patience / 1000} s. Come back with the cursor.`

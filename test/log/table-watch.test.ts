@@ -166,3 +166,14 @@ async function append(store: Store, count: number): Promise<void> {
     await store.writer.append({ events: [encodeEvent('after', { data: i })], conditions: [], kind: 'append' })
   }
 }
+
+t.test('a second start on an open directory changes nothing of what is noted of its tables', async (t) => {
+  const directory = t.testdir({})
+  const store = await new Store({ directory }).open()
+  t.teardown(() => store.close())
+  const log = join(directory, 'log')
+  while (!readChecked(log).open) await new Promise((resolve) => setImmediate(resolve))
+  const before = readChecked(log)
+  await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' })
+  t.same(readChecked(log), before)
+})

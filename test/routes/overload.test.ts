@@ -1,6 +1,6 @@
 /** When the server says that too much is asked of it, and when it does not. */
 import { spawn } from 'node:child_process'
-import { request } from 'node:http'
+import { request, type ServerResponse } from 'node:http'
 import { availableParallelism } from 'node:os'
 import t, { type Test } from 'tap'
 import type { LoadOptions } from '../../routes/http/load/rate-limits.js'
@@ -124,4 +124,38 @@ t.test('an idle server refuses nothing because other processes need the processo
     if (status !== 200) t.fail(`refused with ${status}`)
   }
   t.pass('nothing was refused')
+})
+
+t.test('requests that stand behind another leave their places when their connection closes', async (t) => {
+  const { app, connect, raw } = await listenRaw(t, { load: LOAD })
+  await append(app, 's', { type: 'T' })
+  let closed = false
+  app.server.once('connection', (one) => one.once('close', () => (closed = true)))
+  const ASKED = 10
+  const responses: ServerResponse[] = []
+  app.server.on('request', (_request, response) => responses.push(response))
+  const answered = () => responses.filter(({ writableEnded }) => writableEnded).length
+  const socket = connect()
+  const ask = (path: string) => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n`)
+  ask('/streams/s?after=0&wait=60')
+  for (let i = 1; i <= ASKED; i++) {
+    ask('/stats/x') // its answer does not pass through Fastify
+    await eventually('one behind it is answered', () => answered() === i)
+  }
+  socket.destroy()
+  await eventually('the connection is closed', () => closed)
+  const next = await raw('GET /types HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nConnection: close\r\n\r\n')
+  t.equal(next.status, 200)
+})
+
+t.test('live reads that stand behind another end when their connection closes', async (t) => {
+  const { app, store, connect } = await listenRaw(t)
+  await append(app, 's', { type: 'T' })
+  const socket = connect()
+  for (const accept of ['application/x-ndjson', 'text/event-stream', 'application/x-ndjson']) {
+    socket.write(`GET /streams/s?live=true HTTP/1.1\r\nHost: x\r\nAccept: ${accept}\r\n\r\n`)
+  }
+  await eventually('all are followed', () => store.subscriptions.size === 3)
+  socket.destroy()
+  await eventually('none is left', () => store.subscriptions.size === 0)
 })

@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
 import { systemClock } from '../../src/time/clock.js'
-import { listen } from '../helpers/app.js'
+import { append, listen } from '../helpers/app.js'
+import { send } from '../helpers/http.js'
 import { hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { appendTo, eventually } from '../helpers/live-events.js'
 
@@ -219,4 +221,25 @@ t.test('who never reads is cut, and its connection is gone', async (t) => {
     return left === 0
   })
   t.equal(left, 0)
+})
+
+t.test('a reader of large events that grants no credit keeps no memory from others', async (t) => {
+  const { app, store, url } = await listen(t, { memoryBytes: limits.memory_bytes_min })
+  const large = Array.from({ length: 4 }, (_, i) => i)
+  for (const i of large) await append(app, 's', { type: 'T', data: `${i}${'x'.repeat(3 * 1024 * 1024)}` })
+  const reader = await LiveSocket.open(t, `${url}/streams/s?from=0&credit=1`)
+  await reader.untilEvents(1)
+  await eventually('its connection is empty', () =>
+    [...store.subscriptions.all()].every(({ machine }) => machine.standsStill === 'credit')
+  )
+  t.ok(store.memory.largeReads.used > 0, 'it holds what was read for it')
+  const page = await send(`${url}/streams/s?from=0`, { headers: { accept: 'application/json' } })
+  t.equal(page.status, 200)
+  reader.send({ frame: 'credit', events: 10 })
+  await reader.untilEvents(large.length)
+  t.same(
+    reader.events.map(({ data }) => Number(String(data)[0])),
+    large,
+    'and gets every event once'
+  )
 })

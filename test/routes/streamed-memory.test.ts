@@ -8,6 +8,7 @@ import { limits } from '../../src/limits.js'
 import { LINE_BYTES_MAX, LineSplitter } from '../../src/ndjson.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'
 import { listen } from '../helpers/app.js'
+import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
 
 const NDJSON = { 'content-type': 'application/x-ndjson' }
@@ -217,4 +218,22 @@ t.test('lines are the same wherever the chunks of a body end', async (t) => {
   for (const byte of long) for (const _ of splitter.push(Buffer.of(byte))) t.fail()
   t.equal(splitter.pending, long.length)
   t.strictSame(splitter.end(), { number: 1, bytes: long })
+})
+
+t.test('a line that goes on by a byte now and then ends the write, too', async (t) => {
+  const clock = movedClock()
+  const { url, store } = await listen(t, { clock })
+  const { bodies } = store.memory
+  const socket = begin(t, url)
+  sendChunk(socket, `${line(10)}${line(200 * 1024).slice(0, -10)}`)
+  await until(() => bodies.used > 0)
+  for (let bytes = 0; bytes < 20; bytes++) {
+    clock.ahead += limits.request_timeout_ms / 4
+    sendChunk(socket, 'x')
+    await send(`${url}/ping`)
+  }
+  await until(() => bodies.used === 0)
+  await until(() => /problem/.test(socket.text))
+  t.match(socket.text, /request-timeout/)
+  t.equal(store.log.head, 0, 'the line before it is written')
 })

@@ -31,6 +31,8 @@ export function sendAsIs(
   const all = { ...(reply.getHeaders() as Record<string, string>), ...headers }
   if (status !== 204) all['content-length'] = String(Buffer.byteLength(body))
   reply.hijack()
+  // Fastify's hooks do not hear of an answer that it does not send.
+  reply.request.flight?.leave(reply.request)
   reply.raw.writeHead(status, reason, all)
   reply.raw.end(body)
   return reply

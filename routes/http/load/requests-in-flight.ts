@@ -31,6 +31,12 @@ export class RequestsInFlight {
     this.count++
     request.flight = this
   }
+
+  /** Ends the count of a request that is counted here. */
+  leave(request: FastifyRequest): void {
+    this.count--
+    request.flight = undefined
+  }
 }
 
 /**
@@ -39,9 +45,7 @@ export class RequestsInFlight {
  */
 export function leaveFlight(request: FastifyRequest): RequestsInFlight | undefined {
   const { flight } = request
-  if (flight === undefined) return undefined
-  flight.count--
-  request.flight = undefined
+  flight?.leave(request)
   return flight
 }
 

@@ -28,7 +28,7 @@ export interface OpeningCheck {
  * damage was found while it was open, all tables. In any case the newest, up to a number of bytes: a small database is
  * checked as a whole.
  * @returns what was set aside, and the state that was noted
- * @throws `directory-in-use` when there is damage and another process has the database open; `directory-unusable` when a
+ * @throws `directory-in-use` when another process has the database open: what it has noted stays; `directory-unusable` when a
  * damaged table cannot be set aside
  */
 export async function checkBeforeOpening(
@@ -42,6 +42,8 @@ export async function checkBeforeOpening(
   })
   if (database === undefined) return { damages: [], state: NOTHING_CHECKED }
   const before = readChecked(database.directory)
+  // After an end without a close nobody holds it; otherwise what that process has noted must stay.
+  if (before.open) await refuseHeld(database.directory)
   const due = await dueTables(database, before, check.bytesInAnyCase ?? limits.tables_checked_at_start_bytes)
   const damages = await checkAll(database, due, check)
   const isWhole = due.length === database.tables.length
@@ -103,10 +105,13 @@ async function prepareReplacing(
   { table }: DamagedTable,
   { markIndexDamaged }: OpeningCheck
 ): Promise<void> {
-  if (await isHeld(directory)) {
-    throw new DaybookError('directory-in-use', `${directory} is held by another process`)
-  }
+  await refuseHeld(directory)
   if (name === 'index') markIndexDamaged(directory, `its table ${table.name} is damaged`)
+}
+
+async function refuseHeld(directory: string): Promise<void> {
+  if (!(await isHeld(directory))) return
+  throw new DaybookError('directory-in-use', `${directory} is held by another process`)
 }
 
 async function replaceDamaged(database: DatabaseTables, damaged: DamagedTable, now: number): Promise<TableDamage> {
