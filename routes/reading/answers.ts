@@ -108,7 +108,9 @@ export class Answers {
   #look(response: ServerResponse, answer: PendingAnswer, now: number): void {
     const taken = takenBytes(response.socket)
     const waiting = response.writableLength + untakenBytes(response.socket)
-    if (waiting === 0 || taken - answer.taken >= limits.drain_bytes_min) {
+    // One that stands behind another on its connection cannot be taken yet: it only gives way to others.
+    const isBehind = response.socket === null && !answer.memory.isWanted
+    if (waiting === 0 || isBehind || taken - answer.taken >= limits.drain_bytes_min) {
       answer.since = now
       answer.taken = taken
     } else if (now - answer.since > this.#patience(answer)) response.destroy()
