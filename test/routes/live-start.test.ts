@@ -1,5 +1,4 @@
 /** Live reads that come before the store is open, and those that cannot be served now. */
-import { once } from 'node:events'
 import { request } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -27,6 +26,9 @@ interface Early {
 
 /** A server that listens over a store of three events, which opens when the test says so. */
 async function listenEarly(t: Test, options: AppOptions & { clock?: Clock } = {}): Promise<Early> {
+  let opened: FastifyInstance | undefined
+  // Before the folder, which goes after what is open in it.
+  t.teardown(() => opened?.close())
   const directory = t.testdir({})
   const before = await new Store({ directory }).open()
   await appendTo(before, 's', ...many(3))
@@ -34,7 +36,7 @@ async function listenEarly(t: Test, options: AppOptions & { clock?: Clock } = {}
   const { insecure = true, clock } = options
   const store = new Store({ directory, anonymous: true, ...(clock && { clock }) })
   const app = await buildApp(store, { logLevel: 'silent', ...options, insecure })
-  t.teardown(() => app.close())
+  opened = app
   let requests = 0
   for (const event of ['request', 'upgrade']) app.server.on(event, () => requests++)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -223,8 +225,7 @@ t.test('the closing of a stream that was open says when to come back, unless it 
   await stream.untilEvents(3)
   const first = Number(stream.all[0]?.retry)
   t.ok(first >= limits.live_retry_ms_min && first <= limits.live_retry_ms_max, `${first} ms`)
-  const closed = once(app.server, 'close')
-  app.close()
+  const closed = app.close()
   await stream.whole
   await closed
   const { event, retry, id } = stream.all.at(-1) as Block
