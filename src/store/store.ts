@@ -157,9 +157,9 @@ export class Store {
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
-    await this.tableWatch?.close()
-    const recovered = this.readOnlyMode.close()
-    await Promise.all([recovered, this.failures?.close(), this.dispatcher.close(), this.writer.close()])
+    const ended = [this.tableWatch?.close(), this.readOnlyMode.close(), this.failures?.close()]
+    // The writer at once: from here on it takes nothing more.
+    await Promise.all([...ended, this.dispatcher.close(), this.writer.close()])
     // The writer takes no more turns, so no recovery can begin another fill.
     await this.filled
     await this.places.close()

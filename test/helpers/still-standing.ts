@@ -76,6 +76,9 @@ interface Attempt {
   answer?: PromiseSettledResult<AppendResult | { readonly position: number }>
 }
 
+/** Errors of a write that failed under way, of which nobody knows whether it is in the log; one met a full disk. */
+const UNSURE = new Set(['storage-failed', 'read-only'])
+
 export class Workload {
   readonly #setup: Setup
   #round = 0
@@ -196,7 +199,7 @@ export class Workload {
       const { code, details = {}, message } = answer.reason
       if (details.written === false && there > 0) say(`${code} said that it was not written, but ${there} are there`)
       if (details.written !== false && details.written !== 'unknown') say(`${code} (${message}) does not say whether`)
-      if (details.written === 'unknown' && code !== 'storage-failed') say(`${code} does not know`)
+      if (details.written === 'unknown' && !UNSURE.has(code)) say(`${code} does not know`)
       if (there !== 0 && there !== events.length) say(`${there} of ${events.length} are there`)
       return
     }
