@@ -9,7 +9,7 @@ import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import { type ContextParts, checkReadable, isPublic, readContextOf } from '../auth/caller-rights.js'
-import { clientGone } from '../http/connections/client-gone.js'
+import { ClientGone } from '../http/connections/client-gone.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
 import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
@@ -83,7 +83,7 @@ export class Reads {
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: clientGone(request) }
+    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
     // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
@@ -144,7 +144,7 @@ export class Reads {
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: clientGone(request) }
+    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request) }
     await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {

@@ -19,7 +19,7 @@ import {
   owns,
   readContextOf
 } from '../auth/caller-rights.js'
-import { clientGone } from '../http/connections/client-gone.js'
+import { ClientGone } from '../http/connections/client-gone.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
@@ -248,7 +248,7 @@ async function answerPage(
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: clientGone(request) }
+  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: new ClientGone(request) }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }

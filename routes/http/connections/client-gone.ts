@@ -3,11 +3,15 @@ import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 
 /** For `ReadRequest.gone`: `aborted` when the client of a request has closed its connection. */
-export function clientGone({ raw }: Pick<FastifyRequest, 'raw'>): { readonly aborted: boolean } {
-  return {
-    get aborted() {
-      return raw.socket.destroyed
-    }
+export class ClientGone {
+  readonly #socket: Socket
+
+  constructor({ raw }: Pick<FastifyRequest, 'raw'>) {
+    this.#socket = raw.socket
+  }
+
+  get aborted(): boolean {
+    return this.#socket.destroyed
   }
 }
 
