@@ -32,7 +32,7 @@ export class LinkTargets {
   /**
    * Puts the events that links point at in their place; a link to what cannot be seen stays itself. A small link may
    * point at a large event, so what was found comes in parts of about `READ_BYTES`.
-   * @param reserve called with the bytes of the part as it grows; nothing more is read before its promise is fulfilled
+   * @param reserve called with the bytes of a large part; nothing more is read before its promise is fulfilled
    */
   async *follow<T extends ReadResult>(
     source: Source,
@@ -53,10 +53,10 @@ export class LinkTargets {
         const link = one.link ?? { stream: source.stream as string, number: one.cursor }
         part.push({ ...one, record: target, link })
         bytes += target.bytes.length
-        const reserved = reserve?.(bytes)
-        if (reserved !== undefined) await reserved
       }
       if (bytes < READ_BYTES) continue
+      const reserved = reserve?.(bytes)
+      if (reserved !== undefined) await reserved
       yield part
       part = []
       bytes = 0
