@@ -21,6 +21,9 @@ export interface CliOptions {
 /** Runs a command to its end. */
 export async function daybook(argv: readonly string[], options: CliOptions = {}): Promise<Said> {
   const child = start(argv, options)
+  // A character may be cut between two chunks.
+  child.stdout?.setEncoding('utf8')
+  child.stderr?.setEncoding('utf8')
   let stdout = ''
   let stderr = ''
   child.stdout?.on('data', (chunk) => (stdout += chunk))
