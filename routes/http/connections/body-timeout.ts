@@ -33,10 +33,9 @@ export interface BodyTimeParts {
 }
 
 /**
- * Ends requests whose body has not come within the limit, with 408, or which holds memory and of which nothing comes any
- * more; and the connections of those that were answered
- * before their body has come, soon after the answer. A streamed write is left alone: it may last for hours, and node's
- * own limit knows no exception.
+ * Ends a request with 408 when its body has not come within the limit, or when the body holds memory and nothing more of it
+ * comes. Ends the connection of a request that was answered before its body had come, soon after the answer. A streamed
+ * write is left alone: it may last for hours, and node's own limit knows no exception.
  */
 export class BodyTimes {
   readonly #clock: Clock
