@@ -31,10 +31,14 @@ export class RecordSizes {
   /** Tables may be compressed: those that are written now, or those that were found to be. */
   #compressed: boolean
   /**
-   * The group that is being committed: the bytes that it had before, undefined while LevelDB was not asked, and those
-   * that were committed since.
+   * The group in whose middle this process began to commit, and what it has committed there. LevelDB tells what was there
+   * before, and not what is in its memtable.
    */
-  #last: { group: number; before: number | undefined; bytes: number } = { group: -1, before: undefined, bytes: 0 }
+  #begun: { group: number; before: number | undefined; bytes: number } | undefined
+  /** From this group on all records were committed by this process. */
+  #ownFrom = Infinity
+  /** The group of the last commit, and its bytes so far. */
+  #last = { group: -1, bytes: 0 }
 
   constructor(database: SizedDatabase) {
     this.#database = database
@@ -44,19 +48,31 @@ export class RecordSizes {
   /** Takes the size of a record that was committed; positions follow each other. */
   committed(position: number, bytes: number): void {
     const group = Math.floor(position / GROUP)
+    if (this.#ownFrom === Infinity) {
+      const whole = position % GROUP === 0
+      this.#ownFrom = whole ? group : group + 1
+      this.#begun = whole ? undefined : { group, before: undefined, bytes: 0 }
+    }
+    if (group < this.#ownFrom && this.#begun !== undefined) {
+      const { before } = this.#begun
+      this.#begun.bytes += bytes
+      this.#set(group, before === undefined ? undefined : before + this.#begun.bytes)
+      return
+    }
     const last = this.#last
     if (group !== last.group) {
       last.group = group
-      last.before = position % GROUP === 0 ? 0 : undefined
       last.bytes = 0
     }
     last.bytes += bytes
-    this.#set(group, last.before === undefined ? undefined : last.before + last.bytes)
+    this.#set(group, last.bytes)
   }
 
   /** Forgets everything: the database was opened again, and may hold records that nobody was told of. */
   forget(): void {
     this.#classes.fill(UNKNOWN)
+    this.#begun = undefined
+    this.#ownFrom = Infinity
     this.#last.group = -1
   }
 
@@ -95,8 +111,7 @@ export class RecordSizes {
       const group = Math.floor((positions[next] as number) / GROUP)
       const bound = this.#boundIn(group, end - next)
       if (sum + bound > bytes) {
-        const each = Math.min(RECORD_BYTES_MAX, 2 ** this.#classOf(group) || RECORD_BYTES_MAX)
-        next += Math.min(end - next, Math.floor((bytes - sum) / each))
+        next += Math.min(end - next, Math.floor((bytes - sum) / this.#boundIn(group, 1)))
         break
       }
       sum += bound
@@ -109,19 +124,22 @@ export class RecordSizes {
   wasRead(bound: number, bytes: number): void {
     if (bytes <= bound || this.#compressed) return
     this.#compressed = true
-    this.forget()
+    this.#classes.fill(UNKNOWN, 0, Math.min(this.#ownFrom, this.#classes.length))
+    if (this.#begun !== undefined) this.#begun.before = undefined
   }
 
   async #ask(group: number): Promise<void> {
     const first = group * GROUP
     const stored = await this.#database.approximateSize(positionKey(first), positionKey(first + GROUP))
     const bytes = (stored + BLOCK_BYTES) * (this.#compressed ? COMPRESSED : 1)
-    const last = this.#last
-    if (group !== last.group) this.#set(group, bytes)
-    else if (last.before === undefined) {
-      last.before = bytes
-      this.#set(group, bytes + last.bytes)
+    if (group >= this.#ownFrom) return
+    const begun = this.#begun
+    if (begun?.group !== group) {
+      this.#set(group, bytes)
+      return
     }
+    begun.before = bytes
+    this.#set(group, bytes + begun.bytes)
   }
 
   #boundIn(group: number, count: number): number {
