@@ -110,6 +110,8 @@ export class Store {
       try {
         await this.#startDelivery()
         await this.#openAccounts()
+        await this.tables.noteOpen()
+        // Nothing is waited for from here on: a close would come between.
         this.#closing.signal.throwIfAborted()
       } catch (error) {
         await this.#closeParts()
@@ -124,7 +126,6 @@ export class Store {
     this.#fill()
     this.clockWatch = new ClockWatch(this.clock, this.log)
     const { tables: guard, log, writer, readOnlyMode } = this
-    await guard.noteOpen()
     this.tableWatch = new TableWatch({ guard, log, writer, readOnlyMode })
     addGauges(this.metrics, this)
     this.status = 'open'

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { NOTHING_CHECKED, readChecked, writeChecked } from '../../src/log/tables/checked-state.js'
 import { checkBeforeOpening } from '../../src/log/tables/opening-check.js'
 import { tablesAside } from '../../src/log/tables/quarantine.js'
+import { TableGuard } from '../../src/log/tables/table-guard.js'
 import { TableWatch } from '../../src/log/tables/table-watch.js'
 import { Store } from '../../src/store/store.js'
 import { encodeEvent } from '../helpers/events.js'
@@ -176,4 +177,24 @@ t.test('a second start on an open directory changes nothing of what is noted of 
   const before = readChecked(log)
   await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' })
   t.same(readChecked(log), before)
+})
+
+t.test('a store that is closed while it notes that its databases are open does not stay open', async (t) => {
+  const directory = join(t.testdir({}), 'db')
+  const { noteOpen } = TableGuard.prototype
+  t.teardown(() => {
+    TableGuard.prototype.noteOpen = noteOpen
+  })
+  const store = new Store({ directory })
+  let closing: Promise<void> | undefined
+  TableGuard.prototype.noteOpen = async function () {
+    closing = store.close()
+    await noteOpen.call(this)
+  }
+  await t.rejects(store.open(), { code: 'stopping' })
+  await closing
+  t.equal(store.status, 'closed')
+  TableGuard.prototype.noteOpen = noteOpen
+  await (await new Store({ directory }).open()).close()
+  t.equal(readChecked(join(directory, 'log')).open, false)
 })
