@@ -18,6 +18,8 @@ if (!existsSync(join('node_modules', '@tapjs', 'test', 'test-built', 'dist', 'es
 const run = spawnSync(tap, ['run', '--reporter=silent', `--output-file=${out}`, ...process.argv.slice(2)], {
   stdio: ['ignore', 'inherit', 'inherit']
 })
+// Servers that tests have killed may still be ending, and write a last file.
+rmSync(join('.tap', 'fixtures'), { recursive: true, force: true, maxRetries: 10 })
 const lines = existsSync(out) ? readFileSync(out, 'utf8').split('\n') : []
 rmSync(folder, { recursive: true })
 

@@ -154,12 +154,12 @@ async function walk(
   checkOnce(t, `${name} by next`, backward, new Set([...before].filter((title) => !gone(title))))
 
   const forward: string[] = []
-  // From the oldest page on; the page that a client finds empty is the one it would ask again later.
+  // From the oldest page on. A page whose events were all truncated is empty and leads on; the last one leads nowhere, and
+  // is the one that a client would ask for again later.
   for (url = crawler.pages.get(end)?.links.last ?? end; url !== undefined; url = crawler.last.links.previous) {
     const page = await crawler.page(t, url)
     forward.push(...page.entries.map(({ title }) => title).reverse())
-    if (page.entries.length === 0 && url !== end) break
-    if (crawler.fetched % 10 === 0) await other.act()
+    if (page.links.previous !== undefined && crawler.fetched % 10 === 0) await other.act()
   }
   checkOnce(t, `${name} by previous`, forward, new Set(other.events(belongs).filter((title) => !gone(title))))
   const placed = forward.filter((title) => other.positionOf(title) !== undefined)
