@@ -1,13 +1,15 @@
 /** When the server says that too much is asked of it, and when it does not. */
 import { spawn } from 'node:child_process'
 import { request, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import t, { type Test } from 'tap'
 import type { LoadOptions } from '../../routes/http/load/rate-limits.js'
+import type { Clock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
-import { LiveBlocks } from '../helpers/live-clients.js'
+import { hurried, LiveBlocks } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { listenRaw } from '../helpers/raw.js'
 
@@ -15,8 +17,8 @@ const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0
 const ANY = { headers: { accept: '*/*' } }
 
 /** A server whose pages wait until the test lets them go. */
-async function listenHeld(t: Test, load: LoadOptions = LOAD) {
-  const opened = await listen(t, { load })
+async function listenHeld(t: Test, load: LoadOptions = LOAD, clock?: Clock) {
+  const opened = await listen(t, { load, clock })
   const { reader } = opened.store
   await append(opened.app, 's', { type: 'T' })
   const page = reader.page.bind(reader)
@@ -52,20 +54,25 @@ t.test('more requests than may be in flight are refused, until some of them are 
   for (let i = 0; i < 10; i++) t.equal((await ask()).status, 200, 'there is room again')
 })
 
-t.test('a request whose client has gone leaves its place', async (t) => {
-  const { url, ask, untilHeld } = await listenHeld(t)
-  const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
-  for (const one of gone) {
-    one.on('error', () => {})
-    one.end()
-  }
-  await untilHeld(2)
-  t.equal((await ask('/types')).status, 503)
-  for (const one of gone) one.destroy()
-  let status = 503
-  while (status === 503) ({ status } = await ask('/types'))
-  t.equal(status, 200)
-})
+for (const [how, leave] of [
+  ['has closed its connection', (socket: Socket | null) => socket?.destroy()],
+  ['was cut off', (socket: Socket | null) => socket?.resetAndDestroy()]
+] satisfies [string, (socket: Socket | null) => void][]) {
+  t.test(`a request whose client ${how} leaves its place`, async (t) => {
+    const { url, ask, untilHeld } = await listenHeld(t, LOAD, hurried(20))
+    const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
+    for (const one of gone) {
+      one.on('error', () => {})
+      one.end()
+    }
+    await untilHeld(2)
+    t.equal((await ask('/types')).status, 503)
+    for (const { socket } of gone) leave(socket)
+    let status = 503
+    while (status === 503) ({ status } = await ask('/types'))
+    t.equal(status, 200)
+  })
+}
 
 t.test('reads that wait for events take no place, nor do live readers and refused requests', async (t) => {
   const { app, url, ask } = await listenHeldOpen(t)
