@@ -5,14 +5,15 @@ import type { AccessRules } from '../../src/access/rules.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { Log } from '../../src/log/log.js'
 import type { Metrics } from '../../src/metrics.js'
-import type { ReadRequest } from '../../src/reading/event-read.js'
+import { asksLast, type ReadRequest } from '../../src/reading/event-read.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
 import { mediaTypes } from '../wire/media-types.js'
-import { entityTag, isImmutable, limitOf, linkHeader, matchesTag, pageLinks, renderPage } from '../wire/reading/page.js'
+import { entityTag, isImmutable, limitOf, matchesTag, renderPage } from '../wire/reading/page.js'
+import { linkHeader, pageLinks } from '../wire/reading/page-links.js'
 import { hasAge, hasFilter } from '../wire/reading/read-request.js'
 import type { Answers } from './answers.js'
 import type { RenderedCache } from './rendered-cache.js'
@@ -123,20 +124,22 @@ export class Pages {
     memory: ReadMemory
   ): Promise<RenderedPage> {
     const { reader, sources, metrics, states } = this.#parts
-    const range = await sources.resolve(source, read)
-    const page = await reader.page(source, read, range, limitOf(query), memory)
+    const asked = await sources.asked(source, read)
+    const page = await reader.page(source, read, sources.rest(source, read, asked), limitOf(query), memory)
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
+    // A search for the last event that did not find it yet says how far it looked, too.
+    const scanned = filtered || (asksLast(read) && page.events.length === 0)
     // The page's links name this log, even if the request named an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = pageLinks(path, named, page, source)
+    const links = pageLinks({ path, query: named, bounds: read, asked, page, source })
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
     // Hidden events, targets of links, and ages change though the head does not.
     const lasts = !linked && (own || states.none)
     return {
-      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
+      body: Buffer.from(renderPage(source, query, page, links, scanned), 'latin1'),
       link: linkHeader(links, read.order),
       // Each viewer sees another part of the log, and it changes with the rules.
       immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),

@@ -6,7 +6,7 @@ import { DaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { ReadResult } from '../../src/reading/event-read.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
-import type { Source } from '../../src/reading/source.js'
+import { noLastEvent, type Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import { type ContextParts, checkReadable, isPublic, readContextOf } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
@@ -97,7 +97,7 @@ export class Reads {
 
   /**
    * Answers with one event.
-   * @param at its number, or on the log its position; `head` is the last
+   * @param at its number, or on the log its position; `head` is the last that the caller sees
    */
   async answerEvent(
     request: FastifyRequest,
@@ -113,8 +113,8 @@ export class Reads {
     }
     const viewer = this.#parts.rules.viewerOf(request.principal)
     const source = await this.#sourceOf(address, viewer)
-    const number = at === 'head' ? Math.max(source.head, 0) : at
     return this.#answers.reading(request, async (memory) => {
+      const number = at === 'head' ? await this.#lastIn(request, source, memory) : at
       const asked = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
       const { body, tag } = await this.#renderedEvent(asked, memory)
       this.#parts.metrics.read(1)
@@ -161,6 +161,20 @@ export class Reads {
     const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
     return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
+  }
+
+  /**
+   * Number of the last event of a source that the caller sees, on the log its position. Looks at a bounded number of
+   * events.
+   * @throws `event-not-found` when there is none, or when none was found so far
+   */
+  async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
+    const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
+    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
+    const [last] = page.events
+    if (last !== undefined) return last.cursor
+    throw noLastEvent(source, page.covered)
   }
 
   /** An event never changes as long as it can be seen. */
