@@ -151,7 +151,11 @@ t.test(
         if (data === '"{}"' && headers === DIALECT) continue
         const { head } = store.log
         const answer = await ask(app, call, { ...headers, ...admin }, body)
-        t.match([answer.statusCode, answer.body], [400, /whole number|JSON object|name of a user|would have no effect/], `${call}: ${data}`)
+        t.match(
+          [answer.statusCode, answer.body],
+          [400, /whole number|JSON object|name of a user|would have no effect/],
+          `${call}: ${data}`
+        )
         t.equal(store.log.head, head)
       }
     }
