@@ -65,7 +65,9 @@ async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply
   const { stream } = request.params as StreamParams
   checkHasMetadata(stream)
   checkType(request, ['application/json'])
-  const stored = toStored(checkSize(await bodyOf(request)))
+  const body = checkSize(await bodyOf(request))
+  const { document: standing } = await parts.states.of(stream)
+  const stored = toStored(body, standing)
   return writeStored(parts, request, reply, stored, { stream, expected: expectedVersionOf(request.headers) })
 }
 
