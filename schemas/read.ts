@@ -5,7 +5,7 @@ import { RecordedEvent } from './events.js'
 import { ref } from './ref.js'
 
 const many = (description: string) =>
-  Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
+  Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max, description }))
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
 const bounds = {
