@@ -10,6 +10,7 @@ import { readContextOf } from '../auth/caller-rights.js'
 import { checkSameOrigin } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
+import { nameLastEventId, resumedAt } from './last-event-id.js'
 import type { Live } from './live.js'
 import { type LiveAsked, type LivePlan, planLive } from './plan-live-read.js'
 import { WebSocketConnection } from './websocket-connection.js'
@@ -78,7 +79,7 @@ export function liveSocket(
   live: Live,
   asked: (request: FastifyRequest) => LiveAsked,
   access: Requirement
-): Pick<RouteShorthandOptions, 'preHandler' | 'config'> & {
+): Pick<RouteShorthandOptions, 'preValidation' | 'preHandler' | 'config'> & {
   wsHandler: (socket: WebSocket, request: FastifyRequest) => void
 } {
   const plans = new WeakMap<FastifyRequest, LivePlan>()
@@ -92,10 +93,14 @@ export function liveSocket(
         return liveQueryOf(address, query, readContextOf(live.parts, request)).source
       }
     },
+    preValidation: (request, _reply, done) => {
+      nameLastEventId(request)
+      done()
+    },
     preHandler: async (request) => {
       if (!request.ws) return
       checkHandshake(request, live.allowOrigins)
-      const plan = await planLive(live, request, asked(request))
+      const plan = await planLive(live, request, asked(request), resumedAt(request))
       // A connection that breaks in this moment never comes to the handler.
       request.raw.socket.once('close', () => plan.attachment?.release())
       if (request.raw.socket.destroyed) plan.attachment?.release()

@@ -12,7 +12,7 @@ import { type ContextParts, checkReadable, isPublic, readContextOf } from '../au
 import { ClientGone } from '../http/connections/client-gone.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
-import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoLastEventId, checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import type { Answers } from './answers.js'
 import { type LineParts, sendLines } from './event-lines.js'
@@ -77,6 +77,7 @@ export class Reads {
       return this.#live.answer(request, reply, { address, query }, format)
     }
     checkNoConsumer(query)
+    checkNoLastEventId(query)
     if (format === 'page') checkNoRecord(query)
     await awaitPosition(this.#parts, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
