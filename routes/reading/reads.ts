@@ -84,7 +84,10 @@ export class Reads {
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const read = {
+      ...toReadRequest(query, readContextOf(this.#parts, request)),
+      gone: new ClientGone(request, this.#parts.clock)
+    }
     // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
@@ -145,7 +148,7 @@ export class Reads {
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request) }
+    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
     await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {
