@@ -174,7 +174,8 @@ export class Reads {
    */
   async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
     const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
-    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const gone = new ClientGone(request, this.#parts.clock)
+    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone }
     const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
     const [last] = page.events
     if (last !== undefined) return last.cursor
