@@ -6,6 +6,7 @@ import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Address, Bound, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
@@ -18,6 +19,7 @@ import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends ContextParts, WaitParts {
+  readonly reader: Reader
   readonly sources: Sources
   readonly consumers: Consumers
 }
@@ -67,11 +69,13 @@ export async function planLive(
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
-  const source = await sources.toFollow(address)
+  const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
   await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
-  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  // The place of a consumer counts, also when its source shows nothing to its reader any more.
+  const from = place === undefined ? begin : undefined
+  const { first } = await sources.resolve(source, { lower: from, upper: undefined, order: 'asc' })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
