@@ -107,6 +107,15 @@ export const limits = {
   drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
+  /**
+   * A client that has ended its side of a connection may be gone, or wait for its answer: what its request waits for, and
+   * work that has found nothing, ends after so long.
+   */
+  half_closed_ms: 10_000,
+  /** Requests that wait for the one before them: a connection brings no more beyond these… */
+  pipelined_requests_max: 16,
+  /** …and of all connections together, where one that has some waiting already is closed. */
+  pipelined_requests_all_max: 4_096,
   /** Of a request that was refused before its body was read, so much of the body is read and dropped. */
   dropped_body_bytes_max: 64 * 1024 * 1024,
   /** How soon an EventSource comes back: each stream is given a time between these. */

@@ -332,7 +332,7 @@ export const problemKinds = {
   'not-implemented': {
     status: 501,
     title: 'Not implemented',
-    help: 'The contract knows this; this version of the server does not yet.'
+    help: 'The contract knows this, and this version of the server does not yet; or no address has this method.'
   },
   'index-switched-off': {
     status: 409,
