@@ -8,6 +8,7 @@ import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Bound } from '../../src/reading/event-read.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
@@ -20,6 +21,7 @@ import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends ContextParts, WaitParts {
+  readonly reader: Reader
   readonly sources: Sources
   readonly consumers: Consumers
 }
@@ -71,12 +73,14 @@ export async function planLive(
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
-  const source = await sources.toFollow(address)
+  const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
+  // The place of a consumer counts, also when its source shows nothing to its reader any more.
+  const from = place === undefined ? begin : undefined
   // One that goes on where it broke is past the cursor of its address.
-  const asked = { lower: begin, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
-  await checkNamedLog(parts, request, source, { ...asked, lower: place === undefined ? begin : undefined, upper })
+  const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, request, source, { ...asked, upper })
   const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
