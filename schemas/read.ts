@@ -5,7 +5,7 @@ import { RecordedEvent } from './events.js'
 import { ref } from './ref.js'
 
 const many = (description: string) =>
-  Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
+  Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max, description }))
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
 const bounds = {
@@ -15,6 +15,9 @@ const bounds = {
   after: text('Strictly after: a cursor or an instant.'),
   to: text('At or before: a cursor or an instant.'),
   before: text('Strictly before: a cursor or an instant.'),
+  cursor: text(
+    'Goes on where an earlier page got to, within the bounds: strictly after this cursor, with `order=desc` strictly before it. Links of pages carry it.'
+  ),
   log: Type.Optional(
     Type.String({
       pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',

@@ -1,7 +1,7 @@
 /** Where a live reader goes on whose connection broke: the header `Last-Event-ID`, or a parameter of the query. */
 import type { FastifyRequest } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
-import type { Bound } from '../../src/reading/sources.js'
+import type { Bound } from '../../src/reading/event-read.js'
 import { parseCursor } from '../wire/reading/cursor-bounds.js'
 
 /** EventSource polyfills that set no headers send it in the query, and do not agree on how it is written. */

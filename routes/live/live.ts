@@ -62,13 +62,20 @@ export class Live {
   }
 }
 
-/** Ends a subscription with its connection. A response that stands behind another on it does not hear that it has closed. */
+/**
+ * Ends a subscription with its connection, and the connection when its client ends its own side of it: one that is gone
+ * looks the same, and its consumer is wanted back at once.
+ */
 function endWith({ raw: { socket } }: FastifyRequest, response: ServerResponse, subscription: Subscription): void {
+  const leave = () => response.destroy()
   const end = () => {
     socket.removeListener('close', end)
+    socket.removeListener('end', leave)
     subscription.ended()
   }
   socket.once('close', end)
+  socket.once('end', leave)
   response.once('close', end)
+  if (socket.readableEnded) leave()
   if (response.destroyed || socket.destroyed) end()
 }

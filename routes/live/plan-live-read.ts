@@ -7,7 +7,8 @@ import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Address, Bound, Sources } from '../../src/reading/sources.js'
+import type { Bound } from '../../src/reading/event-read.js'
+import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
@@ -61,7 +62,7 @@ export async function planLive(
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
   const liveQuery = liveQueryOf(address, query, readContextOf(parts, request))
-  const { lower, upper } = parseBounds(query, clock.now())
+  const { lower, upper, cursor } = parseBounds(query, clock.now())
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
@@ -73,8 +74,10 @@ export async function planLive(
   const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
-  await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
-  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  // One that goes on where it broke is past the cursor of its address.
+  const asked = { lower: begin, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, request, source, { ...asked, lower: place === undefined ? begin : undefined, upper })
+  const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
@@ -94,11 +97,11 @@ export async function planLive(
     })
   }
   const { head } = source
-  const cursor = options.next - 1
+  const reached = options.next - 1
   const subscribed = {
     stream: address.stream,
     from: String(options.next),
-    cursor: String(cursor),
+    cursor: String(reached),
     head: head < 0 ? null : head,
     log: parts.log.id,
     consumer: attachment?.named
@@ -109,7 +112,7 @@ export async function planLive(
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
   { consumers }: LiveParts,
-  { consumer, from, after, takeover }: ReadQuery,
+  { consumer, from, after, cursor, takeover }: ReadQuery,
   { source }: LiveQuery
 ): Consumer | undefined {
   if (consumer === undefined) {
@@ -123,9 +126,10 @@ function consumerOf(
       differs: ['source']
     })
   }
-  if (from === undefined && after === undefined) return found
-  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
-    parameter: from === undefined ? 'after' : 'from'
+  const [parameter] = Object.entries({ from, after, cursor }).find(([, value]) => value !== undefined) ?? []
+  if (parameter === undefined) return found
+  throw new DaybookError('bad-parameter', `A consumer goes on from its own place: leave "${parameter}" out.`, {
+    parameter
   })
 }
 

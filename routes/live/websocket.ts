@@ -1,5 +1,6 @@
 /** Live reads over WebSocket (native contract §5): the handshake, and the hand-over to a subscription. */
 import { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
@@ -19,18 +20,22 @@ export const SUBPROTOCOL = 'daybook.v1'
 
 /**
  * A request that can be upgraded to WebSocket only. As soon as a server handles upgrades, node takes every `Upgrade` for
- * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not.
+ * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not. So is one
+ * that asks before the requests ahead of it on its connection were answered: node would hand over the connection at once.
+ * No client does that (RFC 6455 4.1).
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
 
   get upgrade(): boolean {
     const { wantsUpgrade, method, headers } = this
-    return wantsUpgrade === true && (method === 'CONNECT' || (method === 'GET' && isWebSocket(headers.upgrade)))
+    return wantsUpgrade === true && method === 'GET' && isWebSocket(headers.upgrade)
   }
 
+  /** Node sets it when the headers have been read. */
   set upgrade(wanted: boolean | null) {
-    this.wantsUpgrade = wanted
+    const { _httpMessage: answered } = this.socket as Socket & { _httpMessage?: object | null }
+    this.wantsUpgrade = wanted && (answered ?? null) === null
   }
 }
 

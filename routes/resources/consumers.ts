@@ -249,7 +249,11 @@ async function answerPage(
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: new ClientGone(request) }
+  const read = {
+    ...toReadRequest(query, readContextOf(parts, request)),
+    lower,
+    gone: new ClientGone(request, parts.clock)
+  }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
