@@ -112,7 +112,10 @@ export const limits = {
    * work that has found nothing, ends after so long.
    */
   half_closed_ms: 10_000,
-  /** Requests that wait for the one before them: a connection brings no more beyond these… */
+  /**
+   * Requests that wait for the one before them: a connection brings no more beyond these, for `request_timeout_ms` at
+   * most…
+   */
   pipelined_requests_max: 16,
   /** …and of all connections together, where one that has some waiting already is closed. */
   pipelined_requests_all_max: 4_096,
