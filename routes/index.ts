@@ -15,6 +15,7 @@ import { endRefused } from './http/connections/lingering-close.js'
 import { refuseExpectation, sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
+import { knowPrefix } from './http/proxy-prefix.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
 import { refuseLiveRead } from './live/refused-reads.js'
@@ -51,6 +52,7 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options, store))
   setValidatorAndErrorHandlers(app, store)
+  knowPrefix(app, options.trustProxy ?? false)
   await addRequestHooks(app, store, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
@@ -90,12 +92,18 @@ function setValidatorAndErrorHandlers(
 
 /** Adds the routes of every resource. A route that does not say who may use it fails the start. */
 async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions): Promise<void> {
-  const { version = VERSION, insecure = false, plainCredentials = 'taken', allowOrigins = [] } = options
+  const {
+    version = VERSION,
+    insecure = false,
+    plainCredentials = 'taken',
+    allowOrigins = [],
+    trustProxy = false
+  } = options
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
   const caches = { rendered: new RenderedCache(store.memory.caches), answers: new Answers(store) }
-  const atom = new AtomDialect(store, caches, methods, options.trustProxy ?? false)
+  const atom = new AtomDialect(store, caches, methods, trustProxy)
   const live = new Live(store, allowOrigins)
   const reading = new Reads(store, live, caches, options.publicCache ?? false)
   await app.register(async (data) => {

@@ -7,6 +7,7 @@ import { endRefused, lingerAndClose } from '../http/connections/lingering-close.
 import { clientErrorCode, endWithProblem, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
 import { endUpgrade, UpgradableMessage } from '../live/websocket.js'
+import { forwardedPrefix } from '../wire/forwarded.js'
 import { TLS } from './tls.js'
 
 export interface ServerOptions {
@@ -50,6 +51,8 @@ export function serverOptions(
     rewriteUrl: takeTicket,
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {
+      // It has no decorations: it never came to a route.
+      Object.assign(request, { prefix: trustProxy ? forwardedPrefix(request.headers) : '' })
       endUpgrade(request, reply)
       endRefused(request, reply, clock)
       sendProblem(error, request, reply)

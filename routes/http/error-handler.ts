@@ -98,7 +98,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (reason !== undefined && wantsBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  const problem = problemOf(error, request.id)
+  const problem = problemOf(error, request)
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')

@@ -78,7 +78,8 @@ export class Pages {
     memory: ReadMemory
   ): Promise<FastifyReply> {
     const { request } = reply
-    const path = request.url.split('?', 1)[0] as string
+    const address = request.prefix + request.url
+    const path = address.split('?', 1)[0] as string
     const { head, first, metadata, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
     // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
@@ -86,9 +87,9 @@ export class Pages {
     const state = `${head} ${metadataVersion} ${first} ${audience}`
     const begin = query.from ?? ''
     const { id } = this.#parts.log
-    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
+    const variant = `${address} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     let tag = entityTag(head, variant)
-    const key = `page ${state} ${begin} ${request.url}`
+    const key = `page ${state} ${begin} ${address}`
     // Events that an index stream lists may have been hidden since.
     let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
     if (page === undefined) {

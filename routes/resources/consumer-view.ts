@@ -26,9 +26,9 @@ export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'cl
   readonly consumers: Consumers
 }
 
-/** The addresses of a consumer. */
-export function consumerLinks(name: string) {
-  const self = `/consumers/${encodeURIComponent(name)}`
+/** The addresses of a consumer. @param prefix the path under which a proxy shows this server */
+export function consumerLinks(name: string, prefix: string) {
+  const self = `${prefix}/consumers/${encodeURIComponent(name)}`
   return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
 }
 
@@ -63,7 +63,11 @@ function asKnownError(error: Error): DaybookError {
 }
 
 /** A consumer, its place and lag, and the connection that reads for it. */
-export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer): Promise<ConsumerShown> {
+export async function showConsumer(
+  parts: ConsumerViewParts,
+  consumer: Consumer,
+  prefix: string
+): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
   const { moved } = consumer
@@ -84,7 +88,7 @@ export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer)
     ...(moved !== undefined && { moved: showMoved(moved) }),
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
-    links: consumerLinks(name)
+    links: consumerLinks(name, prefix)
   }
 }
 

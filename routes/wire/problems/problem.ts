@@ -398,19 +398,34 @@ export interface Problem {
   [member: string]: unknown
 }
 
+/** What a problem says of the request that it answers. */
+export interface Refused {
+  readonly id: string
+  /** The path under which a proxy shows this server; `''` for none. */
+  readonly prefix?: string
+}
+
 /** The problem a client sees. A 5xx that is not about load or state shows no internals. */
-export function problemOf(error: DaybookError, requestId?: string): Problem {
+export function problemOf(error: DaybookError, request?: Refused): Problem {
   const kind: ProblemKind = problemKinds[error.code]
   const hidden = kind.status === 500
+  const { prefix = '', id: requestId } = request ?? {}
   return {
-    type: `/problems/${error.code}`,
+    type: `${prefix}/problems/${error.code}`,
     code: error.code,
     title: kind.title,
     status: kind.status,
     detail: hidden ? kind.help : error.message,
     ...(requestId !== undefined && { requestId }),
-    ...(hidden ? pick(error.details, ['written', 'retry']) : error.details)
+    ...(hidden ? pick(error.details, ['written', 'retry']) : shownBehind(prefix, error.details))
   }
+}
+
+/** The members of a problem, the addresses among its `links` as the client reaches them. */
+function shownBehind(prefix: string, { links, ...details }: Record<string, unknown>): Record<string, unknown> {
+  if (links === undefined) return details
+  const shown = Object.entries(links as Record<string, string>).map(([name, path]) => [name, prefix + path])
+  return { ...details, links: Object.fromEntries(shown) }
 }
 
 function pick(details: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
