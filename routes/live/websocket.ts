@@ -7,7 +7,7 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { readContextOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import type { Live } from './live.js'
@@ -94,7 +94,7 @@ export function liveSocket(
     },
     preHandler: async (request) => {
       if (!request.ws) return
-      checkHandshake(request, live.allowOrigins)
+      checkHandshake(request, live.origins)
       const plan = await planLive(live, request, asked(request))
       // A connection that breaks in this moment never comes to the handler.
       request.raw.socket.once('close', () => plan.attachment?.release())
@@ -120,9 +120,9 @@ export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
-function checkHandshake(request: FastifyRequest, allowOrigins: readonly string[]): void {
+function checkHandshake(request: FastifyRequest, origins: Origins): void {
   const { headers } = request
-  checkSameOrigin(request, allowOrigins, 'follow events here over WebSocket')
+  origins.check(request, 'follow events here over WebSocket')
   if (request.validationError !== undefined) throw request.validationError
   const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
   if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {

@@ -20,7 +20,6 @@ import {
   readContextOf
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
-import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
@@ -174,7 +173,7 @@ class ConsumerHandlers {
     const format = readFormat(request.headers, query.format, query.live)
     reply.header('vary', 'Accept, Accept-Encoding, Prefer')
     if (format === 'page') {
-      checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
+      this.#live.origins.check(request, 'read for a consumer')
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
     const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)

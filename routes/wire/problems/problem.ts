@@ -223,7 +223,7 @@ export const problemKinds = {
   'origin-refused': {
     status: 403,
     title: 'Origin refused',
-    help: 'A web page of another origin may not write here. Add it with --allow-origin.'
+    help: 'A web page of another origin may not do this here. On loopback pages of this machine may read, follow and write, without credentials. If the page is yours, start the server with --allow-origin and its origin (--allow-origin https://app.example): then it may do what its users may.'
   },
   'not-found': { status: 404, title: 'Not found', help: 'Nothing lives at this address. `/` lists what does.' },
   'method-not-allowed': {
