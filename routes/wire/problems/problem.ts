@@ -231,6 +231,11 @@ export const problemKinds = {
     title: 'Method not allowed',
     help: 'The address exists; `Allow` lists its methods.'
   },
+  'upgrade-lost': {
+    status: 426,
+    title: 'Upgrade lost',
+    help: 'A WebSocket handshake came without its "Upgrade: websocket". A proxy in front removes the headers Upgrade and Connection, as nginx does unless it is told to pass them on: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;`. Event streams (Accept: text/event-stream) and lines (live=true) need no upgrade.'
+  },
   'expectation-failed': {
     status: 417,
     title: 'Expectation failed',
