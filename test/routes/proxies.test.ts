@@ -188,7 +188,7 @@ async function linksWork(t: Test, url: string): Promise<void> {
     for (let pages = 0; path !== undefined && pages < 3; pages++) {
       const answer: Response = await fetch(path)
       t.equal(answer.status, 200, path)
-      const { links } = await answer.json()
+      const { links } = (await answer.json()) as { links: Record<string, string | undefined> }
       path = links[name] && origin + links[name]
     }
   }
@@ -200,11 +200,12 @@ async function addressesWork(t: Test, url: string): Promise<void> {
   const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"type":"T"}' }
   const made = await fetch(`${url}/streams/a%2Fb`, sent)
   t.equal((await fetch(new URL(made.headers.get('location') as string, url))).status, 200, 'Location')
-  const missing = await (await fetch(`${url}/streams/none`)).json()
+  const missing = (await (await fetch(`${url}/streams/none`)).json()) as { type: string }
   t.equal((await fetch(new URL(missing.type, url))).status, 200, 'the page of a problem')
-  const feed = await (await fetch(`${url}/streams/a%2Fb`, { headers: { accept: ATOM } })).json()
+  const answer = await fetch(`${url}/streams/a%2Fb`, { headers: { accept: ATOM } })
+  const feed = (await answer.json()) as { links: { uri: string }[] }
   for (const { uri } of feed.links) t.equal((await fetch(uri, { headers: { accept: ATOM } })).status, 200, uri)
-  t.equal((await (await fetch(`${url}/streams/a%2Fb`)).json()).stream, 'a/b', 'a slash in a name')
+  t.match(await (await fetch(`${url}/streams/a%2Fb`)).json(), { stream: 'a/b' }, 'a slash in a name')
 }
 
 function answerTo(url: string, headers: Record<string, string>): Promise<IncomingMessage> {
