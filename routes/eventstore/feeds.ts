@@ -184,7 +184,7 @@ export class Feeds {
 const WHOLE = { system: true, truncated: true, resolveLinks: false } as const
 
 function sendDescription(reply: FastifyReply, stream: string): FastifyReply {
-  const href = `/streams/${encodeURIComponent(stream)}`
+  const href = `${reply.request.prefix}/streams/${encodeURIComponent(stream)}`
   reply.raw.statusMessage = 'Description Document'
   reply.header('content-type', codecs.description.contentType)
   return reply.send(

@@ -13,7 +13,7 @@ import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/cursor-bounds.js'
@@ -46,13 +46,13 @@ export interface LivePlan {
 
 /**
  * Checks everything that can be refused, then attaches to the consumer that is named.
- * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param origins whose pages may read for a consumer
  * @param resumed where an event stream goes on that broke
  * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
+  { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
@@ -68,7 +68,7 @@ export async function planLive(
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
-  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)

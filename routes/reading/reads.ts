@@ -72,7 +72,7 @@ export class Reads {
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
-    reply.header('vary', VARY)
+    reply.header('vary', request.prefix === '' ? VARY : `${VARY}, X-Forwarded-Prefix`)
     if (format === 'sse' || (format === 'ndjson' && query.live)) {
       return this.#live.answer(request, reply, { address, query }, format)
     }

@@ -45,6 +45,18 @@ const SHOWN = [
   'client_frame_bytes_max'
 ] as const
 
+/** The addresses that discovery names. */
+const PLACES = [
+  ['events', '/events'],
+  ['streams', '/streams'],
+  ['categories', '/categories'],
+  ['types', '/types'],
+  ['consumers', '/consumers'],
+  ['contract', '/openapi.yaml'],
+  ['metrics', '/metrics'],
+  ['ready', '/readyz']
+] as const
+
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
 /** What the routes of the server use; read when a request is there: the store may still be opening. */
@@ -90,13 +102,18 @@ export function serverRoutes(
   app.get('/metrics', { config: { access: 'reader' }, schema: metrics }, (request, reply) =>
     sendMetrics(parts, request, reply)
   )
-  app.get('/openapi.yaml', { config, schema: contract }, async (_request, reply) =>
-    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
-  )
+  app.get('/openapi.yaml', { config, schema: contract }, async (request, reply) => {
+    const text = contractAt(app.swagger({ yaml: true }), atom.trustProxy ? atom.baseOf(request) : undefined)
+    return reply.header('content-type', 'application/yaml; charset=utf-8').send(text)
+  })
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo(parts: ServerRouteParts, { principal }: FastifyRequest, { version, insecure }: InfoOptions): object {
+function showInfo(
+  parts: ServerRouteParts,
+  { principal, prefix }: FastifyRequest,
+  { version, insecure }: InfoOptions
+): object {
   const { status, log, memory } = parts
   const isOpen = status === 'open'
   const showsLength = isOpen && isReader(parts, principal)
@@ -118,17 +135,14 @@ function showInfo(parts: ServerRouteParts, { principal }: FastifyRequest, { vers
       reads: useOf(memory.reads),
       largeReads: useOf(memory.largeReads)
     },
-    links: {
-      events: '/events',
-      streams: '/streams',
-      categories: '/categories',
-      types: '/types',
-      consumers: '/consumers',
-      contract: '/openapi.yaml',
-      metrics: '/metrics',
-      ready: '/readyz'
-    }
+    links: Object.fromEntries(PLACES.map(([name, path]) => [name, prefix + path]))
   }
+}
+
+/** The contract, for a server that is reached at another address than one on this machine. */
+function contractAt(text: string, base: string | undefined): string {
+  if (base === undefined) return text
+  return text.replace(/^servers:\n(?: .*\n)+/m, () => `servers:\n  - url: ${JSON.stringify(base)}\n`)
 }
 
 function useOf({ used, bytes, waiting }: MemoryShare): object {
