@@ -94,11 +94,7 @@ export async function planLive(
     statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
-    ...(consumer && {
-      window: consumer.definition.settings.bufferSize,
-      liveBuffer: consumer.definition.settings.liveBufferSize,
-      readBatch: consumer.definition.settings.readBatchSize
-    })
+    ...(consumer && paceOf(consumer))
   }
   const { head } = source
   const reached = options.next - 1
@@ -111,6 +107,11 @@ export async function planLive(
     consumer: attachment?.named
   }
   return { query, liveQuery, options, head, attachment, subscribed }
+}
+
+/** How far a consumer lets its reader run ahead. */
+function paceOf({ definition: { settings } }: Consumer) {
+  return { window: settings.bufferSize, liveBuffer: settings.liveBufferSize, readBatch: settings.readBatchSize }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
