@@ -9,6 +9,7 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Bound } from '../../src/reading/event-read.js'
 import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
 import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
@@ -100,17 +101,13 @@ export async function planLive(
       readBatch: consumer.definition.settings.readBatchSize
     })
   }
-  const { head } = source
-  const reached = options.next - 1
-  const subscribed = {
-    stream: address.stream,
-    from: String(options.next),
-    cursor: String(reached),
-    head: head < 0 ? null : head,
-    log: parts.log.id,
-    consumer: attachment?.named
-  }
-  return { query, liveQuery, options, head, attachment, subscribed }
+  const subscribed = { ...beginning(source, options.next), log: parts.log.id, consumer: attachment?.named }
+  return { query, liveQuery, options, head: source.head, attachment, subscribed }
+}
+
+/** Where a live read begins, as its client is told. @param next the first cursor to consider */
+function beginning({ stream, head }: Source, next: number) {
+  return { stream, from: String(next), cursor: String(next - 1), head: head < 0 ? null : head }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
