@@ -143,8 +143,6 @@ export class Feeds {
     entries.reverse()
     const self = streamUrl(base, stream)
     const cutOff = page.from === undefined && firstVisible(source.metadata, source.head) > source.head
-    // Events that the viewer may not read count as passed.
-    const found = source.index ? records.length : entries.length
     const feed: Feed = {
       title: `Event stream '${stream}'`,
       selfUrl: self,
@@ -156,7 +154,7 @@ export class Feeds {
       links: streamLinks(self, page, {
         head: source.head,
         end: window.end && !cutShort,
-        entries: found,
+        read: records.length,
         endedAt,
         cutOff
       }),

@@ -1,5 +1,6 @@
 /** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
+import type { Subscribed } from '../../schemas/frames.js'
 import type { ReadQuery } from '../../schemas/read.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
@@ -37,6 +38,8 @@ export interface LivePlan {
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
   readonly attachment: ConsumerAttachment | undefined
+  /** What the reader is told first of all, the same on every transport. */
+  readonly subscribed: Subscribed
 }
 
 /**
@@ -93,7 +96,17 @@ export async function planLive(
       readBatch: consumer.definition.settings.readBatchSize
     })
   }
-  return { query, liveQuery, options, head: source.head, attachment }
+  const { head } = source
+  const reached = options.next - 1
+  const subscribed = {
+    stream: address.stream,
+    from: String(options.next),
+    cursor: String(reached),
+    head: head < 0 ? null : head,
+    log: parts.log.id,
+    consumer: attachment?.named
+  }
+  return { query, liveQuery, options, head, attachment, subscribed }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */

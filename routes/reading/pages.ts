@@ -69,18 +69,10 @@ export class Pages {
    * Answers with a page.
    * @throws `overloaded` when there is no memory for it, as Reader.page
    */
-  answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
-    return this.#answers.reading(reply.request, (memory) => this.#page(reply, asked, memory))
-  }
-
-  async #page(
-    reply: FastifyReply,
-    { source, read, query, mayShare }: NativePage,
-    memory: ReadMemory
-  ): Promise<FastifyReply> {
+  async answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
+    const { source, read, query } = asked
     const { request } = reply
-    const path = request.url.split('?', 1)[0] as string
-    const { head, first, metadata, metadataVersion } = source
+    const { head, first, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
     // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
     const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
@@ -88,21 +80,34 @@ export class Pages {
     const begin = query.from ?? ''
     const { id } = this.#parts.log
     const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
-    let tag = entityTag(head, variant)
+    const tag = entityTag(head, variant)
     const key = `page ${state} ${begin} ${request.url}`
     // Events that an index stream lists may have been hidden since.
-    let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
-    if (page === undefined) {
-      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
-        return reply.code(304).header('etag', tag).send()
-      }
-      page = await this.#render(path, { source, read, query }, memory)
-      if (page.settled) this.#rendered.offerPage(key, page)
+    const known = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
+    if (known !== undefined) return this.#send(reply, asked, known, tag)
+    if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
+      return reply.code(304).header('etag', tag).send()
     }
-    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+    return this.#answers.reading(request, async (memory) => {
+      const page = await this.#render(request.url.split('?', 1)[0] as string, asked, memory)
+      if (page.settled) this.#rendered.offerPage(key, page)
+      const its = page.settled ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+      return this.#send(reply, asked, page, its, memory)
+    })
+  }
+
+  /** @param memory of the read that made the page; undefined for one that was kept */
+  #send(
+    reply: FastifyReply,
+    { source, mayShare }: NativePage,
+    page: RenderedPage,
+    tag: string,
+    memory?: ReadMemory
+  ): FastifyReply | Promise<FastifyReply> {
+    const { request } = reply
     reply.header('etag', tag)
     reply.header('link', page.link)
-    const { cacheControl } = metadata
+    const { cacheControl } = source.metadata
     const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
     const moving =
       cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`

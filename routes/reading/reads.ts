@@ -12,7 +12,7 @@ import { type ContextParts, checkReadable, isPublic, readContextOf } from '../au
 import { ClientGone } from '../http/connections/client-gone.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
-import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoLastEventId, checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import type { Answers } from './answers.js'
 import { type LineParts, sendLines } from './event-lines.js'
@@ -77,13 +77,17 @@ export class Reads {
       return this.#live.answer(request, reply, { address, query }, format)
     }
     checkNoConsumer(query)
+    checkNoLastEventId(query)
     if (format === 'page') checkNoRecord(query)
     await awaitPosition(this.#parts, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const read = {
+      ...toReadRequest(query, readContextOf(this.#parts, request)),
+      gone: new ClientGone(request, this.#parts.clock)
+    }
     // A request that waited is answered even if the stream does not exist yet.
     const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
@@ -144,7 +148,7 @@ export class Reads {
     if (query.from === 'end' && query.order !== 'desc') {
       asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request) }
+    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
     await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {
@@ -170,7 +174,8 @@ export class Reads {
    */
   async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
     const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
-    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const gone = new ClientGone(request, this.#parts.clock)
+    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone }
     const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
     const [last] = page.events
     if (last !== undefined) return last.cursor

@@ -36,17 +36,6 @@ export function parseCursor(name: string, text: string): number {
   throw new DaybookError('bad-cursor', `"${name}" is a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
 }
 
-/**
- * `Last-Event-ID` of an event stream that reconnects; `end` when it had received everything.
- * @throws `bad-cursor`
- */
-export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
-  const text = String(header ?? '')
-  if (text === '') return undefined
-  if (/^(-1|\d{1,16});end$/.test(text)) return 'end'
-  return { kind: 'cursor', value: parseCursor('Last-Event-ID', text), included: false }
-}
-
 /** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
 export function parseBounds(query: PlaceParameters, now: number): Omit<Bounds, 'order'> {
   return {

@@ -6,14 +6,20 @@ import { limits } from '../../../src/limits.js'
 import type { EventPage } from '../../../src/reading/event-read.js'
 import type { Source } from '../../../src/reading/source.js'
 import { retains } from '../../../src/streams/metadata.js'
+import type { Redelivery } from '../../../src/subscriptions/connection.js'
 import { hasAge } from './read-request.js'
 import { renderEvent } from './recorded-event.js'
+
+/** A page, and which of its events a consumer's reader was sent before. */
+export interface ShownPage extends EventPage {
+  readonly redelivery?: Redelivery | undefined
+}
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
 export function renderPage(
   source: Source,
   query: ReadQuery,
-  page: EventPage,
+  page: ShownPage,
   links: object,
   filtered: boolean
 ): string {
@@ -23,10 +29,10 @@ export function renderPage(
   let text = '{'
   if (source.stream !== undefined) text += `"stream":${bytesOf(JSON.stringify(source.stream))},`
   text += '"events":['
-  const { events } = page
+  const { events, redelivery } = page
   for (let i = 0; i < events.length; i++) {
     text += i === 0 ? '\n' : ',\n'
-    text += renderEvent(events[i] as (typeof events)[number])
+    text += renderEvent(events[i] as (typeof events)[number], redelivery)
   }
   text += `${events.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
   if (reachesEnd(page)) text += `,"head":${head === -1 ? null : head},"atEnd":true`

@@ -96,6 +96,14 @@ export function checkNoRecord({ record }: ReadQuery): void {
   })
 }
 
+/** @throws `bad-parameter` for `lastEventId` in a read that is not live */
+export function checkNoLastEventId({ lastEventId }: ReadQuery): void {
+  if (lastEventId === undefined) return
+  throw new DaybookError('bad-parameter', '"lastEventId" goes with live reads; a page goes on with "after".', {
+    parameter: 'lastEventId'
+  })
+}
+
 /** True when the query has an age: its answer changes with time, even while the head does not move. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
