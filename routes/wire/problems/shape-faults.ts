@@ -45,7 +45,7 @@ export interface FaultOptions {
 const isOther = ({ name, value, allowed }: Fault) => `${name} is ${phraseOf(allowed)}${butNot(name, value)}.`
 const hasOther = (unit: string) => (fault: Fault) => {
   const { name, value, allowed } = fault
-  return `${name} has ${countOf(allowed, unit)}; this one has ${sizeOf(value)}.`
+  return `${name} has ${countOf(allowed, unit)}; this one has ${measureOf(value)}.`
 }
 
 function isTooShort(fault: Fault): string {
@@ -76,7 +76,7 @@ export const sentences: Readonly<Record<string, (fault: Fault) => string>> = {
   },
   uniqueItems: ({ name, value, params }) => {
     const [i, j] = [Number(params.i), Number(params.j)].sort((one, other) => one - other)
-    return `${name} has ${shown((value as unknown[])[i as number])} twice, as its entries ${i} and ${j}.`
+    return `${name} has ${asSentText((value as unknown[])[i as number])} twice, as its entries ${i} and ${j}.`
   },
   required: ({ name, params }) => `${memberOf(name, String(params.missingProperty))} is missing.`,
   additionalProperties: ({ allowed, params, known }) =>
@@ -113,10 +113,10 @@ export function phraseOf(allowed: AllowedValues): string {
 function alternativesOf(allowed: AllowedValues): string[] {
   if (allowed.anyOf !== undefined) return allowed.anyOf.flatMap(alternativesOf)
   if (allowed.enum !== undefined) return allowed.enum.map((value) => JSON.stringify(value))
-  return [kindOf(allowed)]
+  return [nounOf(allowed)]
 }
 
-function kindOf(allowed: AllowedValues): string {
+function nounOf(allowed: AllowedValues): string {
   const { type, minimum, maximum, format, examples } = allowed
   if (allowed.const !== undefined) return JSON.stringify(allowed.const)
   if (type === 'integer' || type === 'number') {
@@ -155,16 +155,16 @@ function countOf(allowed: AllowedValues, unit: string): string {
   return most === undefined ? `at least ${least} ${least === 1 ? one : unit}` : `at most ${most} ${unit}`
 }
 
-function sizeOf(value: unknown): number {
+function measureOf(value: unknown): number {
   return typeof value === 'string' ? [...value].length : (value as unknown[]).length
 }
 
 /** The value that is wrong. A password is not repeated. */
 function butNot(name: string, value: unknown): string {
-  return /password/i.test(name) ? '' : `, not ${shown(value)}`
+  return /password/i.test(name) ? '' : `, not ${asSentText(value)}`
 }
 
-function shown(value: unknown): string {
+function asSentText(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object' && value !== null) return 'an object'
   const text = JSON.stringify(value) ?? 'nothing'
