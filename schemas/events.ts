@@ -45,9 +45,13 @@ export const RecordMark = Type.Object(
       description: '`removed`: the event is gone, and only its place is there. `tombstone`: its stream ends with it.'
     }),
     flags: Type.Integer({ minimum: 0, maximum: 0xffff, description: 'As on disk.' }),
-    crc: Type.String({ pattern: '^[0-9a-f]{8}$', description: 'Checksum of the record.' }),
+    crc: Type.String({ pattern: '^[0-9a-f]{8}$', examples: ['0f8fad5b'], description: 'Checksum of the record.' }),
     hash: Type.Optional(
-      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Removed: SHA-256 of the record that stood there.' })
+      Type.String({
+        pattern: '^[0-9a-f]{64}$',
+        examples: ['9f86d081884c7d65'.repeat(4)],
+        description: 'Removed: SHA-256 of the record that stood there.'
+      })
     )
   },
   {
@@ -86,6 +90,13 @@ export const RecordedEvent = Type.Object(
         { stream: Type.String(), number: Type.Integer({ minimum: 0 }) },
         { description: 'Where it was found, when it was found through a link or an index stream.' }
       )
+    ),
+    retryCount: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'In reads for a consumer: it was sent so often before, to a reader of this consumer, and not acknowledged. Counted since the server started; absent when it is sent for the first time.'
+      })
     ),
     record: Type.Optional(ref(RecordMark))
   },

@@ -5,7 +5,7 @@ import { RecordedEvent } from './events.js'
 import { ref } from './ref.js'
 
 const many = (description: string) =>
-  Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
+  Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max, description }))
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
 const bounds = {
@@ -15,8 +15,12 @@ const bounds = {
   after: text('Strictly after: a cursor or an instant.'),
   to: text('At or before: a cursor or an instant.'),
   before: text('Strictly before: a cursor or an instant.'),
+  cursor: text(
+    'Goes on where an earlier page got to, within the bounds: strictly after this cursor, with `order=desc` strictly before it. Links of pages carry it.'
+  ),
   log: Type.Optional(
     Type.String({
+      examples: ['5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'],
       pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
       description:
         'The log that the cursors were read from, as `Daybook-Log` of the answer said. When that log has lost its end since, a cursor that now stands for another event is refused (409 `log-changed`). The request header `Daybook-Log` means the same.'
@@ -110,7 +114,13 @@ const liveParameters = {
     Type.Number({ minimum: 1, maximum: 3600, description: 'WebSocket: seconds between `statistics` frames.' })
   ),
   events: Type.Optional(
-    Type.Enum(['typed'], { description: 'SSE: `typed` names events by their type, for `addEventListener`.' })
+    Type.Enum(['typed'], {
+      description:
+        'SSE: `typed` names events by their type, for `addEventListener`. A type that is `open`, `error`, `message` or the name of a frame (`subscribed`, `closing` …) stays without a name: `onmessage` sees such events, as it does without `typed`.'
+    })
+  ),
+  lastEventId: text(
+    'Live: goes on after this cursor, whatever `from` and `after` say. For EventSource polyfills that cannot set the header `Last-Event-ID`; the header wins.'
   ),
   takeover: Type.Optional(
     Type.Boolean({ description: 'Live, as a named consumer: ends the connection that reads for it now.' })
@@ -227,7 +237,7 @@ export const manyEvents = {
   'text/event-stream': {
     schema: Type.String({
       description:
-        'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named. One that cannot be served now (503, 429) is a `closing` with the problem, and `retry`: an EventSource would not come back from another status.'
+        'Each message has JSON in `data` and a cursor in `id`. The first is named `subscribed`, its data is a `Subscribed`; messages without a name are recorded events; `caughtUp`, `fellBehind`, `checkpoint` and `closing` are named. One that cannot be served now (503, 429) is a `closing` with the problem, and `retry`: an EventSource would not come back from another status.'
     })
   }
 }

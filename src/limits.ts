@@ -8,7 +8,7 @@ export const limits = {
   blank_bytes_max: 64 * 1024 * 1024,
   /** Events in one atomic batch. */
   batch_events_max: 4096,
-  /** A stream's name in UTF-8. */
+  /** A stream's name in UTF-8, without the `$$` of its metadata and the prefix of an index stream. */
   stream_name_bytes_max: 1024,
   /** An event type in UTF-8. */
   type_bytes_max: 256,
@@ -33,6 +33,8 @@ export const limits = {
   laid_out_bytes_max: 256 * 1024,
   /** Stream metadata written through the native API. */
   metadata_bytes_max: 64 * 1024,
+  /** The shortest time for which metadata of the audit can let its events be shown. */
+  audit_shown_ms_min: 24 * 60 * 60 * 1000,
   /** A member of a JSON body, other than the data of an event, that is parsed; the conditions of an append. */
   json_value_bytes_max: 64 * 1024,
   conditions_bytes_max: 4 * 1024 * 1024,
@@ -50,6 +52,8 @@ export const limits = {
   page_bytes_max: 8 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */
   scan_events_max: 16_384,
+  /** Index streams of which it is remembered whether they hold anything for one viewer. */
+  lists_known_max: 1000,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
   /** All regular expressions of one read together: characters, and instructions that they compile to. */
