@@ -318,3 +318,19 @@ t.test('a page that is kept for one prefix is answered under no other', async (t
     }
   }
 })
+
+t.test('a WebSocket handshake whose Upgrade a proxy took away is answered with what is wrong', async (t) => {
+  const { url, app } = await listen(t)
+  await append(app, 's', { type: 'T' })
+  const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
+  for (const path of ['/streams/s', '/events', '/events?type=T', '/streams/later']) {
+    for (const headers of [handshake, { ...handshake, connection: 'close', accept: 'text/html' }]) {
+      const answer = await send(url + path, { headers })
+      t.equal(answer.status, 426, path)
+      t.equal(answer.headers.upgrade, 'websocket', 'RFC 9110 15.5.22')
+      t.match(answer.text, /"upgrade-lost".*proxy.*Upgrade and Connection/, path)
+    }
+  }
+  t.equal((await send(`${url}/streams`, { headers: handshake })).status, 400, 'nothing is live there, with or without')
+  t.equal((await send(`${url}/nowhere`, { headers: handshake })).status, 404)
+})
