@@ -30,6 +30,7 @@ export function serverOptions(
   const order = new RequestOrder(clock)
   return {
     serverFactory: (handle) => httpServer(tls, order.listener(handle)),
+    ...((tls && { https: true }) as object), // the address that it says it listens on
     logger: { level: logLevel, ...(logTo && { stream: logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,

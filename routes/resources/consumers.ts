@@ -125,7 +125,7 @@ class ConsumerHandlers {
     const readsAny = principal.scope === undefined || principal.scope.read.length > 0
     for (const consumer of named.all()) {
       if (operator || (readsAny && owns(principal, consumer, this.#parts)))
-        consumers.push(await showConsumer(this.#parts, consumer, prefix))
+        consumers.push(await showConsumer(this.#parts, consumer, { principal, prefix }))
     }
     reply.header('cache-control', 'private, no-store')
     return { consumers, subscriptions }
@@ -133,11 +133,11 @@ class ConsumerHandlers {
 
   async get(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     reply.header('cache-control', 'private, no-store')
-    return showConsumer(this.#parts, this.#consumerOf(request), request.prefix)
+    return showConsumer(this.#parts, this.#consumerOf(request), request)
   }
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
-    const { clock, sources, consumers } = this.#parts
+    const { clock, reader, sources, consumers } = this.#parts
     const name = consumerName(request)
     const wanted = parseDefinition(name, await bodyOf(request), request.prefix)
     // A source that the caller may not read is refused before the consumer is made.
@@ -146,7 +146,7 @@ class ConsumerHandlers {
     await checkScopeFor(this.#parts, request.principal, address, true)
     const { lower } = parseBounds({ from: wanted.from }, clock.now())
     const start = async () => {
-      const source = await sources.toFollow(address)
+      const source = await reader.visible.toFollow(address, read.viewer)
       await checkNamedLog(this.#parts, request, source, { lower, upper: undefined })
       return (await sources.resolve(source, { ...read, lower })).first - 1
     }
@@ -154,7 +154,7 @@ class ConsumerHandlers {
     if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
     reply.code(made ? 201 : 200)
     if (made) reply.header('location', consumerLinks(name, request.prefix).self)
-    return showConsumer(this.#parts, consumer, request.prefix)
+    return showConsumer(this.#parts, consumer, request)
   }
 
   async remove(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -185,7 +185,8 @@ class ConsumerHandlers {
     const consumer = this.#consumerOf(request)
     const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
     const { address } = parseSource(consumer.definition.source)
-    const source = await this.#parts.sources.toFollow(address)
+    await checkReadable(this.#parts, request.principal, address)
+    const source = await this.#parts.reader.visible.toFollow(address, this.#parts.rules.viewerOf(request.principal))
     const done = parseCursor('cursor', String(cursor))
     await checkNamedLog(this.#parts, request, source, readUpTo(done))
     await consumer.acknowledge(done, generation, source.head)
@@ -196,7 +197,7 @@ class ConsumerHandlers {
     const consumer = this.#consumerOf(request)
     const { to } = parseReset(await bodyOf(request))
     await consumer.reset(await resetCursor(this.#parts, request, consumer, String(to)))
-    return showConsumer(this.#parts, consumer, request.prefix)
+    return showConsumer(this.#parts, consumer, request)
   }
 }
 
@@ -209,7 +210,9 @@ async function resetCursor(
 ): Promise<number> {
   const isCursor = /^(-1|\d+)$/.test(to)
   const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, parts.clock.now())
-  const source = await parts.sources.toFollow(parseSource(consumer.definition.source).address)
+  const { address } = parseSource(consumer.definition.source)
+  await checkReadable(parts, request.principal, address)
+  const source = await parts.reader.visible.toFollow(address, parts.rules.viewerOf(request.principal))
   await checkNamedLog(parts, request, source, { lower, upper: undefined })
   const { first } = await parts.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
@@ -247,14 +250,15 @@ async function answerPage(
   // A takeover page by page ends the other connection, and holds none itself.
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
-  const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = {
+  const asRead = {
     ...toReadRequest(query, readContextOf(parts, request)),
-    lower,
     gone: new ClientGone(request, parts.clock)
   }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
-    const source = await sources.toFollow(address)
+    const source = await reader.visible.toFollow(address, asRead.viewer)
+    // A list that shows nothing to its reader any more has no place either.
+    const value = Math.min(consumer.cursor, source.head)
+    const read = { ...asRead, lower: { kind: 'cursor', value, included: false } as const }
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
   }
   const seconds = secondsToWait(asked, request)

@@ -10,6 +10,7 @@ import type { MemoryBudget } from '../../src/memory/memory-budget.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
+import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { API_VERSION } from '../eventstore/wire/api-version.js'
 import { wantsBare } from '../http/error-handler.js'
@@ -59,7 +60,7 @@ const PLACES = [
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
 /** What the routes of the server use; read when a request is there: the store may still be opening. */
-export interface ServerRouteParts {
+export interface ServerRouteParts extends Pick<RightsParts, 'rules'> {
   /** `open` when reads and appends are served. */
   readonly status: string
   /** Why the store is not open. */
@@ -91,9 +92,9 @@ export function serverRoutes(
   const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
   const config = { access: 'anyone', dialect: wantsBare } as const
   app.get('/', { config, onRequest: browsersFirst, schema: discover }, async (request) =>
-    showInfo(parts, options, request)
+    showInfo(parts, request, options)
   )
-  app.get('/info', { config, schema: info }, async (request) => showInfo(parts, options, request))
+  app.get('/info', { config, schema: info }, async (request) => showInfo(parts, request, options))
   // With the members of EventStoreDB's answer (reference 20.1).
   app.get('/ping', { config, schema: ping }, async () => ({ status: 'ok', ...PONG }))
   app.get('/livez', { config, schema: alive }, async () => ({ status: 'ok' }))
@@ -109,17 +110,19 @@ export function serverRoutes(
 }
 
 function showInfo(
-  { status, log, memory }: ServerRouteParts,
-  { version, insecure }: InfoOptions,
-  { prefix }: FastifyRequest
+  parts: ServerRouteParts,
+  { principal, prefix }: FastifyRequest,
+  { version, insecure }: InfoOptions
 ): object {
+  const { status, log, memory } = parts
   const isOpen = status === 'open'
+  const showsLength = isOpen && isReader(parts, principal)
   return {
     name: 'daybook',
     version,
     log: isOpen ? log.id : null,
-    ancestors: isOpen ? ancestorsOf(log) : [],
-    head: isOpen && log.head >= 0 ? log.head : null,
+    ancestors: showsLength ? ancestorsOf(log) : [],
+    head: showsLength && log.head >= 0 ? log.head : null,
     esVersion: API_VERSION,
     state: 'leader',
     features: { projections: false, userManagement: !insecure, atomPub: true },
