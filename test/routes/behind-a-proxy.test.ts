@@ -213,7 +213,7 @@ const CALLS: [call: string, headers?: Record<string, string>, body?: unknown][] 
 /** Every address in an answer: in its headers, and in the values of its document. */
 function addressesIn({ headers, body }: { headers: Record<string, unknown>; body: string }): string[] {
   const links = [...String(headers.link ?? '').matchAll(/<([^>]*)>/g)].map(([, address]) => address as string)
-  const values = [...body.matchAll(/"(?!source")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
+  const values = [...body.matchAll(/"(?!(?:source|pointer)")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
     ([, value]) => value as string
   )
   return [...[headers.location ?? []].flat().map(String), ...links, ...values]
