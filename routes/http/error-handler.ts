@@ -93,6 +93,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
     else if (request.method === 'POST') reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
+  if (status === 426) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
@@ -101,7 +102,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   }
   // A client must know of every refused write whether it was done, and whether to send it again.
   const outcome = isWrite(request.method) ? outcomeMembers(error) : undefined
-  const problem = { ...problemOf(error, request.id), ...outcome }
+  const problem = { ...problemOf(error, request), ...outcome }
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
