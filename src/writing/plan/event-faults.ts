@@ -9,7 +9,7 @@ import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { idText, StoredRecord } from '../../log/format.js'
 import type { MemberFault } from '../../streams/acl.js'
-import { doubtsOf, faultsOf, readMetadata } from '../../streams/metadata.js'
+import { doubtsOf, faultsOf, readMetadata, type StreamMetadata } from '../../streams/metadata.js'
 import { isMetastream, isSystemStream, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
 import type { PlanningView } from './planning-view.js'
@@ -44,6 +44,17 @@ function idOfTheFuture(id: Buffer, index: number): DaybookError {
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
+/** The metadata of `$all` says who may read the log in EventStoreDB's form; what a stream shows, its own metadata says. */
+function faultOfLog({ maxCount, maxAge, truncateBefore, cacheControl }: StreamMetadata): MemberFault | undefined {
+  const [member] = Object.entries({
+    $maxCount: maxCount,
+    $maxAge: maxAge,
+    $tb: truncateBefore,
+    $cacheControl: cacheControl
+  }).find(([, value]) => value !== undefined) ?? ['']
+  return member === '' ? undefined : { member, why: `"${member}" does nothing on the whole log. Set it on streams.` }
+}
+
 /**
  * What is wrong with the metadata of a stream, whatever the type of the event that holds it: the last of a metastream
  * counts.
@@ -62,7 +73,8 @@ function faultOfMetadata(
     const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
     if (member !== undefined) return { member, why }
   }
-  if (dialect) return undefined
+  const idle = stream === '$all' ? faultOfLog(readMetadata(document)) : undefined
+  if (idle !== undefined || dialect) return idle
   const limit = limits.metadata_bytes_max
   if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
   return doubtsOf(document, view.state(stream).document)[0]
