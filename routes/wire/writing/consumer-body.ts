@@ -7,7 +7,7 @@ import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { secondsOf } from '../../../src/time/duration.js'
 import { compileQuery, compileShape, explain } from '../problems/shape.js'
-import { readUrl } from '../reading/page.js'
+import { readUrl } from '../reading/page-links.js'
 import { pathOf, streamAddress } from '../reading/read-request.js'
 import { invalidBody, parseJsonObject } from './body.js'
 
