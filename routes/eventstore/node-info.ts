@@ -39,9 +39,9 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
   // Parts of the server that can be switched on by themselves: projections are not built yet.
   app.get('/sys/subsystems', hidden('operator'), async () => [])
-  // There are no TCP connections here, and no other statistics have a name.
+  // There are no TCP connections here, so any cache may keep that; no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
-    reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
+    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
   app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
