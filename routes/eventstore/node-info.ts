@@ -9,7 +9,7 @@ import type { Log } from '../../src/log/log.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { notYet } from '../wire/media-types.js'
 import type { AtomDialect } from './atom-dialect.js'
@@ -36,6 +36,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
   // There are no TCP connections here, and no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
+    // Nothing is told here, so that it may be public as there.
     reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
@@ -56,7 +57,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
 }
 
 function hidden(access: Requirement) {
-  return { config: { access, dialect: wantsBare }, schema: { hide: true } }
+  return { config: { access, dialect: wantsDialectRefusal }, schema: { hide: true } }
 }
 
 /** The members of the cluster: only this node. @param instance identity of this process */
@@ -94,7 +95,7 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
 
 function stats(parts: NodeParts, reply: FastifyReply): object {
   checkOpen(parts)
-  reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept, Authorization')
   const [one, five, fifteen] = loadavg()
   const length = parts.writer.queued
   const writer = { queueName: 'Writer', groupName: '', length }

@@ -12,7 +12,7 @@ import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { API_VERSION } from '../eventstore/wire/api-version.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
 
@@ -77,7 +77,7 @@ export function serverRoutes(
     done()
   })
   const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
-  const config = { access: 'anyone', dialect: wantsBare } as const
+  const config = { access: 'anyone', dialect: wantsDialectRefusal } as const
   app.get('/', { config, onRequest: browsersFirst, schema: discover }, async () => showInfo(parts, options))
   app.get('/info', { config, schema: info }, async () => showInfo(parts, options))
   // With the members of EventStoreDB's answer (reference 20.1).

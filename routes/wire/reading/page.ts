@@ -78,15 +78,22 @@ export function pageLinks(path: string, query: ReadQuery, page: EventPage, sourc
   }
 }
 
-/** `Link` header: the page's links in reading order (RFC 8288). */
-export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
+/**
+ * `Link` header: the page's links in reading order (RFC 8288). Each repeats the query, so that a long one leaves out
+ * those that do not fit, the last first: clients and proxies refuse large headers. The page itself has all of them.
+ * @returns undefined when none fits
+ */
+export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string | undefined {
   const [prev, first, last] =
     order === 'asc' ? [links.older, links.first, links.last] : [links.newer, links.last, links.first]
-  const parts: string[] = []
-  if (links.next !== undefined) parts.push(`<${links.next}>; rel="next"`)
-  if (prev !== undefined) parts.push(`<${prev}>; rel="prev"`)
-  parts.push(`<${first}>; rel="first"`, `<${last}>; rel="last"`)
-  return parts.join(', ')
+  let text = ''
+  for (const [rel, url] of Object.entries({ next: links.next, prev, first, last })) {
+    if (url === undefined) continue
+    const longer = `${text}${text === '' ? '' : ', '}<${url}>; rel="${rel}"`
+    if (longer.length > limits.link_header_bytes_max) break
+    text = longer
+  }
+  return text === '' ? undefined : text
 }
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
