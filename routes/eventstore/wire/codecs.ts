@@ -66,6 +66,9 @@ function namesOf(type: string): string[] {
   return newer === type ? [type] : [type, newer]
 }
 
+/** An answer without a body is all the same to a client that names this alone, as some generated ones do. */
+const PROBLEMS = [['application/problem+json', json]] as const
+
 /**
  * The codecs of each group of routes (reference 3.4). A wildcard means JSON, not the description of a stream which stands
  * first there: many clients send one by default, and a 406 would help none of them.
@@ -77,20 +80,11 @@ export const offers = {
     [['application/rss+xml', atom]]
   ),
   event: offer([atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html]),
-  write: offer([
-    json,
-    description,
-    atom,
-    atomJson,
-    xml,
-    applicationXml,
-    eventXml,
-    eventJson,
-    eventsXml,
-    eventsJson,
-    octets
-  ]),
-  incoming: offer([atom, atomJson, xml, applicationXml, json])
+  write: offer(
+    [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, octets],
+    PROBLEMS
+  ),
+  incoming: offer([atom, atomJson, xml, applicationXml, json], PROBLEMS)
 } as const satisfies Record<string, Offer>
 
 /** Words of `?format=`; those without a codec are known and offered nowhere. */

@@ -55,9 +55,9 @@ export function asksForDialect({ headers, url }: Read, kind: Kind): boolean {
   const { accept, upgrade } = headers
   if (accept === undefined || accept === '*/*' || isWebSocket(upgrade)) return false
   if (kind !== 'feed' && isJsonAlone(accept)) return true
-  // Types that neither form has are refused in the dialect's words, those of a form of ours in ours.
+  // Types that neither form has are refused in the dialect's words, those of ours in ours.
   const form = forms[kind].preferred(accept)
-  return form === undefined ? !/\bvnd\.daybook\./i.test(accept) : form === 'dialect'
+  return form === undefined ? !/\bvnd\.daybook\.|\/problem\+json\b/i.test(accept) : form === 'dialect'
 }
 
 /** True for one media type, JSON, without a weight. */
