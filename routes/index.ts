@@ -12,7 +12,7 @@ import { AtomDialect } from './eventstore/atom-dialect.js'
 import { atomRoutes } from './eventstore/eventstore-routes.js'
 import { nodeRoutes } from './eventstore/node-info.js'
 import { endRefused } from './http/connections/lingering-close.js'
-import { refuseExpectation, sendProblem } from './http/error-handler.js'
+import { sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
 import { checkOpen } from './http/store-open-check.js'
@@ -56,7 +56,6 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? VERSION))
   await addRoutes(app, store, options)
-  app.server.on('checkExpectation', (request, response) => refuseExpectation(request, response, store.clock))
   app.addHook('onClose', () => store.close())
   return app
 }

@@ -5,10 +5,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { type BodyTimeParts, cutSlowBodies } from '../http/connections/body-timeout.js'
+import { checkExpectation } from '../http/connections/expectation.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
 import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
 import { type LoadOptions, type LoadParts, limitLoad } from '../http/load/rate-limits.js'
+import { checkTarget } from '../http/request-target.js'
 import { refuseForeignWrites } from '../http/same-origin.js'
 import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket.js'
@@ -51,9 +53,11 @@ export async function addRequestHooks(
     // Events hold what strangers wrote, are answered in many forms, and a browser runs scripts in some of them.
     reply.header('content-security-policy', NOTHING_RUNS)
     if (hsts) reply.header('strict-transport-security', 'max-age=31536000')
+    checkTarget(request.raw, reply)
     checkHost(request, hosts)
     if (hosts !== undefined) checkDirect(request)
     refuseForeignWrites(request, allowOrigins)
+    if (request.headers.expect !== undefined) checkExpectation(request)
     done()
   })
   await shareWithOrigins(app, corsOrigins, allowOrigins)

@@ -41,6 +41,8 @@ declare module 'fastify' {
     ticketFor?: (request: FastifyRequest) => string
     /** The largest body, bytes, where it is not the usual one. */
     bodyMax?: number
+    /** Throws when the headers alone refuse the body. A client that waits to send it, or sends much, is told at once. */
+    takesBody?: (request: FastifyRequest) => void
     /** Answers without reading the body. */
     ignoresBody?: boolean
     /** In the dialect: throws when the form that is asked for, or sent, is none. */

@@ -148,8 +148,6 @@ export class Feeds {
     entries.reverse()
     const self = streamUrl(base, stream)
     const cutOff = page.from === undefined && firstVisible(source.metadata, source.head) > source.head
-    // Events that the viewer may not read count as passed.
-    const found = source.index ? records.length : entries.length
     const feed: Feed = {
       title: `Event stream '${stream}'`,
       selfUrl: self,
@@ -161,7 +159,7 @@ export class Feeds {
       links: streamLinks(self, page, {
         head: source.head,
         end: window.end && !cutShort,
-        entries: found,
+        read: records.length,
         endedAt,
         cutOff
       }),

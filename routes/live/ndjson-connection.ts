@@ -2,12 +2,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection } from '../../src/subscriptions/connection.js'
+import type { Closing, Connection, Redelivery } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'
 import type { LivePlan } from './plan-live-read.js'
-import { ResponseConnection, subscribedTo } from './response-connection.js'
+import { ResponseConnection } from './response-connection.js'
 
 export class NdjsonConnection extends ResponseConnection implements Connection {
   readonly transport = 'ndjson'
@@ -30,15 +30,15 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
     this.#trailer = plan.query.trailer ?? false
     this.#shared = shared
     this.#told = plan.options.next - 1
-    const subscribed = subscribedTo(plan)
-    if (subscribed === undefined) response.flushHeaders()
-    else this.write(plainLine({ subscribed }))
+    if (plan.attachment === undefined) response.flushHeaders()
+    else this.write(plainLine({ subscribed: plan.subscribed }))
   }
 
-  send(events: readonly ReadResult[], shared: boolean): void {
+  send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void {
     this.#told = events.at(-1)?.cursor ?? this.#told
     this.#events += events.length
-    this.response.write(this.#shared.of(events, shared, () => eventLines(events)))
+    const isShared = shared && redelivery === undefined
+    this.response.write(this.#shared.of(events, isShared, () => eventLines(events, redelivery)))
   }
 
   /** The reader is only told how far the filter has looked. */

@@ -1,12 +1,14 @@
 /** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
+import type { Subscribed } from '../../schemas/frames.js'
 import type { ReadQuery } from '../../schemas/read.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Address, Bound, Sources } from '../../src/reading/sources.js'
+import type { Bound } from '../../src/reading/event-read.js'
+import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
@@ -36,6 +38,8 @@ export interface LivePlan {
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
   readonly attachment: ConsumerAttachment | undefined
+  /** What the reader is told first of all, the same on every transport. */
+  readonly subscribed: Subscribed
 }
 
 /**
@@ -58,7 +62,7 @@ export async function planLive(
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
   const liveQuery = liveQueryOf(address, query, readContextOf(parts, request))
-  const { lower, upper } = parseBounds(query, clock.now())
+  const { lower, upper, cursor } = parseBounds(query, clock.now())
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
@@ -70,8 +74,10 @@ export async function planLive(
   const source = await sources.toFollow(address)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
-  await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
-  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  // One that goes on where it broke is past the cursor of its address.
+  const asked = { lower: begin, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, request, source, { ...asked, lower: place === undefined ? begin : undefined, upper })
+  const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
@@ -90,13 +96,23 @@ export async function planLive(
       readBatch: consumer.definition.settings.readBatchSize
     })
   }
-  return { query, liveQuery, options, head: source.head, attachment }
+  const { head } = source
+  const reached = options.next - 1
+  const subscribed = {
+    stream: address.stream,
+    from: String(options.next),
+    cursor: String(reached),
+    head: head < 0 ? null : head,
+    log: parts.log.id,
+    consumer: attachment?.named
+  }
+  return { query, liveQuery, options, head, attachment, subscribed }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
   { consumers }: LiveParts,
-  { consumer, from, after, takeover }: ReadQuery,
+  { consumer, from, after, cursor, takeover }: ReadQuery,
   { source }: LiveQuery
 ): Consumer | undefined {
   if (consumer === undefined) {
@@ -110,9 +126,10 @@ function consumerOf(
       differs: ['source']
     })
   }
-  if (from === undefined && after === undefined) return found
-  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
-    parameter: from === undefined ? 'after' : 'from'
+  const [parameter] = Object.entries({ from, after, cursor }).find(([, value]) => value !== undefined) ?? []
+  if (parameter === undefined) return found
+  throw new DaybookError('bad-parameter', `A consumer goes on from its own place: leave "${parameter}" out.`, {
+    parameter
   })
 }
 

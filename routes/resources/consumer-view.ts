@@ -1,11 +1,12 @@
 /** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
-import type { ConsumerShown, LiveSubscription } from '../../schemas/consumers.js'
+import type { ConsumerShown, LastConnection, LiveSubscription } from '../../schemas/consumers.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import type { Places } from '../../src/dispatch/places.js'
 import { type DaybookError, isDaybookError } from '../../src/errors.js'
 import type { MovedPlace } from '../../src/log/format.js'
 import type { Reader } from '../../src/reading/reader.js'
+import type { EndedConnection } from '../../src/subscriptions/connection.js'
 import { lagOf } from '../../src/subscriptions/lag.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
@@ -66,7 +67,7 @@ function asKnownError(error: Error): DaybookError {
 export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
-  const { moved } = consumer
+  const { moved, lastConnection } = consumer
   const lag = await lagOf(parts, parseSource(source), cursor).catch(asKnownError)
   const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(parts, consumer, lag.events)
   return {
@@ -84,7 +85,19 @@ export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer)
     ...(moved !== undefined && { moved: showMoved(moved) }),
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
+    ...(lastConnection && { lastConnection: showEnded(lastConnection) }),
     links: consumerLinks(name)
+  }
+}
+
+function showEnded({ transport, client, since, ended, code, detail }: EndedConnection): LastConnection {
+  return {
+    transport,
+    client,
+    since: new Date(since).toISOString(),
+    ended: new Date(ended).toISOString(),
+    ...(code === undefined ? { by: 'client' } : { by: 'server', code }),
+    detail
   }
 }
 

@@ -30,7 +30,7 @@ import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/cursor-bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoLastEventId, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
 import { bodyOf } from '../writing/received-body.js'
 import {
@@ -175,6 +175,7 @@ class ConsumerHandlers {
     reply.header('vary', 'Accept, Accept-Encoding, Prefer')
     if (format === 'page') {
       checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
+      checkNoLastEventId(query)
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
     const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
@@ -248,7 +249,11 @@ async function answerPage(
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: new ClientGone(request) }
+  const read = {
+    ...toReadRequest(query, readContextOf(parts, request)),
+    lower,
+    gone: new ClientGone(request, parts.clock)
+  }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await sources.toFollow(address)
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
@@ -267,12 +272,14 @@ async function answerPage(
   if (seconds > 0) await checkReadable(parts, request.principal, address)
   return answers.reading(request, async (memory) => {
     const { source, page } = await pageOf(limitOf(asked), memory)
-    consumer.given(page.covered.last)
+    consumer.sendsAgain(consumer.cursor)
+    const { redelivery } = consumer
     consumer.touch()
     metrics.read(page.events.length)
     const { name, generation } = consumer
     const links = { ...consumerLinks(name), self: request.url }
-    const text = renderPage(source, query, page, links, hasFilter(query))
+    const text = renderPage(source, query, { ...page, redelivery }, links, hasFilter(query))
+    consumer.given(page.covered.last)
     reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
     reply.header('daybook-head', source.head).header('daybook-log', parts.log.id)
     reply.header('daybook-generation', generation)

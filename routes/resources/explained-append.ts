@@ -8,6 +8,7 @@ import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import type { Clock } from '../../src/time/clock.js'
 import type { Condition } from '../../src/writing/plan/expected-version.js'
 import type { AppendResult } from '../../src/writing/plan/plan-append.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
@@ -21,6 +22,7 @@ export interface AppendParts {
   readonly log: Log
   readonly sources: Sources
   readonly reader: Reader
+  readonly clock: Clock
 }
 
 export const NOT_WRITTEN = { written: false, retry: false }

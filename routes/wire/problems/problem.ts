@@ -131,7 +131,7 @@ export const problemKinds = {
   'bad-stream-name': {
     status: 400,
     title: 'Bad stream name',
-    help: 'A name has 1 to 1024 bytes of UTF-8, no control characters, and is not "." or "..". Some names that begin with `$` are reserved.'
+    help: 'A name has 1 to 1024 bytes of UTF-8, no control characters, and is not "." or "..". The `$$` of metadata and the prefix of an index stream are not counted. Some names that begin with `$` are reserved.'
   },
   'bad-condition': {
     status: 400,
@@ -332,7 +332,7 @@ export const problemKinds = {
   'not-implemented': {
     status: 501,
     title: 'Not implemented',
-    help: 'The contract knows this; this version of the server does not yet.'
+    help: 'The contract knows this, and this version of the server does not yet; or no address has this method.'
   },
   'index-switched-off': {
     status: 409,
