@@ -33,7 +33,7 @@ const HEADERS = {
 }
 
 /** HTML, or one of the forms that any of these addresses has. */
-const forms = new AcceptedForms<'html' | 'other'>([
+const htmlForms = new AcceptedForms<'html' | 'other'>([
   ...[
     'application/json',
     ...nativeTypes.feed,
@@ -51,7 +51,7 @@ const forms = new AcceptedForms<'html' | 'other'>([
 export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'url'>): boolean {
   const { accept, upgrade } = headers
   if (accept === undefined || isWebSocket(upgrade) || !/text\/html/i.test(accept)) return false
-  if (forms.preferred(accept) !== 'html') return false
+  if (htmlForms.preferred(accept) !== 'html') return false
   const query = rawQueryOf({ url })
   return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
 }

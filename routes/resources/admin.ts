@@ -7,7 +7,7 @@ import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
-import { codecs, negotiates, offer } from '../eventstore/wire/codecs.js'
+import { codecs, makeOffer, negotiates } from '../eventstore/wire/codecs.js'
 import { wantsDialectRefusal } from '../http/error-handler.js'
 
 /** A setting, as the server was started with it. */
@@ -104,7 +104,7 @@ async function recordCommand({ writer }: AdminRouteParts, request: FastifyReques
   }
 }
 
-const negotiateJson = negotiates(offer([codecs.json]))
+const negotiateJson = negotiates(makeOffer([codecs.json]))
 
 /** @throws `not-implemented` when the application does not run in a process of its own */
 function controlled(control: Control | undefined): Control {

@@ -10,7 +10,7 @@ import type { Accounts } from '../../src/users/accounts.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
-import { codecs, negotiates, offer } from '../eventstore/wire/codecs.js'
+import { codecs, makeOffer, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
 import { wantsDialectRefusal } from '../http/error-handler.js'
 import { mediaType } from '../wire/media-types.js'
@@ -154,7 +154,7 @@ class UserHandlers {
   }
 }
 
-const negotiateJson = negotiates(offer([codecs.json]))
+const negotiateJson = negotiates(makeOffer([codecs.json]))
 const checkNew = compileShape<NewUser>(NewUser)
 const checkChanged = compileShape<ChangedUser>(ChangedUser)
 const checkReset = compileShape<PasswordReset>(PasswordReset)

@@ -207,6 +207,10 @@ t.test('headers stay small, however long the query is', async (t) => {
   t.same(await rels(1500), ['next'])
   t.same(await rels(4800), [])
   t.same(await rels(9000), [])
+  const slash = (bytes: number) => send(`${url}/streams/s/?x=${'x'.repeat(bytes)}`, { headers: { accept: '*/*' } })
+  t.equal((await slash(3000)).status, 307)
+  const { status, text } = await slash(12_000)
+  t.match([status, text], [404, /without the slash/], 'nor does a redirect repeat a long query')
 })
 
 function varyOf(headers: Record<string, unknown>): string[] {

@@ -55,7 +55,7 @@ export interface Offer {
 }
 
 /** @param offered the codec that a wildcard means first @param others media types that mean one of them, too */
-export function offer(offered: readonly Codec[], others: readonly (readonly [string, Codec])[] = []): Offer {
+export function makeOffer(offered: readonly Codec[], others: readonly (readonly [string, Codec])[] = []): Offer {
   const named = offered.flatMap((one) => namesOf(one.type).map((type) => [type, one] as const))
   return { codecs: offered, forms: new AcceptedForms([...named, ...others]) }
 }
@@ -74,17 +74,17 @@ const PROBLEMS = [['application/problem+json', json]] as const
  * first there: many clients send one by default, and a 406 would help none of them.
  */
 export const offers = {
-  feed: offer(
+  feed: makeOffer(
     [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, html],
     // Programs that name this alone read Atom, too.
     [['application/rss+xml', atom]]
   ),
-  event: offer([atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html]),
-  write: offer(
+  event: makeOffer([atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html]),
+  write: makeOffer(
     [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, octets],
     PROBLEMS
   ),
-  incoming: offer([atom, atomJson, xml, applicationXml, json], PROBLEMS)
+  incoming: makeOffer([atom, atomJson, xml, applicationXml, json], PROBLEMS)
 } as const satisfies Record<string, Offer>
 
 /** Words of `?format=`; those without a codec are known and offered nowhere. */

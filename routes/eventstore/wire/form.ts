@@ -20,7 +20,7 @@ interface Read {
 /** Media types that both forms have. HTML that no page answers is JSON in the native form. */
 const SHARED = new Set(['application/json', 'text/html'])
 
-const forms: Record<Kind, AcceptedForms<Form>> = {
+const formsByKind: Record<Kind, AcceptedForms<Form>> = {
   feed: formsOf(nativeTypes.feed, offers.feed, ['text/event-stream']),
   event: formsOf(nativeTypes.event, offers.event),
   metadata: formsOf(nativeTypes.metadata, offers.event)
@@ -56,7 +56,7 @@ export function asksForDialect({ headers, url }: Read, kind: Kind): boolean {
   if (accept === undefined || accept === '*/*' || isWebSocket(upgrade)) return false
   if (kind !== 'feed' && isJsonAlone(accept)) return true
   // Types that neither form has are refused in the dialect's words, those of ours in ours.
-  const form = forms[kind].preferred(accept)
+  const form = formsByKind[kind].preferred(accept)
   return form === undefined ? !/\bvnd\.daybook\.|\/problem\+json\b/i.test(accept) : form === 'dialect'
 }
 
@@ -67,7 +67,7 @@ function isJsonAlone(accept: string): boolean {
 
 /** Other upgrades (`h2c`, which some clients offer with each request) do not change what is asked for. */
 export function isWebSocket(upgrade: string | undefined): boolean {
-  return upgrade !== undefined && /\bwebsocket\b/i.test(upgrade)
+  return upgrade?.toLowerCase() === 'websocket'
 }
 
 /** True when an append is to be answered in the Atom dialect: its body's type or one of its headers says so. */
@@ -83,7 +83,7 @@ export function isDialectAppend(headers: IncomingHttpHeaders): boolean {
 export function isDialectClient(headers: IncomingHttpHeaders): boolean {
   const { accept, 'content-type': sent } = headers
   if (hasDialectHeader(headers) || namesProduct(accept) || namesProduct(sent)) return true
-  return accept !== undefined && accept !== '*/*' && forms.feed.preferred(accept) === 'dialect'
+  return accept !== undefined && accept !== '*/*' && formsByKind.feed.preferred(accept) === 'dialect'
 }
 
 function namesProduct(header: string | undefined): boolean {
