@@ -56,6 +56,8 @@ export const limits = {
   page_bytes_max: 8 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */
   scan_events_max: 16_384,
+  /** Index streams of which it is remembered whether they hold anything for one viewer. */
+  lists_known_max: 1000,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
   /** All regular expressions of one read together: characters, and instructions that they compile to. */
@@ -114,7 +116,10 @@ export const limits = {
    * work that has found nothing, ends after so long.
    */
   half_closed_ms: 10_000,
-  /** Requests that wait for the one before them: a connection brings no more beyond these… */
+  /**
+   * Requests that wait for the one before them: a connection brings no more beyond these, for `request_timeout_ms` at
+   * most…
+   */
   pipelined_requests_max: 16,
   /** …and of all connections together, where one that has some waiting already is closed. */
   pipelined_requests_all_max: 4_096,

@@ -16,7 +16,7 @@ import { DaybookError } from '../../src/errors.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
-import { checkConsumer, checkWritesAny, type RightsParts } from './caller-rights.js'
+import { checkConsumer, checkWritesAny, isReader, type RightsParts } from './caller-rights.js'
 import { takenTicket } from './ticket-parameter.js'
 
 /**
@@ -223,7 +223,7 @@ function hasLevel(principal: Principal, level: AccessLevel, { rules }: Pick<Righ
       return true
     case 'reader':
     case 'writer':
-      return principal.login !== undefined || rules.settings.anonymous
+      return isReader({ rules }, principal)
     case 'signedIn':
       return principal.login !== undefined
     case 'account':

@@ -116,13 +116,14 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
     else if (request.method === 'POST') reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
+  if (status === 426) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
   if (reason !== undefined && isAnsweredBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  const problem = problemOf(error, request.id)
+  const problem = problemOf(error, request)
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')

@@ -8,11 +8,12 @@ import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Bound } from '../../src/reading/event-read.js'
+import type { Reader } from '../../src/reading/reader.js'
 import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/cursor-bounds.js'
@@ -20,6 +21,7 @@ import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends ContextParts, WaitParts {
+  readonly reader: Reader
   readonly sources: Sources
   readonly consumers: Consumers
 }
@@ -44,13 +46,13 @@ export interface LivePlan {
 
 /**
  * Checks everything that can be refused, then attaches to the consumer that is named.
- * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param origins whose pages may read for a consumer
  * @param resumed where an event stream goes on that broke
  * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
+  { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
@@ -66,17 +68,19 @@ export async function planLive(
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
-  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
-  const source = await sources.toFollow(address)
+  const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
+  // The place of a consumer counts, also when its source shows nothing to its reader any more.
+  const from = place === undefined ? begin : undefined
   // One that goes on where it broke is past the cursor of its address.
-  const asked = { lower: begin, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
-  await checkNamedLog(parts, request, source, { ...asked, lower: place === undefined ? begin : undefined, upper })
+  const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, request, source, { ...asked, upper })
   const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity

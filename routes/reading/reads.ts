@@ -91,7 +91,9 @@ export class Reads {
       gone: new ClientGone(request, this.#parts.clock)
     }
     // A request that waited is answered even if the stream does not exist yet.
-    const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
+    const source = await (seconds > 0
+      ? this.#parts.reader.visible.toFollow(address, read.viewer)
+      : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
     if (changed !== undefined) await changed
     reply.header('daybook-head', source.head)
@@ -148,13 +150,14 @@ export class Reads {
     const liveQuery = liveQueryOf(address, query, context)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
-      asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
+      asked = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
     }
     const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
-    await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
+    const source = await reader.visible.toFollow(address, context.viewer)
+    await checkNamedLog(this.#parts, request, source, toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {
-      const source = await sources.toFollow(address)
+      const source = await reader.visible.toFollow(address, context.viewer)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     }
@@ -166,7 +169,7 @@ export class Reads {
   #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
     const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
-    return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
+    return index === undefined ? sources.of(stream) : reader.visible.ofIndex(stream, index, viewer)
   }
 
   /**
@@ -213,8 +216,9 @@ export class Reads {
   }
 }
 
-function varyAt({ routeOptions }: FastifyRequest): string {
-  return routeOptions.config.reads === undefined ? VARY_OWN : VARY_SHARED
+function varyAt({ prefix, routeOptions }: FastifyRequest): string {
+  const vary = routeOptions.config.reads === undefined ? VARY_OWN : VARY_SHARED
+  return prefix === '' ? vary : `${vary}, X-Forwarded-Prefix`
 }
 
 /** @throws `bad-parameter`: a page does not read for a consumer */

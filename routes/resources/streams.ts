@@ -146,7 +146,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const result = await appendOrExplain(parts, asked)
   const head = result.heads.get(stream) as number
   reply.code(201)
-  reply.header('location', `/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
+  reply.header('location', `${request.prefix}/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
   reply.header('etag', `"${head}"`)
   reply.header('daybook-head', head)
   const wanted = preferredReturn(request.headers.prefer as string | undefined)

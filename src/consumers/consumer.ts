@@ -218,13 +218,13 @@ export class Consumer implements AttachedConsumer {
   /**
    * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes
    * nothing.
-   * @param head the end of its source
+   * @param head the end of its source as its reader sees it: so far may be acknowledged after a restart
    * @throws `stale-generation`, `not-sent`
    */
   async acknowledge(cursor: number, generation: number, head: number): Promise<void> {
     this.#checkGeneration(generation)
     const done = this.subscription?.machine.done ?? -1
-    const most = Math.max(this.#place.cursor, Math.min(head, Math.max(this.#sentTo ?? head, done)))
+    const most = Math.max(this.#place.cursor, this.#sentTo === undefined ? head : Math.max(this.#sentTo, done))
     if (cursor > most) {
       throw new DaybookError('not-sent', `The cursor ${cursor} was not sent to "${this.name}"; ${most} was the last.`, {
         consumer: this.name,

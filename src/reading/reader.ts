@@ -10,7 +10,6 @@ import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { READ_BYTES, type ReadAheadOptions, SCAN_CHUNK } from '../log/records/read-ahead.js'
-import type { IndexStream } from '../streams/index-streams.js'
 import type { SharedTurns } from '../time/turns.js'
 import { asksLast, coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
 import { Filtering } from './filtering.js'
@@ -20,7 +19,7 @@ import { positionsOf } from './read-positions.js'
 import type { Retention } from './retention.js'
 import { noEvent, type Source } from './source.js'
 import type { Sources } from './sources.js'
-import { listsAnyFor } from './visible-lists.js'
+import { VisibleSources } from './visible-sources.js'
 import { type Order, type Range, walkList } from './walk.js'
 
 /** A page of so few events of a stream is read at once. */
@@ -46,6 +45,8 @@ export class Reader {
   readonly #postings: Postings
   /** Finds what a read begins with. */
   readonly sources: Sources
+  /** The same for a viewer. */
+  readonly visible: VisibleSources
   readonly links: LinkTargets
   readonly #retention: Retention
   readonly #turns: SharedTurns
@@ -57,6 +58,7 @@ export class Reader {
     this.links = new LinkTargets(parts.sources, this)
     this.#retention = parts.retention
     this.#turns = parts.turns
+    this.visible = new VisibleSources(parts.log, parts.postings, parts.sources)
   }
 
   /**
@@ -229,18 +231,6 @@ export class Reader {
       }
     }
     return order === 'desc' ? records.reverse() : records
-  }
-
-  /**
-   * An index stream, for a viewer who may read at least one event that it lists. For other viewers it does not exist, so
-   * that its name does not reveal which types, categories and correlations there are.
-   * @throws `stream-not-found` when it lists nothing for this viewer, `index-switched-off`
-   */
-  async indexSource(stream: string, index: IndexStream, viewer: Viewer | undefined): Promise<Source> {
-    const source = await this.sources.ofIndex(stream, index)
-    const lists = { log: this.#log, postings: this.#postings }
-    if (source.head >= 0 && (viewer === undefined || (await listsAnyFor(lists, source, viewer)))) return source
-    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
   }
 
   /**

@@ -206,7 +206,8 @@ export class Subscription {
 
   /** How far the subscription is behind its source. @throws as lagOf */
   lag(): Promise<Lag> {
-    return lagOf(this.#parts, this.query, this.machine.done)
+    const { address, request } = this.query
+    return lagOf(this.#parts, { address, viewer: request.viewer }, this.machine.done)
   }
 
   /** Drops what was read by the old rules and not sent, and reads it again. */

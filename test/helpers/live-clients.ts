@@ -211,7 +211,7 @@ export class LiveBlocks extends LiveAnswer<Block> {
   }
 
   /** A blank line ends a block. A comment ends with its line, and stands alone here. */
-  protected readonly separator = /\n\n|(?<=(?:^|\n):[^\n]*)\n/
+  protected readonly separator = /\n\n|\n(?<=(?:^|\n):[^\n]*\n)/
 
   protected parse(text: string): Block {
     const fields = text.split('\n').map((line): [string, string] => {

@@ -10,8 +10,8 @@ import { dropBytes, lingerAndClose } from './lingering-close.js'
 /** Requests of one connection that wait for their turn. */
 interface WaitingLine {
   count: number
-  /** The socket is kept from bringing further requests. */
-  paused: boolean
+  /** The socket is kept from bringing further requests; calling it ends the time for which that may last. */
+  paused: (() => void) | undefined
 }
 
 /**
@@ -82,15 +82,17 @@ export class RequestOrder {
     }
     line.count++
     this.#waiting++
-    if (line.count >= limits.pipelined_requests_max && !line.paused) {
-      line.paused = true
+    if (line.count >= limits.pipelined_requests_max && line.paused === undefined) {
+      // While nothing is read of it, nobody sees that the client has gone.
+      line.paused = this.#clock.after(limits.request_timeout_ms, () => socket.destroy())
       socket.pause()
     }
     response.once('socket', () => {
       line.count--
       this.#waiting--
-      if (line.paused && line.count < limits.pipelined_requests_max) {
-        line.paused = false
+      if (line.paused !== undefined && line.count < limits.pipelined_requests_max) {
+        line.paused()
+        line.paused = undefined
         socket.resume()
       }
       // Node is still handing the socket over.
@@ -101,13 +103,14 @@ export class RequestOrder {
   }
 
   #newLine(socket: Socket): WaitingLine {
-    const line: WaitingLine = { count: 0, paused: false }
+    const line: WaitingLine = { count: 0, paused: undefined }
     this.#lines.set(socket, line)
     // Node reads on by itself, when a body is wanted or a response was sent.
     socket.on('resume', () => {
-      if (line.paused) socket.pause()
+      if (line.paused !== undefined) socket.pause()
     })
     socket.once('close', () => {
+      line.paused?.()
       this.#waiting -= line.count
       line.count = 0
     })

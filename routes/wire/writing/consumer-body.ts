@@ -34,13 +34,17 @@ export function checkConsumerName(name: string): string {
   )
 }
 
-/** The body of PUT. @throws `malformed-json`, `invalid-body`, and as parseSource */
-export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefinition, 'start' | 'generation'> {
+/** The body of PUT. @param prefix as parseSource takes it @throws `malformed-json`, `invalid-body`, and as parseSource */
+export function parseDefinition(
+  name: string,
+  body: Buffer,
+  prefix: string
+): Omit<ConsumerDefinition, 'start' | 'generation'> {
   const { source, from = 'start', ...settings } = checkDefinition(parseJsonObject(body), invalidBody)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
     throw invalidBody('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
   }
-  const { address, query } = parseSource(source)
+  const { address, query } = parseSource(source, prefix)
   const empty = Object.entries(query).find(([, values]) => Array.isArray(values) && values.includes(''))
   if (empty !== undefined) {
     throw invalidBody(`"source": "${empty[0]}" is empty: give it a value, or leave it out.`, { pointer: '/source' })
@@ -66,10 +70,12 @@ export function parseReset(body: Buffer): ConsumerReset {
 /**
  * The address that a consumer reads, and its filters. Its start and its format are not part of the source. Empty filters
  * are passed over here: older consumers may have some, which `parseDefinition` refuses today.
+ * @param prefix the path under which a proxy shows this server: an address that was copied from an answer begins with it
  * @throws `invalid-body`, `bad-stream-name`
  */
-export function parseSource(source: string): ConsumerSource {
-  const [path = '', text = ''] = source.split(/\?(.*)/s)
+export function parseSource(source: string, prefix = ''): ConsumerSource {
+  const own = prefix !== '' && source.startsWith(`${prefix}/`) ? source.slice(prefix.length) : source
+  const [path = '', text = ''] = own.split(/\?(.*)/s)
   const stream = /^\/streams\/([^/]+)$/.exec(path)?.[1]
   if (path !== '/events' && stream === undefined) {
     throw invalidBody('"source" is /events or /streams/{stream}, and filters after a "?".', { pointer: '/source' })
