@@ -9,6 +9,7 @@ import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Bound } from '../../src/reading/event-read.js'
 import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
 import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
@@ -94,23 +95,20 @@ export async function planLive(
     statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
-    ...(consumer && {
-      window: consumer.definition.settings.bufferSize,
-      liveBuffer: consumer.definition.settings.liveBufferSize,
-      readBatch: consumer.definition.settings.readBatchSize
-    })
+    ...(consumer && paceOf(consumer))
   }
-  const { head } = source
-  const reached = options.next - 1
-  const subscribed = {
-    stream: address.stream,
-    from: String(options.next),
-    cursor: String(reached),
-    head: head < 0 ? null : head,
-    log: parts.log.id,
-    consumer: attachment?.named
-  }
-  return { query, liveQuery, options, head, attachment, subscribed }
+  const subscribed = { ...beginning(source, options.next), log: parts.log.id, consumer: attachment?.named }
+  return { query, liveQuery, options, head: source.head, attachment, subscribed }
+}
+
+/** Where a live read begins, as its client is told. @param next the first cursor to consider */
+function beginning({ stream, head }: Source, next: number) {
+  return { stream, from: String(next), cursor: String(next - 1), head: head < 0 ? null : head }
+}
+
+/** How far a consumer lets its reader run ahead. */
+function paceOf({ definition: { settings } }: Consumer) {
+  return { window: settings.bufferSize, liveBuffer: settings.liveBufferSize, readBatch: settings.readBatchSize }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */

@@ -64,8 +64,8 @@ export function slipsOf(
   const standingMembers = membersOfDocument(standing)?.values
   const standingRights = membersOfDocument(standingMembers?.get('$acl'))?.values
   return [
-    ...slips.filter(isNotIn(standingMembers)).map(({ name, meant }) => faultOf(name, meant)),
-    ...ruleSlips.filter(isNotIn(standingRights)).map(({ name, meant }) => faultOf(`${rule}.${name}`, meant))
+    ...slips.filter(isNotIn(standingMembers)).map(({ name, meant }) => slipFault(name, meant)),
+    ...ruleSlips.filter(isNotIn(standingRights)).map(({ name, meant }) => slipFault(`${rule}.${name}`, meant))
   ]
 }
 
@@ -73,7 +73,7 @@ function isNotIn(standing: ReadonlyMap<string, Buffer> | undefined) {
   return ({ name, value }: Slip) => !standing?.get(name)?.equals(value)
 }
 
-function faultOf(member: string, meant: string): MemberFault {
+function slipFault(member: string, meant: string): MemberFault {
   const shown = member.slice(0, 100)
   return { member: shown, why: `"${shown}" would have no effect: what is meant is called "${meant}" here.` }
 }
@@ -81,8 +81,8 @@ function faultOf(member: string, meant: string): MemberFault {
 /** A word that may be meant, and its readable name. */
 type Word = readonly [word: string, readable: string]
 
-const DOCUMENT_WORDS = wordsOf(STORED_NAMES, [])
-const RULE_WORDS = wordsOf(STORED_RIGHTS, OTHER_RIGHTS)
+const DOCUMENT_WORDS = knownWords(STORED_NAMES, [])
+const RULE_WORDS = knownWords(STORED_RIGHTS, OTHER_RIGHTS)
 
 interface Words {
   readonly names: ReadonlyMap<string, string>
@@ -96,7 +96,7 @@ interface Spellings {
   readonly meant: ReadonlyMap<string, string>
 }
 
-function wordsOf(names: ReadonlyMap<string, string>, others: readonly Word[]): Words {
+function knownWords(names: ReadonlyMap<string, string>, others: readonly Word[]): Words {
   const words: Word[] = [...names].flatMap(([readable, stored]): Word[] => [
     [readable, readable],
     [stored, readable]
