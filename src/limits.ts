@@ -50,6 +50,10 @@ export const limits = {
 
   page_events_default: 100,
   page_events_max: 4096,
+  /** The `Link` header of a page: proxies take headers of 4 KiB in all, the fewest of them more. */
+  link_header_bytes_max: 2048,
+  /** The `Location` of a redirect, which repeats the query. */
+  location_bytes_max: 4096,
   /** A page ends when it has grown to this size. */
   page_bytes_max: 8 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */

@@ -32,6 +32,7 @@ import { type PagePath, parseCount } from './wire/page-path.js'
 import { asRefusal, badRequest } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
+import { varyOf } from './wire/vary.js'
 
 const ALL = '$all'
 
@@ -92,7 +93,8 @@ export class LogFeed {
     const viewer = rules.viewerOf(request.principal)
     // Viewers see different parts of the log, so the same head may mean another page.
     if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
-      return sendEmpty(reply, 304, 'Not Modified')
+      const vary = varyOf(request, { linksAsAsked: resolve && !filtered, lasts: false })
+      return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(log.announced, codec), vary })
     }
     try {
       const { direction } = path
@@ -138,8 +140,9 @@ export class LogFeed {
       links: logLinks(self, asked, place, filtered),
       entries
     }
-    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
+    reply.header('vary', varyOf(reply.request, { linksAsAsked: resolve && !filtered, lasts: !moving }))
+    reply.header('content-type', contentTypeOf(codec))
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
     if (moving) reply.header('etag', versionTag(source.head, codec))
     return this.#answers.send(reply, renderFeed(feed, asked), memory)

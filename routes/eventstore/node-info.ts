@@ -11,7 +11,7 @@ import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { isReader, type RightsParts } from '../auth/caller-rights.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { notYet } from '../wire/media-types.js'
 import type { AtomDialect } from './atom-dialect.js'
@@ -61,7 +61,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
 }
 
 function hidden(access: Requirement) {
-  return { config: { access, dialect: wantsBare }, schema: { hide: true } }
+  return { config: { access, dialect: wantsDialectRefusal }, schema: { hide: true } }
 }
 
 /** The members of the cluster: only this node. @param instance identity of this process */
@@ -101,7 +101,7 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
 
 async function stats(parts: NodeParts, reply: FastifyReply): Promise<object> {
   checkOpen(parts)
-  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
+  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept, Authorization')
   const [one, five, fifteen] = loadavg()
   const writer = await writerQueue(parts)
   return {

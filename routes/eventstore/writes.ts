@@ -11,7 +11,7 @@ import type { Writer } from '../../src/writing/writer.js'
 import { actorOf } from '../auth/caller-rights.js'
 import { bodyOf } from '../writing/received-body.js'
 import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append/append-body.js'
-import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
+import { bodyCodec, type Codec, negotiate, type Offer, offers } from './wire/codecs.js'
 import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'
 import { asRefusal, badRequest, Refusal, wrongExpectedVersion } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
@@ -136,7 +136,7 @@ export class Writes {
 }
 
 /** @throws a 415 for the body's type, a 406 for the answer's */
-export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
+export function negotiateWrite(request: FastifyRequest, offered: Offer): Codec {
   const codec = bodyCodec(request.headers['content-type'], offered)
   negotiate(request.headers.accept, rawQueryOf(request).get('format'), offered)
   return codec

@@ -8,6 +8,7 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { readContextOf } from '../auth/caller-rights.js'
+import { isWebSocket } from '../eventstore/wire/form.js'
 import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
@@ -37,10 +38,6 @@ export class UpgradableMessage extends IncomingMessage {
     const { _httpMessage: answered } = this.socket as Socket & { _httpMessage?: object | null }
     this.wantsUpgrade = wanted && (answered ?? null) === null
   }
-}
-
-function isWebSocket(upgrade: string | undefined): boolean {
-  return upgrade?.toLowerCase() === 'websocket'
 }
 
 declare module 'fastify' {
