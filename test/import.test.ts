@@ -27,10 +27,10 @@ t.test('lines without ids are written once, two that are equal too, however ofte
   await run(['-'], /^0 events imported, 2 were there/, gzipSync(TWO))
   await run(['-'], /^0 events imported, 2 were there/, TWO.trimEnd())
   await run(['-'], /^0 events imported, 2 were there/, TWO.replaceAll('\n', '\r\n'))
-  await run(['-'], /^1 events imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
+  await run(['-'], /^1 event imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
   await run(
     ['-', '--batch', '1'],
-    /^1 events imported, 3 were there/,
+    /^1 event imported, 3 were there/,
     `${TWO}{"stream":"a","type":"T"}\n\n{"stream":"b","type":"T"}`
   )
   await run(['-'], /^3 events imported \(/, `{"stream":"c","type":"U"}\n${TWO}`)
@@ -38,7 +38,7 @@ t.test('lines without ids are written once, two that are equal too, however ofte
   await run(['-', '--new-ids'], /^2 events imported \(/, TWO)
   await run(
     ['-', '--new-ids'],
-    /^0 events imported, 1 were there/,
+    /^0 events imported, 1 was there/,
     `{"id":"${await idOfFirst(db)}","stream":"a","type":"T"}`
   )
 })
@@ -55,7 +55,7 @@ t.test('ids of lines depend neither on flags nor on lines that are left out', as
     const said = await daybook(['import', '-', '--db', join(folder, name), ...argv], { input: lines.join('\n') })
     t.match(
       said,
-      { code: 0, stderr: /^2 events imported, 1 removed events left out, 1 of another server's accounts/ },
+      { code: 0, stderr: /^2 events imported, 1 removed event left out, 1 event of another server's accounts/ },
       said.stderr
     )
     return (await exported(join(folder, name))).map(({ id }) => id)
@@ -88,7 +88,7 @@ t.test('a file that deletes a stream is imported again from any line, also after
   let there = 0
   for (const broken of [1, 3, 6, 7, 8]) {
     const said = await daybook(['import', '-', '--db', db], { input: lines.slice(0, broken).join('\n') })
-    t.match(said, { code: 0, stderr: `${broken - there} events imported` }, `${broken}: ${said.stderr}`)
+    t.match(said, { code: 0, stderr: `${broken - there} event` }, `${broken}: ${said.stderr}`)
     there = broken
   }
   const again = await daybook(['import', '-', '--db', db], { input: lines.join('\n') })
@@ -168,7 +168,10 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
     const said = await daybook(['import', join(folder, name), '--db', db])
     t.match(
       said,
-      { code: 1, stderr: /^0 events imported \(.*\ndaybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\)\n$/ },
+      {
+        code: 1,
+        stderr: /^daybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\); nothing of it was imported.*\n$/
+      },
       said.stderr
     )
   }
@@ -193,30 +196,30 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
   const log = await daybook(['import', '-', '--db', join(folder, 'copy'), '--as-log'], {
     input: packed.subarray(0, 3000)
   })
-  t.match(log, { code: 1, stderr: /\ndaybook: (line 1|standard input)/ }, log.stderr)
+  t.match(log, { code: 1, stderr: /^daybook: (line 1|standard input)/m }, log.stderr)
 })
 
 t.test('a file that cannot be read or written is reported in one line', async (t) => {
   const folder = t.testdir({ 'two.ndjson': TWO })
   const db = join(folder, 'db')
   t.match(await daybook(['import', folder, '--db', db]), {
-    code: 2,
-    stderr: /^daybook: cannot read \S+: it is a directory\n$/
+    code: 1,
+    stderr: /^daybook: cannot read \S+: it is a directory; .*\n$/
   })
-  t.match(await daybook(['import', '.', '--db', db, '--as-log']), { code: 2, stderr: /directory/ })
+  t.match(await daybook(['import', '.', '--db', db, '--as-log']), { code: 1, stderr: /directory/ })
   t.match(await daybook(['import', '-', '--db', db, '--as-log', '--new-ids']), { code: 2, stderr: /--new-ids/ })
   t.match(await daybook(['import', join(folder, 'two.ndjson'), '--db', db]), { code: 0 })
   t.match(await daybook(['export', '--db', db, '--output', folder]), {
-    code: 2,
+    code: 1,
     stderr: /^daybook: cannot write \S+: .*\n$/
   })
   t.match(await daybook(['export', '--db', db, '--output', join(folder, 'no', 'file')]), {
-    code: 2,
+    code: 1,
     stderr: /^daybook: cannot write \S+: .*\n$/
   })
 })
 
-t.test('an export whose reader stops early says so, and reports no missing events', async (t) => {
+t.test('an export whose reader leaves ends quietly, as other programs in a pipe do', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
   await server.start()
@@ -235,7 +238,7 @@ t.test('an export whose reader stops early says so, and reports no missing event
     const ended = ends(child)
     await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
     child.stdout?.destroy()
-    t.same(await ended, { code: 0, stderr: 'the export was not read to its end\n' }, `${from[0]}`)
+    t.same(await ended, { code: 141, stderr: '' }, `${from[0]}`)
   }
 })
 
