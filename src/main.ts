@@ -90,8 +90,9 @@ function describeError(error: unknown): string {
 }
 
 function describeCoded({ code, message }: DaybookError): string {
+  const says = message.replace(/\.$/, '')
   const next = NEXT[code]
-  return next === undefined ? message : `${message}; ${next}`
+  return next === undefined ? says : `${says}; ${next}`
 }
 
 main(process.argv.slice(2)).then(

@@ -1,11 +1,14 @@
 /** An import that is run again writes nothing again, wherever it broke off and wherever its lines come from. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import { ImportInput } from '../src/commands/move/import-input.js'
+import { ImportedLines } from '../src/commands/move/import-lines.js'
 import { checkDirectory } from '../src/verify/check-directory.js'
 import { daybook } from './helpers/cli.js'
 import { seeded } from './helpers/random.js'
@@ -240,6 +243,89 @@ t.test('an export whose reader leaves ends quietly, as other programs in a pipe 
     child.stdout?.destroy()
     t.same(await ended, { code: 141, stderr: '' }, `${from[0]}`)
   }
+})
+
+t.test('an import that is interrupted says how far it got, and goes on when it is run again', async (t) => {
+  const folder = t.testdir({})
+  const server = new ReturningServer(join(folder, 'db'))
+  await server.start()
+  t.teardown(() => server.kill())
+  const lines = Array.from({ length: 3000 }, (_, i) => `{"stream":"s","type":"T","data":${i}}\n`)
+  const child = command(['import', '-', '--url', server.url, '--batch', '100'])
+  const ended = ends(child)
+  child.stdin?.on('error', () => {}) // it reads no more
+  child.stdin?.write(lines.slice(0, 2000).join(''))
+  child.stdin?.write('{"stream":"s","type":"cut')
+  await until(async () => (await headOf(server.url)) >= 1000)
+  child.kill('SIGINT')
+  const { code, stderr } = await ended
+  t.equal(code, 130)
+  const [, imported = '', line] =
+    /^Stopping .*\n([\d,]+) events imported, up to line ([\d,]+) \(.*\nInterrupted; run the same command again.*\n$/.exec(
+      stderr
+    ) ?? []
+  t.equal(imported, line, stderr)
+  const count = Number(imported.replace(',', ''))
+  t.equal((await headOf(server.url)) + 1, count, 'what it says is what is there')
+  const rest = (3000 - count).toLocaleString('en-US')
+  const again = await daybook(['import', '-', '--url', server.url], { input: lines.join('') })
+  t.match(again, { code: 0, stderr: new RegExp(`^${rest} events imported, ${imported} were there already`) })
+  t.match(again.stderr, /If those .* another file that begins with the same lines, import them with --new-ids/)
+})
+
+t.test('the progress of an import is the share of unpacked bytes that were answered, also of gzip', async (t) => {
+  const text = TWO.repeat(40_000)
+  const folder = t.testdir({ 'two.ndjson': text, 'two.ndjson.gz': gzipSync(text) })
+  for (const name of ['two.ndjson', 'two.ndjson.gz']) {
+    const input = new ImportInput(join(folder, name))
+    await input.check()
+    t.equal(input.size, text.length, name)
+    const lines = new ImportedLines(input.bytes(), { occurredFrom: undefined, newIds: false })
+    for await (const _ of lines.chunks()) {
+    }
+    const half = lines.places.bytesUpTo(40_000) / text.length
+    t.ok(half <= 0.5 && half > 0.45, `${name}: ${half} at half`)
+    t.ok(lines.places.bytesUpTo(80_000) <= text.length)
+  }
+})
+
+t.test('an export leaves a whole file or none, and replaces none without --force', async (t) => {
+  const folder = t.testdir({ there: 'precious' })
+  let answer: (response: ServerResponse) => unknown = () => {}
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'daybook-head': '1' })
+    response.write('{"id":"1"}\n')
+    answer(response)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await once(server, 'listening')
+  const from = ['export', '--url', `http://127.0.0.1:${(server.address() as { port: number }).port}`, '--output']
+
+  const refused = await daybook([...from, join(folder, 'there')])
+  t.match(refused, { code: 1, stderr: /^daybook: cannot write \S+there: it is there already; --force replaces it\n$/ })
+  answer = (response) => response.destroy()
+  const broken = await daybook([...from, join(folder, 'there'), '--force'])
+  t.match(broken, { code: 1, stderr: /^daybook: the transfer broke off .*; run the export again\n$/ })
+  t.equal(readFileSync(join(folder, 'there'), 'utf8'), 'precious')
+  t.same(readdirSync(folder), ['there'], 'nothing is left of it')
+
+  const begun = new Promise<void>((resolve) => (answer = () => resolve()))
+  const child = command([...from, join(folder, 'new.gz')])
+  const ended = ends(child)
+  await begun
+  await until(async () => existsSync(join(folder, 'new.gz.partial')))
+  child.kill('SIGINT')
+  t.same(await ended, { code: 130, stderr: 'Interrupted after 0 events; nothing of them was kept.\n' })
+  t.same(readdirSync(folder), ['there'])
+
+  answer = (response) => response.end('{"end":{"cursor":"0","events":1}}\n')
+  t.match(await daybook([...from, join(folder, 'there'), '--force']), { code: 0 })
+  t.equal(readFileSync(join(folder, 'there'), 'utf8'), '{"id":"1"}\n')
+  t.match(await daybook([...from, '/dev/null']), { code: 0 }, 'a device is written to, and stays what it is')
+  t.ok(statSync('/dev/null').isCharacterDevice())
 })
 
 interface Exported {

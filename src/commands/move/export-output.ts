@@ -10,6 +10,8 @@ import { adviceFor } from '../../log/storage-faults.js'
 /** `whole`; `unread`: the reader of the pipe left; `interrupted`: the signal came. */
 export type ExportEnd = 'whole' | 'unread' | 'interrupted'
 
+const NEVER = new AbortController().signal
+
 export class ExportOutput {
   /** What was asked for: a path, or `-`. */
   readonly #name: string
@@ -41,7 +43,7 @@ export class ExportOutput {
    * Writes all chunks, as gzip when the name ends in .gz. Leaves no file when that fails.
    * @throws `resource-unusable` when it cannot be written; what the chunks throw
    */
-  async write(chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<ExportEnd> {
+  async write(chunks: AsyncIterable<Buffer>, signal: AbortSignal = NEVER): Promise<ExportEnd> {
     const partial = this.#partial
     let failure: unknown
     const source = Readable.from(
@@ -54,8 +56,8 @@ export class ExportOutput {
       return 'whole'
     } catch (cause) {
       if (partial !== undefined) rmSync(partial, { force: true })
-      if (failure !== undefined) throw failure
       if (signal.aborted) return 'interrupted'
+      if (failure !== undefined) throw failure
       if ((cause as NodeJS.ErrnoException).code === 'EPIPE') return 'unread'
       const advice = adviceFor(cause)
       throw this.#cannotWrite(`${systemReason(cause)}${advice === undefined ? '' : `. ${advice}`}`, cause)
@@ -88,10 +90,17 @@ export class ExportOutput {
 
 /** The chunks; what they throw is told, so that it can be told from an error of writing them. */
 async function* watched(chunks: AsyncIterable<Buffer>, onError: (error: unknown) => void): AsyncGenerator<Buffer> {
+  const iterator = chunks[Symbol.asyncIterator]()
   try {
-    yield* chunks
-  } catch (error) {
-    onError(error)
-    throw error
+    for (;;) {
+      const next = await iterator.next().catch((error) => {
+        onError(error)
+        throw error
+      })
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    await iterator.return?.()
   }
 }

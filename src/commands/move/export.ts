@@ -45,7 +45,8 @@ async function runExport(argv: readonly string[]): Promise<number> {
   if (words.length > 0) throw badConfiguration(`export takes no "${words[0]}"; name the file with --output`)
   const output = new ExportOutput(config.output, config.force)
   const progress = new Progress('exporting', systemClock)
-  const interrupt = new Interrupt(systemClock)
+  // To standard output a signal ends the process by itself: a write that nobody reads would keep it from being heard.
+  const interrupt = config.output === '-' ? undefined : new Interrupt(systemClock)
   let events = 0
   let all = 0
   const count = (more: number, of = 0) => {
@@ -55,16 +56,15 @@ async function runExport(argv: readonly string[]): Promise<number> {
   }
   const chunks = config.db === undefined ? fromServer(config, count) : fromDirectory(config.db, count)
   try {
-    const end = await output.write(chunks, interrupt.signal)
+    const end = await output.write(chunks, interrupt?.signal)
     if (end === 'unread') return UNREAD
-    if (end === 'interrupted') {
-      const left = config.output === '-' ? 'the output is not whole' : `there is no ${config.output}`
-      progress.end(`Interrupted after ${counted(events, 'event')}; ${left}.`)
+    if (interrupt !== undefined && end === 'interrupted') {
+      progress.end(`Interrupted after ${counted(events, 'event')}; nothing of them was kept.`)
       return interrupt.code
     }
   } finally {
     progress.clear()
-    interrupt.close()
+    interrupt?.close()
   }
   progress.end(`${counted(events, 'event')} exported (${progress.seconds.toFixed(1)} s)${hiddenText(all - events)}`)
   return 0
