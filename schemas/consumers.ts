@@ -16,7 +16,7 @@ const settings = {
     0,
     86_400_000,
     30_000,
-    'When nothing was acknowledged for so long, what was sent is sent again, with `retry`. 0: never.'
+    'When nothing was acknowledged for so long, what was sent is sent again, with `retryCount`. 0: never.'
   ),
   maxRetryCount: number(0, 1000, 10, 'Sent again so often, the connection is ended.'),
   expiresAfter: Type.Optional(
@@ -63,6 +63,25 @@ export const LiveSubscription = Type.Object(
 )
 export type LiveSubscription = Static<typeof LiveSubscription>
 
+export const LastConnection = Type.Object(
+  {
+    transport: Type.Enum(['websocket', 'sse', 'ndjson']),
+    client: Type.String({ description: 'Its address.' }),
+    since: instant('When it connected.'),
+    ended: instant('When it ended.'),
+    by: Type.Enum(['server', 'client'], {
+      description: '`client`: it closed the connection, or the connection broke.'
+    }),
+    code: Type.Optional(Type.String({ description: 'The code of the problem with which the server ended it.' })),
+    detail: Type.String({ description: 'Why it ended.' })
+  },
+  {
+    $id: 'LastConnection',
+    description: 'The last connection that has ended, since the server started; it stays while another one reads.'
+  }
+)
+export type LastConnection = Static<typeof LastConnection>
+
 export const ConsumerShown = Type.Object(
   {
     name: Type.String(),
@@ -98,6 +117,7 @@ export const ConsumerShown = Type.Object(
     ),
     settings: Type.Object(settings),
     connection: Type.Optional(LiveSubscription),
+    lastConnection: Type.Optional(LastConnection),
     links: Type.Object({ self: Type.String(), events: Type.String(), ack: Type.String(), reset: Type.String() })
   },
   { $id: 'Consumer', description: 'A consumer, how far it is, and who reads for it.' }

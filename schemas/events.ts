@@ -87,6 +87,13 @@ export const RecordedEvent = Type.Object(
         { description: 'Where it was found, when it was found through a link or an index stream.' }
       )
     ),
+    retryCount: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'In reads for a consumer: it was sent so often before, to a reader of this consumer, and not acknowledged. Counted since the server started; absent when it is sent for the first time.'
+      })
+    ),
     record: Type.Optional(ref(RecordMark))
   },
   { $id: 'RecordedEvent', description: 'An event as the log holds it: the same object on every transport.' }

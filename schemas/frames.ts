@@ -23,21 +23,26 @@ export const LagShown = Type.Object({
   seconds: Type.Number({ description: 'Since the first of them was committed; 0 when there is none.' })
 })
 
+const subscribed = {
+  stream: Type.Optional(Type.String()),
+  from: Type.String({ description: 'What comes is at or after this.' }),
+  cursor: Cursor,
+  head: Type.Union([Type.Integer(), Type.Null()]),
+  log: Type.String({ description: 'Identity of the log: a cursor of another one means nothing here.' }),
+  consumer: Type.Optional(ConsumerAttached)
+}
+
+export const Subscribed = Type.Object(subscribed, {
+  $id: 'Subscribed',
+  description:
+    'What a live reader is told before any event: the `data` of the first block of an event stream, and the members of the first frame of a WebSocket.'
+})
+export type Subscribed = Static<typeof Subscribed>
+
 export const ServerFrame = Type.Union(
   [
-    frame('subscribed', 'The first frame.', {
-      stream: Type.Optional(Type.String()),
-      from: Type.String({ description: 'What comes is at or after this.' }),
-      cursor: Cursor,
-      head: Type.Union([Type.Integer(), Type.Null()]),
-      log: Type.String({ description: 'Identity of the log: a cursor of another one means nothing here.' }),
-      consumer: Type.Optional(ConsumerAttached)
-    }),
-    frame('event', 'One event.', {
-      cursor: Cursor,
-      event: ref(RecordedEvent),
-      retry: Type.Optional(Type.Integer({ description: 'It was sent before and not acknowledged: how many times.' }))
-    }),
+    frame('subscribed', 'The first frame.', subscribed),
+    frame('event', 'One event.', { cursor: Cursor, event: ref(RecordedEvent) }),
     frame('events', 'Several events while catching up, when `batch` asked for it.', {
       cursor: Cursor,
       events: Type.Array(ref(RecordedEvent))
@@ -71,6 +76,14 @@ export const ServerFrame = Type.Union(
   ],
   { $id: 'ServerFrame', description: 'What the server sends over a WebSocket. Ignore frames that you do not know.' }
 )
+
+/** Names of the server's frames, and those that the contract keeps for later ones. */
+export const serverFrameNames: readonly string[] = [
+  ...ServerFrame.anyOf.flatMap(({ properties }) => properties.frame.enum),
+  'ended',
+  'appended',
+  'refused'
+]
 
 export const AckFrame = Type.Object(
   { frame: Type.Enum(['ack']), cursor: Cursor },

@@ -10,7 +10,7 @@ export const StreamAcl = Type.Object(
     read: names('Users and roles that may read the stream.'),
     write: names('… that may append to it.'),
     delete: names('… that may delete it.'),
-    metadataRead: names('… that may read its metadata.'),
+    metadataRead: names('… that may read its metadata. Not named: those who may read the stream.'),
     metadataWrite: names('… that may write its metadata.')
   },
   { additionalProperties: false }
@@ -33,7 +33,11 @@ export const StreamMetadata = Type.Object(
     ),
     acl: Type.Optional(StreamAcl)
   },
-  { $id: 'StreamMetadata', description: 'What is known of a stream. Members of your own are kept.' }
+  {
+    $id: 'StreamMetadata',
+    description:
+      'What is known of a stream. Members of your own are kept; a name that is a slip of one of these is refused.'
+  }
 )
 
 export const MetadataWritten = Type.Object(

@@ -5,7 +5,7 @@ import { RecordedEvent } from './events.js'
 import { ref } from './ref.js'
 
 const many = (description: string) =>
-  Type.Optional(Type.Array(Type.String(), { maxItems: limits.filter_values_max, description }))
+  Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max, description }))
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
 const bounds = {
@@ -15,6 +15,9 @@ const bounds = {
   after: text('Strictly after: a cursor or an instant.'),
   to: text('At or before: a cursor or an instant.'),
   before: text('Strictly before: a cursor or an instant.'),
+  cursor: text(
+    'Goes on where an earlier page got to, within the bounds: strictly after this cursor, with `order=desc` strictly before it. Links of pages carry it.'
+  ),
   log: Type.Optional(
     Type.String({
       pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
@@ -110,7 +113,13 @@ const liveParameters = {
     Type.Number({ minimum: 1, maximum: 3600, description: 'WebSocket: seconds between `statistics` frames.' })
   ),
   events: Type.Optional(
-    Type.Enum(['typed'], { description: 'SSE: `typed` names events by their type, for `addEventListener`.' })
+    Type.Enum(['typed'], {
+      description:
+        'SSE: `typed` names events by their type, for `addEventListener`. A type that is `open`, `error`, `message` or the name of a frame (`subscribed`, `closing` …) stays without a name: `onmessage` sees such events, as it does without `typed`.'
+    })
+  ),
+  lastEventId: text(
+    'Live: goes on after this cursor, whatever `from` and `after` say. For EventSource polyfills that cannot set the header `Last-Event-ID`; the header wins.'
   ),
   takeover: Type.Optional(
     Type.Boolean({ description: 'Live, as a named consumer: ends the connection that reads for it now.' })
@@ -227,7 +236,7 @@ export const manyEvents = {
   'text/event-stream': {
     schema: Type.String({
       description:
-        'A recorded event in each `data`, its cursor in `id`; `caughtUp`, `checkpoint` and `closing` are named. One that cannot be served now (503, 429) is a `closing` with the problem, and `retry`: an EventSource would not come back from another status.'
+        'Each message has JSON in `data` and a cursor in `id`. The first is named `subscribed`, its data is a `Subscribed`; messages without a name are recorded events; `caughtUp`, `fellBehind`, `checkpoint` and `closing` are named. One that cannot be served now (503, 429) is a `closing` with the problem, and `retry`: an EventSource would not come back from another status.'
     })
   }
 }

@@ -19,9 +19,14 @@ export const Info = Type.Object(
         log: Type.String(),
         upTo: Type.Integer({ description: 'The last position that it shares with this log; -1: none.' })
       }),
-      { description: 'The identities that the log had before it lost its end, oldest first.' }
+      {
+        description:
+          'The identities that the log had before it lost its end, oldest first. Told to those who may read events.'
+      }
     ),
-    head: Type.Union([Type.Integer(), Type.Null()], { description: 'Position of the last event.' }),
+    head: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'Position of the last event. Told to those who may read events; null to others.'
+    }),
     esVersion: Type.String({ description: 'The version of EventStoreDB whose HTTP API is spoken here.' }),
     state: Type.String({ description: 'A single node is always the leader.' }),
     features: Type.Record(Type.String(), Type.Boolean()),

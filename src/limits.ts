@@ -8,7 +8,7 @@ export const limits = {
   blank_bytes_max: 64 * 1024 * 1024,
   /** Events in one atomic batch. */
   batch_events_max: 4096,
-  /** A stream's name in UTF-8. */
+  /** A stream's name in UTF-8, without the `$$` of its metadata and the prefix of an index stream. */
   stream_name_bytes_max: 1024,
   /** An event type in UTF-8. */
   type_bytes_max: 256,
@@ -33,6 +33,8 @@ export const limits = {
   laid_out_bytes_max: 256 * 1024,
   /** Stream metadata written through the native API. */
   metadata_bytes_max: 64 * 1024,
+  /** The shortest time for which metadata of the audit can let its events be shown. */
+  audit_shown_ms_min: 24 * 60 * 60 * 1000,
   /** A member of a JSON body, other than the data of an event, that is parsed; the conditions of an append. */
   json_value_bytes_max: 64 * 1024,
   conditions_bytes_max: 4 * 1024 * 1024,
@@ -50,6 +52,8 @@ export const limits = {
   page_bytes_max: 8 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */
   scan_events_max: 16_384,
+  /** Index streams of which it is remembered whether they hold anything for one viewer. */
+  lists_known_max: 1000,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
   /** All regular expressions of one read together: characters, and instructions that they compile to. */
@@ -103,6 +107,18 @@ export const limits = {
   drain_bytes_min: 64 * 1024,
   /** A client has so long to read the closing message before its connection is cut. */
   close_linger_ms: 5_000,
+  /**
+   * A client that has ended its side of a connection may be gone, or wait for its answer: what its request waits for, and
+   * work that has found nothing, ends after so long.
+   */
+  half_closed_ms: 10_000,
+  /**
+   * Requests that wait for the one before them: a connection brings no more beyond these, for `request_timeout_ms` at
+   * most…
+   */
+  pipelined_requests_max: 16,
+  /** …and of all connections together, where one that has some waiting already is closed. */
+  pipelined_requests_all_max: 4_096,
   /** Of a request that was refused before its body was read, so much of the body is read and dropped. */
   dropped_body_bytes_max: 64 * 1024 * 1024,
   /** How soon an EventSource comes back: each stream is given a time between these. */

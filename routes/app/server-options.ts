@@ -3,11 +3,14 @@ import { type FastifyServerOptions, LogController } from 'fastify'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import { takeTicket } from '../auth/ticket-parameter.js'
-import { endRefused, lingerAndClose } from '../http/connections/lingering-close.js'
-import { clientErrorCode, endWithProblem, sendProblem } from '../http/error-handler.js'
+import { endRefused } from '../http/connections/lingering-close.js'
+import { RequestOrder } from '../http/connections/request-order.js'
+import { clientErrorCode, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
-import { endUpgrade, UpgradableMessage } from '../live/websocket.js'
-import { TLS } from './tls.js'
+import { takeTarget } from '../http/request-target.js'
+import { endUpgrade } from '../live/websocket.js'
+import { forwardedPrefix } from '../wire/forwarded.js'
+import { httpServer } from './http-server.js'
 
 export interface ServerOptions {
   /** One hop of a proxy is believed: the address, host and protocol that it names. */
@@ -24,39 +27,30 @@ export function serverOptions(
   { tls, trustProxy, logLevel = 'warn', logTo }: ServerOptions,
   { clock }: { readonly clock: Clock }
 ): FastifyServerOptions {
-  const http = {
-    headersTimeout: limits.headers_timeout_ms,
-    connectionsCheckingInterval: 5_000,
-    maxHeaderSize: 16_384,
-    IncomingMessage: UpgradableMessage,
-    requireHostHeader: false
-  }
+  const order = new RequestOrder(clock)
   return {
-    // The type of a server with TLS is another one; what we ask of it is the same.
-    ...(tls === undefined
-      ? { http }
-      : ({ https: { ...http, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } } as object)),
+    serverFactory: (handle) => httpServer(tls, order.listener(handle)),
+    ...((tls && { https: true }) as object), // the address that it says it listens on
     logger: { level: logLevel, ...(logTo && { stream: logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body_bytes_max,
     // One hop: what a client says of itself stands before what the proxy adds.
     trustProxy: trustProxy ? (_address, hop) => hop === 0 : false,
-    requestTimeout: 0, // a streamed write takes as long as it takes; other bodies are cut by cutSlowBodies
-    connectionTimeout: 0,
-    keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     genReqId: requestIds(),
-    rewriteUrl: takeTicket,
+    rewriteUrl: (request) => {
+      takeTarget(request, trustProxy ?? false)
+      return takeTicket(request)
+    },
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {
+      // It has no decorations: it never came to a route.
+      Object.assign(request, { prefix: trustProxy ? forwardedPrefix(request.headers) : '' })
       endUpgrade(request, reply)
       endRefused(request, reply, clock)
       sendProblem(error, request, reply)
     },
-    clientErrorHandler: (error, socket) => {
-      endWithProblem(socket, clientErrorCode(error))
-      lingerAndClose(socket, clock)
-    }
+    clientErrorHandler: (error, socket) => order.refuse(socket, clientErrorCode(error))
   }
 }

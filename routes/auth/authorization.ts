@@ -16,7 +16,7 @@ import { DaybookError } from '../../src/errors.js'
 import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
-import { checkConsumer, checkWritesAny, type RightsParts } from './caller-rights.js'
+import { checkConsumer, checkWritesAny, isReader, type RightsParts } from './caller-rights.js'
 import { takenTicket } from './ticket-parameter.js'
 
 /**
@@ -41,6 +41,8 @@ declare module 'fastify' {
     ticketFor?: (request: FastifyRequest) => string
     /** The largest body, bytes, where it is not the usual one. */
     bodyMax?: number
+    /** Throws when the headers alone refuse the body. A client that waits to send it, or sends much, is told at once. */
+    takesBody?: (request: FastifyRequest) => void
     /** Answers without reading the body. */
     ignoresBody?: boolean
     /** In the dialect: throws when the form that is asked for, or sent, is none. */
@@ -221,7 +223,7 @@ function hasLevel(principal: Principal, level: AccessLevel, { rules }: Pick<Righ
       return true
     case 'reader':
     case 'writer':
-      return principal.login !== undefined || rules.settings.anonymous
+      return isReader({ rules }, principal)
     case 'signedIn':
       return principal.login !== undefined
     case 'account':

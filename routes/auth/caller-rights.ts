@@ -61,6 +61,14 @@ async function checkWritesOne(rules: AccessRules, principal: Principal, streams:
   throw new DaybookError('not-permitted', why, { action: 'write', written: false, retry: false })
 }
 
+/**
+ * True for everybody whom `$all` covers. They read what their rights leave of the log, where positions count all events, so
+ * its length is no secret to them; to others it is.
+ */
+export function isReader({ rules }: Pick<RightsParts, 'rules'>, { login }: Principal): boolean {
+  return login !== undefined || rules.settings.anonymous
+}
+
 /** True when callers without an account may read it too: then shared caches may keep it. */
 export function isPublic({ rules }: Pick<RightsParts, 'rules'>, address: Address): boolean | Promise<boolean> {
   return isOneStream(address) && rules.may(NOBODY, 'read', address.stream as string)

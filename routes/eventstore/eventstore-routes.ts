@@ -13,7 +13,6 @@ import { negotiates, offers } from './wire/codecs.js'
 import type { PagePath } from './wire/page-path.js'
 import { badRequest } from './wire/refusal.js'
 import { sendAsIs } from './wire/send.js'
-import { baseUrl } from './wire/urls.js'
 import { negotiateWrite } from './writes.js'
 
 interface RouteDescription {
@@ -95,6 +94,9 @@ const ROUTES: readonly AtomRoute[] = [
   { method: 'GET', url: '/streams/:stream/incoming/:id', config: READ, schema: { hide: true }, answer: pageOfIncoming }
 ]
 
+/** What a proxy says decides where an address leads. */
+const FORWARDED = 'X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Proto'
+
 /** Addresses that are redirected to the same one without the slash. */
 const WITH_SLASH = [
   ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
@@ -117,7 +119,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
       url,
       config: { access: 'anyone', ignoresBody: true },
       schema: { hide: true },
-      handler: redirectWithoutSlash
+      handler: (request, reply) => redirectWithoutSlash(atom, request, reply)
     })
   }
 }
@@ -198,12 +200,20 @@ function isDirection(text: string): text is PagePath['direction'] {
   return text === 'forward' || text === 'backward'
 }
 
-/** The same address without the slash; X-Forwarded-* headers do not count here (reference 1.6). */
-function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/**
+ * The same address without the slash (reference 1.6). The original forgets what a proxy says, and so sends credentials
+ * that came over HTTPS on to plain HTTP.
+ */
+function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
-  const base = baseUrl(request.headers, 'encrypted' in request.raw.socket, false)
+  const base = atom.redirectBaseOf(request)
   const location = `${base}${path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
-  const headers = { location, 'cache-control': 'max-age=31536000, public', 'content-type': '; charset=utf-8' }
+  const headers = {
+    location,
+    'cache-control': 'max-age=31536000, public',
+    'content-type': '; charset=utf-8',
+    ...(atom.trustProxy && { vary: FORWARDED })
+  }
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
 }
 

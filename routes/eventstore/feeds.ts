@@ -143,8 +143,6 @@ export class Feeds {
     entries.reverse()
     const self = streamUrl(base, stream)
     const cutOff = page.from === undefined && firstVisible(source.metadata, source.head) > source.head
-    // Events that the viewer may not read count as passed.
-    const found = source.index ? records.length : entries.length
     const feed: Feed = {
       title: `Event stream '${stream}'`,
       selfUrl: self,
@@ -156,7 +154,7 @@ export class Feeds {
       links: streamLinks(self, page, {
         head: source.head,
         end: window.end && !cutShort,
-        entries: found,
+        read: records.length,
         endedAt,
         cutOff
       }),
@@ -168,12 +166,15 @@ export class Feeds {
   }
 
   /**
-   * Holds a forward read until the stream has an event of this number, visible or not (reference 10).
+   * Holds a forward read until the stream has an event of this number, visible or not (reference 10). An index stream that
+   * lists nothing for the caller has none.
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
-    const context = { ...readContextOf(this.#parts, request), viewer: undefined }
+    const asked = readContextOf(this.#parts, request)
+    const viewer = indexStreamOf(stream) === undefined ? undefined : asked.viewer
+    const context = { ...asked, viewer }
     const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, context)
-    const isEmpty = async () => (await listedHead(this.#parts, stream)) < number
+    const isEmpty = async () => (await listedHead(this.#parts, stream, viewer)) < number
     const endsWith = ({ to }: Span) => to >= number
     await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty, endsWith, patient: true })
   }
@@ -183,7 +184,7 @@ export class Feeds {
 const WHOLE = { system: true, truncated: true, resolveLinks: false } as const
 
 function sendDescription(reply: FastifyReply, stream: string): FastifyReply {
-  const href = `/streams/${encodeURIComponent(stream)}`
+  const href = `${reply.request.prefix}/streams/${encodeURIComponent(stream)}`
   reply.raw.statusMessage = 'Description Document'
   reply.header('content-type', codecs.description.contentType)
   return reply.send(

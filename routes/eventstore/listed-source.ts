@@ -26,15 +26,22 @@ export async function listedSource(
 ): Promise<Source> {
   const index = indexStreamOf(stream)
   if (index === undefined) return sources.of(stream)
-  if (postings.keeps(index.kind)) return reader.indexSource(stream, index, viewer)
+  if (postings.keeps(index.kind)) return reader.visible.ofIndex(stream, index, viewer)
   throw new DaybookError('stream-not-found', `"${stream}" is not kept here.`, { stream, head: null })
 }
 
-/** Last number of a stream or index stream, seen or not; -1 when it was never written. */
-export async function listedHead({ sources, postings }: ListedSourceParts, stream: string): Promise<number> {
+/**
+ * Last number of a stream or index stream, seen or not; -1 when it was never written.
+ * @param viewer for whom an index stream without anything to see was never written; undefined: one who sees everything
+ */
+export async function listedHead(
+  { sources, reader, postings }: ListedSourceParts,
+  stream: string,
+  viewer?: Viewer
+): Promise<number> {
   const index = indexStreamOf(stream)
   if (index === undefined) return sources.head(stream)
-  return postings.keeps(index.kind) ? (await sources.ofIndex(stream, index)).head : -1
+  return postings.keeps(index.kind) ? (await reader.visible.toFollow({ stream, index }, viewer)).head : -1
 }
 
 /** @throws a 400 for a name that cannot be a stream's */

@@ -13,6 +13,7 @@ import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Range } from '../../src/reading/walk.js'
 import { checkReadable, type RightsParts } from '../auth/caller-rights.js'
+import { ClientGone } from '../http/connections/client-gone.js'
 import type { Answers } from '../reading/answers.js'
 import { untilReached, type WaitParts } from '../reading/long-poll.js'
 import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
@@ -163,8 +164,9 @@ export class LogFeed {
     }
     const kept: StoredRecord[] = []
     const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    const gone = new ClientGone(reply.request, this.#parts.clock)
     let looked = 0
-    while (looked < records.length && isGoingOn(filtering, reply)) {
+    while (looked < records.length && isGoingOn(filtering, gone)) {
       for (const matches of await filtering.next(records, looked, read)) {
         const record = records[looked++] as StoredRecord
         if (matches) kept.push(record)
@@ -186,8 +188,9 @@ export class LogFeed {
     let looked = 0
     let bytes = 0
     const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
+    const gone = new ClientGone(reply.request, this.#parts.clock)
     const { dialect_filter_window: window, page_bytes_max: full } = limits
-    while (looked < window && bytes < full && isGoingOn(filtering, reply)) {
+    while (looked < window && bytes < full && isGoingOn(filtering, gone)) {
       const from = first + looked
       const records = await this.#parts.reader.slice(source, { first: from, last: from + LOOK_STEP - 1 }, 'asc', memory)
       if (records.length === 0) break
@@ -216,8 +219,8 @@ interface ScannedRecords {
 }
 
 /** False when the filter has done the work of a whole page, or nobody waits for it any more. */
-function isGoingOn({ steps }: Filtering, { request }: FastifyReply): boolean {
-  return steps < limits.page_steps_max && !request.raw.socket.destroyed
+function isGoingOn({ steps }: Filtering, gone: ClientGone): boolean {
+  return steps < limits.page_steps_max && !gone.aborted
 }
 
 /** Records that are examined at once. */

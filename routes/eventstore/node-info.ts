@@ -9,6 +9,7 @@ import type { Log } from '../../src/log/log.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
+import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import { wantsBare } from '../http/error-handler.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { notYet } from '../wire/media-types.js'
@@ -18,7 +19,7 @@ import { API_VERSION } from './wire/api-version.js'
 import { sendAsIs, sendEmpty } from './wire/send.js'
 
 /** What the node's description uses of the store. */
-export interface NodeParts {
+export interface NodeParts extends Pick<RightsParts, 'rules'> {
   readonly log: Log
   readonly clock: Clock
   readonly writer: Writer
@@ -36,7 +37,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
   // There are no TCP connections here, and no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
-    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+    reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
     return []
   })
   app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
@@ -64,7 +65,9 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
   checkOpen(parts)
   const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
   const { log, clock } = parts
-  const end = Math.max(0, log.head + 1)
+  // How many events there are is told to those who may read; clients choose a node without it.
+  const head = isReader(parts, request.principal) ? log.head : -1
+  const end = head + 1
   reply.header('cache-control', caching.never).header('vary', 'Accept')
   const member = {
     instanceId: instance,
@@ -79,7 +82,7 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
     externalSecureTcpPort: 0,
     httpEndPointIp: localAddress,
     httpEndPointPort: localPort,
-    lastCommitPosition: log.head,
+    lastCommitPosition: head,
     writerCheckpoint: end,
     chaserCheckpoint: end,
     epochPosition: 0,
@@ -94,7 +97,7 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
 
 function stats(parts: NodeParts, reply: FastifyReply): object {
   checkOpen(parts)
-  reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
+  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
   const [one, five, fifteen] = loadavg()
   const length = parts.writer.queued
   const writer = { queueName: 'Writer', groupName: '', length }

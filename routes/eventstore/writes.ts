@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isDaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
+import { idText } from '../../src/log/format.js'
 import { checkAppendableName, isMetastream, metastreamOf } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { Writer } from '../../src/writing/writer.js'
@@ -144,9 +145,12 @@ export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[
 function checkDistinctIds(events: readonly NewEvent[]): void {
   const seen = new Set<string>()
   for (const { id } of events) {
-    const key = id?.toString('latin1')
-    if (key === undefined) continue
-    if (seen.has(key)) throw badRequest('An eventId stands twice in this batch.')
+    if (id === undefined) continue
+    const key = id.toString('latin1')
+    if (seen.has(key))
+      throw badRequest(
+        `The eventId ${idText(id)} stands twice in this batch, and ids are unique in a stream. Leave the second event out, or give it an id of its own. Nothing was written.`
+      )
     seen.add(key)
   }
 }

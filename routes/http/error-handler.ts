@@ -1,15 +1,12 @@
 /** Errors as problems on the wire: those that routes and hooks throw, and those of requests that never reached a route. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Clock } from '../../src/time/clock.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
 import { sendRefusal } from '../eventstore/wire/send.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
 import { explain } from '../wire/problems/shape.js'
-import { lingerAndClose } from './connections/lingering-close.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -88,17 +85,20 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
     if (problemKinds[error.code].status === 401) reply.header('www-authenticate', challenges(error))
   }
   const { available, retryAfter } = error.details
-  if (error.code === 'unsupported-media-type' && request.method === 'POST' && Array.isArray(available)) {
-    reply.header('accept-post', available.join(', '))
+  if (error.code === 'unsupported-media-type' && Array.isArray(available)) {
+    const types = available.every((one) => String(one).includes('/'))
+    if (!types) reply.header('accept-encoding', available.join(', '))
+    else if (request.method === 'POST') reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
+  if (status === 426) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
   if (reason !== undefined && wantsBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  const problem = problemOf(error, request.id)
+  const problem = problemOf(error, request)
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
@@ -118,9 +118,20 @@ function challenges({ code }: DaybookError): string[] {
   return ['Basic realm="Daybook", charset="UTF-8"', `Bearer realm="Daybook"${wrong}`]
 }
 
+/** The first line of a request, whatever its method is. */
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/1\.\d\r?\n/
+
 /** The code of an error that node found before there was a request. */
 export function clientErrorCode(error: Error): ErrorCode {
-  return CLIENT_ERRORS[(error as NodeJS.ErrnoException).code ?? ''] ?? 'bad-request'
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (code === 'HPE_INVALID_METHOD' && REQUEST_LINE.test(unparsed(error))) return 'not-implemented'
+  return CLIENT_ERRORS[code] ?? 'bad-request'
+}
+
+/** What came from the beginning of the line on at which node's parser stopped. */
+function unparsed({ rawPacket, bytesParsed = 0 }: Error & { rawPacket?: Buffer; bytesParsed?: number }): string {
+  const text = rawPacket?.toString('latin1') ?? ''
+  return (/[^\s{}[\]"]*$/.exec(text.slice(0, bytesParsed))?.[0] ?? '') + text.slice(bytesParsed)
 }
 
 /** Ends a connection whose request Fastify cannot answer any more. */
@@ -137,18 +148,6 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
     ...(status === 429 ? ['Retry-After: 1'] : [])
   ]
   socket.end(`HTTP/1.1 ${status} ${title}\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
-}
-
-/** Answers an `Expect` header that is not 100-continue, and ends the connection: its body is not awaited. */
-export function refuseExpectation({ socket }: IncomingMessage, response: ServerResponse, clock: Clock): void {
-  const body = bareProblem('expectation-failed')
-  response.writeHead(problemKinds['expectation-failed'].status, {
-    'content-type': 'application/problem+json; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close'
-  })
-  socket.destroySoon = () => lingerAndClose(socket, clock)
-  response.end(body)
 }
 
 function bareProblem(code: ErrorCode): string {

@@ -52,11 +52,19 @@ export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'ur
   return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
 }
 
-/** Sends the page (native contract §8), or 304. It is the same at every address: its script reads the address. */
+/**
+ * Sends the page (native contract §8), or 304. Its script reads the address. It is told how many segments of that are this
+ * server's: what stands before them is the path under which a proxy shows the server, whether the proxy says so or not.
+ */
 export function sendBrowserPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.headers(HEADERS)
   if (matchesTag(request.headers['if-none-match'], HEADERS.etag)) return reply.code(304).send()
-  return reply.header('content-type', 'text/html; charset=utf-8').send(page)
+  const depth = (request.url.split('?', 1)[0] as string)
+    .split('/')
+    .filter((segment, i) => segment !== '' || i > 1).length
+  return reply
+    .header('content-type', 'text/html; charset=utf-8')
+    .send(page.replace('data-depth="1"', `data-depth="${depth}"`))
 }
 
 /**

@@ -2,8 +2,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { ALLOWED_HEADERS } from './cors.js'
+import { methodOf, OTHER_METHOD } from './request-target.js'
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', OTHER_METHOD]
 
 /** Lets bodies of every type come and reads none of them. Scopes whose routes take bodies add parsers of their own. */
 export function ignoreBodies(app: FastifyInstance): void {
@@ -30,7 +31,7 @@ export function refuseOtherMethods(
     app.options(url, { config: { access: 'anyone', refuses: true }, schema: { hide: true } }, (_request, reply) =>
       sendMethods(reply, allow)
     )
-    const others = METHODS.filter((method) => !methods.has(method) && method !== 'OPTIONS')
+    const others = METHODS.filter((method) => !methods.has(method))
     if (others.length === 0) continue
     app.route({
       method: others,
@@ -52,10 +53,11 @@ function sendMethods(reply: FastifyReply, allow: string): FastifyReply {
 }
 
 /** @throws `method-not-allowed`, `not-found` */
-function refuseMethod({ method }: FastifyRequest, reply: FastifyReply, url: string, allow: string): never {
+function refuseMethod({ raw }: FastifyRequest, reply: FastifyReply, url: string, allow: string): never {
+  const method = methodOf(raw)
   reply.header('allow', allow).header('access-control-allow-methods', allow)
   // Streams are listed there; to write, a name is needed: nothing lives there for a write.
-  if (url.replace(/\/$/, '') === '/streams') {
+  if (url.replace(/\/$/, '') === '/streams' && METHODS.includes(method) && method !== OTHER_METHOD) {
     throw new DaybookError('not-found', `To ${method}, name a stream: /streams/{stream}.`)
   }
   throw new DaybookError('method-not-allowed', `${method} is not one of ${allow}.`, { allow: allow.split(', ') })

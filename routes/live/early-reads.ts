@@ -55,16 +55,20 @@ class EarlyReads {
       return
     }
     const gone = () => this.#held.delete(held)
+    // As a live read ends with the client's side of its connection.
+    const leave = () => socket.destroy()
     const held: Held = {
       until: this.#parts.clock.elapsed() + limits.early_live_ms,
       goOn: () => {
         this.#held.delete(held)
         socket.off('close', gone)
+        socket.off('end', leave)
         goOn()
       }
     }
     this.#held.add(held)
     socket.once('close', gone)
+    socket.once('end', leave)
     this.#lookLater()
   }
 

@@ -2,16 +2,16 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection } from '../../src/subscriptions/connection.js'
+import type { Closing, Connection, Redelivery } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
 import { eventLines, plainLine, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemOf } from '../wire/problems/problem.js'
 import type { LivePlan } from './plan-live-read.js'
-import { ResponseConnection, subscribedTo } from './response-connection.js'
+import { ResponseConnection } from './response-connection.js'
 
 export class NdjsonConnection extends ResponseConnection implements Connection {
   readonly transport = 'ndjson'
-  readonly #requestId: string
+  readonly #request: Pick<FastifyRequest, 'id' | 'prefix'>
   readonly #trailer: boolean
   readonly #shared: SharedBytes
   /** The last cursor that the reader was sent. */
@@ -20,25 +20,25 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
 
   constructor(
     response: ServerResponse,
-    request: Pick<FastifyRequest, 'ip' | 'id'>,
+    request: Pick<FastifyRequest, 'ip' | 'id' | 'prefix'>,
     plan: LivePlan,
     clock: Clock,
     shared: SharedBytes
   ) {
     super(response, request.ip, clock)
-    this.#requestId = request.id
+    this.#request = request
     this.#trailer = plan.query.trailer ?? false
     this.#shared = shared
     this.#told = plan.options.next - 1
-    const subscribed = subscribedTo(plan)
-    if (subscribed === undefined) response.flushHeaders()
-    else this.write(plainLine({ subscribed }))
+    if (plan.attachment === undefined) response.flushHeaders()
+    else this.write(plainLine({ subscribed: plan.subscribed }))
   }
 
-  send(events: readonly ReadResult[], shared: boolean): void {
+  send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void {
     this.#told = events.at(-1)?.cursor ?? this.#told
     this.#events += events.length
-    this.response.write(this.#shared.of(events, shared, () => eventLines(events)))
+    const isShared = shared && redelivery === undefined
+    this.response.write(this.#shared.of(events, isShared, () => eventLines(events, redelivery)))
   }
 
   /** The reader is only told how far the filter has looked. */
@@ -65,7 +65,7 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
       this.response.end()
       return
     }
-    const problem = { ...problemOf(error, this.#requestId), cursor: String(cursor) }
+    const problem = { ...problemOf(error, this.#request), cursor: String(cursor) }
     this.response.write(plainLine({ problem }), 'latin1', () => this.response.destroy())
   }
 }

@@ -1,16 +1,20 @@
 /** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
+import type { Subscribed } from '../../schemas/frames.js'
 import type { ReadQuery } from '../../schemas/read.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
-import type { Address, Bound, Sources } from '../../src/reading/sources.js'
+import type { Bound } from '../../src/reading/event-read.js'
+import type { Reader } from '../../src/reading/reader.js'
+import type { Source } from '../../src/reading/source.js'
+import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/cursor-bounds.js'
@@ -18,6 +22,7 @@ import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends ContextParts, WaitParts {
+  readonly reader: Reader
   readonly sources: Sources
   readonly consumers: Consumers
 }
@@ -36,17 +41,19 @@ export interface LivePlan {
   /** Last number or position of the source, -1 when there is none. */
   readonly head: number
   readonly attachment: ConsumerAttachment | undefined
+  /** What the reader is told first of all, the same on every transport. */
+  readonly subscribed: Subscribed
 }
 
 /**
  * Checks everything that can be refused, then attaches to the consumer that is named.
- * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param origins whose pages may read for a consumer
  * @param resumed where an event stream goes on that broke
  * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
+  { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
@@ -58,20 +65,24 @@ export async function planLive(
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
   const liveQuery = liveQueryOf(address, query, readContextOf(parts, request))
-  const { lower, upper } = parseBounds(query, clock.now())
+  const { lower, upper, cursor } = parseBounds(query, clock.now())
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
-  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
-  const source = await sources.toFollow(address)
+  const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
   const begin = place ?? resumed ?? lower
-  await checkNamedLog(parts, request, source, { lower: place === undefined ? begin : undefined, upper })
-  const { first } = await sources.resolve(source, { lower: begin, upper: undefined, order: 'asc' })
+  // The place of a consumer counts, also when its source shows nothing to its reader any more.
+  const from = place === undefined ? begin : undefined
+  // One that goes on where it broke is past the cursor of its address.
+  const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, request, source, { ...asked, upper })
+  const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
@@ -84,19 +95,26 @@ export async function planLive(
     statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
-    ...(consumer && {
-      window: consumer.definition.settings.bufferSize,
-      liveBuffer: consumer.definition.settings.liveBufferSize,
-      readBatch: consumer.definition.settings.readBatchSize
-    })
+    ...(consumer && paceOf(consumer))
   }
-  return { query, liveQuery, options, head: source.head, attachment }
+  const subscribed = { ...beginning(source, options.next), log: parts.log.id, consumer: attachment?.named }
+  return { query, liveQuery, options, head: source.head, attachment, subscribed }
+}
+
+/** Where a live read begins, as its client is told. @param next the first cursor to consider */
+function beginning({ stream, head }: Source, next: number) {
+  return { stream, from: String(next), cursor: String(next - 1), head: head < 0 ? null : head }
+}
+
+/** How far a consumer lets its reader run ahead. */
+function paceOf({ definition: { settings } }: Consumer) {
+  return { window: settings.bufferSize, liveBuffer: settings.liveBufferSize, readBatch: settings.readBatchSize }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
   { consumers }: LiveParts,
-  { consumer, from, after, takeover }: ReadQuery,
+  { consumer, from, after, cursor, takeover }: ReadQuery,
   { source }: LiveQuery
 ): Consumer | undefined {
   if (consumer === undefined) {
@@ -110,9 +128,10 @@ function consumerOf(
       differs: ['source']
     })
   }
-  if (from === undefined && after === undefined) return found
-  throw new DaybookError('bad-parameter', 'A consumer goes on from its own place: leave "from" and "after" out.', {
-    parameter: from === undefined ? 'after' : 'from'
+  const [parameter] = Object.entries({ from, after, cursor }).find(([, value]) => value !== undefined) ?? []
+  if (parameter === undefined) return found
+  throw new DaybookError('bad-parameter', `A consumer goes on from its own place: leave "${parameter}" out.`, {
+    parameter
   })
 }
 

@@ -4,8 +4,9 @@ import { type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Metrics } from '../../src/metrics.js'
 import { namedBlock, retryField } from '../wire/live/live-frames.js'
-import { mediaTypes } from '../wire/media-types.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
+import { lastEventIdOf } from './last-event-id.js'
+import { liveHeaders } from './live-headers.js'
 import { liveTransportOf } from './live-request.js'
 
 /**
@@ -24,14 +25,13 @@ export function refuseLiveRead(
   if (transport === undefined) return undefined
   metrics.liveRefused(error.code)
   if (transport !== 'sse') return undefined
-  reply.code(200).header('content-type', mediaTypes.sse)
-  reply.header('cache-control', 'private, no-store').header('x-accel-buffering', 'no')
+  reply.code(200).headers(liveHeaders('sse'))
   const after = Number(error.details.retryAfter ?? 0) * 1000
   const retry = retryField(
     Math.max(limits.refused_retry_ms_min, after),
     Math.max(limits.refused_retry_ms_max, after * 2)
   )
-  return reply.send(retry + namedBlock('closing', problemOf(error, request.id), placeOf(request)))
+  return reply.send(retry + namedBlock('closing', problemOf(error, request), placeOf(request)))
 }
 
 /** Whether the same request may be served when it is made again later. */
@@ -41,7 +41,7 @@ function passes(code: ErrorCode): boolean {
 }
 
 /** The cursor that the client came with, sent back: a client may take a stream without an `id` for one that starts anew. */
-function placeOf({ headers }: FastifyRequest): string | undefined {
-  const place = String(headers['last-event-id'] ?? '')
+function placeOf(request: FastifyRequest): string | undefined {
+  const place = lastEventIdOf(request)
   return /^(-1|\d{1,16})$/.test(place) ? place : undefined
 }

@@ -3,7 +3,6 @@ import type { ServerResponse } from 'node:http'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import { queuedBytes } from '../reading/socket-queue.js'
-import type { LivePlan } from './plan-live-read.js'
 
 export abstract class ResponseConnection {
   readonly client: string
@@ -41,10 +40,4 @@ export abstract class ResponseConnection {
     const cancel = this.#clock.after(limits.close_linger_ms, () => this.response.destroy())
     this.response.once('close', cancel)
   }
-}
-
-/** The first thing that a reader for a consumer is sent; undefined without a consumer. */
-export function subscribedTo({ options, head, attachment }: LivePlan): object | undefined {
-  if (attachment === undefined) return undefined
-  return { cursor: String(options.next - 1), head: head < 0 ? null : head, consumer: attachment.named }
 }

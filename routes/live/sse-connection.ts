@@ -1,12 +1,12 @@
 /** A live reader over an event stream (native contract §2): a browser's EventSource, or `curl -N`. */
 import type { ServerResponse } from 'node:http'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection } from '../../src/subscriptions/connection.js'
+import type { Closing, Connection, Redelivery } from '../../src/subscriptions/connection.js'
 import type { Clock } from '../../src/time/clock.js'
-import { eventBlocks, namedBlock, retryField, type SharedBytes } from '../wire/live/live-frames.js'
+import { eventBlocks, HEARTBEAT_COMMENT, namedBlock, retryField, type SharedBytes } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import type { LivePlan } from './plan-live-read.js'
-import { ResponseConnection, subscribedTo } from './response-connection.js'
+import { ResponseConnection } from './response-connection.js'
 
 export class SseConnection extends ResponseConnection implements Connection {
   readonly transport = 'sse'
@@ -23,14 +23,15 @@ export class SseConnection extends ResponseConnection implements Connection {
     super(response, client, clock)
     this.#typed = plan.query.events === 'typed'
     this.#shared = this.#typed ? shared.typed : shared.sse
-    // The cursor comes first: a connection that breaks before the first event is resumed from it.
-    this.write(`${retryField()}id: ${plan.options.next - 1}\n\n`)
-    const subscribed = subscribedTo(plan)
-    if (subscribed !== undefined) this.write(namedBlock('subscribed', subscribed))
+    // The cursor comes first: a connection that breaks before the first event is resumed from it. It has data, since
+    // some clients hand over whatever has an id.
+    const { subscribed } = plan
+    this.write(retryField() + namedBlock('subscribed', subscribed, subscribed.cursor))
   }
 
-  send(events: readonly ReadResult[], shared: boolean): void {
-    this.response.write(this.#shared.of(events, shared, () => eventBlocks(events, this.#typed)))
+  send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void {
+    const isShared = shared && redelivery === undefined
+    this.response.write(this.#shared.of(events, isShared, () => eventBlocks(events, this.#typed, redelivery)))
   }
 
   caughtUp(cursor: number): void {
@@ -46,7 +47,7 @@ export class SseConnection extends ResponseConnection implements Connection {
   }
 
   heartbeat(): void {
-    this.write(':\n\n')
+    this.write(HEARTBEAT_COMMENT)
   }
 
   close({ error: { code, message }, cursor, final }: Closing): void {

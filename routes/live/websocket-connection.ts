@@ -6,11 +6,11 @@ import { AckFrame, CreditFrame } from '../../schemas/frames.js'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { ReadResult } from '../../src/reading/event-read.js'
-import type { Closing, Connection, Statistics } from '../../src/subscriptions/connection.js'
+import type { Closing, Connection, Redelivery, Statistics } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
 import { queuedBytes } from '../reading/socket-queue.js'
-import { type Again, eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
+import { eventFrames, plainFrame, type SharedBytes, textFrame } from '../wire/live/live-frames.js'
 import { problemKinds } from '../wire/problems/problem.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { parseCursor } from '../wire/reading/cursor-bounds.js'
@@ -41,14 +41,10 @@ export class WebSocketConnection implements Connection {
   #subscription: Subscription | undefined
   /** The client has sent something since the last ping. */
   #alive = true
+  /** It was cut because the client answered no ping. */
+  #silent = false
 
-  constructor(
-    socket: WebSocket,
-    request: FastifyRequest,
-    plan: LivePlan,
-    { clock, log }: LiveParts,
-    shared: SharedBytes
-  ) {
+  constructor(socket: WebSocket, request: FastifyRequest, plan: LivePlan, { clock }: LiveParts, shared: SharedBytes) {
     this.client = request.ip
     this.#socket = socket
     this.#raw = request.raw.socket
@@ -56,21 +52,13 @@ export class WebSocketConnection implements Connection {
     this.#clock = clock
     this.#shared = shared
     this.#batch = plan.query.batch ?? 1
-    const { liveQuery, options, head, attachment } = plan
-    this.#tell('subscribed', {
-      stream: liveQuery.address.stream,
-      from: String(options.next),
-      cursor: String(options.next - 1),
-      head: head < 0 ? null : head,
-      log: log.id,
-      consumer: attachment?.named
-    })
+    this.#tell('subscribed', plan.subscribed)
   }
 
   begin(subscription: Subscription): void {
     this.#subscription = subscription
     const socket = this.#socket
-    socket.on('close', () => subscription.ended())
+    socket.on('close', (code, reason) => subscription.ended(this.#howItEnded(code, String(reason))))
     socket.on('pong', () => {
       this.#alive = true
     })
@@ -92,9 +80,9 @@ export class WebSocketConnection implements Connection {
     this.#raw.once('drain', callback)
   }
 
-  send(events: readonly ReadResult[], shared: boolean, again?: Again): void {
-    const sharing = shared && this.#batch === 1 && again === undefined
-    this.#raw.write(this.#shared.of(events, sharing, () => eventFrames(events, this.#batch, again)))
+  send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void {
+    const isShared = shared && this.#batch === 1 && redelivery === undefined
+    this.#raw.write(this.#shared.of(events, isShared, () => eventFrames(events, this.#batch, redelivery)))
   }
 
   caughtUp(cursor: number): void {
@@ -112,7 +100,10 @@ export class WebSocketConnection implements Connection {
   /** Ends a connection whose client has sent nothing, not even a pong, since the last ping. */
   heartbeat(): void {
     if (this.#alive) this.#socket.ping()
-    else this.#socket.terminate()
+    else {
+      this.#silent = true
+      this.#socket.terminate()
+    }
     this.#alive = false
   }
 
@@ -126,6 +117,13 @@ export class WebSocketConnection implements Connection {
     this.#socket.close(CLOSE_CODES[code] ?? 4000 + status, code)
     const cancel = this.#clock.after(limits.close_linger_ms, () => this.#socket.terminate())
     this.#socket.once('close', cancel)
+  }
+
+  #howItEnded(code: number, reason: string): string {
+    if (this.#silent) return 'The client answered no ping.'
+    // 1006: there was no close frame (RFC 6455 §7.1.5).
+    if (code === 1006) return 'The connection broke.'
+    return `The client closed the connection with ${code}${reason === '' ? '' : `: ${reason}`}.`
   }
 
   /** Takes a frame of the client. A bad frame is answered with an error, and the connection stays. */

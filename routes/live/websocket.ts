@@ -1,5 +1,6 @@
 /** Live reads over WebSocket (native contract §5): the handshake, and the hand-over to a subscription. */
 import { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
@@ -7,9 +8,10 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { readContextOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
+import { nameLastEventId, resumedAt } from './last-event-id.js'
 import type { Live } from './live.js'
 import { type LiveAsked, type LivePlan, planLive } from './plan-live-read.js'
 import { WebSocketConnection } from './websocket-connection.js'
@@ -18,18 +20,22 @@ export const SUBPROTOCOL = 'daybook.v1'
 
 /**
  * A request that can be upgraded to WebSocket only. As soon as a server handles upgrades, node takes every `Upgrade` for
- * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not.
+ * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not. So is one
+ * that asks before the requests ahead of it on its connection were answered: node would hand over the connection at once.
+ * No client does that (RFC 6455 4.1).
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
 
   get upgrade(): boolean {
     const { wantsUpgrade, method, headers } = this
-    return wantsUpgrade === true && (method === 'CONNECT' || (method === 'GET' && isWebSocket(headers.upgrade)))
+    return wantsUpgrade === true && method === 'GET' && isWebSocket(headers.upgrade)
   }
 
+  /** Node sets it when the headers have been read. */
   set upgrade(wanted: boolean | null) {
-    this.wantsUpgrade = wanted
+    const { _httpMessage: answered } = this.socket as Socket & { _httpMessage?: object | null }
+    this.wantsUpgrade = wanted && (answered ?? null) === null
   }
 }
 
@@ -62,8 +68,15 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     preClose: (done) => done()
   })
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.ws && !request.is404 && !isLive(request)) {
+    const isHandshake = request.ws || request.headers['sec-websocket-key'] !== undefined
+    if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
+    }
+    if (isHandshake && !request.ws && request.method === 'GET') {
+      throw new DaybookError(
+        'upgrade-lost',
+        'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
+      )
     }
     done()
   })
@@ -78,7 +91,7 @@ export function liveSocket(
   live: Live,
   asked: (request: FastifyRequest) => LiveAsked,
   access: Requirement
-): Pick<RouteShorthandOptions, 'preHandler' | 'config'> & {
+): Pick<RouteShorthandOptions, 'preValidation' | 'preHandler' | 'config'> & {
   wsHandler: (socket: WebSocket, request: FastifyRequest) => void
 } {
   const plans = new WeakMap<FastifyRequest, LivePlan>()
@@ -92,10 +105,14 @@ export function liveSocket(
         return liveQueryOf(address, query, readContextOf(live.parts, request)).source
       }
     },
+    preValidation: (request, _reply, done) => {
+      nameLastEventId(request)
+      done()
+    },
     preHandler: async (request) => {
       if (!request.ws) return
-      checkHandshake(request, live.allowOrigins)
-      const plan = await planLive(live, request, asked(request))
+      checkHandshake(request, live.origins)
+      const plan = await planLive(live, request, asked(request), resumedAt(request))
       // A connection that breaks in this moment never comes to the handler.
       request.raw.socket.once('close', () => plan.attachment?.release())
       if (request.raw.socket.destroyed) plan.attachment?.release()
@@ -120,9 +137,9 @@ export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
-function checkHandshake(request: FastifyRequest, allowOrigins: readonly string[]): void {
+function checkHandshake(request: FastifyRequest, origins: Origins): void {
   const { headers } = request
-  checkSameOrigin(request, allowOrigins, 'follow events here over WebSocket')
+  origins.check(request, 'follow events here over WebSocket')
   if (request.validationError !== undefined) throw request.validationError
   const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
   if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {

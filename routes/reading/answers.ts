@@ -61,10 +61,14 @@ export class Answers {
 
   /**
    * Sends a body, and holds its bytes until the client has taken them.
-   * @param memory of the read that it was made by
+   * @param memory of the read that it was made by; undefined when nothing was read for it
    * @throws `overloaded`, by the promise, when there is no memory for it
    */
-  send(reply: FastifyReply, body: Buffer, memory: ReadMemory): FastifyReply | Promise<FastifyReply> {
+  send(reply: FastifyReply, body: Buffer, memory?: ReadMemory): FastifyReply | Promise<FastifyReply> {
+    if (memory === undefined) {
+      if (body.length <= limits.memory_small_bytes) return reply.send(body)
+      return this.reading(reply.request, async (own) => this.send(reply, body, own))
+    }
     const taken = memory.take(body.length)
     if (taken !== undefined) return taken.then(() => this.#send(reply, body, memory))
     return this.#send(reply, body, memory)

@@ -13,6 +13,8 @@ import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { Range } from '../../src/reading/walk.js'
+import type { Clock } from '../../src/time/clock.js'
+import { ClientGone } from '../http/connections/client-gone.js'
 import { mediaTypes } from '../wire/media-types.js'
 import { problemOf } from '../wire/problems/problem.js'
 import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
@@ -23,6 +25,7 @@ export interface LineParts {
   readonly reader: Reader
   readonly sources: Sources
   readonly metrics: Metrics
+  readonly clock: Clock
 }
 
 /** @throws `cursor-beyond-head`, by the promise */
@@ -60,11 +63,12 @@ interface Transfer {
 
 /** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
 async function* renderLines(
-  { reader, metrics }: LineParts,
+  { reader, metrics, clock }: LineParts,
   { request, query, source, read, range }: Transfer,
   memory: ReadMemory
 ): AsyncGenerator<Buffer> {
   const { answer } = request
+  const gone = new ClientGone(request, clock)
   const render = query.record ? renderRecord : renderEvent
   let left = query.limit ?? Infinity
   let sent = 0
@@ -85,14 +89,19 @@ async function* renderLines(
         cursor = event.cursor
       }
       metrics.read(events.length)
-      if (text !== '') yield Buffer.from(text, 'latin1')
+      if (text !== '') {
+        yield Buffer.from(text, 'latin1')
+        gone.wrote()
+      } else if (gone.aborted) {
+        throw new DaybookError('request-timeout', 'The client has ended its side, and there was nothing to send to it.')
+      }
       if (left <= 0) break
     }
     if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
   } catch (error) {
-    request.log.error({ err: error }, 'a transfer was cut')
+    if (!gone.aborted) request.log.error({ err: error }, 'a transfer was cut')
     const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
-    yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
+    yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request) })}\n`)
     throw error
   } finally {
     memory.close()

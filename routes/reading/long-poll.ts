@@ -9,6 +9,7 @@ import type { Subscriptions } from '../../src/subscriptions/subscriptions.js'
 import type { TailListener } from '../../src/subscriptions/tail.js'
 import type { Tails } from '../../src/subscriptions/tails.js'
 import type { Clock } from '../../src/time/clock.js'
+import { onceGone } from '../http/connections/client-gone.js'
 import { leaveFlight } from '../http/load/requests-in-flight.js'
 
 const PREFERRED = /(?:^|[,\s])wait=(\d{1,4})/
@@ -142,11 +143,11 @@ async function until(
   })
   const flight = leaveFlight(request)
   const cancel = parts.clock.after(seconds * 1000, end)
-  socket.once('close', end)
+  const stop = onceGone(socket, parts.clock, end)
   ending.addEventListener('abort', end)
   await Promise.race([happened, ended])
   if (!socket.destroyed) flight?.add(request)
   cancel()
-  socket.off('close', end)
+  stop()
   ending.removeEventListener('abort', end)
 }

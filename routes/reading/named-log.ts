@@ -6,8 +6,9 @@ import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { isIdentity } from '../../src/log/format.js'
 import type { Log } from '../../src/log/log.js'
+import type { CursorBounds } from '../../src/reading/event-read.js'
 import type { Source } from '../../src/reading/source.js'
-import type { Bounds, Sources } from '../../src/reading/sources.js'
+import type { Sources } from '../../src/reading/sources.js'
 
 /**
  * `Daybook-Log`, or `log` in the query where headers cannot be set.
@@ -40,7 +41,7 @@ export function checkNamedLog(
   { log, sources }: { readonly log: Log; readonly sources: Sources },
   request: Pick<FastifyRequest, 'headers' | 'query'>,
   source: Source,
-  bounds: Pick<Bounds, 'lower' | 'upper'>,
+  bounds: CursorBounds,
   details: Record<string, unknown> = {}
 ): undefined | Promise<void> {
   const named = namedLog(request)
@@ -48,6 +49,6 @@ export function checkNamedLog(
 }
 
 /** A cursor up to which everything was read, as a bound. */
-export function readUpTo(cursor: number): Pick<Bounds, 'lower' | 'upper'> {
+export function readUpTo(cursor: number): CursorBounds {
   return { lower: { kind: 'cursor', value: cursor, included: false }, upper: undefined }
 }

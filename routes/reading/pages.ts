@@ -5,14 +5,15 @@ import type { AccessRules } from '../../src/access/rules.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { Log } from '../../src/log/log.js'
 import type { Metrics } from '../../src/metrics.js'
-import type { ReadRequest } from '../../src/reading/event-read.js'
+import { asksLast, type ReadRequest } from '../../src/reading/event-read.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import { LINK_TYPE } from '../../src/streams/links.js'
 import { mediaTypes } from '../wire/media-types.js'
-import { entityTag, isImmutable, limitOf, linkHeader, matchesTag, pageLinks, renderPage } from '../wire/reading/page.js'
+import { entityTag, isImmutable, limitOf, matchesTag, renderPage } from '../wire/reading/page.js'
+import { linkHeader, pageLinks } from '../wire/reading/page-links.js'
 import { hasAge, hasFilter } from '../wire/reading/read-request.js'
 import type { Answers } from './answers.js'
 import type { RenderedCache } from './rendered-cache.js'
@@ -68,40 +69,46 @@ export class Pages {
    * Answers with a page.
    * @throws `overloaded` when there is no memory for it, as Reader.page
    */
-  answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
-    return this.#answers.reading(reply.request, (memory) => this.#page(reply, asked, memory))
-  }
-
-  async #page(
-    reply: FastifyReply,
-    { source, read, query, mayShare }: NativePage,
-    memory: ReadMemory
-  ): Promise<FastifyReply> {
+  async answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
+    const { source, read, query } = asked
     const { request } = reply
-    const path = request.url.split('?', 1)[0] as string
-    const { head, first, metadata, metadataVersion } = source
+    const address = request.prefix + request.url
+    const { head, first, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
     // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
     const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
     const state = `${head} ${metadataVersion} ${first} ${audience}`
     const begin = query.from ?? ''
     const { id } = this.#parts.log
-    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
-    let tag = entityTag(head, variant)
-    const key = `page ${state} ${begin} ${request.url}`
+    const variant = `${address} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
+    const tag = entityTag(head, variant)
+    const key = `page ${state} ${begin} ${address}`
     // Events that an index stream lists may have been hidden since.
-    let page = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
-    if (page === undefined) {
-      if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
-        return reply.code(304).header('etag', tag).send()
-      }
-      page = await this.#render(path, { source, read, query }, memory)
-      if (page.settled) this.#rendered.offerPage(key, page)
+    const known = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
+    if (known !== undefined) return this.#send(reply, asked, known, tag)
+    if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
+      return reply.code(304).header('etag', tag).send()
     }
-    if (!page.settled) tag = entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+    return this.#answers.reading(request, async (memory) => {
+      const page = await this.#render(address.split('?', 1)[0] as string, asked, memory)
+      if (page.settled) this.#rendered.offerPage(key, page)
+      const its = page.settled ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+      return this.#send(reply, asked, page, its, memory)
+    })
+  }
+
+  /** @param memory of the read that made the page; undefined for one that was kept */
+  #send(
+    reply: FastifyReply,
+    { source, mayShare }: NativePage,
+    page: RenderedPage,
+    tag: string,
+    memory?: ReadMemory
+  ): FastifyReply | Promise<FastifyReply> {
+    const { request } = reply
     reply.header('etag', tag)
     reply.header('link', page.link)
-    const { cacheControl } = metadata
+    const { cacheControl } = source.metadata
     const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
     const moving =
       cacheControl === undefined ? 'private, no-cache' : `${shared}, max-age=${Math.min(cacheControl, 0x7fff_ffff)}`
@@ -118,20 +125,22 @@ export class Pages {
     memory: ReadMemory
   ): Promise<RenderedPage> {
     const { reader, sources, metrics, states } = this.#parts
-    const range = await sources.resolve(source, read)
-    const page = await reader.page(source, read, range, limitOf(query), memory)
+    const asked = await sources.asked(source, read)
+    const page = await reader.page(source, read, sources.rest(source, read, asked), limitOf(query), memory)
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
+    // A search for the last event that did not find it yet says how far it looked, too.
+    const scanned = filtered || (asksLast(read) && page.events.length === 0)
     // The page's links name this log, even if the request named an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = pageLinks(path, named, page, source)
+    const links = pageLinks({ path, query: named, bounds: read, asked, page, source })
     const own = source.stream !== undefined && !source.index
     // A link that leads nowhere yet may lead somewhere later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
     // Hidden events, targets of links, and ages change though the head does not.
     const lasts = !linked && (own || states.none)
     return {
-      body: Buffer.from(renderPage(source, query, page, links, filtered), 'latin1'),
+      body: Buffer.from(renderPage(source, query, page, links, scanned), 'latin1'),
       link: linkHeader(links, read.order),
       // Each viewer sees another part of the log, and it changes with the rules.
       immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),

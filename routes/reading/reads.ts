@@ -6,13 +6,13 @@ import { DaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import type { ReadResult } from '../../src/reading/event-read.js'
 import type { ReadMemory } from '../../src/reading/read-memory.js'
-import type { Source } from '../../src/reading/source.js'
+import { noLastEvent, type Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import { type ContextParts, checkReadable, isPublic, readContextOf } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
 import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
-import { checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoLastEventId, checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
 import type { Answers } from './answers.js'
 import { type LineParts, sendLines } from './event-lines.js'
@@ -72,20 +72,26 @@ export class Reads {
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
-    reply.header('vary', VARY)
+    reply.header('vary', request.prefix === '' ? VARY : `${VARY}, X-Forwarded-Prefix`)
     if (format === 'sse' || (format === 'ndjson' && query.live)) {
       return this.#live.answer(request, reply, { address, query }, format)
     }
     checkNoConsumer(query)
+    checkNoLastEventId(query)
     if (format === 'page') checkNoRecord(query)
     await awaitPosition(this.#parts, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
     // Rules may have changed while it waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
-    const read = { ...toReadRequest(query, readContextOf(this.#parts, request)), gone: new ClientGone(request) }
+    const read = {
+      ...toReadRequest(query, readContextOf(this.#parts, request)),
+      gone: new ClientGone(request, this.#parts.clock)
+    }
     // A request that waited is answered even if the stream does not exist yet.
-    const source = await (seconds > 0 ? this.#parts.sources.toFollow(address) : this.#sourceOf(address, read.viewer))
+    const source = await (seconds > 0
+      ? this.#parts.reader.visible.toFollow(address, read.viewer)
+      : this.#sourceOf(address, read.viewer))
     const changed = checkNamedLog(this.#parts, request, source, read)
     if (changed !== undefined) await changed
     reply.header('daybook-head', source.head)
@@ -97,7 +103,7 @@ export class Reads {
 
   /**
    * Answers with one event.
-   * @param at its number, or on the log its position; `head` is the last
+   * @param at its number, or on the log its position; `head` is the last that the caller sees
    */
   async answerEvent(
     request: FastifyRequest,
@@ -113,8 +119,8 @@ export class Reads {
     }
     const viewer = this.#parts.rules.viewerOf(request.principal)
     const source = await this.#sourceOf(address, viewer)
-    const number = at === 'head' ? Math.max(source.head, 0) : at
     return this.#answers.reading(request, async (memory) => {
+      const number = at === 'head' ? await this.#lastIn(request, source, memory) : at
       const asked = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
       const { body, tag } = await this.#renderedEvent(asked, memory)
       this.#parts.metrics.read(1)
@@ -142,13 +148,14 @@ export class Reads {
     const liveQuery = liveQueryOf(address, query, context)
     let asked = query
     if (query.from === 'end' && query.order !== 'desc') {
-      asked = { ...query, from: String((await sources.toFollow(address)).head + 1) }
+      asked = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request) }
-    await checkNamedLog(this.#parts, request, await sources.toFollow(address), toReadRequest(query, context))
+    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
+    const source = await reader.visible.toFollow(address, context.viewer)
+    await checkNamedLog(this.#parts, request, source, toReadRequest(query, context))
     confirmWait(request, reply, seconds)
     const isEmpty = async () => {
-      const source = await sources.toFollow(address)
+      const source = await reader.visible.toFollow(address, context.viewer)
       const page = await reader.page(source, read, await sources.resolve(source, read), 1)
       return page.events.length === 0 && reachesEnd(page)
     }
@@ -160,7 +167,22 @@ export class Reads {
   #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
     const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
-    return index === undefined ? sources.of(stream) : reader.indexSource(stream, index, viewer)
+    return index === undefined ? sources.of(stream) : reader.visible.ofIndex(stream, index, viewer)
+  }
+
+  /**
+   * Number of the last event of a source that the caller sees, on the log its position. Looks at a bounded number of
+   * events.
+   * @throws `event-not-found` when there is none, or when none was found so far
+   */
+  async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
+    const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
+    const gone = new ClientGone(request, this.#parts.clock)
+    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone }
+    const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
+    const [last] = page.events
+    if (last !== undefined) return last.cursor
+    throw noLastEvent(source, page.covered)
   }
 
   /** An event never changes as long as it can be seen. */

@@ -1,19 +1,23 @@
 /** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
-import type { ConsumerShown, LiveSubscription } from '../../schemas/consumers.js'
+import type { FastifyRequest } from 'fastify'
+import type { ConsumerShown, LastConnection, LiveSubscription } from '../../schemas/consumers.js'
+import { isOperator, type Principal } from '../../src/access/permissions.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
 import type { Places } from '../../src/dispatch/places.js'
 import { type DaybookError, isDaybookError } from '../../src/errors.js'
 import type { MovedPlace } from '../../src/log/format.js'
 import type { Reader } from '../../src/reading/reader.js'
-import { lagOf } from '../../src/subscriptions/lag.js'
+import type { EndedConnection } from '../../src/subscriptions/connection.js'
+import { type Lag, lagOf } from '../../src/subscriptions/lag.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import type { Clock } from '../../src/time/clock.js'
 import { secondsOf } from '../../src/time/duration.js'
+import type { RightsParts } from '../auth/caller-rights.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
 /** What a view of a consumer is made from; read when a request is there. */
-export interface ConsumerViewParts {
+export interface ConsumerViewParts extends Pick<RightsParts, 'rules'> {
   readonly reader: Reader
   readonly clock: Clock
   readonly places: Pick<Places, 'failure'>
@@ -26,9 +30,9 @@ export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'cl
   readonly consumers: Consumers
 }
 
-/** The addresses of a consumer. */
-export function consumerLinks(name: string) {
-  const self = `/consumers/${encodeURIComponent(name)}`
+/** The addresses of a consumer. @param prefix the path under which a proxy shows this server */
+export function consumerLinks(name: string, prefix: string) {
+  const self = `${prefix}/consumers/${encodeURIComponent(name)}`
   return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
 }
 
@@ -62,12 +66,31 @@ function asKnownError(error: Error): DaybookError {
   throw error
 }
 
-/** A consumer, its place and lag, and the connection that reads for it. */
-export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer): Promise<ConsumerShown> {
+/**
+ * The lag of a consumer as a caller may know it. To operators it is told as it is, since they run the server.
+ * @throws `not-permitted`, `sign-in-required` for a stream that the caller may not read, and as lagOf
+ */
+async function lagFor(parts: ConsumerViewParts, principal: Principal, { cursor, definition }: Consumer): Promise<Lag> {
+  const { address } = parseSource(definition.source)
+  if (isOperator(principal)) return lagOf(parts, { address, viewer: undefined }, cursor)
+  const { stream, index } = address
+  if (stream !== undefined && index === undefined) await parts.rules.check(principal, 'read', stream)
+  return lagOf(parts, { address, viewer: parts.rules.viewerOf(principal) }, cursor)
+}
+
+/**
+ * A consumer, its place and lag, and the connection that reads for it.
+ * @param request of the caller, who is told of the source what it may know
+ */
+export async function showConsumer(
+  parts: ConsumerViewParts,
+  consumer: Consumer,
+  { principal, prefix }: Pick<FastifyRequest, 'principal' | 'prefix'>
+): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
-  const { moved } = consumer
-  const lag = await lagOf(parts, parseSource(source), cursor).catch(asKnownError)
+  const { moved, lastConnection } = consumer
+  const lag = await lagFor(parts, principal, consumer).catch(asKnownError)
   const standsStill = isDaybookError(lag) ? lag.message : whyItStandsStill(parts, consumer, lag.events)
   return {
     name,
@@ -84,7 +107,19 @@ export async function showConsumer(parts: ConsumerViewParts, consumer: Consumer)
     ...(moved !== undefined && { moved: showMoved(moved) }),
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
-    links: consumerLinks(name)
+    ...(lastConnection && { lastConnection: showEnded(lastConnection) }),
+    links: consumerLinks(name, prefix)
+  }
+}
+
+function showEnded({ transport, client, since, ended, code, detail }: EndedConnection): LastConnection {
+  return {
+    transport,
+    client,
+    since: new Date(since).toISOString(),
+    ended: new Date(ended).toISOString(),
+    ...(code === undefined ? { by: 'client' } : { by: 'server', code }),
+    detail
   }
 }
 
@@ -127,7 +162,8 @@ export async function lagRows(parts: ConsumerLagParts, value: (lag: { events: nu
   const rows: [string, number][] = []
   if (parts.status !== 'open') return rows
   for (const { name, cursor, definition } of parts.consumers.all()) {
-    const lag = await lagOf(parts, parseSource(definition.source), cursor).catch(() => undefined)
+    const { address } = parseSource(definition.source)
+    const lag = await lagOf(parts, { address, viewer: undefined }, cursor).catch(() => undefined)
     if (lag !== undefined) rows.push([name, value(lag)])
   }
   return rows

@@ -20,7 +20,6 @@ import {
   readContextOf
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
-import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
@@ -30,7 +29,7 @@ import { checkNamedLog, readUpTo } from '../reading/named-log.js'
 import { mediaTypes, readFormat } from '../wire/media-types.js'
 import { parseBounds, parseCursor } from '../wire/reading/cursor-bounds.js'
 import { limitOf, reachesEnd, renderPage } from '../wire/reading/page.js'
-import { hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
+import { checkNoLastEventId, hasFilter, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { parseAcknowledgement, parseDefinition, parseReset, parseSource } from '../wire/writing/consumer-body.js'
 import { bodyOf } from '../writing/received-body.js'
 import {
@@ -112,7 +111,7 @@ class ConsumerHandlers {
     return this.#parts.consumers.get(consumerName(request))
   }
 
-  async list({ principal }: FastifyRequest, reply: FastifyReply): Promise<object> {
+  async list({ principal, prefix }: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { subscriptions: all, consumers: named, rules } = this.#parts
     const subscriptions: LiveSubscription[] = []
     const operator = isOperator(principal)
@@ -126,7 +125,7 @@ class ConsumerHandlers {
     const readsAny = principal.scope === undefined || principal.scope.read.length > 0
     for (const consumer of named.all()) {
       if (operator || (readsAny && owns(principal, consumer, this.#parts)))
-        consumers.push(await showConsumer(this.#parts, consumer))
+        consumers.push(await showConsumer(this.#parts, consumer, { principal, prefix }))
     }
     reply.header('cache-control', 'private, no-store')
     return { consumers, subscriptions }
@@ -134,28 +133,28 @@ class ConsumerHandlers {
 
   async get(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     reply.header('cache-control', 'private, no-store')
-    return showConsumer(this.#parts, this.#consumerOf(request))
+    return showConsumer(this.#parts, this.#consumerOf(request), request)
   }
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
-    const { clock, sources, consumers } = this.#parts
+    const { clock, reader, sources, consumers } = this.#parts
     const name = consumerName(request)
-    const wanted = parseDefinition(name, await bodyOf(request))
+    const wanted = parseDefinition(name, await bodyOf(request), request.prefix)
     // A source that the caller may not read is refused before the consumer is made.
     const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
     const { lower } = parseBounds({ from: wanted.from }, clock.now())
     const start = async () => {
-      const source = await sources.toFollow(address)
+      const source = await reader.visible.toFollow(address, read.viewer)
       await checkNamedLog(this.#parts, request, source, { lower, upper: undefined })
       return (await sources.resolve(source, { ...read, lower })).first - 1
     }
     const { consumer, made } = await consumers.define({ ...wanted, ...ownerOf(request) }, start)
     if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
     reply.code(made ? 201 : 200)
-    if (made) reply.header('location', consumerLinks(name).self)
-    return showConsumer(this.#parts, consumer)
+    if (made) reply.header('location', consumerLinks(name, request.prefix).self)
+    return showConsumer(this.#parts, consumer, request)
   }
 
   async remove(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -174,7 +173,8 @@ class ConsumerHandlers {
     const format = readFormat(request.headers, query.format, query.live)
     reply.header('vary', 'Accept, Accept-Encoding, Prefer')
     if (format === 'page') {
-      checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
+      this.#live.origins.check(request, 'read for a consumer')
+      checkNoLastEventId(query)
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
     const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
@@ -185,7 +185,8 @@ class ConsumerHandlers {
     const consumer = this.#consumerOf(request)
     const { cursor, generation } = parseAcknowledgement(await bodyOf(request))
     const { address } = parseSource(consumer.definition.source)
-    const source = await this.#parts.sources.toFollow(address)
+    await checkReadable(this.#parts, request.principal, address)
+    const source = await this.#parts.reader.visible.toFollow(address, this.#parts.rules.viewerOf(request.principal))
     const done = parseCursor('cursor', String(cursor))
     await checkNamedLog(this.#parts, request, source, readUpTo(done))
     await consumer.acknowledge(done, generation, source.head)
@@ -196,7 +197,7 @@ class ConsumerHandlers {
     const consumer = this.#consumerOf(request)
     const { to } = parseReset(await bodyOf(request))
     await consumer.reset(await resetCursor(this.#parts, request, consumer, String(to)))
-    return showConsumer(this.#parts, consumer)
+    return showConsumer(this.#parts, consumer, request)
   }
 }
 
@@ -209,7 +210,9 @@ async function resetCursor(
 ): Promise<number> {
   const isCursor = /^(-1|\d+)$/.test(to)
   const { lower } = parseBounds(isCursor ? { after: to } : { from: to }, parts.clock.now())
-  const source = await parts.sources.toFollow(parseSource(consumer.definition.source).address)
+  const { address } = parseSource(consumer.definition.source)
+  await checkReadable(parts, request.principal, address)
+  const source = await parts.reader.visible.toFollow(address, parts.rules.viewerOf(request.principal))
   await checkNamedLog(parts, request, source, { lower, upper: undefined })
   const { first } = await parts.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
@@ -247,10 +250,15 @@ async function answerPage(
   // A takeover page by page ends the other connection, and holds none itself.
   if (asked.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
-  const lower = { kind: 'cursor', value: consumer.cursor, included: false } as const
-  const read = { ...toReadRequest(query, readContextOf(parts, request)), lower, gone: new ClientGone(request) }
+  const asRead = {
+    ...toReadRequest(query, readContextOf(parts, request)),
+    gone: new ClientGone(request, parts.clock)
+  }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
-    const source = await sources.toFollow(address)
+    const source = await reader.visible.toFollow(address, asRead.viewer)
+    // A list that shows nothing to its reader any more has no place either.
+    const value = Math.min(consumer.cursor, source.head)
+    const read = { ...asRead, lower: { kind: 'cursor', value, included: false } as const }
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
   }
   const seconds = secondsToWait(asked, request)
@@ -267,12 +275,14 @@ async function answerPage(
   if (seconds > 0) await checkReadable(parts, request.principal, address)
   return answers.reading(request, async (memory) => {
     const { source, page } = await pageOf(limitOf(asked), memory)
-    consumer.given(page.covered.last)
+    consumer.sendsAgain(consumer.cursor)
+    const { redelivery } = consumer
     consumer.touch()
     metrics.read(page.events.length)
     const { name, generation } = consumer
-    const links = { ...consumerLinks(name), self: request.url }
-    const text = renderPage(source, query, page, links, hasFilter(query))
+    const links = { ...consumerLinks(name, request.prefix), self: request.prefix + request.url }
+    const text = renderPage(source, query, { ...page, redelivery }, links, hasFilter(query))
+    consumer.given(page.covered.last)
     reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
     reply.header('daybook-head', source.head).header('daybook-log', parts.log.id)
     reply.header('daybook-generation', generation)

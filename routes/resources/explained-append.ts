@@ -1,5 +1,6 @@
 /** Appends to one or several streams; a version conflict tells the caller which events it missed (native contract §3). */
 import type { FastifyRequest } from 'fastify'
+import type { Principal } from '../../src/access/permissions.js'
 import type { AccessRules } from '../../src/access/rules.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
@@ -8,6 +9,7 @@ import type { Reader } from '../../src/reading/reader.js'
 import type { Source } from '../../src/reading/source.js'
 import type { Sources } from '../../src/reading/sources.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
+import type { Clock } from '../../src/time/clock.js'
 import type { Condition } from '../../src/writing/plan/expected-version.js'
 import type { AppendResult } from '../../src/writing/plan/plan-append.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
@@ -21,6 +23,7 @@ export interface AppendParts {
   readonly log: Log
   readonly sources: Sources
   readonly reader: Reader
+  readonly clock: Clock
 }
 
 export const NOT_WRITTEN = { written: false, retry: false }
@@ -33,10 +36,15 @@ export async function checkExpected(
 ): Promise<void> {
   if (namedLog(request) === undefined) return
   for (const { stream, expected } of conditions) {
-    if (typeof expected !== 'number') continue
+    if (typeof expected !== 'number' || !(await mayKnowHead(parts, request.principal, stream))) continue
     const source = await parts.sources.toFollow({ stream })
     await checkNamedLog(parts, request, source, readUpTo(expected), { stream, ...NOT_WRITTEN })
   }
+}
+
+/** Of a stream that the caller may neither read nor append to nothing is told; the append is refused when it is planned. */
+async function mayKnowHead({ rules }: AppendParts, principal: Principal, stream: string): Promise<boolean> {
+  return (await rules.may(principal, 'read', stream)) || (await rules.may(principal, 'write', stream))
 }
 
 /**

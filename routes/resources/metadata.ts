@@ -41,15 +41,23 @@ export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, 
       ? atom.begin(request, reply).singleEvents.metadata(request, reply, stream, 'head')
       : answerMetadata(parts, request, reply, stream)
   })
-  const config = { access: ofStream('writeMetadata'), bodyMax: limits.metadata_bytes_max }
-  app.put(url, { config, schema: put }, (request, reply) => replace(parts, request, reply))
-  app.patch(url, { config, schema: patch }, (request, reply) => merge(parts, request, reply))
-  const written = { access: ofStream('writeMetadata'), dialect: () => true, negotiate: negotiatesEvent }
+  const access = ofStream('writeMetadata')
+  const config = (types: readonly string[]) => ({
+    access,
+    bodyMax: limits.metadata_bytes_max,
+    takesBody: (request: FastifyRequest) => checkType(request, types)
+  })
+  app.put(url, { config: config(PUT_TYPES), schema: put }, (request, reply) => replace(parts, request, reply))
+  app.patch(url, { config: config(PATCH_TYPES), schema: patch }, (request, reply) => merge(parts, request, reply))
+  const written = { access, dialect: () => true, negotiate: negotiatesEvent, takesBody: negotiatesEvent }
   app.post(url, { config: written, schema: append }, (request, reply) => {
     const { stream } = request.params as StreamParams
     return atom.begin(request, reply).writes.writeMetadata(request, reply, stream)
   })
 }
+
+const PUT_TYPES = ['application/json']
+const PATCH_TYPES = ['application/merge-patch+json', 'application/json']
 
 const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
 const negotiatesEvent = (request: FastifyRequest) => negotiateWrite(request, offers.write)
@@ -64,8 +72,10 @@ interface MetadataTarget {
 async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
   checkHasMetadata(stream)
-  checkType(request, ['application/json'])
-  const stored = toStored(checkSize(await bodyOf(request)))
+  checkType(request, PUT_TYPES)
+  const body = checkSize(await bodyOf(request))
+  const { document: standing } = await parts.states.of(stream)
+  const stored = toStored(body, standing)
   return writeStored(parts, request, reply, stored, { stream, expected: expectedVersionOf(request.headers) })
 }
 
@@ -73,7 +83,7 @@ async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply
 async function merge(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
   checkHasMetadata(stream)
-  checkType(request, ['application/merge-patch+json', 'application/json'])
+  checkType(request, PATCH_TYPES)
   const patch = toStoredPatch(checkSize(await bodyOf(request)))
   return mergeStored(parts, request, reply, patch, { stream, expected: expectedVersionOf(request.headers) })
 }

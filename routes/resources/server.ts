@@ -10,6 +10,7 @@ import type { MemoryBudget } from '../../src/memory/memory-budget.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
 import type { Metrics } from '../../src/metrics.js'
 import type { ClockWatch } from '../../src/time/clock-watch.js'
+import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { API_VERSION } from '../eventstore/wire/api-version.js'
 import { wantsBare } from '../http/error-handler.js'
@@ -44,10 +45,22 @@ const SHOWN = [
   'client_frame_bytes_max'
 ] as const
 
+/** The addresses that discovery names. */
+const PLACES = [
+  ['events', '/events'],
+  ['streams', '/streams'],
+  ['categories', '/categories'],
+  ['types', '/types'],
+  ['consumers', '/consumers'],
+  ['contract', '/openapi.yaml'],
+  ['metrics', '/metrics'],
+  ['ready', '/readyz']
+] as const
+
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
 /** What the routes of the server use; read when a request is there: the store may still be opening. */
-export interface ServerRouteParts {
+export interface ServerRouteParts extends Pick<RightsParts, 'rules'> {
   /** `open` when reads and appends are served. */
   readonly status: string
   /** Why the store is not open. */
@@ -78,8 +91,10 @@ export function serverRoutes(
   })
   const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
   const config = { access: 'anyone', dialect: wantsBare } as const
-  app.get('/', { config, onRequest: browsersFirst, schema: discover }, async () => showInfo(parts, options))
-  app.get('/info', { config, schema: info }, async () => showInfo(parts, options))
+  app.get('/', { config, onRequest: browsersFirst, schema: discover }, async (request) =>
+    showInfo(parts, request, options)
+  )
+  app.get('/info', { config, schema: info }, async (request) => showInfo(parts, request, options))
   // With the members of EventStoreDB's answer (reference 20.1).
   app.get('/ping', { config, schema: ping }, async () => ({ status: 'ok', ...PONG }))
   app.get('/livez', { config, schema: alive }, async () => ({ status: 'ok' }))
@@ -87,20 +102,27 @@ export function serverRoutes(
   app.get('/metrics', { config: { access: 'reader' }, schema: metrics }, (request, reply) =>
     sendMetrics(parts, request, reply)
   )
-  app.get('/openapi.yaml', { config, schema: contract }, async (_request, reply) =>
-    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
-  )
+  app.get('/openapi.yaml', { config, schema: contract }, async (request, reply) => {
+    const text = contractAt(app.swagger({ yaml: true }), atom.trustProxy ? atom.baseOf(request) : undefined)
+    return reply.header('content-type', 'application/yaml; charset=utf-8').send(text)
+  })
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo({ status, log, memory }: ServerRouteParts, { version, insecure }: InfoOptions): object {
+function showInfo(
+  parts: ServerRouteParts,
+  { principal, prefix }: FastifyRequest,
+  { version, insecure }: InfoOptions
+): object {
+  const { status, log, memory } = parts
   const isOpen = status === 'open'
+  const showsLength = isOpen && isReader(parts, principal)
   return {
     name: 'daybook',
     version,
     log: isOpen ? log.id : null,
-    ancestors: isOpen ? ancestorsOf(log) : [],
-    head: isOpen && log.head >= 0 ? log.head : null,
+    ancestors: showsLength ? ancestorsOf(log) : [],
+    head: showsLength && log.head >= 0 ? log.head : null,
     esVersion: API_VERSION,
     state: 'leader',
     features: { projections: false, userManagement: !insecure, atomPub: true },
@@ -113,17 +135,14 @@ function showInfo({ status, log, memory }: ServerRouteParts, { version, insecure
       reads: useOf(memory.reads),
       largeReads: useOf(memory.largeReads)
     },
-    links: {
-      events: '/events',
-      streams: '/streams',
-      categories: '/categories',
-      types: '/types',
-      consumers: '/consumers',
-      contract: '/openapi.yaml',
-      metrics: '/metrics',
-      ready: '/readyz'
-    }
+    links: Object.fromEntries(PLACES.map(([name, path]) => [name, prefix + path]))
   }
+}
+
+/** The contract, for a server that is reached at another address than one on this machine. */
+function contractAt(text: string, base: string | undefined): string {
+  if (base === undefined) return text
+  return text.replace(/^servers:\n(?: .*\n)+/m, () => `servers:\n  - url: ${JSON.stringify(base)}\n`)
 }
 
 function useOf({ used, bytes, waiting }: MemoryShare): object {

@@ -21,7 +21,7 @@ import { parseEventPlace } from '../wire/reading/cursor-bounds.js'
 import { streamAddress } from '../wire/reading/read-request.js'
 import { preferredReturn, renderStreamAppend } from '../wire/writing/append-answer.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
-import { parseStreamBody } from '../wire/writing/stream-body.js'
+import { checkBodyType, parseStreamBody } from '../wire/writing/stream-body.js'
 import { bodyOf } from '../writing/received-body.js'
 import { type AppendParts, appendOrExplain, checkExpected } from './explained-append.js'
 
@@ -54,7 +54,7 @@ export function streamRoutes(
     { config: one, onRequest, attachValidation, schema: getEvent },
     (request, reply) => streams.readEvent(request, reply)
   )
-  const written = { access: ofStream('write'), dialect: appends, negotiate: negotiatesAppend }
+  const written = { access: ofStream('write'), dialect: appends, negotiate: negotiatesAppend, takesBody }
   app.post('/streams/:stream', { config: written, attachValidation, schema: append }, (request, reply) =>
     streams.append(request, reply)
   )
@@ -68,6 +68,10 @@ const readsFeed = (request: FastifyRequest) => isDialectRead(request, 'feed')
 const readsEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
 const appends = ({ headers }: FastifyRequest) => isDialectAppend(headers)
 const negotiatesAppend = (request: FastifyRequest) => negotiateWrite(request, offers.write)
+const takesBody = (request: FastifyRequest) => {
+  if (appends(request)) negotiatesAppend(request)
+  else checkBodyType(request.headers)
+}
 
 /** The stream and the query of a live read. */
 function askedLive({ params, query }: FastifyRequest): LiveAsked {
@@ -137,7 +141,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const result = await appendOrExplain(parts, asked)
   const head = result.heads.get(stream) as number
   reply.code(201)
-  reply.header('location', `/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
+  reply.header('location', `${request.prefix}/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
   reply.header('etag', `"${head}"`)
   reply.header('daybook-head', head)
   const wanted = preferredReturn(request.headers.prefer as string | undefined)

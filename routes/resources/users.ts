@@ -213,7 +213,7 @@ function showAccount({ login, fullName, groups, disabled }: Account): UserShown 
 
 /** Links to the commands on an account, in EventStoreDB's order (reference 15). */
 function accountLinks({ login, disabled }: Account, base: string): { href: string; rel: string }[] {
-  const href = `${base}/users/${login}`
+  const href = `${base}/users/${segment(login)}`
   const change = disabled ? 'enable' : 'disable'
   return [
     { href: `${href}/command/reset-password`, rel: 'reset-password' },

@@ -20,11 +20,12 @@ import {
   ConsumerList,
   ConsumerReset,
   ConsumerShown,
+  LastConnection,
   LiveSubscription,
   NewConsumer
 } from '../../schemas/consumers.js'
 import { NewEvent, NewEventOfStream, RecordedEvent, RecordMark } from '../../schemas/events.js'
-import { ClientFrame, ServerFrame } from '../../schemas/frames.js'
+import { ClientFrame, ServerFrame, Subscribed } from '../../schemas/frames.js'
 import { CategoryList, StreamList, TypeList } from '../../schemas/listings.js'
 import { MetadataWritten, StreamMetadata } from '../../schemas/metadata.js'
 import { problemResponses } from '../../schemas/operations/responses.js'
@@ -38,8 +39,8 @@ export const namedSchemas = [
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
   StreamList, CategoryList, TypeList, Info, Health, Problem,
   StreamMetadata, MetadataWritten, AtomFeed, AtomEntry,
-  NewConsumer, ConsumerShown, ConsumerList, LiveSubscription, Acknowledgement, Acknowledged, ConsumerReset,
-  ServerFrame, ClientFrame,
+  NewConsumer, ConsumerShown, ConsumerList, LiveSubscription, LastConnection, Acknowledgement, Acknowledged, ConsumerReset,
+  Subscribed, ServerFrame, ClientFrame,
   UserShown, UserAnswer, UserList, UserResult, NewUser, ChangedUser, PasswordReset, PasswordChange,
   NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table

@@ -11,6 +11,7 @@ import { limits } from '../../src/limits.js'
 import type { MemoryBudget } from '../../src/memory/memory-budget.js'
 import type { MemoryHold } from '../../src/memory/memory-hold.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
+import { askForBody } from '../http/connections/expectation.js'
 import { announcedLength } from '../http/connections/request-body.js'
 import { takeFor } from './request-memory.js'
 
@@ -66,15 +67,32 @@ export function receiveBody(
 ): void {
   const { headers } = request.raw
   const length = headers['content-length'] === undefined ? undefined : announcedLength(headers)
+  const small = length !== undefined && length <= limits.memory_small_bytes
   if (!BODIED.has(request.method) || request.routeOptions.config.ignoresBody) {
     payload.resume()
     done(null)
   } else if (length !== undefined && length > limit) {
     done(bodyTooLarge(limit))
-  } else if (length !== undefined && length <= limits.memory_small_bytes) {
+  } else if (small && headers.expect === undefined) {
     receiveSmall(payload, length, memory.bodies, done)
   } else {
-    receiveCounted(request, payload, memory.bodies, { length, limit }).then((body) => done(null, body), done)
+    const refusal = refusalOfType(request)
+    if (refusal !== undefined) done(refusal)
+    else if (small) {
+      askForBody(request)
+      receiveSmall(payload, length, memory.bodies, done)
+    } else receiveCounted(request, payload, memory.bodies, { length, limit }).then((body) => done(null, body), done)
+  }
+}
+
+/** Why the headers alone refuse the body; undefined: they do not. */
+function refusalOfType(request: FastifyRequest): Error | undefined {
+  try {
+    request.routeOptions.config.takesBody?.(request)
+    inflaterOf(request)
+    return undefined
+  } catch (error) {
+    return error as Error
   }
 }
 
@@ -106,9 +124,11 @@ async function receiveCounted(
   let hold: MemoryHold | undefined
   const begin = async () => {
     hold = await takeFor(request, share, (length ?? limit) + inflated)
+    if (length !== undefined) askForBody(request)
     request.server.bodyTimes.restart(request)
     return Buffer.allocUnsafeSlow(length ?? limit)
   }
+  if (length === undefined) askForBody(request)
   const into = length === undefined ? { free: limits.memory_small_bytes, begin } : { free: 0, begin }
   const bytes = await gather(payload, limit, into).catch((error) => {
     hold?.release()
@@ -188,6 +208,7 @@ async function inflateBody(
 export function streamOf(request: FastifyRequest): Readable {
   const raw = request.body as Readable
   const inflater = inflaterOf(request)
+  askForBody(request)
   if (inflater === undefined) return raw
   const inflated = inflater()
   raw.on('error', (error) => inflated.destroy(error))

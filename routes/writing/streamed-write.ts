@@ -77,10 +77,12 @@ export class StreamedWrite {
         reply.raw.once('finish', () => {
           if (request.raw.complete === false) lingerAndClose(request.raw.socket, clock)
         })
-        await say({ problem: problemOf(coded, request.id) })
+        await say({ problem: problemOf(coded, request) })
       })
       .catch(() => request.raw.destroy()) // nobody takes the receipts
       .finally(() => receipts.end())
+    // A proxy that gathers answers would keep the receipts until the end.
+    reply.header('x-accel-buffering', 'no')
     return reply.code(200).header('content-type', mediaTypes.ndjson).send(receipts)
   }
 

@@ -163,10 +163,8 @@ export function permits(
   if ((action === 'write' || action === 'delete') && isWrittenByServer(stream)) return false
   if (principal.scope !== undefined && !covers(principal.scope, action, stream)) return false
   if (hasAdminsRole(principal)) return true
-  const key = KEYS[action]
   const system = isSystemStream(stream)
   const usual = system ? (isOwn(stream) ? {} : settings.systemStreams) : settings.userStreams
-  const entry = acl?.[key] ?? usual[key]
   const { login } = principal
   // System streams always need an account, whatever a rule says.
   const everybody = login !== undefined || (settings.anonymous && !system)
@@ -174,7 +172,12 @@ export function permits(
     if (role === EVERYBODY) return everybody
     return login !== undefined && (role === login || principal.groups.includes(role))
   }
-  return rolesOf(entry ?? (system ? ADMINS : EVERYBODY)).some(isRole)
+  const isNamed = (entry: AclEntry | undefined) => rolesOf(entry ?? (system ? ADMINS : EVERYBODY)).some(isRole)
+  const key = KEYS[action]
+  if (key !== '$mr' || acl?.$mr !== undefined) return isNamed(acl?.[key] ?? usual[key])
+  // A rule names logins and groups, so by itself it is shown only to those who may read the stream.
+  const isSettled = usual.$mr !== undefined && acl?.$r === undefined
+  return isNamed(usual.$mr) && (isSettled || isNamed(acl?.$r ?? usual.$r))
 }
 
 function rolesOf(entry: AclEntry): readonly string[] {

@@ -1,4 +1,5 @@
 import { DaybookError } from '../errors.js'
+import type { EndedConnection, Redelivery } from '../subscriptions/connection.js'
 import type { ProgressListener } from '../subscriptions/delivery.js'
 import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
@@ -10,8 +11,10 @@ export interface AttachedConsumer {
   readonly definition: ConsumerDefinition
   readonly cursor: number
   readonly generation: number
-  detach(attachment: ConsumerAttachment): void
+  readonly redelivery: Redelivery | undefined
+  detach(attachment: ConsumerAttachment, ended: EndedConnection | undefined): void
   given(cursor: number): void
+  sendsAgain(after: number): void
   moveTo(cursor: number): void
   acknowledge(cursor: number, generation: number, head: number): Promise<void>
   tick(): void
@@ -50,9 +53,17 @@ export class ConsumerAttachment implements ProgressListener {
     return this.generation === this.consumer.generation
   }
 
-  /** The connection is gone. */
-  release(): void {
-    this.consumer.detach(this)
+  /** The connection is gone. @param ended undefined: it never began to read */
+  release(ended?: EndedConnection): void {
+    this.consumer.detach(this, ended)
+  }
+
+  get redelivery(): Redelivery | undefined {
+    return this.consumer.redelivery
+  }
+
+  sendsAgain(after: number): void {
+    if (this.#isNewest) this.consumer.sendsAgain(after)
   }
 
   sent(cursor: number): void {
@@ -88,6 +99,6 @@ export class ConsumerAttachment implements ProgressListener {
       return
     }
     this.#retries++
-    subscription.redeliver(this.#retries)
+    subscription.redeliver()
   }
 }

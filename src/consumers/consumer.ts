@@ -4,14 +4,17 @@
  */
 
 import { PacedSaves } from '../dispatch/paced-saves.js'
-import type { Checkpoint, MovedPlace, Places, SavedPlace } from '../dispatch/places.js'
+import type { Checkpoint, MovedPlace, Places } from '../dispatch/places.js'
 import { DaybookError } from '../errors.js'
 import { isDiskFull } from '../log/storage-faults.js'
+import type { EndedConnection, Redelivery } from '../subscriptions/connection.js'
 import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
 import type { ServedTime } from '../time/served-time.js'
 import { type AttachedConsumer, ConsumerAttachment } from './consumer-attachment.js'
 import type { ConsumerDefinition } from './consumer-definition.js'
+import { DeliveryCounts } from './delivery-counts.js'
+import { firstPlace } from './first-place.js'
 
 export interface ConsumerParts {
   readonly places: Places
@@ -36,6 +39,8 @@ export class Consumer implements AttachedConsumer {
   /** The last cursor that was sent to its reader; undefined: none since the server started. */
   #sentTo: number | undefined
   #attachment: ConsumerAttachment | undefined
+  #counts = new DeliveryCounts()
+  #lastConnection: EndedConnection | undefined
 
   /**
    * @param expiresMs `expiresAfter`, milliseconds
@@ -95,6 +100,16 @@ export class Consumer implements AttachedConsumer {
   /** The connection that reads for it; undefined: none. */
   get subscription(): Subscription | undefined {
     return this.#attachment?.subscription
+  }
+
+  /** The last connection that has ended; undefined: none since the server started. */
+  get lastConnection(): EndedConnection | undefined {
+    return this.#lastConnection
+  }
+
+  /** What its readers were sent before and did not acknowledge, since the server started; undefined: nothing. */
+  get redelivery(): Redelivery | undefined {
+    return this.#counts.to > this.#place.cursor ? this.#counts : undefined
   }
 
   /** `expired` after `expiresAfter` without a reader; `over` after twice as long, when it is to be removed. */
@@ -171,8 +186,12 @@ export class Consumer implements AttachedConsumer {
     return attachment
   }
 
-  /** @param attachment the connection that is gone */
-  detach(attachment: ConsumerAttachment): void {
+  /**
+   * @param attachment the connection that is gone
+   * @param ended how; undefined: it never began to read
+   */
+  detach(attachment: ConsumerAttachment, ended: EndedConnection | undefined): void {
+    if (ended !== undefined) this.#lastConnection = ended
     if (this.#attachment !== attachment) return
     this.#attachment = undefined
     this.touch()
@@ -181,6 +200,12 @@ export class Consumer implements AttachedConsumer {
   /** Events up to a cursor were sent to its reader: they may be acknowledged. */
   given(cursor: number): void {
     this.#sentTo = Math.max(this.#sentTo ?? -1, cursor)
+    this.#counts.sent(cursor)
+  }
+
+  /** What comes after a cursor is sent to its reader, once more if it was sent before. */
+  sendsAgain(after: number): void {
+    this.#counts.startOver(after)
   }
 
   /** It has a reader at this moment, so it does not expire. */
@@ -193,13 +218,13 @@ export class Consumer implements AttachedConsumer {
   /**
    * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes
    * nothing.
-   * @param head the end of its source
+   * @param head the end of its source as its reader sees it: so far may be acknowledged after a restart
    * @throws `stale-generation`, `not-sent`
    */
   async acknowledge(cursor: number, generation: number, head: number): Promise<void> {
     this.#checkGeneration(generation)
     const done = this.subscription?.machine.done ?? -1
-    const most = Math.max(this.#place.cursor, Math.min(head, Math.max(this.#sentTo ?? head, done)))
+    const most = Math.max(this.#place.cursor, this.#sentTo === undefined ? head : Math.max(this.#sentTo, done))
     if (cursor > most) {
       throw new DaybookError('not-sent', `The cursor ${cursor} was not sent to "${this.name}"; ${most} was the last.`, {
         consumer: this.name,
@@ -217,6 +242,7 @@ export class Consumer implements AttachedConsumer {
     const before = this.#attachment
     this.#attachment = undefined
     this.#place = { ...this.#place, moved: undefined }
+    this.#counts = new DeliveryCounts()
     await this.#newGeneration(cursor, 'This consumer was reset.', before)
   }
 
@@ -250,6 +276,7 @@ export class Consumer implements AttachedConsumer {
   async #newGeneration(cursor: number, why: string, before: ConsumerAttachment | undefined): Promise<void> {
     this.#place = { ...this.#place, cursor, generation: this.#place.generation + 1, active: this.#activeNow() }
     this.#sentTo = cursor
+    this.sendsAgain(cursor)
     before?.subscription?.close(this.#stale(why))
     await this.#saves.saveNow()
   }
@@ -262,25 +289,4 @@ export class Consumer implements AttachedConsumer {
     const { generation } = this.#place
     return new DaybookError('stale-generation', why, { consumer: this.name, generation })
   }
-}
-
-/**
- * The place of a consumer when it is loaded.
- * @param defined position of the event that defines it
- * @param now milliseconds since 1970
- */
-function firstPlace(
-  { start, generation }: ConsumerDefinition,
-  defined: number,
-  saved: SavedPlace | undefined,
-  now: number
-): Checkpoint {
-  if (saved === undefined) return { cursor: start, generation, active: now, defined }
-  const { validUpTo, ...place } = saved
-  // Format 1 does not say which definition a place belongs to.
-  const isOfThis = place.defined === undefined || (place.defined === defined && defined <= validUpTo)
-  if (isOfThis) return { ...place, defined }
-  const reason = 'it belonged to a later definition of this name, which the log has lost'
-  const moved = { from: place.cursor, to: start, reason, at: now }
-  return { cursor: start, generation: place.generation + 1, active: place.active, defined, moved }
 }

@@ -2,8 +2,29 @@
 import type { Viewer } from '../access/viewer.js'
 import type { StoredRecord } from '../log/format.js'
 import type { Filter } from './filter.js'
-import type { Bounds } from './sources.js'
 import type { Order, Range } from './walk.js'
+
+/**
+ * A bound of a read. A cursor is an event number on one stream and a position on the whole log; an instant is
+ * compared with `created`, milliseconds.
+ */
+export type Bound =
+  | { readonly kind: 'cursor'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
+  | { readonly kind: 'end' }
+
+/** Bounds, the end from which they are read, and how far an earlier page got. */
+export interface Bounds {
+  /** `end` in falling order: the read gives the last event within the upper bound, and no other. */
+  readonly lower: Bound | undefined
+  readonly upper: Bound | undefined
+  readonly order: Order
+  /** The read goes on strictly after this cursor; in falling order strictly before it. */
+  readonly cursor?: number | undefined
+}
+
+/** What of the bounds holds cursors. */
+export type CursorBounds = Pick<Bounds, 'lower' | 'upper'> & Partial<Bounds>
 
 export interface ReadRequest extends Bounds {
   readonly filter: Filter
@@ -15,6 +36,11 @@ export interface ReadRequest extends Bounds {
   readonly viewer: Viewer | undefined
   /** Aborted when the client has gone: then a page ends where it is. */
   readonly gone?: Pick<AbortSignal, 'aborted'> | undefined
+}
+
+/** True for a read of the last event within its upper bound: it gives one event, and no other. */
+export function asksLast({ lower, order }: Pick<Bounds, 'lower' | 'order'>): boolean {
+  return lower?.kind === 'end' && order === 'desc'
 }
 
 export interface EventPage {

@@ -10,9 +10,8 @@ import { limits } from '../limits.js'
 import { family, type ListHead, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { READ_BYTES, type ReadAheadOptions, SCAN_CHUNK } from '../log/records/read-ahead.js'
-import type { IndexStream } from '../streams/index-streams.js'
 import type { SharedTurns } from '../time/turns.js'
-import { coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
+import { asksLast, coverage, type EventPage, type ReadRequest, type ReadResult, type Span } from './event-read.js'
 import { Filtering } from './filtering.js'
 import { LinkTargets } from './link-targets.js'
 import type { ReadMemory } from './read-memory.js'
@@ -20,17 +19,17 @@ import { positionsOf } from './read-positions.js'
 import type { Retention } from './retention.js'
 import { noEvent, type Source } from './source.js'
 import type { Sources } from './sources.js'
-import { listsAnyFor } from './visible-lists.js'
+import { VisibleSources } from './visible-sources.js'
 import { type Order, type Range, walkList } from './walk.js'
 
 /** A page of so few events of a stream is read at once. */
 const SMALL_PAGE = 32
 
-/** How much of a read is done at once, and who pays for it. */
-export interface ScanOptions extends ReadAheadOptions {
-  /** Records examined for one span, at most. */
-  readonly chunk?: number | undefined
-}
+/** Records that a search for the last event examines at once: mostly it is the first. */
+const LAST_CHUNK = 32
+
+/** How much of a read is done at once, and who pays for it. `chunk`: records examined for one span, at most. */
+export type ScanOptions = ReadAheadOptions & { readonly chunk?: number | undefined }
 
 export interface ReaderParts {
   log: Log
@@ -46,6 +45,8 @@ export class Reader {
   readonly #postings: Postings
   /** Finds what a read begins with. */
   readonly sources: Sources
+  /** The same for a viewer. */
+  readonly visible: VisibleSources
   readonly links: LinkTargets
   readonly #retention: Retention
   readonly #turns: SharedTurns
@@ -57,11 +58,13 @@ export class Reader {
     this.links = new LinkTargets(parts.sources, this)
     this.#retention = parts.retention
     this.#turns = parts.turns
+    this.visible = new VisibleSources(parts.log, parts.postings, parts.sources)
   }
 
   /**
    * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined and
    * `page_steps_max` steps of work were done by the filter, or when the client has gone.
+   * @param most events; a read of the last event gives no more than that one
    * @param memory holds what the page takes; undefined: it is not counted
    * @throws `overloaded` when there is no memory for it; `log-damaged`
    */
@@ -69,10 +72,12 @@ export class Reader {
     source: Source,
     request: ReadRequest,
     range: Range,
-    limit: number,
+    most: number,
     memory?: ReadMemory
   ): Promise<EventPage> {
     const { order, filter } = request
+    const last = asksLast(request)
+    const limit = last ? 1 : most
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
     const seen = { first: Math.max(range.first, source.first), last: range.last }
     if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= SMALL_PAGE) {
@@ -84,9 +89,9 @@ export class Reader {
     let bytes = 0
     let reached: number | undefined
     let full = false
-    const chunk = plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
+    const chunk = last ? LAST_CHUNK : plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
     const reserve = memory && ((more: number) => memory.need(bytes + more))
-    const scan = { chunk, wanted: plain ? limit : Infinity, reserve }
+    const scan = { chunk, wanted: plain || last ? limit : Infinity, reserve }
     const filtering = this.#filteringOf(source, request)
     reading: for await (const found of this.#walk(source, request, seen, scan, filtering)) {
       for (const one of found) {
@@ -107,7 +112,7 @@ export class Reader {
 
   /**
    * A small page of a stream without a filter: the positions of its events are known, so they are read at once.
-   * @returns undefined when they may be large
+   * @returns undefined when they may be large, and when all of them were removed
    */
   async #smallPage(
     source: Source,
@@ -136,12 +141,13 @@ export class Reader {
     const covered = coverage(range, order, records.at(-1)?.number, ended || records.length === 0)
     const events: ReadResult[] = []
     for (const record of records) if (!record.removed) events.push({ record, cursor: record.number })
-    if (this.links.anyIn(source, request, events)) return undefined
+    const allRemoved = events.length === 0 && records.length > 0
+    if (allRemoved || this.links.anyIn(source, request, events)) return undefined
     return { events, range, covered, head: source.head }
   }
 
   /**
-   * Every event of an ascending or descending read, in spans, to the end of its range.
+   * Every event of a read, in spans, to the end of its range; of a read of the last event, to that one.
    * @throws `overloaded` when there is no memory for it; `log-damaged`
    */
   async *spans(source: Source, request: ReadRequest, range: Range, scan: ScanOptions = {}): AsyncGenerator<Span> {
@@ -151,6 +157,8 @@ export class Reader {
     let from = begin
     const filtering = this.#filteringOf(source, request)
     for await (const found of this.#walk(source, request, seen, scan, filtering)) {
+      const last = asksLast(request) ? found.find(({ matches }) => matches) : undefined
+      if (last !== undefined) return yield { from, to: last.cursor, events: [last] }
       const to = found.at(-1)?.cursor ?? from
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
@@ -223,18 +231,6 @@ export class Reader {
       }
     }
     return order === 'desc' ? records.reverse() : records
-  }
-
-  /**
-   * An index stream, for a viewer who may read at least one event that it lists. For other viewers it does not exist, so
-   * that its name does not reveal which types, categories and correlations there are.
-   * @throws `stream-not-found` when it lists nothing for this viewer, `index-switched-off`
-   */
-  async indexSource(stream: string, index: IndexStream, viewer: Viewer | undefined): Promise<Source> {
-    const source = await this.sources.ofIndex(stream, index)
-    const lists = { log: this.#log, postings: this.#postings }
-    if (source.head >= 0 && (viewer === undefined || (await listsAnyFor(lists, source, viewer)))) return source
-    throw new DaybookError('stream-not-found', `Nothing is listed in "${stream}".`, { stream, head: null })
   }
 
   /**

@@ -2,6 +2,7 @@
 import { DaybookError } from '../errors.js'
 import type { Family, ListHead } from '../log/format.js'
 import { NO_METADATA, type StreamMetadata } from '../streams/metadata.js'
+import type { Range } from './walk.js'
 
 export interface Source {
   /** Name of the stream or index stream; undefined: the log itself. */
@@ -31,6 +32,32 @@ export function logSource(head: number): Source {
     metadata: NO_METADATA,
     metadataVersion: -1
   }
+}
+
+/** The refusal of a cursor past the end. @param log identity of the log that is read */
+export function cursorBeyondHead(cursor: number, head: number, log: string): DaybookError {
+  return new DaybookError(
+    'cursor-beyond-head',
+    `The cursor ${cursor} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
+    { cursor: String(cursor), head: head === -1 ? null : head, log }
+  )
+}
+
+/** The refusal of the last event where none is seen. @param scanned the cursors that were looked at, from the end */
+export function noLastEvent({ stream, head }: Source, scanned: Range): DaybookError {
+  const where = stream === undefined ? 'the log' : `"${stream}"`
+  const isEmpty = head === -1
+  const isWhole = scanned.first <= 0
+  const why = isEmpty
+    ? `There is no event in ${where} yet.`
+    : isWhole
+      ? `There is no event in ${where} that you may see.`
+      : `None of the last events in ${where}, from ${scanned.first} on, is one that you may see. Read on with from=end&order=desc&cursor=${scanned.first}.`
+  return new DaybookError('event-not-found', why, {
+    ...(stream !== undefined && { stream }),
+    head: isEmpty ? null : head,
+    ...(!isEmpty && !isWhole && { scanned: { from: scanned.first, to: scanned.last } })
+  })
 }
 
 /** The refusal of an event that cannot be seen. @param beyond it comes after the last one */

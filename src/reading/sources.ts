@@ -8,31 +8,16 @@ import type { IndexStream } from '../streams/index-streams.js'
 import { firstVisible, NO_METADATA } from '../streams/metadata.js'
 import { isMetastream, originalOf } from '../streams/names.js'
 import type { StreamState } from '../streams/stream-state.js'
+import type { Bound, Bounds, CursorBounds } from './event-read.js'
 import type { Retention } from './retention.js'
-import { logSource, type Source } from './source.js'
-import { lowestIndex, type Order, type Range } from './walk.js'
-
-/**
- * A bound of a read. A cursor is an event number on one stream and a position on the whole log; an instant is
- * compared with `created`, milliseconds.
- */
-export type Bound =
-  | { readonly kind: 'cursor'; readonly value: number; readonly included: boolean }
-  | { readonly kind: 'instant'; readonly value: number; readonly included: boolean }
-  | { readonly kind: 'end' }
+import { cursorBeyondHead, logSource, type Source } from './source.js'
+import { lowestIndex, type Range } from './walk.js'
 
 /** What is read: a stream, an index stream, or the log. */
 export interface Address {
   /** Undefined: the log. */
   readonly stream: string | undefined
   readonly index?: IndexStream | undefined
-}
-
-/** Bounds, and the end from which they are read. */
-export interface Bounds {
-  readonly lower: Bound | undefined
-  readonly upper: Bound | undefined
-  readonly order: Order
 }
 
 export interface SourcesParts {
@@ -156,22 +141,33 @@ export class Sources {
   }
 
   /**
-   * Turns bounds into the first and last cursor of a read.
+   * The first and last cursor that a read has left.
+   * @throws `cursor-beyond-head` when the lower bound or the cursor to go on from lies past what there is
+   */
+  async resolve(source: Source, bounds: Bounds): Promise<Range> {
+    return this.rest(source, bounds, await this.asked(source, bounds))
+  }
+
+  /** What is left of an asked range for a read that goes on at `cursor`. @throws `cursor-beyond-head` */
+  rest({ head }: Source, { cursor, order }: Bounds, asked: Range): Range {
+    if (cursor === undefined) return asked
+    if (cursor > (order === 'asc' ? head : head + 1)) throw cursorBeyondHead(cursor, head, this.#log.id)
+    return order === 'asc'
+      ? { first: Math.max(asked.first, cursor + 1), last: asked.last }
+      : { first: asked.first, last: Math.min(asked.last, cursor - 1) }
+  }
+
+  /**
+   * Turns bounds into the first and last cursor, wherever the read goes on.
    * @throws `cursor-beyond-head` when the lower bound lies past what there is
    */
-  async resolve(source: Source, { lower, upper, order }: Bounds): Promise<Range> {
+  async asked(source: Source, { lower, upper, order }: Bounds): Promise<Range> {
     const { head } = source
     let first = 0
-    if (lower?.kind === 'end') first = order === 'asc' ? head + 1 : Math.max(head, 0)
+    if (lower?.kind === 'end') first = order === 'asc' ? head + 1 : 0
     else if (lower?.kind === 'cursor') {
       first = lower.included ? Math.max(lower.value, 0) : lower.value + 1
-      if (first > head + 1) {
-        throw new DaybookError(
-          'cursor-beyond-head',
-          `The cursor ${lower.value} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
-          { cursor: String(lower.value), head: head === -1 ? null : head, log: this.#log.id }
-        )
-      }
+      if (first > head + 1) throw cursorBeyondHead(lower.value, head, this.#log.id)
     } else if (lower?.kind === 'instant') {
       first = await this.#firstCreated(source.kind, source.list, lower.included ? lower.value : lower.value + 1, head)
     }
@@ -225,11 +221,12 @@ export class Sources {
    */
   async checkCursors(
     source: Source,
-    { lower, upper }: Pick<Bounds, 'lower' | 'upper'>,
+    { lower, upper, cursor = -1, order }: CursorBounds,
     log: string,
     details: Record<string, unknown> = {}
   ): Promise<void> {
-    const read = Math.max(lastRead(lower, true), lastRead(upper, false))
+    const goesOn = order === 'desc' ? cursor - 1 : cursor
+    const read = Math.max(lastRead(lower, true), lastRead(upper, false), goesOn)
     const upTo = this.#log.validUpTo(log)
     if (read < 0 || upTo === Infinity) return
     const last = upTo === undefined ? -1 : await this.lastUpTo(source, upTo)

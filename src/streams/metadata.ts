@@ -74,9 +74,12 @@ function wholeNumber(json: Buffer | undefined, least: number): number | undefine
   return (value as number) >= least && (value as number) <= 2 ** 63 ? (value as number) : undefined
 }
 
-/** What is wrong with a metadata document in any form; empty when nothing is. */
-export function faultsOf(document: Buffer | undefined): MemberFault[] {
-  const values = membersOfDocument(document)?.values
+/**
+ * What is wrong with a metadata document in any form; empty when nothing is.
+ * @param members of the document, where they are known
+ */
+export function faultsOf(document: Buffer | undefined, members = membersOfDocument(document)): MemberFault[] {
+  const values = members?.values
   if (values === undefined) return [{ why: 'Stream metadata is a JSON object.' }]
   const faults: MemberFault[] = NUMBERS.flatMap(([member, least]) => {
     const json = values.get(member)
@@ -148,14 +151,14 @@ export function withTruncateBefore(document: Buffer | undefined, truncateBefore:
 const EMPTY_DOCUMENT = Buffer.from('{}')
 const CLOSED_RULE = Buffer.from(JSON.stringify(CLOSED_ACL))
 
-interface Members {
+export interface Members {
   /** As JSON, byte for byte; of a member that stands twice, the last. */
   readonly values: ReadonlyMap<string, Buffer>
   readonly repeated: ReadonlySet<string>
 }
 
 /** The members of a document; undefined when it is no JSON object. */
-function membersOfDocument(document: Buffer | undefined): Members | undefined {
+export function membersOfDocument(document: Buffer | undefined): Members | undefined {
   if (document === undefined) return undefined
   const values = new Map<string, Buffer>()
   const repeated = new Set<string>()

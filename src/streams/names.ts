@@ -66,12 +66,26 @@ export function checkStreamName(stream: string): void {
 export function faultOfName(text: string): string | undefined {
   if (text === '') return 'has at least one character'
   if (text === '.' || text === '..') return 'cannot be "." or "..": HTTP clients resolve them away'
-  if (text.length > limits.stream_name_bytes_max || Buffer.byteLength(text) > limits.stream_name_bytes_max) {
-    return `has at most ${limits.stream_name_bytes_max} bytes of UTF-8; this one has ${Buffer.byteLength(text)}`
+  if (text.length * 3 > limits.stream_name_bytes_max) {
+    const { name, bytesMax } = limitedPart(text)
+    const bytes = Buffer.byteLength(name)
+    if (bytes > bytesMax) return `has at most ${bytesMax} bytes of UTF-8; this one has ${bytes}`
   }
   if (CONTROL.test(text)) return 'has no control characters'
   if (!text.isWellFormed()) return 'is well-formed Unicode; this one has half of a surrogate pair'
   return undefined
+}
+
+/**
+ * The part of a name whose length is limited. A prefix that the server puts before a name is not counted, so that a stream
+ * with the longest name has metadata, and its category and the types of its events can be read. In `$bc-…` all counts: the
+ * index lists no longer correlation ids.
+ */
+function limitedPart(text: string): { readonly name: string; readonly bytesMax: number } {
+  const name = isMetastream(text) ? originalOf(text) : text
+  const [prefix = ''] = /^\$(?:ce|et|category)-/.exec(name) ?? []
+  const bytesMax = prefix === '$et-' ? limits.dialect_type_bytes_max : limits.stream_name_bytes_max
+  return { name: name.slice(prefix.length), bytesMax }
 }
 
 /** @throws `bad-stream-name` as checkAppendableName, and for metastreams, whose events are written as metadata */
@@ -83,20 +97,6 @@ export function checkEventStream(stream: string): void {
     `Events are not appended to "${stream}": it holds metadata. PUT /streams/{stream}/metadata writes that.`,
     { stream }
   )
-}
-
-/**
- * Checks the name of a stream as a log has it, where the metadata of a stream with the longest name has a longer one.
- * @throws `bad-stream-name` as checkAppendableName
- */
-export function checkRecordedName(stream: string): void {
-  if (Buffer.byteLength(stream) <= limits.stream_name_bytes_max || !isMetastream(stream)) {
-    checkAppendableName(stream)
-    return
-  }
-  const original = originalOf(stream)
-  if (isMetastream(original)) checkAppendableName(stream)
-  checkStreamName(original)
 }
 
 /** @throws `bad-stream-name` as checkStreamName, and for names under which nothing is appended */

@@ -17,7 +17,7 @@ export interface Connection {
   drained(callback: () => void): void
   /**
    * @param shared other subscriptions get the very same events in the same form, so the bytes can be shared
-   * @param redelivery set while events are sent once more
+   * @param redelivery set when some of them were sent before
    */
   send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void
   caughtUp(cursor: number): void
@@ -29,10 +29,12 @@ export interface Connection {
   close(closing: Closing): void
 }
 
-/** Events at or before the cursor `to` are sent again; `retry` counts how often that was done. */
+/** Which events a consumer's readers were sent before, and did not acknowledge. */
 export interface Redelivery {
-  readonly retry: number
+  /** Events after this cursor are sent for the first time. */
   readonly to: number
+  /** How often the event at a cursor was sent before. */
+  retryCount(cursor: number): number
 }
 
 /** Why a subscription ends. */
@@ -42,6 +44,18 @@ export interface Closing {
   readonly cursor: number
   /** Reconnecting would give nothing more. */
   readonly final: boolean
+}
+
+/** A connection that has ended, and why. */
+export interface EndedConnection {
+  readonly transport: Connection['transport']
+  readonly client: string
+  /** When it began, and when it ended: milliseconds since 1970. */
+  readonly since: number
+  readonly ended: number
+  /** The code of the problem with which the server ended it; undefined: the client closed it, or it broke. */
+  readonly code: string | undefined
+  readonly detail: string
 }
 
 /** The statistics frame (native contract §5). */

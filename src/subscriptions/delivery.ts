@@ -13,6 +13,10 @@ export interface ProgressListener {
   sent(cursor: number): void
   /** Called every `tick_ms`. */
   tick(): void
+  /** Everything after a cursor is sent once more. */
+  sendsAgain(after: number): void
+  /** What was sent before; undefined: nothing. */
+  readonly redelivery: Redelivery | undefined
 }
 
 /** The effects of the machine that do not concern the connection. */
@@ -46,7 +50,6 @@ export class Delivery implements MachineEffects {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #effects: DeliveryEffects
-  #redelivery: Redelivery | undefined
   #full: FullConnection | undefined
   /** Checks of the right that are not answered yet. Nothing is sent until all are. */
   #checks = 0
@@ -82,10 +85,11 @@ export class Delivery implements MachineEffects {
     const { cursor } = events.at(-1) as ReadResult
     this.#metrics.read(events.length)
     this.#lastSent = this.#clock.elapsed()
+    const redelivery = this.#progress?.redelivery
+    const again = redelivery !== undefined && (events[0] as ReadResult).cursor <= redelivery.to
     this.#progress?.sent(cursor)
-    this.connection.send(events, shared, this.#redelivery)
+    this.connection.send(events, shared, again ? redelivery : undefined)
     this.#blockWhenFull()
-    if (this.#redelivery !== undefined && cursor >= this.#redelivery.to) this.#redelivery = undefined
   }
 
   caughtUp(cursor: number): void {
@@ -114,10 +118,11 @@ export class Delivery implements MachineEffects {
     this.#effects.complete(cursor)
   }
 
-  /** Sends everything in flight once more. @param retry how often that was done, this time included */
-  redeliver(retry: number): void {
-    this.#redelivery = { retry, to: this.machine.done }
-    this.machine.rewind(this.machine.settled)
+  /** Sends everything in flight once more. */
+  redeliver(): void {
+    const { settled } = this.machine
+    this.#progress?.sendsAgain(settled)
+    this.machine.rewind(settled)
   }
 
   /** Sends a heartbeat when nothing was sent for so many seconds. @param now milliseconds of the monotonic clock */

@@ -1,3 +1,4 @@
+import type { Viewer } from '../access/viewer.js'
 import type { Reader } from '../reading/reader.js'
 import type { Address } from '../reading/sources.js'
 import type { Clock } from '../time/clock.js'
@@ -16,15 +17,16 @@ export interface LagParts {
 }
 
 /**
- * The lag of a cursor in the source at an address.
+ * The lag of a cursor in the source at an address. An index stream that lists nothing for the viewer has no events.
+ * @param viewer undefined: one who sees everything
  * @throws `stream-deleted`, `index-switched-off`
  */
 export async function lagOf(
   { reader, clock }: LagParts,
-  { address }: { readonly address: Address },
+  { address, viewer }: { readonly address: Address; readonly viewer: Viewer | undefined },
   cursor: number
 ): Promise<Lag> {
-  const source = await reader.sources.toFollow(address)
+  const source = await reader.visible.toFollow(address, viewer)
   const events = Math.max(0, source.head - cursor)
   const created = events === 0 ? undefined : await reader.sources.createdAt(source, cursor + 1)
   return { events, seconds: created === undefined ? 0 : Math.max(0, (clock.now() - created) / 1000) }

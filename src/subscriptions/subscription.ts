@@ -12,7 +12,7 @@ import { ReadMemory } from '../reading/read-memory.js'
 import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
 import { Backlog } from './backlog.js'
-import type { Connection } from './connection.js'
+import type { Connection, EndedConnection } from './connection.js'
 import { Delivery, type ProgressListener } from './delivery.js'
 import { type Lag, lagOf } from './lag.js'
 import type { LiveQuery } from './live-query.js'
@@ -39,7 +39,7 @@ export interface SubscriptionRequest {
   /** The consumer that the subscription reads for; undefined: none. */
   readonly progress?: ProgressListener | undefined
   /** Called once, when the subscription has ended. */
-  readonly onClosed?: (() => void) | undefined
+  readonly onClosed?: ((ended: EndedConnection) => void) | undefined
 }
 
 export interface SubscriptionParts {
@@ -63,7 +63,7 @@ export class Subscription {
   readonly #parts: SubscriptionParts
   readonly #options: SubscriptionOptions
   readonly #progress: ProgressListener | undefined
-  readonly #onClosed: (() => void) | undefined
+  readonly #onClosed: ((ended: EndedConnection) => void) | undefined
   readonly #delivery: Delivery
   readonly #backlog: Backlog
   readonly #memory: ReadMemory
@@ -141,13 +141,9 @@ export class Subscription {
     this.#close(error, this.machine.done, final)
   }
 
-  /** The connection is gone. */
-  ended(): void {
-    if (this.closed) return
-    this.#delivery.close()
-    this.#leaveTail()
-    this.#backlog.close()
-    this.#onClosed?.()
+  /** The connection is gone. @param detail how, in a sentence */
+  ended(detail = 'The client closed the connection, or it broke.'): void {
+    if (!this.closed) this.#end(undefined, detail)
   }
 
   /**
@@ -177,9 +173,9 @@ export class Subscription {
     )
   }
 
-  /** Sends everything in flight once more. @param retry how often that was done, this time included */
-  redeliver(retry: number): void {
-    this.#delivery.redeliver(retry)
+  /** Sends everything in flight once more. */
+  redeliver(): void {
+    this.#delivery.redeliver()
   }
 
   /** Does what has become due. @param now milliseconds of the monotonic clock */
@@ -210,7 +206,8 @@ export class Subscription {
 
   /** How far the subscription is behind its source. @throws as lagOf */
   lag(): Promise<Lag> {
-    return lagOf(this.#parts, this.query, this.machine.done)
+    const { address, request } = this.query
+    return lagOf(this.#parts, { address, viewer: request.viewer }, this.machine.done)
   }
 
   /** Drops what was read by the old rules and not sent, and reads it again. */
@@ -250,6 +247,14 @@ export class Subscription {
   #close(error: DaybookError, cursor: number, final: boolean): void {
     if (this.closed) return
     this.connection.close({ error, cursor, final })
-    this.ended()
+    this.#end(error.code, error.message)
+  }
+
+  #end(code: string | undefined, detail: string): void {
+    this.#delivery.close()
+    this.#leaveTail()
+    this.#backlog.close()
+    const { transport, client } = this.connection
+    this.#onClosed?.({ transport, client, since: this.since, ended: this.#parts.clock.now(), code, detail })
   }
 }

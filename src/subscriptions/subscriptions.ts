@@ -6,6 +6,7 @@ import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { Metrics } from '../metrics.js'
 import type { Reader } from '../reading/reader.js'
 import type { Clock } from '../time/clock.js'
+import type { EndedConnection } from './connection.js'
 import { Subscription, type SubscriptionParts, type SubscriptionRequest } from './subscription.js'
 import type { Tails } from './tails.js'
 
@@ -60,9 +61,9 @@ export class Subscriptions {
   /** Begins to read for a connection that was accepted. While the server stops, it ends the connection at once. */
   open(request: SubscriptionRequest): Subscription {
     const id = ++this.#lastId
-    const onClosed = () => {
+    const onClosed = (ended: EndedConnection) => {
       this.#all.delete(id)
-      request.onClosed?.()
+      request.onClosed?.(ended)
     }
     const subscription = new Subscription(this.#parts, id, { ...request, onClosed })
     this.#all.set(id, subscription)

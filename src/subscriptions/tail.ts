@@ -99,7 +99,7 @@ export class ListTail extends Tail {
 
   /** Finds the end of the source. Commits in the meantime call `take` or `wake` already, so none is missed. */
   async open(): Promise<this> {
-    const source = await this.reader.sources.toFollow(this.query.address)
+    const source = await this.reader.visible.toFollow(this.query.address, this.query.request.viewer)
     this.begin(source.head + 1)
     this.#begun = true
     if (this.#stale) this.wake()
@@ -145,7 +145,7 @@ export class ListTail extends Tail {
   async #read(): Promise<void> {
     while (this.#stale) {
       this.#stale = false
-      const source = await this.reader.sources.toFollow(this.query.address)
+      const source = await this.reader.visible.toFollow(this.query.address, this.query.request.viewer)
       const range = { first: this.next, last: source.head }
       if (range.first > range.last) continue
       for await (const span of this.reader.spans(source, this.query.request, range)) this.offer(span)

@@ -66,7 +66,7 @@ const tables: Record<string, Row[]> = {
   ],
   'an event that is none': [
     ['no type', toStream('{"data":1}'), 400, 'invalid-event', /"type" is missing/],
-    ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" must NOT have fewer than 1 char/],
+    ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" is empty/],
     ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" must be string/],
     ['a type that is too long', toStream(`{"type":"${'ä'.repeat(129)}"}`), 400, 'invalid-event', /at most 256 bytes/],
     ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
@@ -161,7 +161,7 @@ const tables: Record<string, Row[]> = {
   ],
   'bad tags': [
     ['33 of them', toStream(JSON.stringify({ type: 'T', tags: numbered(33) })), 400, 'invalid-event', /more than 32/],
-    ['an empty one', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /fewer than 1 char/],
+    ['an empty one', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /is empty/],
     ['one twice', toStream('{"type":"T","tags":["a","a"]}'), 400, 'invalid-event', /duplicate/],
     ['one that is no text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /must be string/],
     ['no list', toStream('{"type":"T","tags":"a"}'), 400, 'invalid-event', /must be array/],
@@ -385,6 +385,15 @@ const tables: Record<string, Row[]> = {
     ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" is one of asc, desc/],
     ['a maybe', get('/events?system=maybe'), 400, 'bad-parameter', /"system" must be boolean/],
     ['a long wait', get('/events?atLeast=9&wait=61'), 400, 'bad-parameter', /"wait" must be <= 60/],
+    [
+      'an empty prefix',
+      get('/events?stream.prefix=a&stream.prefix='),
+      400,
+      'bad-parameter',
+      /"stream.prefix" is empty/
+    ],
+    ['an empty expression', get('/streams/s?type.regex='), 400, 'bad-parameter', /"type.regex" is empty/],
+    ['an empty name', get('/events?type='), 400, 'bad-parameter', /"type" is empty: give it a value, or leave it out/],
     ['types without end', get(`/events?${Array(101).fill('type=T').join('&')}`), 400, 'bad-parameter', /more than 100/],
     [
       'batch with one document',

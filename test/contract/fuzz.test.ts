@@ -197,8 +197,11 @@ function sentEvents(type: string, body: string, count: number): Record<string, u
     return [document.events ?? document].flat()
   }
   if (type === 'application/vnd.eventstore.events+json') {
-    return JSON.parse(body).map(({ eventId, eventType, data, metadata }: Record<string, unknown>) => {
-      return { id: eventId, type: String(eventType), data: asKept(data), metadata: asKept(metadata) }
+    return JSON.parse(body).map((event: Record<string, unknown>) => {
+      // The dialect takes members in any case.
+      const members = Object.fromEntries(Object.entries(event).map(([name, value]) => [name.toLowerCase(), value]))
+      const { eventid, eventtype, data, metadata } = members
+      return { id: eventid, type: String(eventtype), data: asKept(data), metadata: asKept(metadata) }
     })
   }
   const lines = body.split('\n').filter((line) => line.trim() !== '')

@@ -2,9 +2,6 @@
  * Whoever follows the links of a feed reads all of it, in every form, whatever other clients do meanwhile
  * (reference 7, 8, 11.6, 12, 19).
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseFeed } from '@rowanmanning/feed-parser'
 import { DOMParser } from '@xmldom/xmldom'
 import { Ajv } from 'ajv'
@@ -15,6 +12,7 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { openApp } from '../helpers/app.js'
 import { type HistoryLine, hasHistory, historyLines } from '../helpers/history.js'
 import { type Random, seeded } from '../helpers/random.js'
+import { lintXml } from '../helpers/xmllint.js'
 
 const JSON_FEED = 'application/vnd.eventstore.atom+json'
 const XML_FEED = 'application/atom+xml'
@@ -27,7 +25,6 @@ const ajv = new Ajv({
 })
 const isFeed = ajv.compile(AtomFeed)
 const isEntry = ajv.compile({ $ref: 'AtomEntry' })
-const hasXmllint = spawnSync('xmllint', ['--version']).status === 0
 
 /** A page, in whichever form it came. */
 interface Page {
@@ -253,21 +250,7 @@ class Crawler {
 
   /** Every page is XML for a parser that is not ours. */
   lint(t: Test): void {
-    if (this.#xml.length === 0) return
-    if (!hasXmllint) {
-      t.comment('xmllint is not installed: pages were parsed, not linted')
-      return
-    }
-    const folder = t.testdir({})
-    const files = this.#xml.map((text, i) => {
-      const file = join(folder, `${i}.xml`)
-      writeFileSync(file, text)
-      return file
-    })
-    t.doesNotThrow(
-      () => execFileSync('xmllint', ['--noout', '--nonet', ...files], { stdio: 'pipe' }),
-      'xmllint takes it'
-    )
+    lintXml(t, this.#xml)
   }
 }
 

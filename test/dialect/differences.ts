@@ -94,6 +94,10 @@ const table: Record<string, readonly Difference[]> = {
     { says: /at 0$|at head$/, status: [404], why: 'nothing is ever written to a stream called $all' }
   ],
   '071-index-streams': [{ says: /not resolved/, status: [200], why: 'not resolved when asked not to' }],
+  '100-forwarded-urls': [
+    { says: /^trailing slash behind a proxy$/, status: [307], why: 'it keeps the scheme, the host and the prefix' },
+    { says: /^description behind a proxy$/, status: [200], why: 'its addresses have the prefix' }
+  ],
   '104-event-headers': [
     { says: /event id with spaces only/, status: [201], why: 'an id is made here; no second request is needed' },
     { says: /under the new product name/, status: [201], why: 'both names are known' }

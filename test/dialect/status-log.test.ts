@@ -265,6 +265,19 @@ section(
     refusedFilter('a type in other case', 'context=streamid&type=Prefix&data=x', TYPE),
     refusedFilter('no data', 'context=streamid&type=prefix', DATA),
     refusedFilter('empty data', 'context=streamid&type=prefix&data=', DATA),
+    refusedFilter('nothing but commas', 'context=streamid&type=prefix&data=,,', DATA),
+    [
+      'an empty prefix among others does not let everything through',
+      filtered('context=streamid&type=prefix&data=red,,none,'),
+      OK,
+      titles('1@red-1', '0@red-1')
+    ],
+    [
+      'a space is part of a prefix',
+      filtered('context=streamid&type=prefix&data=%20red,red'),
+      OK,
+      titles('1@red-1', '0@red-1')
+    ],
     ['deliberate: a broken regex', filtered('context=streamid&type=regex&data=(%5B'), BAD],
     ['a page backward', get(`$all/filtered/head/backward/4?${USER}`), OK, titles('0@blue-1', '1@red-1', '0@red-1')],
     ['a page without a direction', get(`$all/filtered/head/4?${USER}`), OK, titles('0@blue-1', '1@red-1', '0@red-1')],

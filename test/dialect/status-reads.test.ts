@@ -146,10 +146,10 @@ section(
       shows({ entries: [], head: true, last: '0/forward/3', next: '89/backward/3' })
     ],
     [
-      '$tb beyond the end, a quirk kept',
+      'past the end where $tb is further: a place to wait, with no link to itself',
       feed('beyond/3/forward/5'),
       OK,
-      shows({ entries: [], head: false, last: '0/forward/5', next: '2/backward/5', previous: '3/forward/5' })
+      shows({ entries: [], head: true, last: '0/forward/5', next: '2/backward/5' })
     ]
   ]
 )

@@ -183,7 +183,7 @@ abstract class LiveAnswer<T> extends Reader<T> {
     this.response.destroy()
   }
 
-  protected abstract readonly separator: string
+  protected abstract readonly separator: string | RegExp
   protected abstract parse(text: string): T
 
   #split(text: string): void {
@@ -193,6 +193,9 @@ abstract class LiveAnswer<T> extends Reader<T> {
   }
 }
 
+/** Names of the blocks of an event stream that are no events. */
+const OURS = new Set(['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing'])
+
 /** Reads an event stream, block by block. */
 export class LiveBlocks extends LiveAnswer<Block> {
   static async open(t: Test, url: string, headers?: OutgoingHttpHeaders): Promise<LiveBlocks> {
@@ -200,15 +203,15 @@ export class LiveBlocks extends LiveAnswer<Block> {
   }
 
   get events(): Event[] {
-    const named = new Set(['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing'])
-    return this.all.flatMap(({ event, data }) => (data === undefined || named.has(event ?? '') ? [] : JSON.parse(data)))
+    return this.all.flatMap(({ event, data }) => (data === undefined || OURS.has(event ?? '') ? [] : JSON.parse(data)))
   }
 
   untilNamed(event: string): Promise<void> {
     return this.until(event, (all) => all.some((block) => block.event === event))
   }
 
-  protected readonly separator = '\n\n'
+  /** A blank line ends a block. A comment ends with its line, and stands alone here. */
+  protected readonly separator = /\n\n|\n(?<=(?:^|\n):[^\n]*\n)/
 
   protected parse(text: string): Block {
     const fields = text.split('\n').map((line): [string, string] => {

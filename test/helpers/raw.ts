@@ -17,6 +17,8 @@ export interface RawAnswer {
 
 export interface RawSocket {
   write(bytes: string | Buffer): void
+  /** Ends this side of the connection; what comes is still read. */
+  end(): void
   /** Resolves when what came matches; rejects when the connection closes before. */
   until(pattern: RegExp): Promise<string>
   /** All that came, when the server has closed the connection. */
@@ -60,6 +62,7 @@ function openSocket(port: number, localAddress?: string): RawSocket {
   const closed = new Promise<string>((resolve) => socket.on('close', () => resolve(text)))
   return {
     write: (bytes) => socket.write(bytes),
+    end: () => socket.end(),
     until: (pattern) =>
       new Promise((resolve, reject) => {
         const look = () => {

@@ -13,8 +13,6 @@ import { encodeEvent } from '../helpers/events.js'
 import { seeded } from '../helpers/random.js'
 import { pagesOf, storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
 
-t.setTimeout(240_000)
-
 const random = seeded(t)
 const GROWTH = { openings: 2, events: 40, bytes: 300 }
 

@@ -12,8 +12,6 @@ import { encodeEvent } from '../helpers/events.js'
 import { seeded } from '../helpers/random.js'
 import { storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
 
-t.setTimeout(240_000)
-
 const random = seeded(t)
 
 t.test('what a start checks depends on how the one before ended', async (t) => {

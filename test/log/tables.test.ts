@@ -12,8 +12,6 @@ import { lostPositions, replaceTable } from '../../src/log/tables/quarantine.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { pagesOf, positionsFound, storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
 
-t.setTimeout(240_000)
-
 const random = seeded(t)
 
 t.test('CRC-32C is that of the standard, at every length and offset', async (t) => {

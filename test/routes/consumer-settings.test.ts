@@ -139,7 +139,9 @@ t.test(
     await socket.untilEvents(3)
     socket.send({ frame: 'ack', cursor: '0' })
     t.same(await socket.closed, { code: 4408, reason: 'not-acknowledged' })
-    const sent = socket.all.flatMap(({ frame, cursor, retry }) => (frame === 'event' ? [[cursor, retry ?? 0]] : []))
+    const sent = socket.all.flatMap(({ cursor, event }) =>
+      event === undefined ? [] : [[cursor, event.retryCount ?? 0]]
+    )
     t.same(sent, [
       ['0', 0],
       ['1', 0],

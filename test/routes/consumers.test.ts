@@ -144,7 +144,7 @@ t.test('one connection reads under a name; whoever takes it over ends the one be
   const second = await LiveBlocks.open(t, `${url}/consumers/c/events?takeover=true`)
   t.same(await first.closed, { code: 4409, reason: 'stale-generation' })
   await second.untilEvents(3)
-  t.match(JSON.parse(second.all[1]?.data as string), { consumer: { generation: 2 } })
+  t.match(JSON.parse(second.all[0]?.data as string), { consumer: { generation: 2 } })
   const third = await LiveLines.open(t, `${url}/consumers/c/events?takeover=true&live=true`)
   await third.untilEvents(3)
   t.match(third.values[0], { subscribed: { cursor: '-1', consumer: { name: 'c', generation: 3 } } })

@@ -65,7 +65,7 @@ t.test('a page of any origin may read, and none may write unless allowed', async
     headers: { origin: 'https://shop.example', 'access-control-request-method': 'POST' }
   })
   t.equal(preflight.statusCode, 200)
-  t.equal(preflight.headers['access-control-allow-origin'], '*')
+  t.equal(preflight.headers['access-control-allow-origin'], 'https://shop.example', 'with credentials')
   t.match(preflight.headers['access-control-allow-methods'], /GET.*POST.*DELETE.*OPTIONS/)
   t.match(preflight.headers['access-control-allow-headers'], /If-Match.*Idempotency-Key/)
   const event = { type: 'T' }

@@ -117,6 +117,25 @@ t.test('WebSocket follows over TLS', async (t) => {
   t.match(frames.at(-1), { frame: 'event', event: { type: 'Live' } })
 })
 
+t.test('over TLS, too, requests are handled in order, and a client that ends its side is answered', async (t) => {
+  const { port, ca } = await start(t)
+  const lines = `Host: localhost\r\nAccept: */*\r\nAuthorization: ${admin.authorization}\r\n`
+  const post = `POST /streams/s HTTP/1.1\r\n${lines}Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}`
+  // The types do not know `allowHalfOpen`.
+  const options = { port, host: '127.0.0.1', ca, servername: 'localhost', allowHalfOpen: true }
+  const socket = connect(options)
+  t.teardown(() => socket.destroy())
+  let text = ''
+  socket.on('data', (chunk) => (text += chunk))
+  socket.end(
+    `${post}GET https://localhost/streams/s HTTP/1.1\r\n${lines}\r\nGET /streams/new?wait=1 HTTP/1.1\r\n${lines}\r\n`
+  )
+  await once(socket, 'end')
+  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status)
+  t.same(statuses, ['201', '200', '200'])
+  t.match(text, /"type":"T","stream":"s","number":0[\s\S]*"events":\[\]/)
+})
+
 /** How the server refuses what OpenSSL would speak if it were let. */
 async function refusalOf({ port }: Https, weak: ConnectionOptions): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...weak })

@@ -33,7 +33,7 @@ t.test('a live transfer goes on with what is appended, an event a line', async (
     t.same(lines.values, page, `${paths[i]}: nothing but the events of a page`)
     t.match(lines.response.headers, {
       'content-type': 'application/x-ndjson; charset=utf-8',
-      'cache-control': 'private, no-store',
+      'cache-control': 'private, no-store, no-transform',
       'daybook-head': '2',
       'daybook-log': store.log.id
     })

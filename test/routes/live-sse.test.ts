@@ -6,7 +6,7 @@ import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
 import { append, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { type Event, hurried, LiveBlocks } from '../helpers/live-clients.js'
+import { type Event, type Frame, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 
 /** Events of a type, numbered in their data. */
@@ -109,8 +109,8 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
   }
 })
 
-t.test('the place comes first of all, before any event', async (t) => {
-  const { app, url } = await listen(t)
+t.test('the place comes first of all, in a message with data that is the first frame of a WebSocket', async (t) => {
+  const { app, store, url } = await listen(t)
   await append(app, 's', some('T', 3))
   const cases: [string, string][] = [
     ['/streams/s', '-1'],
@@ -124,13 +124,20 @@ t.test('the place comes first of all, before any event', async (t) => {
   for (const [path, id] of cases) {
     const blocks = await LiveBlocks.open(t, url + path)
     await blocks.untilNamed('caughtUp')
-    t.match(blocks.all[0], { retry: /^\d{4}$/, id }, path)
+    const [first, ...others] = blocks.all
+    t.match(first, { event: 'subscribed', retry: /^\d{4}$/, id }, path)
+    const socket = await LiveSocket.open(t, url + path)
+    await socket.untilFrame('caughtUp')
+    const { frame, ...subscribed } = socket.all[0] as Frame
+    t.same([frame, JSON.parse(first?.data as string)], ['subscribed', subscribed], `${path}: both transports agree`)
+    t.match(subscribed, { cursor: id, from: String(Number(id) + 1), log: store.log.id })
     t.same(
-      blocks.all.slice(1).map((block) => Object.keys(block)[0]),
-      [...blocks.events.map(() => 'id'), 'event'],
+      others.map(({ event, data }) => [event, Object.keys(JSON.parse(data as string))[0]]),
+      [...blocks.events.map(() => [undefined, 'id']), ['caughtUp', 'cursor']],
       `${path}: then events, which have no name, and that it is live`
     )
     blocks.destroy()
+    await socket.close()
   }
 })
 
@@ -154,6 +161,84 @@ t.test('Last-Event-ID wins over from and after', async (t) => {
   }
   const { status, text } = await send(`${url}/streams/s?format=sse`, { headers: { 'last-event-id': '6' } })
   t.match({ status, ...JSON.parse(text) }, { status: 409, code: 'cursor-beyond-head', head: 5 })
+})
+
+t.test('lastEventId in the query counts as Last-Event-ID, however a polyfill spells it', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', some('T', 6))
+  const read = async (path: string, headers: Record<string, string> = {}) => {
+    const blocks = await LiveBlocks.open(t, url + path, headers)
+    await blocks.untilNamed('caughtUp')
+    blocks.destroy()
+    return [blocks.all[0]?.id, blocks.cursors]
+  }
+  for (const name of ['lastEventId', 'Last-Event-ID', 'last-event-id', 'lastEventID']) {
+    t.same(await read(`/streams/s?from=0&${name}=3`), ['3', [4, 5]], name)
+  }
+  t.same(await read('/events?after=4&lastEventId=1'), ['1', [2, 3, 4, 5]])
+  t.same(await read('/streams/s?lastEventId=1', { 'last-event-id': '4' }), ['4', [5]], 'the header wins')
+  t.same(await read('/streams/s?after=4&lastEventId='), ['4', [5]], 'an empty one says nothing')
+  const lines = await LiveLines.open(t, `${url}/streams/s?live=true&lastEventId=3`)
+  await lines.untilEvents(2)
+  t.same(lines.cursors, [4, 5], 'a live read of any transport knows it')
+  const socket = await LiveSocket.open(t, `${url}/streams/s?lastEventId=3`)
+  await socket.untilFrame('caughtUp')
+  t.same(socket.cursors, [4, 5])
+  const sse = { headers: { accept: 'text/event-stream' } }
+  t.match(await send(`${url}/streams/s?lastEventId=5;end`, sse), { status: 204 }, 'it had received everything')
+  const refused: [string, string][] = [
+    ['/streams/s?lastEventId=x', 'bad-cursor'],
+    ['/streams/s?lastEventId=1&last-event-id=2', 'unknown-parameter'],
+    ['/streams/s?lastEvent=1', 'unknown-parameter']
+  ]
+  for (const [path, code] of refused) {
+    const { status, text } = await send(url + path, sse)
+    t.match({ path, status, ...JSON.parse(text) }, { path, status: 400, code })
+  }
+  for (const path of ['/streams/s?lastEventId=1', '/events?lastEventId=1&format=ndjson']) {
+    const { status, text } = await send(url + path)
+    t.match(
+      { status, ...JSON.parse(text) },
+      { status: 400, code: 'bad-parameter', detail: /"after"/ },
+      'no page has it'
+    )
+  }
+})
+
+t.test('with events=typed no stored type is taken for a message of the server or of the browser', async (t) => {
+  const { app, url } = await listen(t)
+  const colliding = [
+    'closing',
+    'error',
+    'open',
+    'message',
+    'checkpoint',
+    'caughtUp',
+    'subscribed',
+    'fellBehind',
+    'ended'
+  ]
+  const types = [...colliding, 'Closing', '__proto__', 'closing ']
+  await append(
+    app,
+    's',
+    types.map((type) => ({ type }))
+  )
+  const named = new Map<string, string[]>()
+  let complaints = 0
+  const source = new EventSource(`${url}/streams/s?events=typed`)
+  t.teardown(() => source.close())
+  source.onerror = () => complaints++
+  for (const name of new Set([...types, 'message'])) {
+    if (name === 'error' || name === 'open') continue // the source's own events
+    source.addEventListener(name, ({ data }) => named.set(name, [...(named.get(name) ?? []), JSON.parse(data).type]))
+  }
+  await eventually('it is live', () => named.has('caughtUp'))
+  t.same(named.get('message'), colliding, 'they have no name, as without events=typed')
+  for (const type of ['Closing', '__proto__', 'closing ']) t.same(named.get(type), [type])
+  for (const name of ['caughtUp', 'subscribed']) t.same(named.get(name), [undefined], `${name} is ours alone`)
+  t.notOk(named.has('closing') || named.has('checkpoint'))
+  t.equal(complaints, 0)
 })
 
 t.test('events have no name, or with events=typed that of their type', async (t) => {
@@ -192,7 +277,7 @@ t.test('checkpoints and that it is live are named, and carry the place', async (
   await blocks.untilNamed('caughtUp')
   await append(app, 's', some('T', 2, 3))
   await blocks.until('a checkpoint', (all) => all.at(-1)?.event === 'checkpoint' && all.at(-1)?.id === '4')
-  t.same(blocks.all[1], { event: 'caughtUp', id: '2', data: '{"cursor":"2"}' })
+  t.same(blocks.all[1], { event: 'caughtUp', data: '{"cursor":"2"}', id: '2' })
   t.same(blocks.all.at(-1), { event: 'checkpoint', id: '4', data: '{"cursor":"4"}' })
   t.equal(store.subscriptions.size, 1)
   blocks.destroy()
@@ -262,7 +347,7 @@ t.test('it is an event stream by Accept, or by format for who cannot say so (cur
     const met = blocks.response.headers
     t.match(met, {
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'private, no-store',
+      'cache-control': 'private, no-store, no-transform',
       'x-accel-buffering': 'no',
       'daybook-head': String(store.log.head),
       'daybook-log': store.log.id,

@@ -1,7 +1,8 @@
 /** An index stream that lists nothing for who asks is answered as one that does not exist: by no form can it be told apart. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
-import { append, ask, openApp } from '../helpers/app.js'
+import { append, ask, listen, openApp } from '../helpers/app.js'
+import { LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
@@ -100,4 +101,191 @@ t.test('what somebody may read is there, however much is listed after it that th
   const { statusCode, body } = await ask(app, 'GET /streams/$ce-long', bob)
   t.equal(statusCode, 200)
   t.match(JSON.parse(body).events, [{ stream: 'long-1' }])
+})
+
+/** An answer without what differs from request to request, and with another name for the stream that it is about. */
+function settled(answer: { statusCode: number; headers: object; body: string }, stream: string): string {
+  const { 'request-id': id, date: _, 'content-length': __, ...headers } = answer.headers as Record<string, unknown>
+  return `${answer.statusCode} ${JSON.stringify(headers)} ${answer.body}`
+    .replaceAll(stream, 'X')
+    .replaceAll(encodeURIComponent(stream), 'X')
+    .replaceAll(String(id), 'id')
+    .replace(/("-?\d+;)[^"\\]+/g, '$1hash')
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'time')
+    .replace(/retry: \d+/, 'retry')
+}
+
+/** A stream that only Ann may read and its lists, beside lists that do not exist, with names of the same length. */
+async function withHidden(t: Test) {
+  const opened = await listen(t, { insecure: false, anonymous: true })
+  const { app, store } = opened
+  const [bob, ann] = [await makeUser(store, 'bob'), await makeUser(store, 'ann')]
+  const event = { type: 'Whispered', metadata: { $correlationId: 'abcde' } }
+  await append(app, 'hidden-1', Array(7).fill(event), admin)
+  await setRules(app, 'hidden-1', { read: 'ann' })
+  const whisper = () => append(app, 'hidden-1', event, ann)
+  const pairs = [['$ce-hidden', '$ce-absent'], ['$et-Whispered', '$et-Something'], ['$bc-abcde', '$bc-fghij'], ['$category-hidden', '$category-absent']] as const // biome-ignore format: a list
+  return { ...opened, ann, bob, pairs, whisper }
+}
+
+t.test('who waits for a list that shows them nothing waits as for one that does not exist', async (t) => {
+  const { app, store, bob, pairs } = await withHidden(t)
+  const { text } = await makeToken(store, 'bob', { read: ['bobs'] })
+  const waits: [rest: string, headers?: Record<string, string>][] = [
+    ['?wait=1'],
+    ['?wait=1&from=end'],
+    ['?wait=1&after=-1'],
+    ['?wait=1&after=3'],
+    ['?wait=1&from=0&limit=2'],
+    ['?wait=1&from=3'],
+    ['?wait=1&from=99'],
+    ['?wait=1&from=2020-01-01'],
+    ['?wait=1&order=desc'],
+    ['', { prefer: 'wait=1' }],
+    ['?format=ndjson&live=true&limit=0'],
+    ['?format=sse&live=false'],
+    ['?format=sse&live=false&from=end'],
+    ['?format=sse&live=false&after=3'],
+    ['?format=ndjson&live=true&after=5'],
+    ['?format=sse', { 'last-event-id': '4' }],
+    ['/0/forward/5', { accept: ATOM, 'es-longpoll': '1' }],
+    ['/3/forward/5', { accept: ATOM, 'es-longpoll': '1' }],
+    ['/0/forward/5', { accept: XML, 'es-longpoll': '1' }]
+  ]
+  const callers = [bob, bearer(text), {}]
+  const asked = pairs.flatMap(([there, absent]) =>
+    waits.flatMap(([rest, headers]) => callers.map((who) => ({ there, absent, rest, headers: { ...headers, ...who } })))
+  )
+  // One after the other they would wait for minutes.
+  await Promise.all(
+    asked.map(async ({ there, absent, rest, headers }) => {
+      const [one, other] = await Promise.all(
+        [there, absent].map(async (stream) => {
+          return settled(await ask(app, `GET /streams/${stream}${rest}`, headers), stream)
+        })
+      )
+      t.equal(one, other, `${there}${rest} ${JSON.stringify(headers)}`)
+    })
+  )
+})
+
+t.test('whoever follows such a list live is told nothing of it, not even that it grows', async (t) => {
+  const { app, url, bob, pairs, whisper } = await withHidden(t)
+  for (const [there, absent] of pairs) {
+    const options = '?statistics=1&checkpointEvery=1&heartbeat=0'
+    const [one, other] = await Promise.all(
+      [there, absent].flatMap((name) => LiveSocket.open(t, `${url}/streams/${name}${options}`, bob))
+    )
+    const [lines, none] = await Promise.all(
+      [there, absent].map((name) => LiveBlocks.open(t, `${url}/streams/${name}?from=end&checkpointEvery=1`, bob))
+    )
+    for (const reader of [lines, none]) await reader?.untilNamed('caughtUp')
+    for (let i = 0; i < 3; i++) await whisper()
+    // What counts the events of the list would count these by now.
+    const statistics = (one?.all.filter(({ frame }) => frame === 'statistics').length ?? 0) + 2
+    for (const socket of [one, other]) await socket?.untilFrame('statistics', statistics)
+    const told = (reader: { all: readonly object[] } | undefined, name: string) => [
+      ...new Set(
+        reader?.all.map((frame) =>
+          JSON.stringify(frame)
+            .replaceAll(name, 'X')
+            .replace(/"retry":"\d+"/, 'retry')
+        )
+      )
+    ]
+    t.same(told(one, there), told(other, absent), `${there}, over WebSocket`)
+    t.same(told(lines, there), told(none, absent), `${there}, as an event stream`)
+    t.notMatch(JSON.stringify(one?.all), /"cursor":"\d/, 'no number of it is told')
+    for (const socket of [one, other]) socket?.socket.terminate()
+  }
+  const reader = await LiveSocket.open(t, `${url}/streams/$ce-hidden`, bob)
+  const blocks = await LiveBlocks.open(t, `${url}/streams/$ce-hidden?from=end`, bob)
+  const poll = ask(app, 'GET /streams/$ce-hidden?wait=20', bob)
+  await append(app, 'hidden-2', { type: 'Told' }, admin)
+  await reader.untilEvents(1)
+  await blocks.untilEvents(1)
+  t.match(reader.events, [{ stream: 'hidden-2' }], 'what Bob may read comes as soon as it is there')
+  t.match(blocks.events, [{ stream: 'hidden-2' }])
+  t.match((await poll).json(), { events: [{ stream: 'hidden-2' }] })
+  await whisper()
+  await append(app, 'hidden-2', { type: 'Told' }, admin)
+  await reader.untilEvents(2)
+  await setRules(app, 'hidden-2', { read: 'ann' })
+  const before = reader.all.length
+  await whisper()
+  await reader.fence()
+  const since = JSON.stringify(reader.all.slice(before).filter(({ frame }) => frame !== 'error'))
+  t.equal(since, '[]', 'and when it is hidden again nothing more is told')
+  t.equal((await ask(app, 'GET /streams/$ce-hidden', bob)).statusCode, 404)
+})
+
+t.test('a consumer of such a list knows no more of it', async (t) => {
+  const { app, bob, ann, pairs, whisper } = await withHidden(t)
+  const calls: [call: string, body?: (stream: string) => object][] = [
+    ['PUT /consumers/NAME', (stream) => ({ source: `/streams/${stream}` })],
+    ['GET /consumers/NAME'],
+    ['GET /consumers/NAME/events'],
+    ['GET /consumers/NAME/events?wait=1'],
+    ['GET /consumers/NAME/events?format=ndjson'],
+    ['GET /consumers/NAME'],
+    ['POST /consumers/NAME/ack', () => ({ cursor: '3', generation: 1 })],
+    ['POST /consumers/NAME/ack', () => ({ cursor: '99', generation: 1 })],
+    ['POST /consumers/NAME/reset', () => ({ to: '3' })],
+    ['POST /consumers/NAME/reset', () => ({ to: 'end' })],
+    ['POST /consumers/NAME/reset', () => ({ to: '2020-01-01T00:00:00Z' })],
+    ['DELETE /consumers/NAME'],
+    ['PUT /consumers/NAME', (stream) => ({ source: `/streams/${stream}`, from: 'end' })],
+    ['PUT /consumers/NAME', (stream) => ({ source: `/streams/${stream}`, from: '3' })],
+    ['GET /consumers/NAME'],
+    ['DELETE /consumers/NAME']
+  ]
+  for (const [there, absent] of pairs) {
+    for (const [call, body] of calls) {
+      const answers: string[] = []
+      for (const [stream, name] of [
+        [there, 'reader-1'],
+        [absent, 'reader-2']
+      ] as const) {
+        const answer = await ask(app, call.replace('NAME', name), bob, body?.(stream))
+        answers.push(settled(answer, stream).replaceAll(name, 'NAME'))
+      }
+      t.equal(answers[0], answers[1], `${there}: ${call}`)
+    }
+  }
+  await ask(app, 'PUT /consumers/anns', ann, { source: '/streams/$ce-hidden' })
+  t.match((await ask(app, 'GET /consumers/anns', ann)).json(), { lag: { events: 7 } }, 'who may read it knows')
+  await ask(app, 'PUT /consumers/bobs', bob, { source: '/streams/$ce-hidden' })
+  t.match((await ask(app, 'GET /consumers/bobs', admin)).json(), { lag: { events: 7 } }, 'and administrators')
+  t.match((await ask(app, 'GET /consumers/bobs', bob)).json(), { lag: { events: 0, seconds: 0 } })
+  await append(app, 'hidden-2', { type: 'Told' }, admin)
+  t.match((await ask(app, 'GET /consumers/bobs/events', bob)).json(), { events: [{ stream: 'hidden-2' }], head: 7 })
+  await ask(app, 'POST /consumers/bobs/ack', bob, { cursor: '7', generation: 0 })
+  await setRules(app, 'hidden-2', { read: 'ann' })
+  await whisper()
+  t.match((await ask(app, 'GET /consumers/bobs', bob)).json(), { cursor: '7', lag: { events: 0 } })
+  t.match((await ask(app, 'GET /consumers/bobs/events', bob)).json(), { events: [], head: null })
+  const again = await ask(app, 'GET /consumers/bobs/events?format=ndjson', bob)
+  t.equal(again.body.trim().split('\n').length, 1, 'nothing comes')
+  t.match(JSON.parse(again.body), { subscribed: { cursor: '7', head: null } }, 'and its place stays')
+})
+
+t.test('a consumer of a stream that its owner may not read any more does not count its events', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const bob = await makeUser(store, 'bob')
+  await append(app, 's', Array(5).fill({ type: 'T' }), admin)
+  await ask(app, 'PUT /consumers/c', bob, { source: '/streams/s' })
+  t.match((await ask(app, 'GET /consumers/c', bob)).json(), { lag: { events: 5 } })
+  await setRules(app, 's', { read: 'ann' })
+  const shown = (await ask(app, 'GET /consumers/c', bob)).json()
+  t.match(shown, { lag: { events: 0, seconds: 0 }, standsStill: '"bob" may not read "s".' })
+  for (const [call, body] of [
+    ['ack', { cursor: '2', generation: 0 }],
+    ['ack', { cursor: '99', generation: 0 }],
+    ['reset', { to: '99' }],
+    ['reset', { to: 'end' }]
+  ] as const) {
+    t.match((await ask(app, `POST /consumers/c/${call}`, bob, body)).json(), { status: 403, code: 'not-permitted' })
+  }
+  t.match((await ask(app, 'GET /consumers', bob)).json(), { consumers: [{ lag: { events: 0 } }] })
+  t.match((await ask(app, 'GET /consumers/c', admin)).json(), { lag: { events: 5 } })
 })

@@ -186,43 +186,59 @@ t.test(
   }
 )
 
-t.test('the audit cannot be hidden by number, and hiding the server’s own events is audited', async (t) => {
-  const { app } = await openApp(t, { insecure: false })
-  const put = (stream: string, document: object) => ask(app, `PUT /streams/${stream}/metadata`, admin, document)
-  const several = { 'content-type': 'application/vnd.eventstore.events+json', ...admin }
-  const lines = { 'content-type': 'application/x-ndjson', ...admin }
-  for (const [readable, stored] of [
-    [{ maxCount: 1 }, { $maxCount: 1 }],
-    [{ truncateBefore: 1 }, { $tb: 1 }],
-    [
-      { maxAge: 'P1D', truncateBefore: 9 },
-      { $maxAge: 86_400, $tb: 9 }
-    ]
-  ]) {
-    t.match((await put('$audit', readable as object)).json(), { status: 400, code: 'invalid-metadata', written: false })
-    t.equal((await ask(app, 'PATCH /streams/$audit/metadata', admin, readable)).statusCode, 400)
-    const event = [{ eventId: ID, eventType: '$metadata', data: stored }]
-    for (const url of ['/streams/$audit/metadata', '/streams/$$$audit']) {
-      t.equal((await ask(app, `POST ${url}`, several, event)).statusCode, 400, url)
+t.test(
+  'the audit cannot be hidden by number or on the day itself, and hiding the server’s own events is audited',
+  async (t) => {
+    const { app } = await openApp(t, { insecure: false })
+    const put = (stream: string, document: object) => ask(app, `PUT /streams/${stream}/metadata`, admin, document)
+    const several = { 'content-type': 'application/vnd.eventstore.events+json', ...admin }
+    const lines = { 'content-type': 'application/x-ndjson', ...admin }
+    for (const [readable, stored] of [
+      [{ maxCount: 1 }, { $maxCount: 1 }],
+      [{ truncateBefore: 1 }, { $tb: 1 }],
+      [{ maxAge: 'PT1S' }, { $maxAge: 1 }],
+      [{ maxAge: 'PT23H59M59S' }, { $maxAge: 86_399 }],
+      [
+        { maxAge: 'P1D', truncateBefore: 9 },
+        { $maxAge: 86_400, $tb: 9 }
+      ]
+    ]) {
+      t.match((await put('$audit', readable as object)).json(), {
+        status: 400,
+        code: 'invalid-metadata',
+        written: false
+      })
+      t.equal((await ask(app, 'PATCH /streams/$audit/metadata', admin, readable)).statusCode, 400)
+      const event = [{ eventId: ID, eventType: '$metadata', data: stored }]
+      for (const url of ['/streams/$audit/metadata', '/streams/$$$audit']) {
+        t.equal((await ask(app, `POST ${url}`, several, event)).statusCode, 400, url)
+      }
+      const line = `${JSON.stringify({ stream: '$$$audit', type: '$metadata', data: stored })}\n`
+      const streamed = await ask(app, 'POST /events', lines, line)
+      t.match(JSON.parse(streamed.body), { problem: { code: 'invalid-metadata', line: 1 } })
     }
-    const line = `${JSON.stringify({ stream: '$$$audit', type: '$metadata', data: stored })}\n`
-    const streamed = await ask(app, 'POST /events', lines, line)
-    t.match(JSON.parse(streamed.body), { problem: { code: 'invalid-metadata', line: 1 } })
+    const told = async () => (await ask(app, 'GET /streams/$audit?limit=100', admin)).json().events ?? []
+    t.same(await told(), [])
+    t.equal((await put('$audit', { maxAge: 'P30D' })).statusCode, 201)
+    t.equal(
+      (await put('$audit', { maxAge: 'P30D', own: 1 })).statusCode,
+      200,
+      'what hides as much as before is not told'
+    )
+    for (const stream of ['$consumers', '$settings']) t.equal((await put(stream, { maxAge: 'PT1S' })).statusCode, 201)
+    t.equal((await put('$user-ann', { truncateBefore: 5 })).statusCode, 201)
+    t.equal((await put('$tokens', { maxCount: 5, acl: { read: 'ann' } })).statusCode, 201)
+    await ask(app, 'POST /streams/$$$users', several, [{ eventId: ID, eventType: '$metadata', data: { $tb: 7 } }])
+    await put('s', { maxCount: 1 })
+    t.match(await told(), [
+      { type: 'RetentionChanged', data: { who: 'admin', stream: '$audit', retention: { $maxAge: 2_592_000 } } },
+      { type: 'RetentionChanged', data: { stream: '$consumers', retention: { $maxAge: 1 } } },
+      { type: 'AccessRuleChanged', data: { stream: '$$$settings', number: 0 } },
+      { type: 'RetentionChanged', data: { who: 'admin', stream: '$user-ann', retention: { $tb: 5 } } },
+      { type: 'AccessRuleChanged', data: { stream: '$tokens', acl: { $r: 'ann' } } },
+      { type: 'RetentionChanged', data: { stream: '$tokens', retention: { $maxCount: 5 } } },
+      { type: 'RetentionChanged', data: { stream: '$users', retention: { $tb: 7 } } }
+    ])
+    t.equal((await told()).length, 7)
   }
-  const told = async () => (await ask(app, 'GET /streams/$audit?limit=100', admin)).json().events ?? []
-  t.same(await told(), [])
-  t.equal((await put('$audit', { maxAge: 'P30D' })).statusCode, 201)
-  t.equal((await put('$audit', { maxAge: 'P30D', own: 1 })).statusCode, 200, 'what hides as much as before is not told')
-  t.equal((await put('$user-ann', { truncateBefore: 5 })).statusCode, 201)
-  t.equal((await put('$tokens', { maxCount: 5, acl: { read: 'ann' } })).statusCode, 201)
-  await ask(app, 'POST /streams/$$$users', several, [{ eventId: ID, eventType: '$metadata', data: { $tb: 7 } }])
-  await put('s', { maxCount: 1 })
-  t.match(await told(), [
-    { type: 'RetentionChanged', data: { who: 'admin', stream: '$audit', retention: { $maxAge: 2_592_000 } } },
-    { type: 'RetentionChanged', data: { who: 'admin', stream: '$user-ann', retention: { $tb: 5 } } },
-    { type: 'AccessRuleChanged', data: { stream: '$tokens', acl: { $r: 'ann' } } },
-    { type: 'RetentionChanged', data: { stream: '$tokens', retention: { $maxCount: 5 } } },
-    { type: 'RetentionChanged', data: { stream: '$users', retention: { $tb: 7 } } }
-  ])
-  t.equal((await told()).length, 5)
-})
+)

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { append, openApp } from '../helpers/app.js'
+import { limits } from '../../src/limits.js'
+import { append, ask, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
+import { admin, makeUser, setRules } from '../helpers/people.js'
 
 async function tenEvents(app: FastifyInstance): Promise<void> {
   const events = Array.from({ length: 10 }, (_, i) => ({ type: i % 2 === 0 ? 'Even' : 'Odd', data: i }))
@@ -53,7 +55,7 @@ t.test('a page says where it got to, and its head only at the end', async (t) =>
   const { app } = await openApp(t)
   await tenEvents(app)
   const first = (await app.inject('/streams/s-1?limit=4')).json()
-  t.match(first, { cursor: '3', links: { next: '/streams/s-1?after=3&order=asc&limit=4' } })
+  t.match(first, { cursor: '3', links: { next: '/streams/s-1?cursor=3&order=asc&limit=4' } })
   t.notOk('head' in first || 'atEnd' in first)
   const last = (await app.inject('/streams/s-1?after=7')).json()
   t.match(last, { cursor: '9', head: 9, atEnd: true })
@@ -183,4 +185,82 @@ t.test('atLeast waits for the log to get there, and says when it did not', async
   const waiting = app.inject('/streams/s?atLeast=1&wait=60')
   await append(app, 's', { type: 'T' })
   t.equal((await waiting).json().events.length, 2)
+})
+
+t.test('the last event is the last that the caller sees, on the log, a stream, and an index stream', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false, anonymous: true })
+  const ann = await makeUser(store, 'ann')
+  await append(app, 'a-1', [{ type: 'A' }, { type: 'A' }, { type: 'B' }], admin)
+  await append(app, 'secret-1', [{ type: 'A' }, { type: 'A' }], admin)
+  await setRules(app, 'secret-1', { read: ['admin'] })
+  await append(app, 'b-1', [{ type: 'A' }, { type: 'A' }], admin)
+  t.equal((await ask(app, 'DELETE /streams/b-1', admin)).statusCode, 204, 'and the audit says so after it')
+  const last = { from: 'end', order: 'desc' }
+  const rows: [string, number | undefined, number | undefined][] = [
+    ['/events', 2, 4],
+    ['/streams/$all', 2, 4],
+    ['/events?type=A', 1, 4],
+    ['/events?category=a', 2, 2],
+    ['/events?to=1', 1, 1],
+    ['/events?type=None', undefined, undefined],
+    ['/streams/$et-A', 1, 4],
+    ['/streams/$ce-secret', undefined, 4],
+    ['/streams/a-1', 2, 2]
+  ]
+  for (const [address, annSees, adminSees] of rows) {
+    for (const [who, position] of [
+      [ann, annSees],
+      [admin, adminSees]
+    ] as const) {
+      const [path = '', filter = ''] = address.split('?')
+      const query = `${new URLSearchParams(last)}&${filter}`.replace(/&$/, '')
+      const said = await ask(app, `GET ${path}?${query}&limit=3`, who)
+      const positions =
+        said.statusCode === 404 ? [] : said.json().events.map((one: { position: number }) => one.position)
+      t.same(positions, position === undefined ? [] : [position], `${address}, the last of a page`)
+      const lines = (await ask(app, `GET ${path}?${query}&format=ndjson`, who)).body
+      const shown =
+        said.statusCode === 404
+          ? []
+          : lines
+              .split('\n')
+              .filter(Boolean)
+              .map((line) => JSON.parse(line).position)
+      t.same(shown, positions, `${address}, the last line`)
+      if (filter !== '') continue
+      const head = await ask(app, `GET ${path}/head`, who)
+      if (position === undefined) t.match(head.json(), { status: 404 }, `${address}/head`)
+      else t.match(head.json(), { position }, `${address}/head`)
+    }
+  }
+})
+
+t.test('a search for the last event ends after a bounded number of events, and says how far it looked', async (t) => {
+  const { app, store } = await openApp(t)
+  await append(app, 's', { type: 'Seen' })
+  const batch = Array.from({ length: 4096 }, () => encodeEvent('$noise', {}))
+  for (let i = 0; i * batch.length <= limits.scan_events_max; i++) {
+    await store.writer.append({ events: batch, conditions: [], kind: 'append' })
+  }
+  const { head } = store.log
+  const scanned = { from: head - limits.scan_events_max + 1, to: head }
+  t.match((await app.inject('/events/head')).json(), { code: 'event-not-found', scanned, head })
+  const first = (await app.inject('/events?from=end&order=desc')).json()
+  t.match(first, { events: [], scanned, links: { next: `/events?from=end&cursor=${scanned.from}&order=desc` } })
+  const second = (await app.inject(first.links.next)).json()
+  t.match(second, { events: [{ position: 0 }] })
+  t.notOk('next' in second.links, 'there is no other last event')
+  t.same((await app.inject(second.links.newer)).json().events, [])
+})
+
+t.test('the last event of a stream is looked for where its retention or a removal ends it', async (t) => {
+  const { app } = await openApp(t)
+  await append(app, 's', [{ type: 'A' }, { type: 'B' }])
+  await ask(app, 'PUT /streams/s/metadata', {}, { truncateBefore: 2 })
+  t.match((await app.inject('/streams/s/head')).json(), { status: 404, code: 'event-not-found', stream: 's', head: 1 })
+  t.match((await app.inject('/events/head')).json(), { status: 404, head: 2 })
+  t.same((await app.inject('/streams/s?from=end&order=desc')).json().events, [])
+  await append(app, 's', { type: 'C' })
+  t.match((await app.inject('/streams/s/head')).json(), { type: 'C' })
+  t.match((await app.inject('/events/head')).json(), { type: 'C' })
 })

@@ -141,3 +141,104 @@ t.test('where everybody has an account nobody else sees who reads live', async (
   for (const who of [ann, bob]) t.same((await ask(app, 'GET /consumers', who)).json().subscriptions, [])
   t.equal((await ask(app, 'GET /consumers', ops)).json().subscriptions.length, 1)
 })
+
+t.test('how many events there are is told to those who may read events, and to nobody else', async (t) => {
+  for (const anonymous of [false, true]) {
+    const { app, store } = await openApp(t, {
+      insecure: false,
+      anonymous,
+      directory: t.testdir({ [`${anonymous}`]: {} })
+    })
+    const ann = await makeUser(store, 'ann')
+    await append(app, 's', Array(20).fill({ type: 'T' }), admin)
+    const { head } = store.log
+    for (const [name, who, isTold] of [
+      ['somebody', {}, anonymous],
+      ['an account', ann, true],
+      ['an administrator', admin, true]
+    ] as const) {
+      const what = `${name}, ${anonymous ? 'where nobody needs an account' : 'where everybody needs one'}`
+      const info = (await ask(app, 'GET /info', who)).json()
+      t.equal(info.head, isTold ? head : null, what)
+      t.equal(info.log, store.log.id, `${what}: the log is named`)
+      t.equal((await ask(app, 'GET /', who)).json().head, isTold ? head : null, what)
+      const [member] = (await ask(app, 'GET /gossip', who)).json().members
+      const end = isTold ? head + 1 : 0
+      const wanted = { lastCommitPosition: end - 1, writerCheckpoint: end, chaserCheckpoint: end, state: 'Leader' }
+      t.match(member, wanted, `${what}, by gossip`)
+      for (const url of [
+        '/readyz',
+        '/livez',
+        '/ping',
+        '/health/live',
+        '/metrics',
+        '/stats',
+        '/stats/tcp',
+        '/events',
+        '/streams',
+        '/types'
+      ]) {
+        const { statusCode, headers, body } = await ask(app, `GET ${url}`, who)
+        const said = `${body} ${headers['daybook-head']}`
+        if (!isTold) t.notMatch(said, new RegExp(`\\b(${head}|${end})\\b`), `${what}: ${url}`)
+        if (url.startsWith('/stats') && statusCode === 200) t.match(headers['cache-control'], 'private', url)
+      }
+    }
+    await app.close()
+  }
+})
+
+t.test('whoever may not read a stream does not read its rule, wherever it would be shown', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false, anonymous: true })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  await append(app, 'xyzzy-1', { type: 'T' }, admin)
+  await append(app, 'plain', { type: 'T' }, admin)
+  await ask(app, 'PUT /streams/xyzzy-1/metadata', admin, { acl: { read: ['ann'] } })
+  await ask(app, 'PUT /streams/plain/metadata', admin, { maxCount: 9 })
+  const head = store.log.head
+  const addresses = [
+    ...['/streams/xyzzy-1/metadata', '/streams/$$xyzzy-1', '/streams/$$xyzzy-1/0', '/streams/$$xyzzy-1/head', '/streams/$$xyzzy-1/0/forward/5'],
+    ...['/streams/$et-$metadata', '/streams/$et-$metadata/0/forward/20?embed=body', '/events?system=true', '/events?system=true&format=ndjson'],
+    ...['/events?type=$metadata&system=true', '/streams?system=true', '/types', '/categories', '/streams/$ce-xyzzy', '/streams/$streams'],
+    ...Array.from({ length: head + 1 }, (_, position) => `/events/${position}`)
+  ] // biome-ignore format: a list
+  const forms = ['*/*', 'application/json', 'application/vnd.eventstore.atom+json', 'application/atom+xml']
+  for (const [name, who, isShown] of [
+    ['nobody', {}, false],
+    ['Bob', bob, false],
+    ['Ann', ann, true]
+  ] as const) {
+    let shown = 0
+    for (const address of addresses) {
+      for (const accept of forms) {
+        const { statusCode, body, headers } = await ask(app, `GET ${address}`, { accept, ...who })
+        const said = `${body} ${headers.link ?? ''} ${headers.etag ?? ''}`.replaceAll(address, '')
+        const isNamed = /xyzzy/.test(address) ? statusCode === 200 : said.includes('xyzzy')
+        if (isNamed) shown++
+        if (isNamed && !isShown) t.fail(`${name}: ${address} (${accept}): ${statusCode} ${said.slice(0, 300)}`)
+      }
+    }
+    t.equal(shown > 20, isShown, name)
+    const etag = await ask(app, 'GET /streams/xyzzy-1/metadata', { ...who, 'if-none-match': '*' })
+    t.equal(etag.statusCode, isShown ? 304 : name === 'nobody' ? 401 : 403, `${name}: nor by a tag`)
+    const conditions = [{ stream: '$$xyzzy-1', head: 'exists' }]
+    const condition = await ask(app, 'POST /events', who, { events: [{ stream: 'plain', type: 'T' }], conditions })
+    t.match(String(condition.statusCode), isShown ? /^201$|^400$/ : /^40[013]$/, `${name}: nor by a condition`)
+  }
+  const live = await LiveSocket.open(t, `${url}/events?system=true`, bob)
+  const types = await LiveSocket.open(t, `${url}/streams/$et-$metadata`, bob)
+  for (const socket of [live, types]) await socket.untilFrame('caughtUp')
+  await ask(app, 'PATCH /streams/xyzzy-1/metadata', admin, { cacheControl: 5 })
+  await ask(app, 'PATCH /streams/plain/metadata', admin, { cacheControl: 5 })
+  for (const socket of [live, types]) {
+    await socket.until(
+      'the metadata of the other',
+      () => socket.events.filter(({ stream }) => stream === '$$plain').length === 2
+    )
+    t.notMatch(JSON.stringify(socket.all), 'xyzzy')
+  }
+  await t.rejects(LiveSocket.open(t, `${url}/streams/$$xyzzy-1`, bob), /403/)
+  t.equal((await ask(app, 'PUT /consumers/c', bob, { source: '/streams/$$xyzzy-1' })).statusCode, 403)
+  await ask(app, 'PATCH /streams/xyzzy-1/metadata', admin, { acl: { metadataRead: '$all' } })
+  t.equal((await ask(app, 'GET /streams/xyzzy-1/metadata', bob)).statusCode, 200, 'unless the rule says so')
+})

@@ -3,11 +3,14 @@ import t from 'tap'
 import { CLOSED_ACL } from '../../src/streams/acl.js'
 import {
   faultsOf,
+  type Members,
+  membersOfDocument,
   readMetadata,
   type StreamMetadata,
   showsMore,
   withTruncateBefore
 } from '../../src/streams/metadata.js'
+import { type MetadataForm, slipsOf } from '../../src/streams/metadata-names.js'
 
 const read = (text: string) => readMetadata(Buffer.from(text))
 
@@ -99,4 +102,71 @@ t.test('whether a document shows more than another: only what is hidden at least
     }
   }
   t.ok(more > 20)
+})
+
+t.test('a name that is one slip from a known one is none of the user’s own; other names are', async (t) => {
+  const meant = (form: MetadataForm, name: string) => {
+    const members = membersOfDocument(Buffer.from(JSON.stringify({ [name]: 3 }))) as Members
+    return /called "(.*)" here/.exec(slipsOf(members, form)[0]?.why ?? '')?.[1]
+  }
+  const rows: [names: string[], readable: string, stored: string][] = [
+    [['maxcount', 'max_count', 'max-count', 'MaxCount', 'MAX_COUNT', '$maxcount', 'maxCount$', 'maxCont', 'maxCounts',
+      'maxConut', 'masCount', '$max_count', 'max.count'], 'maxCount', '$maxCount'],
+    [['maxage', 'max_age', 'max-age', 'MaxAge', '$maxage', '$max_age', 'maxAg', 'maxAges', 'mxaAge', 'maxxAge'], 'maxAge', '$maxAge'],
+    [['tb', 'TB', '$TB', 'truncatebefore', 'truncate_before', 'truncate-before', '$truncateBefore', 'TruncateBefore',
+      'trunctateBefore', 'truncateBefor'], 'truncateBefore', '$tb'],
+    [['cachecontrol', 'cache_control', 'Cache-Control', '$cache-control', 'cacheControll'], 'cacheControl', '$cacheControl'],
+    [['Acl', 'ACL', '$ACL', '_acl'], 'acl', '$acl']
+  ] // biome-ignore format: a table
+  for (const [names, readable, stored] of rows) {
+    for (const name of names) {
+      t.equal(meant('readable', name), readable, `${name}, under readable names`)
+      t.equal(meant('stored', name), stored, `${name}, in EventStoreDB's form`)
+    }
+    t.equal(meant('readable', readable), undefined, readable)
+    t.equal(meant('readable', stored), readable, `${stored}, under readable names`)
+    t.equal(meant('stored', stored), undefined, stored)
+    t.equal(meant('stored', readable), stored, `${readable}, in EventStoreDB's form`)
+  }
+  const own = ['own', 'n', 'yes', 'colour', '$mine', 'manage', 'maxPage', 'maxAmount', 'count', 'age', 'max', 'access', 'tab', 'tbd', 'cache', 'owner', 'control',
+    'maximumAge', 'retention', 'bcl', 'acls', 'read', 'write', 'x'.repeat(10_000)] // biome-ignore format: a list
+  for (const name of own)
+    for (const form of ['readable', 'stored'] as const) t.equal(meant(form, name), undefined, name)
+})
+
+t.test('in a rule, too, a right is named as the form names it', async (t) => {
+  const meant = (form: MetadataForm, name: string) => {
+    const document = { [form === 'stored' ? '$acl' : 'acl']: { [name]: 'ann' } }
+    const [slip] = slipsOf(membersOfDocument(Buffer.from(JSON.stringify(document))) as Members, form)
+    return slip && [slip.member, /called "(.*)" here/.exec(slip.why)?.[1]]
+  }
+  for (const [name, readable, stored] of [
+    ['Read', 'read', '$r'],
+    ['r', 'read', '$r'],
+    ['$R', 'read', '$r'],
+    ['readRoles', 'read', '$r'],
+    ['wirte', 'write', '$w'],
+    ['DELETE', 'delete', '$d'],
+    ['metadata_read', 'metadataRead', '$mr'],
+    ['metaRead', 'metadataRead', '$mr'],
+    ['MR', 'metadataRead', '$mr'],
+    ['metadatawrite', 'metadataWrite', '$mw'],
+    ['metaWriteRoles', 'metadataWrite', '$mw']
+  ] as const) {
+    t.same(meant('readable', name), [`acl.${name}`, readable])
+    t.same(meant('stored', name), [`$acl.${name}`, stored])
+  }
+  t.equal(meant('readable', 'metadataRead'), undefined)
+  t.equal(meant('stored', '$mr'), undefined)
+  t.same(meant('stored', 'metadataRead'), ['$acl.metadataRead', '$mr'])
+  t.equal(meant('stored', 'own'), undefined)
+})
+
+t.test('what looks like a slip and stands already may stay as it is', async (t) => {
+  const members = (text: string) => membersOfDocument(Buffer.from(text)) as Members
+  const standing = Buffer.from('{"maxcount":3,"$acl":{"Read":"ann"}}')
+  t.same(slipsOf(members('{"maxcount":3,"$acl":{"Read":"ann"},"$tb":5}'), 'stored', standing), [])
+  t.match(slipsOf(members('{"maxcount":4}'), 'stored', standing), [{ member: 'maxcount' }], 'with another value')
+  t.match(slipsOf(members('{"max_count":3}'), 'stored', standing), [{ member: 'max_count' }], 'another name')
+  t.match(slipsOf(members('{"$acl":{"Read":"bob"}}'), 'stored', standing), [{ member: '$acl.Read' }])
 })

@@ -24,7 +24,13 @@ t.test('events that a closed subscription is granted afterwards count as not sen
     statistics: nothing,
     close: nothing
   }
-  const progress = { settled: nothing, sent: (cursor: number) => void places.push(cursor), tick: nothing }
+  const progress = {
+    settled: nothing,
+    sent: (cursor: number) => void places.push(cursor),
+    sendsAgain: nothing,
+    redelivery: undefined,
+    tick: nothing
+  }
   const effects = { read: nothing, complete: nothing }
   const delivery = new Delivery({ connection, progress, clock: systemClock, metrics }, { next: 0, credit: 1 }, effects)
 

@@ -192,7 +192,7 @@ t.test('woken at any moment of a look that is ending, it looks once more', async
   for (let moment = 0; moment < 40; moment++) {
     let head = -1
     const reader = {
-      sources: { toFollow: async () => ({ head }) },
+      visible: { toFollow: async () => ({ head }) },
       async *spans(_source: unknown, _request: unknown, { first, last }: { first: number; last: number }) {
         yield { from: first, to: last, events: [] }
       }

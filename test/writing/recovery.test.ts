@@ -24,8 +24,6 @@ async function endsWell(t: Test, { store, directory }: Setup): Promise<void> {
   await again.close()
 }
 
-t.setTimeout(120_000)
-
 t.test(
   'a write-behind that fails in the middle of a commit lets no number skip, however soon there is space',
   async (t) => {

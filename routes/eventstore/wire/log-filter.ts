@@ -23,10 +23,11 @@ export function parseLogFilter(query: URLSearchParams, expressions: Expressions)
   if (type !== 'regex' && type !== 'prefix') {
     throw badRequest('Invalid type please provide one of the following: Regex, Prefix.')
   }
-  if (data === null || data === '') {
+  // Items without a character are left out, as EventStoreDB does: an empty prefix would let everything through.
+  const prefixes = data?.split(',').filter((item) => item !== '') ?? []
+  if (data === null || data === '' || (type === 'prefix' && prefixes.length === 0)) {
     throw badRequest('Please provide a comma delimited list of data with at least one item.')
   }
-  const prefixes = data.split(',')
   if (prefixes.length > limits.filter_values_max) {
     throw badRequest(`Please provide at most ${limits.filter_values_max} items of data.`)
   }

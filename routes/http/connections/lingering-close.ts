@@ -15,11 +15,7 @@ export function lingerAndClose(socket: Socket, clock: Clock): void {
   if (socket.destroyed) return
   if (socket.readableEnded) return void Socket.prototype.destroySoon.call(socket)
   const until = clock.elapsed() + limits.drain_ms
-  const from = socket.bytesRead
-  let seen = from
-  const drop = () => {
-    if (socket.bytesRead - from > limits.dropped_body_bytes_max) socket.destroy()
-  }
+  let seen = socket.bytesRead
   let cancel = () => {}
   const look = () => {
     if (socket.bytesRead === seen || clock.elapsed() >= until) return socket.destroy()
@@ -31,13 +27,25 @@ export function lingerAndClose(socket: Socket, clock: Clock): void {
   socket.once('close', () => cancel())
   socket.on('error', () => {}) // the client has reset it; `close` follows
   socket.end()
+  dropBytes(socket)
+}
+
+/**
+ * Drops whatever comes over a connection from now on; after `dropped_body_bytes_max` of it the connection is destroyed.
+ * Node parses, and the application runs, no further request.
+ */
+export function dropBytes(socket: Socket): void {
+  const from = socket.bytesRead
+  const drop = () => {
+    if (socket.bytesRead - from > limits.dropped_body_bytes_max) socket.destroy()
+  }
   // Node may have paused it: its own listener begins to read again, and without that nothing does.
   socket.pause()
   socket.once('resume', () => takeBytes(socket, drop))
   socket.resume()
 }
 
-/** Takes the bytes of a connection from node's parser: it parses, and the application runs, no further request. */
+/** Takes the bytes of a connection from node's parser. */
 function takeBytes(socket: Socket, drop: () => void): void {
   socket.on('data', drop)
   for (const listener of socket.listeners('data')) {
@@ -47,13 +55,13 @@ function takeBytes(socket: Socket, drop: () => void): void {
 
 /**
  * Prepares the answer to a request that is refused before its body was read. The connection is closed after it, unless
- * the rest of the body is small: then the client may go on with it. A client that closes it itself, or does not send
+ * the rest of the body is small: then the client may go on with it, if it does not wait to be asked for it. A client that closes it itself, or does not send
  * the rest, gets the whole answer all the same.
  */
 export function endRefused({ raw }: FastifyRequest, reply: FastifyReply, clock: Clock): void {
   // A request that a test injects does not say whether it is complete.
   if (raw.complete !== false || reply.raw.headersSent || !announcesBody(raw)) return
-  if (!isSmallBody(raw)) reply.header('connection', 'close')
+  if (!isSmallBody(raw) || raw.headers.expect !== undefined) reply.header('connection', 'close')
   const { socket } = raw
   // Node calls this after the last answer of a connection.
   socket.destroySoon = () => lingerAndClose(socket, clock)

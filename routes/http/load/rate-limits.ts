@@ -38,9 +38,10 @@ export async function limitLoad(app: FastifyInstance, parts: LoadParts, options:
   limitInFlight(app, requestsInFlight, isProbe)
 }
 
-/** Monitoring must not be refused. */
-function isProbe({ routeOptions }: FastifyRequest): boolean {
-  return PROBES.has(routeOptions.url ?? '')
+/** Monitoring must not be refused. The address is compared as it was sent: `routeOptions` makes an object each time. */
+function isProbe({ url }: FastifyRequest): boolean {
+  const end = url.indexOf('?')
+  return PROBES.has(end === -1 ? url : url.slice(0, end))
 }
 
 async function limitRequests(app: FastifyInstance, requestsPerSecond: number): Promise<void> {

@@ -2,16 +2,12 @@
  * The messages of each live transport (native contract §2, §5): WebSocket frames, SSE blocks, NDJSON lines. As
  * everywhere on the wire, each character of a text is a byte.
  */
+import { serverFrameNames } from '../../../schemas/frames.js'
 import { bytesOf } from '../../../src/latin1.js'
 import { limits } from '../../../src/limits.js'
 import type { ReadResult } from '../../../src/reading/event-read.js'
+import type { Redelivery } from '../../../src/subscriptions/connection.js'
 import { renderEvent } from '../reading/recorded-event.js'
-
-/** How often events up to a cursor were sent before. */
-export interface Again {
-  readonly retry: number
-  readonly to: number
-}
 
 /** A text frame as a server sends it (RFC 6455 §5.2): final, not masked. @param text a character a byte */
 export function textFrame(text: string): Buffer {
@@ -32,22 +28,22 @@ export function textFrame(text: string): Buffer {
 }
 
 /** Frames that carry events, ready for the socket. @param batch events in one frame, at most */
-export function eventFrames(events: readonly ReadResult[], batch: number, again: Again | undefined): Buffer {
+export function eventFrames(events: readonly ReadResult[], batch: number, redelivery: Redelivery | undefined): Buffer {
   const frames: Buffer[] = []
-  if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, again)))
+  if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, redelivery)))
   else {
     for (let at = 0; at < events.length; at += batch) {
       const some = events.slice(at, at + batch)
       const cursor = (some.at(-1) as ReadResult).cursor
-      frames.push(textFrame(`{"frame":"events","cursor":"${cursor}","events":[${some.map(renderEvent).join(',')}]}`))
+      const texts = some.map((event) => renderEvent(event, redelivery))
+      frames.push(textFrame(`{"frame":"events","cursor":"${cursor}","events":[${texts.join(',')}]}`))
     }
   }
   return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)
 }
 
-function eventFrame(found: ReadResult, again: Again | undefined): string {
-  const retry = again !== undefined && found.cursor <= again.to ? `"retry":${again.retry},` : ''
-  return `{"frame":"event","cursor":"${found.cursor}",${retry}"event":${renderEvent(found)}}`
+function eventFrame(found: ReadResult, redelivery: Redelivery | undefined): string {
+  return `{"frame":"event","cursor":"${found.cursor}","event":${renderEvent(found, redelivery)}}`
 }
 
 /** A frame that carries no events. */
@@ -56,23 +52,41 @@ export function plainFrame(frame: string, members: object): string {
 }
 
 /**
- * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them.
- * @param typed names them by their type instead
+ * Names that no stored event has in an event stream: those of an EventSource's own events, and those of the server's
+ * frames on any transport, so that a frame which comes to event streams later collides with no stored type.
  */
-export function eventBlocks(events: readonly ReadResult[], typed: boolean): Buffer {
+const RESERVED_NAMES: ReadonlySet<string> = new Set(['open', 'error', 'message', ...serverFrameNames])
+
+/** The `event` field that names an event by its type; empty for a type that cannot be told from something else. */
+function typeField(type: string): string {
+  return type === '' || RESERVED_NAMES.has(type) || /[\r\n\0]/.test(type) ? '' : `event: ${type}\n`
+}
+
+/**
+ * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them. `data` stands before `id`:
+ * some clients take the id as soon as its line is there, and would pass over an event that breaks off after it.
+ * @param typed names them by their type instead, where that is not a reserved name
+ * @param redelivery set when some of them were sent before
+ */
+export function eventBlocks(events: readonly ReadResult[], typed: boolean, redelivery: Redelivery | undefined): Buffer {
   let text = ''
   for (const found of events) {
-    // A type holds no control characters, so none ends the line.
-    if (typed) text += `event: ${found.record.typeBytes}\n`
-    text += `id: ${found.cursor}\ndata: ${renderEvent(found)}\n\n`
+    if (typed) text += typeField(found.record.typeBytes)
+    text += `data: ${renderEvent(found, redelivery)}\nid: ${found.cursor}\n\n`
   }
   return Buffer.from(text, 'latin1')
 }
 
 /** A named block. @param id where a reconnect goes on; undefined: where it would have gone on before */
 export function namedBlock(event: string, content: object, id?: string): string {
-  return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${bytesOf(JSON.stringify(content))}\n\n`
+  return `event: ${event}\ndata: ${bytesOf(JSON.stringify(content))}\n${id === undefined ? '' : `id: ${id}\n`}\n`
 }
+
+/**
+ * A sign of life on an event stream. A blank line would end an event: some clients hand over an empty one for it, as
+ * their parsers do not look whether there was any data.
+ */
+export const HEARTBEAT_COMMENT = ':\n'
 
 /**
  * The field that says how soon an EventSource comes back, milliseconds: a time of its own for each stream, so that the
@@ -83,9 +97,9 @@ export function retryField(least: number = limits.live_retry_ms_min, most: numbe
 }
 
 /** An event a line. */
-export function eventLines(events: readonly ReadResult[]): Buffer {
+export function eventLines(events: readonly ReadResult[], redelivery: Redelivery | undefined): Buffer {
   let text = ''
-  for (const event of events) text += `${renderEvent(event)}\n`
+  for (const event of events) text += `${renderEvent(event, redelivery)}\n`
   return Buffer.from(text, 'latin1')
 }
 

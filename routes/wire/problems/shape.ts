@@ -64,6 +64,9 @@ export function explain(error: ErrorObject, known: readonly string[], of = ''): 
   if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
   const { examples } = (error.parentSchema ?? {}) as { examples?: string[] }
   if (keyword === 'pattern' && examples !== undefined) return `"${name}" looks like "${examples.join('" or "')}".`
+  if (keyword === 'minLength' && params.limit === 1) {
+    return `"${name.replace(/\.\d+$/, '')}" is empty: give it a value, or leave it out.`
+  }
   return `${name === '' ? 'The value' : `"${name}"`} ${error.message ?? 'is wrong'}.`
 }
 

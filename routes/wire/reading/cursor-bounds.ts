@@ -1,6 +1,6 @@
 /** Parses the bounds of a read (native contract §2): cursors, `start`, `end`, instants. */
 import { DaybookError } from '../../../src/errors.js'
-import type { Bound } from '../../../src/reading/sources.js'
+import type { Bound, Bounds } from '../../../src/reading/event-read.js'
 
 const AGES = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 
@@ -11,6 +11,11 @@ export interface BoundParameters {
   after?: string | undefined
   to?: string | undefined
   before?: string | undefined
+}
+
+/** A side of a range, or the cursor at which a read goes on, as parameters say them. */
+export interface PlaceParameters extends BoundParameters {
+  cursor?: string | undefined
 }
 
 /** The number or position of one event in a path. @param name of the parameter. @throws `bad-parameter` */
@@ -31,26 +36,18 @@ export function parseCursor(name: string, text: string): number {
   throw new DaybookError('bad-cursor', `"${name}" is a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
 }
 
-/**
- * `Last-Event-ID` of an event stream that reconnects; `end` when it had received everything.
- * @throws `bad-cursor`
- */
-export function parseLastEventId(header: string | string[] | undefined): Bound | 'end' | undefined {
-  const text = String(header ?? '')
-  if (text === '') return undefined
-  if (/^(-1|\d{1,16});end$/.test(text)) return 'end'
-  return { kind: 'cursor', value: parseCursor('Last-Event-ID', text), included: false }
-}
-
 /** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
-export function parseBounds(
-  query: BoundParameters,
-  now: number
-): { lower: Bound | undefined; upper: Bound | undefined } {
+export function parseBounds(query: PlaceParameters, now: number): Omit<Bounds, 'order'> {
   return {
     lower: parseSide(LOWER, query.from, query.after, now),
-    upper: parseSide(UPPER, query.to, query.before, now)
+    upper: parseSide(UPPER, query.to, query.before, now),
+    cursor: query.cursor === undefined ? undefined : parseCursor('cursor', query.cursor)
   }
+}
+
+/** True for a bound that is an age: it comes to another instant at every request. */
+export function isAge(text: string | undefined): boolean {
+  return text !== undefined && /^-\d+[a-z]$/.test(text)
 }
 
 /** One side of a range, and the parameters that bound it. */

@@ -1,4 +1,4 @@
-/** A page of events on the wire (native contract §2): its document, its links, its ETag, and whether it is immutable. */
+/** A page of events on the wire (native contract §2): its document, its ETag, and whether it is immutable. */
 import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../../schemas/read.js'
 import { bytesOf } from '../../../src/latin1.js'
@@ -6,94 +6,20 @@ import { limits } from '../../../src/limits.js'
 import type { EventPage } from '../../../src/reading/event-read.js'
 import type { Source } from '../../../src/reading/source.js'
 import { retains } from '../../../src/streams/metadata.js'
+import type { Redelivery } from '../../../src/subscriptions/connection.js'
+import { hasAge } from './read-request.js'
 import { renderEvent } from './recorded-event.js'
 
-/** Links carry their parameters in this order, so that one page has one address. */
-const ORDER = [
-  'from', 'after', 'to', 'before', 'order', 'limit',
-  'type', 'type.prefix', 'type.regex', 'type.not',
-  'stream', 'stream.prefix', 'stream.regex', 'stream.not', 'category',
-  'tag', 'occurred.from', 'occurred.to', 'system', 'truncated', 'resolveLinks', 'format', 'log'
-] as const // biome-ignore format: a table
-
-export interface PageLinks {
-  self: string
-  next?: string
-  newer: string
-  older?: string
-  first: string
-  last: string
-  live: string
-  metadata?: string
-}
-
-/** The URL of a read, its parameters in the fixed order. */
-export function readUrl(path: string, query: ReadQuery): string {
-  const text = parametersOf(query)
-  return text === '' ? path : `${path}?${text}`
-}
-
-function parametersOf(query: ReadQuery): string {
-  let text = ''
-  for (const name of ORDER) {
-    const value = query[name]
-    if (value === undefined) continue
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (text !== '') text += '&'
-      text += `${name}=${encodeURIComponent(String(one)).replaceAll('%3A', ':').replaceAll('%2C', ',')}`
-    }
-  }
-  return text
-}
-
-/**
- * Links of a page. `next` goes on in the order of the request; `newer` and `older` follow the log. Each begins exactly
- * where this page ended; the bound on the other side is pinned to the number that it resolved to.
- */
-export function pageLinks(path: string, query: ReadQuery, page: EventPage, source: Source): PageLinks {
-  const { covered, range } = page
-  const { from, after, to, before, order = 'asc', ...others } = query
-  // Bounds and order stand first in every address, so what follows them is written once.
-  const rest = parametersOf(others)
-  const { limit, format, ...filters } = others
-  const lasting = limit === undefined && format === undefined ? rest : parametersOf(filters)
-  const link = (bounds: string, towards: 'asc' | 'desc') =>
-    `${path}?${bounds}order=${towards}${rest === '' ? '' : `&${rest}`}`
-  const floor = from !== undefined || after !== undefined ? `from=${range.first}&` : ''
-  const ceiling = to !== undefined || before !== undefined ? `to=${Math.max(range.last, -1)}&` : ''
-  const newest = Math.max(covered.last, covered.first - 1)
-  const oldest = Math.min(covered.first, covered.last + 1)
-  const newer = link(`after=${newest}&${ceiling}`, 'asc')
-  const older = oldest > Math.max(range.first, source.first) ? link(`${floor}before=${oldest}&`, 'desc') : undefined
-  const next = order === 'asc' ? (newest < range.last ? newer : undefined) : older
-  return {
-    self: readUrl(path, query),
-    ...(next !== undefined && { next }),
-    newer,
-    ...(older !== undefined && { older }),
-    first: link(floor + ceiling, 'asc'),
-    last: link(floor + ceiling, 'desc'),
-    live: `${path}?after=${newest}&${ceiling}${lasting === '' ? '' : `${lasting}&`}live=true`,
-    ...(source.stream !== undefined && !source.index && { metadata: `${path}/metadata` })
-  }
-}
-
-/** `Link` header: the page's links in reading order (RFC 8288). */
-export function linkHeader(links: PageLinks, order: 'asc' | 'desc'): string {
-  const [prev, first, last] =
-    order === 'asc' ? [links.older, links.first, links.last] : [links.newer, links.last, links.first]
-  const parts: string[] = []
-  if (links.next !== undefined) parts.push(`<${links.next}>; rel="next"`)
-  if (prev !== undefined) parts.push(`<${prev}>; rel="prev"`)
-  parts.push(`<${first}>; rel="first"`, `<${last}>; rel="last"`)
-  return parts.join(', ')
+/** A page, and which of its events a consumer's reader was sent before. */
+export interface ShownPage extends EventPage {
+  readonly redelivery?: Redelivery | undefined
 }
 
 /** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
 export function renderPage(
   source: Source,
   query: ReadQuery,
-  page: EventPage,
+  page: ShownPage,
   links: object,
   filtered: boolean
 ): string {
@@ -103,10 +29,10 @@ export function renderPage(
   let text = '{'
   if (source.stream !== undefined) text += `"stream":${bytesOf(JSON.stringify(source.stream))},`
   text += '"events":['
-  const { events } = page
+  const { events, redelivery } = page
   for (let i = 0; i < events.length; i++) {
     text += i === 0 ? '\n' : ',\n'
-    text += renderEvent(events[i] as (typeof events)[number])
+    text += renderEvent(events[i] as (typeof events)[number], redelivery)
   }
   text += `${events.length > 0 ? '\n' : ''}],"cursor":"${cursor}"`
   if (reachesEnd(page)) text += `,"head":${head === -1 ? null : head},"atEnd":true`
@@ -121,18 +47,17 @@ export function reachesEnd(page: EventPage): boolean {
 }
 
 /**
- * True when this URL will give the same bytes for ever: it has numeric bounds, `limit` and `format`, no filter, and no
- * retention rule of the stream that may hide events later; and the page is full or reaches its far bound.
+ * True when this URL will give the same bytes for ever: numbers pin where it begins and, if it has an upper bound, where
+ * it ends; it has `limit` and `format`, no filter, and no retention rule of the stream may hide events later; and the
+ * page is full or reaches its far bound.
  */
 export function isImmutable(query: ReadQuery, page: EventPage, source: Source, filtered: boolean): boolean {
   if (filtered || source.index || retains(source.metadata)) return false
   if (query.limit === undefined || query.format === undefined || reachesEnd(page)) return false
   const numeric = (text: string | undefined) => text !== undefined && /^(-1|\d+)$/.test(text)
-  if (query.order === 'desc') return numeric(query.to) || numeric(query.before)
-  const lower = numeric(query.from) || numeric(query.after)
-  const upperPinned =
-    query.to === undefined && query.before === undefined ? true : numeric(query.to) || numeric(query.before)
-  return lower && upperPinned
+  const upper = query.to ?? query.before
+  if (hasAge(query) || (upper !== undefined && !numeric(upper))) return false
+  return numeric(query.cursor) || numeric(query.order === 'desc' ? upper : (query.from ?? query.after))
 }
 
 /** ETag of an answer. @param variant everything that its bytes depend on beside the head */

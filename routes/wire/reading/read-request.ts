@@ -10,8 +10,8 @@ import { indexStreamOf } from '../../../src/streams/index-streams.js'
 import { type CategoryRule, checkStreamName } from '../../../src/streams/names.js'
 import type { LiveQuery } from '../../../src/subscriptions/live-query.js'
 import { notYet } from '../media-types.js'
-import { parseBounds, parseInstant } from './cursor-bounds.js'
-import { readUrl } from './page.js'
+import { isAge, parseBounds, parseInstant } from './cursor-bounds.js'
+import { readUrl } from './page-links.js'
 
 /**
  * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
@@ -40,10 +40,8 @@ export interface ReadContext {
 export function toReadRequest(query: ReadQuery, context: ReadContext): ReadRequest {
   const { viewer, now } = context
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
-  const { lower, upper } = parseBounds(query, now)
   return {
-    lower,
-    upper,
+    ...parseBounds(query, now),
     order: query.order ?? 'asc',
     filter: hasFilter(query) || query.record ? toFilter(query, context) : query.system ? EVERYTHING : NO_SYSTEM,
     resolveLinks: query.resolveLinks ?? true,
@@ -64,7 +62,7 @@ export function liveQueryOf(address: Address, query: ReadQuery, context: ReadCon
   const source = readUrl(pathOf(address), asked)
   return {
     address,
-    request: { ...request, lower: undefined, upper: undefined },
+    request: { ...request, lower: undefined, upper: undefined, cursor: undefined },
     source,
     key: `${source} ${occurredFrom} ${occurredTo} ${context.viewer?.key ?? ''}`
   }
@@ -75,9 +73,9 @@ export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
 
-/** A query without its bounds, and without the log that their cursors were read from. */
+/** A query without its bounds and its place, and without the log that their cursors were read from. */
 export function withoutBounds(query: ReadQuery): ReadQuery {
-  const { from: _, after: __, to: ___, before: ____, log: _____, ...others } = query
+  const { from: _, after: __, to: ___, before: ____, cursor: _____, log: ______, ...others } = query
   return others
 }
 
@@ -98,10 +96,18 @@ export function checkNoRecord({ record }: ReadQuery): void {
   })
 }
 
+/** @throws `bad-parameter` for `lastEventId` in a read that is not live */
+export function checkNoLastEventId({ lastEventId }: ReadQuery): void {
+  if (lastEventId === undefined) return
+  throw new DaybookError('bad-parameter', '"lastEventId" goes with live reads; a page goes on with "after".', {
+    parameter: 'lastEventId'
+  })
+}
+
 /** True when the query has an age: its answer changes with time, even while the head does not move. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
-  return instants.some((text) => text !== undefined && /^-\d+[a-z]$/.test(text))
+  return instants.some(isAge)
 }
 
 const FILTERS = new Set(

@@ -4,10 +4,15 @@
  */
 import { isUtf8 } from 'node:buffer'
 import type { ReadResult } from '../../../src/reading/event-read.js'
+import type { Redelivery } from '../../../src/subscriptions/connection.js'
 
-/** The event as JSON on one line, as a read found it. */
-export function renderEvent(found: ReadResult): string {
-  return `${eventMembers(found)}}`
+/**
+ * The event as JSON on one line, as a read found it.
+ * @param redelivery set when it may have been sent to a reader of the same consumer before
+ */
+export function renderEvent(found: ReadResult, redelivery?: Redelivery): string {
+  const retryCount = redelivery?.retryCount(found.cursor) ?? 0
+  return `${eventMembers(found)}${retryCount > 0 ? `,"retryCount":${retryCount}` : ''}}`
 }
 
 /**

@@ -22,7 +22,7 @@ const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
 const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 
 /** Members that the log assigned. Reads show them, and an import ignores them. */
-const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link'])
+const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link', 'retryCount'])
 
 /**
  * One event or an array of them; of a large body by a promise.

@@ -15,7 +15,7 @@ import {
   recordKind
 } from '../../../src/log/format.js'
 import { TOMBSTONE_TYPE } from '../../../src/streams/metadata.js'
-import { checkEventStream, checkRecordedName } from '../../../src/streams/names.js'
+import { checkAppendableName, checkEventStream } from '../../../src/streams/names.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape } from '../problems/shape.js'
 import type { IdSource } from './idempotency-key.js'
@@ -127,7 +127,7 @@ function ownStream(
 ): string {
   if (draft.stream === undefined) throw refuse('"stream" is missing.', {})
   const stream = checkStream(draft.stream, refuse)
-  if (asPrinted) checkRecordedName(stream)
+  if (asPrinted) checkAppendableName(stream)
   else checkEventStream(stream)
   return stream
 }

@@ -6,37 +6,28 @@ import { StreamMetadata } from '../../../schemas/metadata.js'
 import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
 import { type Acl, type AclEntry, isObject } from '../../../src/streams/acl.js'
-import { faultsOf, readMetadata } from '../../../src/streams/metadata.js'
+import { faultsOf, membersOfDocument, readMetadata } from '../../../src/streams/metadata.js'
+import { STORED_NAMES, STORED_RIGHTS, slipsOf } from '../../../src/streams/metadata-names.js'
 import { secondsOf, UNIT_SECONDS } from '../../../src/time/duration.js'
 import { compileShape } from '../problems/shape.js'
 
-const STORED = new Map([
-  ['maxAge', '$maxAge'],
-  ['maxCount', '$maxCount'],
-  ['truncateBefore', '$tb'],
-  ['cacheControl', '$cacheControl'],
-  ['acl', '$acl']
-])
-const STORED_ACL = new Map([
-  ['read', '$r'],
-  ['write', '$w'],
-  ['delete', '$d'],
-  ['metadataRead', '$mr'],
-  ['metadataWrite', '$mw']
-])
-const READABLE = inverted(STORED)
-const READABLE_ACL = inverted(STORED_ACL)
+const READABLE = inverted(STORED_NAMES)
+const READABLE_ACL = inverted(STORED_RIGHTS)
 
 const checkDocument = compileShape<object>(StreamMetadata)
 
-/** The document as it is stored. @throws `invalid-metadata`, `malformed-json` */
-export function toStored(document: Buffer): Buffer {
-  return withWholeRule(checkStored(underStoredNames(document, (value) => value)))
+/**
+ * The document as it is stored.
+ * @param standing the stored document in force
+ * @throws `invalid-metadata`, `malformed-json`
+ */
+export function toStored(document: Buffer, standing: Buffer | undefined): Buffer {
+  return withWholeRule(checkStored(underStoredNames(document, (value) => value, standing)))
 }
 
 /** A merge patch under stored names. @throws `invalid-metadata`, `malformed-json` */
 export function toStoredPatch(patch: Buffer): Buffer {
-  return underStoredNames(patch, withoutNulls)
+  return underStoredNames(patch, withoutNulls, undefined)
 }
 
 /**
@@ -52,32 +43,39 @@ export function patchStored(stored: Buffer, patch: Buffer): Buffer {
 }
 
 /**
- * Completes an access rule, so that not everyone can lift it. Without `$d` or `$mw`, the right to delete the stream and
- * to write its metadata goes to those who may write, else to those who may read. Where both are everyone or not named, it
- * goes to administrators alone.
+ * Completes an access rule that keeps anybody out, so that not everyone can lift it. Without `$d` or `$mw`, the right to
+ * delete the stream and to write its metadata goes to those who may write, else to those who may read. Where both are
+ * everyone or not named, it goes to administrators alone. A rule of `$all` alone keeps nobody out and stays as it is.
  */
 function withWholeRule(stored: Buffer): Buffer {
   const { $acl: acl } = JSON.parse(stored.toString()) as { $acl?: Acl }
-  if (acl === undefined || Object.keys(acl).length === 0) return stored
   const isNarrow = (entry: AclEntry | undefined) => entry !== undefined && ![entry].flat().includes('$all')
+  if (acl === undefined || !Object.values(acl).some(isNarrow)) return stored
   const keepers = [acl.$w, acl.$r].find(isNarrow) ?? []
   const whole = JSON.stringify({ $acl: { $d: keepers, $mw: keepers, ...acl } })
   return mergePatch(stored, Buffer.from(whole))
 }
 
-/** @param known gives the part of the parsed document that the schema checks */
-function underStoredNames(document: Buffer, known: (value: object) => object): Buffer {
+/**
+ * @param checked gives the part of the parsed document that is checked
+ * @param standing what stands there may stay, though it looks like a slip
+ */
+function underStoredNames(document: Buffer, checked: (value: object) => object, standing: Buffer | undefined): Buffer {
   const whole = new JsonReader(document)
   if (!whole.atObject) throw invalidMetadata('Stream metadata is a JSON object.')
   checkNoRepeats(whole)
   whole.end()
-  checkDocument(known(JSON.parse(document.toString()) as object), (why) => invalidMetadata(why))
+  const value = JSON.parse(document.toString()) as object
+  const part = checked(value)
+  const members = membersOfDocument(part === value ? document : Buffer.from(JSON.stringify(part)))
+  const [slip] = members === undefined ? [] : slipsOf(members, 'readable', standing)
+  if (slip !== undefined) throw invalidMetadata(slip.why, slip.member)
+  checkDocument(part, (why) => invalidMetadata(why))
   return rewritten(new JsonReader(document), (name, value) => {
-    if (READABLE.has(name)) throw invalidMetadata(`"${name}" is called "${READABLE.get(name)}" here.`)
-    if (value === 'null') return [STORED.get(name) ?? name, value]
+    if (value === 'null') return [STORED_NAMES.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]
-    if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_ACL.get(key) ?? key)]
-    return [STORED.get(name) ?? name, value]
+    if (name === 'acl') return ['$acl', renamed(value, (key) => STORED_RIGHTS.get(key) ?? key)]
+    return [STORED_NAMES.get(name) ?? name, value]
   })
 }
 
@@ -100,8 +98,12 @@ function withoutNulls(value: object): object {
 /** @throws `invalid-metadata` for a document that would be ignored */
 function checkStored(stored: Buffer): Buffer {
   const [fault] = faultsOf(stored)
-  if (fault !== undefined) throw invalidMetadata(fault.why)
-  return stored
+  if (fault === undefined) return stored
+  const { member, why } = fault
+  if (member === '$maxAge') throw invalidMaxAge()
+  const readable = READABLE.get(member ?? '')
+  if (member === undefined || readable === undefined) throw invalidMetadata(why, member)
+  throw invalidMetadata(why.replace(`"${member}"`, `"${readable}"`), readable)
 }
 
 /**
@@ -116,7 +118,7 @@ export function toReadable(document: Buffer | undefined): Buffer {
   if (document === undefined || parsedObject(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
   const senseless = new Set(faultsOf(document).map(({ member }) => member))
   return rewritten(new JsonReader(document), (name, value) => {
-    if (STORED.has(name)) return undefined
+    if (STORED_NAMES.has(name)) return undefined
     if (name === '$acl') return ['acl', rule ?? '{}']
     if (senseless.has(name)) return undefined
     if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(value))]
@@ -171,7 +173,7 @@ function joinMembers(members: ReadonlyMap<string, string>): Buffer {
 /** Seconds of a duration as the schema allows it, quoted. */
 function maxAgeOf(quoted: string): bigint {
   const seconds = secondsOf(quoted)
-  if (seconds === 0n) throw invalidMetadata('"maxAge" is longer than nothing.')
+  if (seconds === 0n) throw invalidMaxAge()
   return seconds
 }
 
@@ -202,6 +204,14 @@ function inverted(names: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...names].map(([key, value]) => [value, key]))
 }
 
-function invalidMetadata(why: string): DaybookError {
-  return new DaybookError('invalid-metadata', why, { written: false, retry: false })
+function invalidMaxAge(): DaybookError {
+  return invalidMetadata('"maxAge" is from 1 second to 2^63-1 seconds.', 'maxAge')
+}
+
+function invalidMetadata(why: string, member?: string): DaybookError {
+  return new DaybookError('invalid-metadata', why, {
+    written: false,
+    retry: false,
+    ...(member !== undefined && { member })
+  })
 }

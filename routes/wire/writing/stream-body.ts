@@ -25,11 +25,12 @@ export async function parseStreamBody(
   return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
 }
 
-function parseByType(
-  headers: IncomingHttpHeaders,
-  body: Buffer,
-  options: ParseOptions & { stream: string }
-): NewEvent[] | Promise<NewEvent[]> {
+/**
+ * Refuses a body by its headers.
+ * @returns its media type, and the type of the event whose bare data it is
+ * @throws `unsupported-media-type`, `missing-event-type`, `bad-header`
+ */
+export function checkBodyType(headers: IncomingHttpHeaders): { contentType: string; type: string | undefined } {
   const contentType = mediaType(headers['content-type'])
   const type = single(headers, 'event-type')
   if (contentType === 'application/x-www-form-urlencoded') {
@@ -39,10 +40,7 @@ function parseByType(
       { available: ACCEPT_POST.split(', ') }
     )
   }
-  if (type === undefined) {
-    if (contentType === 'application/json') return parseJsonEvents(body, options)
-    if (isNdjson(contentType)) return parseNdjsonEvents(body, options)
-  }
+  if (type === undefined && (contentType === 'application/json' || isNdjson(contentType))) return { contentType, type }
   if ((contentType !== 'application/json' && !isBareType(contentType)) || isNdjson(contentType)) {
     throw new DaybookError(
       'unsupported-media-type',
@@ -58,6 +56,18 @@ function parseByType(
       `A body of type ${contentType} is bare data: say its type in an Event-Type header.`,
       { available: ACCEPT_POST.split(', ') }
     )
+  }
+  return { contentType, type }
+}
+
+function parseByType(
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  options: ParseOptions & { stream: string }
+): NewEvent[] | Promise<NewEvent[]> {
+  const { contentType, type } = checkBodyType(headers)
+  if (type === undefined) {
+    return isNdjson(contentType) ? parseNdjsonEvents(body, options) : parseJsonEvents(body, options)
   }
   const isJson = contentType === 'application/json'
   if (!isJson) checkTextBody(body, contentType)

@@ -9,7 +9,8 @@ import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { idText, StoredRecord } from '../../log/format.js'
 import type { MemberFault } from '../../streams/acl.js'
-import { doubtsOf, faultsOf, readMetadata } from '../../streams/metadata.js'
+import { doubtsOf, faultsOf, membersOfDocument, readMetadata, type StreamMetadata } from '../../streams/metadata.js'
+import { slipsOf } from '../../streams/metadata-names.js'
 import { isMetastream, isSystemStream, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
 import type { PlanningView } from './planning-view.js'
@@ -44,6 +45,17 @@ function idOfTheFuture(id: Buffer, index: number): DaybookError {
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
+/** What was done is shown for a day at least, so that nobody hides what they have just done. */
+function faultOfAudit({ maxCount, maxAge, truncateBefore }: StreamMetadata): MemberFault | undefined {
+  const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
+  if (member !== undefined) {
+    const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
+    return { member, why }
+  }
+  if ((maxAge ?? Infinity) >= limits.audit_shown_ms_min) return undefined
+  return { member: '$maxAge', why: `Events of "${AUDIT}" are shown for at least a day (86,400 seconds).` }
+}
+
 /**
  * What is wrong with the metadata of a stream, whatever the type of the event that holds it: the last of a metastream
  * counts.
@@ -54,16 +66,17 @@ function faultOfMetadata(
   dialect: boolean,
   view: PlanningView
 ): MemberFault | undefined {
-  const [fault] = faultsOf(document)
-  if (fault !== undefined) return fault
+  const members = membersOfDocument(document)
+  const [fault] = faultsOf(document, members)
+  if (fault !== undefined || members === undefined) return fault
   if (stream === AUDIT) {
-    const { maxCount, truncateBefore } = readMetadata(document)
-    const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
-    const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
-    if (member !== undefined) return { member, why }
+    const hidden = faultOfAudit(readMetadata(document))
+    if (hidden !== undefined) return hidden
   }
-  if (dialect) return undefined
+  const { document: standing } = view.state(stream)
+  const [slip] = slipsOf(members, 'stored', standing)
+  if (slip !== undefined || dialect) return slip
   const limit = limits.metadata_bytes_max
   if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
-  return doubtsOf(document, view.state(stream).document)[0]
+  return doubtsOf(document, standing)[0]
 }

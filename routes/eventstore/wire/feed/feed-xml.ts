@@ -1,11 +1,13 @@
 /** Feeds, entries and events as XML (reference 8.6, 8.7). */
+import { isUtf8 } from 'node:buffer'
 import { DOMImplementation, type Document, type Element, type Node, XMLSerializer } from '@xmldom/xmldom'
 import { textOf } from '../../../../src/latin1.js'
+import { Refusal } from '../refusal.js'
 import { segment } from '../urls.js'
 import { atomDate } from './atom-date.js'
 import type { FeedEntry } from './entry.js'
 import type { Feed } from './feed.js'
-import { cleanXml, JsonAsXml, noXml, parsedJson, writeMembers, writeValue } from './json-as-xml.js'
+import { JsonAsXml, noXml, parsedJson, readableXml, writeMembers, writeValue } from './json-as-xml.js'
 import type { ShownEvent } from './shown-event.js'
 
 const ATOM = 'http://www.w3.org/2005/Atom'
@@ -28,23 +30,42 @@ class AtomWriter {
     return this.#prefix !== ''
   }
 
+  /** A name of Atom as it stands in this document. */
+  nameOf(name: string): string {
+    return this.#prefix + name
+  }
+
   get root(): Element {
     return this.document.documentElement as Element
   }
 
   atom(parent: Node, name: string, text?: string, attributes: Record<string, string> = {}): Element {
-    const element = this.document.createElementNS(ATOM, this.#prefix + name)
+    const element = this.document.createElementNS(ATOM, this.nameOf(name))
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
-    if (text !== undefined) element.appendChild(this.document.createTextNode(cleanXml(text)))
+    if (text !== undefined) element.appendChild(this.document.createTextNode(readableXml(text)))
     parent.appendChild(element)
     return element
   }
 
   text(): string {
-    return serializer.serializeToString(this.document)
+    return serialized(this.document)
   }
 }
 
+/** What parsers take for the end of a line, and control characters, are escaped: so they stay what they are. */
+function serialized(document: Document): string {
+  const text = serializer.serializeToString(document)
+  return text.replace(/[\r\x7f-\x9f\u2028]/g, (one) => `&#x${one.charCodeAt(0).toString(16).toUpperCase()};`)
+}
+
+/** Which entries carry the content of their event, where that is JSON: none, those whose event has a form in XML, all. */
+type Content = 'none' | 'possible' | 'always'
+
+/**
+ * A page of a feed. An event that has no form in XML stands there without its content, as data that is no JSON does: who
+ * follows a feed gets past it.
+ * @throws a 406 for a page with more values than an answer may have
+ */
 export function renderFeedXml(feed: Feed, base: string, withContent: boolean): string {
   const writer = new AtomWriter('feed', ATOM)
   const { root } = writer
@@ -53,14 +74,15 @@ export function renderFeedXml(feed: Feed, base: string, withContent: boolean): s
   writer.atom(root, 'updated', atomDate(feed.updated))
   writer.atom(writer.atom(root, 'author'), 'name', 'EventStore')
   for (const { relation, url } of feed.links) writer.atom(root, 'link', undefined, { href: url, rel: relation })
-  for (const entry of feed.entries) writeEntry(writer, writer.atom(root, 'entry'), entry, base, withContent)
+  const content = withContent ? 'possible' : 'none'
+  for (const entry of feed.entries) writeEntry(writer, writer.atom(root, 'entry'), entry, base, content)
   return DECLARATION + writer.text()
 }
 
-/** One entry by itself carries its content, if that is JSON. @throws a 406 as jsonToXml */
+/** One entry by itself carries its content, if that is JSON. @throws a 406 when it has no form in XML */
 export function renderEntryXml(entry: FeedEntry, base: string): string {
   const writer = new AtomWriter('entry', ATOM, 'atom')
-  writeEntry(writer, writer.root, entry, base, true)
+  writeEntry(writer, writer.root, entry, base, 'always')
   return DECLARATION + writer.text()
 }
 
@@ -69,7 +91,7 @@ function writeEntry(
   element: Element,
   { event, link }: FeedEntry,
   base: string,
-  withContent: boolean
+  asked: Content
 ): void {
   const stream = textOf(link?.streamBytes ?? event?.streamBytes ?? '')
   const number = link?.number ?? event?.number ?? ''
@@ -81,22 +103,29 @@ function writeEntry(
   writer.atom(element, 'summary', link === undefined ? textOf(event?.typeBytes ?? '') : '$>')
   writer.atom(element, 'link', undefined, { href: url, rel: 'edit' })
   writer.atom(element, 'link', undefined, { href: url, rel: 'alternate' })
-  if (!withContent || event === undefined || link !== undefined || !event.isJson) return
-  const content = writer.atom(element, 'content', undefined, { type: 'application/xml' })
-  writeDocument(writer.target, content, event)
+  if (asked === 'none' || event === undefined || link !== undefined || !event.isJson) return
+  const content = writer.document.createElementNS(ATOM, writer.nameOf('content'))
+  content.setAttribute('type', 'application/xml')
+  try {
+    writeDocument(writer.target, content, event)
+  } catch (error) {
+    if (asked === 'always' || !(error instanceof Refusal) || writer.target.full) throw error
+    return
+  }
+  element.appendChild(content)
   if (writer.prefixed) return
   // The event's members stand in no name space, where Atom's is the default.
   for (const member of elementsOf(content)) member.setAttribute('xmlns', '')
 }
 
-/** The event document rooted `<event>`. @throws a 406 as jsonToXml */
+/** The event document rooted `<event>`. @throws a 406 when it has no form in XML */
 export function renderEventXml(event: ShownEvent): string {
   const document = new DOMImplementation().createDocument(null, 'event', null)
   writeDocument(new JsonAsXml(document), document.documentElement as Element, event)
-  return serializer.serializeToString(document)
+  return serialized(document)
 }
 
-/** The event's data rooted `<data>`. @throws a 406 when it is no JSON object */
+/** The event's data rooted `<data>`. @throws a 406 when it is no JSON object, or has no form in XML */
 export function renderDataXml(event: ShownEvent): string {
   const document = new DOMImplementation().createDocument(null, 'data', null)
   if (event.dataBytes !== '') {
@@ -104,10 +133,12 @@ export function renderDataXml(event: ShownEvent): string {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw noXml()
     writeMembers(new JsonAsXml(document), document.documentElement as Element, value as Record<string, unknown>)
   }
-  return serializer.serializeToString(document)
+  return serialized(document)
 }
 
+/** @throws a 406 for what has no form in XML: as writeValue, and data that is neither JSON nor text */
 function writeDocument(target: JsonAsXml, parent: Element, event: ShownEvent): void {
+  if (!event.isJson && !isUtf8(event.octets)) throw noXml()
   const { streamBytes, number, typeBytes, id } = event
   const data = event.isJson ? parsedJson(event.dataBytes) : textOf(event.dataBytes)
   const values = {

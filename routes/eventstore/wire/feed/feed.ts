@@ -62,12 +62,12 @@ export function windowOf({ direction, from, count }: PageAsked, last: number, le
   }
   const start = from ?? 0n
   const highest = start + BigInt(count) - 1n
-  // Where all is cut off beyond the end, EventStoreDB says there is more: a client goes on to the end and waits there.
-  const cutBeyond = start > end && BigInt(least) > end + 1n
+  // A page whose numbers are all cut off leads on, or a client would poll it for ever. Past the end it is a place to wait.
+  const cutOff = highest < BigInt(least) && start <= end
   return {
     first: Number(max(BigInt(least), start)),
     last: Number(min(highest, end)),
-    end: highest >= end && !cutBeyond,
+    end: highest >= end && !cutOff,
     moving: end + 1n < start + BigInt(count)
   }
 }
@@ -78,7 +78,8 @@ export interface StreamPlace {
   readonly head: number
   /** Nothing older (backward) or newer (forward) is left. */
   readonly end: boolean
-  readonly entries: number
+  /** Events that were read for it, shown or not. */
+  readonly read: number
   /** The number that the page ended at, when it was full before its count. */
   readonly endedAt?: number | undefined
   /** The page was asked for from the head, and all events are cut off. */
@@ -87,7 +88,7 @@ export interface StreamPlace {
 
 /** Links of a page of a stream. */
 export function streamLinks(base: string, asked: PageAsked, place: StreamPlace): FeedLink[] {
-  const { end, entries, cutOff, endedAt } = place
+  const { end, read, cutOff, endedAt } = place
   const { direction, count } = asked
   const page = (path: string) => `${base}/${path}/${count}`
   const links: FeedLink[] = [
@@ -109,7 +110,7 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
       links.push({ relation: 'last', url: page('0/forward') })
       links.push({ relation: 'next', url: page(`${from - 1n}/backward`) })
     }
-    if (!end || entries > 0) {
+    if (!end || read > 0) {
       const newest = endedAt === undefined ? from + BigInt(count) - 1n : BigInt(endedAt)
       links.push({ relation: 'previous', url: page(`${min(newest, head) + 1n}/forward`) })
     }

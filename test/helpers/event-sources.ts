@@ -1,0 +1,117 @@
+/**
+ * Clients of event streams that nobody here wrote, unmodified: each follows an address and keeps what its handler was
+ * given. A handler takes every message as JSON, as applications do.
+ */
+import { EventSource } from 'eventsource'
+import { createEventSource } from 'eventsource-client'
+import type { Page } from 'playwright-core'
+import type { Test } from 'tap'
+
+/** What the handler of a client kept. */
+export interface Kept {
+  /** Numbers of the events, in the order in which they came. */
+  numbers: number[]
+  /** Names of the other messages, `closing` with its code. */
+  named: string[]
+  /** What its handler threw. */
+  thrown: string[]
+  gaveUp: boolean
+}
+
+export interface FollowingClient {
+  readonly name: string
+  kept(): Kept | Promise<Kept>
+}
+
+const NAMES = ['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing']
+
+/** Keeps what one client is given. */
+class Handler implements FollowingClient {
+  readonly name: string
+  readonly #kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  kept(): Kept {
+    return this.#kept
+  }
+
+  gaveUp(): void {
+    this.#kept.gaveUp = true
+  }
+
+  /** @param event its name; `message` or empty for those without one */
+  take(event: string, data: string): void {
+    const { numbers, named, thrown } = this.#kept
+    try {
+      const value = JSON.parse(data)
+      if (event === '' || event === 'message') numbers.push(value.number)
+      else named.push(event === 'closing' ? `closing ${value.code}` : event)
+    } catch (error) {
+      thrown.push(`${event} ${JSON.stringify(data)}: ${error}`)
+    }
+  }
+}
+
+/** npm `eventsource`: the browser's interface. */
+export function withEventSource(t: Test, url: string): FollowingClient {
+  const handler = new Handler('eventsource')
+  const source = new EventSource(url)
+  t.teardown(() => source.close())
+  for (const name of ['message', ...NAMES]) source.addEventListener(name, ({ data }) => handler.take(name, data))
+  source.onerror = () => source.readyState === source.CLOSED && handler.gaveUp()
+  return handler
+}
+
+/** npm `eventsource-client`: one handler for all messages. */
+export function withEventSourceClient(t: Test, url: string): FollowingClient {
+  const handler = new Handler('eventsource-client')
+  const source = createEventSource({ url, onMessage: ({ event = '', data }) => handler.take(event, data) })
+  t.teardown(() => source.close())
+  return handler
+}
+
+/** npm `@microsoft/fetch-event-source`, which hands over whatever ends in a blank line. It was made for browsers. */
+export async function withFetchEventSource(t: Test, url: string): Promise<FollowingClient> {
+  const handler = new Handler('@microsoft/fetch-event-source')
+  Object.assign(globalThis, { window: globalThis, document: new EventTarget() })
+  const { fetchEventSource } = await import('@microsoft/fetch-event-source')
+  const end = new AbortController()
+  t.teardown(() => end.abort())
+  fetchEventSource(url, {
+    signal: end.signal,
+    onmessage: ({ event, data }) => handler.take(event, data),
+    onclose: () => {
+      throw new Error('the server closed the stream') // as its documentation says, so that it comes back
+    }
+  }).catch(() => handler.gaveUp())
+  return handler
+}
+
+/** The EventSource of a browser, in a page of the same origin. */
+export async function withBrowser(page: Page, path: string): Promise<FollowingClient> {
+  await page.evaluate(
+    ({ path, names }) => {
+      const kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+      const source = new EventSource(path)
+      // No function here has a name: the compiler would give it one with a helper that the page does not have.
+      for (const name of ['message', ...names]) {
+        source.addEventListener(name, (event) => {
+          try {
+            const value = JSON.parse((event as MessageEvent).data)
+            if (event.type === 'message') kept.numbers.push(value.number)
+            else kept.named.push(event.type === 'closing' ? `closing ${value.code}` : event.type)
+          } catch (error) {
+            kept.thrown.push(String(error))
+          }
+        })
+      }
+      source.onerror = () => (kept.gaveUp = source.readyState === source.CLOSED)
+      Object.assign(globalThis, { kept })
+    },
+    { path, names: NAMES }
+  )
+  return { name: 'Chromium', kept: () => page.evaluate(() => (globalThis as unknown as { kept: Kept }).kept) }
+}

@@ -1,0 +1,54 @@
+/** A server in a process of its own that is killed, started again at the same address, and takes its time to open. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { eventually } from './live-events.js'
+
+const SCRIPT = fileURLToPath(new URL('slow-start.ts', import.meta.url))
+
+export class SlowServer {
+  readonly #directory: string
+  #port = '0'
+  #child: ChildProcess | undefined
+  #said = ''
+
+  constructor(t: Test) {
+    this.#directory = t.testdir({})
+    t.teardown(() => this.kill())
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`
+  }
+
+  /** Resolves when it listens; its store is not open. @param times how much faster its clock is */
+  async listen(times = 1): Promise<void> {
+    const argv = [`--import=${import.meta.resolve('tsx')}`, SCRIPT, this.#directory, this.#port, String(times)]
+    this.#said = ''
+    const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+    child.stdout.on('data', (chunk) => (this.#said += chunk))
+    this.#child = child
+    await eventually('it listens', () => /^http:\S+\n/m.test(this.#said))
+    this.#port = new URL(/^http:\S+/m.exec(this.#said)?.[0] as string).port
+  }
+
+  /** Opens the store. */
+  async open(): Promise<void> {
+    this.#child?.stdin?.write('open\n')
+    await eventually('its store is open', () => /^open$/m.test(this.#said))
+  }
+
+  /** Resolves when so many requests for an address have come since it listens. */
+  asked(path: string, times: number): Promise<void> {
+    const count = () => this.#said.split('\n').filter((line) => line === `asked ${path}`).length
+    return eventually(`${times} requests for ${path}`, () => count() >= times)
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child === undefined || this.#child.signalCode !== null) return
+    const closed = once(this.#child, 'close')
+    this.#child.kill('SIGKILL')
+    await closed
+  }
+}

@@ -1,0 +1,263 @@
+/** Several requests on one connection, and clients that end their side of it: each is answered, in order. */
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { limits } from '../../src/limits.js'
+import { append } from '../helpers/app.js'
+import { StillClock } from '../helpers/clock.js'
+import { LiveSocket } from '../helpers/live-clients.js'
+import { eventually } from '../helpers/live-events.js'
+import { admin, makeUser, setRules } from '../helpers/people.js'
+import { listenRaw } from '../helpers/raw.js'
+
+/** A request as it is written. @param headers lines without their ends */
+function request(call: string, headers: readonly string[] = [], body = ''): string {
+  const length = body === '' ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]
+  return `${[`${call} HTTP/1.1`, 'Host: localhost', 'Accept: */*', ...headers, ...length].join('\r\n')}\r\n\r\n${body}`
+}
+
+const CLOSE = ['Connection: close']
+
+/** The statuses of all answers that came. */
+function statuses(text: string): number[] {
+  return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+}
+
+t.test('a GET that is pipelined behind a POST sees what the POST wrote', async (t) => {
+  const { connect } = await listenRaw(t)
+  const socket = connect()
+  socket.write(request('POST /streams/s', [], '{"type":"A"}') + request('GET /streams/s', CLOSE))
+  const text = await socket.closed
+  t.same(statuses(text), [201, 200])
+  t.match(text, /"type":"A","stream":"s","number":0/)
+})
+
+t.test('pipelined POSTs are written in their order, also when the first must hash its password', async (t) => {
+  const { app, store, connect } = await listenRaw(t, { insecure: false, anonymous: true })
+  const ann = await makeUser(store, 'ann')
+  await setRules(app, 's', { write: '$all', read: '$all' })
+  const socket = connect()
+  const signed = [`Authorization: ${ann.authorization}`]
+  socket.write(
+    request('POST /streams/s', signed, '{"type":"First"}') + request('POST /streams/s', CLOSE, '{"type":"Second"}')
+  )
+  t.same(statuses(await socket.closed), [201, 201])
+  const { events } = (await app.inject({ url: '/streams/s', headers: admin })).json()
+  t.match(events, [{ type: 'First' }, { type: 'Second' }])
+})
+
+t.test('every kind of request waits for its turn, and a refusal in between does too', async (t) => {
+  const { connect } = await listenRaw(t)
+  const socket = connect()
+  socket.write(
+    [
+      request('GET /streams/s?wait=60'),
+      request('POST /nowhere', [], '{}'),
+      request('POST /streams/other', ['Expect: 100-continue'], '{"type":"B"}'),
+      request('GET /streams/other'),
+      request('POST /streams/other', ['Expect: tea'], '{"type":"B"}'),
+      request('GET /ping', CLOSE)
+    ].join('')
+  )
+  const other = connect()
+  other.write(request('POST /streams/s', CLOSE, '{"type":"A"}'))
+  t.same(statuses(await other.closed), [201])
+  const text = await socket.closed
+  t.same(statuses(text), [200, 404, 100, 201, 200, 417, 200])
+  t.match(text, /"type":"A"/)
+})
+
+t.test('a request whose client has gone before its turn is not handled', async (t) => {
+  const { app, store, connect } = await listenRaw(t)
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = connect()
+  const [peer] = await accepted
+  let heard = 0
+  app.server.on('request', () => heard++)
+  socket.write(request('GET /streams/s?wait=60') + request('POST /streams/s', [], '{"type":"A"}'))
+  await eventually('both have come', () => peer.bytesRead > 100 && heard === 2)
+  peer.destroy()
+  await socket.closed
+  t.equal((await app.inject('/ping')).statusCode, 200)
+  t.equal(store.log.head, -1)
+})
+
+t.test('what is no request is answered after the requests before it, which keep their answers', async (t) => {
+  const { store, connect } = await listenRaw(t)
+  for (const [what, rest, expected] of [
+    ['nonsense', 'nonsense\r\n\r\n', [201, 400]],
+    ['a method that nobody knows', 'BREW /pot HTTP/1.1\r\nHost: localhost\r\n\r\n', [201, 501]],
+    ['two lengths', 'POST /s HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', [201, 400]],
+    ['a body that breaks', `${request('POST /streams/s', ['Transfer-Encoding: chunked'])}nonsense`, [201, 400]]
+  ] satisfies [string, string, number[]][]) {
+    const before = store.log.head
+    const socket = connect()
+    socket.write(request('POST /streams/s', [], '{"type":"A"}') + rest)
+    const text = await socket.closed
+    t.same(statuses(text), expected, what)
+    t.match(text, /"code":"(bad-request|not-implemented)"[^}]*}$/, what)
+    t.equal(store.log.head, before + 1, what)
+  }
+})
+
+t.test('bytes after the last request of a connection do not cost it its answer', async (t) => {
+  const { connect } = await listenRaw(t)
+  const socket = connect()
+  socket.write(`${request('POST /streams/s', CLOSE, '{"type":"A"}')}and more`)
+  t.same(statuses(await socket.closed), [201])
+})
+
+t.test('a WebSocket is opened on a connection that has answered requests, not behind one that waits', async (t) => {
+  const { connect, url, app } = await listenRaw(t)
+  await append(app, 's', { type: 'A' })
+  const upgrade = request('GET /streams/s', [
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='
+  ])
+  const kept = connect()
+  kept.write(request('GET /ping'))
+  await kept.until(/200 OK[\s\S]*}/)
+  kept.write(upgrade)
+  await kept.until(/101 Switching Protocols[\s\S]*subscribed/)
+  kept.destroy()
+
+  const behind = connect()
+  behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping', CLOSE))
+  await append(app, 'other', { type: 'B' })
+  const text = await behind.until(/"B"[\s\S]*HTTP\/1\.1 200 OK[\s\S]*"A"/)
+  t.same(statuses(text).slice(0, 2), [200, 200], 'it is answered as if it had not asked')
+  behind.destroy()
+  const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
+  await live.untilEvents(1)
+})
+
+t.test('a client that pipelines very much is kept from sending, and answered in the end', async (t) => {
+  const { app, connect, raw } = await listenRaw(t)
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = connect()
+  const [peer] = await accepted
+  const many = 20_000
+  let heard = 0
+  app.server.on('request', ({ socket }) => {
+    if (socket === peer) heard++
+  })
+  socket.write(request('GET /streams/s?wait=60') + request('GET /livez').repeat(many))
+  await eventually('it is kept from sending', () => heard > limits.pipelined_requests_max && peer.isPaused())
+  const [read, held] = [peer.bytesRead, heard]
+  t.equal((await raw(request('POST /streams/s', CLOSE, '{"type":"A"}'))).status, 201, 'others are served')
+  t.ok(read < 256 * 1024, `${read} bytes were read`)
+  t.ok(held < 4_000, `${held} requests are held`)
+  socket.write(request('GET /ping', CLOSE))
+  const text = await socket.closed
+  t.equal(statuses(text).filter((status) => status === 200).length, many + 2)
+  t.match(text, /"type":"A"/)
+})
+
+t.test('all connections together hold so many waiting requests; then one that has some is closed', async (t) => {
+  const { app, connect, raw } = await listenRaw(t)
+  const sockets = Array.from({ length: 8 }, () => connect())
+  let closed = 0
+  for (const socket of sockets) {
+    socket.closed.then(() => closed++)
+    socket.write(request('GET /streams/s?wait=60') + 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2_000))
+  }
+  await eventually('some are closed', () => closed > 0)
+  t.ok(closed < 8, 'not all')
+  t.equal((await raw(request('GET /ping', CLOSE))).status, 200, 'others are served')
+  for (const socket of sockets) socket.destroy()
+  await append(app, 's', { type: 'A' })
+  while ((await connections(app.server)) > 0) await setImmediate()
+  const again = connect()
+  again.write(request('GET /ping').repeat(100) + request('GET /ping', CLOSE))
+  t.equal(statuses(await again.closed).length, 101, 'what was held is given back')
+})
+
+t.test('a connection that is kept from sending for too long is closed, whoever is there still', async (t) => {
+  const clock = new StillClock()
+  const { app, connect } = await listenRaw(t, { clock })
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = connect()
+  socket.write(request('GET /events').replace('*/*', 'text/event-stream') + request('GET /ping').repeat(5_000))
+  const [peer] = await accepted
+  await socket.until(/caughtUp/)
+  await eventually('it is kept from sending', () => peer.isPaused())
+  socket.destroy()
+  clock.move(limits.request_timeout_ms - 1)
+  await eventually('it is closed', () => {
+    clock.move(1)
+    return peer.destroyed
+  })
+})
+
+function connections(server: { getConnections(done: (error: Error | null, count: number) => void): unknown }) {
+  return new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)))
+}
+
+t.test('a client that ends its side after its request gets its answer', async (t) => {
+  const { app, connect } = await listenRaw(t)
+  await append(app, 's', { type: 'A' })
+  for (const [call, body, expected] of [
+    ['POST /streams/s', '{"type":"H"}', /^HTTP\/1\.1 201 /],
+    ['GET /streams/s', '', /^HTTP\/1\.1 200 [\s\S]*"links"/],
+    ['GET /streams/s?format=ndjson', '', /^HTTP\/1\.1 200 [\s\S]*\r\n0\r\n\r\n$/],
+    ['GET /streams/new?wait=1', '', /^HTTP\/1\.1 200 [\s\S]*"events":\[\]/],
+    ['GET /events?atLeast=999&wait=1', '', /^HTTP\/1\.1 409 [\s\S]*"not-there-yet"/],
+    ['GET /nowhere', '', /^HTTP\/1\.1 404 /]
+  ] satisfies [string, string, RegExp][]) {
+    const socket = connect()
+    socket.write(request(call, [], body))
+    socket.end()
+    t.match(await socket.closed, expected, call)
+  }
+  const several = connect()
+  several.write(request('POST /streams/t', [], '{"type":"A"}') + request('GET /streams/t') + request('GET /ping'))
+  several.end()
+  t.same(statuses(await several.closed), [201, 200, 200], 'all of its requests')
+  const half = connect()
+  half.write(request('POST /streams/t', [], '{"type":"A"}').slice(0, -2))
+  half.end()
+  t.match(await half.closed, /^HTTP\/1\.1 400 [\s\S]*"bad-request"/, 'a request that is not whole')
+  while ((await connections(app.server)) > 0) await setImmediate()
+})
+
+t.test(
+  'a client that has ended its side is waited for a while: then its wait is over, and it is answered',
+  async (t) => {
+    const clock = new StillClock()
+    const { app, connect } = await listenRaw(t, { clock })
+    const accepted = once(app.server, 'connection') as Promise<[Socket]>
+    const socket = connect()
+    socket.write(request('GET /streams/s?wait=60'))
+    socket.end()
+    const [peer] = await accepted
+    await eventually('its end has come', () => peer.readableEnded)
+    clock.move(limits.half_closed_ms - 1)
+    t.notOk(peer.destroyed)
+    let text: string | undefined
+    socket.closed.then((all) => (text = all))
+    await eventually('it is answered', () => {
+      clock.move(1)
+      return text !== undefined
+    })
+    t.match(text, /^HTTP\/1\.1 200 [\s\S]*"events":\[\]/)
+  }
+)
+
+t.test('a live reader that ends its side is gone: its connection ends, and its consumer is free', async (t) => {
+  const { app, store, connect } = await listenRaw(t)
+  await append(app, 's', { type: 'A' })
+  await app.inject({ method: 'PUT', url: '/consumers/c', payload: { source: '/streams/s' } })
+  for (const accept of ['text/event-stream', 'application/x-ndjson']) {
+    const socket = connect()
+    socket.write(request('GET /consumers/c/events?live=true', []).replace('*/*', accept))
+    await socket.until(/"type":"A"/)
+    t.equal(store.subscriptions.size, 1)
+    socket.end()
+    await socket.closed
+    await eventually('it is no reader any more', () => store.subscriptions.size === 0)
+  }
+  while ((await connections(app.server)) > 0) await setImmediate()
+})
