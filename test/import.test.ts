@@ -294,8 +294,7 @@ t.test('an export leaves a whole file or none, and replaces none without --force
   let answer: (response: ServerResponse) => unknown = () => {}
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'daybook-head': '1' })
-    response.write('{"id":"1"}\n')
-    answer(response)
+    response.write('{"id":"1"}\n', () => answer(response))
   }).listen(0, '127.0.0.1')
   t.teardown(() => {
     server.closeAllConnections()

@@ -54,7 +54,8 @@ async function runExport(argv: readonly string[]): Promise<number> {
     all = of
     if (!output.isTerminal) progress.show(events, of === 0 ? undefined : events / of)
   }
-  const chunks = config.db === undefined ? fromServer(config, count) : fromDirectory(config.db, count)
+  const chunks =
+    config.db === undefined ? fromServer(config, count, interrupt?.signal) : fromDirectory(config.db, count)
   try {
     const end = await output.write(chunks, interrupt?.signal)
     if (end === 'unread') return UNREAD
@@ -91,8 +92,12 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
 }
 
 /** @throws `server-unreachable`, also when the transfer broke; `import-refused` when the server refuses */
-async function* fromServer(config: ExportConfig, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
-  const response = await ask(config)
+async function* fromServer(
+  config: ExportConfig,
+  count: (more: number, of?: number) => void,
+  signal: AbortSignal | undefined
+): AsyncGenerator<Buffer> {
+  const response = await ask(config, signal)
   if (response.statusCode !== 200) throw await refusalOf(response, config)
   const head = Number(response.headers['daybook-head'])
   let ended = false
@@ -137,9 +142,9 @@ const NEWLINE = Buffer.from('\n')
 
 const READ_ALL = '/events?system=true&truncated=true&record=true&trailer=true&format=ndjson'
 
-function ask(config: ExportConfig): Promise<IncomingMessage> {
+function ask(config: ExportConfig, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = serverRequest(config, 'GET', READ_ALL)
+    const request = serverRequest(config, 'GET', READ_ALL, {}, signal)
     request.once('response', resolve).on('error', (cause: NodeJS.ErrnoException) => {
       reject(noServer(config.url, cause))
     })

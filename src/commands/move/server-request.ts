@@ -26,18 +26,20 @@ const REFUSAL_BYTES_MAX = 64 * 1024
 /**
  * A request to the server, which the caller ends.
  * @param path with its query; a path of the address itself, as behind a proxy, stands before it
+ * @param signal ends the request and its answer
  * @throws `bad-configuration`, `resource-unusable`
  */
 export function serverRequest(
   config: RemoteConfig,
   method: 'GET' | 'POST',
   path: string,
-  headers: OutgoingHttpHeaders = {}
+  headers: OutgoingHttpHeaders = {},
+  signal?: AbortSignal
 ): ClientRequest {
   const target = serverAddress(config.url, path)
   const { authorization, ...trusted } = credentialsOf(config, target)
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest
-  return send(target, { method, headers: { ...authorization, ...headers }, ...trusted })
+  return send(target, { method, headers: { ...authorization, ...headers }, ...trusted, ...(signal && { signal }) })
 }
 
 /** @throws `bad-configuration` */
