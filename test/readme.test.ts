@@ -70,7 +70,7 @@ t.test(
     t.equal(await statusOf('admin', 'changeit'), 401)
     t.equal(await statusOf('ops', 'changeit'), 401)
     t.equal(await statusOf('admin', 'wonderland'), 200)
-    t.equal(await statusOf('ops', 'looking-glass'), 200)
+    t.equal(await statusOf('ops', 'looking-glass'), 403, 'signed in, and no administrator')
   }
 )
 

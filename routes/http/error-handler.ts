@@ -1,12 +1,14 @@
 /** Errors as problems on the wire: those that routes and hooks throw, and those of requests that never reached a route. */
 import type { Duplex } from 'node:stream'
+import type { ErrorObject } from 'ajv/dist/2020.js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
 import { sendRefusal } from '../eventstore/wire/send.js'
+import { isWrite, outcomeMembers, outcomeOf } from '../wire/problems/outcome.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
-import { explain } from '../wire/problems/shape.js'
+import { explainFault } from '../wire/problems/shape-faults.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -30,7 +32,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
   if (first !== undefined) {
     const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})
     const unknown = first.keyword === 'additionalProperties'
-    const detail = explain(first as Parameters<typeof explain>[0], known)
+    const { why: detail } = explainFault(validation as ErrorObject[], { known, isQuery: true })
     return new DaybookError(unknown ? 'unknown-parameter' : 'bad-parameter', detail, {
       parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
       in: validationContext
@@ -98,7 +100,9 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (reason !== undefined && wantsBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  const problem = problemOf(error, request)
+  // A client must know of every refused write whether it was done, and whether to send it again.
+  const outcome = isWrite(request.method) ? outcomeMembers(error) : undefined
+  const problem = { ...problemOf(error, request), ...outcome }
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
@@ -152,5 +156,6 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
 
 function bareProblem(code: ErrorCode): string {
   const { status, title, help } = problemKinds[code]
-  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help })
+  const outcome = outcomeOf(code)
+  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help, ...outcome })
 }

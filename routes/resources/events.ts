@@ -106,7 +106,8 @@ async function appendToStreams(
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
-  const write = (gone?: AbortSignal) => appendOrExplain(parts, asked, gone)
+  const write = (gone?: AbortSignal) =>
+    appendOrExplain(parts, asked, (index) => ({ pointer: `/events/${index}` }), gone)
   const result = await (matches.length > 0 ? whileClientStays(request.raw.socket, write, parts.clock) : write())
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)

@@ -21,7 +21,7 @@ import { negotiateWrite } from '../eventstore/writes.js'
 import { mediaType } from '../wire/media-types.js'
 import { entityTag, matchesTag } from '../wire/reading/page.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
-import { patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
+import { asSent, patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
 import { bodyOf } from '../writing/received-body.js'
 
 /** What the routes of metadata use; read when a request is there. */
@@ -124,7 +124,10 @@ async function writeStored(
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const result = await parts.writer.append({ events: [event], conditions, kind: 'append', by: actorOf(request) })
+  const asked = { events: [event], conditions, kind: 'append', by: actorOf(request) } as const
+  const result = await parts.writer.append(asked).catch((error) => {
+    throw isDaybookError(error) ? asSent(error) : error
+  })
   const [placed] = result.events
   const version = placed?.number ?? 0
   reply.code(version === 0 ? 201 : 200).header('etag', entityTag(version, 'metadata'))

@@ -128,7 +128,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { stream } = request.params as StreamParams
   checkEventStream(stream)
   const expected = expectedVersionOf(request.headers)
-  const { events, keyed } = await parseStreamBody(stream, request.headers, await bodyOf(request))
+  const { events, keyed, placeOf } = await parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
   const asked: AppendAll = {
@@ -138,7 +138,7 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
     keyed,
     by: actorOf(request)
   }
-  const result = await appendOrExplain(parts, asked)
+  const result = await appendOrExplain(parts, asked, placeOf)
   const head = result.heads.get(stream) as number
   reply.code(201)
   reply.header('location', `${request.prefix}/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)

@@ -22,6 +22,7 @@ import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { lingerAndClose } from '../http/connections/lingering-close.js'
 import { mediaTypes } from '../wire/media-types.js'
+import { outcomeMembers } from '../wire/problems/outcome.js'
 import { problemOf } from '../wire/problems/problem.js'
 import { parseLine } from '../wire/writing/event-body.js'
 import { LineMemory } from './line-memory.js'
@@ -77,7 +78,7 @@ export class StreamedWrite {
         reply.raw.once('finish', () => {
           if (request.raw.complete === false) lingerAndClose(request.raw.socket, clock)
         })
-        await say({ problem: problemOf(coded, request) })
+        await say({ problem: { ...problemOf(coded, request), ...outcomeMembers(coded) } })
       })
       .catch(() => request.raw.destroy()) // nobody takes the receipts
       .finally(() => receipts.end())

@@ -6,7 +6,8 @@ import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { secondsOf } from '../../../src/time/duration.js'
-import { compileQuery, compileShape, explain } from '../problems/shape.js'
+import { compileQuery, compileShape } from '../problems/shape.js'
+import { explainFault } from '../problems/shape-faults.js'
 import { readUrl } from '../reading/page-links.js'
 import { pathOf, streamAddress } from '../reading/read-request.js'
 import { invalidBody, parseJsonObject } from './body.js'
@@ -83,9 +84,10 @@ export function parseSource(source: string, prefix = ''): ConsumerSource {
   const query = parsedQuery(text)
   const check = stream === undefined ? sourceQueries.log : sourceQueries.stream
   if (!check(query) && check.errors?.[0]?.keyword !== 'minLength') {
-    const [error] = check.errors ?? []
     const known = Object.keys((stream === undefined ? EventsSource : StreamSource).properties)
-    throw invalidBody(`"source": ${error ? explain(error, known) : 'is wrong'}`, { pointer: '/source' })
+    throw invalidBody(`"source": ${explainFault(check.errors ?? [], { known, isQuery: true }).why}`, {
+      pointer: '/source'
+    })
   }
   return {
     address: stream === undefined ? { stream: undefined } : streamAddress(decoded(stream)),

@@ -7,9 +7,9 @@ import { isDaybookError, systemReason } from '../../errors.js'
 import { splitLines } from '../../ndjson.js'
 import type { ImportedLines } from './import-lines.js'
 import {
+  errorOfRefusal,
   noServer,
   type RemoteConfig,
-  refusalOf,
   refusedBy,
   type ServerProblem,
   serverRequest,
@@ -61,7 +61,7 @@ function responseOf(request: ClientRequest): Promise<IncomingMessage> {
 }
 
 async function readReceipts(answer: IncomingMessage, config: RemoteConfig, onReceipt: OnReceipt): Promise<void> {
-  if (answer.statusCode !== 200) throw await refusalOf(answer, config)
+  if (answer.statusCode !== 200) throw await errorOfRefusal(answer, config)
   for await (const line of splitLines(answer)) {
     if (line.length === 0) continue
     const { problem, ...receipt } = receiptIn(line, config.url)

@@ -13,8 +13,8 @@ import { Progress } from '../progress.js'
 import { counted } from '../wording.js'
 import { ExportOutput } from './export-output.js'
 import {
+  errorOfRefusal,
   noServer,
-  refusalOf,
   refusedBy,
   type ServerProblem,
   serverRequest,
@@ -98,7 +98,7 @@ async function* fromServer(
   signal: AbortSignal | undefined
 ): AsyncGenerator<Buffer> {
   const response = await ask(config, signal)
-  if (response.statusCode !== 200) throw await refusalOf(response, config)
+  if (response.statusCode !== 200) throw await errorOfRefusal(response, config)
   const head = Number(response.headers['daybook-head'])
   let ended = false
   let lines: Buffer[] = []

@@ -73,7 +73,7 @@ function isUntrusted(code = ''): boolean {
  * Why a server refused, and what to do: of its problem, or of another answer its status.
  * @param response whose status is not 200; its body is read
  */
-export async function refusalOf(response: IncomingMessage, { url, user }: RemoteConfig): Promise<DaybookError> {
+export async function errorOfRefusal(response: IncomingMessage, { url, user }: RemoteConfig): Promise<DaybookError> {
   const status = `${response.statusCode} ${response.statusMessage ?? ''}`.trim()
   const { code, detail } = problemIn(await beginningOf(response))
   if (detail === undefined)
