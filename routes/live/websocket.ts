@@ -69,7 +69,7 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
     }
-    if (isHandshake && !request.ws && request.method === 'GET') {
+    if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
       throw new DaybookError(
         'upgrade-lost',
         'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'

@@ -6,8 +6,9 @@ import { DaybookError, isDaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import { limits } from '../../src/limits.js'
 import type { Sources } from '../../src/reading/sources.js'
+import { checkTakesMetadata } from '../../src/streams/index-streams.js'
 import { METADATA_TYPE } from '../../src/streams/metadata.js'
-import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../../src/streams/names.js'
+import { checkStreamName, metastreamOf } from '../../src/streams/names.js'
 import { serverEvent } from '../../src/streams/new-event.js'
 import type { StreamState } from '../../src/streams/stream-state.js'
 import type { ExpectedVersion } from '../../src/writing/plan/expected-version.js'
@@ -77,7 +78,7 @@ interface MetadataTarget {
 /** PUT. @throws `bad-stream-name`, `unsupported-media-type`, `invalid-metadata`, `bad-condition`, as the writer */
 async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
-  checkHasMetadata(stream)
+  checkTakesMetadata(stream)
   checkType(request, PUT_TYPES)
   const body = checkSize(await bodyOf(request))
   const { document: standing } = await parts.states.of(stream)
@@ -88,7 +89,7 @@ async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply
 /** PATCH. @throws as replace */
 async function merge(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
-  checkHasMetadata(stream)
+  checkTakesMetadata(stream)
   checkType(request, PATCH_TYPES)
   const patch = toStoredPatch(checkSize(await bodyOf(request)))
   return mergeStored(parts, request, reply, patch, { stream, expected: expectedVersionOf(request.headers) })
@@ -187,14 +188,6 @@ function wrongMetadataVersion(stream: string, expected: ExpectedVersion, version
     written: false,
     retry: false
   })
-}
-
-/** @throws `bad-stream-name` for a name that cannot be appended to, and for a metadata stream */
-function checkHasMetadata(stream: string): void {
-  checkAppendableName(metastreamOf(stream))
-  if (isMetastream(stream)) {
-    throw new DaybookError('bad-stream-name', 'Metadata has no metadata.', { stream })
-  }
 }
 
 function checkType(request: FastifyRequest, types: readonly string[]): void {

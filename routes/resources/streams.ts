@@ -2,7 +2,8 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type DeleteQuery, streamOperations } from '../../schemas/operations/stream-operations.js'
 import type { ReadQuery, StreamParams } from '../../schemas/read.js'
-import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
+import { checkDeletableName } from '../../src/streams/index-streams.js'
+import { checkEventStream } from '../../src/streams/names.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
@@ -161,7 +162,7 @@ async function deleteStream(
   reply: FastifyReply,
   stream: string
 ): Promise<FastifyReply> {
-  checkAppendableName(stream)
+  checkDeletableName(stream)
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
   await checkExpected(parts, request, expected === 'any' ? [] : [{ stream, expected }])
