@@ -35,9 +35,9 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   const instance = randomUUID()
   app.get('/gossip', hidden('anyone'), async (request, reply) => gossip(parts, instance, request, reply))
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
-  // There are no TCP connections here, and no other statistics have a name.
+  // There are no TCP connections here, which is no secret, and no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
-    reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
+    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
   app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
