@@ -15,6 +15,8 @@ import { endRefused } from './http/connections/lingering-close.js'
 import { sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
+import { knowPrefix } from './http/proxy-prefix.js'
+import { type OriginRules, Origins } from './http/same-origin.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
 import { refuseLiveRead } from './live/refused-reads.js'
@@ -36,6 +38,10 @@ import { compileQuery } from './wire/problems/shape.js'
 import { acceptBuffers } from './writing/received-body.js'
 
 export interface AppOptions extends ServerOptions, RequestHookOptions {
+  /** Origins whose pages may do what their users may. */
+  allowOrigins?: readonly string[]
+  /** Origins whose pages may read. `local`: pages of this machine, which also write. Default: all, without credentials. */
+  corsOrigins?: readonly string[] | 'local'
   /** Everybody may do everything: authentication is switched off. */
   insecure?: boolean
   /** Whether passwords and tokens may come over plain HTTP. Default: they may. */
@@ -51,13 +57,21 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options, store))
   setValidatorAndErrorHandlers(app, store)
-  await addRequestHooks(app, store, options)
+  knowPrefix(app, options.trustProxy ?? false)
+  const origins = new Origins(originRules(options), (message) => app.log.warn(message))
+  await addRequestHooks(app, store, origins, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
   for (const schema of namedSchemas) app.addSchema(schema)
   await app.register(swagger, openApi(options.version ?? VERSION))
-  await addRoutes(app, store, options)
+  await addRoutes(app, store, origins, options)
   app.addHook('onClose', () => store.close())
   return app
+}
+
+/** A loopback listener lets pages of this machine in, unless it was told which pages may read. */
+function originRules({ allowOrigins = [], corsOrigins = ['*'], hosts }: AppOptions): OriginRules {
+  if (corsOrigins === 'local') return { allowed: allowOrigins, readers: [], local: true }
+  return { allowed: allowOrigins, readers: corsOrigins, local: hosts !== undefined && corsOrigins.includes('*') }
 }
 
 const VERSION = '0.0.0'
@@ -88,14 +102,14 @@ function setValidatorAndErrorHandlers(
 }
 
 /** Adds the routes of every resource. A route that does not say who may use it fails the start. */
-async function addRoutes(app: FastifyInstance, store: Store, options: AppOptions): Promise<void> {
-  const { version = VERSION, insecure = false, plainCredentials = 'taken', allowOrigins = [] } = options
+async function addRoutes(app: FastifyInstance, store: Store, origins: Origins, options: AppOptions): Promise<void> {
+  const { version = VERSION, insecure = false, plainCredentials = 'taken', trustProxy = false } = options
   new Access(store, { insecure, plainCredentials }).guard(app)
   const methods = new KnownMethods()
   app.addHook('onRoute', ({ url, method }) => methods.add(url, [method].flat()))
   const caches = { rendered: new RenderedCache(store.memory.caches), answers: new Answers(store) }
-  const atom = new AtomDialect(store, caches, methods, options.trustProxy ?? false)
-  const live = new Live(store, allowOrigins)
+  const atom = new AtomDialect(store, caches, methods, trustProxy)
+  const live = new Live(store, origins)
   const reading = new Reads(store, live, caches, options.publicCache ?? false)
   await app.register(async (data) => {
     data.addHook('onRequest', (_request, _reply, done) => {

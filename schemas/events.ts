@@ -45,9 +45,13 @@ export const RecordMark = Type.Object(
       description: '`removed`: the event is gone, and only its place is there. `tombstone`: its stream ends with it.'
     }),
     flags: Type.Integer({ minimum: 0, maximum: 0xffff, description: 'As on disk.' }),
-    crc: Type.String({ pattern: '^[0-9a-f]{8}$', description: 'Checksum of the record.' }),
+    crc: Type.String({ pattern: '^[0-9a-f]{8}$', examples: ['0f8fad5b'], description: 'Checksum of the record.' }),
     hash: Type.Optional(
-      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Removed: SHA-256 of the record that stood there.' })
+      Type.String({
+        pattern: '^[0-9a-f]{64}$',
+        examples: ['9f86d081884c7d65'.repeat(4)],
+        description: 'Removed: SHA-256 of the record that stood there.'
+      })
     )
   },
   {

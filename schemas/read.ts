@@ -20,6 +20,7 @@ const bounds = {
   ),
   log: Type.Optional(
     Type.String({
+      examples: ['5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'],
       pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
       description:
         'The log that the cursors were read from, as `Daybook-Log` of the answer said. When that log has lost its end since, a cursor that now stands for another event is refused (409 `log-changed`). The request header `Daybook-Log` means the same.'
@@ -241,8 +242,8 @@ export const manyEvents = {
   }
 }
 
-/** The forms of one event. */
-export const oneEvent = {
-  'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
-  'application/json': { schema: ref(RecordedEvent) }
-}
+/**
+ * The form of one event, under the name that asks for it alone. `*\/*` gives the same as `application/json`, but a client
+ * that names `application/json` alone at a stream gets EventStoreDB's answer: the bare data.
+ */
+export const oneEvent = { 'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) } }

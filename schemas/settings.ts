@@ -64,7 +64,7 @@ export const ServeConfig = Type.Object(
     'cors-origin': Type.Array(Type.String(), {
       default: [],
       description:
-        'An origin whose pages may read here with credentials; repeatable. "*": all, never with credentials; that is the default, on loopback for pages of this machine alone.'
+        'An origin whose pages may read here, also with credentials, but not write; repeatable. "*": all, never with credentials; that is the default, on loopback for pages of this machine alone.'
     }),
     'connections-per-address': Type.Integer({
       default: 1000,
@@ -79,13 +79,18 @@ export const ServeConfig = Type.Object(
     ),
     'allow-origin': Type.Array(Type.String(), {
       default: [],
-      description: 'An origin whose pages may write here (https://app.example); repeatable.'
+      description:
+        'An origin whose pages may do here what their users may: read, follow, write, and sign in (https://app.example); repeatable. On loopback pages of this machine need it only to sign in.'
     }),
     'allow-host': Type.Array(Type.String(), {
       default: [],
       description: 'A name by which a loopback listener may be called; repeatable.'
     }),
-    'trust-proxy': Type.Boolean({ default: false, description: 'Believe X-Forwarded-* headers.' }),
+    'trust-proxy': Type.Boolean({
+      default: false,
+      description:
+        'Believe X-Forwarded-For, -Proto, -Host, -Port and -Prefix: a proxy stands in front, and nobody else reaches the port.'
+    }),
     'public-cache': Type.Boolean({ default: false, description: 'Shared caches may keep immutable pages.' }),
     compression: Type.Boolean({
       default: false,

@@ -44,6 +44,7 @@ export const errorCodes = [
   'method-not-allowed',
   'not-acceptable',
   'expectation-failed',
+  'upgrade-lost',
   'unsupported-media-type',
   'request-timeout',
   'uri-too-long',

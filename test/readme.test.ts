@@ -25,7 +25,10 @@ async function tour(t: Test, document: string): Promise<void> {
   for (const block of blocks) {
     for (const step of block.split(/^\$ /m).slice(1)) {
       const [command = '', ...expected] = step.trimEnd().split('\n')
-      const said = await shell(command.replaceAll('localhost:2113', new URL(url).host))
+      // An older curl, as the README says to use it.
+      const typed =
+        document === readme ? command : command.replaceAll('--json', "-H 'Content-Type: application/json' -d")
+      const said = await shell(typed.replaceAll('localhost:2113', new URL(url).host))
       t.match(said.trim(), pattern(expected.join('\n')), `$ ${command}`)
     }
   }
@@ -42,7 +45,7 @@ t.test('the script of the README prints what is in the stream', async (t) => {
   await new Promise<void>((resolve) => {
     const log = (...words: string[]) => {
       printed.add(words.join(' '))
-      if (printed.size === 2) resolve()
+      if (printed.size === 5) resolve()
     }
     const kept = (Kind: Connecting) =>
       function open(...words: string[]) {
@@ -53,11 +56,12 @@ t.test('the script of the README prints what is in the stream', async (t) => {
       'EventSource',
       'WebSocket',
       'console',
-      script.replaceAll('localhost:2113', new URL(url).host)
+      `return (async () => {${script.replaceAll('localhost:2113', new URL(url).host)}})()`
     )
     run(kept(EventSource as Connecting), kept(WebSocket as Connecting), { log })
   })
-  t.same([...printed].sort(), ['sse 0 ItemAdded', 'websocket 0 ItemAdded'])
+  const wanted = ['sse 0 ItemAdded', 'sse 1 Seen', 'websocket 0 ItemAdded', 'websocket 1 Seen', 'written 201']
+  t.same([...printed].sort(), wanted)
   for (const connection of opened) connection.close()
 })
 
@@ -68,6 +72,7 @@ t.test('every file and folder that the documents link to is there', async (t) =>
     'CHANGELOG.md',
     'docs/storage-format.md',
     'docs/benchmarks.md',
+    'docs/behind-a-proxy.md',
     'docs/eventstore.md',
     'docs/security.md',
     ...readdirSync(join(root, 'docs/adr')).map((name) => `docs/adr/${name}`)
@@ -90,6 +95,7 @@ t.test('every script, command and flag that the documents show is there', async 
     'CONTRIBUTING.md',
     'docs/storage-format.md',
     'docs/benchmarks.md',
+    'docs/behind-a-proxy.md',
     'docs/security.md'
   ]) {
     const text = readFileSync(join(root, document), 'utf8')

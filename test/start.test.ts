@@ -30,6 +30,8 @@ t.test('what would open more than it says is refused before anything listens', a
     [['--trust-proxy', '--insecure'], /--insecure-anywhere/],
     [['--trust-proxy', '--anonymous', 'on'], /--anonymous=on is for loopback/],
     [['--cors-origin', 'app.example'], /no origin/],
+    [['--allow-origin', 'https://app.example/'], /no origin/],
+    [['--allow-origin', 'null'], /no origin/],
     [['--jwt-jwks', 'https://id.example/keys', '--jwt-audience', 'daybook'], /--jwt-issuer/],
     [['--jwt-jwks', 'https://id.example/keys', '--jwt-issuer', 'https://id.example'], /--jwt-audience/],
     [['--jwt-public-key', 'key.pem'], /--jwt-issuer and --jwt-audience/],

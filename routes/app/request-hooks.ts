@@ -7,21 +7,17 @@ import type { FastifyInstance } from 'fastify'
 import { type BodyTimeParts, cutSlowBodies } from '../http/connections/body-timeout.js'
 import { checkExpectation } from '../http/connections/expectation.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
-import { type CorsOrigins, shareWithOrigins } from '../http/cors.js'
+import { shareWithOrigins } from '../http/cors.js'
 import { checkDirect, checkHost } from '../http/host-check.js'
 import { type LoadOptions, type LoadParts, limitLoad } from '../http/load/rate-limits.js'
 import { checkTarget } from '../http/request-target.js'
-import { refuseForeignWrites } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket.js'
 
 export interface RequestHookOptions {
-  /** Origins whose pages may write here, beside the server's own. */
-  allowOrigins?: readonly string[]
   /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */
   hosts?: readonly string[] | undefined
-  /** Origins whose pages may read. Default: all, without credentials. */
-  corsOrigins?: CorsOrigins
   /** Tells browsers to come over HTTPS from now on. */
   hsts?: boolean
   /** Undefined: any number of requests and connections is taken. */
@@ -35,10 +31,11 @@ const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 export async function addRequestHooks(
   app: FastifyInstance,
   parts: LoadParts & BodyTimeParts & { readonly status: string },
+  origins: Origins,
   options: RequestHookOptions
 ): Promise<void> {
   const { clock } = parts
-  const { hosts, hsts = false, allowOrigins = [], corsOrigins = ['*'], load } = options
+  const { hosts, hsts = false, load } = options
   const closing = closeGracefully(app, clock)
   app.decorateRequest('answer', undefined as unknown as ServerResponse)
   const bodyTimes = cutSlowBodies(app, parts)
@@ -56,11 +53,10 @@ export async function addRequestHooks(
     checkTarget(request.raw, reply)
     checkHost(request, hosts)
     if (hosts !== undefined) checkDirect(request)
-    refuseForeignWrites(request, allowOrigins)
     if (request.headers.expect !== undefined) checkExpectation(request)
     done()
   })
-  await shareWithOrigins(app, corsOrigins, allowOrigins)
+  await shareWithOrigins(app, origins)
   if (load !== undefined) await limitLoad(app, parts, load)
   holdEarlyReads(app, parts, options.heldMax)
 }

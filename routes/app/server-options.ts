@@ -9,6 +9,7 @@ import { clientErrorCode, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
 import { takeTarget } from '../http/request-target.js'
 import { endUpgrade } from '../live/websocket.js'
+import { forwardedPrefix } from '../wire/forwarded.js'
 import { httpServer } from './http-server.js'
 
 export interface ServerOptions {
@@ -28,7 +29,7 @@ export function serverOptions(
 ): FastifyServerOptions {
   const order = new RequestOrder(clock)
   return {
-    serverFactory: (handle) => httpServer(tls, order.listener(handle)),
+    serverFactory: (handle) => httpServer(tls, order.listener(handle), clock),
     ...((tls && { https: true }) as object), // the address that it says it listens on
     logger: { level: logLevel, ...(logTo && { stream: logTo }) },
     logController: new LogController({ disableRequestLogging: true }),
@@ -44,6 +45,8 @@ export function serverOptions(
     },
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {
+      // It has no decorations: it never came to a route.
+      Object.assign(request, { prefix: trustProxy ? forwardedPrefix(request.headers) : '' })
       endUpgrade(request, reply)
       endRefused(request, reply, clock)
       sendProblem(error, request, reply)

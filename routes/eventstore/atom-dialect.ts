@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KnownMethods } from '../http/known-methods.js'
 import type { ReadCaches } from '../reading/pages.js'
+import { forwardedOrigin } from '../wire/forwarded.js'
 import { type FeedParts, Feeds } from './feeds.js'
 import { LogFeed, type LogFeedParts } from './log-feed.js'
 import { type SingleEventParts, SingleEvents } from './single-events.js'
@@ -20,15 +21,24 @@ export class AtomDialect {
   readonly baseOf: BaseOf
 
   readonly #methods: KnownMethods
+  /** X-Forwarded-* headers are believed. */
+  readonly trustProxy: boolean
 
   /** @param trustProxy whether X-Forwarded-* headers are believed */
   constructor(parts: AtomParts, caches: ReadCaches, methods: KnownMethods, trustProxy: boolean) {
     this.#methods = methods
+    this.trustProxy = trustProxy
     this.baseOf = ({ headers, raw }) => baseUrl(headers, 'encrypted' in raw.socket, trustProxy)
     this.feeds = new Feeds(parts, caches, this.baseOf)
     this.singleEvents = new SingleEvents(parts, caches, this.baseOf)
     this.logFeed = new LogFeed(parts, caches.answers, this.baseOf)
     this.writes = new Writes(parts, this.baseOf)
+  }
+
+  /** As baseOf; only the path where a proxy does not say which scheme its client used, so that the client keeps its own. */
+  redirectBaseOf(request: FastifyRequest): string {
+    const isKnown = !this.trustProxy || forwardedOrigin(request.headers).scheme !== undefined
+    return isKnown ? this.baseOf(request).replace(/\/$/, '') : request.prefix
   }
 
   /** Begins an answer in the dialect: pages of other origins learn which methods there are (reference 1.4). */

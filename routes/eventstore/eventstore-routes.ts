@@ -6,6 +6,8 @@ import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyReques
 import { Type } from 'typebox'
 import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
 import { ref } from '../../schemas/ref.js'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
 import { isMetastream, metastreamOf } from '../../src/streams/names.js'
 import { ofStream } from '../auth/authorization.js'
 import type { AtomDialect } from './atom-dialect.js'
@@ -13,7 +15,6 @@ import { negotiates, offers } from './wire/codecs.js'
 import type { PagePath } from './wire/page-path.js'
 import { badRequest } from './wire/refusal.js'
 import { sendAsIs } from './wire/send.js'
-import { baseUrl } from './wire/urls.js'
 import { negotiateWrite } from './writes.js'
 
 interface RouteDescription {
@@ -95,6 +96,9 @@ const ROUTES: readonly AtomRoute[] = [
   { method: 'GET', url: '/streams/:stream/incoming/:id', config: READ, schema: { hide: true }, answer: pageOfIncoming }
 ]
 
+/** What a proxy says decides where an address leads. */
+const FORWARDED = 'X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Proto'
+
 /** Addresses that are redirected to the same one without the slash. */
 const WITH_SLASH = [
   ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
@@ -117,7 +121,7 @@ export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
       url,
       config: { access: 'anyone', ignoresBody: true },
       schema: { hide: true },
-      handler: redirectWithoutSlash
+      handler: (request, reply) => redirectWithoutSlash(atom, request, reply)
     })
   }
 }
@@ -198,13 +202,30 @@ function isDirection(text: string): text is PagePath['direction'] {
   return text === 'forward' || text === 'backward'
 }
 
-/** The same address without the slash; X-Forwarded-* headers do not count here (reference 1.6). */
-function redirectWithoutSlash(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/**
+ * The same address without the slash (reference 1.6). The original forgets what a proxy says, and so sends credentials
+ * that came over HTTPS on to plain HTTP.
+ */
+function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
-  const base = baseUrl(request.headers, 'encrypted' in request.raw.socket, false)
+  const base = atom.redirectBaseOf(request)
   const location = `${base}${path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
-  const headers = { location, 'cache-control': 'max-age=31536000, public', 'content-type': '; charset=utf-8' }
+  checkShort(location)
+  const headers = {
+    location,
+    'cache-control': 'max-age=31536000, public',
+    'content-type': '; charset=utf-8',
+    ...(atom.trustProxy && { vary: FORWARDED })
+  }
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
+}
+
+/** @throws `not-found` for an address that is too long for a header */
+function checkShort(location: string): void {
+  const { location_bytes_max: most } = limits
+  if (location.length <= most) return
+  const why = `The address without its last slash is longer than the ${most} bytes that a redirect may have`
+  throw new DaybookError('not-found', `${why}: ask for it without the slash.`)
 }
 
 function feedSchema(operationId: string, summary: string, config: FastifyContextConfig): RouteDescription {

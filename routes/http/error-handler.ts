@@ -1,12 +1,16 @@
 /** Errors as problems on the wire: those that routes and hooks throw, and those of requests that never reached a route. */
 import type { Duplex } from 'node:stream'
+import type { ErrorObject } from 'ajv/dist/2020.js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
+import { isDialectClient } from '../eventstore/wire/form.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
 import { sendRefusal } from '../eventstore/wire/send.js'
+import { AcceptedForms } from '../wire/accept.js'
+import { isWrite, outcomeMembers, outcomeOf } from '../wire/problems/outcome.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
-import { explain } from '../wire/problems/shape.js'
+import { explainFault } from '../wire/problems/shape-faults.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -30,7 +34,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
   if (first !== undefined) {
     const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})
     const unknown = first.keyword === 'additionalProperties'
-    const detail = explain(first as Parameters<typeof explain>[0], known)
+    const { why: detail } = explainFault(validation as ErrorObject[], { known, isQuery: true })
     return new DaybookError(unknown ? 'unknown-parameter' : 'bad-parameter', detail, {
       parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
       in: validationContext
@@ -56,12 +60,35 @@ const BARE: Partial<Record<ErrorCode, string>> = {
   stopping: 'Server Is Not Ready'
 }
 
+/** Addresses that EventStoreDB has, too. */
+const ITS_ADDRESS =
+  /^\/(streams|info|ping|users|stats|gossip|histogram|health|admin|sys|projections?|subscriptions)(\/|$)/
+
 /**
- * True for a client that would not read a problem: its Accept header is missing, or names neither problems, a wildcard
- * that covers them, nor HTML. The clients of the Atom dialect are such, and expect no body (reference 1.2).
+ * True when a refusal before its route looked at it has no body, as clients of EventStoreDB expect (reference 1.2): the
+ * caller is one, or names no media type where EventStoreDB answers so.
  */
-export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
-  return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
+function isAnsweredBare({ headers, is404, routeOptions: { url = '' } }: FastifyRequest): boolean {
+  if (isDialectClient(headers)) return true
+  return namesNothing(headers.accept) && (is404 || ITS_ADDRESS.test(url))
+}
+
+const problemForms = new AcceptedForms([
+  ['application/problem+json', 'problem'],
+  ['text/html', 'problem']
+])
+
+/**
+ * At addresses whose only form is EventStoreDB's: true when an account is refused in that form. The caller is a client of
+ * EventStoreDB, names no media type, or none of problems, HTML and wildcards that cover them.
+ */
+export function wantsDialectRefusal({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
+  const { accept } = headers
+  return namesNothing(accept) || problemForms.preferred(accept) === undefined || isDialectClient(headers)
+}
+
+function namesNothing(accept: string | undefined): boolean {
+  return accept === undefined || accept === ''
 }
 
 /** Refusals that depend on who signed in, or on nobody having done so. */
@@ -73,7 +100,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
   if (REFUSED.has(error.code)) {
     const { dialect, negotiate } = request.routeOptions.config
-    if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
+    if (dialect?.(request) ?? (request.is404 && isAnsweredBare(request))) {
       // A form that is not available is refused first (reference 14.5).
       try {
         negotiate?.(request)
@@ -91,13 +118,16 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
     else if (request.method === 'POST') reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
+  if (status === 426) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
-  if (reason !== undefined && wantsBare(request)) {
+  if (reason !== undefined && isAnsweredBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  const problem = problemOf(error, request.id)
+  // A client must know of every refused write whether it was done, and whether to send it again.
+  const outcome = isWrite(request.method) ? outcomeMembers(error) : undefined
+  const problem = { ...problemOf(error, request), ...outcome }
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
   if (problem.status === 404) reply.header('cache-control', 'no-store')
   reply.code(problem.status).header('content-type', 'application/problem+json; charset=utf-8')
@@ -151,5 +181,6 @@ export function endWithProblem(socket: Duplex, code: ErrorCode): void {
 
 function bareProblem(code: ErrorCode): string {
   const { status, title, help } = problemKinds[code]
-  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help })
+  const outcome = outcomeOf(code)
+  return JSON.stringify({ type: `/problems/${code}`, code, title, status, detail: help, ...outcome })
 }

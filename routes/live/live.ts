@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection, EndedConnection } from '../../src/subscriptions/connection.js'
 import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { leaveFlight } from '../http/load/requests-in-flight.js'
+import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { resumedAt, streamResumedAt } from './last-event-id.js'
 import { liveHeaders } from './live-headers.js'
@@ -13,14 +14,14 @@ import { SseConnection } from './sse-connection.js'
 
 export class Live {
   readonly parts: LiveParts
-  /** Origins whose pages may follow over WebSocket, beside the server's own. */
-  readonly allowOrigins: readonly string[]
+  /** Whose pages may follow over WebSocket, and read for a consumer. */
+  readonly origins: Origins
   /** Bytes that many readers receive alike, by form. */
   readonly #shared = { sse: new SharedBytes(), typed: new SharedBytes(), lines: new SharedBytes() }
 
-  constructor(parts: LiveParts, allowOrigins: readonly string[]) {
+  constructor(parts: LiveParts, origins: Origins) {
     this.parts = parts
-    this.allowOrigins = allowOrigins
+    this.origins = origins
   }
 
   /**

@@ -11,7 +11,7 @@ import { ResponseConnection } from './response-connection.js'
 
 export class NdjsonConnection extends ResponseConnection implements Connection {
   readonly transport = 'ndjson'
-  readonly #requestId: string
+  readonly #request: Pick<FastifyRequest, 'id' | 'prefix'>
   readonly #trailer: boolean
   readonly #shared: SharedBytes
   /** The last cursor that the reader was sent. */
@@ -20,13 +20,13 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
 
   constructor(
     response: ServerResponse,
-    request: Pick<FastifyRequest, 'ip' | 'id'>,
+    request: Pick<FastifyRequest, 'ip' | 'id' | 'prefix'>,
     plan: LivePlan,
     clock: Clock,
     shared: SharedBytes
   ) {
     super(response, request.ip, clock)
-    this.#requestId = request.id
+    this.#request = request
     this.#trailer = plan.query.trailer ?? false
     this.#shared = shared
     this.#told = plan.options.next - 1
@@ -65,7 +65,7 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
       this.response.end()
       return
     }
-    const problem = { ...problemOf(error, this.#requestId), cursor: String(cursor) }
+    const problem = { ...problemOf(error, this.#request), cursor: String(cursor) }
     this.response.write(plainLine({ problem }), 'latin1', () => this.response.destroy())
   }
 }

@@ -14,7 +14,7 @@ import type { Address, Sources } from '../../src/reading/sources.js'
 import type { LiveQuery } from '../../src/subscriptions/live-query.js'
 import type { SubscriptionOptions } from '../../src/subscriptions/subscription.js'
 import { type ContextParts, checkConsumer, checkReadable, readContextOf, rightOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import type { Origins } from '../http/same-origin.js'
 import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/cursor-bounds.js'
@@ -47,13 +47,13 @@ export interface LivePlan {
 
 /**
  * Checks everything that can be refused, then attaches to the consumer that is named.
- * @param allowOrigins origins whose pages may read for a consumer, beside the server's own
+ * @param origins whose pages may read for a consumer
  * @param resumed where an event stream goes on that broke
  * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
  * `consumer-not-found`, `consumer-in-use`
  */
 export async function planLive(
-  { parts, allowOrigins }: { readonly parts: LiveParts; readonly allowOrigins: readonly string[] },
+  { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
   request: FastifyRequest,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
@@ -69,7 +69,7 @@ export async function planLive(
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
   // Reading for a consumer moves its place.
-  if (consumer !== undefined) checkSameOrigin(request, allowOrigins, 'read for a consumer')
+  if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request)
@@ -95,11 +95,7 @@ export async function planLive(
     statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
-    ...(consumer && {
-      window: consumer.definition.settings.bufferSize,
-      liveBuffer: consumer.definition.settings.liveBufferSize,
-      readBatch: consumer.definition.settings.readBatchSize
-    })
+    ...(consumer && paceOf(consumer))
   }
   const subscribed = { ...beginning(source, options.next), log: parts.log.id, consumer: attachment?.named }
   return { query, liveQuery, options, head: source.head, attachment, subscribed }
@@ -108,6 +104,11 @@ export async function planLive(
 /** Where a live read begins, as its client is told. @param next the first cursor to consider */
 function beginning({ stream, head }: Source, next: number) {
   return { stream, from: String(next), cursor: String(next - 1), head: head < 0 ? null : head }
+}
+
+/** How far a consumer lets its reader run ahead. */
+function paceOf({ definition: { settings } }: Consumer) {
+  return { window: settings.bufferSize, liveBuffer: settings.liveBufferSize, readBatch: settings.readBatchSize }
 }
 
 /** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */

@@ -31,7 +31,7 @@ export function refuseLiveRead(
     Math.max(limits.refused_retry_ms_min, after),
     Math.max(limits.refused_retry_ms_max, after * 2)
   )
-  return reply.send(retry + namedBlock('closing', problemOf(error, request.id), placeOf(request)))
+  return reply.send(retry + namedBlock('closing', problemOf(error, request), placeOf(request)))
 }
 
 /** Whether the same request may be served when it is made again later. */

@@ -8,7 +8,8 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { readContextOf } from '../auth/caller-rights.js'
-import { checkSameOrigin } from '../http/same-origin.js'
+import { isWebSocket } from '../eventstore/wire/form.js'
+import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import { nameLastEventId, resumedAt } from './last-event-id.js'
@@ -39,10 +40,6 @@ export class UpgradableMessage extends IncomingMessage {
   }
 }
 
-function isWebSocket(upgrade: string | undefined): boolean {
-  return upgrade?.toLowerCase() === 'websocket'
-}
-
 declare module 'fastify' {
   interface FastifyContextConfig {
     live?: boolean
@@ -68,8 +65,15 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     preClose: (done) => done()
   })
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.ws && !request.is404 && !isLive(request)) {
+    const isHandshake = request.ws || request.headers['sec-websocket-key'] !== undefined
+    if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
+    }
+    if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
+      throw new DaybookError(
+        'upgrade-lost',
+        'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
+      )
     }
     done()
   })
@@ -104,7 +108,7 @@ export function liveSocket(
     },
     preHandler: async (request) => {
       if (!request.ws) return
-      checkHandshake(request, live.allowOrigins)
+      checkHandshake(request, live.origins)
       const plan = await planLive(live, request, asked(request), resumedAt(request))
       // A connection that breaks in this moment never comes to the handler.
       request.raw.socket.once('close', () => plan.attachment?.release())
@@ -130,9 +134,9 @@ export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
-function checkHandshake(request: FastifyRequest, allowOrigins: readonly string[]): void {
+function checkHandshake(request: FastifyRequest, origins: Origins): void {
   const { headers } = request
-  checkSameOrigin(request, allowOrigins, 'follow events here over WebSocket')
+  origins.check(request, 'follow events here over WebSocket')
   if (request.validationError !== undefined) throw request.validationError
   const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
   if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {

@@ -101,7 +101,7 @@ async function* renderLines(
   } catch (error) {
     if (!gone.aborted) request.log.error({ err: error }, 'a transfer was cut')
     const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
-    yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request.id) })}\n`)
+    yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request) })}\n`)
     throw error
   } finally {
     memory.close()

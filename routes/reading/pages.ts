@@ -20,7 +20,8 @@ import type { RenderedCache } from './rendered-cache.js'
 
 interface RenderedPage {
   readonly body: Buffer
-  readonly link: string
+  /** The Link header; undefined when no link fits in it. */
+  readonly link: string | undefined
   readonly immutable: boolean
   /** Its bytes depend only on its address, the head and the stream's metadata. */
   readonly settled: boolean
@@ -72,6 +73,7 @@ export class Pages {
   async answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
     const { source, read, query } = asked
     const { request } = reply
+    const address = request.prefix + request.url
     const { head, first, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
     // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
@@ -79,9 +81,9 @@ export class Pages {
     const state = `${head} ${metadataVersion} ${first} ${audience}`
     const begin = query.from ?? ''
     const { id } = this.#parts.log
-    const variant = `${request.url} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
+    const variant = `${address} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     const tag = entityTag(head, variant)
-    const key = `page ${state} ${begin} ${request.url}`
+    const key = `page ${state} ${begin} ${address}`
     // Events that an index stream lists may have been hidden since.
     const known = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
     if (known !== undefined) return this.#send(reply, asked, known, tag)
@@ -89,7 +91,7 @@ export class Pages {
       return reply.code(304).header('etag', tag).send()
     }
     return this.#answers.reading(request, async (memory) => {
-      const page = await this.#render(request.url.split('?', 1)[0] as string, asked, memory)
+      const page = await this.#render(address.split('?', 1)[0] as string, asked, memory)
       if (page.settled) this.#rendered.offerPage(key, page)
       const its = page.settled ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
       return this.#send(reply, asked, page, its, memory)
@@ -106,7 +108,7 @@ export class Pages {
   ): FastifyReply | Promise<FastifyReply> {
     const { request } = reply
     reply.header('etag', tag)
-    reply.header('link', page.link)
+    if (page.link !== undefined) reply.header('link', page.link)
     const { cacheControl } = source.metadata
     const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
     const moving =

@@ -1,4 +1,5 @@
 /** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
+import type { FastifyRequest } from 'fastify'
 import type { ConsumerShown, LastConnection, LiveSubscription } from '../../schemas/consumers.js'
 import { isOperator, type Principal } from '../../src/access/permissions.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
@@ -29,9 +30,9 @@ export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'cl
   readonly consumers: Consumers
 }
 
-/** The addresses of a consumer. */
-export function consumerLinks(name: string) {
-  const self = `/consumers/${encodeURIComponent(name)}`
+/** The addresses of a consumer. @param prefix the path under which a proxy shows this server */
+export function consumerLinks(name: string, prefix: string) {
+  const self = `${prefix}/consumers/${encodeURIComponent(name)}`
   return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
 }
 
@@ -79,12 +80,12 @@ async function lagFor(parts: ConsumerViewParts, principal: Principal, { cursor, 
 
 /**
  * A consumer, its place and lag, and the connection that reads for it.
- * @param principal the caller, who is told of the source what it may know
+ * @param request of the caller, who is told of the source what it may know
  */
 export async function showConsumer(
   parts: ConsumerViewParts,
   consumer: Consumer,
-  principal: Principal
+  { principal, prefix }: Pick<FastifyRequest, 'principal' | 'prefix'>
 ): Promise<ConsumerShown> {
   const { name, cursor, generation, definition, subscription, active, age } = consumer
   const { source, from, settings, owner } = definition
@@ -107,7 +108,7 @@ export async function showConsumer(
     settings,
     ...(subscription && { connection: await showSubscription(subscription) }),
     ...(lastConnection && { lastConnection: showEnded(lastConnection) }),
-    links: consumerLinks(name)
+    links: consumerLinks(name, prefix)
   }
 }
 

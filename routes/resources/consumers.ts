@@ -20,7 +20,6 @@ import {
   readContextOf
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
-import { checkSameOrigin } from '../http/same-origin.js'
 import type { Live } from '../live/live.js'
 import type { LiveAsked } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket.js'
@@ -112,7 +111,7 @@ class ConsumerHandlers {
     return this.#parts.consumers.get(consumerName(request))
   }
 
-  async list({ principal }: FastifyRequest, reply: FastifyReply): Promise<object> {
+  async list({ principal, prefix }: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { subscriptions: all, consumers: named, rules } = this.#parts
     const subscriptions: LiveSubscription[] = []
     const operator = isOperator(principal)
@@ -126,7 +125,7 @@ class ConsumerHandlers {
     const readsAny = principal.scope === undefined || principal.scope.read.length > 0
     for (const consumer of named.all()) {
       if (operator || (readsAny && owns(principal, consumer, this.#parts)))
-        consumers.push(await showConsumer(this.#parts, consumer, principal))
+        consumers.push(await showConsumer(this.#parts, consumer, { principal, prefix }))
     }
     reply.header('cache-control', 'private, no-store')
     return { consumers, subscriptions }
@@ -134,13 +133,13 @@ class ConsumerHandlers {
 
   async get(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     reply.header('cache-control', 'private, no-store')
-    return showConsumer(this.#parts, this.#consumerOf(request), request.principal)
+    return showConsumer(this.#parts, this.#consumerOf(request), request)
   }
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { clock, reader, sources, consumers } = this.#parts
     const name = consumerName(request)
-    const wanted = parseDefinition(name, await bodyOf(request))
+    const wanted = parseDefinition(name, await bodyOf(request), request.prefix)
     // A source that the caller may not read is refused before the consumer is made.
     const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
     await checkReadable(this.#parts, request.principal, address)
@@ -154,8 +153,8 @@ class ConsumerHandlers {
     const { consumer, made } = await consumers.define({ ...wanted, ...ownerOf(request) }, start)
     if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
     reply.code(made ? 201 : 200)
-    if (made) reply.header('location', consumerLinks(name).self)
-    return showConsumer(this.#parts, consumer, request.principal)
+    if (made) reply.header('location', consumerLinks(name, request.prefix).self)
+    return showConsumer(this.#parts, consumer, request)
   }
 
   async remove(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -174,7 +173,7 @@ class ConsumerHandlers {
     const format = readFormat(request.headers, query.format, query.live)
     reply.header('vary', 'Accept, Accept-Encoding, Prefer')
     if (format === 'page') {
-      checkSameOrigin(request, this.#live.allowOrigins, 'read for a consumer')
+      this.#live.origins.check(request, 'read for a consumer')
       checkNoLastEventId(query)
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
@@ -198,7 +197,7 @@ class ConsumerHandlers {
     const consumer = this.#consumerOf(request)
     const { to } = parseReset(await bodyOf(request))
     await consumer.reset(await resetCursor(this.#parts, request, consumer, String(to)))
-    return showConsumer(this.#parts, consumer, request.principal)
+    return showConsumer(this.#parts, consumer, request)
   }
 }
 
@@ -281,7 +280,7 @@ async function answerPage(
     consumer.touch()
     metrics.read(page.events.length)
     const { name, generation } = consumer
-    const links = { ...consumerLinks(name), self: request.url }
+    const links = { ...consumerLinks(name, request.prefix), self: request.prefix + request.url }
     const text = renderPage(source, query, { ...page, redelivery }, links, hasFilter(query))
     consumer.given(page.covered.last)
     reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)

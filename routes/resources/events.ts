@@ -106,11 +106,12 @@ async function appendToStreams(
     by: actorOf(request),
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
-  const write = (gone?: AbortSignal) => appendOrExplain(parts, asked, gone)
+  const write = (gone?: AbortSignal) =>
+    appendOrExplain(parts, asked, (index) => ({ pointer: `/events/${index}` }), gone)
   const result = await (matches.length > 0 ? whileClientStays(request.raw.socket, write, parts.clock) : write())
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
-  reply.code(201).header('location', `/events/${result.events[0]?.position}`)
+  reply.code(201).header('location', `${request.prefix}/events/${result.events[0]?.position}`)
   reply.header('daybook-head', parts.log.head).header('content-type', 'application/json; charset=utf-8')
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
 }

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Principal } from '../../src/access/permissions.js'
 import type { AccessRules } from '../../src/access/rules.js'
-import { DaybookError, isDaybookError } from '../../src/errors.js'
+import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import type { Log } from '../../src/log/log.js'
 import type { Reader } from '../../src/reading/reader.js'
@@ -15,6 +15,7 @@ import type { AppendResult } from '../../src/writing/plan/plan-append.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { checkNamedLog, namedLog, readUpTo } from '../reading/named-log.js'
+import type { EventPlaces } from '../wire/writing/stream-body.js'
 
 /** What appends use; read when a request is there. */
 export interface AppendParts {
@@ -49,14 +50,21 @@ async function mayKnowHead({ rules }: AppendParts, principal: Principal, stream:
 
 /**
  * Appends. A version conflict lists the missed events, so that the caller can decide anew without another read.
+ * @param placeOf where an event stands in the body
  * @param gone as `Writer.append` takes it
  */
-export async function appendOrExplain(parts: AppendParts, asked: AppendAll, gone?: AbortSignal): Promise<AppendResult> {
-  checkIdsOnce(asked.events)
+export async function appendOrExplain(
+  parts: AppendParts,
+  asked: AppendAll,
+  placeOf: EventPlaces,
+  gone?: AbortSignal
+): Promise<AppendResult> {
   try {
+    checkIdsOnce(asked.events)
     return await parts.writer.append(asked, gone)
   } catch (error) {
-    if (!isDaybookError(error) || error.code !== 'wrong-expected-version') throw error
+    if (!isDaybookError(error)) throw error
+    if (error.code !== 'wrong-expected-version') throw placed(error, placeOf)
     const { stream, expected } = error.details as { stream: string; expected: unknown }
     const { by } = asked
     // A caller who may only append must not learn what others appended.
@@ -64,6 +72,23 @@ export async function appendOrExplain(parts: AppendParts, asked: AppendAll, gone
     const from = typeof expected === 'number' ? expected + 1 : 0
     throw new DaybookError(error.code, error.message, { ...error.details, ...(await missed(parts, stream, from)) })
   }
+}
+
+/** Adds where the event that was refused stands in the body. */
+function placed(error: DaybookError, placeOf: EventPlaces): DaybookError {
+  const { index } = error.details
+  if (typeof index !== 'number') return error
+  const { pointer, ...place } = placeOf(index)
+  const member = MEMBERS[error.code] ?? ''
+  const where = { ...place, ...(pointer !== undefined && { pointer: pointer + member }) }
+  return new DaybookError(error.code, error.message, { ...error.details, ...where }, error)
+}
+
+/** The member of an event that a code is about. The other faults of events are found when the body is read. */
+const MEMBERS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  'bad-event-id': '/id',
+  'event-id-reused': '/id',
+  'invalid-event': '/data'
 }
 
 async function missed(parts: AppendParts, stream: string, from: number): Promise<Record<string, unknown>> {

@@ -54,8 +54,8 @@ async function answerListing(
   const query = request.query as ListingQuery
   const { listed, more } = await list(parts, kind, query, parts.rules.viewerOf(request.principal))
   const links = {
-    self: request.url,
-    ...(more !== undefined && { next: nextLink(path, query, more) })
+    self: request.prefix + request.url,
+    ...(more !== undefined && { next: nextLink(request.prefix + path, query, more) })
   }
   reply.header('daybook-head', parts.log.head).header('cache-control', 'private, no-cache')
   return { [member]: listed.map((one) => showListed(kind, one)), links }

@@ -13,7 +13,7 @@ import type { ClockWatch } from '../../src/time/clock-watch.js'
 import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { API_VERSION } from '../eventstore/wire/api-version.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
 
@@ -43,6 +43,18 @@ const SHOWN = [
   'credit_max',
   'batch_frame_events_max',
   'client_frame_bytes_max'
+] as const
+
+/** The addresses that discovery names. */
+const PLACES = [
+  ['events', '/events'],
+  ['streams', '/streams'],
+  ['categories', '/categories'],
+  ['types', '/types'],
+  ['consumers', '/consumers'],
+  ['contract', '/openapi.yaml'],
+  ['metrics', '/metrics'],
+  ['ready', '/readyz']
 ] as const
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
@@ -78,7 +90,7 @@ export function serverRoutes(
     done()
   })
   const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
-  const config = { access: 'anyone', dialect: wantsBare } as const
+  const config = { access: 'anyone', dialect: wantsDialectRefusal } as const
   app.get('/', { config, onRequest: browsersFirst, schema: discover }, async (request) =>
     showInfo(parts, request, options)
   )
@@ -90,13 +102,18 @@ export function serverRoutes(
   app.get('/metrics', { config: { access: 'reader' }, schema: metrics }, (request, reply) =>
     sendMetrics(parts, request, reply)
   )
-  app.get('/openapi.yaml', { config, schema: contract }, async (_request, reply) =>
-    reply.header('content-type', 'application/yaml; charset=utf-8').send(app.swagger({ yaml: true }))
-  )
+  app.get('/openapi.yaml', { config, schema: contract }, async (request, reply) => {
+    const text = contractAt(app.swagger({ yaml: true }), atom.trustProxy ? atom.baseOf(request) : undefined)
+    return reply.header('content-type', 'application/yaml; charset=utf-8').send(text)
+  })
   app.get('/problems/:code', { config, schema: explainProblem }, async (request, reply) => sendHelp(request, reply))
 }
 
-function showInfo(parts: ServerRouteParts, { principal }: FastifyRequest, { version, insecure }: InfoOptions): object {
+function showInfo(
+  parts: ServerRouteParts,
+  { principal, prefix }: FastifyRequest,
+  { version, insecure }: InfoOptions
+): object {
   const { status, log, memory } = parts
   const isOpen = status === 'open'
   const showsLength = isOpen && isReader(parts, principal)
@@ -118,17 +135,14 @@ function showInfo(parts: ServerRouteParts, { principal }: FastifyRequest, { vers
       reads: useOf(memory.reads),
       largeReads: useOf(memory.largeReads)
     },
-    links: {
-      events: '/events',
-      streams: '/streams',
-      categories: '/categories',
-      types: '/types',
-      consumers: '/consumers',
-      contract: '/openapi.yaml',
-      metrics: '/metrics',
-      ready: '/readyz'
-    }
+    links: Object.fromEntries(PLACES.map(([name, path]) => [name, prefix + path]))
   }
+}
+
+/** The contract, for a server that is reached at another address than one on this machine. */
+function contractAt(text: string, base: string | undefined): string {
+  if (base === undefined) return text
+  return text.replace(/^servers:\n(?: .*\n)+/m, () => `servers:\n  - url: ${JSON.stringify(base)}\n`)
 }
 
 function useOf({ used, bytes, waiting }: MemoryShare): object {

@@ -27,12 +27,12 @@ const checkTicket = compileShape<NewTicket>(NewTicket)
 
 async function createTicket(parts: TicketRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
   const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
-  const { address, query } = parseSource(asked.source)
+  const { address, query } = parseSource(asked.source, request.prefix)
   await checkReadable(parts, request.principal, address)
   const { source } = liveQueryOf(address, query, readContextOf(parts, request))
   const seconds = asked.seconds ?? limits.ticket_seconds_default
   const { ticket, expires } = parts.tickets.issue(request.principal, source, seconds)
   reply.code(201).header('cache-control', 'no-store')
-  const live = `${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
+  const live = `${request.prefix}${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
   return { ticket, source, expires: new Date(expires).toISOString(), links: { live } }
 }

@@ -34,7 +34,7 @@ async function createToken(parts: TokenRouteParts, request: FastifyRequest, repl
   if (read.length + write.length === 0) throw invalidBody('Say what the token is for: "read", "write", or both.')
   const asked = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
   const { token, text } = await parts.tokens.create(actorOf(request), asked)
-  reply.code(201).header('location', `/tokens/${token.id}`).header('cache-control', 'no-store')
+  reply.code(201).header('location', `${request.prefix}/tokens/${token.id}`).header('cache-control', 'no-store')
   return { ...showToken(token), token: text }
 }
 

@@ -22,6 +22,7 @@ import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { lingerAndClose } from '../http/connections/lingering-close.js'
 import { mediaTypes } from '../wire/media-types.js'
+import { outcomeMembers } from '../wire/problems/outcome.js'
 import { problemOf } from '../wire/problems/problem.js'
 import { parseLine } from '../wire/writing/event-body.js'
 import { LineMemory } from './line-memory.js'
@@ -77,10 +78,12 @@ export class StreamedWrite {
         reply.raw.once('finish', () => {
           if (request.raw.complete === false) lingerAndClose(request.raw.socket, clock)
         })
-        await say({ problem: problemOf(coded, request.id) })
+        await say({ problem: { ...problemOf(coded, request), ...outcomeMembers(coded) } })
       })
       .catch(() => request.raw.destroy()) // nobody takes the receipts
       .finally(() => receipts.end())
+    // A proxy that gathers answers would keep the receipts until the end.
+    reply.header('x-accel-buffering', 'no')
     return reply.code(200).header('content-type', mediaTypes.ndjson).send(receipts)
   }
 

@@ -283,16 +283,16 @@ section(
       { headers: { location: 'https://p.example/es/streams/s/1' } }
     ],
     [
-      'not the 307 of a slash',
+      'and the 307 of a slash, which forgot it there',
       get('/streams/s/', FEED, { host: 'h', ...forwarded }),
       '307 Temporary Redirect',
-      { headers: { location: 'http://h/streams/s' } }
+      { headers: { location: 'https://p.example/es/streams/s' } }
     ],
     [
-      'nor the description',
+      'and the description',
       get('/streams/s', codecs.description.type, forwarded),
       DESCRIPTION,
-      { json: { '_links.self.href': '/streams/s' } }
+      { json: { '_links.self.href': '/es/streams/s' } }
     ],
     [
       'a slash in a name',

@@ -46,7 +46,9 @@ export async function listen(
   options: AppOptions & Partial<StoreOptions> = {}
 ): Promise<TestApp & { url: string }> {
   const opened = await openApp(t, options)
-  return { ...opened, url: await opened.app.listen({ host: '127.0.0.1', port: 0 }) }
+  const url = await opened.app.listen({ host: '127.0.0.1', port: 0 })
+  // Fastify takes a server that it did not make itself for one without TLS.
+  return { ...opened, url: options.tls === undefined ? url : url.replace('http:', 'https:') }
 }
 
 /**

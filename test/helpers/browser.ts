@@ -1,10 +1,9 @@
 /** A real browser on the page that the server gives to browsers. */
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { findExecutable } from './executables.js'
 
-const executable = findBrowser()
+const executable = findExecutable('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 let browser: Promise<Browser> | undefined
 
 /** What a test says that cannot be run here; where everything must be there, it fails instead. */
@@ -60,19 +59,4 @@ async function launch(): Promise<Browser> {
   const launched = await chromium.launch({ executablePath: executable, args: ['--no-sandbox'] })
   t.teardown(() => launched.close())
   return launched
-}
-
-function findBrowser(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter)
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

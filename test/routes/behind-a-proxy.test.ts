@@ -2,7 +2,7 @@
 import { request } from 'node:https'
 import t from 'tap'
 import { makeCertificate } from '../../src/commands/serve/certificate.js'
-import { ask, listen, openApp } from '../helpers/app.js'
+import { append, ask, listen, openApp } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
 import { admin, basic, makeUser } from '../helpers/people.js'
@@ -153,3 +153,184 @@ t.test(
     }
   }
 )
+
+const PROXIED = {
+  host: 'store.example',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-host': 'store.example',
+  'x-forwarded-prefix': '/es'
+}
+const ATOM = 'application/vnd.eventstore.atom+json'
+const EVENTS = 'application/vnd.eventstore.events+json'
+
+/** One call of every kind of answer that names addresses. */
+const CALLS: [call: string, headers?: Record<string, string>, body?: unknown][] = [
+  ['GET /'],
+  ['GET /info'],
+  ['GET /streams?limit=1'],
+  ['GET /categories?limit=1'],
+  ['GET /types?limit=1'],
+  ['GET /streams/cart-1?limit=1'],
+  ['GET /streams/cart-1?order=desc&limit=1'],
+  ['GET /streams/cart-1?after=99&wait=0'],
+  ['GET /streams/cart-1?from=0&limit=1&format=page'],
+  ['GET /streams/$ce-cart?limit=1'],
+  ['GET /events?type=T&limit=1'],
+  ['POST /streams/new-1', {}, { type: 'T' }],
+  ['POST /events', {}, { events: [{ stream: 'new-2', type: 'T' }] }],
+  ['POST /streams/cart-1', { 'if-match': '"0"' }, { type: 'T' }],
+  ['PUT /consumers/c', {}, { source: '/es/events?type=T' }],
+  ['GET /consumers'],
+  ['GET /consumers/c'],
+  ['GET /consumers/c/events?limit=1'],
+  ['POST /consumers/c/reset', {}, { to: 'start' }],
+  ['POST /tickets', {}, { source: '/es/streams/cart-1' }],
+  ['POST /tokens', {}, { name: 't', read: ['*'] }],
+  ['POST /users/', {}, { loginName: 'ann', fullName: 'Ann', groups: [], password: 'wonder' }],
+  ['GET /users/ann'],
+  ['GET /users'],
+  ['GET /streams/cart-1/'],
+  ['GET /streams/cart-1/metadata/?embed=body'],
+  ['GET /streams/cart-1', { accept: ATOM }],
+  ['GET /streams/cart-1/0', { accept: ATOM }],
+  ['GET /streams/$all', { accept: ATOM }],
+  ['GET /streams/cart-1', { accept: 'application/vnd.eventstore.streamdesc+json' }],
+  [
+    'POST /streams/old-1',
+    { 'content-type': EVENTS },
+    [{ eventId: '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11', eventType: 'T', data: {} }]
+  ],
+  ['GET /streams/none'],
+  ['GET /nowhere'],
+  ['GET /events?typ=x'],
+  ['PUT /events'],
+  ['POST /streams/cart-1', { 'content-type': 'text/plain' }, 'x'],
+  ['GET /streams/%zz'],
+  ['GET /events?format=sse&consumer=none'],
+  ['POST /events?batch=1', { 'content-type': 'application/x-ndjson' }, '{"type":1}']
+]
+
+/** Every address in an answer: in its headers, and in the values of its document. */
+function addressesIn({ headers, body }: { headers: Record<string, unknown>; body: string }): string[] {
+  const links = [...String(headers.link ?? '').matchAll(/<([^>]*)>/g)].map(([, address]) => address as string)
+  const values = [...body.matchAll(/"(?!(?:source|pointer)")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
+    ([, value]) => value as string
+  )
+  return [...[headers.location ?? []].flat().map(String), ...links, ...values]
+}
+
+t.test('behind a proxy that is believed every address in every answer is one that its client can use', async (t) => {
+  const { app } = await openApp(t, { insecure: false, trustProxy: true })
+  for (let i = 0; i < 3; i++) await append(app, 'cart-1', { type: 'T' }, admin)
+  for (const [call, headers = {}, body] of CALLS) {
+    const answer = await ask(app, call, { ...PROXIED, ...admin, ...headers }, body)
+    const addresses = addressesIn(answer)
+    t.ok(addresses.length > 0, `${call}: addresses were found in ${answer.statusCode} ${answer.body.slice(0, 200)}`)
+    for (const address of addresses)
+      t.match(address, /^(https:\/\/store\.example)?\/es\/[a-z]/, `${call} ${headers.accept}`)
+    const location = answer.headers.location
+    if (location !== undefined && /^GET .*\/(\?|$)/.test(call))
+      t.match(location, /^https:\/\/store\.example\/es\/streams\/cart-1/, call)
+  }
+  const contract = await ask(app, 'GET /openapi.yaml', PROXIED)
+  t.match(contract.body, /^servers:\n {2}- url: "https:\/\/store\.example\/es"\n[a-z]/m)
+})
+
+t.test('where no proxy was declared, and where it says nothing, addresses are our own', async (t) => {
+  const directory = t.testdir({ 0: {}, 1: {} })
+  for (const [i, [options, headers]] of [
+    [{ trustProxy: false }, PROXIED],
+    [{ trustProxy: true }, { host: 'store.example' }]
+  ].entries()) {
+    const { app } = await openApp(t, { ...options, directory: `${directory}/${i}` })
+    await append(app, 's', { type: 'T' })
+    const page = await ask(app, 'GET /streams/s', headers as Record<string, string>)
+    t.match(page.json().links, { self: '/streams/s', live: /^\/streams\/s\?/ })
+    t.notMatch(page.headers.vary, /prefix/i)
+    t.match(page.headers.link, /^<\/streams\/s\?/)
+    t.equal((await ask(app, 'GET /nowhere', headers as Record<string, string>)).json().type, '/problems/not-found')
+  }
+})
+
+t.test('a redirect never says http where the proxy did not say so', async (t) => {
+  const { app } = await openApp(t, { trustProxy: true })
+  const rows: [headers: Record<string, string>, location: string][] = [
+    [{}, '/streams/s'],
+    [{ 'x-forwarded-prefix': '/es/' }, '/es/streams/s'],
+    [{ 'x-forwarded-proto': 'javascript', 'x-forwarded-prefix': '/es' }, '/es/streams/s'],
+    [{ 'x-forwarded-proto': 'http' }, 'http://store.example/streams/s'],
+    [{ 'x-forwarded-proto': 'HTTPS, http', 'x-forwarded-port': '8443' }, 'https://store.example:8443/streams/s']
+  ]
+  for (const [headers, location] of rows) {
+    const answer = await ask(app, 'GET /streams/s/', { host: 'store.example', ...headers })
+    t.equal(answer.headers.location, location, JSON.stringify(headers))
+    t.match(answer.headers.vary, /X-Forwarded-Proto/, 'caches keep it for a year')
+  }
+})
+
+t.test('a prefix that is no plain path is passed over, in every form', async (t) => {
+  const { app } = await openApp(t, { trustProxy: true })
+  await append(app, 's', { type: 'T' })
+  const hostile = ['//evil.example', '/..', '/../x', '/a/../b', '/%2e%2e', '/a//b', '/"><script>', "/'x", '/a b', '/a\\b', '/a?b', '/a#b', '/a;b', '/a<b', 'javascript:alert(1)', 'https://evil.example', '/%0d%0aX', '/%2F%2Fevil', '/', '///', '/a, //evil', `/${'x'.repeat(300)}`, '/käse'] // biome-ignore format: a list
+  for (const prefix of hostile) {
+    const headers = { host: 'h', 'x-forwarded-prefix': Buffer.from(prefix).toString('latin1') }
+    t.equal((await ask(app, 'GET /streams/s', headers)).json().links.self, '/streams/s', prefix)
+    t.equal((await ask(app, 'GET /streams/s/', headers)).headers.location, '/streams/s', prefix)
+    const atom = (await ask(app, 'GET /streams/s', { ...headers, accept: ATOM })).json()
+    t.match(atom.selfUrl, /^http:\/\/h\/?\/streams\/s$/, prefix)
+  }
+  for (const [name, value] of [['proto', 'javascript'], ['proto', 'https:'], ['host', 'evil"><x'], ['host', 'a/b'], ['host', 'a@b'], ['port', '8x']]) {
+    const headers = { host: 'h', [`x-forwarded-${name}`]: value as string, accept: ATOM }
+    t.equal((await ask(app, 'GET /streams/s', headers)).json().selfUrl, 'http://h/streams/s', `${name} ${value}`)
+  } // biome-ignore format: a list
+  const rows = {
+    es: '/es',
+    '/es/': '/es',
+    '/a/b.c': '/a/b.c',
+    '/outer, /inner': '/outer/inner',
+    '/k%C3%A4se': '/k%C3%A4se'
+  }
+  for (const [prefix, path] of Object.entries(rows)) {
+    const { links } = (await ask(app, 'GET /streams/s', { 'x-forwarded-prefix': prefix })).json()
+    t.equal(links.self, `${path}/streams/s`, prefix)
+  }
+})
+
+t.test('a page that is kept for one prefix is answered under no other', async (t) => {
+  const { app } = await openApp(t, { trustProxy: true })
+  for (let i = 0; i < 3; i++) await append(app, 's', { type: 'T' })
+  const tags = new Map<string, string>()
+  for (let round = 0; round < 3; round++) {
+    for (const prefix of ['', '/es', '/streams']) {
+      const headers: Record<string, string> = prefix === '' ? {} : { 'x-forwarded-prefix': prefix }
+      const answer = await ask(app, 'GET /streams/s?from=0&limit=1&format=page', headers)
+      for (const address of addressesIn(answer))
+        t.ok(address.startsWith(`${prefix}/streams/s`), `${address} under ${prefix}`)
+      if (prefix !== '') t.match(answer.headers.vary, /X-Forwarded-Prefix/)
+      tags.set(prefix, answer.headers.etag as string)
+      for (const [other, tag] of tags) {
+        const { statusCode } = await ask(app, 'GET /streams/s?from=0&limit=1&format=page', {
+          ...headers,
+          'if-none-match': tag
+        })
+        t.equal(statusCode, other === prefix ? 304 : 200, `the tag of "${other}" under "${prefix}"`)
+      }
+    }
+  }
+})
+
+t.test('a WebSocket handshake whose Upgrade a proxy took away is answered with what is wrong', async (t) => {
+  const { url, app } = await listen(t)
+  await append(app, 's', { type: 'T' })
+  const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
+  for (const path of ['/streams/s', '/events', '/events?type=T', '/streams/later']) {
+    for (const headers of [handshake, { ...handshake, connection: 'close', accept: 'text/html' }]) {
+      const answer = await send(url + path, { headers })
+      t.equal(answer.status, 426, path)
+      t.equal(answer.headers.upgrade, 'websocket', 'RFC 9110 15.5.22')
+      t.match(answer.text, /"upgrade-lost".*proxy.*Upgrade and Connection/, path)
+    }
+  }
+  t.equal((await send(`${url}/streams`, { headers: handshake })).status, 400, 'nothing is live there, with or without')
+  t.equal((await send(`${url}/nowhere`, { headers: handshake })).status, 404)
+})

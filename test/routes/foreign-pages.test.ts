@@ -1,5 +1,8 @@
 /** Pages of other origins: which may read what is answered, and that none signs anybody in. */
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { append, ask, listen, openApp } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
 import { eventually } from '../helpers/live-events.js'
@@ -90,11 +93,140 @@ t.test('a page of another origin signs nobody in, and its guesses are not looked
   }
 })
 
-t.test('on loopback a page of this machine may send credentials that it knows', async (t) => {
-  const { app } = await openApp(t, { insecure: false, corsOrigins: 'local' })
-  const answer = await ask(app, 'GET /users', { ...admin, origin: 'http://localhost:3000' })
-  t.equal(answer.statusCode, 200)
-  t.equal(answer.headers[ALLOW], '*', 'a browser sends none that it keeps by itself to "*"')
+const DEV = 'http://localhost:5173'
+/** What a page does without an account. */
+const DEEDS: [call: string, body?: unknown][] = [
+  ['POST /streams/s', { type: 'T' }],
+  ['POST /events', { events: [{ stream: 'b', type: 'T' }] }],
+  ['PUT /streams/s/metadata', { maxCount: 100 }],
+  ['PUT /consumers/c', { source: '/streams/s' }],
+  ['GET /consumers/c/events'],
+  ['POST /consumers/c/ack', { cursor: '0', generation: 0 }],
+  ['DELETE /streams/b']
+]
+const UPGRADE = {
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ=='
+}
+
+t.test(
+  'on loopback pages of this machine do what its programs do: read, follow, write, without credentials',
+  async (t) => {
+    const base = t.testdir({ local: {}, '*': {} })
+    for (const corsOrigins of ['local', ['*']] as const) {
+      const { app, store, url } = await listen(t, {
+        insecure: false,
+        anonymous: true,
+        corsOrigins,
+        hosts: [],
+        directory: `${base}/${corsOrigins}`
+      })
+      await append(app, 's', { type: 'T' })
+      await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
+      for (const origin of [DEV, 'http://127.0.0.1:8080', 'https://[::1]:3000', 'http://shop.localhost']) {
+        for (const [call, body] of DEEDS) {
+          const answer = await ask(app, call, { origin }, body)
+          t.ok(answer.statusCode < 300, `${call} of ${origin}: ${answer.body.slice(0, 200)}`)
+          t.equal(answer.headers[ALLOW], '*', `${call} of ${origin}`)
+        }
+        const socket = new WebSocket(`${url.replace('http', 'ws')}/streams/s`, 'daybook.v1', { origin })
+        await once(socket, 'open')
+        socket.terminate()
+      }
+      const { head } = store.log
+      for (const origin of [EVIL, 'null', 'http://localhost.evil.example', 'http://192.168.0.7:3000']) {
+        for (const [call, body] of DEEDS) {
+          const answer = await ask(app, call, { origin }, body)
+          t.match(answer.json(), { status: 403, code: 'origin-refused' }, `${call} of ${origin}`)
+        }
+        t.equal((await send(`${url}/streams/s`, { headers: { ...UPGRADE, origin } })).status, 403, origin)
+      }
+      t.equal(store.log.head, head, 'nothing of theirs is written')
+    }
+  }
+)
+
+t.test('credentials from a page of this machine are refused: the browser may have added them by itself', async (t) => {
+  const { app, store, url } = await listen(t, { insecure: false, anonymous: true, corsOrigins: 'local', hosts: [] })
+  await append(app, 's', { type: 'T' })
+  const { verify } = store.accounts
+  store.accounts.verify = () => t.fail('no password is looked at') as never
+  for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y')]) {
+    for (const [call, body] of [['GET /streams/s'], ['GET /users'], ...DEEDS] as typeof DEEDS) {
+      const answer = await ask(app, call, { ...who, origin: DEV }, body)
+      t.match(answer.json(), { status: 403, code: 'origin-refused' }, call)
+      t.match(answer.json().detail, /password or token.*--allow-origin http:\/\/localhost:5173/, 'it says what to do')
+      t.equal(answer.headers[ALLOW], '*', 'the page can read why')
+      t.notOk('access-control-allow-credentials' in answer.headers)
+    }
+    t.equal((await send(`${url}/streams/s`, { headers: { ...UPGRADE, ...who, origin: DEV } })).status, 403)
+  }
+  store.accounts.verify = verify
+  // Of the same site is another port, too; an image says no origin.
+  const image = { ...admin, 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }
+  await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
+  t.equal((await ask(app, 'GET /consumers/c/events', image)).statusCode, 403)
+})
+
+t.test('a named origin of this machine may sign in, as any other', async (t) => {
+  const { app } = await openApp(t, {
+    insecure: false,
+    anonymous: true,
+    corsOrigins: 'local',
+    hosts: [],
+    allowOrigins: [DEV, APP]
+  })
+  for (const origin of [DEV, APP]) {
+    for (const call of ['GET /users', 'POST /streams/s']) {
+      const answer = await ask(app, call, { ...admin, origin }, call.startsWith('POST') ? { type: 'T' } : undefined)
+      t.ok(answer.statusCode < 300, call)
+      t.match(answer.headers, { [ALLOW]: origin, 'access-control-allow-credentials': 'true', vary: /\borigin\b/i })
+    }
+  }
+  t.equal((await ask(app, 'GET /users', { ...admin, origin: 'http://localhost:4000' })).statusCode, 403)
+})
+
+t.test(
+  'where others reach the server pages of this machine are strangers, and so they are beside a list of readers',
+  async (t) => {
+    const directory = t.testdir({ 0: {}, 1: {} })
+    for (const [i, options] of [{ corsOrigins: ['*'] }, { corsOrigins: [APP], hosts: [] }].entries()) {
+      const { app } = await openApp(t, { insecure: false, anonymous: true, directory: `${directory}/${i}`, ...options })
+      t.equal((await ask(app, 'POST /streams/s', { origin: DEV }, { type: 'T' })).statusCode, 403)
+    }
+  }
+)
+
+t.test('a refused origin is told once, with the flag that lets it in, whatever it tried', async (t) => {
+  const logTo = new PassThrough()
+  let log = ''
+  logTo.on('data', (chunk) => (log += chunk))
+  const { app, url } = await listen(t, { insecure: false, corsOrigins: 'local', hosts: [], logLevel: 'warn', logTo })
+  const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' }
+  const tries: [origin: string, tried: () => Promise<unknown>][] = [
+    ['https://read.example', () => ask(app, 'GET /events', { origin: 'https://read.example' })],
+    ['https://write.example', () => ask(app, 'POST /streams/s', { origin: 'https://write.example' }, { type: 'T' })],
+    ['https://asks.example', () => ask(app, 'OPTIONS /streams/s', { origin: 'https://asks.example', ...preflight })],
+    ['https://live.example', () => send(`${url}/events`, { headers: { ...UPGRADE, origin: 'https://live.example' } })],
+    [DEV, () => ask(app, 'GET /users', { ...admin, origin: DEV })]
+  ]
+  for (const [, tried] of [...tries, ...tries]) await tried()
+  for (const [origin] of tries) {
+    const lines = log.split('\n').filter((line) => line.includes(origin))
+    t.equal(lines.length, 1, `${origin}: ${lines}`)
+    t.match(lines[0], `--allow-origin ${origin}`)
+  }
+  for (const origin of ['http://localhost:3000', 'http://127.0.0.1:3000']) {
+    await ask(app, 'GET /events', { origin })
+    await ask(app, 'OPTIONS /streams/s', { origin, ...preflight })
+    await ask(app, 'POST /streams/s', { origin }, { type: 'T' })
+  }
+  t.notMatch(log, /3000/, 'who is let in is not told')
+  for (let i = 0; i < 200; i++) await ask(app, 'GET /events', { origin: `https://${i}.example\n"}` })
+  t.ok(log.trim().split('\n').length < 40, 'pages do not fill the log')
+  for (const line of log.trim().split('\n')) t.ok(JSON.parse(line).msg)
 })
 
 t.test('a named origin reads with credentials, and others do not at all', async (t) => {

@@ -1,6 +1,7 @@
 /** URLs that the dialect writes into bodies and Location (reference 1.5): absolute, as the client reaches us. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
+import { forwardedOrigin, forwardedPath } from '../../wire/forwarded.js'
 
 /** Scheme, host and prefix of the addresses in the answer to a request. */
 export type BaseOf = (request: FastifyRequest) => string
@@ -10,20 +11,13 @@ export type BaseOf = (request: FastifyRequest) => string
  * @param trusted the request came through a proxy whose X-Forwarded-* headers are believed
  */
 export function baseUrl(headers: IncomingHttpHeaders, encrypted: boolean, trusted: boolean): string {
-  const scheme = encrypted ? 'https' : 'http'
-  const host = headers.host ?? 'localhost'
-  if (!trusted) return `${scheme}://${host}`
-  const said = (name: string) => {
-    const value = headers[`x-forwarded-${name}`]
-    return typeof value === 'string' ? (value.split(',', 1)[0] as string).trim() : ''
-  }
-  const own = splitHost(host)
-  const forwarded = splitHost(said('host'))
-  const port = /^\d{1,5}$/.test(said('port')) ? said('port') : own.port
-  const authority = join(forwarded.name || own.name, forwarded.port || port)
-  const prefix = said('prefix')
-  const path = prefix === '' || prefix.startsWith('/') ? prefix : `/${prefix}`
-  return `${(said('proto') || scheme).toLowerCase()}://${authority}${path}`
+  const own = encrypted ? 'https' : 'http'
+  const asked = headers.host ?? 'localhost'
+  if (!trusted) return `${own}://${asked}`
+  const { scheme = own, host, port } = forwardedOrigin(headers)
+  const [{ name, port: ownPort }, forwarded] = [splitHost(asked), splitHost(host ?? '')]
+  const authority = join(forwarded.name || name, forwarded.port || (port ?? ownPort))
+  return `${scheme}://${authority}${forwardedPath(headers)}`
 }
 
 function splitHost(host: string): { name: string; port: string } {

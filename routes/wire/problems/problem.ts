@@ -223,13 +223,18 @@ export const problemKinds = {
   'origin-refused': {
     status: 403,
     title: 'Origin refused',
-    help: 'A web page of another origin may not write here. Add it with --allow-origin.'
+    help: 'A web page of another origin may not do this here. On loopback pages of this machine may read, follow and write, without credentials. If the page is yours, start the server with --allow-origin and its origin (--allow-origin https://app.example): then it may do what its users may.'
   },
   'not-found': { status: 404, title: 'Not found', help: 'Nothing lives at this address. `/` lists what does.' },
   'method-not-allowed': {
     status: 405,
     title: 'Method not allowed',
     help: 'The address exists; `Allow` lists its methods.'
+  },
+  'upgrade-lost': {
+    status: 426,
+    title: 'Upgrade lost',
+    help: 'A WebSocket handshake came without its "Upgrade: websocket". A proxy in front removes the headers Upgrade and Connection, as nginx does unless it is told to pass them on: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;`. Event streams (Accept: text/event-stream) and lines (live=true) need no upgrade.'
   },
   'expectation-failed': {
     status: 417,
@@ -398,19 +403,34 @@ export interface Problem {
   [member: string]: unknown
 }
 
+/** What a problem says of the request that it answers. */
+export interface Refused {
+  readonly id: string
+  /** The path under which a proxy shows this server; `''` for none. */
+  readonly prefix?: string
+}
+
 /** The problem a client sees. A 5xx that is not about load or state shows no internals. */
-export function problemOf(error: DaybookError, requestId?: string): Problem {
+export function problemOf(error: DaybookError, request?: Refused): Problem {
   const kind: ProblemKind = problemKinds[error.code]
   const hidden = kind.status === 500
+  const { prefix = '', id: requestId } = request ?? {}
   return {
-    type: `/problems/${error.code}`,
+    type: `${prefix}/problems/${error.code}`,
     code: error.code,
     title: kind.title,
     status: kind.status,
     detail: hidden ? kind.help : error.message,
     ...(requestId !== undefined && { requestId }),
-    ...(hidden ? pick(error.details, ['written', 'retry']) : error.details)
+    ...(hidden ? pick(error.details, ['written', 'retry']) : shownBehind(prefix, error.details))
   }
+}
+
+/** The members of a problem, the addresses among its `links` as the client reaches them. */
+function shownBehind(prefix: string, { links, ...details }: Record<string, unknown>): Record<string, unknown> {
+  if (links === undefined) return details
+  const shown = Object.entries(links as Record<string, string>).map(([name, path]) => [name, prefix + path])
+  return { ...details, links: Object.fromEntries(shown) }
 }
 
 function pick(details: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {

@@ -1,8 +1,9 @@
-/** Checks values against the schemas of openapi.yaml, and explains what is wrong with them. */
+/** Checks values against the schemas of openapi.yaml. */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../../src/errors.js'
+import { explainFault } from './shape-faults.js'
 
 /** Our schemas are not validated themselves: at every start that would take longer than opening a log. */
 const OURS = { strict: false, validateSchema: false, removeAdditional: false } as const
@@ -34,11 +35,14 @@ export function compileQuery(schema: object): QueryCheck {
   return check
 }
 
-export type Shape<T> = (value: unknown, refuse: (why: string, where: { pointer?: string }) => DaybookError) => T
+/** Makes the error of a value that does not fit. @param where the member that is wrong, as a JSON pointer */
+export type Refuse = (why: string, where: { pointer: string }) => DaybookError
+
+export type Shape<T> = (value: unknown, refuse: Refuse) => T
 
 /**
  * A schema as a check that returns the value, or throws what `refuse` makes of the reason. Compiled when first used.
- * @param name what the value is called in messages
+ * @param name of the member that the value is; it stands in messages, and begins the pointers
  */
 export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
   let validate: ValidateFunction | undefined
@@ -46,58 +50,7 @@ export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
   return (value, refuse) => {
     validate ??= ajv.compile(schema)
     if (validate(value)) return value as T
-    const [first] = validate.errors as ErrorObject[]
-    throw refuse(explain(first as ErrorObject, known, name), { pointer: first?.instancePath ?? '' })
+    const { why, pointer } = explainFault(validate.errors ?? [], { known, name })
+    throw refuse(why, { pointer })
   }
-}
-
-/** One sentence that says what is wrong and what is allowed. */
-export function explain(error: ErrorObject, known: readonly string[], of = ''): string {
-  const { keyword, params, instancePath } = error
-  const name = (of + instancePath.replaceAll('/', '.')).replace(/^\./, '')
-  if (keyword === 'additionalProperties') {
-    const here = (error.parentSchema as { properties?: object } | undefined)?.properties
-    return unknownName(String(params.additionalProperty), here === undefined ? known : Object.keys(here))
-  }
-  if (keyword === 'required') return `"${name === '' ? '' : `${name}.`}${params.missingProperty}" is missing.`
-  if (keyword === 'enum') return `"${name}" is one of ${(params.allowedValues as unknown[]).join(', ')}.`
-  const { examples } = (error.parentSchema ?? {}) as { examples?: string[] }
-  if (keyword === 'pattern' && examples !== undefined) return `"${name}" looks like "${examples.join('" or "')}".`
-  if (keyword === 'minLength' && params.limit === 1) {
-    return `"${name.replace(/\.\d+$/, '')}" is empty: give it a value, or leave it out.`
-  }
-  return `${name === '' ? 'The value' : `"${name}"`} ${error.message ?? 'is wrong'}.`
-}
-
-/** Says that there is no such name, and which one may have been meant. */
-export function unknownName(name: string, known: readonly string[]): string {
-  if (known.length === 0) return `There is no "${name.slice(0, 100)}" here; nothing is known.`
-  return `There is no "${name.slice(0, 100)}"; did you mean "${nearest(name, known)}"? Known: ${known.join(', ')}.`
-}
-
-/** The known name with the fewest edits. */
-export function nearest(name: string, known: readonly string[]): string {
-  let best = known[0] ?? ''
-  let least = Infinity
-  for (const candidate of known) {
-    const distance = edits(name.slice(0, 40).toLowerCase(), candidate.toLowerCase())
-    if (distance < least) {
-      least = distance
-      best = candidate
-    }
-  }
-  return best
-}
-
-function edits(one: string, other: string): number {
-  let previous = Array.from({ length: other.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= one.length; i++) {
-    const current = [i]
-    for (let j = 1; j <= other.length; j++) {
-      const replaced = (previous[j - 1] as number) + (one[i - 1] === other[j - 1] ? 0 : 1)
-      current.push(Math.min(replaced, (previous[j] as number) + 1, (current[j - 1] as number) + 1))
-    }
-    previous = current
-  }
-  return previous[other.length] as number
 }

@@ -16,7 +16,7 @@ export function parseJsonObject(body: Buffer): object {
   const value = reader.value()
   reader.end()
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  throw new DaybookError('invalid-body', 'The body is a JSON object.')
+  throw invalidBody('The body is a JSON object.', { pointer: '' })
 }
 
 /** A body that is JSON, but not what its address takes. @param where the member that is wrong */

@@ -2,12 +2,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Type } from 'typebox'
 import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append.js'
-import { DaybookError } from '../../../src/errors.js'
+import { DaybookError, isDaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'
 import { type EventCondition, namesIn } from '../../../src/writing/plan/event-condition.js'
 import type { Condition, ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
-import { compileShape } from '../problems/shape.js'
+import { compileShape, type Refuse } from '../problems/shape.js'
 
 /** Conditions of an append: on heads of streams, and on events in the whole log. */
 export interface Conditions {
@@ -51,7 +51,7 @@ function refuseCondition(why: string): never {
   throw new DaybookError('bad-condition', `${why[0]?.toUpperCase()}${why.slice(1)}.`, { written: false, retry: false })
 }
 
-const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }))
+const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }), 'conditions')
 /** Each kind has its own check: for a union, the error could only say that neither kind fits. */
 const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
 const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
@@ -61,23 +61,26 @@ const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
  * @throws `bad-condition`, `bad-stream-name`
  */
 export function parseConditions(value: unknown): Conditions {
-  const bad = (why: string, where: Record<string, unknown>) => new DaybookError('bad-condition', why, where)
-  const conditions = checkList(value, bad)
+  const conditions = checkList(value, (why, where) => new DaybookError('bad-condition', why, where))
   const byStream = new Map<string, Condition>()
   const matches: EventCondition[] = []
   for (const [index, condition] of conditions.entries()) {
-    const refuseThis = (why: string) => bad(`Condition ${index}: ${why}`, { condition: index })
+    const refuseThis: Refuse = (why, { pointer }) => {
+      const says = pointer === '/head' ? `${why}${hintOf(condition)}` : why
+      const place = `/conditions/${index}${pointer}`
+      return new DaybookError('bad-condition', `Condition ${index}: ${says}`, { condition: index, pointer: place })
+    }
     if (typeof condition === 'object' && condition !== null && 'failIfEventsMatch' in condition) {
-      const match = toMatch(checkMatchCondition(condition, refuseThis), index)
-      matches.push(match)
+      matches.push(toMatch(checkMatchCondition(condition, refuseThis), index, refuseThis))
       continue
     }
     const { stream, head } = checkStreamCondition(condition, refuseThis)
-    checkEventStream(stream)
+    checkNamedStream(stream, index)
     const expected = expectedHead(head as number | 'none' | 'exists')
     const other = byStream.get(stream)
     if (other !== undefined && other.expected !== expected) {
-      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream })
+      const place = { condition: index, pointer: `/conditions/${index}/head` }
+      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream, ...place })
     }
     byStream.set(stream, { stream, expected })
   }
@@ -89,15 +92,37 @@ export function parseConditions(value: unknown): Conditions {
 
 function checkBound(count: number, limit: number, what: string): void {
   if (count <= limit) return
-  throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit })
+  const pointer = '/conditions'
+  throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit, pointer })
 }
 
-function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number): EventCondition {
+function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number, refuse: Refuse): EventCondition {
   const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
-  if (items.some(({ types, tags }) => types.length === 0 && tags.length === 0)) {
-    throw new DaybookError('bad-condition', 'An item names at least one type or tag.', { condition: index })
+  const empty = items.findIndex(({ types, tags }) => types.length === 0 && tags.length === 0)
+  if (empty >= 0) {
+    throw refuse('An item names at least one type or tag.', { pointer: `/failIfEventsMatch/items/${empty}` })
   }
   return { items, after, index }
+}
+
+/** @throws `bad-stream-name`, for a stream that a condition names */
+function checkNamedStream(stream: string, index: number): void {
+  try {
+    checkEventStream(stream)
+  } catch (error) {
+    if (!isDaybookError(error)) throw error
+    const place = { condition: index, pointer: `/conditions/${index}/stream` }
+    throw new DaybookError(error.code, error.message, { ...error.details, ...place }, error)
+  }
+}
+
+/** What the numbers are called here by which EventStoreDB names a stream that does not exist, and one that does. */
+function hintOf(condition: unknown): string {
+  const { head } = condition as { head?: unknown }
+  if (head === -1 || head === '-1') return ' EventStoreDB\'s -1 is "none" here.'
+  if (head === -4 || head === '-4') return ' EventStoreDB\'s -4 is "exists" here.'
+  if (head === -2 || head === '-2') return " For EventStoreDB's -2 (any version) leave the condition out."
+  return ''
 }
 
 /** `head` of a condition in a body. */

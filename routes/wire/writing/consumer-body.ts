@@ -6,7 +6,8 @@ import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Address } from '../../../src/reading/sources.js'
 import { secondsOf } from '../../../src/time/duration.js'
-import { compileQuery, compileShape, explain } from '../problems/shape.js'
+import { compileQuery, compileShape } from '../problems/shape.js'
+import { explainFault } from '../problems/shape-faults.js'
 import { readUrl } from '../reading/page-links.js'
 import { pathOf, streamAddress } from '../reading/read-request.js'
 import { invalidBody, parseJsonObject } from './body.js'
@@ -34,13 +35,17 @@ export function checkConsumerName(name: string): string {
   )
 }
 
-/** The body of PUT. @throws `malformed-json`, `invalid-body`, and as parseSource */
-export function parseDefinition(name: string, body: Buffer): Omit<ConsumerDefinition, 'start' | 'generation'> {
+/** The body of PUT. @param prefix as parseSource takes it @throws `malformed-json`, `invalid-body`, and as parseSource */
+export function parseDefinition(
+  name: string,
+  body: Buffer,
+  prefix: string
+): Omit<ConsumerDefinition, 'start' | 'generation'> {
   const { source, from = 'start', ...settings } = checkDefinition(parseJsonObject(body), invalidBody)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
     throw invalidBody('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
   }
-  const { address, query } = parseSource(source)
+  const { address, query } = parseSource(source, prefix)
   const empty = Object.entries(query).find(([, values]) => Array.isArray(values) && values.includes(''))
   if (empty !== undefined) {
     throw invalidBody(`"source": "${empty[0]}" is empty: give it a value, or leave it out.`, { pointer: '/source' })
@@ -66,10 +71,12 @@ export function parseReset(body: Buffer): ConsumerReset {
 /**
  * The address that a consumer reads, and its filters. Its start and its format are not part of the source. Empty filters
  * are passed over here: older consumers may have some, which `parseDefinition` refuses today.
+ * @param prefix the path under which a proxy shows this server: an address that was copied from an answer begins with it
  * @throws `invalid-body`, `bad-stream-name`
  */
-export function parseSource(source: string): ConsumerSource {
-  const [path = '', text = ''] = source.split(/\?(.*)/s)
+export function parseSource(source: string, prefix = ''): ConsumerSource {
+  const own = prefix !== '' && source.startsWith(`${prefix}/`) ? source.slice(prefix.length) : source
+  const [path = '', text = ''] = own.split(/\?(.*)/s)
   const stream = /^\/streams\/([^/]+)$/.exec(path)?.[1]
   if (path !== '/events' && stream === undefined) {
     throw invalidBody('"source" is /events or /streams/{stream}, and filters after a "?".', { pointer: '/source' })
@@ -77,9 +84,10 @@ export function parseSource(source: string): ConsumerSource {
   const query = parsedQuery(text)
   const check = stream === undefined ? sourceQueries.log : sourceQueries.stream
   if (!check(query) && check.errors?.[0]?.keyword !== 'minLength') {
-    const [error] = check.errors ?? []
     const known = Object.keys((stream === undefined ? EventsSource : StreamSource).properties)
-    throw invalidBody(`"source": ${error ? explain(error, known) : 'is wrong'}`, { pointer: '/source' })
+    throw invalidBody(`"source": ${explainFault(check.errors ?? [], { known, isQuery: true }).why}`, {
+      pointer: '/source'
+    })
   }
   return {
     address: stream === undefined ? { stream: undefined } : streamAddress(decoded(stream)),

@@ -11,9 +11,11 @@ import { limits } from '../../../src/limits.js'
 import type { RecordMark } from '../../../src/log/format.js'
 import { LineSplitter, type NumberedLine } from '../../../src/ndjson.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
-import { compileShape, unknownName } from '../problems/shape.js'
+import { unknownName } from '../problems/known-names.js'
+import { compileShape, type Refuse } from '../problems/shape.js'
+import { escaped } from '../problems/shape-faults.js'
 import { wholeValue } from './body.js'
-import { EventDraft, makeEvent, makeRemovedEvent, type ParseOptions } from './event-draft.js'
+import { EventDraft, makeEvent, makeRemovedEvent, type ParseOptions, refuserOf } from './event-draft.js'
 import { parseInTurns } from './parsing-turns.js'
 
 const MEMBERS = Object.keys(NewEventSchema.properties)
@@ -35,7 +37,8 @@ export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[]
 function* jsonSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
   const reader = new JsonReader(body)
   let events: NewEvent[] = []
-  if (reader.atArray) events = yield* elementSteps(reader, options)
+  if (body.length === 0) throw refuserOf(options, 0)('The body is empty. An event is an object.', { pointer: '' })
+  if (reader.atArray) events = yield* elementSteps(reader, { ...options, within: '' })
   else events.push(parseEvent(reader, 0, options))
   reader.end()
   return checkBatch(events)
@@ -55,6 +58,15 @@ export function* elementSteps(reader: JsonReader, options: ParseOptions): Genera
 /** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
 export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
   return parseInTurns(body.length, lineSteps(body, options))
+}
+
+/** The line of an event in a body that was read already, from 1. */
+export function lineOf(body: Buffer, index: number): number | undefined {
+  const splitter = new LineSplitter()
+  const lines = [...splitter.push(body)]
+  const last = splitter.end()
+  if (last !== undefined) lines.push(last)
+  return lines[index]?.number
 }
 
 function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
@@ -120,7 +132,8 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
 }
 
 function readDraft(reader: JsonReader, index: number, options: ParseOptions): EventDraft {
-  if (!reader.atObject) throw new DaybookError('invalid-event', 'An event is an object.', { index })
+  const refuse = refuserOf(options, index)
+  if (!reader.atObject) throw refuse('An event is an object.', { pointer: '' })
   const draft = new EventDraft()
   reader.members((name) => {
     if (name === 'type') draft.type = reader.value()
@@ -131,44 +144,41 @@ function readDraft(reader: JsonReader, index: number, options: ParseOptions): Ev
     else if (name === 'tags') draft.tags = reader.value()
     else if (name === 'stream' && options.stream === undefined) draft.stream = reader.value()
     else if (options.asPrinted && PRINTED.has(name)) reader.slice()
-    else if (options.asPrinted && name === 'record') draft.record = readMark(reader, index)
-    else if (options.asPrinted && readPrintedData(reader, name, draft)) return
+    else if (options.asPrinted && name === 'record') draft.record = checkMark(reader.value(), refuse)
+    else if (options.asPrinted && readPrintedData(reader, name, draft, refuse)) return
     else {
       const known = options.stream === undefined ? MEMBERS_WITH_STREAM : MEMBERS
-      throw new DaybookError('invalid-event', unknownName(name, known), { index })
+      throw refuse(unknownName(name, known), { pointer: `/${escaped(name)}` })
     }
   })
-  if (options.asPrinted) takePrintedData(draft, (why) => new DaybookError('invalid-event', why, { index }))
+  if (options.asPrinted) takePrintedData(draft, refuse)
   return draft
 }
 
-function readMark(reader: JsonReader, index: number): RecordMark {
-  return checkMark(reader.value(), (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
-}
-
 /** Reads the members by which a recorded event shows data that is not JSON. @returns whether `name` is one of them */
-function readPrintedData(reader: JsonReader, name: string, draft: EventDraft): boolean {
+function readPrintedData(reader: JsonReader, name: string, draft: EventDraft, refuse: Refuse): boolean {
   if (name !== 'contentType' && name !== 'dataText' && name !== 'dataBase64') return false
   const value = reader.value()
-  if (typeof value !== 'string') throw new DaybookError('invalid-event', `"${name}" is a string.`)
+  if (typeof value !== 'string') throw refuse(`"${name}" is text.`, { pointer: `/${name}` })
   if (name === 'contentType') draft.contentType = value
   else if (name === 'dataText') draft.printed = Buffer.from(value)
   else {
     draft.printed = Buffer.from(value, 'base64')
-    if (draft.printed.toString('base64') !== value)
-      throw new DaybookError('invalid-event', '"dataBase64" is not base64.')
+    if (draft.printed.toString('base64') !== value) throw refuse('"dataBase64" is not base64.', { pointer: `/${name}` })
   }
   return true
 }
 
 /** Data that is not JSON stands with its content type, and with nothing else. */
-function takePrintedData(draft: EventDraft, refuse: (why: string, where: object) => DaybookError): void {
+function takePrintedData(draft: EventDraft, refuse: Refuse): void {
   const { contentType, printed } = draft
   if (contentType === undefined && printed === undefined) return
   if (contentType === undefined || printed === undefined || draft.data !== undefined) {
-    throw refuse('"contentType" stands with "dataText" or "dataBase64", and without "data".', {})
+    throw refuse('"contentType" stands with "dataText" or "dataBase64", and without "data".', { pointer: '' })
   }
-  if (!isBareType(contentType)) throw refuse(`"contentType" is a media type such as text/plain, not JSON.`, {})
+  if (!isBareType(contentType)) {
+    throw refuse('"contentType" is a media type such as text/plain, not JSON.', { pointer: '/contentType' })
+  }
   draft.data = printed
 }
 
@@ -178,7 +188,13 @@ export function isBareType(type: string): boolean {
   return /^(text\/[\w.+-]+|application\/(xml|octet-stream|[\w.-]+\+json))$/.test(type)
 }
 
-/** One event whose data is the whole body (`Event-Type` names its type). */
+/** The headers that say what an event's members say. */
+const HEADERS: Readonly<Record<string, string>> = { '/type': 'Event-Type', '/id': 'Event-Id' }
+
+/**
+ * One event whose data is the whole body (`Event-Type` names its type).
+ * @throws as parseJsonEvents, with `header` where one is wrong
+ */
 export function parseBareEvent(
   body: Buffer,
   header: { type: string; id?: string | undefined; metadata?: Buffer | undefined; contentType: string | undefined },
@@ -190,7 +206,19 @@ export function parseBareEvent(
   draft.contentType = header.contentType
   draft.data = header.contentType === undefined ? wholeValue(body) : body
   if (header.metadata !== undefined) draft.metadata = wholeValue(header.metadata)
-  return makeEvent(draft, 0, options)
+  try {
+    return makeEvent(draft, 0, options)
+  } catch (error) {
+    if (!(error instanceof DaybookError)) throw error
+    const { pointer, ...details } = error.details
+    const name = HEADERS[String(pointer)]
+    throw new DaybookError(
+      error.code,
+      error.message,
+      name === undefined ? details : { ...details, header: name },
+      error
+    )
+  }
 }
 
 /** Checks that a body of a text type is UTF-8. @throws `invalid-utf8` */

@@ -4,7 +4,7 @@ import {
   NewEvent as NewEventSchema,
   RecordedType
 } from '../../../schemas/events.js'
-import { DaybookError } from '../../../src/errors.js'
+import { DaybookError, isDaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import {
   encodeRecord,
@@ -17,7 +17,7 @@ import {
 import { TOMBSTONE_TYPE } from '../../../src/streams/metadata.js'
 import { checkAppendableName, checkEventStream } from '../../../src/streams/names.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
-import { compileShape } from '../problems/shape.js'
+import { compileShape, type Refuse } from '../problems/shape.js'
 import type { IdSource } from './idempotency-key.js'
 
 /** An event as its members were read; `makeEvent` checks them. */
@@ -41,6 +41,8 @@ export interface ParseOptions {
   stream: string | undefined
   /** Undefined: the log makes the ids. */
   ids?: IdSource | undefined
+  /** JSON pointer to the list that holds the events; undefined: each event is a document of its own. */
+  within?: string
   /** Takes lines as reads show them: ignores what the log assigned, and reads `dataText` and `dataBase64`. */
   asPrinted?: boolean
   /** With `asPrinted`: a line with `record` becomes that very record, also one of a removed event. */
@@ -55,24 +57,34 @@ const checkOccurred = compileShape<string>(NewEventSchema.properties.occurred, '
 const checkTags = compileShape<string[]>(NewEventSchema.properties.tags, 'tags')
 const checkRecordedType = compileShape<string>(RecordedType, 'type')
 
+/** Makes the errors of an event; their pointers begin where the event stands. */
+export function refuserOf(
+  { within }: ParseOptions,
+  index: number,
+  code: 'invalid-event' | 'bad-tag' = 'invalid-event'
+): Refuse {
+  const event = within === undefined ? '' : `${within}/${index}`
+  return (why, { pointer }) => new DaybookError(code, why, { index, pointer: event + pointer })
+}
+
 /** Checks an event's members and encodes it. @throws `invalid-event`, `bad-tag`, `event-too-large`, `bad-stream-name` */
 export function makeEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent {
-  const refuse = (why: string, where: { pointer?: string }) =>
-    new DaybookError('invalid-event', why, { index, ...where })
+  const refuse = refuserOf(options, index)
   const { data, metadata, contentType, record: mark } = draft
-  if (draft.type === undefined) throw refuse('"type" is missing.', {})
+  if (draft.type === undefined) throw refuse('"type" is missing.', { pointer: '/type' })
   // The Atom dialect takes longer types, so a line that was read from a log may have one.
   const type = mark === undefined ? checkType(draft.type, refuse) : checkRecordedType(draft.type, refuse)
   const typeBytesMax = mark === undefined ? limits.type_bytes_max : limits.dialect_type_bytes_max
-  checkText('type', type, typeBytesMax, 'invalid-event', index)
-  const stream = options.stream ?? ownStream(draft, options.asPrinted ?? false, refuse)
+  checkText({ what: 'type', text: type, bytesMax: typeBytesMax, pointer: '/type' }, refuse)
+  const stream = options.stream ?? ownStream(draft, options, index)
   const occurred = draft.occurred === undefined ? undefined : checkOccurred(draft.occurred, refuse)
   const tags = draft.tags === undefined ? undefined : checkTags(draft.tags, refuse)
-  if (tags !== undefined) for (const tag of tags) checkText('tag', tag, limits.tag_bytes_max, 'bad-tag', index)
+  if (tags !== undefined) checkTagTexts(tags, options, index)
   const size = (data?.length ?? 0) + (metadata?.length ?? 0)
   if (size > limits.event_bytes_max) {
     const detail = `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are taken.`
-    throw new DaybookError('event-too-large', detail, { index, limit: limits.event_bytes_max })
+    const { details } = refuse(detail, { pointer: '' })
+    throw new DaybookError('event-too-large', detail, { ...details, limit: limits.event_bytes_max })
   }
   const id = draft.id === undefined ? options.ids?.(stream, index) : idBytes(checkId(draft.id, refuse))
   const kind = kindOf(type, draft, options, refuse)
@@ -106,54 +118,65 @@ function kindOf(
   type: string,
   { data, record: mark }: EventDraft,
   { asPrinted }: ParseOptions,
-  refuse: (why: string, where: object) => DaybookError
+  refuse: Refuse
 ): typeof recordKind.tombstone | undefined {
   if (type !== TOMBSTONE_TYPE) {
-    if (mark?.kind === 'tombstone') throw refuse(`A tombstone has the type ${TOMBSTONE_TYPE}.`, {})
+    if (mark?.kind === 'tombstone') throw refuse(`A tombstone has the type ${TOMBSTONE_TYPE}.`, { pointer: '/type' })
     return undefined
   }
   if (mark?.kind === 'event') return undefined
   if (asPrinted && data === undefined) return recordKind.tombstone
   throw refuse(
     `Nothing is appended under the type ${TOMBSTONE_TYPE}: DELETE /streams/{stream}?permanent=true does that.`,
-    {}
+    { pointer: '/type' }
   )
 }
 
-function ownStream(
-  draft: EventDraft,
-  asPrinted: boolean,
-  refuse: (why: string, where: object) => DaybookError
-): string {
-  if (draft.stream === undefined) throw refuse('"stream" is missing.', {})
+function ownStream(draft: EventDraft, options: ParseOptions, index: number): string {
+  const refuse = refuserOf(options, index)
+  if (draft.stream === undefined) throw refuse('"stream" is missing.', { pointer: '/stream' })
   const stream = checkStream(draft.stream, refuse)
-  if (asPrinted) checkAppendableName(stream)
-  else checkEventStream(stream)
+  try {
+    if (options.asPrinted) checkAppendableName(stream)
+    else checkEventStream(stream)
+  } catch (error) {
+    if (!isDaybookError(error)) throw error
+    const { details } = refuse(error.message, { pointer: '/stream' })
+    throw new DaybookError(error.code, error.message, { ...error.details, ...details }, error)
+  }
   return stream
+}
+
+function checkTagTexts(tags: readonly string[], options: ParseOptions, index: number): void {
+  const refuse = refuserOf(options, index, 'bad-tag')
+  for (const [i, text] of tags.entries()) {
+    checkText({ what: 'tag', text, bytesMax: limits.tag_bytes_max, pointer: `/tags/${i}` }, refuse)
+  }
 }
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 
-function checkText(
-  what: string,
-  text: string,
-  bytesMax: number,
-  code: 'invalid-event' | 'bad-tag',
-  index: number
-): void {
-  if (CONTROL.test(text)) throw new DaybookError(code, `A ${what} has no control characters.`, { index })
-  if (!text.isWellFormed()) throw new DaybookError(code, `A ${what} is well-formed Unicode.`, { index })
+/** A text of an event, and where it stands there. */
+interface EventText {
+  readonly what: string
+  readonly text: string
+  readonly bytesMax: number
+  readonly pointer: string
+}
+
+function checkText({ what, text, bytesMax, pointer }: EventText, refuse: Refuse): void {
+  if (CONTROL.test(text)) throw refuse(`A ${what} has no control characters.`, { pointer })
+  if (!text.isWellFormed()) throw refuse(`A ${what} is well-formed Unicode.`, { pointer })
   if (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax) {
-    throw new DaybookError(code, `A ${what} has at most ${bytesMax} bytes of UTF-8.`, { index, limit: bytesMax })
+    const { code, message, details } = refuse(`A ${what} has at most ${bytesMax} bytes of UTF-8.`, { pointer })
+    throw new DaybookError(code, message, { ...details, limit: bytesMax })
   }
 }
 
 /** The place of a removed event. It cannot be appended; only an import as the same log keeps it. */
 export function makeRemovedEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent | undefined {
   if (!options.asRecorded) return undefined
-  const stream =
-    options.stream ??
-    ownStream(draft, true, (why, where) => new DaybookError('invalid-event', why, { index, ...where }))
+  const stream = options.stream ?? ownStream(draft, { ...options, asPrinted: true }, index)
   const { hash } = draft.record as RecordMark
   const record = encodeRemoved(stream, hash === undefined ? undefined : Buffer.from(hash, 'hex'))
   return { stream, id: undefined, type: '', record }

@@ -10,6 +10,7 @@ import { faultsOf, membersOfDocument, readMetadata } from '../../../src/streams/
 import { STORED_NAMES, STORED_RIGHTS, slipsOf } from '../../../src/streams/metadata-names.js'
 import { secondsOf, UNIT_SECONDS } from '../../../src/time/duration.js'
 import { compileShape } from '../problems/shape.js'
+import { escaped } from '../problems/shape-faults.js'
 
 const READABLE = inverted(STORED_NAMES)
 const READABLE_ACL = inverted(STORED_RIGHTS)
@@ -70,7 +71,11 @@ function underStoredNames(document: Buffer, checked: (value: object) => object, 
   const members = membersOfDocument(part === value ? document : Buffer.from(JSON.stringify(part)))
   const [slip] = members === undefined ? [] : slipsOf(members, 'readable', standing)
   if (slip !== undefined) throw invalidMetadata(slip.why, slip.member)
-  checkDocument(part, (why) => invalidMetadata(why))
+  checkDocument(part, (why, { pointer }) => invalidMetadata(why, pointer.slice(1).replaceAll('/', '.')))
+  for (const [readable, stored] of STORED_NAMES) {
+    if (!Object.hasOwn(value, readable) || !Object.hasOwn(value, stored)) continue
+    throw invalidMetadata(`"${stored}" is the same as "${readable}": leave it out, and say what is meant once.`, stored)
+  }
   return rewritten(new JsonReader(document), (name, value) => {
     if (value === 'null') return [STORED_NAMES.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]
@@ -212,6 +217,25 @@ function invalidMetadata(why: string, member?: string): DaybookError {
   return new DaybookError('invalid-metadata', why, {
     written: false,
     retry: false,
-    ...(member !== undefined && { member })
+    ...(member !== undefined && { member }),
+    pointer: pointerOf(member)
   })
+}
+
+/** Where a member stands in the document. @param member under its readable name; a right as `acl.read` */
+function pointerOf(member: string | undefined): string {
+  if (member === undefined) return ''
+  const right = /^acl\.(.*)$/s.exec(member)?.[1]
+  return right === undefined ? `/${escaped(member)}` : `/acl/${escaped(right)}`
+}
+
+/** The error of the writer for metadata that it refuses, told of the document as it was sent. */
+export function asSent(error: DaybookError): DaybookError {
+  const { index: _, member, ...details } = error.details
+  if (error.code !== 'invalid-metadata' || typeof member !== 'string') return error
+  const [name = '', right] = member.split(/\.(.*)/s)
+  const readable = READABLE.get(name) ?? name
+  const whole = right === undefined ? readable : `${readable}.${READABLE_ACL.get(right) ?? right}`
+  const why = error.message.replace(`"${member}"`, `"${whole}"`)
+  return new DaybookError(error.code, why, { ...details, member: whole, pointer: pointerOf(whole) }, error)
 }

@@ -4,6 +4,9 @@ import { JsonReader } from '../../../src/json.js'
 import { MemberNames } from '../../../src/json-bytes.js'
 import { limits } from '../../../src/limits.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
+import { unknownName } from '../problems/known-names.js'
+import { escaped } from '../problems/shape-faults.js'
+import { invalidBody } from './body.js'
 import { type Conditions, parseConditions } from './conditions.js'
 import { elementSteps } from './event-body.js'
 import type { ParseOptions } from './event-draft.js'
@@ -24,14 +27,14 @@ function* bodySteps(body: Buffer, ids: ParseOptions['ids']): Generator<number, E
   let events: NewEvent[] = []
   let conditions: Conditions = { conditions: [], matches: [] }
   if (!reader.atObject)
-    throw new DaybookError('invalid-body', 'The body is an object with "events" and optionally "conditions".')
+    throw invalidBody('The body is an object with "events" and optionally "conditions".', { pointer: '' })
   const names = new MemberNames()
   for (let name = reader.enterObject(names); name !== undefined; name = reader.nextMember(names)) {
     if (name === 'events') {
-      if (!reader.atArray) throw new DaybookError('invalid-body', '"events" is an array.')
-      events = yield* elementSteps(reader, { stream: undefined, ids })
+      if (!reader.atArray) throw invalidBody('"events" is a list.', { pointer: '/events' })
+      events = yield* elementSteps(reader, { stream: undefined, ids, within: '/events' })
     } else if (name === 'conditions') conditions = parseConditions(reader.value(limits.conditions_bytes_max))
-    else throw new DaybookError('invalid-body', `There is no "${name}" here; known: events, conditions.`)
+    else throw invalidBody(unknownName(name, ['events', 'conditions']), { pointer: `/${escaped(name)}` })
   }
   reader.end()
   if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')

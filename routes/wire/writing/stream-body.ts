@@ -1,12 +1,16 @@
 /** The body of an append to one stream, by its content type and headers (native contract §3). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
+import { JsonReader } from '../../../src/json.js'
 import type { NewEvent } from '../../../src/streams/new-event.js'
 import type { AppendAll } from '../../../src/writing/plan/write-request.js'
 import { isNdjson, mediaType } from '../media-types.js'
-import { checkTextBody, isBareType, parseBareEvent, parseJsonEvents, parseNdjsonEvents } from './event-body.js'
+import { checkTextBody, isBareType, lineOf, parseBareEvent, parseJsonEvents, parseNdjsonEvents } from './event-body.js'
 import type { ParseOptions } from './event-draft.js'
 import { idempotencyKey, keyedIds } from './idempotency-key.js'
+
+/** Says where an event of a body stands there. @param index of the event */
+export type EventPlaces = (index: number) => { readonly pointer?: string; readonly line?: number }
 
 export const ACCEPT_POST =
   'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
@@ -16,13 +20,21 @@ export async function parseStreamBody(
   stream: string,
   headers: IncomingHttpHeaders,
   body: Buffer
-): Promise<{ events: NewEvent[]; keyed: AppendAll['keyed'] }> {
+): Promise<{ events: NewEvent[]; keyed: AppendAll['keyed']; placeOf: EventPlaces }> {
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const parsed = parseByType(headers, body, { stream, ids })
   // Small bodies pay for no promise.
   const events = parsed instanceof Promise ? await parsed : parsed
-  return { events, keyed: ids && { stream, nextId: ids(stream, events.length) } }
+  const placeOf: EventPlaces = (index) => placeInBody(headers, body, index)
+  return { events, keyed: ids && { stream, nextId: ids(stream, events.length) }, placeOf }
+}
+
+/** Looked for when an event is refused only after the body was read. */
+function placeInBody(headers: IncomingHttpHeaders, body: Buffer, index: number): { pointer?: string; line?: number } {
+  if (single(headers, 'event-type') !== undefined) return {}
+  if (isNdjson(mediaType(headers['content-type']))) return { line: lineOf(body, index), pointer: '' }
+  return { pointer: new JsonReader(body).atArray ? `/${index}` : '' }
 }
 
 /**

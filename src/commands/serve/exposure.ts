@@ -3,7 +3,6 @@
  * On loopback it is as easy as it can be; everywhere else nothing is open that was not opened on purpose.
  */
 import type { PlainCredentials } from '../../../routes/auth/authorization.js'
-import type { CorsOrigins } from '../../../routes/http/cors.js'
 import type { ServeConfig } from '../../../schemas/settings.js'
 import { badConfiguration } from '../../config.js'
 import { isLoopback } from '../../network.js'
@@ -15,7 +14,8 @@ export interface Exposure {
   readonly insecure: boolean
   readonly anonymous: boolean
   readonly plainCredentials: PlainCredentials
-  readonly corsOrigins: CorsOrigins
+  /** Origins whose pages may read; `local`: pages of this machine, which also write. */
+  readonly corsOrigins: readonly string[] | 'local'
   /** For people, before it starts. */
   readonly warnings: readonly string[]
 }
@@ -46,7 +46,8 @@ export function exposureOf(config: ServeConfig): Exposure {
       `--anonymous=on is for loopback; ${where} give whoever comes an account or a ticket, or say --insecure --insecure-anywhere`
     )
   }
-  checkOrigins(config['cors-origin'])
+  checkOrigins('cors-origin', config['cors-origin'])
+  checkOrigins('allow-origin', config['allow-origin'])
   checkProvider(config)
   const plain = !tls && !config['trust-proxy'] && !local && !insecure
   const warnings: string[] = []
@@ -67,12 +68,12 @@ export function exposureOf(config: ServeConfig): Exposure {
   }
 }
 
-function checkOrigins(origins: readonly string[]): void {
+function checkOrigins(flag: 'allow-origin' | 'cors-origin', origins: readonly string[]): void {
   if (origins.includes('*') && origins.length > 1)
-    throw badConfiguration('--cors-origin is "*" or a list of origins, not both')
+    throw badConfiguration(`--${flag} is "*" or a list of origins, not both`)
   for (const origin of origins) {
     if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue
-    throw badConfiguration(`--cors-origin ${origin} is no origin; one looks like https://app.example`)
+    throw badConfiguration(`--${flag} ${origin} is no origin; one looks like https://app.example`)
   }
 }
 

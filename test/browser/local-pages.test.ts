@@ -1,0 +1,58 @@
+/** A developer's own page, from another port of the same machine. */
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { append, listen } from '../helpers/app.js'
+import { openPage, skip } from '../helpers/browser.js'
+import { admin } from '../helpers/people.js'
+
+const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
+const [, script = ''] = /```js browser\n([\s\S]*?)```/.exec(readme) ?? []
+
+/** As `daybook` starts without flags. */
+const AS_STARTED = { insecure: false, anonymous: true, corsOrigins: 'local', hosts: [] } as const
+
+/** An empty page of another port. */
+async function otherPort(t: Test): Promise<string> {
+  const server = createServer((_request, answer) => {
+    answer
+      .setHeader('content-type', 'text/html')
+      .end('<!doctype html><link rel="icon" href="data:,"><title>shop</title>')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return `http://localhost:${(server.address() as { port: number }).port}/`
+}
+
+t.test('the script of the README runs on a page of another local port', { skip }, async (t) => {
+  const { app, url } = await listen(t, AS_STARTED)
+  await append(app, 'cart-1', { type: 'ItemAdded' })
+  const { page, complaints } = await openPage(t, await otherPort(t))
+  const printed = new Set<string>()
+  page.on('console', (message) => printed.add(message.text()))
+  await page.evaluate(`(async () => { ${script.replaceAll('localhost:2113', new URL(url).host)} })()`)
+  const wanted = ['sse 0 ItemAdded', 'websocket 0 ItemAdded', 'sse 1 Seen', 'websocket 1 Seen', 'written 201']
+  while (!wanted.every((line) => printed.has(line))) {
+    t.same(complaints, [])
+    await page.waitForEvent('console')
+  }
+  t.pass('it reads, follows and writes')
+})
+
+t.test('a page of another local port uses no password that the browser keeps, and learns why', { skip }, async (t) => {
+  const { app, store, url } = await listen(t, AS_STARTED)
+  await append(app, 's', { type: 'T' }, admin)
+  const { page } = await openPage(t, `${url}/users`, { username: 'admin', password: 'changeit' })
+  t.match(await page.textContent('body'), /"loginName":"ops"/, 'it is signed in')
+  await page.goto(await otherPort(t))
+  const { head } = store.log
+  const answer = (await page.evaluate(async (address) => {
+    const kept = await fetch(address, { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{"type":"T"}' })
+    const known = await fetch(address, { headers: { authorization: `Basic ${btoa('admin:changeit')}` } })
+    return { type: kept.type, status: known.status, said: await known.text() }
+  }, `${url}/streams/s`)) as { status: number; said: string }
+  t.equal(answer.status, 403)
+  t.match(answer.said, /"origin-refused".*--allow-origin http:\/\/localhost:\d+/)
+  t.equal(store.log.head, head, 'nothing is written')
+})
