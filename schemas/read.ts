@@ -242,8 +242,8 @@ export const manyEvents = {
   }
 }
 
-/** The forms of one event. */
-export const oneEvent = {
-  'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) },
-  'application/json': { schema: ref(RecordedEvent) }
-}
+/**
+ * The form of one event, under the name that asks for it alone. `*\/*` gives the same as `application/json`, but a client
+ * that names `application/json` alone at a stream gets EventStoreDB's answer: the bare data.
+ */
+export const oneEvent = { 'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) } }

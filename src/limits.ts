@@ -8,6 +8,8 @@ export const limits = {
   blank_bytes_max: 64 * 1024 * 1024,
   /** Events in one atomic batch. */
   batch_events_max: 4096,
+  /** The same in the Atom dialect, whose clients know no limit but that of a body. Events have no tags there. */
+  dialect_batch_events_max: 16_384,
   /** A stream's name in UTF-8, without the `$$` of its metadata and the prefix of an index stream. */
   stream_name_bytes_max: 1024,
   /** An event type in UTF-8. */
@@ -48,6 +50,10 @@ export const limits = {
 
   page_events_default: 100,
   page_events_max: 4096,
+  /** The `Link` header of a page: proxies take headers of 4 KiB in all, the fewest of them more. */
+  link_header_bytes_max: 2048,
+  /** The `Location` of a redirect, which repeats the query. */
+  location_bytes_max: 4096,
   /** A page ends when it has grown to this size. */
   page_bytes_max: 8 * 1024 * 1024,
   /** Events that a filtered page looks at before it returns what it has found. */

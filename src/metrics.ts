@@ -67,6 +67,13 @@ export class Metrics {
     this.#appends.observe(seconds)
   }
 
+  /** How many appends were acknowledged, and the time from taking each to its being on disk, all together. */
+  async appendTotals(): Promise<{ readonly appends: number; readonly seconds: number }> {
+    const { values } = await this.#appends.get()
+    const of = (name: string) => values.find(({ metricName }) => metricName === name)?.value ?? 0
+    return { appends: of('daybook_append_seconds_count'), seconds: of('daybook_append_seconds_sum') }
+  }
+
   /** A batch was written to disk. */
   committed(events: number, seconds: number): void {
     this.#commits.observe(seconds)

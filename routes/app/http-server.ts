@@ -1,7 +1,10 @@
 /** Node's server: its limits, TLS, and which of node's events are requests. */
 import { createServer as createHttp, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttps } from 'node:https'
+import type { Socket } from 'node:net'
 import { limits } from '../../src/limits.js'
+import type { Clock } from '../../src/time/clock.js'
+import { endHalfClosed } from '../http/connections/client-gone.js'
 import { UpgradableMessage } from '../live/websocket.js'
 import { TLS } from './tls.js'
 
@@ -18,7 +21,8 @@ const OPTIONS: ServerOptions<typeof UpgradableMessage> = {
 /** @param tls the certificate and its key, as PEM; undefined: plain HTTP */
 export function httpServer(
   tls: { readonly cert: string; readonly key: string } | undefined,
-  handle: RequestListener
+  handle: RequestListener,
+  clock: Clock
 ): Server {
   const server =
     tls === undefined
@@ -29,6 +33,7 @@ export function httpServer(
         )
   // A client that ends its side of the connection after its request still reads the response. Node's own name for it.
   Object.assign(server, { httpAllowHalfOpen: true })
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => endHalfClosed(socket, clock))
   // Node would send `100 Continue`, or 417, before anything of the request is looked at.
   for (const event of ['checkContinue', 'checkExpectation']) {
     server.on(event, (request, response) => server.emit('request', request, response))

@@ -29,7 +29,7 @@ export function serverOptions(
 ): FastifyServerOptions {
   const order = new RequestOrder(clock)
   return {
-    serverFactory: (handle) => httpServer(tls, order.listener(handle)),
+    serverFactory: (handle) => httpServer(tls, order.listener(handle), clock),
     ...((tls && { https: true }) as object), // the address that it says it listens on
     logger: { level: logLevel, ...(logTo && { stream: logTo }) },
     logController: new LogController({ disableRequestLogging: true }),

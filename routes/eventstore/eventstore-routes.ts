@@ -6,6 +6,8 @@ import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyReques
 import { Type } from 'typebox'
 import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
 import { ref } from '../../schemas/ref.js'
+import { DaybookError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
 import { isMetastream, metastreamOf } from '../../src/streams/names.js'
 import { ofStream } from '../auth/authorization.js'
 import type { AtomDialect } from './atom-dialect.js'
@@ -208,6 +210,7 @@ function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply:
   const [path = '', query] = request.url.split('?', 2)
   const base = atom.redirectBaseOf(request)
   const location = `${base}${path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
+  checkShort(location)
   const headers = {
     location,
     'cache-control': 'max-age=31536000, public',
@@ -215,6 +218,14 @@ function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply:
     ...(atom.trustProxy && { vary: FORWARDED })
   }
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
+}
+
+/** @throws `not-found` for an address that is too long for a header */
+function checkShort(location: string): void {
+  const { location_bytes_max: most } = limits
+  if (location.length <= most) return
+  const why = `The address without its last slash is longer than the ${most} bytes that a redirect may have`
+  throw new DaybookError('not-found', `${why}: ask for it without the slash.`)
 }
 
 function feedSchema(operationId: string, summary: string, config: FastifyContextConfig): RouteDescription {

@@ -27,6 +27,7 @@ import { type PagePath, parsePage } from './wire/page-path.js'
 import { asRefusal } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
+import { varyOf } from './wire/vary.js'
 
 /** What feeds use of the store. */
 export interface FeedParts extends ContextParts, WaitParts, ListedSourceParts {
@@ -87,7 +88,8 @@ export class Feeds {
       const viewer = this.#parts.rules.viewerOf(request.principal)
       const whole = indexStreamOf(stream) === undefined || viewer === undefined
       if (whole && matchesVersion(request.headers['if-none-match'], head, codec)) {
-        return sendEmpty(reply, 304, 'Not Modified')
+        const vary = varyOf(request, { linksAsAsked: !resolve, lasts: false })
+        return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(head, codec), vary })
       }
       const source = await listedSource(this.#parts, stream, viewer)
       const embed = embedOf(query.get('embed'))
@@ -114,9 +116,12 @@ export class Feeds {
       answer = { body: renderFeed(feed, asked) }
       if (settled) this.#rendered.offerPage(key, answer)
     }
-    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+    const { cacheControl } = source.metadata
+    const lasts = !window.moving || cacheControl !== undefined
+    reply.header('vary', varyOf(reply.request, { linksAsAsked: !resolve, lasts }))
+    reply.header('content-type', contentTypeOf(codec))
     if (window.moving) {
-      reply.header('cache-control', caching.head(source.metadata.cacheControl))
+      reply.header('cache-control', caching.head(cacheControl))
       reply.header('etag', versionTag(source.head, codec))
     } else reply.header('cache-control', caching.forAYear)
     return this.#answers.send(reply, answer.body, memory)

@@ -1,5 +1,9 @@
-/** The log in the Atom dialect (reference 12): `/streams/$all`, whole or filtered. */
+/**
+ * The log in the Atom dialect (reference 12): `/streams/$all`, whole or filtered. The audit is left out: a client that
+ * deletes a stream finds the tombstone at the log's end, as in EventStoreDB.
+ */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AUDIT } from '../../src/access/audit.js'
 import type { Viewer } from '../../src/access/viewer.js'
 import { limits } from '../../src/limits.js'
 import type { StoredRecord } from '../../src/log/format.js'
@@ -28,6 +32,7 @@ import { type PagePath, parseCount } from './wire/page-path.js'
 import { asRefusal, badRequest } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
+import { varyOf } from './wire/vary.js'
 
 const ALL = '$all'
 
@@ -88,7 +93,8 @@ export class LogFeed {
     const viewer = rules.viewerOf(request.principal)
     // Viewers see different parts of the log, so the same head may mean another page.
     if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
-      return sendEmpty(reply, 304, 'Not Modified')
+      const vary = varyOf(request, { linksAsAsked: resolve && !filtered, lasts: false })
+      return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(log.announced, codec), vary })
     }
     try {
       const { direction } = path
@@ -107,24 +113,20 @@ export class LogFeed {
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const lowest = backward ? Math.max(0, cursor - count) : cursor
-    const range = { first: lowest, last: (backward ? cursor : lowest + count) - 1 }
-    const { kept, looked, cutShort } =
-      filtered && !backward
-        ? await this.#scanForward(asked, source, lowest, memory)
-        : await this.#scanAll(asked, source, range, memory)
-    const reached = backward ? (cutShort ? cursor - looked : lowest) : lowest + looked
+    const { kept, looked, cutShort } = await this.#scan(asked, source, cursor, memory)
+    const reached = backward ? cursor - looked : cursor + looked
     const entries = await entriesOf(reader, { source, records: kept, number: reached, resolve, viewer, memory })
     metrics.read(entries.length)
     entries.reverse()
-    const end = backward ? looked < count && !cutShort : reached > source.head
+    const ended = filtered ? looked < count && !cutShort : reached === 0
+    const end = backward ? ended : reached > source.head
     const place: LogPlace = {
       from: cursor,
       origin: at === -1,
       next: reached,
       end: end && (filtered || entries.length < count),
-      // Events that the viewer may not read count as passed.
-      entries: viewer === undefined ? entries.length : looked
+      // Records that are not shown count as passed. A filtered feed waits where it has found nothing.
+      entries: filtered && viewer === undefined ? entries.length : looked
     }
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
     const feed = {
@@ -138,18 +140,53 @@ export class LogFeed {
       links: logLinks(self, asked, place, filtered),
       entries
     }
-    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
+    reply.header('vary', varyOf(reply.request, { linksAsAsked: resolve && !filtered, lasts: !moving }))
+    reply.header('content-type', contentTypeOf(codec))
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
     if (moving) reply.header('etag', versionTag(source.head, codec))
     return this.#answers.send(reply, renderFeed(feed, asked), memory)
+  }
+
+  /** The records of a page. @param cursor backward those before it, forward those from it on */
+  #scan(asked: LogFeedRequest, source: Source, cursor: number, memory: ReadMemory): Promise<ScannedRecords> {
+    const { direction, count, filtered } = asked
+    if (direction === 'forward') {
+      if (filtered) return this.#scanForward(asked, source, cursor, memory)
+      return this.#scanRange(asked, source, { first: cursor, last: cursor + count - 1 }, memory)
+    }
+    if (!filtered) return this.#scanBackward(asked, source, cursor, memory)
+    return this.#scanRange(asked, source, { first: Math.max(0, cursor - count), last: cursor - 1 }, memory)
+  }
+
+  /** Examines records until there are enough to show: those that are left out do not make a page of the log shorter. */
+  async #scanBackward(
+    asked: LogFeedRequest,
+    source: Source,
+    cursor: number,
+    memory: ReadMemory
+  ): Promise<ScannedRecords> {
+    let kept: StoredRecord[] = []
+    let looked = 0
+    let bytes = 0
+    while (kept.length < asked.count && looked < cursor) {
+      const last = cursor - looked - 1
+      const range = { first: Math.max(0, last - (asked.count - kept.length) + 1), last }
+      const part = await this.#scanRange(asked, source, range, memory)
+      kept = [...part.kept, ...kept]
+      looked += part.looked
+      for (const record of part.kept) bytes += record.bytes.length
+      const full = bytes >= limits.page_bytes_max || looked >= limits.dialect_filter_window
+      if (part.cutShort || full) return { kept, looked, cutShort: looked < cursor }
+    }
+    return { kept, looked, cutShort: false }
   }
 
   /**
    * Examines the records of a range, as many as a page holds; fewer also when the filter is too much work, or the client
    * has gone. Backward the last come first.
    */
-  async #scanAll(
+  async #scanRange(
     { direction, filter, viewer, reply }: LogFeedRequest,
     source: Source,
     range: Range,
@@ -169,7 +206,7 @@ export class LogFeed {
     while (looked < records.length && isGoingOn(filtering, gone)) {
       for (const matches of await filtering.next(records, looked, read)) {
         const record = records[looked++] as StoredRecord
-        if (matches) kept.push(record)
+        if (matches && record.streamBytes !== AUDIT) kept.push(record)
       }
     }
     if (backward) kept.reverse()
@@ -200,7 +237,7 @@ export class LogFeed {
           if (kept.length === count) return { kept, looked, cutShort: false }
           const record = records[at++] as StoredRecord
           looked++
-          if (!matches) continue
+          if (!matches || record.streamBytes === AUDIT) continue
           kept.push(record)
           bytes += record.bytes.length
         }

@@ -6,11 +6,12 @@ import { randomUUID } from 'node:crypto'
 import { freemem, loadavg, totalmem } from 'node:os'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import type { Log } from '../../src/log/log.js'
+import type { Metrics } from '../../src/metrics.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { isReader, type RightsParts } from '../auth/caller-rights.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { notYet } from '../wire/media-types.js'
 import type { AtomDialect } from './atom-dialect.js'
@@ -23,6 +24,7 @@ export interface NodeParts extends Pick<RightsParts, 'rules'> {
   readonly log: Log
   readonly clock: Clock
   readonly writer: Writer
+  readonly metrics: Metrics
   readonly status: string
   readonly reason: string
 }
@@ -35,9 +37,11 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   const instance = randomUUID()
   app.get('/gossip', hidden('anyone'), async (request, reply) => gossip(parts, instance, request, reply))
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
-  // There are no TCP connections here, and no other statistics have a name.
+  // Parts of the server that can be switched on by themselves: projections are not built yet.
+  app.get('/sys/subsystems', hidden('operator'), async () => [])
+  // There are no TCP connections here, so any cache may keep that; no other statistics have a name.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
-    reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
+    reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
   })
   app.get('/stats/*', hidden('reader'), (_request, reply) => sendEmpty(reply, 404, 'Not Found'))
@@ -57,7 +61,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
 }
 
 function hidden(access: Requirement) {
-  return { config: { access, dialect: wantsBare }, schema: { hide: true } }
+  return { config: { access, dialect: wantsDialectRefusal }, schema: { hide: true } }
 }
 
 /** The members of the cluster: only this node. @param instance identity of this process */
@@ -95,16 +99,37 @@ function gossip(parts: NodeParts, instance: string, request: FastifyRequest, rep
   return { members: [member], serverIp: localAddress, serverPort: localPort }
 }
 
-function stats(parts: NodeParts, reply: FastifyReply): object {
+async function stats(parts: NodeParts, reply: FastifyReply): Promise<object> {
   checkOpen(parts)
-  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept')
+  reply.header('cache-control', 'max-age=1, private').header('vary', 'Accept, Authorization')
   const [one, five, fifteen] = loadavg()
-  const length = parts.writer.queued
-  const writer = { queueName: 'Writer', groupName: '', length }
+  const writer = await writerQueue(parts)
   return {
     proc: { id: process.pid, mem: residentBytes() },
     sys: { freeMem: freemem(), totalMem: totalmem(), loadavg: { '1m': one, '5m': five, '15m': fifteen } },
     es: { checksum: Math.max(0, parts.log.head + 1), queue: { writer } }
+  }
+}
+
+/** The queue of appends with the members that EventStoreDB's queues have (reference 20.3). Averages are since the start. */
+async function writerQueue({ writer, metrics }: NodeParts): Promise<object> {
+  const { queued: length, mostQueued } = writer
+  const { appends, seconds } = await metrics.appendTotals()
+  const uptime = process.uptime()
+  return {
+    queueName: 'Writer',
+    groupName: '',
+    avgItemsPerSecond: Math.round(appends / uptime),
+    avgProcessingTime: appends === 0 ? 0 : (seconds / appends) * 1000,
+    currentIdleTime: null,
+    currentItemProcessingTime: null,
+    idleTimePercent: Math.max(0, 100 - (seconds / uptime) * 100),
+    length,
+    lengthCurrentTryPeak: length,
+    lengthLifetimePeak: mostQueued,
+    totalItemsProcessed: appends,
+    inProgressMessage: length === 0 ? '<none>' : 'Append',
+    lastProcessedMessage: appends === 0 ? '<none>' : 'Append'
   }
 }
 
@@ -145,6 +170,5 @@ const LATER: readonly [method: HTTPMethods, url: string, what: string, access: R
   ['DELETE', '/admin/scavenge/:id', 'Scavenging', 'operator'],
   ['POST', '/admin/mergeindexes', MAINTENANCE, 'operator'],
   ['POST', '/admin/node/priority/:priority', MAINTENANCE, 'operator'],
-  ['POST', '/admin/node/resign', MAINTENANCE, 'operator'],
-  ['GET', '/sys/subsystems', MAINTENANCE, 'operator']
+  ['POST', '/admin/node/resign', MAINTENANCE, 'operator']
 ]

@@ -22,6 +22,7 @@ import { checkRequireLeader, resolveLinks } from './wire/headers.js'
 import { parseEventNumber } from './wire/page-path.js'
 import { asRefusal, badRequest, Refusal } from './wire/refusal.js'
 import { type BaseOf, rawQueryOf } from './wire/urls.js'
+import { varyOf } from './wire/vary.js'
 
 /** What single events use of the store. */
 export interface SingleEventParts extends Pick<RightsParts, 'rules'>, ListedSourceParts {
@@ -39,6 +40,8 @@ interface EventRequest {
   readonly base: string
   /** A link is shown as what it leads to. */
   readonly resolve: boolean
+  /** A header says otherwise than usual whether it is. */
+  readonly linksAsAsked: boolean
   /** Undefined: one who sees everything. */
   readonly viewer: Viewer | undefined
 }
@@ -86,27 +89,31 @@ export class SingleEvents {
     checkReadableName(stream)
     const embed = embedOf(query.get('embed'))
     const viewer = this.#parts.rules.viewerOf(request.principal)
-    return { stream, number, codec, embed, base: this.#baseOf(request), resolve, viewer }
+    const linksAsAsked = resolve !== resolving
+    return { stream, number, codec, embed, base: this.#baseOf(request), resolve, linksAsAsked, viewer }
   }
 
   async #answer(reply: FastifyReply, asked: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
-    const { stream, number, codec, viewer } = asked
-    reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+    const { stream, number, codec, linksAsAsked, viewer } = asked
+    const vary = (lasts: boolean) => varyOf(reply.request, { linksAsAsked, lasts })
     try {
       const source = await listedSource(this.#parts, stream, viewer)
       const place = number === undefined ? source.head : Number(number)
       const { body } = await this.#renderedEntry(asked, source, place, memory)
       this.#parts.metrics.read(1)
+      const cacheControl = isMetastream(stream) ? undefined : source.metadata.cacheControl
+      reply.header('content-type', contentTypeOf(codec))
+      reply.header('vary', vary(number !== undefined || cacheControl !== undefined))
       if (number === undefined) {
-        reply.header('cache-control', caching.head(isMetastream(stream) ? undefined : source.metadata.cacheControl))
+        reply.header('cache-control', caching.head(cacheControl))
         reply.header('etag', versionTag(place, codec))
       } else reply.header('cache-control', caching.forAYear)
       return await this.#answers.send(reply, body, memory)
     } catch (error) {
-      reply.removeHeader('vary').removeHeader('content-type')
+      for (const name of ['vary', 'content-type', 'cache-control', 'etag']) reply.removeHeader(name)
       const nothing = isMissing(error) ? await this.#withoutMetadata(asked) : undefined
       if (nothing === undefined) throw failedRead(asRefusal(error, 'read'), codec)
-      reply.header('vary', 'Accept').header('content-type', contentTypeOf(codec))
+      reply.header('vary', vary(number !== undefined)).header('content-type', contentTypeOf(codec))
       reply.header('cache-control', number === undefined ? caching.never : caching.forAYear)
       if (nothing.tag !== undefined) reply.header('etag', nothing.tag)
       return reply.send(nothing.body)

@@ -4,13 +4,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isDaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import { idText } from '../../src/log/format.js'
-import { checkAppendableName, isMetastream, metastreamOf } from '../../src/streams/names.js'
+import { checkDeletableName, checkTakesEvents, checkTakesMetadata } from '../../src/streams/index-streams.js'
+import { isMetastream, metastreamOf } from '../../src/streams/names.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 import type { Writer } from '../../src/writing/writer.js'
 import { actorOf } from '../auth/caller-rights.js'
 import { bodyOf } from '../writing/received-body.js'
 import { ForwardToIncoming, parseAppend, parseMetadata } from './wire/append/append-body.js'
-import { bodyCodec, type Codec, negotiate, offers } from './wire/codecs.js'
+import { bodyCodec, type Codec, negotiate, type Offer, offers } from './wire/codecs.js'
 import { checkRequireLeader, EMPTY_GUID, expectedVersion, hardDelete, parseGuid } from './wire/headers.js'
 import { asRefusal, badRequest, Refusal, wrongExpectedVersion } from './wire/refusal.js'
 import { sendEmpty } from './wire/send.js'
@@ -35,9 +36,9 @@ export class Writes {
   async append(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
     const codec = negotiateWrite(request, offers.write)
     return this.#refusing(async () => {
-      checkAppendableName(stream)
+      checkTakesEvents(stream)
       try {
-        const events = parseAppend(stream, codec, request.raw, await bodyOf(request))
+        const events = await parseAppend(stream, codec, request.raw, await bodyOf(request))
         return await this.#write(request, reply, stream, events)
       } catch (error) {
         if (!(error instanceof ForwardToIncoming)) throw error
@@ -63,8 +64,8 @@ export class Writes {
     if (id === undefined) throw badRequest('Invalid request. Unable to parse guid')
     if (id === EMPTY_GUID) throw badRequest("Empty eventId provided. (Parameter 'eventId')")
     return this.#refusing(async () => {
-      checkAppendableName(stream)
-      const events = parseAppend(stream, codec, request.raw, await bodyOf(request), { id })
+      checkTakesEvents(stream)
+      const events = await parseAppend(stream, codec, request.raw, await bodyOf(request), { id })
       return this.#write(request, reply, stream, events)
     })
   }
@@ -76,9 +77,9 @@ export class Writes {
       throw badRequest('Invalid request. Stream must be non-empty string and should not be metastream')
     }
     return this.#refusing(async () => {
+      checkTakesMetadata(stream)
       const metastream = metastreamOf(stream)
-      checkAppendableName(metastream)
-      const events = parseMetadata(metastream, codec, request.raw, await bodyOf(request))
+      const events = await parseMetadata(metastream, codec, request.raw, await bodyOf(request))
       return this.#write(request, reply, metastream, events)
     })
   }
@@ -109,7 +110,7 @@ export class Writes {
     checkRequireLeader(request.headers)
     const permanent = hardDelete(request.headers)
     return this.#refusing(async () => {
-      checkAppendableName(stream)
+      checkDeletableName(stream)
       try {
         await this.#parts.writer.delete({ kind: 'delete', stream, expected, permanent, by: actorOf(request) })
       } catch (error) {
@@ -135,7 +136,7 @@ export class Writes {
 }
 
 /** @throws a 415 for the body's type, a 406 for the answer's */
-export function negotiateWrite(request: FastifyRequest, offered: readonly Codec[]): Codec {
+export function negotiateWrite(request: FastifyRequest, offered: Offer): Codec {
   const codec = bodyCodec(request.headers['content-type'], offered)
   negotiate(request.headers.accept, rawQueryOf(request).get('format'), offered)
   return codec

@@ -4,8 +4,10 @@ import type { ErrorObject } from 'ajv/dist/2020.js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
+import { isDialectClient } from '../eventstore/wire/form.js'
 import { Refusal } from '../eventstore/wire/refusal.js'
 import { sendRefusal } from '../eventstore/wire/send.js'
+import { AcceptedForms } from '../wire/accept.js'
 import { isWrite, outcomeMembers, outcomeOf } from '../wire/problems/outcome.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
 import { explainFault } from '../wire/problems/shape-faults.js'
@@ -58,12 +60,35 @@ const BARE: Partial<Record<ErrorCode, string>> = {
   stopping: 'Server Is Not Ready'
 }
 
+/** Addresses that EventStoreDB has, too. */
+const ITS_ADDRESS =
+  /^\/(streams|info|ping|users|stats|gossip|histogram|health|admin|sys|projections?|subscriptions)(\/|$)/
+
 /**
- * True for a client that would not read a problem: its Accept header is missing, or names neither problems, a wildcard
- * that covers them, nor HTML. The clients of the Atom dialect are such, and expect no body (reference 1.2).
+ * True when a refusal before its route looked at it has no body, as clients of EventStoreDB expect (reference 1.2): the
+ * caller is one, or names no media type where EventStoreDB answers so.
  */
-export function wantsBare({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
-  return !/\*\/\*|application\/(\*|problem\+json)|text\/html/i.test(headers.accept ?? '')
+function isAnsweredBare({ headers, is404, routeOptions: { url = '' } }: FastifyRequest): boolean {
+  if (isDialectClient(headers)) return true
+  return namesNothing(headers.accept) && (is404 || ITS_ADDRESS.test(url))
+}
+
+const problemForms = new AcceptedForms([
+  ['application/problem+json', 'problem'],
+  ['text/html', 'problem']
+])
+
+/**
+ * At addresses whose only form is EventStoreDB's: true when an account is refused in that form. The caller is a client of
+ * EventStoreDB, names no media type, or none of problems, HTML and wildcards that cover them.
+ */
+export function wantsDialectRefusal({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
+  const { accept } = headers
+  return namesNothing(accept) || problemForms.preferred(accept) === undefined || isDialectClient(headers)
+}
+
+function namesNothing(accept: string | undefined): boolean {
+  return accept === undefined || accept === ''
 }
 
 /** Refusals that depend on who signed in, or on nobody having done so. */
@@ -75,7 +100,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
   if (REFUSED.has(error.code)) {
     const { dialect, negotiate } = request.routeOptions.config
-    if (dialect?.(request) ?? (request.is404 && wantsBare(request))) {
+    if (dialect?.(request) ?? (request.is404 && isAnsweredBare(request))) {
       // A form that is not available is refused first (reference 14.5).
       try {
         negotiate?.(request)
@@ -97,7 +122,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]
-  if (reason !== undefined && wantsBare(request)) {
+  if (reason !== undefined && isAnsweredBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
   // A client must know of every refused write whether it was done, and whether to send it again.

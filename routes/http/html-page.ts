@@ -2,9 +2,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { rangesOf } from '../eventstore/wire/codecs.js'
+import { offers } from '../eventstore/wire/codecs.js'
+import { isWebSocket } from '../eventstore/wire/form.js'
 import { hasDialectHeader } from '../eventstore/wire/headers.js'
 import { rawQueryOf } from '../eventstore/wire/urls.js'
+import { VARY_SHARED } from '../eventstore/wire/vary.js'
+import { AcceptedForms } from '../wire/accept.js'
+import { nativeTypes } from '../wire/media-types.js'
 import { matchesTag } from '../wire/reading/page.js'
 
 const page = readPage()
@@ -25,29 +29,29 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
   etag: `"${sha256(page).slice(0, 22)}"`,
-  vary: 'Accept'
+  vary: VARY_SHARED
 }
 
-/** Media types of the other forms on the same addresses; a browser names `application/xml` too, but below HTML. */
-const OTHER = /^(application\/(json|x-ndjson|ndjson|jsonl|xml|atom\+xml|vnd\..*)|text\/(event-stream|xml))$/
-/** Wildcards that cover the type of another form. */
-const WILD = /^(\*|application)\/\*$/
+/** HTML, or one of the forms that any of these addresses has. */
+const htmlForms = new AcceptedForms<'html' | 'other'>([
+  ...[
+    'application/json',
+    ...nativeTypes.feed,
+    ...nativeTypes.event,
+    ...offers.feed.forms.types,
+    'text/event-stream'
+  ].map((type) => [type, 'other'] as const),
+  ['text/html', 'html']
+])
 
 /**
- * True when a request prefers HTML to all other forms (native contract §8, §9): Accept names `text/html`, no other form
- * has a higher quality, and none of the same quality is named before it. A wildcard of the same quality does not count
- * against HTML; a wildcard alone, as curl sends it, does not ask for HTML. `format`, the dialect's `embed` and headers,
- * and an upgrade decide before Accept does.
+ * True when a request prefers HTML to all other forms (native contract §8, §9). A wildcard alone, as curl sends it, does
+ * not ask for HTML. `format`, the dialect's `embed` and headers, and an upgrade to WebSocket decide before Accept does.
  */
 export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'url'>): boolean {
   const { accept, upgrade } = headers
-  if (accept === undefined || upgrade !== undefined || !/text\/html/i.test(accept)) return false
-  const ranges = rangesOf(accept)
-  const at = ranges.findIndex(({ type }) => type === 'text/html')
-  const quality = ranges[at]?.quality ?? 0
-  if (quality <= 0) return false
-  const before = ranges.slice(0, at)
-  if (before.some((range) => OTHER.test(range.type) || (WILD.test(range.type) && range.quality > quality))) return false
+  if (accept === undefined || isWebSocket(upgrade) || !/text\/html/i.test(accept)) return false
+  if (htmlForms.preferred(accept) !== 'html') return false
   const query = rawQueryOf({ url })
   return !query.has('format') && !query.has('embed') && !hasDialectHeader(headers)
 }

@@ -8,6 +8,7 @@ import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import type { Requirement } from '../auth/authorization.js'
 import { readContextOf } from '../auth/caller-rights.js'
+import { isWebSocket } from '../eventstore/wire/form.js'
 import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
@@ -39,10 +40,6 @@ export class UpgradableMessage extends IncomingMessage {
   }
 }
 
-function isWebSocket(upgrade: string | undefined): boolean {
-  return upgrade?.toLowerCase() === 'websocket'
-}
-
 declare module 'fastify' {
   interface FastifyContextConfig {
     live?: boolean
@@ -72,7 +69,7 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
     }
-    if (isHandshake && !request.ws && request.method === 'GET') {
+    if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
       throw new DaybookError(
         'upgrade-lost',
         'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'

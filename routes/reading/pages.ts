@@ -20,7 +20,8 @@ import type { RenderedCache } from './rendered-cache.js'
 
 interface RenderedPage {
   readonly body: Buffer
-  readonly link: string
+  /** The Link header; undefined when no link fits in it. */
+  readonly link: string | undefined
   readonly immutable: boolean
   /** Its bytes depend only on its address, the head and the stream's metadata. */
   readonly settled: boolean
@@ -107,7 +108,7 @@ export class Pages {
   ): FastifyReply | Promise<FastifyReply> {
     const { request } = reply
     reply.header('etag', tag)
-    reply.header('link', page.link)
+    if (page.link !== undefined) reply.header('link', page.link)
     const { cacheControl } = source.metadata
     const shared = mayShare ? (cacheControl === undefined ? this.#publicly : 'public') : 'private'
     const moving =

@@ -9,8 +9,9 @@ import type { ReadMemory } from '../../src/reading/read-memory.js'
 import { noLastEvent, type Source } from '../../src/reading/source.js'
 import type { Address } from '../../src/reading/sources.js'
 import { type ContextParts, checkReadable, isPublic, readContextOf } from '../auth/caller-rights.js'
+import { VARY_SHARED } from '../eventstore/wire/vary.js'
 import { ClientGone } from '../http/connections/client-gone.js'
-import { eventFormat, mediaTypes, readFormat } from '../wire/media-types.js'
+import { eventContentType, readFormat } from '../wire/media-types.js'
 import { entityTag, matchesTag, reachesEnd } from '../wire/reading/page.js'
 import { checkNoLastEventId, checkNoRecord, liveQueryOf, toReadRequest } from '../wire/reading/read-request.js'
 import { renderEvent } from '../wire/reading/recorded-event.js'
@@ -35,7 +36,8 @@ interface RenderedEvent {
   readonly tag: string
 }
 
-const VARY = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
+/** Of an answer at an address that only the native form has. */
+const VARY_OWN = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
 
 /** What reads use of the store. */
 export interface ReadParts extends ContextParts, WaitParts, LineParts {
@@ -72,7 +74,7 @@ export class Reads {
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
-    reply.header('vary', request.prefix === '' ? VARY : `${VARY}, X-Forwarded-Prefix`)
+    reply.header('vary', varyAt(request))
     if (format === 'sse' || (format === 'ndjson' && query.live)) {
       return this.#live.answer(request, reply, { address, query }, format)
     }
@@ -112,7 +114,7 @@ export class Reads {
     at: number | 'head'
   ): Promise<FastifyReply> {
     const query = request.query as EventQuery
-    eventFormat(request.headers, query.format)
+    const contentType = eventContentType(request.headers, query.format)
     if (query.atLeast !== undefined) {
       await awaitPosition(this.#parts, query, request)
       await checkReadable(this.#parts, request.principal, address)
@@ -125,9 +127,9 @@ export class Reads {
       const { body, tag } = await this.#renderedEvent(asked, memory)
       this.#parts.metrics.read(1)
       reply.header('daybook-head', source.head)
-      reply.header('etag', tag).header('vary', VARY).header('cache-control', 'private, no-cache')
+      reply.header('etag', tag).header('vary', varyAt(request)).header('cache-control', 'private, no-cache')
       if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
-      reply.header('content-type', mediaTypes.event)
+      reply.header('content-type', contentType)
       return this.#answers.send(reply, body, memory)
     })
   }
@@ -212,6 +214,11 @@ export class Reads {
     if (lasts && target === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
   }
+}
+
+function varyAt({ prefix, routeOptions }: FastifyRequest): string {
+  const vary = routeOptions.config.reads === undefined ? VARY_OWN : VARY_SHARED
+  return prefix === '' ? vary : `${vary}, X-Forwarded-Prefix`
 }
 
 /** @throws `bad-parameter`: a page does not read for a consumer */

@@ -7,8 +7,8 @@ import type { Writer } from '../../src/writing/writer.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
-import { codecs, negotiates } from '../eventstore/wire/codecs.js'
-import { wantsBare } from '../http/error-handler.js'
+import { codecs, makeOffer, negotiates } from '../eventstore/wire/codecs.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 
 /** A setting, as the server was started with it. */
 export interface ShownSetting {
@@ -40,7 +40,7 @@ export function adminRoutes(
   atom: AtomDialect,
   control: Control | undefined
 ): void {
-  const as = (access: Requirement) => ({ config: { access, dialect: wantsBare }, schema: { hide: true } })
+  const as = (access: Requirement) => ({ config: { access, dialect: wantsDialectRefusal }, schema: { hide: true } })
   const operator = as('operator')
   const negotiated = { ...operator, config: { ...operator.config, negotiate: negotiateJson } }
   app.addHook('preHandler', (request, reply, done) => {
@@ -104,7 +104,7 @@ async function recordCommand({ writer }: AdminRouteParts, request: FastifyReques
   }
 }
 
-const negotiateJson = negotiates([codecs.json])
+const negotiateJson = negotiates(makeOffer([codecs.json]))
 
 /** @throws `not-implemented` when the application does not run in a process of its own */
 function controlled(control: Control | undefined): Control {

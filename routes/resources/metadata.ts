@@ -1,13 +1,14 @@
 /** /streams/{stream}/metadata: under readable names in the native form, as an event in the Atom dialect. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { metadataOperations } from '../../schemas/operations/metadata-operations.js'
 import type { StreamParams } from '../../schemas/read.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import type { StreamStates } from '../../src/index/stream-states.js'
 import { limits } from '../../src/limits.js'
 import type { Sources } from '../../src/reading/sources.js'
+import { checkTakesMetadata } from '../../src/streams/index-streams.js'
 import { METADATA_TYPE } from '../../src/streams/metadata.js'
-import { checkAppendableName, checkStreamName, isMetastream, metastreamOf } from '../../src/streams/names.js'
+import { checkStreamName, metastreamOf } from '../../src/streams/names.js'
 import { serverEvent } from '../../src/streams/new-event.js'
 import type { StreamState } from '../../src/streams/stream-state.js'
 import type { ExpectedVersion } from '../../src/writing/plan/expected-version.js'
@@ -17,8 +18,9 @@ import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { negotiates, offers } from '../eventstore/wire/codecs.js'
 import { isDialectRead } from '../eventstore/wire/form.js'
+import { VARY_SHARED } from '../eventstore/wire/vary.js'
 import { negotiateWrite } from '../eventstore/writes.js'
-import { mediaType } from '../wire/media-types.js'
+import { mediaType, metadataContentType } from '../wire/media-types.js'
 import { entityTag, matchesTag } from '../wire/reading/page.js'
 import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { asSent, patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
@@ -34,7 +36,12 @@ export interface MetadataRouteParts {
 export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, atom: AtomDialect): void {
   const { get, put, patch, append } = metadataOperations
   const url = '/streams/:stream/metadata'
-  const read = { access: ofStream('readMetadata'), dialect: readsMetadataEvent, negotiate: negotiates(offers.event) }
+  const read: FastifyContextConfig = {
+    access: ofStream('readMetadata'),
+    dialect: readsMetadataEvent,
+    reads: 'metadata',
+    negotiate: negotiates(offers.event)
+  }
   app.get(url, { config: read, schema: get }, (request, reply) => {
     const { stream } = request.params as StreamParams
     return readsMetadataEvent(request)
@@ -59,7 +66,7 @@ export function metadataRoutes(app: FastifyInstance, parts: MetadataRouteParts, 
 const PUT_TYPES = ['application/json']
 const PATCH_TYPES = ['application/merge-patch+json', 'application/json']
 
-const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
+const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'metadata')
 const negotiatesEvent = (request: FastifyRequest) => negotiateWrite(request, offers.write)
 
 /** The metadata that a request writes, and the version that it expects there. */
@@ -71,7 +78,7 @@ interface MetadataTarget {
 /** PUT. @throws `bad-stream-name`, `unsupported-media-type`, `invalid-metadata`, `bad-condition`, as the writer */
 async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
-  checkHasMetadata(stream)
+  checkTakesMetadata(stream)
   checkType(request, PUT_TYPES)
   const body = checkSize(await bodyOf(request))
   const { document: standing } = await parts.states.of(stream)
@@ -82,7 +89,7 @@ async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply
 /** PATCH. @throws as replace */
 async function merge(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
-  checkHasMetadata(stream)
+  checkTakesMetadata(stream)
   checkType(request, PATCH_TYPES)
   const patch = toStoredPatch(checkSize(await bodyOf(request)))
   return mergeStored(parts, request, reply, patch, { stream, expected: expectedVersionOf(request.headers) })
@@ -94,6 +101,7 @@ async function answerMetadata(
   reply: FastifyReply,
   stream: string
 ): Promise<FastifyReply> {
+  const contentType = metadataContentType(request.headers)
   checkStreamName(stream)
   await parts.sources.checkLives(stream)
   const { document: stored, version } = await parts.states.of(stream)
@@ -101,9 +109,9 @@ async function answerMetadata(
     throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
   const tag = entityTag(version, 'metadata')
-  reply.header('etag', tag).header('vary', 'Accept').header('cache-control', 'private, no-cache')
+  reply.header('etag', tag).header('vary', VARY_SHARED).header('cache-control', 'private, no-cache')
   if (matchesTag(request.headers['if-none-match'], tag)) return reply.code(304).send()
-  reply.header('content-type', 'application/json; charset=utf-8')
+  reply.header('content-type', contentType)
   const readable = version < 0 ? EMPTY : toReadable(stored)
   return reply.send(Buffer.concat([readable, NEWLINE]))
 }
@@ -180,14 +188,6 @@ function wrongMetadataVersion(stream: string, expected: ExpectedVersion, version
     written: false,
     retry: false
   })
-}
-
-/** @throws `bad-stream-name` for a name that cannot be appended to, and for a metadata stream */
-function checkHasMetadata(stream: string): void {
-  checkAppendableName(metastreamOf(stream))
-  if (isMetastream(stream)) {
-    throw new DaybookError('bad-stream-name', 'Metadata has no metadata.', { stream })
-  }
 }
 
 function checkType(request: FastifyRequest, types: readonly string[]): void {

@@ -13,7 +13,7 @@ import type { ClockWatch } from '../../src/time/clock-watch.js'
 import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { API_VERSION } from '../eventstore/wire/api-version.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
 
@@ -90,7 +90,7 @@ export function serverRoutes(
     done()
   })
   const { discover, info, ping, alive, ready, metrics, contract, explainProblem } = serverOperations
-  const config = { access: 'anyone', dialect: wantsBare } as const
+  const config = { access: 'anyone', dialect: wantsDialectRefusal } as const
   app.get('/', { config, onRequest: browsersFirst, schema: discover }, async (request) =>
     showInfo(parts, request, options)
   )

@@ -2,7 +2,8 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type DeleteQuery, streamOperations } from '../../schemas/operations/stream-operations.js'
 import type { ReadQuery, StreamParams } from '../../schemas/read.js'
-import { checkAppendableName, checkEventStream } from '../../src/streams/names.js'
+import { checkDeletableName } from '../../src/streams/index-streams.js'
+import { checkEventStream } from '../../src/streams/names.js'
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { ofStream } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
@@ -42,13 +43,18 @@ export function streamRoutes(
     method: 'GET',
     url: '/streams/:stream',
     onRequest,
-    ...dialectWhere({ dialect: readsFeed, negotiate: negotiates(offers.feed) }, liveRead),
+    ...dialectWhere({ dialect: readsFeed, reads: 'feed', negotiate: negotiates(offers.feed) }, liveRead),
     compress: {},
     attachValidation,
     schema: read,
     handler: (request, reply) => streams.read(request, reply)
   })
-  const one = { access: ofStream('read'), dialect: readsEvent, negotiate: negotiates(offers.event) }
+  const one: FastifyContextConfig = {
+    access: ofStream('read'),
+    dialect: readsEvent,
+    reads: 'event',
+    negotiate: negotiates(offers.event)
+  }
   app.get(
     '/streams/:stream/:number',
     { config: one, onRequest, attachValidation, schema: getEvent },
@@ -65,7 +71,7 @@ export function streamRoutes(
 }
 
 const readsFeed = (request: FastifyRequest) => isDialectRead(request, 'feed')
-const readsEvent = (request: FastifyRequest) => isDialectRead(request, 'single')
+const readsEvent = (request: FastifyRequest) => isDialectRead(request, 'event')
 const appends = ({ headers }: FastifyRequest) => isDialectAppend(headers)
 const negotiatesAppend = (request: FastifyRequest) => negotiateWrite(request, offers.write)
 const takesBody = (request: FastifyRequest) => {
@@ -156,7 +162,7 @@ async function deleteStream(
   reply: FastifyReply,
   stream: string
 ): Promise<FastifyReply> {
-  checkAppendableName(stream)
+  checkDeletableName(stream)
   const expected = expectedVersionOf(request.headers)
   const { permanent = false } = request.query as DeleteQuery
   await checkExpected(parts, request, expected === 'any' ? [] : [{ stream, expected }])
@@ -166,7 +172,7 @@ async function deleteStream(
 
 /** Adds to a route which of its requests the Atom dialect answers. */
 function dialectWhere<T extends { config?: FastifyContextConfig }>(
-  dialect: Pick<FastifyContextConfig, 'dialect' | 'negotiate'>,
+  dialect: Pick<FastifyContextConfig, 'dialect' | 'reads' | 'negotiate'>,
   route: T
 ): T {
   return { ...route, config: { ...route.config, ...dialect } }

@@ -10,9 +10,9 @@ import type { Accounts } from '../../src/users/accounts.js'
 import type { Requirement } from '../auth/authorization.js'
 import { actorOf } from '../auth/caller-rights.js'
 import type { AtomDialect } from '../eventstore/atom-dialect.js'
-import { codecs, negotiates } from '../eventstore/wire/codecs.js'
+import { codecs, makeOffer, negotiates } from '../eventstore/wire/codecs.js'
 import { segment } from '../eventstore/wire/urls.js'
-import { wantsBare } from '../http/error-handler.js'
+import { wantsDialectRefusal } from '../http/error-handler.js'
 import { mediaType } from '../wire/media-types.js'
 import { compileShape, type Shape } from '../wire/problems/shape.js'
 import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
@@ -63,7 +63,7 @@ export function userRoutes(app: FastifyInstance, parts: UserRouteParts, atom: At
 }
 
 function accountConfig(access: Requirement): FastifyContextConfig {
-  return { access, dialect: wantsBare, negotiate: negotiateJson, bodyMax: limits.small_body_bytes_max }
+  return { access, dialect: wantsDialectRefusal, negotiate: negotiateJson, bodyMax: limits.small_body_bytes_max }
 }
 
 class UserHandlers {
@@ -154,7 +154,7 @@ class UserHandlers {
   }
 }
 
-const negotiateJson = negotiates([codecs.json])
+const negotiateJson = negotiates(makeOffer([codecs.json]))
 const checkNew = compileShape<NewUser>(NewUser)
 const checkChanged = compileShape<ChangedUser>(ChangedUser)
 const checkReset = compileShape<PasswordReset>(PasswordReset)

@@ -14,7 +14,14 @@ export const metadataOperations = {
     summary: 'What is known of a stream',
     tags: ['streams'],
     params,
-    response: { 200: { description: 'Its metadata.', content: document }, ...problemResponses([400, 404, 410]) }
+    response: {
+      200: {
+        description:
+          'Its metadata under the names that PUT and PATCH take. Without `Accept`, and for `*/*`, the same as `application/json`; for `application/json` alone the document as EventStoreDB shows it (`$maxAge` in seconds), which PUT and PATCH refuse.',
+        content: { 'application/vnd.daybook.metadata+json': { schema: ref(StreamMetadata) } }
+      },
+      ...problemResponses([400, 404, 406, 410])
+    }
   },
   put: {
     operationId: 'putMetadata',

@@ -64,6 +64,12 @@ function bytesOfMatches(matches: readonly EventCondition[]): number {
 
 export class AppendQueue {
   readonly #waiting: QueuedRequest[] = []
+  #longest = 0
+
+  /** The most that have waited at once. */
+  get longest(): number {
+    return this.#longest
+  }
 
   get length(): number {
     return this.#waiting.length
@@ -81,7 +87,7 @@ export class AppendQueue {
         }
       )
     }
-    this.#waiting[first ? 'unshift' : 'push'](request)
+    this.#longest = Math.max(this.#longest, this.#waiting[first ? 'unshift' : 'push'](request))
   }
 
   /** Takes the requests that go into the next commit: all that wait, within the bounds of one commit, at least one. */

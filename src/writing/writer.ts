@@ -92,6 +92,11 @@ export class Writer {
     return this.#queue.length
   }
 
+  /** The most appends that have waited at once. */
+  get mostQueued(): number {
+    return this.#queue.longest
+  }
+
   /**
    * Appends events and resolves when they are on disk.
    * @param gone when the client has left, its conditions are searched for no more; an append in the queue is made

@@ -1,5 +1,9 @@
 /** Clients of event streams, and a real browser's EventSource, over a server that is killed and takes its time to start. */
-import t from 'tap'
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { append, listen } from '../helpers/app.js'
 import { openPage, skip } from '../helpers/browser.js'
 import {
   type FollowingClient,
@@ -53,6 +57,52 @@ t.test('event stream clients keep their place over kill and a slow start: every 
     }
   }
 })
+
+t.test('a connection that breaks in the middle of an event costs no client that event', async (t) => {
+  const { app, url } = await listen(t)
+  await append(app, 's', [{ type: 'T' }, { type: 'T', data: 'x'.repeat(100_000) }, { type: 'T' }])
+  const { address, cuts } = await cuttingProxy(t, url, 50_000)
+  const clients = [
+    withEventSource(t, address + PATH),
+    withEventSourceClient(t, address + PATH),
+    await withFetchEventSource(t, address + PATH)
+  ]
+  await untilAll(clients, 'the last event', hasNumber(2))
+  for (const client of clients) t.match(await client.kept(), { numbers: [0, 1, 2], thrown: [] }, client.name)
+  t.equal(cuts(), clients.length, 'each was cut')
+})
+
+/** A proxy that breaks every answer to a client without `Last-Event-ID` after so many bytes. */
+async function cuttingProxy(t: Test, target: string, bytes: number) {
+  let cuts = 0
+  const proxy = createServer((asked, response) => {
+    const sent = request(target + asked.url, { headers: asked.headers, agent: false }, (answer) => {
+      response.writeHead(answer.statusCode as number, answer.headers)
+      if (asked.headers['last-event-id'] !== undefined) return answer.pipe(response)
+      let left = bytes
+      answer.on('data', (chunk: Buffer) => {
+        if (left <= 0) return
+        left -= chunk.length
+        if (left > 0) return response.write(chunk)
+        cuts++
+        response.write(chunk.subarray(0, chunk.length + left), () => {
+          response.destroy()
+          answer.destroy()
+        })
+      })
+    })
+    sent.on('error', () => {}) // it was cut
+    response.on('close', () => sent.destroy())
+    sent.end()
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+  return { address: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, cuts: () => cuts }
+}
 
 function hasNumber(least: number): (kept: Kept) => boolean {
   return ({ numbers }) => (numbers.at(-1) ?? -1) >= least

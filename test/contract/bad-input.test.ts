@@ -33,6 +33,8 @@ const remove = (query = '', headers = {}): InjectOptions => ({ method: 'DELETE',
 const conditioned = (conditions: unknown) =>
   post('/events', JSON.stringify({ events: [{ stream: 's', type: 'T' }], conditions }))
 
+const INDEXES = ['$ce-s', '$et-T', '$bc-c', '$category-s', '$streams']
+
 const matching = (failIfEventsMatch: object, after?: unknown) => conditioned([{ failIfEventsMatch, after }])
 
 const tables: Record<string, Row[]> = {
@@ -271,6 +273,23 @@ const tables: Record<string, Row[]> = {
     ['broken percent-encoding', get('/streams/%E0%A4%A'), 400, 'bad-request', /./],
     ['reserved', post('/streams/$all', EVENT), 400, 'bad-stream-name', /reserved/],
     ['of a metastream', post('/streams/$$s', EVENT), 400, 'bad-stream-name', /it holds metadata/],
+    ...INDEXES.flatMap((name): Row[] => [
+      [`of ${name}`, put(`/streams/${name}/metadata`, '{}'), 400, 'bad-stream-name', /has no metadata of its own/],
+      [
+        `of ${name}, patched`,
+        { ...put(`/streams/${name}/metadata`, '{}'), method: 'PATCH' },
+        400,
+        'bad-stream-name',
+        /has no metadata of its own/
+      ]
+    ]),
+    [
+      'retention of the log',
+      put('/streams/$all/metadata', '{"maxCount":1}'),
+      400,
+      'invalid-metadata',
+      /does nothing on the whole log/
+    ],
     ['of a metastream of one', put('/streams/$$s/metadata', '{}'), 400, 'bad-stream-name', /reserved|no metadata/],
     ['reserved for a category', post('/streams/$ce-cart', EVENT), 400, 'bad-stream-name', /reserved/],
     ['in a body', post('/events', '{"events":[{"stream":"a\\u0007","type":"T"}]}'), 400, 'bad-stream-name', /control/],
@@ -629,8 +648,16 @@ const tables: Record<string, Row[]> = {
       /does not exist/
     ],
     ['of what is not there', { method: 'DELETE', url: '/streams/never' }, 404, 'stream-not-found', /ever written/],
-    ['of the log', { method: 'DELETE', url: '/streams/$all' }, 400, 'bad-stream-name', /reserved/],
-    ['of a category', { method: 'DELETE', url: '/streams/$ce-s' }, 400, 'bad-stream-name', /reserved/],
+    ...INDEXES.map(
+      (name): Row => [
+        `of ${name}`,
+        { method: 'DELETE', url: `/streams/${name}` },
+        400,
+        'bad-stream-name',
+        /is an index and cannot be deleted/
+      ]
+    ),
+    ['of the log', { method: 'DELETE', url: '/streams/$all' }, 400, 'bad-stream-name', /log cannot be deleted/],
     ['of metadata', { method: 'DELETE', url: '/streams/$$s' }, 400, 'bad-stream-name', /not deleted by itself/]
   ],
   'bad conditions on events': [

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@hey-api/openapi-ts'
 import t from 'tap'
-import { listen } from '../helpers/app.js'
+import { parse } from 'yaml'
+import { append, ask, listen } from '../helpers/app.js'
 import { OPENAPI_PATH } from '../helpers/openapi.js'
 
 t.test('a client generated from openapi.yaml compiles strictly, appends and reads', async (t) => {
@@ -41,6 +42,81 @@ t.test('a client generated from openapi.yaml compiles strictly, appends and read
     refused: 'wrong-expected-version',
     qty: 2,
     logPositions: [0, 1],
-    streams: ['cart 1/ä']
+    streams: ['cart 1/ä'],
+    rules: {
+      maxAge: 'P30D',
+      maxCount: 1000,
+      truncateBefore: 0,
+      acl: { write: ['ann'], delete: ['ann'], metadataWrite: ['ann'] }
+    }
   })
 })
+
+/** How generators make an Accept header of the media types that an operation lists. */
+const generators: Record<string, (types: string[]) => string> = {
+  'all of them (openapi-generator for TypeScript, Ruby, PHP)': (types) => types.join(', '),
+  'JSON alone where it is listed (for C#, Go)': (types) =>
+    types.includes('application/json') ? 'application/json' : types.join(','),
+  'the first that is JSON (for Java and Python, Kiota, NSwag)': (types) =>
+    types.find((type) => /json/.test(type)) as string,
+  'none (fetch clients)': () => '*/*'
+}
+
+t.test(
+  'whatever a generator makes of the media types of the contract, its SDK gets what the contract shows',
+  async (t) => {
+    const { app } = await listen(t)
+    const { paths } = parse(readFileSync(OPENAPI_PATH, 'utf8'))
+    await append(app, 's', { type: 'T', data: { qty: 2 } })
+    const rules = { maxAge: 'P30D', maxCount: 1000 }
+    await ask(app, 'PUT /streams/s/metadata', {}, rules)
+    for (const [how, acceptOf] of Object.entries(generators)) {
+      const read = async (path: string, url: string) => {
+        const types = Object.values<Listing>(paths[path].get.responses).flatMap(({ content = {} }) =>
+          Object.keys(content)
+        )
+        const answer = await app.inject({ url, headers: { accept: acceptOf([...new Set(types)]) } })
+        t.equal(answer.statusCode, 200, `${url}, ${how}`)
+        return answer.json()
+      }
+      t.match(await read('/streams/{stream}', '/streams/s'), { events: [{ type: 'T' }], cursor: '0' }, how)
+      t.match(await read('/streams/{stream}/{number}', '/streams/s/0'), { type: 'T', data: { qty: 2 } }, how)
+      t.match(await read('/events/{position}', '/events/0'), { type: 'T', data: { qty: 2 } }, how)
+      t.same(await read('/streams/{stream}/metadata', '/streams/s/metadata'), rules, how)
+    }
+    const headers = { accept: 'application/problem+json' }
+    t.equal(
+      (await app.inject({ method: 'DELETE', url: '/streams/s', headers })).statusCode,
+      204,
+      'nothing but problems'
+    )
+  }
+)
+
+t.test('a program that reads rules in the form of EventStoreDB and writes them natively loses none', async (t) => {
+  const { app } = await listen(t)
+  const url = '/streams/s/metadata'
+  const rules = { maxAge: 'P30D', truncateBefore: 5, acl: { write: 'ann', delete: 'ann', metadataWrite: 'ann' } }
+  await ask(app, `PUT ${url}`, {}, rules)
+  const read = (await app.inject({ url, headers: { accept: 'application/json' } })).json()
+  t.match(read, { $maxAge: 2_592_000, $tb: 5 })
+  const written = await ask(app, `PUT ${url}`, {}, { ...read, maxCount: 7 })
+  t.equal(written.statusCode, 200, written.body)
+  const kept = { ...rules, maxCount: 7 }
+  t.same((await ask(app, `GET ${url}`)).json(), kept, 'what it leaves as it was stays')
+  const refused: [call: string, body: object, says: RegExp][] = [
+    ['PUT', { ...read, $maxAge: 60 }, /is called "maxAge"/],
+    ['PUT', { ...read, maxAge: 'PT1M' }, /"\$maxAge" is the same as "maxAge"/],
+    ['PUT', { ...read, acl: { read: 'bob' } }, /"\$acl" is the same as "acl"/],
+    ['PATCH', { $maxAge: 60 }, /is called "maxAge"/]
+  ]
+  for (const [method, body, says] of refused) {
+    const answer = await ask(app, `${method} ${url}`, {}, body)
+    t.match(answer.json(), { status: 400, detail: says }, 'what it changes is refused with the right word')
+  }
+  t.same((await ask(app, `GET ${url}`)).json(), kept)
+})
+
+interface Listing {
+  content?: object
+}

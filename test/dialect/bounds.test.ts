@@ -37,6 +37,28 @@ t.test('XML that costs more than it says is refused before it is read', async (t
   t.equal((await postXml(app, '<data><a xmlns:p="x" p:b="1">é</a></data>')).statusCode, 201, 'a good one is taken')
 })
 
+t.test('batches larger than native ones are taken whole, and refused for their number beyond a limit', async (t) => {
+  const { app, store } = await openApp(t)
+  const batch = (count: number) =>
+    JSON.stringify(Array.from({ length: count }, (_, i) => ({ eventId: randomUUID(), eventType: 'T', data: { i } })))
+  const send = (payload: string) => {
+    const headers = { 'content-type': 'application/vnd.eventstore.events+json' }
+    return app.inject({ method: 'POST', url: '/streams/many', headers, payload })
+  }
+  const sent = batch(5000)
+  t.ok(5000 > limits.batch_events_max)
+  for (const time of ['first', 'second']) {
+    const { statusCode, headers } = await send(sent)
+    t.equal(statusCode, 201, `the ${time} time`)
+    t.match(headers.location, /\/streams\/many\/0$/)
+  }
+  t.equal(store.log.head, 4999, 'each is there once')
+  const { statusCode, statusMessage, body } = await send(batch(limits.dialect_batch_events_max + 1))
+  t.equal(`${statusCode} ${statusMessage}`, '413 Too many events received')
+  t.match(body, /at most 16384 events.*several requests.*Nothing was written/)
+  t.equal(store.log.head, 4999)
+})
+
 t.test('data of more elements than anybody reads has no form in XML; as JSON it is there', async (t) => {
   const { app } = await openApp(t)
   const data = { a: Array.from({ length: limits.xml_nodes_max + 1 }, () => 0) }

@@ -12,6 +12,7 @@ const NATIVE = 'the native form answers'
 const NO_5XX = 'a client error is no 5xx'
 const EITHER = 'either will do'
 const LATER = 'what it asks for is not built yet; who may ask is decided as there'
+const PROBLEM = 'a problem for whoever asks for JSON'
 const PAGE = 'a browser gets our own page, which asks for the rest'
 
 const table: Record<string, readonly Difference[]> = {
@@ -48,13 +49,13 @@ const table: Record<string, readonly Difference[]> = {
   ],
   '023-accept': [
     {
-      says: /^feed, accept (undefined|\*\/\*|application\/json.*|application\/\*|APPLICATION\/JSON|)$/,
+      says: /^feed, accept (undefined|\*\/\*|application\/json|application\/json; charset=utf-8|application\/\*|APPLICATION\/JSON|)$/,
       status: [200],
       why: NATIVE
     },
     { says: /^(feed|event), accept text\/html/, status: [200], why: PAGE },
     { says: /^feed, accept text\/\*$/, status: [200], why: 'HTML is answered as JSON' },
-    { says: /^event, accept (undefined|\*\/\*|application\/\*|application\/json;q=.*|)$/, status: [200], why: NATIVE },
+    { says: /^event, accept (undefined|\*\/\*|application\/\*|)$/, status: [200], why: NATIVE },
     { says: /^event, accept text\/\*$/, status: [200], why: 'HTML is answered as JSON' },
     {
       says: /^page, accept (undefined|\*\/\*|application\/\*|text\/html.*|)$/,
@@ -63,6 +64,7 @@ const table: Record<string, readonly Difference[]> = {
     },
     { says: /format=(atomjson|eventjson|eventxml|html|nonsense)/, status: [400], why: NO_5XX }
   ],
+  '024-single-event': [{ says: /^event (0|head)\/$/, status: [404], why: PROBLEM }],
   '025-links': [
     { says: /event 3, resolve false/, status: [200], why: EITHER },
     { says: /resolve false/, status: [200], why: 'not resolved when asked not to' }
@@ -86,6 +88,11 @@ const table: Record<string, readonly Difference[]> = {
     { says: /^GET \/$|^GET \/streams\/?$/, status: [200], why: NATIVE },
     { says: /^GET \/streams\/[^/]+\/$/, status: [307], why: EITHER },
     { says: /^GET \/\/streams|favicon|^(PUT|PATCH|DELETE|POST) \/streams$/, status: [404], why: EITHER },
+    {
+      says: /^GET \/(nothing|STREAMS\/x|Ping)$|^GET \/streams\/(a\/b\/c\/d\/e|methods-1\/0\/)$/,
+      status: [404],
+      why: PROBLEM
+    },
     { says: /^GET \/ping/, status: [200], why: 'the answer is our own' }
   ],
   '070-all': [
@@ -111,9 +118,10 @@ const table: Record<string, readonly Difference[]> = {
   '504-access-routes': [
     { says: /^GET \/: /, status: [200], why: NATIVE },
     { says: /^GET \/web: /, status: [404], why: LATER },
+    { says: /^GET \/sys\/subsystems: (ops|admin)$/, status: [200], why: 'projections are not there yet' },
     { says: /^GET \/info: /, status: [200], why: 'projections are not there yet, and it says so' },
     {
-      says: /^\w+ \/(sys|admin\/(scavenge|mergeindexes|node|reloadconfig)).*: (ops|admin)$/,
+      says: /^\w+ \/(admin\/(scavenge|mergeindexes|node|reloadconfig)).*: (ops|admin)$/,
       status: [501],
       why: LATER
     },
@@ -137,10 +145,11 @@ const table: Record<string, readonly Difference[]> = {
     { says: /^admin: GET \/streams\/%24users$/, status: [200], why: NATIVE },
     { says: /^admin: GET \/streams\/%24settings$/, status: [404], why: 'nobody has written settings here' },
     { says: /: GET \/streams\/%24(users|settings)$|^authorization: /, status: [401], why: NATIVE },
+    { says: /^(ops|admin): GET \/sys/, status: [200], why: 'a single node says what is true of it' },
     { says: /^(ada|bob): POST \/projections/, status: [401], why: LATER },
     { says: /^(ada|bob): GET \/(projections?|subscriptions)/, status: [501], why: LATER },
     {
-      says: /^(ops|admin): (GET|POST) \/(projections?|subscriptions|admin|sys|info\/options)/,
+      says: /^(ops|admin): (GET|POST) \/(projections?|subscriptions|admin|info\/options)/,
       status: [501],
       why: LATER
     }

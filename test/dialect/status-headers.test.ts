@@ -290,7 +290,7 @@ const offered = (url: string, list: readonly { type: string; contentType: string
   list
     .filter((codec) => codec !== codecs.description && codec.type !== NEVER)
     .map((codec) => [`${url} as ${codec.type}`, get(url, codec.type), '200 OK', answersAs(codec)])
-const single = offers.event.filter((codec) => codec !== codecs.json)
+const single = offers.event.codecs.filter((codec) => codec !== codecs.json)
 const refused = (url: string, ...types: string[]): Row[] =>
   types.map((accept) => [`${url} as ${accept}`, get(url, accept), NO_FORM, EMPTY])
 const pages = [
@@ -304,14 +304,14 @@ const metadata = { 'es-eventid': newId(), 'es-eventtype': '' }
 section('3.4 codec lists', write(append('s'), one('s/metadata', metadata, '{"a":1}')), [
   ...offered(
     '/streams/s',
-    offers.feed.filter((codec) => codec !== codecs.json)
+    offers.feed.codecs.filter((codec) => codec !== codecs.json)
   ),
-  ...pages.flatMap((url) => offered(url, offers.feed)),
+  ...pages.flatMap((url) => offered(url, offers.feed.codecs)),
   ...refused('/streams/s', codecs.octets.type, 'text/plain'),
   ...offered('/streams/s/0', single),
   ...offered('/streams/s/metadata', single),
   ...refused('/streams/s/0', EVENTS, codecs.eventsXml.type, codecs.description.type),
-  ...offers.write
+  ...offers.write.codecs
     .filter((codec) => !codec.xml && codec !== codecs.description && codec !== codecs.octets && codec !== codecs.json)
     .map((codec): Row => [`an append as ${codec.type}`, typed(codec.type, { 'es-eventid': newId() }), '201 Created']),
   ['an append as JSON', one('s', {}), '201 Created'],
@@ -329,7 +329,7 @@ section('3.4 codec lists', write(append('s'), one('s/metadata', metadata, '{"a":
     '400 Bad Request',
     says('Must include an event type with the request either in body or as ES-EventType header.')
   ],
-  ...offers.write.map(
+  ...offers.write.codecs.map(
     (codec): Row => [`an append that takes ${codec.type}`, append('s', { accept: codec.type }), '201 Created']
   ),
   ['an append that takes text only', append('s', { accept: 'text/plain' }), NO_FORM, EMPTY],

@@ -368,6 +368,23 @@ section('13 system streams and event types', kinds, [
   ['$streams lists the first event of each', get('$streams/0/forward/2'), OK, titles('0@cat-2', '0@cat-1')],
   ['a category that nobody wrote', get('$ce-never'), MISSING, { body: '' }],
   ['deliberate: nothing is written to an index', post('$ce-cat', [event()]), BAD],
+  ...['$ce-cat', '$et-T', '$bc-c', '$category-cat', '$streams'].flatMap((name): Row[] => [
+    [`deliberate: ${name} is not deleted`, remove(name), BAD, { body: /is an index and cannot be deleted/ }],
+    [
+      `deliberate: ${name} has no metadata`,
+      metadata(name, { $maxCount: 1 }),
+      BAD,
+      { body: /is an index and has no metadata of its own/ }
+    ],
+    [
+      `deliberate: ${name} has no metadata, as an event`,
+      post(`$$${name}`, [event({ eventType: '$metadata' })]),
+      BAD,
+      { body: /has no metadata of its own/ }
+    ]
+  ]),
+  ['deliberate: $all is not deleted', remove('$all'), BAD, { body: /log cannot be deleted/ }],
+  ['deliberate: retention of $all', metadata('$all', { $maxCount: 1 }), BAD, { body: /does nothing on the whole log/ }],
   [
     'a category resolves',
     get('$ce-cat/0/1?embed=rich'),

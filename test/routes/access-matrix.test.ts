@@ -163,7 +163,7 @@ const rows: Record<string, Row> = {
   'POST /admin/reloadconfig': ['/admin/reloadconfig', operators(501)],
 
   // What is not built yet.
-  'GET /sys/subsystems': ['/sys/subsystems', operators(501)],
+  'GET /sys/subsystems': ['/sys/subsystems', operators(200)],
   'POST /admin/scavenge': ['/admin/scavenge', operators(501)],
   'GET /admin/scavenge/current': ['/admin/scavenge/current', operators(501)],
   'DELETE /admin/scavenge/:id': ['/admin/scavenge/x', operators(501)],

@@ -213,7 +213,7 @@ const CALLS: [call: string, headers?: Record<string, string>, body?: unknown][] 
 /** Every address in an answer: in its headers, and in the values of its document. */
 function addressesIn({ headers, body }: { headers: Record<string, unknown>; body: string }): string[] {
   const links = [...String(headers.link ?? '').matchAll(/<([^>]*)>/g)].map(([, address]) => address as string)
-  const values = [...body.matchAll(/"(?!source")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
+  const values = [...body.matchAll(/"(?!(?:source|pointer)")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
     ([, value]) => value as string
   )
   return [...[headers.location ?? []].flat().map(String), ...links, ...values]
@@ -317,4 +317,20 @@ t.test('a page that is kept for one prefix is answered under no other', async (t
       }
     }
   }
+})
+
+t.test('a WebSocket handshake whose Upgrade a proxy took away is answered with what is wrong', async (t) => {
+  const { url, app } = await listen(t)
+  await append(app, 's', { type: 'T' })
+  const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
+  for (const path of ['/streams/s', '/events', '/events?type=T', '/streams/later']) {
+    for (const headers of [handshake, { ...handshake, connection: 'close', accept: 'text/html' }]) {
+      const answer = await send(url + path, { headers })
+      t.equal(answer.status, 426, path)
+      t.equal(answer.headers.upgrade, 'websocket', 'RFC 9110 15.5.22')
+      t.match(answer.text, /"upgrade-lost".*proxy.*Upgrade and Connection/, path)
+    }
+  }
+  t.equal((await send(`${url}/streams`, { headers: handshake })).status, 400, 'nothing is live there, with or without')
+  t.equal((await send(`${url}/nowhere`, { headers: handshake })).status, 404)
 })

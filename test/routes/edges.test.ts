@@ -122,6 +122,34 @@ t.test('/info names the log, the limits and where to go; /metrics counts', async
   t.match(body, /^daybook_append_queue 0$/m)
 })
 
+t.test('/stats and /sys/subsystems have what the web UI of EventStoreDB computes with', async (t) => {
+  const { app } = await openApp(t)
+  const queues = async () => Object.values((await app.inject('/stats')).json().es.queue) as Record<string, unknown>[]
+  const check = (queue: Record<string, unknown>, appends: number) => {
+    const text = ['queueName', 'groupName', 'inProgressMessage', 'lastProcessedMessage']
+    const numbers = [
+      ...['length', 'lengthCurrentTryPeak', 'lengthLifetimePeak', 'avgItemsPerSecond', 'avgProcessingTime'],
+      ...['idleTimePercent', 'totalItemsProcessed']
+    ]
+    for (const name of text) t.equal(typeof queue[name], 'string', name)
+    for (const name of numbers) t.ok(Number.isFinite(queue[name]), `${name} is a number: ${queue[name]}`)
+    t.ok('currentIdleTime' in queue && 'currentItemProcessingTime' in queue)
+    t.equal(queue.totalItemsProcessed, appends)
+  }
+  for (const queue of await queues()) check(queue, 0)
+  await append(app, 's', { type: 'T' })
+  await append(app, 's', { type: 'T' })
+  for (const queue of await queues()) check(queue, 2)
+  t.same((await app.inject('/sys/subsystems')).json(), [])
+  t.same((await app.inject('/stats/tcp')).json(), [])
+  t.match((await app.inject('/info')).json(), {
+    esVersion: /^\d+\.\d+\.\d+\.\d+$/,
+    state: 'leader',
+    features: { projections: false, userManagement: false, atomPub: true },
+    authentication: { type: 'insecure', properties: null }
+  })
+})
+
 t.test('listings go name by name, in the order of their bytes', async (t) => {
   const { app, store } = await openApp(t)
   const names = ['b-2', 'a', 'ä', 'B', 'a/1', 'b-1', '$sys', 'z'.repeat(300), '漢-1']

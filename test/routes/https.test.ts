@@ -121,9 +121,7 @@ t.test('over TLS, too, requests are handled in order, and a client that ends its
   const { port, ca } = await start(t)
   const lines = `Host: localhost\r\nAccept: */*\r\nAuthorization: ${admin.authorization}\r\n`
   const post = `POST /streams/s HTTP/1.1\r\n${lines}Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}`
-  // The types do not know `allowHalfOpen`.
-  const options = { port, host: '127.0.0.1', ca, servername: 'localhost', allowHalfOpen: true }
-  const socket = connect(options)
+  const socket = connect({ port, host: '127.0.0.1', ca, servername: 'localhost' })
   t.teardown(() => socket.destroy())
   let text = ''
   socket.on('data', (chunk) => (text += chunk))

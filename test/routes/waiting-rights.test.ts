@@ -46,13 +46,13 @@ async function begin({ connect }: RawApp, call: string, who: Who, body: unknown,
   ]
   const socket = connect()
   socket.write(`${headers.join('\r\n')}\r\n\r\n`)
-  // By then the request has passed all that is asked before its body.
-  await socket.until(/^HTTP\/1\.1 100 Continue\r\n\r\n/)
+  // By then the request has passed all that is asked before its body, or is answered: one that takes no body.
+  await socket.until(/^HTTP\/1\.1 \d{3} [\s\S]*?\r\n\r\n/)
   socket.write(text.slice(0, -1))
   return async () => {
     socket.write(text.slice(-1))
     const said = await socket.closed
-    return { status: Number(/\r\n\r\nHTTP\/1\.1 (\d{3})/.exec(said)?.[1] ?? 0), said }
+    return { status: Number(/(?:^|\r\n\r\n)HTTP\/1\.1 (?!100)(\d{3})/.exec(said)?.[1] ?? 0), said }
   }
 }
 

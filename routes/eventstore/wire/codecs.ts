@@ -1,6 +1,7 @@
 /** The media types of EventStoreDB's HTTP API, and which of them answers a request (reference 3). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { crc32 } from 'node:zlib'
+import { AcceptedForms } from '../../wire/accept.js'
 import { Refusal } from './refusal.js'
 import { rawQueryOf } from './urls.js'
 
@@ -47,13 +48,44 @@ const {
   html
 } = codecs
 
-/** The codecs of each group of routes, the preferred first (reference 3.4). */
+/** The codecs of a group of routes, and which of them an Accept header asks for. */
+export interface Offer {
+  readonly codecs: readonly Codec[]
+  readonly forms: AcceptedForms<Codec>
+}
+
+/** @param offered the codec that a wildcard means first @param others media types that mean one of them, too */
+export function makeOffer(offered: readonly Codec[], others: readonly (readonly [string, Codec])[] = []): Offer {
+  const named = offered.flatMap((one) => namesOf(one.type).map((type) => [type, one] as const))
+  return { codecs: offered, forms: new AcceptedForms([...named, ...others]) }
+}
+
+/** A type of the product, also under the newer name of the product. */
+function namesOf(type: string): string[] {
+  const newer = type.replace(/^(application\/vnd\.)eventstore(\.\w+\+json)$/, '$1kurrent$2')
+  return newer === type ? [type] : [type, newer]
+}
+
+/** An answer without a body is all the same to a client that names this alone, as some generated ones do. */
+const PROBLEMS = [['application/problem+json', json]] as const
+
+/**
+ * The codecs of each group of routes (reference 3.4). A wildcard means JSON, not the description of a stream which stands
+ * first there: many clients send one by default, and a 406 would help none of them.
+ */
 export const offers = {
-  feed: [description, atom, atomJson, xml, applicationXml, json, eventXml, eventJson, eventsXml, eventsJson, html],
-  event: [atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html],
-  write: [description, atom, atomJson, xml, applicationXml, json, eventXml, eventJson, eventsXml, eventsJson, octets],
-  incoming: [atom, atomJson, xml, applicationXml, json]
-} as const satisfies Record<string, readonly Codec[]>
+  feed: makeOffer(
+    [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, html],
+    // Programs that name this alone read Atom, too.
+    [['application/rss+xml', atom]]
+  ),
+  event: makeOffer([atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html]),
+  write: makeOffer(
+    [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, octets],
+    PROBLEMS
+  ),
+  incoming: makeOffer([atom, atomJson, xml, applicationXml, json], PROBLEMS)
+} as const satisfies Record<string, Offer>
 
 /** Words of `?format=`; those without a codec are known and offered nowhere. */
 const FORMATS: Record<string, Codec | undefined> = {
@@ -71,58 +103,23 @@ export function isFormat(word: string): boolean {
   return Object.hasOwn(FORMATS, word.toLowerCase())
 }
 
-/** Names of the same types under the newer product name. */
-function plainName(type: string): string {
-  return type.replace(/^application\/vnd\.kurrent\.(\w+\+json)$/, 'application/vnd.eventstore.$1')
-}
-
-interface MediaRange {
-  readonly type: string
-  readonly quality: number
-}
-
-/** The ranges of an Accept header, best first; an unreadable quality counts as 1. */
-export function rangesOf(accept: string): MediaRange[] {
-  const ranges: MediaRange[] = []
-  for (const item of accept.split(',')) {
-    const [type = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase())
-    if (type === '') continue
-    const given = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2)
-    const quality = Number(given ?? 1)
-    ranges.push({ type: plainName(type), quality: Number.isFinite(quality) && given !== '' ? quality : 1 })
-  }
-  return ranges.sort((one, other) => other.quality - one.quality)
-}
-
 /**
- * The codec of an answer. A wildcard that would mean the description of a stream means JSON instead: many clients send
- * one by default, and a 406 would help none of them.
+ * The codec of an answer. A type with the weight 0 is the last resort rather than excluded, as in EventStoreDB.
  * @throws a 406
  */
-export function negotiate(accept: string | undefined, format: string | null, offered: readonly Codec[]): Codec {
+export function negotiate(accept: string | undefined, format: string | null, { codecs, forms }: Offer): Codec {
   if (format !== null && format !== '') {
     const known = FORMATS[format.toLowerCase()]
-    if (known !== undefined && offered.includes(known)) return known
+    if (known !== undefined && codecs.includes(known)) return known
     throw notAcceptable()
   }
-  const first = offered[0] === description ? json : (offered[0] as Codec)
-  const ranges = rangesOf(accept ?? '')
-  if (ranges.length === 0) return first
-  for (const { type } of ranges) {
-    if (type === '*/*' || /^\*\/[^/]+$/.test(type)) return first
-    if (/^[^/*]+\/\*$/.test(type)) {
-      const found = offered.find((one) => one !== description && one.type.startsWith(type.slice(0, -1)))
-      if (found !== undefined) return found.type.startsWith('application/') && first === json ? json : found
-      continue
-    }
-    const found = offered.find((one) => one.type === type)
-    if (found !== undefined) return found
-  }
-  throw notAcceptable()
+  const preferred = forms.preferred(accept) ?? forms.preferred(accept?.replace(/;\s*q=0(\.0*)?(?=\s*(,|;|$))/gi, ''))
+  if (preferred === undefined) throw notAcceptable()
+  return preferred
 }
 
 /** As `negotiate`, for a request whose answer has one of these forms. */
-export function negotiates(offered: readonly Codec[]) {
+export function negotiates(offered: Offer) {
   return ({ headers, url }: { headers: IncomingHttpHeaders; url: string }): void => {
     negotiate(headers.accept, rawQueryOf({ url }).get('format'), offered)
   }
@@ -136,10 +133,10 @@ export function notAcceptable(): Refusal {
  * The codec of a body. The charset, when it is said, is UTF-8.
  * @throws a 415
  */
-export function bodyCodec(contentType: string | undefined, offered: readonly Codec[]): Codec {
+export function bodyCodec(contentType: string | undefined, { codecs }: Offer): Codec {
   const [type = '', ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase())
   const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice(8)
-  const found = offered.find((one) => one.type === plainName(type))
+  const found = codecs.find((one) => namesOf(one.type).includes(type))
   if (found !== undefined && (charset === undefined || charset.replaceAll('"', '') === 'utf-8')) return found
   throw new Refusal(415, 'Invalid or missing Content-Type', { bare: true })
 }

@@ -3,6 +3,7 @@
  * and the cursor where it goes on as different parameters, so that what one page ends at bounds no other.
  */
 import type { ReadQuery } from '../../../schemas/read.js'
+import { limits } from '../../../src/limits.js'
 import { asksLast, type Bound, type Bounds, type EventPage } from '../../../src/reading/event-read.js'
 import type { Source } from '../../../src/reading/source.js'
 import type { Order, Range } from '../../../src/reading/walk.js'
@@ -137,13 +138,20 @@ function upperText(query: ReadQuery, bound: Bound | undefined, last: number, hea
   return `${parametersOf(bound.included ? { to: instant } : { before: instant })}&`
 }
 
-/** `Link` header: the page's links in reading order (RFC 8288). */
-export function linkHeader(links: PageLinks, order: Order): string {
+/**
+ * `Link` header: the page's links in reading order (RFC 8288). Each repeats the query, so that a long one leaves out
+ * those that do not fit, the last first: clients and proxies refuse large headers. The page itself has all of them.
+ * @returns undefined when none fits
+ */
+export function linkHeader(links: PageLinks, order: Order): string | undefined {
   const [prev, first, last] =
     order === 'asc' ? [links.older, links.first, links.last] : [links.newer, links.last, links.first]
-  const parts: string[] = []
-  if (links.next !== undefined) parts.push(`<${links.next}>; rel="next"`)
-  if (prev !== undefined) parts.push(`<${prev}>; rel="prev"`)
-  parts.push(`<${first}>; rel="first"`, `<${last}>; rel="last"`)
-  return parts.join(', ')
+  let text = ''
+  for (const [rel, url] of Object.entries({ next: links.next, prev, first, last })) {
+    if (url === undefined) continue
+    const longer = `${text}${text === '' ? '' : ', '}<${url}>; rel="${rel}"`
+    if (longer.length > limits.link_header_bytes_max) break
+    text = longer
+  }
+  return text === '' ? undefined : text
 }

@@ -66,7 +66,7 @@ export function lineOf(body: Buffer, index: number): number | undefined {
   const lines = [...splitter.push(body)]
   const last = splitter.end()
   if (last !== undefined) lines.push(last)
-  return lines.filter(({ bytes }) => !isEmptyLine(bytes))[index]?.number
+  return lines[index]?.number
 }
 
 function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
@@ -93,7 +93,7 @@ function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewE
  * @throws as parseJsonEvents, with `line`
  */
 export function parseLine(bytes: Buffer, line: number, index: number, options: ParseOptions): NewEvent | undefined {
-  if (isEmptyLine(bytes)) return undefined
+  if (bytes.length === 0 || (bytes.length < 64 && bytes.toString().trim() === '')) return undefined
   try {
     const reader = new JsonReader(bytes)
     const draft = readDraft(reader, index, options)
@@ -117,10 +117,6 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
 function atLine(line: number, message: string): string {
   const [inText] = /^At line 1, /.exec(message) ?? []
   return inText === undefined ? `Line ${line}: ${message}` : `Line ${line}, ${message.slice(inText.length)}`
-}
-
-function isEmptyLine(bytes: Buffer): boolean {
-  return bytes.length === 0 || (bytes.length < 64 && bytes.toString().trim() === '')
 }
 
 /** @throws `empty-batch`, `batch-too-large` */

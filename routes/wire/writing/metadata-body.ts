@@ -72,6 +72,10 @@ function underStoredNames(document: Buffer, checked: (value: object) => object, 
   const [slip] = members === undefined ? [] : slipsOf(members, 'readable', standing)
   if (slip !== undefined) throw invalidMetadata(slip.why, slip.member)
   checkDocument(part, (why, { pointer }) => invalidMetadata(why, pointer.slice(1).replaceAll('/', '.')))
+  for (const [readable, stored] of STORED_NAMES) {
+    if (!Object.hasOwn(value, readable) || !Object.hasOwn(value, stored)) continue
+    throw invalidMetadata(`"${stored}" is the same as "${readable}": leave it out, and say what is meant once.`, stored)
+  }
   return rewritten(new JsonReader(document), (name, value) => {
     if (value === 'null') return [STORED_NAMES.get(name) ?? name, value]
     if (name === 'maxAge') return ['$maxAge', String(maxAgeOf(value))]

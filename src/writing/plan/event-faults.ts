@@ -45,6 +45,17 @@ function idOfTheFuture(id: Buffer, index: number): DaybookError {
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
+/** The metadata of `$all` says who may read the log in EventStoreDB's form; what a stream shows, its own metadata says. */
+function faultOfLog({ maxCount, maxAge, truncateBefore, cacheControl }: StreamMetadata): MemberFault | undefined {
+  const [member] = Object.entries({
+    $maxCount: maxCount,
+    $maxAge: maxAge,
+    $tb: truncateBefore,
+    $cacheControl: cacheControl
+  }).find(([, value]) => value !== undefined) ?? ['']
+  return member === '' ? undefined : { member, why: `"${member}" does nothing on the whole log. Set it on streams.` }
+}
+
 /** What was done is shown for a day at least, so that nobody hides what they have just done. */
 function faultOfAudit({ maxCount, maxAge, truncateBefore }: StreamMetadata): MemberFault | undefined {
   const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
@@ -75,7 +86,8 @@ function faultOfMetadata(
   }
   const { document: standing } = view.state(stream)
   const [slip] = slipsOf(members, 'stored', standing)
-  if (slip !== undefined || dialect) return slip
+  const fruitless = slip ?? (stream === '$all' ? faultOfLog(readMetadata(document)) : undefined)
+  if (fruitless !== undefined || dialect) return fruitless
   const limit = limits.metadata_bytes_max
   if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
   return doubtsOf(document, standing)[0]

@@ -7,16 +7,17 @@ import { limits } from '../../../../src/limits.js'
 import { encodeRecord, idBytes } from '../../../../src/log/format.js'
 import { METADATA_TYPE } from '../../../../src/streams/metadata.js'
 import type { NewEvent } from '../../../../src/streams/new-event.js'
+import { parseInTurns } from '../../../wire/writing/parsing-turns.js'
 import type { Codec } from '../codecs.js'
 import { checkRequireLeader, EMPTY_GUID, eventId, eventType, expectedVersion } from '../headers.js'
 import { badRequest, Refusal } from '../refusal.js'
-import { ATOM_LISTS, EVENT_LISTS, parseSentEvents, type SentEvent } from './sent-events.js'
+import { ATOM_LISTS, EVENT_LISTS, type SentEvent, sentEventSteps } from './sent-events.js'
 
 const NO_ID = "Empty eventId provided. (Parameter 'eventId')"
 const NO_TYPE = "Empty eventType provided. (Parameter 'eventType')"
 
 /**
- * The events of an append to a stream.
+ * The events of an append to a stream; of a large body by a promise.
  * @param incoming the id that its URL gives
  * @throws refusals of the dialect: 307 when a body without an id needs a URL that has one
  */
@@ -26,7 +27,7 @@ export function parseAppend(
   { headers, rawHeaders }: IncomingMessage,
   body: Buffer,
   incoming?: { id: string }
-): NewEvent[] {
+): NewEvent[] | Promise<NewEvent[]> {
   const carriesBoth = EVENT_LISTS.has(codec)
   const type = eventType(rawHeaders)
   if (incoming === undefined && !carriesBoth && type === undefined) {
@@ -35,7 +36,7 @@ export function parseAppend(
   const given = incoming === undefined ? eventId(headers) : incoming.id
   if (incoming === undefined && ATOM_LISTS.has(codec) && given === undefined) throw new ForwardToIncoming()
   checkHeaders(headers)
-  return parseSentEvents(codec, body, type, given).map((event) => encode(stream, event))
+  return parseInTurns(body.length, eventSteps(stream, body, sentEventSteps(codec, body, type, given)))
 }
 
 /** EventStoreDB redirects the client to a URL that has an id; the caller knows that URL. */
@@ -45,7 +46,12 @@ export class ForwardToIncoming extends Error {}
  * The events of a write of metadata (reference 11.3). A document without an id is refused.
  * @throws refusals of the dialect
  */
-export function parseMetadata(stream: string, codec: Codec, request: IncomingMessage, body: Buffer): NewEvent[] {
+export function parseMetadata(
+  stream: string,
+  codec: Codec,
+  request: IncomingMessage,
+  body: Buffer
+): NewEvent[] | Promise<NewEvent[]> {
   const type = eventType(request.rawHeaders)
   if (type !== undefined && type !== METADATA_TYPE) {
     throw badRequest('Bad Request. You should not include an event type for metadata.')
@@ -53,7 +59,24 @@ export function parseMetadata(stream: string, codec: Codec, request: IncomingMes
   const id = eventId(request.headers)
   if (id === undefined && !EVENT_LISTS.has(codec)) throw badRequest(NO_ID)
   checkHeaders(request.headers)
-  return parseSentEvents(codec, body, METADATA_TYPE, id).map((event) => encode(stream, event))
+  return parseInTurns(body.length, eventSteps(stream, body, sentEventSteps(codec, body, METADATA_TYPE, id)))
+}
+
+/** Events as they are stored, once all of the body has been read. Yields the bytes that were read and made. */
+function* eventSteps(
+  stream: string,
+  body: Buffer,
+  sent: Generator<number, SentEvent[]>
+): Generator<number, NewEvent[]> {
+  const events: NewEvent[] = []
+  let done = body.length
+  for (const one of yield* sent) {
+    const event = encode(stream, one)
+    events.push(event)
+    done += event.record.bytes.length
+    yield done
+  }
+  return events
 }
 
 /** Before the body is looked at (reference 5.1). @throws a 400 for one that cannot be read */

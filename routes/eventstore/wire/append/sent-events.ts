@@ -37,19 +37,20 @@ export const EVENT_LISTS = new Set<Codec>([
 export const ATOM_LISTS = new Set<Codec>([codecs.atom, codecs.atomJson])
 
 /**
+ * Reads the events of a body, and yields after each of a JSON list how many bytes were read.
  * @param type from the header, for a body that is the data of one event
  * @param id likewise, or from the address
  * @throws refusals of the dialect
  */
-export function parseSentEvents(
+export function* sentEventSteps(
   codec: Codec,
   body: Buffer,
   type: string | undefined,
   id: string | undefined
-): SentEvent[] {
+): Generator<number, SentEvent[]> {
   if (codec === codecs.description) throw badRequest(INVALID_BODY)
   if (EVENT_LISTS.has(codec) || ATOM_LISTS.has(codec)) {
-    const events = codec.xml ? parseXmlList(body) : parseJsonList(body)
+    const events = codec.xml ? parseXmlList(body) : yield* jsonListSteps(body)
     if (events.length === 0) throw badRequest(INVALID_BODY)
     return events
   }
@@ -69,16 +70,17 @@ function wholeDocument(body: Buffer): Buffer | undefined {
   }
 }
 
-function parseJsonList(body: Buffer): SentEvent[] {
+function* jsonListSteps(body: Buffer): Generator<number, SentEvent[]> {
   const events: SentEvent[] = []
   try {
     const reader = new JsonReader(body)
     if (!reader.atArray) throw badRequest(INVALID_BODY)
-    reader.elements((index) => {
-      if (index >= limits.batch_events_max) throw tooMany()
+    for (let more = reader.enterArray(); more; more = reader.nextElement()) {
+      if (events.length >= limits.dialect_batch_events_max) throw tooMany()
       if (!reader.atObject) throw badRequest(reader.value() === null ? NULL_EVENT : INVALID_BODY)
       events.push(parseJsonEvent(reader))
-    })
+      yield reader.at
+    }
     reader.end()
   } catch (error) {
     if (error instanceof Refusal) throw error
@@ -89,9 +91,10 @@ function parseJsonList(body: Buffer): SentEvent[] {
 
 const NULL_EVENT = 'An event is an object, not null.'
 
+/** Another reason phrase than that of an event which is too large: each of these may be small. */
 function tooMany(): Refusal {
-  return new Refusal(413, 'Too large events received. Limit is 4mb', {
-    body: `A batch has at most ${limits.batch_events_max} events.`
+  return new Refusal(413, 'Too many events received', {
+    body: `A batch has at most ${limits.dialect_batch_events_max} events, and is written whole or not at all. Send the events in several requests. Nothing was written.`
   })
 }
 
@@ -164,7 +167,7 @@ function parseXmlList(body: Buffer): SentEvent[] {
     if (error instanceof DaybookError) throw badRequest(INVALID_BODY)
     throw error
   }
-  if (events.length > limits.batch_events_max) throw tooMany()
+  if (events.length > limits.dialect_batch_events_max) throw tooMany()
   return events.map((event) => {
     const members = new Map(Object.entries(event).map(([name, value]) => [name.toLowerCase(), value]))
     const data = xmlDocument(members.get('data'))
