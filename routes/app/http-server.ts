@@ -27,10 +27,7 @@ export function httpServer(
   const server =
     tls === undefined
       ? createHttp(OPTIONS, handle)
-      : createHttps(
-          { ...OPTIONS, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } as object,
-          handle
-        )
+      : createHttps({ ...OPTIONS, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } as object, handle)
   // A client that ends its side of the connection after its request still reads the response. Node's own name for it.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
