@@ -27,13 +27,14 @@ export function httpServer(
   const server =
     tls === undefined
       ? createHttp(OPTIONS, handle)
-      : createHttps(
-          { ...OPTIONS, handshakeTimeout: limits.headers_timeout_ms, allowHalfOpen: true, ...TLS, ...tls } as object,
-          handle
-        )
+      : createHttps({ ...OPTIONS, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } as object, handle)
   // A client that ends its side of the connection after its request still reads the response. Node's own name for it.
   Object.assign(server, { httpAllowHalfOpen: true })
-  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => endHalfClosed(socket, clock))
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    // Over TLS from here on: whoever connects and leaves without a handshake, as probes do, is gone.
+    socket.allowHalfOpen = true
+    endHalfClosed(socket, clock)
+  })
   // Node would send `100 Continue`, or 417, before anything of the request is looked at.
   for (const event of ['checkContinue', 'checkExpectation']) {
     server.on(event, (request, response) => server.emit('request', request, response))

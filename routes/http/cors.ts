@@ -26,12 +26,11 @@ export async function shareWithOrigins(app: FastifyInstance, origins: Origins): 
     done()
   })
   if (origins.areAlike) return
-  // The response depends on the origin, too; other hooks have set the rest of Vary by now.
-  app.addHook('onSend', (request, reply, payload, done) => {
-    if (request.headers.origin !== undefined) {
-      const vary = String(reply.getHeader('vary') ?? '')
-      if (!/\borigin\b/i.test(vary)) reply.header('vary', vary === '' ? 'Origin' : `${vary}, Origin`)
-    }
+  // The response depends on the origin, also where there is none: a page of elsewhere would have the browser keep what an
+  // image got, and read that. Other hooks have set the rest of Vary by now.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    const vary = String(reply.getHeader('vary') ?? '')
+    if (!/\borigin\b/i.test(vary)) reply.header('vary', vary === '' ? 'Origin' : `${vary}, Origin`)
     done(null, payload)
   })
 }

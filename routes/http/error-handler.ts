@@ -118,7 +118,10 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
     else if (request.method === 'POST') reply.header('accept-post', available.join(', '))
   }
   const { status } = problemKinds[error.code]
-  if (status === 426) reply.header('upgrade', 'websocket').header('connection', 'upgrade')
+  if (status === 426) {
+    const ends = reply.getHeader('connection') === 'close'
+    reply.header('upgrade', 'websocket').header('connection', ends ? 'close, upgrade' : 'upgrade')
+  }
   if (status === 503 || status === 507) reply.header('retry-after', '1')
   else if (status === 429) reply.header('retry-after', String(retryAfter ?? 1))
   const reason = BARE[error.code]

@@ -27,6 +27,8 @@ export const SUBPROTOCOL = 'daybook.v1'
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
+  /** It asks before the requests ahead of it were answered. */
+  isEarly = false
 
   get upgrade(): boolean {
     const { wantsUpgrade, method, headers } = this
@@ -36,7 +38,8 @@ export class UpgradableMessage extends IncomingMessage {
   /** Node sets it when the headers have been read. */
   set upgrade(wanted: boolean | null) {
     const { _httpMessage: answered } = this.socket as Socket & { _httpMessage?: object | null }
-    this.wantsUpgrade = wanted && (answered ?? null) === null
+    this.isEarly = wanted === true && (answered ?? null) !== null
+    this.wantsUpgrade = wanted && !this.isEarly
   }
 }
 
@@ -69,13 +72,16 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
     // Subscriptions end their connections themselves.
     preClose: (done) => done()
   })
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { isEarly } = request.raw as UpgradableMessage
+    // Node has dropped what came behind it.
+    if (isEarly) reply.header('connection', 'close')
     const isHandshake = request.ws || request.headers['sec-websocket-key'] !== undefined
     if (isHandshake && !request.is404 && !isLive(request)) {
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
     }
     if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
-      throw new DaybookError('upgrade-lost', isWebSocket(request.headers.upgrade) ? BEHIND : NOT_PASSED_ON)
+      throw new DaybookError('upgrade-lost', isEarly ? BEHIND : NOT_PASSED_ON)
     }
     done()
   })

@@ -8,7 +8,7 @@ const ACCEPT_CHARS_MAX = 2048
 const KEPT = { headers: 100, chars: 256 }
 
 /** Every parameter of a media range but a weight. Here no parameter tells one form from another. */
-const PARAMETERS = /;\s*(?!q=(?:0(?:\.\d*)?|1(?:\.0*)?|\.\d+)\s*(?:[;,]|$))(?:[^;,"]|"(?:\\.|[^"\\])*(?:"|$))*/gi
+const PARAMETERS = /;(?!\s*q=(?:0(?:\.\d*)?|1(?:\.0*)?|\.\d+)\s*(?:[;,]|$))(?:[^;,"]|"(?:\\.|[^"\\])*(?:"|$))*/gi
 
 /** The forms of an address, by the media types that ask for them. */
 export class AcceptedForms<T> {

@@ -2,11 +2,13 @@
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { type Agent, request } from 'node:https'
+import { connect as connectPlain } from 'node:net'
 import { join } from 'node:path'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { makeCertificate } from '../../src/commands/serve/certificate.js'
+import { limits } from '../../src/limits.js'
 import { serve } from '../helpers/cli.js'
 import { admin } from '../helpers/people.js'
 
@@ -132,6 +134,16 @@ t.test('over TLS, too, requests are handled in order, and a client that ends its
   const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status)
   t.same(statuses, ['201', '200', '200'])
   t.match(text, /"type":"T","stream":"s","number":0[\s\S]*"events":\[\]/)
+})
+
+t.test('who connects and leaves without a handshake, as probes do, is gone at once', async (t) => {
+  const { port } = await start(t)
+  const socket = connectPlain({ port, host: '127.0.0.1' })
+  t.teardown(() => socket.destroy())
+  const begun = performance.now()
+  socket.resume().end()
+  await once(socket, 'close')
+  t.ok(performance.now() - begun < limits.headers_timeout_ms / 2, 'it is not waited for')
 })
 
 /** How the server refuses what OpenSSL would speak if it were let. */

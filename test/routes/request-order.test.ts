@@ -125,11 +125,11 @@ t.test('a WebSocket is opened on a connection that has answered requests, not be
   kept.destroy()
 
   const behind = connect()
-  behind.write(request('GET /streams/other?wait=60') + upgrade)
+  behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping'))
   await append(app, 'other', { type: 'B' })
-  const text = await behind.until(/"B"[\s\S]*"upgrade-lost"[\s\S]*ahead of it/)
-  t.same(statuses(text), [200, 426])
-  behind.destroy()
+  const text = await behind.closed
+  t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*ahead of it/)
+  t.same(statuses(text), [200, 426], 'what is behind it must be sent again')
   const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
   await live.untilEvents(1)
 })
@@ -184,6 +184,24 @@ t.test('a connection that is kept from sending for too long is closed, whoever i
   const [peer] = await accepted
   await socket.until(/caughtUp/)
   await eventually('it is kept from sending', () => peer.isPaused())
+  socket.destroy()
+  clock.move(limits.request_timeout_ms - 1)
+  await eventually('it is closed', () => {
+    clock.move(1)
+    return peer.destroyed
+  })
+})
+
+t.test('a body that must wait for its turn is not waited for longer than any other', async (t) => {
+  const clock = new StillClock()
+  const { app, connect } = await listenRaw(t, { clock })
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = connect()
+  const poll = request('GET /streams/s', ['ES-LongPoll: 3600']).replace('*/*', 'application/vnd.eventstore.atom+json')
+  const upload = request('POST /streams/t', ['Content-Type: application/json', 'Content-Length: 9000000'])
+  socket.write(poll + upload + 'x'.repeat(8_000_000))
+  const [peer] = await accepted
+  await eventually('it is kept from sending', () => peer.bytesRead > poll.length + upload.length)
   socket.destroy()
   clock.move(limits.request_timeout_ms - 1)
   await eventually('it is closed', () => {

@@ -6,6 +6,7 @@ import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
 import { endWithProblem } from '../error-handler.js'
 import { dropBytes, lingerAndClose } from './lingering-close.js'
+import { announcesBody } from './request-body.js'
 
 /** Requests of one connection that wait for their turn. */
 interface WaitingLine {
@@ -82,12 +83,14 @@ export class RequestOrder {
     }
     line.count++
     this.#waiting++
+    // While nothing is read of it, nobody sees that the client has gone.
     if (line.count >= limits.pipelined_requests_max && line.paused === undefined) {
-      // While nothing is read of it, nobody sees that the client has gone.
       line.paused = this.#clock.after(limits.request_timeout_ms, () => socket.destroy())
       socket.pause()
     }
+    const stopCutting = announcesBody(request) ? this.#cutUnread(request) : undefined
     response.once('socket', () => {
+      stopCutting?.()
       line.count--
       this.#waiting--
       if (line.paused !== undefined && line.count < limits.pipelined_requests_max) {
@@ -100,6 +103,15 @@ export class RequestOrder {
         if (!this.#broken.has(socket) || request.complete) handle(request, response)
       })
     })
+  }
+
+  /** Node reads the beginning of a body that nobody takes, and then nothing more of the connection. */
+  #cutUnread(request: IncomingMessage): () => void {
+    const cancel = this.#clock.after(limits.request_timeout_ms, () => {
+      if (!request.complete) request.socket.destroy()
+    })
+    request.once('close', cancel)
+    return cancel
   }
 
   #newLine(socket: Socket): WaitingLine {
