@@ -160,7 +160,8 @@ export const ExportConfig = Type.Object(
     output: Type.String({
       default: '-',
       description: 'The file to write; "-" is standard output; a name ending in .gz is compressed.'
-    })
+    }),
+    force: Type.Boolean({ default: false, description: 'Replace --output when it is there already.' })
   },
   { additionalProperties: false }
 )

@@ -2,6 +2,8 @@
  * The codes of all errors. Clients switch on `code`, so a code never changes its meaning. Status, title and help page
  * of a code are decided in routes/wire/problems/problem.ts alone. An error without a code is a bug in Daybook.
  */
+import { getSystemErrorMap } from 'node:util'
+
 export const errorCodes = [
   // The content of the request
   'malformed-json',
@@ -95,6 +97,7 @@ export const errorCodes = [
   'directory-unusable',
   'format-unknown',
   'address-in-use',
+  'resource-unusable',
   'server-unreachable',
   'import-refused'
 ] as const
@@ -117,4 +120,24 @@ export class DaybookError extends Error {
 /** True for an error with a code of Daybook's. */
 export function isDaybookError(error: unknown): error is DaybookError {
   return error instanceof DaybookError
+}
+
+/** Words, flags, variables or a config file that a command cannot run with. @param why for people, without a full stop */
+export function badConfiguration(why: string, cause?: unknown): DaybookError {
+  return new DaybookError('bad-configuration', why, {}, cause)
+}
+
+/**
+ * A file, an address or a limit of this machine that a command needs and cannot use.
+ * @param why for people, without a full stop
+ */
+export function resourceUnusable(why: string, cause?: unknown): DaybookError {
+  return new DaybookError('resource-unusable', why, {}, cause)
+}
+
+/** What the system says of an error in plain words (`permission denied`); of other errors, their message. */
+export function systemReason(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException
+  const [, words] = (errno === undefined ? undefined : getSystemErrorMap().get(errno)) ?? []
+  return words ?? message
 }

@@ -4,6 +4,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { TObject } from 'typebox'
+import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/settings.js'
+import { readConfig, strayVariables } from '../src/config/config.js'
 import { Store } from '../src/store/store.js'
 import { daybook, serve } from './helpers/cli.js'
 import { StillClock } from './helpers/clock.js'
@@ -24,18 +27,14 @@ t.test('--help tells of every command, and every command of its flags', async (t
 
 t.test('what cannot be understood ends with one clear line and exit code 2', async (t) => {
   const cases: [string[], RegExp][] = [
-    [['--prot', '1'], /--prot.*--help/],
-    [['serve', '--port', 'many'], /--port/],
-    [['--port', '70000'], /--port.*65535/],
-    [['--category-separator', '-'], /--category-separator looks like first:- or last:_/],
-    [['--run-projections', 'some'], /--run-projections is one of none, system, all/],
-    [['frobnicate'], /no command "frobnicate"; known: serve/],
+    [['--prot', '1'], /no flag --prot; did you mean --port\? --help/],
+    [['impotr', 'x'], /no command "impotr"; did you mean "import"\?/],
+    [['help', 'frobnicate'], /no command "frobnicate"; known: serve/],
     [['serve', 'extra'], /"extra"/],
     [['import'], /FILE/],
-    [['import', '/nowhere/x.ndjson'], /cannot read \/nowhere\/x\.ndjson/],
     [['import', '-', '--as-log'], /--db/],
-    [['export', 'file'], /--output/],
-    [['--config', '/nowhere.json'], /cannot read the config file/]
+    [['export', '--url', 'ftp://here'], /--url ftp:\/\/here is no address of a server; it looks like http:/],
+    [['export', 'file'], /--output/]
   ]
   for (const [argv, line] of cases) {
     const said = await daybook(argv)
@@ -44,6 +43,93 @@ t.test('what cannot be understood ends with one clear line and exit code 2', asy
     t.equal(said.stderr.trimEnd().split('\n').length, 1, `one line: ${said.stderr}`)
   }
 })
+
+t.test('a flag that is wrong, missing, given twice or empty is named with what is right', async (t) => {
+  const cases: [schema: TObject, argv: string[], says: RegExp][] = [
+    [ServeConfig, ['--port', 'many'], /^--port is a whole number from 0 to 65535, not "many"$/],
+    [ServeConfig, ['--port', '1e3'], /not "1e3"$/],
+    [ServeConfig, ['--port=-1'], /from 0 to 65535, not "-1"$/],
+    [ServeConfig, ['--port', '70000'], /from 0 to 65535, not "70000"$/],
+    [ServeConfig, ['--port', '99999999999999999999'], /from 0 to 65535/],
+    [ServeConfig, ['--requests-per-second=-1'], /is a whole number, 0 or more/],
+    [ServeConfig, ['--port'], /^--port needs a value$/],
+    [ServeConfig, ['--host', '--dev'], /^--host needs a value; one that begins with "-" is given as --host=--dev$/],
+    [ServeConfig, ['--port', '1', '--port', '2'], /^--port is given twice, as "1" and "2"/],
+    [ServeConfig, ['--dev', '--no-dev'], /^--dev is given twice/],
+    [ServeConfig, ['--dev=maybe'], /^--dev is true or false, not "maybe"$/],
+    [ServeConfig, ['--no-port'], /no flag --no-port/],
+    [ServeConfig, ['-p'], /no flag -p; --help/],
+    [ServeConfig, ['--db='], /^--db is empty: give it a value, or leave it out$/],
+    [ServeConfig, ['--config='], /^--config is empty/],
+    [ServeConfig, ['--allow-origin', 'https://a', '--allow-origin='], /^--allow-origin is empty/],
+    [ServeConfig, ['--category-separator', '-'], /--category-separator looks like first:- or last:_, not "-"/],
+    [ServeConfig, ['--run-projections', 'some'], /--run-projections is one of none, system, all, not "some"/],
+    [ServeConfig, ['--admin-password', 'x'], /DAYBOOK_ADMIN_PASSWORD, or in a file that DAYBOOK_ADMIN_PASSWORD_FILE/],
+    [ImportConfig, ['--batch', '0'], /^--batch is a whole number from 1 to 4096, not "0"$/],
+    [ExportConfig, ['--output='], /^--output is empty/],
+    [VerifyConfig, ['--jsn'], /no flag --jsn; did you mean --json\?/]
+  ]
+  for (const [schema, argv, says] of cases) {
+    t.throws(() => readConfig(schema, argv, {}), { code: 'bad-configuration', message: says }, argv.join(' '))
+  }
+  t.match(readConfig(ServeConfig, ['--port', '0', '--port', '0', '--no-dev', '--trust-proxy=true'], {}).config, {
+    port: 0,
+    dev: false,
+    'trust-proxy': true
+  })
+  t.equal(readConfig(ServeConfig, ['--port', '--help', '--prot'], { DAYBOOK_PORT: 'x' }).help, true, '--help helps')
+})
+
+t.test(
+  'a variable that is empty or mistyped is refused by name; those of a container platform are not ours',
+  async (t) => {
+    const all = [ServeConfig, ImportConfig, ExportConfig, VerifyConfig]
+    for (const [name, value] of [
+      ['DAYBOOK_DB', ''],
+      ['DAYBOOK_ALLOW_HOST', ''],
+      ['DAYBOOK_ADMIN_PASSWORD', ''],
+      ['DAYBOOK_OPS_PASSWORD_FILE', ''],
+      ['DAYBOOK_CONFIG', '']
+    ] as const) {
+      const says = new RegExp(`^${name} is empty`)
+      t.throws(() => readConfig(ServeConfig, [], { [name]: value }), { code: 'bad-configuration', message: says })
+    }
+    const wrong = { message: /^DAYBOOK_INSECURE is true or false, not "yes"$/ }
+    t.throws(() => readConfig(ServeConfig, [], { DAYBOOK_INSECURE: 'yes' }), wrong)
+    for (const [slip, meant] of [
+      ['DAYBOOK_PROT', 'DAYBOOK_PORT'],
+      ['DAYBOOK_ANONYMUS', 'DAYBOOK_ANONYMOUS'],
+      ['DAYBOOK_ADMIN_PASWORD', 'DAYBOOK_ADMIN_PASSWORD'],
+      ['DAYBOOK_OPS_PASSWORD_FIEL', 'DAYBOOK_OPS_PASSWORD_FILE']
+    ] as const) {
+      const says = new RegExp(`^there is no variable ${slip}; did you mean ${meant}\\?`)
+      t.throws(() => strayVariables(ServeConfig, all, { [slip]: '' }), { code: 'bad-configuration', message: says })
+    }
+    t.same(strayVariables(ServeConfig, all, { DAYBOOK_URL: 'x', DAYBOOK_USERS: 'x', HOME: '/', DAYBOOK_ENV: 'test' }), [
+      'DAYBOOK_USERS',
+      'DAYBOOK_ENV'
+    ])
+    const ofService = {
+      DAYBOOK_PORT: 'tcp://10.0.0.1:2113',
+      DAYBOOK_SERVICE_HOST: '10.0.0.1',
+      DAYBOOK_SERVICE_PORT: '2113',
+      DAYBOOK_SERVICE_PORT_HTTP: '2113',
+      DAYBOOK_PORT_2113_TCP: 'tcp://10.0.0.1:2113',
+      DAYBOOK_PORT_2113_TCP_PROTO: 'tcp',
+      DAYBOOK_PORT_2113_TCP_PORT: '2113',
+      DAYBOOK_PORT_2113_TCP_ADDR: '10.0.0.1',
+      DAYBOOK_DB_PORT: 'tcp://10.0.0.2:5432'
+    }
+    t.same(strayVariables(ServeConfig, all, ofService), [])
+    t.equal(readConfig(ServeConfig, [], ofService).config.port, 2113)
+    const said = await daybook(['export', '--db', '/nowhere'], { env: { DAYBOOK_COLOUR: 'red' } })
+    t.match(
+      said.stderr,
+      /^WARNING: there is no setting for the variable DAYBOOK_COLOUR; it counts for nothing\.\ndaybook: /
+    )
+    t.match(await daybook(['serve'], { env: { DAYBOOK_PROT: '1' } }), { code: 2, stderr: /DAYBOOK_PORT/ })
+  }
+)
 
 t.test('a flag beats the environment, which beats the file', async (t) => {
   const directory = t.testdir({})
@@ -57,9 +143,13 @@ t.test('a flag beats the environment, which beats the file', async (t) => {
   child.kill('SIGTERM')
   t.same(await once(child, 'exit'), [0, null])
   const wrong = await daybook(['--config', config], { env: { DAYBOOK_PORT: 'x' } })
-  t.match(wrong, { code: 2, stderr: /port/ })
+  t.match(wrong, { code: 2, stderr: /DAYBOOK_PORT is a whole number from 0 to 65535, not "x"/ })
   writeFileSync(config, '{"prot": 1}')
-  t.match(await daybook(['--config', config]), { code: 2, stderr: /unknown key "prot"/ })
+  t.match(await daybook(['--config', config]), { code: 2, stderr: /unknown key "prot"; did you mean "port"\?/ })
+  writeFileSync(config, '{"port": 1.5}')
+  t.match(await daybook(['--config', config]), { code: 2, stderr: /"port" in \S+daybook.json is a whole number/ })
+  writeFileSync(config, '{port}')
+  t.match(await daybook(['--config', config]), { code: 2, stderr: /daybook.json is not JSON/ })
 })
 
 t.test(
@@ -81,7 +171,10 @@ t.test(
       const said = await daybook([...argv, '--db', db])
       t.match(said, { code: 1, stderr: /held by another process/ }, argv.join(' '))
     }
-    t.match(await daybook(['--port', '0', '--db', join(directory, 'file')]), { code: 1, stderr: /cannot write to/ })
+    t.match(await daybook(['--port', '0', '--db', join(directory, 'file')]), {
+      code: 1,
+      stderr: /is no directory; .*--db\n$/
+    })
     t.match(await daybook(['--port', '0', '--db', '/proc/none']), {
       code: 1,
       stderr: /^daybook: cannot write to .*\n$/
@@ -132,7 +225,10 @@ t.test('verify says what it finds, for people and as JSON', async (t) => {
   t.match(await daybook(['verify', '--db', db]), { code: 0, stderr: /2 events in 2 streams, everything agrees/ })
   const report = await daybook(['verify', '--db', db, '--json', '--rebuild-index'])
   t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], kinds: [], advice: [], warnings: [] })
-  t.match(await daybook(['verify', '--db', join(db, 'nothing')]), { code: 1, stderr: /no Daybook log/ })
+  t.match(await daybook(['verify', '--db', join(db, 'nothing')]), {
+    code: 1,
+    stderr: /there is no directory \S+nothing; .*--db/
+  })
 })
 
 /** A directory with events of now, and then some of ten years ahead. */
@@ -184,12 +280,17 @@ t.test('import reads standard input, and says which line is bad', async (t) => {
   const good = '{"stream":"s","type":"A"}\n{"stream":"s","type":"B"}\n'
   t.match(await daybook(['import', '-', '--db', db], { input: good }), { code: 0, stderr: /2 events imported/ })
   const said = await daybook(['import', '-', '--db', db], { input: `${good}{"stream":"s"}\n${good}` })
-  t.match(said, { code: 1, stderr: /line 3/i })
+  t.match(said, {
+    code: 1,
+    stderr: /^0 events imported, 2 were there already, up to line 2 .*\ndaybook: Line 3: "type" is missing\n$/
+  })
+  const cut = await daybook(['import', '-', '--db', db], { input: '{"stream":"s","type":\n' })
+  t.match(cut, { code: 1, stderr: /^daybook: Line 1, column 22: expected a value/ }, 'one line is named, not two')
   const { stdout } = await daybook(['export', '--db', db])
   t.equal(stdout.trimEnd().split('\n').length, 2, 'nothing after the bad line was written')
   t.match(await daybook(['import', '-', '--url', 'http://127.0.0.1:9'], { input: good }), {
     code: 1,
-    stderr: /no server answers/
+    stderr: /^daybook: no server answers at \S+ \(.+\); .*--url\n$/
   })
 })
 
@@ -206,11 +307,13 @@ t.test('import and export sign in, and say what was kept from whom they asked fo
   const whole = await daybook(['export', '--url', url, '--user', 'admin'], admin)
   t.match(whole, { code: 0, stdout: /\$notes/ })
   const ops = await daybook(['export', '--url', url, '--user', 'ops'], admin)
-  t.match(ops, { code: 0, stderr: /1 events exported.*1 of the log/ })
+  t.match(ops, { code: 0, stderr: /^1 event exported.*; 1 event of the log is hidden from this account/ })
   t.notMatch(ops.stdout, 'Noted')
   t.match(await daybook(['export', '--url', url]), { code: 1, stderr: /refused.*sign/i })
   t.match(await daybook(['export', '--url', url, '--user', 'admin']), { code: 2, stderr: /DAYBOOK_PASSWORD/ })
   const wrong = await daybook(['export', '--url', url, '--user', 'admin'], { env: { DAYBOOK_PASSWORD: 'guess' } })
-  t.match(wrong, { code: 1, stderr: /wrong/ })
+  t.match(wrong, { code: 1, stderr: /^daybook: the server refused: .*wrong.*\. Check --user and DAYBOOK_PASSWORD\n$/ })
+  const guess = { env: { DAYBOOK_PASSWORD: 'guess' }, input }
+  t.same(await daybook(['import', '-', '--url', url, '--user', 'admin'], guess), wrong, 'import says the same')
   t.match(await daybook(['export', '--token', 'x']), { code: 2, stderr: /--token/ })
 })

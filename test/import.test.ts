@@ -1,13 +1,13 @@
 /** An import that is run again writes nothing again, wherever it broke off and wherever its lines come from. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import { ImportInput } from '../src/commands/move/import-input.js'
+import { ImportedLines } from '../src/commands/move/import-lines.js'
 import { checkDirectory } from '../src/verify/check-directory.js'
-import { daybook } from './helpers/cli.js'
+import { command, daybook, ends, until } from './helpers/cli.js'
 import { seeded } from './helpers/random.js'
 import { ReturningServer } from './helpers/returning-server.js'
 
@@ -27,10 +27,10 @@ t.test('lines without ids are written once, two that are equal too, however ofte
   await run(['-'], /^0 events imported, 2 were there/, gzipSync(TWO))
   await run(['-'], /^0 events imported, 2 were there/, TWO.trimEnd())
   await run(['-'], /^0 events imported, 2 were there/, TWO.replaceAll('\n', '\r\n'))
-  await run(['-'], /^1 events imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
+  await run(['-'], /^1 event imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
   await run(
     ['-', '--batch', '1'],
-    /^1 events imported, 3 were there/,
+    /^1 event imported, 3 were there/,
     `${TWO}{"stream":"a","type":"T"}\n\n{"stream":"b","type":"T"}`
   )
   await run(['-'], /^3 events imported \(/, `{"stream":"c","type":"U"}\n${TWO}`)
@@ -38,7 +38,7 @@ t.test('lines without ids are written once, two that are equal too, however ofte
   await run(['-', '--new-ids'], /^2 events imported \(/, TWO)
   await run(
     ['-', '--new-ids'],
-    /^0 events imported, 1 were there/,
+    /^0 events imported, 1 was there/,
     `{"id":"${await idOfFirst(db)}","stream":"a","type":"T"}`
   )
 })
@@ -55,7 +55,7 @@ t.test('ids of lines depend neither on flags nor on lines that are left out', as
     const said = await daybook(['import', '-', '--db', join(folder, name), ...argv], { input: lines.join('\n') })
     t.match(
       said,
-      { code: 0, stderr: /^2 events imported, 1 removed events left out, 1 of another server's accounts/ },
+      { code: 0, stderr: /^2 events imported, 1 removed event left out, 1 event of another server's accounts/ },
       said.stderr
     )
     return (await exported(join(folder, name))).map(({ id }) => id)
@@ -88,7 +88,7 @@ t.test('a file that deletes a stream is imported again from any line, also after
   let there = 0
   for (const broken of [1, 3, 6, 7, 8]) {
     const said = await daybook(['import', '-', '--db', db], { input: lines.slice(0, broken).join('\n') })
-    t.match(said, { code: 0, stderr: `${broken - there} events imported` }, `${broken}: ${said.stderr}`)
+    t.match(said, { code: 0, stderr: `${broken - there} event` }, `${broken}: ${said.stderr}`)
     there = broken
   }
   const again = await daybook(['import', '-', '--db', db], { input: lines.join('\n') })
@@ -168,7 +168,10 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
     const said = await daybook(['import', join(folder, name), '--db', db])
     t.match(
       said,
-      { code: 1, stderr: /^0 events imported \(.*\ndaybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\)\n$/ },
+      {
+        code: 1,
+        stderr: /^daybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\); nothing of it was imported.*\n$/
+      },
       said.stderr
     )
   }
@@ -193,49 +196,70 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
   const log = await daybook(['import', '-', '--db', join(folder, 'copy'), '--as-log'], {
     input: packed.subarray(0, 3000)
   })
-  t.match(log, { code: 1, stderr: /\ndaybook: (line 1|standard input)/ }, log.stderr)
+  t.match(log, { code: 1, stderr: /^daybook: (line 1|standard input)/m }, log.stderr)
 })
 
 t.test('a file that cannot be read or written is reported in one line', async (t) => {
   const folder = t.testdir({ 'two.ndjson': TWO })
   const db = join(folder, 'db')
   t.match(await daybook(['import', folder, '--db', db]), {
-    code: 2,
-    stderr: /^daybook: cannot read \S+: it is a directory\n$/
+    code: 1,
+    stderr: /^daybook: cannot read \S+: it is a directory; .*\n$/
   })
-  t.match(await daybook(['import', '.', '--db', db, '--as-log']), { code: 2, stderr: /directory/ })
+  t.match(await daybook(['import', '.', '--db', db, '--as-log']), { code: 1, stderr: /directory/ })
   t.match(await daybook(['import', '-', '--db', db, '--as-log', '--new-ids']), { code: 2, stderr: /--new-ids/ })
   t.match(await daybook(['import', join(folder, 'two.ndjson'), '--db', db]), { code: 0 })
   t.match(await daybook(['export', '--db', db, '--output', folder]), {
-    code: 2,
+    code: 1,
     stderr: /^daybook: cannot write \S+: .*\n$/
   })
   t.match(await daybook(['export', '--db', db, '--output', join(folder, 'no', 'file')]), {
-    code: 2,
+    code: 1,
     stderr: /^daybook: cannot write \S+: .*\n$/
   })
 })
 
-t.test('an export whose reader stops early says so, and reports no missing events', async (t) => {
+t.test('an import that is interrupted says how far it got, and goes on when it is run again', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
   await server.start()
   t.teardown(() => server.kill())
-  const input = Array.from(
-    { length: 4000 },
-    (_, i) => `{"stream":"s","type":"T","data":"${'x'.repeat(1000)}${i}"}\n`
-  ).join('')
-  t.match(await daybook(['import', '-', '--url', server.url], { input }), { code: 0 })
-  for (const from of [
-    ['--url', server.url],
-    ['--db', join(folder, 'db')]
-  ]) {
-    if (from[0] === '--db') await server.kill()
-    const child = command(['export', ...from])
-    const ended = ends(child)
-    await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
-    child.stdout?.destroy()
-    t.same(await ended, { code: 0, stderr: 'the export was not read to its end\n' }, `${from[0]}`)
+  const lines = Array.from({ length: 3000 }, (_, i) => `{"stream":"s","type":"T","data":${i}}\n`)
+  const child = command(['import', '-', '--url', server.url, '--batch', '100'])
+  const ended = ends(child)
+  child.stdin?.on('error', () => {}) // it reads no more
+  child.stdin?.write(lines.slice(0, 2000).join(''))
+  child.stdin?.write('{"stream":"s","type":"cut')
+  await until(async () => (await headOf(server.url)) >= 1000)
+  child.kill('SIGINT')
+  const { code, stderr } = await ended
+  t.equal(code, 130)
+  const [, imported = '', line] =
+    /^Stopping .*\n([\d,]+) events imported, up to line ([\d,]+) \(.*\nInterrupted; run the same command again.*\n$/.exec(
+      stderr
+    ) ?? []
+  t.equal(imported, line, stderr)
+  const count = Number(imported.replace(',', ''))
+  t.equal((await headOf(server.url)) + 1, count, 'what it says is what is there')
+  const rest = (3000 - count).toLocaleString('en-US')
+  const again = await daybook(['import', '-', '--url', server.url], { input: lines.join('') })
+  t.match(again, { code: 0, stderr: new RegExp(`^${rest} events imported, ${imported} were there already`) })
+  t.match(again.stderr, /If those .* another file that begins with the same lines, import them with --new-ids/)
+})
+
+t.test('the progress of an import is the share of unpacked bytes that were answered, also of gzip', async (t) => {
+  const text = TWO.repeat(40_000)
+  const folder = t.testdir({ 'two.ndjson': text, 'two.ndjson.gz': gzipSync(text) })
+  for (const name of ['two.ndjson', 'two.ndjson.gz']) {
+    const input = new ImportInput(join(folder, name))
+    await input.check()
+    t.equal(input.size, text.length, name)
+    const lines = new ImportedLines(input.bytes(), { occurredFrom: undefined, newIds: false })
+    for await (const _ of lines.chunks()) {
+    }
+    const half = lines.places.bytesUpTo(40_000) / text.length
+    t.ok(half <= 0.5 && half > 0.45, `${name}: ${half} at half`)
+    t.ok(lines.places.bytesUpTo(80_000) <= text.length)
   }
 })
 
@@ -258,23 +282,7 @@ async function idOfFirst(db: string): Promise<string> {
   return ((await exported(db))[0] as Exported).id
 }
 
-function command(argv: readonly string[]): ChildProcess {
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  return spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, main, ...argv], { stdio: 'pipe' })
-}
-
-async function ends(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
-  let stderr = ''
-  child.stderr?.on('data', (chunk) => (stderr += chunk))
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, stderr }
-}
-
 async function headOf(url: string): Promise<number> {
   const answer = await fetch(`${url}/events?limit=1`, { headers: { connection: 'close' } })
   return Number(answer.headers.get('daybook-head'))
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20))
 }

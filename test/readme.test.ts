@@ -7,6 +7,8 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schemas/settings.js'
 import { append, listen } from './helpers/app.js'
+import { serve } from './helpers/cli.js'
+import { basic } from './helpers/people.js'
 
 const root = join(import.meta.dirname, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -20,19 +22,57 @@ for (const document of ['README.md', 'docs/security.md']) {
 
 async function tour(t: Test, document: string): Promise<void> {
   const { url } = await listen(t, AS_STARTED)
-  const blocks = [...document.matchAll(/```console tour\n([\s\S]*?)```/g)].map(([, text]) => text as string)
-  t.ok(blocks.length >= 5, 'the tour was found')
-  for (const block of blocks) {
+  await runTour(t, document, 'tour', (command) => {
+    // An older curl, as the README says to use it.
+    const typed = document === readme ? command : command.replaceAll('--json', "-H 'Content-Type: application/json' -d")
+    return shell(typed.replaceAll('localhost:2113', new URL(url).host))
+  })
+}
+
+/** Runs the commands of all blocks of a kind, and compares what they say. @param norm what is left out of both sides */
+async function runTour(
+  t: Test,
+  document: string,
+  kind: string,
+  run: (command: string) => Promise<string>,
+  norm = (text: string) => text
+): Promise<void> {
+  const blocks = [...document.matchAll(new RegExp(`\`\`\`console ${kind}\\n([\\s\\S]*?)\`\`\``, 'g'))]
+  t.ok(blocks.length >= (kind === 'tour' ? 5 : 1), `${kind} was found`)
+  for (const [, block = ''] of blocks) {
     for (const step of block.split(/^\$ /m).slice(1)) {
       const [command = '', ...expected] = step.trimEnd().split('\n')
-      // An older curl, as the README says to use it.
-      const typed =
-        document === readme ? command : command.replaceAll('--json', "-H 'Content-Type: application/json' -d")
-      const said = await shell(typed.replaceAll('localhost:2113', new URL(url).host))
-      t.match(said.trim(), pattern(expected.join('\n')), `$ ${command}`)
+      t.match(norm((await run(command)).trim()), pattern(norm(expected.join('\n'))), `$ ${command}`)
     }
   }
 }
+
+t.test(
+  'the tour runs in a container with the line that the README adds, as do its commands for passwords',
+  async (t) => {
+    const passwords = { DAYBOOK_ADMIN_PASSWORD: 'wonder land', DAYBOOK_OPS_PASSWORD: 'looking-glass' }
+    const [, line = ''] = /```sh container\n([\s\S]*?)```/.exec(readme) ?? []
+    t.match(line, /^curl\(\) /)
+    const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8')
+    t.match(dockerfile, 'DAYBOOK_HOST=0.0.0.0', 'what is started here is what the container starts')
+    const env = { DAYBOOK_HOST: '0.0.0.0', DAYBOOK_TRUST_PROXY: 'true', DAYBOOK_PORT: '0', ...passwords }
+    const { child, url } = await serve(['--db', t.testdir({})], { env })
+    t.teardown(() => child.kill('SIGKILL'))
+    const host = `127.0.0.1:${new URL(url).port}`
+    const signedIn = (command: string) => shell(`${line}${command.replaceAll('localhost:2113', host)}`, passwords)
+    // New passwords are events: positions are higher.
+    await runTour(t, readme, 'tour', signedIn, (text) => text.replaceAll(/\d+/g, '#'))
+
+    const { url: local } = await listen(t, AS_STARTED)
+    await runTour(t, readme, 'changeit', (command) => shell(command.replaceAll('localhost:2113', new URL(local).host)))
+    const statusOf = async (login: string, password: string) =>
+      (await fetch(`${local}/users/${login}`, { headers: basic(login, password) })).status
+    t.equal(await statusOf('admin', 'changeit'), 401)
+    t.equal(await statusOf('ops', 'changeit'), 401)
+    t.equal(await statusOf('admin', 'wonderland'), 200)
+    t.equal(await statusOf('ops', 'looking-glass'), 403, 'signed in, and no administrator')
+  }
+)
 
 type Connecting = new (...words: (string | undefined)[]) => { close(): void }
 
@@ -116,8 +156,10 @@ function pattern(expected: string): RegExp {
   return new RegExp(`^${escaped.replaceAll(/^…$/gm, '[\\s\\S]*').replaceAll('…', '.*')}$`)
 }
 
-function shell(command: string): Promise<string> {
+function shell(command: string, env: Record<string, string> = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile('sh', ['-c', command], (error, stdout, stderr) => (error ? reject(new Error(stderr)) : resolve(stdout)))
+    execFile('sh', ['-c', command], { env: { ...process.env, ...env } }, (error, stdout, stderr) =>
+      error ? reject(new Error(stderr)) : resolve(stdout)
+    )
   })
 }

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { ServeConfig } from '../schemas/settings.js'
 import { readPublicKey } from '../src/commands/serve/certificate.js'
 import { exposureOf } from '../src/commands/serve/exposure.js'
-import { readConfig } from '../src/config.js'
+import { readConfig } from '../src/config/config.js'
 import { type CliOptions, daybook, serve } from './helpers/cli.js'
 import { send } from './helpers/http.js'
 import { admin, basic, bearer } from './helpers/people.js'
@@ -202,6 +202,6 @@ t.test('a private key is not taken where a public one is meant', async (t) => {
   })
   t.equal(readPublicKey(join(directory, 'public.pem')), pem)
   for (const file of ['private.pem', 'none.pem', 'missing.pem']) {
-    t.throws(() => readPublicKey(join(directory, file)), { code: 'bad-configuration' }, file)
+    t.throws(() => readPublicKey(join(directory, file)), { code: 'resource-unusable' }, file)
   }
 })

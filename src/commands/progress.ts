@@ -1,5 +1,7 @@
-/** Progress on standard error: a bar that is redrawn in a terminal; elsewhere nothing, or a line now and then. */
+/** Progress on standard error: a bar that is redrawn in a terminal, without colours; elsewhere nothing, or a line now and then. */
+import { canRedraw } from '../config/config.js'
 import type { Clock } from '../time/clock.js'
+import { counted } from './wording.js'
 
 const WIDTH = 24
 const REDRAW_MS = 100
@@ -12,8 +14,10 @@ export interface ProgressOptions {
   /** What is counted. Default: events. */
   readonly unit?: string
   /** Default: standard error. */
-  readonly out?: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
+  readonly out?: Out
 }
+
+type Out = Pick<NodeJS.WriteStream, 'isTTY' | 'write'> & { readonly columns?: number }
 
 export class Progress {
   readonly #what: string
@@ -21,7 +25,9 @@ export class Progress {
   readonly #quietMs: number
   readonly #lineEveryMs: number
   readonly #unit: string
-  readonly #out: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>
+  readonly #out: Out
+  /** It is a terminal that can take a line back. */
+  readonly #redraws: boolean
   readonly #started: number
   #drawn = -Infinity
 
@@ -33,21 +39,23 @@ export class Progress {
     this.#lineEveryMs = lineEveryMs
     this.#unit = unit
     this.#out = out
+    this.#redraws = out.isTTY && canRedraw()
     this.#started = clock.elapsed()
   }
 
   /** @param fraction 0 to 1, undefined when the end is not known */
   show(count: number, fraction?: number): void {
     const now = this.#clock.elapsed()
-    const { isTTY } = this.#out
-    if (!isTTY && this.#lineEveryMs === Infinity) return
-    if (now - this.#started < this.#quietMs || now - this.#drawn < (isTTY ? REDRAW_MS : this.#lineEveryMs)) return
+    const redraws = this.#redraws
+    if (!redraws && this.#lineEveryMs === Infinity) return
+    if (now - this.#started < this.#quietMs || now - this.#drawn < (redraws ? REDRAW_MS : this.#lineEveryMs)) return
     this.#drawn = now
-    const done = `${count.toLocaleString('en-US')} ${this.#unit} · ${this.#rate(count)}/s`
-    if (isTTY) {
+    const done = `${counted(count, this.#unit.replace(/s$/, ''))} · ${this.#rate(count)}/s`
+    if (redraws) {
       const filled = Math.round((fraction ?? 0) * WIDTH)
       const bar = fraction === undefined ? '' : `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} `
-      this.#out.write(`\r\x1b[K${this.#what} ${bar}${done}`)
+      // A line that is longer than the terminal is wide could not be taken back.
+      this.#out.write(`\r\x1b[K${`${this.#what} ${bar}${done}`.slice(0, (this.#out.columns ?? 80) - 1)}`)
     } else {
       const percent = fraction === undefined ? '' : `${Math.floor(fraction * 100)} % · `
       this.#out.write(`${this.#what}: ${percent}${done}\n`)
@@ -56,7 +64,7 @@ export class Progress {
 
   /** Clears the bar. */
   clear(): void {
-    if (this.#out.isTTY && this.#drawn > -Infinity) this.#out.write('\r\x1b[K')
+    if (this.#redraws && this.#drawn > -Infinity) this.#out.write('\r\x1b[K')
   }
 
   /** Clears the bar and leaves one line. */

@@ -19,7 +19,7 @@ const SYSTEM_FAULTS: readonly { codes: readonly string[]; text: RegExp; advice: 
   {
     codes: ['EACCES', 'EPERM', 'EROFS'],
     text: /permission denied|operation not permitted|read-only file system/i,
-    advice: 'The process may not write there: check the owner and the mode of the directory and the file system'
+    advice: 'The process may not read or write there: check the owner and the mode of the directory and the file system'
   },
   {
     codes: ['ENOMEM'],

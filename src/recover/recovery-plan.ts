@@ -57,6 +57,8 @@ export async function planRecovery(directory: string, options: PlanOptions): Pro
     } finally {
       await opened.log.close()
     }
+  } catch (error) {
+    throw view.errorOf(error)
   } finally {
     view.remove()
   }

@@ -4,7 +4,6 @@
  * that; the witness and the checkpoints must not know of more. Damage does not end the check.
  */
 import { existsSync } from 'node:fs'
-import { DaybookError, isDaybookError } from '../errors.js'
 import { Postings } from '../index/posting-lists.js'
 import { isMarkedDamaged } from '../index/storage/damage-marker.js'
 import { indexDirectory } from '../index/storage/index-store.js'
@@ -46,8 +45,7 @@ export async function checkDirectory(
   try {
     return await new DirectoryCheck(directory, view, clock).run(onProgress)
   } catch (error) {
-    if (!isDaybookError(error)) throw error
-    throw new DaybookError(error.code, view.named(error.message), error.details, error)
+    throw view.errorOf(error)
   } finally {
     view.remove()
   }

@@ -7,7 +7,9 @@ export async function injected(app: FastifyInstance, request: InjectOptions): Pr
   const answer = await app.inject({ ...request, payloadAsStream: true } as InjectOptions)
   const stream = (answer as unknown as { stream(): Readable }).stream()
   const type = String(answer.headers['content-type'] ?? '')
-  const endless = /^text\/event-stream/.test(type) || (/x-ndjson/.test(type) && answer.headers['x-accel-buffering'])
+  // The receipts of a streamed write end.
+  const isLive = request.method !== 'POST' && answer.headers['x-accel-buffering'] !== undefined
+  const endless = /^text\/event-stream/.test(type) || (/x-ndjson/.test(type) && isLive)
   const chunks: Buffer[] = []
   if (endless) stream.destroy()
   else for await (const chunk of stream) chunks.push(chunk as Buffer)

@@ -113,7 +113,7 @@ t.test('requests that come at once on one connection count as one, and each is a
 
 t.test('an idle server refuses nothing because other processes need the processor', async (t) => {
   const burners = Array.from({ length: availableParallelism() * 3 }, () =>
-    spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' })
+    spawn(process.execPath, ['-e', 'const { ppid } = process; while (process.ppid === ppid);'], { stdio: 'ignore' })
   )
   t.teardown(() => burners.map((burner) => burner.kill('SIGKILL')))
   const { child, url } = await serve(['serve', '--db', t.testdir({}), '--port', '0'])

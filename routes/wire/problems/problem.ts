@@ -375,7 +375,7 @@ export const problemKinds = {
   'bad-configuration': {
     status: 409,
     title: 'Bad configuration',
-    help: 'A flag, a variable, the config file or a file that it names is wrong. What there was before goes on.'
+    help: 'A flag, a variable or the config file is wrong. What there was before goes on.'
   },
   'directory-in-use': { status: 500, title: 'Directory in use', help: 'Another process holds the data directory.' },
   'directory-unusable': {
@@ -385,6 +385,11 @@ export const problemKinds = {
   },
   'format-unknown': { status: 500, title: 'Format unknown', help: 'The data directory was made by another version.' },
   'address-in-use': { status: 500, title: 'Address in use', help: 'Another process listens on the port.' },
+  'resource-unusable': {
+    status: 409,
+    title: 'Resource unusable',
+    help: 'A file or an address that a setting names cannot be used; `detail` says which, and why. What there was before goes on.'
+  },
   'server-unreachable': {
     status: 502,
     title: 'Server unreachable',

@@ -109,8 +109,14 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
     return event
   } catch (error) {
     if (!(error instanceof DaybookError)) throw error
-    throw new DaybookError(error.code, `Line ${line}: ${error.message}`, { ...error.details, line }, error)
+    throw new DaybookError(error.code, atLine(line, error.message), { ...error.details, line }, error)
   }
+}
+
+/** A message with the number of the line among the others: each is a JSON text of one line by itself. */
+function atLine(line: number, message: string): string {
+  const [inText] = /^At line 1, /.exec(message) ?? []
+  return inText === undefined ? `Line ${line}: ${message}` : `Line ${line}, ${message.slice(inText.length)}`
 }
 
 /** @throws `empty-batch`, `batch-too-large` */

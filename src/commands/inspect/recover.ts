@@ -1,7 +1,7 @@
 /** `daybook recover`: the way out of a refused start. It says what is lost, and goes on without it when that is accepted. */
 import { RecoverConfig } from '../../../schemas/settings.js'
-import { badConfiguration, describeFlags, readConfig } from '../../config.js'
-import { isDaybookError } from '../../errors.js'
+import { describeFlags, readConfig } from '../../config/config.js'
+import { badConfiguration, isDaybookError } from '../../errors.js'
 import { acceptLoss } from '../../log/recovery/accept-loss.js'
 import { lossesIn, remainderOf, stepsOf } from '../../recover/plan-text.js'
 import { isNeeded, planRecovery, type RecoveryPlan } from '../../recover/recovery-plan.js'
@@ -9,10 +9,11 @@ import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { requireDirectory } from '../directory.js'
 import { Progress } from '../progress.js'
+import { warn } from '../wording.js'
 
 const summary = 'make a directory start again whose log has lost events'
 
-export const recover = { summary, run: runRecover }
+export const recover = { summary, run: runRecover, schema: RecoverConfig }
 
 const HELP = `daybook recover [flags]: ${summary}
 
@@ -25,7 +26,7 @@ be looked at, with 2 when a flag is wrong.
 `
 
 /** @returns 0 when the directory starts, 1 when it does not */
-async function runRecover(argv: string[]): Promise<number> {
+async function runRecover(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(RecoverConfig, argv)
   if (help) {
     process.stdout.write(`${HELP}\n${describeFlags(RecoverConfig)}\n`)
@@ -33,7 +34,6 @@ async function runRecover(argv: string[]): Promise<number> {
   }
   if (words.length > 0) throw badConfiguration(`recover takes no "${words[0]}"; name the directory with --db`)
   requireDirectory(config.db)
-  process.stdout.on('error', () => {}) // the reader of a pipe may leave before the end
   const { db, 'accept-loss': accept } = config
   let plan = await planOf(db, config.thorough)
   if (!accept) return offer(db, plan)
@@ -101,7 +101,7 @@ async function acceptPlan(db: string, plan: RecoveryPlan): Promise<void> {
 async function bringIndex(db: string): Promise<void> {
   const store = await new Store({ directory: db }).open()
   await store.close()
-  for (const notice of store.notices) process.stderr.write(`WARNING: ${notice}.\n`)
+  store.notices.forEach(warn)
 }
 
 function print(lines: readonly string[]): void {

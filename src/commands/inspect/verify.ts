@@ -1,22 +1,24 @@
 /** `daybook verify`: reads everything in a directory and names every disagreement. */
 import { VerifyConfig } from '../../../schemas/settings.js'
-import { badConfiguration, describeFlags, readConfig } from '../../config.js'
+import { describeFlags, readConfig } from '../../config/config.js'
+import { badConfiguration } from '../../errors.js'
 import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { checkDirectory } from '../../verify/check-directory.js'
 import type { CheckReport, DisagreementKind } from '../../verify/check-report.js'
 import { requireDirectory } from '../directory.js'
 import { Progress, StartProgress } from '../progress.js'
+import { counted, warn } from '../wording.js'
 
 const summary = 'read everything in a directory and name what disagrees'
 
 /** Disagreements of a kind that are printed. */
 const SHOWN = 5
 
-export const verify = { summary, run: runVerify }
+export const verify = { summary, run: runVerify, schema: VerifyConfig }
 
 /** @returns 0 when all is well, 1 when something disagrees */
-async function runVerify(argv: string[]): Promise<number> {
+async function runVerify(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
@@ -32,18 +34,15 @@ async function runVerify(argv: string[]): Promise<number> {
     const store = await new Store({ directory: config.db, rebuildIndex: true, onProgress }).open()
     rebuild.clear()
     await store.close()
-    for (const notice of store.notices) process.stderr.write(`WARNING: ${notice}.\n`)
+    store.notices.forEach(warn)
   }
-  process.stdout.on('error', () => {}) // the reader of a pipe may leave before the end
   const progress = new Progress('verifying', systemClock)
   const report = await checkDirectory(config.db, (done, of) => progress.show(done, of === 0 ? 1 : done / of))
   if (config.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   else process.stdout.write(reportText(report))
   const { events, streams, kinds, warnings } = report
-  progress.end(
-    `${config.db}: ${events.toLocaleString('en-US')} events in ${streams.toLocaleString('en-US')} streams, ${verdictOn(kinds)}`
-  )
-  for (const { code, detail } of warnings) process.stderr.write(`WARNING: ${code}: ${detail}.\n`)
+  progress.end(`${config.db}: ${counted(events, 'event')} in ${counted(streams, 'stream')}, ${verdictOn(kinds)}`)
+  for (const { code, detail } of warnings) warn(`${code}: ${detail}`)
   return kinds.length === 0 ? 0 : 1
 }
 
@@ -65,6 +64,5 @@ function reportText({ kinds, disagreements, advice }: CheckReport): string {
 function verdictOn(kinds: readonly DisagreementKind[]): string {
   if (kinds.length === 0) return 'everything agrees'
   const count = kinds.reduce((sum, kind) => sum + kind.count, 0)
-  const of = kinds.length === 1 ? '1 kind' : `${kinds.length} kinds`
-  return `${count.toLocaleString('en-US')} ${count === 1 ? 'disagreement' : 'disagreements'} of ${of}`
+  return `${counted(count, 'disagreement')} of ${counted(kinds.length, 'kind')}`
 }

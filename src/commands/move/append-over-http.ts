@@ -3,17 +3,25 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Receipt } from '../../../schemas/append.js'
 import type { ImportConfig } from '../../../schemas/settings.js'
-import { DaybookError, isDaybookError } from '../../errors.js'
+import { isDaybookError, systemReason } from '../../errors.js'
 import { splitLines } from '../../ndjson.js'
 import type { ImportedLines } from './import-lines.js'
-import { serverRequest, serverUnreachable } from './server-request.js'
+import {
+  errorOfRefusal,
+  noServer,
+  type RemoteConfig,
+  refusedBy,
+  type ServerProblem,
+  serverRequest,
+  serverUnreachable
+} from './server-request.js'
 
 type OnReceipt = (receipt: Receipt) => Promise<void>
 
 /**
  * Sends all lines and reads all receipts.
  * @throws `server-unreachable` when there is no server or the connection broke, the server's own refusal as
- * `import-refused`
+ * `import-refused`; `bad-configuration`, `resource-unusable`
  */
 export async function appendOverHttp(config: ImportConfig, lines: ImportedLines, onReceipt: OnReceipt): Promise<void> {
   const { url, batch } = config
@@ -22,11 +30,12 @@ export async function appendOverHttp(config: ImportConfig, lines: ImportedLines,
   try {
     const request = serverRequest(config, 'POST', `/events?batch=${batch}`, { 'content-type': 'application/x-ndjson' })
     const answered = responseOf(request)
-    request.once('socket', (socket) => socket.once('connect', () => (connected = true)))
+    const connect = url.startsWith('https:') ? 'secureConnect' : 'connect'
+    request.once('socket', (socket) => socket.once(connect, () => (connected = true)))
     Readable.from(lines.chunks()).pipe(request)
     const answer = await answered
     try {
-      await readReceipts(answer, async (receipt) => {
+      await readReceipts(answer, config, async (receipt) => {
         done = receipt.receipt.lines
         await onReceipt(receipt)
       })
@@ -35,9 +44,11 @@ export async function appendOverHttp(config: ImportConfig, lines: ImportedLines,
     }
   } catch (cause) {
     if (isDaybookError(cause)) throw cause
-    const { message, code } = cause as NodeJS.ErrnoException
-    if (!connected) throw serverUnreachable(`no server answers at ${url}: ${message || code}`, cause)
-    throw serverUnreachable(`the connection to ${url} broke (${message || code}); run the import again to go on`, cause)
+    if (!connected) throw noServer(url, cause)
+    throw serverUnreachable(
+      `the connection to ${url} broke (${systemReason(cause)}); run the import again to go on`,
+      cause
+    )
   }
   if (done < lines.last) {
     throw serverUnreachable(`${url} stopped answering after line ${done}; run the import again to go on`)
@@ -49,23 +60,20 @@ function responseOf(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => request.once('response', resolve).on('error', reject))
 }
 
-async function readReceipts(answer: IncomingMessage, onReceipt: OnReceipt): Promise<void> {
+async function readReceipts(answer: IncomingMessage, config: RemoteConfig, onReceipt: OnReceipt): Promise<void> {
+  if (answer.statusCode !== 200) throw await errorOfRefusal(answer, config)
   for await (const line of splitLines(answer)) {
     if (line.length === 0) continue
-    const said = JSON.parse(line.toString()) as Receipt & { problem?: ServerProblem } & ServerProblem
-    const problem = said.problem ?? (answer.statusCode === 200 ? undefined : said)
-    if (problem !== undefined) throw importError(problem)
-    await onReceipt(said)
+    const { problem, ...receipt } = receiptIn(line, config.url)
+    if (problem !== undefined) throw refusedBy(problem, config.user)
+    await onReceipt(receipt)
   }
 }
 
-interface ServerProblem {
-  readonly code?: string
-  readonly detail?: string
-}
-
-/** A server that stops has not refused the events. */
-function importError({ code, detail }: ServerProblem): DaybookError {
-  if (code === 'stopping') return serverUnreachable(`the server stops: ${detail} Run the import again to go on`)
-  return new DaybookError('import-refused', `the server refused: ${detail}`)
+function receiptIn(line: Buffer, url: string): Receipt & { problem?: ServerProblem } {
+  try {
+    return JSON.parse(line.toString()) as Receipt
+  } catch (cause) {
+    throw serverUnreachable(`what answers at ${url} is no Daybook; name the server's address with --url`, cause)
+  }
 }

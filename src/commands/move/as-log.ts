@@ -7,6 +7,7 @@ import { positionKey, type RecordMark, StoredRecord, sealRecord } from '../../lo
 import type { Store } from '../../store/store.js'
 import type { NewEvent } from '../../streams/new-event.js'
 import { type TranscribedEvent, transcribe } from '../../writing/import-as-log.js'
+import { counted } from '../wording.js'
 
 /**
  * Makes of each line with `record` the very record that the line was printed from, also of a removed event. Of a line
@@ -24,7 +25,7 @@ export async function importAsLog(
   if (store.log.head >= 0) {
     throw new DaybookError(
       'import-refused',
-      `--as-log needs an empty directory; this one holds ${store.log.head + 1} events`
+      `--as-log needs an empty directory; this one holds ${counted(store.log.head + 1, 'event')}: name another with --db`
     )
   }
   let events: TranscribedEvent[] = []

@@ -3,81 +3,100 @@ import { createReadStream, type Stats, statSync } from 'node:fs'
 import { type Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { badConfiguration } from '../../config.js'
-import { DaybookError } from '../../errors.js'
+import { DaybookError, resourceUnusable, systemReason } from '../../errors.js'
 
 const CHUNK_BYTES = 256 * 1024
 
 export class ImportInput {
   /** A path, or "standard input". */
-  readonly #name: string
-  readonly #raw: Readable
+  readonly name: string
+  readonly #path: string | undefined
   /** Undefined: not a file that can be read twice. */
   readonly #file: Stats | undefined
-  #read = 0
+  #raw: Readable | undefined
+  #isStopped = false
+  /** Unpacked bytes. Undefined: not known, or not yet. */
+  size: number | undefined
 
-  /** @param file a path, or `-` for standard input @throws `bad-configuration` when it cannot be read */
+  /** @param file a path, or `-` for standard input @throws `resource-unusable` when it is not there, or a directory */
   constructor(file: string) {
-    this.#name = file === '-' ? 'standard input' : file
-    const stats = file === '-' ? undefined : statsOf(file)
+    this.#path = file === '-' ? undefined : file
+    this.name = this.#path ?? 'standard input'
+    const stats = this.#path === undefined ? undefined : statsOf(this.#path)
     this.#file = stats?.isFile() ? stats : undefined
-    this.#raw = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES })
   }
 
-  /** How much of it has been read, 0 to 1; undefined when its size is not known. */
-  fraction(): number | undefined {
-    return this.#file && this.#read / Math.max(this.#file.size, 1)
-  }
-
-  /** Its bytes, unpacked; read once. @throws `import-refused` for damaged gzip, `bad-configuration` when reading fails */
+  /**
+   * Its bytes, unpacked; read once.
+   * @throws `import-refused` for damaged gzip, `resource-unusable` when reading fails, `stopping` after `stop`
+   */
   async *bytes(): AsyncGenerator<Buffer> {
     try {
-      const { zipped, chunks } = await lookAtHead(this.#counted())
+      this.#throwIfStopped()
+      this.#raw = this.#path === undefined ? process.stdin : this.#open(this.#path)
+      const { zipped, chunks } = await lookAtHead(this.#raw)
       if (!zipped) return yield* chunks
       const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
       pipeline(chunks, gunzip).catch(() => {}) // its reader gets the error
       yield* gunzip
     } catch (cause) {
+      this.#throwIfStopped()
       throw this.#unreadable(cause as NodeJS.ErrnoException)
     }
   }
 
   /**
    * Reads a gzip file to its end, so that nothing is imported of one that is damaged: its checksum stands at its end, and
-   * what comes before may be lines with wrong bytes. Standard input can only be read once.
+   * what comes before may be lines with wrong bytes. Then the unpacked size is known, too. Standard input can only be read
+   * once.
    * @throws as bytes
    */
   async check(): Promise<void> {
-    if (this.#file === undefined) return
+    if (this.#file === undefined || this.#path === undefined) return
     try {
-      const file = createReadStream(this.#name, { highWaterMark: CHUNK_BYTES })
-      const { zipped, chunks } = await lookAtHead(file)
-      const nothing = new Writable({ write: (_chunk, _encoding, done) => done() })
-      if (zipped) await pipeline(chunks, createGunzip({ chunkSize: CHUNK_BYTES }), nothing)
-      else file.destroy()
+      this.#raw = this.#open(this.#path)
+      const { zipped, chunks } = await lookAtHead(this.#raw)
+      let size = 0
+      const count = new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          size += chunk.length
+          done()
+        }
+      })
+      if (zipped) await pipeline(chunks, createGunzip({ chunkSize: CHUNK_BYTES }), count)
+      else this.#raw.destroy()
+      this.size = zipped ? size : this.#file.size
     } catch (cause) {
+      this.#throwIfStopped()
       throw this.#unreadable(cause as NodeJS.ErrnoException)
     }
   }
 
-  /** Reads no more. */
-  close(): void {
-    this.#raw.destroy()
+  /** Reads no more: `bytes` throws. A line that has not ended is not given out then. */
+  stop(): void {
+    this.#isStopped = true
+    this.#raw?.destroy()
   }
 
-  async *#counted(): AsyncGenerator<Buffer> {
-    for await (const chunk of this.#raw as AsyncIterable<Buffer>) {
-      this.#read += chunk.length
-      yield chunk
-    }
+  #open(path: string): Readable {
+    return createReadStream(path, { highWaterMark: CHUNK_BYTES })
+  }
+
+  #throwIfStopped(): void {
+    if (this.#isStopped) throw new DaybookError('stopping', 'the import was interrupted')
   }
 
   #unreadable(cause: NodeJS.ErrnoException): DaybookError {
     const { code = '', message } = cause
-    if (!code.startsWith('Z_')) return cannotRead(this.#name, message, cause)
+    if (!code.startsWith('Z_')) return cannotRead(this.name, cause)
     const what = code === 'Z_BUF_ERROR' ? 'gzip that was cut' : 'damaged gzip'
-    const doubt = this.#file === undefined && code !== 'Z_BUF_ERROR' ? '; events imported from it may be wrong' : ''
-    return new DaybookError('import-refused', `${this.#name} is ${what} (${message})${doubt}`, {}, cause)
+    const next =
+      this.#file !== undefined
+        ? 'nothing of it was imported; get a whole copy'
+        : code === 'Z_BUF_ERROR'
+          ? 'run the import again with all of it'
+          : 'events imported from it may be wrong'
+    return new DaybookError('import-refused', `${this.name} is ${what} (${message}); ${next}`, {}, cause)
   }
 }
 
@@ -86,14 +105,14 @@ function statsOf(file: string): Stats {
   try {
     stats = statSync(file)
   } catch (cause) {
-    throw cannotRead(file, (cause as Error).message, cause)
+    throw cannotRead(file, cause)
   }
-  if (stats.isDirectory()) throw cannotRead(file, 'it is a directory')
+  if (stats.isDirectory()) throw resourceUnusable(`cannot read ${file}: it is a directory; name a file in it`)
   return stats
 }
 
-function cannotRead(name: string, why: string, cause?: unknown): DaybookError {
-  return badConfiguration(`cannot read ${name}: ${why}`, cause)
+function cannotRead(name: string, cause: unknown): DaybookError {
+  return resourceUnusable(`cannot read ${name}: ${systemReason(cause)}`, cause)
 }
 
 /** Whether bytes are gzip, which their first two say, and all the bytes. */

@@ -6,6 +6,7 @@ import { idText } from '../../log/format.js'
 import { splitLines } from '../../ndjson.js'
 import { isObject } from '../../streams/acl.js'
 import { nameBasedId } from '../../streams/name-based-id.js'
+import { LinePlaces } from './line-places.js'
 
 const NEWLINE = Buffer.from('\n')
 const NOTHING = Buffer.alloc(0)
@@ -26,6 +27,7 @@ export class ImportedLines {
   readonly #bytes: AsyncIterable<Buffer>
   readonly #options: LineOptions
   readonly #names = new LineNames()
+  readonly places = new LinePlaces()
   #number = 0
   /** Lines of streams that the server keeps of itself, which are left out. */
   ofServer = 0
@@ -33,6 +35,8 @@ export class ImportedLines {
   removed = 0
   /** Number of the last line that has an event, 0 when there is none. */
   last = 0
+  /** Lines that got an id, made from the input or new. */
+  withoutId = 0
   /** Why the lines ended before their end. */
   failure: Error | undefined
 
@@ -51,6 +55,7 @@ export class ImportedLines {
     try {
       for await (const line of splitLines(this.#bytes)) {
         this.#number++
+        this.places.add(this.#number, line.length)
         chunk.push(this.#prepare(line), NEWLINE)
         size += line.length
         if (size < CHUNK_BYTES) continue
@@ -62,6 +67,14 @@ export class ImportedLines {
       this.failure = error as Error
     }
     yield Buffer.concat(chunk)
+  }
+
+  /** The lines as they stand in the input. @throws what reading throws */
+  async *asTheyAre(): AsyncGenerator<Buffer> {
+    for await (const line of splitLines(this.#bytes)) {
+      this.places.add(++this.#number, line.length)
+      yield line
+    }
   }
 
   #prepare(line: Buffer): Buffer {
@@ -80,7 +93,9 @@ export class ImportedLines {
       return NOTHING
     }
     this.last = this.#number
-    const id = newIds || Object.hasOwn(event, 'id') ? undefined : this.#names.id()
+    const hasId = Object.hasOwn(event, 'id')
+    if (!hasId) this.withoutId++
+    const id = newIds || hasId ? undefined : this.#names.id()
     return withMembers(line, { id, occurred: occurredOf(event, this.#number, this.#options.occurredFrom) })
   }
 }
@@ -137,7 +152,7 @@ function occurredOf(event: object, number: number, pointer: string | undefined):
   const instant = pointer === undefined ? (event as { created?: unknown }).created : valueAt(event, pointer)
   if (instant === undefined || instant === null) return undefined
   if (typeof instant === 'string') return instant
-  throw new DaybookError('import-refused', `Line ${number}: what stands at ${pointer ?? '/created'} is no instant.`, {
+  throw new DaybookError('import-refused', `line ${number}: what stands at ${pointer ?? '/created'} is no instant`, {
     line: number
   })
 }

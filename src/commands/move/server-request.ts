@@ -1,10 +1,10 @@
 /** How a command asks a server: its address, who signs in, and which authority vouches for it. */
 import { readFileSync } from 'node:fs'
-import { type ClientRequest, request as httpRequest, type OutgoingHttpHeaders } from 'node:http'
+import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
-import { badConfiguration } from '../../config.js'
-import { DaybookError } from '../../errors.js'
+import { badConfiguration, DaybookError, resourceUnusable, systemReason } from '../../errors.js'
 import { isLoopback } from '../../network.js'
+import { warn } from '../wording.js'
 
 export interface RemoteConfig {
   readonly url: string
@@ -14,30 +14,110 @@ export interface RemoteConfig {
   readonly 'tls-ca'?: string | undefined
 }
 
+/** What a server says when it refuses. */
+export interface ServerProblem {
+  readonly code?: string
+  readonly detail?: string
+}
+
+/** Bytes of a refusal that are read; a problem is shorter. */
+const REFUSAL_BYTES_MAX = 64 * 1024
+
 /**
  * A request to the server, which the caller ends.
- * @param path with its query
- * @throws `bad-configuration`
+ * @param path with its query; a path of the address itself, as behind a proxy, stands before it
+ * @param signal ends the request and its answer
+ * @throws `bad-configuration`, `resource-unusable`
  */
 export function serverRequest(
   config: RemoteConfig,
   method: 'GET' | 'POST',
   path: string,
-  headers: OutgoingHttpHeaders = {}
+  headers: OutgoingHttpHeaders = {},
+  signal?: AbortSignal
 ): ClientRequest {
-  const { url } = config
-  if (!URL.canParse('/events', url)) throw badConfiguration(`--url ${url} is not a URL`)
-  const target = new URL(path, url)
+  const target = serverAddress(config.url, path)
   const { authorization, ...trusted } = credentialsOf(config, target)
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest
-  return send(target, { method, headers: { ...authorization, ...headers }, ...trusted })
+  return send(target, { method, headers: { ...authorization, ...headers }, ...trusted, ...(signal && { signal }) })
+}
+
+/** @throws `bad-configuration` */
+function serverAddress(url: string, path: string): URL {
+  const base = URL.canParse(url) ? new URL(url) : undefined
+  if (base === undefined || !/^https?:$/.test(base.protocol)) {
+    throw badConfiguration(`--url ${url} is no address of a server; it looks like http://127.0.0.1:2113`)
+  }
+  return new URL(`${base.pathname.replace(/\/$/, '')}${path}`, base)
 }
 
 export function serverUnreachable(why: string, cause?: unknown): DaybookError {
   return new DaybookError('server-unreachable', why, {}, cause)
 }
 
-/** @throws `bad-configuration` */
+/** The error of a request that got no answer. */
+export function noServer(url: string, cause: unknown): DaybookError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  const reason = systemReason(cause) || code || message
+  const next = isUntrusted(code)
+    ? 'name the certificate to trust with --tls-ca'
+    : 'is it running? Name its address with --url'
+  return serverUnreachable(`no server answers at ${url} (${reason}); ${next}`, cause)
+}
+
+function isUntrusted(code = ''): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO/.test(code)
+}
+
+/**
+ * Why a server refused, and what to do: of its problem, or of another answer its status.
+ * @param response whose status is not 200; its body is read
+ */
+export async function errorOfRefusal(response: IncomingMessage, { url, user }: RemoteConfig): Promise<DaybookError> {
+  const status = `${response.statusCode} ${response.statusMessage ?? ''}`.trim()
+  const { code, detail } = problemIn(await beginningOf(response))
+  if (detail === undefined)
+    return serverUnreachable(
+      `what answers at ${url} is no Daybook, it says "${status}"; name the server's address with --url`
+    )
+  return refusedBy({ code: code ?? '', detail }, user)
+}
+
+/** The error of a problem that a server gave. @param user who signed in; undefined: nobody, or a token */
+export function refusedBy({ code, detail = '' }: ServerProblem, user: string | undefined): DaybookError {
+  const says = detail.replace(/\.$/, '')
+  if (code === 'stopping') return serverUnreachable(`the server stops (${says}); run the command again to go on`)
+  let next = ''
+  if (code === 'wrong-credentials') {
+    next = user === undefined ? '. Check DAYBOOK_TOKEN' : '. Check --user and DAYBOOK_PASSWORD'
+  }
+  if (code === 'sign-in-required') next = '. Sign in with --user and DAYBOOK_PASSWORD, or with DAYBOOK_TOKEN'
+  return new DaybookError('import-refused', `the server refused: ${says}${next}`)
+}
+
+function problemIn(text: string): ServerProblem {
+  try {
+    const { code, detail } = JSON.parse(text) as Record<string, unknown>
+    return { ...(typeof code === 'string' && { code }), ...(typeof detail === 'string' && { detail }) }
+  } catch {
+    return {}
+  }
+}
+
+async function beginningOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > REFUSAL_BYTES_MAX) break
+    }
+  } catch {} // what came is looked at
+  return Buffer.concat(chunks).toString()
+}
+
+/** @throws `bad-configuration`, `resource-unusable` */
 function credentialsOf(
   config: RemoteConfig,
   { protocol, hostname }: URL
@@ -52,7 +132,7 @@ function credentialsOf(
   const basic = user && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
   const authorization = token === undefined ? basic : `Bearer ${token}`
   if (authorization !== undefined && protocol === 'http:' && !isLoopback(hostname)) {
-    process.stderr.write(`WARNING: the password or token goes to ${hostname} in plain text; use https://.\n`)
+    warn(`the password or token goes to ${hostname} in plain text; use https://`)
   }
   return {
     ...(authorization !== undefined && { authorization: { authorization } }),
@@ -64,6 +144,6 @@ function readAuthority(file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (cause) {
-    throw badConfiguration(`--tls-ca: cannot read ${file}: ${(cause as Error).message}`, cause)
+    throw resourceUnusable(`--tls-ca: cannot read ${file}: ${systemReason(cause)}`, cause)
   }
 }

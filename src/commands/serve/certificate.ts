@@ -2,21 +2,21 @@
 import { createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { badConfiguration } from '../../config.js'
+import { resourceUnusable, systemReason } from '../../errors.js'
 
 export interface Certificate {
   readonly cert: string
   readonly key: string
 }
 
-/** @throws `bad-configuration` when they cannot be read, or are no certificate and its key */
+/** @throws `resource-unusable` when they cannot be read, or are no certificate and its key */
 export function readCertificate(certFile: string, keyFile: string): Certificate {
   const certificate = { cert: readPem('--tls-cert', certFile), key: readPem('--tls-key', keyFile) }
   try {
     createSecureContext(certificate)
   } catch (cause) {
     const why = `${certFile} and ${keyFile} are not a certificate and its key: ${(cause as Error).message}`
-    throw badConfiguration(why, cause)
+    throw resourceUnusable(why, cause)
   }
   return certificate
 }
@@ -47,19 +47,19 @@ export async function makeCertificate(now: number): Promise<Certificate & { read
   return { cert, key, fingerprint }
 }
 
-/** @throws `bad-configuration` when it is no public key and no certificate */
+/** @throws `resource-unusable` when it is no public key and no certificate */
 export function readPublicKey(file: string): string {
   const pem = readPem('--jwt-public-key', file)
   try {
     if (createPublicKey(pem).asymmetricKeyType !== undefined && !pem.includes('PRIVATE')) return pem
   } catch {}
-  throw badConfiguration(`--jwt-public-key: ${file} is not a public key in PEM`)
+  throw resourceUnusable(`--jwt-public-key: ${file} is not a public key in PEM`)
 }
 
 function readPem(flag: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    throw badConfiguration(`${flag}: cannot read ${file}: ${(cause as Error).message}`, cause)
+    throw resourceUnusable(`${flag}: cannot read ${file}: ${systemReason(cause)}`, cause)
   }
 }

@@ -1,5 +1,5 @@
 /** How many connections the server may have open: as many as its descriptors and its memory budget carry. */
-import { badConfiguration } from '../../config.js'
+import { resourceUnusable } from '../../errors.js'
 import { limits } from '../../limits.js'
 
 export interface ConnectionRoom {
@@ -11,7 +11,7 @@ export interface ConnectionRoom {
 /**
  * @param memory bytes of the memory budget
  * @param descriptors files that the process may have open
- * @throws `bad-configuration` when that is not enough for a server
+ * @throws `resource-unusable` when that is not enough for a server
  */
 export function connectionRoom(memory: number, descriptors = descriptorLimit()): ConnectionRoom {
   const byMemory = Math.floor(memory / limits.connection_bytes)
@@ -19,7 +19,7 @@ export function connectionRoom(memory: number, descriptors = descriptorLimit()):
   const byDescriptors = Math.floor(descriptors * 0.8) - limits.descriptors_reserved
   const enough = `raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of a container)`
   if (byDescriptors < limits.connections_min) {
-    throw badConfiguration(
+    throw resourceUnusable(
       `this process may have ${descriptors} files and connections open, a server needs ${needed(limits.connections_min)}: ${enough}`
     )
   }

@@ -4,7 +4,7 @@
  */
 import type { PlainCredentials } from '../../../routes/auth/authorization.js'
 import type { ServeConfig } from '../../../schemas/settings.js'
-import { badConfiguration } from '../../config.js'
+import { badConfiguration } from '../../errors.js'
 import { isLoopback } from '../../network.js'
 
 export interface Exposure {

@@ -4,8 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import { TLS } from '../../../routes/app/tls.js'
 import { type AppOptions, buildApp } from '../../../routes/index.js'
 import { ServeConfig } from '../../../schemas/settings.js'
-import { badConfiguration, describeFlags, readConfig, showSettings } from '../../config.js'
-import { DaybookError } from '../../errors.js'
+import { describeFlags, readConfig, showSettings } from '../../config/config.js'
+import { badConfiguration, DaybookError, resourceUnusable, systemReason } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { giveBackFreedMemory } from '../../memory/allocator.js'
 import { budgetBytes } from '../../memory/memory-limit.js'
@@ -13,23 +13,25 @@ import { Store } from '../../store/store.js'
 import { parseCategoryRule } from '../../streams/names.js'
 import { type Clock, systemClock } from '../../time/clock.js'
 import type { WebTokenOptions } from '../../users/web-tokens.js'
+import { refuseFile } from '../directory.js'
 import { StartProgress } from '../progress.js'
 import { version } from '../version.js'
+import { counted, warn } from '../wording.js'
 import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
 import { connectionRoom } from './connection-room.js'
 import { type Exposure, exposureOf } from './exposure.js'
 import { collectWhenIdle } from './idle-memory.js'
 import { ProcessEnd, reloadOnSignal } from './signals.js'
-import { warn, warnOfExpiry, warnOfPasswords } from './warnings.js'
+import { warnOfExpiry, warnOfPasswords } from './warnings.js'
 
 const summary = 'run the server (this is the default)'
 
 const EXIT_CODES =
   'Exits with 0 after SIGTERM or Ctrl-C, with 1 when it could not start or an error stopped it, with 2 for settings it cannot run with, with 130 after a second signal.'
 
-export const serve = { summary, run: runServe }
+export const serve = { summary, run: runServe, schema: ServeConfig }
 
-async function runServe(argv: string[]): Promise<number> {
+async function runServe(argv: readonly string[]): Promise<number> {
   const end = new ProcessEnd(systemClock)
   end.listen()
   const { config, words, help } = readConfig(ServeConfig, argv)
@@ -39,6 +41,7 @@ async function runServe(argv: string[]): Promise<number> {
   }
   if (words.length > 0) throw badConfiguration(`serve takes no "${words[0]}"; --help lists the flags`)
   const exposure = exposureOf(config)
+  refuseFile(config.db)
   await giveBackFreedMemory()
   const progress = new StartProgress(systemClock)
   const store = makeStore(config, exposure, progress)
@@ -142,7 +145,7 @@ function appOptions(config: ServeConfig, exposure: Exposure, memoryBytes: number
   }
 }
 
-/** The certificate to show; undefined: plain HTTP. @throws `bad-configuration` */
+/** The certificate to show; undefined: plain HTTP. @throws `resource-unusable` */
 async function certificateOf(config: ServeConfig, clock: Clock): Promise<Certificate | undefined> {
   const { 'tls-cert': cert, 'tls-key': key } = config
   if (cert !== undefined && key !== undefined) {
@@ -156,7 +159,7 @@ async function certificateOf(config: ServeConfig, clock: Clock): Promise<Certifi
   return made
 }
 
-/** Reads the certificate's files again, for connections from now on. @returns what was done @throws `bad-configuration` */
+/** Reads the certificate's files again, for connections from now on. @returns what was done @throws `resource-unusable` */
 function reloadCertificate(app: FastifyInstance, config: ServeConfig, clock: Clock): string {
   const { 'tls-cert': cert, 'tls-key': key } = config
   if (cert === undefined || key === undefined) return 'there is nothing to read again'
@@ -166,7 +169,7 @@ function reloadCertificate(app: FastifyInstance, config: ServeConfig, clock: Clo
   return 'the certificate was read again'
 }
 
-/** Which tokens of an identity provider are taken; undefined: none. @throws `bad-configuration` */
+/** Which tokens of an identity provider are taken; undefined: none. @throws `resource-unusable` */
 function webTokensOf(config: ServeConfig): WebTokenOptions | undefined {
   const { 'jwt-jwks': jwks, 'jwt-public-key': file } = config
   if (jwks === undefined && file === undefined) return undefined
@@ -188,18 +191,21 @@ function banner(app: FastifyInstance, store: Store, config: ServeConfig, tls: bo
   const promise = config['unsafe-no-fsync']
     ? 'UNSAFE: appends are answered before they are on disk'
     : 'every append is on disk before it is answered'
-  const events = (store.log.head + 1).toLocaleString('en-US')
-  return `Daybook ${version} · ${scheme}://${host}:${port} · data in ${config.db} · ${events} events · ${promise}`
+  const events = counted(store.log.head + 1, 'event')
+  return `Daybook ${version} · ${scheme}://${host}:${port} · data in ${config.db} · ${events} · ${promise}`
 }
 
+/** @param error of listening, or of a part that begins with it: only the system's own word is about the address */
 function listenError(error: unknown, { host, port }: ServeConfig): unknown {
-  const { code, message } = error as NodeJS.ErrnoException
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (syscall === undefined || !['listen', 'bind', 'getaddrinfo'].includes(syscall)) return error
   if (code === 'EADDRINUSE') {
     const why = `port ${port} of ${host} is in use; choose another with --port`
     return new DaybookError('address-in-use', why, {}, error)
   }
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-    return badConfiguration(`cannot listen on ${host} port ${port}: ${message}`, error)
-  }
-  return error
+  const other = code === 'EACCES' ? 'this account may not use that port; choose one from 1024 on with --port' : ''
+  return resourceUnusable(
+    `cannot listen on ${host} port ${port}: ${other || `${systemReason(error)}; name an address of this machine with --host`}`,
+    error
+  )
 }

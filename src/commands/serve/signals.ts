@@ -2,7 +2,7 @@
 import { limits } from '../../limits.js'
 import { isOutOfDescriptors } from '../../log/storage-faults.js'
 import type { Clock } from '../../time/clock.js'
-import { warn } from './warnings.js'
+import { warn } from '../wording.js'
 
 /**
  * SIGHUP reads the certificate again; when that fails, the one that is there stays.

@@ -3,13 +3,10 @@ import { X509Certificate } from 'node:crypto'
 import type { Store } from '../../store/store.js'
 import type { Clock } from '../../time/clock.js'
 import { FIRST_PASSWORD } from '../../users/first-accounts.js'
+import { warn } from '../wording.js'
 import type { Certificate } from './certificate.js'
 
 const DAY_MS = 86_400_000
-
-export function warn(what: string): void {
-  process.stderr.write(`WARNING: ${what}.\n`)
-}
 
 /** Of first passwords that everybody knows, and of given ones that are not used. */
 export async function warnOfPasswords({ accounts, options }: Pick<Store, 'accounts' | 'options'>): Promise<void> {

@@ -18,7 +18,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
-import { DaybookError } from '../../errors.js'
+import { DaybookError, isDaybookError, systemReason } from '../../errors.js'
+import { adviceFor } from '../storage-faults.js'
 import { witnessPath } from './evidence.js'
 
 const PREFIX = 'inspection-'
@@ -62,6 +63,16 @@ export class InspectionView {
   /** A text, such as an error message, with the names of the directory's files in place of those of the view. */
   named(text: string): string {
     return text.replaceAll(this.directory, this.#root)
+  }
+
+  /** An error of looking at the view, told of the directory; a bug stays as it is. */
+  errorOf(error: unknown): unknown {
+    if (isDaybookError(error)) return new DaybookError(error.code, this.named(error.message), error.details, error)
+    const { syscall, path = this.directory } = error as NodeJS.ErrnoException
+    if (syscall === undefined) return error
+    const advice = adviceFor(error)
+    const why = `cannot look at ${this.named(path)}: ${systemReason(error)}`
+    return new DaybookError('directory-unusable', advice === undefined ? why : `${why}. ${advice}`, {}, error)
   }
 
   /** Removes what views of processes that were killed have left. Only while this view holds the lock of the log. */
