@@ -1,8 +1,11 @@
-/** One read's way through its filter: what is work is counted, and done in the turns that all reads share. */
+/** One read's way through its filter and what is hidden: what is work is counted, and done in the turns that all reads share. */
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
 import type { SharedTurns } from '../time/turns.js'
 import type { Filter } from './filter.js'
+
+/** Steps that it costs to read a record which is hidden: it takes 2 to 3 microseconds. */
+const HIDDEN_STEPS = 250
 
 export class Filtering {
   readonly #filter: Filter
@@ -20,6 +23,17 @@ export class Filtering {
   /** Steps done so far. */
   get steps(): number {
     return this.#steps
+  }
+
+  /**
+   * Counts what the reader may not see as work, so that many who search what is hidden from them leave turns to others.
+   * @param shown for each record, whether the reader may see it
+   * @returns undefined: the records may be dealt with at once; else a promise of the turn that has room for them
+   */
+  passOver(shown: readonly boolean[]): Promise<void> | undefined {
+    let hidden = 0
+    for (const one of shown) if (!one) hidden++
+    return hidden === 0 ? undefined : this.#turns.take(hidden * HIDDEN_STEPS)
   }
 
   /**

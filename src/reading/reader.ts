@@ -25,8 +25,8 @@ import { type Order, type Range, walkList } from './walk.js'
 /** A page of so few events of a stream is read at once. */
 const SMALL_PAGE = 32
 
-/** Records that a search for the last event examines at once: mostly it is the first. */
-const LAST_CHUNK = 32
+/** Records that are examined at once where most are shown, and yet many may be hidden. */
+const SEARCH_CHUNK = 32
 
 /** How much of a read is done at once, and who pays for it. `chunk`: records examined for one span, at most. */
 export type ScanOptions = ReadAheadOptions & { readonly chunk?: number | undefined }
@@ -89,7 +89,8 @@ export class Reader {
     let bytes = 0
     let reached: number | undefined
     let full = false
-    const chunk = last ? LAST_CHUNK : plain ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK
+    const least = plain && source.kind === family.stream ? 1 : SEARCH_CHUNK
+    const chunk = plain || last ? Math.min(Math.max(limit, least), SCAN_CHUNK) : SCAN_CHUNK
     const reserve = memory && ((more: number) => memory.need(bytes + more))
     const scan = { chunk, wanted: plain || last ? limit : Infinity, reserve }
     const filtering = this.#filteringOf(source, request)
@@ -187,6 +188,8 @@ export class Reader {
     const positions = positionsOf(this.#postings, source, request, range, chunk)
     for await (const records of this.#log.readAhead(positions, ahead)) {
       const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
+      const turn = asked && filtering.passOver(asked)
+      if (turn !== undefined) await turn
       for (let at = 0; at < records.length; ) {
         const next = filtering.next(records, at, asked)
         const answers = next instanceof Promise ? await next : next

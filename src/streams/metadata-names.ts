@@ -70,7 +70,11 @@ export function slipsOf(
 }
 
 function isNotIn(standing: ReadonlyMap<string, Buffer> | undefined) {
-  return ({ name, value }: Slip) => !standing?.get(name)?.equals(value)
+  const plain = (json: Buffer) => JSON.stringify(JSON.parse(json.toString()))
+  return ({ name, value }: Slip) => {
+    const stood = standing?.get(name)
+    return stood === undefined || (!stood.equals(value) && plain(stood) !== plain(value))
+  }
 }
 
 function slipFault(member: string, meant: string): MemberFault {

@@ -1,14 +1,19 @@
-/** Work that filters do: it is counted, shared out in turns of the event loop, bounded for a page, and ends with its client. */
+/** Work that filters and hidden events make: it is counted, shared out in turns of the event loop, bounded for a page, and ends with its client. */
 import { request } from 'node:http'
 import t from 'tap'
+import { NOBODY } from '../../src/access/permissions.js'
 import { limits } from '../../src/limits.js'
 import type { ReadRequest } from '../../src/reading/event-read.js'
 import { Filter } from '../../src/reading/filter.js'
+import type { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Store } from '../../src/store/store.js'
+import { type IndexStream, indexStreamOf } from '../../src/streams/index-streams.js'
+import { metadataRecord } from '../../src/streams/metadata.js'
+import { systemClock } from '../../src/time/clock.js'
 import { SharedTurns } from '../../src/time/turns.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { eventually, openStore, turn } from '../helpers/live-events.js'
+import { appendTo, eventually, many, openStore, turn } from '../helpers/live-events.js'
 
 /** Nearly as large as is taken; it finds something in names that end in a capital. A name of 1,000 costs a million steps. */
 const LARGE = '(.?){235}[A-Z]$'
@@ -172,7 +177,9 @@ t.test('a page ends when its client has gone', async (t) => {
 })
 
 t.test('a page whose client has closed its connection is read no further', async (t) => {
-  const { store, url } = await listen(t)
+  let ahead = 0
+  const clock = { ...systemClock, elapsed: () => systemClock.elapsed() + ahead }
+  const { store, url } = await listen(t, { clock })
   await appendLongNames(store, 95)
   const { turns } = store.expressions
   const take = turns.take.bind(turns)
@@ -189,6 +196,7 @@ t.test('a page whose client has closed its connection is read no further', async
   let before = -1
   while (before !== names) {
     before = names
+    ahead += limits.half_closed_ms
     for (let i = 0; i < 20; i++) await turn()
   }
   t.ok(names < 80, `${names} of 95 names were matched`)
@@ -240,3 +248,31 @@ t.test('the filtered log of the dialect ends where its work is used up, in both 
     t.equal(found.size, 25, `${relation}: ${pages} pages`)
   }
 })
+
+t.test(
+  'who searches what is hidden leaves turns to others, and reads little at once only where it finds much',
+  async (t) => {
+    const store = await openStore(t, { anonymous: true })
+    const rule = metadataRecord('hidden-1', Buffer.from('{"$acl":{"$r":"ann"}}'))
+    await store.writer.append({
+      events: [{ stream: '$$hidden-1', id: undefined, type: '$metadata', record: rule }],
+      conditions: [],
+      kind: 'append'
+    })
+    await appendTo(store, 'hidden-1', ...many(4000))
+    const viewer = store.rules.viewerOf(NOBODY)
+    const source = await store.sources.ofIndex('$ce-hidden', indexStreamOf('$ce-hidden') as IndexStream)
+    const { most } = store.expressions.turns
+    const search = { ...reading(store, ''), filter: new Filter({ system: false }, store.expressions), viewer }
+    const last = { ...search, lower: { kind: 'end' }, order: 'desc' } as const
+    const whole = { first: 0, last: source.head }
+    let reads = 0
+    const counted = { need: () => void reads++ } as unknown as ReadMemory
+    const pages = Array.from({ length: 40 }, () => store.reader.page(source, last, whole, 1))
+    await eventually('some wait for a turn', () => store.expressions.turns.waiting > 0)
+    for (const { events } of await Promise.all(pages)) t.same(events, [])
+    t.ok(most <= limits.turn_steps_max && store.expressions.turns.most <= limits.turn_steps_max, 'no turn has more')
+    await store.reader.page(source, search, whole, 1, counted)
+    t.ok(reads <= source.head / 32 + 2, `a page of one event took ${reads} reads for ${source.head + 1} hidden ones`)
+  }
+)

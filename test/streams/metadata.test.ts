@@ -3,14 +3,18 @@ import t from 'tap'
 import { CLOSED_ACL } from '../../src/streams/acl.js'
 import {
   faultsOf,
+  METADATA_TYPE,
   type Members,
   membersOfDocument,
+  metadataRecord,
   readMetadata,
   type StreamMetadata,
   showsMore,
   withTruncateBefore
 } from '../../src/streams/metadata.js'
 import { type MetadataForm, slipsOf } from '../../src/streams/metadata-names.js'
+import { findFault } from '../../src/writing/plan/event-faults.js'
+import type { PlanningView } from '../../src/writing/plan/planning-view.js'
 
 const read = (text: string) => readMetadata(Buffer.from(text))
 
@@ -169,4 +173,20 @@ t.test('what looks like a slip and stands already may stay as it is', async (t) 
   t.match(slipsOf(members('{"maxcount":4}'), 'stored', standing), [{ member: 'maxcount' }], 'with another value')
   t.match(slipsOf(members('{"max_count":3}'), 'stored', standing), [{ member: 'max_count' }], 'another name')
   t.match(slipsOf(members('{"$acl":{"Read":"bob"}}'), 'stored', standing), [{ member: '$acl.Read' }])
+  const spaced = Buffer.from('{"$acl":{"Read":[ "ann" ]}}')
+  t.same(slipsOf(members('{"$acl":{"Read":["ann"]}}'), 'stored', spaced), [], 'however it is spaced')
+})
+
+t.test('what does nothing on the whole log may stay there, and is not added or changed', async (t) => {
+  const standing = Buffer.from('{"$maxCount":3}')
+  const state = { document: standing, metadata: readMetadata(standing) }
+  const view = { state: () => state } as unknown as PlanningView
+  const refused = (document: string) => {
+    const record = metadataRecord('$all', Buffer.from(document))
+    return findFault([{ stream: '$$$all', id: undefined, type: METADATA_TYPE, record }], false, view)?.details.member
+  }
+  t.equal(refused('{"$maxCount":3,"$acl":{"$r":"ann"}}'), undefined)
+  t.equal(refused('{}'), undefined)
+  t.equal(refused('{"$maxCount":4}'), '$maxCount')
+  t.equal(refused('{"$maxCount":3,"$maxAge":5}'), '$maxAge')
 })

@@ -45,15 +45,21 @@ function idOfTheFuture(id: Buffer, index: number): DaybookError {
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
-/** The metadata of `$all` says who may read the log in EventStoreDB's form; what a stream shows, its own metadata says. */
-function faultOfLog({ maxCount, maxAge, truncateBefore, cacheControl }: StreamMetadata): MemberFault | undefined {
-  const [member] = Object.entries({
-    $maxCount: maxCount,
-    $maxAge: maxAge,
-    $tb: truncateBefore,
-    $cacheControl: cacheControl
-  }).find(([, value]) => value !== undefined) ?? ['']
-  return member === '' ? undefined : { member, why: `"${member}" does nothing on the whole log. Set it on streams.` }
+/**
+ * The metadata of `$all` says who may read the log in EventStoreDB's form; what a stream shows, its own metadata says.
+ * @param standing what is in force: what stands there may stay
+ */
+function faultOfLog(wanted: StreamMetadata, standing: StreamMetadata): MemberFault | undefined {
+  const members = {
+    $maxCount: 'maxCount',
+    $maxAge: 'maxAge',
+    $tb: 'truncateBefore',
+    $cacheControl: 'cacheControl'
+  } as const
+  const [member] = Object.entries(members).find(([, name]) => (wanted[name] ?? standing[name]) !== standing[name]) ?? []
+  return member === undefined
+    ? undefined
+    : { member, why: `"${member}" does nothing on the whole log. Set it on streams.` }
 }
 
 /** What was done is shown for a day at least, so that nobody hides what they have just done. */
@@ -84,9 +90,9 @@ function faultOfMetadata(
     const hidden = faultOfAudit(readMetadata(document))
     if (hidden !== undefined) return hidden
   }
-  const { document: standing } = view.state(stream)
+  const { document: standing, metadata } = view.state(stream)
   const [slip] = slipsOf(members, 'stored', standing)
-  const fruitless = slip ?? (stream === '$all' ? faultOfLog(readMetadata(document)) : undefined)
+  const fruitless = slip ?? (stream === '$all' ? faultOfLog(readMetadata(document), metadata) : undefined)
   if (fruitless !== undefined || dialect) return fruitless
   const limit = limits.metadata_bytes_max
   if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
