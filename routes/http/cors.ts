@@ -26,9 +26,11 @@ export async function shareWithOrigins(app: FastifyInstance, origins: Origins): 
     done()
   })
   if (origins.areAlike) return
-  // The response depends on the origin, also where there is none: a page of elsewhere would have the browser keep what an
+  // The response depends on the origin, also where a browser sends none: a page of elsewhere would have it keep what an
   // image got, and read that. Other hooks have set the rest of Vary by now.
-  app.addHook('onSend', (_request, reply, payload, done) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const { origin, 'sec-fetch-site': site } = request.headers
+    if (origin === undefined && site === undefined) return done(null, payload)
     const vary = String(reply.getHeader('vary') ?? '')
     if (!/\borigin\b/i.test(vary)) reply.header('vary', vary === '' ? 'Origin' : `${vary}, Origin`)
     done(null, payload)
