@@ -9,6 +9,7 @@ import { serve } from './commands/serve/serve.js'
 import { version } from './commands/version.js'
 import { warn } from './commands/wording.js'
 import { strayVariables } from './config/config.js'
+import { asksForHelp } from './config/flags.js'
 import { badConfiguration, type DaybookError, type ErrorCode, isDaybookError, systemReason } from './errors.js'
 import { meantBy } from './spelling.js'
 
@@ -63,7 +64,7 @@ function help([name]: readonly string[]): Promise<number> | number {
 }
 
 function run(command: Command, argv: readonly string[]): Promise<number> {
-  if (argv.includes('--help') || argv.includes('-h')) return command.run(argv)
+  if (asksForHelp(argv)) return command.run(argv)
   const all = Object.values(commands).map(({ schema }) => schema)
   for (const name of strayVariables(command.schema, all)) {
     warn(`there is no setting for the variable ${name}; it counts for nothing`)

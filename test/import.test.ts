@@ -1,16 +1,13 @@
 /** An import that is run again writes nothing again, wherever it broke off and wherever its lines come from. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { ImportInput } from '../src/commands/move/import-input.js'
 import { ImportedLines } from '../src/commands/move/import-lines.js'
 import { checkDirectory } from '../src/verify/check-directory.js'
-import { daybook } from './helpers/cli.js'
+import { command, daybook, ends, until } from './helpers/cli.js'
 import { seeded } from './helpers/random.js'
 import { ReturningServer } from './helpers/returning-server.js'
 
@@ -222,29 +219,6 @@ t.test('a file that cannot be read or written is reported in one line', async (t
   })
 })
 
-t.test('an export whose reader leaves ends quietly, as other programs in a pipe do', async (t) => {
-  const folder = t.testdir({})
-  const server = new ReturningServer(join(folder, 'db'))
-  await server.start()
-  t.teardown(() => server.kill())
-  const input = Array.from(
-    { length: 4000 },
-    (_, i) => `{"stream":"s","type":"T","data":"${'x'.repeat(1000)}${i}"}\n`
-  ).join('')
-  t.match(await daybook(['import', '-', '--url', server.url], { input }), { code: 0 })
-  for (const from of [
-    ['--url', server.url],
-    ['--db', join(folder, 'db')]
-  ]) {
-    if (from[0] === '--db') await server.kill()
-    const child = command(['export', ...from])
-    const ended = ends(child)
-    await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
-    child.stdout?.destroy()
-    t.same(await ended, { code: 141, stderr: '' }, `${from[0]}`)
-  }
-})
-
 t.test('an import that is interrupted says how far it got, and goes on when it is run again', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
@@ -289,44 +263,6 @@ t.test('the progress of an import is the share of unpacked bytes that were answe
   }
 })
 
-t.test('an export leaves a whole file or none, and replaces none without --force', async (t) => {
-  const folder = t.testdir({ there: 'precious' })
-  let answer: (response: ServerResponse) => unknown = () => {}
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'daybook-head': '1' })
-    response.write('{"id":"1"}\n', () => answer(response))
-  }).listen(0, '127.0.0.1')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  await once(server, 'listening')
-  const from = ['export', '--url', `http://127.0.0.1:${(server.address() as { port: number }).port}`, '--output']
-
-  const refused = await daybook([...from, join(folder, 'there')])
-  t.match(refused, { code: 1, stderr: /^daybook: cannot write \S+there: it is there already; --force replaces it\n$/ })
-  answer = (response) => response.destroy()
-  const broken = await daybook([...from, join(folder, 'there'), '--force'])
-  t.match(broken, { code: 1, stderr: /^daybook: the transfer broke off .*; run the export again\n$/ })
-  t.equal(readFileSync(join(folder, 'there'), 'utf8'), 'precious')
-  t.same(readdirSync(folder), ['there'], 'nothing is left of it')
-
-  const begun = new Promise<void>((resolve) => (answer = () => resolve()))
-  const child = command([...from, join(folder, 'new.gz')])
-  const ended = ends(child)
-  await begun
-  await until(async () => existsSync(join(folder, 'new.gz.partial')))
-  child.kill('SIGINT')
-  t.same(await ended, { code: 130, stderr: 'Interrupted after 0 events; nothing of them was kept.\n' })
-  t.same(readdirSync(folder), ['there'])
-
-  answer = (response) => response.end('{"end":{"cursor":"0","events":1}}\n')
-  t.match(await daybook([...from, join(folder, 'there'), '--force']), { code: 0 })
-  t.equal(readFileSync(join(folder, 'there'), 'utf8'), '{"id":"1"}\n')
-  t.match(await daybook([...from, '/dev/null']), { code: 0 }, 'a device is written to, and stays what it is')
-  t.ok(statSync('/dev/null').isCharacterDevice())
-})
-
 interface Exported {
   id: string
   stream: string
@@ -346,23 +282,7 @@ async function idOfFirst(db: string): Promise<string> {
   return ((await exported(db))[0] as Exported).id
 }
 
-function command(argv: readonly string[]): ChildProcess {
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  return spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, main, ...argv], { stdio: 'pipe' })
-}
-
-async function ends(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
-  let stderr = ''
-  child.stderr?.on('data', (chunk) => (stderr += chunk))
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, stderr }
-}
-
 async function headOf(url: string): Promise<number> {
   const answer = await fetch(`${url}/events?limit=1`, { headers: { connection: 'close' } })
   return Number(answer.headers.get('daybook-head'))
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20))
 }

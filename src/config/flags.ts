@@ -33,14 +33,12 @@ const CONFIG_FLAG: NamedSetting = ['config', { type: 'string' }]
 
 /** @throws `bad-configuration` for a flag that is not known, lacks its value, or is given twice */
 export function readCommandLine(settings: readonly NamedSetting[], argv: readonly string[]): CommandLine {
+  if (asksForHelp(argv)) return { values: {}, words: [], help: true }
   const known = new Map([...settings, CONFIG_FLAG])
-  const options: NonNullable<Parameters<typeof parseArgs>[0]>['options'] = { help: { type: 'boolean', short: 'h' } }
+  const options: NonNullable<Parameters<typeof parseArgs>[0]>['options'] = {}
   for (const [name, { type }] of known) options[name] = { type: type === 'boolean' ? 'boolean' : 'string' }
   // Not strict: its errors are not for people. What it would find is found below.
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true })
-  if (tokens.some((token) => token.kind === 'option' && token.name === 'help')) {
-    return { values: {}, words: [], help: true }
-  }
   const words: string[] = []
   const values: Record<string, string | string[] | boolean> = {}
   for (const token of tokens) {
@@ -56,6 +54,11 @@ export function readCommandLine(settings: readonly NamedSetting[], argv: readonl
     else values[name] = value
   }
   return { values, words, help: false }
+}
+
+/** Help wins over everything else on the line, also where a flag lacks its value before it. */
+export function asksForHelp(argv: readonly string[]): boolean {
+  return argv.includes('--help') || argv.includes('-h')
 }
 
 interface FlagToken {

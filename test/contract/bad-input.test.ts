@@ -57,7 +57,7 @@ const tables: Record<string, Row[]> = {
     ],
     ['no UTF-8', toStream(Buffer.from('7b2274797065223a22ff227d', 'hex')), 400, 'invalid-utf8', /UTF-8/],
     ['on /events', post('/events', '{"events":[{"stream":"s","type":"T"}'), 400, 'malformed-json', /found the end/],
-    ['a bad line', toStream(`${EVENT}\n{"type"\n`, NDJSON_TYPE), 400, 'malformed-json', /^Line 2: /],
+    ['a bad line', toStream(`${EVENT}\n{"type"\n`, NDJSON_TYPE), 400, 'malformed-json', /^Line 2(, column \d+)?: /],
     ['line breaks lost', toStream(`${EVENT}${EVENT}`, NDJSON_TYPE), 400, 'malformed-json', /--data-binary/]
   ],
   'nothing to append': [
@@ -809,19 +809,24 @@ t.test('a page of the same origin, or of one that is allowed, may write', async 
 t.test('a streamed write ends at its first bad line, and nothing after it is written', async (t) => {
   const line = (stream: string, more = '') => `{"stream":"${stream}","type":"T"${more}}`
   const bad: [string, string, string, RegExp][] = [
-    ['a cut line', '{"stream":"b"', 'malformed-json', /^Line 2: /],
+    ['a cut line', '{"stream":"b"', 'malformed-json', /^Line 2(, column \d+)?: /],
     ['no stream', '{"type":"T"}', 'invalid-event', /^Line 2: "stream" is missing/],
     ['an unknown member', line('b', ',"dta":1'), 'invalid-event', /^Line 2: .*did you mean "data/],
     ['a reserved stream', line('$all'), 'bad-stream-name', /^Line 2: .*reserved/],
     ['two on a line', `${line('b')}${line('c')}`, 'malformed-json', /^Line 2: .*line breaks lost/],
-    ['text and bytes at once', line('b', ',"dataText":"a","dataBase64":"YQ=="'), 'invalid-event', /^Line 2: /],
-    ['text and JSON at once', line('b', ',"data":1,"dataText":"a"'), 'invalid-event', /^Line 2: /],
+    [
+      'text and bytes at once',
+      line('b', ',"dataText":"a","dataBase64":"YQ=="'),
+      'invalid-event',
+      /^Line 2(, column \d+)?: /
+    ],
+    ['text and JSON at once', line('b', ',"data":1,"dataText":"a"'), 'invalid-event', /^Line 2(, column \d+)?: /],
     ['text without its content type', line('b', ',"dataText":"a"'), 'invalid-event', /^Line 2: .*contentType/],
     [
       'bytes that are no base64',
       line('b', ',"contentType":"text/plain","dataBase64":"%%"'),
       'invalid-event',
-      /^Line 2: /
+      /^Line 2(, column \d+)?: /
     ],
     // A content type stands in the record with one byte of length, and is printed as it is.
     [
@@ -834,9 +839,14 @@ t.test('a streamed write ends at its first bad line, and nothing after it is wri
       'a line break in a content type',
       line('b', ',"contentType":"a\\nb","dataText":"a"'),
       'invalid-event',
-      /^Line 2: /
+      /^Line 2(, column \d+)?: /
     ],
-    ['a content type not in ASCII', line('b', ',"contentType":"text/€","dataText":"a"'), 'invalid-event', /^Line 2: /]
+    [
+      'a content type not in ASCII',
+      line('b', ',"contentType":"text/€","dataText":"a"'),
+      'invalid-event',
+      /^Line 2(, column \d+)?: /
+    ]
   ]
   for (const [why, text, code, detail] of bad) {
     const { app, store } = await openApp(t, { directory: t.testdir({}) })

@@ -112,7 +112,7 @@ t.test('a program that reads rules in the form of EventStoreDB and writes them n
   ]
   for (const [method, body, says] of refused) {
     const answer = await ask(app, `${method} ${url}`, {}, body)
-    t.match([answer.statusCode, answer.body], [400, says], 'what it changes is refused with the right word')
+    t.match(answer.json(), { status: 400, detail: says }, 'what it changes is refused with the right word')
   }
   t.same((await ask(app, `GET ${url}`)).json(), kept)
 })

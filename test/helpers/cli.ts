@@ -1,5 +1,6 @@
 /** The command line as a user meets it: a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -58,4 +59,21 @@ function start(argv: readonly string[], { env, cwd, descriptors }: CliOptions): 
   const limited = ['bash', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'bash', ...words]
   const [command = '', ...rest] = descriptors === undefined ? words : limited
   return spawn(command, rest, { env: { ...process.env, ...env }, cwd, stdio: 'pipe' })
+}
+
+/** Starts a command whose end is waited for with `ends`. */
+export function command(argv: readonly string[]): ChildProcess {
+  return start(argv, {})
+}
+
+/** What a command has said on standard error when it has ended. */
+export async function ends(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
+  let stderr = ''
+  child.stderr?.on('data', (chunk) => (stderr += chunk))
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stderr }
+}
+
+export async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20))
 }

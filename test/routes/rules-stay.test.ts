@@ -120,7 +120,8 @@ t.test('a rule that names no keeper gets one; one that names them is as it was w
     ['who writes', { write: 'ann' }, { write: 'ann', delete: 'ann', metadataWrite: 'ann' }],
     ['who writes before who reads', { read: 'sales', write: 'ann' }, { delete: 'ann', metadataWrite: 'ann' }],
     ['who reads when all write', { read: 'ann', write: '$all' }, { write: '$all', delete: 'ann', metadataWrite: 'ann' }],
-    ['administrators when all read and write', { read: '$all', write: ['$all', 'ann'] }, { delete: [], metadataWrite: [] }],
+    ['administrators when all read and write', { read: '$all', write: ['$all', 'ann'], metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
+    ['nobody when it keeps nobody out', { read: '$all', write: ['$all', 'ann'] }, { read: '$all', write: ['$all', 'ann'] }],
     ['administrators when nobody reads', { read: [] }, { read: [], delete: [], metadataWrite: [] }],
     ['administrators when only the metadata is spoken of', { metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
     ['no rule is none', {}, {}],
@@ -157,7 +158,13 @@ t.test('a patch of something else leaves a rule as it is; one of the rule makes 
 t.test('a stranger lifts no rule that names only who reads or writes', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const bob = await makeUser(store, 'bob')
-  for (const acl of [{ read: 'ann' }, { write: 'ann' }, { read: [] }, { read: '$all', write: '$all' }]) {
+  for (const acl of [
+    { read: 'ann' },
+    { write: 'ann' },
+    { read: [] },
+    { read: '$all', write: 'ann' },
+    { read: '$all', delete: 'ann' }
+  ]) {
     const stream = `s-${JSON.stringify(acl).replaceAll(/\W/g, '')}`
     await append(app, stream, { type: 'T' }, admin)
     await ask(app, `PUT /streams/${stream}/metadata`, admin, { acl })

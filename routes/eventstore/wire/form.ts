@@ -57,7 +57,7 @@ export function asksForDialect({ headers, url }: Read, kind: Kind): boolean {
   if (kind !== 'feed' && isJsonAlone(accept)) return true
   // Types that neither form has are refused in the dialect's words, those of ours in ours.
   const form = formsByKind[kind].preferred(accept)
-  return form === undefined ? !/\bvnd\.daybook\.|\/problem\+json\b/i.test(accept) : form === 'dialect'
+  return form === undefined ? !/\bvnd\.daybook\.|\bapplication\/(problem\+)?json\b/i.test(accept) : form === 'dialect'
 }
 
 /** True for one media type, JSON, without a weight. */

@@ -23,9 +23,9 @@ export const SUBPROTOCOL = 'daybook.v1'
 
 /**
  * A request that can be upgraded to WebSocket only. As soon as a server handles upgrades, node takes every `Upgrade` for
- * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not. So is one
- * that asks before the requests ahead of it on its connection were answered: node would hand over the connection at once.
- * No client does that (RFC 6455 4.1).
+ * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not. One that
+ * asks before the requests ahead of it on its connection were answered is refused: node would hand over the connection at
+ * once. No client does that (RFC 6455 4.1).
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
@@ -53,6 +53,11 @@ function isLive({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.live !== undefined
 }
 
+const NOT_PASSED_ON =
+  'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
+const BEHIND =
+  'A WebSocket was asked for before the requests ahead of it on its connection were answered. Ask on a connection of its own.'
+
 /** Accepts upgrades: routes with a `wsHandler` take them, all others refuse. */
 export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Promise<void> {
   await app.register(websocket, {
@@ -73,10 +78,7 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
       throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
     }
     if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
-      throw new DaybookError(
-        'upgrade-lost',
-        'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
-      )
+      throw new DaybookError('upgrade-lost', isWebSocket(request.headers.upgrade) ? BEHIND : NOT_PASSED_ON)
     }
     done()
   })

@@ -1,0 +1,69 @@
+/** An export ends whole, or quietly, or leaves nothing. */
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import t from 'tap'
+import { command, daybook, ends, until } from './helpers/cli.js'
+import { ReturningServer } from './helpers/returning-server.js'
+
+t.test('an export whose reader leaves ends quietly, as other programs in a pipe do', async (t) => {
+  const folder = t.testdir({})
+  const server = new ReturningServer(join(folder, 'db'))
+  await server.start()
+  t.teardown(() => server.kill())
+  const input = Array.from(
+    { length: 4000 },
+    (_, i) => `{"stream":"s","type":"T","data":"${'x'.repeat(1000)}${i}"}\n`
+  ).join('')
+  t.match(await daybook(['import', '-', '--url', server.url], { input }), { code: 0 })
+  for (const from of [
+    ['--url', server.url],
+    ['--db', join(folder, 'db')]
+  ]) {
+    if (from[0] === '--db') await server.kill()
+    const child = command(['export', ...from])
+    const ended = ends(child)
+    await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
+    child.stdout?.destroy()
+    t.same(await ended, { code: 141, stderr: '' }, `${from[0]}`)
+  }
+})
+
+t.test('an export leaves a whole file or none, and replaces none without --force', async (t) => {
+  const folder = t.testdir({ there: 'precious' })
+  let answer: (response: ServerResponse) => unknown = () => {}
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'daybook-head': '1' })
+    response.write('{"id":"1"}\n', () => answer(response))
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await once(server, 'listening')
+  const from = ['export', '--url', `http://127.0.0.1:${(server.address() as { port: number }).port}`, '--output']
+
+  const refused = await daybook([...from, join(folder, 'there')])
+  t.match(refused, { code: 1, stderr: /^daybook: cannot write \S+there: it is there already; --force replaces it\n$/ })
+  answer = (response) => response.destroy()
+  const broken = await daybook([...from, join(folder, 'there'), '--force'])
+  t.match(broken, { code: 1, stderr: /^daybook: the transfer broke off .*; run the export again\n$/ })
+  t.equal(readFileSync(join(folder, 'there'), 'utf8'), 'precious')
+  t.same(readdirSync(folder), ['there'], 'nothing is left of it')
+
+  const begun = new Promise<void>((resolve) => (answer = () => resolve()))
+  const child = command([...from, join(folder, 'new.gz')])
+  const ended = ends(child)
+  await begun
+  await until(async () => existsSync(join(folder, 'new.gz.partial')))
+  child.kill('SIGINT')
+  t.same(await ended, { code: 130, stderr: 'Interrupted after 0 events; nothing of them was kept.\n' })
+  t.same(readdirSync(folder), ['there'])
+
+  answer = (response) => response.end('{"end":{"cursor":"0","events":1}}\n')
+  t.match(await daybook([...from, join(folder, 'there'), '--force']), { code: 0 })
+  t.equal(readFileSync(join(folder, 'there'), 'utf8'), '{"id":"1"}\n')
+  t.match(await daybook([...from, '/dev/null']), { code: 0 }, 'a device is written to, and stays what it is')
+  t.ok(statSync('/dev/null').isCharacterDevice())
+})
