@@ -134,7 +134,7 @@ async function addRoutes(app: FastifyInstance, store: Store, origins: Origins, o
     await data.register(async (scope) => listingRoutes(scope, store))
   })
   await app.register(async (scope) => serverRoutes(scope, store, atom, { version, insecure }))
-  await app.register(async (scope) => nodeRoutes(scope, store, atom))
+  await app.register(async (scope) => nodeRoutes(scope, store, atom, live))
   methods.seal()
   await app.register(async (rest) => refuseOtherMethods(rest, methods.entries()))
   app.addHook('preClose', async () => {

@@ -6,8 +6,13 @@ import { ref } from './ref.js'
 
 const Cursor = Type.String({ description: 'Hand it back as `after` to go on from here.' })
 
+const Sub = Type.Optional(
+  Type.String({ description: "The client's name for the subscription; left out for the socket's own." })
+)
+
+/** A frame that one of several subscriptions on a socket sends with `sub`. */
 function frame<Name extends string, P extends TProperties>(name: Name, description: string, members: P) {
-  return Type.Object({ frame: Type.Enum([name]), ...members }, { description })
+  return Type.Object({ frame: Type.Enum([name]), sub: Sub, ...members }, { description })
 }
 
 export const ConsumerAttached = Type.Object(
@@ -41,7 +46,7 @@ export type Subscribed = Static<typeof Subscribed>
 
 export const ServerFrame = Type.Union(
   [
-    frame('subscribed', 'The first frame.', subscribed),
+    frame('subscribed', 'The first frame of a subscription.', subscribed),
     frame('event', 'One event.', { cursor: Cursor, event: ref(RecordedEvent) }),
     frame('events', 'Several events while catching up, when `batch` asked for it.', {
       cursor: Cursor,
@@ -67,12 +72,34 @@ export const ServerFrame = Type.Union(
       title: Type.String(),
       detail: Type.String()
     }),
-    frame('closing', 'The last frame: why, and where to go on.', {
-      code: Type.String(),
-      title: Type.String(),
-      detail: Type.String(),
-      cursor: Cursor
-    })
+    Type.Object(
+      {
+        frame: Type.Enum(['ended']),
+        sub: Type.String(),
+        code: Type.String(),
+        title: Type.String(),
+        detail: Type.String(),
+        status: Type.Integer(),
+        cursor: Type.Optional(Cursor)
+      },
+      {
+        description:
+          'A subscription has ended, or was refused (then without `cursor`), with the members of the problem. The socket stays, and the name is free.'
+      }
+    ),
+    Type.Object(
+      {
+        frame: Type.Enum(['closing']),
+        code: Type.String(),
+        title: Type.String(),
+        detail: Type.String(),
+        cursor: Type.Optional(Cursor)
+      },
+      {
+        description:
+          'The last frame: why, and where to go on; without `cursor` on a socket that has no subscription of its own.'
+      }
+    )
   ],
   { $id: 'ServerFrame', description: 'What the server sends over a WebSocket. Ignore frames that you do not know.' }
 )
@@ -80,24 +107,46 @@ export const ServerFrame = Type.Union(
 /** Names of the server's frames, and those that the contract keeps for later ones. */
 export const serverFrameNames: readonly string[] = [
   ...ServerFrame.anyOf.flatMap(({ properties }) => properties.frame.enum),
-  'ended',
   'appended',
   'refused'
 ]
 
 export const AckFrame = Type.Object(
-  { frame: Type.Enum(['ack']), cursor: Cursor },
+  { frame: Type.Enum(['ack']), sub: Sub, cursor: Cursor },
   { additionalProperties: false, description: 'Everything up to here was dealt with (named consumers).' }
 )
 export type AckFrame = Static<typeof AckFrame>
 
+const Events = Type.Integer({ minimum: 1, maximum: limits.credit_max })
+
 export const CreditFrame = Type.Object(
-  { frame: Type.Enum(['credit']), events: Type.Integer({ minimum: 1, maximum: limits.credit_max }) },
+  { frame: Type.Enum(['credit']), sub: Sub, events: Events },
   { additionalProperties: false, description: 'So many more events may be sent.' }
 )
 export type CreditFrame = Static<typeof CreditFrame>
 
-export const ClientFrame = Type.Union([AckFrame, CreditFrame], {
+const NewSub = Type.String({ minLength: 1, maxLength: limits.sub_chars_max, description: 'A name of your choice.' })
+
+export const SubscribeFrame = Type.Object(
+  {
+    frame: Type.Enum(['subscribe']),
+    sub: NewSub,
+    source: Type.String({
+      description: 'A live address of this server, with its query: `/streams/x?after=7`, `/consumers/c/events`.'
+    }),
+    credit: Type.Optional(Events)
+  },
+  { additionalProperties: false, description: 'One more subscription on this socket; `subscribed` or `ended` answers.' }
+)
+export type SubscribeFrame = Static<typeof SubscribeFrame>
+
+export const UnsubscribeFrame = Type.Object(
+  { frame: Type.Enum(['unsubscribe']), sub: Type.String() },
+  { additionalProperties: false, description: 'Ends one that `subscribe` began; `ended` answers.' }
+)
+export type UnsubscribeFrame = Static<typeof UnsubscribeFrame>
+
+export const ClientFrame = Type.Union([AckFrame, CreditFrame, SubscribeFrame, UnsubscribeFrame], {
   $id: 'ClientFrame',
   description: 'What a client sends over a WebSocket.'
 })

@@ -226,7 +226,7 @@ export const Page = Type.Object(
 
 /** Describes the WebSocket, which OpenAPI cannot. */
 export const overWebSocket =
-  'With `Upgrade: websocket` (sub-protocol `daybook.v1`) the server sends a `ServerFrame` a message, and takes a `ClientFrame`.'
+  'With `Upgrade: websocket` (sub-protocol `daybook.v1`) the server sends a `ServerFrame` a message, and takes a `ClientFrame`. `subscribe` begins further live reads on the same socket; `/subscriptions` opens one without a read of its own.'
 
 /** The forms of many events. */
 export const manyEvents = {

@@ -143,6 +143,9 @@ export const limits = {
   /** A frame that a client sends over a WebSocket. */
   client_frame_bytes_max: 16 * 1024,
   subscriptions_max: 10_000,
+  /** Subscriptions that one WebSocket carries beside its own, and the client's name for one. */
+  socket_subscriptions_max: 100,
+  sub_chars_max: 64,
   consumers_max: 1000,
   /** Consumers of one owner, and consumers without an owner. */
   consumers_of_one_max: 500,

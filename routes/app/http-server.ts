@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import { endHalfClosed } from '../http/connections/client-gone.js'
-import { UpgradableMessage } from '../live/websocket.js'
+import { UpgradableMessage } from '../live/websocket/websocket.js'
 import { TLS } from './tls.js'
 
 const OPTIONS: ServerOptions<typeof UpgradableMessage> = {

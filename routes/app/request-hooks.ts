@@ -13,7 +13,7 @@ import { type LoadOptions, type LoadParts, limitLoad } from '../http/load/rate-l
 import { checkTarget } from '../http/request-target.js'
 import type { Origins } from '../http/same-origin.js'
 import { holdEarlyReads } from '../live/early-reads.js'
-import { acceptWebSockets } from '../live/websocket.js'
+import { acceptWebSockets } from '../live/websocket/websocket.js'
 
 export interface RequestHookOptions {
   /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */

@@ -8,7 +8,7 @@ import { RequestOrder } from '../http/connections/request-order.js'
 import { clientErrorCode, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
 import { takeTarget } from '../http/request-target.js'
-import { endUpgrade } from '../live/websocket.js'
+import { endUpgrade } from '../live/websocket/websocket.js'
 import { forwardedPrefix } from '../wire/forwarded.js'
 import { httpServer } from './http-server.js'
 

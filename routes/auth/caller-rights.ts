@@ -41,6 +41,20 @@ export async function checkReadable(parts: RightsParts, principal: Principal, ad
 }
 
 /**
+ * What the routes of reads ask for, where no route does.
+ * @throws as checkReadable; `sign-in-required` for who may read nothing of the log
+ */
+export async function checkMayRead(parts: RightsParts, principal: Principal, address: Address): Promise<void> {
+  if (!isOneStream(address)) checkIsReader(parts, principal)
+  await checkReadable(parts, principal, address)
+}
+
+/** @throws `sign-in-required` */
+export function checkIsReader(parts: RightsParts, principal: Principal): void {
+  if (!isReader(parts, principal)) throw new DaybookError('sign-in-required', 'Only who has signed in may do this.')
+}
+
+/**
  * Checks, before a body says which streams it is for, that the caller may write any at all. Only of a token can that be
  * known: whatever the settings say, a stream may have rules of its own that let any caller write.
  * @throws `not-permitted`, at once or by the promise

@@ -13,6 +13,9 @@ import type { Requirement } from '../auth/authorization.js'
 import { isReader, type RightsParts } from '../auth/caller-rights.js'
 import { wantsDialectRefusal } from '../http/error-handler.js'
 import { checkOpen } from '../http/store-open-check.js'
+import type { Live } from '../live/live.js'
+import { SOCKET_SOURCE } from '../live/websocket/socket-readers.js'
+import { emptySocket } from '../live/websocket/websocket.js'
 import { notYet } from '../wire/media-types.js'
 import type { AtomDialect } from './atom-dialect.js'
 import { caching } from './reply.js'
@@ -29,7 +32,7 @@ export interface NodeParts extends Pick<RightsParts, 'rules'> {
   readonly reason: string
 }
 
-export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDialect): void {
+export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDialect, live: Live): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
     done()
@@ -49,10 +52,14 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   app.get('/health/live', hidden('anyone'), (_request, reply) => reply.code(204).send())
 
   for (const [method, url, what, access] of LATER) {
+    const described = hidden(access)
+    const socket = method === 'GET' && url === SOCKET_SOURCE ? emptySocket(live, access) : undefined
     app.route({
       method,
       url,
-      ...hidden(access),
+      ...described,
+      ...socket,
+      config: { ...described.config, ...socket?.config },
       handler: () => {
         throw notYet(what)
       }
@@ -61,7 +68,9 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
 }
 
 function hidden(access: Requirement) {
-  return { config: { access, dialect: wantsDialectRefusal }, schema: { hide: true } }
+  // An upgrade is of the native form.
+  const dialect = (request: FastifyRequest) => !request.ws && wantsDialectRefusal(request)
+  return { config: { access, dialect }, schema: { hide: true } }
 }
 
 /** The members of the cluster: only this node. @param instance identity of this process */

@@ -10,7 +10,7 @@ import { sendRefusal } from '../eventstore/wire/send.js'
 import { AcceptedForms } from '../wire/accept.js'
 import { isWrite, outcomeMembers, outcomeOf } from '../wire/problems/outcome.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
-import { explainFault } from '../wire/problems/shape-faults.js'
+import { refusedQuery } from '../wire/problems/query-faults.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -30,15 +30,8 @@ const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
 function asDaybookError(error: Error, bodyMax: number): DaybookError {
   if (isDaybookError(error)) return error
   const { validation, validationContext, code = '', statusCode } = error as FastifyError
-  const [first] = validation ?? []
-  if (first !== undefined) {
-    const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})
-    const unknown = first.keyword === 'additionalProperties'
-    const { why: detail } = explainFault(validation as ErrorObject[], { known, isQuery: true })
-    return new DaybookError(unknown ? 'unknown-parameter' : 'bad-parameter', detail, {
-      parameter: unknown ? first.params.additionalProperty : first.instancePath.slice(1).split('/')[0],
-      in: validationContext
-    })
+  if (validation !== undefined && validation.length > 0) {
+    return refusedQuery(validation as ErrorObject[], validationContext)
   }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     const limit = bodyMax

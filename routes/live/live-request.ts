@@ -5,8 +5,9 @@ import { readFormat } from '../wire/media-types.js'
 /** The transport that a GET of an address with live reads asks for; undefined for every other request. */
 export function liveTransportOf(request: FastifyRequest): 'websocket' | 'sse' | 'ndjson' | undefined {
   const { live, dialect } = request.routeOptions.config
-  if (live !== true || request.method !== 'GET') return undefined
+  if (live === undefined || request.method !== 'GET') return undefined
   if (request.ws) return 'websocket'
+  if (live === 'upgrades') return undefined
   const { format, live: goesOn } = request.query as { format?: unknown; live?: unknown }
   const isLive = goesOn === 'true' || goesOn === true // as text, or validated
   try {

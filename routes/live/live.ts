@@ -38,7 +38,7 @@ export class Live {
     if (resumed === 'end') return reply.code(204).send()
     reply.headers(liveHeaders(format))
     if (request.method === 'HEAD') return reply.send('')
-    const plan = await planLive(this, request, asked, resumed)
+    const plan = await planLive(this, { request, headers: request.headers, grants: false }, asked, resumed)
     reply.header('daybook-head', plan.head).header('daybook-log', this.parts.log.id)
     reply.hijack()
     leaveFlight(request)

@@ -1,7 +1,7 @@
 /** Planning a live read: every refusal comes from here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
 import type { Subscribed } from '../../schemas/frames.js'
-import type { ReadQuery } from '../../schemas/read.js'
+import type { ConsumerQuery, ReadQuery } from '../../schemas/read.js'
 import type { Consumer } from '../../src/consumers/consumer.js'
 import type { ConsumerAttachment } from '../../src/consumers/consumer-attachment.js'
 import type { Consumers } from '../../src/consumers/consumers.js'
@@ -19,6 +19,7 @@ import { awaitPosition, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog } from '../reading/named-log.js'
 import { parseBounds } from '../wire/reading/cursor-bounds.js'
 import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
+import { parseSource } from '../wire/writing/consumer-body.js'
 
 /** What live reads are made of. */
 export interface LiveParts extends ContextParts, WaitParts {
@@ -31,6 +32,16 @@ export interface LiveParts extends ContextParts, WaitParts {
 export interface LiveAsked {
   readonly address: Address
   readonly query: ReadQuery
+}
+
+/** Who asks, and what counts beside the query. */
+export interface LiveCaller {
+  /** The request whose account, origin and connection these are. */
+  readonly request: FastifyRequest
+  /** Those of the live read itself: they may name the log of its cursors, and say how long to wait. */
+  readonly headers: FastifyRequest['headers']
+  /** The client can grant more credit. */
+  readonly grants: boolean
 }
 
 /** A live read that was accepted. */
@@ -54,7 +65,7 @@ export interface LivePlan {
  */
 export async function planLive(
   { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
-  request: FastifyRequest,
+  { request, headers, grants }: LiveCaller,
   { address, query }: LiveAsked,
   resumed?: Bound | undefined
 ): Promise<LivePlan> {
@@ -72,7 +83,7 @@ export async function planLive(
   if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
-  await awaitPosition(parts, query, request)
+  await awaitPosition(parts, query, request, headers)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
   const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
   const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
@@ -81,7 +92,7 @@ export async function planLive(
   const from = place === undefined ? begin : undefined
   // One that goes on where it broke is past the cursor of its address.
   const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
-  await checkNamedLog(parts, request, source, { ...asked, upper })
+  await checkNamedLog(parts, { headers, query }, source, { ...asked, upper })
   const { first } = await sources.resolve(source, { ...asked, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
@@ -90,8 +101,7 @@ export async function planLive(
     next: attachment === undefined ? first : attachment.start + 1,
     ...endOf(upper, last),
     limit: query.limit,
-    // Only over WebSocket can more be granted.
-    credit: request.ws ? query.credit : undefined,
+    credit: grants ? query.credit : undefined,
     statistics: query.statistics,
     checkpointEvery: query.checkpointEvery,
     heartbeat: query.heartbeat ?? limits.heartbeat_seconds_default,
@@ -99,6 +109,12 @@ export async function planLive(
   }
   const subscribed = { ...beginning(source, options.next), log: parts.log.id, consumer: attachment?.named }
   return { query, liveQuery, options, head: source.head, attachment, subscribed }
+}
+
+/** A live read of what a consumer reads, under its name. */
+export function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAsked {
+  const { address, query: filters } = parseSource(definition.source)
+  return { address, query: { ...filters, ...query, consumer: name } }
 }
 
 /** Where a live read begins, as its client is told. @param next the first cursor to consider */

@@ -38,11 +38,20 @@ export function secondsToWait({ wait }: WaitQuery, { headers }: Pick<FastifyRequ
   return Math.min(wait ?? Number(preferred ?? 0), limits.wait_seconds_max)
 }
 
-/** Waits until the log has reached `atLeast`. @throws `not-there-yet` when it did not in time */
-export async function awaitPosition(parts: WaitParts, query: WaitQuery, request: FastifyRequest): Promise<void> {
+/**
+ * Waits until the log has reached `atLeast`.
+ * @param headers may say how long
+ * @throws `not-there-yet` when it did not in time
+ */
+export async function awaitPosition(
+  parts: WaitParts,
+  query: WaitQuery,
+  request: FastifyRequest,
+  headers = request.headers
+): Promise<void> {
   const { log } = parts
   if (query.atLeast === undefined || query.atLeast <= log.announced) return
-  const seconds = secondsToWait(query, request)
+  const seconds = secondsToWait(query, { headers })
   if (seconds > 0) await untilReached(parts, request, query.atLeast, seconds)
   if (query.atLeast <= log.announced) return
   throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {

@@ -21,8 +21,8 @@ import {
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/plan-live-read.js'
-import { liveSocket } from '../live/websocket.js'
+import { askedAs, type LiveAsked } from '../live/plan-live-read.js'
+import { liveSocket } from '../live/websocket/websocket.js'
 import type { Answers } from '../reading/answers.js'
 import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
 import { checkNamedLog, readUpTo } from '../reading/named-log.js'
@@ -216,12 +216,6 @@ async function resetCursor(
   await checkNamedLog(parts, request, source, { lower, upper: undefined })
   const { first } = await parts.sources.resolve(source, { lower, upper: undefined, order: 'asc' })
   return first - 1
-}
-
-/** A live read of what a consumer reads, under its name. */
-function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAsked {
-  const { address, query: filters } = parseSource(definition.source)
-  return { address, query: { ...filters, ...query, consumer: name } }
 }
 
 function liveQueryOfSource(parts: ConsumerRouteParts, request: FastifyRequest, text: string) {

@@ -38,6 +38,7 @@ const SHOWN = [
   'filter_values_max',
   'wait_seconds_max',
   'subscriptions_max',
+  'socket_subscriptions_max',
   'consumers_max',
   'consumers_of_one_max',
   'credit_max',

@@ -5,6 +5,7 @@ import { ticketOperations } from '../../schemas/operations/token-operations.js'
 import { limits } from '../../src/limits.js'
 import type { Tickets } from '../../src/users/tickets.js'
 import { type ContextParts, checkReadable, readContextOf } from '../auth/caller-rights.js'
+import { SOCKET_SOURCE } from '../live/websocket/socket-readers.js'
 import { compileShape } from '../wire/problems/shape.js'
 import { liveQueryOf } from '../wire/reading/read-request.js'
 import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
@@ -27,12 +28,19 @@ const checkTicket = compileShape<NewTicket>(NewTicket)
 
 async function createTicket(parts: TicketRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
   const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
-  const { address, query } = parseSource(asked.source, request.prefix)
-  await checkReadable(parts, request.principal, address)
-  const { source } = liveQueryOf(address, query, readContextOf(parts, request))
+  const source = await openedBy(parts, request, asked.source)
   const seconds = asked.seconds ?? limits.ticket_seconds_default
   const { ticket, expires } = parts.tickets.issue(request.principal, source, seconds)
   reply.code(201).header('cache-control', 'no-store')
   const live = `${request.prefix}${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
   return { ticket, source, expires: new Date(expires).toISOString(), links: { live } }
+}
+
+/** What the ticket opens, in the one way it is written. @throws as parseSource, checkReadable and liveQueryOf */
+async function openedBy(parts: TicketRouteParts, request: FastifyRequest, asked: string): Promise<string> {
+  // Each subscription on such a socket is asked for its own right.
+  if (asked === SOCKET_SOURCE || asked === request.prefix + SOCKET_SOURCE) return SOCKET_SOURCE
+  const { address, query } = parseSource(asked, request.prefix)
+  await checkReadable(parts, request.principal, address)
+  return liveQueryOf(address, query, readContextOf(parts, request)).source
 }

@@ -4,7 +4,10 @@ import { limits } from '../../src/limits.js'
 
 export const NewTicket = Type.Object(
   {
-    source: Type.String({ description: 'What it opens: /events or /streams/{stream}, with filters after a `?`.' }),
+    source: Type.String({
+      description:
+        'What it opens: /events or /streams/{stream}, with filters after a `?`; or /subscriptions, a WebSocket for several.'
+    }),
     seconds: Type.Optional(
       Type.Integer({
         minimum: 1,

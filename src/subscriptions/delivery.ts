@@ -89,25 +89,25 @@ export class Delivery implements MachineEffects {
     const again = redelivery !== undefined && (events[0] as ReadResult).cursor <= redelivery.to
     this.#progress?.sent(cursor)
     this.connection.send(events, shared, again ? redelivery : undefined)
-    this.#blockWhenFull()
+    this.blockWhenFull()
   }
 
   caughtUp(cursor: number): void {
     if (this.#closed) return
     this.connection.caughtUp(cursor)
-    this.#blockWhenFull()
+    this.blockWhenFull()
   }
 
   fellBehind(cursor: number): void {
     if (this.#closed) return
     this.connection.fellBehind(cursor)
-    this.#blockWhenFull()
+    this.blockWhenFull()
   }
 
   checkpoint(cursor: number): void {
     if (this.#closed) return
     this.connection.checkpoint(cursor)
-    this.#blockWhenFull()
+    this.blockWhenFull()
   }
 
   read(): void {
@@ -170,7 +170,8 @@ export class Delivery implements MachineEffects {
     this.#closed = true
   }
 
-  #blockWhenFull(): void {
+  /** Stops when the connection is full: others that share it may have filled it. */
+  blockWhenFull(): void {
     if (this.#full !== undefined || this.connection.waiting <= limits.connection_buffer_bytes_max) return
     const now = this.#clock.elapsed()
     this.#full = { begun: now, since: now, unsent: this.connection.unsent }

@@ -173,6 +173,11 @@ export class Subscription {
     )
   }
 
+  /** Others that share the connection have filled it. */
+  filled(): void {
+    if (!this.closed) this.#delivery.blockWhenFull()
+  }
+
   /** Sends everything in flight once more. */
   redeliver(): void {
     this.#delivery.redeliver()

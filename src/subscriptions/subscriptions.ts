@@ -38,7 +38,7 @@ export class Subscriptions {
     return this.#all.size
   }
 
-  /** Aborted when the server stops, so that long polls end. */
+  /** Aborted when the server stops, so that long polls end. The reason is the error `stopping`. */
   get ending(): AbortSignal {
     return this.#end.signal
   }
@@ -82,7 +82,7 @@ export class Subscriptions {
 
   /** Closes every subscription with `stopping`. Clients are told the cursor to resume after. */
   close(): void {
-    this.#end.abort()
+    this.#end.abort(stopping())
     this.#cancel()
     for (const subscription of this.#all.values()) subscription.close(stopping())
   }

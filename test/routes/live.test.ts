@@ -570,6 +570,10 @@ t.test('every frame is as the contract says', async (t) => {
   await none.untilFrame('caughtUp')
   await put(app, 's', some('T', 1))
   await none.untilFrame('checkpoint')
+  none.send({ frame: 'subscribe', sub: 'x', source: '/nothing' })
+  none.send({ frame: 'subscribe', sub: 'y', source: '/streams/s' })
+  await none.untilFrame('ended')
+  await none.until('a named one', (all) => all.some(({ frame, sub }) => frame === 'caughtUp' && sub === 'y'))
   const sockets = [socket, filtered, none]
   await app.close()
   await Promise.all(sockets.map(({ closed }) => closed))

@@ -9,11 +9,15 @@ import type { ReadResult } from '../../../src/reading/event-read.js'
 import type { Redelivery } from '../../../src/subscriptions/connection.js'
 import { renderEvent } from '../reading/recorded-event.js'
 
-/** A text frame as a server sends it (RFC 6455 §5.2): final, not masked. @param text a character a byte */
-export function textFrame(text: string): Buffer {
-  const { length } = text
+/**
+ * A text frame as a server sends it (RFC 6455 §5.2): final, not masked.
+ * @param text a character a byte
+ * @param more bytes of the frame that are written after it
+ */
+export function textFrame(text: string, more = 0): Buffer {
+  const length = text.length + more
   const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(head + length)
+  const frame = Buffer.allocUnsafe(head + text.length)
   frame[0] = 0x81
   if (head === 2) frame[1] = length
   else if (head === 4) {
@@ -45,6 +49,41 @@ export function eventFrames(events: readonly ReadResult[], batch: number, redeli
 function eventFrame(found: ReadResult, redelivery: Redelivery | undefined): string {
   return `{"frame":"event","cursor":"${found.cursor}","event":${renderEvent(found, redelivery)}}`
 }
+
+/**
+ * The same for one of several subscriptions on a socket: each frame in parts, of which those with the events are as
+ * SharedTails gave them.
+ * @param sub the client's name for it
+ */
+export function namedEventFrames(
+  sub: string,
+  events: readonly ReadResult[],
+  tails: readonly Buffer[],
+  batch: number
+): Buffer[] {
+  const name = bytesOf(JSON.stringify(sub))
+  const parts: Buffer[] = []
+  if (batch === 1) {
+    for (const [i, event] of events.entries()) {
+      const tail = tails[i] as Buffer
+      parts.push(textFrame(`{"frame":"event","sub":${name},"cursor":"${event.cursor}","event":`, tail.length), tail)
+    }
+    return parts
+  }
+  for (let at = 0; at < events.length; at += batch) {
+    const cursor = (events.slice(at, at + batch).at(-1) as ReadResult).cursor
+    const some = tails.slice(at, at + batch)
+    // Between two events stands the brace that ends the tail of the first, and a comma.
+    const list = some.flatMap((tail, i) => (i === 0 ? [tail.subarray(0, -1)] : [COMMA, tail.subarray(0, -1)]))
+    const length = list.reduce((sum, part) => sum + part.length, LIST_END.length)
+    const start = `{"frame":"events","sub":${name},"cursor":"${cursor}","events":[`
+    parts.push(textFrame(start, length), ...list, LIST_END)
+  }
+  return parts
+}
+
+const COMMA = Buffer.from(',')
+const LIST_END = Buffer.from(']}')
 
 /** A frame that carries no events. */
 export function plainFrame(frame: string, members: object): string {
@@ -123,5 +162,18 @@ export class SharedBytes {
       this.#known.set(events, bytes)
     }
     return bytes
+  }
+}
+
+/** As SharedBytes, the events by themselves: each with the brace that ends its frame. */
+export class SharedTails {
+  readonly #known = new WeakMap<readonly ReadResult[], readonly Buffer[]>()
+
+  of(events: readonly ReadResult[], shared: boolean, redelivery: Redelivery | undefined): readonly Buffer[] {
+    const known = shared ? this.#known.get(events) : undefined
+    if (known !== undefined) return known
+    const tails = events.map((event) => Buffer.from(`${renderEvent(event, redelivery)}}`, 'latin1'))
+    if (shared) this.#known.set(events, tails)
+    return tails
   }
 }

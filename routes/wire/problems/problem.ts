@@ -25,7 +25,7 @@ export const problemKinds = {
   'bad-frame': {
     status: 400,
     title: 'Bad frame',
-    help: 'Over WebSocket a client sends `{"frame":"ack","cursor":"41"}` (as a named consumer) and `{"frame":"credit","events":100}`. The connection stays.'
+    help: 'Over WebSocket a client sends `{"frame":"ack","cursor":"41"}` (as a named consumer), `{"frame":"credit","events":100}`, `{"frame":"subscribe","sub":"a","source":"/streams/x"}` and `{"frame":"unsubscribe","sub":"a"}`; the first two may carry `sub`, too. The connection stays.'
   },
   'not-acknowledged': {
     status: 408,

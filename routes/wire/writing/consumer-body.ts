@@ -96,7 +96,7 @@ export function parseSource(source: string, prefix = ''): ConsumerSource {
 }
 
 /** A query as Fastify reads it: a name that stands twice has a list. */
-function parsedQuery(text: string): Record<string, string | string[]> {
+export function parsedQuery(text: string): Record<string, string | string[]> {
   const query: Record<string, string | string[]> = {}
   const parameters = new URLSearchParams(text)
   for (const name of new Set(parameters.keys())) {

@@ -3,19 +3,21 @@ import { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import { DaybookError } from '../../src/errors.js'
-import { limits } from '../../src/limits.js'
-import type { Clock } from '../../src/time/clock.js'
-import type { Requirement } from '../auth/authorization.js'
-import { readContextOf } from '../auth/caller-rights.js'
-import { isWebSocket } from '../eventstore/wire/form.js'
-import type { Origins } from '../http/same-origin.js'
-import { SharedBytes } from '../wire/live/live-frames.js'
-import { liveQueryOf } from '../wire/reading/read-request.js'
-import { nameLastEventId, resumedAt } from './last-event-id.js'
-import type { Live } from './live.js'
-import { type LiveAsked, type LivePlan, planLive } from './plan-live-read.js'
-import { WebSocketConnection } from './websocket-connection.js'
+import { DaybookError } from '../../../src/errors.js'
+import { limits } from '../../../src/limits.js'
+import type { Clock } from '../../../src/time/clock.js'
+import type { Requirement } from '../../auth/authorization.js'
+import { readContextOf } from '../../auth/caller-rights.js'
+import { isWebSocket } from '../../eventstore/wire/form.js'
+import type { Origins } from '../../http/same-origin.js'
+import { SharedBytes, SharedTails } from '../../wire/live/live-frames.js'
+import { liveQueryOf } from '../../wire/reading/read-request.js'
+import { nameLastEventId, resumedAt } from '../last-event-id.js'
+import type { Live } from '../live.js'
+import { type LiveAsked, type LiveCaller, type LivePlan, planLive } from '../plan-live-read.js'
+import { FrameSocket } from './frame-socket.js'
+import { SOCKET_SOURCE, SocketReaders } from './socket-readers.js'
+import type { SharedFrames } from './websocket-connection.js'
 
 export const SUBPROTOCOL = 'daybook.v1'
 
@@ -45,12 +47,13 @@ export class UpgradableMessage extends IncomingMessage {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    live?: boolean
+    /** `reads`: over every transport; `upgrades`: only an upgrade to WebSocket. */
+    live?: 'reads' | 'upgrades'
   }
 }
 
 function isLive({ routeOptions }: FastifyRequest): boolean {
-  return routeOptions.config.live === true
+  return routeOptions.config.live !== undefined
 }
 
 const NOT_PASSED_ON =
@@ -100,10 +103,10 @@ export function liveSocket(
   wsHandler: (socket: WebSocket, request: FastifyRequest) => void
 } {
   const plans = new WeakMap<FastifyRequest, LivePlan>()
-  const shared = new SharedBytes()
+  const shared = { whole: new SharedBytes(), tails: new SharedTails() }
   return {
     config: {
-      live: true,
+      live: 'reads',
       access,
       ticketFor: (request) => {
         const { address, query } = asked(request)
@@ -117,18 +120,48 @@ export function liveSocket(
     preHandler: async (request) => {
       if (!request.ws) return
       checkHandshake(request, live.origins)
-      const plan = await planLive(live, request, asked(request), resumedAt(request))
+      const plan = await planLive(live, callerOf(request), asked(request), resumedAt(request))
       // A connection that breaks in this moment never comes to the handler.
       request.raw.socket.once('close', () => plan.attachment?.release())
       if (request.raw.socket.destroyed) plan.attachment?.release()
       plans.set(request, plan)
     },
     wsHandler: (socket, request) => {
-      const plan = plans.get(request) as LivePlan
-      const connection = new WebSocketConnection(socket, request, plan, live.parts, shared)
-      connection.begin(live.open(plan, connection))
+      readersOf(live, socket, request, shared).beginWith(plans.get(request) as LivePlan)
     }
   }
+}
+
+/** Options by which a GET route opens a WebSocket that has no subscription of its own. */
+export function emptySocket(
+  live: Live,
+  access: Requirement
+): Pick<RouteShorthandOptions, 'preHandler' | 'config'> & {
+  wsHandler: (socket: WebSocket, request: FastifyRequest) => void
+} {
+  const shared = { whole: new SharedBytes(), tails: new SharedTails() }
+  return {
+    config: { live: 'upgrades', access, ticketFor: () => SOCKET_SOURCE },
+    preHandler: async (request) => {
+      if (!request.ws) return
+      checkHandshake(request, live.origins)
+      const [parameter] = Object.keys(request.query as object)
+      if (parameter !== undefined) {
+        const why = `"${parameter.slice(0, 60)}" is no parameter here: each "source" has its own.`
+        throw new DaybookError('unknown-parameter', why, { parameter })
+      }
+      live.parts.subscriptions.checkRoom()
+    },
+    wsHandler: (socket, request) => readersOf(live, socket, request, shared).beginEmpty()
+  }
+}
+
+function callerOf(request: FastifyRequest): LiveCaller {
+  return { request, headers: request.headers, grants: request.ws }
+}
+
+function readersOf(live: Live, socket: WebSocket, request: FastifyRequest, shared: SharedFrames): SocketReaders {
+  return new SocketReaders(live, new FrameSocket(socket, request, live.parts.clock), request, shared)
 }
 
 /** Whether a list of sub-protocols is well-formed: each a token, and named once (RFC 6455 §4.1). */

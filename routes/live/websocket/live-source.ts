@@ -1,0 +1,76 @@
+/** What the `source` of a subscription on a socket asks for: an address of a live read, as its route would take it. */
+import type { FastifyRequest } from 'fastify'
+import { ConsumerQuery, EventsQuery, type ReadQuery, StreamQuery } from '../../../schemas/read.js'
+import type { Consumer } from '../../../src/consumers/consumer.js'
+import { DaybookError } from '../../../src/errors.js'
+import type { Address } from '../../../src/reading/sources.js'
+import { checkConsumer, checkIsReader, checkMayRead } from '../../auth/caller-rights.js'
+import { refusedQuery } from '../../wire/problems/query-faults.js'
+import { compileQuery } from '../../wire/problems/shape.js'
+import { streamAddress } from '../../wire/reading/read-request.js'
+import { parsedQuery } from '../../wire/writing/consumer-body.js'
+import { nameLastEventId } from '../last-event-id.js'
+import { askedAs, type LiveAsked, type LiveParts } from '../plan-live-read.js'
+
+const PATHS = /^\/(?:(events)|streams\/([^/]+)|consumers\/([^/]+)\/events)$/
+const checks = {
+  log: compileQuery(EventsQuery),
+  stream: compileQuery(StreamQuery),
+  consumer: compileQuery(ConsumerQuery)
+}
+
+/**
+ * Rights are asked for first, as a route asks for them before it looks at the query.
+ * @param request of the socket, whose account and prefix these are
+ * @param credit in place of that of the query
+ * @throws `not-found`, `bad-stream-name`, `sign-in-required`, `not-permitted`, `consumer-not-found`, `bad-parameter`,
+ * `unknown-parameter`
+ */
+export async function askedBySource(
+  parts: LiveParts,
+  request: FastifyRequest,
+  source: string,
+  credit: number | undefined
+): Promise<LiveAsked> {
+  const { principal, prefix } = request
+  const own = prefix !== '' && source.startsWith(`${prefix}/`) ? source.slice(prefix.length) : source
+  const [path = '', text = ''] = own.split(/\?(.*)/s)
+  const [, log, stream, name] = PATHS.exec(path) ?? []
+  const query = parsedQuery(text)
+  nameLastEventId({ query })
+  if (name !== undefined) {
+    const consumer = await consumerFor(parts, request, decodedSegment(name, path))
+    return askedAs(consumer, checked(query, checks.consumer, credit))
+  }
+  if (log === undefined && stream === undefined) throw nothingAt(path)
+  const address: Address = stream === undefined ? { stream: undefined } : streamAddress(decodedSegment(stream, path))
+  await checkMayRead(parts, principal, address)
+  return { address, query: checked(query, stream === undefined ? checks.log : checks.stream, credit) }
+}
+
+async function consumerFor(parts: LiveParts, { principal }: FastifyRequest, name: string): Promise<Consumer> {
+  const consumer = parts.consumers.find(name)
+  if (consumer === undefined) checkIsReader(parts, principal)
+  else await checkConsumer(parts, principal, consumer, false)
+  return parts.consumers.get(name)
+}
+
+function checked(query: object, check: ReturnType<typeof compileQuery>, credit: number | undefined): ReadQuery {
+  if (!check(query)) throw refusedQuery(check.errors ?? [], 'source')
+  return credit === undefined ? query : { ...query, credit }
+}
+
+function decodedSegment(segment: string, path: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    throw nothingAt(path)
+  }
+}
+
+function nothingAt(path: string): DaybookError {
+  return new DaybookError(
+    'not-found',
+    `Nothing is live at ${path.slice(0, 200)}: a source is /events, /streams/{stream} or /consumers/{name}/events, with its query.`
+  )
+}
