@@ -53,7 +53,7 @@ t.test('on loopback pages of this machine read, and no others', async (t) => {
   for (const [origin, allowed] of origins) {
     for (const [status, call, headers] of CALLS) {
       // An image of a page has no origin; its browser says where the page is from.
-      const said = origin === undefined ? { 'sec-fetch-site': 'cross-site' } : { origin }
+      const said: Record<string, string> = origin === undefined ? { 'sec-fetch-site': 'cross-site' } : { origin }
       const answer = await ask(app, call, { ...headers, ...said })
       t.equal(answer.statusCode, status, `${call} of ${origin}`)
       t.equal(answer.headers[ALLOW], allowed, `${call} of ${origin}`)
