@@ -65,7 +65,7 @@ t.test('a log with an event of every kind', async (t) => {
       )
       const said = await daybook(['import', join(folder, 'changed.ndjson'), '--db', join(folder, `${i}`), '--as-log'])
       t.match(said, { code: 1, stderr: new RegExp(`line ${at + 1}\\b`, 'i') }, what)
-      t.match(said.stderr, `${at} events imported`, `${what}: what came before it was written`)
+      if (at > 0) t.match(said.stderr, `${at} events imported`, `${what}: what came before it was written`)
     }
   })
 

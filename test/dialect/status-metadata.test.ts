@@ -113,13 +113,22 @@ section(
     uncached('a missing stream', get('never'), MISSING),
     uncached('a missing event', get('s/99'), MISSING),
     uncached('a tombstone', get('gone'), DELETED),
-    uncached('what has not changed', get('s', { 'if-none-match': tag(11) }), SAME),
+    [
+      'what has not changed',
+      get('s', { 'if-none-match': tag(11) }),
+      SAME,
+      { headers: { 'cache-control': undefined, etag: tag(11) } }
+    ],
     uncached('what makes no sense', get('s/x'), BAD),
     uncached('a form that nobody has', as('s', 'text/plain'), '406 Requested URI is not available in requested format')
   ]
 )
 
-const NOT_MODIFIED: Shows = { headers: { 'content-type': 'text/plain; charset=utf-8', ...UNCACHED }, body: '' }
+// Beside what is recorded, the tag that has not changed (RFC 9110 15.4.5).
+const NOT_MODIFIED: Shows = {
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'cache-control': undefined, etag: /^"-?\d+;-?\d+"$/ },
+  body: ''
+}
 const HASH = tag(0).replace('"0;', '').replace('"', '')
 const same = (what: string, url: string, value: string): Row => [
   what,
