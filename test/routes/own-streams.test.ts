@@ -129,7 +129,7 @@ t.test('an import leaves the accounts, tokens, consumers and audit of another se
   const left = lines.filter(isOwn).length
   t.ok(left > 3, `${left} lines are the server's own`)
   const said = new RegExp(
-    `${lines.length - left} events imported, ${left} of another server's accounts and audit left out`
+    `${lines.length - left} events imported, ${left} events of another server's accounts and audit left out`
   )
 
   const { app, store } = await openApp(t, { directory: join(directory, 'to') })
