@@ -114,5 +114,5 @@ t.test('a first password is given by a file, too; one that is not the account’
   await again.stop()
 
   const missing = { ...files, DAYBOOK_ADMIN_PASSWORD_FILE: join(directory, 'none') }
-  t.match(await daybook(argv, { env: missing }), { code: 2, stderr: /DAYBOOK_ADMIN_PASSWORD_FILE: cannot read/ })
+  t.match(await daybook(argv, { env: missing }), { code: 1, stderr: /DAYBOOK_ADMIN_PASSWORD_FILE: cannot read/ })
 })
