@@ -10,7 +10,7 @@ t.test('a condition on events is judged beside an audited change, also when $aud
   await setRules(app, 'a', { read: 'bob' })
   await store.writer.append({
     kind: 'append',
-    events: [encodeEvent('$$$audit', { type: '$metadata', data: { $maxAge: 1000 } })],
+    events: [encodeEvent('$$$audit', { type: '$metadata', data: { $maxAge: 100_000 } })],
     conditions: []
   })
   const actor = (login: string) => ({ principal: principalOf(store, login), address: '127.0.0.1', requestId: login })

@@ -163,10 +163,10 @@ t.test('a condition that makes no sense is refused with what is wrong, and nothi
   const { app, store } = await openApp(t)
   const bad: [unknown, RegExp][] = [
     [match([]), /items/],
-    [match([{}]), /properties|type or tag/],
+    [match([{}]), /at least one of "types", "tags"/],
     [match([{ types: [], tags: [] }]), /type or tag/],
     [{ failIfEventsMatch: {} }, /items/],
-    [{ failIfEventsMatch: { items: [{ types: 'T' }] } }, /array/],
+    [{ failIfEventsMatch: { items: [{ types: 'T' }] } }, /is a list, not "T"/],
     [{ failIfEventsMatch: { items: [{ tag: ['x'] }] } }, /tag/],
     [{ ...match([{ types: ['T'] }]), after: -2 }, /after/],
     [{ ...match([{ types: ['T'] }]), after: 1.5 }, /after/],
