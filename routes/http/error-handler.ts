@@ -11,6 +11,7 @@ import { AcceptedForms } from '../wire/accept.js'
 import { isWrite, outcomeMembers, outcomeOf } from '../wire/problems/outcome.js'
 import { problemKinds, problemOf } from '../wire/problems/problem.js'
 import { refusedQuery } from '../wire/problems/query-faults.js'
+import { currentResponse } from './connections/current-response.js'
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
@@ -162,7 +163,7 @@ function unparsed({ rawPacket, bytesParsed = 0 }: Error & { rawPacket?: Buffer; 
 /** Ends a connection whose request Fastify cannot answer any more. */
 export function endWithProblem(socket: Duplex, code: ErrorCode): void {
   // A second answer inside one that has begun would be read as a part of it: then the connection is only cut.
-  const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
+  const begun = currentResponse(socket)?.headersSent
   if (!socket.writable || begun) return void socket.destroy()
   const { status, title } = problemKinds[code]
   const body = bareProblem(code)

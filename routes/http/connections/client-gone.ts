@@ -3,20 +3,18 @@
  * its own side and reads on (`nc -N`), until something is written to it. So it is waited for: what its request waits for
  * ends after `half_closed_ms`, and when its answer has still not begun a while later the connection is destroyed.
  */
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
+import { currentResponse } from './current-response.js'
 
 /** Destroys a new connection when its client has ended its side of it and no answer comes in time. */
 export function endHalfClosed(socket: Socket, clock: Clock): void {
   socket.once('end', () => {
-    const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse | null }
-    if ((answer ?? null) === null) return
+    if (currentResponse(socket) === undefined) return
     const cancel = clock.after(limits.half_closed_ms + limits.close_linger_ms, () => {
-      const { _httpMessage: late } = socket as Socket & { _httpMessage?: ServerResponse | null }
-      if (late?.headersSent === false) socket.destroy()
+      if (currentResponse(socket)?.headersSent === false) socket.destroy()
     })
     socket.once('close', cancel)
   })

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
 import { endWithProblem } from '../error-handler.js'
+import { currentResponse } from './current-response.js'
 import { dropBytes, lingerAndClose } from './lingering-close.js'
 import { announcesBody } from './request-body.js'
 
@@ -46,7 +47,7 @@ export class RequestOrder {
    */
   refuse(socket: Socket, code: ErrorCode): void {
     if (this.#broken.has(socket)) return
-    const current = inProgress(socket)
+    const current = currentResponse(socket)
     if (!socket.writable || current === undefined || !current.req.complete) {
       this.#end(socket, code)
       return
@@ -60,7 +61,7 @@ export class RequestOrder {
   #endAfter(socket: Socket, code: ErrorCode, response: ServerResponse): void {
     // Node's own listener came first: the next response has its socket by now, or the connection ends.
     response.once('finish', () => {
-      const current = inProgress(socket)
+      const current = currentResponse(socket)
       if (!socket.writable) return
       if (current === undefined || !current.req.complete) this.#end(socket, code)
       else this.#endAfter(socket, code, current)
@@ -128,9 +129,4 @@ export class RequestOrder {
     })
     return line
   }
-}
-
-/** The response that has the connection; undefined when no request is being answered there. */
-function inProgress(socket: Socket): ServerResponse | undefined {
-  return (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined
 }

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
+import { currentResponse } from '../connections/current-response.js'
 
 /** Connections that are looked at to make room for one. */
 const LOOKED_AT = 100
@@ -77,16 +78,11 @@ export class OpenConnections {
     let left = Math.min(LOOKED_AT, this.#used.size)
     for (const socket of this.#used) {
       if (left-- === 0) break
-      if (isAnswered(socket)) return socket
+      if (currentResponse(socket) === undefined) return socket
       // In use: others are looked at first the next time. The loop would come to it again, but `left` ends it.
       this.#used.delete(socket)
       this.#used.add(socket)
     }
     return oldest?.[0]
   }
-}
-
-/** No request is being answered on it. */
-function isAnswered(socket: Socket): boolean {
-  return ((socket as { _httpMessage?: unknown })._httpMessage ?? null) === null
 }

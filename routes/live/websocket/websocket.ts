@@ -1,6 +1,5 @@
 /** Live reads over WebSocket (native contract §5): the handshake, and the hand-over to a subscription. */
 import { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { DaybookError } from '../../../src/errors.js'
@@ -9,6 +8,7 @@ import type { Clock } from '../../../src/time/clock.js'
 import type { Requirement } from '../../auth/authorization.js'
 import { readContextOf } from '../../auth/caller-rights.js'
 import { isWebSocket } from '../../eventstore/wire/form.js'
+import { currentResponse } from '../../http/connections/current-response.js'
 import type { Origins } from '../../http/same-origin.js'
 import { SharedBytes, SharedTails } from '../../wire/live/live-frames.js'
 import { liveQueryOf } from '../../wire/reading/read-request.js'
@@ -39,8 +39,7 @@ export class UpgradableMessage extends IncomingMessage {
 
   /** Node sets it when the headers have been read. */
   set upgrade(wanted: boolean | null) {
-    const { _httpMessage: answered } = this.socket as Socket & { _httpMessage?: object | null }
-    this.isEarly = wanted === true && (answered ?? null) !== null
+    this.isEarly = wanted === true && currentResponse(this.socket) !== undefined
     this.wantsUpgrade = wanted && !this.isEarly
   }
 }
