@@ -1,5 +1,5 @@
 /** Reading many records: positions in chunks, and the next records read while the caller works on those before. */
-import { nextTurn } from '../../time/turns.js'
+import type { SharedTurns } from '../../time/turns.js'
 import type { StoredRecord } from '../format.js'
 import type { RecordSizes } from './record-sizes.js'
 
@@ -7,8 +7,8 @@ import type { RecordSizes } from './record-sizes.js'
 export const SCAN_CHUNK = 256
 /** What a scan reads at once has no more bytes than this, unless a single record has. */
 export const READ_BYTES = 1024 * 1024
-/** Others get a turn of the event loop after so many bytes of records. */
-const TURN_BYTES = 256 * 1024
+/** Bytes of large records that all readers together are given in one turn of the event loop; a larger one is given alone. */
+export const TURN_BYTES = 256 * 1024
 
 /** How far a scan may go, and what it costs. */
 export interface ReadAheadOptions {
@@ -26,6 +26,8 @@ export interface ReadAheadOptions {
 /** Reads the records at these positions, in their order. @throws `log-damaged` */
 interface RecordSource {
   readonly sizes: Pick<RecordSizes, 'learn' | 'boundOf' | 'countWithin' | 'wasRead'>
+  /** The turns of all readers, `TURN_BYTES` each. */
+  readonly turns: Pick<SharedTurns, 'take'>
   readMany(positions: readonly number[]): Promise<StoredRecord[]>
 }
 
@@ -75,8 +77,10 @@ async function readWithin(source: RecordSource, positions: number[], bound: numb
   let bytes = 0
   for (const record of records) bytes += record.bytes.length
   source.sizes.wasRead(bound, bytes)
-  // Records in memory come without a turn of the event loop: many readers of large ones would keep it for seconds.
-  if (bytes >= TURN_BYTES) await nextTurn()
+  // Records in memory come without a turn of the event loop, and a turn that each reader asks for by itself is one turn for
+  // all: a thousand readers of large ones would keep it for seconds.
+  const turn = bytes >= TURN_BYTES ? source.turns.take(bytes) : undefined
+  if (turn !== undefined) await turn
   return records
 }
 

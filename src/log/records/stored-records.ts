@@ -1,10 +1,12 @@
 /** The records of the log as they stand in its database, and the last ones in memory. Every record's checksum is checked. */
+
+import { SharedTurns } from '../../time/turns.js'
 import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
 import type { Level } from '../level.js'
 import { logDamaged, positionRange, positionRanges } from '../log-damage.js'
 import { PositionRanges } from '../position-ranges.js'
 import { isWithin, type PositionRange } from '../tables/positions.js'
-import { READ_BYTES, rangeChunks } from './read-ahead.js'
+import { READ_BYTES, rangeChunks, TURN_BYTES } from './read-ahead.js'
 import { RecentRecords } from './recent-records.js'
 import { RecordSizes } from './record-sizes.js'
 
@@ -20,6 +22,7 @@ export class StoredRecords {
   readonly #givenUp: PositionRanges
   readonly #recent: RecentRecords
   readonly sizes: RecordSizes
+  readonly turns = new SharedTurns(TURN_BYTES)
 
   /**
    * @param recentBytes of the last records written, which are kept in memory
