@@ -1,12 +1,12 @@
 /**
- * `?ticket=` is taken out of an address before anything else sees it: no log, no link and no cache has it then, and it
- * is no parameter of any route.
+ * Removes `?ticket=` from the address of a request before any other code sees it. Logs, links and caches then do not
+ * contain the ticket, and routes need not declare the parameter.
  */
 import type { IncomingMessage } from 'node:http'
 
 const taken = new WeakMap<object, string>()
 
-/** The address without its ticket. */
+/** Removes the ticket from the address and remembers it. Returns the address without it. */
 export function takeTicket(request: IncomingMessage & { originalUrl?: string }): string {
   const { url = '' } = request
   const start = url.indexOf('?')
@@ -21,7 +21,7 @@ export function takeTicket(request: IncomingMessage & { originalUrl?: string }):
   return request.url
 }
 
-/** The ticket that a request came with. */
+/** Returns the ticket that came with a request; undefined without one. */
 export function takenTicket(request: IncomingMessage): string | undefined {
   return taken.get(request)
 }

@@ -561,7 +561,7 @@ const tables: Record<string, Row[]> = {
     ]
   ],
   'addresses and methods that are not there': [
-    ['an address', get('/nothing'), 404, 'not-found', /Nothing lives at \/nothing/],
+    ['an address', get('/nothing'), 404, 'not-found', /There is no resource at \/nothing/],
     ['a problem', get('/problems/constructor'), 404, 'not-found', /no problem "constructor"/],
     ['a stream', get('/streams/never'), 404, 'stream-not-found', /ever written to "never"/],
     [
