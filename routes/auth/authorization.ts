@@ -1,6 +1,6 @@
 /**
  * Access to routes. The configuration of every route declares the access that it requires. One hook checks it before
- * any other part of the request is read. The start fails for a route that declares none (native contract;
+ * the query is validated and the body is read. The start fails for a route that declares none (native contract;
  * reference 14.5).
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'

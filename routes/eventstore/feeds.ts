@@ -20,7 +20,7 @@ import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, codecs, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
 import { entriesOf } from './wire/feed/entry.js'
-import { type Feed, type PageAsked, streamLinks, type Window, windowOf } from './wire/feed/feed.js'
+import { type Feed, type PageRequest, streamLinks, type Window, windowOf } from './wire/feed/feed.js'
 import { renderFeed } from './wire/feed/render.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
 import { type PagePath, parsePage } from './wire/page-path.js'
@@ -38,7 +38,7 @@ export interface FeedParts extends ContextParts, WaitParts, ListedSourceParts {
 /** A request for a page of a feed. */
 interface FeedRequest {
   readonly reply: FastifyReply
-  readonly page: PageAsked
+  readonly page: PageRequest
   readonly codec: Codec
   readonly embed: Embed
   /** Scheme, host and prefix of the addresses in the response. */
@@ -94,15 +94,15 @@ export class Feeds {
       const source = await listedSource(this.#parts, stream, viewer)
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      const asked = { reply, page, codec, embed, base, resolve, viewer }
-      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, source, memory))
+      const feedRequest = { reply, page, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(feedRequest, source, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: FeedRequest, source: Source, memory: ReadMemory): Promise<FastifyReply> {
-    const { reply, page, codec, embed, base, resolve, viewer } = asked
+  async #sendFeed(feedRequest: FeedRequest, source: Source, memory: ReadMemory): Promise<FastifyReply> {
+    const { reply, page, codec, embed, base, resolve, viewer } = feedRequest
     const window = windowOf(page, source.head, source.first)
     const audience = source.index ? `${viewer?.key ?? ''} ${this.#parts.rules.version}` : ''
     const state = `${source.head} ${source.metadataVersion} ${source.first} ${audience}`
@@ -113,8 +113,8 @@ export class Feeds {
     // metadata or deletions.
     let answer = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedFeed>(key)
     if (answer === undefined) {
-      const { feed, cacheable } = await this.#readFeed(asked, source, window, memory)
-      answer = { body: renderFeed(feed, asked) }
+      const { feed, cacheable } = await this.#readFeed(feedRequest, source, window, memory)
+      answer = { body: renderFeed(feed, feedRequest) }
       if (cacheable) this.#rendered.offerPage(key, answer)
     }
     const { cacheControl } = source.metadata
@@ -172,13 +172,13 @@ export class Feeds {
   }
 
   /**
-   * Waits until the stream has an event with this number, visible or not (reference 10). For an index stream, only
-   * events that the caller may read count.
+   * Waits until the stream has an event with this number, visible or not (reference 10). An index stream without events
+   * that the caller may read counts as empty.
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
-    const asked = readContextOf(this.#parts, request)
-    const viewer = indexStreamOf(stream) === undefined ? undefined : asked.viewer
-    const context = { ...asked, viewer }
+    const callerContext = readContextOf(this.#parts, request)
+    const viewer = indexStreamOf(stream) === undefined ? undefined : callerContext.viewer
+    const context = { ...callerContext, viewer }
     const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, context)
     const isEmpty = async () => (await listedHead(this.#parts, stream, viewer)) < number
     const endsWith = ({ to }: Span) => to >= number

@@ -100,20 +100,20 @@ export class LogFeed {
       const { direction } = path
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      const asked = { reply, direction, at, count, filter, filtered, codec, embed, base, resolve, viewer }
-      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, memory))
+      const feedRequest = { reply, direction, at, count, filter, filtered, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(feedRequest, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: LogFeedRequest, memory: ReadMemory): Promise<FastifyReply> {
-    const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = asked
+  async #sendFeed(feedRequest: LogFeedRequest, memory: ReadMemory): Promise<FastifyReply> {
+    const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = feedRequest
     const { reader, metrics } = this.#parts
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const { kept, examined, cutShort } = await this.#scan(asked, source, cursor, memory)
+    const { kept, examined, cutShort } = await this.#scan(feedRequest, source, cursor, memory)
     const reached = backward ? cursor - examined : cursor + examined
     const entries = await entriesOf(reader, { source, records: kept, number: reached, resolve, viewer, memory })
     metrics.read(entries.length)
@@ -137,7 +137,7 @@ export class LogFeed {
       headOfStream: false,
       backward: false,
       tagVersion: undefined,
-      links: logLinks(self, asked, place, filtered),
+      links: logLinks(self, feedRequest, place, filtered),
       entries
     }
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
@@ -145,23 +145,23 @@ export class LogFeed {
     reply.header('content-type', contentTypeOf(codec))
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
     if (moving) reply.header('etag', versionTag(source.head, codec))
-    return this.#answers.send(reply, renderFeed(feed, asked), memory)
+    return this.#answers.send(reply, renderFeed(feed, feedRequest), memory)
   }
 
   /** Returns the records of a page. @param cursor backward: records before it; forward: records from it on */
-  #scan(asked: LogFeedRequest, source: Source, cursor: number, memory: ReadMemory): Promise<ScannedRecords> {
-    const { direction, count, filtered } = asked
+  #scan(feedRequest: LogFeedRequest, source: Source, cursor: number, memory: ReadMemory): Promise<ScannedRecords> {
+    const { direction, count, filtered } = feedRequest
     if (direction === 'forward') {
-      if (filtered) return this.#scanForward(asked, source, cursor, memory)
-      return this.#scanRange(asked, source, { first: cursor, last: cursor + count - 1 }, memory)
+      if (filtered) return this.#scanForward(feedRequest, source, cursor, memory)
+      return this.#scanRange(feedRequest, source, { first: cursor, last: cursor + count - 1 }, memory)
     }
-    if (!filtered) return this.#scanBackward(asked, source, cursor, memory)
-    return this.#scanRange(asked, source, { first: Math.max(0, cursor - count), last: cursor - 1 }, memory)
+    if (!filtered) return this.#scanBackward(feedRequest, source, cursor, memory)
+    return this.#scanRange(feedRequest, source, { first: Math.max(0, cursor - count), last: cursor - 1 }, memory)
   }
 
   /** Examines records backward until the page is full, so that omitted records do not make it shorter. */
   async #scanBackward(
-    asked: LogFeedRequest,
+    feedRequest: LogFeedRequest,
     source: Source,
     cursor: number,
     memory: ReadMemory
@@ -169,10 +169,10 @@ export class LogFeed {
     let kept: StoredRecord[] = []
     let examined = 0
     let bytes = 0
-    while (kept.length < asked.count && examined < cursor) {
+    while (kept.length < feedRequest.count && examined < cursor) {
       const last = cursor - examined - 1
-      const range = { first: Math.max(0, last - (asked.count - kept.length) + 1), last }
-      const part = await this.#scanRange(asked, source, range, memory)
+      const range = { first: Math.max(0, last - (feedRequest.count - kept.length) + 1), last }
+      const part = await this.#scanRange(feedRequest, source, range, memory)
       kept = [...part.kept, ...kept]
       examined += part.examined
       for (const record of part.kept) bytes += record.bytes.length

@@ -68,15 +68,15 @@ export class SingleEvents {
    * @throws refusals
    */
   async event(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
-    const asked = this.#parse(request, stream, at, true)
-    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
+    const eventRequest = this.#parse(request, stream, at, true)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, eventRequest, memory))
   }
 
   /** Sends a metadata event of a stream. @param at its number, or `head` @throws refusals */
   async metadata(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
     if (isMetastream(stream)) throw badRequest('Stream must be non-empty string and should not be metastream')
-    const asked = this.#parse(request, metastreamOf(stream), at, false)
-    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
+    const eventRequest = this.#parse(request, metastreamOf(stream), at, false)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, eventRequest, memory))
   }
 
   /** @param resolving the default for link resolution, which a header may override @throws refusals */
@@ -93,13 +93,13 @@ export class SingleEvents {
     return { stream, number, codec, embed, base: this.#baseOf(request), resolve, linksAsAsked, viewer }
   }
 
-  async #answer(reply: FastifyReply, asked: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
-    const { stream, number, codec, linksAsAsked, viewer } = asked
+  async #answer(reply: FastifyReply, eventRequest: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
+    const { stream, number, codec, linksAsAsked, viewer } = eventRequest
     const vary = (lasts: boolean) => varyOf(reply.request, { linksAsAsked, lasts })
     try {
       const source = await listedSource(this.#parts, stream, viewer)
       const place = number === undefined ? source.head : Number(number)
-      const { body } = await this.#renderedEntry(asked, source, place, memory)
+      const { body } = await this.#renderedEntry(eventRequest, source, place, memory)
       this.#parts.metrics.read(1)
       const cacheControl = isMetastream(stream) ? undefined : source.metadata.cacheControl
       reply.header('content-type', contentTypeOf(codec))
@@ -111,7 +111,7 @@ export class SingleEvents {
       return await this.#answers.send(reply, body, memory)
     } catch (error) {
       for (const name of ['vary', 'content-type', 'cache-control', 'etag']) reply.removeHeader(name)
-      const fallback = isMissing(error) ? await this.#withoutMetadata(asked) : undefined
+      const fallback = isMissing(error) ? await this.#withoutMetadata(eventRequest) : undefined
       if (fallback === undefined) throw failedRead(asRefusal(error, 'read'), codec)
       reply.header('vary', vary(number !== undefined)).header('content-type', contentTypeOf(codec))
       reply.header('cache-control', number === undefined ? caching.never : caching.forAYear)
@@ -121,12 +121,12 @@ export class SingleEvents {
   }
 
   async #renderedEntry(
-    asked: EventRequest,
+    eventRequest: EventRequest,
     source: Source,
     number: number,
     memory: ReadMemory
   ): Promise<RenderedEntry> {
-    const { codec, embed, base, resolve, viewer } = asked
+    const { codec, embed, base, resolve, viewer } = eventRequest
     const key = ['entry', codec.type, embed, resolve, number, base, source.stream].join('\n')
     const lasts = !source.index && number >= source.first
     const known = lasts ? this.#rendered.event<RenderedEntry>(key) : undefined
@@ -134,7 +134,7 @@ export class SingleEvents {
     const records = [await this.#recordAt(source, number, memory)]
     const [entry] = await entriesOf(this.#parts.reader, { source, records, number, resolve, viewer, memory })
     if (entry?.event === undefined) throw new DaybookError('event-not-found', 'The event is hidden.', { number })
-    const rendered = { body: renderSingle(entry, asked) }
+    const rendered = { body: renderSingle(entry, eventRequest) }
     if (lasts && entry.link === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
   }
@@ -151,8 +151,8 @@ export class SingleEvents {
    * Returns the response for a stream without metadata: an empty document (reference 11.2), or for an index stream an
    * ACL that allows reads to all (reference 19). Undefined when the stream does not exist.
    */
-  async #withoutMetadata(asked: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
-    const { stream: metastream, number, codec, viewer } = asked
+  async #withoutMetadata(eventRequest: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
+    const { stream: metastream, number, codec, viewer } = eventRequest
     if (!isMetastream(metastream)) return undefined
     const stream = originalOf(metastream)
     const index = indexStreamOf(stream)
@@ -169,7 +169,7 @@ export class SingleEvents {
       metadataBytes: ''
     })
     const entry: FeedEntry = { event, link: undefined, positionStreamBytes: name, positionNumber: '0' }
-    return { body: renderSingle(entry, asked), tag: versionTag(0, codec) }
+    return { body: renderSingle(entry, eventRequest), tag: versionTag(0, codec) }
   }
 }
 

@@ -159,7 +159,7 @@ export function clientErrorCode(error: Error): ErrorCode {
   return CLIENT_ERRORS[code] ?? 'bad-request'
 }
 
-/** Returns the received text from the start of the line at which node's parser stopped. */
+/** Returns the received text from the start of the word in which node's parser stopped. */
 function unparsed({ rawPacket, bytesParsed = 0 }: Error & { rawPacket?: Buffer; bytesParsed?: number }): string {
   const text = rawPacket?.toString('latin1') ?? ''
   return (/[^\s{}[\]"]*$/.exec(text.slice(0, bytesParsed))?.[0] ?? '') + text.slice(bytesParsed)

@@ -1,5 +1,5 @@
 /** Parses the start and the length of a feed page from its path (reference 4). Pure. */
-import type { PageAsked } from './feed/feed.js'
+import type { PageRequest } from './feed/feed.js'
 import { badRequest } from './refusal.js'
 
 export interface PagePath {
@@ -13,7 +13,7 @@ const PAGE_DEFAULT = 20
 const PAGE_MAX = 4096
 
 /** Parses the path of a page. @throws a 400 (reference 4) */
-export function parsePage({ direction, from, count }: PagePath): PageAsked {
+export function parsePage({ direction, from, count }: PagePath): PageRequest {
   return { direction, from: parsePageStart(direction, from), count: parseCount(count) }
 }
 

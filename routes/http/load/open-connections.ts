@@ -70,8 +70,8 @@ export class OpenConnections {
 
   /**
    * Returns the connection to close. First choice: one without a request for `silent_connection_ms`. Second: the one
-   * with the oldest last request, if that was answered. Third: any without a request. Undefined when all examined
-   * connections are in use.
+   * with the oldest last request, if that was answered. Third: the oldest one without a request. Undefined
+   * when all examined connections are in use.
    */
   #longestIdle(): Socket | undefined {
     const [oldest] = this.#silent

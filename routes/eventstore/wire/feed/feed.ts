@@ -26,7 +26,7 @@ export interface Feed {
   readonly entries: readonly FeedEntry[]
 }
 
-export interface PageAsked {
+export interface PageRequest {
   readonly direction: 'backward' | 'forward'
   /** Undefined for the head. */
   readonly from: bigint | undefined
@@ -48,7 +48,7 @@ export interface Window {
  * @param last the stream's last number
  * @param least its lowest visible number, which may exceed `last`
  */
-export function windowOf({ direction, from, count }: PageAsked, last: number, least: number): Window {
+export function windowOf({ direction, from, count }: PageRequest, last: number, least: number): Window {
   const end = BigInt(last)
   if (direction === 'backward') {
     const start = from ?? end
@@ -88,9 +88,9 @@ export interface StreamPlace {
 }
 
 /** Returns the links of a page of a stream. */
-export function streamLinks(base: string, asked: PageAsked, place: StreamPlace): FeedLink[] {
+export function streamLinks(base: string, request: PageRequest, place: StreamPlace): FeedLink[] {
   const { end, read, cutOff, endedAt } = place
-  const { direction, count } = asked
+  const { direction, count } = request
   const page = (path: string) => `${base}/${path}/${count}`
   const links: FeedLink[] = [
     { relation: 'self', url: base },
@@ -98,7 +98,7 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
   ]
   const head = BigInt(place.head)
   if (direction === 'backward') {
-    const from = asked.from ?? head
+    const from = request.from ?? head
     if (!end && !cutOff) {
       links.push({ relation: 'last', url: page('0/forward') })
       const older = endedAt === undefined ? from - BigInt(count) : BigInt(endedAt) - 1n
@@ -106,7 +106,7 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
     }
     links.push({ relation: 'previous', url: page(`${cutOff ? 0n : min(from, head) + 1n}/forward`) })
   } else {
-    const from = asked.from ?? 0n
+    const from = request.from ?? 0n
     if (from > 0n) {
       links.push({ relation: 'last', url: page('0/forward') })
       links.push({ relation: 'next', url: page(`${from - 1n}/backward`) })
@@ -135,7 +135,7 @@ export interface LogPlace {
 /** Returns the links of a page of the log, whole or filtered. */
 export function logLinks(
   base: string,
-  { direction, count }: Pick<PageAsked, 'direction' | 'count'>,
+  { direction, count }: Pick<PageRequest, 'direction' | 'count'>,
   place: LogPlace,
   filtered: boolean
 ): FeedLink[] {

@@ -8,21 +8,21 @@ import { renderEntryJson, renderFeedJson } from './feed-json.js'
 import { renderDataXml, renderEntryXml, renderEventXml, renderFeedXml } from './feed-xml.js'
 
 /** Rendering options: the form, how much of each event to include, and the base of addresses. */
-export interface Look {
+export interface RenderOptions {
   readonly codec: Codec
   readonly embed: Embed
   readonly base: string
 }
 
 /** Returns a feed as bytes. In XML, `embed` has only two levels: `content`, and none for all other values. */
-export function renderFeed(feed: Feed, { codec, embed, base }: Look): Buffer {
+export function renderFeed(feed: Feed, { codec, embed, base }: RenderOptions): Buffer {
   if (codec.xml) return Buffer.from(renderFeedXml(feed, base, embed === 'content'))
   const tag = feed.tagVersion === undefined ? undefined : `${feed.tagVersion};${codecHash(codecs.atomJson)}`
   return Buffer.from(renderFeedJson(feed, base, embed, tag), 'latin1')
 }
 
 /** Returns a single event as bytes. @param entry must have an event @throws a 406 when XML cannot represent it */
-export function renderSingle(entry: FeedEntry, { codec, embed, base }: Look): Buffer {
+export function renderSingle(entry: FeedEntry, { codec, embed, base }: RenderOptions): Buffer {
   const event = entry.event as NonNullable<FeedEntry['event']>
   switch (codec) {
     case codecs.octets:
