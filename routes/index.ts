@@ -15,7 +15,7 @@ import { endRefused } from './http/connections/lingering-close.js'
 import { sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
-import { knowPrefix } from './http/proxy-prefix.js'
+import { addPrefix } from './http/proxy-prefix.js'
 import { type OriginRules, Origins } from './http/same-origin.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
@@ -57,7 +57,7 @@ export interface AppOptions extends ServerOptions, RequestHookOptions {
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options, store))
   setValidatorAndErrorHandlers(app, store)
-  knowPrefix(app, options.trustProxy ?? false)
+  addPrefix(app, options.trustProxy ?? false)
   const origins = new Origins(originRules(options), (message) => app.log.warn(message))
   await addRequestHooks(app, store, origins, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })

@@ -13,7 +13,7 @@ const OPTIONS: ServerOptions<typeof UpgradableMessage> = {
   connectionsCheckingInterval: 5_000,
   maxHeaderSize: 16_384,
   keepAliveTimeout: 72_000,
-  requestTimeout: 0, // streamed writes have no time limit; cutSlowBodies limits all other bodies
+  requestTimeout: 0, // streamed writes have no time limit; limitBodyTimes limits all other bodies
   IncomingMessage: UpgradableMessage,
   requireHostHeader: false
 }

@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { type BodyTimeParts, cutSlowBodies } from '../http/connections/body-timeout.js'
+import { type BodyTimeParts, limitBodyTimes } from '../http/connections/body-timeout.js'
 import { checkExpectation } from '../http/connections/expectation.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
 import { shareWithOrigins } from '../http/cors.js'
@@ -38,7 +38,7 @@ export async function addRequestHooks(
   const { hosts, hsts = false, load } = options
   const closing = closeGracefully(app, clock)
   app.decorateRequest('answer', undefined as unknown as ServerResponse)
-  const bodyTimes = cutSlowBodies(app, parts)
+  const bodyTimes = limitBodyTimes(app, parts)
   // Registered first, so that a refusal by any later hook also ends the connection of an upgrade.
   await acceptWebSockets(app, clock)
   // `done` instead of async: one promise per hook and request has a measurable cost.

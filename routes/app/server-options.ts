@@ -2,12 +2,12 @@
 import { type FastifyServerOptions, LogController } from 'fastify'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
-import { takeTicket } from '../auth/ticket-parameter.js'
+import { stripTicket } from '../auth/ticket-parameter.js'
 import { endRefused } from '../http/connections/lingering-close.js'
 import { RequestOrder } from '../http/connections/request-order.js'
 import { clientErrorCode, sendProblem } from '../http/error-handler.js'
 import { requestIds } from '../http/request-id.js'
-import { takeTarget } from '../http/request-target.js'
+import { normalizeTarget } from '../http/request-target.js'
 import { endUpgrade } from '../live/websocket/websocket.js'
 import { forwardedPrefix } from '../wire/forwarded.js'
 import { httpServer } from './http-server.js'
@@ -40,8 +40,8 @@ export function serverOptions(
     return503OnClosing: false,
     genReqId: requestIds(),
     rewriteUrl: (request) => {
-      takeTarget(request, trustProxy ?? false)
-      return takeTicket(request)
+      normalizeTarget(request, trustProxy ?? false)
+      return stripTicket(request)
     },
     routerOptions: { maxParamLength: limits.url_bytes_max },
     frameworkErrors: (error, request, reply) => {

@@ -18,7 +18,7 @@ import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { checkConsumer, checkWritesAny, isReader, type RightsParts } from './caller-rights.js'
-import { takenTicket } from './ticket-parameter.js'
+import { ticketOf } from './ticket-parameter.js'
 
 /**
  * `anyone`: also callers without an account. `reader`: every member of `$all`; the response omits events that the
@@ -143,7 +143,7 @@ export class Access {
   #principalOf(request: FastifyRequest, isOpenToAll: boolean): Principal | Promise<Principal> {
     if (this.#options.insecure) return ANYBODY
     const { authorization } = request.headers
-    const ticket = takenTicket(request.raw)
+    const ticket = ticketOf(request.raw)
     if (authorization === undefined && ticket === undefined) return NOBODY
     if (this.#cameUnprotected(request)) throw plainText()
     // Before the log is open no account is known. The request then fails as `starting`, not as wrong credentials.

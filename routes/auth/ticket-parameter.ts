@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http'
 const taken = new WeakMap<object, string>()
 
 /** Removes the ticket from the address and remembers it. Returns the address without it. */
-export function takeTicket(request: IncomingMessage & { originalUrl?: string }): string {
+export function stripTicket(request: IncomingMessage & { originalUrl?: string }): string {
   const { url = '' } = request
   const start = url.indexOf('?')
   if (start < 0 || !url.includes('ticket=', start)) return url
@@ -22,6 +22,6 @@ export function takeTicket(request: IncomingMessage & { originalUrl?: string }):
 }
 
 /** Returns the ticket that came with a request; undefined without one. */
-export function takenTicket(request: IncomingMessage): string | undefined {
+export function ticketOf(request: IncomingMessage): string | undefined {
   return taken.get(request)
 }

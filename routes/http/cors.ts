@@ -15,7 +15,7 @@ export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, 
  */
 export async function shareWithOrigins(app: FastifyInstance, origins: Origins): Promise<void> {
   await app.register(cors, {
-    origin: origins.areAlike ? '*' : (origin, done) => done(null, origins.sharedWith(origin) ?? false),
+    origin: origins.sameForAll ? '*' : (origin, done) => done(null, origins.sharedWith(origin) ?? false),
     exposedHeaders: EXPOSED,
     preflight: false
   })
@@ -25,7 +25,7 @@ export async function shareWithOrigins(app: FastifyInstance, origins: Origins): 
     origins.admit(request)
     done()
   })
-  if (origins.areAlike) return
+  if (origins.sameForAll) return
   // The response depends on the origin even when the browser sends no Origin header. Without `Vary: Origin`, a page of
   // another origin could load a response as an image and then read it from the browser's cache. Other hooks have set
   // the rest of Vary by now.

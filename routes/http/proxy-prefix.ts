@@ -10,7 +10,7 @@ declare module 'fastify' {
 }
 
 /** Adds `request.prefix`. @param trustProxy whether X-Forwarded-* headers are trusted */
-export function knowPrefix(app: FastifyInstance, trustProxy: boolean): void {
+export function addPrefix(app: FastifyInstance, trustProxy: boolean): void {
   if (!trustProxy) app.decorateRequest('prefix', '')
   else {
     app.decorateRequest('prefix', {

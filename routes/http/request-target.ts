@@ -19,7 +19,7 @@ const refusals = new WeakMap<object, DaybookError>()
  * authority replaces the Host (RFC 9112 3.2.2). A method that no route has becomes `OTHER_METHOD`.
  * @param behindProxy true when the connection comes from a proxy, which may have received the request over TLS
  */
-export function takeTarget(request: IncomingMessage & { originalUrl?: string }, behindProxy: boolean): void {
+export function normalizeTarget(request: IncomingMessage & { originalUrl?: string }, behindProxy: boolean): void {
   const { method = '', url = '' } = request
   if (!ROUTED.has(method)) {
     methods.set(request, method)
@@ -64,7 +64,7 @@ export function methodOf(request: IncomingMessage): string {
   return methods.get(request) ?? request.method ?? ''
 }
 
-/** @throws `bad-request`, `host-refused`, `not-implemented` when `takeTarget` found the target invalid */
+/** @throws `bad-request`, `host-refused`, `not-implemented` when `normalizeTarget` found the target invalid */
 export function checkTarget(request: IncomingMessage, reply: FastifyReply): void {
   const refusal = refusals.get(request)
   if (refusal === undefined) return

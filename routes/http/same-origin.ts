@@ -28,7 +28,7 @@ export class Origins {
   }
 
   /** True when all pages may read and no origin is named: CORS headers then are the same in all responses. */
-  get areAlike(): boolean {
+  get sameForAll(): boolean {
     return this.#rules.readers.includes('*') && this.#rules.allowed.length === 0
   }
 

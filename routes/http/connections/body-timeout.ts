@@ -68,19 +68,19 @@ export class BodyTimes {
   }
 
   /** Checks all bodies, and schedules the next check. */
-  readonly look = (): void => {
+  readonly check = (): void => {
     const now = this.#clock.elapsed()
     for (const [request, time] of this.#waiting) {
       const { complete, destroyed, socket } = request.raw
       if (complete !== false || destroyed || socket.destroyed) this.#waiting.delete(request)
-      else if (time.reply.raw.writableEnded) this.#lookAnswered(request, time, now)
+      else if (time.reply.raw.writableEnded) this.#checkAnswered(request, time, now)
       else if (time.begun <= now - limits.request_timeout_ms || this.#isStalled(time, socket.bytesRead, now)) {
         this.#waiting.delete(request)
         endWithProblem(socket, 'request-timeout')
         lingerAndClose(socket, this.#clock)
       }
     }
-    this.#cancel = this.#clock.after(CHECK_INTERVAL_MS, this.look)
+    this.#cancel = this.#clock.after(CHECK_INTERVAL_MS, this.check)
   }
 
   close(): void {
@@ -98,7 +98,7 @@ export class BodyTimes {
   }
 
   /** Ends the connection after `close_linger_ms`: node itself would read and drop the rest without a time limit. */
-  #lookAnswered(request: FastifyRequest, time: BodyTime, now: number): void {
+  #checkAnswered(request: FastifyRequest, time: BodyTime, now: number): void {
     if (!time.answered) {
       time.answered = true
       time.begun = now
@@ -110,7 +110,7 @@ export class BodyTimes {
 }
 
 /** Adds the hooks for body time-outs. The caller must call `begin` for each request, before any check refuses it. */
-export function cutSlowBodies(app: FastifyInstance, parts: BodyTimeParts): BodyTimes {
+export function limitBodyTimes(app: FastifyInstance, parts: BodyTimeParts): BodyTimes {
   const times = new BodyTimes(parts)
   app.decorate('bodyTimes', times)
   app.addHook('onRoute', (route) => {
@@ -122,7 +122,7 @@ export function cutSlowBodies(app: FastifyInstance, parts: BodyTimeParts): BodyT
     // Runs before the route's own hooks, which are kept.
     route.preHandler = [end, ...[route.preHandler ?? []].flat()]
   })
-  app.addHook('onReady', async () => times.look())
+  app.addHook('onReady', async () => times.check())
   app.addHook('onClose', async () => times.close())
   return times
 }

@@ -25,7 +25,7 @@ export function limitAllConnections(
   const open = new OpenConnections(most, clock, onClosed)
   app.server.on('connection', (socket: Socket) => open.add(socket))
   app.server.on('secureConnection', (socket: Socket) => open.secured(socket))
-  app.server.on('request', ({ socket }: IncomingMessage) => open.asked(socket))
+  app.server.on('request', ({ socket }: IncomingMessage) => open.requested(socket))
   app.server.on('upgrade', ({ socket }: IncomingMessage) => open.upgraded(socket))
   return open
 }

@@ -52,7 +52,7 @@ export class OpenConnections {
   }
 
   /** Call when a request has arrived. */
-  asked(socket: Socket): void {
+  requested(socket: Socket): void {
     if (!this.#used.delete(socket)) this.#silent.delete(socket)
     this.#used.add(socket)
   }
