@@ -17,14 +17,14 @@ export function checkHost(request: FastifyRequest, hosts: readonly string[] | un
   }
   checkSingle(request.raw.rawHeaders)
   if (host === undefined) return
-  if (!/^[\w.:[\]-]*$/.test(host))
-    throw new DaybookError('bad-request', 'The Host header must be a host name or an address, with an optional port.')
+  if (!/^[\w.:[\]-]*$/.test(host)) {
+    const named = host.slice(0, 100)
+    throw new DaybookError('bad-request', `The Host is "${named}"; it must be a host name or an address, and a port.`)
+  }
   if (hosts === undefined) return
   if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
-  throw new DaybookError(
-    'host-refused',
-    `The Host is "${host.slice(0, 100)}", which this server does not accept: it listens on loopback.`
-  )
+  const why = `The Host is "${host.slice(0, 100)}"; this server listens on loopback and accepts local names only.`
+  throw new DaybookError('host-refused', `${why} Name further hosts with --allow-host.`)
 }
 
 /** Headers that a request may have once; node drops all but the first. */

@@ -12,11 +12,10 @@ export function checkExpectation(request: FastifyRequest): void {
   const { headers, httpVersion } = request.raw
   // HTTP/1.0 has no such header (RFC 9110 10.1.1).
   if (httpVersion !== '1.1') return
-  if (headers.expect?.trim().toLowerCase() !== '100-continue') {
-    throw new DaybookError(
-      'expectation-failed',
-      'The Expect header is not supported. Its only supported value is 100-continue.'
-    )
+  const { expect = '' } = headers
+  if (expect.trim().toLowerCase() !== '100-continue') {
+    const why = `The Expect header is "${expect.slice(0, 100)}"; only "100-continue" is supported.`
+    throw new DaybookError('expectation-failed', why)
   }
   if (!announcesBody(request.raw)) request.answer.writeContinue()
 }
