@@ -6,6 +6,9 @@ import { type Asked, PagedModel, type PlacedEvent, STREAMS } from '../helpers/pa
 import { type Random, seeded } from '../helpers/random.js'
 import { scaled } from '../helpers/scale.js'
 
+/** How many times the other client appends while the links of one read are followed. */
+const APPENDS = scaled(60)
+
 interface Shown {
   position: number
   number: number
@@ -44,18 +47,18 @@ t.test('a client that follows links meets every event once, while another client
     ]
   ]
   for (const [address, belongs] of addresses) {
-    const forward = await crawl(t, app, address, 'next', append, 60)
+    const forward = await crawl(t, app, address, 'next', append, APPENDS)
     await check(t, app, `${address} by next`, forward, belongs, 'asc')
 
     const last = store.log.head
-    const backward = await crawl(t, app, `${address}&order=desc`, 'next', append, 60)
+    const backward = await crawl(t, app, `${address}&order=desc`, 'next', append, APPENDS)
     await check(t, app, `${address}&order=desc by next`, backward, belongs, 'desc')
 
     // Start at a page in the middle: older and newer events together are all events.
     const half = Math.floor(last / 2)
     const middle = address.includes('/streams/') ? Math.floor(half / 12) : half
-    const newer = await crawl(t, app, `${address}&from=${middle}`, 'newer', append, 60)
-    const older = await crawl(t, app, `${address}&before=${middle}&order=desc`, 'older', append, 60)
+    const newer = await crawl(t, app, `${address}&from=${middle}`, 'newer', append, APPENDS)
+    const older = await crawl(t, app, `${address}&before=${middle}&order=desc`, 'older', append, APPENDS)
     await check(t, app, `${address} from the middle both ways`, [...older.reverse(), ...newer], belongs, 'asc')
 
     // Follow links to a page, then back to the first page, and from there forward again to the last one.
