@@ -1,6 +1,6 @@
 /**
- * An application over a store in a temporary folder, both closed when the test ends. Authentication is switched off
- * unless a test is about it.
+ * An application over a store in a temporary folder. Both are closed when the test ends. Authentication is off unless a
+ * test is about it.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -15,7 +15,7 @@ export interface TestApp {
 
 export async function openApp(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<TestApp> {
   let opened: FastifyInstance | undefined
-  // Before the folder: what is torn down first was begun last, and the folder goes after what is open in it.
+  // Registered before the folder is created: tap then closes the app first, and removes the folder last.
   t.teardown(() => opened?.close())
   const directory = options.directory ?? t.testdir({})
   const { insecure = true, anonymous = insecure } = options
@@ -25,7 +25,7 @@ export async function openApp(t: Test, options: AppOptions & Partial<StoreOption
   return { app, store, directory }
 }
 
-/** Appends one event and gives the answer's document. */
+/** Appends one event or several. @returns the answer */
 export async function append(
   app: FastifyInstance,
   stream: string,
@@ -40,20 +40,20 @@ export async function append(
   })
 }
 
-/** As openApp, and listening. */
+/** Does what openApp does, and listens. */
 export async function listen(
   t: Test,
   options: AppOptions & Partial<StoreOptions> = {}
 ): Promise<TestApp & { url: string }> {
   const opened = await openApp(t, options)
   const url = await opened.app.listen({ host: '127.0.0.1', port: 0 })
-  // Fastify takes a server that it did not make itself for one without TLS.
+  // Fastify reports http for a server that it did not create itself.
   return { ...opened, url: options.tls === undefined ? url : url.replace('http:', 'https:') }
 }
 
 /**
- * Asks in one line: `ask(app, 'PUT /users/eve', admin, { groups: [] })`.
- * @param body text is sent as it is, anything else as JSON
+ * Sends a request in one line: `ask(app, 'PUT /users/eve', admin, { groups: [] })`.
+ * @param body a string is sent as it is, anything else as JSON
  */
 export function ask(app: FastifyInstance, call: string, headers: Record<string, string> = {}, body?: unknown) {
   const [method, url] = call.split(/ (.*)/s) as ['GET', string]

@@ -1,4 +1,4 @@
-/** A store that changes while somebody reads it page by page, and a model that says what each page must show. */
+/** A store that changes while a client reads it page by page, and a model that knows what each page must show. */
 import type { FastifyInstance } from 'fastify'
 import { ask } from './app.js'
 import type { Random } from './random.js'
@@ -12,12 +12,12 @@ export interface PlacedEvent {
   created: number
 }
 
-/** What a reader asked for first, and keeps asking for by its links. */
+/** A query: what a reader asks for first, and continues with links. */
 export interface Asked {
-  /** Undefined: the log. */
+  /** Undefined: the whole log. */
   stream?: string | undefined
   matches: (event: PlacedEvent) => boolean
-  /** Bounds as cursors or instants, each at its own moment. */
+  /** The bounds of the query, cursors or instants. Each was chosen from the log as it was then. */
   within: (event: PlacedEvent) => boolean
 }
 
@@ -26,7 +26,7 @@ export const TYPES = ['T0', 'T1', 'T2'] as const
 
 export class PagedModel {
   readonly log: PlacedEvent[] = []
-  /** The first number of each stream that its metadata shows. */
+  /** The lowest visible number of each stream. */
   readonly #first = new Map<string, number>()
   readonly #app: FastifyInstance
   readonly #random: Random
@@ -42,7 +42,7 @@ export class PagedModel {
     return this.log.filter((event) => event.stream === stream)
   }
 
-  /** What can be seen of what was asked for, in the order of the log. */
+  /** Returns the visible events of a query, in the order of the log. */
   visible({ stream, matches, within }: Asked): PlacedEvent[] {
     return this.log.filter((event) => {
       if (stream !== undefined && event.stream !== stream) return false
@@ -50,7 +50,7 @@ export class PagedModel {
     })
   }
 
-  /** Another client appends, truncates, or deletes a stream and brings it back. */
+  /** Acts as another client: appends, truncates a stream, or deletes and revives it. */
   async change(): Promise<void> {
     const what = this.#random.next()
     const stream = this.#random.pick(STREAMS)

@@ -1,6 +1,6 @@
 /**
- * A server whose start takes as long as its parent says: it listens at once, and opens its store when a line comes. Says
- * its address when it listens, and "asked" for each request.
+ * A server that listens at once, and opens its store when a line comes on standard input. It prints its address when it
+ * listens, and "asked" with the address of each request.
  * Arguments: directory, port, and how many times faster than the real clock its timers are.
  */
 import { createInterface } from 'node:readline'

@@ -1,7 +1,7 @@
 /**
- * Loaded into a server's process before it begins. STOP_AT=n sends the process a SIGTERM at the n-th call of a database or
- * the witness, and says so on standard error. THROW=code throws an error of that code from a timer after the server has
- * answered its first request.
+ * Loaded into a server's process before it begins. STOP_AT=n sends the process a SIGTERM at the n-th call to a
+ * database, and reports the call on standard error. THROW=code throws an error with that code from a timer after the
+ * server has answered its first request.
  */
 import { Server } from 'node:http'
 import leveldown from 'leveldown'
@@ -19,9 +19,9 @@ if (STOP_AT !== undefined) {
   const { prototype } = leveldown
   for (const name of ['_open', '_getMany', '_batch', '_iterator', '_chainedBatch']) {
     const real = prototype[name]
-    prototype[name] = function (...words) {
+    prototype[name] = function (...args) {
       stopHere(`${this.location?.split('/').at(-1)} ${name}`)
-      return real.apply(this, words)
+      return real.apply(this, args)
     }
   }
 }
@@ -29,15 +29,15 @@ if (STOP_AT !== undefined) {
 if (THROW !== undefined) {
   const { emit } = Server.prototype
   let thrown = false
-  Server.prototype.emit = function (event, ...words) {
+  Server.prototype.emit = function (event, ...args) {
     if (event === 'request' && !thrown) {
       thrown = true
-      words[1].once('finish', () =>
+      args[1].once('finish', () =>
         setTimeout(() => {
           throw Object.assign(new Error(`${THROW}: thrown from a timer`), { code: THROW })
         }, 0)
       )
     }
-    return emit.call(this, event, ...words)
+    return emit.call(this, event, ...args)
   }
 }
