@@ -17,7 +17,7 @@ export interface Asked {
   /** Undefined: the whole log. */
   stream?: string | undefined
   matches: (event: PlacedEvent) => boolean
-  /** The bounds of the query, cursors or instants. Each was chosen from the log as it was then. */
+  /** Whether an event is within the bounds. A relative instant is resolved once, when the query is made. */
   within: (event: PlacedEvent) => boolean
 }
 
