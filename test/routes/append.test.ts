@@ -1,7 +1,7 @@
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 
-t.test('an append returns the place of each event, and a read returns the events', async (t) => {
+t.test('an append returns the number and position of each event, and a read returns the events', async (t) => {
   const { app } = await openApp(t)
   const answer = await append(app, 'cart-1', { type: 'ItemAdded', data: { sku: 'A-1', qty: 2 } })
   t.equal(answer.statusCode, 201)

@@ -206,7 +206,7 @@ t.test(
   }
 )
 
-t.test('a reader that names a consumer but another source or a start of its own is refused', async (t) => {
+t.test('a read for a consumer that names another source or its own start is refused', async (t) => {
   const { app } = await serving(t, 2)
   await define(app, 'c', { source: '/streams/s?type=Odd' })
   const code = async (url: string) => (await app.inject(url)).json().code

@@ -109,7 +109,7 @@ for (const [what, bytes] of [
   })
 }
 
-t.test('a stalled body is answered with 408 on every route, and the connection ends', async (t) => {
+t.test('a stalled body is answered with 408 in every kind of write, and the connection ends', async (t) => {
   const clock = quickClock()
   const { app, url, store } = await listen(t, { clock })
   for (const call of [

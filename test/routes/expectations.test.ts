@@ -25,7 +25,7 @@ function waiting(call: string, ...headers: readonly string[]): string {
   return `${all.join('\r\n')}\r\n\r\n`
 }
 
-t.test('a request that can be accepted gets 100 Continue once, and its connection stays open', async (t) => {
+t.test('a request that can be accepted gets one 100 Continue, and its connection stays open', async (t) => {
   const { connect, store } = await listenRaw(t)
   const socket = connect()
   for (const [call, ...headers] of [
@@ -112,7 +112,7 @@ t.test('a client beyond its request rate gets 429 without 100 Continue', async (
   t.equal(answer.status, 429)
 })
 
-t.test('a large body gets 100 Continue once there is memory for it', async (t) => {
+t.test('a large body gets 100 Continue as soon as there is memory for it', async (t) => {
   const { store, connect } = await listenRaw(t, { memoryBytes: limits.memory_bytes_min })
   const { bodies } = store.memory
   const bytes = Math.floor(bodies.bytes * 0.75)

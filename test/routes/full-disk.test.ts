@@ -24,7 +24,7 @@ const writes: Record<string, readonly [body?: unknown, headers?: Record<string, 
   'POST /users/ops/command/reset-password': [{ newPassword: 'other' }]
 }
 
-t.test('every write that meets a full disk is answered 507', async (t) => {
+t.test('every write that meets a full disk is answered with 507', async (t) => {
   for (const [call, [body, headers]] of Object.entries(writes)) {
     const { app, store } = await prepared(t, call)
     const restore = fill()

@@ -131,7 +131,7 @@ t.test('conditions are limited in bytes, in number, and in the names that they l
   const match = (items: object[]) => ({ failIfEventsMatch: { items } })
   const most = limits.conditions_bytes_max
   t.match(await post(Array(6).fill('x'.repeat(most / 5))), { status: 400, code: 'invalid-body', limit: most }, 'bytes')
-  t.match(await post('x'.repeat(most)), { status: 400 }, 'one text')
+  t.match(await post('x'.repeat(most)), { status: 400 }, 'a single string')
   t.match(await post(Array.from({ length: limits.conditions_max + 1 }, (_, i) => ({ stream: `s-${i}`, head: 'none' }))), { status: 400, code: 'bad-condition' }, 'number') // biome-ignore format: one line
   const items = Array.from({ length: limits.match_items_max + 1 }, (_, i) => ({ types: [`T${i}`] }))
   t.match(await post([match(items.slice(0, 600)), match(items.slice(0, 600))]), { status: 400, code: 'bad-condition', limit: limits.match_items_max }, 'items') // biome-ignore format: one line

@@ -91,7 +91,7 @@ t.test('an empty line is the heartbeat; heartbeat=0 sends none', async (t) => {
   t.notOk(silent.all.some(isEmpty))
 })
 
-t.test('a bounded live read ends completely, with a trailer only on request', async (t) => {
+t.test('a bounded live read ends as a complete transfer, with a trailer only on request', async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', some('T', 3))
   const limited = await LiveLines.open(t, `${url}/streams/s?live=true&limit=5&trailer=true`)

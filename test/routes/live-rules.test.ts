@@ -55,7 +55,7 @@ t.test(
     for (const reader of Object.values(readers)) {
       reader.send({ frame: 'credit', events: 10 })
       await reader.until('the last', () => reader.events.at(-1)?.type === 'the last event')
-      t.same(reader.events.map(({ type }) => type), ['T0', 'T1', 'T2', 'T3', 'T4'], 'each once') // biome-ignore format: one line
+      t.same(reader.events.map(({ type }) => type), ['T0', 'T1', 'T2', 'T3', 'T4'], 'each event once') // biome-ignore format: one line
     }
   }
 )

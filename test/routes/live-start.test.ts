@@ -159,7 +159,7 @@ t.test('a server that stops while it starts answers the live reads that it holds
   t.match(await held, { status: 200, problem: { code: /starting|stopping/ } })
 })
 
-t.test('held live reads are refusals why the store failed to open', async (t) => {
+t.test('held live reads are told why the store failed to open', async (t) => {
   const { store, url, untilReceived } = await listenEarly(t)
   const held = refusedAt(t, `${url}/streams/s`)
   await untilReceived(1)

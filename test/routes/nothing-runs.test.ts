@@ -77,7 +77,7 @@ t.test('a script in event data stays as it is in XML, under the policy that allo
   t.equal(headers['content-security-policy'], POLICY)
 })
 
-t.test('live answers and early refusals have the same policy', async (t) => {
+t.test('live answers and early refusals also have the policy that allows no script', async (t) => {
   const { app, url } = await listen(t, { hosts: [] })
   await append(app, 's', { type: 'T' })
   const stream = await LiveBlocks.open(t, `${url}/streams/s`)

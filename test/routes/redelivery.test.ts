@@ -115,7 +115,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
     code: undefined,
     detail: 'The client closed the connection with 4321: tired.'
   })
-  t.ok(Date.parse(lastConnection.since) <= Date.parse(lastConnection.ended), 'it ended after it began')
+  t.ok(Date.parse(lastConnection.since) <= Date.parse(lastConnection.ended), 'the connection ended after it began')
 
   const broken = await LiveSocket.open(t, events)
   await broken.untilEvents(2)

@@ -140,7 +140,7 @@ t.test('a write that the server cannot accept at the moment says that it may be 
   )
 })
 
-t.test('a write that is refused before it reaches its route says the same', async (t) => {
+t.test('a write that is refused before it reaches its route also says that it was not done', async (t) => {
   const { raw, app } = await listenRaw(t, { hosts: [] })
   const post = 'POST /streams/s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const rows: [string, number, object][] = [

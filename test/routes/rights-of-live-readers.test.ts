@@ -18,8 +18,8 @@ t.test('a live reader that loses its right is closed, and receives nothing more'
   await Promise.all([rules, rules.then(() => append(app, 'secret-1', { type: 'Whispered' }, admin))])
   t.match(await socket.closed, { code: 4403, reason: 'not-permitted' })
   t.match(socket.all.at(-1), { frame: 'closing', code: 'not-permitted' })
-  await stream.until('its end', (blocks: readonly Block[]) => blocks.some(({ event }) => event === 'closing'))
-  await lines.until('its end', (all) => all.some((line) => line.includes('"problem"')))
+  await stream.until('the closing event', (blocks: readonly Block[]) => blocks.some(({ event }) => event === 'closing'))
+  await lines.until('the closing event', (all) => all.some((line) => line.includes('"problem"')))
   for (const reader of [socket, stream, lines])
     t.equal(reader.events.length, 1, 'no event after the change of the rule')
   t.equal(store.subscriptions.size, 0)
@@ -80,7 +80,7 @@ t.test('after a rule change, a reader of the log receives exactly the events tha
   await setRules(app, 'secret-1', { read: 'bob' })
   await whisper('ToBob')
   await append(app, 'order-1', { type: 'Last' }, admin)
-  for (const reader of [anns, bobs]) await reader.until('the last', () => reader.events.at(-1)?.type === 'Last')
+  for (const reader of [anns, bobs]) await reader.until('the last event', () => reader.events.at(-1)?.type === 'Last')
   t.same(
     anns.events.map(({ type }) => type),
     ['ToAnn', 'Last']
@@ -100,7 +100,7 @@ t.test('events that wait for a slow reader are checked again when rules change',
   await reader.untilEvents(1)
   await setRules(app, 'secret-1', { read: 'bob' })
   reader.socket.send(JSON.stringify({ frame: 'credit', events: 10 }))
-  await reader.until('the last', () => reader.events.at(-1)?.type === 'Last')
+  await reader.until('the last event', () => reader.events.at(-1)?.type === 'Last')
   t.same(
     reader.events.map(({ type }) => type),
     ['Whispered0', 'Last']

@@ -43,7 +43,7 @@ for (const [who, headers] of [
     t.equal(await command('reloadconfig', headers), 200)
     t.same(commands, ['reload'])
     t.equal(await command('shutdown', headers), 200)
-    await eventually('the process is commands to stop', () => commands.includes('stop'))
+    await eventually('the process is told to stop', () => commands.includes('stop'))
     t.equal(store.log.head, head, 'nothing could be written')
     for (const name of ['reloadconfig', 'shutdown']) {
       t.ok(logged.some((line) => line.includes('could not be written down') && line.includes(name)), `${name} is in the server log`) // biome-ignore format: one line

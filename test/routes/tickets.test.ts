@@ -67,7 +67,7 @@ t.test('a ticket is limited to its time, its source and reading, and is not logg
   t.equal(await statusOf(`/streams/s?ticket=${ticket.replace(text, forged)}`), 401)
   clock.ahead = 31_000
   const late = await app.inject({ url: `/streams/s?ticket=${ticket}`, headers: { accept: '*/*' } })
-  t.equal(late.statusCode, 401, 'replayed after its time')
+  t.equal(late.statusCode, 401, 'used again after its time')
   t.notMatch(late.body, text)
   t.notMatch(logged.join(''), text, 'no line of the log contains it')
 })
@@ -102,7 +102,7 @@ t.test('a ticket that was requested with a token is for the streams of the token
     const { events } = (await app.inject(ticket.links.live)).json()
     return events.map(({ stream }: { stream: string }) => stream)
   }
-  t.same(await streams(), ['order-1'], 'though Ann may read more')
+  t.same(await streams(), ['order-1'], 'although Ann may read more')
   t.equal((await ask({ source: '/streams/secret-1' })).statusCode, 403)
   clock.ahead = 21_000
   t.equal((await app.inject(ticket.links.live)).statusCode, 401)

@@ -21,7 +21,7 @@ t.test('a token may do what its account may, within its scope, and nothing else'
   t.equal(await asked('GET', '/streams/cart-1'), 200)
   t.equal(await asked('GET', '/streams/secret'), 200)
   t.equal(await asked('POST', '/streams/cart-2', EVENT), 403)
-  t.equal(await asked('POST', '/streams/secret', EVENT), 403, 'though Ann may')
+  t.equal(await asked('POST', '/streams/secret', EVENT), 403, 'although Ann may')
   t.equal(await asked('GET', '/streams/other'), 403)
   t.equal(await asked('GET', '/tokens'), 403)
   const { events } = (await app.inject({ url: '/events?system=true', headers: bearer(text) })).json()

@@ -237,7 +237,7 @@ t.test('a caller who may not read a stream cannot read its rule, wherever it wou
   await ask(app, 'PATCH /streams/plain/metadata', admin, { cacheControl: 5 })
   for (const socket of [live, types]) {
     await socket.until(
-      'the metadata of the other',
+      'the metadata of the other stream',
       () => socket.events.filter(({ stream }) => stream === '$$plain').length === 2
     )
     t.notMatch(JSON.stringify(socket.all), 'xyzzy')
