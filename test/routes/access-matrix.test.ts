@@ -58,13 +58,13 @@ const RIGHTS = {
 }
 
 /** Expected of a route that needs this right to the stream `secret`. */
-function having(right: keyof typeof RIGHTS, status: number): string {
+function holdersOf(right: keyof typeof RIGHTS, status: number): string {
   const [ann, bob, ops] = ['ann', 'bob', 'ops'].map((login) => (RIGHTS[right].includes(login) ? status : 403))
   return `401 401 ${ann} ${bob} ${ops} ${status} 401 401 403`
 }
 
 /** Expected of a route for Ann and administrators. */
-const anns = (status: number) => `401 401 ${status} 403 403 ${status} 401 401 403`
+const annOnly = (status: number) => `401 401 ${status} 403 403 ${status} 401 401 403`
 const administrators = (status: number) => `401 401 403 403 403 ${status} 401 401 403`
 const operators = (status: number) => `401 401 403 403 ${status} ${status} 401 401 403`
 /** Expected of a route for every account. */
@@ -73,32 +73,32 @@ const signedIn = (status: number) => `401 401 ${`${status} `.repeat(4)}401 401 4
 const dialect = (row: string) => row.replaceAll('403', '401')
 
 const rows: Record<string, Row> = {
-  'GET /streams/:stream': ['/streams/secret', having('read', 200)],
-  'GET /streams/:stream/:number': ['/streams/secret/0', having('read', 200)],
-  'POST /streams/:stream': ['/streams/secret', having('write', 201), JSON_EVENT],
-  'DELETE /streams/:stream': ['/streams/secret?permanent=no', having('delete', 400)],
-  'GET /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataRead', 200)],
-  'PUT /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataWrite', 400), []],
-  'PATCH /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataWrite', 400), []],
-  'POST /streams/:stream/metadata': ['/streams/secret/metadata', dialect(having('metadataWrite', 400)), {}],
-  'GET /streams/:stream/:from/:count': ['/streams/secret/head/1', dialect(having('read', 200))],
-  'GET /streams/:stream/:from/:direction/:count': ['/streams/secret/0/forward/1', dialect(having('read', 200))],
+  'GET /streams/:stream': ['/streams/secret', holdersOf('read', 200)],
+  'GET /streams/:stream/:number': ['/streams/secret/0', holdersOf('read', 200)],
+  'POST /streams/:stream': ['/streams/secret', holdersOf('write', 201), JSON_EVENT],
+  'DELETE /streams/:stream': ['/streams/secret?permanent=no', holdersOf('delete', 400)],
+  'GET /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataRead', 200)],
+  'PUT /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataWrite', 400), []],
+  'PATCH /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataWrite', 400), []],
+  'POST /streams/:stream/metadata': ['/streams/secret/metadata', dialect(holdersOf('metadataWrite', 400)), {}],
+  'GET /streams/:stream/:from/:count': ['/streams/secret/head/1', dialect(holdersOf('read', 200))],
+  'GET /streams/:stream/:from/:direction/:count': ['/streams/secret/0/forward/1', dialect(holdersOf('read', 200))],
   'GET /streams/:stream/filtered': ['/streams/$all/filtered', dialect(administrators(400))],
   'GET /streams/:stream/filtered/:from/:direction/:count': [
     '/streams/$all/filtered/head/backward/1',
     dialect(administrators(400))
   ],
-  'GET /streams/:stream/metadata/:number': ['/streams/secret/metadata/0', dialect(having('metadataRead', 200))],
+  'GET /streams/:stream/metadata/:number': ['/streams/secret/metadata/0', dialect(holdersOf('metadataRead', 200))],
   'GET /streams/:stream/metadata/:from/:count': [
     '/streams/secret/metadata/head/1',
-    dialect(having('metadataRead', 200))
+    dialect(holdersOf('metadataRead', 200))
   ],
   'GET /streams/:stream/metadata/:from/:direction/:count': [
     '/streams/secret/metadata/0/forward/1',
-    dialect(having('metadataRead', 200))
+    dialect(holdersOf('metadataRead', 200))
   ],
-  'POST /streams/:stream/incoming/:id': ['/streams/secret/incoming/no-id', dialect(having('write', 400)), {}],
-  'GET /streams/:stream/incoming/:id': ['/streams/secret/incoming/1', dialect(having('read', 400))],
+  'POST /streams/:stream/incoming/:id': ['/streams/secret/incoming/no-id', dialect(holdersOf('write', 400)), {}],
+  'GET /streams/:stream/incoming/:id': ['/streams/secret/incoming/1', dialect(holdersOf('read', 400))],
   'GET /streams/:stream/': ['/streams/secret/', anyone(307)],
   'POST /streams/:stream/': ['/streams/secret/', anyone(307)],
   'DELETE /streams/:stream/': ['/streams/secret/', anyone(307)],
@@ -107,19 +107,19 @@ const rows: Record<string, Row> = {
 
   'GET /events': ['/events', reader(200)],
   'GET /events/:position': ['/events/999999', reader(404)],
-  'POST /events': ['/events', having('write', 201), { events: [{ stream: 'secret', ...JSON_EVENT }] }],
+  'POST /events': ['/events', holdersOf('write', 201), { events: [{ stream: 'secret', ...JSON_EVENT }] }],
   'GET /streams': ['/streams', reader(200)],
   'GET /streams/': ['/streams/', reader(200)],
   'GET /categories': ['/categories', reader(200)],
   'GET /types': ['/types', reader(200)],
 
   'GET /consumers': ['/consumers', reader(200)],
-  'GET /consumers/:name': ['/consumers/anns', anns(200)],
-  'PUT /consumers/:name': ['/consumers/anns', anns(400), {}],
+  'GET /consumers/:name': ['/consumers/anns', annOnly(200)],
+  'PUT /consumers/:name': ['/consumers/anns', annOnly(400), {}],
   'DELETE /consumers/:name': ['/consumers/gone', reader(404)],
-  'GET /consumers/:name/events': ['/consumers/anns/events', anns(200)],
-  'POST /consumers/:name/ack': ['/consumers/anns/ack', anns(400), {}],
-  'POST /consumers/:name/reset': ['/consumers/anns/reset', anns(400), {}],
+  'GET /consumers/:name/events': ['/consumers/anns/events', annOnly(200)],
+  'POST /consumers/:name/ack': ['/consumers/anns/ack', annOnly(400), {}],
+  'POST /consumers/:name/reset': ['/consumers/anns/reset', annOnly(400), {}],
 
   'GET /users': ['/users', administrators(200)],
   'GET /users/': ['/users/', administrators(200)],
@@ -202,7 +202,7 @@ const otherRows: readonly Row[] = [
   // The first entry of this index stream is an event of the stream `secret`.
   [
     '/streams/$et-T/0',
-    having('read', 200).replaceAll('403', '404').replace('401 401', '401 404').replace(/404$/, '403')
+    holdersOf('read', 200).replaceAll('403', '404').replace('401 401', '401 404').replace(/404$/, '403')
   ],
   ['/streams/$et-None', reader(404)],
   ['/streams/$all', reader(200)],

@@ -49,7 +49,7 @@ const FORMS: Record<string, string>[] = [
 ]
 
 /** Returns the status of an answer, and the markers in it that the request itself does not name. */
-async function shownTo(app: FastifyInstance, who: Who, url: string, form: Record<string, string>) {
+async function markersShownTo(app: FastifyInstance, who: Who, url: string, form: Record<string, string>) {
   const { statusCode, body, headers } = await app.inject({ url, headers: { ...form, ...who } })
   let text = `${body} ${JSON.stringify(headers)}`
   const named = [...LINK, `$et-${TYPE}Type`, `type=${TYPE}Type`]
@@ -79,7 +79,7 @@ t.test('no read by another account reveals hidden events, in any spelling, listi
   ] // biome-ignore format: a list
   for (const url of paths) {
     for (const form of FORMS) {
-      const { statusCode, shown } = await shownTo(app, bob, url, form)
+      const { statusCode, shown } = await markersShownTo(app, bob, url, form)
       if (shown.length > 0) t.fail(`${url} (${form.accept}): ${statusCode} shows ${shown}`)
       if (statusCode >= 500) t.fail(`${url} (${form.accept}): ${statusCode}`)
       if (/^\/streams\/(xyzzy-1|k%C3%A4se)(\/0|\/metadata)?$/.test(url)) t.match(String(statusCode), /40[136]/, url)
@@ -94,7 +94,7 @@ t.test('no read by another account reveals hidden events, in any spelling, listi
       '/streams/links/0',
       `/streams/$ce-${HIDDEN}/0`
     ]) {
-      for (const marker of (await shownTo(app, ann, url, form)).shown) found.add(marker)
+      for (const marker of (await markersShownTo(app, ann, url, form)).shown) found.add(marker)
     }
     t.ok(found.has(DATA), `${form.accept}: Ann sees the data`)
     // The raw data has no type.
@@ -108,7 +108,7 @@ t.test('no read by another account reveals hidden events, in any spelling, listi
     `/streams/$et-${TYPE}Type`,
     `/streams/$et-${TYPE}Type/0`
   ]) {
-    t.not((await shownTo(app, ann, url, { accept: '*/*' })).shown.length, 0, `${url}: Ann`)
+    t.not((await markersShownTo(app, ann, url, { accept: '*/*' })).shown.length, 0, `${url}: Ann`)
   }
 })
 

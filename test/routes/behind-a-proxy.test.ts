@@ -9,7 +9,7 @@ import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
 import { admin, basic, makeUser } from '../helpers/people.js'
 
-const FOREIGN: Record<string, string>[] = [
+const FORWARDED_FOR_OTHERS: Record<string, string>[] = [
   { 'x-forwarded-for': '203.0.113.9' },
   { 'x-forwarded-for': '127.0.0.1, 203.0.113.9' },
   { 'x-forwarded-for': '203.0.113.9, 127.0.0.1' },
@@ -22,7 +22,7 @@ const FOREIGN: Record<string, string>[] = [
   { forwarded: 'for="[2001:db8::1]"' },
   { forwarded: 'for=_hidden' }
 ]
-const OURS: Record<string, string>[] = [
+const LOCAL_HEADERS: Record<string, string>[] = [
   {},
   { 'x-forwarded-for': '127.0.0.1' },
   { 'x-forwarded-for': '127.0.0.1, ::1' },
@@ -35,7 +35,7 @@ const OURS: Record<string, string>[] = [
 t.test('on loopback, requests that an undeclared proxy forwards for others are refused', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, hosts: [] })
   for (const who of [{}, admin, basic('admin', 'guess')]) {
-    for (const headers of FOREIGN) {
+    for (const headers of FORWARDED_FOR_OTHERS) {
       for (const call of ['GET /events', 'GET /users', 'POST /streams/s', 'GET /nowhere', 'GET /ping']) {
         const answer = await ask(app, call, { ...headers, ...who }, call.startsWith('POST') ? { type: 'T' } : undefined)
         t.match(answer.json(), { status: 421, code: 'host-refused' }, `${call} ${JSON.stringify(headers)}`)
@@ -44,14 +44,14 @@ t.test('on loopback, requests that an undeclared proxy forwards for others are r
     }
   }
   t.equal(store.log.head, -1, 'nothing is written')
-  for (const headers of OURS) {
+  for (const headers of LOCAL_HEADERS) {
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
 })
 
 t.test('on other interfaces, the forwarding headers of an undeclared proxy are ignored', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
-  for (const headers of FOREIGN) {
+  for (const headers of FORWARDED_FOR_OTHERS) {
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
   await ask(app, 'GET /users', { 'x-forwarded-for': '203.0.113.9', ...basic('admin', 'guess') })
@@ -70,9 +70,9 @@ t.test(
     const { app, store } = await openApp(t, { insecure: false, trustProxy: true, plainCredentials: 'by-proxy' })
     const { verify } = store.accounts
     let verifyCalls = 0
-    store.accounts.verify = (...words) => {
+    store.accounts.verify = (...args) => {
       verifyCalls++
-      return verify.apply(store.accounts, words)
+      return verify.apply(store.accounts, args)
     }
     const plainTextHeaders = [{ 'x-forwarded-proto': 'http' }, { 'x-forwarded-proto': 'https, http' }, { 'x-forwarded-proto': 'HTTP' }, { 'x-forwarded-proto': '' }, { 'x-forwarded-proto': 'ftp' }] // biome-ignore format: a list
     for (const headers of plainTextHeaders) {

@@ -29,12 +29,12 @@ function watchPeak(share: MemoryShare): { bytes: number } {
 }
 
 /** Waits until a condition holds. If it never does, the test times out. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setImmediate()
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate()
 }
 
 /** Sends the headers and the first bytes of an append. */
-function begin(t: Test, url: string, headers: string, bytes: number): Socket & { text: string } {
+function beginAppend(t: Test, url: string, headers: string, bytes: number): Socket & { text: string } {
   const { port, hostname } = new URL(url)
   const socket = connect(Number(port), hostname) as Socket & { text: string }
   socket.text = ''
@@ -48,7 +48,7 @@ function begin(t: Test, url: string, headers: string, bytes: number): Socket & {
   return socket
 }
 
-const of = (length: number) => `Content-Length: ${length}`
+const contentLength = (length: number) => `Content-Length: ${length}`
 
 t.test('a body waits unread until there is memory for it, and is then accepted', async (t) => {
   const { app, url, store } = await listen(t, { memoryBytes })
@@ -56,9 +56,9 @@ t.test('a body waits unread until there is memory for it, and is then accepted',
   app.server.on('connection', (socket) => peers.push(socket))
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const first = [1, 2, 3].map(() => begin(t, url, of(length), length - 1))
+  const first = [1, 2, 3].map(() => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.used === 3 * length && peers.every(({ bytesRead }) => bytesRead > length - 1))
-  const late = begin(t, url, of(length), length)
+  const late = beginAppend(t, url, contentLength(length), length)
   await until(() => bodies.waiting === 1)
   // Bytes that came before these 20 round trips would have been read by now.
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
@@ -77,7 +77,7 @@ t.test('a body that gets no memory in time is refused with 503 overloaded', asyn
   const clock: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(Math.min(ms, 50), callback) }
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
-  begin(t, url, of(30 * MEGABYTE), 10)
+  beginAppend(t, url, contentLength(30 * MEGABYTE), 10)
   await until(() => bodies.used > 0)
   const late = await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'text/plain', 'event-type': 'T' } }, Buffer.alloc(MEGABYTE)) // biome-ignore format: one line
   t.match(late, { status: 503, headers: { 'retry-after': '1', connection: 'close' } })
@@ -89,9 +89,9 @@ t.test('a body that gets no memory in time is refused with 503 overloaded', asyn
 t.test('a client that disconnects releases the memory of its body, or its place in the queue', async (t) => {
   const { url, store } = await listen(t, { memoryBytes })
   const { bodies } = store.memory
-  const first = begin(t, url, of(10 * MEGABYTE), MEGABYTE)
+  const first = beginAppend(t, url, contentLength(10 * MEGABYTE), MEGABYTE)
   await until(() => bodies.used === 10 * MEGABYTE)
-  const waiting = begin(t, url, of(5 * MEGABYTE), 10)
+  const waiting = beginAppend(t, url, contentLength(5 * MEGABYTE), 10)
   await until(() => bodies.waiting === 1)
   waiting.destroy()
   await until(() => bodies.waiting === 0)
@@ -103,7 +103,7 @@ t.test('a client that disconnects releases the memory of its body, or its place 
 t.test('a body of unknown length is free while it is small, then claims the size limit of its route', async (t) => {
   const { url, store } = await listen(t)
   const { bodies } = store.memory
-  const socket = begin(t, url, 'Transfer-Encoding: chunked', 0)
+  const socket = beginAppend(t, url, 'Transfer-Encoding: chunked', 0)
   const chunk = (bytes: number) => socket.write(`${bytes.toString(16)}\r\n${'a'.repeat(bytes)}\r\n`)
   chunk(limits.memory_small_bytes)
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
@@ -180,7 +180,7 @@ t.test('thirty bodies that stop one byte short stay within their share', async (
   app.server.on('connection', (socket) => peers.push(socket))
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const clients = Array.from({ length: 30 }, () => begin(t, url, of(length), length - 1))
+  const clients = Array.from({ length: 30 }, () => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.waiting === 27 && bodies.used === 3 * length)
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
   const read = peers.reduce((sum, { bytesRead }) => sum + bytesRead, 0)
@@ -194,7 +194,7 @@ t.test('a stalled body is ended with 408 while other bodies wait for its memory'
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const stalled = Array.from({ length: 3 }, () => begin(t, url, of(length), length - 1))
+  const stalled = Array.from({ length: 3 }, () => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.used === 3 * length)
   clock.ahead += limits.drain_wanted_ms
   const answer = fetch(`${url}/streams/s`, {
@@ -212,7 +212,7 @@ t.test('a stalled body is ended with 408 after drain_ms, even if no other body w
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const stalled = begin(t, url, of(length), length - 1)
+  const stalled = beginAppend(t, url, contentLength(length), length - 1)
   await until(() => bodies.used === length)
   clock.ahead += limits.drain_ms
   await until(() => /^HTTP\/1\.1 408 /.test(stalled.text))
@@ -222,7 +222,7 @@ t.test('a stalled body is ended with 408 after drain_ms, even if no other body w
 t.test('a body that is refused half way releases its memory', async (t) => {
   const { url, store } = await listen(t)
   const { bodies } = store.memory
-  const socket = begin(t, url, 'Transfer-Encoding: chunked', 0)
+  const socket = beginAppend(t, url, 'Transfer-Encoding: chunked', 0)
   const chunk = Buffer.from(`100000\r\n${'a'.repeat(MEGABYTE)}\r\n`)
   const ended = once(socket, 'close')
   for (let i = 0; i < 40 && socket.writable; i++) socket.write(chunk)

@@ -9,7 +9,7 @@ const SECOND = 1000
 const HOUR = 3600 * SECOND
 const YEAR = 365 * 24 * HOUR
 
-const ready = async (app: FastifyInstance) => {
+const readiness = async (app: FastifyInstance) => {
   const { statusCode, body } = await app.inject('/readyz')
   t.equal(statusCode, 200)
   return JSON.parse(body)
@@ -38,7 +38,7 @@ t.test('a server with a correct clock reports no clock problem', async (t) => {
   const { app, clock, warnings } = await openWithJudgedClock(t)
   await append(app, 's', { type: 'T' })
   clock.move(HOUR)
-  t.same(await ready(app), { status: 'ok' })
+  t.same(await readiness(app), { status: 'ok' })
   t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 0)
   t.equal(await gauge(app, 'daybook_clock_jump_seconds'), 0)
   t.same(warnings, [])
@@ -63,7 +63,7 @@ t.test(
     ])
     clock.move(HOUR)
     t.equal(await createdOf(app), pinned, 'created never goes back')
-    t.match(await ready(app), {
+    t.match(await readiness(app), {
       status: 'ok',
       clock: { behindSeconds: (10 * YEAR - HOUR) / SECOND, detail: /^The clock is/ }
     })
@@ -72,13 +72,13 @@ t.test(
 
     clock.ahead = 10 * YEAR - HOUR
     clock.move(SECOND)
-    t.same(await ready(app), { status: 'ok' }, 'once the clock has passed the last event, nothing is reported')
+    t.same(await readiness(app), { status: 'ok' }, 'once the clock has passed the last event, nothing is reported')
     t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 0)
 
     clock.ahead = 0
     store.readOnlyMode.begin(new Error('the disk is full'))
     t.match(
-      await ready(app),
+      await readiness(app),
       { status: 'read-only', clock: { behindSeconds: Number } },
       'read-only mode does not hide the clock problem'
     )
@@ -90,10 +90,10 @@ t.test('a clock at most 10 seconds behind the last event is measured, but not re
   const { app } = await openApp(t, { clock })
   await append(app, 's', { type: 'T' })
   clock.ahead = -9 * SECOND
-  t.same(await ready(app), { status: 'ok' })
+  t.same(await readiness(app), { status: 'ok' })
   t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 9)
   clock.ahead = -11 * SECOND
-  t.match(await ready(app), { clock: { behindSeconds: 11, detail: /11 seconds behind/ } })
+  t.match(await readiness(app), { clock: { behindSeconds: 11, detail: /11 seconds behind/ } })
 })
 
 t.test('a clock that is ten years ahead for four seconds does not change the times of events', async (t) => {
@@ -101,13 +101,16 @@ t.test('a clock that is ten years ahead for four seconds does not change the tim
   clock.move(2 * SECOND)
   clock.ahead = 10 * YEAR
   t.equal(await createdOf(app), 1e12 + 2 * SECOND)
-  t.match(await ready(app), { status: 'ok', clock: { jumpSeconds: (10 * YEAR) / SECOND, detail: /3,650 days ahead/ } })
+  t.match(await readiness(app), {
+    status: 'ok',
+    clock: { jumpSeconds: (10 * YEAR) / SECOND, detail: /3,650 days ahead/ }
+  })
   clock.move(4 * SECOND)
   t.equal(await createdOf(app), 1e12 + 6 * SECOND)
   clock.ahead = 0
   clock.move(60 * SECOND)
   t.equal(await createdOf(app), 1e12 + 66 * SECOND)
-  t.same(await ready(app), { status: 'ok' })
+  t.same(await readiness(app), { status: 'ok' })
   t.match(warnings, [/jumped 3,650 days ahead/, /came back after a jump of 3,650 days ahead/])
   t.equal(await gauge(app, 'daybook_clock_jump_seconds'), (10 * YEAR) / SECOND)
   t.equal(await gauge(app, 'daybook_clock_behind_seconds'), 0)
@@ -121,11 +124,11 @@ t.test('a jump that lasts ten seconds is accepted, and a later jump back is repo
   clock.move(10 * SECOND)
   const pinned = await createdOf(app)
   t.equal(pinned, 1e12 + 11 * SECOND + 3 * HOUR)
-  t.same(await ready(app), { status: 'ok' })
+  t.same(await readiness(app), { status: 'ok' })
   clock.ahead = 0
   clock.move(11 * SECOND)
   t.equal(await createdOf(app), pinned)
-  t.match(await ready(app), { status: 'ok', clock: { behindSeconds: 3 * 3600 - 11 } })
+  t.match(await readiness(app), { status: 'ok', clock: { behindSeconds: 3 * 3600 - 11 } })
   t.equal(await gauge(app, 'daybook_clock_jump_seconds'), -3 * 3600)
   t.match(warnings, [
     /jumped 3 hours ahead/,

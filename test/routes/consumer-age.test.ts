@@ -9,7 +9,7 @@ const HOUR = 3_600_000
 const YEAR = 365 * 24 * HOUR
 
 /** Opens a server on a clock that a test moves, with a consumer that expires after an hour. */
-async function still(t: Test) {
+async function openWithStillClock(t: Test) {
   const clock = new StillClock()
   const directory = t.testdir({})
   const opened = await listen(t, { directory, clock })
@@ -29,7 +29,7 @@ const namesOf = ({ consumers }: Awaited<ReturnType<typeof openApp>>['store']) =>
 t.test(
   'a consumer without a reader is marked expired after expiresAfter, and removed after twice that time',
   async (t) => {
-    const { app, url, clock, directory, define, state } = await still(t)
+    const { app, url, clock, directory, define, state } = await openWithStillClock(t)
     await define('read')
     await define('kept', {})
     const socket = await LiveSocket.open(t, `${url}/consumers/read/events?heartbeat=0`)
@@ -62,7 +62,7 @@ for (const [way, ahead] of [
   ['a year back', -YEAR]
 ] as const) {
   t.test(`a clock that is ${way}, for some seconds or for good, does not mark or remove a consumer`, async (t) => {
-    const { clock, state, settled, names } = await still(t)
+    const { clock, state, settled, names } = await openWithStillClock(t)
     clock.ahead = ahead
     clock.move(4000)
     t.equal(await state(), 'idle')
@@ -82,7 +82,7 @@ for (const [way, ahead] of [
 }
 
 t.test('time in which the process is stopped or the machine sleeps does not remove a consumer', async (t) => {
-  const { clock, state, settled, names } = await still(t)
+  const { clock, state, settled, names } = await openWithStillClock(t)
   clock.move(0.5 * HOUR)
   // First the monotonic clock counts the pause, then only the wall clock does.
   clock.skip(24 * HOUR)
@@ -95,7 +95,7 @@ t.test('time in which the process is stopped or the machine sleeps does not remo
 })
 
 t.test('a connected consumer does not age, whatever the clock says; it ages once its reader is gone', async (t) => {
-  const { store, url, clock, state, names } = await still(t)
+  const { store, url, clock, state, names } = await openWithStillClock(t)
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
   await socket.untilEvents(1)
   clock.ahead = 24 * HOUR
@@ -114,7 +114,7 @@ t.test('a connected consumer does not age, whatever the clock says; it ages once
 })
 
 t.test('a consumer that was last read under a clock that was ahead ages from the next start on', async (t) => {
-  const { app, clock, directory } = await still(t)
+  const { app, clock, directory } = await openWithStillClock(t)
   clock.ahead = 10 * YEAR
   await app.inject('/consumers/c/events')
   await app.close()
@@ -128,7 +128,7 @@ t.test('a consumer that was last read under a clock that was ahead ages from the
 })
 
 t.test('the last-read time of a connected consumer is saved within a third of expiresAfter', async (t) => {
-  const { store, url, clock } = await still(t)
+  const { store, url, clock } = await openWithStillClock(t)
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
   await socket.untilEvents(1)
   clock.move(5 * HOUR)

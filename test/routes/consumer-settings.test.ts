@@ -8,19 +8,19 @@ import { append, listen, openApp } from '../helpers/app.js'
 import { hurried, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 
-const many = (count: number) => Array.from({ length: count }, (_, data) => ({ type: 'T', data }))
+const manyEvents = (count: number) => Array.from({ length: count }, (_, data) => ({ type: 'T', data }))
 
 /** Opens a server with a consumer of stream s that has these settings, and with this number of events in s. */
 async function consumer(t: Test, settings: object, events: number, clock: Clock = systemClock) {
   const opened = await listen(t, { clock })
-  await append(opened.app, 's', many(events))
+  await append(opened.app, 's', manyEvents(events))
   const payload = { source: '/streams/s', ...settings }
   const { statusCode, body } = await opened.app.inject({ method: 'PUT', url: '/consumers/c', payload })
   if (statusCode !== 201) throw new Error(body)
   return { ...opened, address: `${opened.url}/consumers/c/events` }
 }
 
-const shown = async (app: FastifyInstance) => (await app.inject('/consumers/c')).json()
+const getConsumer = async (app: FastifyInstance) => (await app.inject('/consumers/c')).json()
 
 t.test('bufferSize limits the number of events in flight', async (t) => {
   const { app, address } = await consumer(t, { bufferSize: 3 }, 10)
@@ -29,7 +29,7 @@ t.test('bufferSize limits the number of events in flight', async (t) => {
     await socket.untilEvents(sent)
     await socket.fence()
     t.equal(socket.events.length, sent)
-    t.match(await shown(app), { connection: { inFlight: 3, standsStill: 'acknowledgement' } })
+    t.match(await getConsumer(app), { connection: { inFlight: 3, standsStill: 'acknowledgement' } })
     socket.send({ frame: 'ack', cursor: String(sent === 3 ? 1 : sent - 1) })
   }
   await socket.untilEvents(10)
@@ -57,11 +57,11 @@ t.test('events beyond liveBufferSize are read from the log again', async (t) => 
   await socket.untilEvents(1)
   socket.send({ frame: 'ack', cursor: '0' })
   await socket.untilFrame('caughtUp')
-  await append(app, 's', many(3))
+  await append(app, 's', manyEvents(3))
   await socket.untilEvents(2)
   await socket.fence()
   t.notOk(socket.others.includes('fellBehind'), 'two events may wait')
-  await append(app, 's', many(3))
+  await append(app, 's', manyEvents(3))
   await socket.untilFrame('fellBehind')
   for (let cursor = 1; cursor < 6; cursor++) {
     socket.send({ frame: 'ack', cursor: String(cursor) })
@@ -144,7 +144,7 @@ t.test('unacknowledged events are resent maxRetryCount times at most, then the r
     ['1', 2],
     ['2', 2]
   ])
-  t.match(await shown(app), { cursor: '0', state: 'idle' })
+  t.match(await getConsumer(app), { cursor: '0', state: 'idle' })
   const again = await LiveSocket.open(t, `${address}?heartbeat=0`)
   await again.untilEvents(2)
   t.same(again.cursors, [1, 2], 'it continues after the last acknowledged event')

@@ -28,7 +28,7 @@ async function drain(app: FastifyInstance, name: string): Promise<number[]> {
 }
 
 /** Makes the log lose five of eight events of a stream. All consumers have acknowledged all eight. */
-function cut(t: Parameters<typeof cutDirectory>[0], names: readonly string[] = SOURCES) {
+function cutLog(t: Parameters<typeof cutDirectory>[0], names: readonly string[] = SOURCES) {
   return cutDirectory(
     t,
     async ({ app }) => {
@@ -44,7 +44,7 @@ function cut(t: Parameters<typeof cutDirectory>[0], names: readonly string[] = S
 }
 
 t.test('a cursor beyond the end of a restored log is moved back, and no event is skipped', async (t) => {
-  const { directory, log } = await cut(t)
+  const { directory, log } = await cutLog(t)
   const { app, store } = await openApp(t, { directory })
   const upTo = store.log.head
   t.same(store.log.ancestors, [{ log, upTo }], 'the log has a new identity')
@@ -74,7 +74,7 @@ t.test('a cursor beyond the end of a restored log is moved back, and no event is
 })
 
 t.test('an acknowledgement of lost events does not move a cursor in the log that goes on', async (t) => {
-  const { directory } = await cut(t)
+  const { directory } = await cutLog(t)
   const { app } = await openApp(t, { directory })
   await append(app, 'cart-1', manyEvents(9))
   for (const [i, source] of SOURCES.entries()) {
@@ -108,7 +108,7 @@ t.test('a cursor within the rest of the log stays, under a new generation', asyn
 })
 
 t.test('a consumer reports that its cursor was moved back until it is reset, also after a restart', async (t) => {
-  const { directory } = await cut(t, ['/streams/cart-1'])
+  const { directory } = await cutLog(t, ['/streams/cart-1'])
   const first = await openApp(t, { directory })
   const { moved, generation } = await getConsumer(first.app, 'c0')
   await drain(first.app, 'c0')
@@ -228,7 +228,7 @@ t.test('a cursor is moved back even if the log has grown past it since it lost i
 })
 
 t.test('a format 1 cursor beyond the end of its stream is moved back too', async (t) => {
-  const { directory } = await cut(t, ['/streams/cart-1'])
+  const { directory } = await cutLog(t, ['/streams/cart-1'])
   await rewriteCheckpoint(directory, ({ head: _, defined: __, ...old }) => ({ ...old, cursor: 3 }))
   const { app, store } = await openApp(t, { directory })
   t.same(store.log.ancestors, [], 'the log cannot detect the loss: it still holds that many events')

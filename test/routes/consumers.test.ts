@@ -24,7 +24,7 @@ const acknowledge = (app: FastifyInstance, name: string, cursor: number, generat
   request(app, 'POST', `/consumers/${name}/ack`, { cursor: String(cursor), generation })
 
 /** Opens a server whose stream s has this many events. */
-async function serving(t: Test, count: number) {
+async function listenWithEvents(t: Test, count: number) {
   const opened = await listen(t)
   await append(
     opened.app,
@@ -35,7 +35,7 @@ async function serving(t: Test, count: number) {
 }
 
 t.test('a consumer is created once, found if the definition is the same, and refused if it differs', async (t) => {
-  const { app } = await serving(t, 1)
+  const { app } = await listenWithEvents(t, 1)
   const definition = { source: '/events?type=Odd&category=c', from: 'start', bufferSize: 7, expiresAfter: 'P7D' }
   const first = await request(app, 'PUT', '/consumers/c', definition)
   t.equal(first.statusCode, 201)
@@ -51,7 +51,7 @@ t.test('a consumer is created once, found if the definition is the same, and ref
 })
 
 t.test('a GET does not move the cursor, an acknowledgement does', async (t) => {
-  const { app } = await serving(t, 5)
+  const { app } = await listenWithEvents(t, 5)
   await define(app, 'c', { source: '/streams/s?type=Odd' })
   for (let i = 0; i < 2; i++) {
     const page = await app.inject('/consumers/c/events?limit=1')
@@ -139,7 +139,7 @@ t.test('an acknowledgement over WebSocket is confirmed once it is on disk', asyn
 })
 
 t.test('a consumer has one reader, and a takeover closes the reader before it', async (t) => {
-  const { app, store, url } = await serving(t, 3)
+  const { app, store, url } = await listenWithEvents(t, 3)
   await define(app, 'c', { source: '/streams/s' })
   const first = await LiveSocket.open(t, `${url}/consumers/c/events`)
   await first.untilEvents(3)
@@ -159,7 +159,7 @@ t.test('a consumer has one reader, and a takeover closes the reader before it', 
 })
 
 t.test('an acknowledgement of an older generation does not move the cursor', async (t) => {
-  const { app, url } = await serving(t, 3)
+  const { app, url } = await listenWithEvents(t, 3)
   await define(app, 'c', { source: '/streams/s' })
   await app.inject('/consumers/c/events')
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events`)
@@ -174,7 +174,7 @@ t.test('an acknowledgement of an older generation does not move the cursor', asy
 })
 
 t.test('a reset moves the cursor to the given place', async (t) => {
-  const { app } = await serving(t, 4)
+  const { app } = await listenWithEvents(t, 4)
   await define(app, 'c', { source: '/streams/s' })
   for (const [to, place] of [
     ['2', 2],
@@ -193,7 +193,7 @@ t.test('a reset moves the cursor to the given place', async (t) => {
 t.test(
   'deleting a consumer closes its reader; acknowledgements of the deleted one do not move a new one',
   async (t) => {
-    const { app, url } = await serving(t, 2)
+    const { app, url } = await listenWithEvents(t, 2)
     await define(app, 'c', { source: '/streams/s' })
     const socket = await LiveSocket.open(t, `${url}/consumers/c/events`)
     await socket.untilEvents(2)
@@ -207,7 +207,7 @@ t.test(
 )
 
 t.test('a read for a consumer that names another source or its own start is refused', async (t) => {
-  const { app } = await serving(t, 2)
+  const { app } = await listenWithEvents(t, 2)
   await define(app, 'c', { source: '/streams/s?type=Odd' })
   const code = async (url: string) => (await app.inject(url)).json().code
   t.equal(await code('/streams/s?format=sse&consumer=c'), 'consumer-exists')
@@ -218,7 +218,7 @@ t.test('a read for a consumer that names another source or its own start is refu
 })
 
 t.test('pages of other origins cannot read a consumer', async (t) => {
-  const { app } = await serving(t, 1)
+  const { app } = await listenWithEvents(t, 1)
   await define(app, 'c', { source: '/streams/s' })
   const code = async (url: string, headers: Record<string, string>) =>
     (await app.inject({ url, headers: { host: 'localhost', ...headers } })).json().code
@@ -239,7 +239,7 @@ t.test('pages of other origins cannot read a consumer', async (t) => {
 })
 
 t.test('events that a filter leaves out move the cursor without an acknowledgement', async (t) => {
-  const { app, store, url } = await serving(t, 4)
+  const { app, store, url } = await listenWithEvents(t, 4)
   await define(app, 'c', { source: '/events?type=Never', checkpointAfterMilliseconds: 1 })
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events`)
   await socket.untilFrame('caughtUp')
@@ -250,7 +250,7 @@ t.test('events that a filter leaves out move the cursor without an acknowledgeme
 })
 
 t.test('a reader without a name is listed while it is connected', async (t) => {
-  const { app, store, url } = await serving(t, 2)
+  const { app, store, url } = await listenWithEvents(t, 2)
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=1&type=Even&type=Odd`)
   const lines = await LiveLines.open(t, `${url}/events?live=true`)
   await socket.untilEvents(1)
@@ -273,7 +273,7 @@ t.test('a reader without a name is listed while it is connected', async (t) => {
 })
 
 t.test('the metrics report the lag of each consumer by name', async (t) => {
-  const { app } = await serving(t, 3)
+  const { app } = await listenWithEvents(t, 3)
   await define(app, 'mail', { source: '/streams/s' })
   const { body } = await app.inject('/metrics')
   t.match(body, /^daybook_consumer_lag_events\{consumer="mail"\} 3$/m)
@@ -281,7 +281,7 @@ t.test('the metrics report the lag of each consumer by name', async (t) => {
 })
 
 t.test('a consumer of a permanently deleted stream reports the deletion and answers 410', async (t) => {
-  const { app } = await serving(t, 2)
+  const { app } = await listenWithEvents(t, 2)
   await define(app, 'c', { source: '/streams/s' })
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
   t.match(await getConsumer(app, 'c'), { standsStill: /deleted for ever/ })
@@ -290,7 +290,7 @@ t.test('a consumer of a permanently deleted stream reports the deletion and answ
 })
 
 t.test('a failed checkpoint write is retried and delivery goes on', async (t) => {
-  const { app, url } = await serving(t, 3)
+  const { app, url } = await listenWithEvents(t, 3)
   const { writeSynced } = Level.prototype
   let last: Level | undefined
   let failing: Level | undefined

@@ -25,7 +25,7 @@ async function openConnections(app: FastifyInstance): Promise<number> {
 }
 
 /** Opens a client that never closes its side of the connection. */
-function stubborn(t: Test, url: string): Socket & { text: string } {
+function connectHalfOpen(t: Test, url: string): Socket & { text: string } {
   const { port, hostname } = new URL(url)
   const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true }) as Socket & { text: string }
   socket.text = ''
@@ -36,7 +36,7 @@ function stubborn(t: Test, url: string): Socket & { text: string } {
 }
 
 /** Returns the headers of a request and the beginning of its body. */
-function head(call: string, headers: string, body = ''): string {
+function requestHead(call: string, headers: string, body = ''): string {
   return `${call} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n\r\n${body}`
 }
 
@@ -57,7 +57,7 @@ for (const [what, call, headers, expected] of [
     const socket = connect(Number(port), hostname)
     socket.pause()
     const failed = once(socket, 'error').then(([error]) => error)
-    socket.write(head(call, `${headers}\r\nContent-Length: ${LARGE}`))
+    socket.write(requestHead(call, `${headers}\r\nContent-Length: ${LARGE}`))
     const sent = new Promise((resolve) => socket.write(Buffer.alloc(LARGE, 0x20), resolve))
     t.equal((await Promise.race([sent, failed])) ?? undefined, undefined, 'the whole body was read')
     let text = ''
@@ -72,19 +72,22 @@ for (const [what, call, headers, expected] of [
 }
 
 for (const [what, bytes] of [
-  ['lacks credentials', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  ['lacks credentials', requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
   [
     'lacks credentials and has a chunked body',
-    head('POST /streams/s', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`, '1\r\n{\r\n')
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`, '1\r\n{\r\n')
   ],
-  ['lacks credentials and has a small body', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
-  ['goes to an unknown address', head('POST /nowhere', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
-  ['has an unsupported method', head('PATCH /events', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
-  ['is a DELETE with a body', head('DELETE /ping', 'Content-Length: 10', 'half')],
-  ['is a GET with a body', head('GET /ping', `Content-Length: ${LARGE}`, 'half')],
+  [
+    'lacks credentials and has a small body',
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')
+  ],
+  ['goes to an unknown address', requestHead('POST /nowhere', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  ['has an unsupported method', requestHead('PATCH /events', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
+  ['is a DELETE with a body', requestHead('DELETE /ping', 'Content-Length: 10', 'half')],
+  ['is a GET with a body', requestHead('GET /ping', `Content-Length: ${LARGE}`, 'half')],
   [
     'has an unknown Expect header',
-    head('POST /streams/s', `${JSON_TYPE}\r\nExpect: tea\r\nContent-Length: 10`, 'half')
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nExpect: tea\r\nContent-Length: 10`, 'half')
   ],
   ['is not HTTP', 'nonsense\r\n\r\n'],
   ['has headers that do not end', 'GET /ping HTTP/1.1\r\nHost: localhost\r\nX-']
@@ -93,7 +96,7 @@ for (const [what, bytes] of [
     const clock = quickClock()
     const { app, url } = await listen(t, { clock, insecure: false })
     const accepted = once(app.server, 'connection') as Promise<[Socket]>
-    const socket = stubborn(t, url)
+    const socket = connectHalfOpen(t, url)
     socket.write(bytes)
     const [peer] = await accepted
     if (what === 'has headers that do not end') {
@@ -119,8 +122,8 @@ t.test('a stalled body is answered with 408 in every kind of write, and the conn
     'PUT /consumers/c',
     'POST /tokens'
   ]) {
-    const socket = stubborn(t, url)
-    socket.write(head(call, `${JSON_TYPE}\r\nContent-Length: 58`, '{"events":[{"stream":"s",'))
+    const socket = connectHalfOpen(t, url)
+    socket.write(requestHead(call, `${JSON_TYPE}\r\nContent-Length: 58`, '{"events":[{"stream":"s",'))
     while (socket.text === '') {
       clock.later += 1_000
       await setImmediate()
@@ -137,10 +140,10 @@ t.test('a stalled body is answered with 408 in every kind of write, and the conn
 
 t.test('a refused request with a small body keeps its connection', async (t) => {
   const { url } = await listen(t, { insecure: false, anonymous: false })
-  const socket = stubborn(t, url)
-  socket.write(head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 12`, '{"ty'))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 12`, '{"ty'))
   while (!/ 401 /.test(socket.text)) await setImmediate()
-  socket.write(`pe":"T"}${head('GET /ping', 'Connection: close')}`)
+  socket.write(`pe":"T"}${requestHead('GET /ping', 'Connection: close')}`)
   await once(socket, 'end')
   t.match(socket.text, /^HTTP\/1\.1 401 [\s\S]*HTTP\/1\.1 200 /)
 })
@@ -148,8 +151,8 @@ t.test('a refused request with a small body keeps its connection', async (t) => 
 t.test('of a refused body of unknown length, only dropped_body_bytes_max are read', async (t) => {
   const { app, url } = await listen(t)
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = stubborn(t, url)
-  socket.write(head('POST /nowhere', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /nowhere', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`))
   const closed = new Promise((resolve) => socket.once('close', resolve))
   const [peer] = await accepted
   const chunk = Buffer.from(`10000\r\n${' '.repeat(65_536)}\r\n`)
@@ -181,9 +184,9 @@ t.test('a token that cannot write anything is refused before the body is read', 
   ] satisfies [string[], number][]) {
     const { text } = await makeToken(store, 'ann', { read: ['*'], write })
     for (const type of ['application/json', 'application/x-ndjson']) {
-      const socket = stubborn(t, url)
+      const socket = connectHalfOpen(t, url)
       const { authorization } = bearer(text)
-      socket.write(head('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
+      socket.write(requestHead('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
       if (status === 403) {
         while (!/"code"/.test(socket.text)) await setImmediate()
         t.match(socket.text, /^HTTP\/1\.1 403 [\s\S]*"code":"not-permitted"/, `${write} ${type}`)
@@ -201,8 +204,8 @@ t.test('a token that cannot write anything is refused before the body is read', 
 
 t.test('a redirect does not read the body', async (t) => {
   const { url, store } = await listen(t)
-  const socket = stubborn(t, url)
-  socket.write(head('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
   while (!/\r\n\r\n/.test(socket.text)) await setImmediate()
   t.match(socket.text, /^HTTP\/1\.1 307 /)
   t.equal(store.memory.bodies.used, 0)

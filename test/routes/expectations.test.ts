@@ -19,7 +19,7 @@ const JSON_TYPE = 'Content-Type: application/json'
 const EVENT = '{"type":"T"}'
 
 /** Returns the headers of a request that waits for 100 Continue. */
-function waiting(call: string, ...headers: readonly string[]): string {
+function expectingContinue(call: string, ...headers: readonly string[]): string {
   const all = [`${call} HTTP/1.1`, 'Host: localhost', 'Accept: */*', 'Expect: 100-continue', ...headers]
   if (!headers.some((header) => /^(Content-Length|Transfer-Encoding)/.test(header))) all.push('Content-Length: 12')
   return `${all.join('\r\n')}\r\n\r\n`
@@ -35,16 +35,18 @@ t.test('a request that can be accepted gets one 100 Continue, and its connection
     ['POST /events', 'Content-Type: application/x-ndjson', 'Content-Length: 26']
   ] satisfies [string, ...string[]][]) {
     const each = connect()
-    each.write(waiting(call, ...headers))
+    each.write(expectingContinue(call, ...headers))
     const text = await each.until(/\r\n\r\n/)
     t.equal(text, 'HTTP/1.1 100 Continue\r\n\r\n', `${call} ${headers}`)
     each.destroy()
   }
-  socket.write(waiting('POST /streams/s', JSON_TYPE))
+  socket.write(expectingContinue('POST /streams/s', JSON_TYPE))
   await socket.until(/100 Continue\r\n\r\n$/)
   socket.write(EVENT)
   await socket.until(/201 Created[\s\S]*}/)
-  socket.write(waiting('POST /streams/s', JSON_TYPE).replace('HTTP/1.1\r\n', 'HTTP/1.1\r\nConnection: close\r\n'))
+  socket.write(
+    expectingContinue('POST /streams/s', JSON_TYPE).replace('HTTP/1.1\r\n', 'HTTP/1.1\r\nConnection: close\r\n')
+  )
   await socket.until(/100 Continue[\s\S]*100 Continue\r\n\r\n$/)
   socket.write(EVENT)
   t.equal((await socket.closed).match(/100 Continue/g)?.length, 2)
@@ -81,15 +83,15 @@ t.test('a request that will be refused gets its error without 100 Continue', asy
     [421, 'POST https://localhost/streams/a', JSON_TYPE, by(ann)]
   ] satisfies [number, string, ...string[]][]) {
     // The server closes the connection, because it cannot know whether the body follows.
-    const answer = await raw(waiting(call, ...headers))
+    const answer = await raw(expectingContinue(call, ...headers))
     t.equal(answer.status, status, `${call} ${headers}`)
     t.match(answer.headers.connection, /close/, `${call} ${headers}`)
   }
   // As many requests are in flight as the limit allows.
   const polls = [connect(), connect()]
   const page = store.reader.page.bind(store.reader)
-  let letGo = () => {}
-  const gone = new Promise<void>((resolve) => (letGo = resolve))
+  let release = () => {}
+  const gone = new Promise<void>((resolve) => (release = resolve))
   let held = 0
   store.reader.page = async (...all) => {
     held++
@@ -100,15 +102,15 @@ t.test('a request that will be refused gets its error without 100 Continue', asy
     socket.write(`GET /events?from=${at} HTTP/1.1\r\nHost: localhost\r\n${by(ann)}\r\n\r\n`)
   })
   await eventually('both requests are in flight', () => held === 2)
-  t.equal((await raw(waiting('POST /streams/a', JSON_TYPE, by(ann)))).status, 503)
-  letGo()
+  t.equal((await raw(expectingContinue('POST /streams/a', JSON_TYPE, by(ann)))).status, 503)
+  release()
   for (const socket of polls) await socket.until(/200 OK/)
 })
 
 t.test('a client beyond its request rate gets 429 without 100 Continue', async (t) => {
   const { raw } = await listenRaw(t, { load: { ...LOAD, requestsPerSecond: 1 } })
-  let answer = await raw(waiting('POST /nowhere', JSON_TYPE))
-  while (answer.status === 404) answer = await raw(waiting('POST /nowhere', JSON_TYPE))
+  let answer = await raw(expectingContinue('POST /nowhere', JSON_TYPE))
+  while (answer.status === 404) answer = await raw(expectingContinue('POST /nowhere', JSON_TYPE))
   t.equal(answer.status, 429)
 })
 
@@ -117,12 +119,12 @@ t.test('a large body gets 100 Continue as soon as there is memory for it', async
   const { bodies } = store.memory
   const bytes = Math.floor(bodies.bytes * 0.75)
   const first = connect()
-  first.write(waiting('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
+  first.write(expectingContinue('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
   await first.until(/100 Continue/)
   const second = connect()
   let text = ''
   second.until(/./).then((came) => (text = came))
-  second.write(waiting('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
+  second.write(expectingContinue('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
   await eventually('the second body waits', () => bodies.waiting === 1)
   t.equal(text, '')
   first.destroy()
@@ -146,12 +148,12 @@ t.test('HTTP/1.0 requests and requests without a body are answered as if they ha
 })
 
 /** Options that skip a test if a program is not installed. */
-const without = (program: string) => ({
+const skipWithout = (program: string) => ({
   skip: spawnSync(program, ['--version']).status === 0 ? false : `${program} is not installed`
 })
 const run = promisify(execFile)
 
-t.test('curl gets a refusal without sending its file', without('curl'), async (t) => {
+t.test('curl gets a refusal without sending its file', skipWithout('curl'), async (t) => {
   const directory = t.testdir({ plain: {}, tls: {} })
   const file = join(directory, 'large')
   writeFileSync(file, Buffer.alloc(40 * 1024 * 1024, 0x20))
@@ -182,7 +184,7 @@ for i in range(4):
         print(error.code, error.headers['Content-Type'], len(error.read()) > 0)
 `
 
-t.test('Python, which sends its whole body before it reads, sees each refusal', without('python3'), async (t) => {
+t.test('Python, which sends its whole body before it reads, sees each refusal', skipWithout('python3'), async (t) => {
   const directory = t.testdir({ open: {}, closed: {} })
   const open = await listen(t, { directory: join(directory, 'open') })
   const closed = await listen(t, { directory: join(directory, 'closed'), insecure: false, anonymous: false })

@@ -71,9 +71,9 @@ t.test('credentials from another origin are refused without being verified', asy
       await append(app, 's', { type: 'T' })
       const { verify } = store.accounts
       let verifyCalls = 0
-      store.accounts.verify = (...words) => {
+      store.accounts.verify = (...args) => {
         verifyCalls++
-        return verify.apply(store.accounts, words)
+        return verify.apply(store.accounts, args)
       }
       for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y'), { authorization: 'Basic ???' }]) {
         for (const origin of [EVIL, 'null', 'http://localhost.evil.example']) {

@@ -26,8 +26,8 @@ const writes: Record<string, readonly [body?: unknown, headers?: Record<string, 
 
 t.test('every write that meets a full disk is answered with 507', async (t) => {
   for (const [call, [body, headers]] of Object.entries(writes)) {
-    const { app, store } = await prepared(t, call)
-    const restore = fill()
+    const { app, store } = await openPrepared(t, call)
+    const restore = failWrites()
     const answer = await ask(app, call, headers, body)
     restore()
     t.equal(answer.statusCode, 507, `${call}: ${answer.body}`)
@@ -39,15 +39,15 @@ t.test('every write that meets a full disk is answered with 507', async (t) => {
     t.equal((await ask(app, 'GET /streams/s')).statusCode, 200, `${call}: reads still work`)
     await store.close()
   }
-  const { app } = await prepared(t, 'streamed')
-  const restore = fill()
+  const { app } = await openPrepared(t, 'streamed')
+  const restore = failWrites()
   const lines = `${JSON.stringify({ stream: 's', ...EVENT })}\n`
   const streamed = await ask(app, 'POST /events?batch=10', { 'content-type': 'application/x-ndjson' }, lines)
   restore()
   t.match(streamed.body, /"status":507.*/, 'a streamed write reports the problem in its last line')
 })
 
-async function prepared(t: Test, name: string) {
+async function openPrepared(t: Test, name: string) {
   const directory = t.testdir({}).concat('/', name.replace(/\W/g, '-'))
   const opened = await openApp(t, { directory, ballastBytes: 0 })
   await ask(opened.app, 'POST /streams/s', {}, EVENT)
@@ -56,7 +56,7 @@ async function prepared(t: Test, name: string) {
 }
 
 /** Makes every write fail as on a full disk. @returns a function that makes room again */
-function fill(): () => void {
+function failWrites(): () => void {
   const { writeSynced } = Level.prototype
   Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: /tmp/x/000003.log: No space left on device'))
   return () => Object.assign(Level.prototype, { writeSynced })

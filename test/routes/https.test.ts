@@ -26,7 +26,7 @@ interface Https {
 async function start(t: Test): Promise<Https> {
   const directory = t.testdir({})
   const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
-  const ca = await renew({ cert, key })
+  const ca = await writeCertificate({ cert, key })
   const argv = ['--db', join(directory, 'data'), '--port', '0', '--tls-cert', cert, '--tls-key', key]
   const { child, banner, url } = await serve(argv)
   t.teardown(() => child.kill('SIGKILL'))
@@ -39,7 +39,7 @@ async function start(t: Test): Promise<Https> {
   return { url, port, cert, key, ca, signal: (name) => void child.kill(name), untilLogged }
 }
 
-async function renew({ cert, key }: Pick<Https, 'cert' | 'key'>): Promise<string> {
+async function writeCertificate({ cert, key }: Pick<Https, 'cert' | 'key'>): Promise<string> {
   const made = await makeCertificate(Date.now())
   writeFileSync(key, made.key)
   writeFileSync(cert, made.cert)
@@ -179,7 +179,7 @@ t.test(
   async (t) => {
     const server = await start(t)
     const before = await presented(server)
-    await renew(server)
+    await writeCertificate(server)
     server.signal('SIGHUP')
     await server.untilLogged(/SIGHUP: the certificate was read again/)
     const after = await presented(server)
@@ -192,7 +192,7 @@ t.test(
     await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its key/)
     t.equal((await presented(server)).fingerprint, after.fingerprint)
     t.equal(await reload(server), 409, 'the caller gets an error')
-    const ca = await renew(server)
+    const ca = await writeCertificate(server)
     t.equal(await reload(server), 200)
     t.equal((await ask(`${server.url}/ping`, ca)).status, 200)
   }

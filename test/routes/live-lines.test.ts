@@ -6,7 +6,7 @@ import { type Event, hurried, LiveLines } from '../helpers/live-clients.js'
 import { eventually, turns } from '../helpers/live-events.js'
 
 /** Events of one type, numbered in their data. */
-function some(type: string, count: number, from = 0): { type: string; data: number }[] {
+function numbered(type: string, count: number, from = 0): { type: string; data: number }[] {
   return Array.from({ length: count }, (_, i) => ({ type, data: from + i }))
 }
 
@@ -16,7 +16,7 @@ function range(from: number, to: number): number[] {
 
 t.test('a live NDJSON read sends stored and new events, one per line', async (t) => {
   const { app, store, url } = await listen(t)
-  await append(app, 'c-1', some('T', 3))
+  await append(app, 'c-1', numbered('T', 3))
   const paths = [
     '/streams/c-1?live=true',
     '/events?live=true&type=T',
@@ -25,7 +25,7 @@ t.test('a live NDJSON read sends stored and new events, one per line', async (t)
   ]
   const readers = await Promise.all(paths.map((path) => LiveLines.open(t, url + path)))
   for (const lines of readers) await lines.untilEvents(3)
-  await append(app, 'c-1', some('T', 3, 3))
+  await append(app, 'c-1', numbered('T', 3, 3))
   await append(app, 'c-1', '{"type":"T",\n"data":\r\n{ "a": 1.0 }}')
   for (const [i, lines] of readers.entries()) {
     await lines.untilEvents(7)
@@ -50,24 +50,24 @@ t.test('a live read of a stream that does not exist yet waits for it', async (t)
   const lines = await LiveLines.open(t, `${url}/streams/new?live=true&heartbeat=0`)
   t.equal(lines.status, 200, 'the answer has begun')
   t.match(lines.response.headers, { 'daybook-head': '-1' })
-  await append(app, 'new', some('T', 2))
+  await append(app, 'new', numbered('T', 2))
   await lines.untilEvents(2)
   t.same(lines.cursors, [0, 1])
 })
 
 t.test('checkpoint lines report how far a filter has scanned', async (t) => {
   const { app, store, url } = await listen(t, { clock: hurried(20) })
-  await append(app, 's', some('B', 10))
+  await append(app, 's', numbered('B', 10))
   const lines = await LiveLines.open(t, `${url}/events?live=true&type=A&heartbeat=0`)
   const untilCheckpoint = (cursor: number) =>
     lines.until(`checkpoint ${cursor}`, (all) => all.at(-1) === checkpoint(cursor))
   const checkpoint = (cursor: number) => `{"checkpoint":{"cursor":"${cursor}"}}`
   await untilCheckpoint(9)
-  await append(app, 's', some('B', 2))
+  await append(app, 's', numbered('B', 2))
   await untilCheckpoint(11)
-  await append(app, 's', some('A', 1))
+  await append(app, 's', numbered('A', 1))
   await lines.untilEvents(1)
-  await append(app, 's', some('B', 1))
+  await append(app, 's', numbered('B', 1))
   await untilCheckpoint(store.log.head)
   t.same(lines.cursors, [12])
   const cursors = lines.values.map((value) => Number('checkpoint' in value ? (value.checkpoint as Event).cursor : 12))
@@ -93,23 +93,23 @@ t.test('an empty line is the heartbeat; heartbeat=0 sends none', async (t) => {
 
 t.test('a bounded live read ends as a complete transfer, with a trailer only on request', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const limited = await LiveLines.open(t, `${url}/streams/s?live=true&limit=5&trailer=true`)
   await limited.untilEvents(3)
-  await append(app, 's', some('T', 4, 3))
+  await append(app, 's', numbered('T', 4, 3))
   t.ok(await limited.whole)
   t.same(limited.cursors, range(0, 4))
   t.equal(limited.all.at(-1), '{"end":{"cursor":"4","events":5}}')
   const bounded = await LiveLines.open(t, `${url}/streams/s?live=true&to=8`)
   await bounded.untilEvents(7)
-  await append(app, 's', some('T', 4, 7))
+  await append(app, 's', numbered('T', 4, 7))
   t.ok(await bounded.whole)
   t.same(bounded.values.length, 9, 'without trailer=true there are only events')
 })
 
 t.test('a live read that a server stop ends sends a problem line and is cut off', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const readers = await Promise.all([
     LiveLines.open(t, `${url}/streams/s?live=true&trailer=true`),
     LiveLines.open(t, `${url}/events?live=true&type=None&heartbeat=0`)
@@ -133,7 +133,7 @@ t.test('a live read that a server stop ends sends a problem line and is cut off'
 
 t.test('a live read of a stream that is deleted permanently ends with a problem line', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const lines = await LiveLines.open(t, `${url}/streams/s?live=true`)
   await lines.untilEvents(3)
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
@@ -166,7 +166,7 @@ async function poll(url: string, headers: Record<string, string> = {}): Promise<
 t.test('a long poll is answered as soon as there is an event for it, and not before', async (t) => {
   const { app, store, url } = await listen(t)
   const waiters = countWaiters(store)
-  await append(app, 'c-1', some('T', 2))
+  await append(app, 'c-1', numbered('T', 2))
   const asked: [string, Record<string, string>, number[]][] = [
     ['/streams/c-1?after=1&wait=60', {}, [2]],
     ['/streams/c-1?after=1', { prefer: 'wait=60' }, [2]],
@@ -213,10 +213,10 @@ t.test('a long poll is answered as soon as there is an event for it, and not bef
 t.test('a long poll from the end returns the next event', async (t) => {
   const { app, store, url } = await listen(t)
   const waiters = countWaiters(store)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const polls = ['/streams/s', '/events', '/streams/$et-T'].map((path) => poll(`${url}${path}?from=end&wait=60`))
   await eventually('all polls wait', () => waiters() === 3)
-  await append(app, 's', some('T', 1, 2))
+  await append(app, 's', numbered('T', 1, 2))
   for (const answer of await Promise.all(polls)) {
     t.match(answer.events, [{ number: 2 }])
     t.equal(JSON.parse(answer.text).cursor, '2')
@@ -239,7 +239,7 @@ t.test('a long poll misses no event that is appended while it starts to wait', a
 
 t.test('a long poll that times out returns an empty page', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   for (const path of ['/streams/s?after=1&wait=0.2', '/events?type=None&wait=0.2', '/streams/none?wait=0.2']) {
     const { status, text } = await poll(url + path)
     t.match({ path, status, ...JSON.parse(text) }, { path, status: 200, events: [], atEnd: true })
@@ -264,7 +264,7 @@ t.test('a long poll that times out returns an empty page', async (t) => {
 t.test('permanent deletion of a stream ends the long polls on it', async (t) => {
   const { app, store, url } = await listen(t)
   const waiters = countWaiters(store)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const waiting = poll(`${url}/streams/s?after=1&wait=60`)
   await eventually('the poll waits', () => waiters() === 1)
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
@@ -275,7 +275,7 @@ t.test('permanent deletion of a stream ends the long polls on it', async (t) => 
 t.test('a server stop answers all requests that wait', async (t) => {
   const { app, store, url } = await listen(t)
   const waiters = countWaiters(store)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const polls = ['/streams/s?after=1', '/events?type=None', '/streams/none', '/streams/$et-T?after=1'].map((path) =>
     poll(`${url}${path}${path.includes('?') ? '&' : '?'}wait=60`)
   )
@@ -289,7 +289,7 @@ t.test('a server stop answers all requests that wait', async (t) => {
 
 t.test('atLeast delays the answer until the log has reached the position', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const page = poll(`${url}/streams/s?atLeast=2&wait=60`)
   const event = send(`${url}/streams/s/2?atLeast=2&wait=60`)
   const lines = send(`${url}/streams/s?atLeast=2&wait=60&format=ndjson`)

@@ -11,7 +11,7 @@ import { eventually } from '../helpers/live-events.js'
 import { admin, setRules, withAnn } from '../helpers/people.js'
 
 /** The frames of one subscription, in order. */
-function of(socket: LiveSocket, sub: string): Frame[] {
+function framesOf(socket: LiveSocket, sub: string): Frame[] {
   return socket.all.filter((frame) => frame.sub === sub)
 }
 
@@ -20,11 +20,11 @@ function dataOf(frames: readonly Frame[]): unknown[] {
 }
 
 function untilData(socket: LiveSocket, sub: string, count: number): Promise<void> {
-  return socket.until(`${count} events of ${sub}`, () => dataOf(of(socket, sub)).length >= count)
+  return socket.until(`${count} events of ${sub}`, () => dataOf(framesOf(socket, sub)).length >= count)
 }
 
-async function ended(socket: LiveSocket, sub: string): Promise<Frame> {
-  const last = () => of(socket, sub).find(({ frame }) => frame === 'ended')
+async function untilEnded(socket: LiveSocket, sub: string): Promise<Frame> {
+  const last = () => framesOf(socket, sub).find(({ frame }) => frame === 'ended')
   await socket.until(`the end of ${sub}`, () => last() !== undefined)
   return last() as Frame
 }
@@ -40,7 +40,7 @@ async function put(app: FastifyInstance, stream: string, from: number, to: numbe
   }
 }
 
-function upTo(count: number): number[] {
+function numbersBelow(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i)
 }
 
@@ -62,11 +62,11 @@ t.test('two streams and a consumer share one socket, each complete and in order'
   await Promise.all([put(app, 'a', 5, 40), put(app, 'b', 5, 40)])
   for (const sub of ['one', 'zwei "2"', 'c']) {
     await untilData(socket, sub, 40)
-    t.same(dataOf(of(socket, sub)), upTo(40), sub)
-    t.equal(of(socket, sub)[0]?.frame, 'subscribed', `${sub}: its first frame is "subscribed"`)
+    t.same(dataOf(framesOf(socket, sub)), numbersBelow(40), sub)
+    t.equal(framesOf(socket, sub)[0]?.frame, 'subscribed', `${sub}: its first frame is "subscribed"`)
   }
   t.ok(
-    of(socket, 'zwei "2"').some(({ events }) => events?.length === 3),
+    framesOf(socket, 'zwei "2"').some(({ events }) => events?.length === 3),
     'events come in batches'
   )
   t.ok(
@@ -74,7 +74,7 @@ t.test('two streams and a consumer share one socket, each complete and in order'
     'every frame names its subscription'
   )
   await alone.untilEvents(40)
-  const bare = of(socket, 'one').map(({ sub: _, ...frame }) => frame)
+  const bare = framesOf(socket, 'one').map(({ sub: _, ...frame }) => frame)
   const events = (all: readonly Frame[]) => all.filter(({ frame }) => frame === 'event')
   t.same(events(bare), events(alone.all), 'its events are those of a socket of its own')
   t.ok(
@@ -83,7 +83,9 @@ t.test('two streams and a consumer share one socket, each complete and in order'
   )
 
   socket.send({ frame: 'ack', sub: 'c', cursor: '7' })
-  await socket.until('the acknowledgement is confirmed', () => of(socket, 'c').some(({ frame }) => frame === 'acked'))
+  await socket.until('the acknowledgement is confirmed', () =>
+    framesOf(socket, 'c').some(({ frame }) => frame === 'acked')
+  )
   t.equal(store.consumers.get('c').cursor, 7)
   socket.send({ frame: 'ack', sub: 'one', cursor: '7' })
   await socket.untilFrame('error')
@@ -98,7 +100,7 @@ t.test('a socket with an unnamed subscription carries named ones until the unnam
   await untilData(socket, 'x', 1)
   await socket.untilEvents(4)
   t.same(dataOf(socket.all.filter(({ sub }) => sub === undefined)), [0, 1, 2])
-  t.same(dataOf(of(socket, 'x')), [1], 'each subscription has its own credit')
+  t.same(dataOf(framesOf(socket, 'x')), [1], 'each subscription has its own credit')
   socket.send({ frame: 'credit', sub: 'x', events: 10 })
   await untilData(socket, 'x', 2)
   await put(app, 'a', 3, 5)
@@ -123,7 +125,7 @@ t.test('unsubscribing ends a subscription and frees its name', async (t) => {
     'a name in use is refused'
   )
   socket.send({ frame: 'unsubscribe', sub: 'c' })
-  t.match(await ended(socket, 'c'), { code: 'complete', status: 200, cursor: '2' })
+  t.match(await untilEnded(socket, 'c'), { code: 'complete', status: 200, cursor: '2' })
   socket.send({ frame: 'unsubscribe', sub: 'c' })
   socket.send({ frame: 'credit', sub: 'c', events: 1 })
   socket.send({ frame: 'credit', events: 1 })
@@ -139,7 +141,7 @@ t.test('unsubscribing ends a subscription and frees its name', async (t) => {
   const again = socket.all.length
   subscribe(socket, 'c', '/streams/a?after=1')
   await put(app, 'a', 3, 4)
-  await socket.until('the last event', () => dataOf(of(socket, 'c')).at(-1) === 3)
+  await socket.until('the last event', () => dataOf(framesOf(socket, 'c')).at(-1) === 3)
   t.same(dataOf(socket.all.slice(again).filter(({ sub }) => sub === 'c')), [2, 3])
 })
 
@@ -163,7 +165,7 @@ t.test('a refused subscription ends with the members of its problem', async (t) 
     ['/streams/order-1?atLeast=1000', { code: 'not-there-yet', status: 409 }]
   ] as const) {
     subscribe(socket, source.slice(0, 60), source)
-    const frame = await ended(socket, source.slice(0, 60))
+    const frame = await untilEnded(socket, source.slice(0, 60))
     t.match(frame, { ...expected, title: String, detail: String, cursor: undefined }, source)
   }
   for (const frame of [
@@ -181,7 +183,9 @@ t.test('a refused subscription ends with the members of its problem', async (t) 
     t.match(socket.all.at(-1), { frame: 'error', code: 'bad-frame' }, JSON.stringify(frame).slice(0, 80))
   }
   subscribe(socket, 'good', '/streams/order-1')
-  await socket.until('a later subscription works', () => of(socket, 'good').some(({ frame }) => frame === 'caughtUp'))
+  await socket.until('a later subscription works', () =>
+    framesOf(socket, 'good').some(({ frame }) => frame === 'caughtUp')
+  )
   await t.rejects(openSocket(t, url), /401/, 'without credentials the socket is refused')
   await t.rejects(LiveSocket.open(t, `${url}/subscriptions?after=7`, ann), /400/, 'the socket takes no parameters')
 })
@@ -193,9 +197,9 @@ t.test('a revoked right ends its own subscription and no other', async (t) => {
   subscribe(socket, 'order', '/streams/order-1')
   await socket.untilFrame('caughtUp', 2)
   await setRules(app, 'secret-1', { read: 'bob' })
-  t.match(await ended(socket, 'secret'), { code: 'not-permitted', status: 403, cursor: '0' })
+  t.match(await untilEnded(socket, 'secret'), { code: 'not-permitted', status: 403, cursor: '0' })
   await append(app, 'order-1', { type: 'Paid' }, admin)
-  await socket.until('the other goes on', () => of(socket, 'order').some(({ event }) => event?.type === 'Paid'))
+  await socket.until('the other goes on', () => framesOf(socket, 'order').some(({ event }) => event?.type === 'Paid'))
   t.equal(store.subscriptions.size, 1)
 })
 
@@ -206,10 +210,10 @@ t.test(
     const ticketFor = async (source: string) => (await ask(app, 'POST /tickets', ann, { source })).json().links.live
     const socket = await LiveSocket.open(t, url + (await ticketFor('/subscriptions')))
     subscribe(socket, 's', '/streams/secret-1')
-    await socket.until('an event', () => of(socket, 's').some(({ frame }) => frame === 'event'))
+    await socket.until('an event', () => framesOf(socket, 's').some(({ frame }) => frame === 'event'))
     const narrow = await LiveSocket.open(t, url + (await ticketFor('/streams/order-1')))
     subscribe(narrow, 's', '/streams/secret-1')
-    t.match(await ended(narrow, 's'), { code: 'not-permitted', source: '/streams/order-1' })
+    t.match(await untilEnded(narrow, 's'), { code: 'not-permitted', source: '/streams/order-1' })
     const ticket = (await ticketFor('/streams/order-1')).split('?')[1]
     await t.rejects(LiveSocket.open(t, `${url}/subscriptions?${ticket}`), /403/)
   }
@@ -222,7 +226,11 @@ t.test('a subscription beyond the limit is refused, and a broken socket frees al
   subscribe(socket, '0', '/consumers/c/events')
   for (let i = 1; i <= limits.socket_subscriptions_max; i++) subscribe(socket, String(i), `/streams/s${i}`)
   const last = String(limits.socket_subscriptions_max)
-  t.match(await ended(socket, last), { code: 'limit-reached', status: 409, limit: limits.socket_subscriptions_max })
+  t.match(await untilEnded(socket, last), {
+    code: 'limit-reached',
+    status: 409,
+    limit: limits.socket_subscriptions_max
+  })
   await socket.untilFrame('caughtUp', limits.socket_subscriptions_max)
   t.equal(store.subscriptions.size, limits.socket_subscriptions_max)
   await put(app, 's99', 0, 1)
@@ -236,7 +244,7 @@ t.test('a subscription beyond the limit is refused, and a broken socket frees al
 t.test('a reader that is too slow loses its socket, and the buffer of the socket stays bounded', async (t) => {
   const { app, store, url } = await listen(t, { drainMs: 1000 })
   const socket = await openSocket(t, url)
-  const subs = upTo(20).map(String)
+  const subs = numbersBelow(20).map(String)
   for (const sub of subs) subscribe(socket, sub, '/streams/a')
   await socket.untilFrame('caughtUp', subs.length)
   socket.socket.pause()
@@ -258,7 +266,7 @@ t.test('a reader that is too slow loses its socket, and the buffer of the socket
   if (code === 1013) {
     t.match(socket.all.at(-1), { frame: 'closing', code: 'too-slow', cursor: undefined })
     for (const sub of subs) {
-      const frames = of(socket, sub)
+      const frames = framesOf(socket, sub)
       t.match(frames.at(-1), { frame: 'ended', code: 'too-slow' })
       const sent = frames.filter(({ event }) => event !== undefined).at(-1)
       t.equal(frames.at(-1)?.cursor, sent?.cursor ?? '-1', 'the cursor is that of the last event sent')
@@ -276,12 +284,12 @@ t.test('ten subscriptions on one socket all receive every large event', async (t
       Array.from({ length: 8 }, () => ({ type: 'T', data: text }))
     )
   const socket = await openSocket(t, url)
-  const subs = upTo(10).map(String)
+  const subs = numbersBelow(10).map(String)
   for (const sub of subs) subscribe(socket, sub, '/streams/a')
-  await socket.until('all events', () => subs.every((sub) => dataOf(of(socket, sub)).length >= 40))
+  await socket.until('all events', () => subs.every((sub) => dataOf(framesOf(socket, sub)).length >= 40))
   for (const sub of subs) {
-    const numbers = of(socket, sub).flatMap(({ event }) => event?.cursor ?? [])
-    t.same(numbers, upTo(40).map(String), sub)
+    const numbers = framesOf(socket, sub).flatMap(({ event }) => event?.cursor ?? [])
+    t.same(numbers, numbersBelow(40).map(String), sub)
   }
 })
 
@@ -293,7 +301,7 @@ t.test('a stopping server sends each subscription its cursor, then closes the so
   await untilData(socket, 'x', 2)
   const closing = app.close()
   for (const one of [socket, idle]) t.same(await one.closed, { code: 1001, reason: 'stopping' })
-  t.match(of(socket, 'x').at(-1), { frame: 'ended', code: 'stopping', cursor: '1' })
+  t.match(framesOf(socket, 'x').at(-1), { frame: 'ended', code: 'stopping', cursor: '1' })
   t.match(idle.all, [{ frame: 'closing', code: 'stopping' }])
   await closing
 })
@@ -311,5 +319,5 @@ t.test('behind a proxy a source works with and without the prefix', async (t) =>
   subscribe(socket, 'with', '/store/streams/a')
   subscribe(socket, 'without', '/streams/a')
   for (const sub of ['with', 'without']) await untilData(socket, sub, 1)
-  t.same(dataOf(of(socket, 'with')), [0])
+  t.same(dataOf(framesOf(socket, 'with')), [0])
 })

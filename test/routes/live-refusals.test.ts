@@ -16,7 +16,7 @@ interface Watched extends TestApp {
 }
 
 /** Opens a server with three events, and a subscriber that follows them while other clients misbehave. */
-async function watched(t: Test, options: AppOptions = {}): Promise<Watched> {
+async function listenWatched(t: Test, options: AppOptions = {}): Promise<Watched> {
   const opened = await listen(t, options)
   await append(opened.app, 's', [{ type: 'T' }, { type: 'T' }, { type: 'T' }])
   const other = await LiveSocket.open(t, `${opened.url}/events`)
@@ -80,7 +80,7 @@ function handshake(t: Test, url: string, headers: Record<string, string | undefi
 }
 
 t.test('a live read that cannot be served is refused before the upgrade, with a code', async (t) => {
-  const { app, store, url, checkOtherSubscriber } = await watched(t)
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   await append(app, 'gone', { type: 'T' })
   await app.inject({ method: 'DELETE', url: '/streams/gone?permanent=true' })
   const cases: [string, number, string][] = [
@@ -123,8 +123,8 @@ t.test('a live read that cannot be served is refused before the upgrade, with a 
     ['/nowhere/at/all', 404, 'not-found']
   ]
   for (const [path, status, code] of cases) {
-    const met = await handshake(t, url + path, { accept: '*/*' })
-    t.match({ ...met, path }, { path, status, code, wrong: undefined })
+    const answer = await handshake(t, url + path, { accept: '*/*' })
+    t.match({ ...answer, path }, { path, status, code, wrong: undefined })
   }
   t.match((await handshake(t, `${url}/streams/s?after=7`)).problem, { cursor: '7', head: 2, log: store.log.id })
   t.match(await handshake(t, `${url}/streams/s?after=x`), { code: 'bad-cursor' }, 'also without an Accept header')
@@ -132,7 +132,7 @@ t.test('a live read that cannot be served is refused before the upgrade, with a 
 })
 
 t.test('an invalid handshake is refused with a code', async (t) => {
-  const { url, checkOtherSubscriber } = await watched(t)
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const cases: [Record<string, string | undefined>, number][] = [
     [{}, 101],
     [{ upgrade: 'WebSocket' }, 101],
@@ -157,15 +157,15 @@ t.test('an invalid handshake is refused with a code', async (t) => {
     [{ 'sec-websocket-version': 'x' }, 400]
   ]
   for (const [headers, status] of cases) {
-    const met = await handshake(t, `${url}/events`, headers)
+    const answer = await handshake(t, `${url}/events`, headers)
     const code = status === 400 ? 'bad-header' : undefined
-    t.match({ headers, ...met }, { headers, status, code, wrong: undefined })
+    t.match({ headers, ...answer }, { headers, status, code, wrong: undefined })
   }
   await checkOtherSubscriber()
 })
 
 t.test('a handshake with an invalid address is refused, and its connection ends', async (t) => {
-  const { app, url, checkOtherSubscriber } = await watched(t)
+  const { app, url, checkOtherSubscriber } = await listenWatched(t)
   const left = new Set<Socket>()
   app.server.on('connection', (socket) => {
     left.add(socket)
@@ -191,7 +191,7 @@ t.test('a handshake with an invalid address is refused, and its connection ends'
 
 t.test('pages of other origins cannot subscribe unless they are allowed', async (t) => {
   const allowed = 'https://shop.example'
-  const { url, checkOtherSubscriber } = await watched(t, { allowOrigins: [allowed] })
+  const { url, checkOtherSubscriber } = await listenWatched(t, { allowOrigins: [allowed] })
   const own = new URL(url).origin
   for (const origin of [
     'https://evil.example',
@@ -201,8 +201,8 @@ t.test('pages of other origins cannot subscribe unless they are allowed', async 
     'nonsense',
     `${allowed}.evil`
   ]) {
-    const met = await handshake(t, `${url}/events`, { origin })
-    t.match({ origin, ...met }, { origin, status: 403, code: 'origin-refused', wrong: undefined })
+    const answer = await handshake(t, `${url}/events`, { origin })
+    t.match({ origin, ...answer }, { origin, status: 403, code: 'origin-refused', wrong: undefined })
   }
   const unnamed = await handshake(t, `${url}/events`, { 'sec-fetch-site': 'cross-site' })
   t.match(unnamed, { status: 403, code: 'origin-refused' })
@@ -211,7 +211,7 @@ t.test('pages of other origins cannot subscribe unless they are allowed', async 
 })
 
 t.test('an offer to upgrade to another protocol is ignored', async (t) => {
-  const { app, url, checkOtherSubscriber } = await watched(t)
+  const { app, url, checkOtherSubscriber } = await listenWatched(t)
   const settings = {
     connection: 'Upgrade, HTTP2-Settings',
     upgrade: 'h2c',
@@ -233,7 +233,7 @@ t.test('an offer to upgrade to another protocol is ignored', async (t) => {
 })
 
 t.test('HEAD of a live read ends', async (t) => {
-  const { url, checkOtherSubscriber } = await watched(t)
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const live: [string, Record<string, string>, RegExp][] = [
     ['/events?format=sse', {}, /^text\/event-stream/],
     ['/streams/s', { accept: 'text/event-stream' }, /^text\/event-stream/],
@@ -254,7 +254,7 @@ t.test('HEAD of a live read ends', async (t) => {
 })
 
 t.test('a frame that is too large closes its connection with 1009', async (t) => {
-  const { url, checkOtherSubscriber } = await watched(t)
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const socket = await LiveSocket.open(t, `${url}/events`)
   socket.socket.send('x'.repeat(16 * 1024 + 1))
   t.equal((await socket.closed).code, 1009)
@@ -269,7 +269,7 @@ t.test('a frame that is too large closes its connection with 1009', async (t) =>
 })
 
 t.test('bytes that are not a valid frame close their connection', async (t) => {
-  const { url, checkOtherSubscriber } = await watched(t)
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const { hostname, port } = new URL(url)
   const pieces: [string, Buffer][] = [
     ['not masked', Buffer.from([0x81, 0x02, 0x7b, 0x7d])],
@@ -303,7 +303,7 @@ t.test('bytes that are not a valid frame close their connection', async (t) => {
 })
 
 t.test('an invalid frame is answered with an error, and the connection stays open', async (t) => {
-  const { app, store, url, checkOtherSubscriber } = await watched(t)
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   const socket = await LiveSocket.open(t, `${url}/events?credit=4`)
   await socket.untilFrame('caughtUp')
   const cases: [string | Buffer, string][] = [
@@ -351,7 +351,7 @@ t.test('an invalid frame is answered with an error, and the connection stays ope
 })
 
 t.test('an acknowledgement of an event that was not sent is refused', async (t) => {
-  const { app, store, url, checkOtherSubscriber } = await watched(t)
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   const made = await app.inject({ method: 'PUT', url: '/consumers/reader', payload: { source: '/streams/s' } })
   t.equal(made.statusCode, 201)
   const socket = await LiveSocket.open(t, `${url}/streams/s?consumer=reader&credit=2`)

@@ -10,7 +10,7 @@ import { type Event, type Frame, hurried, LiveBlocks, LiveLines, LiveSocket } fr
 import { eventually } from '../helpers/live-events.js'
 
 /** Events of one type, numbered in their data. */
-function some(type: string, count: number, from = 0): { type: string; data: number }[] {
+function numbered(type: string, count: number, from = 0): { type: string; data: number }[] {
   return Array.from({ length: count }, (_, i) => ({ type, data: from + i }))
 }
 
@@ -19,7 +19,7 @@ function range(from: number, to: number): number[] {
 }
 
 /** Opens an EventSource, the client of browsers, and collects the data of its events. */
-function browser(t: Test, url: string) {
+function openEventSource(t: Test, url: string) {
   const source = new EventSource(url)
   t.teardown(() => source.close())
   const data: unknown[] = []
@@ -70,18 +70,18 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
   const url = await server.start()
   let next = 0
   const put = async (count: number) => {
-    for (const event of some('T', count, next)) await append(server.app, 's-1', event)
+    for (const event of numbered('T', count, next)) await append(server.app, 's-1', event)
     next += count
   }
   await put(10)
   const clients = [
-    { from: 0, client: browser(t, `${url}/streams/s-1?from=start`) },
-    { from: 4, client: browser(t, `${url}/events?from=4`) },
-    { from: 4, client: browser(t, `${url}/streams/$ce-s?after=3`) },
-    { from: 0, client: browser(t, `${url}/streams/s-1?from=-1h&type=T`) },
+    { from: 0, client: openEventSource(t, `${url}/streams/s-1?from=start`) },
+    { from: 4, client: openEventSource(t, `${url}/events?from=4`) },
+    { from: 4, client: openEventSource(t, `${url}/streams/$ce-s?after=3`) },
+    { from: 0, client: openEventSource(t, `${url}/streams/s-1?from=-1h&type=T`) },
     // The connection breaks before the first event comes.
-    { from: 10, client: browser(t, `${url}/streams/s-1?from=end`) },
-    { from: 10, client: browser(t, `${url}/events?from=end&type.prefix=T`) }
+    { from: 10, client: openEventSource(t, `${url}/streams/s-1?from=end`) },
+    { from: 10, client: openEventSource(t, `${url}/events?from=end&type.prefix=T`) }
   ]
   for (const { client } of clients) await eventually('all clients are live', () => client.named.includes('caughtUp'))
   // Cut while no events come, while events come, and by a server stop with a closing event.
@@ -111,7 +111,7 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
 
 t.test('the first message carries the cursor, and its data is the first frame of a WebSocket', async (t) => {
   const { app, store, url } = await listen(t)
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const cases: [string, string][] = [
     ['/streams/s', '-1'],
     ['/streams/s?from=2', '1'],
@@ -143,7 +143,7 @@ t.test('the first message carries the cursor, and its data is the first frame of
 
 t.test('Last-Event-ID wins over from and after', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 6))
+  await append(app, 's', numbered('T', 6))
   const read = async (path: string, id: string) => {
     const blocks = await LiveBlocks.open(t, url + path, { 'last-event-id': id })
     await blocks.untilNamed('caughtUp')
@@ -165,7 +165,7 @@ t.test('Last-Event-ID wins over from and after', async (t) => {
 
 t.test('lastEventId in the query counts as Last-Event-ID, in every spelling that polyfills use', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 6))
+  await append(app, 's', numbered('T', 6))
   const read = async (path: string, headers: Record<string, string> = {}) => {
     const blocks = await LiveBlocks.open(t, url + path, headers)
     await blocks.untilNamed('caughtUp')
@@ -273,10 +273,10 @@ t.test('events have no name, or with events=typed that of their type', async (t)
 
 t.test('checkpoint and caughtUp are named events and carry the cursor', async (t) => {
   const { app, store, url } = await listen(t, { clock: hurried(20) })
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const blocks = await LiveBlocks.open(t, `${url}/events?type=None&heartbeat=0`)
   await blocks.untilNamed('caughtUp')
-  await append(app, 's', some('T', 2, 3))
+  await append(app, 's', numbered('T', 2, 3))
   await blocks.until('a checkpoint', (all) => all.at(-1)?.event === 'checkpoint' && all.at(-1)?.id === '4')
   t.same(blocks.all[1], { event: 'caughtUp', data: '{"cursor":"2"}', id: '2' })
   t.same(blocks.all.at(-1), { event: 'checkpoint', id: '4', data: '{"cursor":"4"}' })
@@ -303,8 +303,8 @@ t.test('a comment is the heartbeat; heartbeat=0 sends none', async (t) => {
 
 t.test('after a final closing the reconnect gets 204', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 5))
-  const { source, data } = browser(t, `${url}/streams/s?limit=3`)
+  await append(app, 's', numbered('T', 5))
+  const { source, data } = openEventSource(t, `${url}/streams/s?limit=3`)
   const [closing] = (await once(source, 'closing')) as [MessageEvent]
   t.equal(closing.lastEventId, '2;end')
   t.match(JSON.parse(closing.data), { code: 'complete', title: 'Complete', detail: /./, cursor: '2' })
@@ -324,7 +324,7 @@ t.test('after a final closing the reconnect gets 204', async (t) => {
 
 t.test('a server stop sends the cursor to continue from, and is not final', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 5))
+  await append(app, 's', numbered('T', 5))
   const blocks = await LiveBlocks.open(t, `${url}/streams/s`)
   await blocks.untilNamed('caughtUp')
   await app.close()
@@ -334,7 +334,7 @@ t.test('a server stop sends the cursor to continue from, and is not final', asyn
 
 t.test('an event stream is selected by Accept, or by format=sse for clients such as curl -N', async (t) => {
   const { app, store, url } = await listen(t)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const asked: [string, Record<string, string>][] = [
     ['/streams/s', { accept: 'text/event-stream' }],
     ['/streams/s?format=sse', { accept: '*/*' }],

@@ -19,7 +19,7 @@ const ajv = addFormats.default(
 const isFrame = ajv.compile(ServerFrame)
 
 /** Events of one type, numbered in their data. */
-function some(type: string, count: number, from = 0): { type: string; data: number }[] {
+function numbered(type: string, count: number, from = 0): { type: string; data: number }[] {
   return Array.from({ length: count }, (_, i) => ({ type, data: from + i }))
 }
 
@@ -32,7 +32,7 @@ async function put(app: FastifyInstance, stream: string, events: object): Promis
   if (statusCode !== 201) throw new Error(body)
 }
 
-async function describe(app: FastifyInstance, stream: string, metadata: object): Promise<void> {
+async function putMetadata(app: FastifyInstance, stream: string, metadata: object): Promise<void> {
   const url = `/streams/${encodeURIComponent(stream)}/metadata`
   const { statusCode, body } = await app.inject({ method: 'PUT', url, payload: metadata })
   if (statusCode > 201) throw new Error(body)
@@ -41,7 +41,7 @@ async function describe(app: FastifyInstance, stream: string, metadata: object):
 /** Sources that all hold the events of category c and type T, each with cursors of its own. */
 const SOURCES = ['/events', '/events?type=T', '/streams/c-1', '/streams/c-1?type=T', '/streams/$ce-c', '/streams/$et-T']
 
-function at(url: string, source: string, more = ''): string {
+function withQuery(url: string, source: string, more = ''): string {
   return `${url}${source}${more === '' ? '' : `${source.includes('?') ? '&' : '?'}${more}`}`
 }
 
@@ -50,20 +50,20 @@ t.test('an event appended between the last page and going live is delivered once
     // The commit may reach the tail before the reader has come back from its last page, or after.
     for (const pause of [0, 1, 2, 3, 5, 10, 50]) {
       const { app, store, url } = await listen(t, { directory: t.testdir({}) })
-      await put(app, 'c-1', some('T', 3))
+      await put(app, 'c-1', numbered('T', 3))
       let raced = false
       const spans = store.reader.spans.bind(store.reader)
       store.reader.spans = async function* (...args) {
         yield* spans(...args)
         if (raced) return
         raced = true
-        await put(app, 'c-1', some('T', 2, 3))
+        await put(app, 'c-1', numbered('T', 2, 3))
         await turns(pause)
       }
-      const socket = await LiveSocket.open(t, at(url, source))
+      const socket = await LiveSocket.open(t, withQuery(url, source))
       await socket.untilFrame('caughtUp')
       await socket.untilEvents(5) // no append follows them
-      await put(app, 'c-1', some('T', 1, 5))
+      await put(app, 'c-1', numbered('T', 1, 5))
       await socket.untilEvents(6)
       await socket.fence()
       t.ok(raced, 'there was a race')
@@ -73,7 +73,7 @@ t.test('an event appended between the last page and going live is delivered once
   }
   const random = seeded(t)
   const { app, url } = await listen(t)
-  await put(app, 'c-1', some('T', 1))
+  await put(app, 'c-1', numbered('T', 1))
   let next = 1
   for (let round = 0; round < 30; round++) {
     const sources = range(1, 4).map(() => random.pick(SOURCES))
@@ -81,7 +81,7 @@ t.test('an event appended between the last page and going live is delivered once
     const appending = (async () => {
       for (let i = random.int(3, 12); i > 0; i--) {
         const count = random.int(1, 3)
-        await put(app, 'c-1', some('T', count, next))
+        await put(app, 'c-1', numbered('T', count, next))
         next += count
       }
     })()
@@ -89,7 +89,7 @@ t.test('an event appended between the last page and going live is delivered once
       sources.map(async (source, i) => {
         await turns(delays[i] as number)
         const from = random.int(Math.max(0, next - 20), next - 1)
-        return { source, from, socket: await LiveSocket.open(t, at(url, source, `from=${from}`)) }
+        return { source, from, socket: await LiveSocket.open(t, withQuery(url, source, `from=${from}`)) }
       })
     )
     await appending
@@ -109,8 +109,8 @@ function dataOf(events: readonly Event[]): unknown[] {
 t.test('an event that was read from the log is not sent again as a new one', async (t) => {
   for (const source of SOURCES) {
     const { app, store, url } = await listen(t, { directory: t.testdir({}) })
-    await put(app, 'c-1', some('T', 2))
-    const other = await LiveSocket.open(t, at(url, source))
+    await put(app, 'c-1', numbered('T', 2))
+    const other = await LiveSocket.open(t, withQuery(url, source))
     await other.untilFrame('caughtUp')
     // Delivery is delayed. Its page then begins before the position of the new subscriber, and ends after it.
     let deliver = () => {}
@@ -122,13 +122,13 @@ t.test('an event that was read from the log is not sent again as a new one', asy
       await held
       yield* scan(...args)
     }
-    await put(app, 'c-1', some('T', 1, 2))
+    await put(app, 'c-1', numbered('T', 1, 2))
     await turns(5)
-    await put(app, 'c-1', some('T', 2, 3))
-    const socket = await LiveSocket.open(t, at(url, source))
+    await put(app, 'c-1', numbered('T', 2, 3))
+    const socket = await LiveSocket.open(t, withQuery(url, source))
     await socket.untilFrame('caughtUp')
     t.same(dataOf(socket.events), range(0, 4))
-    await put(app, 'c-1', some('T', 2, 5))
+    await put(app, 'c-1', numbered('T', 2, 5))
     deliver()
     for (const reader of [socket, other]) {
       await reader.untilEvents(7)
@@ -141,19 +141,19 @@ t.test('an event that was read from the log is not sent again as a new one', asy
 
 t.test('an event that is committed while the last commit is being read is delivered, too', async (t) => {
   const { app, store, url } = await listen(t)
-  await put(app, 'c-1', some('T', 2))
-  await describe(app, 'c-1', { maxCount: 100 })
+  await put(app, 'c-1', numbered('T', 2))
+  await putMetadata(app, 'c-1', { maxCount: 100 })
   for (const [i, source] of ['/streams/$ce-c', '/streams/$et-T', '/streams/c-1'].entries()) {
-    const socket = await LiveSocket.open(t, at(url, source, 'from=end'))
+    const socket = await LiveSocket.open(t, withQuery(url, source, 'from=end'))
     await socket.untilFrame('caughtUp')
     const spans = store.reader.spans.bind(store.reader)
     store.reader.spans = async function* (...args) {
       store.reader.spans = spans
-      await put(app, 'c-1', some('T', 1, 2 * i + 3))
+      await put(app, 'c-1', numbered('T', 1, 2 * i + 3))
       await turns(20)
       yield* spans(...args)
     }
-    await put(app, 'c-1', some('T', 1, 2 * i + 2))
+    await put(app, 'c-1', numbered('T', 1, 2 * i + 2))
     await socket.untilEvents(2)
     t.same(dataOf(socket.events), [2 * i + 2, 2 * i + 3], source)
     socket.socket.terminate()
@@ -164,7 +164,7 @@ t.test('a checkpoint timer during catch-up skips no event', async (t) => {
   // This filter scans every event instead of using a list of matches.
   for (const source of ['/events', '/streams/c-1', '/streams/$ce-c']) {
     const { app, store, url } = await listen(t, { directory: t.testdir({}), clock: hurried(20) })
-    for (let i = 0; i < 12; i++) await put(app, 'c-1', [...some('A', 2, 2 * i), ...some('B', 7)])
+    for (let i = 0; i < 12; i++) await put(app, 'c-1', [...numbered('A', 2, 2 * i), ...numbered('B', 7)])
     const expected = range(0, 23)
     const spans = store.reader.spans.bind(store.reader)
     // Pages are small, and the timer fires between two of them.
@@ -175,7 +175,7 @@ t.test('a checkpoint timer during catch-up skips no event', async (t) => {
         if (!isTold) await (await opening).untilTold(span.to)
       }
     }
-    const opening = LiveSocket.open(t, at(url, source, 'type.prefix=A&heartbeat=0'))
+    const opening = LiveSocket.open(t, withQuery(url, source, 'type.prefix=A&heartbeat=0'))
     const socket = await opening
     await socket.untilFrame('caughtUp')
     t.ok(socket.others.filter((frame) => frame === 'checkpoint').length > 10, 'the timer fired')
@@ -187,7 +187,7 @@ t.test('a checkpoint timer during catch-up skips no event', async (t) => {
     for (const [i, { frame, cursor }] of socket.all.entries()) {
       if (frame !== 'checkpoint' || i % 3 > 0) continue
       const before = socket.all.slice(0, i).flatMap(({ event }) => event ?? [])
-      const rest = await LiveSocket.open(t, at(url, source, `type.prefix=A&after=${cursor}&live=false`))
+      const rest = await LiveSocket.open(t, withQuery(url, source, `type.prefix=A&after=${cursor}&live=false`))
       await rest.closed
       t.same(dataOf([...before, ...rest.events]), expected, `${source} from the checkpoint ${cursor}`)
     }
@@ -207,7 +207,7 @@ function fallingCursors(frames: readonly Frame[]): Frame[] {
 
 t.test('a checkpoint never passes an event that waits for credit', async (t) => {
   const { app, url } = await listen(t, { clock: hurried(20) })
-  await put(app, 's', [...some('A', 1), ...some('B', 5), ...some('A', 1, 1), ...some('B', 5)])
+  await put(app, 's', [...numbered('A', 1), ...numbered('B', 5), ...numbered('A', 1, 1), ...numbered('B', 5)])
   const socket = await LiveSocket.open(t, `${url}/streams/s?type=A&credit=1&statistics=1&heartbeat=0`)
   await socket.untilFrame('checkpoint')
   const looks = socket.all.filter(({ frame }) => frame === 'statistics').length
@@ -222,19 +222,19 @@ t.test('a checkpoint never passes an event that waits for credit', async (t) => 
 
 t.test('the checkpoint of a filtered subscription passes unmatched events, also when idle', async (t) => {
   const { app, store, url } = await listen(t, { clock: hurried(20) })
-  await put(app, 'c-1', some('B', 20))
+  await put(app, 'c-1', numbered('B', 20))
   for (const source of ['/events', '/streams/c-1', '/streams/$ce-c']) {
     const first = store.log.head + 1
-    const socket = await LiveSocket.open(t, at(url, source, 'type=A&heartbeat=0&checkpointEvery=1&from=end'))
+    const socket = await LiveSocket.open(t, withQuery(url, source, 'type=A&heartbeat=0&checkpointEvery=1&from=end'))
     await socket.untilFrame('caughtUp')
     t.equal(socket.all.at(-1)?.cursor, String(first - 1), 'the cursor is beyond the events that did not match')
-    const idle = await LiveSocket.open(t, at(url, source, 'type=A&heartbeat=0&from=end'))
+    const idle = await LiveSocket.open(t, withQuery(url, source, 'type=A&heartbeat=0&from=end'))
     await idle.untilFrame('caughtUp')
-    await put(app, 'c-1', some('B', 3))
+    await put(app, 'c-1', numbered('B', 3))
     await socket.untilTold(first + 2)
     await idle.untilTold(first + 2)
     t.match(idle.all.at(-1), { frame: 'checkpoint', cursor: String(first + 2) }, `${source}, idle`)
-    await put(app, 'c-1', some('A', 1))
+    await put(app, 'c-1', numbered('A', 1))
     await idle.untilEvents(1)
     t.same(idle.cursors, [first + 3], 'the next match is delivered')
     await put(app, 'c-1', { type: 'B' })
@@ -242,7 +242,7 @@ t.test('the checkpoint of a filtered subscription passes unmatched events, also 
     socket.socket.terminate()
     idle.socket.terminate()
   }
-  await put(app, 'c-1', some('B', 2 * SCAN_CHUNK))
+  await put(app, 'c-1', numbered('B', 2 * SCAN_CHUNK))
   const catching = await LiveSocket.open(t, `${url}/events?type.prefix=A&checkpointEvery=2&heartbeat=0`)
   await catching.untilFrame('caughtUp')
   t.ok(catching.others.includes('checkpoint'), 'also during catch-up')
@@ -250,9 +250,9 @@ t.test('the checkpoint of a filtered subscription passes unmatched events, also 
 
 t.test('a checkpoint passes positions removed by a tombstone or truncation', async (t) => {
   const { app, store, url } = await listen(t, { clock: hurried(20) })
-  await put(app, 'kept', some('T', 1))
-  for (const stream of ['gone', 'soft', 'short']) await put(app, stream, some('T', 4))
-  await describe(app, 'short', { maxCount: 2 })
+  await put(app, 'kept', numbered('T', 1))
+  for (const stream of ['gone', 'soft', 'short']) await put(app, stream, numbered('T', 4))
+  await putMetadata(app, 'short', { maxCount: 2 })
   await app.inject({ method: 'DELETE', url: '/streams/soft' })
   await app.inject({ method: 'DELETE', url: '/streams/gone?permanent=true' })
   const seen = (await app.inject('/events')).json().events as Event[]
@@ -279,16 +279,16 @@ t.test('a checkpoint passes positions removed by a tombstone or truncation', asy
   await soft.untilFrame('caughtUp')
   t.equal(soft.all.at(-1)?.cursor, '3', 'a deleted stream')
   t.same(soft.events, [])
-  await put(app, 'soft', some('T', 1, 4))
+  await put(app, 'soft', numbered('T', 1, 4))
   await soft.untilEvents(1)
   t.same(soft.cursors, [4], 'a revived stream')
 
   // Live: events that are truncated or deleted by the time they are delivered, and events of system streams.
-  await put(app, 'short', some('T', 5, 4))
-  await put(app, 'late', some('T', 2))
+  await put(app, 'short', numbered('T', 5, 4))
+  await put(app, 'late', numbered('T', 2))
   await app.inject({ method: 'DELETE', url: '/streams/late?permanent=true' })
   await app.inject({ method: 'DELETE', url: '/streams/soft' })
-  await describe(app, 'kept', { truncateBefore: 1 })
+  await putMetadata(app, 'kept', { truncateBefore: 1 })
   await log.untilTold(store.log.head)
   await short.untilTold(8)
   t.same(fallingCursors(log.all), [])
@@ -302,12 +302,12 @@ t.test('a checkpoint passes positions removed by a tombstone or truncation', asy
 t.test('a checkpoint is never beyond the last committed position', async (t) => {
   const random = seeded(t)
   const { app, store, url } = await listen(t, { clock: hurried(50) })
-  await put(app, 'c-1', some('B', 5))
+  await put(app, 'c-1', numbered('B', 5))
   const beyond: object[] = []
   let told = 0
   const sockets: LiveSocket[] = []
   for (const source of ['/events', '/events?category=c', '/streams/c-1', '/streams/$ce-c']) {
-    const socket = await LiveSocket.open(t, at(url, source, 'type=A&heartbeat=0&checkpointEvery=1'))
+    const socket = await LiveSocket.open(t, withQuery(url, source, 'type=A&heartbeat=0&checkpointEvery=1'))
     // All sources have the same cursors here: only c-1 is written.
     socket.socket.prependListener('message', (data) => {
       const { frame, cursor } = JSON.parse(String(data))
@@ -325,8 +325,8 @@ t.test('a checkpoint is never beyond the last committed position', async (t) => 
     }
   }
   for (let i = 0; i < 150; i++) {
-    const appended = put(app, 'c-1', some('B', random.int(1, 4)))
-    await Promise.all([appended, random.chance(0.5) ? put(app, 'c-1', some('B', 1)) : turns(random.int(0, 5))])
+    const appended = put(app, 'c-1', numbered('B', random.int(1, 4)))
+    await Promise.all([appended, random.chance(0.5) ? put(app, 'c-1', numbered('B', 1)) : turns(random.int(0, 5))])
   }
   for (const socket of sockets) await socket.untilTold(store.log.head)
   t.same(beyond, [])
@@ -335,7 +335,7 @@ t.test('a checkpoint is never beyond the last committed position', async (t) => 
 
 t.test('no event is sent without credit', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', some('T', 5))
+  await put(app, 's', numbered('T', 5))
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=2`)
   const looked = async (expected: number[]) => {
     await socket.untilEvents(expected.length)
@@ -348,7 +348,7 @@ t.test('no event is sent without credit', async (t) => {
   socket.send({ frame: 'credit', events: 3 })
   await looked(range(0, 4))
   await socket.untilFrame('caughtUp')
-  await put(app, 's', some('T', 4, 5))
+  await put(app, 's', numbered('T', 4, 5))
   await looked(range(0, 5))
   socket.send({ frame: 'credit', events: 100 })
   await looked(range(0, 8))
@@ -365,7 +365,7 @@ t.test('a reader without credit that falls behind receives every event in the en
   const { app, url } = await listen(t)
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=1`)
   await socket.untilFrame('caughtUp')
-  for (let i = 0; i < 8; i++) await put(app, 's', some('T', 100, 100 * i))
+  for (let i = 0; i < 8; i++) await put(app, 's', numbered('T', 100, 100 * i))
   await socket.untilFrame('fellBehind')
   t.same(socket.all.at(-1), { frame: 'fellBehind', cursor: '0' })
   for (let granted = 0; granted < 800; granted += 80) socket.send({ frame: 'credit', events: 80 })
@@ -375,7 +375,7 @@ t.test('a reader without credit that falls behind receives every event in the en
 
 t.test('with batch a frame carries several events, and the cursor of the last of them', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', some('T', 8))
+  await put(app, 's', numbered('T', 8))
   const socket = await LiveSocket.open(t, `${url}/streams/s?batch=3`)
   await socket.untilFrame('caughtUp')
   const frames = socket.all.filter(({ frame }) => frame === 'events')
@@ -387,7 +387,7 @@ t.test('with batch a frame carries several events, and the cursor of the last of
       ['7', ['6', '7']]
     ]
   )
-  await put(app, 's', some('T', 2, 8))
+  await put(app, 's', numbered('T', 2, 8))
   await socket.untilEvents(10)
   t.same(dataOf(socket.events), range(0, 9))
   t.ok(socket.all.every((frame) => isFrame(frame)))
@@ -404,7 +404,7 @@ t.test('the subscribed frame states where the read begins, the head and the log'
     return socket.all[0]
   }
   t.same(await first('/events'), { frame: 'subscribed', from: '0', cursor: '-1', head: null, log })
-  await put(app, 'c 1', some('T', 3))
+  await put(app, 'c 1', numbered('T', 3))
   t.same(await first('/events?after=0'), { frame: 'subscribed', from: '1', cursor: '0', head: 2, log })
   const stream = { frame: 'subscribed', stream: 'c 1', head: 2, log }
   t.same(await first('/streams/c%201'), { ...stream, from: '0', cursor: '-1' })
@@ -415,7 +415,7 @@ t.test('the subscribed frame states where the read begins, the head and the log'
 
 t.test('a bounded subscription ends with closing "complete", its cursor and code 1000', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', [...some('A', 3), ...some('B', 3)])
+  await put(app, 's', [...numbered('A', 3), ...numbered('B', 3)])
   const cases: [string, number[], string][] = [
     ['/streams/s?limit=2', [0, 1], '1'],
     ['/streams/s?to=3', [0, 1, 2, 3], '3'],
@@ -440,7 +440,7 @@ t.test('a bounded subscription ends with closing "complete", its cursor and code
   }
   const future = await LiveSocket.open(t, `${url}/streams/s?to=8&limit=9`)
   await future.untilFrame('caughtUp')
-  await put(app, 's', some('C', 9, 6))
+  await put(app, 's', numbered('C', 9, 6))
   t.equal((await future.closed).code, 1000)
   t.same(future.cursors, range(0, 8), 'a bound beyond the head')
 })
@@ -454,11 +454,11 @@ t.test(
     const end = new Date(Date.now() + 3_600_000).toISOString()
     const idle = await LiveSocket.open(t, `${url}/streams/idle?before=${end}&heartbeat=0`)
     const busy = await LiveSocket.open(t, `${url}/streams/s?before=${end}&heartbeat=0`)
-    await put(app, 's', some('T', 2))
+    await put(app, 's', numbered('T', 2))
     await busy.untilEvents(2)
     await idle.untilFrame('caughtUp')
     ahead = 3_700_000
-    await put(app, 's', some('T', 1, 2))
+    await put(app, 's', numbered('T', 1, 2))
     t.equal((await busy.closed).code, 1000)
     t.same(busy.cursors, [0, 1])
     t.match(busy.all.at(-1), { code: 'complete', cursor: '1' })
@@ -491,13 +491,13 @@ t.test('live reads of index streams and filters send the same events as their pa
   const readers: [string, LiveSocket][] = []
   for (const path of paths) {
     readers.push([path, await LiveSocket.open(t, url + path)])
-    readers.push([path, await LiveSocket.open(t, at(url, path, 'batch=7'))])
+    readers.push([path, await LiveSocket.open(t, withQuery(url, path, 'batch=7'))])
   }
   for (let i = 0; i < 40; i++) await write()
-  await describe(app, 'plain', { maxCount: 1000 })
+  await putMetadata(app, 'plain', { maxCount: 1000 })
   await put(app, 'c-1', { type: 'A' })
   for (const [path, socket] of readers) {
-    const page = (await app.inject(at('', path, 'limit=4096'))).json().events as Event[]
+    const page = (await app.inject(withQuery('', path, 'limit=4096'))).json().events as Event[]
     await socket.untilEvents(page.length)
     await socket.fence()
     t.same(socket.events, page, path)
@@ -514,7 +514,7 @@ t.test('a subscription to a stream that does not exist yet waits for it', async 
   const sockets = ['/streams/c-9', '/streams/$ce-c', '/streams/$et-T', '/events'].map((path) =>
     LiveSocket.open(t, `${url}${path}`)
   )
-  await put(app, 'c-9', some('T', 2))
+  await put(app, 'c-9', numbered('T', 2))
   for (const socket of await Promise.all(sockets)) {
     await socket.untilEvents(2)
     t.same(socket.cursors, [0, 1])
@@ -523,7 +523,7 @@ t.test('a subscription to a stream that does not exist yet waits for it', async 
 
 t.test('a permanently deleted stream is 410 before the upgrade, and closes its live readers with 4410', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', some('T', 2))
+  await put(app, 's', numbered('T', 2))
   const following = await LiveSocket.open(t, `${url}/streams/s`)
   const filtered = await LiveSocket.open(t, `${url}/streams/s?type=None`)
   const without = await LiveSocket.open(t, `${url}/streams/s?credit=0`)
@@ -538,14 +538,14 @@ t.test('a permanently deleted stream is 410 before the upgrade, and closes its l
   without.send({ frame: 'credit', events: 9 })
   t.equal((await without.closed).code, 4410, 'a reader that is catching up is closed, too')
   await t.rejects(LiveSocket.open(t, `${url}/streams/s`), /refused with 410/)
-  await put(app, 'other', some('T', 1))
+  await put(app, 'other', numbered('T', 1))
   await other.untilEvents(1)
 })
 
 t.test('permanent deletion of a stream closes the readers of its metadata', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', some('T', 2))
-  await describe(app, 's', { maxCount: 5 })
+  await put(app, 's', numbered('T', 2))
+  await putMetadata(app, 's', { maxCount: 5 })
   const socket = await LiveSocket.open(t, `${url}/streams/$$s`)
   await socket.untilEvents(1)
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
@@ -555,7 +555,7 @@ t.test('permanent deletion of a stream closes the readers of its metadata', asyn
 
 t.test('every frame matches the contract', async (t) => {
   const { app, url } = await listen(t, { clock: hurried(20) })
-  await put(app, 's', some('T', 3))
+  await put(app, 's', numbered('T', 3))
   await append(app, 's', 'plain text', { 'content-type': 'text/plain', 'event-type': 'Note' })
   await put(app, 's', { type: 'Ünïcode 漢字', data: { é: '😀\u2028' }, metadata: { a: 1 }, tags: ['ä'] })
   await app.inject({ method: 'PUT', url: '/consumers/reader', payload: { source: '/streams/s' } })
@@ -564,14 +564,14 @@ t.test('every frame matches the contract', async (t) => {
   socket.send({ frame: 'ack', cursor: '4' })
   await socket.untilFrame('acked')
   await socket.fence()
-  for (let i = 0; i < 6; i++) await put(app, 's', some('T', 100))
+  for (let i = 0; i < 6; i++) await put(app, 's', numbered('T', 100))
   await socket.untilFrame('fellBehind')
   await socket.untilFrame('statistics')
   const filtered = await LiveSocket.open(t, `${url}/streams/$et-Note?heartbeat=0`)
   await filtered.untilEvents(1)
   const none = await LiveSocket.open(t, `${url}/events?type=None&checkpointEvery=1&heartbeat=0`)
   await none.untilFrame('caughtUp')
-  await put(app, 's', some('T', 1))
+  await put(app, 's', numbered('T', 1))
   await none.untilFrame('checkpoint')
   none.send({ frame: 'subscribe', sub: 'x', source: '/nothing' })
   none.send({ frame: 'subscribe', sub: 'y', source: '/streams/s' })
@@ -595,7 +595,7 @@ t.test('every frame matches the contract', async (t) => {
 
 t.test('statistics frames report how far behind a reader is, and why', async (t) => {
   const { app, url } = await listen(t, { clock: hurried(20) })
-  await put(app, 's', some('T', 5))
+  await put(app, 's', numbered('T', 5))
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=2&statistics=1&heartbeat=0`)
   await socket.untilFrame('statistics')
   const expected = { cursor: '1', status: 'catching-up', sent: 2, buffered: 3, inFlight: 0, credit: 0 }
@@ -610,7 +610,7 @@ t.test('statistics frames report how far behind a reader is, and why', async (t)
 })
 
 /** Opens a WebSocket that completes the handshake and then neither reads nor writes. */
-async function mute(t: Test, url: string, path: string) {
+async function openUnresponsive(t: Test, url: string, path: string) {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())
@@ -625,7 +625,7 @@ async function mute(t: Test, url: string, path: string) {
 
 t.test('a client that answers pings stays connected; a client that does not is closed', async (t) => {
   const { store, url } = await listen(t, { clock: hurried(4) })
-  const silent = await mute(t, url, '/events?heartbeat=1')
+  const silent = await openUnresponsive(t, url, '/events?heartbeat=1')
   const lively = await LiveSocket.open(t, `${url}/events?heartbeat=5`)
   t.equal(store.subscriptions.size, 2)
   const closed = once(silent, 'close')
@@ -639,9 +639,9 @@ t.test('a client that answers pings stays connected; a client that does not is c
 
 t.test('a server stop sends each reader its cursor, and does not wait for clients that do not respond', async (t) => {
   const { app, store, url } = await listen(t, { clock: hurried(10) })
-  await put(app, 's', some('T', 4))
-  await mute(t, url, '/events')
-  await mute(t, url, '/streams/s?credit=0')
+  await put(app, 's', numbered('T', 4))
+  await openUnresponsive(t, url, '/events')
+  await openUnresponsive(t, url, '/streams/s?credit=0')
   const sockets = await Promise.all(
     ['/events', '/streams/s?limit=100', '/streams/s?credit=2', '/events?type=None'].map((path) =>
       LiveSocket.open(t, url + path)
@@ -665,7 +665,7 @@ t.test('a client that closes while events come gets a close frame, and leaves no
   const { app, store, url } = await listen(t)
   let writing = true
   const appending = (async () => {
-    while (writing) await put(app, 's', some('T', 5))
+    while (writing) await put(app, 's', numbered('T', 5))
   })()
   for (let i = 0; i < 40; i++) {
     const socket = await LiveSocket.open(t, `${url}/streams/s?from=end`)
@@ -679,7 +679,7 @@ t.test('a client that closes while events come gets a close frame, and leaves no
 
 t.test('a frame that is sent together with the handshake is read', async (t) => {
   const { app, url } = await listen(t)
-  await put(app, 's', some('T', 3))
+  await put(app, 's', numbered('T', 3))
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())

@@ -11,37 +11,43 @@ import { cutDirectory } from '../helpers/cut.js'
 import { LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 
 /** Opens a log that kept events 0 to 3 (0 to 2 of cart-1), lost five, and got nine others in their place. */
-async function cut(t: Test) {
+async function openCutLog(t: Test) {
   const { directory, log: lost } = await cutDirectory(
     t,
     async ({ app }) => {
       await append(app, 'other', { type: 'T' })
-      await append(app, 'cart-1', several(3))
+      await append(app, 'cart-1', manyEvents(3))
     },
     async ({ app }) => {
       // The checkpoint of a consumer is what lets the log detect its loss.
-      await append(app, 'cart-1', several(5))
+      await append(app, 'cart-1', manyEvents(5))
       await ask(app, 'PUT /consumers/c', {}, { source: '/events', from: 'end' })
     }
   )
   const opened = await openApp(t, { directory })
-  await append(opened.app, 'cart-1', several(9))
+  await append(opened.app, 'cart-1', manyEvents(9))
   const { id: own } = opened.store.log
   const names = (log: string) => ({ 'daybook-log': log })
   return { ...opened, lost, own, names, stranger: randomUUID() }
 }
 
-const several = (count: number) => Array.from({ length: count }, () => ({ type: 'T' }))
+const manyEvents = (count: number) => Array.from({ length: count }, () => ({ type: 'T' }))
 
 /** Checks that a call is refused with log-changed and these members. */
-async function refused(t: Test, app: FastifyInstance, call: string, headers: Record<string, string>, expected: object) {
+async function expectRefusal(
+  t: Test,
+  app: FastifyInstance,
+  call: string,
+  headers: Record<string, string>,
+  expected: object
+) {
   const answer = await ask(app, call, headers)
   t.equal(answer.statusCode, 409, `${call}: ${answer.body}`)
   t.match(answer.json(), { code: 'log-changed', ...expected }, call)
 }
 
 t.test('a cursor of an ancestor log is accepted as far as both logs agree, and refused beyond', async (t) => {
-  const { app, lost, own, names } = await cut(t)
+  const { app, lost, own, names } = await openCutLog(t)
   const read = ['/events?after=3', '/events?from=4', '/events?before=4&order=desc', '/events?to=3', '/events?after=-1']
   read.push(
     '/events',
@@ -61,11 +67,11 @@ t.test('a cursor of an ancestor log is accepted as far as both logs agree, and r
     '/events?after=99'
   ]
   beyond.push('/events?after=4&format=ndjson', '/events?after=4&live=true', '/events?after=8&wait=5')
-  for (const url of beyond) await refused(t, app, `GET ${url}`, names(lost), { ...log, cursor: '3' })
+  for (const url of beyond) await expectRefusal(t, app, `GET ${url}`, names(lost), { ...log, cursor: '3' })
   for (const url of ['/streams/cart-1?after=3', '/streams/$ce-cart?after=3', '/streams/cart-1?from=0&to=7']) {
-    await refused(t, app, `GET ${url}`, names(lost), { ...log, cursor: '2' })
+    await expectRefusal(t, app, `GET ${url}`, names(lost), { ...log, cursor: '2' })
   }
-  await refused(t, app, 'GET /streams/$et-T?after=4', names(lost), { ...log, cursor: '3' })
+  await expectRefusal(t, app, 'GET /streams/$et-T?after=4', names(lost), { ...log, cursor: '3' })
   for (const url of [...read, ...beyond.filter((one) => !/live|99/.test(one))]) {
     t.equal((await ask(app, `GET ${url}`, names(own))).statusCode, 200, `${url} of this log`)
   }
@@ -73,7 +79,7 @@ t.test('a cursor of an ancestor log is accepted as far as both logs agree, and r
 })
 
 t.test('a cursor of an unrelated log is refused; a request that has read nothing yet is accepted', async (t) => {
-  const { app, own, names, stranger } = await cut(t)
+  const { app, own, names, stranger } = await openCutLog(t)
   for (const url of ['/events?after=0', '/streams/cart-1?after=0', '/streams/cart-1?from=1']) {
     const { upTo, cursor, ...rest } = (await ask(app, `GET ${url}`, names(stranger))).json()
     t.match(rest, { status: 409, code: 'log-changed', log: own, asked: stranger }, url)
@@ -85,9 +91,9 @@ t.test('a cursor of an unrelated log is refused; a request that has read nothing
 })
 
 t.test('the log can also be named in the query, and an invalid name is refused', async (t) => {
-  const { app, lost, own, names, stranger } = await cut(t)
+  const { app, lost, own, names, stranger } = await openCutLog(t)
   t.equal((await ask(app, `GET /events?after=3&log=${lost}`)).statusCode, 200)
-  await refused(t, app, `GET /events?after=4&log=${lost}`, {}, { upTo: 3 })
+  await expectRefusal(t, app, `GET /events?after=4&log=${lost}`, {}, { upTo: 3 })
   t.equal((await ask(app, `GET /events?after=4&log=${own}`, names(own))).statusCode, 200)
   const code = async (url: string, headers = {}) => (await ask(app, `GET ${url}`, headers)).json().code
   t.equal(await code(`/events?log=${lost}`, names(own)), 'bad-parameter', 'header and query disagree')
@@ -98,7 +104,7 @@ t.test('the log can also be named in the query, and an invalid name is refused',
 })
 
 t.test('links name this log, whichever log the cursor of the request came from', async (t) => {
-  const { app, lost, own } = await cut(t)
+  const { app, lost, own } = await openCutLog(t)
   const { links } = (await ask(app, `GET /events?after=1&limit=2&log=${lost}`)).json()
   for (const [name, link] of Object.entries(links as Record<string, string>)) t.match(link, `log=${own}`, name)
   let pages = 0
@@ -112,7 +118,7 @@ t.test('links name this log, whichever log the cursor of the request came from',
 })
 
 t.test('an event stream that reconnects with a cursor of another history is refused', async (t) => {
-  const { app, lost, own } = await cut(t)
+  const { app, lost, own } = await openCutLog(t)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const on = (lastEventId: string, stream: string) =>
     LiveBlocks.open(t, `${url}${stream}?log=${lost}`, { accept: 'text/event-stream', 'last-event-id': lastEventId })
@@ -136,7 +142,7 @@ t.test('an event stream that reconnects with a cursor of another history is refu
 })
 
 t.test('a WebSocket with a cursor of another history is refused before the upgrade', async (t) => {
-  const { app, store, lost, stranger } = await cut(t)
+  const { app, store, lost, stranger } = await openCutLog(t)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   await t.rejects(LiveSocket.open(t, `${url}/events?after=4&log=${lost}`), /409/)
   await t.rejects(LiveSocket.open(t, `${url}/events?after=0&log=${stranger}`), /409/)
@@ -152,7 +158,7 @@ t.test('a WebSocket with a cursor of another history is refused before the upgra
 })
 
 t.test('an append whose condition rests on another history is refused, and nothing is written', async (t) => {
-  const { app, store, lost, own, names, stranger } = await cut(t)
+  const { app, store, lost, own, names, stranger } = await openCutLog(t)
   const { head } = store.log
   const write = (log: string, condition: object) =>
     ask(app, 'POST /events', names(log), { events: [{ stream: 's', type: 'T' }], conditions: [condition] })
@@ -184,7 +190,7 @@ t.test('an append whose condition rests on another history is refused, and nothi
 })
 
 t.test('acknowledgements and resets of a consumer are checked against the log that the request names', async (t) => {
-  const { app, lost, names } = await cut(t)
+  const { app, lost, names } = await openCutLog(t)
   const make = (from: string) => ask(app, 'PUT /consumers/new', names(lost), { source: '/streams/cart-1', from })
   t.match((await make('4')).json(), { code: 'log-changed', cursor: '2' })
   t.equal((await make('1')).statusCode, 201)
@@ -204,15 +210,15 @@ t.test('pages cached from another history are not valid for this log', async (t)
   }
   const { directory, log } = await cutDirectory(
     t,
-    ({ app }) => append(app, 'cart-1', several(4)),
+    ({ app }) => append(app, 'cart-1', manyEvents(4)),
     async ({ app }) => {
-      await append(app, 'cart-1', several(4))
+      await append(app, 'cart-1', manyEvents(4))
       await seen(app)
       await ask(app, 'PUT /consumers/c', {}, { source: '/events', from: 'end' })
     }
   )
   const { app } = await openApp(t, { directory })
-  await append(app, 'cart-1', several(4)) // as many events as before
+  await append(app, 'cart-1', manyEvents(4)) // as many events as before
   await ask(app, 'PUT /consumers/c', {}, { source: '/events', from: 'end' })
   for (const [i, url] of urls.entries()) {
     const answer = await ask(app, `GET ${url}`, { 'if-none-match': tags[i] as string })
@@ -221,11 +227,11 @@ t.test('pages cached from another history are not valid for this log', async (t)
   }
   // A cached page does not answer a request that names another log.
   await ask(app, 'GET /events?after=4')
-  await refused(t, app, 'GET /events?after=4', { 'daybook-log': log }, { cursor: '3' })
+  await expectRefusal(t, app, 'GET /events?after=4', { 'daybook-log': log }, { cursor: '3' })
 })
 
 t.test('the server shows the earlier identities of its log', async (t) => {
-  const { app, lost, own } = await cut(t)
+  const { app, lost, own } = await openCutLog(t)
   for (const url of ['/', '/info']) {
     const { log, ancestors } = (await ask(app, `GET ${url}`, { accept: 'application/json' })).json()
     t.same({ log, ancestors }, { log: own, ancestors: [{ log: lost, upTo: 3 }] }, url)

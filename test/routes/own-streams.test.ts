@@ -15,7 +15,7 @@ const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
 const EVENT = { type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
 
 /** Returns every request that appends to a stream or deletes it. */
-function waysTo(stream: string): [call: string, headers: Record<string, string>, body: unknown][] {
+function writesTo(stream: string): [call: string, headers: Record<string, string>, body: unknown][] {
   const address = `/streams/${encodeURIComponent(stream)}`
   const several = { 'content-type': 'application/vnd.eventstore.events+json' }
   const dialectEvent = [{ eventId: ID, eventType: EVENT.type, data: EVENT.data }]
@@ -36,9 +36,15 @@ function waysTo(stream: string): [call: string, headers: Record<string, string>,
   ]
 }
 
-async function writesNothing(t: Test, app: FastifyInstance, store: Store, who: Record<string, string>, name: string) {
+async function expectNothingWritten(
+  t: Test,
+  app: FastifyInstance,
+  store: Store,
+  who: Record<string, string>,
+  name: string
+) {
   for (const stream of OWN) {
-    for (const [call, headers, body] of waysTo(stream)) {
+    for (const [call, headers, body] of writesTo(stream)) {
       const head = store.log.head
       const answer = await ask(app, call, { ...headers, ...who }, body)
       const streamed = call === 'POST /events' && headers['content-type']?.includes('ndjson')
@@ -63,7 +69,7 @@ t.test('no caller can append to the server’s own streams or delete them', asyn
     ['an account', ann],
     ['no credentials', {}]
   ]
-  for (const [name, who] of people) await writesNothing(t, app, store, who, name)
+  for (const [name, who] of people) await expectNothingWritten(t, app, store, who, name)
   t.match((await ask(app, 'GET /users/$current', ann)).json(), { data: { loginName: 'ann', groups: [] } })
   t.equal((await ask(app, 'GET /users', admin)).statusCode, 200)
   t.equal((await ask(app, 'GET /consumers/anns', ann)).statusCode, 200)
@@ -76,7 +82,7 @@ t.test('access rules of the server’s own streams can grant reading, but not wr
   for (const stream of OWN) {
     await setRules(app, stream, { read: 'ann', write: ['ann', '$all'], delete: ['ann', '$all'], metadataWrite: 'ann' })
   }
-  await writesNothing(t, app, store, ann, 'an account that a rule names')
+  await expectNothingWritten(t, app, store, ann, 'an account that a rule names')
   t.equal((await ask(app, 'GET /streams/$users', ann)).statusCode, 200)
   t.equal((await ask(app, 'GET /streams/$audit', ann)).statusCode, 200)
 })
@@ -86,7 +92,7 @@ t.test('with --insecure, nobody can write the server’s own streams at their ad
   const open = await openApp(t, { directory })
   await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
   for (const stream of OWN) {
-    for (const [call, headers, body] of waysTo(stream).filter(([call]) => call !== 'POST /events')) {
+    for (const [call, headers, body] of writesTo(stream).filter(([call]) => call !== 'POST /events')) {
       const { head } = open.store.log
       t.match(String((await ask(open.app, call, headers, body)).statusCode), /^40[0139]$/, `${call} for ${stream}`)
       t.equal(open.store.log.head, head, `${call} for ${stream} writes nothing`)
@@ -110,7 +116,7 @@ t.test('only administrators may write $settings, and it cannot be deleted perman
 })
 
 /** Writes an export of a log with an account to a file. */
-async function exported(t: Test): Promise<{ file: string; directory: string; lines: { stream: string }[] }> {
+async function writeExport(t: Test): Promise<{ file: string; directory: string; lines: { stream: string }[] }> {
   const directory = t.testdir({})
   const { app } = await openApp(t, { directory: join(directory, 'from') })
   await ask(app, 'POST /users', {}, { loginName: 'eve', groups: ['$admins'], password: 'eve' })
@@ -129,7 +135,7 @@ const isOwn = ({ stream }: { stream: string }) => OWN.includes(stream) || stream
 t.test(
   'an import leaves out accounts, tokens, consumers and audit of another server, and reports how many events',
   async (t) => {
-    const { file, directory, lines } = await exported(t)
+    const { file, directory, lines } = await writeExport(t)
     const left = lines.filter(isOwn).length
     t.ok(left > 3, `${left} lines are of the server’s own streams`)
     const said = new RegExp(
@@ -154,7 +160,7 @@ t.test(
 )
 
 t.test('an import with --as-log keeps the server’s own streams', async (t) => {
-  const { file, directory, lines } = await exported(t)
+  const { file, directory, lines } = await writeExport(t)
   const db = join(directory, 'db')
   t.match(await daybook(['import', file, '--db', db, '--as-log']), {
     code: 0,

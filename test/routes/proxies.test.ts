@@ -15,7 +15,7 @@ const document = readFileSync(projectFile('docs/behind-a-proxy.md'), 'utf8')
 const ATOM = 'application/vnd.eventstore.atom+json'
 
 /** Returns a configuration of the document with these ports. */
-function documented(kind: 'nginx' | 'haproxy', port: number, server: string): string {
+function documentedConfiguration(kind: 'nginx' | 'haproxy', port: number, server: string): string {
   const [, text = ''] = new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``).exec(document) ?? []
   return text.replaceAll('8080', String(port)).replaceAll('127.0.0.1:2113', server)
 }
@@ -29,18 +29,18 @@ interface Behind {
 
 t.test('nginx as documented: everything works under a prefix', { skip: skipNginx }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
-  const url = await startNginx(t, (port) => documented('nginx', port, new URL(own).host))
-  await works(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
-  await addressesWork(t, `${url}/es`)
+  const url = await startNginx(t, (port) => documentedConfiguration('nginx', port, new URL(own).host))
+  await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
+  await checkAddresses(t, `${url}/es`)
   const { headers } = await fetch(`${url}/es/streams/s/`, { redirect: 'manual' })
   t.equal(headers.get('location'), `${url}/es/streams/s`)
 })
 
 t.test('HAProxy as documented: everything works under a prefix', { skip: skipHaproxy }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
-  const url = await startHaproxy(t, (port) => documented('haproxy', port, new URL(own).host))
-  await works(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
-  await addressesWork(t, `${url}/es`)
+  const url = await startHaproxy(t, (port) => documentedConfiguration('haproxy', port, new URL(own).host))
+  await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
+  await checkAddresses(t, `${url}/es`)
 })
 
 t.test(
@@ -53,8 +53,8 @@ t.test(
       (port) => `gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;
       server { listen ${port}; location / { proxy_pass ${own}; } }`
     )
-    await works(t, { url, passesUpgrade: false, largeBodies: false })
-    await linksWork(t, url)
+    await checkEverything(t, { url, passesUpgrade: false, largeBodies: false })
+    await checkLinks(t, url)
   }
 )
 
@@ -75,8 +75,8 @@ frontend web
 backend daybook
   server one ${new URL(own).host}`
   )
-  await works(t, { url, passesUpgrade: true, largeBodies: true })
-  await linksWork(t, url)
+  await checkEverything(t, { url, passesUpgrade: true, largeBodies: true })
+  await checkLinks(t, url)
 })
 
 t.test(
@@ -87,7 +87,7 @@ t.test(
     const { host } = new URL(own)
     await append(app, 'a/b', { type: 'T' })
     const rows: [what: string, path: string, http: (port: number) => string][] = [
-      ['as documented', '/es', (port) => documented('nginx', port, host)],
+      ['as documented', '/es', (port) => documentedConfiguration('nginx', port, host)],
       [
         'without an upgrade, under a path that no header names',
         '/x/events',
@@ -122,7 +122,7 @@ t.test(
 )
 
 /** Checks appends, pages, and live reads over all transports. */
-async function works(t: Test, { url, passesUpgrade, largeBodies }: Behind): Promise<void> {
+async function checkEverything(t: Test, { url, passesUpgrade, largeBodies }: Behind): Promise<void> {
   await post(
     url,
     's',
@@ -154,7 +154,7 @@ async function works(t: Test, { url, passesUpgrade, largeBodies }: Behind): Prom
   t.equal(status, largeBodies ? 201 : 413, 'a large body')
   const lines = await fetch(`${url}/events?format=ndjson&trailer=true`)
   t.match((await lines.text()).trim().split('\n').at(-1), /^{"end":/, 'the export has its trailer')
-  t.equal((await streamed(url)).trim().split('\n').length, 2, 'a receipt for each batch of a streamed write')
+  t.equal((await streamedWrite(url)).trim().split('\n').length, 2, 'a receipt for each batch of a streamed write')
   t.equal((await fetch(`${url}/streams/s?wait=1&from=end`)).status, 200)
   const tagged = await fetch(`${url}/streams/s`)
   const again = await fetch(`${url}/streams/s`, { headers: { 'if-none-match': tagged.headers.get('etag') as string } })
@@ -179,7 +179,7 @@ async function followsOverWebSocket(t: Test, url: string, passesUpgrade: boolean
 }
 
 /** Follows the links of pages in both orders. */
-async function linksWork(t: Test, url: string): Promise<void> {
+async function checkLinks(t: Test, url: string): Promise<void> {
   const { origin } = new URL(url)
   for (const [first, name] of [
     ['/streams/s?limit=2', 'next'],
@@ -198,9 +198,9 @@ async function linksWork(t: Test, url: string): Promise<void> {
   }
 }
 
-/** Does what linksWork does, and follows absolute addresses, which the server knows only from its proxy. */
-async function addressesWork(t: Test, url: string): Promise<void> {
-  await linksWork(t, url)
+/** Does what checkLinks does, and follows absolute addresses, which the server knows only from its proxy. */
+async function checkAddresses(t: Test, url: string): Promise<void> {
+  await checkLinks(t, url)
   const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"type":"T"}' }
   const made = await fetch(`${url}/streams/a%2Fb`, sent)
   t.equal((await fetch(new URL(made.headers.get('location') as string, url))).status, 200, 'Location')
@@ -232,7 +232,7 @@ function readerOf(answer: IncomingMessage) {
 }
 
 /** Sends a streamed write of two batches. */
-function streamed(url: string): Promise<string> {
+function streamedWrite(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/x-ndjson' }
     const sent = request(`${url}/events?batch=1`, { method: 'POST', headers, agent: false }, (answer) => {

@@ -7,7 +7,7 @@ import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
 /** Returns cursor and `retryCount` of each event; a missing `retryCount` counts as 0. */
-function counted(events: readonly Event[]): [number, number][] {
+function retryCounts(events: readonly Event[]): [number, number][] {
   return events.map(({ cursor, retryCount = 0 }) => [Number(cursor), retryCount])
 }
 
@@ -28,40 +28,40 @@ t.test('an unacknowledged event that is sent again has a retryCount on every tra
 
   const lines = await LiveLines.open(t, `${events}?limit=2`, { accept: 'application/x-ndjson' })
   t.ok(await lines.whole)
-  t.same(counted(lines.events), pairs(0, 1, 0), 'no event was sent before')
+  t.same(retryCounts(lines.events), pairs(0, 1, 0), 'no event was sent before')
   await idle()
   const blocks = await LiveBlocks.open(t, events)
   await blocks.untilEvents(4)
-  t.same(counted(blocks.events), [...pairs(0, 1, 1), ...pairs(2, 3, 0)], 'SSE, after a new connection')
+  t.same(retryCounts(blocks.events), [...pairs(0, 1, 1), ...pairs(2, 3, 0)], 'SSE, after a new connection')
   const socket = await LiveSocket.open(t, `${events}?takeover=true`)
   await socket.untilEvents(4)
-  t.same(counted(socket.events), [...pairs(0, 1, 2), ...pairs(2, 3, 1)], 'WebSocket, after a takeover')
+  t.same(retryCounts(socket.events), [...pairs(0, 1, 2), ...pairs(2, 3, 1)], 'WebSocket, after a takeover')
   socket.send({ frame: 'ack', cursor: '0' })
   await socket.untilFrame('acked')
   await append(app, 's', { type: 'T' })
   await socket.untilEvents(5)
-  t.same(counted(socket.events).slice(4), [[4, 0]], 'a new event has no retryCount')
+  t.same(retryCounts(socket.events).slice(4), [[4, 0]], 'a new event has no retryCount')
   await socket.close()
   await idle()
   const batched = await LiveSocket.open(t, `${events}?batch=10`)
   await batched.untilEvents(4)
-  t.same(counted(batched.events), [[1, 3], [2, 2], [3, 2], [4, 1]], 'a batch frame') // biome-ignore format: pairs
+  t.same(retryCounts(batched.events), [[1, 3], [2, 2], [3, 2], [4, 1]], 'a batch frame') // biome-ignore format: pairs
   await batched.close()
   await idle()
   const page = (await app.inject('/consumers/c/events?limit=1')).json()
-  t.same(counted(page.events), [[1, 4]], 'a page')
+  t.same(retryCounts(page.events), [[1, 4]], 'a page')
   const again = await LiveLines.open(t, `${events}?live=true`)
   await again.untilEvents(4)
-  t.same(counted(again.events), [[1, 5], [2, 3], [3, 3], [4, 2]], 'NDJSON, after a page') // biome-ignore format: pairs
+  t.same(retryCounts(again.events), [[1, 5], [2, 3], [3, 3], [4, 2]], 'NDJSON, after a page') // biome-ignore format: pairs
   again.destroy()
   await idle()
 
   await ask(app, 'POST /consumers/c/reset', {}, { to: 'start' })
   const reset = await LiveSocket.open(t, events)
   await reset.untilEvents(5)
-  t.same(counted(reset.events), pairs(0, 4, 0), 'events after a reset do not count as sent again')
+  t.same(retryCounts(reset.events), pairs(0, 4, 0), 'events after a reset do not count as sent again')
   const other = (await app.inject('/streams/s')).json().events as Event[]
-  t.same(counted(other), pairs(0, 4, 0), 'other readers get no retryCount')
+  t.same(retryCounts(other), pairs(0, 4, 0), 'other readers get no retryCount')
 })
 
 t.test(
@@ -80,7 +80,7 @@ t.test(
       const reader = await (name === 'sse' ? LiveBlocks : LiveLines).open(t, address)
       await reader.whole
       const events = reader.events.filter(({ type }) => type === 'T')
-      t.same(counted(events), expected, name)
+      t.same(retryCounts(events), expected, name)
       const { body } = await ask(app, `GET /consumers/${name}`)
       t.match(JSON.parse(body), { lastConnection: { by: 'server', code: 'not-acknowledged', detail: /^Sent 3 times/ } })
     }
@@ -92,22 +92,22 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
   await append(app, 's', [{ type: 'T' }, { type: 'T' }])
   await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
   const events = `${url}/consumers/c/events`
-  const shown = async () => {
+  const getConsumer = async () => {
     const one = JSON.parse((await ask(app, 'GET /consumers/c')).body)
     const { consumers } = JSON.parse((await ask(app, 'GET /consumers')).body)
     t.same(consumers[0].lastConnection, one.lastConnection, 'the list reports the same')
     return one
   }
   const idle = () => eventually('the consumer is free', () => store.subscriptions.size === 0)
-  t.equal((await shown()).lastConnection, undefined, 'there was no connection')
+  t.equal((await getConsumer()).lastConnection, undefined, 'there was no connection')
 
   const socket = await LiveSocket.open(t, events)
   await socket.untilEvents(2)
-  t.equal((await shown()).lastConnection, undefined, 'the open connection has not ended')
+  t.equal((await getConsumer()).lastConnection, undefined, 'the open connection has not ended')
   socket.socket.close(4321, 'tired')
   await socket.closed
   await idle()
-  const { lastConnection } = await shown()
+  const { lastConnection } = await getConsumer()
   t.match(lastConnection, {
     transport: 'websocket',
     client: '127.0.0.1',
@@ -121,20 +121,20 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
   await broken.untilEvents(2)
   broken.socket.terminate()
   await idle()
-  t.match((await shown()).lastConnection, { by: 'client', detail: 'The connection broke.' })
+  t.match((await getConsumer()).lastConnection, { by: 'client', detail: 'The connection broke.' })
 
   const lines = await LiveLines.open(t, `${events}?live=true`)
   await lines.untilEvents(2)
   const blocks = await LiveBlocks.open(t, `${events}?takeover=true`)
   await blocks.untilEvents(2)
-  t.match(await shown(), {
+  t.match(await getConsumer(), {
     state: 'connected',
     connection: { transport: 'sse' },
     lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /took this consumer over/ }
   })
   blocks.destroy()
   await idle()
-  t.match((await shown()).lastConnection, {
+  t.match((await getConsumer()).lastConnection, {
     transport: 'sse',
     by: 'client',
     detail: /closed the connection, or it broke/
@@ -142,7 +142,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
 
   const whole = await LiveLines.open(t, `${events}?live=true&limit=1`)
   await whole.whole
-  t.match((await shown()).lastConnection, { by: 'server', code: 'complete' })
+  t.match((await getConsumer()).lastConnection, { by: 'server', code: 'complete' })
 })
 
 t.test('retryCount counts every delivery, whatever was acknowledged in between', async (t) => {

@@ -188,30 +188,30 @@ t.test('the pointer of a problem is the whole path to the fault, in every kind o
   const at = (event: object) => ({ stream: 's', ...event })
   const good = { type: 'T' }
   for (const [event, pointer] of faulty) {
-    const says = JSON.stringify(event).slice(0, 60)
-    await refused(t, app, 'POST /streams/s', event, { pointer }, says)
-    await refused(t, app, 'POST /streams/s', [good, event], { pointer: `/1${pointer}`, index: 1 }, `[${says}]`)
+    const label = JSON.stringify(event).slice(0, 60)
+    await expectRefusal(t, app, 'POST /streams/s', event, { pointer }, label)
+    await expectRefusal(t, app, 'POST /streams/s', [good, event], { pointer: `/1${pointer}`, index: 1 }, `[${label}]`)
     const lines = [good, event].map((one) => JSON.stringify(one)).join('\n\n')
     const ndjson = { 'content-type': 'application/x-ndjson' }
-    await refused(t, app, 'POST /streams/s', lines, { pointer, line: 3 }, `lines with ${says}`, ndjson)
+    await expectRefusal(t, app, 'POST /streams/s', lines, { pointer, line: 3 }, `lines with ${label}`, ndjson)
     const events = [good, good, good, event].map(at)
-    await refused(t, app, 'POST /events', { events }, { pointer: `/events/3${pointer}` }, `/events with ${says}`)
+    await expectRefusal(t, app, 'POST /events', { events }, { pointer: `/events/3${pointer}` }, `/events with ${label}`)
   }
   const streamed = [at(good), at({ type: 'T', tags: [1] })].map((one) => JSON.stringify(one)).join('\n')
   const written = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, streamed)
   const { problem } = JSON.parse(written.body.trimEnd().split('\n').at(-1) as string)
   t.match(problem, { line: 2, pointer: '/tags/0', written: false, retry: false }, 'a streamed write')
-  await refused(t, app, 'POST /streams/s', [good, 1], { pointer: '/1' })
-  await refused(t, app, 'POST /streams/s', 7, { pointer: '' })
-  await refused(t, app, 'POST /events', { events: [{ type: 'T' }] }, { pointer: '/events/0/stream' })
-  await refused(t, app, 'POST /events', { events: [{ type: 'T', stream: '.' }] }, { pointer: '/events/0/stream' })
-  await refused(t, app, 'POST /events', { events: 1 }, { pointer: '/events' })
-  await refused(t, app, 'POST /events', { event: 1 }, { pointer: '/event' })
+  await expectRefusal(t, app, 'POST /streams/s', [good, 1], { pointer: '/1' })
+  await expectRefusal(t, app, 'POST /streams/s', 7, { pointer: '' })
+  await expectRefusal(t, app, 'POST /events', { events: [{ type: 'T' }] }, { pointer: '/events/0/stream' })
+  await expectRefusal(t, app, 'POST /events', { events: [{ type: 'T', stream: '.' }] }, { pointer: '/events/0/stream' })
+  await expectRefusal(t, app, 'POST /events', { events: 1 }, { pointer: '/events' })
+  await expectRefusal(t, app, 'POST /events', { event: 1 }, { pointer: '/event' })
   const twice = [good, { type: 'T', id: ID }, { type: 'U', id: ID }]
-  await refused(t, app, 'POST /streams/s', twice, { pointer: '/2/id' })
-  await refused(t, app, 'POST /events', { events: twice.map(at) }, { pointer: '/events/2/id' })
+  await expectRefusal(t, app, 'POST /streams/s', twice, { pointer: '/2/id' })
+  await expectRefusal(t, app, 'POST /events', { events: twice.map(at) }, { pointer: '/events/2/id' })
   const lines = `\n${twice.map((one) => JSON.stringify(one)).join('\n\n')}`
-  await refused(t, app, 'POST /streams/s', lines, { line: 6, pointer: '/id' }, 'lines', {
+  await expectRefusal(t, app, 'POST /streams/s', lines, { line: 6, pointer: '/id' }, 'lines', {
     'content-type': 'application/x-ndjson'
   })
   const conditions: [object, string][] = [
@@ -226,7 +226,7 @@ t.test('the pointer of a problem is the whole path to the fault, in every kind o
   for (const [condition, pointer] of conditions) {
     const body = { ...SEVERAL, conditions: [{ stream: 'x', head: 'none' }, condition] }
     const wanted = { pointer: `/conditions/1${pointer}`, condition: 1 }
-    await refused(t, app, 'POST /events', body, wanted, JSON.stringify(condition))
+    await expectRefusal(t, app, 'POST /events', body, wanted, JSON.stringify(condition))
   }
   const others: [string, object, string][] = [
     ['PUT /streams/s/metadata', { maxCount: 0 }, '/maxCount'],
@@ -244,7 +244,7 @@ t.test('the pointer of a problem is the whole path to the fault, in every kind o
     ['POST /tickets', { source: '/events', seconds: 0 }, '/seconds'],
     ['POST /tokens', { name: 'x', read: ['a', '*b*'] }, '/read/1']
   ]
-  for (const [call, body, pointer] of others) await refused(t, app, call, body, { pointer })
+  for (const [call, body, pointer] of others) await expectRefusal(t, app, call, body, { pointer })
 })
 
 t.test(
@@ -258,22 +258,22 @@ t.test(
       ['7', /not "7"\.$/]
     ] as const) {
       const body = { ...SEVERAL, conditions: [{ stream: 's', head }] }
-      await refused(t, app, 'POST /events', body, { code: 'bad-condition', detail: says })
+      await expectRefusal(t, app, 'POST /events', body, { code: 'bad-condition', detail: says })
     }
   }
 )
 
-async function refused(
+async function expectRefusal(
   t: Test,
   app: FastifyInstance,
   call: string,
   body: unknown,
   wanted: object,
-  says = '',
+  label = '',
   headers: Record<string, string> = {}
 ): Promise<void> {
   const answer = await ask(app, call, headers, body === 7 ? '7' : body)
-  t.match(answer.json(), { written: false, ...wanted }, `${call} ${says}`)
+  t.match(answer.json(), { written: false, ...wanted }, `${call} ${label}`)
 }
 
 /** Keywords that cannot refuse a value by themselves. */

@@ -32,8 +32,8 @@ for (const [what, kept, others] of [
     const { app, store } = await openApp(t)
     const data = 'x'.repeat(EVENT_BYTES)
     for (let i = 0; i < COUNT; i++) t.equal((await append(app, 's', { type: 'T', data })).statusCode, 201)
-    const asksKept = counting(t, app, store, kept)
-    const asksOthers = counting(t, app, store, others)
+    const asksKept = countReads(t, app, store, kept)
+    const asksOthers = countReads(t, app, store, others)
     await asksKept(0)
     await asksKept(0)
     t.equal(await asksKept(0), 0, 'the answer is cached')
@@ -47,7 +47,7 @@ for (const [what, kept, others] of [
 }
 
 /** @returns a function that requests an event and returns how many times it was read for the answer */
-function counting(t: Test, app: FastifyInstance, store: Store, { url, accept, read }: Form) {
+function countReads(t: Test, app: FastifyInstance, store: Store, { url, accept, read }: Form) {
   let reads = 0
   const { reader } = store
   const original = reader[read] as (...args: unknown[]) => never

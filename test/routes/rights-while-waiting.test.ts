@@ -79,19 +79,19 @@ t.test('the body of an account that was disabled meanwhile is refused', async (t
     ['POST', '/tickets', { source: '/events' }],
     ['POST', '/users/ann/command/change-password', { currentPassword: 'ann', newPassword: 'x' }]
   ]
-  const letIn = await Promise.all(
-    requests.map(([method, path, body]) => withoutBody(t, `${url}${path}`, method, ann, JSON.stringify(body)))
+  const admitted = await Promise.all(
+    requests.map(([method, path, body]) => beginRequest(t, `${url}${path}`, method, ann, JSON.stringify(body)))
   )
   await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
   const { head } = store.log
-  for (const [i, send] of letIn.entries()) t.equal(await send(), 401, `${requests[i]?.[0]} ${requests[i]?.[1]}`)
+  for (const [i, send] of admitted.entries()) t.equal(await send(), 401, `${requests[i]?.[0]} ${requests[i]?.[1]}`)
   await app.inject({ method: 'POST', url: '/users/ann/command/enable', headers: admin })
   t.equal(store.log.head, head + 2, 'only the enabling of the account and its audit record were written')
   t.match(store.consumers.get('anns'), { cursor: -1, generation: 0 })
 })
 
 /** Begins a request and waits for 100 Continue. @returns a function that sends the body and returns the status */
-function withoutBody(t: Test, url: string, method: string, who: Who, body: string): Promise<() => Promise<number>> {
+function beginRequest(t: Test, url: string, method: string, who: Who, body: string): Promise<() => Promise<number>> {
   const headers = { ...asJson(who), expect: '100-continue', 'content-length': Buffer.byteLength(body) }
   const sent = request(url, { method, headers, agent: false })
   t.teardown(() => sent.destroy())

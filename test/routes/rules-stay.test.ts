@@ -56,7 +56,7 @@ const ATTEMPTS: [call: string, headers: Who, body?: unknown][] = [
   ['GET /streams/$$anns-1', ATOM]
 ]
 
-async function isClosedTo(t: Test, { app, store }: { app: FastifyInstance; store: Store }, who: Who, when: string) {
+async function expectClosedTo(t: Test, { app, store }: { app: FastifyInstance; store: Store }, who: Who, when: string) {
   for (const [call, headers, body] of ATTEMPTS) {
     const { head } = store.log
     const answer = await ask(app, call, { ...headers, ...who }, body)
@@ -85,11 +85,11 @@ for (const [name, headers] of [
   t.test(`a stream that was deleted ${name} keeps its rules, also when it is revived`, async (t) => {
     const opened = await withAnn(t)
     const { app, ann, bob } = opened
-    await isClosedTo(t, opened, bob, 'before')
+    await expectClosedTo(t, opened, bob, 'before')
     t.equal((await ask(app, 'DELETE /streams/anns-1', { ...headers, ...ann })).statusCode, 204)
-    await isClosedTo(t, opened, bob, 'deleted')
+    await expectClosedTo(t, opened, bob, 'deleted')
     t.equal((await append(app, 'anns-1', { type: 'T', data: HIDDEN }, ann)).statusCode, 201, 'its owner revives it')
-    await isClosedTo(t, opened, bob, 'revived')
+    await expectClosedTo(t, opened, bob, 'revived')
     const { events } = (await ask(app, 'GET /streams/anns-1', ann)).json()
     t.match(events, [{ number: 2 }], 'deleted events stay hidden')
     const acl = { read: 'ann', write: 'ann', delete: 'ann', metadataRead: 'ann', metadataWrite: 'ann' }
@@ -105,7 +105,7 @@ t.test(
     await ask(app, 'DELETE /streams/anns-1', ann)
     const acl = { read: 'ann', write: 'ann', delete: 'ann', metadataRead: 'ann', metadataWrite: 'ann' }
     t.equal((await ask(app, 'PUT /streams/anns-1/metadata', ann, { acl })).statusCode, 200)
-    await isClosedTo(t, opened, bob, 'shown again')
+    await expectClosedTo(t, opened, bob, 'shown again')
     t.notMatch(
       (await ask(app, 'GET /streams/anns-1', ann)).body,
       HIDDEN,

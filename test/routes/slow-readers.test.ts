@@ -18,9 +18,9 @@ function range(from: number, to: number): number[] {
 }
 
 /** Appends large events until a condition holds. @returns the number of events in the log */
-async function appendUntil(store: Store, isSo: () => boolean, what: string): Promise<number> {
+async function appendUntil(store: Store, condition: () => boolean, what: string): Promise<number> {
   const end = Date.now() + 30_000
-  while (!isSo()) {
+  while (!condition()) {
     if (Date.now() > end) throw new Error(`30 s have passed without this: ${what}`)
     await appendTo(store, 's', ...Array.from({ length: PER_COMMIT }, () => ({ data: TEXT })))
   }
@@ -36,7 +36,7 @@ function buffers(store: Store): { connection: number; events: number }[] {
 }
 
 /** Sends a request, reads the head of the answer, and then nothing more. */
-async function neverReading(t: Test, url: string, lines: string): Promise<Socket> {
+async function connectUnread(t: Test, url: string, lines: string): Promise<Socket> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())
@@ -122,7 +122,7 @@ t.test('a reader that takes data slowly stays connected; one that takes none is 
   const after = (ms: number, callback: () => void) => systemClock.after(Math.min(ms, 5), callback)
   const drainMs = 10_000
   const { store, url } = await listen(t, { clock: { now: systemClock.now, elapsed: () => elapsed, after }, drainMs })
-  const slow = await neverReading(t, url, `GET /events?heartbeat=0 HTTP/1.1\r\n${UPGRADE}`)
+  const slow = await connectUnread(t, url, `GET /events?heartbeat=0 HTTP/1.1\r\n${UPGRADE}`)
   const [subscription] = store.subscriptions.all()
   if (subscription === undefined) throw new Error('no subscription was opened')
   const { machine, connection } = subscription
@@ -166,7 +166,7 @@ t.test('the memory for a reader that never reads is bounded', async (t) => {
     'GET /events?format=sse HTTP/1.1',
     'GET /events?live=true HTTP/1.1'
   ]
-  for (const lines of asked) await neverReading(t, url, lines)
+  for (const lines of asked) await connectUnread(t, url, lines)
   const reader = await LiveSocket.open(t, `${url}/streams/s?credit=0`)
   await reader.untilFrame('subscribed')
   t.equal(store.subscriptions.size, 5)
@@ -197,8 +197,8 @@ t.test(
     for (let i = 0; i < 8; i++) {
       await appendTo(store, 's', ...Array.from({ length: 4 }, () => ({ data: 'x'.repeat(1024 * 1024) })))
     }
-    await neverReading(t, url, `GET /events HTTP/1.1\r\n${UPGRADE}`)
-    await neverReading(t, url, 'GET /streams/s?format=sse HTTP/1.1')
+    await connectUnread(t, url, `GET /events HTTP/1.1\r\n${UPGRADE}`)
+    await connectUnread(t, url, 'GET /streams/s?format=sse HTTP/1.1')
     await eventually('both connections are full', () =>
       [...store.subscriptions.all()].every(({ machine }) => machine.standsStill === 'connection')
     )
@@ -220,7 +220,7 @@ t.test('a reader that never reads is cut off, and its connection is closed', asy
     'GET /events?format=sse HTTP/1.1',
     'GET /events?live=true HTTP/1.1'
   ]
-  for (const lines of asked) await neverReading(t, url, lines)
+  for (const lines of asked) await connectUnread(t, url, lines)
   t.equal(await connections(), 3)
   await appendUntil(store, () => store.subscriptions.size === 0, 'the readers are closed')
   let left = Infinity

@@ -18,7 +18,7 @@ interface Write extends Socket {
 }
 
 /** Begins a streamed write with a chunked body. */
-function begin(t: Test, url: string, query = ''): Write {
+function beginWrite(t: Test, url: string, query = ''): Write {
   const { port, hostname } = new URL(url)
   const socket = connect(Number(port), hostname) as Write
   socket.text = ''
@@ -35,8 +35,8 @@ function sendChunk(socket: Socket, text: string): boolean {
 
 const line = (bytes: number, stream = 's') => `{"stream":"${stream}","type":"T","data":"${'x'.repeat(bytes)}"}\n`
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setImmediate()
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate()
 }
 
 /** A clock whose timers fire only when the test calls `ring`. */
@@ -70,7 +70,7 @@ t.test('600 events of 400 KiB in one stream are written in batches of bounded by
     held = Math.max(held, bodies.used)
     return append(request)
   }
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   const one = line(400 * 1024)
   for (let i = 0; i < 600; i++) if (!sendChunk(socket, one)) await once(socket, 'drain')
   socket.write('0\r\n\r\n')
@@ -88,7 +88,7 @@ t.test('unfinished lines of many connections together stay within their share', 
   const { bodies } = store.memory
   const peers: Socket[] = []
   app.server.on('connection', (socket) => peers.push(socket))
-  const writes = Array.from({ length: 20 }, () => begin(t, url))
+  const writes = Array.from({ length: 20 }, () => beginWrite(t, url))
   for (const write of writes) sendChunk(write, line(4 * 1024 * 1024).slice(0, -100))
   await until(() => bodies.waiting === 19)
   t.equal(bodies.used, LINE_BYTES_MAX)
@@ -102,7 +102,7 @@ t.test('unfinished lines of many connections together stay within their share', 
 t.test('a stalled line ends the write, and the lines before it are written', async (t) => {
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
-  const socket = begin(t, url)
+  const socket = beginWrite(t, url)
   sendChunk(socket, `${line(10)}${line(200 * 1024).slice(0, -10)}`)
   await until(() => store.memory.bodies.used > 0)
   while (!/problem/.test(socket.text)) {
@@ -122,7 +122,7 @@ t.test('an idle write stays open, and its unfinished batch is written', async (t
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   const [peer] = await accepted
   sendChunk(socket, line(10))
   sendChunk(socket, line(50 * 1024).repeat(3))
@@ -148,7 +148,7 @@ t.test('a write whose receipts are not read is closed', async (t) => {
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = begin(t, url, '?batch=1')
+  const socket = beginWrite(t, url, '?batch=1')
   const [peer] = await accepted
   const closed = once(peer, 'close')
   peer.cork() // as if the client read nothing
@@ -167,7 +167,7 @@ t.test('a write that gets no more memory for its batch commits what it has', asy
   const { url, store } = await listen(t, { memoryBytes: limits.memory_bytes_min })
   const { bodies } = store.memory
   const other = await bodies.take(bodies.bytes)
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   sendChunk(socket, line(1000).repeat(1000))
   socket.write('0\r\n\r\n')
   await until(() => /\r\n0\r\n\r\n$/.test(socket.text))
@@ -224,7 +224,7 @@ t.test('a line that only grows by a byte now and then ends the write, too', asyn
   const clock = movedClock()
   const { url, store } = await listen(t, { clock })
   const { bodies } = store.memory
-  const socket = begin(t, url)
+  const socket = beginWrite(t, url)
   sendChunk(socket, `${line(10)}${line(200 * 1024).slice(0, -10)}`)
   await until(() => bodies.used > 0)
   for (let bytes = 0; bytes < 20; bytes++) {

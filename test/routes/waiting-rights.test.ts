@@ -32,7 +32,7 @@ const CHANGES: Change[] = [
  * Begins a request: its headers are checked, and all but the last byte of its body is sent.
  * @returns a function that sends the last byte and returns the answer
  */
-async function begin({ connect }: RawApp, call: string, who: Who, body: unknown, type = 'application/json') {
+async function beginRequest({ connect }: RawApp, call: string, who: Who, body: unknown, type = 'application/json') {
   const text = JSON.stringify(body)
   const headers = [
     `${call} HTTP/1.1`,
@@ -84,7 +84,7 @@ const WORK: [call: string, status: number, body: unknown, type?: string][] = [
   ['POST /users/eve/command/change-password', 200, { currentPassword: 'eve', newPassword: 'mine' }]
 ]
 
-async function atWork(t: Test) {
+async function openWithEve(t: Test) {
   const commands: string[] = []
   const control = { stop: () => commands.push('stop'), reload: async () => void commands.push('reload'), settings: [] }
   const opened = await listenRaw(t, { insecure: false, control })
@@ -101,9 +101,9 @@ async function atWork(t: Test) {
 }
 
 t.test('a late body is accepted if nothing has changed', async (t) => {
-  const { opened, eve } = await atWork(t)
+  const { opened, eve } = await openWithEve(t)
   for (const [call, status, body, type] of WORK) {
-    const { status: got, answer } = await (await begin(opened, call, eve, body, type))()
+    const { status: got, answer } = await (await beginRequest(opened, call, eve, body, type))()
     // The reset before it began a new generation.
     if (call.endsWith('/ack')) t.match(answer, /"stale-generation"/)
     else t.equal(got, status, `${call}: ${answer.slice(-300)}`)
@@ -112,12 +112,12 @@ t.test('a late body is accepted if nothing has changed', async (t) => {
 
 for (const [what, change] of CHANGES) {
   t.test(`an administrator who was ${what} while the body was on its way changes nothing`, async (t) => {
-    const { opened, app, store, eve, commands } = await atWork(t)
+    const { opened, app, store, eve, commands } = await openWithEve(t)
     const begun = []
     for (const [call, , body, type] of WORK) {
       // A DELETE takes no body, and is answered before one has come.
       if (call.startsWith('DELETE ')) continue
-      begun.push({ call, finish: await begin(opened, call, eve, body, type) })
+      begun.push({ call, finish: await beginRequest(opened, call, eve, body, type) })
     }
     await change(app, store)
     const { head } = store.log
@@ -153,7 +153,7 @@ t.test('a body that comes after its token was revoked, or after a rule took its 
   await append(app, 'room', { type: 'T' }, admin)
   const byToken = []
   for (const [call, , body, type] of work)
-    byToken.push({ call, finish: await begin(opened, call, bearer(text), body, type) })
+    byToken.push({ call, finish: await beginRequest(opened, call, bearer(text), body, type) })
   t.equal((await ask(app, `DELETE /tokens/${id}`, bob)).statusCode, 204)
   for (const { call, finish } of byToken) t.equal((await finish()).status, 401, `${call} by a revoked token`)
 
@@ -163,7 +163,7 @@ t.test('a body that comes after its token was revoked, or after a rule took its 
     ['PATCH /streams/room/metadata', 200, { acl: null }]
   ]
   for (const [call, , body, type] of [...work, ...rules]) {
-    byRule.push({ call, type, finish: await begin(opened, call, bob, body, type) })
+    byRule.push({ call, type, finish: await beginRequest(opened, call, bob, body, type) })
   }
   await setRules(app, 'room', { read: 'ann', write: 'ann' })
   const { head } = store.log
@@ -229,9 +229,9 @@ for (const [what, change, byToken] of LOSSES) {
       waiting++
       return reached.call(store.log, position)
     }
-    store.tails.follow = (...words) => {
+    store.tails.follow = (...args) => {
       waiting++
-      return follow.apply(store.tails, words)
+      return follow.apply(store.tails, args)
     }
     const answers: { path: string; headers: Record<string, string>; ofLog: boolean; answer: Promise<Answer> }[] = []
     for (const [path, headers, ofLog] of reads) {

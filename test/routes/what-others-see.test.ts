@@ -73,7 +73,7 @@ t.test('a consumer of a deleted account does not belong to a later account of th
 })
 
 /** Defines consumers of one owner in the store, as if the owner had requested each. */
-async function fill(store: Store, owner: string | undefined, count: number) {
+async function defineConsumers(store: Store, owner: string | undefined, count: number) {
   const ownerSince = owner === undefined ? undefined : store.accounts.get(owner)?.since
   const definition = { source: '/events', from: 'start', owner, ownerSince, settings: CONSUMER_DEFAULTS }
   for (let i = 0; i < count; i++) {
@@ -88,7 +88,7 @@ t.test('one owner can have consumers_of_one_max consumers and no more, so that o
     (await ask(app, `PUT /consumers/${name}`, who, { source: '/events' })).json()
   const most = limits.consumers_of_one_max
   t.ok(most < limits.consumers_max, 'one owner cannot take all')
-  await fill(store, 'ann', most)
+  await defineConsumers(store, 'ann', most)
   const refused = { status: 409, code: 'limit-reached', limit: most }
   t.match(await make('one-more', ann), refused)
   t.equal((await make('ann-0', ann)).name, 'ann-0', 'an existing one is found')
@@ -96,7 +96,7 @@ t.test('one owner can have consumers_of_one_max consumers and no more, so that o
   t.equal((await make('anybodys', {})).name, 'anybodys', 'also without an account')
   await ask(app, 'DELETE /consumers/ann-0', ann)
   t.equal((await make('one-more', ann)).owner, 'ann', 'in the place of a deleted one')
-  await fill(store, undefined, limits.consumers_max - most - 3)
+  await defineConsumers(store, undefined, limits.consumers_max - most - 3)
   t.equal((await make('last', bob)).owner, 'bob')
   t.match(
     await make('beyond', bob),
@@ -109,7 +109,7 @@ t.test('all callers without an account count as one owner', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
   const bob = await makeUser(store, 'bob')
   const most = limits.consumers_of_one_max
-  await fill(store, undefined, most)
+  await defineConsumers(store, undefined, most)
   const one = await ask(app, 'PUT /consumers/one-more', {}, { source: '/events' })
   t.match(one.json(), { status: 409, code: 'limit-reached', limit: most })
   t.equal((await ask(app, 'PUT /consumers/bobs', bob, { source: '/events' })).statusCode, 201)
