@@ -32,7 +32,7 @@ export async function openPage(
 }
 
 /** Waits until the status of the page contains these words. */
-export async function untilSaid(page: Page, words: string): Promise<void> {
+export async function untilStatus(page: Page, words: string): Promise<void> {
   await page.locator('#status', { hasText: words }).waitFor()
 }
 

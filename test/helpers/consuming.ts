@@ -14,7 +14,7 @@ export interface Connection {
   readonly numbers: number[]
 }
 
-export class Consuming {
+export class ConsumerReader {
   readonly name: string
   readonly transport: Transport
   readonly connections: Connection[] = []

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 
 /** Does what `inject` does. Of a live read it returns the headers and an empty body, and disconnects. */
-export async function injected(app: FastifyInstance, request: InjectOptions): Promise<LightMyRequestResponse> {
+export async function injectLive(app: FastifyInstance, request: InjectOptions): Promise<LightMyRequestResponse> {
   const answer = await app.inject({ ...request, payloadAsStream: true } as InjectOptions)
   const stream = (answer as unknown as { stream(): Readable }).stream()
   const type = String(answer.headers['content-type'] ?? '')

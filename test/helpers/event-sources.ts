@@ -8,7 +8,7 @@ import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 
 /** The messages that the handler of a client has received. */
-export interface Kept {
+export interface ReceivedMessages {
   /** Numbers of the events, in the order in which they came. */
   numbers: number[]
   /** Names of the other messages; `closing` with its code. */
@@ -20,7 +20,7 @@ export interface Kept {
 
 export interface FollowingClient {
   readonly name: string
-  kept(): Kept | Promise<Kept>
+  received(): ReceivedMessages | Promise<ReceivedMessages>
 }
 
 const NAMES = ['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing']
@@ -28,13 +28,13 @@ const NAMES = ['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing']
 /** Records the messages of one client. */
 class Handler implements FollowingClient {
   readonly name: string
-  readonly #kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+  readonly #kept: ReceivedMessages = { numbers: [], named: [], thrown: [], gaveUp: false }
 
   constructor(name: string) {
     this.name = name
   }
 
-  kept(): Kept {
+  received(): ReceivedMessages {
     return this.#kept
   }
 
@@ -97,24 +97,27 @@ export async function withFetchEventSource(t: Test, url: string): Promise<Follow
 export async function withBrowser(page: Page, path: string): Promise<FollowingClient> {
   await page.evaluate(
     ({ path, names }) => {
-      const kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+      const received: ReceivedMessages = { numbers: [], named: [], thrown: [], gaveUp: false }
       const source = new EventSource(path)
       // Functions here have no name: the compiler would set it with a helper that the page does not have.
       for (const name of ['message', ...names]) {
         source.addEventListener(name, (event) => {
           try {
             const value = JSON.parse((event as MessageEvent).data)
-            if (event.type === 'message') kept.numbers.push(value.number)
-            else kept.named.push(event.type === 'closing' ? `closing ${value.code}` : event.type)
+            if (event.type === 'message') received.numbers.push(value.number)
+            else received.named.push(event.type === 'closing' ? `closing ${value.code}` : event.type)
           } catch (error) {
-            kept.thrown.push(String(error))
+            received.thrown.push(String(error))
           }
         })
       }
-      source.onerror = () => (kept.gaveUp = source.readyState === source.CLOSED)
-      Object.assign(globalThis, { kept })
+      source.onerror = () => (received.gaveUp = source.readyState === source.CLOSED)
+      Object.assign(globalThis, { kept: received })
     },
     { path, names: NAMES }
   )
-  return { name: 'Chromium', kept: () => page.evaluate(() => (globalThis as unknown as { kept: Kept }).kept) }
+  return {
+    name: 'Chromium',
+    received: () => page.evaluate(() => (globalThis as unknown as { kept: ReceivedMessages }).kept)
+  }
 }

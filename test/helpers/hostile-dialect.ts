@@ -9,16 +9,16 @@ import {
   hostileValue,
   json,
   list,
-  type Made,
   mutateBytes,
   NAMES_OF_OBJECTS,
+  type RequestParts,
   urlText,
   wellFormed
 } from './hostile-pieces.js'
 import type { Random } from './random.js'
 
 /** Reads feeds and entries at valid and almost valid addresses, with known and unknown media types. */
-export function dialectRead(random: Random): Made {
+export function dialectRead(random: Random): RequestParts {
   const number = () => urlText(random.chance(0.6) ? String(random.int(0, 30)) : random.pick(NUMBERS))
   const direction = random.chance(0.9) ? random.pick(['forward', 'backward']) : random.pick(['sideways', 'Forward', ''])
   const from = random.chance(0.3) ? 'head' : number()
@@ -47,7 +47,7 @@ export function dialectRead(random: Random): Made {
 }
 
 /** Appends with bodies, types and headers of the dialect, some of which fit together. */
-export function dialectAppend(random: Random): Made {
+export function dialectAppend(random: Random): RequestParts {
   const xml = random.chance(0.4)
   const good = xml ? Buffer.from(goodXml(random)) : bytesOf(list(random, 1, 3, () => dialectEvent(random)))
   const type = random.chance(0.8)
@@ -63,7 +63,7 @@ export function dialectAppend(random: Random): Made {
 }
 
 /** XML that is more than a list of events: deep, wide, malformed, or with entities. */
-export function xmlBomb(random: Random): Made {
+export function xmlBomb(random: Random): RequestParts {
   const n = random.pick([10, 127, 129, 5000, 60_000])
   const inner = random.pick([
     () => '<data><a>1</a></data>',
@@ -105,7 +105,7 @@ export function xmlBomb(random: Random): Made {
 }
 
 /** Writes metadata with every method: invalid documents, patches of any kind, and some valid ones. */
-export function metadataWrite(random: Random): Made {
+export function metadataWrite(random: Random): RequestParts {
   const dialect = random.chance(0.5)
   const names = dialect ? STORED_KEYS : READABLE_KEYS
   const document: Record<string, unknown> = {}
@@ -136,7 +136,7 @@ export function metadataWrite(random: Random): Made {
 }
 
 /** Deletes under conditions that hold, do not hold, or are invalid. */
-export function hostileDelete(random: Random): Made {
+export function hostileDelete(random: Random): RequestParts {
   const headers: Record<string, string> = {}
   for (let i = random.int(0, 2); i > 0; i--) addDialectHeader(random, headers)
   if (random.chance(0.3)) headers['if-match'] = random.pick(HEADER_VALUES)
@@ -146,7 +146,7 @@ export function hostileDelete(random: Random): Made {
 }
 
 /** Appends to the streams that `hostileDelete` deletes, also permanently. */
-export function appendToDelete(random: Random): Made {
+export function appendToDelete(random: Random): RequestParts {
   const url = `/streams/gone-${random.int(0, 200)}`
   return {
     method: 'POST',
@@ -157,7 +157,7 @@ export function appendToDelete(random: Random): Made {
 }
 
 /** Conditions with many clauses, few of which make sense. */
-export function matchConditions(random: Random): Made {
+export function matchConditions(random: Random): RequestParts {
   const item = () => {
     if (random.chance(0.1)) return hostileValue(random, 0)
     const few = random.chance(0.95) ? random.int(0, 3) : random.pick([32, 33, 100, 101])

@@ -10,7 +10,7 @@ export interface HostileRequest {
   kind: string
 }
 
-export type Made = Omit<HostileRequest, 'kind'>
+export type RequestParts = Omit<HostileRequest, 'kind'>
 
 export const MEMBERS = ['type', 'id', 'occurred', 'tags', 'data', 'metadata', 'stream']
 

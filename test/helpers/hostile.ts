@@ -24,10 +24,10 @@ import {
   hostileValue,
   json,
   list,
-  type Made,
   MEMBERS,
   mutateBytes,
   NAMES_OF_OBJECTS,
+  type RequestParts,
   streamUrl,
   urlText,
   wellFormed
@@ -42,7 +42,7 @@ export function hostileRequest(random: Random): HostileRequest {
 }
 
 /** Generators of requests, each with the cumulative share up to which it is used. */
-const KINDS: [number, (random: Random) => Made][] = [
+const KINDS: [number, (random: Random) => RequestParts][] = [
   [0.14, mutatedJson],
   [0.22, wrongMembers],
   [0.3, hostileHeaders],
@@ -65,7 +65,7 @@ const KINDS: [number, (random: Random) => Made][] = [
 // ------------------------------------------------------------------------------------------------ kinds
 
 /** A valid body in which bytes were removed, repeated, flipped or inserted. */
-function mutatedJson(random: Random): Made {
+function mutatedJson(random: Random): RequestParts {
   const several = random.chance(0.3)
   const good = several
     ? { events: list(random, 1, 3, () => ({ stream: goodStream(random), ...goodEvent(random) })) }
@@ -77,7 +77,7 @@ function mutatedJson(random: Random): Made {
 }
 
 /** A valid event with members of a wrong type, missing members, or unknown ones. */
-function wrongMembers(random: Random): Made {
+function wrongMembers(random: Random): RequestParts {
   const event: Record<string, unknown> = goodEvent(random)
   for (let i = random.int(1, 3); i > 0; i--) {
     const name = random.pick([...MEMBERS, ...NAMES_OF_OBJECTS, hostileText(random)])
@@ -97,7 +97,7 @@ function wrongMembers(random: Random): Made {
   }
 }
 
-function hostileHeaders(random: Random): Made {
+function hostileHeaders(random: Random): RequestParts {
   const headers: Record<string, string> = json()
   for (let i = random.int(1, 3); i > 0; i--) {
     const name = random.pick(HEADERS)
@@ -111,7 +111,7 @@ function hostileHeaders(random: Random): Made {
 }
 
 /** Reads with absurd, repeated or unknown parameters. */
-function hostileQuery(random: Random): Made {
+function hostileQuery(random: Random): RequestParts {
   const most = random.pick([1, 2, 4])
   const parameters = list(random, 1, most, () => {
     const name = random.chance(0.95) ? random.pick(Object.keys(PARAMETERS)) : hostileText(random)
@@ -135,7 +135,7 @@ function hostileQuery(random: Random): Made {
   }
 }
 
-function hostileName(random: Random): Made {
+function hostileName(random: Random): RequestParts {
   const name = random.chance(0.5)
     ? encodeURIComponent(wellFormed(hostileText(random)))
     : random.pick([
@@ -158,7 +158,7 @@ function hostileName(random: Random): Made {
   return { method: 'POST', url, headers: json(), payload: bytesOf(goodEvent(random)) }
 }
 
-function hostileMethod(random: Random): Made {
+function hostileMethod(random: Random): RequestParts {
   const method = random.pick(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'POST'] as const)
   const url = random.pick([
     ...READS,
@@ -178,7 +178,7 @@ function hostileMethod(random: Random): Made {
 }
 
 /** NDJSON with invalid lines, as one batch or as a streamed write. */
-function brokenLines(random: Random): Made {
+function brokenLines(random: Random): RequestParts {
   const streamed = random.chance(0.6)
   const lines = list(random, 1, 6, () => {
     const event = streamed ? { stream: goodStream(random), ...goodEvent(random) } : goodEvent(random)
@@ -194,7 +194,7 @@ function brokenLines(random: Random): Made {
 }
 
 /** POST /events with invalid conditions. */
-function severalStreams(random: Random): Made {
+function severalStreams(random: Random): RequestParts {
   const condition = () => {
     if (random.chance(0.1)) return hostileValue(random, 0)
     if (random.chance(0.05)) return { failIfEventsMatch: hostileValue(random, 0), after: random.pick(HEADS) }
@@ -217,7 +217,7 @@ function severalStreams(random: Random): Made {
 }
 
 /** Bodies that are compressed, that claim to be, or that are compressed badly. */
-function encoded(random: Random): Made {
+function encoded(random: Random): RequestParts {
   const plain = bytesOf(goodEvent(random))
   const packed = random.pick([gzipSync, deflateSync, brotliCompressSync])(plain)
   const payload = random.pick([packed, plain, mutateBytes(random, packed), packed.subarray(0, packed.length >> 1)])
@@ -242,7 +242,7 @@ function encoded(random: Random): Made {
 }
 
 /** Bodies with too much of something: nesting, members, elements or digits. */
-function deepOrWide(random: Random): Made {
+function deepOrWide(random: Random): RequestParts {
   const n = random.pick([511, 512, 513, 5000, 50_000])
   const value = random.pick([
     () => '['.repeat(n),

@@ -137,7 +137,7 @@ export class LiveSocket extends Reader<Frame> {
   }
 
   /** Waits until the last frame has a cursor at or beyond this one. */
-  untilTold(cursor: number): Promise<void> {
+  untilCursor(cursor: number): Promise<void> {
     return this.until(`cursor ${cursor}`, (all) => Number(all.at(-1)?.cursor ?? -1) >= cursor)
   }
 
@@ -259,7 +259,7 @@ function answerOf(t: Test, url: string, headers: OutgoingHttpHeaders): Promise<I
 }
 
 /** A clock on which time passes this many times faster, for behaviour that takes seconds in real time. */
-export function hurried(times: number): Clock {
+export function fastClock(times: number): Clock {
   return {
     now: systemClock.now,
     elapsed: () => systemClock.elapsed() * times,

@@ -13,7 +13,7 @@ export interface PlacedEvent {
 }
 
 /** A query: what a reader asks for first, and continues with links. */
-export interface Asked {
+export interface PageQuery {
   /** Undefined: the whole log. */
   stream?: string | undefined
   matches: (event: PlacedEvent) => boolean
@@ -43,7 +43,7 @@ export class PagedModel {
   }
 
   /** Returns the visible events of a query, in the order of the log. */
-  visible({ stream, matches, within }: Asked): PlacedEvent[] {
+  visible({ stream, matches, within }: PageQuery): PlacedEvent[] {
     return this.log.filter((event) => {
       if (stream !== undefined && event.stream !== stream) return false
       return matches(event) && within(event) && event.number >= (this.#first.get(event.stream) ?? 0)

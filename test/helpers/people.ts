@@ -7,16 +7,16 @@ import type { Store, StoreOptions } from '../../src/store/store.js'
 import { append, listen, type TestApp } from './app.js'
 
 /** Headers with the credentials of a caller. */
-export type Who = { authorization: string }
+export type Credentials = { authorization: string }
 
 /** The actor of steps that a test is not about. */
-export const SOMEBODY: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
+export const TEST_ACTOR: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
 
-export function basic(login: string, password: string): Who {
+export function basic(login: string, password: string): Credentials {
   return { authorization: `Basic ${Buffer.from(`${login}:${password}`).toString('base64')}` }
 }
 
-export function bearer(token: string): Who {
+export function bearer(token: string): Credentials {
   return { authorization: `Bearer ${token}` }
 }
 
@@ -29,8 +29,8 @@ export const admin = basic('admin', 'changeit')
 export const ops = basic('ops', 'changeit')
 
 /** Creates an account whose password is its login. @returns its credentials */
-export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<Who> {
-  await store.accounts.create(SOMEBODY, login, { fullName: login, groups }, login)
+export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<Credentials> {
+  await store.accounts.create(TEST_ACTOR, login, { fullName: login, groups }, login)
   return basic(login, login)
 }
 
@@ -47,7 +47,7 @@ export async function makeToken(
   scope: { read?: string[]; write?: string[] },
   expires: number | null = null
 ): Promise<{ id: string; text: string }> {
-  const actor: Actor = { ...SOMEBODY, principal: principalOf(store, login) }
+  const actor: Actor = { ...TEST_ACTOR, principal: principalOf(store, login) }
   const { read = [], write = [] } = scope
   const { token, text } = await store.tokens.create(actor, { name: 'of a test', scope: { read, write }, expires })
   return { id: token.id, text }
@@ -71,7 +71,7 @@ export async function setRules(app: FastifyInstance, stream: string, acl: object
 export async function withAnn(
   t: Test,
   options: AppOptions & Partial<StoreOptions> = {}
-): Promise<TestApp & { url: string; ann: Who; bob: Who }> {
+): Promise<TestApp & { url: string; ann: Credentials; bob: Credentials }> {
   const opened = await listen(t, { insecure: false, ...options })
   const { app, store } = opened
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob', ['sales'])]

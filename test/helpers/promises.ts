@@ -4,21 +4,21 @@ import { DOMParser } from '@xmldom/xmldom'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { errorCodes } from '../../src/errors.js'
 import type { Store } from '../../src/store/store.js'
-import { injected } from './endless.js'
+import { injectLive } from './endless.js'
 import type { HostileRequest } from './hostile-pieces.js'
 
 /** Sends a request as a client that accepts problems. Rejects with the request if there is no answer for 20 s. */
-export async function answered(app: FastifyInstance, request: HostileRequest): Promise<LightMyRequestResponse> {
+export async function injectHostile(app: FastifyInstance, request: HostileRequest): Promise<LightMyRequestResponse> {
   const { method, url, headers, payload } = request
   let timer: NodeJS.Timeout | undefined
   const never = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(shown(request))}`)), 20_000)
+    timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(describeRequest(request))}`)), 20_000)
   })
   const asked = { method, url, headers: { accept: '*/*', ...headers }, ...(payload !== undefined && { payload }) }
-  return Promise.race([injected(app, asked as InjectOptions), never]).finally(() => clearTimeout(timer))
+  return Promise.race([injectLive(app, asked as InjectOptions), never]).finally(() => clearTimeout(timer))
 }
 
-export function shown({ kind, method, url, headers, payload }: HostileRequest): object {
+export function describeRequest({ kind, method, url, headers, payload }: HostileRequest): object {
   return { kind, method, url: url.slice(0, 300), headers, payload: payload?.toString('latin1').slice(0, 500) }
 }
 
@@ -26,7 +26,7 @@ export function shown({ kind, method, url, headers, payload }: HostileRequest): 
  * Returns the guarantee that an answer breaks; undefined if it breaks none. @param head position of the log's last
  * event before the request
  */
-export function wrongWith(
+export function brokenGuarantee(
   request: HostileRequest,
   answer: LightMyRequestResponse,
   store: Store,

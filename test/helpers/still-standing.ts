@@ -35,7 +35,7 @@ export async function openSmall(t: Test, disk: FaultyDisk, options: Partial<Stor
 }
 
 /** Changes limits until the test ends. */
-export function lower(t: Test, bounds: Partial<Record<keyof typeof limits, number>>): void {
+export function changeLimits(t: Test, bounds: Partial<Record<keyof typeof limits, number>>): void {
   const before = { ...limits }
   Object.assign(limits, bounds)
   t.teardown(() => Object.assign(limits, before))
@@ -43,14 +43,14 @@ export function lower(t: Test, bounds: Partial<Record<keyof typeof limits, numbe
 
 /** Returns the disk of `faultyDisk`, with limits that are lowered for quick tests. */
 export function smallDisk(t: Test): FaultyDisk {
-  lower(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_work_max: 80 })
+  changeLimits(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_work_max: 80 })
   return faultyDisk(t)
 }
 
 /**
  * Moves the clock by one second per turn of the event loop, until the work is done and the store can be written again.
  */
-export async function settled<T>({ store, clock }: Setup, work: Promise<T>): Promise<T> {
+export async function untilWritable<T>({ store, clock }: Setup, work: Promise<T>): Promise<T> {
   let done = false
   const ended = work.finally(() => {
     done = true
@@ -67,7 +67,7 @@ export async function settled<T>({ store, clock }: Setup, work: Promise<T>): Pro
 }
 
 /** Returns a fault that fails one call of this name. */
-export function once(call: string, failure: 'before' | 'after' = 'before') {
+export function failOnce(call: string, failure: 'before' | 'after' = 'before') {
   let left = 1
   return (name: string) => (name === call && left-- > 0 ? failure : undefined)
 }
@@ -158,7 +158,7 @@ export class Workload {
   }
 
   async #send(attempts: Attempt[]): Promise<void> {
-    const answers = await settled(this.#setup, Promise.allSettled(attempts.map(({ send }) => send())))
+    const answers = await untilWritable(this.#setup, Promise.allSettled(attempts.map(({ send }) => send())))
     for (const [i, attempt] of attempts.entries()) attempt.answer = answers[i] as NonNullable<Attempt['answer']>
   }
 
@@ -221,7 +221,7 @@ export class Workload {
 
   async #sendAgain({ what, events, marks, send }: Attempt): Promise<void> {
     const before = marks.map((mark) => this.#places.get(mark))
-    const result = (await settled(this.#setup, send())) as AppendResult
+    const result = (await untilWritable(this.#setup, send())) as AppendResult
     await this.#readLog()
     for (const [i, placed] of result.events.entries()) {
       const known = before[i]

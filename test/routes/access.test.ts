@@ -2,7 +2,17 @@
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, bearer, makeToken, makeUser, ops, setRules, type Who, withAnn } from '../helpers/people.js'
+import {
+  admin,
+  asJson,
+  bearer,
+  type Credentials,
+  makeToken,
+  makeUser,
+  ops,
+  setRules,
+  withAnn
+} from '../helpers/people.js'
 
 const streamsOf = (events: { stream: string }[]) => [...new Set(events.map(({ stream }) => stream))].sort()
 
@@ -10,7 +20,7 @@ t.test('reads of the log, index streams and filters return only events that the 
   const { app, ann, bob } = await withAnn(t)
   await append(app, 'secret-2', { type: 'Placed' }, admin)
   await setRules(app, 'secret-2', { read: [] })
-  const seen = async (url: string, who: Who) => {
+  const seen = async (url: string, who: Credentials) => {
     const { statusCode, body } = await app.inject({ url, headers: who })
     if (statusCode !== 200) throw new Error(`${url}: ${body}`)
     const events = body.startsWith('{"id"')
@@ -99,7 +109,7 @@ t.test(
   'an append to several streams needs the right to write each of them; its conditions ignore hidden events',
   async (t) => {
     const { app, bob } = await withAnn(t)
-    const post = async (payload: object, who: Who) =>
+    const post = async (payload: object, who: Credentials) =>
       app.inject({
         method: 'POST',
         url: '/events',
@@ -182,7 +192,7 @@ t.test('a link is resolved only for callers who may read its target', async (t) 
   const { app, url, ann, bob } = await withAnn(t)
   const link = { 'content-type': 'text/plain', 'event-type': '$>' }
   await append(app, 'links', '0@secret-1', { ...admin, ...link })
-  const typesOf = async (who: Who) =>
+  const typesOf = async (who: Credentials) =>
     (await app.inject({ url: '/streams/links', headers: who })).json().events.map(({ type }: { type: string }) => type)
   t.same(await typesOf(ann), ['Whispered'])
   t.same(await typesOf(bob), ['$>'])
@@ -202,7 +212,7 @@ t.test('a link is resolved only for callers who may read its target', async (t) 
 t.test('the right to delete is separate from the right to append', async (t) => {
   const { app, ann, bob } = await withAnn(t)
   await setRules(app, 'order-1', { write: 'ann', delete: 'bob' })
-  const remove = async (who: Who) =>
+  const remove = async (who: Credentials) =>
     (await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: asJson(who) })).statusCode
   t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403)
   t.equal(await remove(ann), 403)
@@ -214,11 +224,11 @@ t.test(
   'a native rule without metadataWrite and delete grants both to its writers, else its readers, else administrators',
   async (t) => {
     const { app, ann, bob } = await withAnn(t)
-    const write = async (method: 'PUT' | 'PATCH', stream: string, acl: object, who: Who) => {
+    const write = async (method: 'PUT' | 'PATCH', stream: string, acl: object, who: Credentials) => {
       const url = `/streams/${stream}/metadata`
       return (await app.inject({ method, url, headers: asJson(who), payload: { acl } })).statusCode
     }
-    const lifts = async (stream: string, who: Who) => {
+    const lifts = async (stream: string, who: Credentials) => {
       const removed = await app.inject({ method: 'DELETE', url: `/streams/${stream}`, headers: asJson(who) })
       return [await write('PATCH', stream, { read: '$all' }, who), removed.statusCode]
     }
@@ -243,7 +253,7 @@ t.test('events that truncation hides from their stream are shown to administrato
   await append(app, 'order-1', { type: 'New' }, admin)
   const payload = { truncateBefore: 1 }
   await app.inject({ method: 'PATCH', url: '/streams/order-1/metadata', headers: asJson(admin), payload })
-  const types = async (who: Who) =>
+  const types = async (who: Credentials) =>
     (await app.inject({ url: '/events?truncated=true&stream=order-1', headers: who }))
       .json()
       .events.map(({ type }: { type: string }) => type)
@@ -257,7 +267,7 @@ t.test('without access rules on streams, listings follow the default rules and t
   await append(app, 'order-1', { type: 'Placed' }, admin)
   await append(app, 'secret-1', { type: 'Whispered' }, admin)
   const { text } = await makeToken(store, 'ann', { read: ['order-*'] })
-  const names = async (url: '/types' | '/categories', who: Who) =>
+  const names = async (url: '/types' | '/categories', who: Credentials) =>
     (await app.inject({ url, headers: who }))
       .json()
       [url.slice(1)].map(({ name }: { name: string }) => name)

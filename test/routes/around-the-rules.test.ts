@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, basic, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, basic, type Credentials, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
 
 /**
@@ -20,7 +20,9 @@ const ATOM = 'application/vnd.eventstore.atom+json'
 const LINK = [`0@${HIDDEN}-1`, `/streams/${HIDDEN}-1/0`]
 
 /** Opens a server with two streams that only Ann may read. One of them has a name with several spellings. */
-async function withSecrets(t: Test): Promise<{ app: FastifyInstance; ann: Who; bob: Who; head: number }> {
+async function withSecrets(
+  t: Test
+): Promise<{ app: FastifyInstance; ann: Credentials; bob: Credentials; head: number }> {
   const { app, store } = await openApp(t, { insecure: false })
   const [bob, ann] = [await makeUser(store, 'bob'), await makeUser(store, 'ann')]
   const data = { said: DATA }
@@ -49,7 +51,7 @@ const FORMS: Record<string, string>[] = [
 ]
 
 /** Returns the status of an answer, and the markers in it that the request itself does not name. */
-async function markersShownTo(app: FastifyInstance, who: Who, url: string, form: Record<string, string>) {
+async function markersShownTo(app: FastifyInstance, who: Credentials, url: string, form: Record<string, string>) {
   const { statusCode, body, headers } = await app.inject({ url, headers: { ...form, ...who } })
   let text = `${body} ${JSON.stringify(headers)}`
   const named = [...LINK, `$et-${TYPE}Type`, `type=${TYPE}Type`]

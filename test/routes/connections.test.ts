@@ -12,7 +12,7 @@ import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
-import { hurried, LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
+import { fastClock, LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { listenRaw, type RawSocket } from '../helpers/raw.js'
 
@@ -133,7 +133,10 @@ t.test(
 )
 
 t.test('a silent connection beyond the limit is closed, even if its client keeps its side open', async (t) => {
-  const { app, connect, url } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 1 }, clock: hurried(20) })
+  const { app, connect, url } = await listenRaw(t, {
+    load: { ...LOAD, connectionsPerAddress: 1 },
+    clock: fastClock(20)
+  })
   await ping(connect())
   const silent = connectSocket({ port: Number(new URL(url).port), allowHalfOpen: true })
   let received = ''

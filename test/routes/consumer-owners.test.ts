@@ -2,11 +2,11 @@
 import t from 'tap'
 import { openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, makeUser, ops, type Who, withAnn } from '../helpers/people.js'
+import { admin, asJson, type Credentials, makeUser, ops, withAnn } from '../helpers/people.js'
 
 t.test('a consumer is private to its owner, except that operators see it in the listing', async (t) => {
   const { app, url, ann, bob } = await withAnn(t)
-  const define = (name: string, source: string, headers: Who) =>
+  const define = (name: string, source: string, headers: Credentials) =>
     app.inject({
       method: 'PUT',
       url: `/consumers/${name}`,
@@ -21,7 +21,7 @@ t.test('a consumer is private to its owner, except that operators see it in the 
     'Ann owns it, even if the definition is the same'
   )
   t.equal((await define('bobs', '/events', bob)).statusCode, 201)
-  const named = async (headers: Who) =>
+  const named = async (headers: Credentials) =>
     (await app.inject({ url: '/consumers', headers })).json().consumers.map(({ name }: { name: string }) => name)
   t.same(await named(bob), ['bobs'])
   t.same(await named(ops), ['anns', 'bobs'])

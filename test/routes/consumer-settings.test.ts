@@ -5,7 +5,7 @@ import { Level } from '../../src/log/level.js'
 import type { Clock } from '../../src/time/clock.js'
 import { systemClock } from '../../src/time/clock.js'
 import { append, listen, openApp } from '../helpers/app.js'
-import { hurried, LiveSocket } from '../helpers/live-clients.js'
+import { fastClock, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 
 const manyEvents = (count: number) => Array.from({ length: count }, (_, data) => ({ type: 'T', data }))
@@ -129,7 +129,7 @@ const DEFAULTS = {
 
 t.test('unacknowledged events are resent maxRetryCount times at most, then the reader is closed', async (t) => {
   const settings = { messageTimeoutMilliseconds: 10_000, maxRetryCount: 2 }
-  const { app, address } = await consumer(t, settings, 3, hurried(50))
+  const { app, address } = await consumer(t, settings, 3, fastClock(50))
   const socket = await LiveSocket.open(t, `${address}?heartbeat=0`)
   await socket.untilEvents(3)
   socket.send({ frame: 'ack', cursor: '0' })

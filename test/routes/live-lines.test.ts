@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Store } from '../../src/store/store.js'
 import { append, listen } from '../helpers/app.js'
 import { type Answer, send } from '../helpers/http.js'
-import { type Event, hurried, LiveLines } from '../helpers/live-clients.js'
+import { type Event, fastClock, LiveLines } from '../helpers/live-clients.js'
 import { eventually, turns } from '../helpers/live-events.js'
 
 /** Events of one type, numbered in their data. */
@@ -56,7 +56,7 @@ t.test('a live read of a stream that does not exist yet waits for it', async (t)
 })
 
 t.test('checkpoint lines report how far a filter has scanned', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20) })
+  const { app, store, url } = await listen(t, { clock: fastClock(20) })
   await append(app, 's', numbered('B', 10))
   const lines = await LiveLines.open(t, `${url}/events?live=true&type=A&heartbeat=0`)
   const untilCheckpoint = (cursor: number) =>
@@ -79,7 +79,7 @@ t.test('checkpoint lines report how far a filter has scanned', async (t) => {
 })
 
 t.test('an empty line is the heartbeat; heartbeat=0 sends none', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   const beating = await LiveLines.open(t, `${url}/streams/s?live=true&heartbeat=1`)
   const silent = await LiveLines.open(t, `${url}/streams/s?live=true&heartbeat=0`)
   const standard = await LiveLines.open(t, `${url}/streams/s?live=true`)

@@ -25,7 +25,7 @@ async function listenWatched(t: Test, options: AppOptions = {}): Promise<Watched
     t.test('another subscriber is not affected', async (t) => {
       const { store, app } = opened
       await append(app, 's', { type: 'T' })
-      await other.untilTold(store.log.head)
+      await other.untilCursor(store.log.head)
       t.same(other.events, (await app.inject('/events?truncated=true')).json().events)
       // Events of system streams are left out; a checkpoint may report that.
       t.same(
@@ -341,11 +341,11 @@ t.test('an invalid frame is answered with an error, and the connection stays ope
     t.ok(typeof title === 'string' && String(detail).length > 10 && String(detail).length < 300)
   }
   await append(app, 's', [{ type: 'T' }, { type: 'T' }])
-  await socket.untilTold(3)
+  await socket.untilCursor(3)
   await socket.fence()
   t.same(socket.cursors, [0, 1, 2, 3], 'no credit was granted')
   socket.send({ frame: 'credit', events: 1 })
-  await socket.untilTold(store.log.head)
+  await socket.untilCursor(store.log.head)
   await socket.close()
   await checkOtherSubscriber()
 })

@@ -6,7 +6,7 @@ import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
 import { append, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { type Event, type Frame, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { type Event, type Frame, fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 
 /** Events of one type, numbered in their data. */
@@ -272,7 +272,7 @@ t.test('events have no name, or with events=typed that of their type', async (t)
 })
 
 t.test('checkpoint and caughtUp are named events and carry the cursor', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20) })
+  const { app, store, url } = await listen(t, { clock: fastClock(20) })
   await append(app, 's', numbered('T', 3))
   const blocks = await LiveBlocks.open(t, `${url}/events?type=None&heartbeat=0`)
   await blocks.untilNamed('caughtUp')
@@ -286,7 +286,7 @@ t.test('checkpoint and caughtUp are named events and carry the cursor', async (t
 })
 
 t.test('a comment is the heartbeat; heartbeat=0 sends none', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   const beating = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=1`)
   const standard = await LiveBlocks.open(t, `${url}/streams/s`)
   const silent = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=0`)

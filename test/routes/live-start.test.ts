@@ -9,7 +9,7 @@ import { Store } from '../../src/store/store.js'
 import type { Clock } from '../../src/time/clock.js'
 import { append } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { type Block, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { type Block, fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { appendTo, eventually, many } from '../helpers/live-events.js'
 import { admin } from '../helpers/people.js'
 
@@ -104,7 +104,7 @@ t.test('access rights are checked once the store is open', async (t) => {
 })
 
 t.test('after ten seconds a held event stream gets a closing event that says when to reconnect', async (t) => {
-  const { store, url, untilReceived } = await listenEarly(t, { clock: hurried(100) })
+  const { store, url, untilReceived } = await listenEarly(t, { clock: fastClock(100) })
   const began = Date.now()
   const again = { 'last-event-id': '1' }
   const [first, resumed] = await Promise.all([refusedAt(t, `${url}/streams/s`), refusedAt(t, `${url}/events`, again)])
@@ -124,7 +124,7 @@ t.test('after ten seconds a held event stream gets a closing event that says whe
 })
 
 t.test('refused event streams get different times to reconnect', async (t) => {
-  const { url } = await listenEarly(t, { clock: hurried(10_000) })
+  const { url } = await listenEarly(t, { clock: fastClock(10_000) })
   const refusals = await Promise.all(Array.from({ length: 20 }, () => refusedAt(t, `${url}/streams/s`)))
   t.ok(new Set(refusals.map(({ retry }) => retry)).size > 5)
 })

@@ -9,7 +9,7 @@ import { ServerFrame } from '../../schemas/frames.js'
 import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import { systemClock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
-import { type Event, type Frame, hurried, LiveSocket } from '../helpers/live-clients.js'
+import { type Event, type Frame, fastClock, LiveSocket } from '../helpers/live-clients.js'
 import { eventually, turns } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
@@ -163,7 +163,7 @@ t.test('an event that is committed while the last commit is being read is delive
 t.test('a checkpoint timer during catch-up skips no event', async (t) => {
   // This filter scans every event instead of using a list of matches.
   for (const source of ['/events', '/streams/c-1', '/streams/$ce-c']) {
-    const { app, store, url } = await listen(t, { directory: t.testdir({}), clock: hurried(20) })
+    const { app, store, url } = await listen(t, { directory: t.testdir({}), clock: fastClock(20) })
     for (let i = 0; i < 12; i++) await put(app, 'c-1', [...numbered('A', 2, 2 * i), ...numbered('B', 7)])
     const expected = range(0, 23)
     const spans = store.reader.spans.bind(store.reader)
@@ -172,7 +172,7 @@ t.test('a checkpoint timer during catch-up skips no event', async (t) => {
       for await (const span of spans(source, request, range, { chunk: 5 })) {
         yield span
         const isTold = span.events.at(-1)?.cursor === span.to || span.to >= source.head
-        if (!isTold) await (await opening).untilTold(span.to)
+        if (!isTold) await (await opening).untilCursor(span.to)
       }
     }
     const opening = LiveSocket.open(t, withQuery(url, source, 'type.prefix=A&heartbeat=0'))
@@ -206,7 +206,7 @@ function fallingCursors(frames: readonly Frame[]): Frame[] {
 }
 
 t.test('a checkpoint never passes an event that waits for credit', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   await put(app, 's', [...numbered('A', 1), ...numbered('B', 5), ...numbered('A', 1, 1), ...numbered('B', 5)])
   const socket = await LiveSocket.open(t, `${url}/streams/s?type=A&credit=1&statistics=1&heartbeat=0`)
   await socket.untilFrame('checkpoint')
@@ -221,7 +221,7 @@ t.test('a checkpoint never passes an event that waits for credit', async (t) => 
 })
 
 t.test('the checkpoint of a filtered subscription passes unmatched events, also when idle', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20) })
+  const { app, store, url } = await listen(t, { clock: fastClock(20) })
   await put(app, 'c-1', numbered('B', 20))
   for (const source of ['/events', '/streams/c-1', '/streams/$ce-c']) {
     const first = store.log.head + 1
@@ -231,14 +231,14 @@ t.test('the checkpoint of a filtered subscription passes unmatched events, also 
     const idle = await LiveSocket.open(t, withQuery(url, source, 'type=A&heartbeat=0&from=end'))
     await idle.untilFrame('caughtUp')
     await put(app, 'c-1', numbered('B', 3))
-    await socket.untilTold(first + 2)
-    await idle.untilTold(first + 2)
+    await socket.untilCursor(first + 2)
+    await idle.untilCursor(first + 2)
     t.match(idle.all.at(-1), { frame: 'checkpoint', cursor: String(first + 2) }, `${source}, idle`)
     await put(app, 'c-1', numbered('A', 1))
     await idle.untilEvents(1)
     t.same(idle.cursors, [first + 3], 'the next match is delivered')
     await put(app, 'c-1', { type: 'B' })
-    await idle.untilTold(first + 4)
+    await idle.untilCursor(first + 4)
     socket.socket.terminate()
     idle.socket.terminate()
   }
@@ -249,7 +249,7 @@ t.test('the checkpoint of a filtered subscription passes unmatched events, also 
 })
 
 t.test('a checkpoint passes positions removed by a tombstone or truncation', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20) })
+  const { app, store, url } = await listen(t, { clock: fastClock(20) })
   await put(app, 'kept', numbered('T', 1))
   for (const stream of ['gone', 'soft', 'short']) await put(app, stream, numbered('T', 4))
   await putMetadata(app, 'short', { maxCount: 2 })
@@ -289,8 +289,8 @@ t.test('a checkpoint passes positions removed by a tombstone or truncation', asy
   await app.inject({ method: 'DELETE', url: '/streams/late?permanent=true' })
   await app.inject({ method: 'DELETE', url: '/streams/soft' })
   await putMetadata(app, 'kept', { truncateBefore: 1 })
-  await log.untilTold(store.log.head)
-  await short.untilTold(8)
+  await log.untilCursor(store.log.head)
+  await short.untilCursor(8)
   t.same(fallingCursors(log.all), [])
   const shown = log.events.filter(({ stream }) => stream === 'short').map(({ number }) => number)
   t.same(shown, [2, 3, 7, 8], 'of five events in one commit, two are still visible')
@@ -301,7 +301,7 @@ t.test('a checkpoint passes positions removed by a tombstone or truncation', asy
 
 t.test('a checkpoint is never beyond the last committed position', async (t) => {
   const random = seeded(t)
-  const { app, store, url } = await listen(t, { clock: hurried(50) })
+  const { app, store, url } = await listen(t, { clock: fastClock(50) })
   await put(app, 'c-1', numbered('B', 5))
   const beyond: object[] = []
   let told = 0
@@ -328,7 +328,7 @@ t.test('a checkpoint is never beyond the last committed position', async (t) => 
     const appended = put(app, 'c-1', numbered('B', random.int(1, 4)))
     await Promise.all([appended, random.chance(0.5) ? put(app, 'c-1', numbered('B', 1)) : turns(random.int(0, 5))])
   }
-  for (const socket of sockets) await socket.untilTold(store.log.head)
+  for (const socket of sockets) await socket.untilCursor(store.log.head)
   t.same(beyond, [])
   t.ok(told > 100, `${told} checkpoints were sent`)
 })
@@ -449,7 +449,7 @@ t.test(
   'a bound in the future ends the subscription when its time comes, with the events committed before it',
   async (t) => {
     let ahead = 0
-    const quick = hurried(20)
+    const quick = fastClock(20)
     const { app, url } = await listen(t, { clock: { ...quick, now: () => systemClock.now() + ahead } })
     const end = new Date(Date.now() + 3_600_000).toISOString()
     const idle = await LiveSocket.open(t, `${url}/streams/idle?before=${end}&heartbeat=0`)
@@ -554,7 +554,7 @@ t.test('permanent deletion of a stream closes the readers of its metadata', asyn
 })
 
 t.test('every frame matches the contract', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   await put(app, 's', numbered('T', 3))
   await append(app, 's', 'plain text', { 'content-type': 'text/plain', 'event-type': 'Note' })
   await put(app, 's', { type: 'Ünïcode 漢字', data: { é: '😀\u2028' }, metadata: { a: 1 }, tags: ['ä'] })
@@ -594,7 +594,7 @@ t.test('every frame matches the contract', async (t) => {
 })
 
 t.test('statistics frames report how far behind a reader is, and why', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   await put(app, 's', numbered('T', 5))
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=2&statistics=1&heartbeat=0`)
   await socket.untilFrame('statistics')
@@ -624,7 +624,7 @@ async function openUnresponsive(t: Test, url: string, path: string) {
 }
 
 t.test('a client that answers pings stays connected; a client that does not is closed', async (t) => {
-  const { store, url } = await listen(t, { clock: hurried(4) })
+  const { store, url } = await listen(t, { clock: fastClock(4) })
   const silent = await openUnresponsive(t, url, '/events?heartbeat=1')
   const lively = await LiveSocket.open(t, `${url}/events?heartbeat=5`)
   t.equal(store.subscriptions.size, 2)
@@ -638,7 +638,7 @@ t.test('a client that answers pings stays connected; a client that does not is c
 })
 
 t.test('a server stop sends each reader its cursor, and does not wait for clients that do not respond', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(10) })
+  const { app, store, url } = await listen(t, { clock: fastClock(10) })
   await put(app, 's', numbered('T', 4))
   await openUnresponsive(t, url, '/events')
   await openUnresponsive(t, url, '/streams/s?credit=0')
@@ -647,7 +647,7 @@ t.test('a server stop sends each reader its cursor, and does not wait for client
       LiveSocket.open(t, url + path)
     )
   )
-  for (const socket of sockets) await socket.untilTold(1)
+  for (const socket of sockets) await socket.untilCursor(1)
   t.equal(store.subscriptions.size, 6)
   await app.close()
   for (const socket of sockets) {

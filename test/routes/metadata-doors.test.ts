@@ -8,7 +8,7 @@ import { limits } from '../../src/limits.js'
 import { Store } from '../../src/store/store.js'
 import { append, ask, listen, openApp } from '../helpers/app.js'
 import { daybook } from '../helpers/cli.js'
-import { admin, bearer, makeToken, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, bearer, type Credentials, makeToken, makeUser, setRules } from '../helpers/people.js'
 
 const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
 const DIALECT = { 'content-type': 'application/vnd.eventstore.events+json' }
@@ -58,7 +58,7 @@ async function withProtected(t: Test) {
   return { ...opened, people }
 }
 
-type People = Record<string, Who | Record<string, never>>
+type People = Record<string, Credentials | Record<string, never>>
 
 /** Returns those of the given callers who may read the stream now. */
 async function readersOf(app: FastifyInstance, people: People, stream = 'prot-1'): Promise<string[]> {

@@ -9,7 +9,7 @@ import type { Clock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
-import { hurried, LiveBlocks } from '../helpers/live-clients.js'
+import { fastClock, LiveBlocks } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { listenRaw } from '../helpers/raw.js'
 
@@ -59,7 +59,7 @@ for (const [how, leave] of [
   ['was reset', (socket: Socket | null) => socket?.resetAndDestroy()]
 ] satisfies [string, (socket: Socket | null) => void][]) {
   t.test(`a request whose client ${how} frees its slot`, async (t) => {
-    const { url, ask, untilHeld } = await listenHeld(t, LOAD, hurried(20))
+    const { url, ask, untilHeld } = await listenHeld(t, LOAD, fastClock(20))
     const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
     for (const one of gone) {
       one.on('error', () => {})

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { DeliveryCounts } from '../../src/consumers/delivery-counts.js'
 import { append, ask, listen } from '../helpers/app.js'
-import { type Event, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { type Event, fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
@@ -67,7 +67,7 @@ t.test('an unacknowledged event that is sent again has a retryCount on every tra
 t.test(
   'events that are not acknowledged in time are sent again with retryCount, over SSE and NDJSON too',
   async (t) => {
-    const { app, url } = await listen(t, { clock: hurried(50) })
+    const { app, url } = await listen(t, { clock: fastClock(50) })
     await append(app, 's', [{ type: 'T' }, { type: 'T' }])
     const settings = { source: '/streams/s', messageTimeoutMilliseconds: 10_000, maxRetryCount: 2 }
     const expected = [...pairs(0, 1, 0), ...pairs(0, 1, 1), ...pairs(0, 1, 2)]

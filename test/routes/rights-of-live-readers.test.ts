@@ -3,7 +3,7 @@ import t from 'tap'
 import { append } from '../helpers/app.js'
 import { movedClock } from '../helpers/clock.js'
 import { type Block, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, bearer, makeToken, setRules, type Who, withAnn } from '../helpers/people.js'
+import { admin, asJson, bearer, type Credentials, makeToken, setRules, withAnn } from '../helpers/people.js'
 
 t.test('a live reader that loses its right is closed, and receives nothing more', async (t) => {
   const { app, store, url, bob } = await withAnn(t)
@@ -32,7 +32,7 @@ t.test('live readers are closed when their account changes, or their token is re
   const soon = await makeToken(store, 'ann', { read: ['*'] }, clock.now() + 3_600_000)
   for (const path of ['/events', '/streams/secret-1']) {
     clock.ahead = 0
-    const open = (who: Who) => LiveSocket.open(t, `${url}${path}`, who)
+    const open = (who: Credentials) => LiveSocket.open(t, `${url}${path}`, who)
     const [expiring, byToken, byPassword] = [await open(bearer(soon.text)), await open(bearer(text)), await open(ann)]
     clock.ahead = 3_600_000
     t.match(await expiring.closed, { code: 4401 }, `${path}: the token has expired`)

@@ -5,7 +5,7 @@ import type { Store } from '../../src/store/store.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'
 import { append, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, makeUser, setRules, type Who, withAnn } from '../helpers/people.js'
+import { admin, asJson, type Credentials, makeUser, setRules, withAnn } from '../helpers/people.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
 
@@ -52,7 +52,7 @@ t.test('a changed rule applies to the next request, and to a request that was ad
       await close()
       changed = true
     })
-    const answer = await app.inject({ method, url: at, headers: headers as Who, ...(payload && { payload }) })
+    const answer = await app.inject({ method, url: at, headers: headers as Credentials, ...(payload && { payload }) })
     t.ok(changed, `${method} ${at} was admitted`)
     t.equal(answer.statusCode, status, `${method} ${at}`)
     if (status === 403) t.match(answer.json(), { code: 'not-permitted', written: false })
@@ -91,7 +91,13 @@ t.test('the body of an account that was disabled meanwhile is refused', async (t
 })
 
 /** Begins a request and waits for 100 Continue. @returns a function that sends the body and returns the status */
-function beginRequest(t: Test, url: string, method: string, who: Who, body: string): Promise<() => Promise<number>> {
+function beginRequest(
+  t: Test,
+  url: string,
+  method: string,
+  who: Credentials,
+  body: string
+): Promise<() => Promise<number>> {
   const headers = { ...asJson(who), expect: '100-continue', 'content-length': Buffer.byteLength(body) }
   const sent = request(url, { method, headers, agent: false })
   t.teardown(() => sent.destroy())

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
-import { admin, asJson, bearer, makeToken, makeUser, ops, setRules, type Who } from '../helpers/people.js'
+import { admin, asJson, bearer, type Credentials, makeToken, makeUser, ops, setRules } from '../helpers/people.js'
 import { CLAIMS, provider } from '../helpers/provider.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
@@ -32,7 +32,7 @@ const PARTS: readonly (readonly [url: string, accept: string])[] = [
 /** Fills two carts. @returns a function that tells which of them an address shows to a caller */
 async function withCarts(app: FastifyInstance) {
   for (const stream of ['cart-1', 'cart-2']) await append(app, stream, [{ type: 'T' }, { type: 'T' }], admin)
-  return async (url: string, accept: string, who: Who) => {
+  return async (url: string, accept: string, who: Credentials) => {
     const { body } = await app.inject({ url, headers: { accept, ...who } })
     return [/\bcart-1\b/.test(body), /\bcart-2\b/.test(body)]
   }
@@ -145,7 +145,7 @@ t.test(
     await append(app, 'plain', { type: 'Plain' }, admin)
     await append(app, 'xyzzy', { type: 'Hidden', data: 'xyzzy' }, admin)
     await setRules(app, 'xyzzy', { read: 'ann', metadataRead: 'ann' })
-    const ask = (url: string, who: Who, more: object = {}) =>
+    const ask = (url: string, who: Credentials, more: object = {}) =>
       app.inject({ url, headers: { accept: ATOM, ...who, ...more } })
     t.equal((await ask('/streams/$all', bob)).statusCode, 401)
     await setRules(app, '$all', { read: 'bob' })

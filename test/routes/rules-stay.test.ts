@@ -11,10 +11,10 @@ import { admin, makeUser } from '../helpers/people.js'
 const HIDDEN = 'xyzzy'
 const ATOM = { accept: 'application/vnd.eventstore.atom+json' }
 
-type Who = Record<string, string>
+type Credentials = Record<string, string>
 
 /** Opens a server with a stream that only Ann may use. */
-async function withAnn(t: Test): Promise<{ app: FastifyInstance; store: Store; ann: Who; bob: Who }> {
+async function withAnn(t: Test): Promise<{ app: FastifyInstance; store: Store; ann: Credentials; bob: Credentials }> {
   const { app, store } = await openApp(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   await append(app, 'anns-1', [{ type: 'T', data: HIDDEN }, { type: 'T', data: HIDDEN }], ann) // biome-ignore format: a list
@@ -29,7 +29,7 @@ const eventOf = (type: string, data: unknown) => [
 ]
 
 /** Requests that lift a rule or bypass it. */
-const ATTEMPTS: [call: string, headers: Who, body?: unknown][] = [
+const ATTEMPTS: [call: string, headers: Credentials, body?: unknown][] = [
   ['PUT /streams/anns-1/metadata', {}, {}],
   ['PUT /streams/anns-1/metadata', {}, { acl: { read: 'bob', write: 'bob', metadataWrite: 'bob' } }],
   ['PATCH /streams/anns-1/metadata', {}, { acl: null }],
@@ -56,7 +56,12 @@ const ATTEMPTS: [call: string, headers: Who, body?: unknown][] = [
   ['GET /streams/$$anns-1', ATOM]
 ]
 
-async function expectClosedTo(t: Test, { app, store }: { app: FastifyInstance; store: Store }, who: Who, when: string) {
+async function expectClosedTo(
+  t: Test,
+  { app, store }: { app: FastifyInstance; store: Store },
+  who: Credentials,
+  when: string
+) {
   for (const [call, headers, body] of ATTEMPTS) {
     const { head } = store.log
     const answer = await ask(app, call, { ...headers, ...who }, body)
@@ -81,7 +86,7 @@ async function expectClosedTo(t: Test, { app, store }: { app: FastifyInstance; s
 for (const [name, headers] of [
   ['natively', {}],
   ['in the dialect', ATOM]
-] as [string, Who][]) {
+] as [string, Credentials][]) {
   t.test(`a stream that was deleted ${name} keeps its rules, also when it is revived`, async (t) => {
     const opened = await withAnn(t)
     const { app, ann, bob } = opened
@@ -178,7 +183,7 @@ t.test('an account that a rule does not name cannot lift it', async (t) => {
         [`POST /streams/${stream}/metadata`, dialect, eventOf('$metadata', {})],
         [`DELETE /streams/${stream}`, {}, undefined],
         [`DELETE /streams/${stream}?permanent=true`, {}, undefined]
-      ] as [string, Who, unknown][]) {
+      ] as [string, Credentials, unknown][]) {
         const { statusCode } = await ask(app, call, { ...headers, ...who }, body)
         t.match(String(statusCode), /^40[13]$/, `${JSON.stringify(acl)}: ${call}`)
       }
@@ -213,7 +218,7 @@ t.test('invalid settings are refused in every form, and the last valid ones stay
           ]
         }
       ]
-    ] as [string, Who, unknown][]) {
+    ] as [string, Credentials, unknown][]) {
       const { head } = store.log
       const { statusCode } = await ask(app, call, { ...headers, ...admin }, JSON.stringify(body))
       t.equal(statusCode, 400, `${call} ${JSON.stringify(headers)}: ${JSON.stringify(data)}`)

@@ -6,7 +6,7 @@ import type { Store } from '../../src/store/store.js'
 import { systemClock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { appendTo, eventually } from '../helpers/live-events.js'
 
 /** Large enough to fill the kernel buffers of a connection soon. */
@@ -210,7 +210,7 @@ t.test(
 )
 
 t.test('a reader that never reads is cut off, and its connection is closed', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20), drainMs: 5000 })
+  const { app, store, url } = await listen(t, { clock: fastClock(20), drainMs: 5000 })
   const connections = () =>
     new Promise<number>((resolve, reject) =>
       app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)))

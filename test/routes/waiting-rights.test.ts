@@ -7,7 +7,7 @@ import { eventually } from '../helpers/live-events.js'
 import { admin, basic, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw, type RawApp } from '../helpers/raw.js'
 
-type Who = { authorization: string }
+type Credentials = { authorization: string }
 type Change = [what: string, change: (app: RawApp['app'], store: Store) => Promise<unknown>]
 
 const DIALECT = 'application/vnd.eventstore.events+json'
@@ -32,7 +32,13 @@ const CHANGES: Change[] = [
  * Begins a request: its headers are checked, and all but the last byte of its body is sent.
  * @returns a function that sends the last byte and returns the answer
  */
-async function beginRequest({ connect }: RawApp, call: string, who: Who, body: unknown, type = 'application/json') {
+async function beginRequest(
+  { connect }: RawApp,
+  call: string,
+  who: Credentials,
+  body: unknown,
+  type = 'application/json'
+) {
   const text = JSON.stringify(body)
   const headers = [
     `${call} HTTP/1.1`,

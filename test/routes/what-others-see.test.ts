@@ -10,7 +10,7 @@ import { append, ask, listen, openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser, ops } from '../helpers/people.js'
 
-type Who = Record<string, string>
+type Credentials = Record<string, string>
 
 t.test('the metrics name consumers to operators and administrators only', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
@@ -18,7 +18,7 @@ t.test('the metrics name consumers to operators and administrators only', async 
   await append(app, 's', { type: 'T' }, admin)
   await ask(app, 'PUT /consumers/xyzzy', ann, { source: '/events' })
   const token = bearer((await makeToken(store, 'admin', { read: ['*', '$*'] })).text)
-  const rows: [string, Who, boolean][] = [
+  const rows: [string, Credentials, boolean][] = [
     ['an administrator', admin, true],
     ['an operator', ops, true],
     ['its owner', ann, false],
@@ -84,7 +84,7 @@ async function defineConsumers(store: Store, owner: string | undefined, count: n
 t.test('one owner can have consumers_of_one_max consumers and no more, so that others can define theirs', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
-  const make = async (name: string, who: Who) =>
+  const make = async (name: string, who: Credentials) =>
     (await ask(app, `PUT /consumers/${name}`, who, { source: '/events' })).json()
   const most = limits.consumers_of_one_max
   t.ok(most < limits.consumers_max, 'one owner cannot take all')
@@ -128,7 +128,7 @@ t.test(
     await (await LiveBlocks.open(t, `${url}/events?tag=nobodys`)).untilNamed('caughtUp')
     const ticket = (await ask(app, 'POST /tickets', ann, { source: '/events?tag=tickets' })).json().links.live
     await (await LiveBlocks.open(t, url + ticket)).untilNamed('caughtUp')
-    const seen = async (who: Who) => {
+    const seen = async (who: Credentials) => {
       const { subscriptions } = (await ask(app, 'GET /consumers', who)).json()
       return subscriptions.map(({ source }: { source: string }) => /tag=(\w+)/.exec(source)?.[1]).sort()
     }
