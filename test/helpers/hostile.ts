@@ -193,7 +193,7 @@ function brokenLines(random: Random): RequestParts {
   return { method: 'POST', url, headers, payload }
 }
 
-/** POST /events with invalid conditions. */
+/** POST /events with conditions, some of them invalid. */
 function severalStreams(random: Random): RequestParts {
   const condition = () => {
     if (random.chance(0.1)) return hostileValue(random, 0)
