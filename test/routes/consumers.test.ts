@@ -247,6 +247,7 @@ t.test('events that a filter leaves out move the cursor without an acknowledgeme
   // The definition of the consumer is an event of the log, too.
   await eventually('the reader is at the end', () => Number(socket.all.at(-1)?.cursor) === 5)
   await eventually('the cursor of the consumer is at the end', () => Number(store.consumers.get('c').cursor) === 5)
+  t.equal(socket.all.filter(({ frame }) => frame === 'event').length, 0, 'no event was sent')
 })
 
 t.test('a reader without a name is listed while it is connected', async (t) => {

@@ -194,6 +194,7 @@ t.test(
     await eventually('the connection is paused', () => peer.isPaused())
     socket.destroy()
     clock.move(limits.request_timeout_ms - 1)
+    t.notOk(peer.destroyed, 'not before the time-out')
     await eventually('the connection is closed', () => {
       clock.move(1)
       return peer.destroyed
@@ -213,6 +214,7 @@ t.test('a body behind a waiting request has the same time-out as any other', asy
   await eventually('the body has begun to come', () => peer.bytesRead > poll.length + upload.length)
   socket.destroy()
   clock.move(limits.request_timeout_ms - 1)
+  t.notOk(peer.destroyed, 'not before the time-out')
   await eventually('the connection is closed', () => {
     clock.move(1)
     return peer.destroyed

@@ -29,12 +29,14 @@ export interface FileResult {
 export interface TestProcessOptions {
   /** The binary of node that runs the file. */
   readonly node: string
+  /** The folder below which tests make their own. */
+  readonly folder: string
   /** Called for each failure as soon as it is known. */
   readonly onFailure: (failure: Failure) => void
 }
 
 /** Runs a test file to its end. @returns how many assertions passed, failed and were skipped */
-export async function runTestFile(file: string, { node, onFailure }: TestProcessOptions): Promise<FileResult> {
+export async function runTestFile(file: string, { node, folder, onFailure }: TestProcessOptions): Promise<FileResult> {
   const begin = performance.now()
   const counts = { passed: 0, failed: 0, skipped: 0 }
   const fail = (name: string, diagnostics: object = {}) => {
@@ -50,6 +52,8 @@ export async function runTestFile(file: string, { node, onFailure }: TestProcess
     ...process.env,
     TAP: '1',
     TAP_CHILD_ID: '1',
+    TAP_CWD: folder,
+    // tap would remove a test's folder before the teardowns that close what is open in it.
     TAP_SAVE_FIXTURE: '1',
     TAP_TIMEOUT: String(FILE_MS_MAX / 1000)
   }
