@@ -10,7 +10,7 @@ export const Uuid = Type.String({
 export const Instant = Type.String({
   format: 'date-time',
   maxLength: 64,
-  description: 'RFC 3339, for example 2026-11-23T10:15:29Z'
+  description: 'An RFC 3339 time, for example `2026-11-23T10:15:29Z`.'
 })
 export const Tags = Type.Array(Type.String({ minLength: 1, maxLength: limits.tag_bytes_max }), {
   maxItems: limits.tags_max,

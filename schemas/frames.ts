@@ -145,7 +145,7 @@ export const SubscribeFrame = Type.Object(
     frame: Type.Enum(['subscribe']),
     sub: NewSub,
     source: Type.String({
-      description: 'A live address of this server, with its query: `/streams/x?after=7`, `/consumers/c/events`.'
+      description: 'The address of a live read, with its query: `/streams/x?after=7`, `/consumers/c/events`.'
     }),
     credit: Type.Optional(Events)
   },

@@ -263,7 +263,7 @@ export const manyEvents = {
 
 /**
  * The format of a read of one event, under the only media type that always selects it. `Accept: *\/*` returns the same
- * document as `application/json`. `Accept: application/json` alone, on a stream, selects EventStoreDB's format: the bare
- * data.
+ * document as `application/json`. `Accept: application/json` alone, on a stream, selects EventStoreDB's format: the
+ * bare data.
  */
 export const oneEvent = { 'application/vnd.daybook.event+json': { schema: ref(RecordedEvent) } }

@@ -7,7 +7,7 @@ import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['consumers']
 const params = Type.Object({
-  name: Type.String({ description: `1 to ${limits.consumer_name_chars_max} characters.` })
+  name: Type.String({ description: `Name of the consumer: 1 to ${limits.consumer_name_chars_max} characters.` })
 })
 
 export const consumerOperations = {

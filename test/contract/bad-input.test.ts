@@ -40,7 +40,7 @@ const matching = (failIfEventsMatch: object, after?: unknown) => conditioned([{ 
 const tables: Record<string, Row[]> = {
   'malformed JSON': [
     ['cut', toStream('{"type":'), 400, 'malformed-json', /line 1, column 9: expected a value, found the end/],
-    ['empty', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
+    ['empty', toStream(''), 400, 'invalid-event', /The body is empty\. It must be an event/],
     ['a comma too many', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
     ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
     ['a member twice', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
@@ -69,16 +69,16 @@ const tables: Record<string, Row[]> = {
   'an event that is none': [
     ['no type', toStream('{"data":1}'), 400, 'invalid-event', /"type" is missing/],
     ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" is empty/],
-    ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" is text, not 7\./],
+    ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" must be text, not 7\./],
     ['a type that is too long', toStream(`{"type":"${'ä'.repeat(129)}"}`), 400, 'invalid-event', /at most 256 bytes/],
     ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
     ['half a surrogate pair', toStream('{"type":"\\ud800"}'), 400, 'invalid-event', /well-formed Unicode/],
     ['an unknown member', toStream('{"type":"T","dat":1}'), 400, 'invalid-event', /no "dat"; did you mean "data"/],
     ['a stream of its own', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
-    ['text', toStream('"T"'), 400, 'invalid-event', /An event is an object/],
-    ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event is an object/],
+    ['text', toStream('"T"'), 400, 'invalid-event', /An event must be an object/],
+    ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event must be an object/],
     ['no stream on /events', post('/events', '{"events":[{"type":"T"}]}'), 400, 'invalid-event', /"stream" is missing/],
-    ['events that are no list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" is a list/],
+    ['events that are no list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" must be a list/],
     ['an unknown member', post('/events', '{"event":[]}'), 400, 'invalid-body', /no "event"; did you mean "events"/],
     [
       'bare data without a type',
@@ -92,11 +92,11 @@ const tables: Record<string, Row[]> = {
       toStream(Buffer.from([0xff]), { 'content-type': 'text/plain', 'event-type': 'T' }),
       400,
       'invalid-utf8',
-      /text\/plain is UTF-8/
+      /text\/plain must be UTF-8/
     ]
   ],
   'a bad id': [
-    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" is text like "5c1f7f3e-/],
+    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" must be text like "5c1f7f3e-/],
     [
       'as a URN',
       toStream('{"type":"T","id":"urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"}'),
@@ -111,13 +111,13 @@ const tables: Record<string, Row[]> = {
       'invalid-event',
       /"id" /
     ],
-    ['that is a number', toStream('{"type":"T","id":1}'), 400, 'invalid-event', /"id" is text like .*, not 1\./],
+    ['that is a number', toStream('{"type":"T","id":1}'), 400, 'invalid-event', /"id" must be text like .*, not 1\./],
     [
       'in a header',
       withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }),
       400,
       'invalid-event',
-      /"id" is text like "5c1f7f3e-/
+      /"id" must be text like "5c1f7f3e-/
     ],
     [
       'that stands twice',
@@ -126,7 +126,7 @@ const tables: Record<string, Row[]> = {
       ),
       400,
       'bad-event-id',
-      /event 1 stands twice/
+      /event 1 occurs twice/
     ],
     ['an empty Idempotency-Key', withHeaders({ 'idempotency-key': '' }), 400, 'bad-header', /1 to 255 characters/],
     ['a long Idempotency-Key', withHeaders({ 'idempotency-key': 'k'.repeat(256) }), 400, 'bad-header', /1 to 255/],
@@ -149,14 +149,14 @@ const tables: Record<string, Row[]> = {
       withHeaders({ 'if-none-match': '"1"' }),
       400,
       'bad-condition',
-      /on an append is "\*"/
+      /on an append must be "\*"/
     ],
     [
       'an unknown head',
       conditioned([{ stream: 's', head: 'latest' }]),
       400,
       'bad-condition',
-      /"head" is a whole number from 0, "none" or "exists", not "latest"/
+      /"head" must be a whole number from 0, "none" or "exists", not "latest"/
     ],
     [
       'a negative head',
@@ -166,7 +166,13 @@ const tables: Record<string, Row[]> = {
       /or "exists", not -1\. EventStoreDB's -1 is "none" here/
     ],
     ['no stream', conditioned([{ head: 1 }]), 400, 'bad-condition', /"stream" is missing/],
-    ['no list', conditioned({ stream: 's', head: 1 }), 400, 'bad-condition', /"conditions" is a list, not an object/],
+    [
+      'no list',
+      conditioned({ stream: 's', head: 1 }),
+      400,
+      'bad-condition',
+      /"conditions" must be a list, not an object/
+    ],
     [
       'two on one stream that disagree',
       conditioned([
@@ -175,7 +181,7 @@ const tables: Record<string, Row[]> = {
       ]),
       400,
       'bad-condition',
-      /Two conditions on "s" disagree/
+      /Two conditions on "s" contradict each other/
     ],
     ['a reserved stream', conditioned([{ stream: '$all', head: 1 }]), 400, 'bad-stream-name', /reserved/]
   ],
@@ -185,7 +191,7 @@ const tables: Record<string, Row[]> = {
       toStream(JSON.stringify({ type: 'T', tags: numbered(33) })),
       400,
       'invalid-event',
-      /"tags" has at most 32 entries; this one has 33/
+      /"tags" must have at most 32 entries; this one has 33/
     ],
     ['an empty one', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /is empty/],
     [
@@ -193,10 +199,10 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","tags":["a","a"]}'),
       400,
       'invalid-event',
-      /"tags" has "a" twice, as its entries 0 and 1/
+      /"tags" contains "a" twice, at 0 and 1/
     ],
-    ['one that is no text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /"tags.0" is text, not 1/],
-    ['no list', toStream('{"type":"T","tags":"a"}'), 400, 'invalid-event', /"tags" is a list, not "a"/],
+    ['one that is no text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /"tags.0" must be text, not 1/],
+    ['no list', toStream('{"type":"T","tags":"a"}'), 400, 'invalid-event', /"tags" must be a list, not "a"/],
     [
       'a long one',
       toStream(JSON.stringify({ type: 'T', tags: ['ä'.repeat(200)] })),
@@ -212,7 +218,7 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","occurred":"yesterday"}'),
       400,
       'invalid-event',
-      /"occurred" is text like "2026-11-23T10:15:29Z", not "yesterday"/
+      /"occurred" must be text like "2026-11-23T10:15:29Z", not "yesterday"/
     ],
     [
       'occurred without a zone',
@@ -228,7 +234,7 @@ const tables: Record<string, Row[]> = {
       'invalid-event',
       /text like "2026-11-23T10:15:29Z"/
     ],
-    ['a number', toStream('{"type":"T","occurred":1}'), 400, 'invalid-event', /"occurred" is text like .*, not 1/],
+    ['a number', toStream('{"type":"T","occurred":1}'), 400, 'invalid-event', /"occurred" must be text like .*, not 1/],
     [
       'an instant that has no end',
       toStream(`{"type":"T","occurred":"2026-01-01T00:00:00.${'0'.repeat(300)}Z","data":{}}`),
@@ -348,9 +354,9 @@ const tables: Record<string, Row[]> = {
       toStream('x', { 'content-type': 'image/png' }),
       415,
       'unsupported-media-type',
-      /"image\/png" is not taken/
+      /does not accept a body of type "image\/png"/
     ],
-    ['none', toStream('x', {}), 415, 'unsupported-media-type', /is not taken/],
+    ['none', toStream('x', {}), 415, 'unsupported-media-type', /does not accept a body/],
     [
       'text that says no type',
       toStream('x', { 'content-type': 'text/plain' }),
@@ -364,7 +370,7 @@ const tables: Record<string, Row[]> = {
       toStream(EVENT, { ...NDJSON_TYPE, 'event-type': 'T' }),
       415,
       'unsupported-media-type',
-      /is not taken/
+      /does not accept a body/
     ],
     [
       'text on /events',
@@ -406,20 +412,20 @@ const tables: Record<string, Row[]> = {
       'not-acceptable',
       /application\/json/
     ],
-    ['many events as one', get('/events?format=event'), 406, 'not-acceptable', /answers as/],
+    ['many events as one', get('/events?format=event'), 406, 'not-acceptable', /formats of this/],
     [
       'one event as lines',
       get('/events/0', { accept: 'application/x-ndjson' }),
       406,
       'not-acceptable',
-      /One event answers as/
+      /formats of an event are/
     ],
     [
       'an unknown format',
       get('/events?format=xml'),
       400,
       'bad-parameter',
-      /"format" is "page", "event", "ndjson", "sse" or "atom", not "xml"/
+      /"format" must be "page", "event", "ndjson", "sse" or "atom", not "xml"/
     ]
   ],
   'unknown parameters and values': [
@@ -450,32 +456,38 @@ const tables: Record<string, Row[]> = {
       get('/events?limit=0'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not 0/
+      /"limit" must be a whole number from 1 to 4096, not 0/
     ],
     [
       'a limit too high',
       get('/events?limit=4097'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not 4097/
+      /"limit" must be a whole number from 1 to 4096, not 4097/
     ],
     [
       'a limit in words',
       get('/events?limit=all'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not "all"/
+      /"limit" must be a whole number from 1 to 4096, not "all"/
     ],
     [
       'two limits',
       get('/events?limit=1&limit=2'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not a list/
+      /"limit" must be a whole number from 1 to 4096, not a list/
     ],
-    ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" is "asc" or "desc", not "up"/],
-    ['a maybe', get('/events?system=maybe'), 400, 'bad-parameter', /"system" is true or false, not "maybe"/],
-    ['a long wait', get('/events?atLeast=9&wait=61'), 400, 'bad-parameter', /"wait" is a number from 0 to 60, not 61/],
+    ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" must be "asc" or "desc", not "up"/],
+    ['a maybe', get('/events?system=maybe'), 400, 'bad-parameter', /"system" must be true or false, not "maybe"/],
+    [
+      'a long wait',
+      get('/events?atLeast=9&wait=61'),
+      400,
+      'bad-parameter',
+      /"wait" must be a number from 0 to 60, not 61/
+    ],
     [
       'an empty prefix',
       get('/events?stream.prefix=a&stream.prefix='),
@@ -490,7 +502,7 @@ const tables: Record<string, Row[]> = {
       get(`/events?${Array(101).fill('type=T').join('&')}`),
       400,
       'bad-parameter',
-      /"type" has at most 100 entries; this one has 101/
+      /"type" must have at most 100 entries; this one has 101/
     ],
     [
       'batch with one document',
@@ -504,7 +516,7 @@ const tables: Record<string, Row[]> = {
       post('/events?batch=0', EVENT, NDJSON_TYPE),
       400,
       'bad-parameter',
-      /"batch" is a whole number from 1 to 4096, not 0/
+      /"batch" must be a whole number from 1 to 4096, not 0/
     ]
   ],
   'bad expressions': [
@@ -583,21 +595,21 @@ const tables: Record<string, Row[]> = {
       metadata('{"maxCount":0}'),
       400,
       'invalid-metadata',
-      /"maxCount" is a whole number from 1, not 0/
+      /"maxCount" must be a whole number from 1, not 0/
     ],
     [
       'a count as text',
       metadata('{"maxCount":"5"}'),
       400,
       'invalid-metadata',
-      /"maxCount" is a whole number from 1, not "5"/
+      /"maxCount" must be a whole number from 1, not "5"/
     ],
     [
       'an age in seconds',
       metadata('{"maxAge":60}'),
       400,
       'invalid-metadata',
-      /"maxAge" is text like "PT1H" or "P30D", not 60/
+      /"maxAge" must be text like "PT1H" or "P30D", not 60/
     ],
     ['an age of nothing', metadata('{"maxAge":"PT0S"}'), 400, 'invalid-metadata', /from 1 second/],
     [
@@ -605,14 +617,14 @@ const tables: Record<string, Row[]> = {
       metadata('{"maxAge":"P1M"}'),
       400,
       'invalid-metadata',
-      /"maxAge" is text like "PT1H" or "P30D", not "P1M"/
+      /"maxAge" must be text like "PT1H" or "P30D", not "P1M"/
     ],
     [
       'a negative truncation',
       metadata('{"truncateBefore":-1}'),
       400,
       'invalid-metadata',
-      /"truncateBefore" is a whole number from 0, not -1/
+      /"truncateBefore" must be a whole number from 0, not -1/
     ],
     ['a truncation past 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
     ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /no "reed"/],
@@ -624,7 +636,7 @@ const tables: Record<string, Row[]> = {
       patch('{"maxCount":{"a":1}}'),
       400,
       'invalid-metadata',
-      /"maxCount" is a whole number from 1, not an object/
+      /"maxCount" must be a whole number from 1, not an object/
     ],
     ['as text', metadata('{}', { 'content-type': 'text/plain' }), 415, 'unsupported-media-type', /application\/json/],
     [
@@ -666,7 +678,7 @@ const tables: Record<string, Row[]> = {
       matching({ items: [] }),
       400,
       'bad-condition',
-      /"failIfEventsMatch.items" has 1 to 1000 entries; this one has 0/
+      /"failIfEventsMatch.items" must have 1 to 1000 entries; this one has 0/
     ],
     ['no list of items', matching({}), 400, 'bad-condition', /items/],
     ['an item of nothing', matching({ items: [{}] }), 400, 'bad-condition', /./],
@@ -696,7 +708,7 @@ const tables: Record<string, Row[]> = {
     ['where, live', get('/events?where=data.a%3D1&format=sse'), 501, 'not-implemented', /`where`/]
   ],
   'live reads that cannot begin': [
-    ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" is a cursor/],
+    ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" must be a cursor/],
     ['a bad Last-Event-ID', get('/events?format=sse', { 'last-event-id': 'x' }), 400, 'bad-cursor', /Last-Event-ID/],
     ['a cursor past the end', get('/events?live=true&after=99'), 409, 'cursor-beyond-head', /last event \(0\)/],
     ['an unknown filter', get('/streams/s?format=sse&typ=T'), 400, 'unknown-parameter', /did you mean "type"/],
@@ -707,7 +719,7 @@ const tables: Record<string, Row[]> = {
     ['a position that is never reached', get('/events?live=true&atLeast=9'), 409, 'not-there-yet', /./],
     ['an unknown consumer', get('/events?format=sse&consumer=c'), 404, 'consumer-not-found', /PUT \/consumers/],
     ['a consumer on a page', get('/events?consumer=c'), 400, 'bad-parameter', /\/consumers\/\{name\}\/events/],
-    ['takeover of nobody', get('/events?format=sse&takeover=true'), 400, 'bad-parameter', /goes with "consumer"/]
+    ['takeover of nobody', get('/events?format=sse&takeover=true'), 400, 'bad-parameter', /requires "consumer"/]
   ],
   'consumers that cannot be made': [
     ['no source', consumer({}), 400, 'invalid-body', /"source" is missing/],
@@ -737,10 +749,10 @@ const tables: Record<string, Row[]> = {
       consumer({ source: '/events', expiresAfter: 'PT0S' }),
       400,
       'invalid-body',
-      /longer than nothing/
+      /longer than 0 seconds/
     ],
     ['a place past the end', consumer({ source: '/events', from: '99' }), 409, 'cursor-beyond-head', /./],
-    ['a place in words', consumer({ source: '/events', from: 'later' }), 400, 'bad-cursor', /"from" is a cursor/],
+    ['a place in words', consumer({ source: '/events', from: 'later' }), 400, 'bad-cursor', /"from" must be a cursor/],
     ['a long name', consumer({ source: '/events' }, 'n'.repeat(201)), 400, 'bad-parameter', /1 to 200 characters/],
     ['no JSON', { ...consumer({}), payload: 'source' }, 400, 'malformed-json', /./],
     ['a list', { ...consumer({}), payload: '[]' }, 400, 'invalid-body', /a JSON object/]

@@ -106,8 +106,8 @@ t.test('a program that reads rules in the form of EventStoreDB and writes them n
   t.same((await ask(app, `GET ${url}`)).json(), kept, 'what it leaves as it was stays')
   const refused: [call: string, body: object, says: RegExp][] = [
     ['PUT', { ...read, $maxAge: 60 }, /is called "maxAge"/],
-    ['PUT', { ...read, maxAge: 'PT1M' }, /"\$maxAge" is the same as "maxAge"/],
-    ['PUT', { ...read, acl: { read: 'bob' } }, /"\$acl" is the same as "acl"/],
+    ['PUT', { ...read, maxAge: 'PT1M' }, /"\$maxAge" and "maxAge" are the same/],
+    ['PUT', { ...read, acl: { read: 'bob' } }, /"\$acl" and "acl" are the same/],
     ['PATCH', { $maxAge: 60 }, /is called "maxAge"/]
   ]
   for (const [method, body, says] of refused) {

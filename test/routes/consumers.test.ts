@@ -67,7 +67,7 @@ t.test('page by page: a GET moves nothing, an acknowledgement does', async (t) =
   t.match((await acknowledge(app, 'c', 0, 0)).json(), { cursor: '1' }, 'what was acknowledged before is so again')
   t.match((await app.inject('/consumers/c/events')).json(), { events: [{ number: 3 }], cursor: '4', atEnd: true })
   t.match((await acknowledge(app, 'c', 5, 0)).json(), { status: 409, code: 'not-sent', last: '4' })
-  t.match(await shown(app, 'c'), { cursor: '1', lag: { events: 3 }, standsStill: 'nobody reads for it' })
+  t.match(await shown(app, 'c'), { cursor: '1', lag: { events: 3 }, standsStill: 'no connection reads for it' })
   await acknowledge(app, 'c', 4, 0)
   const waiting = app.inject('/consumers/c/events?wait=20')
   await append(app, 's', { type: 'Even' })
@@ -123,7 +123,7 @@ t.test('an acknowledgement over WebSocket is answered when it is on disk', async
     state: 'connected',
     cursor: '0',
     lag: { events: 1 },
-    standsStill: '1 events wait to be acknowledged',
+    standsStill: '1 events are not acknowledged',
     connection: { transport: 'websocket', inFlight: 1, source: '/streams/s' }
   })
   // As a kill would leave it.

@@ -110,7 +110,7 @@ t.test('GET /consumers says how the last connection of a consumer ended, and whe
     client: '127.0.0.1',
     by: 'client',
     code: undefined,
-    detail: 'The client closed the connection with 4321: tired.'
+    detail: 'The client closed the connection with code 4321: tired.'
   })
   t.ok(Date.parse(lastConnection.since) <= Date.parse(lastConnection.ended), 'it ended after it began')
 

@@ -5,7 +5,7 @@ import { problemKinds } from './problem.js'
 export interface WriteOutcome {
   /** False: nothing was written. `unknown`: the write may have happened; a retry with the same ids is safe. */
   readonly written: false | 'unknown'
-  /** Whether the same request may succeed when it is sent again later. */
+  /** Whether the same request may succeed later. */
   readonly retry: boolean
 }
 

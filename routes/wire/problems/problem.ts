@@ -249,7 +249,7 @@ export const problemKinds = {
   },
   'upgrade-lost': {
     status: 426,
-    title: 'Upgrade lost',
+    title: 'Upgrade header missing',
     help: 'A WebSocket handshake arrived without its "Upgrade: websocket" header. Probably a proxy removed the headers Upgrade and Connection. nginx does so unless configured otherwise: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;`. Server-sent events (Accept: text/event-stream) and NDJSON (live=true) need no upgrade.'
   },
   'expectation-failed': {
@@ -332,7 +332,7 @@ export const problemKinds = {
   'wrong-expected-version': {
     status: 412,
     title: 'Wrong expected version',
-    help: 'The last event of the stream is not the one that the condition expects. `head` is the number of its last event, and `missed` lists the events since the expected one. Read them, decide again and append again.'
+    help: 'The last event of the stream is not the one that the condition expects. `head` is the number of its last event, and `missed` lists the first events after the expected one. Read what you missed, decide again and append again.'
   },
   'events-match': {
     status: 412,
@@ -459,7 +459,7 @@ export interface Problem {
 /** The request that a problem answers. */
 export interface Refused {
   readonly id: string
-  /** The path under which a proxy shows this server; `''` for none. */
+  /** The path under which a proxy publishes this server; `''` for none. */
   readonly prefix?: string
 }
 

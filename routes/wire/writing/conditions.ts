@@ -36,7 +36,7 @@ export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion
 
 /** Returns the version in an ETag of a stream, `"7"` or `"7;variant"`: every such ETag begins with the head. */
 function fromTag(text: string): ExpectedVersion {
-  // The ETag of metadata that was never written.
+  // `"-1"` is the ETag of metadata that was never written.
   if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])

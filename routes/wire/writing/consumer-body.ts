@@ -20,7 +20,7 @@ const sourceQueries = { log: compileQuery(EventsSource), stream: compileQuery(St
 /** The source of a consumer. */
 export interface ConsumerSource {
   readonly address: Address
-  /** Its filters. */
+  /** The filters of the source. */
   readonly query: ReadQuery
 }
 
@@ -62,12 +62,12 @@ export function parseDefinition(
   }
 }
 
-/** @throws `malformed-json`, `invalid-body` */
+/** Parses the body of POST /consumers/{name}/ack. @throws `malformed-json`, `invalid-body` */
 export function parseAcknowledgement(body: Buffer): Acknowledgement {
   return checkAcknowledgement(parseJsonObject(body), invalidBody)
 }
 
-/** @throws `malformed-json`, `invalid-body` */
+/** Parses the body of POST /consumers/{name}/reset. @throws `malformed-json`, `invalid-body` */
 export function parseReset(body: Buffer): ConsumerReset {
   return checkReset(parseJsonObject(body), invalidBody)
 }
