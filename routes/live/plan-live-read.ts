@@ -93,9 +93,9 @@ export async function planLive(
   // The position of a consumer is not resolved: it holds even if the caller may see no event of the source any more.
   const from = position === undefined ? begin : undefined
   // A resumed read is already past the cursor in its address.
-  const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
-  await checkNamedLog(parts, { headers, query }, source, { ...asked, upper })
-  const { first } = await sources.resolve(source, { ...asked, upper: undefined })
+  const bounds = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, { headers, query }, source, { ...bounds, upper })
+  const { first } = await sources.resolve(source, { ...bounds, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {

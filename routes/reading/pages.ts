@@ -28,7 +28,7 @@ interface RenderedPage {
 }
 
 /** A request for a page. */
-export interface NativePage {
+export interface PageRequest {
   readonly source: Source
   readonly read: ReadRequest
   readonly query: ReadQuery
@@ -70,8 +70,8 @@ export class Pages {
    * Responds with a page.
    * @throws `overloaded` if there is no memory for it, and the errors of Reader.page
    */
-  async answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
-    const { source, read, query } = asked
+  async answer(reply: FastifyReply, pageRequest: PageRequest): Promise<FastifyReply> {
+    const { source, read, query } = pageRequest
     const { request } = reply
     const address = request.prefix + request.url
     const { head, first, metadataVersion } = source
@@ -86,22 +86,22 @@ export class Pages {
     const key = `page ${state} ${begin} ${address}`
     // Events that an index stream lists may be hidden by now, without a change of its head.
     const cached = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
-    if (cached !== undefined) return this.#send(reply, asked, cached, tag)
+    if (cached !== undefined) return this.#send(reply, pageRequest, cached, tag)
     if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
       return reply.code(304).header('etag', tag).send()
     }
     return this.#answers.reading(request, async (memory) => {
-      const page = await this.#render(address.split('?', 1)[0] as string, asked, memory)
+      const page = await this.#render(address.split('?', 1)[0] as string, pageRequest, memory)
       if (page.isCacheable) this.#rendered.offerPage(key, page)
       const pageTag = page.isCacheable ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
-      return this.#send(reply, asked, page, pageTag, memory)
+      return this.#send(reply, pageRequest, page, pageTag, memory)
     })
   }
 
   /** @param memory memory of the read that produced the page; undefined for a cached page */
   #send(
     reply: FastifyReply,
-    { source, mayShare }: NativePage,
+    { source, mayShare }: PageRequest,
     page: RenderedPage,
     tag: string,
     memory?: ReadMemory
@@ -122,19 +122,19 @@ export class Pages {
 
   async #render(
     path: string,
-    { source, read, query }: Omit<NativePage, 'mayShare'>,
+    { source, read, query }: Omit<PageRequest, 'mayShare'>,
     memory: ReadMemory
   ): Promise<RenderedPage> {
     const { reader, sources, metrics, states } = this.#parts
-    const asked = await sources.asked(source, read)
-    const page = await reader.page(source, read, sources.rest(source, read, asked), limitOf(query), memory)
+    const requested = await sources.asked(source, read)
+    const page = await reader.page(source, read, sources.rest(source, read, requested), limitOf(query), memory)
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
     // A search for the last event that has not found it yet also reports how far it got.
     const scanned = filtered || (asksLast(read) && page.events.length === 0)
     // The links of the page name this log, even if the request names an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = pageLinks({ path, query: named, bounds: read, asked, page, source })
+    const links = pageLinks({ path, query: named, bounds: read, requested, page, source })
     const own = source.stream !== undefined && !source.index
     // A link event whose target does not exist yet may get its target later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))

@@ -23,7 +23,7 @@ import { Pages, type ReadCaches } from './pages.js'
 import type { RenderedCache } from './rendered-cache.js'
 
 /** A request for a single event. */
-interface EventAsked {
+interface EventRequest {
   readonly source: Source
   /** Number of the event in its stream, or its position in the log. */
   readonly number: number
@@ -49,7 +49,7 @@ export interface LiveAnswers {
   answer(
     request: FastifyRequest,
     reply: FastifyReply,
-    asked: { readonly address: Address; readonly query: ReadQuery },
+    target: { readonly address: Address; readonly query: ReadQuery },
     format: 'sse' | 'ndjson'
   ): Promise<FastifyReply>
 }
@@ -126,8 +126,8 @@ export class Reads {
     const source = await this.#sourceOf(address, viewer)
     return this.#answers.reading(request, async (memory) => {
       const number = at === 'head' ? await this.#lastIn(request, source, memory) : at
-      const asked = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
-      const { body, tag } = await this.#renderedEvent(asked, memory)
+      const eventRequest = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
+      const { body, tag } = await this.#renderedEvent(eventRequest, memory)
       this.#parts.metrics.read(1)
       reply.header('daybook-head', source.head)
       reply.header('etag', tag).header('vary', varyAt(request)).header('cache-control', 'private, no-cache')
@@ -151,11 +151,11 @@ export class Reads {
     const { reader, sources } = this.#parts
     const context = readContextOf(this.#parts, request)
     const liveQuery = liveQueryOf(address, query, context)
-    let asked = query
+    let pinned = query
     if (query.from === 'end' && query.order !== 'desc') {
-      asked = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
+      pinned = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
+    const read = { ...toReadRequest(pinned, context), gone: new ClientGone(request, this.#parts.clock) }
     const source = await reader.visible.toFollow(address, context.viewer)
     await checkNamedLog(this.#parts, request, source, toReadRequest(query, context))
     confirmWait(request, reply, seconds)
@@ -165,7 +165,7 @@ export class Reads {
       return page.events.length === 0 && reachesEnd(page)
     }
     await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty })
-    return asked
+    return pinned
   }
 
   /** @throws `stream-not-found`, also for an index stream without an event that the viewer may see */
@@ -181,9 +181,9 @@ export class Reads {
    * @throws `event-not-found` if there is none, or if the scan reaches its bound
    */
   async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
-    const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
+    const lastQuery = { from: 'end', order: 'desc', resolveLinks: false } as const
     const gone = new ClientGone(request, this.#parts.clock)
-    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone }
+    const read = { ...toReadRequest(lastQuery, readContextOf(this.#parts, request)), gone }
     const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
     const [last] = page.events
     if (last !== undefined) return last.cursor
@@ -192,7 +192,7 @@ export class Reads {
 
   /** Returns a rendered event, from the cache if possible: an event does not change as long as it is visible. */
   async #renderedEvent(
-    { source, number, resolveLinks, viewer }: EventAsked,
+    { source, number, resolveLinks, viewer }: EventRequest,
     memory: ReadMemory
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source

@@ -145,21 +145,21 @@ class ConsumerHandlers {
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { clock, reader, sources, consumers } = this.#parts
     const name = consumerName(request)
-    const wanted = parseDefinition(name, await bodyOf(request), request.prefix)
+    const definition = parseDefinition(name, await bodyOf(request), request.prefix)
     // A source that the caller may not read is refused before the consumer is created.
-    const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
+    const { address, request: read } = liveQueryOfSource(this.#parts, request, definition.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
-    const { lower } = parseBounds({ from: wanted.from }, clock.now())
+    const { lower } = parseBounds({ from: definition.from }, clock.now())
     const start = async () => {
       const source = await reader.visible.toFollow(address, read.viewer)
       await checkNamedLog(this.#parts, request, source, { lower, upper: undefined })
       return (await sources.resolve(source, { ...read, lower })).first - 1
     }
-    const { consumer, made } = await consumers.define({ ...wanted, ...ownerOf(request) }, start)
-    if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
-    reply.code(made ? 201 : 200)
-    if (made) reply.header('location', consumerLinks(name, request.prefix).self)
+    const { consumer, made: created } = await consumers.define({ ...definition, ...ownerOf(request) }, start)
+    if (!created) await checkConsumer(this.#parts, request.principal, consumer, true)
+    reply.code(created ? 201 : 200)
+    if (created) reply.header('location', consumerLinks(name, request.prefix).self)
     return showConsumer(this.#parts, consumer, request)
   }
 
@@ -183,8 +183,8 @@ class ConsumerHandlers {
       checkNoLastEventId(query)
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
-    const asked = targetOfConsumer(consumer, format === 'ndjson' ? { live: false, ...query } : query)
-    return this.#live.answer(request, reply, asked, format)
+    const target = targetOfConsumer(consumer, format === 'ndjson' ? { live: false, ...query } : query)
+    return this.#live.answer(request, reply, target, format)
   }
 
   async acknowledge(request: FastifyRequest): Promise<object> {
@@ -247,11 +247,11 @@ async function answerPage(
 ): Promise<FastifyReply> {
   const { request } = reply
   const { reader, sources, metrics } = parts
-  const asked = request.query as ConsumerQuery
+  const pageQuery = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
   await checkReadable(parts, request.principal, address)
   // A takeover by a page ends the other connection. A page needs no attachment of its own.
-  if (asked.takeover) (await consumer.attach(true)).release()
+  if (pageQuery.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const asRead = {
     ...toReadRequest(query, readContextOf(parts, request)),
@@ -264,7 +264,7 @@ async function answerPage(
     const read = { ...asRead, lower: { kind: 'cursor', value, included: false } as const }
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
   }
-  const seconds = secondsToWait(asked, request)
+  const seconds = secondsToWait(pageQuery, request)
   if (seconds > 0) {
     confirmWait(request, reply, seconds)
     const liveQuery = liveQueryOfSource(parts, request, consumer.definition.source)
@@ -277,7 +277,7 @@ async function answerPage(
   // Access rules may have changed while the request waited.
   if (seconds > 0) await checkReadable(parts, request.principal, address)
   return answers.reading(request, async (memory) => {
-    const { source, page } = await pageOf(limitOf(asked), memory)
+    const { source, page } = await pageOf(limitOf(pageQuery), memory)
     consumer.sendsAgain(consumer.cursor)
     const { redelivery } = consumer
     consumer.touch()

@@ -103,7 +103,7 @@ async function appendToStreams(
   await checkExpected(parts, request, conditions)
   const first = events[0] as NewEvent
   const seenBy = isAdministrator(request.principal) ? undefined : request.principal
-  const asked: AppendAll = {
+  const append: AppendAll = {
     kind: 'append',
     events,
     conditions,
@@ -112,7 +112,7 @@ async function appendToStreams(
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
   const write = (gone?: AbortSignal) =>
-    appendOrExplain(parts, asked, (index) => ({ pointer: `/events/${index}` }), gone)
+    appendOrExplain(parts, append, (index) => ({ pointer: `/events/${index}` }), gone)
   const result = await (matches.length > 0 ? whileClientStays(request.raw.socket, write, parts.clock) : write())
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)

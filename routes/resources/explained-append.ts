@@ -59,18 +59,18 @@ async function mayKnowHead({ rules }: AppendParts, principal: Principal, stream:
  */
 export async function appendOrExplain(
   parts: AppendParts,
-  asked: AppendAll,
+  append: AppendAll,
   placeOf: EventPlaces,
   gone?: AbortSignal
 ): Promise<AppendResult> {
   try {
-    checkIdsOnce(asked.events)
-    return await parts.writer.append(asked, gone)
+    checkIdsOnce(append.events)
+    return await parts.writer.append(append, gone)
   } catch (error) {
     if (!isDaybookError(error)) throw error
     if (error.code !== 'wrong-expected-version') throw placed(error, placeOf)
     const { stream, expected } = error.details as { stream: string; expected: unknown }
-    const { by } = asked
+    const { by } = append
     // A caller who may only append must not learn what others appended.
     if (by !== undefined && !(await parts.rules.may(by.principal, 'read', stream))) throw error
     const from = typeof expected === 'number' ? expected + 1 : 0

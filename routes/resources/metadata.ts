@@ -135,8 +135,8 @@ async function writeStored(
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const asked = { events: [event], conditions, kind: 'append', by: actorOf(request) } as const
-  const result = await parts.writer.append(asked).catch((error) => {
+  const append = { events: [event], conditions, kind: 'append', by: actorOf(request) } as const
+  const result = await parts.writer.append(append).catch((error) => {
     throw isDaybookError(error) ? asSent(error) : error
   })
   const [placed] = result.events

@@ -138,14 +138,14 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { events, keyed, placeOf } = await parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
-  const asked: AppendAll = {
+  const append: AppendAll = {
     kind: 'append',
     events,
     conditions,
     keyed,
     by: actorOf(request)
   }
-  const result = await appendOrExplain(parts, asked, placeOf)
+  const result = await appendOrExplain(parts, append, placeOf)
   const head = result.heads.get(stream) as number
   reply.code(201)
   reply.header('location', `${request.prefix}/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)

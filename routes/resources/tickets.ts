@@ -27,9 +27,9 @@ export function ticketRoutes(app: FastifyInstance, parts: TicketRouteParts): voi
 const checkTicket = compileShape<NewTicket>(NewTicket)
 
 async function createTicket(parts: TicketRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
-  const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
-  const source = await canonicalSource(parts, request, asked.source)
-  const seconds = asked.seconds ?? limits.ticket_seconds_default
+  const newTicket = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
+  const source = await canonicalSource(parts, request, newTicket.source)
+  const seconds = newTicket.seconds ?? limits.ticket_seconds_default
   const { ticket, expires } = parts.tickets.issue(request.principal, source, seconds)
   reply.code(201).header('cache-control', 'no-store')
   const live = `${request.prefix}${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
@@ -37,10 +37,10 @@ async function createTicket(parts: TicketRouteParts, request: FastifyRequest, re
 }
 
 /** Returns the source of a ticket in canonical form. @throws as parseSource, checkReadable and liveQueryOf */
-async function canonicalSource(parts: TicketRouteParts, request: FastifyRequest, asked: string): Promise<string> {
+async function canonicalSource(parts: TicketRouteParts, request: FastifyRequest, requested: string): Promise<string> {
   // The rights are checked for each subscription on such a socket.
-  if (asked === SOCKET_SOURCE || asked === request.prefix + SOCKET_SOURCE) return SOCKET_SOURCE
-  const { address, query } = parseSource(asked, request.prefix)
+  if (requested === SOCKET_SOURCE || requested === request.prefix + SOCKET_SOURCE) return SOCKET_SOURCE
+  const { address, query } = parseSource(requested, request.prefix)
   await checkReadable(parts, request.principal, address)
   return liveQueryOf(address, query, readContextOf(parts, request)).source
 }

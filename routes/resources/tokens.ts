@@ -32,8 +32,8 @@ const checkToken = compileShape<NewToken>(NewToken)
 async function createToken(parts: TokenRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
   const { name, read = [], write = [], expires } = checkToken(parseJsonObject(await bodyOf(request)), invalidBody)
   if (read.length + write.length === 0) throw invalidBody('A token must have at least one stream in "read" or "write".')
-  const asked = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
-  const { token, text } = await parts.tokens.create(actorOf(request), asked)
+  const newToken = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
+  const { token, text } = await parts.tokens.create(actorOf(request), newToken)
   reply.code(201).header('location', `${request.prefix}/tokens/${token.id}`).header('cache-control', 'no-store')
   return { ...showToken(token), token: text }
 }

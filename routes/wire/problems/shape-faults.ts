@@ -36,7 +36,7 @@ interface Fault {
 export interface FaultOptions {
   /** Known member names of the whole value. */
   readonly known: readonly string[]
-  /** The name of the member that contains the whole value. */
+  /** Name of the member whose value this is, if it is not a whole body. */
   readonly name?: string
   /** The value is a query: entries of a list are named after their parameter, because it is repeated for each. */
   readonly isQuery?: boolean

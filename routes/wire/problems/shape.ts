@@ -43,7 +43,7 @@ export type Shape<T> = (value: unknown, refuse: Refuse) => T
 /**
  * Returns a function that validates a value: it returns the value, or throws the error that `refuse` creates. It
  * compiles the schema on first use.
- * @param name name of the member that contains the value; messages and pointers begin with it
+ * @param name name of the member whose value is checked; messages and pointers begin with it
  */
 export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
   let validate: ValidateFunction | undefined

@@ -34,7 +34,7 @@ export interface LinkedPage {
   readonly query: ReadQuery
   readonly bounds: Bounds
   /** The bounds of the request as cursors, regardless of where the page began. */
-  readonly asked: Range
+  readonly requested: Range
   readonly page: EventPage
   readonly source: Source
 }
@@ -77,7 +77,7 @@ export function pageLinks(linked: LinkedPage): PageLinks {
   const { lower, upper, first, ends } = boundsOf(linked, newest)
   const newer = link(`${lower}${upper}cursor=${newest}&`, 'asc')
   const older = oldest > Math.max(first, source.first) ? link(`${ends}${upper}cursor=${oldest}&`, 'desc') : undefined
-  const next = order === 'asc' ? (newest < linked.asked.last ? newer : undefined) : older
+  const next = order === 'asc' ? (newest < linked.requested.last ? newer : undefined) : older
   // A live read only moves forward, so its cursor can be its lower bound too. A lower bound in the future must stay.
   const isInFuture = linked.bounds.lower?.kind === 'instant' && first > source.head
   const begin = isInFuture ? `${lower}cursor=${newest}&` : `after=${newest}&`
@@ -109,11 +109,11 @@ interface LinkBounds {
  * the bound is `end` or an age. A bound that later events may still reach stays as it is in the request; an age becomes
  * its instant.
  */
-function boundsOf({ query, bounds, asked, page, source }: LinkedPage, newest: number): LinkBounds {
-  const upper = upperText(query, bounds.upper, asked.last, source.head)
+function boundsOf({ query, bounds, requested, page, source }: LinkedPage, newest: number): LinkBounds {
+  const upper = upperText(query, bounds.upper, requested.last, source.head)
   if (!asksLast(bounds)) {
-    const lower = lowerText(query, bounds.lower, asked.first, source.head)
-    return { lower, upper, first: asked.first, ends: lower }
+    const lower = lowerText(query, bounds.lower, requested.first, source.head)
+    return { lower, upper, first: requested.first, ends: lower }
   }
   // The request asks for the last event only. Until it is found, the newer pages continue the search.
   const [found] = page.events

@@ -62,10 +62,10 @@ export function toReadRequest(query: ReadQuery, context: ReadContext): ReadReque
  */
 export function liveQueryOf(address: Address, query: ReadQuery, context: ReadContext): LiveQuery {
   const request = toReadRequest(query, context)
-  const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
+  const { format: _, limit: __, order: ___, ...filters } = withoutBounds(query)
   // The same age is a different instant for each reader, so the key contains the instants.
   const { occurredFrom, occurredTo } = request.filter.options
-  const source = readUrl(pathOf(address), asked)
+  const source = readUrl(pathOf(address), filters)
   return {
     address,
     request: { ...request, lower: undefined, upper: undefined, cursor: undefined },
