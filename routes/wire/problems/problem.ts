@@ -95,7 +95,7 @@ export const problemKinds = {
   'invalid-metadata': {
     status: 400,
     title: 'Invalid stream metadata',
-    help: 'Stream metadata must be a JSON object with `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl` or members of your own. A known member whose value would have no effect is refused, also in an import; `member` names it.'
+    help: 'Stream metadata must be a JSON object with `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl` or members of your own. A member that would have no effect (an invalid value or a misspelled name) is refused, also in an import; `member` names it.'
   },
   'bad-event-id': {
     status: 400,
