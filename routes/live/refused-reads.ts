@@ -32,7 +32,7 @@ export function refuseLiveRead(
     Math.max(limits.refused_retry_ms_min, after),
     Math.max(limits.refused_retry_ms_max, after * 2)
   )
-  return reply.send(retry + namedBlock('closing', problemOf(error, request), cursorOf(request)))
+  return reply.send(retry + namedBlock('closing', problemOf(error, request), requestedCursor(request)))
 }
 
 /** Whether the same request may succeed later. */
@@ -42,7 +42,7 @@ function isTemporary(code: ErrorCode): boolean {
 }
 
 /** The client's own cursor, to send it back: some clients restart from the beginning after a stream without an `id`. */
-function cursorOf(request: FastifyRequest): string | undefined {
+function requestedCursor(request: FastifyRequest): string | undefined {
   const cursor = lastEventIdOf(request)
   return /^(-1|\d{1,16})$/.test(cursor) ? cursor : undefined
 }

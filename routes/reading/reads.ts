@@ -23,7 +23,7 @@ import { Pages, type ReadCaches } from './pages.js'
 import type { RenderedCache } from './rendered-cache.js'
 
 /** A request for a single event. */
-interface EventRequest {
+interface EventLookup {
   readonly source: Source
   /** Number of the event in its stream, or its position in the log. */
   readonly number: number
@@ -126,8 +126,8 @@ export class Reads {
     const source = await this.#sourceOf(address, viewer)
     return this.#answers.reading(request, async (memory) => {
       const number = at === 'head' ? await this.#lastIn(request, source, memory) : at
-      const eventRequest = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
-      const { body, tag } = await this.#renderedEvent(eventRequest, memory)
+      const lookup = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
+      const { body, tag } = await this.#renderedEvent(lookup, memory)
       this.#parts.metrics.read(1)
       reply.header('daybook-head', source.head)
       reply.header('etag', tag).header('vary', varyAt(request)).header('cache-control', 'private, no-cache')
@@ -192,7 +192,7 @@ export class Reads {
 
   /** Returns a rendered event, from the cache if possible: an event does not change as long as it is visible. */
   async #renderedEvent(
-    { source, number, resolveLinks, viewer }: EventRequest,
+    { source, number, resolveLinks, viewer }: EventLookup,
     memory: ReadMemory
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source

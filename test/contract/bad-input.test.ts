@@ -71,7 +71,7 @@ const tables: Record<string, Row[]> = {
     ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" is empty/],
     ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" must be text, not 7\./],
     ['a type that is too long', toStream(`{"type":"${'ä'.repeat(129)}"}`), 400, 'invalid-event', /at most 256 bytes/],
-    ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
+    ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /control characters/],
     ['half a surrogate pair', toStream('{"type":"\\ud800"}'), 400, 'invalid-event', /well-formed Unicode/],
     ['an unknown member', toStream('{"type":"T","dat":1}'), 400, 'invalid-event', /no "dat"; did you mean "data"/],
     ['a stream of its own', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
@@ -210,7 +210,7 @@ const tables: Record<string, Row[]> = {
       'bad-tag',
       /at most 256 bytes/
     ],
-    ['control characters', toStream('{"type":"T","tags":["a\\nb"]}'), 400, 'bad-tag', /no control characters/]
+    ['control characters', toStream('{"type":"T","tags":["a\\nb"]}'), 400, 'bad-tag', /control characters/]
   ],
   'bad instants and cursors': [
     [
@@ -272,9 +272,9 @@ const tables: Record<string, Row[]> = {
       'bad-stream-name',
       /at most 1024/
     ],
-    ['control characters', post('/streams/a%00b', EVENT), 400, 'bad-stream-name', /no control characters/],
-    ['a line break, read', get('/streams/a%0Ab'), 400, 'bad-stream-name', /no control characters/],
-    ['C1 control characters', post('/streams/a%C2%85b', EVENT), 400, 'bad-stream-name', /no control characters/],
+    ['control characters', post('/streams/a%00b', EVENT), 400, 'bad-stream-name', /control characters/],
+    ['a line break, read', get('/streams/a%0Ab'), 400, 'bad-stream-name', /control characters/],
+    ['C1 control characters', post('/streams/a%C2%85b', EVENT), 400, 'bad-stream-name', /control characters/],
     ['none', post('/streams/', EVENT), 404, 'not-found', /name a stream/],
     ['broken percent-encoding', get('/streams/%E0%A4%A'), 400, 'bad-request', /./],
     ['reserved', post('/streams/$all', EVENT), 400, 'bad-stream-name', /reserved/],
