@@ -23,7 +23,7 @@ import { Pages, type ReadCaches } from './pages.js'
 import type { RenderedCache } from './rendered-cache.js'
 
 /** A request for a single event. */
-interface EventLookup {
+interface RequestedEvent {
   readonly source: Source
   /** Number of the event in its stream, or its position in the log. */
   readonly number: number
@@ -192,7 +192,7 @@ export class Reads {
 
   /** Returns a rendered event, from the cache if possible: an event does not change as long as it is visible. */
   async #renderedEvent(
-    { source, number, resolveLinks, viewer }: EventLookup,
+    { source, number, resolveLinks, viewer }: RequestedEvent,
     memory: ReadMemory
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source
