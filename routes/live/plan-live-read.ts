@@ -71,7 +71,7 @@ export async function planLive(
 ): Promise<LivePlan> {
   const { clock, sources } = parts
   if (query.order === 'desc') {
-    throw new DaybookError('bad-parameter', 'A live read has no end, so "order" must not be "desc".', {
+    throw new DaybookError('bad-parameter', 'A live read has no end, so "order=desc" is not allowed.', {
       parameter: 'order'
     })
   }
