@@ -288,7 +288,7 @@ const tables: Record<string, Row[]> = {
       put('/streams/$all/metadata', '{"maxCount":1}'),
       400,
       'invalid-metadata',
-      /does nothing on the whole log/
+      /has no effect on/
     ],
     ['of a metastream of one', put('/streams/$$s/metadata', '{}'), 400, 'bad-stream-name', /reserved|no metadata/],
     ['reserved for a category', post('/streams/$ce-cart', EVENT), 400, 'bad-stream-name', /reserved/],
