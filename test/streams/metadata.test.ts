@@ -66,7 +66,7 @@ t.test('a whole number has at most 63 bits, to the digit', async (t) => {
   ]
   for (const [numbers, wanted] of [
     [good, []],
-    [bad, [{ member: '$tb', why: '"$tb" is a whole number from 0 to 2^63-1.' }]]
+    [bad, [{ member: '$tb', why: '"$tb" must be a whole number from 0 to 2^63-1.' }]]
   ] as const) {
     for (const number of numbers) t.same(faultsOf(Buffer.from(`{"$tb":${number}}`)), wanted, number)
   }
@@ -111,7 +111,7 @@ t.test('whether a document shows more than another: only what is hidden at least
 t.test('a name that is one slip from a known one is none of the user’s own; other names are', async (t) => {
   const meant = (form: MetadataForm, name: string) => {
     const members = membersOfDocument(Buffer.from(JSON.stringify({ [name]: 3 }))) as Members
-    return /called "(.*)" here/.exec(slipsOf(members, form)[0]?.why ?? '')?.[1]
+    return /name "(.*)" instead/.exec(slipsOf(members, form)[0]?.why ?? '')?.[1]
   }
   const rows: [names: string[], readable: string, stored: string][] = [
     [['maxcount', 'max_count', 'max-count', 'MaxCount', 'MAX_COUNT', '$maxcount', 'maxCount$', 'maxCont', 'maxCounts',
@@ -142,7 +142,7 @@ t.test('in a rule, too, a right is named as the form names it', async (t) => {
   const meant = (form: MetadataForm, name: string) => {
     const document = { [form === 'stored' ? '$acl' : 'acl']: { [name]: 'ann' } }
     const [slip] = slipsOf(membersOfDocument(Buffer.from(JSON.stringify(document))) as Members, form)
-    return slip && [slip.member, /called "(.*)" here/.exec(slip.why)?.[1]]
+    return slip && [slip.member, /name "(.*)" instead/.exec(slip.why)?.[1]]
   }
   for (const [name, readable, stored] of [
     ['Read', 'read', '$r'],
