@@ -617,7 +617,13 @@ const tables: Record<string, Row[]> = {
     ['a truncation past 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
     ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /no "reed"/],
     ['a name that is a number', metadata('{"acl":{"read":5}}'), 400, 'invalid-metadata', /acl/],
-    ['a key of the other form', metadata('{"$maxCount":5}'), 400, 'invalid-metadata', /Use the name "maxCount" instead/],
+    [
+      'a key of the other form',
+      metadata('{"$maxCount":5}'),
+      400,
+      'invalid-metadata',
+      /Use the name "maxCount" instead/
+    ],
     ['a patch that is no object', patch('[1]'), 400, 'invalid-metadata', /a JSON object/],
     [
       'a patch to nonsense',

@@ -56,7 +56,7 @@ t.test('a place beyond the end of a restored log is put back, and nothing is ski
       { cursor: String(to), moved: { from: String(from), to: String(to), reason: /lost its end/ } },
       source
     )
-    t.match(store.notices.join('\n'), `"c${i}" goes on after ${to} instead of ${from}`)
+    t.match(store.notices.join('\n'), `"c${i}" continues after ${to} instead of ${from}`)
   }
   // More than were lost: their positions and numbers pass the old places.
   const added = (await append(app, 'cart-1', several(9))).json().events as { position: number }[]
