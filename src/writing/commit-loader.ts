@@ -47,7 +47,7 @@ type Outcome = Match | LookAgain | undefined
 const NO_STATES: CommitSnapshot['states'] = new Map()
 const NO_MATCHES: CommitSnapshot['matches'] = new Map()
 const NO_EVENTS: CommitSnapshot['known'] = new Map()
-const NO_IDS: CommitSnapshot['idsOfTheFuture'] = new Set()
+const NO_IDS: CommitSnapshot['reservedIds'] = new Set()
 const NO_ACCOUNTS: CommitSnapshot['accounts'] = new Map()
 const NO_TOKENS: CommitSnapshot['tokens'] = new Map()
 
@@ -89,7 +89,7 @@ export class CommitLoader {
       settings: this.#rules.settings,
       matches,
       known,
-      idsOfTheFuture: ids.ofTheFuture,
+      reservedIds: ids.reserved,
       accounts,
       tokens
     }
@@ -230,15 +230,15 @@ class NeededIds {
   readonly namedPositions: (number | undefined)[] = []
   readonly #log: Log
   readonly #heads: LoadedSnapshot['heads']
-  #ofTheFuture: Set<string> | undefined
+  #reserved: Set<string> | undefined
 
   constructor(log: Log, heads: LoadedSnapshot['heads']) {
     this.#log = log
     this.#heads = heads
   }
 
-  get ofTheFuture(): CommitSnapshot['idsOfTheFuture'] {
-    return this.#ofTheFuture ?? NO_IDS
+  get reserved(): CommitSnapshot['reservedIds'] {
+    return this.#reserved ?? NO_IDS
   }
 
   add(request: WriteRequest): void {
@@ -251,8 +251,8 @@ class NeededIds {
   #request(stream: string, id: Buffer): void {
     const position = this.#log.placeOfId(id)
     if (position !== undefined && position > this.#log.head) {
-      this.#ofTheFuture ??= new Set()
-      this.#ofTheFuture.add(id.toString('latin1'))
+      this.#reserved ??= new Set()
+      this.#reserved.add(id.toString('latin1'))
     }
     const head = this.#heads.get(stream)
     if (!head) return

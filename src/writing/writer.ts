@@ -34,7 +34,7 @@ import type { CommitSnapshot } from './plan/commit-snapshot.js'
 import type { AppendResult } from './plan/plan-append.js'
 import { type CommitPlan, planInSteps } from './plan/plan-commit.js'
 import type { DeleteResult } from './plan/plan-delete.js'
-import { LookedTooEarly } from './plan/refusals.js'
+import { SearchOutdated } from './plan/refusals.js'
 import type { AppendAll, AppendRequest, DeleteRequest, WriteRequest } from './plan/write-request.js'
 
 export interface WriterParts {
@@ -139,7 +139,7 @@ export class Writer {
         const searches = await this.#searchAhead(request, last, gone)
         return await this.#enqueue({ request, searches }, size, last)
       } catch (error) {
-        if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
+        if (last || !(error instanceof SearchOutdated)) throw notWritten(error as Error)
       }
     }
   }

@@ -664,7 +664,7 @@ const tables: Record<string, Row[]> = {
       ]
     ),
     ['of the log', { method: 'DELETE', url: '/streams/$all' }, 400, 'bad-stream-name', /log cannot be deleted/],
-    ['of metadata', { method: 'DELETE', url: '/streams/$$s' }, 400, 'bad-stream-name', /not deleted by itself/]
+    ['of metadata', { method: 'DELETE', url: '/streams/$$s' }, 400, 'bad-stream-name', /cannot be deleted/]
   ],
   'bad conditions on events': [
     [
@@ -695,7 +695,7 @@ const tables: Record<string, Row[]> = {
       'bad-condition',
       /at most 1000 items together/
     ],
-    ['one that fails', matching({ items: [{ types: ['T'] }] }), 412, 'events-match', /T is at 0/]
+    ['one that fails', matching({ items: [{ types: ['T'] }] }), 412, 'events-match', /T at position 0/]
   ],
   'what is not there yet': [
     ['where', get('/events?where=data.a%3D1'), 501, 'not-implemented', /`where`/],

@@ -127,7 +127,7 @@ t.test('GET /consumers says how the last connection of a consumer ended, and whe
   t.match(await shown(), {
     state: 'connected',
     connection: { transport: 'sse' },
-    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /took this consumer over/ }
+    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /taken over this consumer/ }
   })
   blocks.destroy()
   await idle()

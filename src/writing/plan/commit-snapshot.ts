@@ -26,7 +26,7 @@ export interface CommitSnapshot {
   /** Events of the log that have the same stream and id as an event to append, by `eventKey`. */
   readonly known: ReadonlyMap<string, { readonly position: number; readonly bytes: Buffer }>
   /** Ids of events to append, as latin1, that this log itself will generate for a position beyond its head. */
-  readonly idsOfTheFuture: ReadonlySet<string>
+  readonly reservedIds: ReadonlySet<string>
   /** Versions of the accounts with which requests signed in, by login; null: there is no such account. */
   readonly accounts: ReadonlyMap<string, number | null>
   /** API tokens with which requests signed in, by id; false: the token was revoked. */

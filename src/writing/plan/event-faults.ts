@@ -23,7 +23,7 @@ import type { PlanningView } from './planning-view.js'
  */
 export function findFault(events: readonly NewEvent[], dialect: boolean, view: PlanningView): DaybookError | undefined {
   for (const [index, { stream, id, record }] of events.entries()) {
-    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
+    if (id !== undefined && view.isReserved(id)) return reservedId(id, index)
     if (!isSystemStream(stream)) continue
     const { document } = new StoredRecord(0, record.bytes)
     const details = { index, stream, written: false, retry: false }
@@ -41,7 +41,7 @@ export function findFault(events: readonly NewEvent[], dialect: boolean, view: P
 }
 
 /** The log would generate the same id again when it reaches that position. */
-function idOfTheFuture(id: Buffer, index: number): DaybookError {
+function reservedId(id: Buffer, index: number): DaybookError {
   const why = `The id ${idText(id)} is reserved: the log will generate it for a future event. Send another id, or none.`
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }

@@ -15,7 +15,7 @@ import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from './e
 import { findFault } from './event-faults.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import { isSameEvent, type KnownEvent, type PlacedEvent, type PlanningView } from './planning-view.js'
-import { conditionsFailed, LookedTooEarly, streamDeleted } from './refusals.js'
+import { conditionsFailed, SearchOutdated, streamDeleted } from './refusals.js'
 import type { AppendAll, AppendByPlace, AppendEach, AppendRequest } from './write-request.js'
 
 export interface AppendResult {
@@ -35,7 +35,7 @@ export interface AppendResult {
  */
 export function planAppend(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
   if (request.kind === 'append') {
-    if (request.matches !== undefined) return inOneTurn(planDecision(request, view, NONE))
+    if (request.matches !== undefined) return runToEnd(planDecision(request, view, NONE))
     return findAnswer(request, view) ?? conclude(request, NONE, view)
   }
   return request.kind === 'append-each' ? planEach(request, view) : planByPlace(request, view)
@@ -55,14 +55,14 @@ export function* planDecision(
   const matched: MatchedCondition[] = []
   for (const [i, condition] of (request.matches ?? NONE).entries()) {
     const match = yield* view.match(condition, inLog[i])
-    if (match === LOOK_AGAIN) return new LookedTooEarly()
+    if (match === LOOK_AGAIN) return new SearchOutdated()
     if (match !== undefined) matched.push({ condition, match })
   }
   return conclude(request, matched, view)
 }
 
 /** Runs a generator to its end, ignoring its yields, and returns its result. */
-export function inOneTurn<T>(steps: Generator<void, T>): T {
+export function runToEnd<T>(steps: Generator<void, T>): T {
   for (;;) {
     const step = steps.next()
     if (step.done) return step.value

@@ -7,7 +7,7 @@ import { signInRefusal } from '../../access/sign-in-validity.js'
 import type { DaybookError } from '../../errors.js'
 import { WorkCounter } from '../../work-counter.js'
 import type { CommitSnapshot } from './commit-snapshot.js'
-import { type AppendResult, inOneTurn, planAppend, planDecision } from './plan-append.js'
+import { type AppendResult, planAppend, planDecision, runToEnd } from './plan-append.js'
 import { type DeleteResult, planDelete } from './plan-delete.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
 import { type AppendAll, principalOfRequest, type WriteRequest } from './write-request.js'
@@ -30,7 +30,7 @@ export interface CommitPlan {
  * @throws when a plan needs something that the snapshot does not contain
  */
 export function planCommit(snapshot: CommitSnapshot, requests: readonly WriteRequest[], instant: number): CommitPlan {
-  return inOneTurn(planInSteps(snapshot, requests, instant))
+  return runToEnd(planInSteps(snapshot, requests, instant))
 }
 
 /**

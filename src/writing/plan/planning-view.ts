@@ -133,9 +133,9 @@ export class PlanningView implements SignInFacts {
   }
 
   /** Returns true for an id that this log will generate for an event that does not exist yet. */
-  isOfTheFuture(id: Buffer): boolean {
-    const { idsOfTheFuture } = this.#snapshot
-    return idsOfTheFuture.size > 0 && idsOfTheFuture.has(id.toString('latin1'))
+  isReserved(id: Buffer): boolean {
+    const { reservedIds } = this.#snapshot
+    return reservedIds.size > 0 && reservedIds.has(id.toString('latin1'))
   }
 
   /**

@@ -72,7 +72,7 @@ function describeHead({ stream }: Condition, view: PlanningView): string {
  * The search for an append's conditions is out of date. The writer searches again; a client gets this error only when
  * the searches keep going out of date.
  */
-export class LookedTooEarly extends DaybookError {
+export class SearchOutdated extends DaybookError {
   constructor() {
     const why =
       'Metadata and access rules change too fast to search the log for the conditions on events. Try again later.'
