@@ -4,6 +4,7 @@ import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { type Asked, PagedModel, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
 import { type Random, seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 
 interface Shown {
   position: number
@@ -92,7 +93,7 @@ t.test('the links of any page lead forward and back within the bounds and filter
   const model = new PagedModel(app, random, clock)
   for (const stream of STREAMS) await model.append(stream, 12)
   for (let i = 0; i < 10; i++) await model.change()
-  for (let crawl = 0; crawl < 60 && t.passing(); crawl++) {
+  for (let crawl = 0; crawl < scaled(60) && t.passing(); crawl++) {
     const { asked, url } = chooseRead(model, random, clock.now)
     await wander(t, { app, model, random }, asked, url)
   }

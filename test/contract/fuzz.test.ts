@@ -11,9 +11,10 @@ import { type HostileRequest, mutateBytes } from '../helpers/hostile-pieces.js'
 import { answered, decode, noProblem, notJson, pathOf, shown, wrongWith } from '../helpers/promises.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { listenRaw, type RawAnswer } from '../helpers/raw.js'
+import { scaled } from '../helpers/scale.js'
 
-const REQUESTS = 12_000
-const RAW_REQUESTS = 400
+const REQUESTS = scaled(12_000)
+const RAW_REQUESTS = scaled(400)
 const PROBES = 100
 const FAILURES_SHOWN = 20
 
@@ -144,7 +145,7 @@ t.test(`${RAW_REQUESTS} malformed requests over a socket cause no crash and no 5
     if (wrong !== undefined) t.fail(`${describe}: ${wrong}`, { answer: answer.text.slice(0, 500) })
   }
   t.comment(`statuses: ${[...statuses].map(([status, count]) => `${status} × ${count}`).join(', ')}`)
-  t.ok((statuses.get(400) ?? 0) > 50, 'some requests are hostile enough to be refused')
+  t.ok((statuses.get(400) ?? 0) > RAW_REQUESTS / 8, 'some requests are hostile enough to be refused')
   const good = 'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n'
   t.equal((await raw(`${good}Connection: close\r\n\r\n{"type":"T"}`)).status, 201, 'an ordinary append is accepted')
   t.ok(store.log.head + 1 >= accepted + 1, 'all accepted events are in the log')
