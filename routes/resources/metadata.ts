@@ -109,7 +109,7 @@ async function answerMetadata(
   await parts.sources.checkLives(stream)
   const { document: stored, version } = await parts.states.of(stream)
   if (version < 0 && (await parts.sources.head(stream)) < 0) {
-    throw new DaybookError('stream-not-found', `No event was ever written to "${stream}".`, { stream, head: null })
+    throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
   const tag = entityTag(version, 'metadata')
   reply.header('etag', tag).header('vary', VARY_SHARED).header('cache-control', 'private, no-cache')
