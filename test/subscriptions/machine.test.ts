@@ -14,8 +14,8 @@ const begin: Step = (machine) => machine.begin()
 const caughtUp: Step = (machine) => machine.caughtUp()
 const blocked: Step = (machine) => machine.blocked()
 const drained: Step = (machine) => machine.drained()
-const tellCheckpoint: Step = (machine) => machine.tellCheckpoint()
-const timeIsOver: Step = (machine) => machine.timeIsOver()
+const tellCheckpoint: Step = (machine) => machine.sendCheckpoint()
+const timeIsOver: Step = (machine) => machine.untilReached()
 const onPage =
   (from: number, to: number, cursors: number[], light?: Light): Step =>
   (machine) =>
