@@ -29,7 +29,7 @@ t.test('what was done to the store is in $audit, with who did it and from where'
   await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: ann })
   await app.inject({ url: '/events', headers: basic('ann', 'guess') })
   await app.inject({ url: '/events', headers: basic('hunter2', 'typed in the wrong place') })
-  await store.failures.tell()
+  await store.failures.flush()
   const { events } = (await app.inject({ url: '/streams/$audit?limit=1000', headers: admin })).json()
   const told = events.map(({ type, data: { who } }: { type: string; data: { who: string | null } }) => `${type} ${who}`)
   t.same(told.slice(told.indexOf('AccessRuleChanged admin')), [
@@ -127,7 +127,7 @@ t.test('an account and a token are told with what they may, and without what pro
   await post('/tokens', { name: 'ci', read: ['order-*'], write: ['s'] })
   await app.inject({ url: '/events', headers: bearer('dbk_x.y'), remoteAddress: '10.1.2.4' })
   await app.inject({ url: '/events?ticket=x', remoteAddress: '10.1.2.4' })
-  await store.failures.tell()
+  await store.failures.flush()
   const told = await toldAfter(app, -1)
   t.match(told, [
     { type: 'UserCreated', data: { login: 'eve', fullName: 'Eve', groups: ['sales'], from: '10.1.2.3' } },

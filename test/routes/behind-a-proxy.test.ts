@@ -53,7 +53,7 @@ t.test('where others can reach it such headers say nothing, and refuse nobody', 
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
   await ask(app, 'GET /users', { 'x-forwarded-for': '203.0.113.9', ...basic('admin', 'guess') })
-  await store.failures.tell()
+  await store.failures.flush()
   const { events } = (await ask(app, 'GET /streams/$audit', admin)).json()
   t.match(events.at(-1), { type: 'SignInFailed', data: { from: '127.0.0.1' } }, 'where it came from')
 })

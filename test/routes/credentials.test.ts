@@ -82,7 +82,7 @@ t.test('secrets stand in no answer, no event and no line of the log', async (t) 
   const made = await post('/tokens', { name: 'ci', read: ['*'] })
   const secret: string = made.json().token.split('.')[1]
   said.push(await app.inject({ url: '/tokens', headers: json }))
-  await store.failures.tell()
+  await store.failures.flush()
   said.push(await app.inject({ url: '/events?system=true&truncated=true&format=ndjson', headers: json }))
   const everything = [...said.map(({ body, headers }) => body + JSON.stringify(headers)), ...logged].join('\n')
   t.match(everything, 'SignInFailed')

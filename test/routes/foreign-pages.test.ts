@@ -85,7 +85,7 @@ t.test('a page of another origin signs nobody in, and its guesses are not looked
       t.equal(looked, 0, 'no password is looked at')
       const metrics = await store.metrics.text(true)
       t.notMatch(metrics, /daybook_sign_in_failures_total\{[^}]*\} [1-9]/, 'none is counted')
-      await store.failures.tell()
+      await store.failures.flush()
       const { events } = (await ask(app, 'GET /events?system=true&type=SignInFailed', admin)).json()
       t.same(events, [], 'none is told')
       t.equal((await ask(app, 'GET /users', admin)).statusCode, 200, 'who is no page signs in')
