@@ -125,7 +125,7 @@ t.test(
     const said = await daybook(['export', '--db', '/nowhere'], { env: { DAYBOOK_COLOUR: 'red' } })
     t.match(
       said.stderr,
-      /^WARNING: there is no setting for the variable DAYBOOK_COLOUR; it counts for nothing\.\ndaybook: /
+      /^WARNING: there is no setting for the variable DAYBOOK_COLOUR; it is ignored\.\ndaybook: /
     )
     t.match(await daybook(['serve'], { env: { DAYBOOK_PROT: '1' } }), { code: 2, stderr: /DAYBOOK_PORT/ })
   }

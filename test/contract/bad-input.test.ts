@@ -43,7 +43,7 @@ const tables: Record<string, Row[]> = {
     ['empty', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
     ['a comma too many', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
     ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
-    ['a member twice', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
+    ['a member twice', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" appears twice/],
     ['a raw line break in a string', toStream('{"type":"a\nb"}'), 400, 'malformed-json', /write it as an escape/],
     ['a leading zero', toStream('{"type":"T","data":01}'), 400, 'malformed-json', /expected/],
     ['an unknown word', toStream('{"type":"T","data":NaN}'), 400, 'malformed-json', /expected a value/],
@@ -522,7 +522,7 @@ const tables: Record<string, Row[]> = {
       expression('(a{1000}){1000}'),
       400,
       'bad-expression',
-      /at most 1000 are taken together/
+      /at most 1000 are allowed together/
     ],
     ['too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
     // 980 characters that compile to 140,000 instructions.

@@ -18,14 +18,14 @@ t.test('a size is written as people write it', async (t) => {
   t.equal(budgetBytes('1.5GiB', available), 1536 * MIB)
   t.equal(budgetBytes('134217728', available), 128 * MIB)
   for (const wrong of ['512MB', 'much', '-1', '']) {
-    t.throws(() => budgetBytes(wrong, available), { code: 'bad-configuration', message: /looks like 512MiB/ }, wrong)
+    t.throws(() => budgetBytes(wrong, available), { code: 'bad-configuration', message: /such as 512MiB/ }, wrong)
   }
 })
 
 t.test('a budget that cannot be kept is refused with what to set', async (t) => {
   t.throws(() => budgetBytes('63MiB', 1024 * MIB), { code: 'bad-configuration', message: /a server needs 64MiB/ })
   t.throws(() => budgetBytes('512MiB', 512 * MIB), { message: /do not fit into the 512MiB .* set --memory 352MiB/ })
-  t.throws(() => budgetBytes(undefined, 128 * MIB), { message: /give it at least 224MiB/ })
+  t.throws(() => budgetBytes(undefined, 128 * MIB), { message: /provide at least 224MiB/ })
 })
 
 t.test('the shares of a budget are no more than the budget', async (t) => {
