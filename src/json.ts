@@ -115,16 +115,20 @@ export class JsonReader {
 
   /**
    * Reads and parses one value. Use it for small members whose exact bytes do not matter.
-   * @param most maximum bytes: parsing a large value takes long, and a hundred times its memory
+   * @param bytesMax maximum bytes: parsing a large value takes long, and a hundred times its memory
    * @throws `invalid-body` when the value is larger
    */
-  value(most: number = limits.json_value_bytes_max): unknown {
+  value(bytesMax: number = limits.json_value_bytes_max): unknown {
     if (this.peek === QUOTE) return this.#text()
     const slice = this.slice()
-    if (slice.length <= most) return JSON.parse(slice.toString())
-    throw new DaybookError('invalid-body', `A value has ${slice.length} bytes; at most ${most} are allowed here.`, {
-      limit: most
-    })
+    if (slice.length <= bytesMax) return JSON.parse(slice.toString())
+    throw new DaybookError(
+      'invalid-body',
+      `A value has ${slice.length} bytes; at most ${bytesMax} are allowed here.`,
+      {
+        limit: bytesMax
+      }
+    )
   }
 
   /** Checks that only white space is left. @throws `malformed-json` */

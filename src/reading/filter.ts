@@ -46,7 +46,7 @@ export class Filter {
   readonly weight: number
   readonly #tests: Test[]
   readonly #expressions: readonly NameExpression[]
-  readonly #takesRemoved: boolean
+  readonly #matchesRemoved: boolean
 
   /**
    * @param expressions the server's shared expressions, which cache their answers
@@ -61,7 +61,7 @@ export class Filter {
     ]
     const { category, tags, occurredFrom, occurredTo, removed = false } = options
     const ofEvent = [...Object.values(options.type ?? {}), tags, occurredFrom, occurredTo]
-    this.#takesRemoved = removed && ofEvent.every((asked) => asked === undefined)
+    this.#matchesRemoved = removed && ofEvent.every((condition) => condition === undefined)
     if (category !== undefined) {
       const wanted = new Set(category.is)
       this.#tests.push((record) => wanted.has(categoryOf(record.stream, category.rule) as string))
@@ -69,8 +69,8 @@ export class Filter {
     if (tags !== undefined && tags.length > 0) {
       this.#tests.push((record) => {
         if (!record.hasTags) return false
-        const held = record.tags
-        return tags.every((tag) => held.includes(tag))
+        const eventTags = record.tags
+        return tags.every((tag) => eventTags.includes(tag))
       })
     }
     if (occurredFrom !== undefined || occurredTo !== undefined) {
@@ -126,7 +126,7 @@ export class Filter {
 
   /** Evaluates all conditions except the expressions. */
   #passes(record: StoredRecord, whole: boolean): boolean {
-    if (record.removed && !this.#takesRemoved) return false
+    if (record.removed && !this.#matchesRemoved) return false
     if (!whole && !this.options.system && isSystemStream(record.streamBytes)) return false
     for (const test of this.#tests) if (!test(record)) return false
     return true
@@ -153,7 +153,7 @@ function weightOf({ type, stream, tags = [] }: FilterOptions): number {
 }
 
 function nameExpressions({ type, stream }: FilterOptions, expressions: Expressions): NameExpression[] {
-  const asked = [
+  const conditions = [
     {
       list: type?.regex,
       nameOf: (record: StoredRecord) => record.type,
@@ -165,9 +165,9 @@ function nameExpressions({ type, stream }: FilterOptions, expressions: Expressio
       keyOf: (record: StoredRecord) => record.streamBytes
     }
   ].flatMap(({ list, ...rest }) => (list === undefined ? [] : [{ list, ...rest }]))
-  if (asked.length === 0) return []
-  const compiled = expressions.ofRead(asked.map(({ list }) => list))
-  return asked.map(({ nameOf, keyOf }, i) => ({ nameOf, keyOf, expression: compiled[i] as Expression }))
+  if (conditions.length === 0) return []
+  const compiled = expressions.ofRead(conditions.map(({ list }) => list))
+  return conditions.map(({ nameOf, keyOf }, i) => ({ nameOf, keyOf, expression: compiled[i] as Expression }))
 }
 
 function nameTests(filter: NameFilter | undefined, nameOf: (record: StoredRecord) => string): Test[] {

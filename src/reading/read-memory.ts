@@ -5,7 +5,7 @@ import type { MemoryHold } from '../memory/memory-hold.js'
 import type { MemoryShare } from '../memory/memory-share.js'
 
 /** Waits for a reservation. The signal aborts the wait when the client disconnects. */
-type MemoryWait = (take: (gone?: AbortSignal) => Promise<MemoryHold>) => Promise<MemoryHold>
+type MemoryWait = (take: (signal?: AbortSignal) => Promise<MemoryHold>) => Promise<MemoryHold>
 
 const waitWithoutAbort: MemoryWait = (take) => take()
 
@@ -123,7 +123,8 @@ export class ReadMemory {
   async #enlarge(): Promise<void> {
     const { largeReads } = this.#budget
     if (this.#share === largeReads) this.release()
-    const large = largeReads.tryTake(this.#large) ?? (await this.#wait((gone) => largeReads.take(this.#large, gone)))
+    const large =
+      largeReads.tryTake(this.#large) ?? (await this.#wait((signal) => largeReads.take(this.#large, signal)))
     this.release()
     if (this.#closed) return large.release()
     this.#hold = large
@@ -137,7 +138,7 @@ export class ReadMemory {
     this.#share = share
     this.#hold = share.tryTake(bytes)
     if (this.#hold !== undefined) return undefined
-    return this.#wait((gone) => share.take(bytes, gone)).then((hold) => {
+    return this.#wait((signal) => share.take(bytes, signal)).then((hold) => {
       if (this.#closed) hold.release()
       else this.#hold = hold
     })

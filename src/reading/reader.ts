@@ -64,7 +64,7 @@ export class Reader {
   /**
    * Returns a page of at most `limit` events and about `page_bytes_max` bytes. The page ends early after examining
    * `scan_events_max` records, after `page_steps_max` steps of filter work, or when the client disconnects.
-   * @param most maximum number of events; a read of the last event returns at most one
+   * @param eventsMax maximum number of events; a read of the last event returns at most one
    * @param memory reserves memory for the page; undefined: memory is not counted
    * @throws `overloaded` when there is not enough memory; `log-damaged`
    */
@@ -72,12 +72,12 @@ export class Reader {
     source: Source,
     request: ReadRequest,
     range: Range,
-    most: number,
+    eventsMax: number,
     memory?: ReadMemory
   ): Promise<EventPage> {
     const { order, filter } = request
     const last = asksLast(request)
-    const limit = last ? 1 : most
+    const limit = last ? 1 : eventsMax
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
     const visible = { first: Math.max(range.first, source.first), last: range.last }
     if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= SMALL_PAGE) {
@@ -89,8 +89,8 @@ export class Reader {
     let bytes = 0
     let reached: number | undefined
     let full = false
-    const least = plain && source.kind === family.stream ? 1 : SEARCH_CHUNK
-    const chunk = plain || last ? Math.min(Math.max(limit, least), SCAN_CHUNK) : SCAN_CHUNK
+    const chunkMin = plain && source.kind === family.stream ? 1 : SEARCH_CHUNK
+    const chunk = plain || last ? Math.min(Math.max(limit, chunkMin), SCAN_CHUNK) : SCAN_CHUNK
     const reserve = memory && ((more: number) => memory.need(bytes + more))
     const scan = { chunk, wanted: plain || last ? limit : Infinity, reserve }
     const filtering = this.#filteringOf(source, request)

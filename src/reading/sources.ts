@@ -149,12 +149,12 @@ export class Sources {
   }
 
   /** Returns the part of a range that remains after the resume cursor. @throws `cursor-beyond-head` */
-  rest({ head }: Source, { cursor, order }: Bounds, asked: Range): Range {
-    if (cursor === undefined) return asked
+  rest({ head }: Source, { cursor, order }: Bounds, range: Range): Range {
+    if (cursor === undefined) return range
     if (cursor > (order === 'asc' ? head : head + 1)) throw cursorBeyondHead(cursor, head, this.#log.id)
     return order === 'asc'
-      ? { first: Math.max(asked.first, cursor + 1), last: asked.last }
-      : { first: asked.first, last: Math.min(asked.last, cursor - 1) }
+      ? { first: Math.max(range.first, cursor + 1), last: range.last }
+      : { first: range.first, last: Math.min(range.last, cursor - 1) }
   }
 
   /**

@@ -83,14 +83,14 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
 
 /** Moves damaged tables aside before LevelDB opens them. */
 async function guardTables(directory: string, { clock, signal, notices, onProgress }: Opening): Promise<TableGuard> {
-  const what = 'the tables of the databases are being checked'
+  const step = 'the tables of the databases are being checked'
   const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20)
   const tables = await TableGuard.open({
     directory,
     clock,
     markIndexDamaged: markDamaged,
     onProgress(done, of) {
-      onProgress(what, mebibytes(done), mebibytes(of), 'MiB')
+      onProgress(step, mebibytes(done), mebibytes(of), 'MiB')
       signal.throwIfAborted()
     }
   })
@@ -101,9 +101,9 @@ async function guardTables(directory: string, { clock, signal, notices, onProgre
 /**
  * Returns a callback for each batch. It reports progress, and throws the signal's reason when the opening is aborted.
  */
-function steps({ signal, onProgress }: Opening, what: string): (done: number, of: number) => void {
+function steps({ signal, onProgress }: Opening, step: string): (done: number, of: number) => void {
   return (done, of) => {
-    onProgress(what, done, of)
+    onProgress(step, done, of)
     signal.throwIfAborted()
   }
 }

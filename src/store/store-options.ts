@@ -5,12 +5,12 @@ import type { IndexOptions } from './open-index.js'
 
 /**
  * Called while a store opens.
- * @param what description of the current step
+ * @param step description of the current step
  * @param done number of units processed
  * @param of number of units in total
  * @param unit name of the unit. Default: events
  */
-export type OpeningProgress = (what: string, done: number, of: number, unit?: string) => void
+export type OpeningProgress = (step: string, done: number, of: number, unit?: string) => void
 
 export interface StoreOptions extends IndexOptions {
   /** Sync every commit. False: `--unsafe-no-fsync`. Default true. */

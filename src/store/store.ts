@@ -176,9 +176,9 @@ export class Store {
    */
   async #openData(): Promise<Error | undefined> {
     const { signal } = this.#closing
-    const onProgress: OpeningProgress = (what, done, of, unit = 'events') => {
-      this.reason = `${what}: ${done} of ${of} ${unit}`
-      this.options.onProgress?.(what, done, of, unit)
+    const onProgress: OpeningProgress = (step, done, of, unit = 'events') => {
+      this.reason = `${step}: ${done} of ${of} ${unit}`
+      this.options.onProgress?.(step, done, of, unit)
     }
     const opening = { clock: this.clock, caches: this.memory.caches, signal, notices: this.notices, onProgress }
     this.reason = 'the end of the log is being checked'

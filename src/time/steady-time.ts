@@ -38,21 +38,21 @@ export class SteadyTime {
    * @param monotonic monotonic clock, milliseconds
    */
   read(wall: number, monotonic: number): number {
-    const found = wall - monotonic
-    this.#offset ??= found
-    if (isNear(found, this.#offset)) {
+    const offset = wall - monotonic
+    this.#offset ??= offset
+    if (isNear(offset, this.#offset)) {
       if (this.#pendingJump !== undefined) this.#end('passed')
-      this.#offset = found
+      this.#offset = offset
       return wall
     }
-    if (this.#pendingJump === undefined || !isNear(found, this.#pendingJump.offset)) {
-      this.#pendingJump = { offset: found, since: monotonic }
-      this.#jump = { by: Math.round(found - this.#offset), verdict: 'judging' }
+    if (this.#pendingJump === undefined || !isNear(offset, this.#pendingJump.offset)) {
+      this.#pendingJump = { offset, since: monotonic }
+      this.#jump = { by: Math.round(offset - this.#offset), verdict: 'judging' }
     }
-    this.#pendingJump.offset = found
+    this.#pendingJump.offset = offset
     if (monotonic - this.#pendingJump.since < BELIEVED_AFTER_MS) return Math.round(this.#offset + monotonic)
     this.#end('believed')
-    this.#offset = found
+    this.#offset = offset
     return wall
   }
 

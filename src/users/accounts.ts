@@ -145,13 +145,13 @@ export class Accounts implements SystemFollower {
    */
   async begin(passwords: Readonly<Record<string, string | undefined>>, refuseFirst: boolean): Promise<void> {
     const open = this.withFirstPassword()
-    const left = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
-    if (refuseFirst && left.length > 0) {
-      const given = left.filter(isFirstLogin)
-      const variables = given.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
+    const unchanged = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
+    if (refuseFirst && unchanged.length > 0) {
+      const defaultLogins = unchanged.filter(isFirstLogin)
+      const variables = defaultLogins.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
       throw new DaybookError(
         'bad-configuration',
-        `${left.join(' and ')} can sign in with the default password "${FIRST_PASSWORD}", and other machines can reach the server. ${variables === '' ? 'Change' : `Set ${variables}, or change`} the password on loopback first`
+        `${unchanged.join(' and ')} can sign in with the default password "${FIRST_PASSWORD}", and other machines can reach the server. ${variables === '' ? 'Change' : `Set ${variables}, or change`} the password on loopback first`
       )
     }
     for (const login of open) {
@@ -237,7 +237,7 @@ export class Accounts implements SystemFollower {
   #setPassword(
     actor: Actor | undefined,
     login: string,
-    what: AuditType,
+    auditType: AuditType,
     password: string,
     current?: string
   ): Promise<void> {
@@ -247,7 +247,7 @@ export class Accounts implements SystemFollower {
       if (current !== undefined && !(await this.#isPasswordOf(account, current))) {
         throw new DaybookError('wrong-password', 'The current password is wrong.')
       }
-      await this.#write(actor, what, USER_UPDATED, { ...account, ...(await passwordOf(password)) })
+      await this.#write(actor, auditType, USER_UPDATED, { ...account, ...(await passwordOf(password)) })
     })
   }
 
@@ -258,7 +258,7 @@ export class Accounts implements SystemFollower {
   /** Appends a change and its audit event in one batch. */
   async #write(
     actor: Actor | undefined,
-    what: AuditType,
+    auditType: AuditType,
     type: string,
     account: Account,
     more: readonly NewEvent[] = []
@@ -268,9 +268,9 @@ export class Accounts implements SystemFollower {
     const { login, fullName, groups, disabled } = account
     const document = type === USER_DELETED ? { loginName: login } : accountDocument({ ...account, password })
     const auditData =
-      what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
+      auditType === 'UserCreated' || auditType === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
     const event = serverEvent(USER_STREAMS + login, type, document)
-    const events = [event, ...more, auditEvent(what, actor, auditData)]
+    const events = [event, ...more, auditEvent(auditType, actor, auditData)]
     await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor?.principal })
   }
 

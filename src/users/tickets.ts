@@ -56,8 +56,8 @@ export class Tickets {
     }
     const { clock } = this.#parts
     const lasts = Math.min(seconds, limits.ticket_seconds_max) * 1000
-    const asked = clock.now() + lasts
-    const expires = Math.min(asked, principal.expires ?? asked)
+    const requested = clock.now() + lasts
+    const expires = Math.min(requested, principal.expires ?? requested)
     const hasNoAccount = by === 'jwt' || by === 'insecure'
     const payload: TicketPayload = {
       source,

@@ -101,7 +101,7 @@ export class Tokens implements SystemFollower {
    */
   async create(
     actor: Actor,
-    asked: Pick<Token, 'name' | 'scope' | 'expires'>
+    request: Pick<Token, 'name' | 'scope' | 'expires'>
   ): Promise<{ token: Token; text: string }> {
     const { login, by } = actor.principal
     if (by !== 'password' || login === undefined) {
@@ -120,7 +120,7 @@ export class Tokens implements SystemFollower {
     const id = randomBytes(9).toString('base64url')
     const secret = randomBytes(32).toString('base64url')
     const token: Token = {
-      ...asked,
+      ...request,
       id,
       login,
       // Never before the account's creation, even if the clock was set back.
@@ -180,8 +180,8 @@ export class Tokens implements SystemFollower {
     return text.startsWith(PREFIX)
   }
 
-  async #write(actor: Actor, what: AuditType, type: string, content: object, auditData: object): Promise<void> {
-    const events = [serverEvent(STREAM, type, content), auditEvent(what, actor, auditData)]
+  async #write(actor: Actor, auditType: AuditType, type: string, content: object, auditData: object): Promise<void> {
+    const events = [serverEvent(STREAM, type, content), auditEvent(auditType, actor, auditData)]
     await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor.principal })
   }
 }
