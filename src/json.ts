@@ -122,13 +122,9 @@ export class JsonReader {
     if (this.peek === QUOTE) return this.#text()
     const slice = this.slice()
     if (slice.length <= bytesMax) return JSON.parse(slice.toString())
-    throw new DaybookError(
-      'invalid-body',
-      `A value has ${slice.length} bytes; at most ${bytesMax} are allowed here.`,
-      {
-        limit: bytesMax
-      }
-    )
+    throw new DaybookError('invalid-body', `A value has ${slice.length} bytes; at most ${bytesMax} are allowed here.`, {
+      limit: bytesMax
+    })
   }
 
   /** Checks that only white space is left. @throws `malformed-json` */
