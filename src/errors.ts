@@ -25,7 +25,7 @@ export const errorCodes = [
   'bad-frame',
   'bad-encoding',
   'missing-event-type',
-  // How the request is sent, and by whom
+  // The form of the request, and its credentials
   'bad-request',
   'sign-in-required',
   'wrong-credentials',
@@ -55,7 +55,7 @@ export const errorCodes = [
   'event-too-large',
   'batch-too-large',
   'page-too-large',
-  // What the store contains
+  // The content of the store
   'stream-not-found',
   'stream-deleted',
   'event-not-found',

@@ -62,7 +62,7 @@ export const limits = {
   /** Records that a filtered page examines before it ends. */
   scan_events_max: 16_384,
   /** Index streams per viewer for which it is cached whether they contain an event for the viewer. */
-  lists_known_max: 1000,
+  lists_cached_max: 1000,
   /** Names in one page of /streams, /categories and /types. */
   listing_names_max: 1000,
   /** All regular expressions of one read together: characters, and instructions that they compile to. */
@@ -142,7 +142,7 @@ export const limits = {
   /** Interval of the checks for due heartbeats, checkpoints, redeliveries and time-outs of subscriptions. */
   tick_ms: 250,
   /** Minimum time between checkpoints of a subscription whose filter excludes events. */
-  checkpoint_told_ms: 1_000,
+  checkpoint_interval_ms: 1_000,
   /** A WebSocket frame from a client. */
   client_frame_bytes_max: 16 * 1024,
   subscriptions_max: 10_000,
@@ -171,17 +171,17 @@ export const limits = {
   /** Requests that wait for a password hash. */
   hashes_waiting_max: 64,
   /** How long valid credentials are cached. */
-  credential_known_ms: 5 * 60_000,
+  credential_cache_ms: 5 * 60_000,
   /** Number of cached credentials. */
-  credentials_known_max: 10_000,
+  credentials_cached_max: 10_000,
   /** Failed sign-ins allowed from one address: in a burst, and per minute. */
   sign_in_failures_burst: 100,
   sign_in_failures_a_minute: 10,
   jwks_timeout_ms: 5_000,
   /** The keys of an identity provider are fetched again after this time. */
-  jwks_known_ms: 600_000,
+  jwks_cache_ms: 600_000,
   /** Minimum time between fetches because of a token whose key is unknown. */
-  jwks_again_ms: 30_000,
+  jwks_refetch_ms_min: 30_000,
   /** Client addresses for which requests are counted. */
   addresses_counted_max: 10_000,
 

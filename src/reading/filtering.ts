@@ -30,7 +30,7 @@ export class Filtering {
    * @param shown for each record, whether the reader may see it
    * @returns undefined when the records can be processed at once, otherwise a promise of a turn with room for them
    */
-  passOver(shown: readonly boolean[]): Promise<void> | undefined {
+  countHidden(shown: readonly boolean[]): Promise<void> | undefined {
     let hidden = 0
     for (const one of shown) if (!one) hidden++
     return hidden === 0 ? undefined : this.#turns.take(hidden * HIDDEN_STEPS)

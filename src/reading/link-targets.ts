@@ -79,7 +79,7 @@ export class LinkTargets {
     if (target === undefined) return undefined
     if (viewer !== undefined && !(await viewer.mayRead(target.stream))) return 'gone'
     try {
-      const source = await this.#sources.ifAny(target.stream)
+      const source = await this.#sources.find(target.stream)
       if (source === undefined) return 'gone'
       return await this.#events.event(source, target.number === -1 ? source.head : target.number, undefined, memory)
     } catch (error) {

@@ -188,7 +188,7 @@ export class Reader {
     const positions = positionsOf(this.#postings, source, request, range, chunk)
     for await (const records of this.#log.readAhead(positions, ahead)) {
       const shown = source.kind === family.stream ? undefined : await this.seen(records, request)
-      const turn = shown && filtering.passOver(shown)
+      const turn = shown && filtering.countHidden(shown)
       if (turn !== undefined) await turn
       for (let at = 0; at < records.length; ) {
         const next = filtering.next(records, at, shown)

@@ -71,14 +71,14 @@ export class Sources {
   }
 
   async #ofOrRefused(stream: string): Promise<Source> {
-    const source = await this.ifAny(stream)
+    const source = await this.find(stream)
     if (source === undefined) {
       throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
     }
     return source
   }
 
-  async ifAny(stream: string): Promise<Source | undefined> {
+  async find(stream: string): Promise<Source | undefined> {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     const known = this.#postings.headInMemory(family.stream, stream)
     const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
@@ -188,7 +188,7 @@ export class Sources {
     if (stream === undefined) return this.log()
     if (index !== undefined) return this.ofIndex(stream, index)
     try {
-      const source = this.#plain(stream) ?? (await this.ifAny(stream))
+      const source = this.#plain(stream) ?? (await this.find(stream))
       if (source !== undefined) return source
     } catch (error) {
       if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error

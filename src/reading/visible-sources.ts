@@ -84,7 +84,7 @@ export class VisibleSources {
       if (holds) break
     }
     if (viewer.changes === changes) {
-      if (lists.size >= limits.lists_known_max) lists.clear()
+      if (lists.size >= limits.lists_cached_max) lists.clear()
       lists.set(name, holds ? SHOWN : head)
     }
     return holds

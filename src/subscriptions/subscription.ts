@@ -195,7 +195,7 @@ export class Subscription {
       if (this.closed) return
     }
     if (heartbeat > 0) this.#delivery.heartbeatIfDue(heartbeat, now)
-    if (!this.#delivery.isFull && now - this.#checkpointAt >= limits.checkpoint_told_ms) {
+    if (!this.#delivery.isFull && now - this.#checkpointAt >= limits.checkpoint_interval_ms) {
       this.#checkpointAt = now
       this.machine.sendCheckpoint()
     }

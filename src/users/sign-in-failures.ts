@@ -71,11 +71,11 @@ export class Failures {
     const bucket = this.#bucketOf(address)
     bucket.left--
     this.#buckets.set(networkOf(address), bucket)
-    this.gather(address, login, 'password')
+    this.record(address, login, 'password')
   }
 
   /** Queues a failure for the audit. Tokens are unguessable, so expired ones don't count towards the rate limit. */
-  gather(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
+  record(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
     this.#metrics.signInFailed(by)
     if (this.#closed) return
     const data = { from: address, who: login ?? null, by }

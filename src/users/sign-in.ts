@@ -38,8 +38,8 @@ export class SignIn {
     this.#parts = parts
     this.#facts = signInFactsOf(parts.accounts, parts.tokens)
     this.#cache = new LRUCache({
-      max: limits.credentials_known_max,
-      ttl: limits.credential_known_ms,
+      max: limits.credentials_cached_max,
+      ttl: limits.credential_cache_ms,
       perf: { now: () => parts.clock.elapsed() }
     })
   }
@@ -65,7 +65,7 @@ export class SignIn {
   byTicket(ticket: string, address: string): { principal: Principal; source: string } {
     const found = this.#parts.tickets.principalOf(ticket)
     if (found !== undefined) return found
-    this.#parts.failures.gather(address, undefined, 'ticket')
+    this.#parts.failures.record(address, undefined, 'ticket')
     throw new DaybookError(
       'wrong-credentials',
       'The ticket is not from this server, or no longer valid. Request another one.'
@@ -103,7 +103,7 @@ export class SignIn {
     } catch (error) {
       // An unreachable identity provider is not a failed sign-in.
       const wrong = isDaybookError(error) && error.code === 'wrong-credentials'
-      if (wrong) this.#parts.failures.gather(address, undefined, 'token')
+      if (wrong) this.#parts.failures.record(address, undefined, 'token')
       throw error
     }
   }

@@ -88,12 +88,12 @@ function fetchedKeys(url: URL, clock: Clock): JWTVerifyGetKey {
     return true
   }
   return async (header, token) => {
-    await fetchOlderThan(limits.jwks_known_ms)
+    await fetchOlderThan(limits.jwks_cache_ms)
     try {
       return await keys(header, token)
     } catch (error) {
       const isUnknown = error instanceof errors.JWKSNoMatchingKey
-      if (!isUnknown || !(await fetchOlderThan(limits.jwks_again_ms))) throw error
+      if (!isUnknown || !(await fetchOlderThan(limits.jwks_refetch_ms_min))) throw error
       return keys(header, token)
     }
   }

@@ -24,13 +24,13 @@ async function auditedIn({ app }: Pick<TestApp, 'app'>) {
 
 t.test('the first failure is written after a second, later ones once a minute', async (t) => {
   const { failures, clock, audited } = await onStillClock(t)
-  failures.gather('10.0.0.1', 'ann', 'password')
+  failures.record('10.0.0.1', 'ann', 'password')
   clock.move(999)
   t.same(await audited(), [])
   clock.move(1)
   t.match(await audited(), [{ from: '10.0.0.1', who: 'ann', by: 'password', times: 1 }])
   for (let i = 0; i < 59; i++) {
-    failures.gather('10.0.0.1', 'ann', 'password')
+    failures.record('10.0.0.1', 'ann', 'password')
     clock.move(1000)
   }
   t.equal((await audited()).length, 1, 'later failures are batched')
@@ -38,14 +38,14 @@ t.test('the first failure is written after a second, later ones once a minute', 
   t.match((await audited()).slice(1), [{ from: '10.0.0.1', who: 'ann', times: 59 }])
   clock.move(3_600_000)
   t.equal((await audited()).length, 2, 'no failure, no event')
-  failures.gather('10.0.0.2', undefined, 'token')
+  failures.record('10.0.0.2', undefined, 'token')
   clock.move(1000)
   t.match((await audited()).at(-1), { from: '10.0.0.2', who: null, by: 'token', times: 1 })
 })
 
 t.test('failures from many addresses write few events, which count every failure', async (t) => {
   const { failures, clock, audited } = await onStillClock(t)
-  for (let i = 0; i < 500; i++) failures.gather(`10.0.${i >> 8}.${i & 255}`, undefined, i % 2 ? 'token' : 'password')
+  for (let i = 0; i < 500; i++) failures.record(`10.0.${i >> 8}.${i & 255}`, undefined, i % 2 ? 'token' : 'password')
   clock.move(1000)
   const events = await audited()
   t.ok(events.length <= 22, `${events.length} events`)
