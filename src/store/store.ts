@@ -234,10 +234,7 @@ export class Store {
     this.dispatcher.start()
   }
 
-  /**
-   * Opens accounts, tokens, tickets and sign-in. Closes live readers that lose their right when an account or rule
-   * changes.
-   */
+  /** Opens accounts, tokens, tickets and sign-in. Later changes close live readers that lose their right. */
   async #openAccounts(): Promise<void> {
     const { log, reader, postings, states, writer, clock, rules, subscriptions } = this
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
