@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { type Asked, PagedModel, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
+import { PagedModel, type PageQuery, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
 import { type Random, seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 
 interface Shown {
   position: number
@@ -92,14 +93,14 @@ t.test('the links of any page lead forward and back within the bounds and filter
   const model = new PagedModel(app, random, clock)
   for (const stream of STREAMS) await model.append(stream, 12)
   for (let i = 0; i < 10; i++) await model.change()
-  for (let crawl = 0; crawl < 60 && t.passing(); crawl++) {
+  for (let crawl = 0; crawl < scaled(60) && t.passing(); crawl++) {
     const { asked, url } = chooseRead(model, random, clock.now)
     await wander(t, { app, model, random }, asked, url)
   }
 })
 
 /** Returns a random read of a stream or the log: with or without filter, bounds by cursor or time, in either order. */
-function chooseRead(model: PagedModel, random: Random, now: number): { asked: Asked; url: string } {
+function chooseRead(model: PagedModel, random: Random, now: number): { asked: PageQuery; url: string } {
   const stream = random.chance(0.5) ? random.pick(STREAMS) : undefined
   const place = ({ number, position }: PlacedEvent) => (stream === undefined ? position : number)
   const last = stream === undefined ? (model.log.at(-1)?.position ?? 0) : model.of(stream).length - 1
@@ -145,7 +146,7 @@ function chooseRead(model: PagedModel, random: Random, now: number): { asked: As
 async function wander(
   t: Test,
   { app, model, random }: { app: FastifyInstance; model: PagedModel; random: Random },
-  asked: Asked,
+  asked: PageQuery,
   start: string
 ): Promise<void> {
   const limit = Number(/limit=(\d+)/.exec(start)?.[1])

@@ -1,10 +1,11 @@
 /** Consumers with a name beside a server that is killed. */
 import t from 'tap'
-import { type Connection, Consuming } from '../helpers/consuming.js'
+import { type Connection, ConsumerReader } from '../helpers/consuming.js'
 import { transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
+import { scaled } from '../helpers/scale.js'
 
 /** What is wrong with what a connection gave: numbers of one stream, from the consumer's place on, none left out. */
 function faultOf({ confirmed, claimed, numbers }: Connection): string | undefined {
@@ -23,7 +24,7 @@ t.test(
     const server = new ReturningServer(t.testdir({}))
     t.teardown(() => server.kill())
     await server.start()
-    const consumers = transports.map((transport) => new Consuming(transport, server.url))
+    const consumers = transports.map((transport) => new ConsumerReader(transport, server.url))
     for (const { name } of consumers) {
       const headers = { 'content-type': 'application/json' }
       const body = JSON.stringify({ source: '/streams/s', bufferSize: 200 })
@@ -44,7 +45,7 @@ t.test(
         appended += count
       }
     }
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < scaled(4); round++) {
       const before = appended
       killing = false
       const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the last is cut by the kill
