@@ -158,7 +158,7 @@ t.test('killed at any step, recover is run again, and no start comes between', a
     const mend = breakIt()
     await t.rejects(accepted(directory, plan), /killed/, `step ${step}`)
     mend()
-    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /recover.*did not end/ })
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /recover.*did not finish/ })
     t.match(await recovered(t, directory), { acknowledged: 99 }, 'it still knows what is lost')
     const { store } = await opened(t, directory)
     await appendTo(store, 3)
