@@ -115,7 +115,8 @@ export class Log {
    */
   async noticeCut(noted: Iterable<NotedEnd>, where: string): Promise<void> {
     const longest = this.#identity.longest(noted, this.head)
-    if (longest > this.head) await this.#identity.renew(this.head, `${where} knew it up to position ${longest}`)
+    if (longest <= this.head) return
+    await this.#identity.renew(this.head, `${where} was written when the log reached position ${longest}`)
   }
 
   /**

@@ -9,7 +9,7 @@ import { Level } from './level.js'
 import { StoredRecords } from './records/stored-records.js'
 import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
 import { LogHead } from './recovery/log-head.js'
-import { type Testimony, Witness } from './recovery/witness.js'
+import { Witness, type WitnessContent } from './recovery/witness.js'
 import { isDatabaseDamaged, openFailure } from './storage-faults.js'
 import { lostPositions } from './tables/quarantine.js'
 
@@ -56,8 +56,8 @@ export async function openLog(
     witness = Witness.open(join(options.directory, 'witness'))
     const meta = await readLogMeta(level, directory).catch((error) => throwWithAdvice(error, options.directory))
     parts = logParts(level, witness, meta ?? newLogMeta(), options)
-    const testimony = await parts.head.check(directory, onProgress)
-    await settle(parts, meta, testimony)
+    const witnessed = await parts.head.check(directory, onProgress)
+    await writeWitnessAndMeta(parts, meta, witnessed)
     discardEvidence(directory)
     return parts
   } catch (error) {
@@ -83,21 +83,21 @@ function noteRefusalIfPossible(root: string, directory: string, reason: string):
 /**
  * Writes the witness, and the meta if it changes.
  * @param meta the meta on disk; undefined: the directory is new
- * @param testimony content of the witness at the start; undefined: it is new, missing or damaged
+ * @param witnessed content of the witness at the start; undefined: it is new, missing or damaged
  */
-async function settle(
+async function writeWitnessAndMeta(
   { identity, head }: LogParts,
   meta: LogMeta | undefined,
-  testimony: Testimony | undefined
+  witnessed: WitnessContent | undefined
 ): Promise<void> {
-  if (meta !== undefined && testimony === undefined) {
+  if (meta !== undefined && witnessed === undefined) {
     await identity.renew(head.position, 'the file "witness", which records the end of the log, is missing or damaged')
-    head.testifySynced()
+    head.writeWitnessSynced()
   } else {
     // In a new directory the witness is written before the meta. A log with a meta but no witness has thus lost its
     // witness.
-    if (meta === undefined) head.testifySynced()
-    else head.testifyIfRoom()
+    if (meta === undefined) head.writeWitnessSynced()
+    else head.writeWitnessIfSpace()
     await identity.write()
   }
 }
@@ -106,7 +106,7 @@ async function settle(
 export interface InspectedLog {
   format: number
   /** Content of the witness; undefined: it is missing or damaged. */
-  testimony: Testimony | undefined
+  witnessed: WitnessContent | undefined
   /** Why the identity of the log cannot be read; undefined: it can. */
   metaFault: string | undefined
 }
@@ -126,7 +126,7 @@ export async function openLogToInspect(options: LogOptions): Promise<InspectedLo
       return undefined
     })
     const parts = logParts(level, witness, meta ?? newLogMeta(), options)
-    return { parts, format: meta?.format ?? FORMAT_VERSION, testimony: await parts.head.find(), metaFault }
+    return { parts, format: meta?.format ?? FORMAT_VERSION, witnessed: await parts.head.find(), metaFault }
   } catch (error) {
     await level.close()
     witness?.close()

@@ -95,11 +95,11 @@ async function openView(view: InspectionView, clock: Clock): Promise<OpenedView>
 async function planFor(
   directory: string,
   view: InspectionView,
-  { log, testimony, metaFault, unopened }: OpenedView,
+  { log, witnessed, metaFault, unopened }: OpenedView,
   { thorough, onProgress }: PlanOptions
 ): Promise<RecoveryPlan> {
-  const known = unopened === undefined && testimony !== undefined && !thorough
-  const from = known ? Math.min(testimony.verifiedTo, await indexedUpTo(view, log), log.head) + 1 : 0
+  const known = unopened === undefined && witnessed !== undefined && !thorough
+  const from = known ? Math.min(witnessed.verifiedTo, await indexedUpTo(view, log), log.head) + 1 : 0
   const gaps = new PositionRanges()
   let last: number | undefined
   let beforeGaps: number | undefined
@@ -113,7 +113,7 @@ async function planFor(
     if (fault !== undefined && position === log.head) last = undefined
     if ((position & 0x3fff) === 0) onProgress(position - from, log.head - from + 1)
   }
-  const dropped = testimony === undefined ? droppedByLevelDb(logDirectory(view.directory)) : undefined
+  const dropped = witnessed === undefined ? droppedByLevelDb(logDirectory(view.directory)) : undefined
   return {
     unopened,
     identityLost: metaFault,
@@ -121,7 +121,7 @@ async function planFor(
     dropped,
     head: log.head,
     headCreated: last,
-    acknowledged: testimony?.head,
+    acknowledged: witnessed?.head,
     gaps,
     beforeGaps
   }

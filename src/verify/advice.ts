@@ -24,7 +24,7 @@ export function adviceOn(kinds: readonly DisagreementKind[], directory: string):
   if (kinds.some(({ code }) => LOSSES.has(code))) {
     advice.push(
       `The log has lost events: restore ${directory} from a backup, or import an export into a new directory.`,
-      `Otherwise, ${recover} shows the loss and changes nothing; with --accept-loss the store starts without these events.`
+      `Or ${recover} shows the loss and changes nothing; with --accept-loss the store starts without these events.`
     )
   }
   if (kinds.some(({ code }) => code === 'created-goes-back')) {

@@ -12,7 +12,7 @@ import { Log } from '../log/log.js'
 import { logDirectory } from '../log/opening.js'
 import { droppedByLevelDb, earlierRefusal, witnessPath } from '../log/recovery/evidence.js'
 import { InspectionView } from '../log/recovery/inspection-view.js'
-import type { Testimony } from '../log/recovery/witness.js'
+import type { WitnessContent } from '../log/recovery/witness.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
 import { describeDamage } from '../log/tables/check-tables.js'
 import { replaceDamagedTables } from '../log/tables/quarantine.js'
@@ -105,9 +105,9 @@ class DirectoryCheck {
     if (refusal !== undefined) this.#findings.add({ code: 'start-refused', detail: refusal })
     try {
       const options = { directory: this.#view.directory, clock: this.#clock, fsync: false, compression: true }
-      const { log, testimony, metaFault } = await Log.openToInspect(options)
+      const { log, witnessed, metaFault } = await Log.openToInspect(options)
       if (metaFault !== undefined) this.#findings.add({ code: 'log-meta-damaged', detail: metaFault })
-      this.#checkWitness(log.head, testimony)
+      this.#checkWitness(log.head, witnessed)
       return log
     } catch (error) {
       if (!isDatabaseDamaged(error)) throw error
@@ -116,14 +116,14 @@ class DirectoryCheck {
     }
   }
 
-  #checkWitness(head: number, testimony: Testimony | undefined): void {
+  #checkWitness(head: number, witnessed: WitnessContent | undefined): void {
     const path = witnessPath(this.#directory, logDirectory(this.#directory))
     if (!existsSync(path)) {
       this.#findings.add({ code: 'witness-missing', detail: `${path} does not exist` })
-    } else if (testimony === undefined) {
+    } else if (witnessed === undefined) {
       this.#findings.add({ code: 'witness-damaged', detail: `the checksum of ${path} is wrong` })
     }
-    this.#logCheck.expectHead(head, testimony)
+    this.#logCheck.expectHead(head, witnessed)
   }
 
   /**

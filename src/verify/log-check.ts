@@ -4,7 +4,7 @@
 
 import { PositionRanges } from '../log/position-ranges.js'
 import type { InspectedPlace } from '../log/records/stored-records.js'
-import type { Testimony } from '../log/recovery/witness.js'
+import type { WitnessContent } from '../log/recovery/witness.js'
 import type { CheckWarning } from './check-report.js'
 import { ClockCheck } from './clock-check.js'
 import type { Findings } from './findings.js'
@@ -36,16 +36,16 @@ export class LogCheck {
 
   /**
    * Compares the head of the log with the one in the witness.
-   * @param testimony undefined: the witness cannot be read
+   * @param witnessed undefined: the witness cannot be read
    */
-  expectHead(head: number, testimony: Testimony | undefined): void {
-    if (testimony === undefined || testimony.head <= head) return
-    const missing = `${testimony.head - head} events are missing`
+  expectHead(head: number, witnessed: WitnessContent | undefined): void {
+    if (witnessed === undefined || witnessed.head <= head) return
+    const missing = `${witnessed.head - head} events are missing`
     this.#findings.add({
       code: 'head-behind-witness',
       position: head + 1,
-      ...(testimony.head > head + 1 && { last: testimony.head }),
-      detail: `the log ends at position ${head}, but position ${testimony.head} was acknowledged: ${missing}`
+      ...(witnessed.head > head + 1 && { last: witnessed.head }),
+      detail: `the log ends at position ${head}, but position ${witnessed.head} was acknowledged: ${missing}`
     })
   }
 

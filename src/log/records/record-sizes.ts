@@ -68,7 +68,7 @@ export class RecordSizes {
   }
 
   /** Discards all bounds, because the database was reopened and may contain records that were not counted. */
-  forget(): void {
+  clear(): void {
     this.#classes.fill(UNKNOWN)
     this.#begun = undefined
     this.#ownFrom = Infinity

@@ -8,7 +8,7 @@ import type { StoredRecords } from '../records/stored-records.js'
 import { isDiskFull } from '../storage-faults.js'
 import { isWithin, type PositionRange } from '../tables/positions.js'
 import { discardEvidence, droppedByLevelDb } from './evidence.js'
-import type { Testimony, Witness } from './witness.js'
+import type { Witness, WitnessContent } from './witness.js'
 
 export class LogHead {
   readonly #records: StoredRecords
@@ -45,10 +45,10 @@ export class LogHead {
   }
 
   /** Finds the head without any check. @returns the content of the witness */
-  async find(): Promise<Testimony | undefined> {
-    const testimony = this.#witness.read()
-    this.#position = this.#headFrom(await this.#records.findHead(), testimony?.head ?? -1, this.#lostPositions())
-    return testimony
+  async find(): Promise<WitnessContent | undefined> {
+    const witnessed = this.#witness.read()
+    this.#position = this.#headFrom(await this.#records.findHead(), witnessed?.head ?? -1, this.#lostPositions())
+    return witnessed
   }
 
   /**
@@ -71,19 +71,19 @@ export class LogHead {
   async check(
     directory: string,
     onProgress: ((done: number, of: number) => void) | undefined
-  ): Promise<Testimony | undefined> {
-    const testimony = await this.find()
-    if (testimony !== undefined && testimony.head > this.#position) {
-      throw logDamaged(positionRange(this.#position + 1, testimony.head), 'they were acknowledged and are missing')
+  ): Promise<WitnessContent | undefined> {
+    const witnessed = await this.find()
+    if (witnessed !== undefined && witnessed.head > this.#position) {
+      throw logDamaged(positionRange(this.#position + 1, witnessed.head), 'they were acknowledged and are missing')
     }
-    const from = Math.min(testimony?.verifiedTo ?? -1, this.#position) + 1
+    const from = Math.min(witnessed?.verifiedTo ?? -1, this.#position) + 1
     await this.#records.check({ first: from, last: this.#position }, this.#lostPositions(), onProgress)
     const dropped = droppedByLevelDb(directory)
-    if (dropped !== undefined && testimony === undefined) {
+    if (dropped !== undefined && witnessed === undefined) {
       throw logDamaged(`positions after ${this.#position}`, `LevelDB's recovery reports: ${dropped}`)
     }
     this.#verified(this.#position, await this.#createdAt(this.#position))
-    return testimony
+    return witnessed
   }
 
   /**
@@ -102,8 +102,8 @@ export class LogHead {
     // No await between these lines, so that readers see either the old state or the new one.
     this.#verified(head, created)
     this.#records.recent.clear(head + 1)
-    this.#records.sizes.forget()
-    this.#testify()
+    this.#records.sizes.clear()
+    this.#writeWitness()
   }
 
   /** Returns `created` of the last readable record up to the head, 0 when there is none. */
@@ -126,7 +126,7 @@ export class LogHead {
     this.#lastCreated = lastCreated
     this.#moveMark(bytes)
     try {
-      this.#testify()
+      this.#writeWitness()
     } catch (error) {
       // The records are on the disk, so the commit has succeeded. The caller checks `witnessFailure`.
       this.#witnessFailure = error as Error
@@ -148,23 +148,23 @@ export class LogHead {
   }
 
   /** Writes the witness, without sync. @throws DaybookError `storage-failed` */
-  #testify(): void {
+  #writeWitness(): void {
     this.#witness.write({ head: this.#position, verifiedTo: this.#verifiedTo })
     this.#witnessFailure = undefined
   }
 
   /** Writes and syncs the witness. @throws DaybookError `storage-failed` */
-  testifySynced(): void {
+  writeWitnessSynced(): void {
     this.#witness.writeSynced({ head: this.#position, verifiedTo: this.#verifiedTo })
   }
 
   /**
-   * As `testifySynced`, but on a full disk it keeps the old witness and sets `witnessFailure`.
+   * As `writeWitnessSynced`, but on a full disk it keeps the old witness and sets `witnessFailure`.
    * @throws DaybookError `storage-failed` for another reason than a full disk
    */
-  testifyIfRoom(): void {
+  writeWitnessIfSpace(): void {
     try {
-      this.testifySynced()
+      this.writeWitnessSynced()
     } catch (error) {
       if (!isDiskFull(error)) throw error
       this.#witnessFailure = error as Error

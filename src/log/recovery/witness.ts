@@ -15,7 +15,7 @@ import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from '
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../../errors.js'
 
-export interface Testimony {
+export interface WitnessContent {
   /** Position of the last committed record. */
   head: number
   /** Records up to this position are in LevelDB's tables and were undamaged. A start checks the records after it. */
@@ -46,7 +46,7 @@ export class Witness {
    * Returns what was last written; undefined when the file is empty or damaged.
    * @throws DaybookError `storage-failed` when the disk reports an error
    */
-  read(): Testimony | undefined {
+  read(): WitnessContent | undefined {
     const bytes = Buffer.alloc(BYTES)
     let read: number
     try {
@@ -63,11 +63,11 @@ export class Witness {
    * Writes the file without sync, which takes a few microseconds.
    * @throws DaybookError `storage-failed`; the file is then unchanged or damaged
    */
-  write(testimony: Testimony): void {
+  write(witnessed: WitnessContent): void {
     const bytes = this.#bytes
     bytes.writeUInt32BE(MAGIC, 0)
-    bytes.writeUIntBE(testimony.head + 1, 4, 6)
-    bytes.writeUIntBE(testimony.verifiedTo + 1, 10, 6)
+    bytes.writeUIntBE(witnessed.head + 1, 4, 6)
+    bytes.writeUIntBE(witnessed.verifiedTo + 1, 10, 6)
     bytes.writeUInt32BE(crc32(bytes.subarray(0, 16)), 16)
     try {
       const written = writeSync(this.#fd, bytes, 0, BYTES, 0)
@@ -78,8 +78,8 @@ export class Witness {
   }
 
   /** Writes and syncs the file. @throws DaybookError `storage-failed` */
-  writeSynced(testimony: Testimony): void {
-    this.write(testimony)
+  writeSynced(witnessed: WitnessContent): void {
+    this.write(witnessed)
     try {
       fsyncSync(this.#fd)
     } catch (cause) {

@@ -17,7 +17,7 @@ import {
   positionFrom,
   without
 } from './positions.js'
-import { findBlocks, type SalvageBounds, wholePlace, wholeRecords } from './salvage.js'
+import { findBlocks, intactPosition, intactRecords, type SalvageBounds } from './salvage.js'
 import type { TableFaults } from './table-check.js'
 
 /**
@@ -61,7 +61,7 @@ export async function replacementWith(
   for await (const piece of layout ? knownPieces(file, layout, faults) : foundPieces(file, bounds)) {
     if ('range' in piece) pieces.push(piece)
     else {
-      const entries = wholeRecords(piece.stored, { ...bounds, range: piece.within ?? bounds.range })
+      const entries = intactRecords(piece.stored, { ...bounds, range: piece.within ?? bounds.range })
       if (entries.length > 0) pieces.push(salvagedPiece(entries, piece.separator))
     }
   }
@@ -118,7 +118,7 @@ async function* foundPieces(file: TableFile, bounds: SalvageBounds): AsyncGenera
     if (!isWhole) {
       const stored = (await file.readStored(handle)) ?? Buffer.alloc(BLOCK_TRAILER_BYTES)
       yield { stored, separator: undefined, within: { first: next, last } }
-    } else if (wholePlace(head, { first: next, last }) !== undefined) {
+    } else if (intactPosition(head, { first: next, last }) !== undefined) {
       // The first entry is a record or the log meta, so the block is neither the metaindex nor the index.
       next = firstPositionAfter(lastKey)
       const range = firstPosition < 0 ? [] : [{ first: firstPosition, last: lastPositionUpTo(lastKey) }]

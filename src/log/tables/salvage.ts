@@ -31,7 +31,7 @@ export interface SalvageBounds {
 }
 
 /** Returns the undamaged records of a damaged block, and the log meta if it is in the block, in key order. */
-export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[] {
+export function intactRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[] {
   const content = expandedBlock(stored) ?? stored.subarray(0, -BLOCK_TRAILER_BYTES)
   const restarts = restartsOf(content)
   const to = restarts?.from ?? content.length
@@ -46,7 +46,7 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
     for (let at = start; at < to && !seen.has(at); ) {
       const entry = entryAt(content, at, to, before)
       if (entry === undefined) break
-      const position = wholePlace(entry, bounds.range)
+      const position = intactPosition(entry, bounds.range)
       if (position !== undefined) {
         seen.add(at)
         if (!found.has(position)) found.set(position, sequenced(entry, bounds.lastSequence))
@@ -61,7 +61,7 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
 /**
  * Returns the position of an undamaged record in the range, -1 for the undamaged log meta, undefined for anything else.
  */
-export function wholePlace({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
+export function intactPosition({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
   if (!isPosition(key)) return userKey(key).equals(LOG_META_KEY) && isMeta(value) ? -1 : undefined
   const position = positionFrom(key)
   const isHere = userKey(key).length === 8 && position >= first && position <= last
