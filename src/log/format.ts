@@ -68,7 +68,7 @@ export const FIRST_RECORD_KEY = positionKey(0)
 
 // ---------------------------------------------------------------------------------------------- log meta
 
-/** An earlier identity of the log. The log gets a new identity when it loses records at its end. */
+/** An earlier identity of the log. The log gets a new identity when records were lost, or may have been lost. */
 export interface Ancestor {
   /** UUID. */
   readonly log: string
@@ -176,7 +176,7 @@ const CRC_AT = 4
 const CREATED_AT = 8
 const NUMBER_AT = 14
 const ID_AT = 20
-/** The checksum of the bytes from here on does not depend on the position. */
+/** The payload begins here: the bytes that are final when an event is encoded, except an id that the log generates. */
 const PAYLOAD_AT = 20
 const STREAM_LENGTH_AT = 36
 const TYPE_LENGTH_AT = 38
@@ -849,7 +849,7 @@ export interface Checkpoint {
    * log.
    */
   readonly cursor: number
-  /** Raised each time another client takes the consumer over. Acknowledgements with an older generation are refused. */
+  /** Raised by each new connection and each moved cursor. Acknowledgements with another generation are refused. */
   readonly generation: number
   /** When a client last read as this consumer, milliseconds since 1970. */
   readonly active: number
