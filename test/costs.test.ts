@@ -6,7 +6,7 @@ import { limits } from '../src/limits.js'
 import { MemoryBudget } from '../src/memory/memory-budget.js'
 import { MemoryShare } from '../src/memory/memory-share.js'
 import { StillClock } from './helpers/clock.js'
-import { root } from './helpers/source.js'
+import { root } from './helpers/project.js'
 
 /** What a number in the text is multiplied by to have the unit of a limit that ends so. */
 const UNITS: Readonly<Record<string, readonly [number, RegExp]>> = {

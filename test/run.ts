@@ -1,61 +1,52 @@
 /**
- * Runs the test files (all, or those named as arguments), shows what failed, and ends with one plain line:
- * `N passed, N failed`. Exits 1 when anything failed or nothing ran.
+ * Runs the test files (all, or those named as arguments). Prints a line per file as it ends and failures at once, and ends
+ * with `N passed, N failed`. Exits with 1 when anything failed or nothing ran.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { root } from './helpers/project.js'
+import { compile, testFiles } from './runner/compile.js'
+import { Progress } from './runner/progress.js'
+import { runTestFile } from './runner/test-process.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'daybook-tap-'))
-const out = join(folder, 'out.tap')
-const tap = join('node_modules', '.bin', 'tap')
-// tap writes what its plugins need once; without it the first run of a clean clone fails. Two builds at a time spoil each
-// other, so a run that finds one leaves it.
-if (!existsSync(join('node_modules', '@tapjs', 'test', 'test-built', 'dist', 'esm', 'index.js'))) {
-  spawnSync(tap, ['build'], { stdio: ['ignore', 'ignore', 'inherit'] })
-}
-const run = spawnSync(tap, ['run', '--reporter=silent', `--output-file=${out}`, ...process.argv.slice(2)], {
-  stdio: ['ignore', 'inherit', 'inherit']
-})
-// Servers that tests have killed may still be ending, and write a last file.
-rmSync(join('.tap', 'fixtures'), { recursive: true, force: true, maxRetries: 10 })
-const lines = existsSync(out) ? readFileSync(out, 'utf8').split('\n') : []
-rmSync(folder, { recursive: true })
-
-for (const line of failures(lines)) console.log(line)
-const totals = lines.findLast((line) => line.startsWith('# { total:')) ?? ''
-const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(totals)?.[1] ?? 0)
-const green = run.status === 0 && count('fail') === 0 && count('pass') > 0
-const skipped = count('skip') > 0 ? `, ${count('skip')} skipped` : ''
-console.log(`${count('pass')} passed, ${green ? 0 : Math.max(count('fail'), 1)} failed${skipped}`)
-process.exitCode = green ? 0 : 1
-
-/**
- * Failed assertions with their diagnostics, each under the file and tests it stands in; and files that failed although no
- * assertion did: their process was killed, or ended too early.
- */
-function* failures(tap: readonly string[]): Generator<string> {
-  const path: string[] = []
-  let explained = false
-  for (let i = 0; i < tap.length; i++) {
-    const line = tap[i] as string
-    const depth = (/^ */.exec(line)?.[0].length ?? 0) / 4
-    const subtest = /^ *# Subtest: (.*)$/.exec(line)
-    if (subtest !== null) {
-      path.length = depth
-      path[depth] = subtest[1] as string
-    }
-    const passed = !/^ *not ok /.test(line) || / # (TODO|SKIP)/i.test(line)
-    const isFile = depth === 0 && / # time=/.test(line)
-    const printed = !passed && (isFile ? !explained : !/ # time=/.test(line))
-    if (isFile) explained = false
-    else if (printed) explained = true
-    if (!printed) continue
-    yield `\n✗ ${path.slice(0, depth).filter(Boolean).join(' › ')}: ${line.trim().replace(/^not ok \d+ - /, '')}`
-    for (let j = i + 1; j < tap.length && /^ +(---|\.\.\.| )/.test(tap[j] as string); j++) {
-      yield tap[j] as string
-      if ((tap[j] as string).trim() === '...') break
-    }
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** How many files run at a time. */
+    jobs: { type: 'string', default: String(availableParallelism()) },
+    /** The binary of node that runs the files. */
+    node: { type: 'string', default: process.execPath }
   }
+})
+
+const known = testFiles()
+const named = positionals.map((path) => relative(root, path))
+for (const path of named)
+  if (!known.some((file) => isIn(file, path))) throw new Error(`${path} is no test file, and no folder of any`)
+const files = longFirst(named.length === 0 ? known : known.filter((file) => named.some((path) => isIn(file, path))))
+await compile()
+const progress = new Progress(files.length)
+const queue = files.values()
+await Promise.all(Array.from({ length: Number(values.jobs) }, runQueue))
+// Servers that tests have killed may still be ending, and write a last file.
+rmSync(join(root, '.tap', 'fixtures'), { recursive: true, force: true, maxRetries: 10 })
+process.exitCode = progress.summary() ? 0 : 1
+
+async function runQueue(): Promise<void> {
+  for (const file of queue) {
+    const onFailure = progress.failed.bind(progress)
+    progress.ended(await runTestFile(file, { node: values.node, onFailure }))
+  }
+}
+
+function isIn(file: string, path: string): boolean {
+  return file === path || file.startsWith(`${path}/`)
+}
+
+/** Begins with the files that take longest, so that none of them is left over at the end. */
+function longFirst(files: string[]): string[] {
+  const long = /^test\/(commands|browser\/page|crash\/|contract\/(crawler|same-log)|dialect\/(replay|crawler)|model\/)/
+  return [...files].sort((a, b) => Number(long.test(b)) - Number(long.test(a)))
 }

@@ -8,6 +8,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { append, ask, listen } from '../helpers/app.js'
 import { OPENAPI_PATH } from '../helpers/openapi.js'
+import { projectFile } from '../helpers/project.js'
 
 t.test('a client generated from openapi.yaml compiles strictly, appends and reads', async (t) => {
   const directory = t.testdir({ 'package.json': '{"type":"module"}' })
@@ -17,7 +18,7 @@ t.test('a client generated from openapi.yaml compiles strictly, appends and read
     plugins: ['@hey-api/client-fetch', '@hey-api/typescript', '@hey-api/sdk'],
     logs: { level: 'silent' }
   })
-  copyFileSync(new URL('../fixtures/sdk-tour.ts', import.meta.url), join(directory, 'tour.ts'))
+  copyFileSync(projectFile('test/fixtures/sdk-tour.ts'), join(directory, 'tour.ts'))
   const compilerOptions = {
     strict: true,
     noUncheckedIndexedAccess: true,

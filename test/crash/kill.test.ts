@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
+import { compiledScript } from '../helpers/project.js'
 
 interface Acknowledged {
   stream: string
@@ -14,12 +14,12 @@ interface Acknowledged {
   bytes: string
 }
 
-const APPENDER = fileURLToPath(new URL('appender.ts', import.meta.url))
-const KILL_ON_ACKNOWLEDGEMENT = fileURLToPath(new URL('kill-on-acknowledgement.ts', import.meta.url))
+const APPENDER = compiledScript('test/crash/appender.ts')
+const KILL_ON_ACKNOWLEDGEMENT = compiledScript('test/crash/kill-on-acknowledgement.ts')
 
 /** Kills the appender after `count` acknowledged appends. @returns all acknowledged events */
 async function killAfter(directory: string, round: number, count: number): Promise<Acknowledged[]> {
-  const child = spawn(process.execPath, ['--import=tsx', APPENDER, directory, String(round)], {
+  const child = spawn(process.execPath, [APPENDER, directory, String(round)], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = new Promise((resolve) => child.on('close', resolve))
@@ -75,7 +75,7 @@ t.test('events are in the log when they are acknowledged, even if the process di
   const directory = join(t.testdir({}), 'db')
   let head = -1
   for (const count of [1, 2, 3, 1]) {
-    const child = spawn(process.execPath, ['--import=tsx', KILL_ON_ACKNOWLEDGEMENT, directory, String(count)], {
+    const child = spawn(process.execPath, [KILL_ON_ACKNOWLEDGEMENT, directory, String(count)], {
       stdio: ['ignore', 'pipe', 'inherit']
     })
     let output = ''
