@@ -1,6 +1,7 @@
 /** One test file in a process of its own, and its results as they come. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { pathToFileURL } from 'node:url'
 import { Parser, type Result } from 'tap-parser'
 import { compiledScript } from '../helpers/project.js'
 
@@ -8,6 +9,11 @@ import { compiledScript } from '../helpers/project.js'
 const FILE_MS_MAX = 15 * 60 * 1000
 /** How long a file that took too long may say which handles kept it. */
 const ABORT_MS = 10_000
+
+const FLAGS = [
+  '--enable-source-maps',
+  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`
+]
 
 /** A failed assertion, or a process that ended wrongly. */
 export interface Failure {
@@ -29,12 +35,14 @@ export interface FileResult {
 export interface TestProcessOptions {
   /** The binary of node that runs the file. */
   readonly node: string
+  /** The folder below which tests make their own. */
+  readonly folder: string
   /** Called for each failure as soon as it is known. */
   readonly onFailure: (failure: Failure) => void
 }
 
 /** Runs a test file to its end. @returns how many assertions passed, failed and were skipped */
-export async function runTestFile(file: string, { node, onFailure }: TestProcessOptions): Promise<FileResult> {
+export async function runTestFile(file: string, { node, folder, onFailure }: TestProcessOptions): Promise<FileResult> {
   const begin = performance.now()
   const counts = { passed: 0, failed: 0, skipped: 0 }
   const fail = (name: string, diagnostics: object = {}) => {
@@ -50,10 +58,12 @@ export async function runTestFile(file: string, { node, onFailure }: TestProcess
     ...process.env,
     TAP: '1',
     TAP_CHILD_ID: '1',
+    TAP_CWD: folder,
+    // tap would remove a test's folder before the teardowns that close what is open in it.
     TAP_SAVE_FIXTURE: '1',
     TAP_TIMEOUT: String(FILE_MS_MAX / 1000)
   }
-  const child = spawn(node, ['--enable-source-maps', compiledScript(file)], {
+  const child = spawn(node, [...FLAGS, compiledScript(file)], {
     env,
     stdio: ['ignore', 'pipe', 'inherit']
   })
