@@ -63,7 +63,7 @@ export class Log {
   }
 
   /**
-   * Opens a log for inspection, even if it is damaged: checks, migrates and records nothing. LevelDB still replays its
+   * Opens a log for inspection, even if it is damaged, without any check or migration. LevelDB still replays its
    * write-ahead log, so pass the directory of an InspectionView to leave the original unchanged.
    * @returns the log, its format on disk, the content of the witness, and why the identity cannot be read
    * @throws DaybookError `directory-in-use`, `directory-unusable`, `format-unknown`

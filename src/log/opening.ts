@@ -72,7 +72,7 @@ export async function openLog(
 }
 
 /**
- * On a full disk the refusal cannot be recorded. The witness then stays in its place, so the next start refuses too.
+ * On a full disk the refusal cannot be saved. The witness then stays in its place, so the next start refuses too.
  */
 function noteRefusalIfPossible(root: string, directory: string, reason: string): void {
   try {
@@ -91,7 +91,7 @@ async function writeWitnessAndMeta(
   witnessed: WitnessContent | undefined
 ): Promise<void> {
   if (meta !== undefined && witnessed === undefined) {
-    await identity.renew(head.position, 'the file "witness", which records the end of the log, is missing or damaged')
+    await identity.renew(head.position, 'the file "witness", which stores the end of the log, is missing or damaged')
     head.writeWitnessSynced()
   } else {
     // In a new directory the witness is written before the meta. A log with a meta but no witness has thus lost its

@@ -21,7 +21,7 @@ t.test('a start checks more tables after a crash or known damage', async (t) => 
   const numbers = tablesOf(log).map((path) => Number.parseInt(basename(path), 10))
   const newest = numbers.at(-2) as number
   const last = numbers.at(-1) as number
-  t.equal(readChecked(log).open, false, 'a close is recorded')
+  t.equal(readChecked(log).open, false, 'the database is marked as closed')
   for (const path of tablesOf(log)) zeroPage(path, 0)
   const whole = join(directory, '..', 'whole')
   cpSync(directory, whole, { recursive: true })
@@ -31,7 +31,7 @@ t.test('a start checks more tables after a crash or known damage', async (t) => 
     { why: 'after a crash: the tables written since the opening', state: { open: true, newest }, found: [last] },
     { why: 'after a second crash: all tables', state: { open: true, newest, crashes: 1 }, found: numbers },
     { why: 'after damage was found while it was open: all tables', state: { suspect: true }, found: numbers },
-    { why: 'without a recorded state: only the newest bytes', state: undefined, found: [] }
+    { why: 'without a saved state: only the newest bytes', state: undefined, found: [] }
   ]
   for (const { why, state, found } of cases) {
     rmSync(directory, { recursive: true })
@@ -45,13 +45,13 @@ t.test('a start checks more tables after a crash or known damage', async (t) => 
       found,
       why
     )
-    t.equal(readChecked(log).open, true, 'the database is recorded as open')
+    t.equal(readChecked(log).open, true, 'the database is marked as open')
     const crashes = !state?.open || found.length === numbers.length ? 0 : 1
     t.equal(readChecked(log).crashes, crashes)
   }
 })
 
-t.test('a process that ends without a close leaves its databases recorded as open', async (t) => {
+t.test('a process that ends without a close leaves its databases marked as open', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
   await append(store, 3)
@@ -166,7 +166,7 @@ async function append(store: Store, count: number): Promise<void> {
   }
 }
 
-t.test('a second start on an open directory does not change the recorded state of the table checks', async (t) => {
+t.test('a second start on an open directory does not change the saved state of the table checks', async (t) => {
   const directory = t.testdir({})
   const store = await new Store({ directory }).open()
   t.teardown(() => store.close())
@@ -177,7 +177,7 @@ t.test('a second start on an open directory does not change the recorded state o
   t.same(readChecked(log), before)
 })
 
-t.test('a store closed while it records its databases as open ends closed, and is recorded as closed', async (t) => {
+t.test('a store closed while it marks its databases as open ends closed, and they are marked as closed', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const { noteOpen } = TableGuard.prototype
   t.teardown(() => {

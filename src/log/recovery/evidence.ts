@@ -29,8 +29,8 @@ export function preserveEvidence(directory: string): void {
 }
 
 /**
- * Records why a start was refused, in the file `evidence/REFUSED`. By then LevelDB has replayed what it could, so the
- * next start would find nothing wrong. Also moves the witness into `evidence`: an operator who removes that folder
+ * Saves the reason of a refused start in the file `evidence/REFUSED`. By then LevelDB has replayed what it could, so
+ * the next start would find nothing wrong. Also moves the witness into `evidence`: an operator who removes that folder
  * accepts the loss, and the log, now without a witness, continues under a new identity.
  * @param root the data directory
  * @param directory of the log

@@ -1,6 +1,6 @@
 /**
- * The witness: a file of 20 bytes beside the database that records the head of the log. LevelDB silently drops damaged
- * records at the end of its write-ahead log, and a truncated log looks like one that was never longer. Only a record
+ * The witness: a file of 20 bytes beside the database that stores the head of the log. LevelDB silently drops damaged
+ * records at the end of its write-ahead log, and a truncated log looks like one that was never longer. Only data
  * outside the database can reveal such a loss.
  *
  *    0  u32  magic number, "DBW1"

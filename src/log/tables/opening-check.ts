@@ -21,14 +21,13 @@ export interface OpeningCheck {
 }
 
 /**
- * Checks the tables of a database that is about to be opened, replaces damaged ones, and records that the database is
- * open.
+ * Checks the tables of a database that is about to be opened, replaces damaged ones, and marks the database as open.
  *
  * Always checks the newest tables, up to `bytesInAnyCase` bytes, and so the whole of a small database. After a crash,
  * also checks the tables written since the last opening. After a second crash in a row, or if damage was found while
  * the database was open, checks all tables.
- * @returns the replaced tables, and the recorded state
- * @throws DaybookError `directory-in-use` when another process has the database open, whose recorded state stays
+ * @returns the replaced tables, and the saved state
+ * @throws DaybookError `directory-in-use` when another process has the database open, whose saved state stays
  * unchanged; `directory-unusable` when a damaged table cannot be replaced
  */
 export async function checkBeforeOpening(

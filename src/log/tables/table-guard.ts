@@ -51,7 +51,7 @@ export class TableGuard {
     return new TableGuard(options, states, notices)
   }
 
-  /** Records that the databases are open. Only for databases created at this start, which have no state on disk yet. */
+  /** Marks databases that were created at this start as open. The others are already marked by `checkBeforeOpening`. */
   async noteOpen(): Promise<void> {
     for (const name of databaseNames) if (!hasChecked(join(this.directory, name))) await this.note(name, {})
   }
@@ -85,13 +85,16 @@ export class TableGuard {
     this.#damaged += damages.length
   }
 
-  /** Records a damaged table that cannot be replaced now. The next start checks all tables of its database. */
+  /**
+   * Marks the database of a damaged table that cannot be replaced now. The next start checks all tables of that
+   * database.
+   */
   async suspect({ database, file }: TableDamage): Promise<void> {
     if (database === 'index') this.#markIndexDamaged(join(this.directory, database), `its table ${file} is damaged`)
     await this.note(database, { suspect: true })
   }
 
-  /** Records that the databases are closed. To be called after they are closed. */
+  /** Marks the databases as closed. To be called after they are closed. */
   async close(): Promise<void> {
     for (const name of databaseNames) await this.note(name, { open: false })
   }
