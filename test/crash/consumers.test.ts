@@ -5,6 +5,7 @@ import { transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
+import { scaled } from '../helpers/scale.js'
 
 /**
  * Returns the fault in the event numbers that a connection received; undefined when they are right: consecutive, and
@@ -47,7 +48,7 @@ t.test(
         appended += count
       }
     }
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < scaled(4); round++) {
       const before = appended
       killing = false
       const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the kill aborts the last request
