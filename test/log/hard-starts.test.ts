@@ -11,7 +11,7 @@ import { StillClock } from '../helpers/clock.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
 import { faultyDisk } from '../helpers/faulty-disk.js'
-import { settled } from '../helpers/still-standing.js'
+import { untilWritable } from '../helpers/still-standing.js'
 
 const EVENTS = 60
 const BALLAST = 2 * 1024 * 1024
@@ -44,7 +44,7 @@ t.test(
       t.equal(full.log.head, EVENTS - 1, `${step}: the log has every event`)
       t.equal((await full.postings.head('s', 's-0'))?.count, EVENTS / 3, `${step}: the index has every event`)
       await t.rejects(append(full), { code: 'read-only', details: { written: false } }, `${step}: appends are refused`)
-      await settled({ ...setup, disk }, Promise.resolve())
+      await untilWritable({ ...setup, disk }, Promise.resolve())
       t.match((await append(full)).events, [{ position: EVENTS }], `${step}: appends succeed when there is space`)
       t.equal(statSync(join(directory, 'ballast')).size, BALLAST, `${step}: the ballast is created again`)
       await full.close()

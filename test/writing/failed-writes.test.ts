@@ -11,7 +11,7 @@ import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
-import { lower, once, openSmall, settled, smallDisk } from '../helpers/still-standing.js'
+import { changeLimits, failOnce, openSmall, smallDisk, untilWritable } from '../helpers/still-standing.js'
 
 const append = (store: Store, ...events: ReturnType<typeof encodeEvent>[]) =>
   store.writer.append({ events, conditions: [], kind: 'append' })
@@ -33,7 +33,7 @@ t.test(
     }
     t.equal(store.readOnlyMode.why, 'the disk is full', 'it stands still as long as the witness lags')
     failing = false
-    await settled(setup, Promise.resolve())
+    await untilWritable(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2 }])
     const witness = Witness.open(join(directory, 'witness'))
     t.equal(witness.read()?.head, 2, 'and the witness says so')
@@ -72,7 +72,7 @@ t.test(
       t.rejects(refused, { code: 'storage-failed', details: { written: false } }, 'refused beside it')
     ])
     t.ok(store.readOnlyMode.why)
-    await settled(setup, store.log.reached(2).promise)
+    await untilWritable(setup, store.log.reached(2).promise)
     t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'what it says holds')
     t.match(await append(store, events[0] as (typeof events)[0]), {
       replayed: true,
@@ -106,15 +106,15 @@ t.test('an append that fails because of a read before the commit is said to be n
   const { store } = setup
   await append(store, ...Array.from({ length: 5 }, () => encodeEvent('s', { tags: ['x'] })))
   for (const tag of ['one', 'two']) {
-    disk.fault = once('index getMany')
+    disk.fault = failOnce('index getMany')
     const matches = [{ items: [{ types: [], tags: [tag] }], after: -1, index: 0 }]
     await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], matches, kind: 'append' }), {
       code: 'storage-failed',
       details: { written: false, retry: true }
     })
-    disk.fault = once('index getMany')
+    disk.fault = failOnce('index getMany')
     const answer = append(store, encodeEvent(`new-${tag}`))
-    await t.rejects(settled(setup, answer), { code: 'storage-failed', details: { written: false, retry: true } })
+    await t.rejects(untilWritable(setup, answer), { code: 'storage-failed', details: { written: false, retry: true } })
   }
   t.equal(store.log.head, 4)
 })
@@ -129,7 +129,7 @@ t.test(
     await t.rejects(append(store, encodeEvent('s')), { code: 'internal', details: { written: false, retry: true } })
     t.equal(store.log.head, 1)
     t.ok(store.readOnlyMode.why)
-    await settled(setup, Promise.resolve())
+    await untilWritable(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 2 }])
   }
 )
@@ -150,7 +150,7 @@ t.test(
     t.same([store.log.head, store.postings.appliedTo, store.log.announced], [2, 1, 1])
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     poster.postingOf = postingOf
-    await settled(setup, Promise.resolve())
+    await untilWritable(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 3 }])
   }
 )
@@ -200,7 +200,7 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
   for (let n = 0, reached = true; reached; n++) {
     const { store, clock, directory } = await openSmall(t, disk, { directory: join(folder, `${n}`) })
     await append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`)))
-    disk.fault = once('log writeSynced', 'after')
+    disk.fault = failOnce('log writeSynced', 'after')
     await t.rejects(append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`))), { code: 'read-only' }) // biome-ignore format: one line
     let count = 0
     let closing: Promise<void> | undefined
@@ -232,7 +232,7 @@ async function turns(count: number): Promise<void> {
 }
 
 t.test('families are filled by one at a time, also when writes fail meanwhile', async (t) => {
-  lower(t, { index_pending_max: 10_000 })
+  changeLimits(t, { index_pending_max: 10_000 })
   const directory = t.testdir({})
   let store = await new Store({ directory, runProjections: 'none' }).open()
   for (let i = 0; i < 4; i++) {
@@ -260,7 +260,7 @@ t.test('families are filled by one at a time, also when writes fail meanwhile', 
   let appended = 0
   while (store.postings.behind.size > 0) {
     const events = Array.from({ length: 20 }, (_, i) => encodeEvent(`b-${i}`, { type: `T${i % 7}` }))
-    await settled(setup, append(store, ...events).then(() => (appended += 20), () => {})) // biome-ignore format: one line
+    await untilWritable(setup, append(store, ...events).then(() => (appended += 20), () => {})) // biome-ignore format: one line
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.ok(commits > 4 && writes > 5, `${commits} commits, ${writes} writes of the index`)
@@ -280,11 +280,11 @@ t.test('consumers are what the log says, also when their making or removal was a
     [define, true],
     [remove, false]
   ] as const) {
-    disk.fault = once('log writeSynced', 'before')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
+    disk.fault = failOnce('log writeSynced', 'before')
+    await t.rejects(untilWritable<unknown>(setup, change()), { code: 'read-only' })
     t.equal(consumers.find('c') !== undefined, !there, 'it is not in the log')
-    disk.fault = once('log writeSynced', 'after')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
+    disk.fault = failOnce('log writeSynced', 'after')
+    await t.rejects(untilWritable<unknown>(setup, change()), { code: 'read-only' })
     t.equal(consumers.find('c') !== undefined, there, 'it is')
   }
   t.match(await define(), { made: true }, 'and it can be made again')
@@ -323,6 +323,6 @@ t.test('an append that waits for the index to be written is acknowledged when th
   t.match(await waiting, { replayed: false, events: { length: 80 } }, 'its events are in the log and in the index')
   await t.rejects(append(store, encodeEvent('third')), { code: 'read-only', details: { written: false, retry: true } })
   disk.fault = undefined
-  await settled(setup, Promise.resolve())
+  await untilWritable(setup, Promise.resolve())
   t.equal((await store.postings.head(family.stream, 'second-79'))?.count, 1)
 })

@@ -6,7 +6,7 @@ import type { NewEvent } from '../../src/streams/new-event.js'
 import { EventSearch } from '../../src/writing/event-search.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { admin, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, type Credentials, makeUser, setRules } from '../helpers/people.js'
 import { seeded } from '../helpers/random.js'
 
 /** Holds every look at conditions once it has found what it finds, as often as `between` has something to do. */
@@ -34,7 +34,7 @@ class Looks {
   }
 }
 
-async function decide(app: FastifyInstance, who: Who | Record<string, never> = {}) {
+async function decide(app: FastifyInstance, who: Credentials | Record<string, never> = {}) {
   const conditions = [{ failIfEventsMatch: { items: [{ tags: ['x'] }] } }]
   const answer = await ask(app, 'POST /events', who, { events: [{ stream: 'new', type: 'Decided' }], conditions })
   return { status: answer.statusCode, ...answer.json() }

@@ -5,7 +5,7 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { encodeEvent } from '../helpers/events.js'
 import type { Failure } from '../helpers/faulty-disk.js'
 import { seeded } from '../helpers/random.js'
-import { once, openSmall, type Setup, settled, smallDisk, Workload } from '../helpers/still-standing.js'
+import { failOnce, openSmall, type Setup, smallDisk, untilWritable, Workload } from '../helpers/still-standing.js'
 
 const append = (store: Store, events: ReturnType<typeof encodeEvent>[]) =>
   store.writer.append({ events, conditions: [], kind: 'append' })
@@ -30,8 +30,8 @@ t.test(
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
     const { store } = setup
-    disk.fault = once('index write')
-    const { events } = await settled(setup, append(store, spread(4000, 400)))
+    disk.fault = failOnce('index write')
+    const { events } = await untilWritable(setup, append(store, spread(4000, 400)))
     t.equal(events.at(-1)?.number, 9)
     const next = await append(store, spread(400, 400))
     t.same([...new Set(next.events.map(({ number }) => number))], [10], 'each stream goes on with its next number')
