@@ -135,7 +135,7 @@ t.test(
       for (const time of ['first', 'second']) {
         damage(places)
         const store = await new Store({ directory }).open()
-        t.match(store.notices, [/places of consumers were damaged.*begins where its definition says/], how)
+        t.match(store.notices, [/checkpoints of consumers were damaged.*begins where its definition says/], how)
         const consumer = store.consumers.get('c')
         t.equal(consumer.cursor, -1, `${how}: the consumer starts where its definition says`)
         t.equal(store.log.head, EVENTS, `${how}: no event is lost`)

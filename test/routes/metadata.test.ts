@@ -170,7 +170,7 @@ t.test(
       for (const method of ['PUT', 'PATCH'] as const) {
         const problem = (await change(app, method, body)).json()
         t.match(problem, { status: 400, code: 'invalid-metadata', member, written: false, retry: false }, method)
-        t.match(problem.detail, `is called "${meant}" here`)
+        t.match(problem.detail, `Use the name "${meant}" instead`)
       }
     }
     const stored: [data: object, member: string, meant: string][] = [
@@ -181,7 +181,7 @@ t.test(
       [{ acl: { $r: 'ann' } }, 'acl', '$acl']
     ]
     for (const [data, member, meant] of stored) {
-      const said = `"${member}" would have no effect: what is meant is called "${meant}" here.`
+      const said = `"${member}" would have no effect. Use the name "${meant}" instead.`
       for (const url of ['/streams/s/metadata', '/streams/$$s']) {
         const event = [{ eventId: ID, eventType: '$metadata', data }]
         t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, said, url)

@@ -130,7 +130,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
   t.match(await getConsumer(), {
     state: 'connected',
     connection: { transport: 'sse' },
-    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /took this consumer over/ }
+    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /taken over this consumer/ }
   })
   blocks.destroy()
   await idle()
