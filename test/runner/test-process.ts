@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { Parser, type Result } from 'tap-parser'
 import { compiledScript } from '../helpers/project.js'
 
+const EXACT_ARRAYS = compiledScript('test/runner/exact-arrays.ts')
 /** A file takes seconds; on a busy machine minutes. */
 const FILE_MS_MAX = 15 * 60 * 1000
 /** How long a file that took too long may say which handles kept it. */
@@ -57,7 +58,7 @@ export async function runTestFile(file: string, { node, folder, onFailure }: Tes
     TAP_SAVE_FIXTURE: '1',
     TAP_TIMEOUT: String(FILE_MS_MAX / 1000)
   }
-  const child = spawn(node, ['--enable-source-maps', compiledScript(file)], {
+  const child = spawn(node, ['--enable-source-maps', `--import=${EXACT_ARRAYS}`, compiledScript(file)], {
     env,
     stdio: ['ignore', 'pipe', 'inherit']
   })
