@@ -1,5 +1,5 @@
 /** `Expect: 100-continue`: a body is asked for when nothing that is known refuses it, and clients see why it is not. */
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,6 +7,7 @@ import t from 'tap'
 import { makeCertificate } from '../../src/commands/serve/certificate.js'
 import { limits } from '../../src/limits.js'
 import { append, listen } from '../helpers/app.js'
+import { skipWithout } from '../helpers/executables.js'
 import { eventually } from '../helpers/live-events.js'
 import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
@@ -143,9 +144,7 @@ t.test('a request of HTTP/1.0, and one without a body, are answered as if they e
 })
 
 /** Skips a test where a program is not installed. */
-const without = (program: string) => ({
-  skip: spawnSync(program, ['--version']).status === 0 ? false : `${program} is not installed`
-})
+const without = (program: string) => ({ skip: skipWithout(program) })
 const run = promisify(execFile)
 
 t.test('curl is told that its file is refused without sending it', without('curl'), async (t) => {
