@@ -1,6 +1,7 @@
 /** One test file in a process of its own, and its results as they come. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { pathToFileURL } from 'node:url'
 import { Parser, type Result } from 'tap-parser'
 import { compiledScript } from '../helpers/project.js'
 
@@ -9,6 +10,11 @@ const EXACT_ARRAYS = compiledScript('test/runner/exact-arrays.ts')
 const FILE_MS_MAX = 15 * 60 * 1000
 /** How long a file that took too long may say which handles kept it. */
 const ABORT_MS = 10_000
+
+const FLAGS = [
+  '--enable-source-maps',
+  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`
+]
 
 /** A failed assertion, or a process that ended wrongly. */
 export interface Failure {
@@ -58,7 +64,7 @@ export async function runTestFile(file: string, { node, folder, onFailure }: Tes
     TAP_SAVE_FIXTURE: '1',
     TAP_TIMEOUT: String(FILE_MS_MAX / 1000)
   }
-  const child = spawn(node, ['--enable-source-maps', `--import=${EXACT_ARRAYS}`, compiledScript(file)], {
+  const child = spawn(node, [...FLAGS, `--import=${EXACT_ARRAYS}`, compiledScript(file)], {
     env,
     stdio: ['ignore', 'pipe', 'inherit']
   })
