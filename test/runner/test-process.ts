@@ -5,7 +5,6 @@ import { pathToFileURL } from 'node:url'
 import { Parser, type Result } from 'tap-parser'
 import { compiledScript } from '../helpers/project.js'
 
-const EXACT_ARRAYS = compiledScript('test/runner/exact-arrays.ts')
 /** A file takes seconds; on a busy machine minutes. */
 const FILE_MS_MAX = 15 * 60 * 1000
 /** How long a file that took too long may say which handles kept it. */
@@ -13,7 +12,8 @@ const ABORT_MS = 10_000
 
 const FLAGS = [
   '--enable-source-maps',
-  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`
+  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`,
+  `--import=${pathToFileURL(compiledScript('test/runner/exact-arrays.ts'))}`
 ]
 
 /** A failed assertion, or a process that ended wrongly. */
@@ -64,7 +64,7 @@ export async function runTestFile(file: string, { node, folder, onFailure }: Tes
     TAP_SAVE_FIXTURE: '1',
     TAP_TIMEOUT: String(FILE_MS_MAX / 1000)
   }
-  const child = spawn(node, [...FLAGS, `--import=${EXACT_ARRAYS}`, compiledScript(file)], {
+  const child = spawn(node, [...FLAGS, compiledScript(file)], {
     env,
     stdio: ['ignore', 'pipe', 'inherit']
   })
