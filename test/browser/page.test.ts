@@ -1,7 +1,7 @@
 /** The page that a browser gets at the address of events (native contract §8), as somebody who looks at it sees it. */
 import t, { type Test } from 'tap'
 import { append, listen } from '../helpers/app.js'
-import { openPage, shownWith, skip, untilLive, untilNewer, untilSaid } from '../helpers/browser.js'
+import { openPage, shownWith, skip, untilLive, untilNewer, untilStatus } from '../helpers/browser.js'
 import { admin, basic, makeUser, setRules } from '../helpers/people.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
 
@@ -57,7 +57,7 @@ promise('a page whose right is taken away says so, and asks no more', async (t) 
   await page.goto(`${url}/streams/shared`)
   await untilLive(page)
   await setRules(app, 'shared', { read: [] })
-  await untilSaid(page, 'ended: Not permitted')
+  await untilStatus(page, 'ended: Not permitted')
   t.equal(store.subscriptions.size, 0)
 })
 
@@ -92,7 +92,7 @@ promise('the page goes on after the server was killed and restarted, without los
     await untilNewer(page, last)
     await server.kill(signal)
     await appending
-    await untilSaid(page, 'reconnecting')
+    await untilStatus(page, 'reconnecting')
     await server.start()
     await post(server.url, 's', { type: 'After' })
     last = await headOf(server.url)
@@ -116,7 +116,7 @@ promise('a server that stops says so, and the page goes on when it is back', asy
   await post(server.url, 's', { type: 'Wanted' })
   t.same(await shownWith(page, 0), [0])
   await server.kill('SIGTERM')
-  await untilSaid(page, 'reconnecting')
+  await untilStatus(page, 'reconnecting')
   await server.start()
   await post(server.url, 's', [{ type: 'Unwanted' }, { type: 'Wanted' }])
   t.same(await shownWith(page, 2), [2, 0])
@@ -128,7 +128,7 @@ promise('a stream that is deleted for ever ends the page, which says so', async 
   const { page } = await openPage(t, `${url}/streams/s`)
   await untilLive(page)
   await fetch(`${url}/streams/s?permanent=true`, { method: 'DELETE' })
-  await untilSaid(page, 'ended')
+  await untilStatus(page, 'ended')
 })
 
 promise('the page runs under its content security policy: no violation, no console error', async (t) => {
@@ -218,7 +218,7 @@ promise('a page with bounds is what its address says, leads on, and is followed 
   await post(url, 's', many)
   const { page } = await openPage(t, `${url}/streams/s?from=2&limit=3`)
   t.same(await shownWith(page, 4), [2, 3, 4], 'in the order that the address says')
-  await untilSaid(page, 'not live')
+  await untilStatus(page, 'not live')
   await page.locator('a.newer').click()
   t.same(await shownWith(page, 7), [5, 6, 7])
   await page.goBack()
