@@ -5,14 +5,14 @@ import { Filter } from '../../src/reading/filter.js'
 import type { Store } from '../../src/store/store.js'
 import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { lower } from '../helpers/still-standing.js'
+import { changeLimits } from '../helpers/still-standing.js'
 
 const COUNT = 100
 const PAGE_BYTES = 3000
 
 /** A store with a stream of events of 1,000 bytes and a little, and pages of 3,000 bytes. */
 async function openWithSmallPages(t: Test) {
-  lower(t, { page_bytes_max: PAGE_BYTES })
+  changeLimits(t, { page_bytes_max: PAGE_BYTES })
   const opened = await openApp(t)
   const events = Array.from({ length: COUNT }, () => encodeEvent('s', { data: 'x'.repeat(1000) }))
   await opened.store.writer.append({ events, conditions: [], kind: 'append' })

@@ -4,12 +4,12 @@ import { type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { ask, type TestApp } from '../helpers/app.js'
 import { eventually } from '../helpers/live-events.js'
-import { admin, bearer, makeToken, setRules, type Who, withAnn } from '../helpers/people.js'
+import { admin, bearer, type Credentials, makeToken, setRules, withAnn } from '../helpers/people.js'
 
 const line = (stream: string, type: string) => `${JSON.stringify({ stream, type })}\n`
 
 /** A streamed write whose batches are single lines, and what it was answered so far. */
-async function streamedWrite(t: Test, url: string, who: Who, first: string) {
+async function streamedWrite(t: Test, url: string, who: Credentials, first: string) {
   const headers = { ...who, 'content-type': 'application/x-ndjson' }
   const sent = request(`${url}/events?batch=1`, { method: 'POST', headers, agent: false })
   t.teardown(() => sent.destroy())

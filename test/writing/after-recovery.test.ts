@@ -10,8 +10,8 @@ import { append as appendOverHttp } from '../helpers/app.js'
 import { StillClock } from '../helpers/clock.js'
 import { encodeEvent } from '../helpers/events.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, makeToken, makeUser, principalOf, SOMEBODY, setRules, withAnn } from '../helpers/people.js'
-import { once, openSmall, type Setup, settled, smallDisk } from '../helpers/still-standing.js'
+import { admin, makeToken, makeUser, principalOf, setRules, TEST_ACTOR, withAnn } from '../helpers/people.js'
+import { failOnce, openSmall, type Setup, smallDisk, untilWritable } from '../helpers/still-standing.js'
 
 const append = (store: Store, ...events: ReturnType<typeof encodeEvent>[]) =>
   store.writer.append({ events, conditions: [], kind: 'append' })
@@ -21,9 +21,9 @@ const metadata = (stream: string, data: object) => encodeEvent(`$$${stream}`, { 
 /** Makes a change whose commit reaches the disk and is answered as failed. The store accepts writes when it returns. */
 async function failAfterWrite(t: Test, setup: Setup, change: () => Promise<unknown>): Promise<void> {
   const { head } = setup.store.log
-  setup.disk.fault = once('log writeSynced', 'after')
+  setup.disk.fault = failOnce('log writeSynced', 'after')
   const refusal = { code: 'read-only', details: { written: 'unknown' } }
-  await t.rejects(settled(setup, change()), refusal, 'the change is answered as failed')
+  await t.rejects(untilWritable(setup, change()), refusal, 'the change is answered as failed')
   setup.disk.fault = undefined
   t.ok(setup.store.log.head > head, 'the change is in the log')
 }
@@ -82,12 +82,12 @@ t.test('after recovery accounts and tokens are those of the log', async (t) => {
   t.match(token, { login: 'ann', scope: { read: ['*'] } }, 'the token was made')
   const byToken = tokens.principalById(token?.id ?? '')
   t.match(byToken, { login: 'ann' })
-  const actor = { ...SOMEBODY, principal: principalOf(store, 'ann') }
+  const actor = { ...TEST_ACTOR, principal: principalOf(store, 'ann') }
   await failAfterWrite(t, setup, () => tokens.revoke(actor, token?.id ?? ''))
   t.equal(tokens.has(token?.id ?? ''), false, 'the token was revoked')
   const signedIn = principalOf(store, 'ann')
   t.equal(store.rules.signInRefusal(signedIn, clock.now()), undefined)
-  await failAfterWrite(t, setup, () => accounts.setDisabled(SOMEBODY, 'ann', true))
+  await failAfterWrite(t, setup, () => accounts.setDisabled(TEST_ACTOR, 'ann', true))
   t.equal(accounts.get('ann')?.disabled, true, 'the account was disabled')
   t.match(store.rules.signInRefusal(signedIn, clock.now()), { code: 'sign-in-required' })
 })
