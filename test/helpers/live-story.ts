@@ -52,7 +52,7 @@ export class Story {
     else if (choice === 6) machine.grant(random.int(1, 4))
     else if (choice === 7) machine.acknowledged(random.int(0, Math.max(0, this.sent.at(-1) ?? 0)))
     else if (choice === 8) machine.drained()
-    else machine.tellCheckpoint()
+    else machine.sendCheckpoint()
   }
 
   /** Removes everything that holds the machine up, and runs it to the end of the log. */

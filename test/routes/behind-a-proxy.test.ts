@@ -55,7 +55,7 @@ t.test('on other interfaces, the forwarding headers of an undeclared proxy are i
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
   await ask(app, 'GET /users', { 'x-forwarded-for': '203.0.113.9', ...basic('admin', 'guess') })
-  await store.failures.tell()
+  await store.failures.flush()
   const { events } = (await ask(app, 'GET /streams/$audit', admin)).json()
   t.match(
     events.at(-1),
