@@ -12,8 +12,7 @@ const ABORT_MS = 10_000
 
 const FLAGS = [
   '--enable-source-maps',
-  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`,
-  `--import=${pathToFileURL(compiledScript('test/runner/exact-arrays.ts'))}`
+  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`
 ]
 
 /** A failed assertion, or a process that ended wrongly. */
