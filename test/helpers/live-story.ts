@@ -31,7 +31,7 @@ export class Story {
         read: () => {
           this.#wantsRead = true
         },
-        complete: () => this.#fail('it was complete')
+        complete: () => this.#fail('the subscription completed, although it has no end')
       },
       { next: 0, credit, window, liveBuffer: random.int(1, 10), checkpointEvery: random.int(1, 20) }
     )

@@ -104,15 +104,19 @@ t.test(
   async (t) => {
     const db = t.testdir({})
     const argv = ['--db', db, '--port', '0', '--trust-proxy']
-    const GIVEN = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
-    for (const env of [{}, { DAYBOOK_ADMIN_PASSWORD: 'of-admin' }, { ...GIVEN, DAYBOOK_ADMIN_PASSWORD: 'changeit' }]) {
+    const PASSWORDS = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
+    for (const env of [
+      {},
+      { DAYBOOK_ADMIN_PASSWORD: 'of-admin' },
+      { ...PASSWORDS, DAYBOOK_ADMIN_PASSWORD: 'changeit' }
+    ]) {
       const outcome = serve(argv, { env: env as Record<string, string> }).then(
-        ({ child }) => child.kill('SIGKILL') && 'it serves',
+        ({ child }) => child.kill('SIGKILL') && 'the server started',
         (error: Error) => error.message
       )
       t.match(await outcome, /^ended with 2: [\s\S]*can sign in with the password "changeit"/)
     }
-    const { child, url } = await serve(argv, { env: GIVEN })
+    const { child, url } = await serve(argv, { env: PASSWORDS })
     t.teardown(() => child.kill('SIGKILL'))
     const statusOf = async (path: string, headers: Record<string, string> = {}) =>
       (await send(url + path, { headers })).status

@@ -36,9 +36,12 @@ t.test('a connection beyond the limit gets 429, and its request is not handled; 
   for (;;) {
     const again = connect()
     again.write(ping)
-    const came = await Promise.race([again.until(/200 OK/).catch(() => undefined), again.closed.then(() => undefined)])
+    const accepted = await Promise.race([
+      again.until(/200 OK/).catch(() => undefined),
+      again.closed.then(() => undefined)
+    ])
     again.destroy()
-    if (came !== undefined) break
+    if (accepted !== undefined) break
   }
   t.pass('a new connection is accepted again')
 })
