@@ -28,7 +28,7 @@ interface RenderedPage {
 }
 
 /** A request for a page. */
-export interface PageRequest {
+export interface NativePageRequest {
   readonly source: Source
   readonly read: ReadRequest
   readonly query: ReadQuery
@@ -70,7 +70,7 @@ export class Pages {
    * Responds with a page.
    * @throws `overloaded` if there is no memory for it, and the errors of Reader.page
    */
-  async answer(reply: FastifyReply, pageRequest: PageRequest): Promise<FastifyReply> {
+  async answer(reply: FastifyReply, pageRequest: NativePageRequest): Promise<FastifyReply> {
     const { source, read, query } = pageRequest
     const { request } = reply
     const address = request.prefix + request.url
@@ -101,7 +101,7 @@ export class Pages {
   /** @param memory memory of the read that produced the page; undefined for a cached page */
   #send(
     reply: FastifyReply,
-    { source, mayShare }: PageRequest,
+    { source, mayShare }: NativePageRequest,
     page: RenderedPage,
     tag: string,
     memory?: ReadMemory
@@ -122,7 +122,7 @@ export class Pages {
 
   async #render(
     path: string,
-    { source, read, query }: Omit<PageRequest, 'mayShare'>,
+    { source, read, query }: Omit<NativePageRequest, 'mayShare'>,
     memory: ReadMemory
   ): Promise<RenderedPage> {
     const { reader, sources, metrics, states } = this.#parts
