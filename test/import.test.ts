@@ -68,7 +68,7 @@ t.test('ids of lines depend neither on flags nor on lines that are left out', as
   })
   t.match(
     other,
-    { code: 1, stderr: /Line 2: .*holds an event with id .* and other content/ },
+    { code: 1, stderr: /Line 2: .*has the same id .*, but other content/ },
     'the same line as another event is refused'
   )
 })

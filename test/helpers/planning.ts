@@ -17,7 +17,7 @@ export function snapshotOf(streams: readonly string[], counts: Record<string, nu
     settings: readSettings(undefined, false),
     matches: new Map(),
     known: new Map(),
-    idsOfTheFuture: new Set(),
+    reservedIds: new Set(),
     accounts: new Map(),
     tokens: new Map()
   }

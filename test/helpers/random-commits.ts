@@ -212,7 +212,7 @@ export function randomCommit(random: Random): RandomCommit {
       settings: readSettings(bytesOrNone(settingsDocument(random)), random.chance(0.5)),
       matches,
       known: knownEvents(random, requests, ids),
-      idsOfTheFuture: new Set(random.chance(0.1) ? [random.pick(ids).toString('latin1')] : []),
+      reservedIds: new Set(random.chance(0.1) ? [random.pick(ids).toString('latin1')] : []),
       accounts: new Map(LOGINS.map((login) => [login, version(login)])),
       tokens: new Map(TOKENS.map((id) => [id, random.chance(0.8)]))
     },

@@ -60,7 +60,7 @@ t.test('a cursor beyond the end of a restored log is moved back, and no event is
       { cursor: String(to), moved: { from: String(from), to: String(to), reason: /lost its end/ } },
       source
     )
-    t.match(store.notices.join('\n'), `"c${i}" goes on after ${to} instead of ${from}`)
+    t.match(store.notices.join('\n'), `"c${i}" continues after ${to} instead of ${from}`)
   }
   // More events than were lost, so that positions and numbers pass the old cursors.
   const added = (await append(app, 'cart-1', manyEvents(9))).json().events as { position: number }[]

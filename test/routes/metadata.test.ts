@@ -170,7 +170,7 @@ t.test(
       for (const method of ['PUT', 'PATCH'] as const) {
         const problem = (await change(app, method, body)).json()
         t.match(problem, { status: 400, code: 'invalid-metadata', member, written: false, retry: false }, method)
-        t.match(problem.detail, `is called "${meant}" here`)
+        t.match(problem.detail, `Use the name "${meant}" instead`)
       }
     }
     const stored: [data: object, member: string, meant: string][] = [
@@ -181,16 +181,16 @@ t.test(
       [{ acl: { $r: 'ann' } }, 'acl', '$acl']
     ]
     for (const [data, member, meant] of stored) {
-      const said = `"${member}" would have no effect: what is meant is called "${meant}" here.`
+      const expectedDetail = `"${member}" would have no effect. Use the name "${meant}" instead.`
       for (const url of ['/streams/s/metadata', '/streams/$$s']) {
         const event = [{ eventId: ID, eventType: '$metadata', data }]
-        t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, said, url)
+        t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, expectedDetail, url)
         const bare = await ask(app, `POST ${url}`, { 'es-eventid': ID, 'es-eventtype': '$metadata' }, data)
-        t.match([bare.statusCode, bare.body], [400, said], url)
+        t.match([bare.statusCode, bare.body], [400, expectedDetail], url)
       }
       const line = JSON.stringify({ stream: '$$s', type: '$metadata', data })
       const streamed = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, line)
-      const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: said } }
+      const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: expectedDetail } }
       t.match(JSON.parse(streamed.body), wanted)
     }
     t.equal(store.log.head, -1, 'nothing was written')
@@ -314,7 +314,7 @@ t.test('numbers in metadata are whole, within bounds, and keep their digits', as
     }
   }
   for (const age of ['P106751991167300DT15H30M8S', 'P106751991167301D', 'PT0S', 'P0D']) {
-    const detail = '"maxAge" is from 1 second to 2^63-1 seconds.'
+    const detail = '"maxAge" must be from 1 second to 2^63-1 seconds.'
     t.match((await change(app, 'PUT', { maxAge: age })).json(), { status: 400, detail }, age)
   }
   t.equal((await change(app, 'PUT', { maxAge: 'P106751991167300DT15H30M7S' })).statusCode, 200)

@@ -113,7 +113,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
     client: '127.0.0.1',
     by: 'client',
     code: undefined,
-    detail: 'The client closed the connection with 4321: tired.'
+    detail: 'The client closed the connection with code 4321: tired.'
   })
   t.ok(Date.parse(lastConnection.since) <= Date.parse(lastConnection.ended), 'the connection ended after it began')
 
@@ -130,7 +130,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
   t.match(await getConsumer(), {
     state: 'connected',
     connection: { transport: 'sse' },
-    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /took this consumer over/ }
+    lastConnection: { transport: 'ndjson', by: 'server', code: 'stale-generation', detail: /taken over this consumer/ }
   })
   blocks.destroy()
   await idle()
