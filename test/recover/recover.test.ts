@@ -171,8 +171,8 @@ t.test('recover says what it cannot work with', async (t) => {
   const directory = await filled(t, 3)
   const empty = join(t.testdirName, 'nothing')
   mkdirSync(empty)
-  t.match(await daybook(['recover', '--db', empty]), { code: 1, stderr: /^daybook: there is no Daybook log in .*\n$/ })
-  t.match(await daybook(['recover', directory]), { code: 2, stderr: /recover takes no/ })
+  t.match(await daybook(['recover', '--db', empty]), { code: 1, stderr: /^daybook: .* holds no Daybook log; .*\n$/ })
+  t.match(await daybook(['recover', directory]), { code: 2, stderr: /unexpected argument/ })
   t.match(await daybook(['recover', '--yes']), { code: 2, stderr: /--yes.*--help/ })
   const { child } = await serve(['--db', directory, '--port', '0'])
   for (const command of ['recover', 'verify']) {

@@ -174,7 +174,7 @@ t.test('a server whose descriptors somebody wants to use up lives, serves, and l
   const { child, url, banner } = await serve(['serve', '--db', t.testdir({}), '--port', '0'], { descriptors: 256 })
   t.teardown(() => child.kill('SIGKILL'))
   const port = Number(new URL(url).port)
-  t.match(banner, /256 files open, which leaves room for 140 connections/)
+  t.match(banner, /the file descriptor limit 256 allows 140 connections only/)
   await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'application/json' } }, '{"type":"T"}')
   const live = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
   await live.untilEvents(1)

@@ -170,7 +170,7 @@ t.test('what is too old to be safe is refused, also after the certificate was re
     for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_\w+_ALERT_/, `${weak.ciphers} ${when}`)
     t.match(await refusalOf(server, { maxVersion: 'TLSv1.2' }), /^spoke TLSv1\.2 ECDHE-ECDSA-.*(GCM|CHACHA20)/, when)
     server.signal('SIGHUP')
-    await server.untilSaid(/SIGHUP: the certificate was read again/)
+    await server.untilSaid(/SIGHUP: the certificate was reloaded/)
   }
 })
 
@@ -181,7 +181,7 @@ t.test(
     const before = await shown(server)
     await renew(server)
     server.signal('SIGHUP')
-    await server.untilSaid(/SIGHUP: the certificate was read again/)
+    await server.untilSaid(/SIGHUP: the certificate was reloaded/)
     const after = await shown(server)
     t.not(after.fingerprint, before.fingerprint, 'new connections see the new one')
     before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
