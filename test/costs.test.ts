@@ -6,7 +6,7 @@ import { limits } from '../src/limits.js'
 import { MemoryBudget } from '../src/memory/memory-budget.js'
 import { MemoryShare } from '../src/memory/memory-share.js'
 import { StillClock } from './helpers/clock.js'
-import { root } from './helpers/source.js'
+import { root } from './helpers/project.js'
 
 /** Per unit in the text: the factor to the unit of the limit, and the ending of the names of such limits. */
 const UNITS: Readonly<Record<string, readonly [number, RegExp]>> = {

@@ -9,8 +9,8 @@ import { ExportConfig, ImportConfig, ServeConfig, VerifyConfig } from '../schema
 import { append, listen } from './helpers/app.js'
 import { serve } from './helpers/cli.js'
 import { basic } from './helpers/people.js'
+import { root } from './helpers/project.js'
 
-const root = join(import.meta.dirname, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
 /** As `daybook` starts without flags. */

@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Progress, StartProgress } from '../src/commands/progress.js'
 import { Store } from '../src/store/store.js'
@@ -10,8 +9,9 @@ import { checkDirectory } from '../src/verify/check-directory.js'
 import { serve } from './helpers/cli.js'
 import { StillClock } from './helpers/clock.js'
 import { encodeEvent } from './helpers/events.js'
+import { compiledScript } from './helpers/project.js'
 
-const PRELOAD = fileURLToPath(new URL('helpers/stopped-start.mjs', import.meta.url))
+const PRELOAD = compiledScript('test/helpers/stopped-start.ts')
 const EVENTS = 4000
 
 const preloaded = (env: Record<string, string>) => ({ env: { ...env, NODE_OPTIONS: `--import=${PRELOAD}` } })

@@ -2,7 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import t from 'tap'
-import { files, importsOf, readSource, root, type Site, specifiersOf } from './helpers/source.js'
+import { root } from './helpers/project.js'
+import { files, importsOf, readSource, type Site, specifiersOf } from './helpers/source.js'
 
 /**
  * The floors of the house, from the ground up; a line holds the rooms of one floor. A room imports itself and the rooms of

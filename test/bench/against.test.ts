@@ -5,14 +5,15 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { withBuild } from '../../bench/support/builds.js'
 import { Report } from '../../bench/support/report.js'
+import { compiledScript, projectFile } from '../helpers/project.js'
 
 const skip = spawnSync('git', ['--version']).error !== undefined && 'git is not installed'
-const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
-const builds = new URL('../../bench/support/builds.ts', import.meta.url).href
+const modules = projectFile('node_modules')
+const builds = pathToFileURL(compiledScript('bench/support/builds.ts')).href
 
 t.test(
   'a commit is built in its own worktree with the installed packages, and the worktree is removed',
@@ -57,7 +58,7 @@ t.test('a killed run leaves no worktree behind', { skip }, async (t) => {
       console.log(build.root)
       setInterval(() => {}, 1000)
     }), ${JSON.stringify(root)})`
-  const child = spawn(process.execPath, ['--import=tsx', '--input-type=module', '-e', script])
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script])
   const [line] = await once(child.stdout, 'data')
   const folder = String(line).trim()
   t.ok(existsSync(folder))

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 import { injected } from '../helpers/endless.js'
+import { projectFile } from '../helpers/project.js'
 
 const CHROMIUM = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
 const FIREFOX = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
@@ -85,10 +86,9 @@ t.test('browsers revalidate the page on every visit, and an unchanged page is an
 })
 
 t.test(
-  'the page is one file without external resources, and is part of the package and the container image',
+  'the page is one file without external resources, and part of the package and the container image',
   async (t) => {
-    const root = new URL('../../', import.meta.url)
-    const read = (name: string) => readFileSync(new URL(name, root), 'utf8')
+    const read = (name: string) => readFileSync(projectFile(name), 'utf8')
     const page = read('ui/page.html')
     t.notMatch(page, /https?:|<link[^>]+stylesheet|<script[^>]+src|innerHTML|\son\w+="/)
     t.ok(JSON.parse(read('package.json')).files.includes('ui'))

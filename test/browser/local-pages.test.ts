@@ -1,13 +1,13 @@
 /** Web pages served from another port of the same machine, as by a development server. */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { append, listen } from '../helpers/app.js'
 import { openPage, skip } from '../helpers/browser.js'
 import { admin } from '../helpers/people.js'
+import { projectFile } from '../helpers/project.js'
 
-const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
+const readme = readFileSync(projectFile('README.md'), 'utf8')
 const [, script = ''] = /```js browser\n([\s\S]*?)```/.exec(readme) ?? []
 
 /** The options of `daybook` started without flags. */

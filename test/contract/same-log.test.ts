@@ -11,6 +11,7 @@ import { systemClock } from '../../src/time/clock.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { listen, openApp } from '../helpers/app.js'
 import { daybook } from '../helpers/cli.js'
+import { projectFile } from '../helpers/project.js'
 
 const ADMIN = { authorization: `Basic ${Buffer.from('admin:changeit').toString('base64')}` }
 const PASSWORD = { env: { DAYBOOK_PASSWORD: 'changeit' } }
@@ -89,7 +90,7 @@ t.test('a log with an event of every kind', async (t) => {
 
 t.test('an export without "record", as older versions made it, is still taken with --as-log', async (t) => {
   const folder = t.testdir({})
-  const golden = readFileSync(new URL('../fixtures/format-1.ndjson', import.meta.url), 'utf8')
+  const golden = readFileSync(projectFile('test/fixtures/format-1.ndjson'), 'utf8')
   t.notMatch(golden, '"record"')
   const copy = join(folder, 'copy')
   t.match(await daybook(['import', '-', '--db', copy, '--as-log'], { input: golden }), { code: 0 })

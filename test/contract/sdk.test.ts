@@ -2,22 +2,22 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { createClient } from '@hey-api/openapi-ts'
 import t from 'tap'
 import { parse } from 'yaml'
 import { append, ask, listen } from '../helpers/app.js'
 import { OPENAPI_PATH } from '../helpers/openapi.js'
+import { projectFile } from '../helpers/project.js'
 
 t.test('a client generated from openapi.yaml compiles strictly, appends and reads', async (t) => {
   const directory = t.testdir({ 'package.json': '{"type":"module"}' })
   await createClient({
-    input: fileURLToPath(OPENAPI_PATH),
+    input: OPENAPI_PATH,
     output: { path: join(directory, 'sdk'), module: { extension: '.js' } },
     plugins: ['@hey-api/client-fetch', '@hey-api/typescript', '@hey-api/sdk'],
     logs: { level: 'silent' }
   })
-  copyFileSync(new URL('../fixtures/sdk-tour.ts', import.meta.url), join(directory, 'tour.ts'))
+  copyFileSync(projectFile('test/fixtures/sdk-tour.ts'), join(directory, 'tour.ts'))
   const compilerOptions = {
     strict: true,
     noUncheckedIndexedAccess: true,

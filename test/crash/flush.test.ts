@@ -4,7 +4,6 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Postings } from '../../src/index/posting-lists.js'
 import { limits } from '../../src/limits.js'
@@ -13,8 +12,9 @@ import { Store } from '../../src/store/store.js'
 import { systemClock } from '../../src/time/clock.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { BATCH_EVENTS, CHANGES, CLIENTS, manyStreams } from '../helpers/many-streams.js'
+import { compiledScript } from '../helpers/project.js'
 
-const APPENDER = fileURLToPath(new URL('many-streams.ts', import.meta.url))
+const APPENDER = compiledScript('test/crash/many-streams.ts')
 
 /** After so many batches the index must be written. */
 const FLUSH_BATCHES = Math.ceil(limits.index_pending_max / CHANGES / BATCH_EVENTS)
@@ -33,7 +33,7 @@ async function killWhen(
 ): Promise<Map<number, number[]>> {
   const child: ChildProcessByStdio<null, Readable, null> = spawn(
     process.execPath,
-    ['--import=tsx', APPENDER, directory, String(round)],
+    [APPENDER, directory, String(round)],
     { stdio: ['ignore', 'pipe', 'inherit'] }
   )
   const ended = new Promise((resolve) => child.on('close', resolve))

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
+import { compiledScript } from '../helpers/project.js'
 
 interface Acknowledged {
   stream: string
@@ -14,12 +14,12 @@ interface Acknowledged {
   bytes: string
 }
 
-const APPENDER = fileURLToPath(new URL('appender.ts', import.meta.url))
-const LAST_WORDS = fileURLToPath(new URL('last-words.ts', import.meta.url))
+const APPENDER = compiledScript('test/crash/appender.ts')
+const LAST_WORDS = compiledScript('test/crash/last-words.ts')
 
 /** Kills the appender when `count` appends were acknowledged. @returns all that it acknowledged */
 async function killAfter(directory: string, round: number, count: number): Promise<Acknowledged[]> {
-  const child = spawn(process.execPath, ['--import=tsx', APPENDER, directory, String(round)], {
+  const child = spawn(process.execPath, [APPENDER, directory, String(round)], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = new Promise((resolve) => child.on('close', resolve))
@@ -75,7 +75,7 @@ t.test('what is acknowledged is written by then, not just about to be', async (t
   const directory = join(t.testdir({}), 'db')
   let head = -1
   for (const count of [1, 2, 3, 1]) {
-    const child = spawn(process.execPath, ['--import=tsx', LAST_WORDS, directory, String(count)], {
+    const child = spawn(process.execPath, [LAST_WORDS, directory, String(count)], {
       stdio: ['ignore', 'pipe', 'inherit']
     })
     let said = ''

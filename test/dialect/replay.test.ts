@@ -6,11 +6,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { listen } from '../helpers/app.js'
+import { projectFile } from '../helpers/project.js'
 import { differences } from './comparison.js'
 import { differenceOf } from './differences.js'
 import { type Exchange, runScenario, type Scenario } from './recorder.js'
 
-const here = import.meta.dirname
+const here = projectFile('test/dialect')
 const names = readdirSync(join(here, 'scenarios')).map((file) => file.replace(/\.mjs$/, ''))
 
 /** Where the original itself gave up, any answer that does not will do. */

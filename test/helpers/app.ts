@@ -1,11 +1,12 @@
 /**
- * An application over a store in a temporary folder, both closed when the test ends. Authentication is switched off
- * unless a test is about it.
+ * Applications over stores in temporary folders. Each is closed when its test ends, and its directory verified.
+ * Authentication is switched off unless a test is about it.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { type AppOptions, buildApp } from '../../routes/index.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
+import { markOpen, verifyWhenClosed } from './verified.js'
 
 export interface TestApp {
   app: FastifyInstance
@@ -13,14 +14,22 @@ export interface TestApp {
   directory: string
 }
 
-export async function openApp(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<TestApp> {
+export interface TestAppOptions extends AppOptions, Partial<StoreOptions> {
+  /** The test damages the directory, so it is not verified at the end. */
+  damaged?: boolean
+}
+
+export async function openApp(t: Test, { damaged = false, ...options }: TestAppOptions = {}): Promise<TestApp> {
   let opened: FastifyInstance | undefined
-  // Before the folder: what is torn down first was begun last, and the folder goes after what is open in it.
-  t.teardown(() => opened?.close())
   const directory = options.directory ?? t.testdir({})
+  t.teardown(async () => {
+    await opened?.close()
+    if (opened !== undefined && !damaged) await verifyWhenClosed(directory)
+  })
   const { insecure = true, anonymous = insecure } = options
   const store = await new Store({ ...options, anonymous, directory }).open()
   const app = await buildApp(store, { logLevel: 'silent', ...options, insecure })
+  markOpen(directory)
   opened = app
   return { app, store, directory }
 }
@@ -41,10 +50,7 @@ export async function append(
 }
 
 /** As openApp, and listening. */
-export async function listen(
-  t: Test,
-  options: AppOptions & Partial<StoreOptions> = {}
-): Promise<TestApp & { url: string }> {
+export async function listen(t: Test, options: TestAppOptions = {}): Promise<TestApp & { url: string }> {
   const opened = await openApp(t, options)
   const url = await opened.app.listen({ host: '127.0.0.1', port: 0 })
   // Fastify takes a server that it did not make itself for one without TLS.

@@ -1,9 +1,9 @@
 /** The command line as a user meets it: a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { compiledScript } from './project.js'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const MAIN = compiledScript('src/main.ts')
 
 export interface Said {
   code: number | null
@@ -54,8 +54,7 @@ export function serve(
 }
 
 function start(argv: readonly string[], { env, cwd, descriptors }: CliOptions): ChildProcess {
-  const tsx = import.meta.resolve('tsx')
-  const words = [process.execPath, `--import=${tsx}`, MAIN, ...argv]
+  const words = [process.execPath, MAIN, ...argv]
   const limited = ['bash', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'bash', ...words]
   const [command = '', ...rest] = descriptors === undefined ? words : limited
   return spawn(command, rest, { env: { ...process.env, ...env }, cwd, stdio: 'pipe' })

@@ -1,10 +1,10 @@
 /** A history to read: a real one where it is on this machine, else one that is made up and just as awkward. */
 import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { nameBasedId } from '../../src/streams/name-based-id.js'
+import { projectFile } from './project.js'
 
-export const HISTORY_FILE = fileURLToPath(new URL('../../../shared/data/fastify-history.ndjson.gz', import.meta.url))
+export const HISTORY_FILE = projectFile('../shared/data/fastify-history.ndjson.gz')
 export const hasHistory = existsSync(HISTORY_FILE)
 
 export interface HistoryLine {

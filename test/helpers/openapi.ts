@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
+import { projectFile } from './project.js'
 
-export const OPENAPI_PATH = new URL('../../openapi.yaml', import.meta.url)
+export const OPENAPI_PATH = projectFile('openapi.yaml')
 
 export async function generateOpenApi(): Promise<string> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  const { version } = JSON.parse(readFileSync(projectFile('package.json'), 'utf8'))
   const app = await buildApp(new Store({ directory: 'never-opened' }), { version, logLevel: 'silent' })
   await app.ready()
   const text = app.swagger({ yaml: true })

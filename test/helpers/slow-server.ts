@@ -1,11 +1,11 @@
 /** A server in a process of its own that is killed, started again at the same address, and takes its time to open. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { eventually } from './live-events.js'
+import { compiledScript } from './project.js'
 
-const SCRIPT = fileURLToPath(new URL('slow-start.ts', import.meta.url))
+const SCRIPT = compiledScript('test/helpers/slow-start.ts')
 
 export class SlowServer {
   readonly #directory: string
@@ -24,7 +24,7 @@ export class SlowServer {
 
   /** Resolves when it listens; its store is not open. @param times how much faster its clock is */
   async listen(times = 1): Promise<void> {
-    const argv = [`--import=${import.meta.resolve('tsx')}`, SCRIPT, this.#directory, this.#port, String(times)]
+    const argv = [SCRIPT, this.#directory, this.#port, String(times)]
     this.#said = ''
     const child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
     child.stdout.on('data', (chunk) => (this.#said += chunk))

@@ -2,8 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
-
-export const root = join(import.meta.dirname, '..', '..')
+import { root } from './project.js'
 
 /** Every file of src, routes and schemas, but declarations of others' code. */
 export const files: readonly string[] = ['src', 'routes', 'schemas'].flatMap((folder) =>

@@ -4,12 +4,12 @@
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { buildApp } from '../../routes/index.js'
 import { FORMAT_VERSION } from '../../src/log/format.js'
 import { Store } from '../../src/store/store.js'
+import { projectFile } from './project.js'
 
-const folder = fileURLToPath(new URL(`../fixtures/${process.argv[2] ?? `format-${FORMAT_VERSION}`}`, import.meta.url))
+const folder = projectFile(`test/fixtures/${process.argv[2] ?? `format-${FORMAT_VERSION}`}`)
 if (existsSync(folder)) throw new Error(`${folder} is there already`)
 const store = await new Store({ directory: folder }).open()
 const app = await buildApp(store, { insecure: true })

@@ -1,14 +1,14 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
+import { projectFile } from '../helpers/project.js'
 
 const GOLDEN_LOG = 'd5eb6f2f-dc74-4c63-b9ea-3ce51fa8fe37'
 
 t.test('a directory written in format 1 is read byte for byte, and written on', async (t) => {
-  const golden = fileURLToPath(new URL('../fixtures/format-1', import.meta.url))
+  const golden = projectFile('test/fixtures/format-1')
   const directory = join(t.testdir({}), 'db')
   cpSync(golden, directory, { recursive: true })
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
@@ -25,7 +25,7 @@ t.test('a directory written in format 1 is read byte for byte, and written on', 
 })
 
 t.test('a directory written in format 2 is used as it is: records, index, ids, places', async (t) => {
-  const golden = fileURLToPath(new URL('../fixtures/format-2', import.meta.url))
+  const golden = projectFile('test/fixtures/format-2')
   const directory = join(t.testdir({}), 'db')
   cpSync(golden, directory, { recursive: true })
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { decodeLogMeta, encodeLogMeta, FORMAT_VERSION, LOG_META_KEY, positionKey } from '../../src/log/format.js'
 import { Lineage } from '../../src/log/identity/lineage.js'
@@ -12,6 +11,7 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { serve } from '../helpers/cli.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
+import { projectFile } from '../helpers/project.js'
 
 const OPTIONS = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
@@ -110,7 +110,7 @@ t.test('a new log has no ancestors, and keeps its identity as long as nothing wa
 
 t.test('a directory of format 1 is migrated when it is opened, and not when it is verified', async (t) => {
   const directory = join(t.testdir({}), 'db')
-  cpSync(fileURLToPath(new URL('../fixtures/format-1', import.meta.url)), directory, { recursive: true })
+  cpSync(projectFile('test/fixtures/format-1'), directory, { recursive: true })
   const report = await checkDirectory(directory)
   t.same(report.disagreements, [])
   t.equal(report.streams, 8, 'streams are counted without an index')

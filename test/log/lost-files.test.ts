@@ -13,7 +13,6 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../routes/index.js'
 import { Witness } from '../../src/log/recovery/witness.js'
@@ -21,6 +20,7 @@ import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
+import { compiledScript } from '../helpers/project.js'
 
 const EVENTS = 300
 const REFUSED = { code: /^(log-damaged|directory-unusable|storage-failed)$/ }
@@ -142,8 +142,8 @@ t.test('whatever happened to the index: what is read is right, or is refused wit
 
 t.test('a directory is one process’s own, and free again when that is killed', async (t) => {
   const directory = folder(t, 'db')
-  const appender = fileURLToPath(new URL('../crash/appender.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import=tsx', appender, directory, '1'], {
+  const appender = compiledScript('test/crash/appender.ts')
+  const child = spawn(process.execPath, [appender, directory, '1'], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = new Promise((resolve) => child.on('close', resolve))

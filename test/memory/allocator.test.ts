@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { root } from '../helpers/source.js'
+import { compiledScript, root } from '../helpers/project.js'
 
 const skip = process.platform !== 'linux' || !existsSync(join(root, 'node_modules', 'koffi'))
 
@@ -13,7 +13,7 @@ const skip = process.platform !== 'linux' || !existsSync(join(root, 'node_module
  */
 const script = `
   import { readFileSync } from 'node:fs'
-  import { giveBackFreedMemory } from ${JSON.stringify(join(root, 'src', 'memory', 'allocator.ts'))}
+  import { giveBackFreedMemory } from ${JSON.stringify(compiledScript('src/memory/allocator.ts'))}
   const own = () => Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
   if (!(await giveBackFreedMemory())) throw new Error('the allocator was not told')
   const small = []
@@ -33,7 +33,7 @@ const script = `
 `
 
 t.test('large buffers that were freed cost no memory any more', { skip }, async (t) => {
-  const argv = ['--expose-gc', '--import=tsx', '--input-type=module', '-e', script]
+  const argv = ['--expose-gc', '--input-type=module', '-e', script]
   const { stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' })
   t.ok(Number(stdout) < 32 * 1024 * 1024 && stdout !== '', `of 256 MiB, ${stdout.trim()} bytes are left ${stderr}`)
 })

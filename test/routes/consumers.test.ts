@@ -235,6 +235,7 @@ t.test('a filter that passes everything over moves the place, without an acknowl
   // Its definition is an event of the log, too.
   await eventually('it is at the end', () => Number(socket.all.at(-1)?.cursor) === 5)
   await eventually('its place is, too', () => Number(store.consumers.get('c').cursor) === 5)
+  t.equal(socket.all.filter(({ frame }) => frame === 'event').length, 0, 'no event was sent')
 })
 
 t.test('who reads without a name is listed as long as it is connected', async (t) => {

@@ -17,8 +17,9 @@ async function ask(app: FastifyInstance, origin: string | undefined, who: object
 }
 
 t.test('caches are told that an answer depends on the origin, beside what else it depends on', async (t) => {
+  const directories = t.testdir({ 0: {}, 1: {} })
   for (const [i, corsOrigins] of ([[PAGE], 'local'] as const).entries()) {
-    const directory = `${t.testdir({ 0: {}, 1: {} })}/${i}`
+    const directory = `${directories}/${i}`
     const { app } = await openApp(t, { insecure: false, anonymous: true, corsOrigins, directory })
     await append(app, 's', { type: 'T' })
     for (const url of ['/events', '/streams/s', '/streams/s/0', '/streams', '/ping', '/info', '/nowhere', '/users']) {

@@ -1,10 +1,10 @@
 /** An id is unique in its stream, however it came to be: also one that the server made and that is handed back. */
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
+import { projectFile } from '../helpers/project.js'
 
 const json = { 'content-type': 'application/json' }
 
@@ -66,7 +66,7 @@ t.test('an id that names a position which does not exist yet is refused, in ever
 
 t.test('ids of a log of format 1 are unique too, also those that its server made', async (t) => {
   const directory = join(t.testdir({}), 'db')
-  cpSync(fileURLToPath(new URL('../fixtures/format-1', import.meta.url)), directory, { recursive: true })
+  cpSync(projectFile('test/fixtures/format-1'), directory, { recursive: true })
   const { app, store } = await openApp(t, { directory })
   const { head } = store.log
   const { body } = await app.inject('/streams/long-1?limit=4096&format=ndjson')

@@ -2,16 +2,16 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { get, type IncomingMessage, request } from 'node:http'
-import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { append, listen } from '../helpers/app.js'
 import { skip as noBrowser, openPage, shownWith, untilLive } from '../helpers/browser.js'
+import { projectFile } from '../helpers/project.js'
 import { skipHaproxy, skipNginx, startHaproxy, startNginx } from '../helpers/proxies.js'
 import { post } from '../helpers/returning-server.js'
 
-const document = readFileSync(join(import.meta.dirname, '../../docs/behind-a-proxy.md'), 'utf8')
+const document = readFileSync(projectFile('docs/behind-a-proxy.md'), 'utf8')
 const ATOM = 'application/vnd.eventstore.atom+json'
 
 /** A configuration of the document, for these ports. */

@@ -10,8 +10,8 @@ import { errorCodes } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
+import { compiledScript, root } from '../helpers/project.js'
 import { listenRaw } from '../helpers/raw.js'
-import { root } from '../helpers/source.js'
 
 /** What is asked, with which body and headers, and the code that comes back. */
 type Row = readonly [call: string, body: unknown, headers: Record<string, string>, code: string]
@@ -307,7 +307,7 @@ async function allSchemas(): Promise<[string, object][]> {
   for (const room of ['schemas', 'schemas/accounts']) {
     for (const file of readdirSync(join(root, room))) {
       if (!file.endsWith('.ts') || file === 'settings.ts') continue
-      const exported = (await import(join(root, room, file))) as Record<string, unknown>
+      const exported = (await import(compiledScript(join(room, file)))) as Record<string, unknown>
       for (const [name, value] of Object.entries(exported)) {
         const isSchema = typeof value === 'object' && value !== null && ('type' in value || 'anyOf' in value)
         if (isSchema) found.push([`${room}/${file} ${name}`, value])

@@ -186,6 +186,7 @@ t.test('a connection that is kept from sending for too long is closed, whoever i
   await eventually('it is kept from sending', () => peer.isPaused())
   socket.destroy()
   clock.move(limits.request_timeout_ms - 1)
+  t.notOk(peer.destroyed, 'it has its whole time')
   await eventually('it is closed', () => {
     clock.move(1)
     return peer.destroyed
@@ -204,6 +205,7 @@ t.test('a body that must wait for its turn is not waited for longer than any oth
   await eventually('it is kept from sending', () => peer.bytesRead > poll.length + upload.length)
   socket.destroy()
   clock.move(limits.request_timeout_ms - 1)
+  t.notOk(peer.destroyed, 'it has its whole time')
   await eventually('it is closed', () => {
     clock.move(1)
     return peer.destroyed

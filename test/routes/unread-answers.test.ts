@@ -40,6 +40,7 @@ for (const [form, path, accept] of [
     for (const socket of sockets) {
       socket.on('close', () => cut++)
     }
+    t.equal(cut, 0, 'not before its time')
     await eventually('the bytes are given back', () => {
       clock.ahead += 1_000
       return held() === 0

@@ -9,11 +9,12 @@ import { DaybookError, type ErrorCode } from '../../src/errors.js'
 import type { PlannedAnswer } from '../../src/writing/plan/plan-commit.js'
 import type { WriteRequest } from '../../src/writing/plan/write-request.js'
 import { bytesOfPlan, planned } from '../helpers/plain-plan.js'
+import { compiledScript } from '../helpers/project.js'
 import { seeded } from '../helpers/random.js'
 import { type RandomCommit, randomCommit } from '../helpers/random-commits.js'
 
 const COMMITS = 10_000
-const ELSEWHERE = join(import.meta.dirname, '..', 'helpers', 'plan-elsewhere.ts')
+const ELSEWHERE = compiledScript('test/helpers/plan-elsewhere.ts')
 
 /** Every code with which a plan refuses a request. */
 const REFUSALS: readonly ErrorCode[] = [
@@ -56,7 +57,7 @@ t.test('the same bytes give the same plan in another process', async (t) => {
   const folder = t.testdir({})
   const [from, to] = [join(folder, 'commits'), join(folder, 'plans')]
   writeFileSync(from, serialize(asked))
-  execFileSync(process.execPath, ['--import=tsx', ELSEWHERE, from, to])
+  execFileSync(process.execPath, [ELSEWHERE, from, to])
   const there = deserialize(readFileSync(to)) as Buffer[]
   t.equal(there.length, COMMITS)
   const other = here.findIndex((bytes, i) => !bytes.equals(there[i] as Buffer))

@@ -3,23 +3,23 @@
  * the witness, and says so on standard error. THROW=code throws an error of that code from a timer after the server has
  * answered its first request.
  */
-import { Server } from 'node:http'
+import { Server, type ServerResponse } from 'node:http'
 import leveldown from 'leveldown'
 
 const { STOP_AT, THROW } = process.env
 let calls = 0
 
-function stopHere(name) {
+function stopHere(name: string): void {
   if (++calls !== Number(STOP_AT)) return
   process.stderr.write(`stopped at ${name}\n`)
   process.kill(process.pid, 'SIGTERM')
 }
 
 if (STOP_AT !== undefined) {
-  const { prototype } = leveldown
+  const prototype = leveldown.prototype as unknown as Record<string, (...words: unknown[]) => unknown>
   for (const name of ['_open', '_getMany', '_batch', '_iterator', '_chainedBatch']) {
-    const real = prototype[name]
-    prototype[name] = function (...words) {
+    const real = prototype[name] as (...words: unknown[]) => unknown
+    prototype[name] = function (this: { location?: string }, ...words) {
       stopHere(`${this.location?.split('/').at(-1)} ${name}`)
       return real.apply(this, words)
     }
@@ -29,15 +29,15 @@ if (STOP_AT !== undefined) {
 if (THROW !== undefined) {
   const { emit } = Server.prototype
   let thrown = false
-  Server.prototype.emit = function (event, ...words) {
+  Server.prototype.emit = function (event: string, ...words: unknown[]) {
     if (event === 'request' && !thrown) {
       thrown = true
-      words[1].once('finish', () =>
+      ;(words[1] as ServerResponse).once('finish', () =>
         setTimeout(() => {
           throw Object.assign(new Error(`${THROW}: thrown from a timer`), { code: THROW })
         }, 0)
       )
     }
-    return emit.call(this, event, ...words)
+    return Reflect.apply(emit, this, [event, ...words])
   }
 }
