@@ -1,4 +1,4 @@
-/** The HTTP application: Fastify with all its options, the hooks every request passes, and each resource by name. */
+/** Builds the HTTP application: Fastify with its options, the hooks of every request, and all routes. */
 import compress from '@fastify/compress'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
@@ -15,7 +15,7 @@ import { endRefused } from './http/connections/lingering-close.js'
 import { sendProblem } from './http/error-handler.js'
 import { KnownMethods } from './http/known-methods.js'
 import { ignoreBodies, refuseOtherMethods } from './http/method-not-allowed.js'
-import { knowPrefix } from './http/proxy-prefix.js'
+import { addPrefix } from './http/proxy-prefix.js'
 import { type OriginRules, Origins } from './http/same-origin.js'
 import { checkOpen } from './http/store-open-check.js'
 import { Live } from './live/live.js'
@@ -38,26 +38,26 @@ import { compileQuery } from './wire/problems/shape.js'
 import { acceptBuffers } from './writing/received-body.js'
 
 export interface AppOptions extends ServerOptions, RequestHookOptions {
-  /** Origins whose pages may do what their users may. */
+  /** Origins whose pages may read and write with the rights of the signed-in user. */
   allowOrigins?: readonly string[]
-  /** Origins whose pages may read. `local`: pages of this machine, which also write. Default: all, without credentials. */
+  /** Origins whose pages may read. `local`: pages of this machine, which also write. Default: all, no credentials. */
   corsOrigins?: readonly string[] | 'local'
-  /** Everybody may do everything: authentication is switched off. */
+  /** Switches authentication off: every caller may do everything. */
   insecure?: boolean
-  /** Whether passwords and tokens may come over plain HTTP. Default: they may. */
+  /** Whether passwords and tokens are accepted over plain HTTP. Default: `taken` (they are). */
   plainCredentials?: PlainCredentials
-  /** Immutable pages may be kept by shared caches. */
+  /** Allows shared caches to store immutable pages. */
   publicCache?: boolean
   version?: string
-  /** The process that serves it; undefined: none that can be told to stop. */
+  /** Controls the process that serves the application; undefined when the process cannot be stopped over HTTP. */
   control?: Control
 }
 
-/** Builds the application over a store, which may still be opening. Tests and the server use this one function. */
+/** Builds the application on a store, which may still be opening. The server and the tests both use this function. */
 export async function buildApp(store: Store, options: AppOptions = {}): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(options, store))
   setValidatorAndErrorHandlers(app, store)
-  knowPrefix(app, options.trustProxy ?? false)
+  addPrefix(app, options.trustProxy ?? false)
   const origins = new Origins(originRules(options), (message) => app.log.warn(message))
   await addRequestHooks(app, store, origins, options)
   await app.register(compress, { global: false, threshold: 1024, encodings: ['br', 'gzip', 'deflate'] })
@@ -68,7 +68,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
-/** A loopback listener lets pages of this machine in, unless it was told which pages may read. */
+/** Returns the origin rules. A loopback listener admits pages of this machine unless `corsOrigins` names origins. */
 function originRules({ allowOrigins = [], corsOrigins = ['*'], hosts }: AppOptions): OriginRules {
   if (corsOrigins === 'local') return { allowed: allowOrigins, readers: [], local: true }
   return { allowed: allowOrigins, readers: corsOrigins, local: hosts !== undefined && corsOrigins.includes('*') }
@@ -76,19 +76,19 @@ function originRules({ allowOrigins = [], corsOrigins = ['*'], hosts }: AppOptio
 
 const VERSION = '0.0.0'
 
-/** How queries are validated, and how errors are answered. */
+/** Sets how queries are validated and how errors are sent. */
 function setValidatorAndErrorHandlers(
   app: FastifyInstance,
   { clock, metrics }: Pick<Store, 'clock' | 'metrics'>
 ): void {
-  // Fastify validates queries only: text becomes numbers and lists, nothing is dropped. The parsers of routes/wire check
-  // bodies against the same schemas, from their bytes, and the form that answers reads the parameters of the path: the
-  // dialect takes other numbers than the native form.
+  // Fastify validates queries only. It converts text to numbers and lists, and drops no parameter. The parsers of
+  // routes/wire check the bytes of bodies against the same schemas. Path parameters are parsed by the handler, because
+  // the dialect and the native form accept different numbers.
   app.setValidatorCompiler(({ schema, httpPart }) =>
     httpPart === 'body' || httpPart === 'params' ? () => true : compileQuery(schema as object)
   )
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
-  ignoreBodies(app) // each scope of routes says what it takes
+  ignoreBodies(app) // each scope of routes adds the body parsers that it needs
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const refused = refuseLiveRead(error, request, reply, metrics)
     if (refused !== undefined) return refused
@@ -97,11 +97,15 @@ function setValidatorAndErrorHandlers(
   })
   app.setNotFoundHandler((request, reply) => {
     endRefused(request, reply, clock)
-    return sendProblem(new DaybookError('not-found', `Nothing lives at ${request.url.split('?')[0]}.`), request, reply)
+    return sendProblem(
+      new DaybookError('not-found', `There is no resource at ${request.url.split('?')[0]}.`),
+      request,
+      reply
+    )
   })
 }
 
-/** Adds the routes of every resource. A route that does not say who may use it fails the start. */
+/** Adds the routes of every resource. Throws when a route does not declare the access that it requires. */
 async function addRoutes(app: FastifyInstance, store: Store, origins: Origins, options: AppOptions): Promise<void> {
   const { version = VERSION, insecure = false, plainCredentials = 'taken', trustProxy = false } = options
   new Access(store, { insecure, plainCredentials }).guard(app)
@@ -139,6 +143,6 @@ async function addRoutes(app: FastifyInstance, store: Store, origins: Origins, o
   await app.register(async (rest) => refuseOtherMethods(rest, methods.entries()))
   app.addHook('preClose', async () => {
     if (store.status === 'open') store.subscriptions.close()
-    else await store.close() // an opening is abandoned before connections are waited for
+    else await store.close() // abort the opening first: closing waits for open connections
   })
 }

@@ -1,4 +1,4 @@
-/** Node's server: its limits, TLS, and which of node's events are requests. */
+/** Creates node's server: its limits, its TLS options, and the handling of its events. */
 import { createServer as createHttp, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { Socket } from 'node:net'
@@ -13,12 +13,12 @@ const OPTIONS: ServerOptions<typeof UpgradableMessage> = {
   connectionsCheckingInterval: 5_000,
   maxHeaderSize: 16_384,
   keepAliveTimeout: 72_000,
-  requestTimeout: 0, // a streamed write takes as long as it takes; other bodies are cut by cutSlowBodies
+  requestTimeout: 0, // streamed writes have no time limit; limitBodyTimes limits all other bodies
   IncomingMessage: UpgradableMessage,
   requireHostHeader: false
 }
 
-/** @param tls the certificate and its key, as PEM; undefined: plain HTTP */
+/** Creates the server. @param tls the certificate and its key, as PEM; undefined: plain HTTP */
 export function httpServer(
   tls: { readonly cert: string; readonly key: string } | undefined,
   handle: RequestListener,
@@ -28,14 +28,15 @@ export function httpServer(
     tls === undefined
       ? createHttp(OPTIONS, handle)
       : createHttps({ ...OPTIONS, handshakeTimeout: limits.headers_timeout_ms, ...TLS, ...tls } as object, handle)
-  // A client that ends its side of the connection after its request still reads the response. Node's own name for it.
+  // A client that ends its side of the connection after its request still gets the response. The option is private to
+  // node.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    // Over TLS from here on: whoever connects and leaves without a handshake, as probes do, is gone.
+    // With TLS, set it only after the handshake: a probe that connects and leaves without one is closed at once.
     socket.allowHalfOpen = true
     endHalfClosed(socket, clock)
   })
-  // Node would send `100 Continue`, or 417, before anything of the request is looked at.
+  // Without listeners, node would send `100 Continue` or 417 before the request is checked.
   for (const event of ['checkContinue', 'checkExpectation']) {
     server.on(event, (request, response) => server.emit('request', request, response))
   }

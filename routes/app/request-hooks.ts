@@ -1,10 +1,10 @@
 /**
- * What every request passes before its route, in this order; the first refusal is the one that is answered. Who may use a
- * route is asked after this (routes/auth).
+ * The hooks that run for every request before its route, in this order. The first refusal ends the request. Access
+ * checks (routes/auth) run afterwards.
  */
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { type BodyTimeParts, cutSlowBodies } from '../http/connections/body-timeout.js'
+import { type BodyTimeParts, limitBodyTimes } from '../http/connections/body-timeout.js'
 import { checkExpectation } from '../http/connections/expectation.js'
 import { closeGracefully } from '../http/connections/graceful-close.js'
 import { shareWithOrigins } from '../http/cors.js'
@@ -16,17 +16,17 @@ import { holdEarlyReads } from '../live/early-reads.js'
 import { acceptWebSockets } from '../live/websocket/websocket.js'
 
 export interface RequestHookOptions {
-  /** Names by which a loopback listener may be called, beside the local ones. Undefined: any (not a loopback). */
+  /** Host names that a loopback listener accepts in addition to the local ones. Undefined: any (not loopback). */
   hosts?: readonly string[] | undefined
-  /** Tells browsers to come over HTTPS from now on. */
+  /** Sends Strict-Transport-Security, so that browsers use HTTPS from now on. */
   hsts?: boolean
-  /** Undefined: any number of requests and connections is taken. */
+  /** Limits of requests and connections. Undefined: no limits. */
   load?: LoadOptions
-  /** Live reads that are held while the store opens. */
+  /** Limit of the live reads that wait while the store opens. */
   heldMax?: number
 }
 
-const NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
+const BLOCK_ALL = "default-src 'none'; frame-ancestors 'none'"
 
 export async function addRequestHooks(
   app: FastifyInstance,
@@ -38,17 +38,17 @@ export async function addRequestHooks(
   const { hosts, hsts = false, load } = options
   const closing = closeGracefully(app, clock)
   app.decorateRequest('answer', undefined as unknown as ServerResponse)
-  const bodyTimes = cutSlowBodies(app, parts)
-  // First, so that a refusal by any hook ends the connection of an upgrade, too.
+  const bodyTimes = limitBodyTimes(app, parts)
+  // Registered first, so that a refusal by any later hook also ends the connection of an upgrade.
   await acceptWebSockets(app, clock)
-  // With `done` rather than async: a promise for each hook of each request can be measured.
+  // `done` instead of async: one promise per hook and request has a measurable cost.
   app.addHook('onRequest', (request, reply, done) => {
     request.answer = reply.raw
     bodyTimes.begin(request, reply)
     if (closing.begun) reply.header('connection', 'close')
     reply.header('request-id', request.id).header('x-content-type-options', 'nosniff')
-    // Events hold what strangers wrote, are answered in many forms, and a browser runs scripts in some of them.
-    reply.header('content-security-policy', NOTHING_RUNS)
+    // Events contain untrusted data, and a browser runs scripts in some of the media types of responses.
+    reply.header('content-security-policy', BLOCK_ALL)
     if (hsts) reply.header('strict-transport-security', 'max-age=31536000')
     checkTarget(request.raw, reply)
     checkHost(request, hosts)

@@ -1,4 +1,4 @@
-/** What of TLS is spoken: 1.2 with forward secrecy and authenticated encryption, and 1.3. */
+/** TLS options: 1.3, and 1.2 with forward secrecy and authenticated encryption only. */
 export const TLS = {
   minVersion: 'TLSv1.2',
   ciphers: [

@@ -1,6 +1,7 @@
 /**
- * Who may use which route. Every route says in its configuration what it needs; one hook asks for it before anything of
- * the request is looked at, and a route that says nothing does not start (native contract; reference 14.5).
+ * Access to routes. The configuration of every route declares the access that it requires. One hook checks it before
+ * the query is validated and the body is read. The start fails for a route that declares none (native contract;
+ * reference 14.5).
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import {
@@ -17,11 +18,13 @@ import { indexStreamOf } from '../../src/streams/index-streams.js'
 import type { SignIn } from '../../src/users/sign-in.js'
 import { checkOpen } from '../http/store-open-check.js'
 import { checkConsumer, checkWritesAny, isReader, type RightsParts } from './caller-rights.js'
-import { takenTicket } from './ticket-parameter.js'
+import { ticketOf } from './ticket-parameter.js'
 
 /**
- * `anyone`: also without an account. `reader`: everybody whom `$all` covers; the answer leaves out what they may not
- * read. `writer`: the same, but no token with which nothing can be written. `signedIn`: an account, or a token. `account`: the account itself, with all of its rights. The others as they say.
+ * `anyone`: also callers without an account. `reader`: every member of `$all`; the response omits events that the
+ * caller may not read. `writer`: the same, except tokens that permit no write at all. `signedIn`: any sign-in, also
+ * with a token. `account`: a sign-in with all rights of the account (no scoped token, no ticket). `operator`: `$ops`
+ * and `$admins`. `administrator`: `$admins`.
  */
 type AccessLevel = 'anyone' | 'reader' | 'writer' | 'signedIn' | 'account' | 'operator' | 'administrator'
 type Need =
@@ -33,50 +36,50 @@ export type Requirement = AccessLevel | ((request: FastifyRequest) => Need)
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may use it. */
+    /** The access that the route requires. */
     access?: Requirement
-    /** Answers that there is nothing here for this method. */
+    /** True for a route that only answers OPTIONS or refuses an unsupported method. */
     refuses?: boolean
-    /** Takes tickets: what is read there is compared with what the ticket is for. */
+    /** Accepts tickets: returns the source that the request reads, which must be the ticket's source. */
     ticketFor?: (request: FastifyRequest) => string
-    /** The largest body, bytes, where it is not the usual one. */
+    /** Largest body in bytes, where it differs from the default. */
     bodyMax?: number
-    /** Throws when the headers alone refuse the body. A client that waits to send it, or sends much, is told at once. */
+    /** Throws when the headers alone rule out the body: the client learns it before it has sent the whole body. */
     takesBody?: (request: FastifyRequest) => void
-    /** Answers without reading the body. */
+    /** True when the route responds without reading the body. */
     ignoresBody?: boolean
-    /** In the dialect: throws when the form that is asked for, or sent, is none. */
+    /** In the dialect: throws when the accepted or the sent media type is not supported. */
     negotiate?: (request: FastifyRequest) => void
-    /** True when an answer is to be in the dialect, refusals too. */
+    /** Returns true when the response, or a refusal, must be in the form of the dialect. */
     dialect?: (request: FastifyRequest) => boolean
   }
   interface FastifyInstance {
-    /** What each route needs, by method and address. */
+    /** The access that each route requires, by `METHOD url`. */
     readonly guarded: ReadonlyMap<string, Requirement>
   }
   interface FastifyRequest {
     principal: Principal
-    /** The source that a ticket opens. */
+    /** The source that the caller's ticket permits to read; undefined without a ticket. */
     ticketSource: string | undefined
   }
 }
 
 /**
- * Whether credentials may come over plain HTTP: `taken`, since nobody else hears them; `by-proxy`, unless the proxy says
- * that its client sent them so; `refused`.
+ * Whether credentials may come over plain HTTP. `taken`: yes, because nobody can intercept them. `by-proxy`: yes,
+ * unless the proxy reports that its client used plain HTTP. `refused`: no.
  */
 export type PlainCredentials = 'taken' | 'by-proxy' | 'refused'
 
 export interface AccessOptions {
-  /** Authentication is switched off. */
+  /** Switches authentication off. */
   readonly insecure: boolean
   readonly plainCredentials: PlainCredentials
 }
 
-/** What routes are guarded with. All but `status` and `reason` are there once the store is open. */
+/** The parts of the store for access checks. All but `status` and `reason` exist only once the store is open. */
 export interface AccessParts extends RightsParts {
   readonly status: string
-  /** Why it is not open, for people. */
+  /** Why the store is not open, as a readable text. */
   readonly reason: string
   readonly signIn: SignIn
 }
@@ -90,17 +93,18 @@ export class Access {
     this.#options = options
   }
 
-  /** Adds the hooks. Routes that are registered before it are not looked at. */
+  /** Adds the hooks. Call it before routes are registered: it does not check earlier ones. */
   guard(app: FastifyInstance): void {
     app.decorateRequest('principal', undefined as unknown as Principal)
     app.decorateRequest('ticketSource', undefined)
     const guarded = new Map<string, Requirement>()
     app.decorate('guarded', guarded)
     app.addHook('onRoute', ({ config, url, method }) => {
-      if (config?.access === undefined) throw new Error(`${method} ${url} does not say who may use it`)
+      if (config?.access === undefined)
+        throw new Error(`The route ${method} ${url} does not declare the access that it requires`)
       if (!config.refuses) for (const one of [method].flat()) guarded.set(`${one} ${url}`, config.access)
     })
-    // With `done` rather than async: most requests need no promise.
+    // `done` instead of async: most requests need no promise.
     app.addHook('onRequest', (request, _reply, done) => {
       const admitted = this.#admit(request)
       if (admitted === undefined) done()
@@ -115,20 +119,20 @@ export class Access {
   }
 
   /**
-   * Finds the principal of a request, and whether it may make it.
+   * Identifies the principal of a request and checks that the principal may make it.
    * @throws, at once or by its promise, `sign-in-required`, `not-permitted`, `wrong-credentials`, `tls-required`…
    */
   #admit(request: FastifyRequest): void | Promise<void> {
-    // Where no route of ours answers, nothing is there to be kept from anybody.
+    // A request without a route gets 404, which reveals nothing.
     const requirement = request.routeOptions.config.access ?? 'anyone'
     const principal = this.#principalOf(request, requirement === 'anyone')
     if (principal instanceof Promise) return principal.then((one) => this.#check(request, one, requirement))
     return this.#check(request, principal, requirement)
   }
 
-  /** Rights are checked again once the body has arrived: they may have been revoked meanwhile. */
+  /** Checks rights again once the body has arrived: they may have been revoked meanwhile. */
   #checkAgain(request: FastifyRequest): void | Promise<void> {
-    // Until the log is open nobody is signed in, and no sign-in can be over.
+    // Before the log is open there are no sign-ins, so none can have expired.
     if (request.principal.accountVersion !== undefined) {
       const over = this.#parts.rules.signInRefusal(request.principal, this.#parts.clock.now())
       if (over !== undefined) throw over
@@ -136,20 +140,20 @@ export class Access {
     return this.#check(request, request.principal, request.routeOptions.config.access ?? 'anyone')
   }
 
-  #principalOf(request: FastifyRequest, anyone: boolean): Principal | Promise<Principal> {
+  #principalOf(request: FastifyRequest, isOpenToAll: boolean): Principal | Promise<Principal> {
     if (this.#options.insecure) return ANYBODY
     const { authorization } = request.headers
-    const ticket = takenTicket(request.raw)
+    const ticket = ticketOf(request.raw)
     if (authorization === undefined && ticket === undefined) return NOBODY
-    if (this.#wasHeard(request)) throw plainText()
-    // Until the log is open nobody is known, and only that is told.
+    if (this.#cameUnprotected(request)) throw plainText()
+    // Before the log is open no account is known. The request then fails as `starting`, not as wrong credentials.
     if (this.#parts.status !== 'open') return NOBODY
     return authorization === undefined
       ? this.#byTicket(request, ticket as string)
-      : this.#byHeader(request, authorization, anyone)
+      : this.#byHeader(request, authorization, isOpenToAll)
   }
 
-  #wasHeard({ raw, headers, protocol }: FastifyRequest): boolean {
+  #cameUnprotected({ raw, headers, protocol }: FastifyRequest): boolean {
     const { plainCredentials } = this.#options
     if (plainCredentials === 'taken' || 'encrypted' in raw.socket) return false
     return plainCredentials === 'refused' || (headers['x-forwarded-proto'] !== undefined && protocol !== 'https')
@@ -161,17 +165,17 @@ export class Access {
     return principal
   }
 
-  #byHeader(request: FastifyRequest, authorization: string, anyone: boolean): Principal | Promise<Principal> {
+  #byHeader(request: FastifyRequest, authorization: string, isOpenToAll: boolean): Principal | Promise<Principal> {
     const { signIn } = this.#parts
     const space = authorization.indexOf(' ')
     const [scheme, value] = [authorization.slice(0, space), authorization.slice(space + 1)]
-    // EventStoreDB reads `Basic` as it is written, and takes everything else for no credentials (reference 14.1).
+    // EventStoreDB compares `Basic` case-sensitively and ignores all other schemes (reference 14.1).
     if (scheme === 'Basic' || authorization === 'Basic') {
       const principal = signIn.byPassword(value.trim(), request.ip)
       if (principal instanceof Promise) return principal.then((one) => one ?? NOBODY)
       return principal ?? NOBODY
     }
-    if (scheme.toLowerCase() !== 'bearer' || anyone) return NOBODY
+    if (scheme.toLowerCase() !== 'bearer' || isOpenToAll) return NOBODY
     return signIn.byToken(value.trim(), request.ip)
   }
 
@@ -179,10 +183,7 @@ export class Access {
     request.principal = principal
     if (requirement !== 'anyone') checkOpen(this.#parts)
     if (request.ticketSource !== undefined && request.routeOptions.config.ticketFor === undefined) {
-      throw new DaybookError(
-        'not-permitted',
-        'A ticket is for reading the source that it was given for, and nothing else.'
-      )
+      throw new DaybookError('not-permitted', 'A ticket only permits reads of the source that it was issued for.')
     }
     const need = typeof requirement === 'function' ? requirement(request) : requirement
     if (typeof need === 'string') {
@@ -193,11 +194,11 @@ export class Access {
     else return this.#parts.rules.check(principal, need.action, need.stream)
   }
 
-  /** Nobody else, administrators neither: they can reset what they cannot change (reference 14.5). */
+  /** Admits the account itself only. Administrators are refused, too: they can reset a password (reference 14.5). */
   #checkSelf(principal: Principal, login: string): void {
     this.#checkLevel(principal, 'account')
     if (principal.login === login) return
-    throw new DaybookError('not-permitted', `Only "${login.slice(0, 100)}" may do this.`)
+    throw new DaybookError('not-permitted', `Only the account "${login.slice(0, 100)}" itself may do this.`)
   }
 
   #checkLevel(principal: Principal, level: AccessLevel): void {
@@ -209,10 +210,10 @@ export class Access {
 
 const LEVELS: Record<AccessLevel, string> = {
   anyone: 'anybody',
-  reader: 'who has signed in',
-  writer: 'who has signed in',
-  signedIn: 'who has signed in',
-  account: 'who has signed in with a password',
+  reader: 'signed-in users',
+  writer: 'signed-in users',
+  signedIn: 'signed-in users',
+  account: 'users who have signed in with a password',
   operator: 'operators ($ops) and administrators ($admins)',
   administrator: 'administrators ($admins)'
 }
@@ -238,11 +239,14 @@ function hasLevel(principal: Principal, level: AccessLevel, { rules }: Pick<Righ
 function plainText(): DaybookError {
   return new DaybookError(
     'tls-required',
-    'Credentials were sent in plain text, to an address that others can reach. They were not looked at; treat them as compromised.'
+    'The credentials came over plain HTTP and were not checked. Treat them as compromised, and use HTTPS.'
   )
 }
 
-/** Takes the stream that the path names. Of the log and of index streams everybody gets what they may read. */
+/**
+ * Requires the right to the stream in the path. Reads of the log and of index streams require `reader` only: their
+ * responses omit events that the caller may not read.
+ */
 export function ofStream(action: Action): Requirement {
   return (request) => {
     const { stream } = request.params as { stream: string }
@@ -253,9 +257,9 @@ export function ofStream(action: Action): Requirement {
   }
 }
 
-/** @throws `not-permitted` when a ticket is used for something else than it was given for, and what is wrong with the query */
+/** @throws the error of an invalid query; `not-permitted` when the request reads another source than the ticket's */
 function checkTicket(request: FastifyRequest, source: string): void {
   if (request.validationError !== undefined) throw request.validationError
   if (request.routeOptions.config.ticketFor?.(request) === source) return
-  throw new DaybookError('not-permitted', `This ticket is for ${source}, through the same filters.`, { source })
+  throw new DaybookError('not-permitted', `This ticket is for ${source}, with the same filters.`, { source })
 }

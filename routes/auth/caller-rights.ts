@@ -1,6 +1,6 @@
 /**
- * Checks of rights after a route has let a caller in: again after a wait, of what only the handler knows,
- * and for what they may see (native contract, reference 14.3).
+ * Rights checks inside a route: after a wait, on data that only the handler knows, and on what the caller may read
+ * (native contract, reference 14.3).
  */
 import type { FastifyRequest } from 'fastify'
 import {
@@ -23,16 +23,16 @@ import type { Clock } from '../../src/time/clock.js'
 import type { ReadContext } from '../wire/reading/read-request.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
-/** What rights are asked of. Its members are read when a request is there: the store opens beside the server. */
+/** The parts of the store that decide on rights. Read them per request: the server starts before the store is open. */
 export interface RightsParts {
   readonly rules: AccessRules
   readonly clock: Clock
 }
 
 /**
- * Checked again after a wait.
- * @throws `sign-in-required` when they are not signed in any more, or, as `not-permitted`, for an address that they may
- * not read
+ * Checks after a wait that the caller may still read the address.
+ * @throws `sign-in-required` when the sign-in has ended; `sign-in-required` or `not-permitted` when the caller may not
+ * read the stream
  */
 export async function checkReadable(parts: RightsParts, principal: Principal, address: Address): Promise<void> {
   const over = parts.rules.signInRefusal(principal, parts.clock.now())
@@ -41,8 +41,8 @@ export async function checkReadable(parts: RightsParts, principal: Principal, ad
 }
 
 /**
- * What the routes of reads ask for, where no route does.
- * @throws as checkReadable; `sign-in-required` for who may read nothing of the log
+ * Makes the same checks as the read routes, for reads that do not come through one of them.
+ * @throws as checkReadable; `sign-in-required` when the caller may read nothing of the log
  */
 export async function checkMayRead(parts: RightsParts, principal: Principal, address: Address): Promise<void> {
   if (!isOneStream(address)) checkIsReader(parts, principal)
@@ -51,12 +51,12 @@ export async function checkMayRead(parts: RightsParts, principal: Principal, add
 
 /** @throws `sign-in-required` */
 export function checkIsReader(parts: RightsParts, principal: Principal): void {
-  if (!isReader(parts, principal)) throw new DaybookError('sign-in-required', 'Only who has signed in may do this.')
+  if (!isReader(parts, principal)) throw new DaybookError('sign-in-required', 'Only signed-in users may do this.')
 }
 
 /**
- * Checks, before a body says which streams it is for, that the caller may write any at all. Only of a token can that be
- * known: whatever the settings say, a stream may have rules of its own that let any caller write.
+ * Checks, before the body names the streams to write, that the caller may write to any stream at all. Only a token can
+ * rule that out: for other callers, a stream may have an ACL that lets anybody write.
  * @throws `not-permitted`, at once or by the promise
  */
 export function checkWritesAny({ rules }: RightsParts, principal: Principal): void | Promise<void> {
@@ -68,27 +68,27 @@ export function checkWritesAny({ rules }: RightsParts, principal: Principal): vo
 
 async function checkWritesOne(rules: AccessRules, principal: Principal, streams: readonly string[]): Promise<void> {
   for (const stream of streams) {
-    // An import may end a stream that its author may not append to.
+    // The right to delete is enough: an import may end a stream that the caller may not append to.
     for (const action of ['write', 'delete'] as const) if (await rules.may(principal, action, stream)) return
   }
-  const why = `"${principal.login}" may append to no stream with this token.`
+  const why = `This token of "${principal.login}" permits writes to no stream.`
   throw new DaybookError('not-permitted', why, { action: 'write', written: false, retry: false })
 }
 
 /**
- * True for everybody whom `$all` covers. They read what their rights leave of the log, where positions count all events, so
- * its length is no secret to them; to others it is.
+ * Returns true for every member of `$all`. Readers see the events that they may read. Positions count all events, so
+ * the length of the log is known to readers; it is hidden from other callers.
  */
 export function isReader({ rules }: Pick<RightsParts, 'rules'>, { login }: Principal): boolean {
   return login !== undefined || rules.settings.anonymous
 }
 
-/** True when callers without an account may read it too: then shared caches may keep it. */
+/** Returns true when callers without an account may read the address: shared caches may then store the response. */
 export function isPublic({ rules }: Pick<RightsParts, 'rules'>, address: Address): boolean | Promise<boolean> {
   return isOneStream(address) && rules.may(NOBODY, 'read', address.stream as string)
 }
 
-/** What a live reader's right rests on. */
+/** Returns the data by which a live reader's right is checked again when accounts, ACLs or times change. */
 export function rightOf(parts: RightsParts, principal: Principal, address: Address): LiveRight {
   const own = isOneStream(address) ? address.stream : undefined
   return {
@@ -106,13 +106,13 @@ export function rightOf(parts: RightsParts, principal: Principal, address: Addre
   }
 }
 
-/** What queries are read with. */
+/** The parts of the store that query parsing needs. */
 export interface ContextParts extends RightsParts {
   readonly poster: Poster
   readonly expressions: Expressions
 }
 
-/** What the query of a request is read with. */
+/** Returns the context in which the query of a request is parsed. */
 export function readContextOf(
   { rules, clock, poster, expressions }: ContextParts,
   { principal }: Pick<FastifyRequest, 'principal'>
@@ -120,23 +120,26 @@ export function readContextOf(
   return { viewer: rules.viewerOf(principal), now: clock.now(), rule: poster.rule, expressions }
 }
 
-/** Who asks for a change. */
+/** Returns the author of a change, for the audit log. */
 export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
   return { principal, address: ip, requestId: id }
 }
 
-/** Owner and administrators may change a consumer, and reading for it changes it (native contract §7). */
+/**
+ * Returns true when the caller may use a consumer: its owner or an administrator. Reading moves the checkpoint of a
+ * consumer, so reads need this right, too (native contract §7).
+ */
 export function owns(principal: Principal, { definition }: Consumer, { rules }: Pick<RightsParts, 'rules'>): boolean {
   const { owner, ownerSince } = definition
   if (isAdministrator(principal)) return true
-  // What nobody owns is everybody's where nobody needs an account.
+  // An ownerless consumer is open to all callers when anonymous access is on.
   if (owner === undefined) return rules.settings.anonymous
   return owner === principal.login && ownerSince === principal.since
 }
 
 /**
- * Checks a caller who uses a consumer: it must own the consumer, and a token must cover what the consumer reads.
- * @param changes the request changes the consumer itself, instead of reading for it
+ * Checks the right to use a consumer: the caller must own it, and a token must cover the consumer's source.
+ * @param changes true when the request changes the consumer itself, false when it only reads for it
  * @throws `sign-in-required`, `not-permitted`, at once or by the promise
  */
 export function checkConsumer(
@@ -148,14 +151,16 @@ export function checkConsumer(
   if (!owns(principal, consumer, parts)) {
     const { name } = consumer
     const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
-    throw new DaybookError(code, `"${name}" is its owner's and administrators'.`, { consumer: name })
+    throw new DaybookError(code, `Only the owner of consumer "${name}" and administrators may use it.`, {
+      consumer: name
+    })
   }
   return checkScopeFor(parts, principal, parseSource(consumer.definition.source).address, changes)
 }
 
 /**
- * A token is for a consumer as far as it reads what that reads. Who changes a consumer of the log or of an index stream
- * changes it for everything in it, so it must be for all streams.
+ * Checks that a token covers a consumer's source. For the log and index streams, a token that can read any stream may
+ * read for the consumer; only a token for all streams may change it, because the change affects all events.
  * @throws `not-permitted`, at once or by the promise
  */
 export function checkScopeFor(
@@ -168,10 +173,10 @@ export function checkScopeFor(
   const { read } = principal.scope
   if (isOneStream(address)) return checkReadable(parts, principal, address)
   if (changes ? read.includes('*') : read.length > 0) return undefined
-  throw new DaybookError('not-permitted', 'This token is not for what the consumer reads.')
+  throw new DaybookError('not-permitted', 'This token does not cover the source of the consumer.')
 }
 
-/** Neither the log nor an index stream: who may read it at all may read all of it. */
+/** Returns true for a plain stream (not the log, no index stream): the right to read it covers all its events. */
 function isOneStream({ stream, index }: Address): boolean {
   return stream !== undefined && index === undefined
 }

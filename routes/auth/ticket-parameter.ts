@@ -1,13 +1,13 @@
 /**
- * `?ticket=` is taken out of an address before anything else sees it: no log, no link and no cache has it then, and it
- * is no parameter of any route.
+ * Removes `?ticket=` from the address of a request before any other code sees it. Logs, links and caches then do not
+ * contain the ticket, and routes need not declare the parameter.
  */
 import type { IncomingMessage } from 'node:http'
 
 const taken = new WeakMap<object, string>()
 
-/** The address without its ticket. */
-export function takeTicket(request: IncomingMessage & { originalUrl?: string }): string {
+/** Removes the ticket from the address and remembers it. Returns the address without it. */
+export function stripTicket(request: IncomingMessage & { originalUrl?: string }): string {
   const { url = '' } = request
   const start = url.indexOf('?')
   if (start < 0 || !url.includes('ticket=', start)) return url
@@ -21,7 +21,7 @@ export function takeTicket(request: IncomingMessage & { originalUrl?: string }):
   return request.url
 }
 
-/** The ticket that a request came with. */
-export function takenTicket(request: IncomingMessage): string | undefined {
+/** Returns the ticket that came with a request; undefined without one. */
+export function ticketOf(request: IncomingMessage): string | undefined {
   return taken.get(request)
 }

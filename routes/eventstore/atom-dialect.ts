@@ -1,4 +1,4 @@
-/** EventStoreDB's form of reads and writes, the Atom dialect, over a store (reference 4 to 12). */
+/** The Atom dialect: reads and writes in EventStoreDB's form, on a store (reference 4 to 12). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KnownMethods } from '../http/known-methods.js'
 import type { ReadCaches } from '../reading/pages.js'
@@ -10,7 +10,7 @@ import type { PagePath } from './wire/page-path.js'
 import { type BaseOf, baseUrl } from './wire/urls.js'
 import { type WriteParts, Writes } from './writes.js'
 
-/** What the dialect uses of the store. */
+/** The parts of the store that the dialect uses. */
 export interface AtomParts extends FeedParts, SingleEventParts, LogFeedParts, WriteParts {}
 
 export class AtomDialect {
@@ -21,10 +21,10 @@ export class AtomDialect {
   readonly baseOf: BaseOf
 
   readonly #methods: KnownMethods
-  /** X-Forwarded-* headers are believed. */
+  /** True when X-Forwarded-* headers are trusted. */
   readonly trustProxy: boolean
 
-  /** @param trustProxy whether X-Forwarded-* headers are believed */
+  /** @param trustProxy whether X-Forwarded-* headers are trusted */
   constructor(parts: AtomParts, caches: ReadCaches, methods: KnownMethods, trustProxy: boolean) {
     this.#methods = methods
     this.trustProxy = trustProxy
@@ -35,19 +35,22 @@ export class AtomDialect {
     this.writes = new Writes(parts, this.baseOf)
   }
 
-  /** As baseOf; only the path where a proxy does not say which scheme its client used, so that the client keeps its own. */
+  /**
+   * Returns the base of redirects. It is only the path prefix when a trusted proxy does not forward the scheme, so that
+   * the client keeps its own scheme.
+   */
   redirectBaseOf(request: FastifyRequest): string {
     const isKnown = !this.trustProxy || forwardedOrigin(request.headers).scheme !== undefined
     return isKnown ? this.baseOf(request).replace(/\/$/, '') : request.prefix
   }
 
-  /** Begins an answer in the dialect: pages of other origins learn which methods there are (reference 1.4). */
+  /** Begins a response in the dialect: lists the allowed methods for pages of other origins (reference 1.4). */
   begin(request: FastifyRequest, reply: FastifyReply): this {
     reply.header('access-control-allow-methods', this.#methods.of(request))
     return this
   }
 
-  /** A page of a stream, or of the log under the name `$all`. */
+  /** Sends a page of a stream, or of the log for the name `$all`. */
   feed(request: FastifyRequest, reply: FastifyReply, stream: string, path: PagePath): Promise<FastifyReply> {
     return stream === '$all'
       ? this.logFeed.feed(request, reply, path, false)

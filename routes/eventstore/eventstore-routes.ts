@@ -1,6 +1,6 @@
 /**
- * Addresses that only the Atom dialect has (reference 4): pages by path, metadata by number, appends by id, and names
- * with a slash at the end.
+ * Routes that only the Atom dialect has (reference 4): pages by path, metadata by number, appends with an id in the
+ * path, and stream names with a trailing slash.
  */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -43,9 +43,9 @@ const INCOMING: RouteDescription = {
   },
   schema: {
     operationId: 'appendWithId',
-    summary: 'Append one event whose id stands in the address',
+    summary: 'Append one event, with its id in the path',
     tags: ['atom'],
-    response: { 201: { type: 'null', description: 'On disk.' } }
+    response: { 201: { type: 'null', description: 'The event is on disk.' } }
   }
 }
 
@@ -96,10 +96,10 @@ const ROUTES: readonly AtomRoute[] = [
   { method: 'GET', url: '/streams/:stream/incoming/:id', config: READ, schema: { hide: true }, answer: pageOfIncoming }
 ]
 
-/** What a proxy says decides where an address leads. */
+/** The headers of a proxy on which a redirect depends. */
 const FORWARDED = 'X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Proto'
 
-/** Addresses that are redirected to the same one without the slash. */
+/** Paths with a trailing slash, which redirect to the path without it. */
 const WITH_SLASH = [
   ['/streams/:stream/', ['GET', 'POST', 'DELETE']],
   ['/streams/:stream/metadata/', ['GET', 'POST']]
@@ -108,7 +108,7 @@ const WITH_SLASH = [
 export function atomRoutes(app: FastifyInstance, atom: AtomDialect): void {
   app.addHook('preHandler', (request, reply, done) => {
     atom.begin(request, reply)
-    // A slash at the end makes an empty last parameter: nothing lives there.
+    // A trailing slash makes the last parameter empty. There is no resource at such a path.
     if (Object.values(paramsOf(request)).includes('')) reply.callNotFound()
     else done()
   })
@@ -181,7 +181,7 @@ function metadataTowards(atom: AtomDialect, request: FastifyRequest, reply: Fast
   return atom.feeds.feed(request, reply, metastreamNamed(stream), { direction, from, count })
 }
 
-/** @throws a 400 for a name that is a metastream's itself */
+/** Returns the name of the stream's metastream. @throws a 400 for the name of a metastream */
 function metastreamNamed(stream: string): string {
   if (isMetastream(stream)) throw badRequest('Stream must be non-empty string and should not be metastream')
   return metastreamOf(stream)
@@ -192,7 +192,7 @@ function appendWithId(atom: AtomDialect, request: FastifyRequest, reply: Fastify
   return atom.writes.appendIncoming(request, reply, stream, id)
 }
 
-/** EventStoreDB's route table has the page backward at this address, too. */
+/** In EventStoreDB, this path also matches the route of a backward page. */
 function pageOfIncoming(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream, id } = paramsOf(request)
   return atom.feed(request, reply, stream, { direction: 'backward', from: 'incoming', count: id })
@@ -203,8 +203,8 @@ function isDirection(text: string): text is PagePath['direction'] {
 }
 
 /**
- * The same address without the slash (reference 1.6). The original forgets what a proxy says, and so sends credentials
- * that came over HTTPS on to plain HTTP.
+ * Redirects to the same address without the trailing slash (reference 1.6). Keeps the scheme that a proxy forwards:
+ * EventStoreDB ignores it, so its redirect sends credentials that came over HTTPS to plain HTTP.
  */
 function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const [path = '', query] = request.url.split('?', 2)
@@ -220,12 +220,12 @@ function redirectWithoutSlash(atom: AtomDialect, request: FastifyRequest, reply:
   return sendAsIs(reply, 307, 'Temporary Redirect', headers, 'Moved Permanently')
 }
 
-/** @throws `not-found` for an address that is too long for a header */
+/** @throws `not-found` for an address that is too long for a Location header */
 function checkShort(location: string): void {
   const { location_bytes_max: most } = limits
   if (location.length <= most) return
-  const why = `The address without its last slash is longer than the ${most} bytes that a redirect may have`
-  throw new DaybookError('not-found', `${why}: ask for it without the slash.`)
+  const why = `The redirect to the address without its trailing slash would be longer than ${most} bytes`
+  throw new DaybookError('not-found', `${why}. Request the address without the slash.`)
 }
 
 function feedSchema(operationId: string, summary: string, config: FastifyContextConfig): RouteDescription {

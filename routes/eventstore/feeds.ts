@@ -20,7 +20,7 @@ import { caching, contentTypeOf, matchesVersion, versionTag } from './reply.js'
 import { type Codec, codecs, negotiate, offers } from './wire/codecs.js'
 import { type Embed, embedOf } from './wire/feed/embed.js'
 import { entriesOf } from './wire/feed/entry.js'
-import { type Feed, type PageAsked, streamLinks, type Window, windowOf } from './wire/feed/feed.js'
+import { type Feed, type PageRequest, streamLinks, type Window, windowOf } from './wire/feed/feed.js'
 import { renderFeed } from './wire/feed/render.js'
 import { checkRequireLeader, longPoll, resolveLinks } from './wire/headers.js'
 import { type PagePath, parsePage } from './wire/page-path.js'
@@ -29,7 +29,7 @@ import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, streamUrl } from './wire/urls.js'
 import { varyOf } from './wire/vary.js'
 
-/** What feeds use of the store. */
+/** The parts of the store that feeds use. */
 export interface FeedParts extends ContextParts, WaitParts, ListedSourceParts {
   readonly states: StreamStates
   readonly metrics: Metrics
@@ -38,14 +38,14 @@ export interface FeedParts extends ContextParts, WaitParts, ListedSourceParts {
 /** A request for a page of a feed. */
 interface FeedRequest {
   readonly reply: FastifyReply
-  readonly page: PageAsked
+  readonly page: PageRequest
   readonly codec: Codec
   readonly embed: Embed
-  /** What addresses in the answer begin with. */
+  /** Scheme, host and prefix of the addresses in the response. */
   readonly base: string
-  /** Links are shown as what they lead to. */
+  /** True to show the targets of link events instead of the links. */
   readonly resolve: boolean
-  /** Undefined: one who sees everything. */
+  /** Undefined for a caller who may read all events. */
   readonly viewer: Viewer | undefined
 }
 
@@ -66,7 +66,7 @@ export class Feeds {
     this.#baseOf = baseOf
   }
 
-  /** A page of a stream's feed. @throws refusals */
+  /** Sends a page of a stream's feed. @throws refusals */
   async feed(request: FastifyRequest, reply: FastifyReply, stream: string, path: PagePath): Promise<FastifyReply> {
     const query = rawQueryOf(request)
     const codec = negotiate(request.headers.accept, query.get('format'), offers.feed)
@@ -78,13 +78,13 @@ export class Feeds {
     checkReadableName(stream)
     if (poll !== undefined) {
       await this.#awaitNumber(request, stream, Number(page.from ?? 0n), poll)
-      // Rules may have changed in an hour.
+      // The ACL may have changed during the wait, which may last an hour.
       await checkReadable(this.#parts, request.principal, streamAddress(stream))
     }
     try {
       await this.#parts.sources.checkLives(stream)
       const head = await listedHead(this.#parts, stream)
-      // Viewers see different parts of an index stream, so the same head may mean another page.
+      // Callers with restricted rights see different parts of an index stream: the same head may mean another page.
       const viewer = this.#parts.rules.viewerOf(request.principal)
       const whole = indexStreamOf(stream) === undefined || viewer === undefined
       if (whole && matchesVersion(request.headers['if-none-match'], head, codec)) {
@@ -94,27 +94,28 @@ export class Feeds {
       const source = await listedSource(this.#parts, stream, viewer)
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      const asked = { reply, page, codec, embed, base, resolve, viewer }
-      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, source, memory))
+      const feedRequest = { reply, page, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(feedRequest, source, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: FeedRequest, source: Source, memory: ReadMemory): Promise<FastifyReply> {
-    const { reply, page, codec, embed, base, resolve, viewer } = asked
+  async #sendFeed(feedRequest: FeedRequest, source: Source, memory: ReadMemory): Promise<FastifyReply> {
+    const { reply, page, codec, embed, base, resolve, viewer } = feedRequest
     const window = windowOf(page, source.head, source.first)
     const audience = source.index ? `${viewer?.key ?? ''} ${this.#parts.rules.version}` : ''
     const state = `${source.head} ${source.metadataVersion} ${source.first} ${audience}`
     const place = `${page.direction} ${page.from ?? 'head'} ${page.count}`
-    // No part can hold a line feed; some may hold spaces.
+    // Joined with line feeds: no part can contain one, but some may contain spaces.
     const key = ['feed', codec.type, embed, resolve, state, place, base, source.stream].join('\n')
-    // Events that an index stream lists may have been hidden since.
+    // A cached page of an index stream may list events that have been hidden since. Skip the cache unless no stream has
+    // metadata or deletions.
     let answer = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedFeed>(key)
     if (answer === undefined) {
-      const { feed, settled } = await this.#readFeed(asked, source, window, memory)
-      answer = { body: renderFeed(feed, asked) }
-      if (settled) this.#rendered.offerPage(key, answer)
+      const { feed, cacheable } = await this.#readFeed(feedRequest, source, window, memory)
+      answer = { body: renderFeed(feed, feedRequest) }
+      if (cacheable) this.#rendered.offerPage(key, answer)
     }
     const { cacheControl } = source.metadata
     const lasts = !window.moving || cacheControl !== undefined
@@ -127,13 +128,13 @@ export class Feeds {
     return this.#answers.send(reply, answer.body, memory)
   }
 
-  /** @returns settled: its bytes depend on nothing but what is asked, the head and the metadata of the stream */
+  /** @returns cacheable: true when the page depends only on the request, and on the stream's head and metadata */
   async #readFeed(
     { page, base, resolve, viewer }: FeedRequest,
     source: Source,
     window: Window,
     memory: ReadMemory
-  ): Promise<{ feed: Feed; settled: boolean }> {
+  ): Promise<{ feed: Feed; cacheable: boolean }> {
     const { reader, metrics, states } = this.#parts
     const stream = source.stream as string
     const backward = page.direction === 'backward'
@@ -165,19 +166,19 @@ export class Feeds {
       }),
       entries
     }
-    // The target of a link may be written or hidden though the head does not change.
+    // The target of a link may be written or hidden while the head stays the same.
     const linked = records.some((record) => record.hasType(LINK_TYPE))
-    return { feed, settled: !linked && (states.none || !source.index) }
+    return { feed, cacheable: !linked && (states.none || !source.index) }
   }
 
   /**
-   * Holds a forward read until the stream has an event of this number, visible or not (reference 10). An index stream that
-   * lists nothing for the caller has none.
+   * Waits until the stream has an event with this number, visible or not (reference 10). An index stream without events
+   * that the caller may read counts as empty.
    */
   async #awaitNumber(request: FastifyRequest, stream: string, number: number, seconds: number): Promise<void> {
-    const asked = readContextOf(this.#parts, request)
-    const viewer = indexStreamOf(stream) === undefined ? undefined : asked.viewer
-    const context = { ...asked, viewer }
+    const callerContext = readContextOf(this.#parts, request)
+    const viewer = indexStreamOf(stream) === undefined ? undefined : callerContext.viewer
+    const context = { ...callerContext, viewer }
     const liveQuery = liveQueryOf(streamAddress(stream), WHOLE, context)
     const isEmpty = async () => (await listedHead(this.#parts, stream, viewer)) < number
     const endsWith = ({ to }: Span) => to >= number
@@ -185,7 +186,7 @@ export class Feeds {
   }
 }
 
-/** A read of a whole stream, hidden events included, with links as they are. */
+/** Query options for a read of all events of a stream, including hidden ones, without resolving links. */
 const WHOLE = { system: true, truncated: true, resolveLinks: false } as const
 
 function sendDescription(reply: FastifyReply, stream: string): FastifyReply {

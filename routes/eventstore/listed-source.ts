@@ -1,4 +1,4 @@
-/** Where a stream or an index stream stands, for reads in the Atom dialect. */
+/** Looks up a stream or an index stream, for reads in the Atom dialect. */
 import type { Viewer } from '../../src/access/viewer.js'
 import { DaybookError } from '../../src/errors.js'
 import type { Postings } from '../../src/index/posting-lists.js'
@@ -16,7 +16,7 @@ export interface ListedSourceParts {
 }
 
 /**
- * A stream or an index stream by its name. An index stream whose list is not kept does not exist.
+ * Returns the source of a stream or an index stream. An index stream does not exist when its index is switched off.
  * @throws `stream-not-found`, `stream-deleted`
  */
 export async function listedSource(
@@ -27,12 +27,15 @@ export async function listedSource(
   const index = indexStreamOf(stream)
   if (index === undefined) return sources.of(stream)
   if (postings.keeps(index.kind)) return reader.visible.ofIndex(stream, index, viewer)
-  throw new DaybookError('stream-not-found', `"${stream}" is not kept here.`, { stream, head: null })
+  throw new DaybookError('stream-not-found', `"${stream}" does not exist: its index is switched off.`, {
+    stream,
+    head: null
+  })
 }
 
 /**
- * Last number of a stream or index stream, seen or not; -1 when it was never written.
- * @param viewer for whom an index stream without anything to see was never written; undefined: one who sees everything
+ * Returns the last number of a stream or index stream, including hidden events; -1 when it was never written.
+ * @param viewer an index stream without visible events counts as never written; undefined: the caller may read all
  */
 export async function listedHead(
   { sources, reader, postings }: ListedSourceParts,
@@ -44,7 +47,7 @@ export async function listedHead(
   return postings.keeps(index.kind) ? (await reader.visible.toFollow({ stream, index }, viewer)).head : -1
 }
 
-/** @throws a 400 for a name that cannot be a stream's */
+/** @throws a 400 for an invalid stream name */
 export function checkReadableName(stream: string): void {
   try {
     checkStreamName(stream)

@@ -1,6 +1,6 @@
 /**
- * The log in the Atom dialect (reference 12): `/streams/$all`, whole or filtered. The audit is left out: a client that
- * deletes a stream finds the tombstone at the log's end, as in EventStoreDB.
+ * The log in the Atom dialect (reference 12): `/streams/$all`, whole or filtered. Audit records are omitted, so that a
+ * client that deletes a stream finds the tombstone at the end of the log, as in EventStoreDB.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AUDIT } from '../../src/access/audit.js'
@@ -36,7 +36,7 @@ import { varyOf } from './wire/vary.js'
 
 const ALL = '$all'
 
-/** What the log's feed uses of the store. */
+/** The parts of the store that the log's feed uses. */
 export interface LogFeedParts extends RightsParts, WaitParts {
   readonly reader: Reader
   readonly sources: Sources
@@ -48,19 +48,19 @@ export interface LogFeedParts extends RightsParts, WaitParts {
 interface LogFeedRequest {
   readonly reply: FastifyReply
   readonly direction: PagePath['direction']
-  /** Position: forward at or after it, backward before it. -1: before everything; undefined: the head. */
+  /** A position: forward reads start at it, backward reads before it. -1: the beginning; undefined: the head. */
   readonly at: number | undefined
   readonly count: number
   readonly filter: Filter
-  /** The filtered feed, whose addresses are others. */
+  /** True for the filtered feed, which has addresses of its own. */
   readonly filtered: boolean
   readonly codec: Codec
   readonly embed: Embed
-  /** What addresses in the answer begin with. */
+  /** Scheme, host and prefix of the addresses in the response. */
   readonly base: string
-  /** Links are shown as what they lead to. */
+  /** True to show the targets of link events instead of the links. */
   readonly resolve: boolean
-  /** Undefined: one who sees everything. */
+  /** Undefined for a caller who may read all events. */
   readonly viewer: Viewer | undefined
 }
 
@@ -75,7 +75,7 @@ export class LogFeed {
     this.#baseOf = baseOf
   }
 
-  /** A page of the log. @param path positions of 32 hexadecimal digits, or `head` backward @throws refusals */
+  /** Sends a page of the log. @param path positions of 32 hexadecimal digits, or `head` backward @throws refusals */
   async feed(request: FastifyRequest, reply: FastifyReply, path: PagePath, filtered: boolean): Promise<FastifyReply> {
     const query = rawQueryOf(request)
     const codec = negotiate(request.headers.accept, query.get('format'), offers.feed)
@@ -91,7 +91,7 @@ export class LogFeed {
       await checkReadable(this.#parts, request.principal, { stream: ALL })
     }
     const viewer = rules.viewerOf(request.principal)
-    // Viewers see different parts of the log, so the same head may mean another page.
+    // Callers with restricted rights see different parts of the log: the same head may mean another page for them.
     if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
       const vary = varyOf(request, { linksAsAsked: resolve && !filtered, lasts: false })
       return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(log.announced, codec), vary })
@@ -100,33 +100,33 @@ export class LogFeed {
       const { direction } = path
       const embed = embedOf(query.get('embed'))
       const base = this.#baseOf(request)
-      const asked = { reply, direction, at, count, filter, filtered, codec, embed, base, resolve, viewer }
-      return await this.#answers.reading(request, (memory) => this.#sendFeed(asked, memory))
+      const feedRequest = { reply, direction, at, count, filter, filtered, codec, embed, base, resolve, viewer }
+      return await this.#answers.reading(request, (memory) => this.#sendFeed(feedRequest, memory))
     } catch (error) {
       throw asRefusal(error, 'read')
     }
   }
 
-  async #sendFeed(asked: LogFeedRequest, memory: ReadMemory): Promise<FastifyReply> {
-    const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = asked
+  async #sendFeed(feedRequest: LogFeedRequest, memory: ReadMemory): Promise<FastifyReply> {
+    const { reply, direction, at, count, filtered, codec, base, resolve, viewer } = feedRequest
     const { reader, metrics } = this.#parts
     const source = this.#parts.sources.log()
     const backward = direction === 'backward'
     const cursor = Math.max(0, Math.min(at ?? Number.MAX_SAFE_INTEGER, source.head + 1))
-    const { kept, looked, cutShort } = await this.#scan(asked, source, cursor, memory)
-    const reached = backward ? cursor - looked : cursor + looked
+    const { kept, examined, cutShort } = await this.#scan(feedRequest, source, cursor, memory)
+    const reached = backward ? cursor - examined : cursor + examined
     const entries = await entriesOf(reader, { source, records: kept, number: reached, resolve, viewer, memory })
     metrics.read(entries.length)
     entries.reverse()
-    const ended = filtered ? looked < count && !cutShort : reached === 0
+    const ended = filtered ? examined < count && !cutShort : reached === 0
     const end = backward ? ended : reached > source.head
     const place: LogPlace = {
       from: cursor,
       origin: at === -1,
       next: reached,
       end: end && (filtered || entries.length < count),
-      // Records that are not shown count as passed. A filtered feed waits where it has found nothing.
-      entries: filtered && viewer === undefined ? entries.length : looked
+      // Omitted records count as read. A filtered feed stays at its position while nothing has matched.
+      entries: filtered && viewer === undefined ? entries.length : examined
     }
     const self = streamUrl(base, ALL) + (filtered ? '/filtered' : '')
     const feed = {
@@ -137,7 +137,7 @@ export class LogFeed {
       headOfStream: false,
       backward: false,
       tagVersion: undefined,
-      links: logLinks(self, asked, place, filtered),
+      links: logLinks(self, feedRequest, place, filtered),
       entries
     }
     const moving = backward ? at === undefined || at > source.head + 1 : entries.length < count
@@ -145,46 +145,46 @@ export class LogFeed {
     reply.header('content-type', contentTypeOf(codec))
     reply.header('cache-control', moving ? caching.never : caching.forAYear)
     if (moving) reply.header('etag', versionTag(source.head, codec))
-    return this.#answers.send(reply, renderFeed(feed, asked), memory)
+    return this.#answers.send(reply, renderFeed(feed, feedRequest), memory)
   }
 
-  /** The records of a page. @param cursor backward those before it, forward those from it on */
-  #scan(asked: LogFeedRequest, source: Source, cursor: number, memory: ReadMemory): Promise<ScannedRecords> {
-    const { direction, count, filtered } = asked
+  /** Returns the records of a page. @param cursor backward: records before it; forward: records from it on */
+  #scan(feedRequest: LogFeedRequest, source: Source, cursor: number, memory: ReadMemory): Promise<ScannedRecords> {
+    const { direction, count, filtered } = feedRequest
     if (direction === 'forward') {
-      if (filtered) return this.#scanForward(asked, source, cursor, memory)
-      return this.#scanRange(asked, source, { first: cursor, last: cursor + count - 1 }, memory)
+      if (filtered) return this.#scanForward(feedRequest, source, cursor, memory)
+      return this.#scanRange(feedRequest, source, { first: cursor, last: cursor + count - 1 }, memory)
     }
-    if (!filtered) return this.#scanBackward(asked, source, cursor, memory)
-    return this.#scanRange(asked, source, { first: Math.max(0, cursor - count), last: cursor - 1 }, memory)
+    if (!filtered) return this.#scanBackward(feedRequest, source, cursor, memory)
+    return this.#scanRange(feedRequest, source, { first: Math.max(0, cursor - count), last: cursor - 1 }, memory)
   }
 
-  /** Examines records until there are enough to show: those that are left out do not make a page of the log shorter. */
+  /** Examines records backward until the page is full, so that omitted records do not make it shorter. */
   async #scanBackward(
-    asked: LogFeedRequest,
+    feedRequest: LogFeedRequest,
     source: Source,
     cursor: number,
     memory: ReadMemory
   ): Promise<ScannedRecords> {
     let kept: StoredRecord[] = []
-    let looked = 0
+    let examined = 0
     let bytes = 0
-    while (kept.length < asked.count && looked < cursor) {
-      const last = cursor - looked - 1
-      const range = { first: Math.max(0, last - (asked.count - kept.length) + 1), last }
-      const part = await this.#scanRange(asked, source, range, memory)
+    while (kept.length < feedRequest.count && examined < cursor) {
+      const last = cursor - examined - 1
+      const range = { first: Math.max(0, last - (feedRequest.count - kept.length) + 1), last }
+      const part = await this.#scanRange(feedRequest, source, range, memory)
       kept = [...part.kept, ...kept]
-      looked += part.looked
+      examined += part.examined
       for (const record of part.kept) bytes += record.bytes.length
-      const full = bytes >= limits.page_bytes_max || looked >= limits.dialect_filter_window
-      if (part.cutShort || full) return { kept, looked, cutShort: looked < cursor }
+      const full = bytes >= limits.page_bytes_max || examined >= limits.dialect_filter_window
+      if (part.cutShort || full) return { kept, examined, cutShort: examined < cursor }
     }
-    return { kept, looked, cutShort: false }
+    return { kept, examined, cutShort: false }
   }
 
   /**
-   * Examines the records of a range, as many as a page holds; fewer also when the filter is too much work, or the client
-   * has gone. Backward the last come first.
+   * Examines the records of a range, up to the size limit of a page. Stops early when the filter has used up its budget
+   * of steps, or when the client is gone. Backward, it starts with the last record.
    */
   async #scanRange(
     { direction, filter, viewer, reply }: LogFeedRequest,
@@ -202,16 +202,16 @@ export class LogFeed {
     const kept: StoredRecord[] = []
     const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
     const gone = new ClientGone(reply.request, this.#parts.clock)
-    let looked = 0
-    while (looked < records.length && isGoingOn(filtering, gone)) {
-      for (const matches of await filtering.next(records, looked, read)) {
-        const record = records[looked++] as StoredRecord
+    let examined = 0
+    while (examined < records.length && mayContinue(filtering, gone)) {
+      for (const matches of await filtering.next(records, examined, read)) {
+        const record = records[examined++] as StoredRecord
         if (matches && record.streamBytes !== AUDIT) kept.push(record)
       }
     }
     if (backward) kept.reverse()
     const there = Math.min(range.last, source.head) - range.first + 1
-    return { kept, looked, cutShort: looked < there }
+    return { kept, examined, cutShort: examined < there }
   }
 
   /** Examines records, at most `dialect_filter_window`, until enough have matched. */
@@ -222,46 +222,51 @@ export class LogFeed {
     memory: ReadMemory
   ): Promise<ScannedRecords> {
     const kept: StoredRecord[] = []
-    let looked = 0
+    let examined = 0
     let bytes = 0
     const filtering = new Filtering(filter, false, this.#parts.expressions.turns)
     const gone = new ClientGone(reply.request, this.#parts.clock)
     const { dialect_filter_window: window, page_bytes_max: full } = limits
-    while (looked < window && bytes < full && isGoingOn(filtering, gone)) {
-      const from = first + looked
-      const records = await this.#parts.reader.slice(source, { first: from, last: from + LOOK_STEP - 1 }, 'asc', memory)
+    while (examined < window && bytes < full && mayContinue(filtering, gone)) {
+      const from = first + examined
+      const records = await this.#parts.reader.slice(
+        source,
+        { first: from, last: from + EXAMINE_STEP - 1 },
+        'asc',
+        memory
+      )
       if (records.length === 0) break
       const read = await viewer?.seen(records)
       for (let at = 0; at < records.length; ) {
         for (const matches of await filtering.next(records, at, read)) {
-          if (kept.length === count) return { kept, looked, cutShort: false }
+          if (kept.length === count) return { kept, examined, cutShort: false }
           const record = records[at++] as StoredRecord
-          looked++
+          examined++
           if (!matches || record.streamBytes === AUDIT) continue
           kept.push(record)
           bytes += record.bytes.length
         }
       }
     }
-    return { kept, looked, cutShort: bytes >= full }
+    return { kept, examined, cutShort: bytes >= full }
   }
 }
 
-/** Records that match a filter, and how many were examined for them. */
+/** Records that match a filter, and the number of records examined to find them. */
 interface ScannedRecords {
   readonly kept: StoredRecord[]
-  readonly looked: number
-  /** Fewer were examined than were asked for. */
+  readonly examined: number
+  /** True when fewer records were examined than requested. */
   readonly cutShort: boolean
 }
 
-/** False when the filter has done the work of a whole page, or nobody waits for it any more. */
-function isGoingOn({ steps }: Filtering, gone: ClientGone): boolean {
+/** Returns false when the filter has used up its budget of steps for one page, or when the client is gone. */
+function mayContinue({ steps }: Filtering, gone: ClientGone): boolean {
   return steps < limits.page_steps_max && !gone.aborted
 }
 
-/** Records that are examined at once. */
-const LOOK_STEP = 20
+/** Number of records read per step. */
+const EXAMINE_STEP = 20
 
 function parseLogStart({ direction, from }: PagePath): number | undefined {
   if (from === undefined || (from === 'head' && direction === 'backward')) return undefined

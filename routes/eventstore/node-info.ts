@@ -1,6 +1,6 @@
 /**
- * What clients of EventStoreDB ask a node about itself (reference 20), as far as a single node can answer truthfully.
- * Parts that are not built yet say so.
+ * The routes by which clients of EventStoreDB read a node's state (reference 20), as far as they apply to a single
+ * node. Routes of parts that are not built yet answer 501.
  */
 import { randomUUID } from 'node:crypto'
 import { freemem, loadavg, totalmem } from 'node:os'
@@ -22,7 +22,7 @@ import { caching } from './reply.js'
 import { API_VERSION } from './wire/api-version.js'
 import { sendAsIs, sendEmpty } from './wire/send.js'
 
-/** What the node's description uses of the store. */
+/** The parts of the store that node information uses. */
 export interface NodeParts extends Pick<RightsParts, 'rules'> {
   readonly log: Log
   readonly clock: Clock
@@ -40,9 +40,9 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   const instance = randomUUID()
   app.get('/gossip', hidden('anyone'), async (request, reply) => gossip(parts, instance, request, reply))
   app.get('/stats', hidden('reader'), async (_request, reply) => stats(parts, reply))
-  // Parts of the server that can be switched on by themselves: projections are not built yet.
+  // Subsystems are optional parts such as projections, which are not built yet.
   app.get('/sys/subsystems', hidden('operator'), async () => [])
-  // There are no TCP connections here, so any cache may keep that; no other statistics have a name.
+  // There are no EventStoreDB TCP connections, so any cache may store the empty list. No other statistics exist.
   app.get('/stats/tcp', hidden('reader'), async (_request, reply) => {
     reply.header('cache-control', 'max-age=1, public').header('vary', 'Accept')
     return []
@@ -51,7 +51,7 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
   app.get('/histogram/:name', hidden('operator'), (_request, reply) => sendAsIs(reply, 404, 'Not found', {}, ''))
   app.get('/health/live', hidden('anyone'), (_request, reply) => reply.code(204).send())
 
-  for (const [method, url, what, access] of LATER) {
+  for (const [method, url, feature, access] of NOT_BUILT) {
     const described = hidden(access)
     const socket = method === 'GET' && url === SOCKET_SOURCE ? emptySocket(live, access) : undefined
     app.route({
@@ -61,24 +61,24 @@ export function nodeRoutes(app: FastifyInstance, parts: NodeParts, atom: AtomDia
       ...socket,
       config: { ...described.config, ...socket?.config },
       handler: () => {
-        throw notYet(what)
+        throw notYet(feature)
       }
     })
   }
 }
 
 function hidden(access: Requirement) {
-  // An upgrade is of the native form.
+  // WebSocket upgrades belong to the native form.
   const dialect = (request: FastifyRequest) => !request.ws && wantsDialectRefusal(request)
   return { config: { access, dialect }, schema: { hide: true } }
 }
 
-/** The members of the cluster: only this node. @param instance identity of this process */
+/** Returns the members of the cluster: only this node. @param instance the id of this process */
 function gossip(parts: NodeParts, instance: string, request: FastifyRequest, reply: FastifyReply): object {
   checkOpen(parts)
   const { localAddress = '127.0.0.1', localPort = 0 } = request.raw.socket
   const { log, clock } = parts
-  // How many events there are is told to those who may read; clients choose a node without it.
+  // Only readers may learn how many events there are. Clients choose a node without that number.
   const head = isReader(parts, request.principal) ? log.head : -1
   const end = head + 1
   reply.header('cache-control', caching.never).header('vary', 'Accept')
@@ -120,7 +120,7 @@ async function stats(parts: NodeParts, reply: FastifyReply): Promise<object> {
   }
 }
 
-/** The queue of appends with the members that EventStoreDB's queues have (reference 20.3). Averages are since the start. */
+/** Returns the queue of appends in EventStoreDB's format (reference 20.3). Averages cover the time since the start. */
 async function writerQueue({ writer, metrics }: NodeParts): Promise<object> {
   const { queued: length, mostQueued } = writer
   const { appends, seconds } = await metrics.appendTotals()
@@ -142,7 +142,7 @@ async function writerQueue({ writer, metrics }: NodeParts): Promise<object> {
   }
 }
 
-/** Resident memory, bytes; 0 while it cannot be read, since no descriptor is free. */
+/** Returns the resident memory in bytes; 0 when it cannot be read because no file descriptor is free. */
 function residentBytes(): number {
   try {
     return process.memoryUsage.rss()
@@ -155,8 +155,8 @@ const GROUPS = 'Persistent subscriptions'
 const PROJECTIONS = 'Projections'
 const MAINTENANCE = 'This part of administration'
 
-/** Addresses of EventStoreDB that are not built yet. They require the same rights as there (reference 14.5). */
-const LATER: readonly [method: HTTPMethods, url: string, what: string, access: Requirement][] = [
+/** Routes of EventStoreDB that are not built yet. They require the same rights as in EventStoreDB (reference 14.5). */
+const NOT_BUILT: readonly [method: HTTPMethods, url: string, feature: string, access: Requirement][] = [
   ['GET', '/projections/any', PROJECTIONS, 'reader'],
   ['GET', '/projection/:name/state', PROJECTIONS, 'reader'],
   ['POST', '/projections/onetime', PROJECTIONS, 'operator'],

@@ -1,4 +1,4 @@
-/** What an answer of the dialect says of itself: how long it keeps, its tag, its content type (reference 9). */
+/** Response headers of the dialect: Cache-Control, ETag and Content-Type (reference 9). */
 import { type Codec, codecHash, codecs } from './wire/codecs.js'
 
 /** Values of Cache-Control. */
@@ -10,19 +10,19 @@ export const caching = {
     seconds === undefined ? caching.never : `max-age=${Math.min(seconds, 0x7fff_ffff)}, private`
 }
 
-/** An ETag: a version, and the form in which it was sent. */
+/** Returns an ETag, made of a version and the hash of its codec. */
 export function versionTag(version: string | number, codec: Codec): string {
   return `"${version};${codecHash(codec)}"`
 }
 
-/** True when If-None-Match has the tag of this version in this form: one tag, quotes or none; other forms are ignored. */
+/** Returns true when If-None-Match is the tag of this version and codec: a single tag, with or without quotes. */
 export function matchesVersion(header: string | undefined, version: string | number, codec: Codec): boolean {
   const [, tagged, hash] = /^"?([+-]?\d{1,19});([^";]*)"?$/.exec(header?.trim() ?? '') ?? []
   if (tagged === undefined) return false
   return BigInt(tagged.replace('+', '')) === BigInt(version) && hash === String(codecHash(codec))
 }
 
-/** A browser that asks for HTML gets JSON. */
+/** Returns the content type of a response. A request for HTML gets JSON. */
 export function contentTypeOf(codec: Codec): string {
   return codec === codecs.html ? codecs.json.contentType : codec.contentType
 }

@@ -24,7 +24,7 @@ import { asRefusal, badRequest, Refusal } from './wire/refusal.js'
 import { type BaseOf, rawQueryOf } from './wire/urls.js'
 import { varyOf } from './wire/vary.js'
 
-/** What single events use of the store. */
+/** The parts of the store that reads of single events use. */
 export interface SingleEventParts extends Pick<RightsParts, 'rules'>, ListedSourceParts {
   readonly metrics: Metrics
 }
@@ -32,17 +32,17 @@ export interface SingleEventParts extends Pick<RightsParts, 'rules'>, ListedSour
 /** A request for a single event. */
 interface EventRequest {
   readonly stream: string
-  /** Undefined: the last. */
+  /** Undefined for the last event. */
   readonly number: bigint | undefined
   readonly codec: Codec
   readonly embed: Embed
-  /** What addresses in the answer begin with. */
+  /** Scheme, host and prefix of the addresses in the response. */
   readonly base: string
-  /** A link is shown as what it leads to. */
+  /** True to show the target of a link event instead of the link. */
   readonly resolve: boolean
-  /** A header says otherwise than usual whether it is. */
+  /** True when a header overrides the default for `resolve`. */
   readonly linksAsAsked: boolean
-  /** Undefined: one who sees everything. */
+  /** Undefined for a caller who may read all events. */
   readonly viewer: Viewer | undefined
 }
 
@@ -64,22 +64,22 @@ export class SingleEvents {
   }
 
   /**
-   * One event. @param at as the path says: a number, or `head`
+   * Sends one event. @param at from the path: a number, or `head`
    * @throws refusals
    */
   async event(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
-    const asked = this.#parse(request, stream, at, true)
-    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
+    const eventRequest = this.#parse(request, stream, at, true)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, eventRequest, memory))
   }
 
-  /** The metadata event of a stream. @param at the number of one, or `head` @throws refusals */
+  /** Sends a metadata event of a stream. @param at its number, or `head` @throws refusals */
   async metadata(request: FastifyRequest, reply: FastifyReply, stream: string, at: string): Promise<FastifyReply> {
     if (isMetastream(stream)) throw badRequest('Stream must be non-empty string and should not be metastream')
-    const asked = this.#parse(request, metastreamOf(stream), at, false)
-    return this.#answers.reading(request, (memory) => this.#answer(reply, asked, memory))
+    const eventRequest = this.#parse(request, metastreamOf(stream), at, false)
+    return this.#answers.reading(request, (memory) => this.#answer(reply, eventRequest, memory))
   }
 
-  /** @param resolving whether links are resolved unless a header says otherwise @throws refusals */
+  /** @param resolving the default for link resolution, which a header may override @throws refusals */
   #parse(request: FastifyRequest, stream: string, at: string, resolving: boolean): EventRequest {
     const query = rawQueryOf(request)
     const codec = negotiate(request.headers.accept, query.get('format'), offers.event)
@@ -93,13 +93,13 @@ export class SingleEvents {
     return { stream, number, codec, embed, base: this.#baseOf(request), resolve, linksAsAsked, viewer }
   }
 
-  async #answer(reply: FastifyReply, asked: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
-    const { stream, number, codec, linksAsAsked, viewer } = asked
+  async #answer(reply: FastifyReply, eventRequest: EventRequest, memory: ReadMemory): Promise<FastifyReply> {
+    const { stream, number, codec, linksAsAsked, viewer } = eventRequest
     const vary = (lasts: boolean) => varyOf(reply.request, { linksAsAsked, lasts })
     try {
       const source = await listedSource(this.#parts, stream, viewer)
       const place = number === undefined ? source.head : Number(number)
-      const { body } = await this.#renderedEntry(asked, source, place, memory)
+      const { body } = await this.#renderedEntry(eventRequest, source, place, memory)
       this.#parts.metrics.read(1)
       const cacheControl = isMetastream(stream) ? undefined : source.metadata.cacheControl
       reply.header('content-type', contentTypeOf(codec))
@@ -111,35 +111,35 @@ export class SingleEvents {
       return await this.#answers.send(reply, body, memory)
     } catch (error) {
       for (const name of ['vary', 'content-type', 'cache-control', 'etag']) reply.removeHeader(name)
-      const nothing = isMissing(error) ? await this.#withoutMetadata(asked) : undefined
-      if (nothing === undefined) throw failedRead(asRefusal(error, 'read'), codec)
+      const fallback = isMissing(error) ? await this.#withoutMetadata(eventRequest) : undefined
+      if (fallback === undefined) throw failedRead(asRefusal(error, 'read'), codec)
       reply.header('vary', vary(number !== undefined)).header('content-type', contentTypeOf(codec))
       reply.header('cache-control', number === undefined ? caching.never : caching.forAYear)
-      if (nothing.tag !== undefined) reply.header('etag', nothing.tag)
-      return reply.send(nothing.body)
+      if (fallback.tag !== undefined) reply.header('etag', fallback.tag)
+      return reply.send(fallback.body)
     }
   }
 
   async #renderedEntry(
-    asked: EventRequest,
+    eventRequest: EventRequest,
     source: Source,
     number: number,
     memory: ReadMemory
   ): Promise<RenderedEntry> {
-    const { codec, embed, base, resolve, viewer } = asked
+    const { codec, embed, base, resolve, viewer } = eventRequest
     const key = ['entry', codec.type, embed, resolve, number, base, source.stream].join('\n')
     const lasts = !source.index && number >= source.first
     const known = lasts ? this.#rendered.event<RenderedEntry>(key) : undefined
     if (known !== undefined) return known
     const records = [await this.#recordAt(source, number, memory)]
     const [entry] = await entriesOf(this.#parts.reader, { source, records, number, resolve, viewer, memory })
-    if (entry?.event === undefined) throw new DaybookError('event-not-found', 'There is nothing to see.', { number })
-    const rendered = { body: renderSingle(entry, asked) }
+    if (entry?.event === undefined) throw new DaybookError('event-not-found', 'The event is hidden.', { number })
+    const rendered = { body: renderSingle(entry, eventRequest) }
     if (lasts && entry.link === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
   }
 
-  /** An index stream lists hidden events, too. */
+  /** Returns the record at a number. Index streams also list hidden events, so they need a read of their own. */
   async #recordAt(source: Source, number: number, memory: ReadMemory): Promise<StoredRecord> {
     if (!source.index) return this.#parts.reader.event(source, number, undefined, memory)
     const [record] = await this.#parts.reader.slice(source, { first: number, last: number }, 'asc', memory)
@@ -148,18 +148,18 @@ export class SingleEvents {
   }
 
   /**
-   * The answer for a stream without metadata: an empty document (reference 11.2), or for an index stream an ACL that lets
-   * all read it (reference 19). Undefined when there is no such stream.
+   * Returns the response for a stream without metadata: an empty document (reference 11.2), or for an index stream an
+   * ACL that allows reads to all (reference 19). Undefined when the stream does not exist.
    */
-  async #withoutMetadata(asked: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
-    const { stream: metastream, number, codec, viewer } = asked
+  async #withoutMetadata(eventRequest: EventRequest): Promise<{ body: Buffer; tag?: string } | undefined> {
+    const { stream: metastream, number, codec, viewer } = eventRequest
     if (!isMetastream(metastream)) return undefined
     const stream = originalOf(metastream)
     const index = indexStreamOf(stream)
-    const nothing = { body: Buffer.from(codec.xml ? '' : '{}') }
-    if (index === undefined) return (await listedHead(this.#parts, stream)) < 0 ? undefined : nothing
+    const empty = { body: Buffer.from(codec.xml ? '' : '{}') }
+    if (index === undefined) return (await listedHead(this.#parts, stream)) < 0 ? undefined : empty
     const source = await listedSource(this.#parts, stream, viewer).catch(ifNotFound)
-    if (source === undefined || (number ?? 0n) !== 0n) return source && nothing
+    if (source === undefined || (number ?? 0n) !== 0n) return source && empty
     const [first] = await this.#parts.reader.slice(source, { first: 0, last: 0 }, 'asc')
     const name = Buffer.from(metastream).toString('latin1')
     const event = virtualEvent(name, '0', first?.created ?? 0, {
@@ -169,7 +169,7 @@ export class SingleEvents {
       metadataBytes: ''
     })
     const entry: FeedEntry = { event, link: undefined, positionStreamBytes: name, positionNumber: '0' }
-    return { body: renderSingle(entry, asked), tag: versionTag(0, codec) }
+    return { body: renderSingle(entry, eventRequest), tag: versionTag(0, codec) }
   }
 }
 
@@ -181,7 +181,7 @@ function ifNotFound(error: Error): undefined {
   if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
 }
 
-/** Failed reads of single events answer with an empty document of their form (reference 8.7). */
+/** A failed read of a single event returns an empty document in the requested form (reference 8.7). */
 function failedRead(refusal: Refusal, codec: Codec): Refusal {
   if ((refusal.status !== 404 && refusal.status !== 410) || codec.xml || codec === codecs.octets) return refusal
   return new Refusal(refusal.status, refusal.reason, { body: '{}', contentType: 'text/plain; charset=utf-8' })

@@ -17,7 +17,7 @@ import { asRefusal, badRequest, Refusal, wrongExpectedVersion } from './wire/ref
 import { sendEmpty } from './wire/send.js'
 import { type BaseOf, rawQueryOf, segment, streamUrl } from './wire/urls.js'
 
-/** What writes use of the store. */
+/** The parts of the store that writes use. */
 export interface WriteParts {
   readonly writer: Writer
   readonly states: StreamStates
@@ -32,7 +32,7 @@ export class Writes {
     this.#baseOf = baseOf
   }
 
-  /** `POST /streams/{s}`. @throws refusals */
+  /** Appends events: `POST /streams/{s}`. @throws refusals */
   async append(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
     const codec = negotiateWrite(request, offers.write)
     return this.#refusing(async () => {
@@ -52,7 +52,7 @@ export class Writes {
     })
   }
 
-  /** `POST /streams/{s}/incoming/{id}`. @throws refusals */
+  /** Appends with an id in the path: `POST /streams/{s}/incoming/{id}`. @throws refusals */
   async appendIncoming(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -70,7 +70,7 @@ export class Writes {
     })
   }
 
-  /** `POST /streams/{s}/metadata`. @throws refusals */
+  /** Writes metadata: `POST /streams/{s}/metadata`. @throws refusals */
   async writeMetadata(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
     const codec = negotiateWrite(request, offers.write)
     if (isMetastream(stream)) {
@@ -103,7 +103,7 @@ export class Writes {
     return sendEmpty(reply, 201, 'Created', { location })
   }
 
-  /** `DELETE /streams/{s}`. @throws refusals */
+  /** Deletes a stream: `DELETE /streams/{s}`. @throws refusals */
   async delete(request: FastifyRequest, reply: FastifyReply, stream: string): Promise<FastifyReply> {
     negotiate(request.headers.accept, null, offers.write)
     const expected = expectedVersion(request.headers)
@@ -135,14 +135,14 @@ export class Writes {
   }
 }
 
-/** @throws a 415 for the body's type, a 406 for the answer's */
+/** Returns the codec of the body. @throws a 415 for its media type, a 406 when Accept permits no response */
 export function negotiateWrite(request: FastifyRequest, offered: Offer): Codec {
   const codec = bodyCodec(request.headers['content-type'], offered)
   negotiate(request.headers.accept, rawQueryOf(request).get('format'), offered)
   return codec
 }
 
-/** Ids are unique in a stream, so no batch can hold one twice. @throws a 400 */
+/** @throws a 400 for a batch that repeats an id, because ids are unique in a stream */
 function checkDistinctIds(events: readonly NewEvent[]): void {
   const seen = new Set<string>()
   for (const { id } of events) {
@@ -150,7 +150,7 @@ function checkDistinctIds(events: readonly NewEvent[]): void {
     const key = id.toString('latin1')
     if (seen.has(key))
       throw badRequest(
-        `The eventId ${idText(id)} stands twice in this batch, and ids are unique in a stream. Leave the second event out, or give it an id of its own. Nothing was written.`
+        `The batch has the eventId ${idText(id)} twice. Give the second event a new id. Nothing was written.`
       )
     seen.add(key)
   }

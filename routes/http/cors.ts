@@ -1,4 +1,4 @@
-/** Which pages of other origins may read responses (native contract §8). */
+/** CORS: which pages of other origins may read responses (native contract §8). */
 import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { CORS_ALLOW_HEADERS, CORS_EXPOSE_HEADERS } from '../eventstore/wire/cors-headers.js'
@@ -6,16 +6,16 @@ import type { Origins } from './same-origin.js'
 
 /** Response headers that pages of other origins may read. */
 const EXPOSED = `ETag, Link, Retry-After, Daybook-Head, Daybook-Log, Preference-Applied, Request-Id, ${CORS_EXPOSE_HEADERS}`
-/** Request headers that they may send. */
+/** Request headers that pages of other origins may send. */
 export const ALLOWED_HEADERS = `If-Match, If-None-Match, Prefer, Last-Event-ID, Daybook-Log, Idempotency-Key, Event-Type, Event-Id, Event-Metadata, traceparent, ${CORS_ALLOW_HEADERS}`
 
 /**
- * Tells browsers which pages may read, also refusals, and refuses what pages of other origins may not do
- * (`origin-refused`).
+ * Adds CORS headers to all responses, including errors, and rejects requests that a page of another origin may not
+ * make (`origin-refused`).
  */
 export async function shareWithOrigins(app: FastifyInstance, origins: Origins): Promise<void> {
   await app.register(cors, {
-    origin: origins.areAlike ? '*' : (origin, done) => done(null, origins.sharedWith(origin) ?? false),
+    origin: origins.sameForAll ? '*' : (origin, done) => done(null, origins.sharedWith(origin) ?? false),
     exposedHeaders: EXPOSED,
     preflight: false
   })
@@ -25,9 +25,10 @@ export async function shareWithOrigins(app: FastifyInstance, origins: Origins): 
     origins.admit(request)
     done()
   })
-  if (origins.areAlike) return
-  // The response depends on the origin, also where a browser sends none: a page of elsewhere would have it keep what an
-  // image got, and read that. Other hooks have set the rest of Vary by now.
+  if (origins.sameForAll) return
+  // The response depends on the origin even when the browser sends no Origin header. Without `Vary: Origin`, a page of
+  // another origin could load a response as an image and then read it from the browser's cache. Other hooks have set
+  // the rest of Vary by now.
   app.addHook('onSend', (request, reply, payload, done) => {
     const { origin, 'sec-fetch-site': site } = request.headers
     if (origin === undefined && site === undefined) return done(null, payload)

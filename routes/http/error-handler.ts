@@ -1,4 +1,4 @@
-/** Errors as problems on the wire: those that routes and hooks throw, and those of requests that never reached a route. */
+/** Sends errors as problem responses: errors of routes and hooks, and errors of requests that never reach a route. */
 import type { Duplex } from 'node:stream'
 import type { ErrorObject } from 'ajv/dist/2020.js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
@@ -18,7 +18,7 @@ const CLIENT_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large'
 }
 
-/** Codes of the errors that Fastify throws itself. */
+/** Error codes for the errors that Fastify itself throws. */
 const FRAMEWORK_ERRORS: Record<string, ErrorCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad-request',
@@ -36,7 +36,12 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
   }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     const limit = bodyMax
-    return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit }, error)
+    return new DaybookError(
+      'body-too-large',
+      `The body is larger than ${limit} bytes, the limit of this route.`,
+      { limit },
+      error
+    )
   }
   const known = FRAMEWORK_ERRORS[code]
   if (known !== undefined) return new DaybookError(known, error.message, {}, error)
@@ -45,7 +50,7 @@ function asDaybookError(error: Error, bodyMax: number): DaybookError {
   return new DaybookError('internal', error.message, {}, error)
 }
 
-/** Reason phrases of the Atom dialect for requests that are refused before their route looks at them. */
+/** Reason phrases of the Atom dialect for requests that are refused before their handler runs. */
 const BARE: Partial<Record<ErrorCode, string>> = {
   'not-found': 'Not Found',
   'method-not-allowed': 'Method Not Allowed',
@@ -54,17 +59,17 @@ const BARE: Partial<Record<ErrorCode, string>> = {
   stopping: 'Server Is Not Ready'
 }
 
-/** Addresses that EventStoreDB has, too. */
-const ITS_ADDRESS =
+/** Paths that exist in EventStoreDB, too. */
+const DIALECT_PATH =
   /^\/(streams|info|ping|users|stats|gossip|histogram|health|admin|sys|projections?|subscriptions)(\/|$)/
 
 /**
- * True when a refusal before its route looked at it has no body, as clients of EventStoreDB expect (reference 1.2): the
- * caller is one, or names no media type where EventStoreDB answers so.
+ * Returns true when an early refusal is sent without a body, as clients of EventStoreDB expect (reference 1.2): the
+ * client is one of EventStoreDB's, or it names no media type and the path is unknown or exists in EventStoreDB.
  */
 function isAnsweredBare({ headers, is404, routeOptions: { url = '' } }: FastifyRequest): boolean {
   if (isDialectClient(headers)) return true
-  return namesNothing(headers.accept) && (is404 || ITS_ADDRESS.test(url))
+  return namesNothing(headers.accept) && (is404 || DIALECT_PATH.test(url))
 }
 
 const problemForms = new AcceptedForms([
@@ -73,8 +78,8 @@ const problemForms = new AcceptedForms([
 ])
 
 /**
- * At addresses whose only form is EventStoreDB's: true when an account is refused in that form. The caller is a client of
- * EventStoreDB, names no media type, or none of problems, HTML and wildcards that cover them.
+ * Returns true when a 401 or 403 at a path that has only EventStoreDB's form is sent in that form. That is so when the
+ * client is one of EventStoreDB's, when it names no media type, or when its Accept covers neither problems nor HTML.
  */
 export function wantsDialectRefusal({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
   const { accept } = headers
@@ -85,17 +90,17 @@ function namesNothing(accept: string | undefined): boolean {
   return accept === undefined || accept === ''
 }
 
-/** Refusals that depend on who signed in, or on nobody having done so. */
-const REFUSED = new Set<ErrorCode>(['sign-in-required', 'wrong-credentials', 'not-permitted'])
+/** Refusals that depend on the account of the request, or on a missing account. */
+const ACCOUNT_REFUSALS = new Set<ErrorCode>(['sign-in-required', 'wrong-credentials', 'not-permitted'])
 
-/** Answers with an error: refusals of the dialect in its form, all others as a problem. */
+/** Sends an error: refusals of the dialect in the form of the dialect, all others as a problem. */
 export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (raw instanceof Refusal) return sendRefusal(reply, raw)
   const error = asDaybookError(raw, request.routeOptions.config.bodyMax ?? limits.body_bytes_max)
-  if (REFUSED.has(error.code)) {
+  if (ACCOUNT_REFUSALS.has(error.code)) {
     const { dialect, negotiate } = request.routeOptions.config
     if (dialect?.(request) ?? (request.is404 && isAnsweredBare(request))) {
-      // A form that is not available is refused first (reference 14.5).
+      // An unsupported media type is reported before missing rights (reference 14.5).
       try {
         negotiate?.(request)
       } catch (fault) {
@@ -122,7 +127,7 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   if (reason !== undefined && isAnsweredBare(request)) {
     return sendRefusal(reply, new Refusal(status, reason, { bare: true }))
   }
-  // A client must know of every refused write whether it was done, and whether to send it again.
+  // The client of a refused write must learn whether the write happened, and whether to retry it.
   const outcome = isWrite(request.method) ? outcomeMembers(error) : undefined
   const problem = { ...problemOf(error, request), ...outcome }
   if (problem.status === 500) request.log.error({ err: error.cause ?? error, code: error.code }, error.message)
@@ -131,38 +136,38 @@ export function sendProblem(raw: Error, request: FastifyRequest, reply: FastifyR
   return reply.send(JSON.stringify(problem))
 }
 
-/** The dialect's refusal of an account, or of a request without one (reference 14.1). */
+/** Returns the dialect's 401 for an account without the right, or for a request without an account (reference 14.1). */
 function dialectRefusal({ code }: DaybookError): Refusal {
   const headers: Record<string, string> =
     code === 'wrong-credentials' ? { 'www-authenticate': 'X-Basic realm="ESDB"' } : {}
   return new Refusal(401, 'Unauthorized', { bare: true, headers })
 }
 
-/** The ways to sign in, for `WWW-Authenticate`. */
+/** Returns the challenges for `WWW-Authenticate`. */
 function challenges({ code }: DaybookError): string[] {
   const wrong = code === 'wrong-credentials' ? ', error="invalid_token"' : ''
   return ['Basic realm="Daybook", charset="UTF-8"', `Bearer realm="Daybook"${wrong}`]
 }
 
-/** The first line of a request, whatever its method is. */
+/** Matches the first line of a request with any method. */
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/1\.\d\r?\n/
 
-/** The code of an error that node found before there was a request. */
+/** Returns the code for an error that node's HTTP parser reports before there is a request. */
 export function clientErrorCode(error: Error): ErrorCode {
   const { code = '' } = error as NodeJS.ErrnoException
   if (code === 'HPE_INVALID_METHOD' && REQUEST_LINE.test(unparsed(error))) return 'not-implemented'
   return CLIENT_ERRORS[code] ?? 'bad-request'
 }
 
-/** What came from the beginning of the line on at which node's parser stopped. */
+/** Returns the received text from the start of the word in which node's parser stopped. */
 function unparsed({ rawPacket, bytesParsed = 0 }: Error & { rawPacket?: Buffer; bytesParsed?: number }): string {
   const text = rawPacket?.toString('latin1') ?? ''
   return (/[^\s{}[\]"]*$/.exec(text.slice(0, bytesParsed))?.[0] ?? '') + text.slice(bytesParsed)
 }
 
-/** Ends a connection whose request Fastify cannot answer any more. */
+/** Writes a problem to a connection and ends it, for requests that Fastify cannot answer any more. */
 export function endWithProblem(socket: Duplex, code: ErrorCode): void {
-  // A second answer inside one that has begun would be read as a part of it: then the connection is only cut.
+  // When a response has already begun, the client would read a problem as a part of it. Destroy the connection instead.
   const begun = currentResponse(socket)?.headersSent
   if (!socket.writable || begun) return void socket.destroy()
   const { status, title } = problemKinds[code]

@@ -1,4 +1,4 @@
-/** Under which names a server answers, and for whom: a web page must not reach a developer's store by a name of its own. */
+/** Checks the Host of a request, so that a web page cannot reach a developer's store through its own host name. */
 import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { addressOf, isLoopback } from '../../src/network.js'
@@ -6,34 +6,35 @@ import { addressOf, isLoopback } from '../../src/network.js'
 const LOCAL_HOST = /^(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
 
 /**
- * Refuses a Host that is malformed, and one that a loopback listener is not known by (DNS rebinding).
- * @param hosts names beside the local ones; undefined: any
+ * Rejects a malformed Host. On a loopback listener it also rejects an unknown host name (DNS rebinding).
+ * @param hosts names to accept in addition to the local ones; undefined accepts any name
  * @throws `host-refused`, `bad-request`
  */
 export function checkHost(request: FastifyRequest, hosts: readonly string[] | undefined): void {
   const { host } = request.headers
   if (host === undefined && request.raw.httpVersion === '1.1') {
-    throw new DaybookError('bad-request', 'A request of HTTP/1.1 names its Host.')
+    throw new DaybookError('bad-request', 'The Host header is missing. HTTP/1.1 requires one.')
   }
   checkSingle(request.raw.rawHeaders)
   if (host === undefined) return
-  if (!/^[\w.:[\]-]*$/.test(host)) throw new DaybookError('bad-request', 'The Host is a name or address and a port.')
+  if (!/^[\w.:[\]-]*$/.test(host)) {
+    const named = host.slice(0, 100)
+    throw new DaybookError('bad-request', `The Host is "${named}"; it must be a host name or an address, and a port.`)
+  }
   if (hosts === undefined) return
   if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
-  throw new DaybookError(
-    'host-refused',
-    `This server listens on loopback and does not answer to "${host.slice(0, 100)}".`
-  )
+  const why = `The Host is "${host.slice(0, 100)}"; this server listens on loopback and accepts local names only.`
+  throw new DaybookError('host-refused', `${why} Name further hosts with --allow-host.`)
 }
 
-/** Headers of which a request has one at most; node drops all but the first. */
+/** Headers that a request may have once; node drops all but the first. */
 const SINGLE = new Set(['host', 'content-type', 'authorization'])
 const SINGLE_LENGTHS = new Set([...SINGLE].map(({ length }) => length))
 
 /**
- * Refuses a header that stands twice and may stand once (RFC 9112 3.2): a proxy may have believed the other one. One with
- * the same value, other than a Host, harms nobody.
- * @param raw names and values in turn
+ * Rejects a request that repeats a header which may occur once (RFC 9112 3.2): a proxy may have used the other value.
+ * Two headers with the same value are harmless, except for Host.
+ * @param raw alternating names and values, as in `rawHeaders`
  * @throws `bad-request`
  */
 function checkSingle(raw: readonly string[]): void {
@@ -46,16 +47,16 @@ function checkSingle(raw: readonly string[]): void {
   }
 }
 
-/** @param one, other the indexes of two headers */
+/** @param one, other the indexes of two header names in `raw` */
 function checkPair(raw: readonly string[], one: number, other: number): void {
   const name = raw[one]?.toLowerCase() as string
   if (!SINGLE.has(name) || name !== raw[other]?.toLowerCase()) return
   if (name !== 'host' && raw[one + 1] === raw[other + 1]) return
-  throw new DaybookError('bad-request', `A request has one ${raw[one]} header, and this one has two.`)
+  throw new DaybookError('bad-request', `The request has two ${raw[one]} headers; only one is allowed.`)
 }
 
 /**
- * Refuses requests that a proxy forwards for another machine. Only for a loopback listener that was not told of a proxy.
+ * Rejects requests that a proxy forwards for another machine. For loopback listeners that run without --trust-proxy.
  * @throws `host-refused`
  */
 export function checkDirect({ headers }: FastifyRequest): void {
@@ -66,6 +67,6 @@ export function checkDirect({ headers }: FastifyRequest): void {
   if (named.every((address) => address.trim() === '' || isLoopback(addressOf(address.trim())))) return
   throw new DaybookError(
     'host-refused',
-    'This came through a proxy, for somebody else than this machine. Start the server with --trust-proxy: then it also wants passwords that not everybody knows.'
+    'A proxy forwarded this request for another machine. To allow that, start the server with --trust-proxy; it then also requires passwords that are not the default ones.'
   )
 }

@@ -1,4 +1,4 @@
-/** The page for browsers that open the address of events: it shows and follows them (native contract §8). */
+/** The HTML page that shows and follows events, for browsers that open an address of events (native contract §8). */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
@@ -14,7 +14,7 @@ import { matchesTag } from '../wire/reading/page.js'
 const page = readPage()
 
 const HEADERS = {
-  // The page shows what strangers wrote: only its own script runs, and it connects to this server alone.
+  // The page shows untrusted text: allow only the page's own script, and connections to this server only.
   'content-security-policy': [
     "default-src 'none'",
     `style-src ${sourcesOf('style')}`,
@@ -32,7 +32,7 @@ const HEADERS = {
   vary: VARY_SHARED
 }
 
-/** HTML, or one of the forms that any of these addresses has. */
+/** HTML, or any other form that one of these addresses offers. */
 const htmlForms = new AcceptedForms<'html' | 'other'>([
   ...[
     'application/json',
@@ -45,8 +45,8 @@ const htmlForms = new AcceptedForms<'html' | 'other'>([
 ])
 
 /**
- * True when a request prefers HTML to all other forms (native contract §8, §9). A wildcard alone, as curl sends it, does
- * not ask for HTML. `format`, the dialect's `embed` and headers, and an upgrade to WebSocket decide before Accept does.
+ * Returns true when a request prefers HTML to all other forms (native contract §8, §9). A wildcard alone, as curl sends
+ * it, does not ask for HTML. `format`, the dialect's `embed` and headers, and a WebSocket upgrade override Accept.
  */
 export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'url'>): boolean {
   const { accept, upgrade } = headers
@@ -57,8 +57,8 @@ export function wantsHtml({ headers, url }: Pick<FastifyRequest, 'headers' | 'ur
 }
 
 /**
- * Sends the page (native contract §8), or 304. Its script reads the address. It is told how many segments of that are this
- * server's: what stands before them is the path under which a proxy shows the server, whether the proxy says so or not.
+ * Sends the page, or 304 (native contract §8). The page's script reads its own address and is told how many path
+ * segments belong to this server. The segments before them are a proxy's prefix, announced or not.
  */
 export function sendBrowserPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.headers(HEADERS)
@@ -72,26 +72,26 @@ export function sendBrowserPage(request: FastifyRequest, reply: FastifyReply): F
 }
 
 /**
- * As the first hook of a route: browsers get the page, all others go on. The page asks the same address again for
- * JSON, so what is wrong with it (an unknown parameter, a stream that is gone) is told there, in the page.
+ * Sends the page to browsers and lets other requests continue; use it as the first hook of a route. The page requests
+ * the same address as JSON, so it shows errors of the request itself (an unknown parameter, a deleted stream).
  */
 export function browsersFirst(request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
   if (wantsHtml(request)) sendBrowserPage(request, reply)
   else done()
 }
 
-/** The page stands beside routes/, and beside dist/ when this was built. */
+/** Reads the page from ui/, which is next to routes/ in the sources and next to dist/ in a build. */
 function readPage(): string {
   for (const path of ['../../ui/page.html', '../../../ui/page.html']) {
     try {
-      // A browser sees line breaks as one character before it hashes.
+      // Browsers normalize CRLF to LF before they compute the hash for the policy.
       return readFileSync(new URL(path, import.meta.url), 'utf8').replaceAll('\r\n', '\n')
     } catch {}
   }
-  throw new Error('ui/page.html is missing: this installation is not whole')
+  throw new Error('ui/page.html is missing; install Daybook again')
 }
 
-/** The sources of a policy that allow the page's own elements, by what stands in them. */
+/** Returns the hash sources that allow the page's own elements in its content security policy. */
 function sourcesOf(element: 'style' | 'script'): string {
   const found = [...page.matchAll(new RegExp(`<${element}[^>]*>([^]*?)</${element}>`, 'g'))]
   return found.map(([, text = '']) => `'sha256-${sha256(text)}'`).join(' ')

@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 
-/** The methods that a path knows, for those who ask from another origin. Filled while routes are registered. */
+/** The methods of each route, for CORS headers and for `Allow`. Filled while routes are registered. */
 export class KnownMethods {
   readonly #byUrl = new Map<string, Set<string>>()
   readonly #texts = new Map<string, string>()
   #sealed = false
 
-  /** What is registered from now on refuses, and is no method that a path knows. */
+  /** Ignores all routes registered from now on: they only answer 405 and OPTIONS. */
   seal(): void {
     this.#sealed = true
   }
@@ -18,12 +18,12 @@ export class KnownMethods {
     this.#byUrl.set(url, known)
   }
 
-  /** Methods by path, in the order they were registered. */
+  /** Returns the methods by route URL, in the order of registration. */
   entries(): IterableIterator<[string, ReadonlySet<string>]> {
     return this.#byUrl.entries()
   }
 
-  /** `GET, POST, OPTIONS` of the path that a request matched. */
+  /** Returns the methods of the matched route as text, e.g. `GET, POST, OPTIONS`. */
   of({ routeOptions: { url = '' } }: FastifyRequest): string {
     let text = this.#texts.get(url)
     if (text === undefined) {

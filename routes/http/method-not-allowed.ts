@@ -1,4 +1,4 @@
-/** What an address answers to methods that it does not have. */
+/** Responses to OPTIONS, and to methods that a path does not support. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 import { ALLOWED_HEADERS } from './cors.js'
@@ -6,7 +6,7 @@ import { methodOf, OTHER_METHOD } from './request-target.js'
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', OTHER_METHOD]
 
-/** Lets bodies of every type come and reads none of them. Scopes whose routes take bodies add parsers of their own. */
+/** Accepts bodies of every media type and discards them. Scopes whose routes read bodies add their own parsers. */
 export function ignoreBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
@@ -16,15 +16,15 @@ export function ignoreBodies(app: FastifyInstance): void {
 }
 
 /**
- * Every known address says its methods when asked with OPTIONS, and answers others with 405 and `Allow`.
- * @param known methods of each address
+ * Adds routes to every known path: OPTIONS returns the allowed methods, and unsupported methods get 405 with `Allow`.
+ * @param known methods of each path
  */
 export function refuseOtherMethods(
   app: FastifyInstance,
   known: Iterable<readonly [url: string, methods: ReadonlySet<string>]>
 ): void {
   ignoreBodies(app)
-  // A copy: the routes that are added here may be counted among the known ones.
+  // Copy the list: `known` may grow while this loop registers routes.
   for (const [url, methods] of [...known]) {
     if (url === '*') continue
     const allow = [...methods, 'OPTIONS'].join(', ')
@@ -56,9 +56,11 @@ function sendMethods(reply: FastifyReply, allow: string): FastifyReply {
 function refuseMethod({ raw }: FastifyRequest, reply: FastifyReply, url: string, allow: string): never {
   const method = methodOf(raw)
   reply.header('allow', allow).header('access-control-allow-methods', allow)
-  // Streams are listed there; to write, a name is needed: nothing lives there for a write.
+  // `/streams` only lists streams. Writes need a stream name, so the path does not exist for them.
   if (url.replace(/\/$/, '') === '/streams' && METHODS.includes(method) && method !== OTHER_METHOD) {
-    throw new DaybookError('not-found', `To ${method}, name a stream: /streams/{stream}.`)
+    throw new DaybookError('not-found', `${method} needs a stream name: /streams/{stream}.`)
   }
-  throw new DaybookError('method-not-allowed', `${method} is not one of ${allow}.`, { allow: allow.split(', ') })
+  throw new DaybookError('method-not-allowed', `This path does not support ${method}. It supports ${allow}.`, {
+    allow: allow.split(', ')
+  })
 }

@@ -1,16 +1,16 @@
-/** The path under which a proxy shows this server, for every address in an answer. */
+/** The path prefix under which a proxy publishes this server. Every address in a response begins with it. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { forwardedPrefix } from '../wire/forwarded.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Stands before every address that an answer names; `''` unless a proxy that is believed sent X-Forwarded-Prefix. */
+    /** Prefix of every address in a response; `''` unless a trusted proxy sent X-Forwarded-Prefix. */
     readonly prefix: string
   }
 }
 
-/** @param trustProxy whether X-Forwarded-* headers are believed */
-export function knowPrefix(app: FastifyInstance, trustProxy: boolean): void {
+/** Adds `request.prefix`. @param trustProxy whether X-Forwarded-* headers are trusted */
+export function addPrefix(app: FastifyInstance, trustProxy: boolean): void {
   if (!trustProxy) app.decorateRequest('prefix', '')
   else {
     app.decorateRequest('prefix', {

@@ -1,8 +1,8 @@
-/** Ids of requests, which answers, problems and the audit name. */
+/** Request ids. Responses, problems and the audit log contain them. */
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Makes ids: the client's own when it is short and printable, else one that counts on from a random prefix. */
+/** Returns an id generator: it uses the client's id if short and printable, otherwise a random prefix and a counter. */
 export function requestIds(): (request: { readonly headers: IncomingHttpHeaders }) => string {
   const prefix = randomBytes(6).toString('base64url')
   let count = 0

@@ -1,11 +1,11 @@
-/** The first line of a request: its method, and the target in the form that routes know (RFC 9112 3.2). */
+/** Normalizes the first line of a request: its method, and its target in the form that routes match (RFC 9112 3.2). */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 
-/** The methods that a route can have. */
+/** Methods that a route can have. */
 const ROUTED = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-/** Stands for every method that no address has. */
+/** Replaces every method that no route has. */
 export const OTHER_METHOD = 'TRACE'
 
 const ABSOLUTE = /^(https?):\/\/([^/?#]*)(.*)$/i
@@ -15,11 +15,11 @@ const methods = new WeakMap<object, string>()
 const refusals = new WeakMap<object, DaybookError>()
 
 /**
- * Brings a request into the form that routes know. A target with scheme and authority becomes its path and query, and its
- * authority counts as the Host (RFC 9112 3.2.2). A method that no address has becomes `OTHER_METHOD`.
- * @param behindProxy the connection is a proxy's, which may have taken the request over TLS
+ * Rewrites a request to the form that routes match. An absolute target is reduced to its path and query, and its
+ * authority replaces the Host (RFC 9112 3.2.2). A method that no route has becomes `OTHER_METHOD`.
+ * @param behindProxy true when the connection comes from a proxy, which may have received the request over TLS
  */
-export function takeTarget(request: IncomingMessage & { originalUrl?: string }, behindProxy: boolean): void {
+export function normalizeTarget(request: IncomingMessage & { originalUrl?: string }, behindProxy: boolean): void {
   const { method = '', url = '' } = request
   if (!ROUTED.has(method)) {
     methods.set(request, method)
@@ -29,40 +29,46 @@ export function takeTarget(request: IncomingMessage & { originalUrl?: string }, 
   const [, scheme = '', authority = '', rest = ''] = ABSOLUTE.exec(url) ?? []
   request.url = rest.startsWith('/') ? rest : `/${rest}`
   request.originalUrl = request.url
-  if (url === '*' && method === 'OPTIONS') return // asks whether the server is there
+  if (url === '*' && method === 'OPTIONS') return // a ping of the whole server (RFC 9110 9.3.7)
   const refusal = refusalOf(method, { scheme, authority }, behindProxy || 'encrypted' in request.socket)
   if (refusal !== undefined) refusals.set(request, refusal)
-  // Without any Host the request is malformed all the same.
+  // An HTTP/1.1 request without a Host stays malformed, even if its target has an authority.
   else if (request.headers.host !== undefined || request.httpVersion !== '1.1') request.headers.host = authority
 }
 
-/** Why a target that is no path is refused; undefined: it is not. */
+/** Returns why a target that is not a path is refused; undefined when it is allowed. */
 function refusalOf(
   method: string,
   { scheme, authority }: { readonly scheme: string; readonly authority: string },
   secure: boolean
 ): DaybookError | undefined {
   if (method === 'CONNECT') {
-    return new DaybookError('not-implemented', 'CONNECT asks a proxy for a tunnel, and this server is none.')
+    return new DaybookError('not-implemented', 'CONNECT is not supported: this server is not a proxy.')
   }
   if (authority === '') {
-    return new DaybookError('bad-request', 'The target of a request is a path, or an address with http: or https:.')
+    return new DaybookError(
+      'bad-request',
+      'The request target is malformed. It must be a path, or an absolute address with http: or https:.'
+    )
   }
-  // RFC 9110 7.4: what is meant to be protected is not answered in plain text.
+  // RFC 9110 7.4: reject a request for an https address that arrives without TLS.
   if (scheme.toLowerCase() !== 'https' || secure) return undefined
-  return new DaybookError('host-refused', 'The request is for an address with https:, and came without TLS.')
+  return new DaybookError(
+    'host-refused',
+    'The request target has the scheme https:, but the request arrived without TLS.'
+  )
 }
 
-/** The method as the client wrote it. */
+/** Returns the method as the client sent it. */
 export function methodOf(request: IncomingMessage): string {
   return methods.get(request) ?? request.method ?? ''
 }
 
-/** @throws `bad-request`, `host-refused`, `not-implemented` for a target that names nothing here */
+/** @throws `bad-request`, `host-refused`, `not-implemented` when `normalizeTarget` found the target invalid */
 export function checkTarget(request: IncomingMessage, reply: FastifyReply): void {
   const refusal = refusals.get(request)
   if (refusal === undefined) return
-  // What follows a CONNECT is not HTTP.
+  // The bytes after a CONNECT are not HTTP.
   reply.header('connection', 'close')
   throw refusal
 }

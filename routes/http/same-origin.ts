@@ -1,43 +1,43 @@
-/** What pages of other origins may do, and may not (native contract §8, ADR 29). */
+/** Decides what pages of other origins may do (native contract §8, ADR 29). */
 import type { FastifyRequest } from 'fastify'
 import { DaybookError } from '../../src/errors.js'
 
 export interface OriginRules {
-  /** Origins whose pages may do what their users may. `*`: all pages, without credentials. */
+  /** Origins whose pages have the rights of the signed-in user. `*`: all pages, without credentials. */
   readonly allowed: readonly string[]
   /** Origins whose pages may read, also with credentials. `*`: all pages, without credentials. */
   readonly readers: readonly string[]
-  /** Pages of this machine may do what any program on it may do without credentials. */
+  /** Allows pages of this machine all that needs no credentials, like any other local program. */
   readonly local: boolean
 }
 
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
-/** Origins that are told of: whoever opens the pages chooses how many there are. */
-const TOLD_MAX = 32
+/** Limit of the origins that are logged: a client can invent any number of them. */
+const LOGGED_ORIGINS_MAX = 32
 
 export class Origins {
   readonly #rules: OriginRules
   readonly #warn: (message: string) => void
-  readonly #told = new Set<string>()
+  readonly #logged = new Set<string>()
 
-  /** @param warn takes a line for people, one for each origin that was refused */
+  /** @param warn logs one line for each refused origin */
   constructor(rules: OriginRules, warn: (message: string) => void) {
     this.#rules = rules
     this.#warn = warn
   }
 
-  /** True when all pages may read and none is named: then every answer says so. */
-  get areAlike(): boolean {
+  /** True when all pages may read and no origin is named: CORS headers then are the same in all responses. */
+  get sameForAll(): boolean {
     return this.#rules.readers.includes('*') && this.#rules.allowed.length === 0
   }
 
-  /** True for an origin that was named: its pages may use credentials. */
+  /** Returns true for an origin named in the rules: its pages may use credentials. */
   isNamed(origin: string): boolean {
     return this.#rules.allowed.includes(origin) || this.#rules.readers.includes(origin)
   }
 
-  /** The pages that may read an answer: those of this origin, `*` for all, undefined for none but our own. */
+  /** Returns the origin whose pages may read a response: `*` for all, undefined for only the server's own pages. */
   sharedWith(origin: string | undefined): string | undefined {
     const { local, readers, allowed } = this.#rules
     if (origin !== undefined && this.isNamed(origin)) return origin
@@ -46,8 +46,8 @@ export class Origins {
   }
 
   /**
-   * Refuses what a page of another origin may not do by any request: write, and send credentials. A browser that asks
-   * before it sends is answered; what it will be kept from is told.
+   * Rejects what a page of another origin may not do with any request: write, and send credentials. A CORS preflight is
+   * answered; when the browser will then block the request, a warning is logged.
    * @throws `origin-refused`
    */
   admit(request: FastifyRequest): void {
@@ -65,16 +65,18 @@ export class Origins {
   }
 
   /**
-   * @param what a page may not do unless it is our own, of an allowed origin, or of this machine and without credentials
-   * @throws `origin-refused`, also where a browser names no origin (an image)
+   * Allows an action only to the server's own pages, to pages of an allowed origin, and to pages of this machine
+   * without credentials. Requests that do not come from a page pass.
+   * @param action for the error text, e.g. `write here`
+   * @throws `origin-refused`, also for a foreign page without an Origin header (an image)
    */
-  check(request: FastifyRequest, what: string): void {
-    const fault = this.#fault(request, what)
+  check(request: FastifyRequest, action: string): void {
+    const fault = this.#fault(request, action)
     if (fault !== undefined) throw new DaybookError('origin-refused', fault, { written: false, retry: false })
   }
 
-  /** Why a page may not do something; undefined when it may. Tells it once for each origin. */
-  #fault(request: FastifyRequest, what: string): string | undefined {
+  /** Returns why a page may not do something; undefined when it may. Logs the reason once per origin. */
+  #fault(request: FastifyRequest, action: string): string | undefined {
     const { headers } = request
     const origin = headers.origin ?? unnamedOrigin(request)
     if (origin === undefined) return undefined
@@ -83,33 +85,33 @@ export class Origins {
     const carries = headers.authorization !== undefined
     const isLocal = local && LOCAL_ORIGIN.test(origin)
     if (!carries && (isLocal || allowed.includes('*'))) return undefined
-    // Where a proxy is believed, the host is what it says.
+    // Behind a trusted proxy, `request.host` is the forwarded host.
     if (URL.canParse(origin) && new URL(origin).host === request.host) return undefined
-    const fault = faultText(origin.slice(0, 200), what, carries && isLocal)
-    this.#tell(origin, fault)
+    const fault = faultText(origin.slice(0, 200), action, carries && isLocal)
+    this.#log(origin, fault)
     return fault
   }
 
-  #tell(origin: string, fault: string): void {
-    if (this.#told.has(origin) || this.#told.size >= TOLD_MAX) return
-    this.#told.add(origin)
+  #log(origin: string, fault: string): void {
+    if (this.#logged.has(origin) || this.#logged.size >= LOGGED_ORIGINS_MAX) return
+    this.#logged.add(origin)
     this.#warn(fault)
-    if (this.#told.size === TOLD_MAX) this.#warn('Pages of further origins are refused without a line here.')
+    if (this.#logged.size === LOGGED_ORIGINS_MAX) this.#warn('Refusals of further origins are not logged.')
   }
 }
 
-/** `null` for a request that a page of elsewhere made without saying which; undefined when no page did. */
+/** Returns `null` for a request of a foreign page that sends no Origin header; undefined for other requests. */
 function unnamedOrigin({ headers }: FastifyRequest): string | undefined {
   const site = headers['sec-fetch-site']
-  // Of the same site is also another port of this machine, whose pages the browser sends the user's password for.
+  // Another port of this machine is `same-site`, too, and the browser adds the user's password to such requests.
   const isForeign = site === 'cross-site' || (site === 'same-site' && headers.authorization !== undefined)
   return isForeign ? 'null' : undefined
 }
 
-function faultText(origin: string, what: string, byCredentials: boolean): string {
+function faultText(origin: string, action: string, byCredentials: boolean): string {
   if (origin === 'null') {
-    return `A page without an origin (a file, an image, a sandboxed frame) may not ${what}. Serve the page over HTTP and name its origin with --allow-origin.`
+    return `A page without an origin (a file, an image, a sandboxed frame) may not ${action}. Serve the page over HTTP and name its origin with --allow-origin.`
   }
-  const why = byCredentials ? ' with a password or token, which the browser may have added by itself' : ''
-  return `A page of ${origin} may not ${what}${why}. If the page is yours, start the server with --allow-origin ${origin}.`
+  const why = byCredentials ? ' with a password or token, which the browser may have added without the user' : ''
+  return `A page of ${origin} may not ${action}${why}. If the page is yours, start the server with --allow-origin ${origin}.`
 }

@@ -1,4 +1,4 @@
-/** What bad input gets: a problem that says what was wrong and what is allowed, and nothing is written. */
+/** Bad input gets a problem with the wrong value and the allowed ones, and nothing is written. */
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -7,7 +7,7 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 import { listenRaw } from '../helpers/raw.js'
 
-/** Why it is bad, the request, and what comes back: status, code, and what the detail must say. */
+/** The fault, the request, and the expected status, code and detail. */
 type Row = [string, InjectOptions, number, string, RegExp]
 
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -39,34 +39,46 @@ const matching = (failIfEventsMatch: object, after?: unknown) => conditioned([{ 
 
 const tables: Record<string, Row[]> = {
   'malformed JSON': [
-    ['cut', toStream('{"type":'), 400, 'malformed-json', /line 1, column 9: expected a value, found the end/],
-    ['empty', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
-    ['a comma too many', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
+    [
+      'a truncated document',
+      toStream('{"type":'),
+      400,
+      'malformed-json',
+      /line 1, column 9: expected a value, found the end/
+    ],
+    ['an empty body', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
+    ['a trailing comma', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
     ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
-    ['a member twice', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
+    ['a repeated member', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
     ['a raw line break in a string', toStream('{"type":"a\nb"}'), 400, 'malformed-json', /write it as an escape/],
     ['a leading zero', toStream('{"type":"T","data":01}'), 400, 'malformed-json', /expected/],
     ['an unknown word', toStream('{"type":"T","data":NaN}'), 400, 'malformed-json', /expected a value/],
     ['a byte order mark', toStream(`\ufeff${EVENT}`), 400, 'malformed-json', /byte order mark/],
     [
-      'nested too deep',
+      'arrays nested too deep',
       toStream(`{"type":"T","data":${'['.repeat(5000)}`),
       400,
       'malformed-json',
       /more than 512 deep/
     ],
-    ['no UTF-8', toStream(Buffer.from('7b2274797065223a22ff227d', 'hex')), 400, 'invalid-utf8', /UTF-8/],
-    ['on /events', post('/events', '{"events":[{"stream":"s","type":"T"}'), 400, 'malformed-json', /found the end/],
+    ['invalid UTF-8', toStream(Buffer.from('7b2274797065223a22ff227d', 'hex')), 400, 'invalid-utf8', /UTF-8/],
+    [
+      'a truncated document on /events',
+      post('/events', '{"events":[{"stream":"s","type":"T"}'),
+      400,
+      'malformed-json',
+      /found the end/
+    ],
     ['a bad line', toStream(`${EVENT}\n{"type"\n`, NDJSON_TYPE), 400, 'malformed-json', /^Line 2(, column \d+)?: /],
-    ['line breaks lost', toStream(`${EVENT}${EVENT}`, NDJSON_TYPE), 400, 'malformed-json', /--data-binary/]
+    ['NDJSON without line breaks', toStream(`${EVENT}${EVENT}`, NDJSON_TYPE), 400, 'malformed-json', /--data-binary/]
   ],
   'nothing to append': [
     ['an empty array', toStream('[]'), 400, 'empty-batch', /no event/],
-    ['no line', toStream('\n\n', NDJSON_TYPE), 400, 'empty-batch', /no event/],
+    ['NDJSON with empty lines only', toStream('\n\n', NDJSON_TYPE), 400, 'empty-batch', /no event/],
     ['an empty list', post('/events', '{"events":[]}'), 400, 'empty-batch', /no event/],
-    ['no list', post('/events', '{}'), 400, 'empty-batch', /no event/]
+    ['no "events"', post('/events', '{}'), 400, 'empty-batch', /no event/]
   ],
-  'an event that is none': [
+  'an invalid event': [
     ['no type', toStream('{"data":1}'), 400, 'invalid-event', /"type" is missing/],
     ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" is empty/],
     ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" is text, not 7\./],
@@ -74,12 +86,18 @@ const tables: Record<string, Row[]> = {
     ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
     ['half a surrogate pair', toStream('{"type":"\\ud800"}'), 400, 'invalid-event', /well-formed Unicode/],
     ['an unknown member', toStream('{"type":"T","dat":1}'), 400, 'invalid-event', /no "dat"; did you mean "data"/],
-    ['a stream of its own', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
-    ['text', toStream('"T"'), 400, 'invalid-event', /An event is an object/],
+    ['a stream in an event of one stream', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
+    ['text instead of an event', toStream('"T"'), 400, 'invalid-event', /An event is an object/],
     ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event is an object/],
     ['no stream on /events', post('/events', '{"events":[{"type":"T"}]}'), 400, 'invalid-event', /"stream" is missing/],
-    ['events that are no list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" is a list/],
-    ['an unknown member', post('/events', '{"event":[]}'), 400, 'invalid-body', /no "event"; did you mean "events"/],
+    ['"events" that is not a list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" is a list/],
+    [
+      'an unknown member on /events',
+      post('/events', '{"event":[]}'),
+      400,
+      'invalid-body',
+      /no "event"; did you mean "events"/
+    ],
     [
       'bare data without a type',
       toStream('{}', { 'content-type': 'application/xml' }),
@@ -88,7 +106,7 @@ const tables: Record<string, Row[]> = {
       /Event-Type/
     ],
     [
-      'text that is no UTF-8',
+      'text that is invalid UTF-8',
       toStream(Buffer.from([0xff]), { 'content-type': 'text/plain', 'event-type': 'T' }),
       400,
       'invalid-utf8',
@@ -96,31 +114,43 @@ const tables: Record<string, Row[]> = {
     ]
   ],
   'a bad id': [
-    ['of an event', toStream('{"type":"T","id":"x"}'), 400, 'invalid-event', /"id" is text like "5c1f7f3e-/],
     [
-      'as a URN',
+      'text instead of an event id',
+      toStream('{"type":"T","id":"x"}'),
+      400,
+      'invalid-event',
+      /"id" is text like "5c1f7f3e-/
+    ],
+    [
+      'an id as a URN',
       toStream('{"type":"T","id":"urn:uuid:5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"}'),
       400,
       'invalid-event',
       /"id" /
     ],
     [
-      'without its dashes',
+      'an id without dashes',
       toStream(`{"type":"T","id":"${'5c1f7f3e8a5b4a57'.repeat(2)}"}`),
       400,
       'invalid-event',
       /"id" /
     ],
-    ['that is a number', toStream('{"type":"T","id":1}'), 400, 'invalid-event', /"id" is text like .*, not 1\./],
     [
-      'in a header',
+      'a number instead of an id',
+      toStream('{"type":"T","id":1}'),
+      400,
+      'invalid-event',
+      /"id" is text like .*, not 1\./
+    ],
+    [
+      'a bad id in a header',
       withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }),
       400,
       'invalid-event',
       /"id" is text like "5c1f7f3e-/
     ],
     [
-      'that stands twice',
+      'a repeated id',
       toStream(
         '[{"type":"A","id":"5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11"},{"type":"B","id":"5C1F7F3E-8A5B-4A57-9D0B-2A1D6E0F9C11"}]'
       ),
@@ -131,7 +161,7 @@ const tables: Record<string, Row[]> = {
     ['an empty Idempotency-Key', withHeaders({ 'idempotency-key': '' }), 400, 'bad-header', /1 to 255 characters/],
     ['a long Idempotency-Key', withHeaders({ 'idempotency-key': 'k'.repeat(256) }), 400, 'bad-header', /1 to 255/],
     [
-      'metadata in a header that is no JSON',
+      'invalid JSON in Event-Metadata',
       withHeaders({ 'event-type': 'T', 'event-metadata': '{x' }, '1'),
       400,
       'malformed-json',
@@ -145,7 +175,7 @@ const tables: Record<string, Row[]> = {
     ['a negative number', withHeaders({ 'if-match': '"-2"' }), 400, 'bad-condition', /in double quotes/],
     ['a number too large', withHeaders({ 'if-match': `"${2 ** 53}"` }), 400, 'bad-condition', /in double quotes/],
     [
-      'a tag that must not match',
+      'a number in If-None-Match',
       withHeaders({ 'if-none-match': '"1"' }),
       400,
       'bad-condition',
@@ -165,10 +195,16 @@ const tables: Record<string, Row[]> = {
       'bad-condition',
       /or "exists", not -1\. EventStoreDB's -1 is "none" here/
     ],
-    ['no stream', conditioned([{ head: 1 }]), 400, 'bad-condition', /"stream" is missing/],
-    ['no list', conditioned({ stream: 's', head: 1 }), 400, 'bad-condition', /"conditions" is a list, not an object/],
+    ['a condition without a stream', conditioned([{ head: 1 }]), 400, 'bad-condition', /"stream" is missing/],
     [
-      'two on one stream that disagree',
+      'conditions that are not a list',
+      conditioned({ stream: 's', head: 1 }),
+      400,
+      'bad-condition',
+      /"conditions" is a list, not an object/
+    ],
+    [
+      'two contradictory conditions on one stream',
       conditioned([
         { stream: 's', head: 0 },
         { stream: 's', head: 'none' }
@@ -181,102 +217,132 @@ const tables: Record<string, Row[]> = {
   ],
   'bad tags': [
     [
-      '33 of them',
+      '33 tags',
       toStream(JSON.stringify({ type: 'T', tags: numbered(33) })),
       400,
       'invalid-event',
       /"tags" has at most 32 entries; this one has 33/
     ],
-    ['an empty one', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /is empty/],
+    ['an empty tag', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /is empty/],
     [
-      'one twice',
+      'a repeated tag',
       toStream('{"type":"T","tags":["a","a"]}'),
       400,
       'invalid-event',
       /"tags" has "a" twice, as its entries 0 and 1/
     ],
-    ['one that is no text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /"tags.0" is text, not 1/],
-    ['no list', toStream('{"type":"T","tags":"a"}'), 400, 'invalid-event', /"tags" is a list, not "a"/],
+    ['a tag that is not text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /"tags.0" is text, not 1/],
     [
-      'a long one',
+      'tags that are not a list',
+      toStream('{"type":"T","tags":"a"}'),
+      400,
+      'invalid-event',
+      /"tags" is a list, not "a"/
+    ],
+    [
+      'a tag that is too long',
       toStream(JSON.stringify({ type: 'T', tags: ['ä'.repeat(200)] })),
       400,
       'bad-tag',
       /at most 256 bytes/
     ],
-    ['control characters', toStream('{"type":"T","tags":["a\\nb"]}'), 400, 'bad-tag', /no control characters/]
+    [
+      'a tag with control characters',
+      toStream('{"type":"T","tags":["a\\nb"]}'),
+      400,
+      'bad-tag',
+      /no control characters/
+    ]
   ],
   'bad instants and cursors': [
     [
-      'occurred in words',
+      'text in "occurred"',
       toStream('{"type":"T","occurred":"yesterday"}'),
       400,
       'invalid-event',
       /"occurred" is text like "2026-11-23T10:15:29Z", not "yesterday"/
     ],
     [
-      'occurred without a zone',
+      '"occurred" without a time zone',
       toStream('{"type":"T","occurred":"2026-01-01T00:00:00"}'),
       400,
       'invalid-event',
       /text like "2026-11-23T10:15:29Z"/
     ],
     [
-      'a month 13',
+      'month 13',
       toStream('{"type":"T","occurred":"2026-13-01T00:00:00Z"}'),
       400,
       'invalid-event',
       /text like "2026-11-23T10:15:29Z"/
     ],
-    ['a number', toStream('{"type":"T","occurred":1}'), 400, 'invalid-event', /"occurred" is text like .*, not 1/],
     [
-      'an instant that has no end',
+      'a number in "occurred"',
+      toStream('{"type":"T","occurred":1}'),
+      400,
+      'invalid-event',
+      /"occurred" is text like .*, not 1/
+    ],
+    [
+      'an instant that is too long',
       toStream(`{"type":"T","occurred":"2026-01-01T00:00:00.${'0'.repeat(300)}Z","data":{}}`),
       400,
       'invalid-event',
       /occurred/
     ],
     [
-      'a cursor in words',
+      'text instead of a cursor',
       get('/streams/s?from=here'),
       400,
       'bad-cursor',
       /a cursor, start, end or an instant|RFC 3339/
     ],
     ['a negative cursor', get('/streams/s?after=-2'), 400, 'bad-cursor', /RFC 3339/],
-    ['a cursor that is no integer', get('/events?from=1.5'), 400, 'bad-cursor', /RFC 3339/],
+    ['a fraction instead of a cursor', get('/events?from=1.5'), 400, 'bad-cursor', /RFC 3339/],
     ['a cursor too large', get('/events?from=99999999999999999999'), 400, 'bad-cursor', /RFC 3339/],
-    ['a 31st of February', get('/events?from=2026-02-31'), 400, 'bad-instant', /RFC 3339/],
-    ['a 25th hour', get('/events?to=2026-02-01T25:00:00Z'), 400, 'bad-instant', /RFC 3339/],
+    ['February 31', get('/events?from=2026-02-31'), 400, 'bad-instant', /RFC 3339/],
+    ['hour 25', get('/events?to=2026-02-01T25:00:00Z'), 400, 'bad-instant', /RFC 3339/],
     ['an age in years', get('/events?from=-1y'), 400, 'bad-cursor', /an age like -15m/],
-    ['an end of a range in words', get('/events?to=end'), 400, 'bad-cursor', /a cursor or an instant/],
-    ['occurred.from', get('/events?occurred.from=soon'), 400, 'bad-instant', /an age like -15m/],
+    ['text instead of the end of a range', get('/events?to=end'), 400, 'bad-cursor', /a cursor or an instant/],
+    ['text in occurred.from', get('/events?occurred.from=soon'), 400, 'bad-instant', /an age like -15m/],
     ['two lower bounds', get('/events?from=1&after=2'), 400, 'bad-parameter', /"from" or "after", not both/],
-    ['a cursor of another log', get('/events?from=1000'), 409, 'cursor-beyond-head', /beyond the last event \(0\)/],
-    ['a position in words', get('/events/last'), 400, 'bad-parameter', /a number from 0, or "head"/],
-    ['a negative number', get('/streams/s/-1'), 400, 'bad-parameter', /a number from 0/],
-    ['a position past the end', get('/events/5'), 404, 'event-not-found', /last is \d/]
+    ['a cursor beyond the head', get('/events?from=1000'), 409, 'cursor-beyond-head', /beyond the last event \(0\)/],
+    ['text instead of a position', get('/events/last'), 400, 'bad-parameter', /a number from 0, or "head"/],
+    ['a negative event number', get('/streams/s/-1'), 400, 'bad-parameter', /a number from 0/],
+    ['a position beyond the head', get('/events/5'), 404, 'event-not-found', /last is \d/]
   ],
   'bad stream names': [
-    ['too long', post(`/streams/${'n'.repeat(1025)}`, EVENT), 400, 'bad-stream-name', /at most 1024 bytes.* 1025/],
     [
-      'too long in UTF-8',
+      'a name that is too long',
+      post(`/streams/${'n'.repeat(1025)}`, EVENT),
+      400,
+      'bad-stream-name',
+      /at most 1024 bytes.* 1025/
+    ],
+    [
+      'a name that is too long in UTF-8',
       get(`/streams/${encodeURIComponent('漢'.repeat(342))}`),
       400,
       'bad-stream-name',
       /at most 1024/
     ],
-    ['control characters', post('/streams/a%00b', EVENT), 400, 'bad-stream-name', /no control characters/],
-    ['a line break, read', get('/streams/a%0Ab'), 400, 'bad-stream-name', /no control characters/],
+    ['control characters in a name', post('/streams/a%00b', EVENT), 400, 'bad-stream-name', /no control characters/],
+    ['a line break in a name that is read', get('/streams/a%0Ab'), 400, 'bad-stream-name', /no control characters/],
     ['C1 control characters', post('/streams/a%C2%85b', EVENT), 400, 'bad-stream-name', /no control characters/],
-    ['none', post('/streams/', EVENT), 404, 'not-found', /name a stream/],
+    ['no name', post('/streams/', EVENT), 404, 'not-found', /needs a stream name/],
     ['broken percent-encoding', get('/streams/%E0%A4%A'), 400, 'bad-request', /./],
-    ['reserved', post('/streams/$all', EVENT), 400, 'bad-stream-name', /reserved/],
-    ['of a metastream', post('/streams/$$s', EVENT), 400, 'bad-stream-name', /it holds metadata/],
+    ['the reserved name $all', post('/streams/$all', EVENT), 400, 'bad-stream-name', /reserved/],
+    ['the name of a metastream', post('/streams/$$s', EVENT), 400, 'bad-stream-name', /it holds metadata/],
     ...INDEXES.flatMap((name): Row[] => [
-      [`of ${name}`, put(`/streams/${name}/metadata`, '{}'), 400, 'bad-stream-name', /has no metadata of its own/],
       [
-        `of ${name}, patched`,
+        `metadata of ${name}`,
+        put(`/streams/${name}/metadata`, '{}'),
+        400,
+        'bad-stream-name',
+        /has no metadata of its own/
+      ],
+      [
+        `a metadata patch of ${name}`,
         { ...put(`/streams/${name}/metadata`, '{}'), method: 'PATCH' },
         400,
         'bad-stream-name',
@@ -290,36 +356,54 @@ const tables: Record<string, Row[]> = {
       'invalid-metadata',
       /does nothing on the whole log/
     ],
-    ['of a metastream of one', put('/streams/$$s/metadata', '{}'), 400, 'bad-stream-name', /reserved|no metadata/],
-    ['reserved for a category', post('/streams/$ce-cart', EVENT), 400, 'bad-stream-name', /reserved/],
-    ['in a body', post('/events', '{"events":[{"stream":"a\\u0007","type":"T"}]}'), 400, 'bad-stream-name', /control/],
+    ['metadata of a metastream', put('/streams/$$s/metadata', '{}'), 400, 'bad-stream-name', /reserved|no metadata/],
+    ['the reserved name of a category', post('/streams/$ce-cart', EVENT), 400, 'bad-stream-name', /reserved/],
     [
-      'half a pair',
+      'control characters in a name in a body',
+      post('/events', '{"events":[{"stream":"a\\u0007","type":"T"}]}'),
+      400,
+      'bad-stream-name',
+      /control/
+    ],
+    [
+      'half a surrogate pair in a name',
       post('/events', '{"events":[{"stream":"\\udc00","type":"T"}]}'),
       400,
       'bad-stream-name',
       /surrogate/
     ],
-    ['a dot', post('/events', '{"events":[{"stream":"..","type":"T"}]}'), 400, 'bad-stream-name', /cannot be "\." or/]
-  ],
-  'more than is taken': [
     [
-      'an event',
+      'a name of dots',
+      post('/events', '{"events":[{"stream":"..","type":"T"}]}'),
+      400,
+      'bad-stream-name',
+      /cannot be "\." or/
+    ]
+  ],
+  'input over the size limits': [
+    [
+      'an event that is too large',
       toStream(`{"type":"T","data":"${'x'.repeat(limits.event_bytes_max)}"}`),
       413,
       'event-too-large',
       /at most 4194304/
     ],
-    ['a body', toStream(Buffer.alloc(limits.body_bytes_max + 1, 0x20)), 413, 'body-too-large', /33554432/],
     [
-      'a body on /events',
+      'a body that is too large',
+      toStream(Buffer.alloc(limits.body_bytes_max + 1, 0x20)),
+      413,
+      'body-too-large',
+      /33554432/
+    ],
+    [
+      'a body on /events that is too large',
       post('/events', Buffer.alloc(limits.body_bytes_max + 1, 0x20)),
       413,
       'body-too-large',
       /33554432/
     ],
-    ['events', toStream(`[${Array(4097).fill(EVENT)}]`), 413, 'batch-too-large', /at most 4096 events/],
-    ['lines', toStream(`${EVENT}\n`.repeat(4097), NDJSON_TYPE), 413, 'batch-too-large', /at most 4096 events/],
+    ['too many events', toStream(`[${Array(4097).fill(EVENT)}]`), 413, 'batch-too-large', /at most 4096 events/],
+    ['too many lines', toStream(`${EVENT}\n`.repeat(4097), NDJSON_TYPE), 413, 'batch-too-large', /at most 4096 events/],
     [
       'a gzip bomb',
       withEncoding('/streams/s', 'gzip', gzipSync(Buffer.alloc(limits.body_bytes_max + 1, 0x20))),
@@ -350,17 +434,17 @@ const tables: Record<string, Row[]> = {
       'unsupported-media-type',
       /"image\/png" is not taken/
     ],
-    ['none', toStream('x', {}), 415, 'unsupported-media-type', /is not taken/],
+    ['no content type', toStream('x', {}), 415, 'unsupported-media-type', /is not taken/],
     [
-      'text that says no type',
+      'text without an event type',
       toStream('x', { 'content-type': 'text/plain' }),
       415,
       'unsupported-media-type',
       /Event-Type/
     ],
-    ['what is no type at all', toStream('x', { 'content-type': ';;;' }), 415, 'unsupported-media-type', /./],
+    ['a malformed content type', toStream('x', { 'content-type': ';;;' }), 415, 'unsupported-media-type', /./],
     [
-      'NDJSON as bare data',
+      'NDJSON as the data of one event',
       toStream(EVENT, { ...NDJSON_TYPE, 'event-type': 'T' }),
       415,
       'unsupported-media-type',
@@ -381,15 +465,21 @@ const tables: Record<string, Row[]> = {
       /gzip/
     ],
     [
-      'constructor',
+      'the encoding "constructor"',
       withEncoding('/streams/s', 'constructor', Buffer.from(EVENT)),
       415,
       'unsupported-media-type',
       /gzip/
     ],
-    ['no gzip', withEncoding('/streams/s', 'gzip', Buffer.from(EVENT)), 400, 'bad-encoding', /is not gzip/],
     [
-      'half a gzip',
+      'a body that is not gzip',
+      withEncoding('/streams/s', 'gzip', Buffer.from(EVENT)),
+      400,
+      'bad-encoding',
+      /is not gzip/
+    ],
+    [
+      'a truncated gzip',
       withEncoding('/events', 'gzip', gzipSync(EVENT).subarray(0, 15)),
       400,
       'bad-encoding',
@@ -398,17 +488,17 @@ const tables: Record<string, Row[]> = {
     ['an empty gzip', withEncoding('/streams/s', 'gzip', Buffer.alloc(0)), 400, 'bad-encoding', /is not gzip/]
   ],
   'an impossible Accept': [
-    ['a picture', get('/events', { accept: 'image/png' }), 406, 'not-acceptable', /application\/json/],
+    ['an image', get('/events', { accept: 'image/png' }), 406, 'not-acceptable', /application\/json/],
     [
-      'nothing at all',
+      'JSON with weight 0',
       get('/streams/s', { accept: 'application/json;q=0' }),
       406,
       'not-acceptable',
       /application\/json/
     ],
-    ['many events as one', get('/events?format=event'), 406, 'not-acceptable', /answers as/],
+    ['a page as one event', get('/events?format=event'), 406, 'not-acceptable', /answers as/],
     [
-      'one event as lines',
+      'one event as NDJSON',
       get('/events/0', { accept: 'application/x-ndjson' }),
       406,
       'not-acceptable',
@@ -425,33 +515,33 @@ const tables: Record<string, Row[]> = {
   'unknown parameters and values': [
     ['a mistyped name', get('/events?lmit=1'), 400, 'unknown-parameter', /no "lmit"; did you mean "limit"/],
     [
-      'a name of another address',
+      'a parameter of another path',
       get('/streams/s?category=a'),
       400,
       'unknown-parameter',
       /no "category"; did you mean/
     ],
-    ['on one event', get('/events/0?limit=1'), 400, 'unknown-parameter', /did you mean/],
-    ['on a listing', get('/streams?prefx=a'), 400, 'unknown-parameter', /did you mean "prefix"/],
-    // There is none to name, so nothing is named.
+    ['a parameter of pages on one event', get('/events/0?limit=1'), 400, 'unknown-parameter', /did you mean/],
+    ['a mistyped parameter of a listing', get('/streams?prefx=a'), 400, 'unknown-parameter', /did you mean "prefix"/],
+    // The path has no parameters, so the detail suggests none.
     [
-      'where there is none',
+      'a parameter on a path without parameters',
       post('/streams/s?limit=1', EVENT),
       400,
       'unknown-parameter',
       /^There is no "limit"(?!.*"")/
     ],
-    ['on an append', post('/events?bach=5', EVENT), 400, 'unknown-parameter', /did you mean "batch"/],
+    [
+      'a mistyped parameter of an append',
+      post('/events?bach=5', EVENT),
+      400,
+      'unknown-parameter',
+      /did you mean "batch"/
+    ],
     ['__proto__', get('/events?__proto__=1'), 400, 'unknown-parameter', /no "__proto__"/],
     ['constructor', get('/events?constructor=1'), 400, 'unknown-parameter', /no "constructor"/],
     ['brackets', get('/events?type[]=T'), 400, 'unknown-parameter', /did you mean "type/],
-    [
-      'a limit of none',
-      get('/events?limit=0'),
-      400,
-      'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not 0/
-    ],
+    ['a limit of 0', get('/events?limit=0'), 400, 'bad-parameter', /"limit" is a whole number from 1 to 4096, not 0/],
     [
       'a limit too high',
       get('/events?limit=4097'),
@@ -460,7 +550,7 @@ const tables: Record<string, Row[]> = {
       /"limit" is a whole number from 1 to 4096, not 4097/
     ],
     [
-      'a limit in words',
+      'text instead of a limit',
       get('/events?limit=all'),
       400,
       'bad-parameter',
@@ -474,8 +564,20 @@ const tables: Record<string, Row[]> = {
       /"limit" is a whole number from 1 to 4096, not a list/
     ],
     ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" is "asc" or "desc", not "up"/],
-    ['a maybe', get('/events?system=maybe'), 400, 'bad-parameter', /"system" is true or false, not "maybe"/],
-    ['a long wait', get('/events?atLeast=9&wait=61'), 400, 'bad-parameter', /"wait" is a number from 0 to 60, not 61/],
+    [
+      'text instead of a boolean',
+      get('/events?system=maybe'),
+      400,
+      'bad-parameter',
+      /"system" is true or false, not "maybe"/
+    ],
+    [
+      'a wait that is too long',
+      get('/events?atLeast=9&wait=61'),
+      400,
+      'bad-parameter',
+      /"wait" is a number from 0 to 60, not 61/
+    ],
     [
       'an empty prefix',
       get('/events?stream.prefix=a&stream.prefix='),
@@ -484,23 +586,23 @@ const tables: Record<string, Row[]> = {
       /"stream.prefix" is empty/
     ],
     ['an empty expression', get('/streams/s?type.regex='), 400, 'bad-parameter', /"type.regex" is empty/],
-    ['an empty name', get('/events?type='), 400, 'bad-parameter', /"type" is empty: give it a value, or leave it out/],
+    ['an empty type', get('/events?type='), 400, 'bad-parameter', /"type" is empty: give it a value, or leave it out/],
     [
-      'types without end',
+      'too many types',
       get(`/events?${Array(101).fill('type=T').join('&')}`),
       400,
       'bad-parameter',
       /"type" has at most 100 entries; this one has 101/
     ],
     [
-      'batch with one document',
+      'a batch size with a JSON document',
       post('/events?batch=5', '{"events":[]}'),
       400,
       'bad-parameter',
       /application\/x-ndjson/
     ],
     [
-      'a batch of none',
+      'a batch size of 0',
       post('/events?batch=0', EVENT, NDJSON_TYPE),
       400,
       'bad-parameter',
@@ -508,7 +610,7 @@ const tables: Record<string, Row[]> = {
     ]
   ],
   'bad expressions': [
-    ['one that does not end', expression('('), 400, 'bad-expression', /RE2 syntax/],
+    ['an unclosed group', expression('('), 400, 'bad-expression', /RE2 syntax/],
     ['look-ahead', expression('(?=a)'), 400, 'bad-expression', /Look-around and back-references are not part of it/],
     [
       'a back-reference',
@@ -517,74 +619,68 @@ const tables: Record<string, Row[]> = {
       'bad-expression',
       /Look-around and back-references are not part of it/
     ],
+    ['nested repetition', expression('(a{1000}){1000}'), 400, 'bad-expression', /at most 1000 are taken together/],
+    ['an expression that is too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
+    // 980 characters that compile to 140,000 instructions.
     [
-      'repetition of repetition',
-      expression('(a{1000}){1000}'),
+      'an expression that compiles to too many instructions',
+      expression('a{1000}'.repeat(140)),
       400,
       'bad-expression',
-      /at most 1000 are taken together/
+      /Counted repetitions/
     ],
-    ['too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
-    // 980 characters that compile to 140,000 instructions.
-    ['one that grows too large', expression('a{1000}'.repeat(140)), 400, 'bad-expression', /Counted repetitions/],
     [
-      'one that costs a name 4,000 steps a character',
+      'an expression that needs 4,000 steps per character',
       expression('((.?){100}){10}[^a-z0-9]$'),
       400,
       'bad-expression',
       /about 40\d\d instructions; at most 1000/
     ],
-    ['of a stream', get('/events?stream.regex=%5B'), 400, 'bad-expression', /RE2 syntax/]
+    ['an unclosed class for streams', get('/events?stream.regex=%5B'), 400, 'bad-expression', /RE2 syntax/]
   ],
   'pages of other origins': [
     [
-      'an append',
+      'an append from another origin',
       withHeaders({ origin: 'http://evil.example' }),
       403,
       'origin-refused',
       /http:\/\/evil\.example may not write/
     ],
-    ['of no origin', withHeaders({ origin: 'null' }), 403, 'origin-refused', /may not write/],
+    ['an append from the origin null', withHeaders({ origin: 'null' }), 403, 'origin-refused', /may not write/],
     [
-      'another port',
+      'an append from another port',
       withHeaders({ origin: 'http://localhost:81', host: 'localhost:80' }),
       403,
       'origin-refused',
       /may not/
     ],
     [
-      'on /events',
+      'an append on /events from another origin',
       post('/events', '{"events":[{"stream":"s","type":"T"}]}', { ...JSON_TYPE, origin: 'http://evil.example' }),
       403,
       'origin-refused',
       /may not write/
     ]
   ],
-  'addresses and methods that are not there': [
-    ['an address', get('/nothing'), 404, 'not-found', /Nothing lives at \/nothing/],
-    ['a problem', get('/problems/constructor'), 404, 'not-found', /no problem "constructor"/],
-    ['a stream', get('/streams/never'), 404, 'stream-not-found', /ever written to "never"/],
+  'unknown addresses and unsupported methods': [
+    ['an unknown address', get('/nothing'), 404, 'not-found', /There is no resource at \/nothing/],
+    ['an unknown problem', get('/problems/constructor'), 404, 'not-found', /no problem "constructor"/],
+    ['a missing stream', get('/streams/never'), 404, 'stream-not-found', /ever written to "never"/],
     [
       'PUT on the log',
       { method: 'PUT', url: '/events', payload: 'x' },
       405,
       'method-not-allowed',
-      /one of .*GET.*POST/
+      /supports .*GET.*POST/
     ],
-    ['POST on one event', post('/events/0', EVENT), 405, 'method-not-allowed', /one of .*GET/],
-    ['DELETE of the metrics', { method: 'DELETE', url: '/metrics' }, 405, 'method-not-allowed', /one of .*GET/]
+    ['POST on one event', post('/events/0', EVENT), 405, 'method-not-allowed', /supports .*GET/],
+    ['DELETE of the metrics', { method: 'DELETE', url: '/metrics' }, 405, 'method-not-allowed', /supports .*GET/]
   ],
   'bad metadata': [
     ['an array', metadata('[]'), 400, 'invalid-metadata', /a JSON object/],
-    ['cut', metadata('{"maxCount":'), 400, 'malformed-json', /expected/],
-    ['empty', metadata(''), 400, 'invalid-metadata', /a JSON object/],
-    [
-      'a count of none',
-      metadata('{"maxCount":0}'),
-      400,
-      'invalid-metadata',
-      /"maxCount" is a whole number from 1, not 0/
-    ],
+    ['a truncated document', metadata('{"maxCount":'), 400, 'malformed-json', /expected/],
+    ['an empty body', metadata(''), 400, 'invalid-metadata', /a JSON object/],
+    ['a count of 0', metadata('{"maxCount":0}'), 400, 'invalid-metadata', /"maxCount" is a whole number from 1, not 0/],
     [
       'a count as text',
       metadata('{"maxCount":"5"}'),
@@ -593,13 +689,13 @@ const tables: Record<string, Row[]> = {
       /"maxCount" is a whole number from 1, not "5"/
     ],
     [
-      'an age in seconds',
+      'an age as a number',
       metadata('{"maxAge":60}'),
       400,
       'invalid-metadata',
       /"maxAge" is text like "PT1H" or "P30D", not 60/
     ],
-    ['an age of nothing', metadata('{"maxAge":"PT0S"}'), 400, 'invalid-metadata', /from 1 second/],
+    ['an age of 0', metadata('{"maxAge":"PT0S"}'), 400, 'invalid-metadata', /from 1 second/],
     [
       'an age in months',
       metadata('{"maxAge":"P1M"}'),
@@ -614,51 +710,81 @@ const tables: Record<string, Row[]> = {
       'invalid-metadata',
       /"truncateBefore" is a whole number from 0, not -1/
     ],
-    ['a truncation past 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
+    ['a truncation beyond 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
     ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /no "reed"/],
-    ['a name that is a number', metadata('{"acl":{"read":5}}'), 400, 'invalid-metadata', /acl/],
-    ['a key of the other form', metadata('{"$maxCount":5}'), 400, 'invalid-metadata', /is called "maxCount" here/],
-    ['a patch that is no object', patch('[1]'), 400, 'invalid-metadata', /a JSON object/],
+    ['a number in the ACL', metadata('{"acl":{"read":5}}'), 400, 'invalid-metadata', /acl/],
+    ['a key of the dialect', metadata('{"$maxCount":5}'), 400, 'invalid-metadata', /is called "maxCount" here/],
+    ['a patch that is not an object', patch('[1]'), 400, 'invalid-metadata', /a JSON object/],
     [
-      'a patch to nonsense',
+      'a patch with an invalid value',
       patch('{"maxCount":{"a":1}}'),
       400,
       'invalid-metadata',
       /"maxCount" is a whole number from 1, not an object/
     ],
-    ['as text', metadata('{}', { 'content-type': 'text/plain' }), 415, 'unsupported-media-type', /application\/json/],
     [
-      'another version',
+      'metadata as text',
+      metadata('{}', { 'content-type': 'text/plain' }),
+      415,
+      'unsupported-media-type',
+      /application\/json/
+    ],
+    [
+      'a wrong version of the metadata',
       metadata('{}', { ...JSON_TYPE, 'if-match': '"7"' }),
       412,
       'wrong-expected-version',
       /never written/
     ],
-    ['a tag unquoted', metadata('{}', { ...JSON_TYPE, 'if-match': '7' }), 400, 'bad-condition', /in double quotes/]
+    ['an unquoted tag', metadata('{}', { ...JSON_TYPE, 'if-match': '7' }), 400, 'bad-condition', /in double quotes/]
   ],
   'bad deletes': [
     ['an unknown parameter', remove('?hard=true'), 400, 'unknown-parameter', /no "hard"/],
-    ['a word for a truth', remove('?permanent=maybe'), 400, 'bad-parameter', /permanent/],
-    ['another version', remove('', { 'if-match': '"7"' }), 412, 'wrong-expected-version', /last event is 0/],
+    ['text instead of a boolean', remove('?permanent=maybe'), 400, 'bad-parameter', /permanent/],
     [
-      'of what must not be there',
+      'a wrong version of the stream',
+      remove('', { 'if-match': '"7"' }),
+      412,
+      'wrong-expected-version',
+      /last event is 0/
+    ],
+    [
+      'a delete with If-None-Match: *',
       remove('', { 'if-none-match': '*' }),
       412,
       'wrong-expected-version',
       /does not exist/
     ],
-    ['of what is not there', { method: 'DELETE', url: '/streams/never' }, 404, 'stream-not-found', /ever written/],
+    [
+      'a delete of a missing stream',
+      { method: 'DELETE', url: '/streams/never' },
+      404,
+      'stream-not-found',
+      /ever written/
+    ],
     ...INDEXES.map(
       (name): Row => [
-        `of ${name}`,
+        `a delete of ${name}`,
         { method: 'DELETE', url: `/streams/${name}` },
         400,
         'bad-stream-name',
         /is an index and cannot be deleted/
       ]
     ),
-    ['of the log', { method: 'DELETE', url: '/streams/$all' }, 400, 'bad-stream-name', /log cannot be deleted/],
-    ['of metadata', { method: 'DELETE', url: '/streams/$$s' }, 400, 'bad-stream-name', /not deleted by itself/]
+    [
+      'a delete of the log',
+      { method: 'DELETE', url: '/streams/$all' },
+      400,
+      'bad-stream-name',
+      /log cannot be deleted/
+    ],
+    [
+      'a delete of a metastream',
+      { method: 'DELETE', url: '/streams/$$s' },
+      400,
+      'bad-stream-name',
+      /not deleted by itself/
+    ]
   ],
   'bad conditions on events': [
     [
@@ -668,10 +794,10 @@ const tables: Record<string, Row[]> = {
       'bad-condition',
       /"failIfEventsMatch.items" has 1 to 1000 entries; this one has 0/
     ],
-    ['no list of items', matching({}), 400, 'bad-condition', /items/],
-    ['an item of nothing', matching({ items: [{}] }), 400, 'bad-condition', /./],
+    ['missing items', matching({}), 400, 'bad-condition', /items/],
+    ['an empty item', matching({ items: [{}] }), 400, 'bad-condition', /./],
     [
-      'an item of empty lists',
+      'an item with empty lists',
       matching({ items: [{ types: [], tags: [] }] }),
       400,
       'bad-condition',
@@ -679,39 +805,51 @@ const tables: Record<string, Row[]> = {
     ],
     ['an unknown member', matching({ items: [{ streams: ['s'] }] }), 400, 'bad-condition', /./],
     ['a type that is a number', matching({ items: [{ types: [1] }] }), 400, 'bad-condition', /./],
-    ['a position in words', matching({ items: [{ types: ['T'] }] }, 'head'), 400, 'bad-condition', /./],
-    ['a position past the end', matching({ items: [{ types: ['T'] }] }, 999), 409, 'cursor-beyond-head', /ends at 0/],
+    ['text instead of a position', matching({ items: [{ types: ['T'] }] }, 'head'), 400, 'bad-condition', /./],
+    [
+      'a position beyond the head',
+      matching({ items: [{ types: ['T'] }] }, 999),
+      409,
+      'cursor-beyond-head',
+      /ends at 0/
+    ],
     ['too many items', matching({ items: Array(1001).fill({ types: ['T'] }) }), 400, 'bad-condition', /1000/],
     [
-      'too many items together',
+      'too many items in total',
       conditioned(Array(40).fill({ failIfEventsMatch: { items: Array(30).fill({ tags: ['t'] }) } })),
       400,
       'bad-condition',
       /at most 1000 items together/
     ],
-    ['one that fails', matching({ items: [{ types: ['T'] }] }), 412, 'events-match', /T is at 0/]
+    ['a condition that fails', matching({ items: [{ types: ['T'] }] }), 412, 'events-match', /T is at 0/]
   ],
-  'what is not there yet': [
-    ['where', get('/events?where=data.a%3D1'), 501, 'not-implemented', /`where`/],
-    ['where, live', get('/events?where=data.a%3D1&format=sse'), 501, 'not-implemented', /`where`/]
+  'features that are not built yet': [
+    ['where on a page', get('/events?where=data.a%3D1'), 501, 'not-implemented', /`where`/],
+    ['where on a live read', get('/events?where=data.a%3D1&format=sse'), 501, 'not-implemented', /`where`/]
   ],
-  'live reads that cannot begin': [
+  'invalid live reads': [
     ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" is a cursor/],
     ['a bad Last-Event-ID', get('/events?format=sse', { 'last-event-id': 'x' }), 400, 'bad-cursor', /Last-Event-ID/],
-    ['a cursor past the end', get('/events?live=true&after=99'), 409, 'cursor-beyond-head', /last event \(0\)/],
+    ['a cursor beyond the head', get('/events?live=true&after=99'), 409, 'cursor-beyond-head', /last event \(0\)/],
     ['an unknown filter', get('/streams/s?format=sse&typ=T'), 400, 'unknown-parameter', /did you mean "type"/],
-    ['an expression', get('/events?format=sse&type.regex=('), 400, 'bad-expression', /./],
-    ['from its end to its beginning', get('/events?format=sse&order=desc'), 400, 'bad-parameter', /order=desc/],
-    ['as a page', get('/events?live=true&format=page'), 406, 'not-acceptable', /x-ndjson, text\/event-stream/],
-    ['as JSON', get('/events?live=true', { accept: 'application/json' }), 406, 'not-acceptable', /live/],
-    ['a position that is never reached', get('/events?live=true&atLeast=9'), 409, 'not-there-yet', /./],
+    ['an invalid expression', get('/events?format=sse&type.regex=('), 400, 'bad-expression', /./],
+    ['the order desc', get('/events?format=sse&order=desc'), 400, 'bad-parameter', /order=desc/],
+    ['the format page', get('/events?live=true&format=page'), 406, 'not-acceptable', /x-ndjson, text\/event-stream/],
+    ['an Accept of JSON', get('/events?live=true', { accept: 'application/json' }), 406, 'not-acceptable', /live/],
+    ['a position that is not reached', get('/events?live=true&atLeast=9'), 409, 'not-there-yet', /./],
     ['an unknown consumer', get('/events?format=sse&consumer=c'), 404, 'consumer-not-found', /PUT \/consumers/],
     ['a consumer on a page', get('/events?consumer=c'), 400, 'bad-parameter', /\/consumers\/\{name\}\/events/],
-    ['takeover of nobody', get('/events?format=sse&takeover=true'), 400, 'bad-parameter', /goes with "consumer"/]
+    [
+      'takeover without a consumer',
+      get('/events?format=sse&takeover=true'),
+      400,
+      'bad-parameter',
+      /goes with "consumer"/
+    ]
   ],
-  'consumers that cannot be made': [
+  'invalid consumers': [
     ['no source', consumer({}), 400, 'invalid-body', /"source" is missing/],
-    ['a source elsewhere', consumer({ source: '/info' }), 400, 'invalid-body', /\/events or \/streams/],
+    ['a source without events', consumer({ source: '/info' }), 400, 'invalid-body', /\/events or \/streams/],
     [
       'a source with an unknown filter',
       consumer({ source: '/events?typ=T' }),
@@ -721,53 +859,65 @@ const tables: Record<string, Row[]> = {
     ],
     ['a source with a bound', consumer({ source: '/events?from=3' }), 400, 'invalid-body', /There is no "from"/],
     [
-      'a source of another stream',
+      'a stream source with a filter by category',
       consumer({ source: '/streams/s?category=c' }),
       400,
       'invalid-body',
       /There is no "category"/
     ],
-    ['a source that is no UTF-8', consumer({ source: '/streams/%ff' }), 400, 'invalid-body', /percent-encoded/],
+    ['a source that is invalid UTF-8', consumer({ source: '/streams/%ff' }), 400, 'invalid-body', /percent-encoded/],
     ['a source with a bad expression', consumer({ source: '/events?type.regex=(' }), 400, 'bad-expression', /./],
     ['an unknown member', consumer({ source: '/events', size: 5 }), 400, 'invalid-body', /There is no "size"/],
-    ['a window of nothing', consumer({ source: '/events', bufferSize: 0 }), 400, 'invalid-body', /bufferSize/],
-    ['a duration in words', consumer({ source: '/events', expiresAfter: '1 week' }), 400, 'invalid-body', /P7D/],
+    ['a buffer size of 0', consumer({ source: '/events', bufferSize: 0 }), 400, 'invalid-body', /bufferSize/],
+    ['text instead of a duration', consumer({ source: '/events', expiresAfter: '1 week' }), 400, 'invalid-body', /P7D/],
     [
-      'a duration of nothing',
+      'a duration of 0',
       consumer({ source: '/events', expiresAfter: 'PT0S' }),
       400,
       'invalid-body',
       /longer than nothing/
     ],
-    ['a place past the end', consumer({ source: '/events', from: '99' }), 409, 'cursor-beyond-head', /./],
-    ['a place in words', consumer({ source: '/events', from: 'later' }), 400, 'bad-cursor', /"from" is a cursor/],
-    ['a long name', consumer({ source: '/events' }, 'n'.repeat(201)), 400, 'bad-parameter', /1 to 200 characters/],
-    ['no JSON', { ...consumer({}), payload: 'source' }, 400, 'malformed-json', /./],
-    ['a list', { ...consumer({}), payload: '[]' }, 400, 'invalid-body', /a JSON object/]
-  ],
-  'consumers that are not there': [
-    ['looked at', get('/consumers/c'), 404, 'consumer-not-found', /PUT/],
-    ['read', get('/consumers/c/events'), 404, 'consumer-not-found', /PUT/],
+    ['a start beyond the head', consumer({ source: '/events', from: '99' }), 409, 'cursor-beyond-head', /./],
     [
-      'acknowledged',
+      'text instead of a start',
+      consumer({ source: '/events', from: 'later' }),
+      400,
+      'bad-cursor',
+      /"from" is a cursor/
+    ],
+    [
+      'a name that is too long',
+      consumer({ source: '/events' }, 'n'.repeat(201)),
+      400,
+      'bad-parameter',
+      /1 to 200 characters/
+    ],
+    ['invalid JSON', { ...consumer({}), payload: 'source' }, 400, 'malformed-json', /./],
+    ['a list instead of an object', { ...consumer({}), payload: '[]' }, 400, 'invalid-body', /a JSON object/]
+  ],
+  'missing consumers': [
+    ['a look-up', get('/consumers/c'), 404, 'consumer-not-found', /PUT/],
+    ['a read', get('/consumers/c/events'), 404, 'consumer-not-found', /PUT/],
+    [
+      'an acknowledgement',
       { ...consumer({ cursor: '0', generation: 0 }), method: 'POST', url: '/consumers/c/ack' },
       404,
       'consumer-not-found',
       /./
     ],
     [
-      'reset',
+      'a reset',
       { ...consumer({ to: 'start' }), method: 'POST', url: '/consumers/c/reset' },
       404,
       'consumer-not-found',
       /./
     ],
-    ['deleted', { method: 'DELETE', url: '/consumers/c' }, 404, 'consumer-not-found', /./]
+    ['a delete', { method: 'DELETE', url: '/consumers/c' }, 404, 'consumer-not-found', /./]
   ]
 }
 
 for (const [what, rows] of Object.entries(tables)) {
-  t.test(`${what}: a problem that says what is allowed, and nothing is written`, async (t) => {
+  t.test(`${what}: the response is a problem with the allowed values, and nothing is written`, async (t) => {
     const { app, store, directory } = await openApp(t)
     await append(app, 's', EVENT)
     for (const [why, request, status, code, detail] of rows) {
@@ -777,8 +927,8 @@ for (const [what, rows] of Object.entries(tables)) {
       t.match(problemOf(answer), { status, code, type: `/problems/${code}`, title: /./, detail }, says)
       const isRead = request.method === 'GET'
       if (!isRead) t.match(problemOf(answer), { written: false, retry: Boolean }, says)
-      t.equal(answer.statusCode, status, `${says}: the status says the same`)
-      t.equal(store.log.head, before, `${says}: nothing was written`)
+      t.equal(answer.statusCode, status, `${says}: the response has the status of the problem`)
+      t.equal(store.log.head, before, `${says}: nothing is written`)
     }
     await stillServes(t, app)
     await app.close()
@@ -786,51 +936,55 @@ for (const [what, rows] of Object.entries(tables)) {
   })
 }
 
-t.test('a server on loopback answers to local names only', async (t) => {
+t.test('a server on loopback accepts local host names only', async (t) => {
   const { app, store } = await openApp(t, { hosts: ['store.example'] })
   for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', 'localhost:x']) {
     const answer = await app.inject(withHeaders({ host }))
     t.match(problemOf(answer), { status: 421, code: 'host-refused', detail: /loopback/ }, `"${host}" is refused`)
   }
-  t.equal(store.log.head, -1, 'nothing was written')
+  t.equal(store.log.head, -1, 'nothing is written')
   for (const host of ['localhost', 'localhost:2113', 'app.localhost', '127.0.0.1:1', '[::1]:2113', 'store.example:9']) {
-    t.equal((await app.inject(withHeaders({ host }))).statusCode, 201, `"${host}" is answered`)
+    t.equal((await app.inject(withHeaders({ host }))).statusCode, 201, `"${host}" is accepted`)
   }
 })
 
-t.test('a page of the same origin, or of one that is allowed, may write', async (t) => {
+t.test('pages of the same origin and of allowed origins may write', async (t) => {
   const { app } = await openApp(t, { allowOrigins: ['https://app.example'] })
   const same = withHeaders({ origin: 'http://localhost:2113', host: 'localhost:2113' })
-  t.equal((await app.inject(same)).statusCode, 201, 'its own')
-  t.equal((await app.inject(withHeaders({ origin: 'https://app.example' }))).statusCode, 201, 'one that is named')
-  t.equal((await app.inject(withHeaders({ origin: 'http://app.example' }))).statusCode, 403, 'not under another scheme')
+  t.equal((await app.inject(same)).statusCode, 201, 'the same origin')
+  t.equal((await app.inject(withHeaders({ origin: 'https://app.example' }))).statusCode, 201, 'an allowed origin')
+  t.equal(
+    (await app.inject(withHeaders({ origin: 'http://app.example' }))).statusCode,
+    403,
+    'an allowed host with another scheme'
+  )
 })
 
-t.test('a streamed write ends at its first bad line, and nothing after it is written', async (t) => {
+t.test('a streamed write stops at its first bad line and writes nothing after it', async (t) => {
   const line = (stream: string, more = '') => `{"stream":"${stream}","type":"T"${more}}`
   const bad: [string, string, string, RegExp][] = [
-    ['a cut line', '{"stream":"b"', 'malformed-json', /^Line 2(, column \d+)?: /],
+    ['a truncated line', '{"stream":"b"', 'malformed-json', /^Line 2(, column \d+)?: /],
     ['no stream', '{"type":"T"}', 'invalid-event', /^Line 2: "stream" is missing/],
     ['an unknown member', line('b', ',"dta":1'), 'invalid-event', /^Line 2: .*did you mean "data/],
     ['a reserved stream', line('$all'), 'bad-stream-name', /^Line 2: .*reserved/],
-    ['two on a line', `${line('b')}${line('c')}`, 'malformed-json', /^Line 2: .*line breaks lost/],
+    ['two events on a line', `${line('b')}${line('c')}`, 'malformed-json', /^Line 2: .*line breaks lost/],
     [
-      'text and bytes at once',
+      'text and bytes in one event',
       line('b', ',"dataText":"a","dataBase64":"YQ=="'),
       'invalid-event',
       /^Line 2(, column \d+)?: /
     ],
-    ['text and JSON at once', line('b', ',"data":1,"dataText":"a"'), 'invalid-event', /^Line 2(, column \d+)?: /],
-    ['text without its content type', line('b', ',"dataText":"a"'), 'invalid-event', /^Line 2: .*contentType/],
+    ['text and JSON in one event', line('b', ',"data":1,"dataText":"a"'), 'invalid-event', /^Line 2(, column \d+)?: /],
+    ['text without a content type', line('b', ',"dataText":"a"'), 'invalid-event', /^Line 2: .*contentType/],
     [
-      'bytes that are no base64',
+      'invalid base64',
       line('b', ',"contentType":"text/plain","dataBase64":"%%"'),
       'invalid-event',
       /^Line 2(, column \d+)?: /
     ],
-    // A content type stands in the record with one byte of length, and is printed as it is.
+    // A record stores the length of the content type in one byte, and exports print it unescaped.
     [
-      'a content type without end',
+      'a content type that is too long',
       line('b', `,"contentType":"text/${'x'.repeat(300)}","dataText":"a"`),
       'invalid-event',
       /^Line 2: .*contentType/
@@ -842,7 +996,7 @@ t.test('a streamed write ends at its first bad line, and nothing after it is wri
       /^Line 2(, column \d+)?: /
     ],
     [
-      'a content type not in ASCII',
+      'a content type with characters beyond ASCII',
       line('b', ',"contentType":"text/€","dataText":"a"'),
       'invalid-event',
       /^Line 2(, column \d+)?: /
@@ -856,12 +1010,12 @@ t.test('a streamed write ends at its first bad line, and nothing after it is wri
       .split('\n')
       .map((one) => JSON.parse(one))
     t.match(said, [{ receipt: { lines: 1, appended: 1, position: 0 } }, { problem: { code, detail } }], why)
-    t.equal(store.log.head, 0, `${why}: what came before is written, nothing after it`)
+    t.equal(store.log.head, 0, `${why}: only the line before is written`)
     await app.close()
   }
 })
 
-t.test('a streamed write with a line that has no end keeps what came before', async (t) => {
+t.test('a streamed write with a too long line keeps the lines before it', async (t) => {
   const { app, store } = await openApp(t)
   const endless = `{"stream":"b","type":"T","data":"${'x'.repeat(9 * 1024 * 1024)}`
   const answer = await app.inject(post('/events?batch=2', `{"stream":"a","type":"T"}\n${endless}`, NDJSON_TYPE))
@@ -869,17 +1023,21 @@ t.test('a streamed write with a line that has no end keeps what came before', as
     .trimEnd()
     .split('\n')
     .map((one) => JSON.parse(one))
-  t.match(said.at(-1), { problem: { status: 413, code: 'event-too-large', detail: /longer than/ } }, 'it is named')
-  t.match(said[0], { receipt: { lines: 1, appended: 1, position: 0 } }, 'and the line before it has its receipt')
-  t.equal(store.log.head, 0, 'and is written')
+  t.match(
+    said.at(-1),
+    { problem: { status: 413, code: 'event-too-large', detail: /longer than/ } },
+    'the last line of the response is the problem'
+  )
+  t.match(said[0], { receipt: { lines: 1, appended: 1, position: 0 } }, 'the line before has its receipt')
+  t.equal(store.log.head, 0, 'the line before is written')
 })
 
-t.test('a streamed write that is not what its encoding says ends in a problem of the client', async (t) => {
+t.test('a streamed write with an invalid content encoding gets a 4xx problem', async (t) => {
   const { app, store } = await openApp(t)
   const line = '{"stream":"a","type":"T"}\n'
   const cases: [string, Buffer, RegExp][] = [
-    ['no gzip', Buffer.from(line), /gzip/],
-    ['half a gzip', gzipSync(line.repeat(2)).subarray(0, 20), /gzip/]
+    ['lines that are not gzip', Buffer.from(line), /gzip/],
+    ['a truncated gzip', gzipSync(line.repeat(2)).subarray(0, 20), /gzip/]
   ]
   for (const [why, bytes, detail] of cases) {
     const headers = { ...NDJSON_TYPE, 'content-encoding': 'gzip' }
@@ -890,10 +1048,10 @@ t.test('a streamed write that is not what its encoding says ends in a problem of
   const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x61))
   const answer = await app.inject(post('/events', bomb, { ...NDJSON_TYPE, 'content-encoding': 'gzip' }))
   t.match(JSON.parse(answer.body), { problem: { status: 413, code: 'event-too-large' } }, 'a gzip bomb in one line')
-  t.equal(store.log.head, -1, 'nothing was written')
+  t.equal(store.log.head, -1, 'nothing is written')
 })
 
-t.test('names that every JavaScript object has are data like any other', async (t) => {
+t.test('names of members of Object.prototype are ordinary data', async (t) => {
   const { app } = await openApp(t)
   const data =
     '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":null,"hasOwnProperty":[{"__proto__":[]}]}'
@@ -901,16 +1059,16 @@ t.test('names that every JavaScript object has are data like any other', async (
     const body = `{"type":"${name}","tags":["${name}"],"data":${data},"metadata":${data}}`
     t.equal((await append(app, name, body)).statusCode, 201, `a stream and a type "${name}"`)
     const line = (await app.inject(`/streams/${name}?format=ndjson`)).body
-    t.ok(line.includes(`"data":${data},"metadata":${data}}`), `"${name}": data and metadata came back byte for byte`)
+    t.ok(line.includes(`"data":${data},"metadata":${data}}`), `"${name}": data and metadata are returned byte for byte`)
     t.equal((await app.inject(`/events?type=${name}&tag=${name}`)).json().events.length, 1, `found by "${name}"`)
     const many = `{"events":[{"stream":"${name}","type":"T"}],"conditions":[{"stream":"${name}","head":0}]}`
     const { heads } = (await app.inject(post('/events', many))).json()
-    t.same(Object.entries(heads), [[name, 1]], `a condition on "${name}" holds`)
+    t.same(Object.entries(heads), [[name, 1]], `a condition on "${name}" is checked`)
   }
-  t.equal(({} as { polluted?: number }).polluted, undefined, 'no object is any the wiser')
+  t.equal(({} as { polluted?: number }).polluted, undefined, 'no prototype has changed')
 })
 
-t.test('what is not even HTTP gets a problem as well', async (t) => {
+t.test('a malformed HTTP message gets a problem', async (t) => {
   const { raw, store } = await listenRaw(t)
   const rows: [string, string, number][] = [
     ['a broken request line', 'GARBAGE\r\n\r\n', 400],
@@ -932,8 +1090,8 @@ t.test('what is not even HTTP gets a problem as well', async (t) => {
       'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
       400
     ],
-    ['a header without end', `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    ['an address without end', `GET /streams/${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
+    ['a header that is too long', `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['an address that is too long', `GET /streams/${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
     ['no Host', 'GET /events HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
     [
       'an unknown expectation',
@@ -945,12 +1103,12 @@ t.test('what is not even HTTP gets a problem as well', async (t) => {
     const answer = await raw(bytes)
     t.equal(answer.status, status, `${why}: ${answer.text.slice(0, 60)}`)
     t.match(answer.headers['content-type'], /^application\/problem\+json/, `${why}: the answer is a problem`)
-    t.match(answer.json(), { status, code: /./, detail: /./ }, `${why}: with a code and a detail`)
+    t.match(answer.json(), { status, code: /./, detail: /./ }, `${why}: the problem has a code and a detail`)
   }
-  t.equal(store.log.head, -1, 'nothing was written')
+  t.equal(store.log.head, -1, 'nothing is written')
 })
 
-t.test('a streamed write whose transfer breaks is cut, and no second answer stands inside the first', async (t) => {
+t.test('a broken transfer of a streamed write ends the response without a second one inside it', async (t) => {
   const { connect } = await listenRaw(t)
   const line = '{"stream":"a","type":"T"}\n'
   const socket = connect()
@@ -961,9 +1119,9 @@ t.test('a streamed write whose transfer breaks is cut, and no second answer stan
   await socket.until(/"receipt"/)
   socket.write('not a chunk\r\n')
   const text = await socket.closed
-  t.match(text, /^HTTP\/1\.1 200 /, 'the receipt came')
-  t.equal(text.match(/HTTP\/1\.1/g)?.length, 1, 'one answer stands there')
-  t.notMatch(text, /\r\n0\r\n\r\n$/, 'and the answer has no end')
+  t.match(text, /^HTTP\/1\.1 200 /, 'the client gets the receipt')
+  t.equal(text.match(/HTTP\/1\.1/g)?.length, 1, 'the connection has one response')
+  t.notMatch(text, /\r\n0\r\n\r\n$/, 'the response is incomplete')
 })
 
 function numbered(count: number): string[] {
@@ -978,7 +1136,7 @@ function withEncoding(url: string, encoding: string, payload: Buffer): InjectOpt
   return post(url, payload, { ...JSON_TYPE, 'content-encoding': encoding })
 }
 
-/** The problem of an answer; what it is instead when it is none. */
+/** Returns the problem of a response, or a description of a response that is not a problem. */
 function problemOf(answer: { headers: Record<string, unknown>; body: string; statusCode: number }): unknown {
   const type = String(answer.headers['content-type'])
   if (!type.startsWith('application/problem+json'))
@@ -988,7 +1146,11 @@ function problemOf(answer: { headers: Record<string, unknown>; body: string; sta
 
 async function stillServes(t: Test, app: FastifyInstance): Promise<void> {
   const appended = await append(app, 's', { type: 'Good', data: 1 })
-  t.equal(appended.statusCode, 201, 'a good append is taken afterwards')
+  t.equal(appended.statusCode, 201, 'an ordinary append is accepted afterwards')
   const { head } = appended.json()
-  t.match((await app.inject(`/streams/s/${head}`)).json(), { type: 'Good', data: 1, number: head }, 'and read')
+  t.match(
+    (await app.inject(`/streams/s/${head}`)).json(),
+    { type: 'Good', data: 1, number: head },
+    'the event can be read'
+  )
 }

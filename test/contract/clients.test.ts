@@ -1,4 +1,4 @@
-/** Clients that others wrote, as they come: they say what they say by default, and get what they can use. */
+/** Third-party clients with their default headers get responses that they can use. */
 import { spawn, spawnSync } from 'node:child_process'
 import RssParser from 'rss-parser'
 import t from 'tap'
@@ -14,10 +14,10 @@ t.test('a feed reader with its default headers reads a stream as a feed', async 
     [2, 1, 0].map((number) => [`${number}@news-1`, `${url}/streams/news-1/${number}`])
   )
   const [first] = feed.items
-  t.ok(Date.parse(first?.isoDate ?? ''), 'an entry has its date')
+  t.ok(Date.parse(first?.isoDate ?? ''), 'an entry has a date')
 })
 
-t.test('curl --json prints why an address or a body is wrong', { skip: isMissing('curl') }, async (t) => {
+t.test('curl --json prints the problem of a wrong address or body', { skip: isMissing('curl') }, async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', { type: 'T' })
   for (const [path, code] of [
@@ -63,28 +63,32 @@ print(json.dumps({
 }))
 `
 
-t.test("Python's urllib, which names no media type, appends and reads", { skip: isMissing('python3') }, async (t) => {
-  const { url } = await listen(t)
-  const { stdout, stderr } = await run('python3', ['-c', PYTHON, url])
-  t.same(
-    JSON.parse(stdout || 'null'),
-    {
-      append: 201,
-      form: [415, 'Invalid or missing Content-Type'],
-      page: { qty: 2 },
-      event: { qty: 2 },
-      missing: [404, 'Not Found']
-    },
-    stderr
-  )
-})
+t.test(
+  "Python's urllib, which sends no Accept header, appends and reads",
+  { skip: isMissing('python3') },
+  async (t) => {
+    const { url } = await listen(t)
+    const { stdout, stderr } = await run('python3', ['-c', PYTHON, url])
+    t.same(
+      JSON.parse(stdout || 'null'),
+      {
+        append: 201,
+        form: [415, 'Invalid or missing Content-Type'],
+        page: { qty: 2 },
+        event: { qty: 2 },
+        missing: [404, 'Not Found']
+      },
+      stderr
+    )
+  }
+)
 
-/** Why a test is passed over; false when the command is there. */
+/** Returns the reason to skip a test; false when the command is installed. */
 function isMissing(command: string): string | false {
   return spawnSync(command, ['--version']).error === undefined ? false : `${command} is not installed`
 }
 
-/** Runs a command to its end. The server is in this process, so that it must not be waited for in one piece. */
+/** Runs a command. Asynchronous, because the server runs in the same process. */
 function run(command: string, words: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'] })
   let stdout = ''

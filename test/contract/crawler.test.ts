@@ -4,6 +4,7 @@ import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { type Asked, PagedModel, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
 import { type Random, seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 
 interface Shown {
   position: number
@@ -16,7 +17,7 @@ interface PageShown {
   links: { next?: string; newer: string; older?: string; first: string; last: string; live: string }
 }
 
-t.test('whoever follows links meets every event once, while another client appends', async (t) => {
+t.test('a client that follows links meets every event once, while another client appends', async (t) => {
   const { app, store } = await openApp(t)
   let appended = 0
   const append = async () => {
@@ -50,14 +51,14 @@ t.test('whoever follows links meets every event once, while another client appen
     const backward = await crawl(t, app, `${address}&order=desc`, 'next', append, 60)
     await check(t, app, `${address}&order=desc by next`, backward, belongs, 'desc')
 
-    // From a page in the middle: older one way, newer the other, and together everything.
+    // Start at a page in the middle: older and newer events together are all events.
     const half = Math.floor(last / 2)
     const middle = address.includes('/streams/') ? Math.floor(half / 12) : half
     const newer = await crawl(t, app, `${address}&from=${middle}`, 'newer', append, 60)
     const older = await crawl(t, app, `${address}&before=${middle}&order=desc`, 'older', append, 60)
     await check(t, app, `${address} from the middle both ways`, [...older.reverse(), ...newer], belongs, 'asc')
 
-    // From a page that links led to, back to the beginning; and from the page there forth again, to the end.
+    // Follow links to a page, then back to the first page, and from there forward again to the last one.
     for (const order of ['asc', 'desc']) {
       let shown = await page(t, app, `${address}&order=${order}`)
       for (let pages = 4; pages > 0; pages--) shown = await page(t, app, shown.links.next as string)
@@ -73,14 +74,18 @@ t.test('whoever follows links meets every event once, while another client appen
       const all = [...first.events].reverse().concat(forth)
       await check(t, app, `${address}&order=${order} back and forth`, all, belongs, 'asc')
       const before = all.filter(({ position }) => position < (begun[0] as Shown).position)
-      t.same(back.reverse(), before, `${address}&order=${order}: older leads to what next passed`)
+      t.same(
+        back.reverse(),
+        before,
+        `${address}&order=${order}: older links lead to the events that next links had passed`
+      )
     }
   }
 })
 
 type Move = 'newer' | 'older' | 'next' | 'prev' | 'first' | 'last'
 
-t.test('from any page, whichever way it was reached, links lead forth and back within what was asked', async (t) => {
+t.test('the links of any page lead forward and back within the bounds and filters of the read', async (t) => {
   const random = seeded(t)
   const clock = { now: Date.parse('2026-11-23T10:00:00Z') }
   const steady = { now: () => clock.now, elapsed: () => performance.now(), after: () => () => {} }
@@ -88,13 +93,13 @@ t.test('from any page, whichever way it was reached, links lead forth and back w
   const model = new PagedModel(app, random, clock)
   for (const stream of STREAMS) await model.append(stream, 12)
   for (let i = 0; i < 10; i++) await model.change()
-  for (let crawl = 0; crawl < 60 && t.passing(); crawl++) {
+  for (let crawl = 0; crawl < scaled(60) && t.passing(); crawl++) {
     const { asked, url } = chooseRead(model, random, clock.now)
     await wander(t, { app, model, random }, asked, url)
   }
 })
 
-/** A read of a stream or the log, with a filter or without, bounded by cursors and instants, in either order. */
+/** Returns a random read of a stream or the log: with or without filter, bounds by cursor or time, in either order. */
 function chooseRead(model: PagedModel, random: Random, now: number): { asked: Asked; url: string } {
   const stream = random.chance(0.5) ? random.pick(STREAMS) : undefined
   const place = ({ number, position }: PlacedEvent) => (stream === undefined ? position : number)
@@ -137,7 +142,7 @@ function chooseRead(model: PagedModel, random: Random, now: number): { asked: As
   return { asked, url: `${stream === undefined ? '/events' : `/streams/${stream}`}?${query.join('&')}` }
 }
 
-/** Follows links at random, and compares each page with what the model shows there at that moment. */
+/** Follows random links, and compares each page with the current events of the model. */
 async function wander(
   t: Test,
   { app, model, random }: { app: FastifyInstance; model: PagedModel; random: Random },
@@ -148,7 +153,7 @@ async function wander(
   let url = start
   let order: string = /order=(asc|desc)/.exec(start)?.[1] ?? 'asc'
   let move: Move = order === 'asc' ? 'first' : 'last'
-  // The cursors that the present page has dealt with.
+  // The lowest and highest cursor that the current page covers.
   let [oldest, newest] = [0, 0]
   const way: string[] = []
   for (let step = 0; step < 25; step++) {
@@ -184,16 +189,16 @@ async function wander(
     const [least = Infinity, greatest = -1] = order === 'asc' ? events.map(place) : events.map(place).reverse()
     if (order === 'asc') newest = got
     else oldest = got
-    // The other end is where it went on from, else the bound: no event lies between that and the first one shown.
+    // The other end is where the page continued, or else the bound: no event lies between it and the first shown event.
     if (order === 'asc') oldest = move === 'first' ? Math.min(least, got + 1) : before[1] + 1
     else newest = move === 'last' ? Math.max(events.map(place).at(0) ?? -1, got - 1) : before[0] - 1
-    t.ok(greatest <= newest && least >= oldest, 'a page has what its cursors say')
+    t.ok(greatest <= newest && least >= oldest, 'the events of a page are within its cursors')
     const linked: Record<string, string | undefined> = {}
     for (const [, target, relation] of String(answer.headers.link).matchAll(/<([^>]*)>; rel="(\w+)"/g)) {
       linked[relation as string] = target
     }
     t.equal(linked.next, links.next)
-    t.ok(links.newer, 'newer is always there to be polled')
+    t.ok(links.newer, 'every page has a newer link, for polling')
     const live = await app.inject(links.live.replace('live=true', 'format=ndjson'))
     const follow = model.visible(asked).filter((event) => place(event) > newest)
     t.same(
@@ -202,7 +207,7 @@ async function wander(
         .filter(Boolean)
         .map((line) => JSON.parse(line).position),
       follow.map(({ position }) => position),
-      'the live form begins after the page'
+      'the live read starts after the page'
     )
     if (random.chance(0.5)) await model.change()
     const targets = { ...links, prev: linked.prev }
@@ -218,7 +223,7 @@ async function page(t: Test, app: FastifyInstance, url: string): Promise<PageSho
   return answer.json()
 }
 
-/** Follows one link to its end; `newer` never ends, so it stops at the first page without events. */
+/** Follows links of one relation to the last page. `newer` has no last page: stops at the first page without events. */
 async function crawl(
   t: Test,
   app: FastifyInstance,
@@ -234,7 +239,7 @@ async function crawl(
     met.push(...events)
     if (link === 'newer' && events.length === 0 && links.newer === url) break
     url = links[link]
-    if (pages > 3000) return t.fail(`${start} has no end`) as never
+    if (pages > 3000) return t.fail(`${start} has more than 3000 pages`) as never
   }
   return met
 }
@@ -250,13 +255,13 @@ async function check(
   const positions = met.map(({ position }) => position)
   const sorted = [...positions].sort((one, other) => (order === 'asc' ? one - other : other - one))
   t.same(positions, sorted, `${what}: in order`)
-  t.equal(new Set(positions).size, positions.length, `${what}: none twice`)
+  t.equal(new Set(positions).size, positions.length, `${what}: no event twice`)
   const newest = Math.max(...positions)
   const all = (await app.inject('/events?format=ndjson&system=true')).body
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Shown)
   const wanted = all.filter((event) => belongs(event) && event.position <= newest).length
-  t.equal(positions.length, wanted, `${what}: none left out up to the last it met`)
-  t.ok(positions.length > 5, `${what}: it met some`)
+  t.equal(positions.length, wanted, `${what}: no event missed, up to the last one met`)
+  t.ok(positions.length > 5, `${what}: it meets events`)
 }

@@ -1,4 +1,4 @@
-/** Whatever comes in: no 5xx, no crash, a problem for each refusal, and only what was accepted stands in the log. */
+/** Hostile input causes no 5xx and no crash; every refusal is a problem, and the log has only accepted events. */
 import { isDeepStrictEqual } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
@@ -11,20 +11,21 @@ import { type HostileRequest, mutateBytes } from '../helpers/hostile-pieces.js'
 import { answered, decode, noProblem, notJson, pathOf, shown, wrongWith } from '../helpers/promises.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { listenRaw, type RawAnswer } from '../helpers/raw.js'
+import { scaled } from '../helpers/scale.js'
 
-const REQUESTS = 12_000
-const RAW_REQUESTS = 400
+const REQUESTS = scaled(12_000)
+const RAW_REQUESTS = scaled(400)
 const PROBES = 100
 const FAILURES_SHOWN = 20
 
-t.test(`${REQUESTS} hostile requests leave the store whole and as fast as before`, async (t) => {
+t.test(`${REQUESTS} hostile requests damage no data and do not slow the server down`, async (t) => {
   const random = seeded(t)
   const { app, store, directory } = await openApp(t)
-  await goodRequests(t, app) // the first ones compile what the later ones use
+  await goodRequests(t, app) // warm up: the first requests compile code
   const before = await goodRequests(t, app)
 
   let failures = 0
-  const kinds = new Map<string, { refused: number; taken: number }>()
+  const kinds = new Map<string, { refused: number; accepted: number }>()
   for (let i = 0; i < REQUESTS; i++) {
     const request = hostileRequest(random)
     const head = store.log.head
@@ -33,27 +34,27 @@ t.test(`${REQUESTS} hostile requests leave the store whole and as fast as before
       wrongWith(request, answer, store, head) ?? (await wrongInLog(request, answer, app, head + 1, store.log.head))
     if (wrong !== undefined) {
       t.fail(`request ${i}: ${wrong}`, { request: shown(request), answer: shownAnswer(answer) })
-      if (++failures === FAILURES_SHOWN) return t.fail('the rest is not tried')
+      if (++failures === FAILURES_SHOWN) return t.fail('too many failures: the remaining requests are skipped')
     }
-    const count = kinds.get(request.kind) ?? { refused: 0, taken: 0 }
-    count[answer.statusCode >= 400 ? 'refused' : 'taken']++
+    const count = kinds.get(request.kind) ?? { refused: 0, accepted: 0 }
+    count[answer.statusCode >= 400 ? 'refused' : 'accepted']++
     kinds.set(request.kind, count)
   }
-  for (const [kind, { refused, taken }] of kinds) {
-    t.comment(`${kind}: ${refused} refused, ${taken} taken`)
-    t.ok(refused > 10, `${kind}: it is hostile enough to be refused at times`)
+  for (const [kind, { refused, accepted }] of kinds) {
+    t.comment(`${kind}: ${refused} refused, ${accepted} accepted`)
+    t.ok(refused > 10, `${kind}: some requests are hostile enough to be refused`)
   }
 
   const after = await goodRequests(t, app)
-  t.comment(`a good append and read: ${before.toFixed(2)} ms before, ${after.toFixed(2)} ms after`)
-  t.ok(after < 5 * before + 2, 'the server is as fast as before')
-  t.equal(store.writer.queued, 0, 'nothing waits')
+  t.comment(`an ordinary append and read: ${before.toFixed(2)} ms before, ${after.toFixed(2)} ms after`)
+  t.ok(after < 5 * before + 2, 'the server is not slower than before')
+  t.equal(store.writer.queued, 0, 'the append queue is empty')
   await everyEventIsReadable(t, app, store)
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('good appends among hostile requests are taken, each once and in order', async (t) => {
+t.test('ordinary appends among hostile requests are written once and in order', async (t) => {
   const random = seeded(t)
   const { app, store, directory } = await openApp(t)
   const clients = Array.from({ length: 8 }, async (_, client) => {
@@ -80,7 +81,7 @@ t.test('good appends among hostile requests are taken, each once and in order', 
     t.same(
       events.map(({ data }: { data: number }) => data),
       Array.from({ length: 50 }, (_, i) => i),
-      `client ${client} finds its events, and nothing else`
+      `client ${client} finds its events only`
     )
   }
   await everyEventIsReadable(t, app, store)
@@ -88,7 +89,7 @@ t.test('good appends among hostile requests are taken, each once and in order', 
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('what is costly to take in is refused', async (t) => {
+t.test('requests that are expensive to process are refused', async (t) => {
   const { app, store, directory } = await openApp(t)
   for (let i = 0; i < 500; i++) await append(app, `s-${i}`, { type: `T${'a'.repeat(i % 200)}` })
   const head = store.log.head
@@ -116,13 +117,13 @@ t.test('what is costly to take in is refused', async (t) => {
     const problem = JSON.parse(answer.body.trimEnd().split('\n').at(-1) as string)
     t.match(problem.problem ?? problem, { status: 413 }, `a gzip bomb as ${type} to ${url}`)
   }
-  t.equal(store.log.head, head, 'nothing was written')
-  t.equal((await append(app, 's', { type: 'T' })).statusCode, 201, 'a good append is taken')
+  t.equal(store.log.head, head, 'nothing is written')
+  t.equal((await append(app, 's', { type: 'T' })).statusCode, 201, 'an ordinary append is accepted')
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test(`${RAW_REQUESTS} times bytes that are no request, over a socket`, async (t) => {
+t.test(`${RAW_REQUESTS} malformed requests over a socket cause no crash and no 5xx`, async (t) => {
   const random = seeded(t)
   const { raw, connect, app, store, directory } = await listenRaw(t)
   const statuses = new Map<number, number>()
@@ -131,7 +132,7 @@ t.test(`${RAW_REQUESTS} times bytes that are no request, over a socket`, async (
     const { bytes, whole } = rawRequest(random)
     const describe = `exchange ${i}: ${JSON.stringify(bytes.toString('latin1').slice(0, 300))}`
     if (!whole) {
-      // It waits for more, which never comes.
+      // The server waits for the rest of the request, which the client never sends.
       const socket = connect()
       socket.write(bytes)
       socket.destroy()
@@ -144,10 +145,10 @@ t.test(`${RAW_REQUESTS} times bytes that are no request, over a socket`, async (
     if (wrong !== undefined) t.fail(`${describe}: ${wrong}`, { answer: answer.text.slice(0, 500) })
   }
   t.comment(`statuses: ${[...statuses].map(([status, count]) => `${status} × ${count}`).join(', ')}`)
-  t.ok((statuses.get(400) ?? 0) > 50, 'they are hostile enough to be refused at times')
+  t.ok((statuses.get(400) ?? 0) > RAW_REQUESTS / 8, 'some requests are hostile enough to be refused')
   const good = 'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n'
-  t.equal((await raw(`${good}Connection: close\r\n\r\n{"type":"T"}`)).status, 201, 'a good append is taken')
-  t.ok(store.log.head + 1 >= accepted + 1, 'what was accepted is there')
+  t.equal((await raw(`${good}Connection: close\r\n\r\n{"type":"T"}`)).status, 201, 'an ordinary append is accepted')
+  t.ok(store.log.head + 1 >= accepted + 1, 'all accepted events are in the log')
   await everyEventIsReadable(t, app, store)
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
@@ -155,7 +156,7 @@ t.test(`${RAW_REQUESTS} times bytes that are no request, over a socket`, async (
 
 // ------------------------------------------------------------------------------------------------ promises
 
-/** What stands in the log is what was sent: compared where the body is plain JSON and everything in it was taken. */
+/** Compares the log with the request, when the body is plain JSON and all its events were accepted. */
 async function wrongInLog(
   { method, headers, url, payload }: HostileRequest,
   answer: LightMyRequestResponse,
@@ -169,7 +170,7 @@ async function wrongInLog(
   const read = (await app.inject(`/events?from=${from}&to=${to}&limit=4096&system=true&truncated=true`)).body
   const wrong = notJson(read)
   if (wrong !== undefined) return wrong
-  // A stream that was deleted comes back with its metadata, which nobody sent.
+  // An append that revives a deleted stream also writes metadata, which the client did not send.
   const events = JSON.parse(read).events.filter((event: { type: string }) => event.type !== '$metadata')
   const sent = sentEvents(type, payload.toString(), events.length)
   if (sent.length !== events.length || answer.body.includes('"replayed":1')) return undefined
@@ -180,7 +181,8 @@ async function wrongInLog(
       ['type', 'occurred', 'data', 'metadata'].every((name) => isDeepStrictEqual(found[name], event[name])) &&
       isDeepStrictEqual(found.tags ?? [], event.tags ?? []) &&
       (event.id === undefined || bareId(found.id) === bareId(event.id))
-    if (!same && event.contentType === undefined) return `what was sent is not what was read: ${JSON.stringify(found)}`
+    if (!same && event.contentType === undefined)
+      return `the stored event differs from the sent one: ${JSON.stringify(found)}`
   }
   return undefined
 }
@@ -198,30 +200,30 @@ function sentEvents(type: string, body: string, count: number): Record<string, u
   }
   if (type === 'application/vnd.eventstore.events+json') {
     return JSON.parse(body).map((event: Record<string, unknown>) => {
-      // The dialect takes members in any case.
+      // In the dialect, member names are case-insensitive.
       const members = Object.fromEntries(Object.entries(event).map(([name, value]) => [name.toLowerCase(), value]))
       const { eventid, eventtype, data, metadata } = members
-      return { id: eventid, type: String(eventtype), data: asKept(data), metadata: asKept(metadata) }
+      return { id: eventid, type: String(eventtype), data: asStored(data), metadata: asStored(metadata) }
     })
   }
   const lines = body.split('\n').filter((line) => line.trim() !== '')
   return lines.slice(0, count).map((line) => JSON.parse(line))
 }
 
-/** The dialect keeps null as nothing, and takes text that holds a JSON document for that document. */
-function asKept(value: unknown): unknown {
+/** Converts data as the dialect does: null becomes absent, and text with a JSON document becomes that document. */
+function asStored(value: unknown): unknown {
   if (typeof value !== 'string' || !/^\s*[{[]/.test(value)) return value ?? undefined
   return notJson(value) === undefined ? JSON.parse(value) : value
 }
 
-/** An answer over a socket: there is one, it is no 5xx, and a refusal is a problem. */
+/** Returns the fault of a response over a socket: it must exist, be no 5xx, and be a problem if it is a refusal. */
 function wrongAnswer({ status, headers, body, text }: RawAnswer): string | undefined {
   if (status === 0) return text === '' ? 'no answer' : 'the answer is not HTTP'
   if (status >= 500 && status !== 501) return `${status}`
   return status >= 400 ? noProblem(status, headers['content-type'] ?? '', body) : undefined
 }
 
-/** Good appends and reads, all answered. @returns how long one of both takes, milliseconds (median) */
+/** Sends ordinary appends and reads. @returns the median time of one pair, milliseconds */
 async function goodRequests(t: Test, app: FastifyInstance): Promise<number> {
   const times: number[] = []
   for (let i = 0; i < PROBES; i++) {
@@ -230,14 +232,14 @@ async function goodRequests(t: Test, app: FastifyInstance): Promise<number> {
     const { head } = appended.json()
     const read = await app.inject(`/streams/good?from=${head}`)
     times.push(performance.now() - started)
-    if (appended.statusCode !== 201) t.fail(`a good append got ${appended.statusCode}: ${appended.body}`)
-    else if (read.json().events?.[0]?.data.i !== i) t.fail(`what was appended was not read: ${read.body}`)
+    if (appended.statusCode !== 201) t.fail(`an ordinary append got ${appended.statusCode}: ${appended.body}`)
+    else if (read.json().events?.[0]?.data.i !== i) t.fail(`the appended event cannot be read: ${read.body}`)
   }
   times.sort((one, other) => one - other)
   return times[PROBES >> 1] as number
 }
 
-/** Every position of the log is one line of JSON that has what an event must have. */
+/** Checks that every position of the log is one line of JSON with the required members of an event. */
 async function everyEventIsReadable(t: Test, app: FastifyInstance, store: Store): Promise<void> {
   const { body } = await app.inject('/events?format=ndjson&system=true&truncated=true')
   const lines = body.trimEnd().split('\n')
@@ -247,19 +249,23 @@ async function everyEventIsReadable(t: Test, app: FastifyInstance, store: Store)
     const event = JSON.parse(line)
     return event.position !== position || !event.id || !event.type || !event.stream || !(event.number >= 0)
   })
-  t.same(bad.slice(0, 3), [], 'and each line is an event')
+  t.same(bad.slice(0, 3), [], 'each line is an event')
   const keys = new Set(
     lines.map((line) => JSON.parse(notJson(line) === undefined ? line : '{}')).map((e) => `${e.number} ${e.stream}`)
   )
-  t.equal(keys.size, lines.length, 'no number of a stream was given twice')
-  t.equal(Object.keys({}).length + Object.keys(Object.prototype).length, 0, 'no object has got members from data')
+  t.equal(keys.size, lines.length, 'no number of a stream is used twice')
+  t.equal(
+    Object.keys({}).length + Object.keys(Object.prototype).length,
+    0,
+    'data has not added members to the prototype of objects'
+  )
 }
 
 // ------------------------------------------------------------------------------------------------ raw requests
 
 const BODY = '{"type":"T","data":{"a":1}}'
 
-/** Bytes, and whether the server can answer them: some are a request that never ends. */
+/** Returns a random malformed request. `whole` is false for an incomplete one, which gets no response. */
 function rawRequest(random: Random): { bytes: Buffer; whole: boolean } {
   const line = random.pick([
     'GET / HTTP/1.1', 'GET /events HTTP/1.1', 'GET /streams/s HTTP/1.1', 'POST /streams/s HTTP/1.1', 'POST /events?batch=2 HTTP/1.1'
@@ -292,7 +298,7 @@ function rawRequest(random: Random): { bytes: Buffer; whole: boolean } {
     return { bytes: Buffer.concat([Buffer.from(`${start}Content-Length: ${body.length}\r\n\r\n`), body]), whole: true }
   }
   if (kind === 4) {
-    // Less than was promised, or a chunk without its end.
+    // A body shorter than its length, an incomplete chunk, or incomplete headers.
     const lacking = random.pick([
       `Content-Length: 999\r\n\r\n${BODY}`,
       `Transfer-Encoding: chunked\r\n\r\nff\r\n${BODY}`,

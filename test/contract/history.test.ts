@@ -1,4 +1,4 @@
-/** The main job: a real history goes in, is read in every way, and comes out as it was. */
+/** The main use case: imports a real history, reads it in every way, and exports it unchanged. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -23,7 +23,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     stderr: /0 events imported, 15,835 were there/
   })
 
-  await t.test('is counted right', async (t) => {
+  await t.test('its events and streams are counted', async (t) => {
     const { types } = await get('/types')
     t.same(Object.fromEntries(types.map(({ name, events }: { name: string; events: number }) => [name, events])), {
       FileChanged: 10_211,
@@ -41,21 +41,21 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.equal(streams, 1872)
   })
 
-  await t.test('is read back by stream, whatever stands in the name', async (t) => {
+  await t.test('its streams can be read, whatever characters their names have', async (t) => {
     const byStream = new Map<string, HistoryLine[]>()
     for (const line of lines) byStream.set(line.stream, [...(byStream.get(line.stream) ?? []), line])
     const hard = [...byStream.keys()].filter((name) => /[%]|\/.*\./.test(name)).slice(0, 150)
-    t.ok(hard.length > 50, 'names with "/", "." and "%" are among them')
+    t.ok(hard.length > 50, 'some names have "/", "." or "%"')
     for (const name of hard) {
       const { events } = await get(`/streams/${encodeURIComponent(name)}?limit=4096`)
       const same =
         JSON.stringify(events.map(({ data }: HistoryLine) => data)) ===
         JSON.stringify(byStream.get(name)?.map(({ data }) => data))
-      if (!same) t.fail(`"${name}" is not what was imported`)
+      if (!same) t.fail(`"${name}" differs from the imported events`)
     }
   })
 
-  await t.test('is read by type, category, expression and time', async (t) => {
+  await t.test('its events can be read by type, category, expression and time', async (t) => {
     const count = async (query: string) => {
       const { body } = await app.inject(`/events?format=ndjson&${query}`)
       return body === '' ? 0 : body.trimEnd().split('\n').length
@@ -79,7 +79,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.ok(newest.events[0].position > newest.events[1].position)
   })
 
-  await t.test('comes out as it went in, and goes into another server the same', async (t) => {
+  await t.test('its export is unchanged, also after an import into another server', async (t) => {
     const folder = t.testdir({})
     const out = join(folder, 'out.ndjson.gz')
     t.match(await daybook(['export', '--url', url, '--output', out]), { code: 0, stderr: /15,835 events exported/ })
@@ -94,7 +94,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.match(await daybook(['import', out, '--db', other]), { code: 0 })
     const third = join(folder, 'third.ndjson')
     t.match(await daybook(['export', '--db', other, '--output', third]), { code: 0 })
-    // The checksum in "record" covers the time too.
+    // The checksum in "record" includes the time.
     const withoutCreated = (text: string) =>
       text.replaceAll(/"created":"[^"]+"(,"occurred":"[^"]+")?|"record":\{[^}]*\}/g, '')
     t.ok(
@@ -103,7 +103,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     )
   })
 
-  await t.test('stops at a bad line, naming it, with nothing after it written', async (t) => {
+  await t.test('an import stops at the first bad line, names it and writes nothing after it', async (t) => {
     const folder = t.testdir({
       'bad.ndjson': `${JSON.stringify({ stream: 'bad-1', type: 'A' })}\n{"stream":"bad-1","type":""}\n${JSON.stringify({ stream: 'bad-1', type: 'B' })}\n`
     })

@@ -1,4 +1,4 @@
-/** An export that is imported with --as-log makes the same log: every record is equal, byte for byte. */
+/** The import of an export with --as-log creates the same log: all records are equal, byte for byte. */
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,22 +16,22 @@ import { projectFile } from '../helpers/project.js'
 const ADMIN = { authorization: `Basic ${Buffer.from('admin:changeit').toString('base64')}` }
 const PASSWORD = { env: { DAYBOOK_PASSWORD: 'changeit' } }
 const UUID = (n: number) => `5c1f7f3e-8a5b-4a57-9d0b-${String(n).padStart(12, '0')}`
-/** Types and names that only bytes tell apart, or that need an escape where they are printed. */
+/** Characters for types and names that need escapes, or that are hard to distinguish. */
 const ODD = '"\\/%.~ ;@&?#<>\'ä漢😀\u00a0\u2028\ufeff'
 
-t.test('a log with an event of every kind', async (t) => {
+t.test('export and import of a log with every kind of event', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await write(t, directory)
   const records = await recordsOf(directory)
   t.ok(records.length > 40)
 
-  await t.test('comes out of its directory and goes into another one, byte for byte', async (t) => {
+  await t.test('a log exported from a directory is imported byte for byte', async (t) => {
     const file = join(t.testdir({}), 'whole.ndjson.gz')
     t.match(await daybook(['export', '--db', directory, '--output', file]), { code: 0 })
     await sameLog(t, file, records)
   })
 
-  await t.test('comes out of a server the same, for an administrator', async (t) => {
+  await t.test('a log exported from a server by an administrator is imported byte for byte', async (t) => {
     const { url } = await listen(t, { directory, insecure: false })
     const file = join(t.testdir({}), 'whole.ndjson')
     const said = await daybook(['export', '--url', url, '--user', 'admin', '--output', file], PASSWORD)
@@ -39,22 +39,19 @@ t.test('a log with an event of every kind', async (t) => {
     await sameLog(t, file, records)
   })
 
-  await t.test('is refused, with the line named, where a line is not what its record was', async (t) => {
+  await t.test('an import rejects a line that differs from its record, and names the line', async (t) => {
     const folder = t.testdir({})
     const { stdout } = await daybook(['export', '--db', directory])
     const lines = stdout.trimEnd().split('\n')
     const changes: [string, (line: string) => string][] = [
       ['another checksum', (line) => line.replace(/"crc":"[0-9a-f]{8}"/, '"crc":"00000000"')],
       ['another flag', (line) => line.replace(/"flags":(\d+)/, (_, flags) => `"flags":${Number(flags) ^ 64}`)],
-      [
-        'a flag that there is not',
-        (line) => line.replace(/"flags":(\d+)/, (_, flags) => `"flags":${Number(flags) + 4096}`)
-      ],
+      ['an unknown flag', (line) => line.replace(/"flags":(\d+)/, (_, flags) => `"flags":${Number(flags) + 4096}`)],
       ['another byte of data', (line) => line.replace('1.0', '1.1')],
       ['another id', (line) => line.replace(UUID(1), UUID(2))],
       ['another kind', (line) => line.replace('"kind":"event"', '"kind":"removed"')],
-      ['a kind that there is not', (line) => line.replace('"kind":"event"', '"kind":"other"')],
-      ['a version that there is not', (line) => line.replace('"record":{"version":1', '"record":{"version":2')]
+      ['an unknown kind', (line) => line.replace('"kind":"event"', '"kind":"other"')],
+      ['an unknown version', (line) => line.replace('"record":{"version":1', '"record":{"version":2')]
     ]
     const at = lines.findIndex((line) => line.includes('"data":{"price":1.0'))
     for (const [i, [what, change]] of changes.entries()) {
@@ -66,29 +63,26 @@ t.test('a log with an event of every kind', async (t) => {
       )
       const said = await daybook(['import', join(folder, 'changed.ndjson'), '--db', join(folder, `${i}`), '--as-log'])
       t.match(said, { code: 1, stderr: new RegExp(`line ${at + 1}\\b`, 'i') }, what)
-      if (at > 0) t.match(said.stderr, `${at} events imported`, `${what}: what came before it was written`)
+      if (at > 0) t.match(said.stderr, `${at} events imported`, `${what}: the lines before it are imported`)
     }
   })
 
-  await t.test(
-    'goes into another server too, where scalars stay what they were and removed events are left out',
-    async (t) => {
-      const { stdout } = await daybook(['export', '--db', directory])
-      const other = join(t.testdir({}), 'other')
-      for (const replayed of [false, true]) {
-        const said = await daybook(['import', '-', '--db', other], { input: stdout })
-        t.match(said, { code: 0, stderr: replayed ? /^0 events imported/ : /^54 events imported/ }, said.stderr)
-      }
-      const loose = (await recordsOf(other)).filter((record) => record.loose).map((record) => record.idText)
-      t.same(
-        loose,
-        records.filter((record) => record.loose).map((record) => record.idText)
-      )
+  await t.test('an import without --as-log keeps scalars and omits removed events', async (t) => {
+    const { stdout } = await daybook(['export', '--db', directory])
+    const other = join(t.testdir({}), 'other')
+    for (const replayed of [false, true]) {
+      const said = await daybook(['import', '-', '--db', other], { input: stdout })
+      t.match(said, { code: 0, stderr: replayed ? /^0 events imported/ : /^54 events imported/ }, said.stderr)
     }
-  )
+    const loose = (await recordsOf(other)).filter((record) => record.loose).map((record) => record.idText)
+    t.same(
+      loose,
+      records.filter((record) => record.loose).map((record) => record.idText)
+    )
+  })
 })
 
-t.test('an export without "record", as older versions made it, is still taken with --as-log', async (t) => {
+t.test('--as-log imports an export without "record", as older versions wrote it', async (t) => {
   const folder = t.testdir({})
   const golden = readFileSync(projectFile('test/fixtures/format-1.ndjson'), 'utf8')
   t.notMatch(golden, '"record"')
@@ -112,7 +106,7 @@ async function sameLog(t: Test, file: string, records: readonly StoredRecord[]):
   }
 }
 
-/** Everything that can be in a log, each by the door through which it comes. */
+/** Writes every kind of record, each through the API that creates it. */
 async function write(t: Test, directory: string): Promise<void> {
   const { app, store } = await openApp(t, { directory, insecure: false })
   const post = poster(app)
@@ -173,7 +167,7 @@ async function write(t: Test, directory: string): Promise<void> {
   await put('cart-1', { maxCount: 2, maxAge: 'P1D', owner: ODD, acl: { read: 'admin' } })
   await remove('long-1')
   await post('long-1', { 'content-type': 'application/json' }, '{"type":"Revived"}')
-  await remove('🙂'.repeat(256)) // its metadata stands in a stream whose name is two bytes longer than a name may be
+  await remove('🙂'.repeat(256)) // the name of its metastream is two bytes longer than the limit of names
   await remove('files-1', '?permanent=true')
   await post(
     'gone-1',
@@ -186,7 +180,7 @@ async function write(t: Test, directory: string): Promise<void> {
   await poster(again.app)('gone-1', { 'content-type': 'application/json' }, '{"type":"Later"}')
   await again.app.close()
   await again.store.close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'the log itself is good')
+  t.same((await checkDirectory(directory)).disagreements, [], 'the written log is valid')
 }
 
 const BODIES: [string, string | Buffer][] = [
@@ -201,7 +195,7 @@ const BODIES: [string, string | Buffer][] = [
   ['application/octet-stream', Buffer.alloc(4 * 1024 * 1024, 0xfe)]
 ]
 
-/** Data as the dialect stores it: what is neither object nor array is marked. */
+/** Data as the dialect stores it, with a flag on values that are neither object nor array. */
 const LOOSE = [5, 'text', null, true, '{"a":1.0}', ' [1] ', '"{\\"b\\":2}"', [1], {}, '', 'ä\u2028'].map((data, i) => ({
   eventId: UUID(800 + i),
   eventType: 'Loose',
@@ -226,7 +220,7 @@ function good({ statusCode, body }: { statusCode: number; body: string }): void 
   if (statusCode >= 300) throw new Error(`${statusCode} ${body}`)
 }
 
-/** Puts removed records in the place of others, every second one with the hash of what stood there. */
+/** Replaces records by removed ones, every second one with the hash of the original. */
 async function erase(directory: string, erased: (record: StoredRecord) => boolean): Promise<void> {
   const records = (await recordsOf(directory)).filter(erased)
   const level = await Level.open(join(directory, 'log'), {
@@ -248,7 +242,7 @@ async function recordsOf(directory: string): Promise<StoredRecord[]> {
   const { log } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: true })
   const records: StoredRecord[] = []
   for await (const { record, position } of log.inspect()) {
-    if (record === undefined) throw new Error(`nothing can be read at ${position}`)
+    if (record === undefined) throw new Error(`the record at ${position} cannot be read`)
     records.push(new StoredRecord(position, Buffer.from(record.bytes)))
   }
   await log.close()

@@ -32,7 +32,7 @@ t.test('a client generated from openapi.yaml compiles strictly, appends and read
   try {
     execFileSync(process.execPath, [tsc, '-p', directory], { encoding: 'utf8' })
   } catch (error) {
-    return t.fail(`it does not compile:\n${(error as { stdout: string }).stdout}`)
+    return t.fail(`the generated client does not compile:\n${(error as { stdout: string }).stdout}`)
   }
   const { url } = await listen(t, { directory: join(directory, 'data') })
   const { tour } = (await import(join(directory, 'out', 'tour.js'))) as { tour(url: string): Promise<unknown> }
@@ -52,7 +52,7 @@ t.test('a client generated from openapi.yaml compiles strictly, appends and read
   })
 })
 
-/** How generators make an Accept header of the media types that an operation lists. */
+/** How SDK generators derive an Accept header from the media types of an operation. */
 const generators: Record<string, (types: string[]) => string> = {
   'all of them (openapi-generator for TypeScript, Ruby, PHP)': (types) => types.join(', '),
   'JSON alone where it is listed (for C#, Go)': (types) =>
@@ -62,38 +62,35 @@ const generators: Record<string, (types: string[]) => string> = {
   'none (fetch clients)': () => '*/*'
 }
 
-t.test(
-  'whatever a generator makes of the media types of the contract, its SDK gets what the contract shows',
-  async (t) => {
-    const { app } = await listen(t)
-    const { paths } = parse(readFileSync(OPENAPI_PATH, 'utf8'))
-    await append(app, 's', { type: 'T', data: { qty: 2 } })
-    const rules = { maxAge: 'P30D', maxCount: 1000 }
-    await ask(app, 'PUT /streams/s/metadata', {}, rules)
-    for (const [how, acceptOf] of Object.entries(generators)) {
-      const read = async (path: string, url: string) => {
-        const types = Object.values<Listing>(paths[path].get.responses).flatMap(({ content = {} }) =>
-          Object.keys(content)
-        )
-        const answer = await app.inject({ url, headers: { accept: acceptOf([...new Set(types)]) } })
-        t.equal(answer.statusCode, 200, `${url}, ${how}`)
-        return answer.json()
-      }
-      t.match(await read('/streams/{stream}', '/streams/s'), { events: [{ type: 'T' }], cursor: '0' }, how)
-      t.match(await read('/streams/{stream}/{number}', '/streams/s/0'), { type: 'T', data: { qty: 2 } }, how)
-      t.match(await read('/events/{position}', '/events/0'), { type: 'T', data: { qty: 2 } }, how)
-      t.same(await read('/streams/{stream}/metadata', '/streams/s/metadata'), rules, how)
+t.test('an SDK gets the documented responses, however its generator derives the Accept header', async (t) => {
+  const { app } = await listen(t)
+  const { paths } = parse(readFileSync(OPENAPI_PATH, 'utf8'))
+  await append(app, 's', { type: 'T', data: { qty: 2 } })
+  const rules = { maxAge: 'P30D', maxCount: 1000 }
+  await ask(app, 'PUT /streams/s/metadata', {}, rules)
+  for (const [how, acceptOf] of Object.entries(generators)) {
+    const read = async (path: string, url: string) => {
+      const types = Object.values<Listing>(paths[path].get.responses).flatMap(({ content = {} }) =>
+        Object.keys(content)
+      )
+      const answer = await app.inject({ url, headers: { accept: acceptOf([...new Set(types)]) } })
+      t.equal(answer.statusCode, 200, `${url}, ${how}`)
+      return answer.json()
     }
-    const headers = { accept: 'application/problem+json' }
-    t.equal(
-      (await app.inject({ method: 'DELETE', url: '/streams/s', headers })).statusCode,
-      204,
-      'nothing but problems'
-    )
+    t.match(await read('/streams/{stream}', '/streams/s'), { events: [{ type: 'T' }], cursor: '0' }, how)
+    t.match(await read('/streams/{stream}/{number}', '/streams/s/0'), { type: 'T', data: { qty: 2 } }, how)
+    t.match(await read('/events/{position}', '/events/0'), { type: 'T', data: { qty: 2 } }, how)
+    t.same(await read('/streams/{stream}/metadata', '/streams/s/metadata'), rules, how)
   }
-)
+  const headers = { accept: 'application/problem+json' }
+  t.equal(
+    (await app.inject({ method: 'DELETE', url: '/streams/s', headers })).statusCode,
+    204,
+    'a client that accepts only problems'
+  )
+})
 
-t.test('a program that reads rules in the form of EventStoreDB and writes them natively loses none', async (t) => {
+t.test('metadata that is read in the dialect and written natively keeps all its rules', async (t) => {
   const { app } = await listen(t)
   const url = '/streams/s/metadata'
   const rules = { maxAge: 'P30D', truncateBefore: 5, acl: { write: 'ann', delete: 'ann', metadataWrite: 'ann' } }
@@ -103,7 +100,7 @@ t.test('a program that reads rules in the form of EventStoreDB and writes them n
   const written = await ask(app, `PUT ${url}`, {}, { ...read, maxCount: 7 })
   t.equal(written.statusCode, 200, written.body)
   const kept = { ...rules, maxCount: 7 }
-  t.same((await ask(app, `GET ${url}`)).json(), kept, 'what it leaves as it was stays')
+  t.same((await ask(app, `GET ${url}`)).json(), kept, 'unchanged members keep their values')
   const refused: [call: string, body: object, says: RegExp][] = [
     ['PUT', { ...read, $maxAge: 60 }, /is called "maxAge"/],
     ['PUT', { ...read, maxAge: 'PT1M' }, /"\$maxAge" is the same as "maxAge"/],
@@ -112,7 +109,11 @@ t.test('a program that reads rules in the form of EventStoreDB and writes them n
   ]
   for (const [method, body, says] of refused) {
     const answer = await ask(app, `${method} ${url}`, {}, body)
-    t.match(answer.json(), { status: 400, detail: says }, 'what it changes is refused with the right word')
+    t.match(
+      answer.json(),
+      { status: 400, detail: says },
+      'a changed member of the dialect is refused with its native name'
+    )
   }
   t.same((await ask(app, `GET ${url}`)).json(), kept)
 })

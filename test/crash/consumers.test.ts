@@ -5,6 +5,7 @@ import { transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
+import { scaled } from '../helpers/scale.js'
 
 /** What is wrong with what a connection gave: numbers of one stream, from the consumer's place on, none left out. */
 function faultOf({ confirmed, claimed, numbers }: Connection): string | undefined {
@@ -44,7 +45,7 @@ t.test(
         appended += count
       }
     }
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < scaled(4); round++) {
       const before = appended
       killing = false
       const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the last is cut by the kill

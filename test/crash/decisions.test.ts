@@ -4,10 +4,11 @@ import t from 'tap'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { KilledServer } from '../helpers/killed-server.js'
 import { Random, seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 
 const CLIENTS = 16
 const SEATS = 5
-const KILLS = 4
+const KILLS = scaled(4)
 const ACCEPTED_BETWEEN_KILLS = 60
 
 interface Seat {

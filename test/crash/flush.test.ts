@@ -13,6 +13,7 @@ import { systemClock } from '../../src/time/clock.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { BATCH_EVENTS, CHANGES, CLIENTS, manyStreams } from '../helpers/many-streams.js'
 import { compiledScript } from '../helpers/project.js'
+import { scaled } from '../helpers/scale.js'
 
 const APPENDER = compiledScript('test/crash/many-streams.ts')
 
@@ -57,7 +58,7 @@ t.test('a kill while the index is written loses no event, no id, and tears no ba
   let events = 0
   let behindMost = 0
   // The index begins to be written with one of these acknowledgements: the write is in another state each time.
-  for (const [i, later] of [-4, -3, 0, 4].entries()) {
+  for (const [i, later] of [-3, -4, 0, 4].slice(0, scaled(4, 2)).entries()) {
     const round = i + 1
     let acknowledgements = 0
     const acknowledged = await killWhen(

@@ -5,6 +5,7 @@ import t from 'tap'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { compiledScript } from '../helpers/project.js'
+import { scaled } from '../helpers/scale.js'
 
 interface Acknowledged {
   stream: string
@@ -41,7 +42,7 @@ t.test('what was acknowledged before SIGKILL is there, at its place, byte for by
   const directory = join(t.testdir({}), 'db')
   const all: Acknowledged[] = []
   let round = 0
-  for (const count of [1, 2, 3, 4, 7, 15, 60, 250, 1500]) {
+  for (const count of [1, 3, 60, 2, 4, 7, 15, 250, 1500].slice(0, scaled(9, 3))) {
     all.push(...(await killAfter(directory, ++round, count)))
     const store = await new Store({ directory }).open()
     t.ok(store.log.head + 1 >= all.length, `killed at append ${count}: nothing acknowledged is beyond the head`)

@@ -1,4 +1,4 @@
-/** What is out of proportion is refused or cut short, and small things are not hindered by it. */
+/** Limits of the dialect: excessive requests are rejected or truncated, and ordinary ones are not affected. */
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -14,18 +14,18 @@ function postXml(app: FastifyInstance, data: string) {
   return app.inject({ method: 'POST', url: '/streams/s', headers, payload })
 }
 
-t.test('XML that costs more than it says is refused before it is read', async (t) => {
+t.test('XML that is expensive to parse is rejected before it is parsed', async (t) => {
   const { app, store } = await openApp(t)
   const nested = (open: (i: number) => string, n: number) =>
     `<data>${Array.from({ length: n }, (_, i) => open(i)).join('')}${'</a>'.repeat(n)}</data>`
   const bombs: [string, string][] = [
-    ['name spaces in each other', nested((i) => `<a xmlns:p${i}="x">`, 30_000)],
-    ['elements in each other', nested(() => '<a>', 30_000)],
-    ['elements in each other, hidden by quotes', nested(() => '<a b="/>">', 200)],
-    ['more tags than anybody needs', `<data>${'<a/>'.repeat(100_001)}</data>`],
-    ['more attributes', `<data ${Array.from({ length: 100_001 }, (_, i) => `a${i}="1"`).join(' ')}/>`],
+    ['nested namespaces', nested((i) => `<a xmlns:p${i}="x">`, 30_000)],
+    ['nested elements', nested(() => '<a>', 30_000)],
+    ['nested elements, hidden by quotes', nested(() => '<a b="/>">', 200)],
+    ['too many tags', `<data>${'<a/>'.repeat(100_001)}</data>`],
+    ['too many attributes', `<data ${Array.from({ length: 100_001 }, (_, i) => `a${i}="1"`).join(' ')}/>`],
     ['an entity', '<data>&lol;</data>'],
-    ['a body larger than is read', `<data>${' '.repeat(limits.xml_body_bytes_max)}</data>`]
+    ['a body over the size limit', `<data>${' '.repeat(limits.xml_body_bytes_max)}</data>`]
   ]
   for (const [name, data] of bombs) t.equal((await postXml(app, data)).statusCode, 400, name)
   for (const type of ['<!DOCTYPE a [<!ENTITY e "x">]>', '<!doctype a SYSTEM "file:///etc/passwd">']) {
@@ -33,11 +33,11 @@ t.test('XML that costs more than it says is refused before it is read', async (t
     const payload = `${type}<events><event><eventId>${randomUUID()}</eventId><eventType>T</eventType></event></events>`
     t.equal((await app.inject({ method: 'POST', url: '/streams/s', headers, payload })).statusCode, 400, type)
   }
-  t.equal(store.log.head, -1, 'nothing was written')
-  t.equal((await postXml(app, '<data><a xmlns:p="x" p:b="1">é</a></data>')).statusCode, 201, 'a good one is taken')
+  t.equal(store.log.head, -1, 'nothing is written')
+  t.equal((await postXml(app, '<data><a xmlns:p="x" p:b="1">é</a></data>')).statusCode, 201, 'ordinary XML is accepted')
 })
 
-t.test('batches larger than native ones are taken whole, and refused for their number beyond a limit', async (t) => {
+t.test('a batch may be larger than in the native form, up to a limit of its own', async (t) => {
   const { app, store } = await openApp(t)
   const batch = (count: number) =>
     JSON.stringify(Array.from({ length: count }, (_, i) => ({ eventId: randomUUID(), eventType: 'T', data: { i } })))
@@ -52,14 +52,14 @@ t.test('batches larger than native ones are taken whole, and refused for their n
     t.equal(statusCode, 201, `the ${time} time`)
     t.match(headers.location, /\/streams\/many\/0$/)
   }
-  t.equal(store.log.head, 4999, 'each is there once')
+  t.equal(store.log.head, 4999, 'each event is stored once')
   const { statusCode, statusMessage, body } = await send(batch(limits.dialect_batch_events_max + 1))
   t.equal(`${statusCode} ${statusMessage}`, '413 Too many events received')
-  t.match(body, /at most 16384 events.*several requests.*Nothing was written/)
+  t.match(body, /more than 16384 events.*several requests.*Nothing was written/)
   t.equal(store.log.head, 4999)
 })
 
-t.test('data of more elements than anybody reads has no form in XML; as JSON it is there', async (t) => {
+t.test('data with too many elements gets a 406 as XML and is returned as JSON', async (t) => {
   const { app } = await openApp(t)
   const data = { a: Array.from({ length: limits.xml_nodes_max + 1 }, () => 0) }
   await append(app, 's', { type: 'T', data })
@@ -72,7 +72,7 @@ t.test('data of more elements than anybody reads has no form in XML; as JSON it 
   t.equal(json.json().a.length, data.a.length)
 })
 
-t.test('very large data is not laid out in a feed', async (t) => {
+t.test('a feed does not indent very large data', async (t) => {
   const { app } = await openApp(t)
   const large = { text: 'x'.repeat(limits.laid_out_bytes_max) }
   await append(app, 's', [
@@ -84,7 +84,7 @@ t.test('very large data is not laid out in a feed', async (t) => {
   t.match(entries[1].data, /\n/)
 })
 
-t.test('the filtered log gets past events however large they are', async (t) => {
+t.test('a client of the filtered log gets past very large events', async (t) => {
   const { app } = await openApp(t)
   const before = limits.page_bytes_max
   t.teardown(() => Object.assign(limits, { page_bytes_max: before }))
@@ -107,12 +107,12 @@ t.test('the filtered log gets past events however large they are', async (t) => 
     met.push(...entries.map(({ title }: { title: string }) => title).reverse())
     const previous = links.find(({ relation }: { relation: string }) => relation === 'previous')?.uri
     url = previous === undefined ? undefined : `${previous.replace(/^http:\/\/[^/]+/, '')}?${filter}`
-    if (url?.startsWith(`/streams/%24all/filtered/${'0'.repeat(14)}A5`)) break // the head: 164 events and one
+    if (url?.startsWith(`/streams/%24all/filtered/${'0'.repeat(14)}A5`)) break // the head: position 165 after 164 events
   }
   t.same(met, ['40@s', '81@s', '122@s', '163@s'])
 })
 
-t.test('a filter of more values than are looked for is refused, not cut', async (t) => {
+t.test('a filter with too many values is rejected, not truncated', async (t) => {
   const { app } = await openApp(t)
   const data = (count: number) => Array.from({ length: count }, (_, i) => `T${i}`).join(',')
   const url = '/streams/$all/filtered?context=eventtype&type=prefix&data='
@@ -120,7 +120,7 @@ t.test('a filter of more values than are looked for is refused, not cut', async 
   t.equal((await app.inject({ url: url + data(101), headers: ATOM })).statusCode, 400)
 })
 
-t.test('a stream of metadata alone exists for a delete under -4', async (t) => {
+t.test('a delete with the expected version -4 accepts a stream that only has metadata', async (t) => {
   const { app } = await openApp(t)
   const headers = { 'content-type': 'application/json', 'es-eventid': randomUUID() }
   await app.inject({ method: 'POST', url: '/streams/s/metadata', headers, payload: '{"$maxCount":1}' })
@@ -129,31 +129,31 @@ t.test('a stream of metadata alone exists for a delete under -4', async (t) => {
   t.equal((await app.inject({ ...asked, url: '/streams/never' })).statusCode, 400)
 })
 
-t.test('parameters that only the native form knows wrong do not hinder the dialect', async (t) => {
+t.test('the dialect ignores query parameters that the native form rejects', async (t) => {
   const { app } = await openApp(t)
   const headers = { 'content-type': 'application/json', 'es-eventtype': 'T' }
   const asked = { method: 'POST', url: '/streams/s?format=json&x=1', headers, payload: '{}' } as const
   t.equal((await app.inject(asked)).statusCode, 201)
   t.equal((await app.inject({ method: 'DELETE', url: '/streams/s?format=json' })).statusCode, 204)
   const native = await append(app, 's?x=1', { type: 'T' })
-  t.equal(native.statusCode, 201, 'a name may hold a question mark')
+  t.equal(native.statusCode, 201, 'a stream name may contain a question mark')
   const unknown = await app.inject({ ...asked, headers: { 'content-type': 'application/json', accept: '*/*' } })
   t.match(unknown.json(), { status: 400, code: 'unknown-parameter' })
 })
 
-t.test('events of the store itself are found by their type', async (t) => {
+t.test('tombstones are found by their event type', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
   t.match((await app.inject('/events?type=$streamDeleted')).json().events, [{ stream: 's', type: '$streamDeleted' }])
 })
 
-t.test('a server that stops answers the long polls it holds', async (t) => {
+t.test('a stopping server answers its waiting long polls', async (t) => {
   const { app, url, store } = await listen(t)
   await append(app, 's', { type: 'T' })
   const headers = { ...ATOM, 'es-longpoll': '3000' }
   const held = send(`${url}/streams/s/1/forward/10`, { headers })
-  // A second request on its own connection is answered: the first has been taken by then.
+  // Once this second request is answered, the server has received the first.
   await send(`${url}/streams/s`, {})
   await app.close()
   const { status, complete } = await held

@@ -1,10 +1,10 @@
-/** Compares an answer with a recorded one. What may differ from run to run is settled on both sides. */
+/** Compares a response with a recorded one, after replacing the values that vary between runs on both sides. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Exchange } from './recorder.js'
 
 type Response = Exchange['response']
 
-/** The headers that clients go by. */
+/** The headers that clients depend on. */
 const HEADERS = [
   'content-type',
   'location',
@@ -17,10 +17,10 @@ const HEADERS = [
   'access-control-allow-methods'
 ]
 
-/** Members that say something of the original's inner workings, and of use to nobody. */
+/** Members with internals of the original, which clients do not need. */
 const INNER = new Set(['msgTypeId', 'label', '$v', '$c', '$p', '$o', '$causedBy'])
 
-/** How an answer differs from the recorded one, a line each; none when it says the same. */
+/** Returns the differences from the recorded response, one line each; empty when there are none. */
 export function differences(recorded: Response, got: Response, path: string): string[] {
   const found: string[] = []
   if (recorded.status !== got.status) found.push(`status ${got.status}, not ${recorded.status}`)
@@ -38,7 +38,7 @@ export function differences(recorded: Response, got: Response, path: string): st
 function headerDifference(name: string, want: IncomingHttpHeaders, got: IncomingHttpHeaders, path: string): string[] {
   const [one, other] = [want[name], got[name]].map((value) => settleHeader(name, value, path))
   if (one === undefined || one === other) return []
-  // We know more methods on some paths.
+  // Some paths support more methods than in the original.
   const methods = name === 'access-control-allow-methods' && one.split(', ').every((method) => other?.includes(method))
   return methods ? [] : [`${name} "${other}", not "${one}"`]
 }
@@ -52,12 +52,12 @@ function settleHeader(name: string, value: string | string[] | undefined, path: 
 }
 
 function* valueDifferences(want: unknown, got: unknown, at: string): Generator<string> {
-  // What a link event carries of its own is the server's affair; hashes are any number that stays the same.
+  // Each server chooses its own link metadata, and its own hashes in tags.
   if (at.endsWith('.linkMetaData') || (at.endsWith('.eTag') && want && got)) return
   if (typeof want === 'string' && typeof got === 'string') {
     const [one, other] = [parse(want), parse(got)]
     const documents = typeof one === 'object' && one !== null && typeof other === 'object' && other !== null
-    // Data as a string of JSON: what it says, not how it is laid out.
+    // Compare the content of a string of JSON, not its layout.
     if (documents) yield* valueDifferences(one, other, at)
     else if (settle(want) !== settle(got)) yield `${at} ${got.slice(0, 160)}, not ${want.slice(0, 160)}`
   } else if (Array.isArray(want) && Array.isArray(got)) {
@@ -84,7 +84,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Times, generated ids, hashes of tags and positions of the log. */
+/** Replaces times, generated ids, hashes of tags and positions of the log. */
 function settle(text: string): string {
   return text
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)/g, 'a time')

@@ -1,5 +1,5 @@
 /**
- * Whoever follows the links of a feed reads all of it, in every form, whatever other clients do meanwhile
+ * A client that follows the links of a feed reads all its events, in every form, while other clients write
  * (reference 7, 8, 11.6, 12, 19).
  */
 import { parseFeed } from '@rowanmanning/feed-parser'
@@ -26,19 +26,19 @@ const ajv = new Ajv({
 const isFeed = ajv.compile(AtomFeed)
 const isEntry = ajv.compile({ $ref: 'AtomEntry' })
 
-/** A page, in whichever form it came. */
+/** A page, parsed from JSON or XML. */
 interface Page {
   links: Record<string, string>
   entries: { title: string; summary: string; links: Record<string, string> }[]
 }
 
 t.test(
-  'the imported history is read whole by its links, while another client appends, truncates and deletes',
+  'links lead to all events of the imported history, while another client appends, truncates and deletes',
   async (t) => {
     const random = seeded(t)
     const { app, store, directory } = await openApp(t)
     const lines = historyLines()
-    t.comment(hasHistory ? 'the real history' : 'a made-up history: the real one is not on this machine')
+    t.comment(hasHistory ? 'the real history' : 'a generated history: the real one is not on this machine')
     const payload = lines.map((line) => JSON.stringify(line)).join('\n')
     const headers = { 'content-type': 'application/x-ndjson' }
     const imported = await app.inject({ method: 'POST', url: '/events?batch=4096', headers, payload })
@@ -46,11 +46,11 @@ t.test(
       JSON.parse(imported.body.trimEnd().split('\n').at(-1) as string).receipt?.events ?? lines.length,
       lines.length
     )
-    t.equal(store.log.head, lines.length - 1, 'all of it was taken')
+    t.equal(store.log.head, lines.length - 1, 'the whole history is imported')
 
     const names = [...new Set(lines.map(({ stream }) => stream))]
     const awkward = names.filter((name) => /[/ %<&]|[^\x00-\x7f]/.test(name)).slice(0, 12)
-    t.ok(awkward.length > 3, 'names that need escaping are among the streams')
+    t.ok(awkward.length > 3, 'some stream names need escaping')
     const streams = ['file-package.json', 'file-fastify.js', ...awkward]
     const other = new OtherClient(app, random, lines, streams)
     const feeds: [string, (event: Event) => boolean][] = [
@@ -66,14 +66,14 @@ t.test(
         await t.test(`${name} as ${accept}`, async (t) => walk(t, crawler, name, belongs, other))
       }
     }
-    t.ok(other.truncated.size > 3 && other.deleted.size > 3, 'the other client truncated and deleted')
+    t.ok(other.truncated.size > 3 && other.deleted.size > 3, 'the other client has truncated and deleted streams')
     t.comment(`meanwhile ${other.appended} appended, ${other.truncated.size} truncated, ${other.deleted.size} deleted`)
     await app.close()
     t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
   }
 )
 
-t.test('every embed level gives a feed that fits its schema, whatever the events hold', async (t) => {
+t.test('feeds match their schema at every embed level, whatever data the events have', async (t) => {
   const { app } = await openApp(t)
   await appendAwkward(app)
   for (const embed of ['none', 'content', 'rich', 'body', 'pretty', 'tryharder']) {
@@ -85,7 +85,7 @@ t.test('every embed level gives a feed that fits its schema, whatever the events
   }
 })
 
-t.test('feeds, entries and events are well-formed XML, whatever the events hold', async (t) => {
+t.test('feeds, entries and events are well-formed XML, whatever data the events have', async (t) => {
   const { app } = await openApp(t)
   const events = await appendAwkward(app)
   const crawler = new Crawler(app, XML_FEED, new OtherClient(app, seeded(t), [], []))
@@ -96,13 +96,13 @@ t.test('feeds, entries and events are well-formed XML, whatever the events hold'
       const url = `/streams/awkward/${number}`
       const { statusCode, body } = await app.inject({ url, headers: { accept } })
       if (statusCode === 200) crawler.keep(body)
-      else t.equal(statusCode, 406, `${url} as ${accept} is XML, or has no form in it`)
+      else t.equal(statusCode, 406, `${url} as ${accept} is XML or gets a 406`)
     }
   }
   crawler.lint(t)
 })
 
-/** @returns how many */
+/** Appends events with unusual types and data. @returns their number */
 async function appendAwkward(app: FastifyInstance): Promise<number> {
   const events = AWKWARD.map(
     (data, i) => `{"type":${i % 2 ? '"T"' : '"Größe <&>"'},"data":${data},"metadata":{"i":${i}}}`
@@ -110,7 +110,7 @@ async function appendAwkward(app: FastifyInstance): Promise<number> {
   const headers = { 'content-type': 'application/json' }
   const url = '/streams/awkward'
   const { statusCode, body } = await app.inject({ method: 'POST', url, headers, payload: `[${events}]` })
-  if (statusCode !== 201) throw new Error(`the events were refused: ${body}`)
+  if (statusCode !== 201) throw new Error(`the append of unusual events failed: ${body}`)
   const bytes = { 'content-type': 'application/octet-stream', 'event-type': 'Bytes' }
   await app.inject({ method: 'POST', url, headers: bytes, payload: Buffer.from([0, 255, 1, 60]) })
   return AWKWARD.length + 1
@@ -128,7 +128,7 @@ const AWKWARD = [
   'null'
 ]
 
-/** From the head to the end by `next`, back to the head by `previous`; then every other link that was seen. */
+/** Follows `next` from the head to the oldest page, then `previous` back to the head, then all other links. */
 async function walk(
   t: Test,
   crawler: Crawler,
@@ -147,12 +147,12 @@ async function walk(
     backward.push(...page.entries.map(({ title }) => title))
     await other.act()
   }
-  const gone = (title: string) => !other.isSeen(title)
+  const gone = (title: string) => !other.isVisible(title)
   checkOnce(t, `${name} by next`, backward, new Set([...before].filter((title) => !gone(title))))
 
   const forward: string[] = []
-  // From the oldest page on. A page whose events were all truncated is empty and leads on; the last one leads nowhere, and
-  // is the one that a client would ask for again later.
+  // Start at the oldest page. A page of truncated events only is empty but has a `previous` link. The last page has
+  // none: a client would request it again later.
   for (url = crawler.pages.get(end)?.links.last ?? end; url !== undefined; url = crawler.last.links.previous) {
     const page = await crawler.page(t, url)
     forward.push(...page.entries.map(({ title }) => title).reverse())
@@ -162,7 +162,7 @@ async function walk(
   const placed = forward.filter((title) => other.positionOf(title) !== undefined)
   t.same(placed, inOrder(placed, other), 'oldest first')
   const strange = [...backward, ...forward].filter((title) => !other.knows(title, name))
-  t.same(strange.slice(0, 3), [], 'and nothing that nobody wrote')
+  t.same(strange.slice(0, 3), [], 'all events were written by a client')
 
   await crawler.rest(t)
   crawler.lint(t)
@@ -170,9 +170,9 @@ async function walk(
 
 function checkOnce(t: Test, what: string, met: string[], wanted: ReadonlySet<string>): void {
   const once = new Set(met)
-  t.equal(once.size, met.length, `${what}: nothing twice`)
+  t.equal(once.size, met.length, `${what}: no event twice`)
   const missed = [...wanted].filter((title) => !once.has(title))
-  t.same(missed.slice(0, 3), [], `${what}: nothing missed (${met.length} met)`)
+  t.same(missed.slice(0, 3), [], `${what}: no event missed (${met.length} met)`)
 }
 
 function inOrder(titles: string[], other: OtherClient): string[] {
@@ -180,7 +180,7 @@ function inOrder(titles: string[], other: OtherClient): string[] {
   return [...titles].sort((one, two) => at(one) - at(two))
 }
 
-/** Fetches pages and entries, checks each, and remembers where their links lead. */
+/** Fetches and checks pages and entries, and collects their links. */
 class Crawler {
   readonly pages = new Map<string, Page>()
   last: Page = { links: {}, entries: [] }
@@ -188,7 +188,7 @@ class Crawler {
   readonly #app: FastifyInstance
   readonly #accept: string
   readonly #other: OtherClient
-  /** Links that no walk follows: where they lead, and the title of the entry that should be there. */
+  /** Links that `walk` does not follow: the URL, and the title of the expected entry. */
   readonly #others = new Map<string, string | undefined>()
   readonly #xml: string[] = []
 
@@ -214,7 +214,7 @@ class Crawler {
     return page
   }
 
-  /** Follows every link that was seen and not followed yet. */
+  /** Follows all collected links that have not been followed yet. */
   async rest(t: Test): Promise<void> {
     let followed = 0
     for (const [url, title] of [...this.#others]) {
@@ -228,7 +228,7 @@ class Crawler {
     t.comment(`${this.fetched} pages, ${followed} other links`)
   }
 
-  /** The log has none until somebody writes some; everything that is read by its name has at least an empty one. */
+  /** The log has no metadata until a client writes it. All other feeds have at least an empty document. */
   async #metadata(t: Test, url: string): Promise<void> {
     const { statusCode } = await this.#app.inject({ url, headers: { accept: this.#accept } })
     const expected = url === '/streams/%24all/metadata' ? 404 : 200
@@ -237,9 +237,9 @@ class Crawler {
 
   async #entry(t: Test, url: string, title: string): Promise<void> {
     const { statusCode, body } = await this.#app.inject({ url, headers: { accept: this.#accept } })
-    // What is hidden by now was seen before; of metadata only the last is kept (reference 11.2).
+    // The event may have been hidden since. Of metadata, only the last version is readable (reference 11.2).
     const gone = statusCode === 404 || statusCode === 410 || body === '{}' || body === ''
-    if (gone && (title.includes('@$$') || !this.#other.isSeen(title))) return
+    if (gone && (title.includes('@$$') || !this.#other.isVisible(title))) return
     const found = statusCode !== 200 ? undefined : this.#accept === JSON_FEED ? jsonEntry(t, body) : xmlEntry(body)
     if (found !== title) t.fail(`${url}: ${statusCode} with ${found}, not with ${title}`)
   }
@@ -248,7 +248,7 @@ class Crawler {
     this.#xml.push(xml)
   }
 
-  /** Every page is XML for a parser that is not ours. */
+  /** Checks all collected XML with xmllint. */
   lint(t: Test): void {
     lintXml(t, this.#xml)
   }
@@ -256,7 +256,7 @@ class Crawler {
 
 function jsonPage(t: Test, url: string, body: string): Page {
   const feed = JSON.parse(body)
-  if (!isFeed(feed)) t.fail(`${url} is no feed: ${ajv.errorsText(isFeed.errors)}`)
+  if (!isFeed(feed)) t.fail(`${url} is not a valid feed: ${ajv.errorsText(isFeed.errors)}`)
   return { links: linksOf(feed.links), entries: feed.entries.map(jsonShown) }
 }
 
@@ -276,11 +276,11 @@ function linksOf(links: readonly { uri: string; relation: string }[]): Record<st
 
 function jsonEntry(t: Test, body: string): string {
   const entry = JSON.parse(body)
-  if (!isEntry(entry)) t.fail(`no entry: ${ajv.errorsText(isEntry.errors)}`)
+  if (!isEntry(entry)) t.fail(`not a valid entry: ${ajv.errorsText(isEntry.errors)}`)
   return entry.title
 }
 
-/** Read by a feed reader's parser, and once more for the links, of which that keeps one. */
+/** Parses a page with a feed reader's parser, and again for the links: that parser keeps only one per entry. */
 function xmlPage(t: Test, url: string, body: string): Page {
   const root = parseXml(body)
   const entries = childrenOf(root, 'entry').map((entry) => ({
@@ -298,7 +298,7 @@ function xmlPage(t: Test, url: string, body: string): Page {
   return { links: xmlLinks(root), entries }
 }
 
-/** As the feed parser has it: white space at the ends and in a row means nothing. */
+/** Collapses white space, as the feed parser does. */
 function collapsed(text: string): string {
   return text.replace(/\s+/g, ' ').trim()
 }
@@ -335,7 +335,7 @@ interface Event {
   position: number
 }
 
-/** Appends to what is read, and hides events of what nobody minds; knows what can still be seen. */
+/** Appends, truncates and deletes during the crawl, and knows which events are still visible. */
 class OtherClient {
   readonly streams = new Map<string, Event[]>()
   readonly truncated = new Map<string, number>()
@@ -343,16 +343,16 @@ class OtherClient {
   appended = 0
   readonly #app: FastifyInstance
   readonly #random: Random
-  /** Streams whose own feeds are read: truncated at times, never deleted; the first of them not even that. */
+  /** Streams whose own feeds are crawled: never deleted, sometimes truncated, except the first. */
   readonly #read: ReadonlySet<string>
-  readonly #prey: string[]
+  readonly #victims: string[]
 
   constructor(app: FastifyInstance, random: Random, lines: readonly HistoryLine[], read: readonly string[]) {
     this.#app = app
     this.#random = random
     for (const [position, { stream, type }] of lines.entries()) this.#add(stream, type, position)
     this.#read = new Set(read)
-    this.#prey = [...this.streams.keys()].filter((name) => name !== read[0])
+    this.#victims = [...this.streams.keys()].filter((name) => name !== read[0])
   }
 
   #add(stream: string, type: string, position: number): void {
@@ -361,11 +361,11 @@ class OtherClient {
     this.streams.set(stream, events)
   }
 
-  /** One thing, most often an append. */
+  /** Makes one random request, most often an append. */
   async act(): Promise<void> {
     const roll = this.#random.next()
     if (roll < 0.7) return this.#append()
-    const stream = this.#random.pick(this.#prey)
+    const stream = this.#random.pick(this.#victims)
     if (this.deleted.has(stream)) return
     if (roll < 0.9 && this.streams.get(stream)) await this.#truncate(stream)
     else if (!this.#read.has(stream)) await this.#delete(stream)
@@ -400,7 +400,7 @@ class OtherClient {
     this.deleted.add(stream)
   }
 
-  /** Titles of the events that belong to a feed. */
+  /** Returns the titles of the events that belong to a feed. */
   events(belongs: (event: Event) => boolean): string[] {
     const titles: string[] = []
     for (const events of this.streams.values()) {
@@ -409,8 +409,8 @@ class OtherClient {
     return titles
   }
 
-  /** Whether it was never hidden. */
-  isSeen(title: string): boolean {
+  /** Returns true for an event that is still visible. */
+  isVisible(title: string): boolean {
     const [number, stream] = splitTitle(title)
     return !this.deleted.has(stream) && number >= (this.truncated.get(stream) ?? 0)
   }
@@ -424,7 +424,7 @@ class OtherClient {
     return this.streams.get(stream)?.[number]?.position
   }
 
-  /** An event that somebody wrote, or the sign of a truncation or delete; in an index feed, what was hidden keeps its place. */
+  /** Returns true for a written event, and for metadata, tombstones and hidden entries after a truncation or delete. */
   knows(title: string, feed: string): boolean {
     const [, stream] = splitTitle(title)
     const hidden = this.truncated.size + this.deleted.size > 0

@@ -1,4 +1,4 @@
-/** Names and data with every kind of character: as XML they come whole or not at all, and links lead where they say. */
+/** Names and data with unusual characters: XML responses are complete or get a 406, and links work. */
 import { DOMParser } from '@xmldom/xmldom'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -11,7 +11,7 @@ const ATOM = 'application/atom+xml'
 const EVENT = 'application/vnd.eventstore.event+xml'
 const FORMS = [ATOM, 'application/xml', 'text/xml', EVENT]
 
-/** What no spelling can hold in XML 1.0. */
+/** Characters that XML 1.0 forbids, even escaped. */
 const IMPOSSIBLE = /[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
 
 const PIECES = [
@@ -21,46 +21,43 @@ const PIECES = [
   '#text', '\u0660', '²', 'ª', 'µ', '①', '々', '\u1780', '0', '-', '.'
 ] // biome-ignore format: a table
 
-t.test(
-  'data is answered as XML with each of its characters, and refused with 406 when XML cannot hold one',
-  async (t) => {
-    const random = seeded(t)
-    const { app } = await openApp(t)
-    const texts = [
-      ...PIECES,
-      ...Array.from({ length: 60 }, () => Array.from({ length: random.int(1, 4) }, () => random.pick(PIECES)).join(''))
-    ]
-    const documents = texts.flatMap((text) => [
-      { data: { text }, metadata: { i: 1 } },
-      { data: { list: ['x', text] }, metadata: { text } },
-      { data: { '@attribute': text, text: 'y' }, metadata: {} }
-    ])
-    await append(
-      app,
-      'texts',
-      documents.map((document) => ({ type: 'T', ...document }))
-    )
-    const answers: string[] = []
-    for (const [number, { data, metadata }] of documents.entries()) {
-      for (const accept of FORMS) {
-        const { statusCode, body } = await app.inject({ url: `/streams/texts/${number}`, headers: { accept } })
-        const whole = accept === ATOM || accept === EVENT ? [data, metadata] : [data]
-        const held = JSON.stringify(whole)
-        const strings = allStrings(whole)
-        const wanted = strings.some((text) => IMPOSSIBLE.test(text)) ? 406 : 200
-        if (statusCode !== wanted) t.fail(`${held} as ${accept}: ${statusCode}, not ${wanted}`)
-        if (statusCode !== 200) continue
-        answers.push(body)
-        const shown = allText(body)
-        const missing = strings.filter((text) => text !== '' && !shown.includes(text))
-        if (missing.length > 0) t.fail(`${held} as ${accept} lacks ${JSON.stringify(missing)}`)
-      }
+t.test('data is returned as XML with all its characters, or gets a 406 when XML forbids one', async (t) => {
+  const random = seeded(t)
+  const { app } = await openApp(t)
+  const texts = [
+    ...PIECES,
+    ...Array.from({ length: 60 }, () => Array.from({ length: random.int(1, 4) }, () => random.pick(PIECES)).join(''))
+  ]
+  const documents = texts.flatMap((text) => [
+    { data: { text }, metadata: { i: 1 } },
+    { data: { list: ['x', text] }, metadata: { text } },
+    { data: { '@attribute': text, text: 'y' }, metadata: {} }
+  ])
+  await append(
+    app,
+    'texts',
+    documents.map((document) => ({ type: 'T', ...document }))
+  )
+  const answers: string[] = []
+  for (const [number, { data, metadata }] of documents.entries()) {
+    for (const accept of FORMS) {
+      const { statusCode, body } = await app.inject({ url: `/streams/texts/${number}`, headers: { accept } })
+      const whole = accept === ATOM || accept === EVENT ? [data, metadata] : [data]
+      const held = JSON.stringify(whole)
+      const strings = allStrings(whole)
+      const wanted = strings.some((text) => IMPOSSIBLE.test(text)) ? 406 : 200
+      if (statusCode !== wanted) t.fail(`${held} as ${accept}: ${statusCode}, not ${wanted}`)
+      if (statusCode !== 200) continue
+      answers.push(body)
+      const shown = allText(body)
+      const missing = strings.filter((text) => text !== '' && !shown.includes(text))
+      if (missing.length > 0) t.fail(`${held} as ${accept} lacks ${JSON.stringify(missing)}`)
     }
-    lintXml(t, answers)
   }
-)
+  lintXml(t, answers)
+})
 
-t.test('any JSON key becomes a name that XML allows', async (t) => {
+t.test('every JSON key becomes a valid XML name', async (t) => {
   const random = seeded(t)
   const { app } = await openApp(t)
   const keys = [
@@ -92,7 +89,7 @@ t.test('any JSON key becomes a name that XML allows', async (t) => {
   lintXml(t, [body, ...answers])
 })
 
-t.test('bytes that are neither JSON nor text are not answered as XML', async (t) => {
+t.test('data that is neither JSON nor text gets a 406 as XML', async (t) => {
   const { app } = await openApp(t)
   const headers = { 'content-type': 'application/octet-stream', 'event-type': 'T' }
   await app.inject({ method: 'POST', url: '/streams/bytes', headers, payload: Buffer.from([0xff, 0x61]) })
@@ -100,11 +97,11 @@ t.test('bytes that are neither JSON nor text are not answered as XML', async (t)
     t.equal((await app.inject({ url: '/streams/bytes/0', headers: { accept } })).statusCode, 406, accept)
   }
   const { statusCode, body } = await app.inject({ url: '/streams/bytes/0', headers: { accept: ATOM } })
-  t.equal(statusCode, 200, 'its entry is answered')
-  t.notMatch(body, /content|\ufffd/, 'without its content')
+  t.equal(statusCode, 200, 'the entry is returned')
+  t.notMatch(body, /content|\ufffd/, 'the entry has no content')
 })
 
-t.test('one event without a form in XML does not keep feed readers from a page', async (t) => {
+t.test('a feed page with an event that XML cannot represent is readable', async (t) => {
   const { app } = await openApp(t)
   await append(app, 'mixed', [
     { type: 'T', data: { a: 'before' } },
@@ -113,13 +110,13 @@ t.test('one event without a form in XML does not keep feed readers from a page',
   ])
   const { statusCode, body } = await app.inject({ url: '/streams/mixed?embed=content', headers: { accept: ATOM } })
   t.equal(statusCode, 200)
-  t.same(contents(body), ['after', undefined, 'before'], 'its entry stands there without content')
-  t.match(body, '<summary>T\\uFFFE</summary>', 'its type is escaped')
+  t.same(contents(body), ['after', undefined, 'before'], 'the entry of that event has no content')
+  t.match(body, '<summary>T\\uFFFE</summary>', 'the type of the event is escaped')
   t.notMatch(body, '\ufffd')
   lintXml(t, [body])
 })
 
-t.test('streams and types of any name have well-formed feeds, whose links lead to them', async (t) => {
+t.test('streams and types with any name have well-formed feeds with working links', async (t) => {
   const { app } = await openApp(t)
   const names = [
     'a\ufffe-b',
@@ -158,7 +155,7 @@ t.test('streams and types of any name have well-formed feeds, whose links lead t
   lintXml(t, answers)
 })
 
-t.test('every address in an answer is percent-encoded, whatever the name', async (t) => {
+t.test('all addresses in responses are percent-encoded', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const name = "joe @/5'(ä)"
   const encoded = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]*$/
@@ -207,12 +204,12 @@ t.test('every address in an answer is percent-encoded, whatever the name', async
   const edit = addresses.find((one) => one.includes('/users/') && !one.includes('/command/')) as string
   const { statusCode, body } = await ask(app, `GET ${edit.replace(/^http:\/\/[^/]+/, '')}`, admin)
   t.equal(statusCode, 200, edit)
-  t.equal(JSON.parse(body).data.loginName, name, 'it leads to the account')
+  t.equal(JSON.parse(body).data.loginName, name, 'the link leads to the account')
 })
 
 type Answer = Awaited<ReturnType<FastifyInstance['inject']>>
 
-/** Addresses in the headers and the body of an answer. */
+/** Returns the addresses in the headers and body of a response. */
 function addressesIn({ headers, body }: Answer): string[] {
   const found: string[] = []
   if (headers.location !== undefined) found.push(String(headers.location))
@@ -228,13 +225,13 @@ function addressesIn({ headers, body }: Answer): string[] {
   return found
 }
 
-/** The strings in a value, its keys left out. */
+/** Returns the strings in a value, without its keys. */
 function allStrings(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(allStrings) : []
 }
 
-/** Texts and attributes of a document, as a parser reads them. */
+/** Returns the texts and attributes of a parsed document. */
 function allText(xml: string): string[] {
   const found: string[] = []
   const walk = (node: {
@@ -250,7 +247,7 @@ function allText(xml: string): string[] {
   return found
 }
 
-/** `data.a` of each entry's content; undefined where there is none. */
+/** Returns `data.a` of each entry's content; undefined for an entry without content. */
 function contents(xml: string): (string | undefined)[] {
   return xml
     .split('<entry>')

@@ -1,4 +1,4 @@
-/** The audit stands in the log, and EventStoreDB's programs do not meet it there. */
+/** Feeds of the dialect omit the audit records of the log. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
@@ -31,7 +31,7 @@ const remove = (app: FastifyInstance, stream: string, hard: boolean) =>
   })
 
 t.test(
-  'the last event of $all after a delete is what the delete wrote, and every page has as many as asked',
+  'after a delete, the last event of $all is the delete itself, and every page has the requested length',
   async (t) => {
     const { app } = await openApp(t, { insecure: false })
     for (let i = 0; i < 8; i++) await append(app, `s-${i}`, { type: 'T' }, admin)
@@ -42,7 +42,7 @@ t.test(
       t.equal(last, i % 2 === 0 ? `9223372036854775807@s-${i}` : `0@$$s-${i}`, `after the delete of s-${i}`)
     }
     const audited = await app.inject({ url: '/streams/$audit?limit=1&order=desc', headers: admin })
-    t.match(audited.body, 'StreamDeleted', 'the audit has the deletes all the same')
+    t.match(audited.body, 'StreamDeleted', 'the audit log contains the delete')
     const whole = (await page(app, '/streams/$all/head/backward/100')).titles
     t.notMatch(whole.join(), '$audit')
     t.notMatch((await all()).titles.join(), '$audit')
@@ -57,7 +57,7 @@ t.test(
         oldest = url
         url = links.next
       }
-      t.same(down, whole, `by next, ${count} at a time`)
+      t.same(down, whole, `${count} at a time, by the link next`)
       const up: string[] = []
       url = (await page(app, oldest)).links.last ?? `/streams/$all/${'0'.repeat(32)}/forward/${count}`
       for (; url !== undefined; ) {
@@ -65,12 +65,12 @@ t.test(
         up.push(...titles.toReversed())
         url = links.previous
       }
-      t.same(up.toReversed(), whole, `by previous, ${count} at a time`)
+      t.same(up.toReversed(), whole, `${count} at a time, by the link previous`)
     }
   }
 )
 
-t.test('filtered feeds leave the audit out, too', async (t) => {
+t.test('filtered feeds omit audit records', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   await append(app, 's-1', { type: 'T' }, admin)
   await remove(app, 's-1', true)
@@ -81,7 +81,7 @@ t.test('filtered feeds leave the audit out, too', async (t) => {
   }
 })
 
-t.test('a long poll at the end of $all is not answered again and again because of the audit', async (t) => {
+t.test('audit records do not wake a long poll at the end of $all', async (t) => {
   const { app } = await listen(t, { insecure: false })
   await append(app, 's-1', { type: 'T' }, admin)
   await append(app, 's-2', { type: 'T' }, admin)
@@ -98,5 +98,5 @@ t.test('a long poll at the end of $all is not answered again and again because o
   t.same(met, ['9223372036854775807@s-1'])
   const polled = page(app, url, { 'es-longpoll': '30' })
   await append(app, 's-2', { type: 'T' }, admin)
-  t.same((await polled).titles, ['1@s-2'], 'it waits for what comes next')
+  t.same((await polled).titles, ['1@s-2'], 'the poll waits for the next event')
 })

@@ -1,4 +1,4 @@
-/** Long polls (reference 10): what wakes one, and what does not. */
+/** Long polls (reference 10): which writes end one, and which do not. */
 import t, { type Test } from 'tap'
 import { DaybookError } from '../../src/errors.js'
 import { Reader } from '../../src/reading/reader.js'
@@ -11,7 +11,7 @@ import { eventually, turns } from '../helpers/live-events.js'
 const ACCEPT = 'application/vnd.eventstore.atom+json'
 const SECONDS = 20
 
-/** An application whose long polls end when the test says so. */
+/** Opens an application whose long polls time out when the test calls `timeOut`. */
 async function polling(t: Test) {
   const held: (() => void)[] = []
   const after: Clock['after'] = (ms, callback) => {
@@ -19,7 +19,7 @@ async function polling(t: Test) {
     return systemClock.after(ms, callback)
   }
   const { app, store } = await openApp(t, { clock: { ...systemClock, after } })
-  /** Begins a poll. @returns its status and how many entries it brings, once it is answered */
+  /** Starts a poll. `answer` resolves to the status and the number of entries. */
   const poll = async (path: string) => {
     const before = held.length
     const headers = { accept: ACCEPT, 'es-longpoll': String(SECONDS) }
@@ -40,7 +40,7 @@ function entriesIn({ statusCode, body }: { statusCode: number; body: string }): 
   return [statusCode, statusCode === 200 ? JSON.parse(body).entries.length : 0]
 }
 
-/** Counts every read from now on, of events and of where streams stand. */
+/** Counts all later reads of events and of stream heads. */
 function countReads({ reader, sources }: Store): () => number {
   let reads = 0
   for (const [part, prototype] of [[reader, Reader.prototype], [sources, Sources.prototype]] as const) {
@@ -70,29 +70,29 @@ for (const [stream, other] of [
     const held = await poll(`/streams/${stream}/1/forward/5`)
     const reads = countReads(store)
     for (let i = 0; i < 20; i++) await append(app, other, { type: 'B' })
-    await eventually('others were told', () => store.dispatcher.next > store.log.head)
+    await eventually('the dispatcher has reached the head', () => store.dispatcher.next > store.log.head)
     await turns(10)
     t.equal(reads(), 0)
     t.notOk(held.answered)
     timeOut()
     await held.answer
-    t.ok(reads() > 0, 'to answer, it reads')
+    t.ok(reads() > 0, 'the answer needs a read')
   })
 }
 
-t.test('a poll that is ahead of its stream waits until the stream has come so far', async (t) => {
+t.test('a poll beyond the head of its stream waits until the stream reaches its number', async (t) => {
   const { app, store, poll } = await polling(t)
   await append(app, 'a', { type: 'A' })
   const held = [await poll('/streams/a/3/forward/5'), await poll('/streams/$et-A/3/forward/5')]
   for (let i = 0; i < 2; i++) await append(app, 'a', { type: 'A' })
-  await eventually('they were told', () => store.dispatcher.next > store.log.head)
+  await eventually('the dispatcher has reached the head', () => store.dispatcher.next > store.log.head)
   await turns(10)
   for (const { answered } of held) t.notOk(answered)
   await append(app, 'a', { type: 'A' })
   for (const { answer } of held) t.same(await answer, [200, 1])
 })
 
-t.test('what cannot grow any more is answered when the time is over', async (t) => {
+t.test('a poll of a deleted stream is answered at its time-out', async (t) => {
   const { app, poll, timeOut } = await polling(t)
   for (const stream of ['a', 'b']) await append(app, stream, { type: 'A' })
   const remove = (stream: string) => ask(app, `DELETE /streams/${stream}?permanent=true`)
@@ -119,7 +119,7 @@ t.test('a poll of the log waits for a position', async (t) => {
   t.same(await held.answer, [200, 1])
 })
 
-t.test('a poll whose client goes while its stream is looked up does not wait', async (t) => {
+t.test('a poll stops following its stream when the client disconnects during the look-up', async (t) => {
   const { app, store } = await openApp(t)
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   await append(app, 's', [{ type: 'A', data: 1 }])
@@ -146,10 +146,10 @@ t.test('a poll whose client goes while its stream is looked up does not wait', a
   }
   const headers = { accept: ACCEPT, 'es-longpoll': '3600' }
   await t.rejects(fetch(`${address}/streams/s/99/forward/20`, { headers, signal: client.signal }))
-  await eventually('it follows nothing any more', () => followed === 1 && left === 1)
+  await eventually('the poll no longer follows the stream', () => followed === 1 && left === 1)
 })
 
-t.test('a poll whose stream could not be read leaves the next poll of it alone', async (t) => {
+t.test('a failed read of one poll does not affect the next poll of the stream', async (t) => {
   const { app, store, poll, timeOut } = await polling(t)
   const event = [{ type: 'A', data: 1 }]
   await append(app, 's', event)
@@ -162,11 +162,11 @@ t.test('a poll whose stream could not be read leaves the next poll of it alone',
     throw new DaybookError('storage-failed', 'the disk does not answer')
   }
   await append(app, 's', event)
-  await eventually('its read fails', () => failures > 0)
+  await eventually('the read of the poll fails', () => failures > 0)
   store.reader.spans = spans
   const second = await poll('/streams/s/9/forward/20')
   await turns(20)
-  t.notOk(first.answered || second.answered, 'both wait for the event that they ask for')
+  t.notOk(first.answered || second.answered, 'both polls wait for their event')
   timeOut()
   t.same(await Promise.all([first.answer, second.answer]), [[200, 0], [200, 0]])
 }) // biome-ignore format: a list

@@ -1,8 +1,8 @@
-/** Runs a scenario against a server and keeps what it asked and what was answered. */
+/** Runs a scenario against a server and records its requests and responses. */
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 
 export interface Exchange {
-  /** What the scenario says of it. */
+  /** The name that the scenario gives the exchange. */
   say: string
   request: { method: string; path: string; headers?: Record<string, string>; body?: string }
   response: { status: number; reason: string; headers: IncomingHttpHeaders; body: string }
@@ -31,17 +31,17 @@ export interface Scenario {
   run(tools: object): Promise<void>
 }
 
-/** A server that recordings were made of, or is compared with them. */
+/** The address of the recorded server. */
 const RECORDED = 'http://127.0.0.1:2113'
 
 let ids = Date.now()
 
-/** @param base the server's address @returns the exchanges, with names and addresses as in the recordings */
+/** Runs a scenario. @param base the server's address @returns the exchanges, with the recorded names and addresses */
 export async function runScenario(scenario: Scenario, base: string): Promise<Exchange[]> {
   const agent = new Agent({ keepAlive: true })
   const exchanges: Exchange[] = []
   const tag = `~${Date.now().toString(36)}`
-  // Ids are new in every scenario.
+  // Every scenario has its own event ids.
   const prefix = (++ids % 0xffffffff).toString(16).padStart(8, '0')
   const settle = (text: string) =>
     text

@@ -1,4 +1,4 @@
-/** Requests as clients of the dialect make them; what rows of several sections ask. */
+/** Requests of dialect clients, shared by the rows of several sections. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { codecHash, codecs } from '../../routes/eventstore/wire/codecs.js'
 import { systemClock } from '../../src/time/clock.js'
@@ -64,10 +64,10 @@ export const remove = (stream: string, headers: Headers = {}): InjectOptions => 
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-/** Seconds after the start of 2026, at which the store believes to be. */
+/** The time of the store's clock, in seconds since the start of 2026. */
 let now = 0
 export const clock = { ...systemClock, now: () => Date.UTC(2026) + now * 1000 }
-/** Requests in turn, a number moves the clock there. */
+/** Sends requests one after the other; a number sets the clock. */
 export const write = (...steps: (InjectOptions | number)[]) => {
   return async (app: FastifyInstance) => {
     for (const step of steps) {

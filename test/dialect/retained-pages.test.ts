@@ -1,6 +1,6 @@
 /**
- * Pages of streams whose old events are hidden (reference 7.2, 7.3): whoever follows links from any page gets to the
- * head and to the oldest event, and whoever polls a page gets on, also with a cache that believes what it is told.
+ * Pages of streams with truncated events (reference 7.2, 7.3). A client that follows links from any page reaches the
+ * head and the oldest event. A client that polls a page meets all new events, even with a cache.
  */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -11,11 +11,11 @@ interface Page {
   readonly numbers: number[]
   readonly head: boolean
   readonly links: Record<string, string>
-  /** A cache may answer with it for a year. */
+  /** True when a cache may store the page for a year. */
   readonly lasting: boolean
 }
 
-/** A stream: its metadata, and the lowest number that it shows for a last number. */
+/** A stream: its metadata, and its first visible number as a function of its last number. */
 interface Retained {
   readonly name: string
   readonly events: number
@@ -44,7 +44,7 @@ const streamOf = ({ name, events }: Retained) => `${name}-of-${events}`
 
 let now = 0
 
-/** Events of a minute ago, up to the sixth, and some of now. */
+/** Appends up to six events, lets a minute pass, and appends the others. */
 async function fill(app: FastifyInstance, one: Retained): Promise<void> {
   const stream = streamOf(one)
   const old = one.name === 'all-aged' ? one.events : Math.min(OLD, one.events)
@@ -75,14 +75,14 @@ async function page(app: FastifyInstance, url: string): Promise<Page> {
   }
 }
 
-/** Follows a relation from a page until there is none. @returns the numbers met, in the order of reading */
+/** Follows links of a relation from a page until there is none. @returns the numbers met, in the order of reading */
 async function follow(t: Test, app: FastifyInstance, start: string, relation: 'next' | 'previous') {
   const met: number[] = []
   let last: Page | undefined
   let url: string | undefined = start
   for (let pages = 0; url !== undefined; url = last.links[relation]) {
     if (++pages > 40) {
-      t.fail(`${start}: after ${pages} pages ${relation} leads on to ${url}`)
+      t.fail(`${start}: after ${pages} pages, ${relation} still links to ${url}`)
       break
     }
     last = await page(app, url)
@@ -96,7 +96,7 @@ function range(from: number, to: number): number[] {
 }
 
 t.test(
-  'from any page, previous leads to the head and next to the oldest event, past each visible event once',
+  'from any page, previous links reach the head and next links the oldest event, with each visible event once',
   async (t) => {
     const { app } = await openApp(t, { clock })
     for (const one of RETAINED) {
@@ -109,7 +109,7 @@ t.test(
           const forward = `${url}/${from}/forward/${count}`
           const up = await follow(t, app, forward, 'previous')
           t.strictSame(up.met, range(Math.max(first, from), last), `${forward} by previous`)
-          t.ok(up.last.head && !up.last.lasting, `${forward}: previous ends at the head, which may be asked for again`)
+          t.ok(up.last.head && !up.last.lasting, `${forward}: the last page is the head, and a cache may not store it`)
           const backward = `${url}/${from}/backward/${count}`
           const down = await follow(t, app, backward, 'next')
           t.strictSame(down.met, range(first, Math.min(last, from)).toReversed(), `${backward} by next`)
@@ -119,13 +119,13 @@ t.test(
         }
         const head = await page(app, `${url}/head/backward/${count}`)
         const on = await follow(t, app, head.links.previous as string, 'previous')
-        t.strictSame(on.met, [], `${url}: nothing is newer than the head`)
+        t.strictSame(on.met, [], `${url}: the head page links to no newer events`)
       }
     }
   }
 )
 
-t.test('a client with a cache that polls any page meets every event that is appended and shown', async (t) => {
+t.test('a client with a cache that polls any page meets every new visible event', async (t) => {
   const { app } = await openApp(t, { clock })
   for (const one of RETAINED) {
     await fill(app, one)
@@ -149,7 +149,7 @@ t.test('a client with a cache that polls any page meets every event that is appe
   }
 })
 
-/** Follows `previous` as far as it leads, and asks for the last page again later. */
+/** Follows `previous` links to the last page, and requests that page again at the next poll. */
 class Poller {
   readonly start: string
   readonly from: number

@@ -1,21 +1,21 @@
-/** Rows of the reference's tables as tests: a request, the status line of its answer, and what else the answer shows. */
+/** Runs the rows of the reference's tables as tests. A row has a request and the expected response. */
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import { openApp } from '../helpers/app.js'
 
-/** What is promised, the request, the status line of its answer, and what else the answer shows. */
+/** The promise, the request, the expected status line, and further expectations. */
 export type Row = [promise: string, request: InjectOptions, answer: string, shows?: Shows]
 
 export interface Shows {
-  /** Undefined: the header is not there. */
+  /** Expected headers; undefined for an absent one. */
   headers?: Record<string, string | RegExp | undefined>
   body?: string | RegExp
-  /** Members of a JSON body by their paths: `links.0.uri`. */
+  /** Expected members of a JSON body, by path: `links.0.uri`. */
   json?: Record<string, unknown>
   page?: Page
 }
 
-/** A feed by the numbers of its entries and its links, their ends only. */
+/** A feed page: the numbers of its entries, and the last parts of its links. */
 export interface Page {
   entries: number[]
   head: boolean
@@ -24,7 +24,7 @@ export interface Page {
   previous?: string
 }
 
-/** One test a section; its rows are asked in turn, so that one may build on those before it. */
+/** Makes one test of a section. Sends its rows in order: a row may depend on earlier ones. */
 export function section(
   name: string,
   prepare: (app: FastifyInstance) => Promise<unknown>,
@@ -41,7 +41,7 @@ export function section(
   })
 }
 
-/** Of an answer, what a row looks at; where it fits a pattern, that pattern. */
+/** Returns the parts of a response that a row checks. A value that matches an expected pattern becomes the pattern. */
 export function seen(got: LightMyRequestResponse, { headers, body, json, page }: Shows) {
   const fit = (value: unknown, wanted: unknown) =>
     wanted instanceof RegExp && typeof value === 'string' && wanted.test(value) ? wanted : value

@@ -1,4 +1,4 @@
-/** Reference 8: how feeds and events are shown in the Atom dialect, row by row. */
+/** Reference 8: feeds and events in the Atom dialect, one row per row of the reference. */
 import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import {
   clock,
@@ -35,12 +35,12 @@ section(
   [
     ['title', get('s'), OK, json({ title: "Event stream 's'" })],
     ['title of $all', get('$all'), OK, json({ title: 'All events' })],
-    ['id is the address', get('s/0/forward/1'), OK, json({ id: BASE })],
+    ['id is the address of the stream', get('s/0/forward/1'), OK, json({ id: BASE })],
     ['updated backward: the newest', get('s'), OK, json({ updated: at(20) })],
     ['updated forward: the oldest, a quirk', get('s/0/forward/5'), OK, json({ updated: at(10) })],
     ['updated of $all forward: the newest', get(`$all/${'0'.repeat(32)}/forward/2`), OK, json({ updated: at(20) })],
     ['updated of a resolved link: its target', get('l'), OK, json({ updated: at(10) })],
-    ['updated of nothing', get('s/5/forward/5'), OK, json({ updated: '0001-01-01T00:00:00Z' })],
+    ['updated of an empty page', get('s/5/forward/5'), OK, json({ updated: '0001-01-01T00:00:00Z' })],
     ['streamId', get('s'), OK, json({ streamId: 's' })],
     ['streamId of $all', get('$all'), OK, json({ streamId: null })],
     ['author', get('s'), OK, json({ 'author.name': 'EventStore' })],
@@ -110,7 +110,7 @@ section('8.2 levels of an entry', levels, [
     'content.data.a': 1,
     'content.metadata.m': 1
   }),
-  entry('content of what is no JSON', 's/1/1?embed=content', { content: null }),
+  entry('content of an event that is not JSON', 's/1/1?embed=content', { content: null }),
   entry('content of a link', 'l/0/1?embed=content', { content: null }),
   entry('rich', 's/0/1?embed=rich', { eventType: 'T', ...bodies, content: null }),
   entry('body: data and metadata are text', 's/0/1?embed=body', {
@@ -118,17 +118,17 @@ section('8.2 levels of an entry', levels, [
     metaData: /^\{\s*"m": ?1\s*\}$/,
     linkMetaData: null
   }),
-  entry('body of what is no JSON', 's/1/1?embed=body', { data: null, isJson: false }),
+  entry('body of an event that is not JSON', 's/1/1?embed=body', { data: null, isJson: false }),
   entry('pretty: objects are indented', 's/0/1?embed=pretty', { data: '{\n  "a": 1\n}', metaData: '{\n  "m": 1\n}' }),
-  entry('pretty: arrays are not', 's/2/1?embed=pretty', { data: '[1]' }),
-  entry('pretty of what is no JSON', 's/1/1?embed=pretty', { data: null }),
+  entry('pretty: arrays are not indented', 's/2/1?embed=pretty', { data: '[1]' }),
+  entry('pretty of an event that is not JSON', 's/1/1?embed=pretty', { data: null }),
   entry('tryharder: text', 's/1/1?embed=tryharder', { data: 'words', isJson: false }),
   entry('tryharder: XML', 's/5/1?embed=tryharder', { data: '<a/>', isJson: false }),
   entry('tryharder: octets that are a JSON object', 's/6/1?embed=tryharder', { data: /"o"/, isJson: true }),
-  entry('tryharder: nothing', 's/3/1?embed=tryharder', { data: '', isJson: true })
+  entry('tryharder: no data', 's/3/1?embed=tryharder', { data: '', isJson: true })
 ])
 
-/** Those of a rich entry, in their order. */
+/** The members of a rich entry, in order. */
 const MEMBERS = [
   ...['eventId', 'eventType', 'eventNumber', 'data', 'metaData', 'linkMetaData', 'streamId', 'isJson', 'isMetaData'],
   ...['isLinkMetaData', 'isRedacted', 'positionEventNumber', 'positionStreamId', 'title', 'id', 'updated', 'author'],
@@ -153,7 +153,7 @@ section('8.2 members of a rich entry', levels, [
   entry('positionEventNumber is that of the link', 'l/1/1?embed=rich', { positionEventNumber: 1 }),
   entry('positionStreamId is that of the link', 'l/0/1?embed=rich', { positionStreamId: 'l' }),
   [
-    '8.3: rich members stand before the others',
+    '8.3: rich members precede the others',
     get('s/0/1?embed=body'),
     OK,
     {
@@ -163,7 +163,7 @@ section('8.2 members of a rich entry', levels, [
 ])
 
 section('8.4 content of an entry', levels, [
-  entry('its members', 's/0/1?embed=content', {
+  entry('the members of content', 's/0/1?embed=content', {
     'content.eventStreamId': 's',
     'content.eventNumber': 0,
     'content.eventType': 'T',
@@ -171,10 +171,10 @@ section('8.4 content of an entry', levels, [
     'content.data.a': 1,
     'content.metadata.m': 1
   }),
-  entry('metadata that is empty', 's/2/1?embed=content', { 'content.metadata': '' }),
-  entry('data that does not parse stays text', 's/4/1?embed=content', { 'content.data': 'words' }),
+  entry('empty metadata', 's/2/1?embed=content', { 'content.metadata': '' }),
+  entry('data that is not JSON is returned as text', 's/4/1?embed=content', { 'content.data': 'words' }),
   ['a single entry', get('s/0'), OK, json({ title: '0@s', 'content.data.a': 1 })],
-  ['a single entry that is no JSON', get('s/1'), OK, json({ content: null })]
+  ['a single entry that is not JSON', get('s/1'), OK, json({ content: null })]
 ])
 
 const LINKED = write(10, many('s', 1), 30, post('l', [link('0@s'), link('9@s')]))
@@ -195,7 +195,7 @@ section(
       positionStreamId: 'l',
       content: null
     }),
-    entry('a link that leads nowhere', 'l/1/1?embed=body', {
+    entry('a link without a target', 'l/1/1?embed=body', {
       title: '9@s',
       id: `${BASE}/9`,
       'links.0.uri': `${BASE}/9`,
@@ -205,7 +205,7 @@ section(
       content: null
     }),
     [
-      'not resolved',
+      'a link with ES-ResolveLinkTos: False',
       get('l/0/1?embed=rich', FEED, UNRESOLVED),
       OK,
       json({
@@ -229,7 +229,7 @@ const xmlFeed = (url: string, body: RegExp, accept: string = codecs.atom.type): 
 ]
 const LINK = (relation: string) => `<link href="[^"]*" rel="${relation}" ?/>`
 const ABOUT = '<id>[^<]*</id><updated>[^<]*</updated><author><name>EventStore</name></author>'
-/** A feed of one entry, with all that stands in it when nothing is embedded. */
+/** Matches a feed of one entry without embedded data. */
 const DECLARED = new RegExp(
   [
     String.raw`^<\?xml version="1\.0" encoding="utf-8"\?><feed xmlns="http://www\.w3\.org/2005/Atom">`,
@@ -237,7 +237,7 @@ const DECLARED = new RegExp(
     `<entry><title>[^<]*</title>${ABOUT}<summary>T</summary>${LINK('edit')}${LINK('alternate')}</entry>`
   ].join('')
 )
-/** Content stands outside the name space of the feed. */
+/** Matches the content of an entry, which is outside the namespace of the feed. */
 const CONTENT = new RegExp(
   [
     `${LINK('alternate')}<content type="application/xml"><eventStreamId xmlns="">s</eventStreamId>`,
@@ -261,19 +261,19 @@ const single = (name: string, number: number, accept: string, body: string | Reg
   OK,
   { headers: { 'content-type': type === codecs.octets.type ? type : `${type}; charset=utf-8` }, body }
 ]
-/** What a browser gets at the addresses that the native form has, too. */
+/** Matches the HTML page that browsers get at addresses of the native form. */
 const PAGE = /^<!doctype html>/
 const data = (name: string, document: object, body: RegExp): [string, object, RegExp] => [name, document, body]
 const xmlForms = [
   data(
-    'a name that is none',
+    'invalid names',
     { 'two words': 1, $a: 2, '1a': 3 },
     /^<data><two_x0020_words>1<\/two_x0020_words><_x0024_a>2<\/_x0024_a><_x0031_a>3<\/_x0031_a><\/data>$/
   ),
   data('attributes', { '@k': 'v', '#text': 'words' }, /^<data k="v">words<\/data>$/),
   data('a prefix', { 'p:a': 1 }, /^<data><a>1<\/a><\/data>$/),
   data('arrays', { a: [1, 2], none: [] }, /^<data><a>1<\/a><a>2<\/a><\/data>$/),
-  data('null and nothing', { a: null, b: '' }, /^<data><a ?\/><b><\/b><\/data>$/)
+  data('null and the empty text', { a: null, b: '' }, /^<data><a ?\/><b><\/b><\/data>$/)
 ]
 
 section(
@@ -319,18 +319,18 @@ section(
     ),
     single('event+xml of text', 1, codecs.eventXml.type, /<data>words<\/data>/),
     single('octets', 6, codecs.octets.type, '{"o":1}'),
-    single('deliberate: HTML is our own page', 0, 'text/html', PAGE),
-    ['deliberate: an embed as HTML is JSON', get('s/0?embed=rich', 'text/html'), OK, json({ eventType: 'T' })],
+    single('deliberate: HTML is the page of Daybook', 0, 'text/html', PAGE),
+    ['deliberate: HTML with embed is JSON', get('s/0?embed=rich', 'text/html'), OK, json({ eventType: 'T' })],
     ...xmlForms.map(([name, , body], i): Row => [`XML of ${name}`, get(`x/${i}`, 'text/xml'), OK, { body }]),
     ['deliberate: text as XML', get('s/1', 'text/xml'), NO_FORM, { body: '' }],
     ['deliberate: an array as XML', get('s/2', 'application/xml'), NO_FORM, { body: '' }],
     ['a resolved link is its target', get('l/0', EVENT), OK, json({ eventStreamId: 's', eventNumber: 0 })],
     ['a resolved link as JSON', get('l/0', 'application/json'), OK, { body: /^\{\s*"a": ?1\s*\}$/ }],
     ['a resolved link as XML', get('l/0', 'text/xml'), OK, { body: '<data><a>1</a></data>' }],
-    ['no such number', get('s/99'), MISSING, emptyObject],
+    ['a missing event', get('s/99'), MISSING, emptyObject],
     ['the head of a missing stream', get('never/head'), MISSING, emptyObject],
     ['a truncated event', get('cut/0'), MISSING, emptyObject],
-    ['tombstoned', get('hard/0'), DELETED, emptyObject],
+    ['an event of a tombstoned stream', get('hard/0'), DELETED, emptyObject],
     ...['application/json', EVENT].map(
       (accept): Row => [`missing as ${accept}`, get('never/0', accept), MISSING, emptyObject]
     ),
@@ -343,11 +343,11 @@ section(
     ['missing metadata as JSON', get('never/metadata', 'application/json'), MISSING, emptyObject],
     ['missing as octets, a quirk', get('never/0', codecs.octets.type), MISSING, empty],
     ['tombstoned as octets, a quirk', get('hard/0', codecs.octets.type), DELETED, empty],
-    ['deliberate: missing as HTML: the page says so', get('never/0', 'text/html'), OK, { body: PAGE }],
+    ['deliberate: missing as HTML is the page, which shows the error', get('never/0', 'text/html'), OK, { body: PAGE }],
     ...[FEED, codecs.atom.type, codecs.xml.type].map(
       (accept): Row => [`a missing feed as ${accept}`, get('never', accept), MISSING, empty]
     ),
-    ['8.8 deliberate: a feed as HTML is our own page', get('s', 'text/html'), OK, { body: PAGE }],
+    ['8.8 deliberate: a feed as HTML is the page of Daybook', get('s', 'text/html'), OK, { body: PAGE }],
     [
       '8.8 deliberate: a page by path as HTML is JSON',
       get('s/0/forward/5', 'text/html'),
@@ -359,7 +359,7 @@ section(
 
 section('8.9 description document', write(many('a b', 1)), [
   [
-    'its members',
+    'the members of a description',
     get('a%20b', codecs.description.type),
     '200 Description Document',
     json({

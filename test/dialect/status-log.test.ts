@@ -1,4 +1,4 @@
-/** Reference 12, 13 and 24: $all, system streams and the acceptance checklist of the Atom dialect, row by row. */
+/** Reference 12, 13 and 24: $all, system streams and the acceptance checklist, one row per row of the reference. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import { systemClock } from '../../src/time/clock.js'
@@ -40,10 +40,10 @@ const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-/** Seconds after the start of 2026, at which the store believes to be. */
+/** The time of the store's clock, in seconds since the start of 2026. */
 let now = 0
 const clock = { ...systemClock, now: () => Date.UTC(2026) + now * 1000 }
-/** Requests in turn, a number moves the clock there. */
+/** Sends requests one after the other; a number sets the clock. */
 const write = (...steps: (InjectOptions | number)[]) => {
   return async (app: FastifyInstance) => {
     for (const step of steps) {
@@ -53,7 +53,7 @@ const write = (...steps: (InjectOptions | number)[]) => {
   }
 }
 
-/** A position of the log as an address has it: the first event stands at 1. */
+/** Returns a log position as addresses contain it; the first event has position 1. */
 const at = (place: number) => place.toString(16).toUpperCase().padStart(16, '0').repeat(2)
 const titles = (...wanted: string[]): Shows =>
   json({
@@ -76,19 +76,19 @@ const links = (base: string, ...wanted: [relation: string, path: string][]): Sho
     'links.length': wanted.length + 2
   })
 const noPosition = (position: string): Row => [
-  `${position.slice(0, 40)} is none`,
+  `${position.slice(0, 40)} is not a position`,
   get(`$all/${position}/forward/5`),
   BAD,
   says(`Invalid position argument: ${position}`)
 ]
 
 section('12.1 positions', write(many('s', 12)), [
-  ['forward from one: at it and after', get(`$all/${at(3)}/forward/2`), OK, titles('3@s', '2@s')],
-  ['backward from one: before it', get(`$all/${at(3)}/backward/2`), OK, titles('1@s', '0@s')],
-  ['head backward: the end', get('$all/head/backward/2'), OK, titles('11@s', '10@s')],
+  ['forward: the event at the position and later ones', get(`$all/${at(3)}/forward/2`), OK, titles('3@s', '2@s')],
+  ['backward: events before the position', get(`$all/${at(3)}/backward/2`), OK, titles('1@s', '0@s')],
+  ['head backward: the last events', get('$all/head/backward/2'), OK, titles('11@s', '10@s')],
   ['without a direction: backward', get('$all/head/2'), OK, titles('11@s', '10@s')],
-  ['letters of digits in lower case', get(`$all/${at(11).toLowerCase()}/forward/1`), OK, titles('10@s')],
-  ['the very beginning', get(`$all/${at(0)}/forward/1`), OK, titles('0@s')],
+  ['hexadecimal digits in lower case', get(`$all/${at(11).toLowerCase()}/forward/1`), OK, titles('10@s')],
+  ['the position before the first event', get(`$all/${at(0)}/forward/1`), OK, titles('0@s')],
   noPosition('head'),
   noPosition('xyz'),
   noPosition('0'),
@@ -97,24 +97,29 @@ section('12.1 positions', write(many('s', 12)), [
   noPosition(`8${'0'.repeat(31)}`),
   noPosition('F'.repeat(32)),
   noPosition(`${'0'.repeat(16)}F${'0'.repeat(15)}`),
-  ['4: a count that is none', get('$all/head/backward/0'), BAD, says('Invalid count argument: 0')],
-  ['4: a count that is none forward', get(`$all/${at(0)}/forward/x`), BAD, says('Invalid count argument: x')]
+  ['4: an invalid count', get('$all/head/backward/0'), BAD, says('Invalid count argument: 0')],
+  ['4: an invalid count forward', get(`$all/${at(0)}/forward/x`), BAD, says('Invalid count argument: x')]
 ])
 
 const META: [string, string] = ['metadata', 'metadata']
 
 section('12.2 the feed of the log', write(many('s', 5)), [
   [
-    'its members',
+    'the members of the feed',
     get('$all'),
     OK,
     json({ title: 'All events', id: ALL, streamId: null, selfUrl: null, eTag: null, headOfStream: false })
   ],
   ['headOfStream forward', get(`$all/${at(0)}/forward/50`), OK, json({ headOfStream: false })],
-  ['first', get('$all/head/backward/3'), OK, json({ 'links.1.uri': `${ALL}/head/backward/3` })],
-  ['first forward', get(`$all/${at(2)}/forward/3`), OK, json({ 'links.1.uri': `${ALL}/head/backward/3` })],
+  ['the link first', get('$all/head/backward/3'), OK, json({ 'links.1.uri': `${ALL}/head/backward/3` })],
   [
-    'backward, with more',
+    'the link first of a page forward',
+    get(`$all/${at(2)}/forward/3`),
+    OK,
+    json({ 'links.1.uri': `${ALL}/head/backward/3` })
+  ],
+  [
+    'links backward, with older events left',
     get('$all/head/backward/2'),
     OK,
     links(
@@ -125,21 +130,21 @@ section('12.2 the feed of the log', write(many('s', 5)), [
       META
     )
   ],
-  ['backward, to the first', get('$all'), OK, links(ALL, ['previous', `${at(6)}/forward/20`], META)],
+  ['links backward, down to the first event', get('$all'), OK, links(ALL, ['previous', `${at(6)}/forward/20`], META)],
   [
-    'backward, before everything',
+    'backward, before the first event',
     get(`$all/${at(0)}/backward/5`),
     OK,
     json({ 'entries.length': 0, 'links.2.relation': 'previous' })
   ],
   [
-    'forward from the beginning',
+    'links forward from the first event',
     get(`$all/${at(0)}/forward/2`),
     OK,
     links(ALL, ['previous', `${at(3)}/forward/2`], META)
   ],
   [
-    'forward from a position',
+    'links forward from a position',
     get(`$all/${at(3)}/forward/2`),
     OK,
     links(
@@ -151,7 +156,7 @@ section('12.2 the feed of the log', write(many('s', 5)), [
     )
   ],
   [
-    'forward, short',
+    'links forward, of an incomplete page',
     get(`$all/${at(5)}/forward/2`),
     OK,
     links(
@@ -163,14 +168,14 @@ section('12.2 the feed of the log', write(many('s', 5)), [
     )
   ],
   [
-    'forward, at the end',
+    'links forward, at the end',
     get(`$all/${at(6)}/forward/2`),
     OK,
     links(ALL, ['last', `${at(0)}/forward/2`], ['next', `${at(6)}/backward/2`], META)
   ],
-  ['newest first forward too', get(`$all/${at(1)}/forward/3`), OK, titles('2@s', '1@s', '0@s')],
+  ['entries are newest first in forward pages, too', get(`$all/${at(1)}/forward/3`), OK, titles('2@s', '1@s', '0@s')],
   [
-    'an entry says its own stream',
+    'an entry has its own stream and number',
     get('$all/head/backward/1?embed=rich'),
     OK,
     json({ 'entries.0.positionEventNumber': 4, 'entries.0.positionStreamId': 's' })
@@ -180,7 +185,7 @@ section('12.2 the feed of the log', write(many('s', 5)), [
 ])
 
 section(
-  '12.2 what the log holds',
+  '12.2 the events of the log',
   write(many('s', 2), metadata('s', { $tb: 1 }), remove('s'), many('h', 1), remove('h', HARD)),
   [
     [
@@ -206,7 +211,7 @@ section('12.3 writing to the log', write(many('s', 1)), [
   ['deliberate: an append', post('$all', [event()]), BAD],
   ['deliberate: a delete', remove('$all'), BAD],
   ['deliberate: a tombstone', remove('$all', HARD), BAD],
-  ['nothing of it is there', get('$all'), OK, titles('0@s')]
+  ['rejected writes to $all are not stored', get('$all'), OK, titles('0@s')]
 ])
 
 const filtered = (query: string) => get(`$all/filtered?${query}`)
@@ -242,32 +247,32 @@ section(
       titles('0@blue-1', '1@red-1', '0@red-1')
     ],
     ['a comma is part of a regex', filtered('context=eventtype&type=regex&data=Made,Used'), OK, titles()],
-    ['no system events', filtered(USER), OK, titles('0@blue-1', '1@red-1', '0@red-1')],
+    ['without system events', filtered(USER), OK, titles('0@blue-1', '1@red-1', '0@red-1')],
     [
-      'no system events, in any case',
+      'the value true in upper case',
       filtered('exclude-system-events=TRUE'),
       OK,
       titles('0@blue-1', '1@red-1', '0@red-1')
     ],
     [
-      'which wins over the others',
+      'exclude-system-events overrides the other parameters',
       filtered(`${USER}&context=streamid&type=prefix&data=red`),
       OK,
       titles('0@blue-1', '1@red-1', '0@red-1')
     ],
-    refusedFilter('the key without a value is absent', 'exclude-system-events', CONTEXT),
-    refusedFilter('another value', 'exclude-system-events=false', EXCLUDE),
+    refusedFilter('exclude-system-events without a value counts as absent', 'exclude-system-events', CONTEXT),
+    refusedFilter('exclude-system-events with another value', 'exclude-system-events=false', EXCLUDE),
     refusedFilter('no context', 'type=prefix&data=x', CONTEXT),
-    refusedFilter('a context nobody knows', 'context=nonsense&type=prefix&data=x', CONTEXT),
+    refusedFilter('an unknown context', 'context=nonsense&type=prefix&data=x', CONTEXT),
     refusedFilter('a context in other case', 'context=StreamId&type=prefix&data=x', CONTEXT),
     refusedFilter('no type', 'context=streamid&data=x', TYPE),
-    refusedFilter('a type nobody knows', 'context=streamid&type=nonsense&data=x', TYPE),
+    refusedFilter('an unknown type', 'context=streamid&type=nonsense&data=x', TYPE),
     refusedFilter('a type in other case', 'context=streamid&type=Prefix&data=x', TYPE),
     refusedFilter('no data', 'context=streamid&type=prefix', DATA),
     refusedFilter('empty data', 'context=streamid&type=prefix&data=', DATA),
-    refusedFilter('nothing but commas', 'context=streamid&type=prefix&data=,,', DATA),
+    refusedFilter('data of commas only', 'context=streamid&type=prefix&data=,,', DATA),
     [
-      'an empty prefix among others does not let everything through',
+      'an empty prefix among others is ignored',
       filtered('context=streamid&type=prefix&data=red,,none,'),
       OK,
       titles('1@red-1', '0@red-1')
@@ -282,54 +287,54 @@ section(
     ['a page backward', get(`$all/filtered/head/backward/4?${USER}`), OK, titles('0@blue-1', '1@red-1', '0@red-1')],
     ['a page without a direction', get(`$all/filtered/head/4?${USER}`), OK, titles('0@blue-1', '1@red-1', '0@red-1')],
     [
-      'the window of a page backward is its count',
+      'a page backward examines as many events as its count',
       get(`$all/filtered/head/backward/2?${USER}`),
       OK,
       titles('0@blue-1')
     ],
     ['a page forward', get(`$all/filtered/${at(0)}/forward/2?${USER}`), OK, titles('1@red-1', '0@red-1')],
     [
-      'its links, without metadata and query',
+      'links of a page forward have no query, and none leads to metadata',
       get(`$all/filtered/${at(0)}/forward/2?${USER}`),
       OK,
       links(BASE, ['previous', `${at(3)}/forward/2`])
     ],
     [
-      'an empty page at the end leads nowhere',
+      'an empty page at the end has no link previous',
       get(`$all/filtered/${at(5)}/forward/2?${USER}`),
       OK,
       json({ 'entries.length': 0, 'links.2.relation': 'last', 'links.3.relation': 'next', 'links.length': 4 })
     ],
     [
-      'a page of just its count',
+      'caching of a complete page',
       get(`$all/filtered/${at(0)}/forward/3?${USER}`),
       OK,
       { headers: { 'cache-control': 'max-age=31536000, private', etag: undefined } }
     ],
     [
-      'a shorter one',
+      'caching of an incomplete page',
       get(`$all/filtered/${at(0)}/forward/4?${USER}`),
       OK,
       { headers: { 'cache-control': 'max-age=0, no-cache, must-revalidate', etag: /^"\d+;-?\d+"$/ } }
     ],
-    ['a bad ES-ResolveLinkTos is not noticed', get(`$all/filtered?${USER}`, { 'es-resolvelinktos': 'x' }), OK],
+    ['a bad ES-ResolveLinkTos is ignored', get(`$all/filtered?${USER}`, { 'es-resolvelinktos': 'x' }), OK],
     ['a bad position', get(`$all/filtered/xyz/forward/5?${USER}`), BAD, says('Invalid position argument: xyz')],
     ['a bad count', get(`$all/filtered/head/backward/0?${USER}`), BAD, says('Invalid count argument: 0')]
   ]
 )
 
 section(
-  '12.4 the window forward of the filtered log',
+  '12.4 the limit of examined events in pages forward of the filtered log',
   write(...Array.from({ length: 3 }, () => many('s', 400)), post('late', [event({ eventType: 'Late' })])),
   [
     [
-      'a page may be empty and lead on',
+      'an empty page links to the next page',
       get(`$all/filtered/${at(0)}/forward/5?context=streamid&type=prefix&data=late`),
       OK,
       links(BASE, ['previous', `${at(1001)}/forward/5`])
     ],
     [
-      'to one that is not',
+      'the next page has the match',
       get(`$all/filtered/${at(1001)}/forward/5?context=streamid&type=prefix&data=late`),
       OK,
       titles('0@late')
@@ -365,11 +370,11 @@ section('13 system streams and event types', kinds, [
   listed('$et-Made', '0@cat-1'),
   listed('$bc-c', '0@cat-1'),
   ['$category-cat lists', get('$category-cat'), OK, json({ 'entries.length': 2 })],
-  ['$streams lists the first event of each', get('$streams/0/forward/2'), OK, titles('0@cat-2', '0@cat-1')],
-  ['a category that nobody wrote', get('$ce-never'), MISSING, { body: '' }],
-  ['deliberate: nothing is written to an index', post('$ce-cat', [event()]), BAD],
+  ['$streams lists the first event of each stream', get('$streams/0/forward/2'), OK, titles('0@cat-2', '0@cat-1')],
+  ['a category without streams', get('$ce-never'), MISSING, { body: '' }],
+  ['deliberate: an append to an index stream', post('$ce-cat', [event()]), BAD],
   ...['$ce-cat', '$et-T', '$bc-c', '$category-cat', '$streams'].flatMap((name): Row[] => [
-    [`deliberate: ${name} is not deleted`, remove(name), BAD, { body: /is an index and cannot be deleted/ }],
+    [`deliberate: ${name} cannot be deleted`, remove(name), BAD, { body: /is an index and cannot be deleted/ }],
     [
       `deliberate: ${name} has no metadata`,
       metadata(name, { $maxCount: 1 }),
@@ -383,7 +388,7 @@ section('13 system streams and event types', kinds, [
       { body: /has no metadata of its own/ }
     ]
   ]),
-  ['deliberate: $all is not deleted', remove('$all'), BAD, { body: /log cannot be deleted/ }],
+  ['deliberate: $all cannot be deleted', remove('$all'), BAD, { body: /log cannot be deleted/ }],
   ['deliberate: retention of $all', metadata('$all', { $maxCount: 1 }), BAD, { body: /does nothing on the whole log/ }],
   [
     'a category resolves',
@@ -415,7 +420,7 @@ const hidden = (what: string, stream: string, feed: number): Row[] => [
   [`24.12 ${what} by number`, get(`${stream}/0`), MISSING]
 ]
 
-/** What each level makes of text; 8.2 has the whole table. */
+/** The data of a text event at each embed level; 8.2 has the whole table. */
 const embeds: [string, unknown][] = [
   ['none', undefined],
   ['content', undefined],
@@ -443,7 +448,7 @@ section(
   ),
   [
     ['24.1 an array', post('s', [first]), CREATED, location('s/0')],
-    ['24.1 an array again', post('s', [first]), CREATED, location('s/0')],
+    ['24.1 a repeated array', post('s', [first]), CREATED, location('s/0')],
     ['24.2 JSON without a type', bare('s', { 'es-eventid': newId() }), BAD],
     ['24.2 deliberate: JSON without an id gets one', bare('j', JSON_TYPE), CREATED, location('j/0')],
     [
@@ -452,9 +457,9 @@ section(
       '307 Temporary Redirect',
       { headers: { location: /\/streams\/s\/incoming\/[0-9a-f-]{36}$/ } }
     ],
-    ['24.2 at its address', bare(`j/incoming/${given}`, JSON_TYPE), CREATED, location('j/1')],
+    ['24.2 with an id in the path', bare(`j/incoming/${given}`, JSON_TYPE), CREATED, location('j/1')],
     [
-      '24.3 events+json at the address of one event',
+      '24.3 events+json with an id in the path',
       post(`j/incoming/${given}`, [event()]),
       '415 Invalid or missing Content-Type'
     ],
@@ -475,20 +480,25 @@ section(
       }
     ],
     [
-      '24.5 deliberate: without Accept a native page',
+      '24.5 deliberate: no Accept gets a native page',
       { method: 'GET', url: '/streams/s' },
       OK,
       { headers: { 'content-type': codecs.json.contentType } }
     ],
     ['24.5 the description', as('s', codecs.description.type), '200 Description Document'],
-    ['24.6 its tag', get('s', { 'if-none-match': tag }), '304 Not Modified'],
+    ['24.6 the current tag', get('s', { 'if-none-match': tag }), '304 Not Modified'],
     [
       '24.7 a complete page forward',
       get('s/0/forward/1'),
       OK,
       { headers: { 'cache-control': /^max-age=31536000\b/, etag: undefined } }
     ],
-    ['24.7 an incomplete one', get('s/0/forward/2'), OK, { headers: { 'cache-control': /no-cache/, etag: tag } }],
+    [
+      '24.7 an incomplete page forward',
+      get('s/0/forward/2'),
+      OK,
+      { headers: { 'cache-control': /no-cache/, etag: tag } }
+    ],
     [
       '24.8 a page beyond the end',
       get('s/1/forward/5'),
@@ -501,35 +511,35 @@ section(
       })
     ],
     ...media.map(([type, body]): Row => [`24.9 an event as ${type}`, as('s/0', type), OK, { body }]),
-    ['24.6 an append', post('s', [event()]), CREATED, location('s/1')],
-    ['24.6 its tag then', get('s', { 'if-none-match': tag }), OK],
-    ['24.11 metadata that is missing', as('s/metadata', 'application/json'), OK, { body: '{}' }],
-    ['24.11 of a stream that never was', as('never/metadata', 'application/json'), MISSING],
-    ['24.11 written without an id', bare('s/metadata', {}), BAD],
+    ['24.6 an append after the tag', post('s', [event()]), CREATED, location('s/1')],
+    ['24.6 the old tag after an append', get('s', { 'if-none-match': tag }), OK],
+    ['24.11 missing metadata', as('s/metadata', 'application/json'), OK, { body: '{}' }],
+    ['24.11 metadata of a missing stream', as('never/metadata', 'application/json'), MISSING],
+    ['24.11 a write of metadata without an id', bare('s/metadata', {}), BAD],
     ['24.10 a soft delete', remove('s'), '204 Stream deleted'],
-    ['24.10 then a read', get('s'), MISSING],
-    ['24.10 then an append', post('s', [event()]), CREATED, location('s/2')],
+    ['24.10 a read after a soft delete', get('s'), MISSING],
+    ['24.10 an append after a soft delete', post('s', [event()]), CREATED, location('s/2')],
     ['24.10 a hard delete', remove('s', HARD), '204 Stream deleted'],
-    ['24.10 then a read for ever', get('s'), '410 Deleted'],
-    ['24.10 then an append for ever', post('s', [event()]), '410 Stream deleted'],
+    ['24.10 a read after a hard delete', get('s'), '410 Deleted'],
+    ['24.10 an append after a hard delete', post('s', [event()]), '410 Stream deleted'],
     ...hidden('$maxCount', 'mc', 1),
     ...hidden('$tb', 'tb', 2),
     ...hidden('$maxAge', 'ma', 1),
-    ['24.13 a category is its targets', get('$ce-bad?embed=rich'), OK, json({ 'entries.0.eventType': 'T' })],
+    ['24.13 a category resolves its links', get('$ce-bad?embed=rich'), OK, json({ 'entries.0.eventType': 'T' })],
     [
-      '24.13 deliberate: or its links when asked so',
+      '24.13 deliberate: a category does not resolve on request',
       get('$ce-bad?embed=rich', UNRESOLVED),
       OK,
       json({ 'entries.0.eventType': '$>' })
     ],
-    ['24.13 a target that is deleted', remove('bad-1'), '204 Stream deleted'],
+    ['24.13 the target of a link is deleted', remove('bad-1'), '204 Stream deleted'],
     [
-      '24.13 its entry has no data',
+      '24.13 the entry of a deleted target has no data',
       get('links?embed=body'),
       OK,
       json({ 'entries.0.title': '0@bad-1', 'entries.0.data': undefined })
     ],
-    ['24.13 its event', as('links/0', EVENT), MISSING],
+    ['24.13 a link to a deleted target as an event', as('links/0', EVENT), MISSING],
     ...embeds.map(
       ([level, data]): Row => [
         `24.14 text with embed=${level}`,
@@ -538,9 +548,9 @@ section(
         json({ 'entries.0.data': data })
       ]
     ),
-    ['24.20 a slash at the end', get('links/'), '307 Temporary Redirect', location('links')],
-    ['24.21 any origin', get('links'), OK, { headers: { 'access-control-allow-origin': '*' } }],
-    ['24.21 any origin of what fails', get('never'), MISSING, { headers: { 'access-control-allow-origin': '*' } }],
+    ['24.20 a trailing slash', get('links/'), '307 Temporary Redirect', location('links')],
+    ['24.21 any origin may read', get('links'), OK, { headers: { 'access-control-allow-origin': '*' } }],
+    ['24.21 any origin may read errors', get('never'), MISSING, { headers: { 'access-control-allow-origin': '*' } }],
     [
       '24.21 OPTIONS',
       { method: 'OPTIONS', url: '/streams/links' },

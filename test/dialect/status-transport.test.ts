@@ -1,4 +1,4 @@
-/** Reference 1.2 to 1.6: what is answered before and around every handler of the Atom dialect, row by row. */
+/** Reference 1.2 to 1.6: general responses and headers of the Atom dialect, one row per row of the reference. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
 import { codecs } from '../../routes/eventstore/wire/codecs.js'
@@ -39,12 +39,12 @@ const remove = (stream: string, headers: Headers = {}): InjectOptions => ({
   url: `/streams/${stream}`,
   headers: { accept: FEED, ...headers }
 })
-/** A post of which only its type is of interest. */
+/** An append to test its content type. */
 const typed = (type: string | undefined, headers: Headers = {}): InjectOptions => ({
   ...append('typed', headers),
   headers: { ...(type !== undefined && { 'content-type': type }), 'es-eventtype': 'T', ...headers }
 })
-/** That these are among the methods of a path, whose order says nothing. */
+/** Expects these methods among the allowed ones, in any order. */
 const methodsOf = (...known: string[]) => ({
   'access-control-allow-methods': new RegExp(known.map((name) => `(?=.*\\b${name}\\b)`).join(''))
 })
@@ -60,9 +60,9 @@ section('1.2 generic failures', write(append('s'), append('text', {}, [event({ d
   ['a literal in other case', get('/STREAMS/x'), '404 Not Found', EMPTY],
   ['a direction in other case', get('/streams/s/0/Forward/5'), '404 Not Found', EMPTY],
   ['two slashes', get('//streams'), '404 Not Found', EMPTY],
-  ['an address that nobody has', get('/nothing/here'), '404 Not Found', EMPTY],
+  ['an unknown path', get('/nothing/here'), '404 Not Found', EMPTY],
   ['deliberate: /streams lists the streams', get('/streams', 'application/json'), '200 OK'],
-  ['deliberate: so does /streams/', get('/streams/', 'application/json'), '200 OK'],
+  ['deliberate: /streams/ lists the streams', get('/streams/', 'application/json'), '200 OK'],
   [
     'PUT on a stream',
     { ...get('/streams/s'), method: 'PUT' },
@@ -80,21 +80,21 @@ section('1.2 generic failures', write(append('s'), append('text', {}, [event({ d
   ],
   ['OPTIONS on an event', { method: 'OPTIONS', url: '/streams/s/0' }, '200 OK', methods('GET', 'OPTIONS')],
   ['OPTIONS on an unknown path', { method: 'OPTIONS', url: '/nothing/here' }, '404 Not Found', EMPTY],
-  ['a body without a type', typed(undefined), WRONG_TYPE, EMPTY],
-  ['a body of an unknown type', typed('application/x-unknown'), WRONG_TYPE, EMPTY],
-  ['a body of a type that is not listed', typed('text/plain'), WRONG_TYPE, EMPTY],
-  ['a type without a slash, a quirk', typed('application'), WRONG_TYPE, EMPTY],
+  ['a body without a content type', typed(undefined), WRONG_TYPE, EMPTY],
+  ['a body with an unknown content type', typed('application/x-unknown'), WRONG_TYPE, EMPTY],
+  ['a body with an unsupported content type', typed('text/plain'), WRONG_TYPE, EMPTY],
+  ['a content type without a slash, a quirk', typed('application'), WRONG_TYPE, EMPTY],
   ['a zero byte in the path', get('/streams/%00'), '400 Bad Request'],
-  ['text asked for as XML, a quirk', get('/streams/text/0', 'text/xml'), NO_FORM],
+  ['text data as XML, a quirk', get('/streams/text/0', 'text/xml'), NO_FORM],
   ['a missing event as octets, a quirk', get('/streams/s/9', 'application/octet-stream'), '404 Not Found', EMPTY],
-  ['an Accept that no codec fits', get('/streams/s', 'text/plain'), NO_FORM, EMPTY],
-  ['an Accept that fits feeds only', get('/streams/s/0', codecs.eventsJson.type), NO_FORM, EMPTY],
+  ['an Accept without an offered type', get('/streams/s', 'text/plain'), NO_FORM, EMPTY],
+  ['an Accept of a type for feeds only, with an event', get('/streams/s/0', codecs.eventsJson.type), NO_FORM, EMPTY],
   ['deliberate: an unknown format', get('/streams/s?format=nonsense'), '400 Bad Request'],
   ['a format in other case', get('/streams/s?format=ATOMXJ', 'text/plain'), '200 OK', answersAs(codecs.atomJson)],
-  ['of several formats the first', get('/streams/s?format=atom&format=json'), '200 OK', answersAs(codecs.atom)]
+  ['the first of several formats', get('/streams/s?format=atom&format=json'), '200 OK', answersAs(codecs.atom)]
 ])
 
-t.test('1.2 generic failures of whole requests', async (t) => {
+t.test('1.2 generic failures: a long request line', async (t) => {
   const { raw } = await listenRaw(t)
   const { text } = await raw(
     `GET /streams/${'x'.repeat(13_000)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`
@@ -102,11 +102,11 @@ t.test('1.2 generic failures of whole requests', async (t) => {
   t.match(
     text,
     /^HTTP\/1\.1 414 URI Too Long\r\n/,
-    '1.2 generic failures: a request line without end: 414 URI Too Long'
+    '1.2 generic failures: a request line that is too long: 414 URI Too Long'
   )
 })
 
-t.test('1.2 generic failures of a server that cannot serve', async (t) => {
+t.test('1.2 generic failures: the store is overloaded, fails or is not ready', async (t) => {
   const { app, store } = await openApp(t)
   store.writer.append = () => Promise.reject(new DaybookError('overloaded', 'Too many appends wait.'))
   t.strictSame(
@@ -114,7 +114,7 @@ t.test('1.2 generic failures of a server that cannot serve', async (t) => {
     { answer: '503 Server Is Too Busy', headers: { 'content-type': 'text/plain; charset=utf-8' }, body: '' },
     '1.2 generic failures: too many appends wait: 503 Server Is Too Busy'
   )
-  store.writer.append = () => Promise.reject(new Error('a fault of ours'))
+  store.writer.append = () => Promise.reject(new Error('an internal error'))
   t.strictSame(
     seen(await app.inject(append('s')), {}),
     { answer: '500 Internal Server Error' },
@@ -128,14 +128,19 @@ t.test('1.2 generic failures of a server that cannot serve', async (t) => {
 section('1.3 400 replies', write(append('s')), [
   ['the message is the body', get('/streams/s/x'), '400 Bad Request', says("'x' is not valid event number")],
   [
-    'whatever is asked for',
+    'the message is text whatever Accept names',
     get('/streams/s/x', codecs.atom.type),
     '400 Bad Request',
     says("'x' is not valid event number")
   ],
-  ['of a write too', append('s', { 'es-expectedversion': 'x' }), '400 Bad Request', wrong('ES-ExpectedVersion')],
   [
-    'a wrong version stands in the reason phrase',
+    'the message of a write',
+    append('s', { 'es-expectedversion': 'x' }),
+    '400 Bad Request',
+    wrong('ES-ExpectedVersion')
+  ],
+  [
+    'a wrong version is reported in the reason phrase',
     append('s', { 'es-expectedversion': '7' }),
     '400 Wrong expected EventNumber',
     { headers: { 'content-type': 'text/plain; charset=utf-8', 'es-currentversion': '0' }, body: '' }
@@ -238,58 +243,73 @@ section(
     append('%20edge%20')
   ),
   [
-    ['the host that was asked', behind({}), '200 OK', base('http://h.example:1')],
+    ['the Host of the request', behind({}), '200 OK', base('http://h.example:1')],
     ['a host without a port', behind({}, 'h.example'), '200 OK', base('http://h.example')],
     [
-      'a host from a proxy keeps the port',
+      'a forwarded host without a port keeps the port',
       behind({ 'x-forwarded-host': 'p.example' }),
       '200 OK',
       base('http://p.example:1')
     ],
-    ['a host with a port', behind({ 'x-forwarded-host': 'p.example:8' }), '200 OK', base('http://p.example:8')],
     [
-      'whose port wins',
+      'a forwarded host with a port',
+      behind({ 'x-forwarded-host': 'p.example:8' }),
+      '200 OK',
+      base('http://p.example:8')
+    ],
+    [
+      'the port in the forwarded host overrides X-Forwarded-Port',
       behind({ 'x-forwarded-host': 'p.example:8', 'x-forwarded-port': '9' }),
       '200 OK',
       base('http://p.example:8')
     ],
-    ['a port', behind({ 'x-forwarded-port': '8080' }), '200 OK', base('http://h.example:8080')],
-    ['a port that is none', behind({ 'x-forwarded-port': 'abc' }), '200 OK', base('http://h.example:1')],
-    ['an empty host', behind({ 'x-forwarded-host': '' }), '200 OK', base('http://h.example:1')],
-    ['a scheme in any case', behind({ 'x-forwarded-proto': 'HTTPS' }), '200 OK', base('https://h.example:1')],
-    ['a prefix without a slash', behind({ 'x-forwarded-prefix': 'api' }), '200 OK', base('http://h.example:1/api')],
+    ['a forwarded port', behind({ 'x-forwarded-port': '8080' }), '200 OK', base('http://h.example:8080')],
+    ['an invalid forwarded port', behind({ 'x-forwarded-port': 'abc' }), '200 OK', base('http://h.example:1')],
+    ['an empty forwarded host', behind({ 'x-forwarded-host': '' }), '200 OK', base('http://h.example:1')],
     [
-      'a prefix with one at its end',
+      'a forwarded scheme in upper case',
+      behind({ 'x-forwarded-proto': 'HTTPS' }),
+      '200 OK',
+      base('https://h.example:1')
+    ],
+    [
+      'a forwarded prefix without a slash',
+      behind({ 'x-forwarded-prefix': 'api' }),
+      '200 OK',
+      base('http://h.example:1/api')
+    ],
+    [
+      'a forwarded prefix with a trailing slash',
       behind({ 'x-forwarded-prefix': '/api/' }),
       '200 OK',
       base('http://h.example:1/api/')
     ],
     [
-      'of a list of hosts the first, a quirk',
+      'the first of several forwarded hosts, a quirk',
       behind({ 'x-forwarded-host': 'a.example, b.example' }),
       '200 OK',
       base('http://a.example:1')
     ],
     [
-      'Forwarded is passed over',
+      'the header Forwarded is ignored',
       behind({ forwarded: 'host=p.example;proto=https' }),
       '200 OK',
       base('http://h.example:1')
     ],
     [
-      'Location too',
+      'Location has the forwarded address',
       append('s', { host: 'h', ...forwarded }),
       '201 Created',
       { headers: { location: 'https://p.example/es/streams/s/1' } }
     ],
     [
-      'and the 307 of a slash, which forgot it there',
+      'deliberate: the redirect of a trailing slash has the forwarded address',
       get('/streams/s/', FEED, { host: 'h', ...forwarded }),
       '307 Temporary Redirect',
       { headers: { location: 'https://p.example/es/streams/s' } }
     ],
     [
-      'and the description',
+      'the description has the forwarded prefix',
       get('/streams/s', codecs.description.type, forwarded),
       DESCRIPTION,
       { json: { '_links.self.href': '/es/streams/s' } }
@@ -301,13 +321,13 @@ section(
       { json: { streamId: 'a/b', selfUrl: 'http://localhost:80/streams/a%2Fb' } }
     ],
     [
-      'decoded once',
+      'an escaped percent sign is decoded once',
       get('/streams/a%252Fb'),
       '200 OK',
       { json: { streamId: 'a%2Fb', selfUrl: 'http://localhost:80/streams/a%252Fb' } }
     ],
     [
-      'a plus stays',
+      'a plus sign is not a space',
       get('/streams/a+b'),
       '200 OK',
       { json: { streamId: 'a+b', selfUrl: 'http://localhost:80/streams/a%2Bb' } }
@@ -325,7 +345,7 @@ section(
       { json: { selfUrl: 'http://localhost:80/streams/caf%C3%A9' } }
     ],
     ['spaces at the ends', get('/streams/%20edge%20'), '200 OK', { json: { streamId: ' edge ' } }],
-    ['$all as it is', get('/streams/$all'), '200 OK', { json: { id: 'http://localhost:80/streams/%24all' } }],
+    ['$all unescaped', get('/streams/$all'), '200 OK', { json: { id: 'http://localhost:80/streams/%24all' } }],
     ['$all escaped', get('/streams/%24all'), '200 OK', { json: { id: 'http://localhost:80/streams/%24all' } }]
   ],
   { trustProxy: true }
@@ -341,20 +361,30 @@ const redirected = (path: string): Shows => ({
 })
 
 section('1.6 routes', write(append('s'), append('s'), append('s')), [
-  ['a slash after a stream', get('/streams/s/'), '307 Temporary Redirect', redirected('s')],
-  ['of an append', append('s/'), '307 Temporary Redirect', redirected('s')],
-  ['of a delete', remove('s/'), '307 Temporary Redirect', redirected('s')],
-  ['a slash after metadata', get('/streams/s/metadata/'), '307 Temporary Redirect', redirected('s/metadata')],
-  ['of a write of metadata', append('s/metadata/'), '307 Temporary Redirect', redirected('s/metadata')],
-  ['a slash after $all', get('/streams/$all/'), '307 Temporary Redirect', redirected('$all')],
+  ['a trailing slash after a stream', get('/streams/s/'), '307 Temporary Redirect', redirected('s')],
+  ['a trailing slash with an append', append('s/'), '307 Temporary Redirect', redirected('s')],
+  ['a trailing slash with a delete', remove('s/'), '307 Temporary Redirect', redirected('s')],
+  ['a trailing slash after metadata', get('/streams/s/metadata/'), '307 Temporary Redirect', redirected('s/metadata')],
   [
-    'with a query, which a quirk would cut',
+    'a trailing slash with a write of metadata',
+    append('s/metadata/'),
+    '307 Temporary Redirect',
+    redirected('s/metadata')
+  ],
+  ['a trailing slash after $all', get('/streams/$all/'), '307 Temporary Redirect', redirected('$all')],
+  [
+    'deliberate: a redirect keeps the query, which the original drops',
     get('/streams/s/?embed=body'),
     '307 Temporary Redirect',
     redirected('s?embed=body')
   ],
-  ['a slash after an event', get('/streams/s/0/'), '404 Not Found', EMPTY],
-  ['a slash after a page', get('/streams/s/0/5/'), '404 Not Found', EMPTY],
-  ['a literal before a name', get('/streams/$all'), '200 OK', { json: { title: 'All events' } }],
-  ['metadata before an event', get('/streams/s/metadata', 'application/json'), '200 OK', { body: '{}' }]
+  ['a trailing slash after an event', get('/streams/s/0/'), '404 Not Found', EMPTY],
+  ['a trailing slash after a page', get('/streams/s/0/5/'), '404 Not Found', EMPTY],
+  ['the route of $all precedes that of a stream', get('/streams/$all'), '200 OK', { json: { title: 'All events' } }],
+  [
+    'the route of metadata precedes that of an event',
+    get('/streams/s/metadata', 'application/json'),
+    '200 OK',
+    { body: '{}' }
+  ]
 ])

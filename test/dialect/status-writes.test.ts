@@ -1,4 +1,4 @@
-/** Reference 4, 5 and 6: the routes of a stream, appends and deletes in the Atom dialect, row by row. */
+/** Reference 4, 5 and 6: stream routes, appends and deletes in the Atom dialect, one row per row of the reference. */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { codecs } from '../../routes/eventstore/wire/codecs.js'
 import { BAD, CREATED, HARD, NO_FORM, WRONG_TYPE, WRONG_VERSION } from './requests.js'
@@ -23,7 +23,7 @@ const empty: Shows = { headers: TEXT, body: '' }
 
 type Headers = Record<string, string>
 
-/** Ids by what they stand for: `A` is the same in every row. */
+/** Returns an event id for a name: `A` is the same id in all rows. */
 const id = (name: string) => `5c1f7f3e-8a5b-4a57-9d0b-${Buffer.from(name).toString('hex').padStart(12, '0').slice(-12)}`
 let made = 0
 const event = (more: object = {}) => ({ eventId: id(`#${++made}`), eventType: 'T', data: { a: 1 }, ...more })
@@ -34,10 +34,10 @@ const post = (stream: string, payload: unknown, headers: Headers = {}): InjectOp
   headers: { 'content-type': EVENTS, ...headers },
   payload: typeof payload === 'string' ? payload : JSON.stringify(payload)
 })
-/** One event whose data is the body, or as many as asked for, without a word on its id. */
+/** Appends the body as the data of one event, without an event id. */
 const bare = (stream: string, headers: Headers = {}, payload = '{"a":1}') =>
   post(stream, payload, { 'content-type': 'application/json', 'es-eventtype': 'T', ...headers })
-/** Events by the names of their ids. */
+/** Appends events with the ids of the given names. */
 const ids = (stream: string, version: number | undefined, ...names: string[]) =>
   post(
     stream,
@@ -85,9 +85,9 @@ section('4 routes of a stream', write(post('s', [event(), event(), event()]), me
   ['the last event', get('/streams/s/head'), '200 OK', { json: { title: '2@s' } }],
   ['a page backward', get('/streams/s/1/1?embed=rich'), '200 OK', page(1)],
   ['a page backward from the head', get('/streams/s/head/2?embed=rich'), '200 OK', page(2, 1)],
-  ['a page that says backward', get('/streams/s/1/backward/5?embed=rich'), '200 OK', page(1, 0)],
+  ['a page with the direction backward', get('/streams/s/1/backward/5?embed=rich'), '200 OK', page(1, 0)],
   ['a page forward', get('/streams/s/1/forward/5?embed=rich'), '200 OK', page(2, 1)],
-  ['no page forward from the head', get('/streams/s/head/forward/5'), BAD, noNumber('head')],
+  ['a page forward from the head is rejected', get('/streams/s/head/forward/5'), BAD, noNumber('head')],
   ['the metadata', get('/streams/s/metadata'), '200 OK', { json: { title: '0@$$s' } }],
   ['metadata by number', get('/streams/s/metadata/0'), '200 OK', { json: { title: '0@$$s' } }],
   ['the last metadata', get('/streams/s/metadata/head'), '200 OK', { json: { title: '0@$$s' } }],
@@ -103,21 +103,21 @@ section('4 routes of a stream', write(post('s', [event(), event(), event()]), me
   ],
   ['metadata of a metastream', get('/streams/$$s/metadata'), BAD, noMetastream],
   ['metadata of a metastream by number', get('/streams/$$s/metadata/0'), BAD, noMetastream],
-  ['a number in words', get('/streams/s/abc'), BAD, noNumber('abc')],
+  ['text instead of a number', get('/streams/s/abc'), BAD, noNumber('abc')],
   ['a negative number', get('/streams/s/-1'), BAD, noNumber('-1')],
   ['a fraction', get('/streams/s/1.5'), BAD, noNumber('1.5')],
   ['a number beyond 2^63-1', get('/streams/s/9223372036854775808'), BAD, noNumber('9223372036854775808')],
   ['the largest number', get('/streams/s/9223372036854775807'), '404 Not Found'],
   ['head in capitals', get('/streams/s/HEAD'), BAD, noNumber('HEAD')],
-  ['a page from no number', get('/streams/s/abc/forward/5'), BAD, noNumber('abc')],
-  ['metadata at no number', get('/streams/s/metadata/abc'), BAD, noNumber('abc')],
+  ['text instead of the first number of a page', get('/streams/s/abc/forward/5'), BAD, noNumber('abc')],
+  ['text instead of the number of metadata', get('/streams/s/metadata/abc'), BAD, noNumber('abc')],
   ['a count of 0', get('/streams/s/0/forward/0'), BAD, noCount('0')],
   ['a negative count', get('/streams/s/0/-1'), BAD, noCount('-1')],
-  ['a count in words', get('/streams/s/head/backward/abc'), BAD, noCount('abc')],
+  ['text instead of a count', get('/streams/s/head/backward/abc'), BAD, noCount('abc')],
   ['a count beyond 2^31-1', get('/streams/s/0/forward/2147483648'), BAD, noCount('2147483648')],
   ['a count of 4096', get('/streams/s/0/forward/4096?embed=rich'), '200 OK', page(2, 1, 0)],
   [
-    'deliberate: a count above',
+    'deliberate: a count above 4096',
     get('/streams/s/0/forward/4097'),
     BAD,
     says('Read size too big, should be less than 4096 items')
@@ -126,10 +126,15 @@ section('4 routes of a stream', write(post('s', [event(), event(), event()]), me
   ['a plus before a number', get('/streams/s/+1'), '200 OK', { json: { title: '1@s' } }],
   ['a minus before zero', get('/streams/s/-0'), '200 OK', { json: { title: '0@s' } }],
   ['spaces around a number', get('/streams/s/%201%20'), '200 OK', { json: { title: '1@s' } }],
-  ['a sign and zeros at a count', get('/streams/s/0/forward/+02?embed=rich'), '200 OK', page(1, 0)],
-  ['a position of $all in words', get('/streams/$all/xyz/forward/5'), BAD, says('Invalid position argument: xyz')],
-  ['a count of $all in words', get('/streams/$all/head/backward/xyz'), BAD, says('Invalid count argument: xyz')],
-  ['an id in the address that is none', bare('s/incoming/abc'), BAD, says('Invalid request. Unable to parse guid')],
+  ['a sign and zeros before a count', get('/streams/s/0/forward/+02?embed=rich'), '200 OK', page(1, 0)],
+  [
+    'text instead of a position of $all',
+    get('/streams/$all/xyz/forward/5'),
+    BAD,
+    says('Invalid position argument: xyz')
+  ],
+  ['text instead of a count of $all', get('/streams/$all/head/backward/xyz'), BAD, says('Invalid count argument: xyz')],
+  ['an invalid id in the path', bare('s/incoming/abc'), BAD, says('Invalid request. Unable to parse guid')],
   level('content', { 'entries.0.eventId': undefined, 'entries.0.content.data.a': 1 }),
   level('rich', rich),
   level('body', body),
@@ -149,11 +154,16 @@ const MIB = 1024 * 1024
 const half = { text: 'x'.repeat(2 * MIB) }
 
 section('5.1 checks of an append in their order', nothing, [
-  ['no type', post('order', '{}', { ...JSON_EVENT, 'es-eventid': id('A') }), BAD, says(NO_TYPE)],
-  ['no type comes before a bad id', post('order', '{}', { ...JSON_EVENT, 'es-eventid': 'x' }), BAD, says(NO_TYPE)],
+  ['no event type', post('order', '{}', { ...JSON_EVENT, 'es-eventid': id('A') }), BAD, says(NO_TYPE)],
+  [
+    'a missing type is reported before a bad id',
+    post('order', '{}', { ...JSON_EVENT, 'es-eventid': 'x' }),
+    BAD,
+    says(NO_TYPE)
+  ],
   ['a bad id', bare('order', { 'es-eventid': 'x' }), BAD, says('ES-EventId header in wrong format.')],
   [
-    'a bad id comes before a bad version',
+    'a bad id is reported before a bad version',
     bare('order', { 'es-eventid': 'x', 'es-expectedversion': 'x' }),
     BAD,
     says('ES-EventId header in wrong format.')
@@ -196,52 +206,72 @@ section('5.1 checks of an append in their order', nothing, [
     says('ES-RequireLeader header in wrong format.')
   ],
   ['no events', post('order', []), BAD, says(INVALID)],
-  ['no events come before a wrong version', post('order', [], expecting(7)), BAD, says(INVALID)],
+  ['a list without events is reported before a wrong version', post('order', [], expecting(7)), BAD, says(INVALID)],
   ['an event of 4 MiB', bare('large', {}, large(4 * MIB)), CREATED, at('large/0')],
-  ['an event of a byte more', bare('large', {}, large(4 * MIB + 1)), TOO_LARGE, { body: '' }],
-  ['data and metadata together', post('large', [event({ data: half, metadata: half })]), TOO_LARGE, { body: '' }],
+  ['an event of 4 MiB and a byte', bare('large', {}, large(4 * MIB + 1)), TOO_LARGE, { body: '' }],
+  [
+    'data and metadata with more than 4 MiB together',
+    post('large', [event({ data: half, metadata: half })]),
+    TOO_LARGE,
+    { body: '' }
+  ],
   [
     'three events of 2 MiB',
     post('large', [event({ data: half }), event({ data: half }), event({ data: half })]),
     CREATED,
     at('large/1')
   ],
-  ['nothing of what was too large is there', get('/streams/large/head'), '200 OK', { json: { title: '3@large' } }],
-  ['too large comes before a wrong version', bare('large', expecting(7), large(4 * MIB + 1)), TOO_LARGE, { body: '' }],
-  ['nothing of what was refused is there', get('/streams/order'), '404 Not Found', empty]
+  ['too large events are not stored', get('/streams/large/head'), '200 OK', { json: { title: '3@large' } }],
+  [
+    'a too large event is reported before a wrong version',
+    bare('large', expecting(7), large(4 * MIB + 1)),
+    TOO_LARGE,
+    { body: '' }
+  ],
+  ['rejected events are not stored', get('/streams/order'), '404 Not Found', empty]
 ])
 
 section('5.1 appends by id', nothing, [
-  ['the id of the address', bare(`i/incoming/${id('A')}`), CREATED, at('i/0')],
-  ['again', bare(`i/incoming/${id('A')}`), CREATED, at('i/0')],
+  ['an append with an id in the path', bare(`i/incoming/${id('A')}`), CREATED, at('i/0')],
+  ['a repeated append with an id in the path', bare(`i/incoming/${id('A')}`), CREATED, at('i/0')],
   [
-    'is that of the event',
+    'the id in the path is the id of the event',
     get('/streams/i/0', codecs.eventJson.type),
     '200 OK',
     { json: { eventId: id('A'), eventType: 'T' } }
   ],
-  ['it wins over the header', bare(`i/incoming/${id('B')}`, { 'es-eventid': id('C') }), CREATED, at('i/1')],
-  ['as is seen', get('/streams/i/1', codecs.eventJson.type), '200 OK', { json: { eventId: id('B') } }],
   [
-    'no type',
+    'the id in the path overrides ES-EventId',
+    bare(`i/incoming/${id('B')}`, { 'es-eventid': id('C') }),
+    CREATED,
+    at('i/1')
+  ],
+  ['the overriding id is stored', get('/streams/i/1', codecs.eventJson.type), '200 OK', { json: { eventId: id('B') } }],
+  [
+    'no event type',
     post(`i/incoming/${id('D')}`, '{}', JSON_EVENT),
     BAD,
     says("Empty eventType provided. (Parameter 'eventType')")
   ],
   [
-    'ids of an atom+json body win',
+    'ids in an atom+json body override the id in the path',
     post(`i/incoming/${id('D')}`, [event({ eventId: id('E') })], { 'content-type': FEED, 'es-eventtype': 'T' }),
     CREATED,
     at('i/2')
   ],
-  ['as is seen there', get('/streams/i/2', codecs.eventJson.type), '200 OK', { json: { eventId: id('E') } }],
+  [
+    'the id from the body is stored',
+    get('/streams/i/2', codecs.eventJson.type),
+    '200 OK',
+    { json: { eventId: id('E') } }
+  ],
   ['octets', bare(`i/incoming/${id('F')}`, { 'content-type': codecs.octets.type }), WRONG_TYPE, { body: '' }],
-  ['a list of events', post(`i/incoming/${id('F')}`, [event()]), WRONG_TYPE, { body: '' }],
+  ['a list of events with an id in the path', post(`i/incoming/${id('F')}`, [event()]), WRONG_TYPE, { body: '' }],
   ['the empty id', bare(`i/incoming/${'0'.repeat(32)}`), BAD, says(NO_ID)],
   ['a wrong version', bare(`i/incoming/${id('F')}`, expecting(7)), WRONG_VERSION, conflict(2)]
 ])
 
-/** An append, and what is read of its event. */
+/** Rows for an append, and for a read of its event. */
 const kept = (promise: string, stream: string, request: InjectOptions, shows: Record<string, unknown>): Row[] => [
   [promise, request, CREATED, at(`${stream}/0`)],
   [
@@ -283,19 +313,19 @@ section('5.2 bodies by their type', nothing, [
     data: /"@k".*"v".*"a".*\[.*"1".*"2"/s
   }),
   ...kept(
-    'XML of other names',
+    'XML with other element names',
     'xn',
     list('xn', XML, xml('<data>x</data>').replaceAll('event>', 'e>').replaceAll('events>', 'all>')),
     { data: 'x' }
   ),
   ['a single object', list('no', codecs.eventJson.type, event()), BAD, says(INVALID)],
   ['a description', list('no', codecs.description.type), BAD, says(INVALID)],
-  ['XML with a name space', list('no', XML, xml('').replace('<events>', '<events xmlns="urn:x">')), BAD, says(INVALID)],
-  ['XML that is cut', list('no', XML, '<events><event>'), BAD, says(INVALID)],
+  ['XML with a namespace', list('no', XML, xml('').replace('<events>', '<events xmlns="urn:x">')), BAD, says(INVALID)],
+  ['truncated XML', list('no', XML, '<events><event>'), BAD, says(INVALID)],
   ['XML without events', list('no', XML, '<events></events>'), BAD, says(INVALID)],
-  ['deliberate: JSON that is none', raw('no', 'application/json', 'not json'), BAD],
+  ['deliberate: invalid JSON', raw('no', 'application/json', 'not json'), BAD],
   ['deliberate: lenient JSON', list('no', EVENTS, `[{eventId:'${id('A')}',eventType:'T'}]`), BAD, says(INVALID)],
-  ['nothing of what was refused is there', get('/streams/no'), '404 Not Found', empty]
+  ['rejected bodies are not stored', get('/streams/no'), '404 Not Found', empty]
 ])
 
 const field = (promise: string, more: object, message: string): Row => [
@@ -311,7 +341,7 @@ section('5.2 members of an event', nothing, [
   field('eventId missing', { eventId: undefined }, NO_ID),
   field('eventId null', { eventId: null }, NO_ID),
   field('eventId of zeros', { eventId: '00000000-0000-0000-0000-000000000000' }, NO_ID),
-  field('eventId that is none', { eventId: 'abc' }, INVALID),
+  field('an invalid eventId', { eventId: 'abc' }, INVALID),
   field('eventType missing', { eventType: undefined }, "Empty eventType provided. (Parameter 'eventType')"),
   field('eventType empty', { eventType: '' }, "Empty eventType provided. (Parameter 'eventType')"),
   field('eventType an object', { eventType: {} }, INVALID),
@@ -335,27 +365,27 @@ section('5.2 members of an event', nothing, [
   ['an array among the events', post('no', [event(), []]), BAD, says(INVALID)],
   ['an empty body', post('no', ''), BAD, says(INVALID)],
   ['text after the array', post('no', `${JSON.stringify([event()])} x`), BAD, says(INVALID)],
-  ['deliberate: null among the events, in our words', post('no', '[null]'), BAD],
+  ['deliberate: null among the events, with a message of Daybook', post('no', '[null]'), BAD],
   ['deliberate: an id twice in a batch', ids('no', undefined, 'A', 'A'), BAD],
-  ['the second event is bad', post('no', [event(), event({ eventId: 'abc' })]), BAD, says(INVALID)],
-  ['nothing of what was refused is there', get('/streams/no'), '404 Not Found', empty]
+  ['an invalid second event', post('no', [event(), event({ eventId: 'abc' })]), BAD, says(INVALID)],
+  ['rejected events are not stored', get('/streams/no'), '404 Not Found', empty]
 ])
 
 section(
   '5.3 answers of an append',
   write(post('gone', [event()]), remove('gone', HARD), post('soft', [event()]), remove('soft')),
   [
-    ['written', ids('a%2Fb', undefined, 'A', 'B'), CREATED, at('a%2Fb/0')],
-    ['the number of the first event', ids('a%2Fb', undefined, 'C', 'D'), CREATED, at('a%2Fb/2')],
+    ['a new batch', ids('a%2Fb', undefined, 'A', 'B'), CREATED, at('a%2Fb/0')],
+    ['Location has the number of the first event', ids('a%2Fb', undefined, 'C', 'D'), CREATED, at('a%2Fb/2')],
     ['an idempotent repeat', ids('a%2Fb', undefined, 'C', 'D'), CREATED, at('a%2Fb/2')],
-    ['validation', post('a%2Fb', []), BAD, says(INVALID)],
+    ['an invalid body', post('a%2Fb', []), BAD, says(INVALID)],
     ['a version conflict', ids('a%2Fb', 1, 'X'), WRONG_VERSION, conflict(3)],
-    ['a tombstone', ids('gone', undefined, 'A'), GONE, empty],
-    ['a tombstone at any version', ids('gone', 0, 'A'), GONE, empty],
+    ['a tombstoned stream', ids('gone', undefined, 'A'), GONE, empty],
+    ['a tombstoned stream with a version', ids('gone', 0, 'A'), GONE, empty],
     ['-4 on a soft-deleted stream', ids('soft', -4, 'A'), GONE, empty],
     ['deliberate: $all', ids('$all', undefined, 'A'), BAD],
     [
-      'an Accept of text only, though the answer is text',
+      'an Accept of text/plain only, although the response is text',
       post('s', [event()], { accept: 'text/plain' }),
       NO_FORM,
       { body: '' }
@@ -365,19 +395,19 @@ section(
 
 section('5.4 versions and repeats', nothing, [
   ['A', ids('any', undefined, 'A'), CREATED, at('any/0')],
-  ['A again', ids('any', undefined, 'A'), CREATED, at('any/0')],
-  ['which is one event', get('/streams/any?embed=rich'), '200 OK', page(0)],
+  ['A repeated', ids('any', undefined, 'A'), CREATED, at('any/0')],
+  ['the repeat writes no event', get('/streams/any?embed=rich'), '200 OK', page(0)],
   ['A B at -1', ids('both', -1, 'A', 'B'), CREATED, at('both/0')],
-  ['A B at -1 again', ids('both', -1, 'A', 'B'), CREATED, at('both/0')],
+  ['A B at -1 repeated', ids('both', -1, 'A', 'B'), CREATED, at('both/0')],
   ['A, then A B', ids('any', undefined, 'A', 'B'), WRONG_VERSION, conflict(0)],
   ['A, then B at -1', ids('any', -1, 'B'), WRONG_VERSION, conflict(0)],
-  ['JSON by its address', bare(`json/incoming/${id('A')}`), CREATED, at('json/0')],
-  ['JSON by its address again', bare(`json/incoming/${id('A')}`), CREATED, at('json/0')],
-  ['the same id in a list', ids('json', undefined, 'A'), CREATED, at('json/0')],
+  ['JSON with an id in the path', bare(`json/incoming/${id('A')}`), CREATED, at('json/0')],
+  ['JSON with an id in the path, repeated', bare(`json/incoming/${id('A')}`), CREATED, at('json/0')],
+  ['the same id in a list of events', ids('json', undefined, 'A'), CREATED, at('json/0')],
   ['0 on a new stream', ids('new', 0, 'A'), WRONG_VERSION, conflict(-1)],
   ['-4 on a new stream', ids('new', -4, 'A'), WRONG_VERSION, conflict(-1)],
   ['metadata of a stream without events', metadata('onlymeta', { a: 1 }), CREATED, at('%24%24onlymeta/0')],
-  ['-4 where there is only metadata', ids('onlymeta', -4, 'A'), CREATED, at('onlymeta/0')],
+  ['-4 on a stream with metadata only', ids('onlymeta', -4, 'A'), CREATED, at('onlymeta/0')],
   ['A at -1 of A B', ids('both', -1, 'A'), CREATED, at('both/0')],
   ['B at 0 of A B', ids('both', 0, 'B'), CREATED, at('both/1')],
   ['B of A B', ids('both', undefined, 'B'), CREATED, at('both/1')],
@@ -385,16 +415,16 @@ section('5.4 versions and repeats', nothing, [
   ['A C at -1 of A B', ids('both', -1, 'A', 'C'), WRONG_VERSION, conflict(1)],
   ['A B C at -1 of A B', ids('both', -1, 'A', 'B', 'C'), WRONG_VERSION, conflict(1)],
   ['C at 0 of A B', ids('both', 0, 'C'), WRONG_VERSION, conflict(1)],
-  ['C beyond the end', ids('both', 5, 'C'), WRONG_VERSION, conflict(1)],
-  ['C at the end', ids('both', 1, 'C'), CREATED, at('both/2')],
+  ['C at a version beyond the last event', ids('both', 5, 'C'), WRONG_VERSION, conflict(1)],
+  ['C at the version of the last event', ids('both', 1, 'C'), CREATED, at('both/2')],
   ['-4 on a stream', ids('both', -4, 'D'), CREATED, at('both/3')],
-  ['-4 with an id that is there', ids('both', -4, 'A'), CREATED, at('both/0')],
+  ['-4 with an id already in the stream', ids('both', -4, 'A'), CREATED, at('both/0')],
   ['deliberate: A at 0 of A is not written again', ids('any', 0, 'A'), CREATED, at('any/0')],
-  ['deliberate: a batch whose later id is there', ids('both', undefined, 'E', 'A'), WRONG_VERSION],
-  ['ids belong to their stream', ids('other', undefined, 'A'), CREATED, at('other/0')],
-  ['where a repeat is one', ids('other', undefined, 'A'), CREATED, at('other/0')],
+  ['deliberate: a batch with a new id before an existing id', ids('both', undefined, 'E', 'A'), WRONG_VERSION],
+  ['the same id in another stream', ids('other', undefined, 'A'), CREATED, at('other/0')],
+  ['a repeat in the other stream', ids('other', undefined, 'A'), CREATED, at('other/0')],
   [
-    'other data and type do not matter',
+    'a repeat with other data and another type',
     post('other', [event({ eventId: id('A'), eventType: 'U' })]),
     CREATED,
     at('other/0')
@@ -402,21 +432,21 @@ section('5.4 versions and repeats', nothing, [
 ])
 
 section('5.4 versions of what was truncated', write(ids('cut', -1, 'A', 'B', 'C'), metadata('cut', { $tb: 2 })), [
-  ['what is left can be compared', ids('cut', 1, 'C'), CREATED, at('cut/2')],
-  ['and is not what it is not', ids('cut', 1, 'B'), WRONG_VERSION, conflict(2)]
+  ['a repeat of a visible event', ids('cut', 1, 'C'), CREATED, at('cut/2')],
+  ['another id at the number of a visible event', ids('cut', 1, 'B'), WRONG_VERSION, conflict(2)]
 ])
 
 section(
   '5.4 versions of deleted streams',
   write(ids('soft', -1, 'A', 'B'), remove('soft'), ids('gone', -1, 'A'), remove('gone', HARD)),
   [
-    ['a tombstone', ids('gone', -1, 'A'), GONE, empty],
-    ['an id that it holds', ids('soft', undefined, 'A'), CREATED, at('soft/0')],
-    ['it stays deleted', get('/streams/soft'), '404 Not Found', empty],
-    ['-4', ids('soft', -4, 'C'), GONE, empty],
-    ['another version', ids('soft', 0, 'C'), WRONG_VERSION, conflict(1)],
-    ['-1 makes it anew', ids('soft', -1, 'C'), CREATED, at('soft/2')],
-    ['which shows', get('/streams/soft?embed=rich'), '200 OK', page(2)]
+    ['a tombstoned stream', ids('gone', -1, 'A'), GONE, empty],
+    ['an id of a soft-deleted stream', ids('soft', undefined, 'A'), CREATED, at('soft/0')],
+    ['the repeat does not revive the stream', get('/streams/soft'), '404 Not Found', empty],
+    ['-4 on a soft-deleted stream', ids('soft', -4, 'C'), GONE, empty],
+    ['another version of a soft-deleted stream', ids('soft', 0, 'C'), WRONG_VERSION, conflict(1)],
+    ['-1 revives a soft-deleted stream', ids('soft', -1, 'C'), CREATED, at('soft/2')],
+    ['a revived stream shows its new events', get('/streams/soft?embed=rich'), '200 OK', page(2)]
   ]
 )
 
@@ -426,31 +456,31 @@ section(
   '6 delete',
   write(...['soft', 'ver', 'gone'].map((stream) => ids(stream, -1, 'A', 'B')), metadata('onlymeta', { a: 1 })),
   [
-    ['a stream', remove('soft'), DELETED, empty],
+    ['a stream with events', remove('soft'), DELETED, empty],
     ['a soft-deleted stream deleted again', remove('soft'), DELETED, empty],
-    ['again at its version', remove('soft', expecting(1)), DELETED, empty],
-    ['again at -1', remove('soft', expecting(-1)), DELETED, empty],
-    ['again at another version', remove('soft', expecting(0)), WRONG_VERSION, conflict(1)],
-    ['again at -4', remove('soft', expecting(-4)), GONE, empty],
+    ['a soft-deleted stream at its version', remove('soft', expecting(1)), DELETED, empty],
+    ['a soft-deleted stream at -1', remove('soft', expecting(-1)), DELETED, empty],
+    ['a soft-deleted stream at another version', remove('soft', expecting(0)), WRONG_VERSION, conflict(1)],
+    ['a soft-deleted stream at -4', remove('soft', expecting(-4)), GONE, empty],
     ['a wrong version', remove('ver', expecting(0)), WRONG_VERSION, conflict(1)],
     ['-1 on a stream with events', remove('ver', expecting(-1)), WRONG_VERSION, conflict(1)],
-    ['a stream that is not', remove('none'), WRONG_VERSION, conflict(-1)],
-    ['-4 on a stream that is not', remove('none', expecting(-4)), WRONG_VERSION, conflict(-1)],
+    ['a stream never written', remove('none'), WRONG_VERSION, conflict(-1)],
+    ['-4 on a stream never written', remove('none', expecting(-4)), WRONG_VERSION, conflict(-1)],
     ['a stream with metadata only', remove('onlymeta'), DELETED, empty],
-    ['its version', remove('ver', expecting(1)), DELETED, empty],
-    ['a tombstone', remove('gone', HARD), DELETED, empty],
-    ['a tombstone again', remove('gone', HARD), GONE, empty],
-    ['a soft delete of a tombstone', remove('gone'), GONE, empty],
+    ['a stream at its version', remove('ver', expecting(1)), DELETED, empty],
+    ['a hard delete', remove('gone', HARD), DELETED, empty],
+    ['a second hard delete', remove('gone', HARD), GONE, empty],
+    ['a soft delete after a hard delete', remove('gone'), GONE, empty],
     ['deliberate: a metastream', remove('$$soft'), BAD],
     ['deliberate: $all', remove('$all'), BAD],
     [
-      'a body and its type are not looked at',
+      'a body and its content type are ignored',
       { ...remove('soft', { 'content-type': 'text/nonsense' }), payload: 'x' },
       DELETED,
       empty
     ],
     [
-      'an Accept of text only, though the answer is text',
+      'an Accept of text/plain only, although the response is text',
       remove('soft', { accept: 'text/plain' }),
       NO_FORM,
       { body: '' }
@@ -468,11 +498,11 @@ section('6.1 hard delete', write(ids('h', -1, 'A'), metadata('h', { a: 1 }), rem
   ['an append', ids('h', undefined, 'B'), GONE, empty],
   ['writing metadata', metadata('h', {}), GONE, empty],
   ['a delete', remove('h'), GONE, empty],
-  ['a stream that never was', remove('never', HARD), DELETED, empty],
-  ['is deleted then', get('/streams/never'), DELETED_READ, empty],
-  ['at -1', remove('never-1', { ...HARD, ...expecting(-1) }), DELETED, empty],
+  ['a hard delete of a stream never written', remove('never', HARD), DELETED, empty],
+  ['a stream never written is tombstoned after a hard delete', get('/streams/never'), DELETED_READ, empty],
+  ['a hard delete at -1', remove('never-1', { ...HARD, ...expecting(-1) }), DELETED, empty],
   [
-    'its events stay in $all',
+    'the events of a tombstoned stream stay in $all',
     get('/streams/$all?embed=rich'),
     '200 OK',
     {
@@ -494,7 +524,7 @@ section('6.2 soft delete', soft, [
   ['an event', get('/streams/s/0'), '404 Not Found', { headers: TEXT, body: '{}' }],
   ['a page forward', get('/streams/s/0/forward/5'), '404 Not Found', empty],
   [
-    'the metadata is $tb and nothing else',
+    'a soft delete replaces the metadata by $tb',
     get('/streams/s/metadata', 'application/json'),
     '200 OK',
     document(/^\{\s*"\$tb": ?9223372036854775807\s*\}$/)
@@ -502,10 +532,15 @@ section('6.2 soft delete', soft, [
   ['append at -4', ids('s', -4, 'C'), GONE, empty],
   ['append at another version', ids('s', 0, 'C'), WRONG_VERSION, conflict(1)],
   ['append at the old last number', ids('s', 1, 'C'), CREATED, at('s/2')],
-  ['numbering goes on, and old events stay hidden', get('/streams/s?embed=rich'), '200 OK', page(2)],
-  ['an old event', get('/streams/s/0'), '404 Not Found', { headers: TEXT, body: '{}' }],
   [
-    '$tb says where it begins',
+    'a revived stream continues its numbers, and its old events stay hidden',
+    get('/streams/s?embed=rich'),
+    '200 OK',
+    page(2)
+  ],
+  ['an old event of a revived stream', get('/streams/s/0'), '404 Not Found', { headers: TEXT, body: '{}' }],
+  [
+    '$tb is the first number of the revived stream',
     get('/streams/s/metadata', 'application/json'),
     '200 OK',
     document(/^\{\s*"\$tb": ?2\s*\}$/)
@@ -513,10 +548,10 @@ section('6.2 soft delete', soft, [
 ])
 
 section('6.2 soft delete and metadata', write(ids('s', -1, 'A', 'B'), remove('s')), [
-  ['metadata brings it back', metadata('s', { own: 1 }), CREATED, at('%24%24s/1')],
-  ['without events', get('/streams/s?embed=rich'), '200 OK', page()],
+  ['new metadata revives a soft-deleted stream', metadata('s', { own: 1 }), CREATED, at('%24%24s/1')],
+  ['a stream revived by metadata has no events', get('/streams/s?embed=rich'), '200 OK', page()],
   [
-    'with $tb beside what was written',
+    'the metadata has $tb in addition to the new members',
     get('/streams/s/metadata', 'application/json'),
     '200 OK',
     document(/"own": ?1.*"\$tb": ?2/s)

@@ -4,6 +4,7 @@ import { Follower, transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { ReturningServer } from '../helpers/returning-server.js'
+import { scaled } from '../helpers/scale.js'
 
 const SOURCES = ['/events', '/streams/a-1', '/streams/$ce-a', '/events?type=T&stream.prefix=a-', '/streams/b?type=U']
 
@@ -44,7 +45,7 @@ t.test(
     await server.start()
     const followers = SOURCES.flatMap((source) => transports.map((transport) => new Follower(transport, source)))
     const following = followers.map((follower) => follower.follow(server.url))
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < scaled(4); round++) {
       const appends = random.int(40, 120)
       const killAt = random.int(5, appends)
       for (let i = 0; i < appends; i++) {

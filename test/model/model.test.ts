@@ -5,12 +5,13 @@ import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { type Random, seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 import { Model, type ModelAppend, type ModelEvent } from './model.js'
 
 const STREAMS = ['cart-1', 'cart-2', 'order-1', 'order-22', 'plain', 'a/b-%.c', 'größe-漢', '$hidden']
 const TYPES = ['ItemAdded', 'ItemRemoved', 'CheckedOut', 'Ünïcode']
 const TAGS = ['ann', 'bob', 'vip']
-const STEPS = 1500
+const STEPS = scaled(1500)
 
 t.test('the store answers as a model of arrays does, whatever is asked in whatever order', async (t) => {
   const random = seeded(t)
@@ -30,7 +31,7 @@ t.test('the store answers as a model of arrays does, whatever is asked in whatev
     }
     if (!t.passing()) return t.comment(`stopped at step ${step}`)
   }
-  t.ok(model.log.length > 300, `${model.log.length} events were appended`)
+  t.ok(model.log.length > STEPS / 5, `${model.log.length} events were appended`)
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [])
 })

@@ -311,7 +311,7 @@ t.test('a route that does not say who may use it is not served', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   new Access(store, { insecure: false, plainCredentials: 'taken' }).guard(app)
-  t.throws(() => app.get('/open', async () => 'to everybody'), /GET \/open does not say who may use it/)
+  t.throws(() => app.get('/open', async () => 'to everybody'), /GET \/open does not declare the access/)
   t.doesNotThrow(() => app.get('/said', { config: { access: 'anyone' } }, async () => 'to everybody'))
 })
 

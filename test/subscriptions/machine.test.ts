@@ -5,6 +5,7 @@ import { Machine, type MachineOptions, type Status } from '../../src/subscriptio
 import { type Light, lightEvent, lightSpan } from '../helpers/live-events.js'
 import { Story } from '../helpers/live-story.js'
 import { seeded } from '../helpers/random.js'
+import { scaled } from '../helpers/scale.js'
 
 // --------------------------------------------------------------------------------------------------- the table
 
@@ -551,7 +552,7 @@ t.test("the state machine's transitions", (t) => {
 
 t.test('whatever comes in whatever order, every event that matches is sent once and in order', async (t) => {
   const random = seeded(t)
-  for (let run = 0; run < 300; run++) {
+  for (let run = 0; run < scaled(300); run++) {
     const story = new Story(random)
     for (let step = 0; step < 200; step++) story.step()
     story.finish()

@@ -1,4 +1,4 @@
-/** The media types of EventStoreDB's HTTP API, and which of them answers a request (reference 3). */
+/** The media types of EventStoreDB's HTTP API, and their negotiation (reference 3). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { crc32 } from 'node:zlib'
 import { AcceptedForms } from '../../wire/accept.js'
@@ -6,11 +6,11 @@ import { Refusal } from './refusal.js'
 import { rawQueryOf } from './urls.js'
 
 export interface Codec {
-  /** Written as XML rather than JSON. */
+  /** True for XML, false for JSON and all others. */
   readonly xml: boolean
-  /** As it is asked for and as it stands in the answer. */
+  /** The media type in Accept and in Content-Type. */
   readonly type: string
-  /** What the answer says; octets have no charset. */
+  /** Content-Type of a response; without a charset for octets. */
   readonly contentType: string
 }
 
@@ -48,35 +48,35 @@ const {
   html
 } = codecs
 
-/** The codecs of a group of routes, and which of them an Accept header asks for. */
+/** The codecs of a group of routes, and their negotiation by Accept. */
 export interface Offer {
   readonly codecs: readonly Codec[]
   readonly forms: AcceptedForms<Codec>
 }
 
-/** @param offered the codec that a wildcard means first @param others media types that mean one of them, too */
+/** @param offered begins with the codec for wildcards @param others further media types, each with its codec */
 export function makeOffer(offered: readonly Codec[], others: readonly (readonly [string, Codec])[] = []): Offer {
   const named = offered.flatMap((one) => namesOf(one.type).map((type) => [type, one] as const))
   return { codecs: offered, forms: new AcceptedForms([...named, ...others]) }
 }
 
-/** A type of the product, also under the newer name of the product. */
+/** Returns a media type, and its variant with the newer product name where there is one. */
 function namesOf(type: string): string[] {
   const newer = type.replace(/^(application\/vnd\.)eventstore(\.\w+\+json)$/, '$1kurrent$2')
   return newer === type ? [type] : [type, newer]
 }
 
-/** An answer without a body is all the same to a client that names this alone, as some generated ones do. */
+/** Some generated clients accept only problems. Responses to writes have no body, so any form suits such a client. */
 const PROBLEMS = [['application/problem+json', json]] as const
 
 /**
- * The codecs of each group of routes (reference 3.4). A wildcard means JSON, not the description of a stream which stands
- * first there: many clients send one by default, and a 406 would help none of them.
+ * The codecs of each group of routes (reference 3.4). In EventStoreDB a wildcard selects the stream description; here
+ * it selects JSON: many clients send a wildcard by default, and a 406 would help none of them.
  */
 export const offers = {
   feed: makeOffer(
     [json, description, atom, atomJson, xml, applicationXml, eventXml, eventJson, eventsXml, eventsJson, html],
-    // Programs that name this alone read Atom, too.
+    // Feed readers that accept only RSS read Atom, too.
     [['application/rss+xml', atom]]
   ),
   event: makeOffer([atom, atomJson, xml, applicationXml, json, eventXml, eventJson, octets, html]),
@@ -87,7 +87,7 @@ export const offers = {
   incoming: makeOffer([atom, atomJson, xml, applicationXml, json], PROBLEMS)
 } as const satisfies Record<string, Offer>
 
-/** Words of `?format=`; those without a codec are known and offered nowhere. */
+/** Values of `?format=`. Those without a codec are known to EventStoreDB, but no route offers them. */
 const FORMATS: Record<string, Codec | undefined> = {
   json,
   xml,
@@ -98,13 +98,13 @@ const FORMATS: Record<string, Codec | undefined> = {
   atomsvcxj: undefined
 }
 
-/** True for a word of `?format=` that only this dialect has. */
-export function isFormat(word: string): boolean {
-  return Object.hasOwn(FORMATS, word.toLowerCase())
+/** Returns true for a value of `?format=` that belongs to the dialect. */
+export function isFormat(value: string): boolean {
+  return Object.hasOwn(FORMATS, value.toLowerCase())
 }
 
 /**
- * The codec of an answer. A type with the weight 0 is the last resort rather than excluded, as in EventStoreDB.
+ * Returns the codec of a response. As in EventStoreDB, a type with weight 0 is a last resort instead of excluded.
  * @throws a 406
  */
 export function negotiate(accept: string | undefined, format: string | null, { codecs, forms }: Offer): Codec {
@@ -118,7 +118,7 @@ export function negotiate(accept: string | undefined, format: string | null, { c
   return preferred
 }
 
-/** As `negotiate`, for a request whose answer has one of these forms. */
+/** Returns a check that throws a 406 unless the request accepts one of the offered forms. */
 export function negotiates(offered: Offer) {
   return ({ headers, url }: { headers: IncomingHttpHeaders; url: string }): void => {
     negotiate(headers.accept, rawQueryOf({ url }).get('format'), offered)
@@ -130,7 +130,7 @@ export function notAcceptable(): Refusal {
 }
 
 /**
- * The codec of a body. The charset, when it is said, is UTF-8.
+ * Returns the codec of a body. A charset, if present, must be UTF-8.
  * @throws a 415
  */
 export function bodyCodec(contentType: string | undefined, { codecs }: Offer): Codec {
@@ -141,7 +141,7 @@ export function bodyCodec(contentType: string | undefined, { codecs }: Offer): C
   throw new Refusal(415, 'Invalid or missing Content-Type', { bare: true })
 }
 
-/** The number that stands for a codec in an ETag (reference 9): any that stays the same will do. */
+/** Returns the number that identifies a codec in an ETag (reference 9). Any stable number will do. */
 export function codecHash({ type }: Codec): number {
   return crc32(type) | 0
 }

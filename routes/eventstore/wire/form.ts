@@ -1,4 +1,4 @@
-/** Which form answers on `/streams/…` (native contract §9). */
+/** Chooses between the native form and the Atom dialect on `/streams/…` (native contract §9). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { AcceptedForms } from '../../wire/accept.js'
 import { mediaType, nativeTypes } from '../../wire/media-types.js'
@@ -6,18 +6,18 @@ import { isFormat, type Offer, offers } from './codecs.js'
 import { hasDialectHeader } from './headers.js'
 import { rawQueryOf } from './urls.js'
 
-/** What is read: many events, one event, or the metadata of a stream. */
+/** The kind of a read: many events, one event, or the metadata of a stream. */
 export type Kind = 'feed' | 'event' | 'metadata'
 
 type Form = 'native' | 'dialect'
 
-/** What decides about a read. */
+/** The parts of a read request that choose its form. */
 interface Read {
   readonly headers: IncomingHttpHeaders
   readonly url: string
 }
 
-/** Media types that both forms have. HTML that no page answers is JSON in the native form. */
+/** Media types of both forms. A request for HTML that gets no HTML page is answered as JSON in the native form. */
 const SHARED = new Set(['application/json', 'text/html'])
 
 const formsByKind: Record<Kind, AcceptedForms<Form>> = {
@@ -26,7 +26,7 @@ const formsByKind: Record<Kind, AcceptedForms<Form>> = {
   metadata: formsOf(nativeTypes.metadata, offers.event)
 }
 
-/** @param last native media types that a wildcard for text means only when there are no others */
+/** @param last native media types that the wildcard `text/*` selects only as a last resort */
 function formsOf(native: readonly string[], { forms: { types } }: Offer, last: string[] = []): AcceptedForms<Form> {
   const dialect = types.filter((type) => !SHARED.has(type))
   return new AcceptedForms<Form>([
@@ -36,15 +36,15 @@ function formsOf(native: readonly string[], { forms: { types } }: Offer, last: s
   ])
 }
 
-/** Parameters that decide; most addresses have neither. */
+/** Quick test for the query parameters that choose the form; most requests have none. */
 const DECIDING = /[?&](embed|format)\b/
 
-/** True when a read is to be answered in the Atom dialect. */
+/** Returns true when a read must be answered in the Atom dialect. */
 export function isDialectRead(request: Read, kind: Kind): boolean {
   return hasDialectHeader(request.headers) || asksForDialect(request, kind)
 }
 
-/** True when a read is to be answered in the Atom dialect, whether or not it has a header of the dialect. */
+/** Returns true when the query or Accept of a read selects the Atom dialect. Ignores the headers of the dialect. */
 export function asksForDialect({ headers, url }: Read, kind: Kind): boolean {
   if (DECIDING.test(url)) {
     const query = rawQueryOf({ url })
@@ -55,30 +55,30 @@ export function asksForDialect({ headers, url }: Read, kind: Kind): boolean {
   const { accept, upgrade } = headers
   if (accept === undefined || accept === '*/*' || isWebSocket(upgrade)) return false
   if (kind !== 'feed' && isJsonAlone(accept)) return true
-  // Types that neither form has are refused in the dialect's words, those of ours in ours.
+  // If no form has an accepted type, the dialect sends the refusal, except for native types and JSON.
   const form = formsByKind[kind].preferred(accept)
   return form === undefined ? !/\bvnd\.daybook\.|\bapplication\/(problem\+)?json\b/i.test(accept) : form === 'dialect'
 }
 
-/** True for one media type, JSON, without a weight. */
+/** Returns true when Accept is JSON only, without a weight. */
 function isJsonAlone(accept: string): boolean {
   return mediaType(accept) === 'application/json' && !/,|;\s*q\s*=/i.test(accept)
 }
 
-/** Other upgrades (`h2c`, which some clients offer with each request) do not change what is asked for. */
+/** Returns true for an upgrade to WebSocket. Others are ignored: some clients offer `h2c` with every request. */
 export function isWebSocket(upgrade: string | undefined): boolean {
   return upgrade?.toLowerCase() === 'websocket'
 }
 
-/** True when an append is to be answered in the Atom dialect: its body's type or one of its headers says so. */
+/** Returns true when the content type or another header of an append selects the Atom dialect. */
 export function isDialectAppend(headers: IncomingHttpHeaders): boolean {
   const type = headers['content-type']?.trim().toLowerCase() ?? ''
   return /^application\/(vnd\.(eventstore|kurrent)\.|atom\+xml)/.test(type) || hasDialectHeader(headers)
 }
 
 /**
- * True when the caller is a client of EventStoreDB: it sends a header or a media type that only EventStoreDB has, or
- * prefers the dialect's form of events.
+ * Returns true for a client of EventStoreDB: it sends a header or media type that only EventStoreDB has, or prefers the
+ * dialect's form of events.
  */
 export function isDialectClient(headers: IncomingHttpHeaders): boolean {
   const { accept, 'content-type': sent } = headers

@@ -1,16 +1,16 @@
-/** Request headers of the dialect (reference 2), each also under the newer product's name. */
+/** Request headers of the dialect (reference 2), each also with the prefix of the newer product name. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { limits } from '../../../src/limits.js'
 import type { ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { badHeader } from './refusal.js'
 
-/** True when a header says that a request is one of the dialect. */
+/** Returns true when a request has a header of the dialect. */
 export function hasDialectHeader(headers: IncomingHttpHeaders): boolean {
   for (const name in headers) if (name.startsWith('es-') || name.startsWith('kurrent-')) return true
   return false
 }
 
-/** @param name without its prefix: `expectedversion` @returns undefined when it is absent or blank */
+/** Returns a header; undefined when it is absent or blank. @param name without its prefix, e.g. `expectedversion` */
 function dialectHeader(headers: IncomingHttpHeaders, name: string): string | undefined {
   for (const full of [`es-${name}`, `kurrent-${name}`]) {
     const value = headers[full]
@@ -19,7 +19,7 @@ function dialectHeader(headers: IncomingHttpHeaders, name: string): string | und
   return undefined
 }
 
-function truth(value: string | undefined, name: string): boolean | undefined {
+function parseBoolean(value: string | undefined, name: string): boolean | undefined {
   if (value === undefined) return undefined
   const word = value.toLowerCase()
   if (word !== 'true' && word !== 'false') throw badHeader(name)
@@ -27,8 +27,8 @@ function truth(value: string | undefined, name: string): boolean | undefined {
 }
 
 /**
- * `ES-ExpectedVersion`; absent is any version.
- * @throws a 400; `-3`, which EventStoreDB accepts and answers without doing anything, is one
+ * Returns `ES-ExpectedVersion`; any version when it is absent.
+ * @throws a 400, also for `-3`, which EventStoreDB accepts without writing anything
  */
 export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
   const text = dialectHeader(headers, 'expectedversion')
@@ -41,24 +41,24 @@ export function expectedVersion(headers: IncomingHttpHeaders): ExpectedVersion {
   return Number(version)
 }
 
-/** `ES-RequireLeader`, `ES-RequireMaster`: one node is the leader, so only their form counts. @throws a 400 */
+/** Validates `ES-RequireLeader` and `ES-RequireMaster`. A single node is always the leader. @throws a 400 */
 export function checkRequireLeader(headers: IncomingHttpHeaders): void {
   if (dialectHeader(headers, 'requiremaster')?.toLowerCase() === 'true') return
-  truth(dialectHeader(headers, 'requireleader'), 'ES-RequireLeader')
-  truth(dialectHeader(headers, 'requiremaster'), 'ES-RequireLeader')
+  parseBoolean(dialectHeader(headers, 'requireleader'), 'ES-RequireLeader')
+  parseBoolean(dialectHeader(headers, 'requiremaster'), 'ES-RequireLeader')
 }
 
-/** `ES-ResolveLinkTos`. @throws a 400 */
-export function resolveLinks(headers: IncomingHttpHeaders, usual: boolean): boolean {
-  return truth(dialectHeader(headers, 'resolvelinktos'), 'ES-ResolveLinkTos') ?? usual
+/** Returns `ES-ResolveLinkTos`, or the default. @throws a 400 */
+export function resolveLinks(headers: IncomingHttpHeaders, byDefault: boolean): boolean {
+  return parseBoolean(dialectHeader(headers, 'resolvelinktos'), 'ES-ResolveLinkTos') ?? byDefault
 }
 
-/** `ES-HardDelete`. @throws a 400 */
+/** Returns `ES-HardDelete`; false by default. @throws a 400 */
 export function hardDelete(headers: IncomingHttpHeaders): boolean {
-  return truth(dialectHeader(headers, 'harddelete'), 'ES-HardDelete') ?? false
+  return parseBoolean(dialectHeader(headers, 'harddelete'), 'ES-HardDelete') ?? false
 }
 
-/** `ES-LongPoll`, seconds, at most an hour; undefined when it does not wait. @throws a 400 */
+/** Returns `ES-LongPoll` in seconds, capped at one hour; undefined when it is absent. @throws a 400 */
 export function longPoll(headers: IncomingHttpHeaders): number | undefined {
   const text = dialectHeader(headers, 'longpoll')
   if (text === undefined) return undefined
@@ -67,8 +67,8 @@ export function longPoll(headers: IncomingHttpHeaders): number | undefined {
 }
 
 /**
- * `ES-EventType`, as UTF-8 when that is what was sent, else as Latin-1.
- * @param raw names and values in turn, as they came: node joins two lines with a space that EventStoreDB does not add
+ * Returns `ES-EventType`, decoded as UTF-8 if it is valid UTF-8, otherwise as Latin-1.
+ * @param raw alternating names and values, as received: node joins repeated headers with `, `, EventStoreDB with `,`
  */
 export function eventType(raw: readonly string[]): string | undefined {
   const lines = raw.filter((_, i) => i % 2 === 1 && /^(es|kurrent)-eventtype$/i.test(raw[i - 1] as string))
@@ -78,7 +78,7 @@ export function eventType(raw: readonly string[]): string | undefined {
   return decoded.includes('\ufffd') ? text : decoded
 }
 
-/** `ES-EventId`, lower-case with hyphens. @throws a 400 */
+/** Returns `ES-EventId`, in lower case with hyphens. @throws a 400 */
 export function eventId(headers: IncomingHttpHeaders): string | undefined {
   const text = dialectHeader(headers, 'eventid')
   if (text === undefined) return undefined
@@ -89,7 +89,10 @@ export function eventId(headers: IncomingHttpHeaders): string | undefined {
 
 export const EMPTY_GUID = '00000000-0000-0000-0000-000000000000'
 
-/** A UUID in any usual spelling: hyphens or none, in braces or parentheses. @returns lower-case with hyphens */
+/**
+ * Parses a UUID with or without hyphens, braces or parentheses. Returns it in lower case with hyphens; undefined when
+ * it is invalid.
+ */
 export function parseGuid(text: string): string | undefined {
   const bare = /^(?:\{(.*)\}|\((.*)\)|(.*))$/s.exec(text.trim())
   const inner = bare?.[1] ?? bare?.[2] ?? bare?.[3] ?? ''

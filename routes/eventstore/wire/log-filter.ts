@@ -1,13 +1,13 @@
-/** What a feed of the log shows (reference 12.4). */
+/** The filter of a feed of the log (reference 12.4). */
 import { limits } from '../../../src/limits.js'
 import type { Expressions } from '../../../src/reading/expressions/expressions.js'
 import { Filter } from '../../../src/reading/filter.js'
 import { asRefusal, badRequest } from './refusal.js'
 
-/** The log without a filter. */
+/** The filter that matches all records of the log. */
 export const WHOLE_LOG = new Filter({ system: true })
 
-/** The query of a filtered feed (reference 12.4). @throws refusals */
+/** Parses the query of a filtered feed (reference 12.4). @throws refusals */
 export function parseLogFilter(query: URLSearchParams, expressions: Expressions): Filter {
   const exclude = query.get('exclude-system-events')
   if (exclude !== null && exclude !== '') {
@@ -23,7 +23,7 @@ export function parseLogFilter(query: URLSearchParams, expressions: Expressions)
   if (type !== 'regex' && type !== 'prefix') {
     throw badRequest('Invalid type please provide one of the following: Regex, Prefix.')
   }
-  // Items without a character are left out, as EventStoreDB does: an empty prefix would let everything through.
+  // Empty items are ignored, as in EventStoreDB: an empty prefix would match everything.
   const prefixes = data?.split(',').filter((item) => item !== '') ?? []
   if (data === null || data === '' || (type === 'prefix' && prefixes.length === 0)) {
     throw badRequest('Please provide a comma delimited list of data with at least one item.')

@@ -1,19 +1,19 @@
-/** Where a page of a feed begins and how long it is, as its path says (reference 4). Pure. */
-import type { PageAsked } from './feed/feed.js'
+/** Parses the start and the length of a feed page from its path (reference 4). Pure. */
+import type { PageRequest } from './feed/feed.js'
 import { badRequest } from './refusal.js'
 
 export interface PagePath {
   readonly direction: 'backward' | 'forward'
-  /** Absent: the bare address of the stream. */
+  /** Absent for the plain address of the stream. */
   readonly from?: string | undefined
   readonly count?: string | undefined
 }
 
-const PAGE_USUAL = 20
+const PAGE_DEFAULT = 20
 const PAGE_MAX = 4096
 
-/** @throws a 400 as reference 4 says */
-export function parsePage({ direction, from, count }: PagePath): PageAsked {
+/** Parses the path of a page. @throws a 400 (reference 4) */
+export function parsePage({ direction, from, count }: PagePath): PageRequest {
   return { direction, from: parsePageStart(direction, from), count: parseCount(count) }
 }
 
@@ -22,26 +22,26 @@ function parsePageStart(direction: PagePath['direction'], from: string | undefin
   return parseEventNumber(from)
 }
 
-/** The number of an event. @throws a 400 */
+/** Parses the number of an event. @throws a 400 */
 export function parseEventNumber(text: string): bigint {
   const number = parseInteger(text)
   if (number === undefined || number < 0n) throw badRequest(`'${text}' is not valid event number`)
   return number
 }
 
-/** @param what EventStoreDB's message for one that is wrong */
+/** Parses the length of a page. @param what makes EventStoreDB's message for an invalid count @throws a 400 */
 export function parseCount(
   count: string | undefined,
   what = (text: string) => `'${text}' is not valid count. Should be positive integer`
 ): number {
-  if (count === undefined) return PAGE_USUAL
+  if (count === undefined) return PAGE_DEFAULT
   const number = parseInteger(count)
   if (number === undefined || number < 1n || number > 0x7fff_ffffn) throw badRequest(what(count))
   if (number > BigInt(PAGE_MAX)) throw badRequest(`Read size too big, should be less than ${PAGE_MAX} items`)
   return Number(number)
 }
 
-/** An integer as EventStoreDB reads one: a sign, leading zeros and spaces around it are allowed. */
+/** Parses an integer as EventStoreDB does: a sign, leading zeros and surrounding spaces are allowed. */
 function parseInteger(text: string): bigint | undefined {
   if (!/^ *[+-]?\d{1,40} *$/.test(text)) return undefined
   const number = BigInt(text.trim().replace('+', ''))

@@ -1,17 +1,17 @@
-/** How the dialect says no: a status, a reason phrase, a line of text (reference 1.2, 1.3). */
+/** Error responses of the dialect: a status, a reason phrase and a line of text (reference 1.2, 1.3). */
 import { type DaybookError, isDaybookError } from '../../../src/errors.js'
 
 export interface RefusalDetails {
-  /** Text of the body. */
+  /** The response body. */
   readonly body?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Without a content type: nothing of the request was looked at beyond its headers. */
+  /** True for a response without a content type, as EventStoreDB sends it when it has read only the headers. */
   readonly bare?: boolean
-  /** When it is not what follows from the body. */
+  /** Overrides the content type that follows from the body. */
   readonly contentType?: string
 }
 
-/** Thrown where a request of the dialect is refused; answered as it says. */
+/** Thrown to refuse a request of the dialect. Describes the response. */
 export class Refusal extends Error {
   readonly status: number
   readonly reason: string
@@ -33,17 +33,17 @@ export class Refusal extends Error {
   }
 }
 
-/** A request that makes no sense: 400, with the reason as its body. */
+/** Returns a 400 with the message as its body. */
 export function badRequest(message: string): Refusal {
   return new Refusal(400, 'Bad Request', { body: message })
 }
 
-/** A header that cannot be read (reference 2). */
+/** Returns a 400 for an invalid header (reference 2). */
 export function badHeader(name: string): Refusal {
   return badRequest(`${name} header in wrong format.`)
 }
 
-/** What an operation of the core was refused for, in the dialect's words. */
+/** Converts an error of the store to a refusal of the dialect. @throws an error that has no form in the dialect */
 export function asRefusal(error: unknown, operation: 'read' | 'write'): Refusal {
   if (error instanceof Refusal) return error
   if (!isDaybookError(error)) throw error
@@ -73,7 +73,7 @@ export function asRefusal(error: unknown, operation: 'read' | 'write'): Refusal 
   }
 }
 
-/** Codes that say the request is wrong; all others are answered as problems, in every form. */
+/** Codes of invalid requests. Errors with other codes are sent as problems, also in the dialect. */
 const CLIENT_FAULTS = new Set<DaybookError['code']>([
   'malformed-json',
   'invalid-utf8',
@@ -94,7 +94,7 @@ const CLIENT_FAULTS = new Set<DaybookError['code']>([
   'partial-replay'
 ])
 
-/** @param head number of the stream's last event, -1 when it has none */
+/** Returns a 400 with the stream's version. @param head number of the last event; -1 for a stream without events */
 export function wrongExpectedVersion(head: number): Refusal {
   return new Refusal(400, 'Wrong expected EventNumber', { headers: { 'es-currentversion': String(head) } })
 }

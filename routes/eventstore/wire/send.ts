@@ -1,4 +1,4 @@
-/** Answers with a status, a reason phrase and headers of their own (reference 1.2, 1.3). */
+/** Sends responses with a given status, reason phrase and headers (reference 1.2, 1.3). */
 import type { FastifyReply } from 'fastify'
 import type { Refusal } from './refusal.js'
 
@@ -10,7 +10,7 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply
   return reply.code(status).headers(headers).header('content-type', contentType).send(body)
 }
 
-/** Sends an answer that has no body of its own. */
+/** Sends a response without a body. */
 export function sendEmpty(
   reply: FastifyReply,
   status: number,
@@ -20,7 +20,7 @@ export function sendEmpty(
   return sendAsIs(reply, status, reason, { ...headers, 'content-type': 'text/plain; charset=utf-8' }, '')
 }
 
-/** Sends headers that Fastify would change: a content type on a 204, and one without a type. */
+/** Sends headers that Fastify would change: a content type on a 204, or an incomplete or missing content type. */
 export function sendAsIs(
   reply: FastifyReply,
   status: number,
@@ -31,7 +31,7 @@ export function sendAsIs(
   const all = { ...(reply.getHeaders() as Record<string, string>), ...headers }
   if (status !== 204) all['content-length'] = String(Buffer.byteLength(body))
   reply.hijack()
-  // Fastify's hooks do not hear of an answer that it does not send.
+  // Fastify does not run onSend hooks for a hijacked response, so stop counting the request here.
   reply.request.flight?.leave(reply.request)
   reply.raw.writeHead(status, reason, all)
   reply.raw.end(body)

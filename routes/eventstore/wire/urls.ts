@@ -1,21 +1,21 @@
-/** URLs that the dialect writes into bodies and Location (reference 1.5): absolute, as the client reaches us. */
+/** URLs in bodies and Location headers of the dialect (reference 1.5): absolute, as the client reaches the server. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { forwardedOrigin, forwardedPath } from '../../wire/forwarded.js'
 
-/** Scheme, host and prefix of the addresses in the answer to a request. */
+/** Returns scheme, host and prefix of the addresses in the response to a request. */
 export type BaseOf = (request: FastifyRequest) => string
 
 /**
- * Scheme, host, port and prefix of what the client asked.
- * @param trusted the request came through a proxy whose X-Forwarded-* headers are believed
+ * Returns scheme, host, port and prefix of the address that the client used.
+ * @param trusted true when the request came through a proxy whose X-Forwarded-* headers are trusted
  */
 export function baseUrl(headers: IncomingHttpHeaders, encrypted: boolean, trusted: boolean): string {
   const own = encrypted ? 'https' : 'http'
-  const asked = headers.host ?? 'localhost'
-  if (!trusted) return `${own}://${asked}`
+  const hostHeader = headers.host ?? 'localhost'
+  if (!trusted) return `${own}://${hostHeader}`
   const { scheme = own, host, port } = forwardedOrigin(headers)
-  const [{ name, port: ownPort }, forwarded] = [splitHost(asked), splitHost(host ?? '')]
+  const [{ name, port: ownPort }, forwarded] = [splitHost(hostHeader), splitHost(host ?? '')]
   const authority = join(forwarded.name || name, forwarded.port || (port ?? ownPort))
   return `${scheme}://${authority}${forwardedPath(headers)}`
 }
@@ -29,7 +29,7 @@ function join(name: string, port: string): string {
   return port === '' ? name : `${name}:${port}`
 }
 
-/** A name as one segment of a path: all but letters, digits and `-_.~` is escaped (RFC 3986). */
+/** Returns a name as one path segment: escapes all but letters, digits and `-_.~` (RFC 3986). */
 export function segment(name: string): string {
   return encodeURIComponent(name).replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`)
 }
@@ -38,7 +38,7 @@ export function streamUrl(base: string, stream: string): string {
   return `${base}/streams/${segment(stream)}`
 }
 
-/** The query as it was sent: in this dialect unknown parameters are passed over, and of repeated ones the first counts. */
+/** Returns the unvalidated query. The dialect ignores unknown parameters and uses the first of repeated ones. */
 export function rawQueryOf({ url }: { url: string }): URLSearchParams {
   const at = url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : url.slice(at + 1))

@@ -1,36 +1,37 @@
-/** `Vary`: the request headers that choose the answer of an address with two forms (RFC 9110 §12.5.5). */
+/** `Vary` for addresses with two forms: the request headers that the response depends on (RFC 9110 §12.5.5). */
 import type { FastifyRequest } from 'fastify'
 import { asksForDialect, type Kind } from './form.js'
 import { hasDialectHeader } from './headers.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What is read at an address that both forms answer. */
+    /** The kind of read, at an address that has both forms. */
     reads?: Kind
   }
 }
 
-/** The headers of the dialect that reads go by, under both names. */
+/** The headers of the dialect that affect reads, with both prefixes. */
 const READ_HEADERS = ['ES', 'Kurrent'].flatMap((product) =>
   ['LongPoll', 'RequireLeader', 'RequireMaster', 'ResolveLinkTos'].map((name) => `${product}-${name}`)
 )
 const CHOOSING = READ_HEADERS.join(', ')
 const known = new Set(READ_HEADERS.map((name) => name.toLowerCase()))
 
-/** Of a native answer at an address that the dialect answers, too. */
+/** `Vary` of a native response at an address that has both forms. */
 export const VARY_SHARED = `Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer, ${CHOOSING}`
 
-/** What an answer of the dialect depends on beside its address and Accept. */
+/** Properties of a response of the dialect that decide its `Vary`. */
 export interface DialectAnswer {
-  /** A header says otherwise than usual whether links are resolved. */
+  /** True when a header overrides the default for link resolution. */
   readonly linksAsAsked: boolean
-  /** The answer may be kept without asking again. */
+  /** True when a cache may reuse the response without revalidation. */
   readonly lasts: boolean
 }
 
 /**
- * Of an answer of the dialect. `Accept` alone, as EventStoreDB says it, unless a header of the dialect chose the form or
- * what is shown; an answer that lasts names Authorization, too, where rights decide who may see it.
+ * Returns the `Vary` of a response of the dialect. It is `Accept` alone, as in EventStoreDB, unless a header of the
+ * dialect chose the form or the link resolution. A lasting response also depends on Authorization, except with
+ * --insecure.
  */
 export function varyOf(request: FastifyRequest, { linksAsAsked, lasts }: DialectAnswer): string {
   const { headers, principal } = request
@@ -38,7 +39,7 @@ export function varyOf(request: FastifyRequest, { linksAsAsked, lasts }: Dialect
   let vary = 'Accept'
   const isChosen = reads !== undefined && hasDialectHeader(headers) && !asksForDialect(request, reads)
   if (isChosen || linksAsAsked) {
-    // Any header with such a name chooses this form, and not all of them can be named.
+    // Any header with a prefix of the dialect chooses this form, and Vary cannot list all of them.
     if (isChosen && !Object.keys(headers).some((name) => known.has(name))) return '*'
     vary += `, ${CHOOSING}`
   }

@@ -1,4 +1,4 @@
-/** How long the body of a request may take to come. */
+/** Time-outs for the bodies of requests. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
@@ -8,7 +8,7 @@ import { lingerAndClose } from './lingering-close.js'
 import { announcesBody } from './request-body.js'
 
 const BODIED = new Set(['POST', 'PUT', 'PATCH'])
-const SLOW_LOOK_MS = 1000
+const CHECK_INTERVAL_MS = 1000
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,24 +18,24 @@ declare module 'fastify' {
 
 interface BodyTime {
   readonly reply: FastifyReply
-  /** When its time began to run, milliseconds of the monotonic clock. */
+  /** When the time-out started, in milliseconds of the monotonic clock. */
   begun: number
-  /** The request was answered without its body, and the rest of it is dropped. */
+  /** True when the response was sent before the body had arrived; the rest of the body is then dropped. */
   answered: boolean
-  /** Of a body that holds memory: what had come over its connection when something last came, and when that was. */
+  /** For a body with reserved memory: bytes read from its connection so far, and when the last of them arrived. */
   progress?: { read: number; at: number }
 }
 
-/** What cutting bodies uses of the store. */
+/** The parts of the store that body time-outs use. */
 export interface BodyTimeParts {
   readonly clock: Clock
   readonly memory: { readonly bodies: { readonly waiting: number } }
 }
 
 /**
- * Ends a request with 408 when its body has not come within the limit, or when the body holds memory and nothing more of it
- * comes. Ends the connection of a request that was answered before its body had come, soon after the answer. A streamed
- * write is left alone: it may last for hours, and node's own limit knows no exception.
+ * Ends a request with 408 when its body does not arrive within the limit, or when a body with reserved memory stalls.
+ * Ends the connection soon after the response when a request was answered before its body had arrived. Streamed writes
+ * are exempt: they may last for hours, and node's own time-out allows no exceptions.
  */
 export class BodyTimes {
   readonly #clock: Clock
@@ -48,13 +48,13 @@ export class BodyTimes {
     this.#memory = memory
   }
 
-  /** Begins the time of a request that has a body; for one without, nothing is done. */
+  /** Starts the time-out of a request. Does nothing for a request without a body, or for a streamed write. */
   begin(request: FastifyRequest, reply: FastifyReply): void {
     if (!announcesBody(request.raw) || isStreamed(request)) return
     this.#waiting.set(request, { reply, begun: this.#clock.elapsed(), answered: false })
   }
 
-  /** The body has the memory that it waited for, and is read from now on. */
+  /** Restarts the time-out. Called when the body has got the memory that it waited for, and reading begins. */
   restart(request: FastifyRequest): void {
     const time = this.#waiting.get(request)
     if (time === undefined) return
@@ -62,32 +62,32 @@ export class BodyTimes {
     time.progress = { read: request.raw.socket.bytesRead, at: time.begun }
   }
 
-  /** The body is there. */
+  /** Ends the time-out: the body has arrived. */
   end(request: FastifyRequest): void {
     this.#waiting.delete(request)
   }
 
-  /** Looks at all bodies, now and again. */
-  readonly look = (): void => {
+  /** Checks all bodies, and schedules the next check. */
+  readonly check = (): void => {
     const now = this.#clock.elapsed()
     for (const [request, time] of this.#waiting) {
       const { complete, destroyed, socket } = request.raw
       if (complete !== false || destroyed || socket.destroyed) this.#waiting.delete(request)
-      else if (time.reply.raw.writableEnded) this.#lookAnswered(request, time, now)
+      else if (time.reply.raw.writableEnded) this.#checkAnswered(request, time, now)
       else if (time.begun <= now - limits.request_timeout_ms || this.#isStalled(time, socket.bytesRead, now)) {
         this.#waiting.delete(request)
         endWithProblem(socket, 'request-timeout')
         lingerAndClose(socket, this.#clock)
       }
     }
-    this.#cancel = this.#clock.after(SLOW_LOOK_MS, this.look)
+    this.#cancel = this.#clock.after(CHECK_INTERVAL_MS, this.check)
   }
 
   close(): void {
     this.#cancel()
   }
 
-  /** True when nothing more comes of a body that holds memory; sooner while others wait for that. */
+  /** Returns true when a body with reserved memory stalls; sooner while other bodies wait for memory. */
   #isStalled({ progress }: BodyTime, read: number, now: number): boolean {
     if (progress === undefined) return false
     if (read > progress.read) {
@@ -97,8 +97,8 @@ export class BodyTimes {
     return progress.at <= now - (this.#memory.bodies.waiting > 0 ? limits.drain_wanted_ms : limits.drain_ms)
   }
 
-  /** Node reads and drops what still comes after an answer, however long that takes. */
-  #lookAnswered(request: FastifyRequest, time: BodyTime, now: number): void {
+  /** Ends the connection after `close_linger_ms`: node itself would read and drop the rest without a time limit. */
+  #checkAnswered(request: FastifyRequest, time: BodyTime, now: number): void {
     if (!time.answered) {
       time.answered = true
       time.begun = now
@@ -109,8 +109,8 @@ export class BodyTimes {
   }
 }
 
-/** @returns the times of the bodies of all requests; `begin` is the caller's to call, before anything is refused */
-export function cutSlowBodies(app: FastifyInstance, parts: BodyTimeParts): BodyTimes {
+/** Adds the hooks for body time-outs. The caller must call `begin` for each request, before any check refuses it. */
+export function limitBodyTimes(app: FastifyInstance, parts: BodyTimeParts): BodyTimes {
   const times = new BodyTimes(parts)
   app.decorate('bodyTimes', times)
   app.addHook('onRoute', (route) => {
@@ -119,10 +119,10 @@ export function cutSlowBodies(app: FastifyInstance, parts: BodyTimeParts): BodyT
       if (request.raw.complete !== false) times.end(request)
       done()
     }
-    // Before the hooks that the route brings itself, which stay.
+    // Runs before the route's own hooks, which are kept.
     route.preHandler = [end, ...[route.preHandler ?? []].flat()]
   })
-  app.addHook('onReady', async () => times.look())
+  app.addHook('onReady', async () => times.check())
   app.addHook('onClose', async () => times.close())
   return times
 }

@@ -1,7 +1,8 @@
 /**
- * Whether anybody still waits for an answer. A client that has closed its connection cannot be told from one that has ended
- * its own side and reads on (`nc -N`), until something is written to it. So it is waited for: what its request waits for
- * ends after `half_closed_ms`, and when its answer has still not begun a while later the connection is destroyed.
+ * Detects clients that have disconnected. Until the server writes to a connection, a client that has closed it looks
+ * like one that has only ended its own side and still reads (`nc -N`). Such a client therefore gets some time: the work
+ * of its request is aborted after `half_closed_ms`. If the response has not begun `close_linger_ms` later, the
+ * connection is destroyed.
  */
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
@@ -9,7 +10,7 @@ import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
 import { currentResponse } from './current-response.js'
 
-/** Destroys a new connection when its client has ended its side of it and no answer comes in time. */
+/** Destroys a connection when its client has ended its side and the response does not begin in time. */
 export function endHalfClosed(socket: Socket, clock: Clock): void {
   socket.once('end', () => {
     if (currentResponse(socket) === undefined) return
@@ -20,11 +21,11 @@ export function endHalfClosed(socket: Socket, clock: Clock): void {
   })
 }
 
-/** For `ReadRequest.gone`: `aborted` when the client of a request is gone. Asked often, so it listens to nothing. */
+/** For `ReadRequest.gone`: `aborted` is true once the client is gone. Read often, so it polls and adds no listeners. */
 export class ClientGone {
   readonly #socket: Socket
   readonly #clock: Clock
-  /** When the end of its side was first seen here, milliseconds of the monotonic clock. */
+  /** When this object first saw that the client had ended its side, in milliseconds of the monotonic clock. */
   #since: number | undefined
 
   constructor({ raw }: Pick<FastifyRequest, 'raw'>, clock: Clock) {
@@ -39,16 +40,16 @@ export class ClientGone {
     return this.#clock.elapsed() - this.#since >= limits.half_closed_ms
   }
 
-  /** Something was written since: a client that is there has read it, and to one that is gone the next write fails. */
+  /** Restarts the time-out after a write. If the client is gone, the write makes the connection fail. */
   wrote(): void {
     this.#since = undefined
   }
 }
 
 /**
- * Calls back once, when the client is gone. The connection is asked and not the response: one that stands behind another
- * on its connection does not hear that it has closed.
- * @returns what stops that
+ * Calls back once, when the client is gone. Listens to the connection, not to the response: a pipelined response that
+ * waits for an earlier one gets no `close` event.
+ * @returns a function that removes the listeners
  */
 export function onceGone(socket: Socket, clock: Clock | undefined, callback: () => void): () => void {
   let cancel = () => {}
@@ -67,9 +68,10 @@ export function onceGone(socket: Socket, clock: Clock | undefined, callback: () 
 }
 
 /**
- * Waits for work that ends when its client is gone.
- * @param work is given what is aborted then
- * @param clock for work that may last; without it the client is gone when the connection has closed
+ * Runs work and aborts it when its client is gone.
+ * @param work receives the signal
+ * @param clock for long work: a half-closed client counts as gone after `half_closed_ms`. Without it, only a closed
+ * connection counts.
  */
 export async function whileClientStays<T>(
   socket: Socket,

@@ -1,20 +1,21 @@
-/** How connections end when the application closes. */
+/** Ends connections when the application closes. */
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../../../src/time/clock.js'
 
-const IDLE_LOOK_MS = 50
+const IDLE_CHECK_MS = 50
 
 /**
- * While the application closes, connections that have fallen idle are ended. The caller sends `Connection: close` with
- * every answer from then on: a client that keeps asking on a kept-alive connection would otherwise hold the close for ever.
- * @returns whether the close has begun
+ * Ends idle connections repeatedly while the application closes. Once `begun` is true, the caller must send
+ * `Connection: close` with every response: otherwise a client that keeps sending requests on one connection would
+ * delay the close for ever.
+ * @returns an object whose `begun` is true once the close has begun
  */
 export function closeGracefully(app: FastifyInstance, clock: Clock): { begun: boolean } {
   const closing = { begun: false }
   let cancel = () => {}
   const endIdle = () => {
     app.server.closeIdleConnections()
-    cancel = clock.after(IDLE_LOOK_MS, endIdle)
+    cancel = clock.after(IDLE_CHECK_MS, endIdle)
   }
   app.addHook('preClose', async () => {
     closing.begun = true

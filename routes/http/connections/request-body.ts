@@ -1,18 +1,18 @@
-/** What the headers of a request say of its body. */
+/** Facts about the body of a request, from its headers. */
 import type { IncomingMessage } from 'node:http'
 import { limits } from '../../../src/limits.js'
 
-/** True when a body follows the headers; it may be empty where its length is not said. */
+/** Returns true when a body follows the headers. A chunked body may turn out to be empty. */
 export function announcesBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || announcedLength(headers) > 0
 }
 
-/** True for a body that says it is too small to be counted. */
+/** Returns true for a body with a known length that is too small to count towards the memory budget. */
 export function isSmallBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] === undefined && announcedLength(headers) <= limits.memory_small_bytes
 }
 
-/** The Content-Length, bytes; 0 without one. */
+/** Returns the Content-Length in bytes; 0 without one. */
 export function announcedLength(headers: IncomingMessage['headers']): number {
   const length = headers['content-length']
   return length === undefined ? 0 : Number(length)

@@ -1,4 +1,4 @@
-/** The requests of one connection are handled one after the other, as they came (RFC 9112 9.3.2). */
+/** Handles the requests of one connection one after the other, in the order of arrival (RFC 9112 9.3.2). */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ErrorCode } from '../../../src/errors.js'
@@ -9,41 +9,43 @@ import { currentResponse } from './current-response.js'
 import { dropBytes, lingerAndClose } from './lingering-close.js'
 import { announcesBody } from './request-body.js'
 
-/** Requests of one connection that wait for their turn. */
-interface WaitingLine {
+/** The queue of pipelined requests of one connection. */
+interface RequestQueue {
   count: number
-  /** The socket is kept from bringing further requests; calling it ends the time for which that may last. */
+  /** Set while reading from the socket is paused: cancels the time-out of the pause. */
   paused: (() => void) | undefined
 }
 
 /**
- * Handles a request when the responses to all earlier requests of its connection have been sent. Node parses pipelined
- * requests as they arrive and emits all of them at once: a GET would miss what the POST before it writes, and two POSTs
- * could be written in the other order. A request that waits is not in flight, and holds at most what node has read of it.
+ * Handles a request once the responses to all earlier requests of its connection have been sent. Node parses pipelined
+ * requests as they arrive and emits all of them at once. Without this queue, a GET could miss the write of the POST
+ * before it, and two POSTs could be written in reverse order. A queued request is not in flight, and uses no more
+ * memory than the part of it that node has read.
  */
 export class RequestOrder {
   readonly #clock: Clock
-  readonly #lines = new WeakMap<Socket, WaitingLine>()
-  /** Connections on which something came that is no request: they end after the responses to the requests before it. */
+  readonly #queues = new WeakMap<Socket, RequestQueue>()
+  /** Connections that received an invalid request: they end after the responses to the earlier requests. */
   readonly #broken = new WeakSet<Socket>()
+  /** Queued requests of all connections. */
   #waiting = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** @returns what handles requests in the order of their connections */
+  /** Returns a listener that passes the requests of each connection to `handle` one after the other. */
   listener(handle: RequestListener): RequestListener {
     return (request, response) => {
-      // Node gives a response its socket when the responses before it have been sent.
+      // Node assigns the socket to a response once the earlier responses have been sent.
       if (response.socket !== null) handle(request, response)
       else this.#wait(request, response, handle)
     }
   }
 
   /**
-   * Answers a connection on which something came that is no request, or not in time: after the responses to the requests
-   * before it. Whatever comes then is dropped, and the connection ends.
+   * Sends a problem for an invalid or late request, after the responses to the earlier requests of the connection.
+   * Drops all later bytes and ends the connection.
    */
   refuse(socket: Socket, code: ErrorCode): void {
     if (this.#broken.has(socket)) return
@@ -53,13 +55,13 @@ export class RequestOrder {
       return
     }
     this.#broken.add(socket)
-    // Otherwise node's parser would report the same error for every further byte.
+    // Otherwise node's parser would report the same error again for all further bytes.
     dropBytes(socket)
     this.#endAfter(socket, code, current)
   }
 
   #endAfter(socket: Socket, code: ErrorCode, response: ServerResponse): void {
-    // Node's own listener came first: the next response has its socket by now, or the connection ends.
+    // Node's own listener runs first: it has assigned the socket to the next response, or is ending the connection.
     response.once('finish', () => {
       const current = currentResponse(socket)
       if (!socket.writable) return
@@ -76,37 +78,40 @@ export class RequestOrder {
 
   #wait(request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
     const { socket } = request
-    const line = this.#lines.get(socket) ?? this.#newLine(socket)
-    if (line.count > 0 && this.#waiting >= limits.pipelined_requests_all_max) {
-      // A client that pipelines sends again what was not answered (RFC 9112 9.3.2).
+    const queue = this.#queues.get(socket) ?? this.#newQueue(socket)
+    if (queue.count > 0 && this.#waiting >= limits.pipelined_requests_all_max) {
+      // A client that pipelines retries requests that got no response (RFC 9112 9.3.2).
       socket.destroy()
       return
     }
-    line.count++
+    queue.count++
     this.#waiting++
-    // While nothing is read of it, nobody sees that the client has gone.
-    if (line.count >= limits.pipelined_requests_max && line.paused === undefined) {
-      line.paused = this.#clock.after(limits.request_timeout_ms, () => socket.destroy())
+    // While reading is paused, a disconnect of the client goes unnoticed. The time-out limits that.
+    if (queue.count >= limits.pipelined_requests_max && queue.paused === undefined) {
+      queue.paused = this.#clock.after(limits.request_timeout_ms, () => socket.destroy())
       socket.pause()
     }
-    const stopCutting = announcesBody(request) ? this.#cutUnread(request) : undefined
+    const cancelBodyTimeout = announcesBody(request) ? this.#cutUnread(request) : undefined
     response.once('socket', () => {
-      stopCutting?.()
-      line.count--
+      cancelBodyTimeout?.()
+      queue.count--
       this.#waiting--
-      if (line.paused !== undefined && line.count < limits.pipelined_requests_max) {
-        line.paused()
-        line.paused = undefined
+      if (queue.paused !== undefined && queue.count < limits.pipelined_requests_max) {
+        queue.paused()
+        queue.paused = undefined
         socket.resume()
       }
-      // Node is still handing the socket over.
+      // Node has not finished assigning the socket yet.
       process.nextTick(() => {
         if (!this.#broken.has(socket) || request.complete) handle(request, response)
       })
     })
   }
 
-  /** Node reads the beginning of a body that nobody takes, and then nothing more of the connection. */
+  /**
+   * Destroys the connection when the body of a queued request does not arrive in time. Node stops reading a connection
+   * when it has buffered the beginning of a body that is not consumed.
+   */
   #cutUnread(request: IncomingMessage): () => void {
     const cancel = this.#clock.after(limits.request_timeout_ms, () => {
       if (!request.complete) request.socket.destroy()
@@ -115,18 +120,18 @@ export class RequestOrder {
     return cancel
   }
 
-  #newLine(socket: Socket): WaitingLine {
-    const line: WaitingLine = { count: 0, paused: undefined }
-    this.#lines.set(socket, line)
-    // Node reads on by itself, when a body is wanted or a response was sent.
+  #newQueue(socket: Socket): RequestQueue {
+    const queue: RequestQueue = { count: 0, paused: undefined }
+    this.#queues.set(socket, queue)
+    // Node resumes the socket by itself, when a body is read or a response was sent.
     socket.on('resume', () => {
-      if (line.paused !== undefined) socket.pause()
+      if (queue.paused !== undefined) socket.pause()
     })
     socket.once('close', () => {
-      line.paused?.()
-      this.#waiting -= line.count
-      line.count = 0
+      queue.paused?.()
+      this.#waiting -= queue.count
+      queue.count = 0
     })
-    return line
+    return queue
   }
 }

@@ -1,4 +1,4 @@
-/** How many connections may be open: of one address, and of all together. */
+/** Limits of open connections: per client address, and in total. */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
@@ -11,9 +11,9 @@ import { endWithProblem } from '../error-handler.js'
 import { OpenConnections } from './open-connections.js'
 
 /**
- * Closes the connection that has been idle for longest when there are more than `most`; when all are in use, the new one
- * is closed.
- * @param onClosed called for each that is closed so
+ * Limits the open connections to `most`. A further connection closes the one that has been idle for longest; when all
+ * are in use, the new one is closed.
+ * @param onClosed called for each connection that is closed because of the limit
  * @returns the open connections
  */
 export function limitAllConnections(
@@ -25,12 +25,12 @@ export function limitAllConnections(
   const open = new OpenConnections(most, clock, onClosed)
   app.server.on('connection', (socket: Socket) => open.add(socket))
   app.server.on('secureConnection', (socket: Socket) => open.secured(socket))
-  app.server.on('request', ({ socket }: IncomingMessage) => open.asked(socket))
+  app.server.on('request', ({ socket }: IncomingMessage) => open.requested(socket))
   app.server.on('upgrade', ({ socket }: IncomingMessage) => open.upgraded(socket))
   return open
 }
 
-/** Ends connections of one address beyond the limit with a problem. Behind a proxy all have one address, the proxy's. */
+/** Ends connections of one address beyond the limit with a problem. Behind a proxy, all have the proxy's address. */
 export function limitConnectionsOfOne(app: FastifyInstance, most: number, clock: Clock): void {
   const open = new Map<string, number>()
   const refused = new RefusedConnections(clock)
@@ -54,13 +54,18 @@ export function limitConnectionsOfOne(app: FastifyInstance, most: number, clock:
   app.addHook('onRequest', (request, reply, done) => {
     if (!refused.has(request.raw.socket)) return done()
     reply.header('connection', 'close')
-    throw new DaybookError('too-many-connections', `One address may have ${most} connections open.`, { limit: most })
+    throw new DaybookError(
+      'too-many-connections',
+      `This address has too many open connections. The limit is ${most} per address.`,
+      { limit: most }
+    )
   })
 }
 
 /**
- * Connections that are refused wait shortly for their first request, since what refuses it depends on what it asks for:
- * an event stream is answered otherwise than a page. Then they are ended.
+ * Connections beyond the limit of their address. Each stays open for `refused_connection_ms` to receive its first
+ * request, because the form of the refusal depends on the request: an event stream is refused differently from a page.
+ * Then it is ended.
  */
 class RefusedConnections {
   readonly #clock: Clock

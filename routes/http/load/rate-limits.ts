@@ -1,4 +1,4 @@
-/** Limits of connections and requests for each address, and of the load that all of them make together. */
+/** Limits of connections and requests, per client address and in total. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
@@ -9,13 +9,13 @@ import { limitAllConnections, limitConnectionsOfOne } from './connection-limits.
 import { limitInFlight } from './requests-in-flight.js'
 
 export interface LoadOptions {
-  /** Connections that may be open together. */
+  /** Limit of open connections in total. */
   readonly connections: number
-  /** Connections that one address may have open, at most half of all; 0: any number. */
+  /** Limit of open connections per address, capped at half of `connections`; 0: no limit. */
   readonly connectionsPerAddress: number
-  /** Requests that one address may make a second; 0: any number. */
+  /** Limit of requests per second and address; 0: no limit. */
   readonly requestsPerSecond: number
-  /** Requests that may be worked on at the same time. */
+  /** Limit of concurrent requests in total. */
   readonly requestsInFlight: number
 }
 
@@ -31,21 +31,21 @@ export async function limitLoad(app: FastifyInstance, parts: LoadParts, options:
   const open = limitAllConnections(app, connections, parts.clock, () => parts.metrics.connectionClosed())
   parts.metrics.gauge('daybook_connections', 'Open connections', () => open.size)
   if (connectionsPerAddress > 0) {
-    // One address must not keep all others out.
+    // Half at most: one address must not use up all connections.
     limitConnectionsOfOne(app, Math.min(connectionsPerAddress, Math.ceil(connections / 2)), parts.clock)
   }
   if (requestsPerSecond > 0) await limitRequests(app, requestsPerSecond)
   limitInFlight(app, requestsInFlight, isProbe)
 }
 
-/** Monitoring must not be refused. The address is compared as it was sent: `routeOptions` makes an object each time. */
+/** Returns true for health probes, which are never refused. Uses `url`, since `routeOptions` allocates an object. */
 function isProbe({ url }: FastifyRequest): boolean {
   const end = url.indexOf('?')
   return PROBES.has(end === -1 ? url : url.slice(0, end))
 }
 
 async function limitRequests(app: FastifyInstance, requestsPerSecond: number): Promise<void> {
-  // Loaded where it is used: on loopback it is not.
+  // Imported on demand: a loopback listener does not use it.
   await app.register(import('@fastify/rate-limit'), {
     global: false,
     max: requestsPerSecond,
@@ -65,12 +65,16 @@ async function limitRequests(app: FastifyInstance, requestsPerSecond: number): P
       'x-ratelimit-reset': false
     },
     errorResponseBuilder: () =>
-      new DaybookError('too-many-requests', `One address may make ${requestsPerSecond} requests a second.`, {
-        limit: requestsPerSecond,
-        retry: true,
-        retryAfter: 1
-      })
+      new DaybookError(
+        'too-many-requests',
+        `This address sends too many requests. The limit is ${requestsPerSecond} per second and address.`,
+        {
+          limit: requestsPerSecond,
+          retry: true,
+          retryAfter: 1
+        }
+      )
   })
-  // Before the sign-in, which costs more; also where no route answers.
+  // Runs before the sign-in, which costs more, and also for requests without a route.
   app.addHook('onRequest', app.rateLimit())
 }

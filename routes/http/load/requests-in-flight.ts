@@ -1,15 +1,15 @@
-/** How many requests are being worked on, and the limit of that. */
+/** Counts and limits the requests in flight. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DaybookError } from '../../../src/errors.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Where this request is counted; undefined while it is not. */
+    /** The counter that includes this request; undefined while the request is not counted. */
     flight: RequestsInFlight | undefined
   }
 }
 
-/** A request is in flight from when its body has arrived until its answer is made, except while it waits for events. */
+/** A request is in flight from the arrival of its body until its response is made, except while it waits for events. */
 export class RequestsInFlight {
   readonly most: number
   count = 0
@@ -18,13 +18,17 @@ export class RequestsInFlight {
     this.most = most
   }
 
-  /** @throws `overloaded` when no further request can be taken */
+  /** @throws `overloaded` when the limit is reached */
   check(): void {
     if (this.count < this.most) return
-    throw new DaybookError('overloaded', `${this.count} requests are being answered, as many as there may be.`, {
-      limit: this.most,
-      retry: true
-    })
+    throw new DaybookError(
+      'overloaded',
+      `The server is handling ${this.count} requests, which is its limit. Retry later.`,
+      {
+        limit: this.most,
+        retry: true
+      }
+    )
   }
 
   add(request: FastifyRequest): void {
@@ -32,7 +36,7 @@ export class RequestsInFlight {
     request.flight = this
   }
 
-  /** Ends the count of a request that is counted here. */
+  /** Stops counting a request that this counter includes. */
   leave(request: FastifyRequest): void {
     this.count--
     request.flight = undefined
@@ -40,8 +44,8 @@ export class RequestsInFlight {
 }
 
 /**
- * Ends the count of a request whose answer is made, or that waits for events.
- * @returns where it was counted, to be counted there again
+ * Stops counting a request whose response is ready, or which waits for events.
+ * @returns the counter, so that the caller can add the request again; undefined when the request was not counted
  */
 export function leaveFlight(request: FastifyRequest): RequestsInFlight | undefined {
   const { flight } = request
@@ -50,9 +54,9 @@ export function leaveFlight(request: FastifyRequest): RequestsInFlight | undefin
 }
 
 /**
- * Refuses requests while too many are in flight. What is counted is work that waits, not how late a timer is: that also
- * happens when another process needs the processor.
- * @param isExempt true for requests that are always answered
+ * Rejects requests while too many are in flight. The limit counts requests instead of measuring event-loop delay,
+ * because the delay also grows when another process uses the CPU.
+ * @param isExempt returns true for requests that are never rejected
  */
 export function limitInFlight(
   app: FastifyInstance,
@@ -61,17 +65,18 @@ export function limitInFlight(
 ): void {
   const flight = new RequestsInFlight(most)
   app.decorateRequest('flight', undefined)
-  // Before the sign-in, which costs more; and again, since other requests may have been taken while the body came.
+  // Checked before the sign-in, which costs more. Checked again in preHandler: other requests may have been admitted
+  // while the body arrived.
   app.addHook('onRequest', (request, _reply, done) => {
     if (!isExempt(request)) flight.check()
     done()
   })
   app.addHook('preHandler', (request, reply, done) => {
-    // A WebSocket has no answer; how many there may be has a limit of its own.
+    // A WebSocket never gets a response. WebSockets have a limit of their own.
     if (!request.ws && !isExempt(request)) {
       flight.check()
       flight.add(request)
-      // Its client may go before there is an answer.
+      // The client may disconnect before there is a response.
       reply.raw.once('close', () => leaveFlight(request))
     }
     done()

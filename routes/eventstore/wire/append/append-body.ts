@@ -1,6 +1,6 @@
 /**
- * Appends in the dialect (reference 5.1, 5.2): bodies to events, read as EventStoreDB reads them, with its messages. JSON
- * is read strictly (RFC 8259): a body that could not be stored as it was sent is refused.
+ * Parses the bodies of appends in the dialect (reference 5.1, 5.2), with the rules and messages of EventStoreDB. JSON
+ * is parsed strictly (RFC 8259): a body that cannot be stored exactly as it was sent is rejected.
  */
 import type { IncomingMessage } from 'node:http'
 import { limits } from '../../../../src/limits.js'
@@ -17,9 +17,9 @@ const NO_ID = "Empty eventId provided. (Parameter 'eventId')"
 const NO_TYPE = "Empty eventType provided. (Parameter 'eventType')"
 
 /**
- * The events of an append to a stream; of a large body by a promise.
- * @param incoming the id that its URL gives
- * @throws refusals of the dialect: 307 when a body without an id needs a URL that has one
+ * Returns the events of an append to a stream; a promise for a large body.
+ * @param incoming the event id from the path
+ * @throws refusals of the dialect; `ForwardToIncoming` when the body needs an event id and the request has none
  */
 export function parseAppend(
   stream: string,
@@ -28,9 +28,9 @@ export function parseAppend(
   body: Buffer,
   incoming?: { id: string }
 ): NewEvent[] | Promise<NewEvent[]> {
-  const carriesBoth = EVENT_LISTS.has(codec)
+  const isList = EVENT_LISTS.has(codec)
   const type = eventType(rawHeaders)
-  if (incoming === undefined && !carriesBoth && type === undefined) {
+  if (incoming === undefined && !isList && type === undefined) {
     throw badRequest('Must include an event type with the request either in body or as ES-EventType header.')
   }
   const given = incoming === undefined ? eventId(headers) : incoming.id
@@ -39,11 +39,11 @@ export function parseAppend(
   return parseInTurns(body.length, eventSteps(stream, body, sentEventSteps(codec, body, type, given)))
 }
 
-/** EventStoreDB redirects the client to a URL that has an id; the caller knows that URL. */
+/** Thrown to redirect the client to a URL that contains an event id, as EventStoreDB does. The caller makes the URL. */
 export class ForwardToIncoming extends Error {}
 
 /**
- * The events of a write of metadata (reference 11.3). A document without an id is refused.
+ * Returns the events of a metadata write (reference 11.3). A document needs an event id.
  * @throws refusals of the dialect
  */
 export function parseMetadata(
@@ -62,7 +62,7 @@ export function parseMetadata(
   return parseInTurns(body.length, eventSteps(stream, body, sentEventSteps(codec, body, METADATA_TYPE, id)))
 }
 
-/** Events as they are stored, once all of the body has been read. Yields the bytes that were read and made. */
+/** Encodes the events once the whole body has been parsed. Yields the total of bytes read and encoded so far. */
 function* eventSteps(
   stream: string,
   body: Buffer,
@@ -79,7 +79,7 @@ function* eventSteps(
   return events
 }
 
-/** Before the body is looked at (reference 5.1). @throws a 400 for one that cannot be read */
+/** Validates headers before the body is parsed (reference 5.1). @throws a 400 for an invalid header */
 function checkHeaders(headers: IncomingMessage['headers']): void {
   expectedVersion(headers)
   checkRequireLeader(headers)
@@ -89,10 +89,10 @@ function encode(stream: string, { id, type, data, metadata, contentType, loose, 
   if (id === EMPTY_GUID || (id === undefined && listed)) throw badRequest(NO_ID)
   if (type === undefined || type === '') throw badRequest(NO_TYPE)
   if (Buffer.byteLength(type) > limits.dialect_type_bytes_max) {
-    throw badRequest(`An event type has at most ${limits.dialect_type_bytes_max} bytes.`)
+    throw badRequest(`The event type is longer than ${limits.dialect_type_bytes_max} bytes.`)
   }
   if (!type.isWellFormed() || /[\u0000-\u001f\u007f-\u009f]/.test(type)) {
-    throw badRequest('An event type is well-formed Unicode without control characters.')
+    throw badRequest('The event type must be well-formed Unicode without control characters.')
   }
   if ((data?.length ?? 0) + (metadata?.length ?? 0) > limits.event_bytes_max) {
     throw new Refusal(413, 'Too large events received. Limit is 4mb', { bare: true })

@@ -1,4 +1,4 @@
-/** The events of a body as they stand there (reference 5.1, 5.2), before anything is made of them. */
+/** Extracts the events of a body (reference 5.1, 5.2), before validation and encoding. */
 import { DaybookError } from '../../../../src/errors.js'
 import { JsonReader } from '../../../../src/json.js'
 import { limits } from '../../../../src/limits.js'
@@ -12,20 +12,20 @@ import { parseXmlEvents, type XmlValue } from './xml-events.js'
 
 const INVALID_BODY = 'Write request body invalid.'
 
-/** An event's members as they stand in a body. */
+/** The members of an event in a body. */
 export interface SentEvent {
   id: string | undefined
   type: string | undefined
   data: Buffer | undefined
   metadata: Buffer | undefined
   contentType?: string | undefined
-  /** Of a list, where only objects and arrays count as JSON, and the data is neither. */
+  /** True for an event of a list whose data is no object or array: in lists, only these count as JSON. */
   loose: boolean
-  /** Of a list, where every event has its id. */
+  /** True for an event of a list, where every event needs an id. */
   listed: boolean
 }
 
-/** Bodies that are lists of events with ids and types of their own. */
+/** Codecs of bodies that are lists of events with ids and types. */
 export const EVENT_LISTS = new Set<Codec>([
   codecs.eventJson,
   codecs.eventsJson,
@@ -33,13 +33,13 @@ export const EVENT_LISTS = new Set<Codec>([
   codecs.eventsXml,
   codecs.description
 ])
-/** Lists too, but taken for single events when headers are asked for. */
+/** Codecs that are also lists, but need the headers of a single event. */
 export const ATOM_LISTS = new Set<Codec>([codecs.atom, codecs.atomJson])
 
 /**
- * Reads the events of a body, and yields after each of a JSON list how many bytes were read.
- * @param type from the header, for a body that is the data of one event
- * @param id likewise, or from the address
+ * Returns the events of a body. After each event of a JSON list, yields the number of bytes read so far.
+ * @param type the type from the header, for a body that is the data of one event
+ * @param id the id from the header or from the path, for the same kind of body
  * @throws refusals of the dialect
  */
 export function* sentEventSteps(
@@ -60,7 +60,7 @@ export function* sentEventSteps(
   return [{ ...bare, data: body, contentType: codec.type }]
 }
 
-/** @throws a 400 for a body that says it is JSON and is not; an empty one is an event without data */
+/** Returns the body as JSON; undefined for an empty body (an event without data). @throws a 400 for invalid JSON */
 function wholeDocument(body: Buffer): Buffer | undefined {
   if (body.length === 0) return undefined
   try {
@@ -89,16 +89,16 @@ function* jsonListSteps(body: Buffer): Generator<number, SentEvent[]> {
   return events
 }
 
-const NULL_EVENT = 'An event is an object, not null.'
+const NULL_EVENT = 'An event of the list is null. Each event must be an object.'
 
-/** Another reason phrase than that of an event which is too large: each of these may be small. */
+/** Not the reason phrase for a too large event, because each event of the batch may be small. */
 function tooMany(): Refusal {
   return new Refusal(413, 'Too many events received', {
-    body: `A batch has at most ${limits.dialect_batch_events_max} events, and is written whole or not at all. Send the events in several requests. Nothing was written.`
+    body: `The batch has more than ${limits.dialect_batch_events_max} events. Send several requests. Nothing was written.`
   })
 }
 
-/** Member names in any case; of repeated ones the last counts, unknown ones do not. */
+/** Reads an event. Member names are case-insensitive. The last of repeated members counts; unknown ones are ignored. */
 function parseJsonEvent(reader: JsonReader): SentEvent {
   const event: SentEvent = {
     id: undefined,
@@ -145,7 +145,7 @@ function typeOf(value: unknown): string | undefined {
   return value === null ? undefined : String(value)
 }
 
-/** A string that holds a JSON object or array is replaced by it; other values are kept. */
+/** Returns the content of a string that contains a JSON object or array, undefined for null, other values unchanged. */
 function unwrapped(json: Buffer): Buffer | undefined {
   if (json[0] !== QUOTE) return json.toString('latin1') === 'null' ? undefined : json
   const text = (JSON.parse(json.toString()) as string).trim()

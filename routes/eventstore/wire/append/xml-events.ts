@@ -1,38 +1,39 @@
 /**
- * Appended events as XML (reference 5.2).
+ * Parses appended events in XML (reference 5.2).
  *
- * The parser knows no entities but the five of XML and loads nothing; documents with a DOCTYPE are refused besides.
+ * The parser supports only the five predefined entities of XML and loads no external resources. Documents with a
+ * DOCTYPE are rejected in addition.
  */
 import { DOMParser, type Document, type Element } from '@xmldom/xmldom'
 import { DaybookError } from '../../../../src/errors.js'
 import { limits } from '../../../../src/limits.js'
 
-/** An event in XML: every value is a string, an object of values, or an array. */
+/** A value in an XML event: a string, an object of values, or an array. */
 export type XmlValue = string | { [name: string]: XmlValue } | XmlValue[]
 
 /**
- * The events of an XML body: any number of children of the root, with any names.
+ * Returns the events of an XML body: the children of the root element, with any names.
  * @throws `invalid-body`
  */
 export function parseXmlEvents(body: Buffer): Record<string, XmlValue>[] {
   if (body.length > limits.xml_body_bytes_max) throw invalidXml(`it has more than ${limits.xml_body_bytes_max} bytes`)
   const document = parseXml(body.toString('utf8'))
   const root = document.documentElement as Element
-  if (root.namespaceURI !== null && root.namespaceURI !== '') throw invalidXml('its elements stand in a name space')
+  if (root.namespaceURI !== null && root.namespaceURI !== '') throw invalidXml('its root element has a namespace')
   const events = childElements(root).map((element) => contentOf(element, 2))
-  if (events.length === 0) throw invalidXml('it holds no event')
+  if (events.length === 0) throw invalidXml('it has no event')
   return events.map((event) => {
-    if (typeof event !== 'object' || Array.isArray(event)) throw invalidXml('an event is an element with members')
+    if (typeof event !== 'object' || Array.isArray(event)) throw invalidXml('an event has no members')
     return event
   })
 }
 
 function parseXml(text: string): Document {
-  // Looked at before parsing: neither its size nor its time is worth a document that is refused anyway.
+  // Checked before parsing, so that a document that will be rejected costs no time and memory.
   if (/<!(DOCTYPE|ENTITY)/i.test(text)) throw invalidXml('it has a document type')
-  // Each name space is looked up by all that stands inside: that may cost far more than reading it.
+  // The parser looks up every namespace for every nested element, which may cost far more than the parsing itself.
   const spaces = text.split('xmlns', limits.xml_namespaces_max + 2).length - 1
-  if (spaces > limits.xml_namespaces_max) throw invalidXml(`it has more than ${limits.xml_namespaces_max} name spaces`)
+  if (spaces > limits.xml_namespaces_max) throw invalidXml(`it has more than ${limits.xml_namespaces_max} namespaces`)
   let marks = 0
   for (const _ of text.matchAll(/<|=\s*["']/g)) {
     if (++marks > limits.xml_marks_max) throw invalidXml(`it has more than ${limits.xml_marks_max} tags and attributes`)
@@ -53,7 +54,7 @@ function invalidXml(why: string): DaybookError {
   return new DaybookError('invalid-body', `The XML is not a list of events: ${why}.`)
 }
 
-/** @param depth of the element, 1 for the root; the parser itself does not mind how deep they are */
+/** Converts an element. @param depth its depth, 1 for the root; the parser itself has no depth limit */
 function contentOf(element: Element, depth: number): XmlValue {
   if (depth > limits.xml_depth_max) throw invalidXml(`elements are nested more than ${limits.xml_depth_max} deep`)
   const value: Record<string, XmlValue> = Object.create(null)
@@ -71,7 +72,7 @@ function contentOf(element: Element, depth: number): XmlValue {
   return value
 }
 
-/** A name that stands several times holds an array. */
+/** Adds a member. A repeated name gets an array of its values. */
 function addMember(object: Record<string, XmlValue>, name: string, value: XmlValue): void {
   const there = object[name]
   if (there === undefined) object[name] = value

@@ -1,4 +1,4 @@
-/** An entry of a feed: an event, or a link with what it leads to (reference 7.5, 8.5). */
+/** An entry of a feed: an event, or a link with its target (reference 7.5, 8.5). */
 
 import type { Viewer } from '../../../../src/access/viewer.js'
 import { DaybookError } from '../../../../src/errors.js'
@@ -15,40 +15,40 @@ import { nameBasedId } from '../../../../src/streams/name-based-id.js'
 import { type ShownEvent, showRecord } from './shown-event.js'
 
 export interface FeedEntry {
-  /** What is shown; undefined for a link that leads nowhere. */
+  /** The event to show; undefined for a link without a readable target. */
   readonly event: ShownEvent | undefined
-  /** The link through which it was found. */
+  /** The link that led to the event; undefined without one. */
   readonly link: LinkShown | undefined
-  /** Where it stands in what is read. */
+  /** The entry's own position: its stream and its number there. */
   readonly positionStreamBytes: string
   readonly positionNumber: string
 }
 
 interface LinkShown {
-  /** What it points at. */
+  /** The stream of the target. */
   readonly streamBytes: string
   readonly number: string
   readonly created: number
   readonly metadataBytes: string
 }
 
-/** Records of a source that are to be shown. */
+/** Records of a source to show. */
 export interface ShownRecords {
   readonly source: Source
   readonly records: readonly StoredRecord[]
-  /** Number of the first record; on the log events have their own numbers. */
+  /** Number of the first record. Used for index streams only. */
   readonly number: number
-  /** False: links are shown themselves. */
+  /** True to show the targets of links instead of the links. */
   readonly resolve: boolean
-  /** Events that the viewer may not read are left out. Undefined: sees everything. */
+  /** Events that the viewer may not read are omitted. Undefined for a caller who may read all events. */
   readonly viewer: Viewer | undefined
-  /** Holds what targets of links take. */
+  /** Reserves the memory for the targets of links. */
   readonly memory: ReadMemory
 }
 
 /**
- * The entries of records, in their order.
- * @throws `page-too-large` when the events that links lead to have more than `page_bytes_max` bytes
+ * Returns the entries of records, in the same order.
+ * @throws `page-too-large` when the targets of links have more than `page_bytes_max` bytes in total
  */
 export async function entriesOf(reader: Reader, shown: ShownRecords): Promise<FeedEntry[]> {
   const { source, records, resolve } = shown
@@ -66,7 +66,7 @@ export async function entriesOf(reader: Reader, shown: ShownRecords): Promise<Fe
   return entries
 }
 
-/** Events that the links of a page lead to. Small links may lead to large events. */
+/** Reads the targets of a page's links, and limits their total size: small links may have large targets. */
 class Targets {
   readonly #reader: Reader
   readonly #shown: Pick<ShownRecords, 'viewer' | 'memory'>
@@ -77,7 +77,7 @@ class Targets {
     this.#shown = shown
   }
 
-  /** As LinkTargets.of. @throws `page-too-large` */
+  /** Returns the same as `LinkTargets.of`. @throws `page-too-large` */
   async of(record: StoredRecord): Promise<StoredRecord | 'gone' | undefined> {
     const { viewer, memory } = this.#shown
     const target = await this.#reader.links.of(record, viewer, memory)
@@ -87,7 +87,7 @@ class Targets {
     if (this.#bytes <= limits.page_bytes_max) return target
     throw new DaybookError(
       'page-too-large',
-      `The events that these links lead to have more than ${limits.page_bytes_max} bytes; ask for fewer.`,
+      `The targets of these links have more than ${limits.page_bytes_max} bytes. Request a smaller page.`,
       { limit: limits.page_bytes_max }
     )
   }
@@ -105,7 +105,7 @@ function linkOf(record: StoredRecord, own: ShownEvent): LinkShown {
   }
 }
 
-/** Index streams hold links to the events they list; those of a category's streams hold the streams' names. */
+/** Returns the entries of an index stream: links to the listed events, or stream names for an index of streams. */
 async function indexEntries(reader: Reader, shown: ShownRecords): Promise<FeedEntry[]> {
   const {
     source: { stream, kind },
@@ -128,7 +128,7 @@ async function indexEntries(reader: Reader, shown: ShownRecords): Promise<FeedEn
       continue
     }
     const listed = showRecord(record)
-    // A listed link is copied: the entry leads to the same target.
+    // A listed event may itself be a link. The entry then has the same target.
     const target = await targets.of(record)
     const link =
       target === undefined ? { streamBytes: listed.streamBytes, number: listed.number } : linkOf(record, listed)
@@ -140,7 +140,7 @@ async function indexEntries(reader: Reader, shown: ShownRecords): Promise<FeedEn
   return entries
 }
 
-/** The event that an index stream would hold if it were a stream of its own. */
+/** Returns the event that EventStoreDB would have written to its stream for this index entry. */
 function indexEvent(kind: Family, streamBytes: string, number: string, record: StoredRecord): ShownEvent {
   const reference = kind === family.categoryStreams
   const text = reference
@@ -156,14 +156,14 @@ function indexEvent(kind: Family, streamBytes: string, number: string, record: S
   })
 }
 
-/** Metadata of a link: the event that caused it, and its correlation. */
+/** Returns the metadata of a link: the id of the event that caused it, and that event's correlation id. */
 function causeOf(record: StoredRecord): string {
   const correlation = correlationOf(record)
   const more = correlation === undefined ? '' : `,"$correlationId":${JSON.stringify(bytesOf(correlation))}`
   return `{"$causedBy":"${record.idText}"${more}}`
 }
 
-/** An event that is not in the log. Its id is derived from its place, so it is always the same. */
+/** Returns an event that is not in the log. Its id is derived from stream and number, so that it never changes. */
 export function virtualEvent(
   streamBytes: string,
   number: string,

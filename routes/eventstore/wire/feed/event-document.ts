@@ -1,7 +1,7 @@
-/** One event by itself as JSON (reference 8.4, 8.7), each character a byte. */
+/** Renders single events as JSON (reference 8.4, 8.7), in strings of one character per byte. */
 import type { ShownEvent } from './shown-event.js'
 
-/** The event document: `content` of an entry, and `event+json`. */
+/** Returns the event document, used as `content` of an entry and as `event+json`. */
 export function documentBytes(event: ShownEvent): string {
   const { streamBytes, number, typeBytes, id } = event
   const data = event.isJson ? valueBytes(event.dataBytes) : JSON.stringify(event.dataBytes)
@@ -9,12 +9,12 @@ export function documentBytes(event: ShownEvent): string {
   return `{"eventStreamId":${JSON.stringify(streamBytes)},"eventNumber":${number},"eventType":${JSON.stringify(typeBytes)},"eventId":"${id}","data":${data},"metadata":${metadata}}`
 }
 
-/** The event's data as a JSON document. */
+/** Returns the event's data as a JSON document. */
 export function dataDocument(event: ShownEvent): string {
   return event.isJson ? valueBytes(event.dataBytes) : JSON.stringify(event.dataBytes)
 }
 
-/** JSON as it stands; text that is none as a string. */
+/** Returns JSON unchanged, and other text as a JSON string. */
 export function valueBytes(bytes: string): string {
   return isJsonText(bytes) ? bytes : JSON.stringify(bytes)
 }

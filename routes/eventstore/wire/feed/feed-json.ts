@@ -1,4 +1,4 @@
-/** Feeds and entries as JSON (reference 8.1 to 8.5), each character a byte. */
+/** Renders feeds and entries as JSON (reference 8.1 to 8.5), in strings of one character per byte. */
 
 import { bytesOf } from '../../../../src/latin1.js'
 import { limits } from '../../../../src/limits.js'
@@ -13,7 +13,7 @@ import type { ShownEvent } from './shown-event.js'
 
 const AUTHOR = '"author":{"name":"EventStore"}'
 
-/** @param tag content of the ETag that JSON clients get, when the feed shows one */
+/** Returns a feed. @param tag the content of the ETag that Atom JSON clients get; undefined for a feed without one */
 export function renderFeedJson(feed: Feed, base: string, embed: Embed, tag: string | undefined): string {
   let text = `{"title":${jsonString(bytesOf(feed.title))},"id":${jsonString(feed.selfUrl)},"updated":"${atomDate(feed.updated)}",`
   text += `"streamId":${feed.stream === undefined ? 'null' : jsonString(bytesOf(feed.stream))},${AUTHOR},`
@@ -31,12 +31,12 @@ function renderLink({ relation, url }: FeedLink): string {
   return `{"uri":${jsonString(url)},"relation":"${relation}","type":null}`
 }
 
-/** An entry that stands by itself: it carries the event's content at every level. */
+/** Returns a single entry. It includes the event's content at every level of `embed`. */
 export function renderEntryJson(entry: FeedEntry, base: string, embed: Embed): string {
   return renderEntry(entry, new Addresses(base), embed, true)
 }
 
-/** Addresses of events as they stand in JSON, without the quotes. Entries are mostly of one stream. */
+/** Makes addresses of events, escaped for JSON, without quotes. Caches the last stream: most entries share one. */
 class Addresses {
   readonly #base: string
   #stream: string | undefined
@@ -88,7 +88,7 @@ function renderRich(entry: FeedEntry, event: ShownEvent, embed: Embed): string {
   return `${text}"positionEventNumber":${positionNumber},"positionStreamId":${jsonString(positionStreamBytes)},`
 }
 
-/** Indents objects; arrays, text and very large objects stay as they are. */
+/** Indents objects. Returns arrays, text and very large objects unchanged. */
 function layOut(text: string): string {
   return text.length <= limits.laid_out_bytes_max && isJsonObject(text) ? indentJson(text) : text
 }
@@ -107,7 +107,7 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-/** A JSON string of bytes: what JSON escapes is ASCII. */
+/** Returns bytes as a JSON string. That is safe byte by byte, because JSON only escapes ASCII characters. */
 function jsonString(bytes: string): string {
   return JSON.stringify(bytes)
 }

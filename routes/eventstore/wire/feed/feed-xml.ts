@@ -1,4 +1,4 @@
-/** Feeds, entries and events as XML (reference 8.6, 8.7). */
+/** Renders feeds, entries and events as XML (reference 8.6, 8.7). */
 import { isUtf8 } from 'node:buffer'
 import { DOMImplementation, type Document, type Element, type Node, XMLSerializer } from '@xmldom/xmldom'
 import { textOf } from '../../../../src/latin1.js'
@@ -14,7 +14,7 @@ const ATOM = 'http://www.w3.org/2005/Atom'
 const DECLARATION = '<?xml version="1.0" encoding="utf-8"?>'
 const serializer = new XMLSerializer()
 
-/** Writes elements of one document; `prefix` stands before the names of Atom. */
+/** Writes the elements of one document. `prefix` is the namespace prefix of Atom's names, empty for none. */
 class AtomWriter {
   readonly document: Document
   readonly target: JsonAsXml
@@ -30,7 +30,7 @@ class AtomWriter {
     return this.#prefix !== ''
   }
 
-  /** A name of Atom as it stands in this document. */
+  /** Returns a name of Atom, with the prefix of this document. */
   nameOf(name: string): string {
     return this.#prefix + name
   }
@@ -52,19 +52,19 @@ class AtomWriter {
   }
 }
 
-/** What parsers take for the end of a line, and control characters, are escaped: so they stay what they are. */
+/** Serializes a document. Escapes control characters and line ends that parsers would otherwise change. */
 function serialized(document: Document): string {
   const text = serializer.serializeToString(document)
   return text.replace(/[\r\x7f-\x9f\u2028]/g, (one) => `&#x${one.charCodeAt(0).toString(16).toUpperCase()};`)
 }
 
-/** Which entries carry the content of their event, where that is JSON: none, those whose event has a form in XML, all. */
+/** Which JSON events get their content: none, those that XML can represent, or all (an error when XML cannot). */
 type Content = 'none' | 'possible' | 'always'
 
 /**
- * A page of a feed. An event that has no form in XML stands there without its content, as data that is no JSON does: who
- * follows a feed gets past it.
- * @throws a 406 for a page with more values than an answer may have
+ * Returns a page of a feed. An event that XML cannot represent, or whose data is not JSON, gets an entry without
+ * content, so that a client that follows the feed can get past the event.
+ * @throws a 406 for a page with more values than a response may have
  */
 export function renderFeedXml(feed: Feed, base: string, withContent: boolean): string {
   const writer = new AtomWriter('feed', ATOM)
@@ -79,7 +79,7 @@ export function renderFeedXml(feed: Feed, base: string, withContent: boolean): s
   return DECLARATION + writer.text()
 }
 
-/** One entry by itself carries its content, if that is JSON. @throws a 406 when it has no form in XML */
+/** Returns a single entry, with its content if that is JSON. @throws a 406 when XML cannot represent the content */
 export function renderEntryXml(entry: FeedEntry, base: string): string {
   const writer = new AtomWriter('entry', ATOM, 'atom')
   writeEntry(writer, writer.root, entry, base, 'always')
@@ -114,18 +114,18 @@ function writeEntry(
   }
   element.appendChild(content)
   if (writer.prefixed) return
-  // The event's members stand in no name space, where Atom's is the default.
+  // The event's members have no namespace, but Atom's is the default namespace here.
   for (const member of elementsOf(content)) member.setAttribute('xmlns', '')
 }
 
-/** The event document rooted `<event>`. @throws a 406 when it has no form in XML */
+/** Returns the event document with the root `<event>`. @throws a 406 when XML cannot represent it */
 export function renderEventXml(event: ShownEvent): string {
   const document = new DOMImplementation().createDocument(null, 'event', null)
   writeDocument(new JsonAsXml(document), document.documentElement as Element, event)
   return serialized(document)
 }
 
-/** The event's data rooted `<data>`. @throws a 406 when it is no JSON object, or has no form in XML */
+/** Returns the event's data with the root `<data>`. @throws a 406 unless it is a JSON object that XML can represent */
 export function renderDataXml(event: ShownEvent): string {
   const document = new DOMImplementation().createDocument(null, 'data', null)
   if (event.dataBytes !== '') {
@@ -136,7 +136,7 @@ export function renderDataXml(event: ShownEvent): string {
   return serialized(document)
 }
 
-/** @throws a 406 for what has no form in XML: as writeValue, and data that is neither JSON nor text */
+/** Writes an event document. @throws a 406 as `writeValue`, and for data that is neither JSON nor UTF-8 text */
 function writeDocument(target: JsonAsXml, parent: Element, event: ShownEvent): void {
   if (!event.isJson && !isUtf8(event.octets)) throw noXml()
   const { streamBytes, number, typeBytes, id } = event

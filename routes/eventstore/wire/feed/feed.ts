@@ -1,6 +1,6 @@
 /**
- * A page of a feed before it is written: what it says of itself and where its links lead (reference 7, 8.1, 12.2).
- * Pure. Numbers are bigints, since a client may ask from anywhere up to 2^63-1.
+ * The model of a feed page before rendering: its properties and links (reference 7, 8.1, 12.2). Pure. Numbers are
+ * bigints, because a client may request any start up to 2^63-1.
  */
 import type { FeedEntry } from './entry.js'
 
@@ -12,43 +12,43 @@ export interface FeedLink {
 export interface Feed {
   readonly title: string
   readonly selfUrl: string
-  /** Milliseconds; undefined for a feed without an event. */
+  /** Milliseconds since the epoch; undefined for a feed without events. */
   readonly updated: number | undefined
   /** Undefined for the log. */
   readonly stream: string | undefined
   readonly headOfStream: boolean
-  /** `selfUrl` and `eTag` stand in backward pages of streams only. */
+  /** True for a backward page of a stream: only these have `selfUrl` and `eTag`. */
   readonly backward: boolean
-  /** The version in `eTag`: at the head of a stream. */
+  /** The version in `eTag`, for a page at the head of a stream. */
   readonly tagVersion: string | undefined
   readonly links: readonly FeedLink[]
   /** Newest first. */
   readonly entries: readonly FeedEntry[]
 }
 
-export interface PageAsked {
+export interface PageRequest {
   readonly direction: 'backward' | 'forward'
-  /** Undefined: the head. */
+  /** Undefined for the head. */
   readonly from: bigint | undefined
   readonly count: number
 }
 
-/** What is to be read for a page: numbers `first` to `last`; none when `first > last`. */
+/** The event numbers to read for a page: `first` to `last`, both included; none when `first > last`. */
 export interface Window {
   readonly first: number
   readonly last: number
-  /** Nothing older (backward) or newer (forward) is left. */
+  /** True when there are no older (backward) or newer (forward) events. */
   readonly end: boolean
-  /** The page may change: it reaches the head. */
+  /** True when the page may still change because it reaches the head. */
   readonly moving: boolean
 }
 
 /**
- * The numbers of a page of a stream.
+ * Returns the numbers of a page of a stream.
  * @param last the stream's last number
- * @param least its lowest number that can be seen, which may lie beyond the last
+ * @param least its lowest visible number, which may exceed `last`
  */
-export function windowOf({ direction, from, count }: PageAsked, last: number, least: number): Window {
+export function windowOf({ direction, from, count }: PageRequest, last: number, least: number): Window {
   const end = BigInt(last)
   if (direction === 'backward') {
     const start = from ?? end
@@ -62,7 +62,8 @@ export function windowOf({ direction, from, count }: PageAsked, last: number, le
   }
   const start = from ?? 0n
   const highest = start + BigInt(count) - 1n
-  // A page whose numbers are all cut off leads on, or a client would poll it for ever. Past the end it is a place to wait.
+  // A page whose events are all truncated must link to the next page, or a client would poll it for ever. A page beyond
+  // the head needs no such link: the client waits there.
   const cutOff = highest < BigInt(least) && start <= end
   return {
     first: Number(max(BigInt(least), start)),
@@ -72,24 +73,24 @@ export function windowOf({ direction, from, count }: PageAsked, last: number, le
   }
 }
 
-/** Where a page of a stream stands. */
+/** The position of a page in its stream. */
 export interface StreamPlace {
   /** The stream's last number. */
   readonly head: number
-  /** Nothing older (backward) or newer (forward) is left. */
+  /** True when there are no older (backward) or newer (forward) events. */
   readonly end: boolean
-  /** Events that were read for it, shown or not. */
+  /** Number of events read for the page, shown or not. */
   readonly read: number
-  /** The number that the page ended at, when it was full before its count. */
+  /** The last number read, when the page reached its size limit before its count. */
   readonly endedAt?: number | undefined
-  /** The page was asked for from the head, and all events are cut off. */
+  /** True when the page starts at the head and all events are truncated. */
   readonly cutOff: boolean
 }
 
-/** Links of a page of a stream. */
-export function streamLinks(base: string, asked: PageAsked, place: StreamPlace): FeedLink[] {
+/** Returns the links of a page of a stream. */
+export function streamLinks(base: string, request: PageRequest, place: StreamPlace): FeedLink[] {
   const { end, read, cutOff, endedAt } = place
-  const { direction, count } = asked
+  const { direction, count } = request
   const page = (path: string) => `${base}/${path}/${count}`
   const links: FeedLink[] = [
     { relation: 'self', url: base },
@@ -97,7 +98,7 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
   ]
   const head = BigInt(place.head)
   if (direction === 'backward') {
-    const from = asked.from ?? head
+    const from = request.from ?? head
     if (!end && !cutOff) {
       links.push({ relation: 'last', url: page('0/forward') })
       const older = endedAt === undefined ? from - BigInt(count) : BigInt(endedAt) - 1n
@@ -105,7 +106,7 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
     }
     links.push({ relation: 'previous', url: page(`${cutOff ? 0n : min(from, head) + 1n}/forward`) })
   } else {
-    const from = asked.from ?? 0n
+    const from = request.from ?? 0n
     if (from > 0n) {
       links.push({ relation: 'last', url: page('0/forward') })
       links.push({ relation: 'next', url: page(`${from - 1n}/backward`) })
@@ -119,22 +120,22 @@ export function streamLinks(base: string, asked: PageAsked, place: StreamPlace):
   return links
 }
 
-/** Where a page of the log begins and ends, as cursors: forward reads at or after one, backward before one. */
+/** The start and end of a page of the log, as cursors. Forward reads start at a cursor, backward reads before it. */
 export interface LogPlace {
-  /** The cursor that this page was read from. */
+  /** The cursor at which the page starts. */
   readonly from: number
-  /** It was asked for from the very beginning, where nothing is older. */
+  /** True when the page starts at the beginning of the log. */
   readonly origin: boolean
-  /** The cursor that goes on in the same direction. */
+  /** The cursor of the next page in the same direction. */
   readonly next: number
   readonly end: boolean
   readonly entries: number
 }
 
-/** Links of a page of the log, whole or filtered. */
+/** Returns the links of a page of the log, whole or filtered. */
 export function logLinks(
   base: string,
-  { direction, count }: Pick<PageAsked, 'direction' | 'count'>,
+  { direction, count }: Pick<PageRequest, 'direction' | 'count'>,
   place: LogPlace,
   filtered: boolean
 ): FeedLink[] {
@@ -160,16 +161,16 @@ export function logLinks(
   return links
 }
 
-/** Before everything. The first event has position 1 in this dialect, since EventStoreDB's is not 0 either. */
+/** The position before the first event, which has position 1 in the dialect: in EventStoreDB it is not 0 either. */
 const ORIGIN = '0'.repeat(32)
 
-/** A position of the log in this dialect: commit and prepare position, 16 hexadecimal digits each (reference 12.1). */
+/** Returns a log position in the dialect: commit and prepare position, 16 hexadecimal digits each (reference 12.1). */
 export function positionText(position: number): string {
   const half = (position + 1).toString(16).toUpperCase().padStart(16, '0')
   return half + half
 }
 
-/** @returns undefined when it is no position; -1 for the one before everything */
+/** Parses a position. Returns undefined for an invalid one, -1 for the position before the first event. */
 export function parsePosition(text: string): number | undefined {
   if (!/^[0-7][0-9a-f]{15}[0-7][0-9a-f]{15}$/i.test(text)) return undefined
   return Number(min(BigInt(`0x${text.slice(0, 16)}`), BigInt(Number.MAX_SAFE_INTEGER))) - 1

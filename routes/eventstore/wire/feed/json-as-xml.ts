@@ -1,11 +1,11 @@
-/** JSON values as elements and attributes of XML (reference 8.6). */
+/** Converts JSON values to XML elements and attributes (reference 8.6). */
 import type { Document, Element } from '@xmldom/xmldom'
 import { textOf } from '../../../../src/latin1.js'
 import { limits } from '../../../../src/limits.js'
 import { Refusal } from '../refusal.js'
 import { valueBytes } from './event-document.js'
 
-/** Where JSON is written as XML, and how many nodes more it may have. */
+/** The XML document under construction, with the number of nodes that it may still get. */
 export class JsonAsXml {
   readonly document: Document
   #left: number = limits.xml_nodes_max
@@ -14,18 +14,18 @@ export class JsonAsXml {
     this.document = document
   }
 
-  /** True when there were too many: nothing more can be written. */
+  /** True when the node limit is exceeded: nothing more can be written. */
   get full(): boolean {
     return this.#left < 0
   }
 
-  /** @throws a 406 when there are too many */
+  /** Counts one node. @throws a 406 when the limit is exceeded */
   count(): void {
     if (--this.#left < 0) throw noXml()
   }
 }
 
-/** Numbers stay as they were written, digit for digit; text that is no JSON stays text. */
+/** Parses JSON. Numbers become strings, to keep all their digits. Text that is not JSON is returned as it is. */
 export function parsedJson(bytes: string): unknown {
   const text = textOf(bytes)
   if (valueBytes(bytes) !== bytes) return text
@@ -39,8 +39,9 @@ export function writeMembers(target: JsonAsXml, parent: Element, object: Record<
 }
 
 /**
- * @throws a 406 for what has no form in XML: an attribute that is no scalar, a name without a character, text with a
- * character that XML cannot hold, too many values
+ * Writes a value as an element, an attribute (`@name`) or text (`#text`).
+ * @throws a 406 for a value that XML cannot represent: an attribute that is not a scalar, an empty name, a character
+ * that XML forbids, or too many values
  */
 export function writeValue(target: JsonAsXml, parent: Element, name: string, value: unknown): void {
   const { document } = target
@@ -66,8 +67,8 @@ export function writeValue(target: JsonAsXml, parent: Element, name: string, val
 }
 
 /**
- * A JSON key as the name of an element or an attribute: what may not stand there is escaped, a prefix is dropped. An
- * attribute of the name `xmlns` would move its element to a name space.
+ * Returns a JSON key as the name of an element or attribute. Escapes forbidden characters and drops a prefix. Escapes
+ * `xmlns`, too, because such an attribute would put its element into a namespace.
  */
 function xmlName(key: string): string {
   const local = key.slice(key.indexOf(':') + 1)
@@ -83,10 +84,10 @@ function xmlName(key: string): string {
   return name
 }
 
-/** Letters and digits that may stand in names by every edition of XML 1.0 that parsers follow. */
+/** Characters allowed in names by all editions of XML 1.0 that parsers implement. */
 const NAME_START = /^(?![\xaa\xb5\xba\u2180-\u2bff\u{10000}-\u{10ffff}])[\p{L}_]$/u
 const NAME_PART = /^(?![\xaa\xb2\xb3\xb5\xb9\xba\xbc-\xbe\u2180-\u2bff\u{10000}-\u{10ffff}])[\p{L}\p{N}_.-]$/u
-/** What would be taken for an escaped character. */
+/** Text that a reader would take for an escaped character. */
 const ESCAPE = /^_x[0-9A-Fa-f]{4}_/
 
 function escapeName(character: string): string {
@@ -97,21 +98,21 @@ function escapeName(character: string): string {
     .padStart(code > 0xffff ? 8 : 4, '0')}_`
 }
 
-/** Characters that XML 1.0 cannot hold in any spelling. */
+/** Characters that XML 1.0 forbids, even escaped. */
 const NO_XML = /[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu
 
-/** Data as it stands. @throws a 406 when it has a character that XML cannot hold */
+/** Returns the text unchanged. @throws a 406 when it has a character that XML forbids */
 export function xmlText(text: string): string {
   if (text.search(NO_XML) >= 0) throw noXml()
   return text
 }
 
-/** A name for people to read: characters that XML cannot hold are escaped as in JSON. The links have the name itself. */
+/** Returns a name for display, with forbidden characters escaped as in JSON. Links contain the exact name. */
 export function readableXml(text: string): string {
   return text.replace(NO_XML, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`)
 }
 
-/** What has no form in XML. */
+/** Returns the refusal of a value that XML cannot represent. */
 export function noXml(): Refusal {
   return new Refusal(406, 'Requested URI is not available in requested format', { bare: true })
 }

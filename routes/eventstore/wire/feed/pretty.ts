@@ -1,11 +1,11 @@
-/** JSON laid out on several lines; every token stays as it was written. */
+/** Indents JSON without changing its tokens. */
 
 const INDENT = '  '
 
-/** How many times longer than what was there it may get; deep nesting costs much white space. */
+/** Limit of the growth factor: deep nesting needs much white space. */
 const GROWTH_MAX = 8
 
-/** @param json valid JSON, as text or as bytes @returns it as it is when it would grow out of proportion */
+/** Returns the indented JSON, or the input when it would grow too much. @param json valid JSON, as text or bytes */
 export function indentJson(json: string): string {
   const longest = GROWTH_MAX * json.length + 1000
   let text = ''

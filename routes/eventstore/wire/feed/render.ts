@@ -1,4 +1,4 @@
-/** Feeds and single events in the form that was negotiated. */
+/** Renders feeds and single events in the negotiated form. */
 import { type Codec, codecHash, codecs } from '../codecs.js'
 import type { Embed } from './embed.js'
 import type { FeedEntry } from './entry.js'
@@ -7,22 +7,22 @@ import type { Feed } from './feed.js'
 import { renderEntryJson, renderFeedJson } from './feed-json.js'
 import { renderDataXml, renderEntryXml, renderEventXml, renderFeedXml } from './feed-xml.js'
 
-/** How an answer looks: its form, how much of each event it carries, and what its addresses begin with. */
-export interface Look {
+/** Rendering options: the form, how much of each event to include, and the base of addresses. */
+export interface RenderOptions {
   readonly codec: Codec
   readonly embed: Embed
   readonly base: string
 }
 
-/** Feeds in XML carry content or nothing; the other levels have no form there. */
-export function renderFeed(feed: Feed, { codec, embed, base }: Look): Buffer {
+/** Returns a feed as bytes. In XML, `embed` has only two levels: `content`, and none for all other values. */
+export function renderFeed(feed: Feed, { codec, embed, base }: RenderOptions): Buffer {
   if (codec.xml) return Buffer.from(renderFeedXml(feed, base, embed === 'content'))
   const tag = feed.tagVersion === undefined ? undefined : `${feed.tagVersion};${codecHash(codecs.atomJson)}`
   return Buffer.from(renderFeedJson(feed, base, embed, tag), 'latin1')
 }
 
-/** @param entry of an event that is there @throws a 406 for one that has no form in XML */
-export function renderSingle(entry: FeedEntry, { codec, embed, base }: Look): Buffer {
+/** Returns a single event as bytes. @param entry must have an event @throws a 406 when XML cannot represent it */
+export function renderSingle(entry: FeedEntry, { codec, embed, base }: RenderOptions): Buffer {
   const event = entry.event as NonNullable<FeedEntry['event']>
   switch (codec) {
     case codecs.octets:

@@ -1,6 +1,6 @@
 /**
- * An event as the dialect shows it (reference 5.2, 8): JSON or not, with its data as text. Strings ending in `Bytes`
- * are UTF-8 bytes, one character a byte, as everywhere on the wire.
+ * An event in the form of the dialect (reference 5.2, 8): with a JSON flag, and its data as text. Members named
+ * `…Bytes` are UTF-8 bytes in a string of one character per byte, as everywhere in wire code.
  */
 import { isUtf8 } from 'node:buffer'
 import type { StoredRecord } from '../../../../src/log/format.js'
@@ -11,25 +11,25 @@ export interface ShownEvent {
   readonly typeBytes: string
   readonly streamBytes: string
   readonly number: string
-  /** Milliseconds. */
+  /** Milliseconds since the epoch. */
   readonly created: number
   readonly isJson: boolean
-  /** Empty when there is none. */
+  /** Empty for an event without data. */
   readonly dataBytes: string
   readonly metadataBytes: string
-  /** The data as it was sent. */
+  /** The data as the client sent it. */
   readonly octets: Buffer
   readonly isLink: boolean
 }
 
-/** The number that a tombstone has in this dialect. */
+/** The event number of tombstones in the dialect. */
 const TOMBSTONE_NUMBER = '9223372036854775807'
 
 export function showRecord(record: StoredRecord): ShownEvent {
   return new ShownRecord(record)
 }
 
-/** A record whose members are made on first use: a feed without bodies needs few. */
+/** Computes members on first use: a feed without bodies needs only a few. */
 class ShownRecord implements ShownEvent {
   readonly #record: StoredRecord
   #metadata: string | undefined
@@ -90,13 +90,13 @@ class ShownRecord implements ShownEvent {
 
 const NOTHING = Buffer.alloc(0)
 
-/** Bytes that are not UTF-8 become replacement characters. */
+/** Returns data as UTF-8 bytes, with replacement characters for invalid bytes. */
 function utf8BytesOf(data: Buffer | undefined): string {
   if (data === undefined) return ''
   return isUtf8(data) ? data.toString('latin1') : Buffer.from(data.toString('utf8')).toString('latin1')
 }
 
-/** A JSON string as its text, an object or an array as it is, another scalar as nothing. */
+/** Returns the text of a JSON string, objects and arrays unchanged, and an empty text for other scalars. */
 function looseText(json: string): string {
   if (isObjectOrArray(json) || json === '') return json
   if (!json.startsWith('"')) return ''
@@ -104,7 +104,7 @@ function looseText(json: string): string {
   return Buffer.from(text).toString('latin1')
 }
 
-/** True for the text of a JSON object or array. */
+/** Returns true for the text of a JSON object or array. */
 function isObjectOrArray(json: string): boolean {
   return json.startsWith('{') || json.startsWith('[')
 }
