@@ -132,6 +132,7 @@ promise('the page of a permanently deleted stream says that it ended', async (t)
   await untilLive(page)
   await fetch(`${url}/streams/s?permanent=true`, { method: 'DELETE' })
   await untilSaid(page, 'ended')
+  t.pass('the page says that it ended')
 })
 
 promise('the page causes no content security policy violation and no console error', async (t) => {

@@ -163,8 +163,8 @@ t.test('the memory budget and the descriptors say how many connections there may
   const MiB = 2 ** 20
   t.same(connectionRoom(512 * MiB, Infinity), { connections: 16_384, warning: undefined })
   t.same(connectionRoom(64 * MiB, 1_048_576), { connections: 2048, warning: undefined })
-  t.match(connectionRoom(512 * MiB, 1024), { connections: 755, warning: /1024 files.*755 connections.*20560/ })
-  t.throws(() => connectionRoom(512 * MiB, 119), { code: 'resource-unusable', message: /119 files.*needs 120/ })
+  t.match(connectionRoom(512 * MiB, 1024), { connections: 755, warning: /limit 1024 .*755 connections.*20560/ })
+  t.throws(() => connectionRoom(512 * MiB, 119), { code: 'resource-unusable', message: /limit is 119,.* needs at least 120/ })
   t.end()
 })
 
