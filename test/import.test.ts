@@ -71,7 +71,7 @@ t.test('the ids of lines depend on the input only, not on flags or on skipped li
   })
   t.match(
     other,
-    { code: 1, stderr: /Line 2: .*holds an event with id .* and other content/ },
+    { code: 1, stderr: /Line 2: .*has the same id .*, but other content/ },
     'the same line with another "occurred" is refused'
   )
 })

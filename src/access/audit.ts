@@ -1,4 +1,7 @@
-/** Events of `$audit`: which account changed what in the running of the store, and from which address. They hold no secrets. */
+/**
+ * Events of the `$audit` stream: administrative changes, each with the account and the address of the caller. They
+ * contain no secrets.
+ */
 
 import type { NewEvent } from '../streams/new-event.js'
 import { serverEvent } from '../streams/new-event.js'
@@ -22,14 +25,15 @@ export type AuditType =
   | 'StreamDeleted'
   | 'CommandGiven'
 
-/** Changes of streams are audited, unless authentication is switched off: then no caller is known. */
+/** Returns true when the actor's changes of streams are audited: always, unless authentication is switched off. */
 export function isAudited(actor: Actor | undefined): actor is Actor {
   return actor !== undefined && actor.principal.by !== 'insecure'
 }
 
 /**
- * An event that says what was done.
- * @param actor undefined: the server itself, from its settings
+ * Returns an audit event.
+ * @param actor undefined: the server itself, because of its configuration
+ * @param what members of the event that describe the change
  */
 export function auditEvent(type: AuditType, actor: Actor | undefined, what: object): NewEvent {
   const who =

@@ -1,30 +1,34 @@
-/** The latest that a stream says of something: it counts as long as the stream's metadata does not hide it. */
+/** The latest value recorded in a stream, unless the stream's metadata hides its event. */
 export class LatestValue<T> {
-  #said: { readonly value: T | undefined; readonly number: number } | undefined
+  #latest: { readonly value: T | undefined; readonly number: number } | undefined
   #truncation = 0
 
-  /** @param value undefined: that there is no such thing (any more) @param number of the event that says so */
+  /**
+   * Records a newer value.
+   * @param value undefined: the event removes the value
+   * @param number of the event
+   */
   say(value: T | undefined, number: number): void {
-    this.#said = { value, number }
+    this.#latest = { value, number }
   }
 
-  /** Events with lower numbers are hidden from now on. */
+  /** Hides the value if its event has a number below `before`. */
   truncate(before: number): void {
     this.#truncation = before
   }
 
-  /** Nothing is said any more: the stream has ended. */
+  /** Removes the value, because the stream has a tombstone. */
   end(): void {
-    this.#said = undefined
+    this.#latest = undefined
   }
 
-  /** Undefined when nothing was said, or what was said is hidden. */
+  /** The value; undefined when there is none, or its event is hidden. */
   get value(): T | undefined {
-    return this.#said !== undefined && this.#said.number >= this.#truncation ? this.#said.value : undefined
+    return this.#latest !== undefined && this.#latest.number >= this.#truncation ? this.#latest.value : undefined
   }
 
-  /** Number of the event that says it, hidden or not. */
+  /** Number of the latest event, hidden or not. */
   get number(): number | undefined {
-    return this.#said?.number
+    return this.#latest?.number
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Rights to streams: pure rules over what its metadata, the settings and the defaults say (reference 14.2 to
- * 14.4). The route asks before it takes a body, the plan of an append asks again as the log stands by then.
+ * Rights to streams, decided from a stream's metadata, the settings and the defaults (reference 14.2 to 14.4). Pure. A
+ * route checks them before it reads a body; the plan of an append checks them again, because they may have changed.
  */
 import { DaybookError } from '../errors.js'
 import {
@@ -17,86 +17,90 @@ import { isMetastream, isSystemStream, originalOf } from '../streams/names.js'
 
 export type Action = 'read' | 'write' | 'delete' | 'readMetadata' | 'writeMetadata'
 
-/** What a token or ticket may be used for, at most: streams by name, or by the start of it (`cart-*`). */
+/** Limits a token or ticket to certain streams, by name or by prefix (`cart-*`). */
 export interface Scope {
   readonly read: readonly string[]
   readonly write: readonly string[]
 }
 
-/** The caller of a request. Plain data: what is written for it can be decided in another process. */
+/** The caller of a request. Plain data, so that another process can plan its writes. */
 export interface Principal {
-  /** Undefined: the caller has not signed in. */
+  /** Undefined: the caller is anonymous. */
   readonly login: string | undefined
   readonly groups: readonly string[]
-  /** Less than the account may do. */
+  /** Limits the rights of the account; undefined: no limit. */
   readonly scope?: Scope | undefined
-  /** When the account was made, milliseconds: an older account of the same login belonged to another person. */
+  /** Creation time of the account, in milliseconds. An older account of the same login belonged to another person. */
   readonly since?: number | undefined
-  /** Id of the API token with which it signed in. */
+  /** Id of the API token with which the caller signed in. */
   readonly token?: string | undefined
-  /** When its rights end by themselves, milliseconds. */
+  /** Expiry of the sign-in, in milliseconds. */
   readonly expires?: number | undefined
   /**
-   * The version of the account that it signed in to: the next change of the account ends the sign-in. `none`: it has no
-   * account here, and is signed in as long as no account has its login. Undefined: nothing ends it.
+   * The version of the account at sign-in: the next change of the account revokes the sign-in. `none`: there is no
+   * account, and the sign-in is valid as long as no account has this login. Undefined: the sign-in cannot be revoked.
    */
   readonly accountVersion?: number | 'none' | undefined
-  /** How it signed in, for the audit. */
+  /** How the caller signed in, for the audit. */
   readonly by: 'nothing' | 'password' | 'token' | 'jwt' | 'ticket' | 'insecure'
 }
 
-/** The caller and its address: what the audit says of a change. */
+/** The caller, client address and request id, for the audit. */
 export interface Actor {
   readonly principal: Principal
-  /** Address of the client. */
   readonly address: string
   readonly requestId: string
 }
 
-/** The stream whose latest event says what holds for streams without rules of their own (reference 14.4). */
+/** The stream whose latest event has the default rules, for streams without rules of their own (reference 14.4). */
 export const SETTINGS = '$settings'
 
 export const ADMINS = '$admins'
 export const OPERATORS = '$ops'
 export const EVERYBODY = '$all'
 
-/** A caller who has not signed in. */
+/** An anonymous caller. */
 export const NOBODY: Principal = { login: undefined, groups: [], by: 'nothing' }
 
-/** Every caller of a server whose authentication is switched off: it may do everything. */
+/** Every caller when authentication is switched off. It has all rights. */
 export const ANYBODY: Principal = { login: 'system', groups: [ADMINS], by: 'insecure' }
 
-/** Administrators may do everything that anybody may, and see everything; not with a token that says less. */
+/**
+ * Returns true for an administrator, who may see and do everything. A caller with a scope is never an administrator.
+ */
 export function isAdministrator(principal: Principal): boolean {
   return principal.scope === undefined && hasAdminsRole(principal)
 }
 
-/** Operators run the server; they read no more than others. */
+/** Returns true for an operator, who runs the server but has no additional rights to streams, or an administrator. */
 export function isOperator(principal: Principal): boolean {
   return isAdministrator(principal) || (principal.scope === undefined && principal.groups.includes(OPERATORS))
 }
 
-/** `admin` has it by name, whatever its groups (reference 14.3). */
+/** Returns true for members of `$admins`, and for the login `admin` whatever its groups (reference 14.3). */
 export function hasAdminsRole({ login, groups }: Pick<Principal, 'login' | 'groups'>): boolean {
   return groups.includes(ADMINS) || login === 'admin'
 }
 
-/** What holds for streams that have no rule of their own (reference 14.4), and for whom `$all` stands. */
+/** The default rules, for streams without rules of their own (reference 14.4). */
 export interface AccessSettings {
   readonly userStreams: Acl
   readonly systemStreams: Acl
-  /** `$all` includes callers who have not signed in. */
+  /** True when the role `$all` includes anonymous callers. */
   readonly anonymous: boolean
 }
 
 const OWN = /^\$(user-|users$|tokens$|settings$|audit$|consumers$)/
 
-/** What the server keeps of itself: accounts, tokens, rules, what was done. Only a rule of its own opens such a stream. */
+/**
+ * Returns true for the server's own streams: accounts, tokens, settings, audit, consumers. Default rules do not apply
+ * to them; only the stream's own rule gives rights to callers who are no administrators.
+ */
 export function isOwn(stream: string): boolean {
   return OWN.test(stream)
 }
 
-/** Of what the server keeps of itself nobody but the server writes anything, except the settings. */
+/** Returns true for streams that only the server may write: its own streams except `$settings`. */
 export function isWrittenByServer(stream: string): boolean {
   return isOwn(stream) && stream !== SETTINGS
 }
@@ -104,31 +108,31 @@ export function isWrittenByServer(stream: string): boolean {
 const KEYS = { read: '$r', write: '$w', delete: '$d', readMetadata: '$mr', writeMetadata: '$mw' } as const
 
 /**
- * What the latest event of `$settings` says; a member that is missing leaves the built-in default. Settings that make no
- * sense open nothing (see `readAcl`): with an unknown member, or when they are no JSON object, each right that is not
- * named is the administrators' alone.
- * @param document undefined: there are no settings; empty: there are, and not as JSON
+ * Reads the default rules from the latest event of `$settings`. A missing member means the built-in default. Invalid
+ * settings must not widen access (see `readAcl`): if they have an unknown member or are no JSON object, every right
+ * that they do not name is for administrators only.
+ * @param document undefined: there are no settings; empty: there are settings, but not as JSON
  */
 export function readSettings(document: Buffer | undefined, anonymous: boolean): AccessSettings {
   if (document === undefined) return { userStreams: {}, systemStreams: {}, anonymous }
   const settings = parsedSettings(document)
-  const understood = isObject(settings) && Object.keys(settings).every((name) => SETTINGS_MEMBERS.has(name))
+  const isValid = isObject(settings) && Object.keys(settings).every((name) => SETTINGS_MEMBERS.has(name))
   const rule = (name: string): Acl => {
     const stated = isObject(settings) && Object.hasOwn(settings, name) ? readAcl(settings[name]) : {}
-    return understood ? stated : { ...CLOSED_ACL, ...stated }
+    return isValid ? stated : { ...CLOSED_ACL, ...stated }
   }
   return { userStreams: rule('$userStreamAcl'), systemStreams: rule('$systemStreamAcl'), anonymous }
 }
 
 const SETTINGS_MEMBERS = new Set(['$userStreamAcl', '$systemStreamAcl'])
 
-/** What is wrong with settings, one sentence each. */
+/** Returns the faults of settings, one sentence each; empty when they are valid. */
 export function faultsOfSettings(document: Buffer | undefined): string[] {
   const settings = parsedSettings(document)
-  if (!isObject(settings)) return ['Settings are a JSON object.']
+  if (!isObject(settings)) return ['Settings must be a JSON object.']
   return Object.entries(settings).flatMap(([name, acl]) => {
     if (!SETTINGS_MEMBERS.has(name)) {
-      return `There is no "${name.slice(0, 100)}" in settings; known: ${[...SETTINGS_MEMBERS].join(', ')}.`
+      return `Settings have no member "${name.slice(0, 100)}"; use one of ${[...SETTINGS_MEMBERS].join(', ')}.`
     }
     const unknown = unknownRightsOf(acl).map((right) => unknownRight(right, name))
     return [...aclFaults(acl, name), ...unknown].map(({ why }) => why)
@@ -143,7 +147,7 @@ function parsedSettings(document: Buffer | undefined): unknown {
   }
 }
 
-/** The right that an action on a stream needs, and the stream whose rules say who has it. */
+/** Returns the right that an action on a stream needs, and the stream whose rules decide it. */
 export function rightFor(action: Action, stream: string): { action: Action; stream: string } {
   if (!isMetastream(stream)) return { action, stream }
   const reads = action === 'read' || action === 'readMetadata'
@@ -151,8 +155,9 @@ export function rightFor(action: Action, stream: string): { action: Action; stre
 }
 
 /**
- * @param right as `rightFor` gives it
- * @param acl what the metadata of the right's stream says
+ * Returns whether the principal has a right.
+ * @param right from `rightFor`
+ * @param acl from the metadata of the right's stream; undefined: it has none
  */
 export function permits(
   principal: Principal,
@@ -164,40 +169,42 @@ export function permits(
   if (principal.scope !== undefined && !covers(principal.scope, action, stream)) return false
   if (hasAdminsRole(principal)) return true
   const system = isSystemStream(stream)
-  const usual = system ? (isOwn(stream) ? {} : settings.systemStreams) : settings.userStreams
+  const defaults = system ? (isOwn(stream) ? {} : settings.systemStreams) : settings.userStreams
   const { login } = principal
-  // System streams always need an account, whatever a rule says.
-  const everybody = login !== undefined || (settings.anonymous && !system)
+  // System streams always need an account, even if a rule names `$all`.
+  const includedInAll = login !== undefined || (settings.anonymous && !system)
   const isRole = (role: string) => {
-    if (role === EVERYBODY) return everybody
+    if (role === EVERYBODY) return includedInAll
     return login !== undefined && (role === login || principal.groups.includes(role))
   }
   const isNamed = (entry: AclEntry | undefined) => rolesOf(entry ?? (system ? ADMINS : EVERYBODY)).some(isRole)
   const key = KEYS[action]
-  if (key !== '$mr' || acl?.$mr !== undefined) return isNamed(acl?.[key] ?? usual[key])
-  // A rule names logins and groups, so by itself it is shown only to those who may read the stream.
-  const isSettled = usual.$mr !== undefined && acl?.$r === undefined
-  return isNamed(usual.$mr) && (isSettled || isNamed(acl?.$r ?? usual.$r))
+  if (key !== '$mr' || acl?.$mr !== undefined) return isNamed(acl?.[key] ?? defaults[key])
+  // A rule names logins and groups. So without an explicit right, only callers who may read the stream may read its
+  // rule.
+  const defaultDecides = defaults.$mr !== undefined && acl?.$r === undefined
+  return isNamed(defaults.$mr) && (defaultDecides || isNamed(acl?.$r ?? defaults.$r))
 }
 
 function rolesOf(entry: AclEntry): readonly string[] {
   return typeof entry === 'string' ? [entry] : entry
 }
 
-/** With a token nobody administrates: it changes no rules, and nothing that the server keeps of itself. */
+/** Returns whether a scope covers an action. No scope covers writing metadata, or writing the server's own streams. */
 function covers(scope: Scope, action: Action, stream: string): boolean {
   const reads = action === 'read' || action === 'readMetadata'
   if (action === 'writeMetadata' || (!reads && isOwn(stream))) return false
   const names = reads ? scope.read : scope.write
   return names.some((name) => {
-    // As a shell's `*` leaves hidden files alone, one that names no `$` leaves system streams alone.
+    // A pattern covers system streams only if it begins with `$`, as a shell's `*` does not match hidden files.
     if (isSystemStream(stream) && !isSystemStream(name)) return false
     return name.endsWith('*') ? stream.startsWith(name.slice(0, -1)) : stream === name
   })
 }
 
 /**
- * The entries of a scope that may let something be written. No token covers metadata or what the server keeps of itself.
+ * Returns the `write` entries of a scope that can take effect: a scope never covers metadata or the server's own
+ * streams.
  */
 export function writableNames({ write }: Scope): readonly string[] {
   return write.filter((name) => {
@@ -214,14 +221,14 @@ const WORDS: Record<Action, string> = {
   writeMetadata: 'write the metadata of'
 }
 
-/** Why an action is refused; whether the stream is there is not said. */
+/** Returns the refusal of an action. It does not reveal whether the stream exists. */
 export function refusedAccess(principal: Principal, action: Action, stream: string): DaybookError {
   const details = { stream, action, written: false, retry: false }
   if (principal.login === undefined) {
-    return new DaybookError('sign-in-required', `To ${WORDS[action]} "${stream}", sign in.`, details)
+    return new DaybookError('sign-in-required', `Sign in to ${WORDS[action]} "${stream}".`, details)
   }
   const scoped = principal.scope === undefined ? '' : ' with this token'
-  const own = isWrittenByServer(stream) ? ' The server writes it, and nobody else.' : ''
+  const own = isWrittenByServer(stream) ? ' Only the server itself writes it.' : ''
   const why = `"${principal.login}" may not ${WORDS[action]} "${stream}"${scoped}.${own}`
   return new DaybookError('not-permitted', why, details)
 }

@@ -1,4 +1,4 @@
-/** The access rules as they stand: what streams' metadata and `$settings` say, asked for one principal at a time. */
+/** The present access rules, from stream metadata and `$settings`. */
 
 import type { DaybookError } from '../errors.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -20,12 +20,12 @@ import {
 import { type SignInFacts, signInRefusal } from './sign-in-validity.js'
 import { Viewer } from './viewer.js'
 
-/** Reads a stream's events, as a `Reader` does. */
+/** The part of a `Reader` that reads a stream's events. */
 interface StreamRecords {
   records(stream: string, order: 'asc' | 'desc'): AsyncIterable<StoredRecord>
 }
 
-/** Before the accounts are loaded only callers who have not signed in can be judged. */
+/** Before the accounts are loaded, only anonymous callers can be checked. */
 const NOT_LOADED: SignInFacts = { versionOf: failNotLoaded, hasToken: failNotLoaded }
 
 function failNotLoaded(): never {
@@ -33,7 +33,7 @@ function failNotLoaded(): never {
 }
 
 export class AccessRules {
-  /** The accounts and tokens that there are. */
+  /** The present accounts and tokens. */
   signIns: SignInFacts = NOT_LOADED
   readonly #states: StreamStates
   readonly #listeners = new Set<(stream: string | undefined) => void>()
@@ -43,28 +43,28 @@ export class AccessRules {
   #changes = 0
   readonly #latest = new LatestValue<StoredRecord>()
 
-  /** @param anonymous `$all` includes callers who have not signed in */
+  /** @param anonymous true: the role `$all` includes anonymous callers */
   constructor(states: StreamStates, anonymous: boolean) {
     this.#states = states
     this.#settings = readSettings(undefined, anonymous)
   }
 
-  /** Another object whenever they are others. */
+  /** The default rules; a new object after every change. */
   get settings(): AccessSettings {
     return this.#settings
   }
 
-  /** Another number whenever the settings may be others. */
+  /** Changes whenever the settings may have changed. */
   get version(): number {
     return this.#version
   }
 
-  /** Rises whenever a principal may have been given a right. */
+  /** Counter that rises whenever a principal may have got a right. */
   get changes(): number {
     return this.#changes
   }
 
-  /** Reads what `$settings` says (reference 14.4). */
+  /** Reads the default rules from `$settings` (reference 14.4). */
   async load(reader: StreamRecords): Promise<void> {
     const { tombstone, metadata } = await this.#states.of(SETTINGS)
     this.#latest.truncate(metadata.truncateBefore ?? 0)
@@ -79,16 +79,19 @@ export class AccessRules {
     this.#changes++
   }
 
-  /** Takes note of an event of a system stream, or of a stream's end, before the append is answered. */
-  committed(stream: string, record: StoredRecord, ruled: boolean): void {
-    const settings = stream === SETTINGS || stream === metastreamOf(SETTINGS)
+  /**
+   * Applies an event of a system stream, or a tombstone, before the append is answered.
+   * @param rightsChanged true when the rights to the described or deleted stream may have changed
+   */
+  committed(stream: string, record: StoredRecord, rightsChanged: boolean): void {
+    const isOfSettings = stream === SETTINGS || stream === metastreamOf(SETTINGS)
     if (stream === metastreamOf(SETTINGS)) this.#latest.truncate(truncationOf(record))
     else if (stream === SETTINGS && record.tombstone) this.#latest.end()
     else if (stream === SETTINGS) this.#latest.say(record, record.number)
-    if (settings) this.#settle()
-    else if (!ruled) return
+    if (isOfSettings) this.#settle()
+    else if (!rightsChanged) return
     this.#changes++
-    const concerned = settings ? undefined : isMetastream(stream) ? originalOf(stream) : stream
+    const concerned = isOfSettings ? undefined : isMetastream(stream) ? originalOf(stream) : stream
     for (const listener of this.#listeners) listener(concerned)
   }
 
@@ -98,13 +101,16 @@ export class AccessRules {
     this.#version++
   }
 
-  /** Calls back with the stream whose rules may have changed; undefined: all of them. @returns a function that ends it */
+  /**
+   * Registers a listener, called with the stream whose rules may have changed; undefined: those of all streams.
+   * @returns a function that removes the listener
+   */
   onChange(listener: (stream: string | undefined) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Whether a principal may do this; a promise only when the stream's metadata has to be read. */
+  /** Returns whether a principal may do this; a promise only when the stream's metadata must be read. */
   may(principal: Principal, action: Action, stream: string): boolean | Promise<boolean> {
     const right = rightFor(action, stream)
     const state = this.#states.inMemory(right.stream)
@@ -112,7 +118,10 @@ export class AccessRules {
     return this.#states.of(right.stream).then(({ metadata }) => permits(principal, right, metadata.acl, this.#settings))
   }
 
-  /** @throws `sign-in-required`, `not-permitted`; when what it says is a promise, by that */
+  /**
+   * Checks that a principal may do this. Returns a promise only when the stream's metadata must be read.
+   * @throws DaybookError `sign-in-required`, `not-permitted`; or rejects with it
+   */
   check(principal: Principal, action: Action, stream: string): void | Promise<void> {
     const verdict = this.may(principal, action, stream)
     if (verdict === true) return
@@ -122,12 +131,12 @@ export class AccessRules {
     })
   }
 
-  /** Why a caller who had signed in is not signed in any more; undefined when the sign-in counts. @param now milliseconds */
+  /** Returns why a sign-in is not valid any more; undefined when it is valid. @param now in milliseconds */
   signInRefusal(principal: Principal, now: number): DaybookError | undefined {
     return signInRefusal(principal, this.signIns, now)
   }
 
-  /** What a principal sees of the log; undefined: all of it. */
+  /** Returns the viewer of a principal; undefined for an administrator, who may read the whole log. */
   viewerOf(principal: Principal): Viewer | undefined {
     if (isAdministrator(principal)) return undefined
     let viewer = this.#viewers.get(principal)

@@ -1,19 +1,19 @@
 /**
- * Whether a sign-in still counts. A principal says as plain values what its sign-in rests on; this compares them with the
- * accounts and tokens that there are. Pure.
+ * Decides whether a sign-in is still valid: compares the account version and token of a principal with the present
+ * accounts and tokens. Pure.
  */
 import { DaybookError } from '../errors.js'
 import type { Principal } from './permissions.js'
 
-/** The accounts and tokens that there are. */
+/** The present accounts and tokens. */
 export interface SignInFacts {
-  /** The version of the account of this login, another number after every change; undefined: there is no such account. */
+  /** Returns the version of the account, which differs after every change; undefined: there is no such account. */
   versionOf(login: string): number | undefined
-  /** False when the token was revoked. */
+  /** Returns false when the token was revoked. */
   hasToken(id: string): boolean
 }
 
-/** False when the account was changed, or the token revoked, since the caller signed in. */
+/** Returns false when the account was changed or the token revoked since sign-in. Ignores expiry. */
 export function isSignInValid({ login, accountVersion, token }: Principal, facts: SignInFacts): boolean {
   if (accountVersion === undefined) return true
   const now = facts.versionOf(login as string)
@@ -22,19 +22,19 @@ export function isSignInValid({ login, accountVersion, token }: Principal, facts
 }
 
 /**
- * Why a caller who had signed in is not signed in any more.
- * @param now milliseconds
- * @returns `sign-in-required`, or undefined when the sign-in counts
+ * Returns why a sign-in is not valid any more.
+ * @param now in milliseconds
+ * @returns a `sign-in-required` error; undefined when the sign-in is valid
  */
 export function signInRefusal(principal: Principal, facts: SignInFacts, now: number): DaybookError | undefined {
   const details = { written: false, retry: false }
   if (!isSignInValid(principal, facts)) {
     return new DaybookError(
       'sign-in-required',
-      'The account was changed, or the token revoked. Sign in again.',
+      'The account was changed or the token was revoked. Sign in again.',
       details
     )
   }
   if ((principal.expires ?? Infinity) > now) return undefined
-  return new DaybookError('sign-in-required', 'The token or ticket has expired.', details)
+  return new DaybookError('sign-in-required', 'The token or ticket has expired. Use a new one.', details)
 }

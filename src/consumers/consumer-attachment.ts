@@ -5,7 +5,7 @@ import type { Subscription } from '../subscriptions/subscription.js'
 import type { Clock } from '../time/clock.js'
 import type { ConsumerDefinition } from './consumer-definition.js'
 
-/** What an attachment needs of its consumer. */
+/** The part of a consumer that an attachment uses. */
 export interface AttachedConsumer {
   readonly name: string
   readonly definition: ConsumerDefinition
@@ -21,17 +21,20 @@ export interface AttachedConsumer {
 }
 
 /**
- * A connection that reads for a consumer. It moves the consumer's place only while it has the newest generation. Events
- * that are not acknowledged in time are sent again.
+ * A connection that reads for a consumer. It moves the consumer's cursor only while it has the newest generation. It
+ * sends events again that are not acknowledged in time.
  */
 export class ConsumerAttachment implements ProgressListener {
   readonly consumer: AttachedConsumer
   readonly generation: number
-  /** The consumer's cursor when the connection attached: it reads what comes after. */
+  /** The consumer's cursor when the connection attached. The connection reads the events after it. */
   readonly start: number
   subscription: Subscription | undefined
   readonly #clock: Clock
-  /** The last time that nothing was in flight, or something was acknowledged or sent again: milliseconds, monotonic. */
+  /**
+   * The last time that no event was in flight, or that events were acknowledged or sent again. Monotonic, in
+   * milliseconds.
+   */
   #since: number
   /** Redeliveries since the last acknowledgement. */
   #retries = 0
@@ -44,7 +47,7 @@ export class ConsumerAttachment implements ProgressListener {
     this.#since = clock.elapsed()
   }
 
-  /** Name and generation as the client is told: it puts the generation into every acknowledgement. */
+  /** Name and generation to tell the client, which sends the generation with every acknowledgement. */
   get named(): { readonly name: string; readonly generation: number } {
     return { name: this.consumer.name, generation: this.generation }
   }
@@ -53,7 +56,7 @@ export class ConsumerAttachment implements ProgressListener {
     return this.generation === this.consumer.generation
   }
 
-  /** The connection is gone. @param ended undefined: it never began to read */
+  /** Detaches the connection from the consumer. @param ended how it ended; undefined: it never began to read */
   release(ended?: EndedConnection): void {
     this.consumer.detach(this, ended)
   }
@@ -74,14 +77,17 @@ export class ConsumerAttachment implements ProgressListener {
     if (this.#isNewest) this.consumer.moveTo(cursor)
   }
 
-  /** The client acknowledged everything up to a cursor. */
+  /** Applies the client's acknowledgement of all events up to a cursor. */
   acknowledged(cursor: number): void {
     this.#since = this.#clock.elapsed()
     this.#retries = 0
     this.subscription?.machine.acknowledged(cursor)
   }
 
-  /** Sends events again that were not acknowledged in time; after `maxRetryCount` closes with `not-acknowledged`. */
+  /**
+   * Sends events again that were not acknowledged in time. After `maxRetryCount` redeliveries it closes the
+   * subscription with `not-acknowledged`.
+   */
   tick(): void {
     const { messageTimeoutMilliseconds: timeout, maxRetryCount } = this.consumer.definition.settings
     const { subscription } = this
@@ -92,7 +98,7 @@ export class ConsumerAttachment implements ProgressListener {
     this.#since = this.#clock.elapsed()
     if (this.#retries >= maxRetryCount) {
       const { name } = this.consumer
-      const why = `Sent ${this.#retries + 1} times, nothing after ${this.consumer.cursor} was acknowledged.`
+      const why = `Sent ${this.#retries + 1} times without an acknowledgement after cursor ${this.consumer.cursor}.`
       subscription.close(
         new DaybookError('not-acknowledged', why, { consumer: name, cursor: String(this.consumer.cursor) })
       )

@@ -2,22 +2,23 @@ import { DaybookError } from '../errors.js'
 
 /** The settings of a consumer (native contract §7). */
 export interface ConsumerSettings {
-  /** Events looked at in one page while catching up. */
+  /** Events to examine per page while catching up. */
   readonly readBatchSize: number
-  /** Events that may be in flight: sent and not acknowledged. */
+  /** The most events in flight: sent and not acknowledged. */
   readonly bufferSize: number
-  /** Live events that may wait to be sent before the subscription falls behind. */
+  /** The most live events waiting to be sent; beyond this the subscription falls behind. */
   readonly liveBufferSize: number
-  /** A place that moved is saved within this time, milliseconds… */
+  /** A changed checkpoint is saved within this time, in milliseconds. */
   readonly checkpointAfterMilliseconds: number
-  /** …and at most so often in such a time. */
+  /** The most saves within `checkpointAfterMilliseconds`. */
   readonly maxCheckpointsPerEpoch: number
-  /** Events in flight are sent again when nothing was acknowledged for so long, milliseconds; 0: never. */
+  /** Time without an acknowledgement after which events in flight are sent again, in milliseconds; 0: never. */
   readonly messageTimeoutMilliseconds: number
-  /** After so many redeliveries without an acknowledgement the connection is closed. */
+  /** Redeliveries without an acknowledgement after which the connection is closed. */
   readonly maxRetryCount: number
   /**
-   * Without a reader for so long, the consumer is shown as expired; for twice as long, it is removed. Undefined: never.
+   * Time without a reader, as a duration text, after which the consumer is shown as expired. After twice this time it
+   * is removed. Undefined: never.
    */
   readonly expiresAfter: string | undefined
 }
@@ -33,38 +34,39 @@ export const CONSUMER_DEFAULTS: ConsumerSettings = {
   expiresAfter: undefined
 }
 
-/** What a consumer is, as the event that defines it says. */
+/** The definition of a consumer, from the event that defines it. */
 export interface ConsumerDefinition {
   readonly name: string
-  /** The address that it reads, its parameters in a fixed order. */
+  /** The address that it reads, with its parameters in a fixed order. */
   readonly source: string
-  /** Where it was to begin, as the request said. */
+  /** The start position, as given in the request. */
   readonly from: string
-  /** Login of the account that made it; undefined: a caller without an account. */
+  /** Login of the account that created it; undefined: an anonymous caller. */
   readonly owner?: string | undefined
-  /** When that account was made, milliseconds since 1970: a later account of the same login is not the owner. */
+  /** Creation time of that account, in milliseconds since 1970: a later account of the same login is not the owner. */
   readonly ownerSince?: number | undefined
-  /** The cursor that `from` came to: events up to here are not for this consumer. */
+  /** The cursor for `from`: the consumer reads the events after it. */
   readonly start: number
-  /** The generation before its first reader. */
+  /** The generation before the first reader. */
   readonly generation: number
   readonly settings: ConsumerSettings
 }
 
-/** What a caller defines; the rest is decided when the consumer is made. */
+/** The members of a definition that the request gives. The others are set when the consumer is created. */
 export type WantedConsumer = Omit<ConsumerDefinition, 'start' | 'generation'>
 
-/** @throws `consumer-exists` naming the settings that differ */
+/** @throws DaybookError `consumer-exists` when the definitions differ; it names the settings that differ */
 export function checkSameDefinition(existing: ConsumerDefinition, wanted: WantedConsumer): void {
   const flat = ({ source, from, settings }: WantedConsumer) =>
     ({ source, from, ...settings }) as Record<string, unknown>
-  const [now, asked] = [flat(existing), flat(wanted)]
-  const differs = Object.keys(asked).filter((name) => now[name] !== asked[name])
+  const [now, requested] = [flat(existing), flat(wanted)]
+  const differs = Object.keys(requested).filter((name) => now[name] !== requested[name])
   if (differs.length === 0) return
   const [first = ''] = differs
   throw new DaybookError(
     'consumer-exists',
-    `"${wanted.name}" is there with other settings (${first} is ${JSON.stringify(now[first]) ?? 'not set'}); DELETE it first, or take another name.`,
+    `"${wanted.name}" exists with other settings (${first} is ${JSON.stringify(now[first]) ?? 'not set'}). ` +
+      'DELETE it first, or use another name.',
     { consumer: wanted.name, differs }
   )
 }

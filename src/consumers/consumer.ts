@@ -1,6 +1,6 @@
 /**
- * A consumer: a name, what it reads, and the place up to which that was dealt with. Each connection that reads for it
- * begins a new generation. An acknowledgement of an older generation moves nothing.
+ * A consumer: a named reader with a durable cursor. Each connection that reads for it begins a new generation.
+ * Acknowledgements from an older generation are refused.
  */
 
 import { PacedSaves } from '../dispatch/paced-saves.js'
@@ -31,19 +31,19 @@ export class Consumer implements AttachedConsumer {
   readonly #served: ServedTime
   readonly #saves: PacedSaves
   #place: Checkpoint
-  /** See SavedPlace. */
+  /** See `SavedPlace.validUpTo`. */
   readonly validUpTo: number
   readonly #movedBefore: MovedPlace | undefined
-  /** `#place.active` in served time, milliseconds: the consumer's age is measured from it. */
+  /** `#place.active` as served time, in milliseconds. The consumer expires by this time. */
   #activeServed: number
-  /** The last cursor that was sent to its reader; undefined: none since the server started. */
+  /** The last cursor that was sent to a reader; undefined: none since the server started. */
   #sentTo: number | undefined
   #attachment: ConsumerAttachment | undefined
   #counts = new DeliveryCounts()
   #lastConnection: EndedConnection | undefined
 
   /**
-   * @param expiresMs `expiresAfter`, milliseconds
+   * @param expiresMs `expiresAfter` in milliseconds
    * @param defined position of the event that defines it
    */
   constructor(
@@ -64,7 +64,7 @@ export class Consumer implements AttachedConsumer {
     const place = firstPlace(definition, defined, saved, clock.now())
     this.validUpTo = saved?.validUpTo ?? Infinity
     this.#movedBefore = saved?.moved
-    // A consumer that expired while the server was down is not removed at once: its readers could not come.
+    // Do not remove a consumer that expired while the server was down: its readers could not connect.
     const now = clock.now()
     const idle = Math.min(Math.max(0, now - place.active), expiresMs ?? Infinity)
     this.#place = { ...place, active: now - idle }
@@ -75,7 +75,7 @@ export class Consumer implements AttachedConsumer {
     return this.definition.name
   }
 
-  /** Everything up to here was dealt with. */
+  /** All events up to this cursor were acknowledged, or sent when no acknowledgements are requested. */
   get cursor(): number {
     return this.#place.cursor
   }
@@ -85,49 +85,50 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * The last time that its place was put back because the log had lost its end; undefined: never, or it was reset
-   * since.
+   * The last time that the cursor was moved back because the log had lost its end; undefined: never since the last
+   * reset.
    */
   get moved(): MovedPlace | undefined {
     return this.#place.moved
   }
 
-  /** When a reader last read or acknowledged, milliseconds since 1970. */
+  /** When a reader was last active, in milliseconds since 1970. */
   get active(): number {
     return this.#attachment === undefined ? this.#place.active : this.#clock.now()
   }
 
-  /** The connection that reads for it; undefined: none. */
+  /** The subscription of the connection that reads for it; undefined: there is none. */
   get subscription(): Subscription | undefined {
     return this.#attachment?.subscription
   }
 
-  /** The last connection that has ended; undefined: none since the server started. */
+  /** How the last connection ended; undefined: none has ended since the server started. */
   get lastConnection(): EndedConnection | undefined {
     return this.#lastConnection
   }
 
-  /** What its readers were sent before and did not acknowledge, since the server started; undefined: nothing. */
+  /** Delivery counts of events sent since the server started and not acknowledged; undefined: there are none. */
   get redelivery(): Redelivery | undefined {
     return this.#counts.to > this.#place.cursor ? this.#counts : undefined
   }
 
-  /** `expired` after `expiresAfter` without a reader; `over` after twice as long, when it is to be removed. */
+  /** `expired` after `expiresAfter` without a reader; `over` after twice that time, when it must be removed. */
   get age(): 'fresh' | 'expired' | 'over' {
     const idle = this.#idle
     if (this.#expiresMs === undefined || idle <= this.#expiresMs) return 'fresh'
     return idle <= 2 * this.#expiresMs ? 'expired' : 'over'
   }
 
-  /** Served time since the last reader, milliseconds. */
+  /** Served time since the last reader, in milliseconds. */
   get #idle(): number {
     return this.#attachment === undefined ? this.#served.read() - this.#activeServed : 0
   }
 
-  /** @throws `consumer-in-use` when a connection reads for it */
+  /** @throws DaybookError `consumer-in-use` when a connection reads for it */
   checkFree(): void {
     if (this.#attachment === undefined) return
-    throw new DaybookError('consumer-in-use', `"${this.name}" is read by another connection; takeover=true takes it.`, {
+    const message = `Another connection reads for "${this.name}". Close it, or use takeover=true to replace it.`
+    throw new DaybookError('consumer-in-use', message, {
       consumer: this.name,
       generation: this.generation,
       retry: true
@@ -135,11 +136,11 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * Puts the place back to the last event that is certain to be in this log. To be called before anyone reads: events
-   * after that one are lost, and other events may have got their positions. It begins a new generation, so that
-   * acknowledgements of lost events move nothing.
-   * @param last the last cursor of its source that is certain
-   * @returns how the place was put back since it was saved; undefined when it was not
+   * Moves the cursor back to the last event that is certain to be in this log. Later events are lost, and other events
+   * may have their positions, so this must run before any read. It begins a new generation, so that acknowledgements of
+   * lost events are refused.
+   * @param last the last certain cursor of the source
+   * @returns how the cursor was moved back since the checkpoint was saved; undefined when it was not
    */
   settle(last: number): MovedPlace | undefined {
     const { cursor, generation } = this.#place
@@ -148,22 +149,22 @@ export class Consumer implements AttachedConsumer {
     const reason =
       this.validUpTo === Infinity
         ? `its source ends at ${last}: the log has lost its end`
-        : `the log has lost its end: of what it was, nothing after position ${this.validUpTo} is certain to be in it`
+        : `the log has lost its end: no event after position ${this.validUpTo} is certain to be in it`
     const moved = isBeyond && { moved: { from: cursor, to: last, reason, at: this.#clock.now() } }
     this.#place = { ...this.#place, cursor: Math.min(cursor, last), generation: generation + 1, ...moved }
-    this.#saves.saveNow().catch(() => {}) // it is retried; a start before then comes to the same place
+    this.#saves.saveNow().catch(() => {}) // the save is retried; a restart before that computes the same cursor
     return this.moved === this.#movedBefore ? undefined : this.moved
   }
 
-  /** Saves the place where it begins; resolves when it is on disk. */
+  /** Saves the first checkpoint; resolves when it is on disk. */
   begin(): Promise<void> {
     return this.#places.save('consumer', this.name, this.#place)
   }
 
   /**
-   * Begins a new generation for a connection; resolves when that is on disk.
-   * @param takeover ends the connection that reads for it now
-   * @throws `consumer-in-use`, `read-only` while nothing can be written
+   * Begins a new generation for a connection; resolves when the generation is on disk.
+   * @param takeover closes the connection that reads for the consumer now
+   * @throws DaybookError `consumer-in-use`; `read-only` while checkpoints cannot be written
    */
   async attach(takeover: boolean): Promise<ConsumerAttachment> {
     const before = this.#attachment
@@ -171,14 +172,13 @@ export class Consumer implements AttachedConsumer {
     const { failure } = this.#places
     if (failure !== undefined) {
       const why = isDiskFull(failure) ? 'the disk is full' : 'the disk refused a write'
-      throw new DaybookError('read-only', `A new generation cannot be written now: ${why}; reads go on.`, {
-        retry: true
-      })
+      const message = `A new reader needs a write, but ${why}. Other reads still work; try again later.`
+      throw new DaybookError('read-only', message, { retry: true })
     }
     const attachment = new ConsumerAttachment(this, this.#clock)
     this.#attachment = attachment
     try {
-      await this.#newGeneration(this.#place.cursor, 'Another connection took this consumer over.', before)
+      await this.#newGeneration(this.#place.cursor, 'Another connection has taken over this consumer.', before)
     } catch (error) {
       attachment.release()
       throw error
@@ -187,8 +187,8 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * @param attachment the connection that is gone
-   * @param ended how; undefined: it never began to read
+   * Detaches a connection that has ended.
+   * @param ended how it ended; undefined: it never began to read
    */
   detach(attachment: ConsumerAttachment, ended: EndedConnection | undefined): void {
     if (ended !== undefined) this.#lastConnection = ended
@@ -197,18 +197,18 @@ export class Consumer implements AttachedConsumer {
     this.touch()
   }
 
-  /** Events up to a cursor were sent to its reader: they may be acknowledged. */
+  /** Records that events up to a cursor were sent to the reader, which may now acknowledge them. */
   given(cursor: number): void {
     this.#sentTo = Math.max(this.#sentTo ?? -1, cursor)
     this.#counts.sent(cursor)
   }
 
-  /** What comes after a cursor is sent to its reader, once more if it was sent before. */
+  /** Records that sending starts over after a cursor. */
   sendsAgain(after: number): void {
     this.#counts.startOver(after)
   }
 
-  /** It has a reader at this moment, so it does not expire. */
+  /** Records that the consumer has a reader now, so that it does not expire. */
   touch(): void {
     this.#place = { ...this.#place, active: this.#activeNow() }
     this.#saves.changed()
@@ -216,28 +216,26 @@ export class Consumer implements AttachedConsumer {
   }
 
   /**
-   * Everything up to a cursor was dealt with; resolves when that is on disk. Repeating an acknowledgement changes
-   * nothing.
-   * @param head the end of its source as its reader sees it: so far may be acknowledged after a restart
-   * @throws `stale-generation`, `not-sent`
+   * Acknowledges all events up to a cursor; resolves when the cursor is on disk. Repeated acknowledgements have no
+   * effect.
+   * @param head the last cursor of the source that the reader may see. After a restart the sent events are unknown, so
+   * any cursor up to this one may be acknowledged.
+   * @throws DaybookError `stale-generation`, `not-sent`
    */
   async acknowledge(cursor: number, generation: number, head: number): Promise<void> {
     this.#checkGeneration(generation)
     const done = this.subscription?.machine.done ?? -1
     const most = Math.max(this.#place.cursor, this.#sentTo === undefined ? head : Math.max(this.#sentTo, done))
     if (cursor > most) {
-      throw new DaybookError('not-sent', `The cursor ${cursor} was not sent to "${this.name}"; ${most} was the last.`, {
-        consumer: this.name,
-        cursor: String(cursor),
-        last: String(most)
-      })
+      const message = `The cursor ${cursor} was not sent to "${this.name}" yet; the last one that was sent is ${most}.`
+      throw new DaybookError('not-sent', message, { consumer: this.name, cursor: String(cursor), last: String(most) })
     }
     this.moveTo(cursor)
     this.#attachment?.acknowledged(cursor)
     await this.#saves.saveInPace()
   }
 
-  /** Moves the place to a cursor, also back, and begins a new generation; resolves when that is on disk. */
+  /** Sets the cursor, also back, and begins a new generation; resolves when both are on disk. */
   async reset(cursor: number): Promise<void> {
     const before = this.#attachment
     this.#attachment = undefined
@@ -246,28 +244,28 @@ export class Consumer implements AttachedConsumer {
     await this.#newGeneration(cursor, 'This consumer was reset.', before)
   }
 
-  /** Closes its connection with `consumer-removed`. */
+  /** Closes the consumer's connection with `consumer-removed`. */
   end(): void {
     const error = new DaybookError('consumer-removed', `"${this.name}" was removed.`, { consumer: this.name })
     this.#attachment?.subscription?.close(error, true)
     this.#attachment = undefined
   }
 
-  /** Moves the place on, never back. It is saved when that is due. */
+  /** Moves the cursor forward, never back. It is saved when the next save is due. */
   moveTo(cursor: number): void {
     if (cursor <= this.#place.cursor) return
     this.#place = { ...this.#place, cursor, active: this.#activeNow() }
     this.#saves.changed()
   }
 
-  /** Saves the place when that is due. Called while a connection reads for it. */
+  /** Saves the checkpoint when that is due. Called every `tick_ms` while a connection reads for the consumer. */
   tick(): void {
-    // `active` is saved now and then, so that a server that is killed knows roughly when there was a reader last.
+    // Save `active` from time to time, so that after a crash the time of the last reader is roughly known.
     if (this.#served.read() - this.#activeServed > (this.#expiresMs ?? Infinity) / 4) this.touch()
     else this.#saves.saveIfDue()
   }
 
-  /** Notes that it has a reader now. @returns the time, milliseconds since 1970 */
+  /** Records that the consumer has a reader now. Returns the time, in milliseconds since 1970. */
   #activeNow(): number {
     this.#activeServed = this.#served.read()
     return this.#clock.now()
@@ -282,7 +280,8 @@ export class Consumer implements AttachedConsumer {
   }
 
   #checkGeneration(generation: number): void {
-    if (generation !== this.#place.generation) throw this.#stale(`The generation is ${this.#place.generation} by now.`)
+    if (generation !== this.#place.generation)
+      throw this.#stale(`Generation ${generation} is old; the present one is ${this.#place.generation}.`)
   }
 
   #stale(why: string): DaybookError {

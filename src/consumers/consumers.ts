@@ -1,6 +1,6 @@
 /**
- * All consumers, by name. Events in the system stream `$consumers` define and remove them. Their cursors are saved
- * apart, as places: a place that is lost costs repetition, never an event.
+ * All consumers, by name. Events in the system stream `$consumers` define and remove them. Their checkpoints are saved
+ * apart from the log: a lost checkpoint means that events are sent again, never that one is left out.
  */
 
 import type { MovedPlace, Places } from '../dispatch/places.js'
@@ -26,8 +26,8 @@ import {
 const STREAM = '$consumers'
 const DEFINED = '$ConsumerDefined'
 const REMOVED = '$ConsumerRemoved'
-/** How often expired consumers are looked for. */
-const EXPIRY_LOOK_MS = 1000
+/** Interval of the check for expired consumers. */
+const EXPIRY_CHECK_MS = 1000
 
 export interface ConsumersParts {
   readonly reader: Reader
@@ -42,11 +42,11 @@ export class Consumers {
   readonly #served: ServedTime
   readonly #byName = new Map<string, Consumer>()
   /**
-   * The last generation of each removed consumer. A later consumer of that name begins after it, so old
-   * acknowledgements fail.
+   * The last generation of each removed consumer. A new consumer of that name begins with a higher one, so that old
+   * acknowledgements are refused.
    */
   readonly #generations = new Map<string, number>()
-  /** Definitions and removals, one after the other. */
+  /** Resolves when the last definition or removal has ended: they run one at a time. */
   #changes: Promise<unknown> = Promise.resolve()
   #cancel = () => {}
 
@@ -56,8 +56,8 @@ export class Consumers {
   }
 
   /**
-   * Loads the consumers from the log. A place beyond the end of the log is put back.
-   * @returns a sentence for the operator for each place that was put back
+   * Loads the consumers from the log. Moves cursors back that are beyond the end of the log.
+   * @returns a sentence for the operator for each cursor that was moved back
    */
   async load(): Promise<string[]> {
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record)
@@ -67,24 +67,24 @@ export class Consumers {
       const moved = await this.#settle(consumer)
       if (moved === undefined) continue
       const { from, to, reason } = moved
-      notices.push(`the consumer "${consumer.name}" goes on after ${to} instead of ${from}: ${reason}`)
+      notices.push(`the consumer "${consumer.name}" continues after ${to} instead of ${from}: ${reason}`)
     }
     this.#expireLater()
     return notices
   }
 
-  /** Removes the places of consumers whose definition the log has lost, and keeps their generations. */
+  /** Removes the checkpoints of consumers whose definition the log has lost, and remembers their generations. */
   #removeOrphanedPlaces(): void {
     const { places } = this.#parts
     for (const name of places.names('consumer')) {
       const place = places.get('consumer', name)
       if (place === undefined || this.#byName.has(name)) continue
       this.#generations.set(name, Math.max(this.#generations.get(name) ?? 0, place.generation + 1))
-      places.remove('consumer', name).catch(() => {}) // it is retried, also at the next start
+      places.remove('consumer', name).catch(() => {}) // the removal is retried, also at the next start
     }
   }
 
-  /** Puts back the place of a consumer whose log has lost its end. @returns undefined when nothing was put back */
+  /** Moves a consumer's cursor back if the log has lost its end. @returns undefined when it was not moved */
   async #settle(consumer: Consumer): Promise<MovedPlace | undefined> {
     const { sources } = this.#parts
     const isSameLog = consumer.validUpTo === Infinity
@@ -94,7 +94,7 @@ export class Consumers {
       return consumer.settle(await sources.lastUpTo(source, consumer.validUpTo))
     } catch (error) {
       if (!isDaybookError(error)) throw error
-      // The source cannot be read now, so the place cannot move either.
+      // The source cannot be read now, so no reader can move the cursor either.
       if (error.code === 'stream-deleted' || error.code === 'index-switched-off' || isSameLog) return undefined
       throw error
     }
@@ -102,7 +102,7 @@ export class Consumers {
 
   /**
    * Reads the log again after a failed write: a definition or removal that was answered with an error may be in the log
-   * after all. Consumers that are still defined stay the same objects.
+   * nevertheless. Consumers that are still defined keep their objects.
    */
   async reload(): Promise<void> {
     const latest = new Map<string, StoredRecord>()
@@ -122,7 +122,7 @@ export class Consumers {
     return this.#byName.size
   }
 
-  /** In the order of their names. */
+  /** Returns all consumers in order of their names. */
   all(): Consumer[] {
     return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
@@ -131,23 +131,24 @@ export class Consumers {
     return this.#byName.get(name)
   }
 
-  /** @throws `consumer-not-found` */
+  /** Returns a consumer. @throws DaybookError `consumer-not-found` */
   get(name: string): Consumer {
     const consumer = this.find(name)
     if (consumer !== undefined) return consumer
     throw new DaybookError(
       'consumer-not-found',
-      `There is no consumer "${name.slice(0, limits.consumer_name_chars_max)}"; PUT /consumers/{name} makes one.`,
+      `There is no consumer "${name.slice(0, limits.consumer_name_chars_max)}". Create it with PUT /consumers/{name}.`,
       { consumer: name.slice(0, limits.consumer_name_chars_max) }
     )
   }
 
   /**
-   * Makes a consumer, or finds an existing one with the same definition. Resolves when the definition and the first
-   * place are on disk.
-   * @param start finds the first place; called only for a new consumer
+   * Creates a consumer, or finds an existing one with the same definition. Resolves when the definition and the first
+   * checkpoint are on disk.
+   * @param start returns the first cursor; called only for a new consumer
    * @returns `made`: false when the consumer existed
-   * @throws `consumer-exists` when its definition differs; `limit-reached` when there are too many
+   * @throws DaybookError `consumer-exists` when the existing definition differs; `limit-reached` when there are too
+   * many
    */
   define(wanted: WantedConsumer, start: () => Promise<number>): Promise<{ consumer: Consumer; made: boolean }> {
     return this.#inTurn(async () => {
@@ -166,11 +167,13 @@ export class Consumers {
     })
   }
 
-  /** @throws `limit-reached` */
+  /** @throws DaybookError `limit-reached` */
   #checkRoom({ owner, ownerSince }: Pick<ConsumerDefinition, 'owner' | 'ownerSince'>): void {
     const all = this.#byName.size
     if (all >= limits.consumers_max) {
-      throw new DaybookError('limit-reached', `There are ${all} consumers already.`, { limit: limits.consumers_max })
+      throw new DaybookError('limit-reached', `There are ${all} consumers already. Remove one first.`, {
+        limit: limits.consumers_max
+      })
     }
     let own = 0
     for (const { definition } of this.#byName.values()) {
@@ -178,12 +181,12 @@ export class Consumers {
     }
     if (own < limits.consumers_of_one_max) return
     const whose = owner === undefined ? 'without an owner' : `of "${owner}"`
-    throw new DaybookError('limit-reached', `There are ${own} consumers ${whose} already.`, {
+    throw new DaybookError('limit-reached', `There are ${own} consumers ${whose} already. Remove one first.`, {
       limit: limits.consumers_of_one_max
     })
   }
 
-  /** Removes a consumer and its place, and closes its connection. @throws `consumer-not-found` */
+  /** Removes a consumer and its checkpoint, and closes its connection. @throws DaybookError `consumer-not-found` */
   remove(name: string): Promise<void> {
     return this.#inTurn(async () => {
       const consumer = this.get(name)
@@ -209,7 +212,7 @@ export class Consumers {
     return consumer
   }
 
-  /** Applies an event. Events of other types, and such as cannot be read, are ignored. */
+  /** Applies an event of `$consumers`. Ignores other types, and events whose content is invalid. */
   #fold(record: StoredRecord): void {
     const definition = definitionIn(record)
     if (definition === undefined) return
@@ -224,7 +227,7 @@ export class Consumers {
     } catch {} // invalid settings, not written by Daybook
   }
 
-  /** Appends an event to `$consumers`. @returns its position */
+  /** Appends an event to `$consumers`. Returns its position. */
   async #append(type: string, content: object): Promise<number> {
     const events = [serverEvent(STREAM, type, content)]
     const result = await this.#parts.writer.append({ events, conditions: [], kind: 'append' })
@@ -237,12 +240,12 @@ export class Consumers {
     return result
   }
 
-  /** Removes consumers without a reader for twice their `expiresAfter`. */
+  /** Periodically removes consumers that have had no reader for twice their `expiresAfter`. */
   #expireLater(): void {
-    this.#cancel = this.#parts.clock.after(EXPIRY_LOOK_MS, () => {
+    this.#cancel = this.#parts.clock.after(EXPIRY_CHECK_MS, () => {
       this.#served.read()
       for (const consumer of this.#byName.values()) {
-        if (consumer.age === 'over') this.remove(consumer.name).catch(() => {}) // it is tried again at the next look
+        if (consumer.age === 'over') this.remove(consumer.name).catch(() => {}) // retried at the next check
       }
       this.#expireLater()
     })
@@ -250,8 +253,8 @@ export class Consumers {
 }
 
 /**
- * The content of an event that defines or removes a consumer; undefined for other events. A removal has only `name` and
- * `generation`.
+ * Returns the content of an event that defines or removes a consumer; undefined for other events. A removal has only
+ * `name` and `generation`.
  */
 function definitionIn(record: StoredRecord): ConsumerDefinition | undefined {
   if (record.type !== DEFINED && record.type !== REMOVED) return undefined
@@ -263,7 +266,7 @@ function definitionIn(record: StoredRecord): ConsumerDefinition | undefined {
   }
 }
 
-/** The stream or log that a consumer's source reads. Its filters do not matter: they change no cursor. */
+/** Returns the stream or log that a consumer's source reads. It ignores filters, because they do not affect cursors. */
 function addressOfSource(source: string): Address {
   const [path = ''] = source.split('?', 1)
   const name = decodeURIComponent(path.replace(/^\/streams\//, ''))

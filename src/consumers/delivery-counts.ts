@@ -1,22 +1,23 @@
 import type { Redelivery } from '../subscriptions/connection.js'
 
-/** Events after the step before and up to `to` were sent so often. */
+/** Events after the previous step and up to the cursor `to` were sent `times` times. */
 interface Step {
   readonly to: number
   readonly times: number
 }
 
-/** Steps that are kept. Beyond these, the last ones count as one. */
+/** The most steps that are kept. Further steps are merged into the last one. */
 const STEPS_MAX = 64
 
 /**
- * How often the events of a consumer were sent. Each time sending starts over at the place, so a later event was never
- * sent more often than an earlier one: a few steps down say it for all. Pure.
+ * Counts how often the events of a consumer were sent. Sending always starts over at the consumer's cursor, so a later
+ * event is never sent more often than an earlier one. So a few descending steps describe the counts of all events.
+ * Pure.
  */
 export class DeliveryCounts implements Redelivery {
-  /** What was sent before sending last started over, by ascending cursors. */
+  /** Counts at the time when sending last started over, in order of cursor. */
   #steps: Step[] = []
-  /** The last cursor that was sent since. */
+  /** The last cursor that was sent since then. */
   #sent = -1
 
   get to(): number {
@@ -27,12 +28,12 @@ export class DeliveryCounts implements Redelivery {
     return this.#steps.find(({ to }) => cursor <= to)?.times ?? 0
   }
 
-  /** Events up to a cursor were sent. */
+  /** Records that events up to a cursor were sent. */
   sent(cursor: number): void {
     this.#sent = Math.max(this.#sent, cursor)
   }
 
-  /** Sending starts over after a cursor. What is at or before it does not come again. */
+  /** Records that sending starts over after a cursor. Events up to that cursor are not sent again. */
   startOver(after: number): void {
     const steps: Step[] = []
     for (const { to, times } of this.#steps) {

@@ -1,4 +1,4 @@
-/** Places on this disk, in a database of their own. A checkpoint is the stored form of a place. */
+/** The checkpoints of consumers, stored on disk in a database of their own. */
 import { renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DaybookError } from '../errors.js'
@@ -17,7 +17,7 @@ import { isDatabaseDamaged, isDiskFull, openFailure } from '../log/storage-fault
 import type { Clock } from '../time/clock.js'
 import type { Places, SavedPlace } from './places.js'
 
-/** A call of `save` or `remove` that waits until it is on disk. */
+/** A call of `save` or `remove` whose change is not on disk yet. */
 interface PendingWrite {
   readonly resolve: () => void
   readonly reject: (error: Error) => void
@@ -31,14 +31,14 @@ export class Checkpoints implements Places {
   readonly #level: Level
   readonly #clock: Clock
   readonly #log: Log
-  /** The newest checkpoints, by key: also those that are not on disk yet. */
+  /** The newest checkpoints, by key, including those that are not on disk yet. */
   readonly #known: Map<string, StoredCheckpoint>
-  /** Keys whose checkpoint, or its removal, is not on disk yet. */
+  /** Keys with a checkpoint or a removal that is not on disk yet. */
   readonly #dirty = new Set<string>()
   #pending: PendingWrite[] = []
   #writing: Promise<void> | undefined
   #pause = FIRST_PAUSE_MS
-  #wake = () => {}
+  #endBackOff = () => {}
   #closed = false
   #ended = false
   #failure: Error | undefined
@@ -51,11 +51,11 @@ export class Checkpoints implements Places {
   }
 
   /**
-   * Opens `directory`/checkpoints, and tells the log how long it was when each checkpoint was saved: a log that has
-   * lost its end gets a new identity here. Damaged checkpoints are ignored; those of format 1 are written in the
-   * present format. A database that is damaged is set aside, and a new one is made.
-   * @param notices gets a sentence for the operator when that was done
-   * @throws `directory-in-use`; `directory-unusable` when it could not be opened and nothing shows that it is damaged;
+   * Opens `directory`/checkpoints. Tells the log its head at the time of each checkpoint, so that a log that has lost
+   * its end gets a new identity. Damaged checkpoints are ignored; those of format 1 are rewritten in the present
+   * format. A damaged database is renamed and replaced by an empty one.
+   * @param notices gets a sentence for the operator when the database was replaced
+   * @throws DaybookError `directory-in-use`; `directory-unusable` when opening fails for a reason other than damage;
    * `storage-failed` when the log needs a new identity that cannot be written
    */
   static async open(directory: string, log: Log, clock: Clock, notices: string[] = []): Promise<Checkpoints> {
@@ -68,8 +68,8 @@ export class Checkpoints implements Places {
     }
     const checkpoints = new Checkpoints(level, clock, log, known)
     try {
-      const noted = [...known.values(), ...ofFormat1.values()]
-      await log.noticeCut(noted.map(asReached), 'a checkpoint')
+      const saved = [...known.values(), ...ofFormat1.values()]
+      await log.noticeCut(saved.map(asReached), 'a checkpoint')
     } catch (error) {
       await level.close()
       throw error
@@ -79,8 +79,8 @@ export class Checkpoints implements Places {
   }
 
   /**
-   * Rewrites checkpoints of format 1 under the key of their kind. Those of an unrelated log are kept: that log may come
-   * back.
+   * Rewrites checkpoints of format 1 under the key of their kind. Those of an unrelated log are left as they are,
+   * because that log may be restored.
    */
   #migrate(ofFormat1: ReadonlyMap<string, StoredCheckpoint>): void {
     for (const [name, checkpoint] of ofFormat1) {
@@ -109,19 +109,21 @@ export class Checkpoints implements Places {
   }
 
   /**
-   * Saves that arrive together are written together. A failed write is retried until it succeeds; on a full disk nobody
-   * waits for that.
+   * Saves a checkpoint; saves that arrive together are written together. A failed write is retried until it succeeds.
+   * On a full disk the call is rejected instead of waiting for the retries.
    */
   save(kind: PlaceKind, name: string, checkpoint: Checkpoint): Promise<void> {
     const last = this.get(kind, name)
     if (last !== undefined && checkpoint.generation < last.generation) {
-      throw new Error(`the checkpoint of "${name}" goes back to generation ${checkpoint.generation}`)
+      throw new Error(
+        `the checkpoint of "${name}" has generation ${last.generation} and cannot go back to ${checkpoint.generation}`
+      )
     }
     const goesBack = last !== undefined && last.generation === checkpoint.generation && checkpoint.cursor < last.cursor
     const cursor = goesBack ? last.cursor : checkpoint.cursor
     const { id, ancestors, head } = this.#log
-    const line = ancestors.length === 0 ? {} : { ancestors }
-    this.#known.set(keyOf(kind, name), { log: id, ...line, head, ...checkpoint, cursor })
+    const lineage = ancestors.length === 0 ? {} : { ancestors }
+    this.#known.set(keyOf(kind, name), { log: id, ...lineage, head, ...checkpoint, cursor })
     return this.#write(keyOf(kind, name))
   }
 
@@ -132,7 +134,7 @@ export class Checkpoints implements Places {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#wake()
+    this.#endBackOff()
     await this.#writing
     this.#ended = true
     await this.#level.close()
@@ -154,7 +156,7 @@ export class Checkpoints implements Places {
       this.#dirty.clear()
       this.#pending = []
       try {
-        if (this.#ended) throw new Error('it is closed')
+        if (this.#ended) throw new Error('the checkpoint database is closed')
         await this.#put(keys)
         this.#failure = undefined
         this.#pause = FIRST_PAUSE_MS
@@ -165,16 +167,16 @@ export class Checkpoints implements Places {
         this.#failure = error as Error
         if (this.#closed) break
         if (isDiskFull(error)) this.#rejectPending(diskFull(error))
-        await this.#rest()
+        await this.#backOff()
       }
     }
-    // No await since the loop ended: the next save finds no write under way, and begins one.
+    // There is no await after the loop, so the next save sees that no write is under way and begins one.
     this.#writing = undefined
     if (this.#pending.length > 0) this.#rejectPending(stopped())
   }
 
   async #put(keys: readonly string[]): Promise<void> {
-    // After a failed write, LevelDB refuses all writes until the database is opened again.
+    // After a failed write, LevelDB refuses all writes until the database is reopened.
     if (this.#failure !== undefined) await this.#level.reopen()
     const batch = this.#level.batch()
     for (const text of keys) {
@@ -187,11 +189,11 @@ export class Checkpoints implements Places {
   }
 
   /** Waits before a retry, twice as long each time. `close` ends the wait. */
-  #rest(): Promise<void> {
+  #backOff(): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(this.#pause, resolve)
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS)
-      this.#wake = () => {
+      this.#endBackOff = () => {
         cancel()
         resolve()
       }
@@ -209,7 +211,7 @@ function stopped(): DaybookError {
 }
 
 function diskFull(cause: unknown): DaybookError {
-  const message = 'The disk is full. The place is kept in memory, and is written when there is space; reads go on.'
+  const message = 'The disk is full. The checkpoint is in memory and is written when there is space; reads still work.'
   return new DaybookError('read-only', message, { written: 'unknown', retry: true }, cause)
 }
 
@@ -218,10 +220,11 @@ async function openStored(directory: string, notices: string[]): Promise<{ level
   try {
     return await readStored(directory)
   } catch (error) {
-    if (!isDatabaseDamaged(error)) throw openFailure('the places of consumers', error)
+    if (!isDatabaseDamaged(error)) throw openFailure('the checkpoints of consumers', error)
     const aside = setAside(directory)
     notices.push(
-      `the places of consumers were damaged (${(error as Error).message}) and begin anew: each consumer begins where its definition says. The damaged database is now ${aside}`
+      `the checkpoints of consumers were damaged (${(error as Error).message}) and are reset: ` +
+        `each consumer begins where its definition says. The damaged database is now ${aside}`
     )
     return readStored(directory)
   }
@@ -239,14 +242,16 @@ async function readStored(directory: string): Promise<{ level: Level; stored: En
   }
 }
 
-/** Renames a damaged database. Only the last one is kept. @returns where it is now @throws `directory-unusable` */
+/**
+ * Renames a damaged database, and deletes an earlier renamed one. Returns the new path. @throws `directory-unusable`
+ */
 function setAside(directory: string): string {
   const aside = `${directory}.damaged`
   try {
     rmSync(aside, { recursive: true, force: true })
     renameSync(directory, aside)
   } catch (cause) {
-    throw openFailure('the places of consumers', cause)
+    throw openFailure('the checkpoints of consumers', cause)
   }
   return aside
 }
@@ -255,14 +260,14 @@ function keyOf(kind: PlaceKind, name: string): string {
   return checkpointKey(kind, name).toString()
 }
 
-/** A stored checkpoint without the description of its log. */
+/** Returns a stored checkpoint without the description of its log. */
 function checkpointOf({ log: _, ancestors: __, head: ___, ...checkpoint }: StoredCheckpoint): Checkpoint {
   return checkpoint
 }
 
 /**
- * How long the log was at least. Format 1 does not store that, but a cursor is never higher than the position of its
- * event.
+ * Returns the least head that the log had when the checkpoint was saved. Format 1 does not store the head, but a cursor
+ * is never higher than the position of its event.
  */
 function asReached({ log, ancestors, head = -1, cursor }: StoredCheckpoint) {
   return { log, ancestors, head: Math.max(head, cursor) }

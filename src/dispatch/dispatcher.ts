@@ -1,14 +1,14 @@
 /**
- * Reads what was committed to the log, once, and offers it in order to its followers. A commit only wakes it: it reads
- * the log from its own position. Records that cannot be read become a gap between two pages. A follower that sees a gap
- * reads there itself, and gets the error.
+ * Reads committed records from the log once, and passes them in order to its followers. A commit only wakes it up; it
+ * reads the log from its own position. Unreadable records become a gap between two pages. A follower that sees a gap
+ * must read there itself, and then gets the error.
  */
 import type { StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 
 /**
- * All records at the positions `from` to `to`, both included. Empty with `to` = `from` - 1: it shows a gap before
- * `from`.
+ * All records at the positions `from` to `to`, inclusive. An empty page has `to` = `from` - 1 and indicates a gap
+ * before `from`.
  */
 export interface LogPage {
   readonly from: number
@@ -16,7 +16,7 @@ export interface LogPage {
   readonly events: readonly StoredRecord[]
 }
 
-/** Takes pages in order. The next page comes when the promise is fulfilled. Never throws, never rejects. */
+/** Receives pages in order. The next page is passed when the promise has resolved. Must not throw or reject. */
 export type Follower = (page: LogPage) => void | Promise<void>
 
 export class Dispatcher {
@@ -24,16 +24,16 @@ export class Dispatcher {
   readonly #followers = new Set<Follower>()
   #next: number
   #running: Promise<void> | undefined
-  #giveUp = () => {}
+  #cancelWait = () => {}
   #closed = false
 
-  /** It begins at the end of the log. Earlier records are not offered. */
+  /** Begins after the head of the log. Earlier records are not passed to followers. */
   constructor(log: Log) {
     this.#log = log
     this.#next = log.announced + 1
   }
 
-  /** Position of the first record that was not offered. */
+  /** Position of the next record to pass to followers. */
   get next(): number {
     return this.#next
   }
@@ -42,7 +42,7 @@ export class Dispatcher {
     this.#running ??= this.#run()
   }
 
-  /** Offers a follower every page from now on. @returns a function that removes the follower */
+  /** Adds a follower, which receives every page from now on. Returns a function that removes it. */
   follow(follower: Follower): () => void {
     this.#followers.add(follower)
     return () => this.#followers.delete(follower)
@@ -50,14 +50,14 @@ export class Dispatcher {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#giveUp()
+    this.#cancelWait()
     await this.#running
   }
 
   async #run(): Promise<void> {
     while (!this.#closed) {
       const { promise, cancel } = this.#log.reached(this.#next)
-      this.#giveUp = cancel
+      this.#cancelWait = cancel
       await promise
       // Yield once: the appender gets its response first, and back-to-back commits are delivered as one page.
       await new Promise((resolve) => setImmediate(resolve))
@@ -74,7 +74,7 @@ export class Dispatcher {
         }
         return
       } catch {
-        // The log is damaged there, or is being opened again after a failed write.
+        // The log is damaged there, or is being reopened after a failed write.
         await this.#offer({ from: last + 1, to: last, events: [] })
       }
     }

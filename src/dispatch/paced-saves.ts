@@ -1,55 +1,55 @@
 import type { Clock } from '../time/clock.js'
 
-/** How often a value is saved. */
+/** Limits for how often a value is saved. */
 export interface SavePace {
-  /** A value that changed is saved within this time, milliseconds… */
+  /** A changed value is saved within this time, in milliseconds. */
   readonly intervalMs: number
-  /** …and at most so often in such a time. */
+  /** The most saves in an interval. */
   readonly savesMax: number
 }
 
 /**
- * Saves a value that changes often. Within an interval only so many saves are made. Further ones wait for the end of
- * the interval and are made as one, which saves the newest value.
+ * Saves a value that changes often, with a bounded number of saves per interval. Further saves wait for the end of the
+ * interval and are combined into one, which saves the newest value.
  */
 export class PacedSaves {
   readonly #clock: Clock
   readonly #pace: SavePace
   readonly #save: () => Promise<void>
   #interval = { since: -Infinity, saves: 0 }
-  /** The save at the end of the interval; undefined: none waits. */
+  /** The save at the end of the interval; undefined: there is none. */
   #waiting: Promise<void> | undefined
   #changed = false
 
-  /** @param save saves what the value is when it is called; resolves when that is on disk */
+  /** @param save saves the present value; resolves when it is on disk */
   constructor(clock: Clock, pace: SavePace, save: () => Promise<void>) {
     this.#clock = clock
     this.#pace = pace
     this.#save = save
   }
 
-  /** The value has changed. It is saved with the next call of `saveIfDue`, or with another save. */
+  /** Records that the value has changed. A later `saveIfDue`, or any other save, saves it. */
   changed(): void {
     this.#changed = true
   }
 
   /**
-   * Saves a value that has changed when the interval is over. Throws nothing: places retry failed saves and show them.
+   * Saves a changed value if the interval has ended. Never throws: the checkpoints retry failed saves and report them.
    */
   saveIfDue(): void {
     const due = this.#clock.elapsed() - this.#interval.since >= this.#pace.intervalMs
     if (this.#changed && due) this.saveInPace().catch(() => {})
   }
 
-  /** Saves as soon as the pace allows. Resolves when the value is on disk. */
+  /** Saves as soon as the limits allow. Resolves when the value is on disk. */
   saveInPace(): Promise<void> {
     const { intervalMs, savesMax } = this.#pace
     const now = this.#clock.elapsed()
     if (now - this.#interval.since >= intervalMs) this.#interval = { since: now, saves: 0 }
     if (this.#waiting !== undefined) return this.#waiting
     if (this.#interval.saves < savesMax) return this.saveNow()
-    const rest = this.#interval.since + intervalMs - now
-    this.#waiting = new Promise<void>((resolve) => this.#clock.after(rest, resolve)).then(() => {
+    const remainingMs = this.#interval.since + intervalMs - now
+    this.#waiting = new Promise<void>((resolve) => this.#clock.after(remainingMs, resolve)).then(() => {
       this.#waiting = undefined
       this.#interval = { since: this.#clock.elapsed(), saves: 0 }
       return this.saveNow()
@@ -57,7 +57,7 @@ export class PacedSaves {
     return this.#waiting
   }
 
-  /** Saves at once, whatever the pace is. Resolves when the value is on disk. */
+  /** Saves at once, ignoring the limits. Resolves when the value is on disk. */
   saveNow(): Promise<void> {
     this.#changed = false
     this.#interval.saves++

@@ -1,6 +1,6 @@
 /**
- * Places: for each kind and name, the cursor up to which everything was dealt with. This interface does not say where
- * they are stored.
+ * Places: the checkpoints of consumers, by kind and name. A checkpoint has the cursor up to which all events were
+ * handled. This interface does not define where they are stored.
  */
 import type { Checkpoint, PlaceKind } from '../log/format.js'
 
@@ -8,34 +8,37 @@ export type { Checkpoint, MovedPlace, PlaceKind } from '../log/format.js'
 
 export interface SavedPlace extends Checkpoint {
   /**
-   * Up to this position, the log in which the place was saved holds the same events as this log; Infinity: it is this
-   * log. Events after that position are lost, and a cursor of one of them means nothing.
+   * The last position up to which the log at the time of the save has the same events as this log; Infinity: it is this
+   * log. Later events of that log are lost, and cursors of them are meaningless here.
    */
   readonly validUpTo: number
 }
 
-/** A place is durable, and never goes back within a generation. Losing one costs repetition, never an event. */
+/**
+ * Durable checkpoints. Within a generation a cursor never goes back. If a checkpoint is lost, events are sent again,
+ * but none is left out.
+ */
 export interface Places {
-  /** @returns undefined when there is none, or it was saved in a log that shares nothing with this one */
+  /** @returns undefined when there is none, or it was saved with a log that has no events in common with this one */
   get(kind: PlaceKind, name: string): SavedPlace | undefined
 
-  /** The names of a kind that have a place. */
+  /** Returns the names of a kind that have a checkpoint. */
   names(kind: PlaceKind): string[]
 
   /**
-   * Saves a place and resolves when it is on disk. Within a generation a place never goes back: a lower cursor leaves
-   * it as it is.
-   * @throws `stopping` when the store closes before it could be written; `read-only` when the disk is full: it is in
-   * memory then, and is written when there is space
+   * Saves a checkpoint and resolves when it is on disk. Within a generation a lower cursor is ignored.
+   * @throws DaybookError `stopping` when the store closes before the checkpoint is written; `read-only` when the disk
+   * is full: the checkpoint is then in memory, and is written when there is space
+   * @throws when the generation is lower than the saved one
    */
   save(kind: PlaceKind, name: string, place: Checkpoint): Promise<void>
 
-  /** Removes a place; resolves when that is on disk. @throws as `save` */
+  /** Removes a checkpoint; resolves when the removal is on disk. @throws as `save` */
   remove(kind: PlaceKind, name: string): Promise<void>
 
-  /** Why the last write failed; undefined when it succeeded. */
+  /** The error of the last write; undefined when it succeeded. */
   readonly failure: Error | undefined
 
-  /** Tries once more to write the places that are not on disk, and closes. */
+  /** Tries once more to write the checkpoints that are not on disk, and closes. */
   close(): Promise<void>
 }

@@ -1,11 +1,11 @@
-/** Taking records into the index, a batch at a time: the heads of the lists that they extend are brought into memory first. */
+/** Applies records to the index in batches: first loads the heads of the lists that they extend into memory. */
 import { limits } from '../limits.js'
 import { nextTurn } from '../time/turns.js'
 import type { ListName, Posting } from './posting.js'
 import type { Postings } from './posting-lists.js'
 import type { Staging } from './postings/staging.js'
 
-/** The lists of these postings that are kept now and whose heads are not in memory. */
+/** Returns the lists of these postings that follow the log and whose heads are not in memory. */
 function missingLists(postings: Postings, batch: readonly Posting[]): ListName[] {
   const missing: ListName[] = []
   let last: readonly ListName[] | undefined
@@ -20,10 +20,10 @@ function missingLists(postings: Postings, batch: readonly Posting[]): ListName[]
 }
 
 /**
- * Looks at the lists that records will extend while they can still be refused: what is damaged in the index must not be
- * found when they are in the log.
- * @returns undefined when all of them are in memory
- * @throws `index-damaged`
+ * Loads the heads and id pages that the records of a commit need, before it is written. Damage in the index must be
+ * found while the commit can still be refused.
+ * @returns undefined when there is nothing to load
+ * @throws DaybookError `index-damaged`
  */
 export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
   const missing = missingLists(postings, batch)
@@ -43,8 +43,8 @@ async function loadParts(
 }
 
 /**
- * Takes committed records into the index. Each part is applied in the turn in which nothing of it is missing: while heads
- * are loaded others may leave memory, and a family that is being filled may become one that follows the log.
+ * Applies committed records to the index. Each part is applied in the same turn in which no head was missing: while
+ * heads are loaded, other heads may be evicted, and a family that is being filled may begin to follow the log.
  */
 export async function applyAll(postings: Postings, batch: readonly Posting[]): Promise<void> {
   for (const part of partsOf(batch)) {
@@ -57,16 +57,16 @@ export async function applyAll(postings: Postings, batch: readonly Posting[]): P
   }
 }
 
-/** A commit that extends more lists than this is gathered in parts. */
+/** A commit that extends more lists than this is staged in parts. */
 export const STAGED_LISTS = 4096
-/** Lists that are looked for at once, before others have a turn. */
+/** Lists to stage before yielding to the event loop. */
 const LISTS_AT_ONCE = 1000
 
 /**
- * Gathers what a large commit changes in the index, while it can still be refused. Others have turns meanwhile, and see
- * nothing of it.
- * @param batch made one by one, as they are taken
- * @throws `index-damaged`
+ * Stages the index changes of a large commit, while it can still be refused. It yields to the event loop between parts;
+ * readers do not see the staged changes.
+ * @param batch consumed one by one, so it may be a generator
+ * @throws DaybookError `index-damaged`
  */
 export async function stageAll(staging: Staging, batch: Iterable<Posting>): Promise<void> {
   staging.begin()
@@ -84,7 +84,7 @@ export async function stageAll(staging: Staging, batch: Iterable<Posting>): Prom
   await staging.add(part)
 }
 
-/** Parts whose lists fit into memory together. */
+/** Divides postings into parts whose list heads fit into memory together. */
 export function* partsOf(batch: readonly Posting[]): Generator<readonly Posting[]> {
   let from = 0
   let lists = 0

@@ -1,4 +1,4 @@
-/** Filling families of lists that are behind the others, while the store serves. */
+/** Fills families of lists that are behind the others, while the store serves requests. */
 import type { Log } from '../log/log.js'
 import { nextTurn } from '../time/turns.js'
 import { partsOf } from './apply-batch.js'
@@ -7,8 +7,8 @@ import type { Posting } from './posting.js'
 import type { Postings } from './posting-lists.js'
 
 /**
- * Fills families that are behind the others (they were switched on again, or their rule has changed) from where they
- * stopped, while the store serves. It goes on after a restart where it was. Only one back-fill may run.
+ * Fills the families that are behind the others because they were switched on again or their rule has changed. Each is
+ * filled from the position that it covers. After a restart a new call continues from there. Only one back-fill may run.
  */
 export async function backFill(log: Log, postings: Postings, poster: Poster, isStopped: () => boolean): Promise<void> {
   while (postings.behind.size > 0 && !isStopped()) {
@@ -16,7 +16,7 @@ export async function backFill(log: Log, postings: Postings, poster: Poster, isS
     const to = postings.appliedTo
     if (from > to) {
       postings.fill([], to)
-      // A large commit is being gathered: its events come once it is written.
+      // A large commit is being staged; its events can be filled after it is written.
       if (postings.behind.size > 0) await nextTurn()
       continue
     }

@@ -1,4 +1,4 @@
-/** Bringing an index up to the log's end before the store serves. */
+/** Brings an index up to the head of the log before the store serves requests. */
 import type { StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
 import { applyAll } from './apply-batch.js'
@@ -6,10 +6,11 @@ import type { Poster } from './index-entries.js'
 import type { Postings } from './posting-lists.js'
 
 /**
- * Replays the log's end into an index that is behind it: after a crash, or all of it into a new index. Then all of the
- * index is on disk. Nothing else may be applied meanwhile.
- * @param onProgress called after each batch with how many of how many events were applied; what it throws is thrown
- * @throws `log-damaged` when a record cannot be read and was not given up; what a write of the index failed with
+ * Replays the part of the log that the index does not cover: its end after a crash, or all of it into a new index. When
+ * it resolves, the index is on disk. Nothing else may be applied meanwhile.
+ * @param onProgress called after each batch with the events applied so far and their total; its errors are passed on
+ * @throws DaybookError `log-damaged` when a record cannot be read and the operator has not given it up
+ * @throws the error of a failed write of the index
  */
 export async function catchUp(
   log: Log,

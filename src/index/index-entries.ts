@@ -1,4 +1,4 @@
-/** What the index must know of a record: the lists that it belongs to, and its id where that names no position. */
+/** Derives the index entries of a record: the lists that it belongs to, and its id if the id encodes no position. */
 import { LRUCache } from 'lru-cache'
 import { family, type StoredRecord } from '../log/format.js'
 import type { Log } from '../log/log.js'
@@ -19,23 +19,26 @@ const DELETED = '$deleted'
 const CORRELATION_KEY = '"$correlationId"'
 
 /**
- * Says which lists a record belongs to, in all families, kept or not. It depends on nothing but the record and the
- * category rule, so that an index made anew is the same as one that grew.
+ * Determines the lists of a record, in all families, kept or not. The result depends only on the record and the
+ * category rule, so that a rebuilt index is equal to one that grew with the log.
  */
 export class Poster {
   readonly rule: CategoryRule
   readonly #log: Pick<Log, 'madeIdOf'>
-  /** Most events of a stream belong to the same lists as the one before. */
+  /** Cache: most events belong to the same lists as the event before. */
   #last: { stream: string; type: string; lists: readonly ListName[] } | undefined
   readonly #categories = new LRUCache<string, ListName>({ max: 1000 })
 
-  /** @param log knows which ids say by themselves where their event stands */
+  /** @param log knows which ids encode the position of their event */
   constructor(log: Pick<Log, 'madeIdOf'>, rule: CategoryRule) {
     this.#log = log
     this.rule = rule
   }
 
-  /** @param record with its place; `stream` and `type` are its own, which the caller may know already */
+  /**
+   * @param record with its position; `stream` and `type` are those of the record, if the caller has decoded them
+   * already
+   */
   postingOf(record: StoredRecord, stream = record.stream, type = record.type): Posting {
     return {
       position: record.position,
@@ -46,7 +49,9 @@ export class Poster {
     }
   }
 
-  /** True when the id does not name the event's position: a client sent it, or an older or another log made it. */
+  /**
+   * True when the id does not encode the event's position: a client sent it, or an older or another log generated it.
+   */
   #mustBeIndexed(record: StoredRecord): boolean {
     return !record.removed && !this.#log.madeIdOf(record)
   }
@@ -92,7 +97,7 @@ export class Poster {
     return list
   }
 
-  /** Metadata of user streams; a soft delete also stands among the events of the category. */
+  /** Adds the lists of metadata of a user stream. A soft delete is also listed in the category of the stream. */
   #addMetadata(lists: ListName[], record: StoredRecord, original: string): void {
     if (isSystemStream(original) || record.removed || record.type !== METADATA_TYPE) return
     lists.push([family.type, METADATA_TYPE])
@@ -103,7 +108,9 @@ export class Poster {
   }
 }
 
-/** `$correlationId` of an event whose data is JSON; undefined when no stream could have its name. */
+/**
+ * Returns the `$correlationId` of an event with JSON data; undefined when it is absent or not valid in a stream name.
+ */
 export function correlationOf(record: StoredRecord): string | undefined {
   const { metadata } = record
   if (metadata === undefined || record.contentType !== undefined || !metadata.includes(CORRELATION_KEY))

@@ -1,11 +1,11 @@
 /**
- * The index: posting lists (which positions belong to a stream, a category, a type, a tag …) and the ids that do not
- * name the position of their event. All of it is derived from the log and can be made anew.
+ * The index: posting lists (the positions of a stream, a category, a type, a tag …) and the event ids that do not
+ * encode the position of their event. All of it is derived from the log and can be rebuilt.
  *
- * A commit changes it in memory, at once, before the append is answered; the changes are written to LevelDB behind,
- * many commits together and without sync, each batch with the position it is good to. So a hot list is written once
- * for many appends, no append waits for it, and it is never ahead of the log. After a crash the missing end is replayed
- * from the log (catch-up.ts).
+ * A commit changes the index in memory before the append is answered. A background flush writes the changes of many
+ * commits to LevelDB together, without sync, with the log position that the batch covers. So a hot list is written once
+ * for many appends, appends do not wait for the write, and the index is never ahead of the log. After a crash the
+ * missing end is replayed from the log (catch-up.ts).
  */
 import { limits } from '../limits.js'
 import { families as allFamilies, type Family, FORMAT_VERSION, INDEX_STATE_KEY, type ListHead } from '../log/format.js'
@@ -31,7 +31,7 @@ import { indexSettingsOf } from './storage/index-state.js'
 import { IndexStore, indexDirectory, openIndexLevel, openTables, readState } from './storage/index-store.js'
 
 export class Postings {
-  /** Gathers what a large commit changes. */
+  /** Stages the changes of a large commit. */
   readonly staging: Staging
   readonly #store: IndexStore
   readonly #families: KeptFamilies
@@ -44,7 +44,7 @@ export class Postings {
   readonly #growth: ListGrowth
   readonly #writes: IndexWrites
 
-  /** @param kept the families to keep: those that are there, or all in a new index, when undefined */
+  /** @param kept the families to keep; undefined: those of the index on disk, or all families in a new index */
   private constructor(store: IndexStore, counted: readonly ListName[], kept: readonly Family[] | undefined) {
     const known = Object.keys(store.state.families) as Family[]
     const families = new KeptFamilies(store, kept ?? (known.length === 0 ? allFamilies : known))
@@ -66,11 +66,12 @@ export class Postings {
   }
 
   /**
-   * Opens the index as it stands on disk and checks its end against the log: a stale head would number two events
-   * alike. `kept` are the families to keep: those that are there, or all in a new one, when undefined. Those that cover
-   * less than the others are `behind`.
-   * @returns undefined when it can only be made anew: damaged, another log's or format's, at odds with the log
-   * @throws `directory-in-use`; `directory-unusable` when it or a new identity of the log failed; the signal's reason
+   * Opens the index on disk and compares its end with the log: with a stale list head, two events would get the same
+   * number. Families that cover less than the others are `behind`.
+   * @param kept the families to keep; undefined: those of the index on disk, or all families in a new index
+   * @returns undefined when it must be rebuilt: it is damaged, of another log or format, or disagrees with the log
+   * @throws DaybookError `directory-in-use`; `directory-unusable` when the index cannot be opened or a new identity of
+   * the log cannot be written; the signal's reason
    */
   static async open(
     options: PostingsOptions,
@@ -91,7 +92,7 @@ export class Postings {
     }
   }
 
-  /** @returns undefined when it cannot serve @throws `index-damaged` */
+  /** @returns undefined when the index must be rebuilt @throws DaybookError `index-damaged` */
   static async #opened(
     level: Level,
     options: PostingsOptions,
@@ -115,8 +116,8 @@ export class Postings {
   }
 
   /**
-   * Opens the index to look at it. @returns why it cannot be used, or `older` when it is of an older format
-   * @throws what does not come from damage in it, such as `directory-in-use`
+   * Opens the index for inspection. Returns it, the reason why it is unusable, or `older` when it has an older format.
+   * @throws errors other than damage, such as `directory-in-use`
    */
   static async openToInspect(options: PostingsOptions, log: Log): Promise<Postings | { unusable: string } | 'older'> {
     const directory = indexDirectory(options.directory)
@@ -136,17 +137,17 @@ export class Postings {
     }
   }
 
-  /** Calls back when a write of the index fails; the changes stay in memory, and are written after `reopen`. */
+  /** Sets the callback for a failed write of the index. The changes stay in memory and are written after `reopen`. */
   onWriteFailed(onFailed: (error: Error) => void): void {
     this.#writes.onFailed = onFailed
   }
 
-  /** Opens the database again after a write failed: see `IndexWrites.reopen`. */
+  /** Reopens the database after a failed write: see `IndexWrites.reopen`. */
   reopen(): Promise<void> {
     return this.#writes.reopen()
   }
 
-  /** The log position that everything in memory covers. */
+  /** The log position up to which all changes are in memory. */
   get appliedTo(): number {
     return this.#pending.appliedTo
   }
@@ -156,142 +157,141 @@ export class Postings {
     return this.#store.state.goodTo
   }
 
-  /** True when lists of this family can be read; while it is behind they lack their end. */
+  /** Returns true when lists of this family can be read. While the family is behind, they lack their end. */
   keeps(kind: Family): boolean {
     return this.#families.has(kind)
   }
 
-  /** True when the lists of this family hold all there is. */
+  /** Returns true when the lists of this family are complete up to `appliedTo`. */
   isCurrent(kind: Family): boolean {
     return this.#families.isCurrent(kind)
   }
 
-  /** The families that are being filled, with the log position each covers. */
+  /** The families that are being filled, with the log position that each covers. */
   get behind(): ReadonlyMap<Family, number> {
     return this.#families.behind
   }
 
-  /** The rule that a family's lists were made by. */
+  /** Returns the rule by which a family's lists were built. */
   ruleOf(kind: Family): string | undefined {
     return this.#families.ruleOf(kind)
   }
 
-  /** The log position that a family's lists cover on disk. */
+  /** Returns the log position that a family's lists cover on disk. */
   covers(kind: Family): number {
     return this.#families.covers(kind)
   }
 
-  /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
+  /** Returns the head of a list if it is in memory; undefined: not in memory; null: there is no such list. */
   headInMemory(kind: Family, name: string): ListHead | null | undefined {
     return this.#heads.inMemory(kind, name)
   }
 
-  /** A list's head as it is now; the copy does not change when the list grows. */
+  /** Resolves with a copy of a list's present head, undefined when there is no such list. */
   head(kind: Family, name: string): Promise<ListHead | undefined> {
     return this.#heads.get(kind, name)
   }
 
-  /** Brings heads into memory with one read; those changed meanwhile keep their changes. @throws `index-damaged` */
+  /** Loads heads into memory with one read; heads changed meanwhile keep their changes. @throws `index-damaged` */
   load(lists: readonly ListName[]): Promise<void> {
     return this.#heads.load(lists)
   }
 
   /**
-   * Positions at which the events with these ids may stand, for ids that do not name one. No position: no event of that
-   * stream has the id. The caller compares the record at a position: another id may have the same hash.
-   * @param ids each with the position of the stream's first event
-   * @throws `index-damaged`
+   * Returns, for each id that does not encode a position, the positions of candidate events. An empty list means that
+   * the stream has no event with this id. The caller must compare the records, because hashes may collide.
+   * @param ids each with its stream id: the position of the stream's first event
+   * @throws DaybookError `index-damaged`
    */
   positionsOfIds(ids: readonly { streamId: number; id: Buffer }[]): Promise<number[][]> {
     return this.#ids.positionsOf(ids)
   }
 
   /**
-   * Looks at the pages of ids that events which begin a stream will be entered in: no lookup of a retry has read them.
+   * Reads the id pages that the events of new streams will change: no look-up for a retry has read these pages.
    * @returns undefined when there are none @throws `index-damaged`
    */
   lookAtNewIds(postings: readonly Posting[]): Promise<unknown> | undefined {
     return this.#ids.lookAtNew(postings)
   }
 
-  /** The position of entry `index` of a list, of `index < head.count`. */
+  /** Returns the position of entry `index` of a list; `index` must be less than `head.count`. */
   position(kind: Family, head: ListHead, index: number): Promise<number> {
     return this.#positions.one(kind, head, index)
   }
 
   /**
-   * Positions of `count` entries of a list from entry `from` on, rising. Fewer when the list ends.
-   * The head is the caller's snapshot: what is appended meanwhile is not seen.
+   * Returns the positions of `count` entries of a list from entry `from` on, ascending; fewer at the end of the list.
+   * `head` is the caller's snapshot: entries appended meanwhile are left out.
    */
   positions(kind: Family, head: ListHead, from: number, count: number): Promise<number[]> {
     return this.#positions.some(kind, head, from, count)
   }
 
   /**
-   * All lists of a family whose names begin with a prefix, in UTF-8 order.
-   * @throws `index-damaged` when they are counted and one is missing
+   * Yields all lists of a family whose names begin with a prefix, in UTF-8 order.
+   * @throws DaybookError `index-damaged` when the prefix is counted and a list is missing
    */
   all(kind: Family, prefix: string): AsyncGenerator<ListedHead> {
     return this.#byName.all(kind, prefix)
   }
 
-  /** All lists of a family as they stand on disk, each with its head, or with what is wrong with it. */
+  /** Yields all lists of a family on disk, each with its head or its fault. */
   inspectLists(kind: Family): AsyncGenerator<InspectedList> {
     return this.#byName.inspect(kind)
   }
 
-  /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. */
+  /** Returns lists of a family whose names begin with a prefix and come after `after`, in UTF-8 order. */
   list(kind: Family, range: ListRange): Promise<ListedHead[]> {
     return this.#byName.some(kind, range)
   }
 
   /**
-   * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
-   * must be in memory: `load` them in the same turn.
-   * @throws when a position does not follow on what was applied, or a number on its stream: then nothing of that event
-   * or of those after it was applied
+   * Adds committed events to the lists that follow the log, in order of position. The heads of these lists must be in
+   * memory: `load` them in the same turn.
+   * @throws when a position or an event number is not the next one; then this event and those after it are not applied
    */
   apply(postings: readonly Posting[]): void {
     this.#growth.apply(postings)
     this.#writes.flushIfMuch()
   }
 
-  /** Passes over an event that cannot be read and was given up. @throws when its position is not the next */
+  /** Skips an unreadable event that the operator has given up. @throws when its position is not the next one */
   passOver(position: number): void {
     this.#growth.passOver(position)
   }
 
   /**
-   * Takes events into the lists of the families that are behind. A family that then covers all that was applied
-   * follows the log from here on. The heads concerned must be in memory: `load` them in the same turn.
-   * @param postings every event from the position after the one furthest behind, in order
+   * Adds events to the lists of the families that are behind. A family that then covers all applied events follows the
+   * log from now on. The heads of these lists must be in memory: `load` them in the same turn.
+   * @param postings every event after the lowest position in `behind`, in order
    * @param to the position that they reach
-   * @throws when they skip or repeat a position; then nothing of them is filled
+   * @throws when they skip or repeat a position; then none is filled
    */
   fill(postings: readonly Posting[], to: number): void {
     this.#growth.fill(postings, to)
     this.#writes.flushIfMuch()
   }
 
-  /** True when changes pile up faster than they are written; the writer then waits for `flush`. */
+  /** True when changes accumulate faster than they are written. The writer then waits for the write under way. */
   get congested(): boolean {
     return this.#pending.writing !== undefined && this.#pending.filling.size >= limits.index_pending_max
   }
 
-  /** Waits for the write that is under way. @throws when it fails; the changes stay in memory */
+  /** Waits for the write under way, if there is one. @throws when it fails; the changes stay in memory */
   writeUnderWay(): Promise<void> {
     return this.#writes.underWay()
   }
 
   /**
-   * Writes what has changed. Calls while one is under way wait for it and then write the rest.
-   * A failed write loses nothing: the changes stay in memory, and are written once the index was opened again.
+   * Writes all changes. A call during another write waits for it and then writes the rest. Rejects when the write
+   * fails; the changes stay in memory and are written after `reopen`.
    */
   flush(): Promise<void> {
     return this.#writes.flush()
   }
 
-  /** Writes what is not written yet. A full disk does not keep it from closing: the log holds it all. */
+  /** Flushes and closes the index. A failed flush is ignored, because the changes can be replayed from the log. */
   async close(): Promise<void> {
     await this.flush().catch(() => {})
     await this.#store.level.close()

@@ -1,4 +1,4 @@
-/** A posting: what the index takes of one recorded event. */
+/** A posting: the properties of one recorded event that the index stores. */
 import type { Family, ListHead } from '../log/format.js'
 
 /** One list: its family, and its name within it. */
@@ -9,18 +9,18 @@ export interface ListedHead {
   head: ListHead
 }
 
-/** What the index must know of one recorded event. */
+/** The index entries of one recorded event. */
 export interface Posting {
   readonly position: number
-  /** The lists it belongs to, whether kept or not; the first is its stream. */
+  /** The lists to which it belongs, kept or not; the first is its stream. */
   readonly lists: readonly ListName[]
   readonly created: number
-  /** 16 bytes, when the id does not say by itself where the event stands. */
+  /** The id of 16 bytes; undefined when it encodes the event's position and so needs no index entry. */
   readonly id: Buffer | undefined
   readonly number: number
 }
 
-/** How many lists of the same family a posting has before the one at `index`. */
+/** Returns the number of lists of the same family before the list at `index`. */
 export function ordinalOf(lists: readonly ListName[], index: number): number {
   const kind = (lists[index] as ListName)[0]
   let ordinal = 0

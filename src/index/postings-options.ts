@@ -1,4 +1,4 @@
-/** What an index is opened with. */
+/** The options for opening an index. */
 import type { Family } from '../log/format.js'
 import type { CacheSizes } from '../memory/cache-sizes.js'
 import type { ListName } from './posting.js'
@@ -6,12 +6,12 @@ import type { ListName } from './posting.js'
 export interface PostingsOptions {
   directory: string
   compression: boolean
-  /** What decides the lists of a family beside the records, as text: with another rule it is made anew. */
+  /** The rule, as text, by which a family is built from the records. A family with another rule is rebuilt. */
   rules?: Partial<Record<Family, string>> | undefined
-  /** Prefixes of names whose lists are counted, so that `all` notices when LevelDB hides one of them. */
+  /** Name prefixes whose lists are counted, so that `all` detects a list that LevelDB does not return. */
   counted?: readonly ListName[] | undefined
-  /** Undefined: those of the usual memory budget. */
+  /** Default: the sizes for the default memory budget. */
   caches?: CacheSizes | undefined
-  /** Aborted: the opening ends with its reason. What takes long goes on at the next opening. */
+  /** When aborted, opening fails with the signal's reason. The next opening continues the interrupted work. */
   signal?: AbortSignal | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * The states of all streams: metadata and tombstones, read from the index. Most streams have neither, and for them
- * nothing is looked up: the names of the streams that have either are in memory.
+ * The states of all streams: metadata and tombstones, read from the log by way of the index. Most streams have neither.
+ * For those nothing is looked up, because the names of all streams with a state are in memory.
  */
 import { LRUCache } from 'lru-cache'
 import { bytesOf } from '../latin1.js'
@@ -15,14 +15,14 @@ import type { Postings } from './posting-lists.js'
 export class StreamStates {
   readonly #log: Log
   readonly #postings: Postings
-  /** Names, as UTF-8 bytes in a latin1 string, of the streams that have a state; undefined when there are too many. */
+  /** Names of the streams with a state, as UTF-8 bytes in latin1 strings; undefined above `states_named_max` names. */
   #named: Set<string> | undefined = new Set()
   readonly #known: LRUCache<string, StreamState>
-  /** How often anything has changed. */
+  /** Number of changes so far. */
   #changes = 0
   #revealed = 0
 
-  /** @param bytesMax of the states that are kept in memory */
+  /** @param bytesMax bound of the cached states */
   constructor(log: Log, postings: Postings, bytesMax: number) {
     this.#log = log
     this.#postings = postings
@@ -33,17 +33,17 @@ export class StreamStates {
     })
   }
 
-  /** Rises whenever hidden events may have become visible. */
+  /** Counter that rises whenever hidden events may have become visible. */
   get revealed(): number {
     return this.#revealed
   }
 
-  /** Forgets all and reads the names from the index, which must have caught up with the log. */
+  /** Clears the cache and reads the names from the index, which must have caught up with the log. */
   async load(): Promise<void> {
     const named = new Set<string>()
     await this.#readNames(named, family.stream, '$$', originalOf)
     await this.#readNames(named, family.tombstone, '', (name) => name)
-    // At once: reads go on meanwhile.
+    // Replace all fields in one turn, because reads continue meanwhile.
     this.#named = named.size > limits.states_named_max ? undefined : named
     this.#known.clear()
     this.#changes++
@@ -67,17 +67,17 @@ export class StreamStates {
     if ((this.#named?.size ?? 0) > limits.states_named_max) this.#named = undefined
   }
 
-  /** False when the stream certainly has neither metadata nor a tombstone. */
+  /** Returns false when the stream certainly has no metadata and no tombstone. */
   concerns(stream: string): boolean {
     return this.#named === undefined || (this.#named.size > 0 && this.#named.has(bytesOf(stream)))
   }
 
-  /** As `concerns`; metadata itself has none. */
+  /** As `concerns`, but false for metastreams, which have no metadata of their own. */
   describes(stream: string): boolean {
     return this.concerns(stream) && !isMetastream(stream)
   }
 
-  /** As `concerns`, by the name as a record has it. */
+  /** As `concerns`, for a name as UTF-8 bytes in a latin1 string, as a record has it. */
   concernsBytes(streamBytes: string): boolean {
     return this.#named === undefined || (this.#named.size > 0 && this.#named.has(streamBytes))
   }
@@ -87,7 +87,7 @@ export class StreamStates {
     return this.#named?.size === 0
   }
 
-  /** The state if it is known without reading. */
+  /** Returns the state if it is in memory. */
   inMemory(stream: string): StreamState | undefined {
     return this.describes(stream) ? this.#known.get(stream) : PLAIN_STATE
   }
@@ -107,18 +107,18 @@ export class StreamStates {
       const record = await this.#log.read(await this.#postings.position(family.stream, head, number))
       state = withMetadata(state, record, number)
     }
-    // What was committed while we read is newer.
+    // A state committed during the read is newer: read again.
     if (this.#changes !== changes) return this.of(stream)
     this.#known.set(stream, state)
     return state
   }
 
   /**
-   * Takes note of a committed event, once the index has it.
-   * @returns whether other access rules may hold for the stream now
+   * Updates the state of a stream from a committed event. Call it after the index has applied the event.
+   * @returns true when the access rules of the stream may have changed
    */
   committed(record: StoredRecord, stream: string): boolean {
-    // The last event of a metastream counts, of any kind: a restart reads it so too.
+    // The last event of a metastream is the metadata, whatever its type, as `#read` does after a restart.
     if (isMetastream(stream))
       return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
     return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))
@@ -128,7 +128,7 @@ export class StreamStates {
     this.#changes++
     const before = this.concerns(stream) ? this.#known.get(stream) : PLAIN_STATE
     this.#name(stream)
-    // One that is not known is read from the index when it is asked for.
+    // A state that is not cached is read when it is needed; its access rules must count as changed.
     if (before === undefined) {
       this.#known.delete(stream)
       this.#revealed++

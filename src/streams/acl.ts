@@ -1,62 +1,62 @@
-/** Access rules as documents state them (reference 14.3): how they are read, and what is wrong with them. Pure. */
+/** Reads and validates access rules in documents (reference 14.3). Pure. */
 
-/** To read, append, delete, read the metadata and write it. */
+/** The rights to read, append, delete, read metadata and write metadata. */
 const RIGHTS = ['$r', '$w', '$d', '$mr', '$mw'] as const
 
 type Right = (typeof RIGHTS)[number]
 
-/** One or several user or role names. */
+/** One or more user or role names. */
 export type AclEntry = string | readonly string[]
 
-/** Who has which right; a right that is not named follows the settings. */
+/** The users and roles that have each right. The default rules decide a right that is not named. */
 export type Acl = Partial<Record<Right, AclEntry>>
 
-/** Every right is the administrators' alone. */
+/** The rule that gives every right to administrators only. */
 export const CLOSED_ACL: Acl = { $r: [], $w: [], $d: [], $mr: [], $mw: [] }
 
-/** What cannot be understood in a document. */
+/** A fault of a document. */
 export interface MemberFault {
-  /** Undefined: the whole document. */
+  /** The faulty member; undefined: the whole document. */
   readonly member?: string
-  /** One sentence. */
+  /** The reason, as one or more sentences. */
   readonly why: string
 }
 
 /**
- * Reads an access rule so that it opens nothing that it does not say. When part of a rule cannot be understood, the entries
- * that make sense count, and every other right is the administrators' alone, also the right to change the rule.
+ * Reads an access rule. A faulty rule must not widen access: its valid entries count, and every other right is for
+ * administrators only, including the right to change the rule.
  */
 export function readAcl(value: unknown): Acl {
   if (!isObject(value)) return CLOSED_ACL
-  const understood = aclFaults(value).length + unknownRightsOf(value).length === 0
+  const isValid = aclFaults(value).length + unknownRightsOf(value).length === 0
   const acl: Acl = {}
   for (const right of RIGHTS) {
     const entry = Object.hasOwn(value, right) ? value[right] : undefined
     if (isEntry(entry)) acl[right] = entry
-    else if (!understood) acl[right] = []
+    else if (!isValid) acl[right] = []
   }
   return acl
 }
 
-/** What is wrong with the rights that an access rule names. @param name what the rule is called */
+/** Returns the faults of the rights in an access rule; empty when there are none. @param name of the rule's member */
 export function aclFaults(acl: unknown, name = '$acl'): MemberFault[] {
-  if (!isObject(acl)) return [{ member: name, why: `"${name}" is a JSON object.` }]
+  if (!isObject(acl)) return [{ member: name, why: `"${name}" must be a JSON object.` }]
   return RIGHTS.flatMap((right) => {
     const member = `${name}.${right}`
     if (!Object.hasOwn(acl, right) || isEntry(acl[right])) return []
-    return { member, why: `"${member}" is the name of a user or role, or an array of them.` }
+    return { member, why: `"${member}" must be the name of a user or role, or an array of such names.` }
   })
 }
 
-/** The members of an access rule that are no rights. */
+/** Returns the names of an access rule's members that are not rights. */
 export function unknownRightsOf(acl: unknown): string[] {
   return isObject(acl) ? Object.keys(acl).filter((name) => !(RIGHTS as readonly string[]).includes(name)) : []
 }
 
-/** @param right a member of the rule `name` that is no right */
+/** Returns the fault of a member that is not a right. @param name of the rule's member */
 export function unknownRight(right: string, name = '$acl'): MemberFault {
   const member = `${name}.${right.slice(0, 100)}`
-  return { member, why: `There is no "${right.slice(0, 100)}" in "${name}"; known: ${RIGHTS.join(', ')}.` }
+  return { member, why: `There is no "${right.slice(0, 100)}" in "${name}"; use one of ${RIGHTS.join(', ')}.` }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {
@@ -64,6 +64,6 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isEntry(entry: unknown): entry is AclEntry {
-  const isName = (one: unknown) => typeof one === 'string'
+  const isName = (name: unknown) => typeof name === 'string'
   return isName(entry) || (Array.isArray(entry) && entry.every(isName))
 }

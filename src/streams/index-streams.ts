@@ -1,6 +1,6 @@
 /**
- * Index streams (reference 13, 19): names under which the lists of a family are read. Nothing is ever appended to
- * them; they grow with the events they list.
+ * Index streams (reference 13, 19): names under which index lists can be read as streams. Nothing can be appended to
+ * them; they grow with the events that they list.
  */
 import { DaybookError } from '../errors.js'
 import { type Family, family } from '../log/format.js'
@@ -19,7 +19,7 @@ const PREFIXES: readonly (readonly [string, Family])[] = [
   ['$category-', family.categoryStreams]
 ]
 
-/** The list that a stream's name means; undefined for a stream of its own. */
+/** Returns the index list of a stream name; undefined for an ordinary stream. */
 export function indexStreamOf(stream: string): IndexStream | undefined {
   if (stream.charCodeAt(0) !== 0x24) return undefined
   if (stream === '$streams') return { kind: family.streams, name: '' }
@@ -29,7 +29,10 @@ export function indexStreamOf(stream: string): IndexStream | undefined {
   return undefined
 }
 
-/** @throws `bad-stream-name` for a name under which nothing can be deleted: an index, the log, or one that is no name */
+/**
+ * @throws DaybookError `bad-stream-name` for a name that cannot be deleted: an index, the log, a reserved or invalid
+ * name
+ */
 export function checkDeletableName(stream: string): void {
   checkStreamName(stream)
   if (indexStreamOf(stream) !== undefined) {
@@ -42,20 +45,23 @@ export function checkDeletableName(stream: string): void {
 }
 
 /**
- * Checks the name of a stream whose metadata is written.
- * @throws `bad-stream-name` for one that can have none, and for an index, where retention and rules would do nothing
+ * Checks the name of a stream whose metadata is to be written.
+ * @throws DaybookError `bad-stream-name` for a stream that cannot have metadata, such as an index, where retention and
+ * rules would have no effect
  */
 export function checkTakesMetadata(stream: string): void {
   checkAppendableName(metastreamOf(stream))
-  if (isMetastream(stream)) throw new DaybookError('bad-stream-name', 'Metadata has no metadata.', { stream })
+  if (isMetastream(stream)) {
+    throw new DaybookError('bad-stream-name', `"${stream}" is a metastream and has no metadata itself.`, { stream })
+  }
   if (indexStreamOf(stream) === undefined) return
   throw refusedIndex(
     stream,
-    'has no metadata of its own. Retention and rules are those of the streams whose events it lists.'
+    'has no metadata of its own. Set retention and rules on the streams whose events it lists.'
   )
 }
 
-/** @throws `bad-stream-name` for a name that events, or metadata in the form of events, cannot be appended to */
+/** @throws DaybookError `bad-stream-name` for a stream to which events, or metadata events, cannot be appended */
 export function checkTakesEvents(stream: string): void {
   if (isMetastream(stream)) checkTakesMetadata(originalOf(stream))
   else checkAppendableName(stream)

@@ -1,17 +1,17 @@
-/** Links: events that point at another event (reference 7.5). */
+/** Links: events that refer to another event (reference 7.5). */
 
 export const LINK_TYPE = '$>'
 export const STREAM_REFERENCE_TYPE = '$@'
 
 export interface LinkTarget {
   readonly stream: string
-  /** `-1` is the target's last event. */
+  /** Event number; -1 means the last event of the stream. */
   readonly number: number
 }
 
 /**
- * What the text of a link event points at: `number@stream`; a later `@` belongs to the name.
- * @returns undefined when it is not such a text: then the event is shown as it is
+ * Parses the text of a link event: `number@stream`. A further `@` belongs to the stream name.
+ * @returns undefined for any other text; such an event is not resolved
  */
 export function parseLink(text: string): LinkTarget | undefined {
   const at = text.indexOf('@')

@@ -1,12 +1,12 @@
 /**
- * The names of metadata: readable ones and those of EventStoreDB's form, in which documents are stored (native contract §3,
- * reference 11.1). A member of another name is the user's own. One that is almost one of these names would be kept and have
- * no effect, so it is refused. Pure.
+ * The names of metadata members: readable names, and those of EventStoreDB's form, in which documents are stored
+ * (native contract §3, reference 11.1). A member with another name belongs to the user. A misspelt name would be stored
+ * without effect, so it is refused. Pure.
  */
 import type { MemberFault } from './acl.js'
 import { type Members, membersOfDocument } from './metadata.js'
 
-/** Members of a document: their readable names, and their names as they are stored. */
+/** Maps the readable names of a document's members to the stored names. */
 export const STORED_NAMES: ReadonlyMap<string, string> = new Map([
   ['maxAge', '$maxAge'],
   ['maxCount', '$maxCount'],
@@ -15,7 +15,7 @@ export const STORED_NAMES: ReadonlyMap<string, string> = new Map([
   ['acl', '$acl']
 ])
 
-/** Rights in an access rule, likewise. */
+/** Maps the readable names of the rights in an access rule to the stored names. */
 export const STORED_RIGHTS: ReadonlyMap<string, string> = new Map([
   ['read', '$r'],
   ['write', '$w'],
@@ -24,7 +24,7 @@ export const STORED_RIGHTS: ReadonlyMap<string, string> = new Map([
   ['metadataWrite', '$mw']
 ])
 
-/** What clients of EventStoreDB call the members of a rule in their own languages, and other short forms. */
+/** Other names for rights that EventStoreDB's client libraries use, and short forms. */
 const OTHER_RIGHTS: readonly (readonly [name: string, readable: string])[] = [
   ['readRoles', 'read'],
   ['writeRoles', 'write'],
@@ -35,21 +35,21 @@ const OTHER_RIGHTS: readonly (readonly [name: string, readable: string])[] = [
   ['metaWrite', 'metadataWrite']
 ]
 
-/** A longer name is no slip. */
+/** A longer name is not taken for a misspelling. */
 const LONGEST_SLIP = 24
 
-/** `readable`: as the native form names members; `stored`: as EventStoreDB's form does. */
+/** `readable`: the member names of the native form; `stored`: those of EventStoreDB's form. */
 export type MetadataForm = 'readable' | 'stored'
 
-/** In a shorter word one letter less makes another word. */
+/** Words shorter than this are never matched by a letter's difference: too many other words are one letter away. */
 const LONG_WORD = 5
-/** In a shorter word another letter, or one more in its middle, makes another word: `manage`, `maxPage`. */
+/** Words shorter than this may not differ by a changed letter, or one added in the middle: `manage`, `maxPage`. */
 const VERY_LONG_WORD = 8
 
 /**
- * Members whose names are one slip from a known one: other case, a missing or additional `$`, `_` or `-`, one letter, or the
- * name that the other form uses.
- * @param standing the stored document in force: members that stand there with the same value may stay
+ * Returns the faults of members with a misspelt name: a known name in other case, with a missing or additional `$`, `_`
+ * or `-`, with one letter wrong, or in the other form.
+ * @param standing the present stored document: members that it has with the same value may stay
  */
 export function slipsOf(
   { values: members }: Members,
@@ -72,17 +72,17 @@ export function slipsOf(
 function isNotIn(standing: ReadonlyMap<string, Buffer> | undefined) {
   const plain = (json: Buffer) => JSON.stringify(JSON.parse(json.toString()))
   return ({ name, value }: Slip) => {
-    const stood = standing?.get(name)
-    return stood === undefined || (!stood.equals(value) && plain(stood) !== plain(value))
+    const present = standing?.get(name)
+    return present === undefined || (!present.equals(value) && plain(present) !== plain(value))
   }
 }
 
 function slipFault(member: string, meant: string): MemberFault {
   const shown = member.slice(0, 100)
-  return { member: shown, why: `"${shown}" would have no effect: what is meant is called "${meant}" here.` }
+  return { member: shown, why: `"${shown}" would have no effect. Use the name "${meant}" instead.` }
 }
 
-/** A word that may be meant, and its readable name. */
+/** A name that a misspelling may stand for, and its readable form. */
 type Word = readonly [word: string, readable: string]
 
 const DOCUMENT_WORDS = knownWords(STORED_NAMES, [])
@@ -94,9 +94,9 @@ interface Words {
 }
 
 interface Spellings {
-  /** Names that are right in this form. */
+  /** Correct names in this form. */
   readonly right: ReadonlySet<string>
-  /** Words without case and signs, and the name in this form of what each means. */
+  /** Bare words (see `bareName`), each with the correct name in this form. */
   readonly meant: ReadonlyMap<string, string>
 }
 
@@ -133,12 +133,12 @@ function slipsAmong(members: ReadonlyMap<string, Buffer>, { right, meant }: Spel
   return slips
 }
 
-/** A name without case and signs. */
+/** Returns a name in lower case without `$`, `_`, `-`, `.` and spaces. */
 function bareName(name: string): string {
   return name.toLowerCase().replace(/[$_\-. ]/g, '')
 }
 
-/** True when one letter was left out, added or changed, or two neighbours were exchanged. */
+/** Returns true when one letter was left out, added or changed, or two adjacent letters were exchanged. */
 function isOneLetterOff(text: string, word: string): boolean {
   if (word.length < LONG_WORD || Math.abs(text.length - word.length) > 1) return false
   let start = 0

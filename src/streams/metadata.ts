@@ -1,6 +1,5 @@
 /**
- * Stream metadata: what an event in a metastream says about the stream it describes (reference 11). Pure; the rooms
- * that read and write events use it.
+ * Stream metadata: the settings of a stream, in the last event of its metastream (reference 11). Pure.
  */
 
 import { JsonReader } from '../json.js'
@@ -11,35 +10,34 @@ import { metastreamOf } from './names.js'
 export const METADATA_TYPE = '$metadata'
 export const TOMBSTONE_TYPE = '$streamDeleted'
 
-/** The truncation that means "all events, and those to come": a soft delete. */
+/** The value of `$tb`, 2^63-1, that marks a soft delete. */
 export const DELETED_TEXT = '9223372036854775807'
 
 export interface StreamMetadata {
-  /** Only this many of the last events are seen. */
+  /** Only the last `maxCount` events are visible. */
   readonly maxCount?: number
-  /** Only events younger than this are seen, milliseconds. */
+  /** Only events younger than this are visible, in milliseconds. */
   readonly maxAge?: number
-  /** Events before this number are not seen. */
+  /** Events with lower numbers are hidden. */
   readonly truncateBefore?: number
-  /** How long the head page may be kept, seconds. */
+  /** How long clients may cache the head page, in seconds. */
   readonly cacheControl?: number
   readonly acl?: Acl
-  /** Soft-deleted: the stream is gone until an event is appended to it. */
+  /** True: the stream is soft-deleted until an event or new metadata is appended. */
   readonly deleted: boolean
 }
 
 export const NO_METADATA: StreamMetadata = { deleted: false }
 
-/** True when events of the stream can be hidden by it. */
+/** Returns true when the metadata may hide events of the stream. */
 export function retains({ maxCount, maxAge, truncateBefore }: StreamMetadata): boolean {
   return maxCount !== undefined || maxAge !== undefined || truncateBefore !== undefined
 }
 
 /**
- * Reads a metadata document as the core understands it, member by member: one that makes no sense counts as missing, and
- * the others count beside it. What cannot be understood opens nothing: see `readAcl`, and a document that is no JSON
- * object leaves its stream to administrators.
- * @param document undefined: the event holds none, or not as JSON
+ * Reads a metadata document. An invalid member counts as missing; the others still count. Faults must not widen access:
+ * see `readAcl`; a document that is no JSON object makes its stream accessible to administrators only.
+ * @param document undefined: the event has no data, or it is not JSON
  */
 export function readMetadata(document: Buffer | undefined): StreamMetadata {
   const values = membersOfDocument(document)?.values
@@ -54,12 +52,12 @@ export function readMetadata(document: Buffer | undefined): StreamMetadata {
     ...($tb !== undefined && { truncateBefore: $tb }),
     ...($cacheControl !== undefined && { cacheControl: $cacheControl }),
     ...(acl !== undefined && { acl: readAcl(JSON.parse(acl.toString())) }),
-    // The text of 2^63-1 reads as 2^63; nothing else that is a number of an event comes near it.
+    // As a double, 2^63-1 is 2^63. No event number comes near it.
     deleted: ($tb ?? 0) >= 2 ** 63
   }
 }
 
-/** Members that are whole numbers, and the least that each may be. The most is 2^63-1. */
+/** Members that are whole numbers, with the minimum of each. The maximum is 2^63-1. */
 const NUMBERS: readonly (readonly [name: string, least: number])[] = [
   ['$maxCount', 1],
   ['$maxAge', 1],
@@ -67,7 +65,7 @@ const NUMBERS: readonly (readonly [name: string, least: number])[] = [
   ['$cacheControl', 1]
 ]
 
-/** The value of a member, up to 2^63; undefined when it is missing or no such number. */
+/** Returns the value of a member; undefined when it is missing or not a whole number from `least` to 2^63. */
 function wholeNumber(json: Buffer | undefined, least: number): number | undefined {
   const value: unknown = json === undefined ? undefined : JSON.parse(json.toString())
   if (!Number.isInteger(value)) return undefined
@@ -75,35 +73,37 @@ function wholeNumber(json: Buffer | undefined, least: number): number | undefine
 }
 
 /**
- * What is wrong with a metadata document in any form; empty when nothing is.
- * @param members of the document, where they are known
+ * Returns the faults of a metadata document that both forms refuse; empty when there are none.
+ * @param members of the document, if they are read already
  */
 export function faultsOf(document: Buffer | undefined, members = membersOfDocument(document)): MemberFault[] {
   const values = members?.values
-  if (values === undefined) return [{ why: 'Stream metadata is a JSON object.' }]
+  if (values === undefined) return [{ why: 'Stream metadata must be a JSON object.' }]
   const faults: MemberFault[] = NUMBERS.flatMap(([member, least]) => {
     const json = values.get(member)
     if (json === undefined || (wholeNumber(json, least) !== undefined && isWithin63Bits(json.toString()))) return []
-    return { member, why: `"${member}" is a whole number from ${least} to 2^63-1.` }
+    return { member, why: `"${member}" must be a whole number from ${least} to 2^63-1.` }
   })
   const acl = values.get('$acl')
   return acl === undefined ? faults : [...faults, ...aclFaults(JSON.parse(acl.toString()))]
 }
 
-/** As numbers 2^63-1 and 2^63 are the same. @param text of a whole number up to 2^63 */
+/**
+ * Compares as text where needed, since 2^63-1 and 2^63 are equal as doubles. @param text of a whole number up to 2^63
+ */
 function isWithin63Bits(text: string): boolean {
   return Number(text) < 2 ** 63 || (/^\d+$/.test(text) && BigInt(text) < 2n ** 63n)
 }
 
 /**
- * What only our own form refuses: a member that stands twice, of which another reader may take the first; a member of the
- * rule that is no right.
- * @param standing the document that is in force: unknown members of its rule may stay
+ * Returns the faults that only the native form refuses: a repeated member, because another parser may use the first
+ * value; and an unknown right in the rule.
+ * @param standing the present document: unknown members of its rule may stay
  */
 export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefined): MemberFault[] {
   const whole = membersOfDocument(document)
   if (whole === undefined) return []
-  const twice = (member: string) => ({ member, why: `"${member}" stands twice.` })
+  const twice = (member: string) => ({ member, why: `"${member}" is repeated.` })
   const known = ['$acl', ...NUMBERS.map(([name]) => name)]
   const faults: MemberFault[] = known.filter((name) => whole.repeated.has(name)).map(twice)
   const rule = membersOfDocument(whole.values.get('$acl'))
@@ -117,7 +117,7 @@ export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefi
   ]
 }
 
-/** True when events that one document hides may be seen under the other. */
+/** Returns true when events that are hidden with `before` may be visible with `after`. */
 export function showsMore(before: StreamMetadata, after: StreamMetadata): boolean {
   if (after.deleted) return false
   const { maxCount = Infinity, maxAge = Infinity, truncateBefore = 0 } = after
@@ -129,16 +129,16 @@ export function showsMore(before: StreamMetadata, after: StreamMetadata): boolea
 }
 
 /**
- * The lowest number that can be seen by what is known without a clock.
- * @param head the stream's last number
+ * Returns the lowest visible event number by `maxCount` and `truncateBefore`. It ignores `maxAge`, which needs a clock.
+ * @param head the stream's last event number
  */
 export function firstVisible({ maxCount, truncateBefore }: StreamMetadata, head: number): number {
   return Math.max(0, maxCount === undefined ? 0 : head - maxCount + 1, truncateBefore ?? 0)
 }
 
 /**
- * The same document with another truncation; every other member keeps its bytes.
- * @param document undefined: there is none. One that is no JSON object stays closed.
+ * Returns the document with another `$tb`; every other member keeps its bytes.
+ * @param document undefined: there is none; one that is no JSON object becomes a document with the closed ACL
  */
 export function withTruncateBefore(document: Buffer | undefined, truncateBefore: number | string): Buffer {
   const members = new Map(membersOfDocument(document ?? EMPTY_DOCUMENT)?.values ?? [['$acl', CLOSED_RULE]])
@@ -152,12 +152,12 @@ const EMPTY_DOCUMENT = Buffer.from('{}')
 const CLOSED_RULE = Buffer.from(JSON.stringify(CLOSED_ACL))
 
 export interface Members {
-  /** As JSON, byte for byte; of a member that stands twice, the last. */
+  /** JSON of each member, byte for byte; the last value of a repeated member. */
   readonly values: ReadonlyMap<string, Buffer>
   readonly repeated: ReadonlySet<string>
 }
 
-/** The members of a document; undefined when it is no JSON object. */
+/** Returns the members of a document; undefined when it is not a JSON object. */
 export function membersOfDocument(document: Buffer | undefined): Members | undefined {
   if (document === undefined) return undefined
   const values = new Map<string, Buffer>()
@@ -176,7 +176,7 @@ export function membersOfDocument(document: Buffer | undefined): Members | undef
   return { values, repeated }
 }
 
-/** A metadata event that the store itself writes. */
+/** Returns the record of a metadata event that the store itself writes. */
 export function metadataRecord(stream: string, document: Buffer): UnplacedRecord {
   return encodeRecord(metastreamOf(stream), { clientId: false, type: METADATA_TYPE, data: document })
 }

@@ -1,19 +1,21 @@
-/** One event that is to be appended: the server's own, or what a client sent, encoded for the log. */
+/** Events to append, from a client or from the server itself, encoded for the log. */
 import { encodeRecord, type UnplacedRecord } from '../log/format.js'
 
-/** One event to append, encoded. */
 export interface NewEvent {
   readonly stream: string
-  /** 16 bytes, when a retry of it must be recognised: the client gave it, or the key it was made from. */
+  /**
+   * 16 bytes, from the client or derived from its Idempotency-Key, by which a retry is recognised. Undefined: the log
+   * generates the id.
+   */
   readonly id: Buffer | undefined
   readonly type: string
   readonly record: UnplacedRecord
 }
 
 /**
- * An event that the server writes by itself, to its own streams or for a client that sent something else. The log makes
- * its id.
- * @param content its data: bytes, or what becomes JSON
+ * Returns an event that the server itself writes, to its own streams or on behalf of a client. The log generates its
+ * id.
+ * @param content the data: bytes, or an object that is encoded as JSON
  * @param contentType of data that is not JSON
  */
 export function serverEvent(stream: string, type: string, content: Buffer | object, contentType?: string): NewEvent {

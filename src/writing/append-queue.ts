@@ -1,4 +1,4 @@
-/** Requests that wait for the writer, and what each of them weighs: a commit is bounded by the work that it makes. */
+/** The queue of write requests, and the cost of each request: the work of one commit is bounded. */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import { StoredRecord } from '../log/format.js'
@@ -11,22 +11,21 @@ import type { AppendRequest } from './plan/write-request.js'
 export type WriteResult = AppendResult | DeleteResult
 
 export interface RequestSize {
-  /** What it holds in memory, about. */
+  /** Approximate bytes of memory. */
   readonly bytes: number
-  /** Index entries that it makes, and names that it looks up. */
+  /** Number of index entries to write plus names to look up. */
   readonly weight: number
 }
 
-/** A request in the queue. */
 export interface QueuedRequest extends SearchedRequest {
   readonly size: RequestSize
-  /** When it came, by the clock's `elapsed`. */
+  /** Arrival time, from the clock's `elapsed`. */
   readonly since: number
   readonly resolve: (result: WriteResult) => void
   readonly reject: (error: Error) => void
 }
 
-/** What the objects of an event, a condition, an item or a name take beside its bytes, about. */
+/** Approximate object overhead of an event, a condition, an item or a name, beside its own bytes. */
 const OBJECT_BYTES = 100
 
 export const DELETE_SIZE: RequestSize = { bytes: OBJECT_BYTES, weight: 1 }
@@ -66,7 +65,7 @@ export class AppendQueue {
   readonly #waiting: QueuedRequest[] = []
   #longest = 0
 
-  /** The most that have waited at once. */
+  /** The greatest length that the queue has had. */
   get longest(): number {
     return this.#longest
   }
@@ -75,12 +74,16 @@ export class AppendQueue {
     return this.#waiting.length
   }
 
-  /** @param first puts the request at the front @throws `overloaded` when too many wait */
+  /**
+   * Adds a request to the queue.
+   * @param first puts the request at the front
+   * @throws DaybookError `overloaded` when `append_queue_max` requests are waiting already
+   */
   add(request: QueuedRequest, first: boolean): void {
     if (this.#waiting.length >= limits.append_queue_max) {
       throw new DaybookError(
         'overloaded',
-        `${this.#waiting.length} appends are waiting for the disk. Try again later.`,
+        `${this.#waiting.length} appends are waiting for the disk, the most that may wait. Try again later.`,
         {
           written: false,
           retry: true
@@ -90,7 +93,7 @@ export class AppendQueue {
     this.#longest = Math.max(this.#longest, this.#waiting[first ? 'unshift' : 'push'](request))
   }
 
-  /** Takes the requests that go into the next commit: all that wait, within the bounds of one commit, at least one. */
+  /** Removes and returns the requests of the next commit: as many as fit into one commit, and at least one. */
   take(): QueuedRequest[] {
     let bytes = 0
     let weight = 0

@@ -1,4 +1,7 @@
-/** Loads what the plans of one commit will ask for: heads with one read, states of the few streams that have one. */
+/**
+ * Loads the snapshot that the plans of one commit need: stream heads in batched reads, and the states of the few
+ * streams that have metadata or a tombstone.
+ */
 
 import { AUDIT } from '../access/audit.js'
 import type { Principal } from '../access/permissions.js'
@@ -18,14 +21,14 @@ import { type CommitSnapshot, eventKey } from './plan/commit-snapshot.js'
 import type { LookAgain, Match } from './plan/event-condition.js'
 import { principalOfRequest, type WriteRequest } from './plan/write-request.js'
 
-/** A request that waits for its turn. */
+/** A write request with the results of its early searches. */
 export interface SearchedRequest {
   readonly request: WriteRequest
-  /** What was found before the turn for each of its `matches`; undefined when it has none. */
+  /** One early search for each of the request's `matches`; undefined when it has no such conditions. */
   readonly searches: readonly EarlySearch[] | undefined
 }
 
-/** A snapshot whose heads are those of the index. */
+/** A snapshot with the full list heads of the index. */
 export interface LoadedSnapshot extends CommitSnapshot {
   readonly heads: ReadonlyMap<string, ListHead | null>
 }
@@ -40,11 +43,11 @@ export interface CommitLoaderParts {
 
 type Outcome = Match | LookAgain | undefined
 
-/** For the many commits that ask for nothing of a kind: no new collection is made for them. */
+/** Shared empty collections: most commits need none of these, so they allocate nothing. */
 const NO_STATES: CommitSnapshot['states'] = new Map()
 const NO_MATCHES: CommitSnapshot['matches'] = new Map()
 const NO_EVENTS: CommitSnapshot['known'] = new Map()
-const NO_IDS: CommitSnapshot['idsOfTheFuture'] = new Set()
+const NO_IDS: CommitSnapshot['reservedIds'] = new Set()
 const NO_ACCOUNTS: CommitSnapshot['accounts'] = new Map()
 const NO_TOKENS: CommitSnapshot['tokens'] = new Map()
 
@@ -63,7 +66,11 @@ export class CommitLoader {
     this.#search = search
   }
 
-  /** In the writer's turn: only the writer changes what is loaded. @throws `index-damaged`, `log-damaged` */
+  /**
+   * Loads the snapshot for a group of requests. Call it in the writer's turn: only the writer changes the loaded data.
+   * @throws DaybookError `index-damaged`, `log-damaged`, or `event-id-reused` when the log's events to compare exceed
+   * `known_bytes_max`
+   */
   async load(group: readonly SearchedRequest[]): Promise<LoadedSnapshot> {
     const needed = new NeededStreams(this.#postings, this.#states)
     for (const { request } of group) needed.add(request)
@@ -72,7 +79,7 @@ export class CommitLoader {
     const matches = group.some(({ searches }) => searches !== undefined) ? await this.#matchesOf(group) : NO_MATCHES
     const ids = new NeededIds(this.#log, needed.heads)
     for (const { request } of group) ids.add(request)
-    const known = ids.asked.length > 0 ? await this.#knownEvents(ids) : NO_EVENTS
+    const known = ids.requested.length > 0 ? await this.#knownEvents(ids) : NO_EVENTS
     const { accounts, tokens } = this.#signInsOf(group)
     return {
       next: this.#log.head + 1,
@@ -82,7 +89,7 @@ export class CommitLoader {
       settings: this.#rules.settings,
       matches,
       known,
-      idsOfTheFuture: ids.ofTheFuture,
+      reservedIds: ids.reserved,
       accounts,
       tokens
     }
@@ -102,7 +109,7 @@ export class CommitLoader {
     return states
   }
 
-  /** The first event in the way of each condition on the log. */
+  /** Returns, for each condition on events, the first event that it forbids. */
   async #matchesOf(group: readonly SearchedRequest[]): Promise<CommitSnapshot['matches']> {
     const matches = new Map<number, Outcome[]>()
     for (const [i, { request, searches }] of group.entries()) {
@@ -115,20 +122,20 @@ export class CommitLoader {
     return matches
   }
 
-  /** The events that the log holds under ids that are to be appended now. */
-  async #knownEvents({ asked, named }: NeededIds): Promise<CommitSnapshot['known']> {
+  /** Reads the events of the log that have the same stream and id as an event to append. */
+  async #knownEvents({ requested, namedPositions }: NeededIds): Promise<CommitSnapshot['known']> {
     const known = new Map<string, { position: number; bytes: Buffer }>()
-    const indexed = await this.#postings.positionsOfIds(asked)
-    const places = indexed.map((positions, i) => {
-      const place = named[i]
-      return place === undefined || place > this.#log.head ? positions : [...positions, place]
+    const indexed = await this.#postings.positionsOfIds(requested)
+    const candidates = indexed.map((positions, i) => {
+      const position = namedPositions[i]
+      return position === undefined || position > this.#log.head ? positions : [...positions, position]
     })
-    const askedAt = asked.flatMap((one, i) => (places[i] ?? []).map(() => one))
+    const requestedAt = requested.flatMap((one, i) => (candidates[i] ?? []).map(() => one))
     let next = 0
     let bytes = 0
-    for await (const records of this.#log.readAhead([places.flat()])) {
+    for await (const records of this.#log.readAhead([candidates.flat()])) {
       for (const record of records) {
-        const { stream, id } = askedAt[next++] as NeededIds['asked'][number]
+        const { stream, id } = requestedAt[next++] as NeededIds['requested'][number]
         if (!record.id.equals(id) || record.stream !== stream) continue
         known.set(eventKey(stream, id), { position: record.position, bytes: record.bytes })
         bytes += record.bytes.length
@@ -138,7 +145,7 @@ export class CommitLoader {
     return known
   }
 
-  /** The accounts and tokens that the requests rest on, as they are now. */
+  /** Returns the present state of the accounts and tokens with which the requests signed in. */
   #signInsOf(group: readonly SearchedRequest[]): Pick<CommitSnapshot, 'accounts' | 'tokens'> {
     let accounts: Map<string, number | null> | undefined
     let tokens: Map<string, boolean> | undefined
@@ -158,7 +165,7 @@ export class CommitLoader {
   }
 }
 
-/** Collects the streams whose heads and states the plans of requests will ask for. */
+/** Collects the streams whose heads and states the plans need. */
 class NeededStreams {
   readonly heads = new Map<string, ListHead | null>()
   /** Heads that are not in memory. */
@@ -190,7 +197,7 @@ class NeededStreams {
     else if (request.kind === 'append-by-place') this.#need(request.stream)
   }
 
-  /** What is done to streams may stand in the audit. */
+  /** The plan may append audit events, so it needs the head of `$audit`. */
   #needAudit(): void {
     if (this.#audits) return
     this.#audits = true
@@ -215,49 +222,53 @@ class NeededStreams {
   }
 }
 
-/** Collects the ids that are to be appended. */
+/** Collects the event ids to look up in the log. */
 class NeededIds {
-  /** Those that the log may hold: a stream that was never written holds no id. */
-  readonly asked: { readonly stream: string; readonly streamId: number; readonly id: Buffer }[] = []
-  /** The position that each of `asked` names, when this log made it. */
-  readonly named: (number | undefined)[] = []
+  /** Ids that the log may contain. Ids for streams that were never written are left out. */
+  readonly requested: { readonly stream: string; readonly streamId: number; readonly id: Buffer }[] = []
+  /** For each of `requested`, the position encoded in the id when this log generated it; otherwise undefined. */
+  readonly namedPositions: (number | undefined)[] = []
   readonly #log: Log
   readonly #heads: LoadedSnapshot['heads']
-  #ofTheFuture: Set<string> | undefined
+  #reserved: Set<string> | undefined
 
   constructor(log: Log, heads: LoadedSnapshot['heads']) {
     this.#log = log
     this.#heads = heads
   }
 
-  get ofTheFuture(): CommitSnapshot['idsOfTheFuture'] {
-    return this.#ofTheFuture ?? NO_IDS
+  get reserved(): CommitSnapshot['reservedIds'] {
+    return this.#reserved ?? NO_IDS
   }
 
   add(request: WriteRequest): void {
     if (request.kind === 'delete') return
-    for (const { stream, id } of request.events) if (id !== undefined) this.#ask(stream, id)
-    if (request.kind === 'append' && request.keyed !== undefined) this.#ask(request.keyed.stream, request.keyed.nextId)
+    for (const { stream, id } of request.events) if (id !== undefined) this.#request(stream, id)
+    if (request.kind === 'append' && request.keyed !== undefined)
+      this.#request(request.keyed.stream, request.keyed.nextId)
   }
 
-  #ask(stream: string, id: Buffer): void {
-    const place = this.#log.placeOfId(id)
-    if (place !== undefined && place > this.#log.head) {
-      this.#ofTheFuture ??= new Set()
-      this.#ofTheFuture.add(id.toString('latin1'))
+  #request(stream: string, id: Buffer): void {
+    const position = this.#log.placeOfId(id)
+    if (position !== undefined && position > this.#log.head) {
+      this.#reserved ??= new Set()
+      this.#reserved.add(id.toString('latin1'))
     }
     const head = this.#heads.get(stream)
     if (!head) return
-    this.asked.push({ stream, streamId: head.id, id })
-    this.named.push(place)
+    this.requested.push({ stream, streamId: head.id, id })
+    this.namedPositions.push(position)
   }
 }
 
-/** Small events may be sent under the ids of large ones, which are read to be compared. */
+/**
+ * Bounds the reads of one commit: small events may carry the ids of large stored events, which are read to be compared.
+ */
 function tooMuchKnown(): DaybookError {
   return new DaybookError(
     'event-id-reused',
-    `The events that the log holds under these ids have more than ${limits.known_bytes_max} bytes together. Send them in smaller appends.`,
+    `The stored events with these ids have more than ${limits.known_bytes_max} bytes in total, ` +
+      'too many to compare in one append. Send the events in smaller appends.',
     { limit: limits.known_bytes_max, written: false, retry: false }
   )
 }

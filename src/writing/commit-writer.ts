@@ -1,6 +1,6 @@
 /**
- * Writes what was planned: checks its places, commits it to the log in one synced batch, and takes it into the index
- * before anybody is answered.
+ * Writes a commit plan: checks its positions and numbers, commits it to the log in one synced batch, and updates the
+ * index before the appends are answered.
  */
 
 import type { AccessRules } from '../access/rules.js'
@@ -20,10 +20,10 @@ import type { LoadedSnapshot } from './commit-loader.js'
 import type { CommitPlan } from './plan/plan-commit.js'
 import type { PlacedEvent } from './plan/planning-view.js'
 
-/** Follows the events of system streams: called with each, in order, before the append is answered. */
+/** Receives each event of a system stream and each tombstone, in order, before the append is answered. */
 export interface SystemFollower {
-  /** @param ruled rights to the stream that the record describes or ends may have changed */
-  committed(stream: string, record: StoredRecord, ruled: boolean): void
+  /** @param rightsChanged true when the record may change the rights to the stream that it describes or ends */
+  committed(stream: string, record: StoredRecord, rightsChanged: boolean): void
 }
 
 export interface CommitWriterParts {
@@ -38,7 +38,6 @@ export interface CommitWriterParts {
 }
 
 export class CommitWriter {
-  /** They hear of every event of a system stream, and of the end of every stream. */
   readonly followers: SystemFollower[]
   readonly #log: Log
   readonly #postings: Postings
@@ -60,9 +59,9 @@ export class CommitWriter {
   }
 
   /**
-   * Checks, before anything is written, that positions and numbers follow on those that the log and the index have now,
-   * and on each other. A wrong number in the log can never be mended.
-   * @throws `internal` when they do not
+   * Checks before anything is written that the planned positions and numbers continue those of the log and the index
+   * without a gap. A wrong number in the log can never be repaired.
+   * @throws DaybookError `internal` when they do not
    */
   #checkPlaces(planned: readonly PlacedEvent[], heads: LoadedSnapshot['heads']): void {
     let position = this.#log.head
@@ -71,29 +70,34 @@ export class CommitWriter {
     const next = new Map<string, number>()
     let last: string | undefined
     let number = 0
-    for (const { event, number: planAt, position: planPosition } of planned) {
+    for (const { event, number: plannedNumber, position: plannedPosition } of planned) {
       const { stream } = event
       if (stream !== last) {
         if (last !== undefined) next.set(last, number)
         last = stream
         number = next.get(stream) ?? this.#countNow(stream, heads)
       }
-      if (planAt !== number || planPosition !== ++position)
-        throw outOfPlace(`"${stream}" was to get number ${planAt} at ${planPosition}; ${number} at ${position} is next`)
+      if (plannedNumber !== number || plannedPosition !== ++position)
+        throw outOfPlace(
+          `an event of "${stream}" was planned with number ${plannedNumber} at position ${plannedPosition}, ` +
+            `but number ${number} at position ${position} is next`
+        )
       number++
     }
   }
 
-  /** How many events a stream has. When its head has left memory since it was loaded, the loaded one is still right. */
+  /**
+   * Returns how many events a stream has. If its head was evicted since it was loaded, the loaded head is still right.
+   */
   #countNow(stream: string, heads: LoadedSnapshot['heads']): number {
     const head = this.#postings.headInMemory(family.stream, stream)
     return (head === undefined ? heads.get(stream) : head)?.count ?? 0
   }
 
   /**
-   * Writes to the log, and takes it into the index.
-   * @returns undefined on success; otherwise why the events may not be in the log, or cannot be read: the store is
-   * read-only then
+   * Writes the planned events to the log and the index.
+   * @returns undefined on success; otherwise the error that says why the events may be missing from the log or
+   * unreadable. The store is then read-only.
    * @throws when nothing was written
    */
   async write({ planned, created }: CommitPlan, heads: LoadedSnapshot['heads']): Promise<DaybookError | undefined> {
@@ -118,10 +122,10 @@ export class CommitWriter {
       await this.#index(planned, postings)
     } catch (cause) {
       this.#postings.staging.drop()
-      // The events are in the log. They are acknowledged if the index can be brought up to it at once.
+      // The events are in the log. They are acknowledged if the index can catch up at once.
       this.#readOnlyMode.begin(cause as Error)
       if (await this.#readOnlyMode.tryToEnd()) return undefined
-      const message = `the events may be in the log, but the index could not follow: ${(cause as Error).message}`
+      const message = `the events may be in the log, but updating the index failed: ${(cause as Error).message}`
       return new DaybookError('storage-failed', message, { written: 'unknown', retry: true }, cause)
     }
     return undefined
@@ -134,7 +138,7 @@ export class CommitWriter {
   }
 
   /**
-   * The index is brought up before the appends are answered, so that a client reads its own writes.
+   * Updates the index. It runs before the appends are answered, so that a client reads its own writes.
    * @param postings undefined when they were staged
    */
   async #index(planned: readonly PlacedEvent[], postings: readonly Posting[] | undefined): Promise<void> {
@@ -146,18 +150,18 @@ export class CommitWriter {
       if (bytes[1] !== recordKind.tombstone && !isSystemStream(stream)) continue
       const record = new StoredRecord(position, bytes)
       const described = record.tombstone || isMetastream(stream)
-      const ruled = described && this.#states.committed(record, stream)
-      for (const follower of this.followers) follower.committed(stream, record, ruled)
+      const rightsChanged = described && this.#states.committed(record, stream)
+      for (const follower of this.followers) follower.committed(stream, record, rightsChanged)
     }
     this.#log.announce()
     if (this.#postings.congested) await this.#postings.writeUnderWay().catch((error) => this.#readOnlyMode.begin(error))
   }
 }
 
-/** Stream, category and type of an event, and the streams of its category. */
+/** Lists of an event without tags: its stream, category, type, and the list of streams in its category. */
 const LISTS_OF_A_STREAM = 4
 
-/** True when indexing the events takes so long that others should have turns meanwhile. */
+/** True when indexing the events takes long, so that other work needs turns of the event loop meanwhile. */
 function isLarge(planned: readonly PlacedEvent[]): boolean {
   let lists = 0
   let last: string | undefined
@@ -169,6 +173,6 @@ function isLarge(planned: readonly PlacedEvent[]): boolean {
   return lists > STAGED_LISTS
 }
 
-function outOfPlace(says: string): DaybookError {
-  return new DaybookError('internal', `Nothing was written: ${says}.`, { written: false, retry: true })
+function outOfPlace(reason: string): DaybookError {
+  return new DaybookError('internal', `Nothing was written: ${reason}.`, { written: false, retry: true })
 }

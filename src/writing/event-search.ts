@@ -1,6 +1,6 @@
 /**
- * Searches the log for events that a condition forbids. Most of the search is made before the append's turn; in its turn
- * only what was committed since is searched.
+ * Searches the log for events that a condition forbids. Most of the log is searched before the append's turn. In its
+ * turn only the events committed since then are searched.
  */
 
 import type { AccessRules } from '../access/rules.js'
@@ -29,29 +29,29 @@ import {
   namesIn
 } from './plan/event-condition.js'
 
-/** What a search for one condition, made before the append's turn, has found. */
+/** The result of a search for one condition before the append's turn. */
 export interface EarlySearch {
-  /** Up to this position the log was searched. */
+  /** The log was searched up to this position, inclusive. */
   readonly to: number
   readonly found: Match | undefined
-  /** What could be seen then. */
-  readonly sight: string
-  /** The last search before the turn: what has become visible since is searched in the turn. */
+  /** Version of the visible events at the time of the search; see `#visibilityOf`. */
+  readonly visibility: string
+  /** True for the last search before the turn: if more events become visible, the log is searched again in the turn. */
   readonly last: boolean
 }
 
 interface SearchMode {
-  /** Whose sight counts; undefined: everything does. */
+  /** Only events that this viewer may read count; undefined: all events count. */
   readonly viewer: Viewer | undefined
-  /** Asks for steps of work: others may have a turn first. */
+  /** Requests steps of work; the promise resolves when they may be done, undefined means at once. */
   readonly pace: (steps: number) => Promise<void> | undefined
-  /** Holds what is read; undefined in the turn of an append, of which there is one. */
+  /** Reserves memory for the records read. Undefined in an append's turn: only one such search runs at a time. */
   readonly memory?: ReadMemory
 }
 
-/** Heads that are loaded with one read. */
+/** List heads to load with one read. */
 const HEADS_AT_ONCE = 1000
-/** Steps of work that it takes to load a head, and to compare a record. */
+/** Steps of work to load a head, and to compare a record. */
 const LOAD_STEPS = 4
 const COMPARE_STEPS = 4
 
@@ -60,7 +60,7 @@ export interface EventSearchParts {
   readonly postings: Postings
   readonly retention: Retention
   readonly rules: Pick<AccessRules, 'viewerOf'>
-  /** Searches before an append's turn are reads. */
+  /** Searches before an append's turn take their memory from the budget of reads. */
   readonly memory: Pick<MemoryBudget, 'reads' | 'largeReads'>
 }
 
@@ -71,7 +71,7 @@ export class EventSearch {
   readonly #rules: EventSearchParts['rules']
   readonly #memory: EventSearchParts['memory']
   readonly #turns = new SharedTurns()
-  /** In the turn of an append, of which there is one at a time. */
+  /** Counts the work of `firstSince`. One counter suffices, because only one append has its turn at a time. */
   readonly #work = new WorkCounter()
 
   constructor({ log, postings, retention, rules, memory }: EventSearchParts) {
@@ -83,81 +83,85 @@ export class EventSearch {
   }
 
   /**
-   * Searches before the append's turn, so that `firstSince` has little to do in it. All such searches share the turns of
-   * the event loop.
-   * @param last what becomes visible until then is searched in the turn, instead of `LOOK_AGAIN`
-   * @param gone ends the search when the client has left
-   * @throws `index-switched-off` when it names types without tags and there is no list of types, or while the list
-   * that it needs is being filled; `overloaded` when the client has left
+   * Searches before the append's turn, so that `firstSince` has little left to search. All early searches share the
+   * turns of the event loop.
+   * @param last when more events become visible later, `firstSince` searches again instead of returning `LOOK_AGAIN`
+   * @param gone aborts the search when the client has disconnected
+   * @throws DaybookError `index-switched-off` when an item names types without tags and the server keeps no lists of
+   * types, or while a list that the search needs is being filled; `overloaded` when the client has disconnected
    */
   async ahead(condition: EventCondition, last: boolean, gone?: AbortSignal): Promise<EarlySearch> {
     const to = this.#postings.appliedTo
     const viewer = this.#viewerOf(condition)
-    const sight = this.#sightOf(viewer)
+    const visibility = this.#visibilityOf(viewer)
     const pace = (steps: number) => {
-      if (gone?.aborted) throw new DaybookError('overloaded', 'The client has left.', { written: false, retry: true })
+      if (gone?.aborted) {
+        throw new DaybookError('overloaded', 'The client has disconnected.', { written: false, retry: true })
+      }
       return this.#turns.take(steps)
     }
     const wait = (take: (gone?: AbortSignal) => Promise<MemoryHold>) => take(gone)
     const memory = new ReadMemory(this.#memory, { large: limits.large_transfer_bytes, wait })
     try {
       const found = await this.#firstAfter(condition.items, condition.after, { viewer, pace, memory })
-      return { to, found, sight, last }
+      return { to, found, visibility, last }
     } finally {
       memory.close()
     }
   }
 
   /**
-   * As `ahead`, in the append's turn, for a condition that was searched for before: only what has been committed since is
-   * new.
+   * Returns the first event that a condition forbids, in the append's turn. It continues the early search, and so reads
+   * only the events committed since then.
+   * @param early undefined: the whole log is searched
+   * @returns `LOOK_AGAIN` when events may have become visible since the early search and it was not the last one
    */
   async firstSince(condition: EventCondition, early: EarlySearch | undefined): Promise<Match | LookAgain | undefined> {
     const { items, after } = condition
     const viewer = this.#viewerOf(condition)
-    const how = { viewer, pace: (steps: number) => (this.#work.add(steps) ? nextTurn() : undefined) }
-    if (early === undefined) return this.#firstAfter(items, after, how)
-    const { to, found, sight, last } = early
-    if (sight !== this.#sightOf(viewer)) return last ? this.#firstAfter(items, after, how) : LOOK_AGAIN
-    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), how)
+    const mode = { viewer, pace: (steps: number) => (this.#work.add(steps) ? nextTurn() : undefined) }
+    if (early === undefined) return this.#firstAfter(items, after, mode)
+    const { to, found, visibility, last } = early
+    if (visibility !== this.#visibilityOf(viewer)) return last ? this.#firstAfter(items, after, mode) : LOOK_AGAIN
+    if (found === undefined) return this.#firstAfter(items, Math.max(after, to), mode)
     const [record] = await this.#visible([await this.#log.read(found.position)], viewer)
-    // Hidden meanwhile, which is rare: what comes after it was not searched.
-    return record === undefined ? this.#firstAfter(items, found.position, how) : found
+    // If the found event was hidden meanwhile (rare), search on from it: the early search stopped there.
+    return record === undefined ? this.#firstAfter(items, found.position, mode) : found
   }
 
   #viewerOf({ seenBy }: EventCondition): Viewer | undefined {
     return seenBy && this.#rules.viewerOf(seenBy)
   }
 
-  /** Another text whenever events that the condition could not see may have come into sight. */
-  #sightOf(viewer: Viewer | undefined): string {
+  /** Returns a version text that changes whenever hidden events may have become visible to the viewer. */
+  #visibilityOf(viewer: Viewer | undefined): string {
     return `${this.#retention.revealed} ${viewer?.changes ?? ''}`
   }
 
-  async #firstAfter(items: readonly MatchItem[], after: number, how: SearchMode): Promise<Match | undefined> {
+  async #firstAfter(items: readonly MatchItem[], after: number, mode: SearchMode): Promise<Match | undefined> {
     const range = { first: after + 1, last: this.#postings.appliedTo }
     if (range.first > range.last) return undefined
     const names = namesIn(items)
-    await how.pace(names)
+    await mode.pace(names)
     if (items.some(({ tags }) => tags.length > 0)) this.#need(family.tag)
     if (items.some(({ tags }) => tags.length === 0)) this.#need(family.type)
     const span = range.last - range.first + 1
-    // Few events are looked at sooner than many lists.
+    // A scan of few events is faster than a look-up of many lists.
     if (span <= Math.min(names, limits.match_compared_max))
-      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), how)
-    await this.#loadHeads(items, how.pace)
+      return this.#firstAmong(items, walkLog(range, 'asc', SCAN_CHUNK), mode)
+    await this.#loadHeads(items, mode.pace)
     let first: Match | undefined
     for (const item of items) {
-      const turn = how.pace(1 + item.types.length + item.tags.length)
+      const turn = mode.pace(1 + item.types.length + item.tags.length)
       if (turn !== undefined) await turn
-      // Later ones need not be looked for beyond the first that was found.
+      // Only a match before the first one found so far matters.
       const within = { ...range, last: (first?.position ?? range.last + 1) - 1 }
-      if (this.#mayHold(item, within)) first = (await this.#firstOf(item, within, how)) ?? first
+      if (this.#mayHold(item, within)) first = (await this.#firstOf(item, within, mode)) ?? first
     }
     return first
   }
 
-  /** Brings the heads of all lists that are named into memory, with few reads. */
+  /** Loads the heads of all lists that the items name into memory, with few reads. */
   async #loadHeads(items: readonly MatchItem[], pace: SearchMode['pace']): Promise<void> {
     let missing: ListName[] = []
     const load = async () => {
@@ -166,7 +170,7 @@ export class EventSearch {
       missing = []
     }
     for (const { types, tags } of items) {
-      // An item with tags is looked for by one of them.
+      // An item with tags is searched by its rarest tag, so its types need no heads.
       const kind = tags.length > 0 ? family.tag : family.type
       for (const name of tags.length > 0 ? tags : types) {
         if (this.#postings.headInMemory(kind, name) === undefined) missing.push([kind, name])
@@ -176,7 +180,7 @@ export class EventSearch {
     if (missing.length > 0) await load()
   }
 
-  /** False when the heads in memory show that no event of the range matches. */
+  /** Returns false when the heads in memory prove that no event of the range matches. */
   #mayHold({ types, tags }: MatchItem, range: Range): boolean {
     const reaches = (kind: Family, name: string) => {
       const head = this.#postings.headInMemory(kind, name)
@@ -186,7 +190,7 @@ export class EventSearch {
     return types.some((type) => reaches(family.type, type))
   }
 
-  async #firstOf(item: MatchItem, range: Range, how: SearchMode): Promise<Match | undefined> {
+  async #firstOf(item: MatchItem, range: Range, mode: SearchMode): Promise<Match | undefined> {
     const shortest = await this.#shortestTag(item.tags)
     if (shortest === null) return undefined
     if (shortest !== undefined) {
@@ -196,12 +200,12 @@ export class EventSearch {
       const end = whole ? head.count : await entryAtOrAfter(this.#postings, family.tag, head, range.last + 1)
       const entries = { first: from, last: end - 1 }
       const walk = { kind: family.tag, head, range: entries, order: 'asc', chunk: SCAN_CHUNK } as const
-      return this.#firstAmong([item], walkList(this.#postings, walk), how)
+      return this.#firstAmong([item], walkList(this.#postings, walk), mode)
     }
-    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), how)
+    return this.#firstAmong([item], walkLists(this.#postings, family.type, item.types, range, 'asc'), mode)
   }
 
-  /** The tag that fewest events carry; null when there is one that none carries. */
+  /** Returns the head of the rarest tag; null when one of the tags has no events, undefined when there are no tags. */
   async #shortestTag(tags: readonly string[]): Promise<ListHead | null | undefined> {
     let shortest: ListHead | undefined
     for (const tag of tags) {
@@ -214,13 +218,14 @@ export class EventSearch {
 
   #need(kind: Family): void {
     if (this.#postings.isCurrent(kind)) return
-    const filling = this.#postings.keeps(kind)
+    const beingFilled = this.#postings.keeps(kind)
     throw new DaybookError(
       'index-switched-off',
-      filling
-        ? 'This condition needs a list that is still being filled. Try again in a while.'
-        : 'A condition on types needs the lists of types, which a server with --run-projections=none does not keep. Conditions on tags work.',
-      { written: false, retry: filling }
+      beingFilled
+        ? 'The index list that this condition needs is still being filled. Try again later.'
+        : 'A condition on types without tags needs the index of types, which a server with --run-projections=none ' +
+            'does not keep. Name tags in the condition, or start the server without that flag.',
+      { written: false, retry: beingFilled }
     )
   }
 
@@ -241,7 +246,7 @@ export class EventSearch {
     return undefined
   }
 
-  /** Those that their streams still show, and that may be read. */
+  /** Returns the records that retention does not hide and that the viewer may read. */
   async #visible(records: readonly StoredRecord[], viewer: Viewer | undefined): Promise<readonly StoredRecord[]> {
     const visible = await this.#retention.visible(records)
     return viewer === undefined ? visible : viewer.visible(visible)

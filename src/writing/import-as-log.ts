@@ -1,4 +1,4 @@
-/** Copies events into an empty log with the places and times they had in another. Nobody else may be writing. */
+/** Copies events into a log with the positions, numbers and times that they had in another log. */
 import { DaybookError } from '../errors.js'
 import { applyAll } from '../index/apply-batch.js'
 import type { Poster } from '../index/index-entries.js'
@@ -13,11 +13,15 @@ export interface TranscribedEvent {
   readonly number: number
   /** Milliseconds. */
   readonly created: number
-  /** Where it stood, for messages. */
+  /** Line number in the imported file, for error messages. */
   readonly line: number
 }
 
-/** @throws `import-refused` when a position, a number or `created` does not follow on what is there */
+/**
+ * Appends events with their original positions, numbers and times. There must be no other writer meanwhile.
+ * @throws DaybookError `import-refused` when a position or number is not the next one, or `created` goes back in time;
+ * then nothing of this call is written
+ */
 export async function transcribe(
   { log, postings, poster }: { log: Log; postings: Postings; poster: Poster },
   events: readonly TranscribedEvent[]
@@ -26,16 +30,17 @@ export async function transcribe(
   const heads = new Map<string, number>()
   let position = log.head
   let created = log.lastCreated
-  for (const one of events) {
-    const { stream } = one.event
+  for (const imported of events) {
+    const { stream } = imported.event
     const head = heads.get(stream) ?? (postings.headInMemory(family.stream, stream)?.count ?? 0) - 1
-    if (one.position !== position + 1)
-      refuseImport(one, `has position ${one.position}, but the one before it has ${position}`)
-    if (one.number !== head + 1) refuseImport(one, `has number ${one.number} in "${stream}", but ${head + 1} is next`)
-    if (one.created < created) refuseImport(one, 'has a created before that of the line before it')
-    heads.set(stream, one.number)
-    position = one.position
-    created = one.created
+    if (imported.position !== position + 1)
+      refuseImport(imported, `has position ${imported.position}, but the event before it has position ${position}`)
+    if (imported.number !== head + 1)
+      refuseImport(imported, `has number ${imported.number} in "${stream}", but ${head + 1} is next`)
+    if (imported.created < created) refuseImport(imported, 'has a "created" before that of the previous event')
+    heads.set(stream, imported.number)
+    position = imported.position
+    created = imported.created
   }
   await log.commit(
     events,
@@ -50,5 +55,7 @@ export async function transcribe(
 }
 
 function refuseImport({ line }: TranscribedEvent, why: string): never {
-  throw new DaybookError('import-refused', `line ${line} ${why}; nothing from it on was written`, { line })
+  throw new DaybookError('import-refused', `line ${line} ${why}; this line and those after it were not written`, {
+    line
+  })
 }

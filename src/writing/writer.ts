@@ -1,9 +1,9 @@
 /**
- * The single writer. Appends wait in one queue; the loop takes all that waits, plans each purely, commits them in one
- * synced batch, and answers after it. While a commit is on its way to the disk the next appends gather.
+ * The single writer. Write requests wait in one queue. A loop takes a group of them, plans each with pure functions,
+ * commits them in one synced batch, and then answers them. The next requests gather while a commit is being synced.
  *
- * Whatever changes the log or its index has the writer's turn: a commit with its indexing is one turn, recovery is
- * another, and the next begins when the one before has ended.
+ * Every change of the log or its index runs in a turn of the writer. A commit with its index update is one turn,
+ * recovery is another. Turns never overlap.
  */
 
 import type { AccessRules } from '../access/rules.js'
@@ -34,7 +34,7 @@ import type { CommitSnapshot } from './plan/commit-snapshot.js'
 import type { AppendResult } from './plan/plan-append.js'
 import { type CommitPlan, planInSteps } from './plan/plan-commit.js'
 import type { DeleteResult } from './plan/plan-delete.js'
-import { LookedTooEarly } from './plan/refusals.js'
+import { SearchOutdated } from './plan/refusals.js'
 import type { AppendAll, AppendRequest, DeleteRequest, WriteRequest } from './plan/write-request.js'
 
 export interface WriterParts {
@@ -50,8 +50,8 @@ export interface WriterParts {
   memory: Pick<MemoryBudget, 'appends'>
 }
 
-/** How often the conditions of an append are looked at before its turn, at most. */
-const LOOKS_MAX = 4
+/** The most early searches for the conditions of one append. */
+const SEARCHES_MAX = 4
 
 export class Writer {
   readonly #log: Log
@@ -62,11 +62,11 @@ export class Writer {
   readonly #readOnlyMode: ReadOnlyMode
   readonly #loader: CommitLoader
   readonly #commits: CommitWriter
-  /** Bytes of appends that are not answered yet. */
+  /** Bytes of the appends that are not answered yet. */
   readonly #memory: MemoryShare
   readonly #queue = new AppendQueue()
   #running: Promise<void> | undefined
-  /** Resolves when the turn that was asked for last has ended. */
+  /** Resolves when the last requested turn has ended. */
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
 
@@ -82,29 +82,29 @@ export class Writer {
     this.#commits = new CommitWriter(parts)
   }
 
-  /** They hear of every event of a system stream, and of the end of every stream. */
+  /** Followers receive every event of a system stream and every tombstone. Push to this array to add one. */
   get followers(): SystemFollower[] {
     return this.#commits.followers
   }
 
-  /** Appends that wait for the next commit. */
+  /** The number of requests in the queue. */
   get queued(): number {
     return this.#queue.length
   }
 
-  /** The most appends that have waited at once. */
+  /** The greatest number of requests that have been in the queue at once. */
   get mostQueued(): number {
     return this.#queue.longest
   }
 
   /**
-   * Appends events and resolves when they are on disk.
-   * @param gone when the client has left, its conditions are searched for no more; an append in the queue is made
-   * @throws `overloaded` when too many wait, or their bytes are too many; `wrong-expected-version`, `events-match`,
-   * `stream-deleted`, `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan refuses it, and then
-   * nothing of it was written; `storage-failed` when the commit failed, and then nothing of it is acknowledged; `read-only`
-   * when the disk is full, or nothing is written for another reason; `stopping` when the store is closing. Each says by `written` (false, or `unknown`) whether it
-   * may be in the log
+   * Appends events and resolves when they are on disk. The `written` detail of each error is false when nothing was
+   * written, or `unknown` when the events may be in the log.
+   * @param gone aborts the search for conditions when the client disconnects; an append in the queue is still written
+   * @throws DaybookError `overloaded` when too many requests or too many bytes are waiting; `wrong-expected-version`,
+   * `events-match`, `stream-deleted`, `event-id-reused`, `idempotency-key-reused` or `partial-replay` when the plan
+   * refuses the append; `storage-failed` when the commit failed; `read-only` when the disk is full or the store is
+   * read-only for another reason; `stopping` when the store is closing
    */
   async append(request: AppendRequest, gone?: AbortSignal): Promise<AppendResult> {
     const size = sizeOfAppend(request)
@@ -119,33 +119,34 @@ export class Writer {
   }
 
   /**
-   * Deletes a stream and resolves when that is on disk.
-   * @throws as `append`, and `stream-not-found` when there is nothing to delete softly
+   * Deletes a stream and resolves when the delete is on disk.
+   * @throws DaybookError as `append`, and `stream-not-found` for a soft delete of a stream that was never written
    */
   async delete(request: DeleteRequest): Promise<DeleteResult> {
     return (await this.#enqueue({ request, searches: undefined }, DELETE_SIZE)) as DeleteResult
   }
 
   /**
-   * Appends under conditions on the log. The log is searched before the append is queued, so that in its turn the writer
-   * searches only what was committed since. When old events may have become visible meanwhile, the log is searched again,
-   * at most LOOKS_MAX times. The last time the append goes to the front of the queue, and what has become visible by its
-   * turn is searched in its turn.
+   * Appends under conditions on events. The log is searched before the append is queued, so that the writer's turn
+   * searches only the events committed since. If old events may have become visible meanwhile, the early search is
+   * repeated, at most SEARCHES_MAX times in all. The last time the append goes to the front of the queue, and its turn
+   * searches again if still more events became visible.
    */
   async #decide(request: AppendAll, size: RequestSize, gone: AbortSignal | undefined): Promise<WriteResult> {
-    for (let look = 1; ; look++) {
-      const last = look === LOOKS_MAX
+    for (let attempt = 1; ; attempt++) {
+      const last = attempt === SEARCHES_MAX
       try {
         const searches = await this.#searchAhead(request, last, gone)
         return await this.#enqueue({ request, searches }, size, last)
       } catch (error) {
-        if (last || !(error instanceof LookedTooEarly)) throw notWritten(error as Error)
+        if (last || !(error instanceof SearchOutdated)) throw notWritten(error as Error)
       }
     }
   }
 
   /**
-   * Searches the log for each condition. A match refuses nothing yet: the plan may find a replay, or other failed conditions.
+   * Searches the log for each condition on events. A match does not refuse the append yet: the plan may find that it is
+   * a replay, or that other conditions failed too.
    */
   async #searchAhead(request: AppendAll, last: boolean, gone: AbortSignal | undefined): Promise<EarlySearch[]> {
     const searches: EarlySearch[] = []
@@ -166,8 +167,9 @@ export class Writer {
   }
 
   /**
-   * Does some work in a turn of its own: no commit is planned, written or indexed meanwhile, and no other work is done.
-   * The work must not wait for an append. @returns what it returns, or throws
+   * Runs `work` in a turn of its own: no commit and no other turn runs meanwhile. The work must not wait for an append,
+   * which would be a deadlock.
+   * @returns the result of `work`; rejects as it does
    */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#turn.then(work)
@@ -175,7 +177,7 @@ export class Writer {
     return done
   }
 
-  /** Refuses new appends and waits until those that were taken are answered, and every turn has ended. */
+  /** Refuses new requests, and resolves when all queued requests are answered and every turn has ended. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#running
@@ -183,7 +185,7 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
-    // A turn of the event loop first: the requests that have arrived together are committed together.
+    // Yield once to the event loop, so that requests that arrived together are committed together.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#queue.length > 0) await this.inTurn(() => this.#commitNext())
     this.#running = undefined
@@ -194,7 +196,7 @@ export class Writer {
     try {
       await this.#commitApart(group)
     } catch (error) {
-      // Whatever went wrong: nothing is planned on an index that lacks what the log has.
+      // Whatever the error: while the index is behind the log, nothing may be planned on it.
       const behind = this.#postings.appliedTo !== this.#log.head
       if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#readOnlyMode.begin(error as Error)
       for (const { reject } of group) reject(notWritten(error as Error))
@@ -202,29 +204,27 @@ export class Writer {
   }
 
   #readOnly(): DaybookError {
-    return new DaybookError('read-only', `Nothing is written now (${this.#readOnlyMode.why}); reads go on.`, {
-      written: false,
-      retry: true
-    })
+    const message = `The store is read-only (${this.#readOnlyMode.why}). Reads still work; try again later.`
+    return new DaybookError('read-only', message, { written: false, retry: true })
   }
 
   /**
-   * Commits a group together. One that cannot be planned, since it meets damage or asks for too much, is refused alone: the
-   * others are committed without it.
+   * Commits a group of requests together. If loading fails because of one request (it meets damage, or needs too many
+   * bytes), commits each request by itself, so that only the faulty one is refused.
    */
   async #commitApart(group: readonly QueuedRequest[]): Promise<void> {
     const { head } = this.#log
     try {
       await this.#commit(group)
     } catch (cause) {
-      const isItsOwn = isDaybookError(cause) && REFUSED_ALONE.has(cause.code)
-      if (!isItsOwn || this.#log.head !== head) throw cause
+      const isFaultOfRequest = isDaybookError(cause) && REFUSED_ALONE.has(cause.code)
+      if (!isFaultOfRequest || this.#log.head !== head) throw cause
       if (group.length > 1) for (const one of group) await this.#commitApart([one])
       else group[0]?.reject(notWritten(cause))
     }
   }
 
-  /** Answers every append of the group, or throws when nothing of any was written. */
+  /** Commits the group and answers each of its requests. Throws when nothing was written and none was answered. */
   async #commit(group: readonly QueuedRequest[]): Promise<void> {
     if (this.#readOnlyMode.why !== undefined) throw this.#readOnly()
     const instant = this.#clock.now()
@@ -236,7 +236,7 @@ export class Writer {
     for (const [i, { resolve, reject, since }] of group.entries()) {
       const answer = plan.answers[i] as WriteResult | DaybookError
       if (failure !== undefined) {
-        // A refused append wrote nothing, but its refusal may rest on another append of this commit, which failed.
+        // A refused append wrote nothing, but its refusal may depend on another append of this failed commit.
         reject(answer instanceof DaybookError ? notWritten(failure, true) : refusedByFullDisk(failure))
       } else if (answer instanceof DaybookError) {
         reject(answer)
@@ -248,7 +248,10 @@ export class Writer {
   }
 }
 
-/** Plans a commit, and gives others a turn when there is much to plan: nothing else changes the store in the writer's turn. */
+/**
+ * Plans a commit, and yields to the event loop when there is much to plan. Yielding is safe, because nothing else
+ * changes the store during the writer's turn.
+ */
 async function planWithTurns(
   snapshot: CommitSnapshot,
   requests: readonly WriteRequest[],
@@ -262,12 +265,12 @@ async function planWithTurns(
   }
 }
 
-/** Thrown while the snapshot for a commit is loaded, because of one of its requests. */
+/** Codes of the errors that one request of a group can cause while its snapshot is loaded. */
 const REFUSED_ALONE = new Set<ErrorCode>(['index-damaged', 'log-damaged', 'event-id-reused'])
 
 /**
- * The error for an append of which nothing was written. One that has `written` already stays as it is.
- * @param anyway replaces that too
+ * Returns the error to answer for an append of which nothing was written: it gets the detail `written: false`.
+ * @param anyway replaces a `written` detail that the error has already; without it, such an error keeps its own
  */
 function notWritten(error: Error, anyway = false): DaybookError {
   if (!isDaybookError(error))

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
-import { injected } from '../helpers/endless.js'
+import { injectLive } from '../helpers/endless.js'
 import { projectFile } from '../helpers/project.js'
 
 const CHROMIUM = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
@@ -44,7 +44,7 @@ t.test('a request that does not prefer HTML, or selects another form, never gets
     'text/*'
   ]
   const form = async (url: string, headers: Record<string, string>) =>
-    (await injected(app, { url, headers })).headers['content-type']
+    (await injectLive(app, { url, headers })).headers['content-type']
   for (const accept of accepts) {
     for (const url of ['/', '/events', '/streams/s']) {
       const type = await form(url, accept === undefined ? {} : { accept })

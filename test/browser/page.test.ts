@@ -1,7 +1,7 @@
 /** The HTML page for browsers (native contract §8), tested in a real browser. */
 import t, { type Test } from 'tap'
 import { append, listen } from '../helpers/app.js'
-import { openPage, shownWith, skip, untilLive, untilNewer, untilSaid } from '../helpers/browser.js'
+import { openPage, shownWith, skip, untilLive, untilNewer, untilStatus } from '../helpers/browser.js'
 import { admin, basic, makeUser, setRules } from '../helpers/people.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
 
@@ -60,7 +60,7 @@ promise('a page whose read right is revoked says so and stops requesting', async
   await page.goto(`${url}/streams/shared`)
   await untilLive(page)
   await setRules(app, 'shared', { read: [] })
-  await untilSaid(page, 'ended: Not permitted')
+  await untilStatus(page, 'ended: Not permitted')
   t.equal(store.subscriptions.size, 0)
 })
 
@@ -95,7 +95,7 @@ promise('the page continues after the server is killed and restarted, without lo
     await untilNewer(page, last)
     await server.kill(signal)
     await appending
-    await untilSaid(page, 'reconnecting')
+    await untilStatus(page, 'reconnecting')
     await server.start()
     await post(server.url, 's', { type: 'After' })
     last = await headOf(server.url)
@@ -119,7 +119,7 @@ promise('the page reconnects after the server was stopped, and continues', async
   await post(server.url, 's', { type: 'Wanted' })
   t.same(await shownWith(page, 0), [0])
   await server.kill('SIGTERM')
-  await untilSaid(page, 'reconnecting')
+  await untilStatus(page, 'reconnecting')
   await server.start()
   await post(server.url, 's', [{ type: 'Unwanted' }, { type: 'Wanted' }])
   t.same(await shownWith(page, 2), [2, 0])
@@ -131,7 +131,7 @@ promise('the page of a permanently deleted stream says that it ended', async (t)
   const { page } = await openPage(t, `${url}/streams/s`)
   await untilLive(page)
   await fetch(`${url}/streams/s?permanent=true`, { method: 'DELETE' })
-  await untilSaid(page, 'ended')
+  await untilStatus(page, 'ended')
   t.pass('the page says that it ended')
 })
 
@@ -228,7 +228,7 @@ promise(
     await post(url, 's', many)
     const { page } = await openPage(t, `${url}/streams/s?from=2&limit=3`)
     t.same(await shownWith(page, 4), [2, 3, 4], 'in the requested order')
-    await untilSaid(page, 'not live')
+    await untilStatus(page, 'not live')
     await page.locator('a.newer').click()
     t.same(await shownWith(page, 7), [5, 6, 7])
     await page.goBack()

@@ -7,7 +7,7 @@ import { append, listen } from '../helpers/app.js'
 import { openPage, skip } from '../helpers/browser.js'
 import {
   type FollowingClient,
-  type Kept,
+  type ReceivedMessages,
   withBrowser,
   withEventSource,
   withEventSourceClient,
@@ -39,7 +39,7 @@ t.test('event stream clients receive every event once and in order across a kill
     [50, 'starting'],
     [1, undefined]
   ] as const) {
-    const before = await Promise.all(clients.map(async (client) => (await client.kept()).numbers.length))
+    const before = await Promise.all(clients.map(async (client) => (await client.received()).numbers.length))
     const appending = appendUntilGone(server.url)
     await untilAll(clients, 'one of the appended events', hasNumber(Math.max(...before)))
     await server.kill()
@@ -53,7 +53,7 @@ t.test('event stream clients receive every event once and in order across a kill
     await untilAll(clients, `event ${head}`, hasNumber(head))
     const all = Array.from({ length: head + 1 }, (_, i) => i)
     for (const client of clients) {
-      const { numbers, thrown, gaveUp } = await client.kept()
+      const { numbers, thrown, gaveUp } = await client.received()
       t.same({ numbers, thrown, gaveUp }, { numbers: all, thrown: [], gaveUp: false }, client.name)
     }
   }
@@ -69,7 +69,7 @@ t.test('a connection that breaks in the middle of an event makes no client lose 
     await withFetchEventSource(t, address + PATH)
   ]
   await untilAll(clients, 'the last event', hasNumber(2))
-  for (const client of clients) t.match(await client.kept(), { numbers: [0, 1, 2], thrown: [] }, client.name)
+  for (const client of clients) t.match(await client.received(), { numbers: [0, 1, 2], thrown: [] }, client.name)
   t.equal(cuts(), clients.length, 'every connection was cut')
 })
 
@@ -105,7 +105,7 @@ async function cuttingProxy(t: Test, target: string, bytes: number) {
   return { address: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, cuts: () => cuts }
 }
 
-function hasNumber(least: number): (kept: Kept) => boolean {
+function hasNumber(least: number): (kept: ReceivedMessages) => boolean {
   return ({ numbers }) => (numbers.at(-1) ?? -1) >= least
 }
 
@@ -113,11 +113,11 @@ function hasNumber(least: number): (kept: Kept) => boolean {
 async function untilAll(
   clients: readonly FollowingClient[],
   what: string,
-  isSo: (kept: Kept) => boolean
+  isSo: (kept: ReceivedMessages) => boolean
 ): Promise<void> {
   const end = Date.now() + 60_000
   for (const client of clients) {
-    for (let kept = await client.kept(); !isSo(kept); kept = await client.kept()) {
+    for (let kept = await client.received(); !isSo(kept); kept = await client.received()) {
       if (Date.now() > end) throw new Error(`${client.name} did not reach: ${what}; ${JSON.stringify(kept)}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { type Asked, PagedModel, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
+import { PagedModel, type PageQuery, type PlacedEvent, STREAMS } from '../helpers/paged-model.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { scaled } from '../helpers/scale.js'
 
@@ -100,7 +100,7 @@ t.test('the links of any page lead forward and back within the bounds and filter
 })
 
 /** Returns a random read of a stream or the log: with or without filter, bounds by cursor or time, in either order. */
-function chooseRead(model: PagedModel, random: Random, now: number): { asked: Asked; url: string } {
+function chooseRead(model: PagedModel, random: Random, now: number): { asked: PageQuery; url: string } {
   const stream = random.chance(0.5) ? random.pick(STREAMS) : undefined
   const place = ({ number, position }: PlacedEvent) => (stream === undefined ? position : number)
   const last = stream === undefined ? (model.log.at(-1)?.position ?? 0) : model.of(stream).length - 1
@@ -146,7 +146,7 @@ function chooseRead(model: PagedModel, random: Random, now: number): { asked: As
 async function wander(
   t: Test,
   { app, model, random }: { app: FastifyInstance; model: PagedModel; random: Random },
-  asked: Asked,
+  asked: PageQuery,
   start: string
 ): Promise<void> {
   const limit = Number(/limit=(\d+)/.exec(start)?.[1])

@@ -8,7 +8,15 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 import { EXPRESSIONS, hostileRequest } from '../helpers/hostile.js'
 import { type HostileRequest, mutateBytes } from '../helpers/hostile-pieces.js'
-import { answered, decode, noProblem, notJson, pathOf, shown, wrongWith } from '../helpers/promises.js'
+import {
+  brokenGuarantee,
+  decode,
+  describeRequest,
+  injectHostile,
+  noProblem,
+  notJson,
+  pathOf
+} from '../helpers/promises.js'
 import { type Random, seeded } from '../helpers/random.js'
 import { listenRaw, type RawAnswer } from '../helpers/raw.js'
 import { scaled } from '../helpers/scale.js'
@@ -29,11 +37,12 @@ t.test(`${REQUESTS} hostile requests damage no data and do not slow the server d
   for (let i = 0; i < REQUESTS; i++) {
     const request = hostileRequest(random)
     const head = store.log.head
-    const answer = await answered(app, request)
+    const answer = await injectHostile(app, request)
     const wrong =
-      wrongWith(request, answer, store, head) ?? (await wrongInLog(request, answer, app, head + 1, store.log.head))
+      brokenGuarantee(request, answer, store, head) ??
+      (await wrongInLog(request, answer, app, head + 1, store.log.head))
     if (wrong !== undefined) {
-      t.fail(`request ${i}: ${wrong}`, { request: shown(request), answer: shownAnswer(answer) })
+      t.fail(`request ${i}: ${wrong}`, { request: describeRequest(request), answer: shownAnswer(answer) })
       if (++failures === FAILURES_SHOWN) return t.fail('too many failures: the remaining requests are skipped')
     }
     const count = kinds.get(request.kind) ?? { refused: 0, accepted: 0 }
@@ -71,8 +80,8 @@ t.test('ordinary appends among hostile requests are written once and in order', 
   const others = Array.from({ length: 8 }, async () => {
     for (let i = 0; i < 150; i++) {
       const request = hostileRequest(random)
-      const { statusCode } = await answered(app, request)
-      if (statusCode >= 500 && statusCode !== 501) t.fail(`${statusCode}`, { request: shown(request) })
+      const { statusCode } = await injectHostile(app, request)
+      if (statusCode >= 500 && statusCode !== 501) t.fail(`${statusCode}`, { request: describeRequest(request) })
     }
   })
   await Promise.all([...clients, ...others])
@@ -100,7 +109,7 @@ t.test('requests that are expensive to process are refused', async (t) => {
         .join('&')
       const answer = await app.inject(`/events?${many}`)
       const request: HostileRequest = { kind: 'expression', method: 'GET', url: `/events?${many}`, headers: {} }
-      t.equal(wrongWith(request, answer, store, head), undefined, `${expression.slice(0, 40)} as ${parameter}`)
+      t.equal(brokenGuarantee(request, answer, store, head), undefined, `${expression.slice(0, 40)} as ${parameter}`)
     }
   }
   const space = gzipSync(Buffer.alloc(256 * 1024 * 1024, 0x20), { level: 9 })

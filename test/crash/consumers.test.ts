@@ -1,6 +1,6 @@
 /** Consumers with a name beside a server that is killed. */
 import t from 'tap'
-import { type Connection, Consuming } from '../helpers/consuming.js'
+import { type Connection, ConsumerReader } from '../helpers/consuming.js'
 import { transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
@@ -24,7 +24,7 @@ t.test(
     const server = new ReturningServer(t.testdir({}))
     t.teardown(() => server.kill())
     await server.start()
-    const consumers = transports.map((transport) => new Consuming(transport, server.url))
+    const consumers = transports.map((transport) => new ConsumerReader(transport, server.url))
     for (const { name } of consumers) {
       const headers = { 'content-type': 'application/json' }
       const body = JSON.stringify({ source: '/streams/s', bufferSize: 200 })

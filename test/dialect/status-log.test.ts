@@ -389,7 +389,7 @@ section('13 system streams and event types', kinds, [
     ]
   ]),
   ['deliberate: $all cannot be deleted', remove('$all'), BAD, { body: /log cannot be deleted/ }],
-  ['deliberate: retention of $all', metadata('$all', { $maxCount: 1 }), BAD, { body: /does nothing on the whole log/ }],
+  ['deliberate: retention of $all', metadata('$all', { $maxCount: 1 }), BAD, { body: /has no effect on/ }],
   [
     'a category resolves',
     get('$ce-cat/0/1?embed=rich'),

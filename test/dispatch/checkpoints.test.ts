@@ -1,4 +1,4 @@
-/** Checkpoints: durable, never going back within a generation, and written again until they are. */
+/** Checkpoints are durable and never go back within a generation; failed writes are retried. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -11,7 +11,7 @@ import { systemClock } from '../../src/time/clock.js'
 import { appendTo, eventually, many } from '../helpers/live-events.js'
 import { seeded } from '../helpers/random.js'
 
-/** A log that has reached every place that is saved here. */
+/** A log whose head is beyond every cursor in these tests. */
 const store = await new Store({ directory: t.testdir({}) }).open()
 await appendTo(store, 's', ...many(1000))
 const { log } = store
@@ -19,7 +19,7 @@ t.teardown(() => store.close())
 
 const OPTIONS = { writeBufferSize: 65_536, cacheSize: 65_536, compression: false }
 
-/** Time goes so fast that every pause is over at once. */
+/** A clock on which every pause ends at once. */
 const hasty: Clock = {
   ...systemClock,
   after(_ms, callback) {
@@ -28,7 +28,7 @@ const hasty: Clock = {
   }
 }
 
-/** Lets the next writes fail, as a disk with an error would. */
+/** Lets the next writes fail with a disk error. */
 function failing(t: Test, times: number): { failed: number } {
   const { writeSynced } = Level.prototype
   const count = { failed: 0 }
@@ -43,7 +43,7 @@ function failing(t: Test, times: number): { failed: number } {
   return count
 }
 
-t.test('what was saved is there after a new start, and what was removed is not', async (t) => {
+t.test('after a restart saved checkpoints are there, and removed ones are not', async (t) => {
   const directory = t.testdir({})
   const before = await Checkpoints.open(directory, log, systemClock)
   await before.save('consumer', 'a', { cursor: 5, generation: 1, active: 7 })
@@ -58,7 +58,7 @@ t.test('what was saved is there after a new start, and what was removed is not',
   await after.close()
 })
 
-t.test('one that is saved the moment another is answered is written, too', async (t) => {
+t.test('a checkpoint that is saved when another save resolves is written', async (t) => {
   const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
   for (let cursor = 0; cursor < 100; cursor++)
     await checkpoints.save('consumer', 'a', { cursor, generation: 1, active: 1 })
@@ -66,21 +66,18 @@ t.test('one that is saved the moment another is answered is written, too', async
   await checkpoints.close()
 })
 
-t.test('a place never goes back within a generation, and a new generation may put it anywhere', async (t) => {
+t.test('a cursor never goes back within a generation, and a new generation may set any cursor', async (t) => {
   const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
   await checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
   await checkpoints.save('consumer', 'a', { cursor: 3, generation: 1, active: 2 })
   t.match(checkpoints.get('consumer', 'a'), { cursor: 5, active: 2 })
   await checkpoints.save('consumer', 'a', { cursor: 3, generation: 2, active: 3 })
   t.match(checkpoints.get('consumer', 'a'), { cursor: 3, generation: 2 })
-  t.throws(
-    () => checkpoints.save('consumer', 'a', { cursor: 9, generation: 1, active: 4 }),
-    /goes back to generation 1/
-  )
+  t.throws(() => checkpoints.save('consumer', 'a', { cursor: 9, generation: 1, active: 4 }), /cannot go back to 1/)
   await checkpoints.close()
 })
 
-t.test('checkpoints of another log, and such as were damaged, count as none', async (t) => {
+t.test('checkpoints of another log and damaged checkpoints are ignored', async (t) => {
   const root = t.testdir({})
   const directory = join(root, 'checkpoints-of-one')
   const before = await Checkpoints.open(directory, log, systemClock)
@@ -91,7 +88,7 @@ t.test('checkpoints of another log, and such as were damaged, count as none', as
   const same = await Checkpoints.open(directory, log, systemClock)
   t.match(same.get('consumer', 'a'), { cursor: 5, validUpTo: Infinity })
   t.equal(same.get('consumer', 'b'), undefined)
-  t.equal(same.get('group', 'a'), undefined, 'nor has another kind the name')
+  t.equal(same.get('group', 'a'), undefined, 'another kind does not have the name')
   t.same(same.names('consumer'), ['a'])
   await same.close()
   const stranger = await new Store({ directory: join(root, 'another') }).open()
@@ -99,11 +96,11 @@ t.test('checkpoints of another log, and such as were damaged, count as none', as
   const other = await Checkpoints.open(directory, stranger.log, systemClock)
   t.equal(other.get('consumer', 'a'), undefined)
   t.same(other.names('consumer'), [])
-  t.same(stranger.log.ancestors, [], 'a stranger says nothing of this log')
+  t.same(stranger.log.ancestors, [], 'a checkpoint of an unrelated log gives the log no ancestors')
   await other.close()
 })
 
-t.test('no flipped bit makes another checkpoint of one', async (t) => {
+t.test('a checkpoint with a flipped bit is not decoded', async (t) => {
   const random = seeded(t)
   const checkpoint = {
     log: log.id,
@@ -114,8 +111,16 @@ t.test('no flipped bit makes another checkpoint of one', async (t) => {
   const key = checkpointKey('consumer', 'name')
   const sealed = encodeCheckpoint(key, checkpoint)
   t.same(decodeCheckpoint(key, sealed), checkpoint)
-  t.equal(decodeCheckpoint(checkpointKey('consumer', 'other'), sealed), undefined, 'nor the one of another name')
-  t.equal(decodeCheckpoint(checkpointKey('group', 'name'), sealed), undefined, 'nor of another kind')
+  t.equal(
+    decodeCheckpoint(checkpointKey('consumer', 'other'), sealed),
+    undefined,
+    'a value is not decoded under another name'
+  )
+  t.equal(
+    decodeCheckpoint(checkpointKey('group', 'name'), sealed),
+    undefined,
+    'a value is not decoded under another kind'
+  )
   for (let bit = 0; bit < sealed.length * 8; bit++) {
     const flipped = Buffer.from(sealed)
     flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
@@ -123,7 +128,7 @@ t.test('no flipped bit makes another checkpoint of one', async (t) => {
   }
 })
 
-t.test('checkpoints of format 1 are read, and written anew under the key of their kind', async (t) => {
+t.test('checkpoints of format 1 are read, and rewritten under the key of their kind', async (t) => {
   const directory = t.testdir({})
   const old = { log: log.id, cursor: 7, generation: 3, active: 4 }
   const foreign = { ...old, log: randomUUID() }
@@ -134,18 +139,18 @@ t.test('checkpoints of format 1 are read, and written anew under the key of thei
   t.match(first.get('consumer', 'größe'), { cursor: 7, generation: 3, active: 4, validUpTo: Infinity })
   await first.close()
   const keys = await keysOf(directory)
-  t.same(keys, ['\u0001größe', 'of-another-log'], 'what belongs to another log stays as it is')
+  t.same(keys, ['\u0001größe', 'of-another-log'], 'checkpoints of another log stay unchanged')
   const second = await Checkpoints.open(directory, log, systemClock)
   t.match(second.get('consumer', 'größe'), { cursor: 7, generation: 3 })
   await second.close()
 })
 
-t.test('a checkpoint knows how far the log was: one that has lost its end gets a new identity', async (t) => {
+t.test('a log that is shorter than a checkpoint records gets a new identity', async (t) => {
   const root = t.testdir({})
   const cases: Record<string, (id: string) => object> = {
-    'its head says so': (log) => ({ log, head: 20, cursor: 3 }),
-    'of format 1, its cursor says so': (log) => ({ log, cursor: 20 }),
-    'of a descendant, its line says so': (log) => ({
+    'by its head': (log) => ({ log, head: 20, cursor: 3 }),
+    'of format 1, by its cursor': (log) => ({ log, cursor: 20 }),
+    'of a descendant, by its lineage': (log) => ({
       log: randomUUID(),
       ancestors: [{ log, upTo: 20 }],
       head: 50,
@@ -175,14 +180,14 @@ t.test('a checkpoint knows how far the log was: one that has lost its end gets a
   }
 })
 
-t.test('a write that fails is tried again until it succeeds, and says meanwhile why it did not', async (t) => {
+t.test('a failed write is retried until it succeeds, and `failure` has the error meanwhile', async (t) => {
   const directory = t.testdir({})
   const checkpoints = await Checkpoints.open(directory, log, hasty)
   const count = failing(t, 3)
   const saved = checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
-  await eventually('it failed', () => checkpoints.failure !== undefined)
+  await eventually('the write failed', () => checkpoints.failure !== undefined)
   t.match(checkpoints.failure?.message, /Input.output error/)
-  t.match(checkpoints.get('consumer', 'a'), { cursor: 5 }, 'what is known goes on meanwhile')
+  t.match(checkpoints.get('consumer', 'a'), { cursor: 5 }, 'the checkpoint in memory is used meanwhile')
   await saved
   t.equal(count.failed, 3)
   t.equal(checkpoints.failure, undefined)
@@ -192,17 +197,17 @@ t.test('a write that fails is tried again until it succeeds, and says meanwhile 
   await after.close()
 })
 
-t.test('whoever waits while the server stops is told that it was not written', async (t) => {
+t.test('a save that is not on disk when the server stops is rejected', async (t) => {
   const checkpoints = await Checkpoints.open(t.testdir({}), log, hasty)
   const count = failing(t, Infinity)
   const saved = checkpoints.save('consumer', 'a', { cursor: 5, generation: 1, active: 1 })
   const refused = t.rejects(saved, { code: 'stopping' })
-  await eventually('it failed', () => count.failed > 0)
+  await eventually('the write failed', () => count.failed > 0)
   await checkpoints.close()
   await refused
 })
 
-t.test('what comes together is written together', async (t) => {
+t.test('saves that arrive together are written together', async (t) => {
   const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
   const { writeSynced } = Level.prototype
   let writes = 0
@@ -219,7 +224,7 @@ t.test('what comes together is written together', async (t) => {
   await checkpoints.close()
 })
 
-t.test('what is saved after it was closed is refused, and so is what waits for its time meanwhile', async (t) => {
+t.test('saves after the close are refused, including paced saves that were waiting', async (t) => {
   const checkpoints = await Checkpoints.open(t.testdir({}), log, systemClock)
   await checkpoints.save('consumer', 'a', { cursor: 1, generation: 1, active: 1 })
   await checkpoints.close()
@@ -227,7 +232,7 @@ t.test('what is saved after it was closed is refused, and so is what waits for i
   await t.rejects(checkpoints.remove('consumer', 'a'), { code: 'stopping' })
 })
 
-t.test('closing writes what waits', async (t) => {
+t.test('closing writes the waiting saves', async (t) => {
   const directory = t.testdir({})
   const before = await Checkpoints.open(directory, log, systemClock)
   const saved = before.save('consumer', 'a', { cursor: 1, generation: 1, active: 1 })

@@ -1,4 +1,4 @@
-/** The pace of saves: a value that changes often is saved seldom, and never left unsaved. */
+/** Paced saves: a value that changes often is saved seldom, and its last change is always saved. */
 import t from 'tap'
 import { PacedSaves } from '../../src/dispatch/paced-saves.js'
 import { StillClock } from '../helpers/clock.js'
@@ -16,7 +16,7 @@ function paced(intervalMs: number, savesMax: number) {
   return { clock, saves, set, saved: state.saved }
 }
 
-t.test('saves beyond the most of an interval are made as one, with the newest value', async (t) => {
+t.test('saves above the limit of an interval are combined into one, which saves the newest value', async (t) => {
   const { clock, saves, set, saved } = paced(1000, 2)
   const done: Promise<void>[] = []
   for (let value = 1; value <= 5; value++) {
@@ -29,18 +29,18 @@ t.test('saves beyond the most of an interval are made as one, with the newest va
   await Promise.all(done)
   t.same(saved, [1, 2, 6])
   await saves.saveInPace()
-  t.same(saved, [1, 2, 6, 6], 'the save that waited counts in its interval, which has room for one more')
+  t.same(saved, [1, 2, 6, 6], 'the combined save counts in the new interval, which allows one more')
 })
 
 t.test('a changed value is saved once an interval, and an unchanged one is not', async (t) => {
   const { clock, saves, set, saved } = paced(1000, 10)
   saves.saveIfDue()
-  t.same(saved, [], 'nothing has changed')
+  t.same(saved, [], 'an unchanged value is not saved')
   set(1)
   saves.saveIfDue()
   set(2)
   saves.saveIfDue()
-  t.same(saved, [1], 'the second change waits')
+  t.same(saved, [1], 'the second change waits for the end of the interval')
   clock.move(1000)
   saves.saveIfDue()
   saves.saveIfDue()

@@ -1,6 +1,6 @@
 /**
  * Applications over stores in temporary folders. Each is closed when its test ends, and its directory verified.
- * Authentication is switched off unless a test is about it.
+ * Authentication is off unless a test is about it.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -34,7 +34,7 @@ export async function openApp(t: Test, { damaged = false, ...options }: TestAppO
   return { app, store, directory }
 }
 
-/** Appends one event and gives the answer's document. */
+/** Appends one event or several. @returns the answer */
 export async function append(
   app: FastifyInstance,
   stream: string,
@@ -49,17 +49,17 @@ export async function append(
   })
 }
 
-/** As openApp, and listening. */
+/** Does what openApp does, and listens. */
 export async function listen(t: Test, options: TestAppOptions = {}): Promise<TestApp & { url: string }> {
   const opened = await openApp(t, options)
   const url = await opened.app.listen({ host: '127.0.0.1', port: 0 })
-  // Fastify takes a server that it did not make itself for one without TLS.
+  // Fastify reports http for a server that it did not create itself.
   return { ...opened, url: options.tls === undefined ? url : url.replace('http:', 'https:') }
 }
 
 /**
- * Asks in one line: `ask(app, 'PUT /users/eve', admin, { groups: [] })`.
- * @param body text is sent as it is, anything else as JSON
+ * Sends a request in one line: `ask(app, 'PUT /users/eve', admin, { groups: [] })`.
+ * @param body a string is sent as it is, anything else as JSON
  */
 export function ask(app: FastifyInstance, call: string, headers: Record<string, string> = {}, body?: unknown) {
   const [method, url] = call.split(/ (.*)/s) as ['GET', string]

@@ -1,4 +1,4 @@
-/** A real browser on the page that the server gives to browsers. */
+/** A real browser that opens the page which the server sends to browsers. */
 import { type Browser, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { findExecutable } from './executables.js'
@@ -6,13 +6,13 @@ import { findExecutable } from './executables.js'
 const executable = findExecutable('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 let browser: Promise<Browser> | undefined
 
-/** What a test says that cannot be run here; where everything must be there, it fails instead. */
+/** The reason to skip a test because there is no Chromium. With CI set nothing is skipped: the test fails instead. */
 export const skip =
   executable === undefined && process.env.CI === undefined && 'needs a Chromium in the PATH (apt-get install chromium)'
 
 /**
- * A page, and what it complained of. Waiting is done by its locators: they wait for what is there, not for a time.
- * @param httpCredentials what the user types when the browser asks
+ * Opens a page and collects its errors and warnings. Wait with locators: they wait for an element, not for a time.
+ * @param httpCredentials what the user enters when the browser asks for credentials
  */
 export async function openPage(
   t: Test,
@@ -31,22 +31,22 @@ export async function openPage(
   return { page, complaints }
 }
 
-/** Waits until the page says so. */
-export async function untilSaid(page: Page, words: string): Promise<void> {
+/** Waits until the status of the page contains these words. */
+export async function untilStatus(page: Page, words: string): Promise<void> {
   await page.locator('#status', { hasText: words }).waitFor()
 }
 
-/** Waits until the page has all there is, and goes on with what comes. */
+/** Waits until the page shows all events and follows new ones. */
 export async function untilLive(page: Page): Promise<void> {
   await page.locator('#status', { hasText: /^live$/ }).waitFor()
 }
 
-/** Waits until an event stands at the top that is not this one. */
+/** Waits until another event is at the top. */
 export async function untilNewer(page: Page, number: number): Promise<void> {
   await page.locator(`#events > li:first-child:not([data-number="${number}"])`).waitFor()
 }
 
-/** Waits until an event is among those that are shown. @returns the numbers of all, from the top */
+/** Waits until an event is shown. @returns the numbers of all shown events, from the top */
 export async function shownWith(page: Page, number: number): Promise<number[]> {
   await page.locator(`#events > li[data-number="${number}"]`).first().waitFor()
   const rows = page.locator('#events > li')
@@ -55,7 +55,7 @@ export async function shownWith(page: Page, number: number): Promise<number[]> {
 
 async function launch(): Promise<Browser> {
   if (executable === undefined) throw new Error('there is no Chromium in the PATH')
-  // Containers have no user namespaces for its sandbox; it opens nothing but our own pages.
+  // Containers have no user namespaces for the sandbox, and the browser opens only pages of the tested server.
   const launched = await chromium.launch({ executablePath: executable, args: ['--no-sandbox'] })
   t.teardown(() => launched.close())
   return launched

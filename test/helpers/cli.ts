@@ -1,4 +1,4 @@
-/** The command line as a user meets it: a process of its own. */
+/** The command line as a user runs it: in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { compiledScript } from './project.js'
@@ -15,14 +15,14 @@ export interface CliOptions {
   env?: Record<string, string>
   input?: string | Buffer
   cwd?: string
-  /** Files that the process may have open. */
+  /** The number of files that the process may have open. */
   descriptors?: number
 }
 
 /** Runs a command to its end. */
 export async function daybook(argv: readonly string[], options: CliOptions = {}): Promise<Said> {
   const child = start(argv, options)
-  // A character may be cut between two chunks.
+  // A character may be split between two chunks.
   child.stdout?.setEncoding('utf8')
   child.stderr?.setEncoding('utf8')
   let stdout = ''
@@ -34,7 +34,7 @@ export async function daybook(argv: readonly string[], options: CliOptions = {})
   return { code, stdout, stderr }
 }
 
-/** Starts a server. @returns the process and the first line it says; rejects with what it said when it ends before */
+/** Starts a server. @returns the process, its first output and its address; rejects with the output if it ends first */
 export function serve(
   argv: readonly string[],
   options: CliOptions = {}
@@ -60,12 +60,12 @@ function start(argv: readonly string[], { env, cwd, descriptors }: CliOptions): 
   return spawn(command, rest, { env: { ...process.env, ...env }, cwd, stdio: 'pipe' })
 }
 
-/** Starts a command whose end is waited for with `ends`. */
+/** Starts a command. Its end can be awaited with `ends`. */
 export function command(argv: readonly string[]): ChildProcess {
   return start(argv, {})
 }
 
-/** What a command has said on standard error when it has ended. */
+/** Waits for the end of a command. @returns its exit code and its standard error */
 export async function ends(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
   let stderr = ''
   child.stderr?.on('data', (chunk) => (stderr += chunk))

@@ -1,8 +1,8 @@
-/** Clocks that a test moves: nothing is waited for that only time would bring. */
+/** Clocks that a test moves, so that no test waits for time to pass. */
 import { type Clock, systemClock } from '../../src/time/clock.js'
 import { SteadyTime } from '../../src/time/steady-time.js'
 
-/** The system's clock, so many milliseconds ahead; its timers are the real ones. */
+/** The system clock, set ahead by `ahead` milliseconds. Its timers are real. */
 export interface MovedClock extends Clock {
   ahead: number
 }
@@ -17,9 +17,9 @@ export function movedClock(): MovedClock {
   return clock
 }
 
-/** A clock that stands still until it is moved; then it calls what has become due, in order. */
+/** A clock that stands still until it is moved. Moving it calls the timers that are due, in order. */
 export class StillClock implements Clock {
-  /** How far the machine's clock is off, milliseconds: `now` jumps with it, what has passed does not. */
+  /** Offset of the wall clock in milliseconds: `now` jumps with it, elapsed time does not. */
   ahead = 0
   readonly #timers = new Set<{ readonly due: number; readonly callback: () => void }>()
   #elapsed = 0
@@ -38,7 +38,7 @@ export class StillClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
-  /** Time passes, but not for the process: it was stopped, or its machine slept. What has become due comes late. */
+  /** Time passes without the process: it was stopped, or its machine slept. Timers that are due are called late. */
   skip(ms: number): void {
     this.#elapsed += ms
   }
@@ -56,7 +56,7 @@ export class StillClock implements Clock {
   }
 }
 
-/** A still clock whose jumps are judged as the system's are. */
+/** A still clock that judges jumps as the system clock does. */
 export class JudgedClock extends StillClock {
   readonly #steady = new SteadyTime()
 

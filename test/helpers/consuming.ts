@@ -1,17 +1,20 @@
-/** Readers under a name: each takes the name over, deals with what comes, acknowledges it, and comes back when it breaks. */
+/**
+ * Readers of named consumers: each takes its consumer over, acknowledges what it receives, and reconnects when its
+ * connection breaks.
+ */
 import { WebSocket } from 'ws'
 import type { Transport } from './followers.js'
 
-/** What one connection gave, and between which places it had to begin. */
+/** The events of one connection, and the acknowledgements that came before it. */
 export interface Connection {
-  /** Acknowledged, and answered, before it: nothing of this may come again. */
+  /** Highest acknowledgement confirmed before the connection: no event up to it may come again. */
   readonly confirmed: number
-  /** Acknowledged, answered or not, before it: nothing after this may be left out. */
+  /** Highest acknowledgement sent before the connection, confirmed or not: no event after it may be left out. */
   readonly claimed: number
   readonly numbers: number[]
 }
 
-export class Consuming {
+export class ConsumerReader {
   readonly name: string
   readonly transport: Transport
   readonly connections: Connection[] = []
@@ -27,7 +30,7 @@ export class Consuming {
     this.#url = `${url}/consumers/${this.name}`
   }
 
-  /** All that was given, each event once. */
+  /** The numbers of all received events, each once. */
   get seen(): Set<number> {
     return new Set(this.connections.flatMap(({ numbers }) => numbers))
   }
@@ -95,17 +98,17 @@ export class Consuming {
       for (const line of lines) {
         const json = /^(?:data: )?(\{.*)$/.exec(line)?.[1]
         if (json === undefined) continue
-        const said = JSON.parse(json)
-        generation = (said.subscribed ?? said).consumer?.generation ?? generation
-        if (said.number === undefined) continue
-        connection.numbers.push(said.number)
-        if (said.number % 50 === 0) await this.#acknowledge(said.number, generation)
+        const value = JSON.parse(json)
+        generation = (value.subscribed ?? value).consumer?.generation ?? generation
+        if (value.number === undefined) continue
+        connection.numbers.push(value.number)
+        if (value.number % 50 === 0) await this.#acknowledge(value.number, generation)
       }
     }
   }
 
   async #poll(address: string, signal: AbortSignal): Promise<void> {
-    // Node's fetch waits for ever for the rest of a compressed answer that was cut.
+    // Node's fetch waits for ever for the rest of a compressed answer that was cut off.
     const answer = await fetch(address, { signal, headers: { 'accept-encoding': 'identity' } })
     if (answer.status !== 200) throw new Error(`${answer.status}`)
     const connection = this.#begin()

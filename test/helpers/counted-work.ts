@@ -1,4 +1,4 @@
-/** Counts what the code does, since no test may measure time: names looked up, and records whose tags are decoded. */
+/** Counts work, since no test may measure time: look-ups in maps and sets, and records whose tags are decoded. */
 import type { Test } from 'tap'
 import { StoredRecord } from '../../src/log/format.js'
 
@@ -9,7 +9,7 @@ export interface CountedWork {
   decoded: number
 }
 
-/** Counts until the test has ended. What is counted may be set back to 0. */
+/** Counts until the test ends. A test may reset the counters to 0. */
 export function countWork(t: Test): CountedWork {
   const counted = { lookups: 0, decoded: 0 }
   const prototypes = [Map.prototype, Set.prototype] as { has: (key: unknown) => boolean }[]

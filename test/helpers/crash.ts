@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Store, type StoreOptions } from '../../src/store/store.js'
 import { encodeEvent } from './events.js'
 
-/** Appends `count` events one by one and copies the directory while it is open. */
+/** Appends `count` events one by one, and copies the directory while the store is open. @returns the copy */
 export async function crashedDirectory(
   directory: string,
   count: number,
@@ -22,7 +22,7 @@ export async function crashedDirectory(
   return crashed
 }
 
-/** The largest file of a folder with this ending. */
+/** Returns the largest file in a folder whose name has this ending. */
 export function largest(folder: string, ending: string): string {
   const files = readdirSync(folder)
     .filter((name) => name.endsWith(ending))

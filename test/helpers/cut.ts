@@ -1,4 +1,4 @@
-/** Directories whose log has lost its end, as an older copy that was put back leaves them. */
+/** Directories whose log has lost its end, as after restoring an older copy. */
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -6,14 +6,14 @@ import type { AppOptions } from '../../routes/index.js'
 import type { StoreOptions } from '../../src/store/store.js'
 import { openApp, type TestApp } from './app.js'
 
-/** What stands beside the checkpoints and is put back with the log. */
+/** The folders that are restored from the copy. The checkpoints are kept. */
 const RESTORED = ['log', 'index', 'witness']
 
 /**
- * A server before and after its log was put back to an older copy, beside checkpoints that were kept.
- * @param kept what the copy holds
- * @param lost what came after it
- * @returns the directory, closed, and the identity that the log had
+ * Restores the log of a server from an older copy, beside newer checkpoints.
+ * @param kept writes to the log before it is copied
+ * @param lost writes to the log after it is copied
+ * @returns the directory, closed, and the identity of the log before it was restored
  */
 export async function cutDirectory(
   t: Test,

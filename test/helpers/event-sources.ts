@@ -1,40 +1,40 @@
 /**
- * Clients of event streams that nobody here wrote, unmodified: each follows an address and keeps what its handler was
- * given. A handler takes every message as JSON, as applications do.
+ * Clients of event streams by other authors, unmodified. Each follows an address and records what its handler receives.
+ * A handler parses every message as JSON, as applications do.
  */
 import { EventSource } from 'eventsource'
 import { createEventSource } from 'eventsource-client'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** What the handler of a client kept. */
-export interface Kept {
+/** The messages that the handler of a client has received. */
+export interface ReceivedMessages {
   /** Numbers of the events, in the order in which they came. */
   numbers: number[]
-  /** Names of the other messages, `closing` with its code. */
+  /** Names of the other messages; `closing` with its code. */
   named: string[]
-  /** What its handler threw. */
+  /** Errors that the handler threw. */
   thrown: string[]
   gaveUp: boolean
 }
 
 export interface FollowingClient {
   readonly name: string
-  kept(): Kept | Promise<Kept>
+  received(): ReceivedMessages | Promise<ReceivedMessages>
 }
 
 const NAMES = ['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing']
 
-/** Keeps what one client is given. */
+/** Records the messages of one client. */
 class Handler implements FollowingClient {
   readonly name: string
-  readonly #kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+  readonly #kept: ReceivedMessages = { numbers: [], named: [], thrown: [], gaveUp: false }
 
   constructor(name: string) {
     this.name = name
   }
 
-  kept(): Kept {
+  received(): ReceivedMessages {
     return this.#kept
   }
 
@@ -42,7 +42,7 @@ class Handler implements FollowingClient {
     this.#kept.gaveUp = true
   }
 
-  /** @param event its name; `message` or empty for those without one */
+  /** @param event name of the message; `message` or empty if it has none */
   take(event: string, data: string): void {
     const { numbers, named, thrown } = this.#kept
     try {
@@ -55,7 +55,7 @@ class Handler implements FollowingClient {
   }
 }
 
-/** npm `eventsource`: the browser's interface. */
+/** npm `eventsource`: the interface of browsers. */
 export function withEventSource(t: Test, url: string): FollowingClient {
   const handler = new Handler('eventsource')
   const source = new EventSource(url)
@@ -73,7 +73,10 @@ export function withEventSourceClient(t: Test, url: string): FollowingClient {
   return handler
 }
 
-/** npm `@microsoft/fetch-event-source`, which hands over whatever ends in a blank line. It was made for browsers. */
+/**
+ * npm `@microsoft/fetch-event-source`, which passes on everything that ends with a blank line. It was made for
+ * browsers.
+ */
 export async function withFetchEventSource(t: Test, url: string): Promise<FollowingClient> {
   const handler = new Handler('@microsoft/fetch-event-source')
   Object.assign(globalThis, { window: globalThis, document: new EventTarget() })
@@ -84,7 +87,7 @@ export async function withFetchEventSource(t: Test, url: string): Promise<Follow
     signal: end.signal,
     onmessage: ({ event, data }) => handler.take(event, data),
     onclose: () => {
-      throw new Error('the server closed the stream') // as its documentation says, so that it comes back
+      throw new Error('the server closed the stream') // makes it reconnect, as its documentation says
     }
   }).catch(() => handler.gaveUp())
   return handler
@@ -94,24 +97,27 @@ export async function withFetchEventSource(t: Test, url: string): Promise<Follow
 export async function withBrowser(page: Page, path: string): Promise<FollowingClient> {
   await page.evaluate(
     ({ path, names }) => {
-      const kept: Kept = { numbers: [], named: [], thrown: [], gaveUp: false }
+      const received: ReceivedMessages = { numbers: [], named: [], thrown: [], gaveUp: false }
       const source = new EventSource(path)
-      // No function here has a name: the compiler would give it one with a helper that the page does not have.
+      // Functions here have no name: the compiler would set it with a helper that the page does not have.
       for (const name of ['message', ...names]) {
         source.addEventListener(name, (event) => {
           try {
             const value = JSON.parse((event as MessageEvent).data)
-            if (event.type === 'message') kept.numbers.push(value.number)
-            else kept.named.push(event.type === 'closing' ? `closing ${value.code}` : event.type)
+            if (event.type === 'message') received.numbers.push(value.number)
+            else received.named.push(event.type === 'closing' ? `closing ${value.code}` : event.type)
           } catch (error) {
-            kept.thrown.push(String(error))
+            received.thrown.push(String(error))
           }
         })
       }
-      source.onerror = () => (kept.gaveUp = source.readyState === source.CLOSED)
-      Object.assign(globalThis, { kept })
+      source.onerror = () => (received.gaveUp = source.readyState === source.CLOSED)
+      Object.assign(globalThis, { kept: received })
     },
     { path, names: NAMES }
   )
-  return { name: 'Chromium', kept: () => page.evaluate(() => (globalThis as unknown as { kept: Kept }).kept) }
+  return {
+    name: 'Chromium',
+    received: () => page.evaluate(() => (globalThis as unknown as { kept: ReceivedMessages }).kept)
+  }
 }

@@ -1,10 +1,10 @@
-/** Events as the core takes them. */
+/** Events in the form that the core takes. */
 import { encodeRecord, idBytes } from '../../src/log/format.js'
 import type { NewEvent } from '../../src/streams/new-event.js'
 
 export interface Plain {
   type?: string
-  /** A UUID that a retry would bring again. */
+  /** A UUID that a retry sends again. */
   id?: string
   data?: unknown
   metadata?: unknown

@@ -1,8 +1,8 @@
-/** Programs that are not installed by npm. */
+/** Programs that npm does not install. */
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** Where the first of these programs is that the PATH has, or the folders for programs of the system. */
+/** Returns the path of the first of these programs found in the PATH or a system folder; undefined if there is none. */
 export function findExecutable(...names: string[]): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)

@@ -1,7 +1,7 @@
 /**
- * A disk on which a test makes single calls fail: all that stores of this process ask of their databases, of the
- * witness and of the ballast passes here. A call can fail before it is done, or after it: a batch whose write failed
- * may be on disk after all.
+ * A disk on which a test makes single calls fail. Every call of a store in this process to its databases, the witness
+ * or the ballast passes through it. A call can fail before or after it is done: a batch whose write failed may be on
+ * disk nevertheless.
  */
 import { basename } from 'node:path'
 import type { Test } from 'tap'
@@ -13,23 +13,23 @@ import { Witness } from '../../src/log/recovery/witness.js'
 export type Failure = 'before' | 'after'
 
 /**
- * Decides about one call, by its name (`log open`, `log writeSynced`, `index getMany`, `witness write` …). Undefined: it is
- * done.
+ * Decides about one call, by its name (`log open`, `log writeSynced`, `index getMany`, `witness write` …). Undefined:
+ * the call is done.
  */
 export type Fault = (call: string) => Failure | undefined
 
 export interface FaultyDisk {
-  /** What the system says of a write that fails. Default: the disk is full. A read fails with an error of the disk. */
+  /** The system's message for a write that fails. Default: the disk is full. A read always fails with an I/O error. */
   says: string
   /** Undefined: every call is done. */
   fault: Fault | undefined
-  /** Called before each call is decided about, with its name. The call waits for what it returns. */
+  /** Called with the name of each call before it is decided. The call waits for the promise that this returns. */
   onCall: (call: string) => Promise<void> | undefined
 }
 
 type Method = (...args: never[]) => unknown
 
-/** Wraps the classes until the test ends. Of consumers' checkpoints only the opening can fail. */
+/** Replaces methods of the classes until the test ends. Of the checkpoints' database only the opening can fail. */
 export function faultyDisk(t: Test): FaultyDisk {
   const disk: FaultyDisk = { says: 'No space left on device', fault: undefined, onCall: () => undefined }
   const failed = (name: string) => failureOf(name, disk.says)
@@ -91,7 +91,7 @@ function replace(t: Test, owner: object, name: string, method: Method | ((...arg
   t.teardown(() => Object.assign(owner, { [name]: before }))
 }
 
-/** What the real one throws. */
+/** Returns the error that the real call would throw. */
 function failureOf(name: string, says: string): Error {
   if (name === 'getMany' || name === 'entries') {
     return new DaybookError('storage-failed', 'IO error: Input/output error')

@@ -1,16 +1,19 @@
-/** Readers that follow a source over one transport, whatever happens to their connection, and keep what they were given. */
+/**
+ * Readers that follow a source over one transport, reconnect whenever their connection ends, and record what they
+ * receive.
+ */
 import { WebSocket } from 'ws'
 
 export const transports = ['websocket', 'sse', 'ndjson', 'poll'] as const
 export type Transport = (typeof transports)[number]
 
-interface Told {
-  /** The event's position in the log; undefined when only the place moved. */
+interface Progress {
+  /** The event's position in the log; undefined if only the cursor moved. */
   readonly position: number | undefined
   readonly cursor: string
 }
 
-/** Goes on after its last cursor each time its connection ends. */
+/** Continues after its last cursor each time its connection ends. */
 export class Follower {
   readonly transport: Transport
   readonly source: string
@@ -26,7 +29,7 @@ export class Follower {
     this.source = source
   }
 
-  /** Where it is, for who wonders why it is not further. */
+  /** Describes the progress, for error messages. */
   get state(): string {
     return `${this.name} is at ${this.#cursor} after ${this.positions.length} events, connection ${this.connections}: ${this.#failure}`
   }
@@ -35,7 +38,7 @@ export class Follower {
     return `${this.transport} of ${this.source}`
   }
 
-  /** @param url where the server is, whenever it is there */
+  /** @param url address of the server, which may be down at times */
   async follow(url: string): Promise<void> {
     while (!this.#done) {
       this.#connection = new AbortController()
@@ -49,7 +52,7 @@ export class Follower {
     }
   }
 
-  /** Breaks its connection. */
+  /** Breaks the connection. */
   cut(): void {
     this.#connection.abort()
   }
@@ -68,7 +71,7 @@ export class Follower {
       : this.#stream(`${address}&live=true&format=ndjson`, '\n', fromLine, signal)
   }
 
-  #take({ position, cursor }: Told): void {
+  #take({ position, cursor }: Progress): void {
     if (position !== undefined) this.positions.push(position)
     this.#cursor = cursor
   }
@@ -77,7 +80,7 @@ export class Follower {
     const socket = new WebSocket(address.replace(/^http/, 'ws'), 'daybook.v1')
     signal.addEventListener('abort', () => socket.terminate())
     socket.on('message', (data) => {
-      if (signal.aborted) return // what is thrown away was not taken
+      if (signal.aborted) return // data after the abort does not count as received
       const { event, cursor } = JSON.parse(String(data))
       if (cursor !== undefined) this.#take({ position: event?.position, cursor })
     })
@@ -87,19 +90,19 @@ export class Follower {
     })
   }
 
-  async #stream(address: string, end: string, parse: (text: string) => Told | undefined, signal: AbortSignal) {
+  async #stream(address: string, end: string, parse: (text: string) => Progress | undefined, signal: AbortSignal) {
     const { body, status } = await fetch(address, { signal })
     if (status !== 200 || body === null) throw new Error(`${status}`)
     let rest = ''
     for await (const text of body.pipeThrough(new TextDecoderStream())) {
       const parts = (rest + text).split(end)
       rest = parts.pop() as string
-      for (const told of parts.flatMap((part) => parse(part) ?? [])) this.#take(told)
+      for (const progress of parts.flatMap((part) => parse(part) ?? [])) this.#take(progress)
     }
   }
 
   async #poll(address: string, signal: AbortSignal): Promise<void> {
-    // Node's fetch waits for ever for the rest of a compressed answer that was cut.
+    // Node's fetch waits for ever for the rest of a compressed answer that was cut off.
     const answer = await fetch(address, { signal, headers: { 'accept-encoding': 'identity' } })
     const { events, cursor } = (await answer.json()) as { events: { position: number }[]; cursor: string }
     if (answer.status !== 200) throw new Error(`${answer.status}`)
@@ -108,8 +111,8 @@ export class Follower {
   }
 }
 
-/** A block of an event stream. Its id is the place, whatever else it says. */
-function fromBlock(block: string): Told | undefined {
+/** Parses a block of an event stream. Its id is the cursor, whatever else the block contains. */
+function fromBlock(block: string): Progress | undefined {
   const id = /^id: (.*)$/m.exec(block)?.[1]
   if (id === undefined) return undefined
   const isEvent = !/^event: /m.test(block) && /^data: /m.test(block)
@@ -117,7 +120,7 @@ function fromBlock(block: string): Told | undefined {
   return { position: isEvent ? JSON.parse(data).position : undefined, cursor: id }
 }
 
-function fromLine(line: string): Told | undefined {
+function fromLine(line: string): Progress | undefined {
   if (line === '') return undefined
   const value = JSON.parse(line)
   const { cursor } = value.checkpoint ?? value.problem ?? value

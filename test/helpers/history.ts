@@ -1,4 +1,6 @@
-/** A history to read: a real one where it is on this machine, else one that is made up and just as awkward. */
+/**
+ * A history of events to read: a real one if this machine has it, otherwise a generated one with equally awkward names.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { nameBasedId } from '../../src/streams/name-based-id.js'
@@ -15,7 +17,7 @@ export interface HistoryLine {
 }
 
 export function historyLines(): HistoryLine[] {
-  if (!hasHistory) return Array.from({ length: 4000 }, (_, i) => madeUp(i))
+  if (!hasHistory) return Array.from({ length: 4000 }, (_, i) => generated(i))
   const text = gunzipSync(readFileSync(HISTORY_FILE)).toString()
   return text
     .trimEnd()
@@ -23,7 +25,7 @@ export function historyLines(): HistoryLine[] {
     .map((line) => JSON.parse(line) as HistoryLine)
 }
 
-function madeUp(i: number): HistoryLine {
+function generated(i: number): HistoryLine {
   const id = nameBasedId(Buffer.alloc(16), String(i))
     .toString('hex')
     .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')

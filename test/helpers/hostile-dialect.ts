@@ -1,4 +1,4 @@
-/** Hostile requests in the Atom dialect: its addresses, headers, media types and bodies, and conditions over events. */
+/** Hostile requests in the Atom dialect (addresses, headers, media types, bodies), and conditions on events. */
 import {
   bytesOf,
   CURSORS,
@@ -9,16 +9,16 @@ import {
   hostileValue,
   json,
   list,
-  type Made,
   mutateBytes,
   NAMES_OF_OBJECTS,
+  type RequestParts,
   urlText,
   wellFormed
 } from './hostile-pieces.js'
 import type { Random } from './random.js'
 
-/** Feeds and entries under addresses that are almost theirs, in every media type and some that are none. */
-export function dialectRead(random: Random): Made {
+/** Reads feeds and entries at valid and almost valid addresses, with known and unknown media types. */
+export function dialectRead(random: Random): RequestParts {
   const number = () => urlText(random.chance(0.6) ? String(random.int(0, 30)) : random.pick(NUMBERS))
   const direction = random.chance(0.9) ? random.pick(['forward', 'backward']) : random.pick(['sideways', 'Forward', ''])
   const from = random.chance(0.3) ? 'head' : number()
@@ -46,8 +46,8 @@ export function dialectRead(random: Random): Made {
   return { method, url: `${path}${query.length === 0 ? '' : '?'}${query.join('&')}`, headers }
 }
 
-/** Appends with bodies, types and headers of the dialect, some of which fit. */
-export function dialectAppend(random: Random): Made {
+/** Appends with bodies, types and headers of the dialect, some of which fit together. */
+export function dialectAppend(random: Random): RequestParts {
   const xml = random.chance(0.4)
   const good = xml ? Buffer.from(goodXml(random)) : bytesOf(list(random, 1, 3, () => dialectEvent(random)))
   const type = random.chance(0.8)
@@ -62,8 +62,8 @@ export function dialectAppend(random: Random): Made {
   return { method: 'POST', url, headers, payload: random.chance(0.5) ? good : mutateBytes(random, good) }
 }
 
-/** XML that wants to be more than a list of events. */
-export function xmlBomb(random: Random): Made {
+/** XML that is more than a list of events: deep, wide, malformed, or with entities. */
+export function xmlBomb(random: Random): RequestParts {
   const n = random.pick([10, 127, 129, 5000, 60_000])
   const inner = random.pick([
     () => '<data><a>1</a></data>',
@@ -104,8 +104,8 @@ export function xmlBomb(random: Random): Made {
   }
 }
 
-/** Metadata by every method: documents that are none, patches of anything, and some that are good. */
-export function metadataWrite(random: Random): Made {
+/** Writes metadata with every method: invalid documents, patches of any kind, and some valid ones. */
+export function metadataWrite(random: Random): RequestParts {
   const dialect = random.chance(0.5)
   const names = dialect ? STORED_KEYS : READABLE_KEYS
   const document: Record<string, unknown> = {}
@@ -135,8 +135,8 @@ export function metadataWrite(random: Random): Made {
   return { method: 'POST', url: direct ? `/streams/$$${stream}` : url, headers, payload }
 }
 
-/** Deletes under conditions that hold, do not hold, or are none. */
-export function hostileDelete(random: Random): Made {
+/** Deletes under conditions that hold, do not hold, or are invalid. */
+export function hostileDelete(random: Random): RequestParts {
   const headers: Record<string, string> = {}
   for (let i = random.int(0, 2); i > 0; i--) addDialectHeader(random, headers)
   if (random.chance(0.3)) headers['if-match'] = random.pick(HEADER_VALUES)
@@ -145,8 +145,8 @@ export function hostileDelete(random: Random): Made {
   return { method: 'DELETE', url: url + query, headers }
 }
 
-/** What `DELETE` needs, and what fills the streams that it may take for ever. */
-export function appendToDelete(random: Random): Made {
+/** Appends to the streams that `hostileDelete` deletes, also permanently. */
+export function appendToDelete(random: Random): RequestParts {
   const url = `/streams/gone-${random.int(0, 200)}`
   return {
     method: 'POST',
@@ -156,8 +156,8 @@ export function appendToDelete(random: Random): Made {
   }
 }
 
-/** Decisions over many clauses, few of which make sense. */
-export function matchConditions(random: Random): Made {
+/** Conditions with many clauses, few of which make sense. */
+export function matchConditions(random: Random): RequestParts {
   const item = () => {
     if (random.chance(0.1)) return hostileValue(random, 0)
     const few = random.chance(0.95) ? random.int(0, 3) : random.pick([32, 33, 100, 101])
@@ -189,7 +189,7 @@ function addDialectHeader(random: Random, headers: Record<string, string>): void
   const name = random.pick(Object.keys(DIALECT_HEADERS))
   const known = DIALECT_HEADERS[name] as readonly string[]
   const value = random.chance(0.8) ? random.pick(known) : headerText(random)
-  // Whoever may wait does: no value that would.
+  // No random value for a long poll: the request would wait that long.
   if (name !== 'longpoll') headers[`${random.pick(['es', 'kurrent'])}-${name}`] = value
   else headers['es-longpoll'] = random.pick(known)
 }

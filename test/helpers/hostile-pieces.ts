@@ -1,4 +1,4 @@
-/** What hostile requests are made of: good things, and what stands in their place. */
+/** The parts of hostile requests: valid ones, and invalid ones to put in their place. */
 import type { Random } from './random.js'
 
 export interface HostileRequest {
@@ -6,11 +6,11 @@ export interface HostileRequest {
   url: string
   headers: Record<string, string>
   payload?: Buffer
-  /** What it was made for; for messages. */
+  /** The name of its generator, for messages. */
   kind: string
 }
 
-export type Made = Omit<HostileRequest, 'kind'>
+export type RequestParts = Omit<HostileRequest, 'kind'>
 
 export const MEMBERS = ['type', 'id', 'occurred', 'tags', 'data', 'metadata', 'stream']
 
@@ -85,7 +85,7 @@ export function goodEvent(random: Random): Record<string, unknown> {
   }
 }
 
-/** Breaks a few bytes, mostly where it hurts. */
+/** Corrupts one to three places, often with bytes that have a meaning in JSON. */
 export function mutateBytes(random: Random, good: Buffer): Buffer {
   let bytes = Buffer.from(good)
   for (let i = random.int(1, 3); i > 0 && bytes.length > 0; i--) {
@@ -93,25 +93,25 @@ export function mutateBytes(random: Random, good: Buffer): Buffer {
     const length = random.int(1, 8)
     const before = bytes.subarray(0, at)
     switch (random.int(0, 6)) {
-      case 0: // a bit turns
+      case 0: // flip a bit
         bytes[at] = (bytes[at] as number) ^ (1 << random.int(0, 7))
         break
-      case 1: // some are lost
+      case 1: // remove bytes
         bytes = Buffer.concat([before, bytes.subarray(at + length)])
         break
-      case 2: // some stand twice
+      case 2: // repeat bytes
         bytes = Buffer.concat([bytes.subarray(0, Math.min(at + length, bytes.length)), bytes.subarray(at)])
         break
-      case 3: // all that follows is lost
+      case 3: // cut off the rest
         bytes = Buffer.from(before)
         break
-      case 4: // something stands in between
+      case 4: // insert a token
         bytes = Buffer.concat([before, Buffer.from(random.pick(STRUCTURE)), bytes.subarray(at)])
         break
-      case 5: // noise stands in between
+      case 5: // insert noise
         bytes = Buffer.concat([before, random.bytes(length), bytes.subarray(at)])
         break
-      default: // a byte becomes one that means something
+      default: // replace a byte by one with a meaning
         bytes[at] = random.pick(STRUCTURE).charCodeAt(0)
     }
   }
@@ -153,14 +153,14 @@ export function streamUrl(random: Random): string {
   return `/streams/${goodStream(random)}`
 }
 
-/** A header as a socket could carry it: latin1, no line breaks. */
+/** Returns a header value that a socket can carry: latin1, no line breaks. */
 export function headerText(random: Random): string {
   return Buffer.from(hostileText(random))
     .toString('latin1')
     .replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?')
 }
 
-/** As it is, save what would make it another request. */
+/** Returns the text without characters that would end the target or begin another part of it. */
 export function urlText(text: string): string {
   return Buffer.from(text)
     .toString('latin1')

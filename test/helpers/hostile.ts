@@ -1,6 +1,6 @@
 /**
- * Requests that somebody should not have sent: good ones with one thing broken, and things that were never good. Some
- * of them are harmless by chance, and are then taken as what they are.
+ * Invalid requests: valid ones with one thing broken, and others that were never valid. Some of them are harmless by
+ * chance, and are accepted.
  */
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import {
@@ -24,25 +24,25 @@ import {
   hostileValue,
   json,
   list,
-  type Made,
   MEMBERS,
   mutateBytes,
   NAMES_OF_OBJECTS,
+  type RequestParts,
   streamUrl,
   urlText,
   wellFormed
 } from './hostile-pieces.js'
 import type { Random } from './random.js'
 
-/** One request of any kind. */
+/** Returns a request of a random kind. */
 export function hostileRequest(random: Random): HostileRequest {
   const roll = random.next()
   for (const [share, kind] of KINDS) if (roll < share) return { kind: kind.name, ...kind(random) }
-  throw new Error('the shares end at 1')
+  throw new Error('the last share must be 1')
 }
 
-/** Kinds by the share of requests up to which they are made. */
-const KINDS: [number, (random: Random) => Made][] = [
+/** Generators of requests, each with the cumulative share up to which it is used. */
+const KINDS: [number, (random: Random) => RequestParts][] = [
   [0.14, mutatedJson],
   [0.22, wrongMembers],
   [0.3, hostileHeaders],
@@ -64,8 +64,8 @@ const KINDS: [number, (random: Random) => Made][] = [
 
 // ------------------------------------------------------------------------------------------------ kinds
 
-/** A good body in which bytes were lost, doubled, turned or put in between. */
-function mutatedJson(random: Random): Made {
+/** A valid body in which bytes were removed, repeated, flipped or inserted. */
+function mutatedJson(random: Random): RequestParts {
   const several = random.chance(0.3)
   const good = several
     ? { events: list(random, 1, 3, () => ({ stream: goodStream(random), ...goodEvent(random) })) }
@@ -76,8 +76,8 @@ function mutatedJson(random: Random): Made {
   return { method: 'POST', url: several ? '/events' : streamUrl(random), headers: json(), payload }
 }
 
-/** A good event in which a member is of another kind, is missing, or was never heard of. */
-function wrongMembers(random: Random): Made {
+/** A valid event with members of a wrong type, missing members, or unknown ones. */
+function wrongMembers(random: Random): RequestParts {
   const event: Record<string, unknown> = goodEvent(random)
   for (let i = random.int(1, 3); i > 0; i--) {
     const name = random.pick([...MEMBERS, ...NAMES_OF_OBJECTS, hostileText(random)])
@@ -97,7 +97,7 @@ function wrongMembers(random: Random): Made {
   }
 }
 
-function hostileHeaders(random: Random): Made {
+function hostileHeaders(random: Random): RequestParts {
   const headers: Record<string, string> = json()
   for (let i = random.int(1, 3); i > 0; i--) {
     const name = random.pick(HEADERS)
@@ -110,14 +110,14 @@ function hostileHeaders(random: Random): Made {
     : { method: 'POST', url: streamUrl(random), headers, payload: bytesOf(goodEvent(random)) }
 }
 
-/** Reads with parameters that are absurd, stand twice, or do not exist. */
-function hostileQuery(random: Random): Made {
+/** Reads with absurd, repeated or unknown parameters. */
+function hostileQuery(random: Random): RequestParts {
   const most = random.pick([1, 2, 4])
   const parameters = list(random, 1, most, () => {
     const name = random.chance(0.95) ? random.pick(Object.keys(PARAMETERS)) : hostileText(random)
     const plausible = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined
     const roll = random.next()
-    // Whoever may wait does: no hostile value for that.
+    // No random value for `wait`: the request would wait that long.
     const value =
       plausible !== undefined && (roll < 0.8 || name === 'wait')
         ? random.pick(plausible)
@@ -135,7 +135,7 @@ function hostileQuery(random: Random): Made {
   }
 }
 
-function hostileName(random: Random): Made {
+function hostileName(random: Random): RequestParts {
   const name = random.chance(0.5)
     ? encodeURIComponent(wellFormed(hostileText(random)))
     : random.pick([
@@ -158,7 +158,7 @@ function hostileName(random: Random): Made {
   return { method: 'POST', url, headers: json(), payload: bytesOf(goodEvent(random)) }
 }
 
-function hostileMethod(random: Random): Made {
+function hostileMethod(random: Random): RequestParts {
   const method = random.pick(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'POST'] as const)
   const url = random.pick([
     ...READS,
@@ -177,8 +177,8 @@ function hostileMethod(random: Random): Made {
     : { method, url, headers: {} }
 }
 
-/** NDJSON, as one batch or as a streamed write, with lines that are none. */
-function brokenLines(random: Random): Made {
+/** NDJSON with invalid lines, as one batch or as a streamed write. */
+function brokenLines(random: Random): RequestParts {
   const streamed = random.chance(0.6)
   const lines = list(random, 1, 6, () => {
     const event = streamed ? { stream: goodStream(random), ...goodEvent(random) } : goodEvent(random)
@@ -193,8 +193,8 @@ function brokenLines(random: Random): Made {
   return { method: 'POST', url, headers, payload }
 }
 
-/** POST /events with conditions that make no sense. */
-function severalStreams(random: Random): Made {
+/** POST /events with conditions, some of them invalid. */
+function severalStreams(random: Random): RequestParts {
   const condition = () => {
     if (random.chance(0.1)) return hostileValue(random, 0)
     if (random.chance(0.05)) return { failIfEventsMatch: hostileValue(random, 0), after: random.pick(HEADS) }
@@ -216,8 +216,8 @@ function severalStreams(random: Random): Made {
   return { method: 'POST', url: '/events', headers: json(), payload: bytesOf(body) }
 }
 
-/** Bodies that are packed, or say so, or were packed badly. */
-function encoded(random: Random): Made {
+/** Bodies that are compressed, that claim to be, or that are compressed badly. */
+function encoded(random: Random): RequestParts {
   const plain = bytesOf(goodEvent(random))
   const packed = random.pick([gzipSync, deflateSync, brotliCompressSync])(plain)
   const payload = random.pick([packed, plain, mutateBytes(random, packed), packed.subarray(0, packed.length >> 1)])
@@ -241,8 +241,8 @@ function encoded(random: Random): Made {
   return { method: 'POST', url, headers, payload }
 }
 
-/** Much of something: nesting, members, elements, digits. */
-function deepOrWide(random: Random): Made {
+/** Bodies with too much of something: nesting, members, elements or digits. */
+function deepOrWide(random: Random): RequestParts {
   const n = random.pick([511, 512, 513, 5000, 50_000])
   const value = random.pick([
     () => '['.repeat(n),
@@ -286,7 +286,7 @@ const BOUNDS = ['0', '3', '-1', '1000000', '-15m', '2026-11-23', '2020-01-01T00:
 
 const SWITCH = ['true', 'false']
 
-/** Every parameter there is, and values that it could have. */
+/** Every parameter, with plausible values. */
 const PARAMETERS: Record<string, readonly string[]> = {
   from: [...BOUNDS, 'start', 'end'],
   after: BOUNDS,
@@ -326,7 +326,7 @@ const PARAMETERS: Record<string, readonly string[]> = {
   embed: ['body']
 }
 
-/** Expressions that bring a backtracking engine, or a careless one, to its knees. */
+/** Regular expressions that are costly for a backtracking or careless engine. */
 export const EXPRESSIONS = [
   '(a+)+$',
   '(a|aa)+$',

@@ -5,11 +5,11 @@ export interface Answer {
   status: number
   headers: IncomingMessage['headers']
   text: string
-  /** The transfer ended as it should. */
+  /** Whether the transfer ended properly. */
   complete: boolean
 }
 
-/** Sends a request and takes what comes, also when the transfer is cut. */
+/** Sends a request and returns what was received, also when the transfer is cut off. */
 export function send(url: string, options: RequestOptions = {}, body?: string | Buffer): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { agent: false, ...options }, (response) => {

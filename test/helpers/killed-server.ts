@@ -1,4 +1,6 @@
-/** A server that is killed and comes back on the same directory, and requests that are sent until they are answered. */
+/**
+ * A server that is killed and restarted on the same directory, and requests that are repeated until they are answered.
+ */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { serve } from './cli.js'
@@ -26,7 +28,7 @@ export class KilledServer {
     await closed
   }
 
-  /** Sends a request again, with the same ids, until there is an answer. */
+  /** Sends a request, and repeats it with the same ids until there is an answer. */
   // biome-ignore lint/suspicious/noExplicitAny: answers of several shapes
   async ask(path: string, body?: string): Promise<{ status: number; tries: number; body: any }> {
     for (let tries = 1; ; tries++) {
@@ -37,7 +39,7 @@ export class KilledServer {
         const text = await answer.text()
         if (answer.status !== 503) return { status: answer.status, tries, body: JSON.parse(text) }
       } catch {
-        // the server was killed, or is not there yet
+        // the server was killed, or does not listen yet
       }
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

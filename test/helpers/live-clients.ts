@@ -1,4 +1,7 @@
-/** Live readers over real sockets: WebSocket, event streams, lines. Each keeps what came and waits for more of it. */
+/**
+ * Live readers over real sockets: WebSocket, event stream, NDJSON. Each records what it receives, and can wait for
+ * more.
+ */
 import { type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http'
 import type { Test } from 'tap'
 import type { Static } from 'typebox'
@@ -16,7 +19,7 @@ export interface Frame {
   [member: string]: unknown
 }
 
-/** A block of an event stream as it stands there. `comment` stands for a line that begins with a colon. */
+/** A block of an event stream, field by field. `comment` stands for a line that begins with a colon. */
 export interface Block {
   event?: string
   id?: string
@@ -25,16 +28,16 @@ export interface Block {
   comment?: string
 }
 
-/** What must come comes long before; that it does not is noticed before the runner gives up. */
+/** Longer than any wait should take, and shorter than the time-out of the test runner. */
 const PATIENCE_MS = 30_000
 
-/** What came, in order, and whoever waits for more. */
+/** Records what is received, in order, and notifies those who wait for more. */
 abstract class Reader<T> {
   readonly all: T[] = []
   readonly #looking = new Set<() => void>()
   #ended: string | undefined
 
-  /** The events that came. */
+  /** The events received so far. */
   abstract get events(): Event[]
 
   get cursors(): number[] {
@@ -51,8 +54,8 @@ abstract class Reader<T> {
     for (const look of [...this.#looking]) look()
   }
 
-  /** Resolves when it is so; rejects when the connection ended before, or when it never comes to it. */
-  until(what: string, isSo: (all: readonly T[]) => boolean): Promise<void> {
+  /** Resolves when the condition holds. Rejects when the connection ends first, or after PATIENCE_MS. */
+  until(what: string, condition: (all: readonly T[]) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const fail = (why: string) => {
         done()
@@ -64,7 +67,7 @@ abstract class Reader<T> {
         this.#looking.delete(look)
       }
       const look = () => {
-        if (isSo(this.all)) {
+        if (condition(this.all)) {
           done()
           resolve()
         } else if (this.#ended !== undefined) fail(this.#ended)
@@ -90,14 +93,14 @@ export class LiveSocket extends Reader<Frame> {
     this.socket = socket
     socket.on('message', (data) => this.keep(JSON.parse(String(data))))
     socket.on('ping', () => this.pings++)
-    socket.on('error', () => {}) // it is closed then, and that is heard
+    socket.on('error', () => {}) // 'close' follows and is handled
     socket.on('close', (code, reason) => {
       this.#closed = { code, reason: String(reason) }
       this.end(`closed with ${code}`)
     })
   }
 
-  /** @throws when the server refuses */
+  /** @throws when the server refuses the handshake */
   static async open(t: Test, url: string, headers: Record<string, string> = {}): Promise<LiveSocket> {
     const socket = new WebSocket(url.replace(/^http/, 'ws'), 'daybook.v1', { headers, perMessageDeflate: false })
     const reader = new LiveSocket(socket)
@@ -114,13 +117,13 @@ export class LiveSocket extends Reader<Frame> {
     return this.all.flatMap(({ event, events }) => event ?? events ?? [])
   }
 
-  /** How it was closed, when it is. */
+  /** Resolves with the code and reason when the socket is closed. */
   get closed(): Promise<{ code: number; reason: string }> {
     const closed = () => this.#closed as { code: number; reason: string }
     return this.until('its close', () => this.#closed !== undefined).then(closed)
   }
 
-  /** The frames but those that carry events. */
+  /** The names of all frames that carry no events. */
   get others(): string[] {
     return this.all.map(({ frame }) => frame).filter((frame) => frame !== 'event' && frame !== 'events')
   }
@@ -133,12 +136,12 @@ export class LiveSocket extends Reader<Frame> {
     return this.until(`${count} ${frame}`, (all) => all.filter((one) => one.frame === frame).length >= count)
   }
 
-  /** Waits until it has been told that everything up to a cursor was considered. */
-  untilTold(cursor: number): Promise<void> {
+  /** Waits until the last frame has a cursor at or beyond this one. */
+  untilCursor(cursor: number): Promise<void> {
     return this.until(`cursor ${cursor}`, (all) => Number(all.at(-1)?.cursor ?? -1) >= cursor)
   }
 
-  /** Everything that the server had sent has come: it answers what it is told, in order. */
+  /** Waits until everything sent before has arrived: the server answers frames in order. */
   async fence(): Promise<void> {
     const errors = () => this.all.filter(({ frame }) => frame === 'error').length
     const before = errors()
@@ -152,7 +155,7 @@ export class LiveSocket extends Reader<Frame> {
   }
 }
 
-/** An answer that has no end of its own. */
+/** An answer that does not end by itself. */
 abstract class LiveAnswer<T> extends Reader<T> {
   readonly response: IncomingMessage
   #rest = ''
@@ -170,7 +173,7 @@ abstract class LiveAnswer<T> extends Reader<T> {
     })
   }
 
-  /** Whether the transfer ended as it should, when it has ended. */
+  /** Whether the transfer ended properly. Resolves when it has ended. */
   get whole(): Promise<boolean> {
     return this.until('its end', () => this.#closed).then(() => this.response.complete)
   }
@@ -193,8 +196,8 @@ abstract class LiveAnswer<T> extends Reader<T> {
   }
 }
 
-/** Names of the blocks of an event stream that are no events. */
-const OURS = new Set(['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing'])
+/** Names of the messages in an event stream that are not events. */
+const SERVER_MESSAGES = new Set(['subscribed', 'caughtUp', 'fellBehind', 'checkpoint', 'closing'])
 
 /** Reads an event stream, block by block. */
 export class LiveBlocks extends LiveAnswer<Block> {
@@ -203,14 +206,16 @@ export class LiveBlocks extends LiveAnswer<Block> {
   }
 
   get events(): Event[] {
-    return this.all.flatMap(({ event, data }) => (data === undefined || OURS.has(event ?? '') ? [] : JSON.parse(data)))
+    return this.all.flatMap(({ event, data }) =>
+      data === undefined || SERVER_MESSAGES.has(event ?? '') ? [] : JSON.parse(data)
+    )
   }
 
   untilNamed(event: string): Promise<void> {
     return this.until(event, (all) => all.some((block) => block.event === event))
   }
 
-  /** A blank line ends a block. A comment ends with its line, and stands alone here. */
+  /** A blank line ends a block. A comment ends with its line, and is a block of its own here. */
   protected readonly separator = /\n\n|\n(?<=(?:^|\n):[^\n]*\n)/
 
   protected parse(text: string): Block {
@@ -232,7 +237,7 @@ export class LiveLines extends LiveAnswer<string> {
     return this.values.filter((value): value is Event => 'cursor' in value)
   }
 
-  /** What stands on the lines that are not empty. */
+  /** The values of all lines that are not empty. */
   get values(): object[] {
     return this.all.filter((line) => line !== '').map((line) => JSON.parse(line))
   }
@@ -253,8 +258,8 @@ function answerOf(t: Test, url: string, headers: OutgoingHttpHeaders): Promise<I
   })
 }
 
-/** A clock on which everything comes so many times sooner, for what takes seconds by the real one. */
-export function hurried(times: number): Clock {
+/** A clock on which time passes this many times faster, for behaviour that takes seconds in real time. */
+export function fastClock(times: number): Clock {
   return {
     now: systemClock.now,
     elapsed: () => systemClock.elapsed() * times,

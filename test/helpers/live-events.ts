@@ -1,4 +1,4 @@
-/** Events that are on their way to those who follow: light ones for what does no I/O, and a real store to append to. */
+/** Events for live readers: stand-ins for code without I/O, and a real store to append to. */
 import type { Test } from 'tap'
 import type { ReadResult, Span } from '../../src/reading/event-read.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
@@ -9,7 +9,7 @@ export interface Light {
   readonly created?: number
 }
 
-/** An event of which nothing but its place, its size and its time is looked at. */
+/** A stand-in for an event, with only its cursor, its size and its time. */
 export function lightEvent(cursor: number, { bytes = 100, created = 0 }: Light = {}): ReadResult {
   return { cursor, record: { bytes: { length: bytes }, created } } as unknown as ReadResult
 }
@@ -37,17 +37,17 @@ export function many(count: number, event: Plain = {}): Plain[] {
   return Array.from({ length: count }, () => event)
 }
 
-/** Waits for something that must come; that it does not is noticed long before the runner gives up. */
-export async function eventually(what: string, isSo: () => boolean): Promise<void> {
+/** Waits for a condition. Rejects after 30 s, long before the test runner gives up. */
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
   const end = Date.now() + 30_000
-  for (let looks = 0; !isSo(); looks++) {
-    if (Date.now() > end) throw new Error(`it never came to this: ${what}`)
-    // Whoever it waits for may need the processor.
+  for (let looks = 0; !condition(); looks++) {
+    if (Date.now() > end) throw new Error(`30 s have passed without this: ${what}`)
+    // The process that it waits for may need the processor.
     await (looks < 100 ? turn() : new Promise((resolve) => setTimeout(resolve, 5)))
   }
 }
 
-/** A turn of the event loop. */
+/** Resolves after one turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

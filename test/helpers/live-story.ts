@@ -1,16 +1,16 @@
-/** A random story for a subscription's state machine: whatever happens, it must lose and repeat nothing. */
+/** A random story for the state machine of a subscription, which must not lose or repeat an event. */
 import { Machine } from '../../src/subscriptions/machine.js'
 import { lightSpan } from './live-events.js'
 import type { Random } from './random.js'
 
-/** A log that grows, a tail that loses pages, a reader that dawdles: told to a machine, which must lose nothing. */
+/** Feeds a machine from a log that grows, a tail that loses pages and a reader that is slow. */
 export class Story {
   readonly sent: number[] = []
   wrong: string | undefined
   readonly #random: Random
   readonly #machine: Machine
   readonly #log: boolean[] = []
-  /** First cursor that the tail has not offered. */
+  /** The first cursor that the tail has not offered. */
   #tail = 0
   #wantsRead = false
 
@@ -25,9 +25,9 @@ export class Story {
           for (const { cursor } of events) this.#take(cursor)
           if (random.chance(0.2)) machine.blocked()
         },
-        caughtUp: (cursor) => this.#considered(cursor),
-        fellBehind: (cursor) => this.#considered(cursor),
-        checkpoint: (cursor) => this.#considered(cursor),
+        caughtUp: (cursor) => this.#checkCursor(cursor),
+        fellBehind: (cursor) => this.#checkCursor(cursor),
+        checkpoint: (cursor) => this.#checkCursor(cursor),
         read: () => {
           this.#wantsRead = true
         },
@@ -55,11 +55,11 @@ export class Story {
     else machine.tellCheckpoint()
   }
 
-  /** Nothing holds it up any more: it comes to the end. */
+  /** Removes everything that holds the machine up, and runs it to the end of the log. */
   finish(): void {
     const end = this.#log.length
     this.#machine.grant(1_000_000)
-    // Had the last page been lost, the next would show it.
+    // If the last page was lost, an empty page after it reveals the gap.
     this.#machine.offered(lightSpan(end, end - 1, []))
     for (let i = 0; i < 10_000 && this.#machine.done < this.#log.length - 1; i++) {
       this.#machine.drained()
@@ -73,7 +73,7 @@ export class Story {
     const count = this.#random.int(1, 8)
     for (let i = 0; i < count; i++) this.#log.push(this.#random.chance(0.6))
     this.#tail = this.#log.length
-    // What is lost is a gap before the next page.
+    // A page that is lost leaves a gap before the next one.
     if (this.#random.chance(0.8)) this.#machine.offered(this.#span(from, this.#tail - 1))
   }
 
@@ -99,9 +99,9 @@ export class Story {
     this.sent.push(cursor)
   }
 
-  /** Nothing that it says it has considered may still come, and nothing that it has not seen may be said. */
-  #considered(cursor: number): void {
-    if (cursor >= this.#log.length) this.#fail(`${cursor} was not there yet`)
+  /** Checks a cursor that was reported: it is within the log, and the last match up to it is the last event sent. */
+  #checkCursor(cursor: number): void {
+    if (cursor >= this.#log.length) this.#fail(`${cursor} is beyond the end of the log`)
     const last = this.#log.lastIndexOf(true, cursor)
     if (last >= 0 && last !== this.sent.at(-1))
       this.#fail(`at ${cursor}, ${last} was not sent; ${this.sent.at(-1)} was`)

@@ -1,14 +1,14 @@
-/** Batches that can be made again: whoever kills a process asks afterwards what became of each. */
+/** Batches that can be generated again, so that a test which kills a process can check each of them afterwards. */
 import type { AppendAll } from '../../src/writing/plan/write-request.js'
 import { encodeEvent } from './events.js'
 
-/** Clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */
+/** The number of clients that append at the same time; client `c` sends the batches c, c + CLIENTS, … */
 export const CLIENTS = 4
 export const BATCH_EVENTS = 250
-/** What an event changes in the index: the head of its stream, of its category and of its type, and its id. */
+/** What one event changes in the index: the heads of its stream, its category and its type, and its id. */
 export const CHANGES = 4
 
-/** A batch whose every event has a stream, a category, a type and an id of its own. */
+/** Returns a batch in which every event has a stream, a category, a type and an id of its own. */
 export function manyStreams(round: number, batch: number): AppendAll {
   const events = Array.from({ length: BATCH_EVENTS }, (_, i) => {
     const name = `${hex(round, 4)}${hex(batch, 4)}`

@@ -1,4 +1,4 @@
-/** The contract as the routes and schemas give it. */
+/** The contract, generated from the routes and schemas. */
 import { readFileSync } from 'node:fs'
 import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'

@@ -1,4 +1,4 @@
-/** A store that changes while somebody reads it page by page, and a model that says what each page must show. */
+/** A store that changes while a client reads it page by page, and a model that knows what each page must show. */
 import type { FastifyInstance } from 'fastify'
 import { ask } from './app.js'
 import type { Random } from './random.js'
@@ -12,12 +12,12 @@ export interface PlacedEvent {
   created: number
 }
 
-/** What a reader asked for first, and keeps asking for by its links. */
-export interface Asked {
-  /** Undefined: the log. */
+/** A query: what a reader asks for first, and continues with links. */
+export interface PageQuery {
+  /** Undefined: the whole log. */
   stream?: string | undefined
   matches: (event: PlacedEvent) => boolean
-  /** Bounds as cursors or instants, each at its own moment. */
+  /** Whether an event is within the bounds. A relative instant is resolved once, when the query is made. */
   within: (event: PlacedEvent) => boolean
 }
 
@@ -26,7 +26,7 @@ export const TYPES = ['T0', 'T1', 'T2'] as const
 
 export class PagedModel {
   readonly log: PlacedEvent[] = []
-  /** The first number of each stream that its metadata shows. */
+  /** The lowest visible number of each stream. */
   readonly #first = new Map<string, number>()
   readonly #app: FastifyInstance
   readonly #random: Random
@@ -42,15 +42,15 @@ export class PagedModel {
     return this.log.filter((event) => event.stream === stream)
   }
 
-  /** What can be seen of what was asked for, in the order of the log. */
-  visible({ stream, matches, within }: Asked): PlacedEvent[] {
+  /** Returns the visible events of a query, in the order of the log. */
+  visible({ stream, matches, within }: PageQuery): PlacedEvent[] {
     return this.log.filter((event) => {
       if (stream !== undefined && event.stream !== stream) return false
       return matches(event) && within(event) && event.number >= (this.#first.get(event.stream) ?? 0)
     })
   }
 
-  /** Another client appends, truncates, or deletes a stream and brings it back. */
+  /** Acts as another client: appends, truncates a stream, or deletes and revives it. */
   async change(): Promise<void> {
     const what = this.#random.next()
     const stream = this.#random.pick(STREAMS)

@@ -1,4 +1,4 @@
-/** Accounts and what stands for them, in a store whose authentication is on. */
+/** Accounts and credentials, in a store with authentication. */
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { AppOptions } from '../../routes/index.js'
@@ -6,21 +6,21 @@ import { type Actor, ANYBODY, type Principal } from '../../src/access/permission
 import type { Store, StoreOptions } from '../../src/store/store.js'
 import { append, listen, type TestApp } from './app.js'
 
-/** Headers that say who asks. */
-export type Who = { authorization: string }
+/** Headers with the credentials of a caller. */
+export type Credentials = { authorization: string }
 
-/** Who does in a test what is not its subject. */
-export const SOMEBODY: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
+/** The actor of steps that a test is not about. */
+export const TEST_ACTOR: Actor = { principal: { ...ANYBODY, login: 'test' }, address: '127.0.0.1', requestId: 'test' }
 
-export function basic(login: string, password: string): Who {
+export function basic(login: string, password: string): Credentials {
   return { authorization: `Basic ${Buffer.from(`${login}:${password}`).toString('base64')}` }
 }
 
-export function bearer(token: string): Who {
+export function bearer(token: string): Credentials {
   return { authorization: `Bearer ${token}` }
 }
 
-/** Headers of who sends JSON, and takes problems as they are. */
+/** Returns the headers of a client that sends JSON and accepts problems. */
 export function asJson(who: object = {}): Record<string, string> {
   return { accept: '*/*', 'content-type': 'application/json', ...who }
 }
@@ -28,32 +28,32 @@ export function asJson(who: object = {}): Record<string, string> {
 export const admin = basic('admin', 'changeit')
 export const ops = basic('ops', 'changeit')
 
-/** Makes an account, with its login as its password. @returns its credentials */
-export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<Who> {
-  await store.accounts.create(SOMEBODY, login, { fullName: login, groups }, login)
+/** Creates an account whose password is its login. @returns its credentials */
+export async function makeUser(store: Store, login: string, groups: string[] = []): Promise<Credentials> {
+  await store.accounts.create(TEST_ACTOR, login, { fullName: login, groups }, login)
   return basic(login, login)
 }
 
-/** An account as it signs in with its password. */
+/** Returns the principal of an account that signed in with its password. */
 export function principalOf(store: Store, login: string): Principal {
   const account = store.accounts.need(login)
   return { login, groups: account.groups ?? [], accountVersion: account.version, by: 'password' }
 }
 
-/** Makes an API token of an account. @returns the text of it */
+/** Creates an API token of an account. @returns its id and its text */
 export async function makeToken(
   store: Store,
   login: string,
   scope: { read?: string[]; write?: string[] },
   expires: number | null = null
 ): Promise<{ id: string; text: string }> {
-  const actor: Actor = { ...SOMEBODY, principal: principalOf(store, login) }
+  const actor: Actor = { ...TEST_ACTOR, principal: principalOf(store, login) }
   const { read = [], write = [] } = scope
   const { token, text } = await store.tokens.create(actor, { name: 'of a test', scope: { read, write }, expires })
   return { id: token.id, text }
 }
 
-/** Writes the rules of a stream. */
+/** Sets the access rules of a stream. */
 export async function setRules(app: FastifyInstance, stream: string, acl: object): Promise<void> {
   const { statusCode, body } = await app.inject({
     method: 'PATCH',
@@ -64,11 +64,14 @@ export async function setRules(app: FastifyInstance, stream: string, acl: object
   if (statusCode > 201) throw new Error(body)
 }
 
-/** A server with Ann and Bob, who is of the group `sales`, and a stream that is only Ann's among others. */
+/**
+ * Starts a server with Ann, Bob (of the group `sales`), a stream `order-1`, and a stream `secret-1` that only Ann may
+ * use.
+ */
 export async function withAnn(
   t: Test,
   options: AppOptions & Partial<StoreOptions> = {}
-): Promise<TestApp & { url: string; ann: Who; bob: Who }> {
+): Promise<TestApp & { url: string; ann: Credentials; bob: Credentials }> {
   const opened = await listen(t, { insecure: false, ...options })
   const { app, store } = opened
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob', ['sales'])]

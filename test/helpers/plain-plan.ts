@@ -1,4 +1,4 @@
-/** A plan of a commit as bytes, the same whichever process made it. */
+/** A commit plan as bytes, which are the same in whichever process it was made. */
 import { DaybookError } from '../../src/errors.js'
 import { positionKey, sealRecord } from '../../src/log/format.js'
 import { type CommitPlan, type PlannedAnswer, planCommit } from '../../src/writing/plan/plan-commit.js'
@@ -9,12 +9,12 @@ export function planned({ snapshot, requests, instant }: RandomCommit): CommitPl
   return planCommit(snapshot, requests, instant)
 }
 
-/** JSON, since serialised numbers have the form that they happen to have in memory. */
+/** JSON, because V8 serialises a number in the form that it happens to have in memory. */
 export function bytesOfPlan({ created, planned, answers }: CommitPlan): Buffer {
   return Buffer.from(JSON.stringify({ created, planned: planned.map(plainEvent), answers: answers.map(plainAnswer) }))
 }
 
-/** Sealed, as the log has it: before that a record has room whose bytes mean nothing. */
+/** Sealed as in the log: an unsealed record has room whose bytes mean nothing. */
 function plainEvent({ event, number, position, created, replayed }: PlacedEvent): object {
   const { stream, id, type, record } = event
   const bytes = Buffer.from(record.bytes)

@@ -1,8 +1,11 @@
-/** What plans of writes are tested with: snapshots of logs that hold little. */
+/** For tests of write plans: snapshots of small logs. */
 import { readSettings } from '../../src/access/permissions.js'
 import type { CommitSnapshot } from '../../src/writing/plan/commit-snapshot.js'
 
-/** A log of 100 events, in which each of these streams was never written unless `counts` says how many events it has. */
+/**
+ * Returns a snapshot of a log with 100 events. Each of these streams is unwritten, unless `counts` has its number of
+ * events.
+ */
 export function snapshotOf(streams: readonly string[], counts: Record<string, number> = {}): CommitSnapshot {
   const heads = streams.map((stream) => [stream, null] as const)
   const written = Object.entries(counts).map(([stream, count]) => [stream, { count }] as const)
@@ -14,7 +17,7 @@ export function snapshotOf(streams: readonly string[], counts: Record<string, nu
     settings: readSettings(undefined, false),
     matches: new Map(),
     known: new Map(),
-    idsOfTheFuture: new Set(),
+    reservedIds: new Set(),
     accounts: new Map(),
     tokens: new Map()
   }

@@ -1,29 +1,32 @@
-/** What holds for every answer, whatever was asked. */
+/** Guarantees that hold for every answer, whatever the request. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { DOMParser } from '@xmldom/xmldom'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { errorCodes } from '../../src/errors.js'
 import type { Store } from '../../src/store/store.js'
-import { injected } from './endless.js'
+import { injectLive } from './endless.js'
 import type { HostileRequest } from './hostile-pieces.js'
 
-/** Sends a request as a client that reads problems. One that is never answered is named. */
-export async function answered(app: FastifyInstance, request: HostileRequest): Promise<LightMyRequestResponse> {
+/** Sends a request as a client that accepts problems. Rejects with the request if there is no answer for 20 s. */
+export async function injectHostile(app: FastifyInstance, request: HostileRequest): Promise<LightMyRequestResponse> {
   const { method, url, headers, payload } = request
   let timer: NodeJS.Timeout | undefined
   const never = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(shown(request))}`)), 20_000)
+    timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(describeRequest(request))}`)), 20_000)
   })
   const asked = { method, url, headers: { accept: '*/*', ...headers }, ...(payload !== undefined && { payload }) }
-  return Promise.race([injected(app, asked as InjectOptions), never]).finally(() => clearTimeout(timer))
+  return Promise.race([injectLive(app, asked as InjectOptions), never]).finally(() => clearTimeout(timer))
 }
 
-export function shown({ kind, method, url, headers, payload }: HostileRequest): object {
+export function describeRequest({ kind, method, url, headers, payload }: HostileRequest): object {
   return { kind, method, url: url.slice(0, 300), headers, payload: payload?.toString('latin1').slice(0, 500) }
 }
 
-/** What breaks a promise; undefined when all are kept. @param head position of the log's last event before the request */
-export function wrongWith(
+/**
+ * Returns the guarantee that an answer breaks; undefined if it breaks none. @param head position of the log's last
+ * event before the request
+ */
+export function brokenGuarantee(
   request: HostileRequest,
   answer: LightMyRequestResponse,
   store: Store,
@@ -32,7 +35,7 @@ export function wrongWith(
   const written = store.log.head - head
   const { statusCode: status } = answer
   if (status === 501) {
-    if (!NOT_YET.test(asksFor(request))) return '501 for something that was not announced'
+    if (!NOT_YET.test(asksFor(request))) return '501 for something that is implemented'
   } else if (status >= 500) return `${status}`
   if (status >= 400 && written !== 0) return `${status}, and ${written} events were written`
   if (isReading(request) && written !== 0) return `a read wrote ${written} events`
@@ -63,19 +66,19 @@ function wrongNatively(
   return type.startsWith('application/json') ? notJson(body) : undefined
 }
 
-/** Whether the dialect may have answered; each of its promises is weaker than the native form's. */
+/** Whether the dialect may have answered. Each of its guarantees is weaker than that of the native form. */
 function mayBeDialect({ url, headers }: HostileRequest): boolean {
-  const said = `${headers.accept ?? ''} ${headers['content-type'] ?? ''}`
+  const types = `${headers.accept ?? ''} ${headers['content-type'] ?? ''}`
   return (
     Object.keys(headers).some((name) => /^(es|kurrent)-/.test(name)) ||
     (headers.accept !== undefined && headers.accept !== '*/*') ||
-    /vnd\.(eventstore|kurrent)|xml/i.test(said) ||
+    /vnd\.(eventstore|kurrent)|xml/i.test(types) ||
     /[?&](embed|format)\b/.test(url) ||
     /^\/streams\/(?:[^/]*\/){2,}|^\/streams\/\$all\/|\/(metadata|filtered)\b|\/$/.test(pathOf(url))
   )
 }
 
-/** Reference 1.2, 1.3: refusals are text or nothing; what is written is told by status and headers alone. */
+/** Reference 1.2, 1.3: errors are text or empty; a write is reported by status and headers only. */
 function wrongInDialect(request: HostileRequest, answer: LightMyRequestResponse, written: number): string | undefined {
   const { statusCode: status, headers } = answer
   const body = textOf(answer)
@@ -95,7 +98,7 @@ function wrongInDialect(request: HostileRequest, answer: LightMyRequestResponse,
   return /\bxml\b/.test(type) ? notXml(body) : undefined
 }
 
-/** A refused version in the dialect's words: only for a version that the dialect knows. */
+/** The dialect's refusal of a version is right only if the dialect knows the version. */
 function wrongVersionRefusal({ headers }: HostileRequest): string | undefined {
   const asked = ['es-expectedversion', 'kurrent-expectedversion'].flatMap((name) => headers[name]?.trim() || [])
   const known = asked.length === 0 || asked.some((version) => /^[+-]?\d{1,40}$/.test(version))
@@ -116,7 +119,7 @@ function textOf({ headers, rawPayload, body }: LightMyRequestResponse): string {
   return body
 }
 
-/** The path as it is sent: a client resolves `.` and `..` away. */
+/** Returns the path as it is sent: a client resolves `.` and `..`. */
 export function pathOf(url: string): string {
   return new URL(url, 'http://localhost').pathname
 }
@@ -149,15 +152,15 @@ function wrongAppend(body: string, store: Store, written: number, head: number):
   const { position, replayed, events } = JSON.parse(body)
   if (replayed) return written === 0 ? undefined : `a replay that wrote ${written} events`
   if (written < 1) return '201, and nothing was written'
-  // An append to a deleted stream brings it back: its metadata follows the events (reference 6).
+  // An append to a deleted stream revives it: its metadata follows the events (reference 6).
   const revived = written - (events?.length ?? written)
   if (revived < 0) return `201 says ${events.length} events, ${written} were written`
   if (position !== store.log.head - revived) return `201 says position ${position}, the log ends at ${store.log.head}`
   const first = events?.[0]?.position
-  return first === undefined || first === head + 1 ? undefined : `the first event is said to stand at ${first}`
+  return first === undefined || first === head + 1 ? undefined : `the first event is reported at ${first}`
 }
 
-/** A read line by line, or the receipts of a streamed write. */
+/** Checks the lines of a read, or the receipts of a streamed write. */
 function wrongLines(request: HostileRequest, body: string, written: number): string | undefined {
   let appended = 0
   const lines = body.split('\n').filter((line) => line !== '')
@@ -171,10 +174,10 @@ function wrongLines(request: HostileRequest, body: string, written: number): str
     if (problem.status >= 500) return `${problem.status} ${problem.code} at the end of a transfer`
   }
   if (isReading(request)) return undefined
-  // Each stream that was deleted comes back with its metadata.
+  // Each deleted stream is revived by one metadata event.
   const streams = new Set(request.payload?.toString('latin1').match(/"stream":"[^"]*"/g)).size
-  const told = written >= appended && written <= appended + streams
-  return told ? undefined : `the receipts say ${appended} events, ${written} were written`
+  const consistent = written >= appended && written <= appended + streams
+  return consistent ? undefined : `the receipts say ${appended} events, ${written} were written`
 }
 
 export function notJson(body: string): string | undefined {
@@ -186,7 +189,7 @@ export function notJson(body: string): string | undefined {
   }
 }
 
-/** @returns what is wrong with a text that should be XML */
+/** Returns what is wrong with a text that should be XML; undefined if nothing is. */
 export function notXml(body: string): string | undefined {
   const refuse = (_level: string, message: string) => {
     throw new Error(message)

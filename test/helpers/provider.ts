@@ -1,12 +1,12 @@
-/** An identity provider of a test's own. */
+/** An identity provider for tests. */
 import { exportSPKI, generateKeyPair, SignJWT } from 'jose'
 
 export const ISSUER = 'https://id.example'
 
-/** What the server is told of its tokens, beside the key. */
+/** The settings with which the server accepts its tokens, without the key. */
 export const CLAIMS = { issuer: ISSUER, audience: 'daybook', loginClaim: 'sub', groupsClaim: 'groups' }
 
-/** Signs what a provider would, and what it would not. */
+/** Returns the keys, and a function that signs valid and invalid tokens. */
 export async function provider() {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const stranger = await generateKeyPair('RS256')

@@ -1,4 +1,4 @@
-/** Real proxies in front of a server: nginx and HAProxy, as Debian has them. */
+/** Real proxies in front of a server: nginx and HAProxy, as Debian packages them. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -10,7 +10,7 @@ import { findExecutable } from './executables.js'
 const nginx = findExecutable('nginx')
 const haproxy = findExecutable('haproxy')
 
-/** What a test says that cannot be run here; where everything must be there, it fails instead. */
+/** The reason to skip a test because there is no such proxy. With CI set nothing is skipped: the test fails instead. */
 export const skipNginx = missing('nginx', nginx)
 export const skipHaproxy = missing('haproxy', haproxy)
 
@@ -18,7 +18,7 @@ function missing(name: string, path: string | undefined): string | false {
   return path === undefined && process.env.CI === undefined && `needs ${name} in the PATH (apt-get install ${name})`
 }
 
-/** @param http what stands in its `http` block; PORT is where it listens @returns its address */
+/** @param http returns the content of the `http` block for a port @returns the address of the proxy */
 export function startNginx(t: Test, http: (port: number) => string): Promise<string> {
   return start(t, nginx, (port, folder) => {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => {
@@ -31,7 +31,7 @@ export function startNginx(t: Test, http: (port: number) => string): Promise<str
   })
 }
 
-/** @param text its configuration @returns its address */
+/** @param text returns the configuration for a port @returns the address of the proxy */
 export function startHaproxy(t: Test, text: (port: number) => string): Promise<string> {
   return start(t, haproxy, (port) => ({ text: text(port), argv: (file) => ['-db', '-f', file] }))
 }
@@ -53,8 +53,8 @@ async function start(
   const file = join(folder, 'configuration')
   writeFileSync(file, `${text}\n`)
   const child = spawn(command, argv(file), { stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   t.teardown(async () => {
     child.kill('SIGTERM')
@@ -63,7 +63,7 @@ async function start(
   })
   const end = Date.now() + 30_000
   while (!(await accepts(port))) {
-    if (child.exitCode !== null || Date.now() > end) throw new Error(`${command} does not listen: ${said}`)
+    if (child.exitCode !== null || Date.now() > end) throw new Error(`${command} does not listen: ${output}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   return `http://127.0.0.1:${port}`

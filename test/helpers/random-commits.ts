@@ -1,4 +1,4 @@
-/** Random commits: what a log may hold, and what may be asked of it at once. All of it is plain data. */
+/** Random commits: the snapshot of a log, and the requests of one commit. All of it is plain data. */
 import { type Actor, ANYBODY, NOBODY, type Principal, readSettings } from '../../src/access/permissions.js'
 import { encodeRecord, positionKey, recordKind, sealRecord } from '../../src/log/format.js'
 import { DELETED_TEXT, METADATA_TYPE, readMetadata, TOMBSTONE_TYPE } from '../../src/streams/metadata.js'
@@ -29,7 +29,7 @@ const ROLES = ['$all', '$admins', 'ann', 'bob', 'sales', 'guest']
 const TAGS = ['x', 'y', 'z']
 const TYPES = ['T', 'U', METADATA_TYPE]
 
-/** Documents as metadata events hold them, sensible and not. */
+/** Documents of metadata events, valid and invalid. */
 const DOCUMENTS: readonly (string | undefined)[] = [
   undefined,
   '{}',
@@ -61,7 +61,7 @@ function settingsDocument(random: Random): string | undefined {
   return random.pick([JSON.stringify(members), '{}', '{"other":1}', 'no JSON', undefined])
 }
 
-/** Who may ask: most are signed in to accounts of the versions that `accountVersions` usually gives. */
+/** Returns a caller. Most are signed in to accounts with the versions that `randomCommit` usually gives. */
 function principal(random: Random): Principal {
   const { scope } = { scope: { read: random.pick([['*'], ['a'], []]), write: random.pick([['*'], ['b-*'], []]) } }
   const expires = NOW + random.pick([-1, 0, 1, 60_000])
@@ -169,7 +169,7 @@ function stateOf(random: Random, head: { count: number } | null | undefined): St
   return { metadata: readMetadata(document), document, version: head.count - 1, tombstone }
 }
 
-/** What the log holds under ids that are sent again, sometimes with the same content. */
+/** Returns the events that the log already holds under ids of the requests, sometimes with the same content. */
 function knownEvents(
   random: Random,
   requests: readonly WriteRequest[],
@@ -212,7 +212,7 @@ export function randomCommit(random: Random): RandomCommit {
       settings: readSettings(bytesOrNone(settingsDocument(random)), random.chance(0.5)),
       matches,
       known: knownEvents(random, requests, ids),
-      idsOfTheFuture: new Set(random.chance(0.1) ? [random.pick(ids).toString('latin1')] : []),
+      reservedIds: new Set(random.chance(0.1) ? [random.pick(ids).toString('latin1')] : []),
       accounts: new Map(LOGINS.map((login) => [login, version(login)])),
       tokens: new Map(TOKENS.map((id) => [id, random.chance(0.8)]))
     },

@@ -1,4 +1,4 @@
-/** Random choices that can be made again: the seed is printed, DAYBOOK_SEED sets it. */
+/** Reproducible random choices: the seed is printed, and DAYBOOK_SEED sets it. */
 import type { Test } from 'tap'
 
 export class Random {
@@ -8,7 +8,7 @@ export class Random {
     this.#state = seed >>> 0
   }
 
-  /** 0 to 1. (mulberry32) */
+  /** Returns a number from 0 to 1, without 1 (mulberry32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
@@ -16,7 +16,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 
-  /** An integer from `low` to `high`, both included. */
+  /** Returns an integer from `low` to `high`, both included. */
   int(low: number, high: number): number {
     return low + Math.floor(this.next() * (high - low + 1))
   }
@@ -33,7 +33,7 @@ export class Random {
     return Buffer.from(Array.from({ length }, () => this.int(0, 255)))
   }
 
-  /** A UUID, version 4. */
+  /** Returns a UUID of version 4. */
   uuid(): string {
     const hex = this.bytes(16).toString('hex')
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`

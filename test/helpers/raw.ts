@@ -1,4 +1,4 @@
-/** Bytes over a bare socket: what no HTTP client would send. */
+/** Bytes over a bare socket, for requests that no HTTP client would send. */
 import { connect as connectSocket } from 'node:net'
 import type { Test } from 'tap'
 import type { AppOptions } from '../../routes/index.js'
@@ -10,31 +10,34 @@ export interface RawAnswer {
   status: number
   headers: Record<string, string>
   body: string
-  /** All that came. */
+  /** Everything that was received. */
   text: string
   json(): unknown
 }
 
 export interface RawSocket {
   write(bytes: string | Buffer): void
-  /** Ends this side of the connection; what comes is still read. */
+  /** Ends this side of the connection; answers are still read. */
   end(): void
-  /** Resolves when what came matches; rejects when the connection closes before. */
+  /** Resolves when the received text matches; rejects when the connection closes first. */
   until(pattern: RegExp): Promise<string>
-  /** All that came, when the server has closed the connection. */
+  /** Resolves with everything that was received when the connection is closed. */
   readonly closed: Promise<string>
   destroy(): void
 }
 
 export interface RawApp extends TestApp {
   url: string
-  /** @param from the address of this machine from which it comes */
+  /** @param from the local address to connect from */
   connect(from?: string): RawSocket
-  /** Sends bytes and waits until the server closes: say `Connection: close`, or be refused. */
+  /**
+   * Sends bytes and waits until the server closes the connection. Needs `Connection: close`, or a request that is
+   * refused.
+   */
   raw(bytes: string | Buffer): Promise<RawAnswer>
 }
 
-/** An application that listens, and sockets to it. */
+/** Opens an application that listens, with functions that connect to it. */
 export async function listenRaw(t: Test, options: AppOptions & Partial<StoreOptions> = {}): Promise<RawApp> {
   const opened = await listen(t, options)
   const port = Number(new URL(opened.url).port)
@@ -58,7 +61,7 @@ function openSocket(port: number, localAddress?: string): RawSocket {
     text += chunk
     for (const look of waiting) look()
   })
-  socket.on('error', () => {}) // a reset is how a server may end it; 'close' follows
+  socket.on('error', () => {}) // the server may end it with a reset; 'close' follows
   const closed = new Promise<string>((resolve) => socket.on('close', () => resolve(text)))
   return {
     write: (bytes) => socket.write(bytes),

@@ -1,9 +1,9 @@
-/** A server that is killed, and comes back where it was. */
+/** A server that is killed and restarted at the same address. */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { serve } from './cli.js'
 
-/** Appends as any program would. @throws when it was refused */
+/** Appends events over HTTP. @throws when the server refuses them */
 export async function post(url: string, stream: string, events: unknown): Promise<void> {
   const headers = { 'content-type': 'application/json' }
   const address = `${url}/streams/${encodeURIComponent(stream)}`
@@ -11,7 +11,7 @@ export async function post(url: string, stream: string, events: unknown): Promis
   if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
 }
 
-/** A server in a process of its own, that is killed and comes back at the same address. */
+/** A server in a process of its own. It can be killed and started again at the same address. */
 export class ReturningServer {
   readonly #directory: string
   #port = '0'

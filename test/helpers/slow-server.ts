@@ -1,4 +1,4 @@
-/** A server in a process of its own that is killed, started again at the same address, and takes its time to open. */
+/** A server in a process of its own that can be killed and restarted at the same address, and opens its store late. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Test } from 'tap'
@@ -22,7 +22,7 @@ export class SlowServer {
     return `http://127.0.0.1:${this.#port}`
   }
 
-  /** Resolves when it listens; its store is not open. @param times how much faster its clock is */
+  /** Resolves when it listens, before its store is open. @param times how many times faster its clock is */
   async listen(times = 1): Promise<void> {
     const argv = [SCRIPT, this.#directory, this.#port, String(times)]
     this.#said = ''
@@ -39,7 +39,7 @@ export class SlowServer {
     await eventually('its store is open', () => /^open$/m.test(this.#said))
   }
 
-  /** Resolves when so many requests for an address have come since it listens. */
+  /** Resolves when this many requests for an address have come since the server began to listen. */
   asked(path: string, times: number): Promise<void> {
     const count = () => this.#said.split('\n').filter((line) => line === `asked ${path}`).length
     return eventually(`${times} requests for ${path}`, () => count() >= times)

@@ -1,15 +1,15 @@
 /**
- * A server whose start takes as long as its parent says: it listens at once, and opens its store when a line comes. Says
- * its address when it listens, and "asked" for each request.
+ * A server that listens at once, and opens its store when a line comes on standard input. It prints its address when it
+ * listens, and "asked" with the address of each request.
  * Arguments: directory, port, and how many times faster than the real clock its timers are.
  */
 import { createInterface } from 'node:readline'
 import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
-import { hurried } from './live-clients.js'
+import { fastClock } from './live-clients.js'
 
 const [directory = '', port = '0', times = '1'] = process.argv.slice(2)
-const store = new Store({ directory, anonymous: true, clock: hurried(Number(times)) })
+const store = new Store({ directory, anonymous: true, clock: fastClock(Number(times)) })
 const app = await buildApp(store, { logLevel: 'silent', insecure: true })
 app.server.on('request', ({ url }) => process.stdout.write(`asked ${url}\n`))
 const url = await app.listen({ host: '127.0.0.1', port: Number(port) })

@@ -1,29 +1,29 @@
-/** The project's own source, as the compiler reads it: what tests of its shape look at. */
+/** The project's own source as the compiler parses it, for tests of its structure. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
 import { root } from './project.js'
 
-/** Every file of src, routes and schemas, but declarations of others' code. */
+/** Every file of src, routes and schemas, except type declarations for foreign code. */
 export const files: readonly string[] = ['src', 'routes', 'schemas'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
     .map((name) => join(folder, name))
 )
 
-/** A function, or a call, that a rule speaks of. */
+/** A function or a call that a rule is about. */
 export interface Site {
   /** `file:line`, from 1. */
   readonly place: string
-  /** What it is called; `(nameless)` for an expression that nothing names. */
+  /** The name of the function or of what is called; `(nameless)` for a function expression without a name. */
   readonly name: string
-  /** Lines from its first to its last. */
+  /** Number of lines, from the first to the last. */
   readonly lines: number
   /** Parameters of a function, arguments of a call. */
   readonly arity: number
 }
 
-/** What one file holds. */
+/** What the rules need to know of one file. */
 export interface SourceFile {
   readonly text: string
   readonly lines: number
@@ -35,7 +35,7 @@ export interface SourceFile {
 
 const read = new Map<string, SourceFile>()
 
-/** A file and what it holds. @param file as `files` has it */
+/** Returns what the rules need to know of a file. Parses each file once. @param file path as in `files` */
 export function readSource(file: string): SourceFile {
   const known = read.get(file) ?? parse(file)
   read.set(file, known)
@@ -65,14 +65,14 @@ function parse(file: string): SourceFile {
   return { text, lines: text.split('\n').length - 1, functions, calls, names: namesAtTop(tree) }
 }
 
-/** The files of this project that a file imports. */
+/** Returns the files of this project that a file imports. */
 export function importsOf(file: string): string[] {
   return specifiersOf(file)
     .filter((name) => name.startsWith('.'))
     .map((name) => relative(root, join(root, dirname(file), name)).replace(/\.js$/, '.ts'))
 }
 
-/** What a file imports, as it is written there. */
+/** Returns the import specifiers of a file, as they are written. */
 export function specifiersOf(file: string): string[] {
   const { text } = readSource(file)
   return [...text.matchAll(/^(?:import|export)\s[^'"]*?from '([^']+)'|^import '([^']+)'/gm)].map(

@@ -1,7 +1,7 @@
 /**
  * A workload for a store whose disk fails now and then, and what must hold of the log whatever failed: numbers and
- * positions without gaps, all that was acknowledged there, nothing of what was answered "not written", and everything
- * that was read from the log as the log says it.
+ * positions have no gaps, every acknowledged event is there, no event is there whose answer was "not written", and
+ * cached state agrees with the log.
  */
 import type { Test } from 'tap'
 import { readSettings, SETTINGS } from '../../src/access/permissions.js'
@@ -22,7 +22,10 @@ export interface Setup {
   readonly directory: string
 }
 
-/** A store whose bounds are so small that a commit is loaded and written behind in several steps. */
+/**
+ * Opens a store on a clock that the test moves. With the limits of `smallDisk`, it loads and writes a commit in several
+ * steps.
+ */
 export async function openSmall(t: Test, disk: FaultyDisk, options: Partial<StoreOptions> = {}): Promise<Setup> {
   const clock = new StillClock()
   const directory = options.directory ?? t.testdir({})
@@ -31,21 +34,23 @@ export async function openSmall(t: Test, disk: FaultyDisk, options: Partial<Stor
   return { store, disk, clock, directory }
 }
 
-/** Sets bounds until the test ends. */
-export function lower(t: Test, bounds: Partial<Record<keyof typeof limits, number>>): void {
+/** Changes limits until the test ends. */
+export function changeLimits(t: Test, bounds: Partial<Record<keyof typeof limits, number>>): void {
   const before = { ...limits }
   Object.assign(limits, bounds)
   t.teardown(() => Object.assign(limits, before))
 }
 
-/** The disk of `faultyDisk` and bounds for quick tests. */
+/** Returns the disk of `faultyDisk`, with limits that are lowered for quick tests. */
 export function smallDisk(t: Test): FaultyDisk {
-  lower(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_work_max: 80 })
+  changeLimits(t, { heads_loaded_max: 60, index_pending_max: 80, heads_cached_max: 200, commit_work_max: 80 })
   return faultyDisk(t)
 }
 
-/** A second passes with every turn of the event loop until the work is done and the store goes on. */
-export async function settled<T>({ store, clock }: Setup, work: Promise<T>): Promise<T> {
+/**
+ * Moves the clock by one second per turn of the event loop, until the work is done and the store can be written again.
+ */
+export async function untilWritable<T>({ store, clock }: Setup, work: Promise<T>): Promise<T> {
   let done = false
   const ended = work.finally(() => {
     done = true
@@ -53,37 +58,38 @@ export async function settled<T>({ store, clock }: Setup, work: Promise<T>): Pro
   ended.catch(() => {})
   const patience = performance.now() + 60_000
   while (!done || store.readOnlyMode.why !== undefined) {
-    if (performance.now() > patience) throw new Error(`it does not go on: ${store.readOnlyMode.why}`)
+    if (performance.now() > patience)
+      throw new Error(`not done after 60 s; read-only because of: ${store.readOnlyMode.why}`)
     clock.move(1000)
     await new Promise((resolve) => setImmediate(resolve))
   }
   return ended
 }
 
-/** Fails one call of this name. */
-export function once(call: string, failure: 'before' | 'after' = 'before') {
+/** Returns a fault that fails one call of this name. */
+export function failOnce(call: string, failure: 'before' | 'after' = 'before') {
   let left = 1
   return (name: string) => (name === call && left-- > 0 ? failure : undefined)
 }
 
-/** An append of the workload, and what was answered. */
+/** A write of the workload, and its answer. */
 interface Attempt {
   readonly what: string
   readonly events: readonly NewEvent[]
-  /** What stands in the data of each event, found again nowhere else. */
+  /** The data of each event, which no other event of the log has. */
   readonly marks: readonly string[]
   readonly send: () => Promise<AppendResult | { readonly position: number }>
   answer?: PromiseSettledResult<AppendResult | { readonly position: number }>
 }
 
-/** Errors of a write that failed under way, of which nobody knows whether it is in the log; one met a full disk. */
+/** Codes that leave open whether a write is in the log: it failed half way, or met a full disk. */
 const UNSURE = new Set(['storage-failed', 'read-only'])
 
 export class Workload {
   readonly #setup: Setup
   #round = 0
   #ids = 0
-  /** What the log holds, as far as it was read. */
+  /** The content of the log, as far as it has been read. */
   readonly #counts = new Map<string, number>()
   readonly #places = new Map<string, { position: number; number: number }>()
   #read = -1
@@ -95,7 +101,7 @@ export class Workload {
     this.#setup = setup
   }
 
-  /** Appends of every kind, some of them at a time. The store goes on when it returns. */
+  /** Sends writes of every kind, some of them at the same time. Returns when the store can be written again. */
   async run(): Promise<void> {
     const round = ++this.#round
     const { store } = this.#setup
@@ -152,11 +158,11 @@ export class Workload {
   }
 
   async #send(attempts: Attempt[]): Promise<void> {
-    const answers = await settled(this.#setup, Promise.allSettled(attempts.map(({ send }) => send())))
+    const answers = await untilWritable(this.#setup, Promise.allSettled(attempts.map(({ send }) => send())))
     for (const [i, attempt] of attempts.entries()) attempt.answer = answers[i] as NonNullable<Attempt['answer']>
   }
 
-  /** Sends again what had ids, and compares everything with the log. @returns what is wrong, in words */
+  /** Sends the writes with ids again, and compares everything with the log. @returns what is wrong */
   async faults(): Promise<string[]> {
     await this.#readLog()
     for (const attempt of this.#lastRound) this.#compare(attempt)
@@ -174,7 +180,7 @@ export class Workload {
     const { head, announced } = log
     if (postings.appliedTo !== head || announced !== head)
       this.#wrong.push(`the log ends at ${head}, the index at ${postings.appliedTo}, readers know ${announced}`)
-    // Live readers hear of all of it without another commit.
+    // Live readers must receive all of it without another commit.
     while (dispatcher.next <= head) await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -191,15 +197,17 @@ export class Workload {
     this.#places.set(mark, { position, number })
   }
 
-  /** What was answered is true. */
+  /** Checks that an answer was true. */
   #compare({ what, events, marks, answer }: Attempt): void {
     const there = marks.filter((mark) => this.#places.has(mark)).length
     const say = (says: string) => this.#wrong.push(`round ${this.#round}, ${what}: ${says}`)
     if (answer?.status === 'rejected') {
       const { code, details = {}, message } = answer.reason
-      if (details.written === false && there > 0) say(`${code} said that it was not written, but ${there} are there`)
-      if (details.written !== false && details.written !== 'unknown') say(`${code} (${message}) does not say whether`)
-      if (details.written === 'unknown' && !UNSURE.has(code)) say(`${code} does not know`)
+      if (details.written === false && there > 0)
+        say(`${code} reported "not written", but ${there} of its events are there`)
+      if (details.written !== false && details.written !== 'unknown')
+        say(`${code} (${message}) does not say whether it was written`)
+      if (details.written === 'unknown' && !UNSURE.has(code)) say(`${code} must know whether it was written`)
       if (there !== 0 && there !== events.length) say(`${there} of ${events.length} are there`)
       return
     }
@@ -213,7 +221,7 @@ export class Workload {
 
   async #sendAgain({ what, events, marks, send }: Attempt): Promise<void> {
     const before = marks.map((mark) => this.#places.get(mark))
-    const result = (await settled(this.#setup, send())) as AppendResult
+    const result = (await untilWritable(this.#setup, send())) as AppendResult
     await this.#readLog()
     for (const [i, placed] of result.events.entries()) {
       const known = before[i]
@@ -226,7 +234,7 @@ export class Workload {
       this.#wrong.push(`${what}: sent again, ${result.refused?.error.message}`)
   }
 
-  /** Every stream has as many events in the index as in the log. */
+  /** Checks that every stream has as many events in the index as in the log. */
   async #compareIndex(): Promise<void> {
     const { postings, log } = this.#setup.store
     for (const [stream, count] of this.#counts) {
@@ -236,11 +244,11 @@ export class Workload {
       if (!head) continue
       const record = await log.read(await postings.position(family.stream, head, head.count - 1))
       if (record.stream !== stream || record.number !== count - 1)
-        this.#wrong.push(`the last of "${stream}" is said to be at ${record.position}`)
+        this.#wrong.push(`the index has the last event of "${stream}" at ${record.position}`)
     }
   }
 
-  /** What is kept in memory of system streams is what the log says. */
+  /** Checks that the cached state of system streams agrees with the log. */
   async #compareKnown(): Promise<void> {
     const { states, rules } = this.#setup.store
     const settings = JSON.stringify(readSettings(this.#settings, false))
@@ -250,7 +258,7 @@ export class Workload {
     if (shared.version !== version) this.#wrong.push(`metadata ${shared.version} is known, the log has ${version}`)
     const doomed = `doomed-${this.#round}`
     const ended = this.#places.has(`tombstone of ${doomed}`)
-    if ((await states.of(doomed)).tombstone !== ended) this.#wrong.push(`the end of "${doomed}" is not known`)
+    if ((await states.of(doomed)).tombstone !== ended) this.#wrong.push(`the tombstone of "${doomed}" is not known`)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Tables of a store, and damage in them. */
+/** Tables of the databases of a store, and damage to them. */
 import { closeSync, openSync, readdirSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import leveldown from 'leveldown'
@@ -9,7 +9,7 @@ import type { Random } from './random.js'
 
 export const PAGE_BYTES = 4096
 
-/** The tables of a database, whole paths. */
+/** Returns the paths of all tables of a database, sorted. */
 export function tablesOf(database: string): string[] {
   return readdirSync(database)
     .filter((name) => name.endsWith('.ldb'))
@@ -18,15 +18,15 @@ export function tablesOf(database: string): string[] {
 }
 
 export interface Growth {
-  /** Each opening brings what the one before has written into a table. */
+  /** Each opening puts the events of the previous one into a table. */
   readonly openings: number
   readonly events: number
   readonly bytes: number
 }
 
 /**
- * Makes a store whose log and index have a table for each opening but the first. Data is random, so that compression leaves
- * something to damage.
+ * Creates a store whose log and index have a table for each opening but the first. Data is random, since compression
+ * would leave little of other data to damage.
  */
 export async function storeWithTables(
   options: Partial<StoreOptions> & { directory: string },
@@ -44,12 +44,12 @@ export async function storeWithTables(
   }
 }
 
-/** The pages of a file, with the last one that is cut short. */
+/** Returns the number of pages of a file, with a last one that may be incomplete. */
 export function pagesOf(file: string): number {
   return Math.ceil(statSync(file).size / PAGE_BYTES)
 }
 
-/** Sets a page of 4 KiB to zeros, as a bad sector may come back. The file may be open elsewhere. */
+/** Sets a page of 4 KiB to zeros, as a bad sector may be read. The file may be open elsewhere. */
 export function zeroPage(path: string, page: number): void {
   const size = Math.min(PAGE_BYTES, statSync(path).size - page * PAGE_BYTES)
   const file = openSync(path, 'r+')
@@ -58,7 +58,8 @@ export function zeroPage(path: string, page: number): void {
 }
 
 /**
- * Reads every key of a log's database with LevelDB itself: positions that it finds, and whether it finds the meta.
+ * Reads every key of a log's database with LevelDB itself. Returns the positions found, and whether the meta key was
+ * found.
  * @param head the last position
  */
 export async function positionsFound(database: string, head: number): Promise<{ found: Set<number>; meta: boolean }> {
@@ -70,18 +71,18 @@ export async function positionsFound(database: string, head: number): Promise<{ 
   try {
     const keys = [LOG_META_KEY, ...Array.from({ length: head + 1 }, (_, position) => positionKey(position))]
     const values = await call<(Buffer | undefined)[]>((done) => db.getMany(keys, { asBuffer: true }, done))
-    // A walk and a compaction look at what reads by key pass over.
-    let walked = 0
+    // A scan and a compaction also read what look-ups by key skip.
+    let scanned = 0
     const iterator = db.iterator({ limit: -1 })
-    while ((await call((done) => iterator.next(done))) !== undefined) walked++
+    while ((await call((done) => iterator.next(done))) !== undefined) scanned++
     await call((done) => iterator.end(done))
     await call((done) => db.compactRange(LOG_META_KEY, positionKey(head + 1), done))
     const compacted = await call<(Buffer | undefined)[]>((done) => db.getMany(keys, { asBuffer: true }, done))
     if (compacted.some((value, i) => (value === undefined) !== (values[i] === undefined))) {
-      throw new Error('a compaction changed what is found')
+      throw new Error('a compaction changed which keys are found')
     }
     const found = new Set(values.flatMap((value, i) => (i > 0 && value !== undefined ? [i - 1] : [])))
-    if (walked !== found.size + (values[0] === undefined ? 0 : 1)) throw new Error(`a walk found ${walked} keys`)
+    if (scanned !== found.size + (values[0] === undefined ? 0 : 1)) throw new Error(`a scan found ${scanned} keys`)
     return { found, meta: values[0] !== undefined }
   } finally {
     await call((done) => db.close(done))

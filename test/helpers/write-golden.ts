@@ -1,6 +1,6 @@
 /**
- * Makes test/fixtures/format-N once, for a new format. It is never run again for one that is there: that proves that what
- * was written then is still read.
+ * Writes test/fixtures/format-N once, for a new format. An existing fixture is never written again: it proves that the
+ * data written then can still be read.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,18 +10,18 @@ import { Store } from '../../src/store/store.js'
 import { projectFile } from './project.js'
 
 const folder = projectFile(`test/fixtures/${process.argv[2] ?? `format-${FORMAT_VERSION}`}`)
-if (existsSync(folder)) throw new Error(`${folder} is there already`)
+if (existsSync(folder)) throw new Error(`${folder} exists already`)
 const store = await new Store({ directory: folder }).open()
 const app = await buildApp(store, { insecure: true })
 
 async function append(stream: string, body: string | Buffer, headers: Record<string, string> = {}): Promise<void> {
-  const { statusCode, body: said } = await app.inject({
+  const { statusCode, body: problem } = await app.inject({
     method: 'POST',
     url: `/streams/${encodeURIComponent(stream)}`,
     headers: { 'content-type': 'application/json', ...headers },
     payload: body
   })
-  if (statusCode !== 201) throw new Error(said)
+  if (statusCode !== 201) throw new Error(problem)
 }
 
 await append('cart-1', '{"type":"ItemAdded","data":{"sku":"A-1","price":1.0,"big":123456789012345678901234567890}}')

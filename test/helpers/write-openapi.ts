@@ -1,4 +1,4 @@
-/** `npm run openapi`: writes openapi.yaml anew from the routes and their schemas. */
+/** `npm run openapi`: regenerates openapi.yaml from the routes and their schemas. */
 import { writeFileSync } from 'node:fs'
 import { generateOpenApi, OPENAPI_PATH } from './openapi.js'
 

@@ -1,4 +1,4 @@
-/** A parser of XML that is not ours. */
+/** An XML parser that is independent of the server. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 
 const isInstalled = spawnSync('xmllint', ['--version']).status === 0
 
-/** Fails the test when one of the texts is not well-formed XML 1.0. */
+/** Fails the test if one of the texts is not well-formed XML 1.0. */
 export function lintXml(t: Test, texts: readonly string[]): void {
   if (texts.length === 0) return
   if (!isInstalled) {
@@ -21,6 +21,6 @@ export function lintXml(t: Test, texts: readonly string[]): void {
   })
   t.doesNotThrow(
     () => execFileSync('xmllint', ['--noout', '--nonet', ...files], { stdio: 'pipe' }),
-    `xmllint takes all ${texts.length}`
+    `xmllint accepts all ${texts.length}`
   )
 }

@@ -1,6 +1,6 @@
 /**
- * Entries of the index vanish, are flipped, or become older ones between random restarts. Whatever is asked then, the log
- * stays right: no number twice, none left out, no id twice in a stream; and every answer is right or refuses.
+ * Between random restarts, entries of the index are removed, get flipped bits, or are replaced by older versions. The
+ * log must stay correct: no number twice or skipped, no id twice in a stream. Every answer must be right or a refusal.
  */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -34,7 +34,7 @@ interface Told extends Plain {
   number: number
 }
 
-/** What was acknowledged, and what may be there beside it. */
+/** The acknowledged events, and those that may be in the log in addition. */
 class Model {
   readonly events: Told[] = []
   readonly #random: Random
@@ -48,7 +48,7 @@ class Model {
     return this.events.filter((event) => event.stream === stream)
   }
 
-  /** One event: mostly new, sometimes one that is there already. */
+  /** Appends one event: mostly a new one, sometimes a retry. */
   next(): { stream: string; event: Plain; replays?: Told | undefined } {
     const random = this.#random
     const known = this.events.length > 0 && random.chance(0.3) ? random.pick(this.events) : undefined
@@ -60,7 +60,7 @@ class Model {
   }
 }
 
-t.test('whatever the index loses, the log stays right', async (t) => {
+t.test('the log stays correct when index entries are lost or damaged', async (t) => {
   const random = seeded(t)
   const directory = join(t.testdir({}), 'db')
   const model = new Model(random)
@@ -77,12 +77,12 @@ t.test('whatever the index loses, the log stays right', async (t) => {
   const store = await new Store({ directory, rebuildIndex: true }).open()
   await compare(t, store, model)
   await store.close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'an index that is made anew agrees')
+  t.same((await checkDirectory(directory)).disagreements, [], 'a rebuilt index agrees with the log')
   t.comment(JSON.stringify(told))
-  t.ok(told.right > 100 && told.damaged > 0, 'there was damage, and most was served')
+  t.ok(told.right > 100 && told.damaged > 0, 'some requests met damage, and most were answered')
 })
 
-/** A start may find the damage that ends it; the next one is well. */
+/** Opens the store. A start may fail because of damage; the next one rebuilds the index. */
 async function opened(directory: string, random: Random): Promise<Store> {
   const runProjections = random.chance(0.2) ? 'none' : 'all'
   try {
@@ -116,23 +116,23 @@ async function step(t: Test, store: Store, model: Model, random: Random, told: R
     }
     told.refused = (told.refused ?? 0) + 1
     const inTheWay = tag !== undefined && model.events.some(({ tags }) => tags?.includes(tag))
-    if (code === 'events-match') t.ok(inTheWay && replays === undefined, `${tag} is in the way`)
-    else if (code === 'wrong-expected-version') t.ok(none && is > 0 && replays === undefined, `"${stream}" is there`)
+    if (code === 'events-match') t.ok(inTheWay && replays === undefined, `an event with ${tag} matches`)
+    else if (code === 'wrong-expected-version') t.ok(none && is > 0 && replays === undefined, `"${stream}" exists`)
     else t.fail(`${code}: ${(error as Error).message}`)
     return
   }
   told.right = (told.right ?? 0) + 1
   const placed = result.events[0] as AppendResult['events'][number]
-  t.equal(placed.number, replays?.number ?? is, `the number in "${stream}"`)
+  t.equal(placed.number, replays?.number ?? is, `the event number in "${stream}"`)
   t.equal(placed.replayed, replays !== undefined)
   if (replays !== undefined) return
-  t.notOk(none && is > 0, `"${stream}" was not there`)
-  t.notOk(tag !== undefined && model.events.some(({ tags }) => tags?.includes(tag)), `no event with ${tag} was there`)
+  t.notOk(none && is > 0, `"${stream}" did not exist`)
+  t.notOk(tag !== undefined && model.events.some(({ tags }) => tags?.includes(tag)), `no event with ${tag} existed`)
   const record = await store.log.read(placed.position)
   model.events.push({ ...event, stream, number: placed.number, id: record.idText })
 }
 
-/** Reads go on beside it; what they find is in memory then. */
+/** Runs concurrent reads, which fill the caches. */
 async function look(store: Store, random: Random): Promise<void> {
   const heads = [
     store.postings.head('s', `s-${random.int(0, 30)}`),
@@ -143,7 +143,7 @@ async function look(store: Store, random: Random): Promise<void> {
   }
 }
 
-/** The log holds what was acknowledged, in order, and nothing else. */
+/** Checks that the log contains the acknowledged events in order, and nothing else. */
 async function compare(t: Test, store: Store, model: Model): Promise<void> {
   const next = new Map<string, number>()
   const ids = new Set<string>()
@@ -154,7 +154,7 @@ async function compare(t: Test, store: Store, model: Model): Promise<void> {
       if (number !== (next.get(stream) ?? 0)) t.fail(`"${stream}" has number ${number} at ${record.position}`)
       next.set(stream, number + 1)
       const own = `${stream} ${idText(id)}`
-      if (ids.has(own)) t.fail(`the id of ${own} stands twice`)
+      if (ids.has(own)) t.fail(`the id of ${own} is repeated`)
       ids.add(own)
       if (!stream.startsWith('$')) found.push(`${number} ${own}`)
     }
@@ -165,7 +165,7 @@ async function compare(t: Test, store: Store, model: Model): Promise<void> {
   )
 }
 
-/** Deletes, flips or puts back some entries of the index. @returns all of them as they were before */
+/** Deletes, flips or restores some index entries. @returns all entries as they were before */
 async function damage(
   directory: string,
   random: Random,

@@ -1,4 +1,4 @@
-/** "There is no such entry" can be believed: pages that LevelDB hides, or gives an older version of, are noticed. */
+/** The answer "not found" of a hash table is reliable: missing pages and older versions of pages are detected. */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { HashTable } from '../../src/index/hash-table/hash-table.js'
@@ -10,7 +10,7 @@ import { scaled } from '../helpers/scale.js'
 
 const LEVEL = { writeBufferSize: 1 << 20, cacheSize: 1 << 20, compression: false }
 
-/** Writes changes as the index does. @returns the state to open the table with again */
+/** Writes changes as the index does. @returns the state for reopening the table */
 async function write(
   level: Level,
   hashes: HashTable,
@@ -25,7 +25,7 @@ async function write(
   return state
 }
 
-t.test('a table gives what a map gives, through growth, changed values and openings', async (t) => {
+t.test('a table returns the same as a map, through growth, changed values and reopening', async (t) => {
   const random = seeded(t)
   for (const kind of [table.lists, table.ids] as Table[]) {
     const level = await Level.open(join(t.testdir({}), kind), LEVEL)
@@ -50,12 +50,12 @@ t.test('a table gives what a map gives, through growth, changed values and openi
       const found = await hashes.find([...asked, 'none'].map((key) => hashes.hashOf(key)))
       t.same(found, [...asked.map((key) => [model.get(key)]), []])
     }
-    t.ok(hashes.pages > 100, `it has ${hashes.pages} pages`)
+    t.ok(hashes.pages > 100, `the table has ${hashes.pages} pages`)
     await level.close()
   }
 })
 
-t.test('changes that are prepared and not written take no effect', async (t) => {
+t.test('prepared changes have no effect before they are written', async (t) => {
   const level = await Level.open(join(t.testdir({}), 'db'), LEVEL)
   const hashes = await HashTable.open(level, table.lists, undefined)
   await write(level, hashes, many(hashes, 'a', 50))
@@ -67,7 +67,7 @@ t.test('changes that are prepared and not written take no effect', async (t) => 
   await level.close()
 })
 
-t.test('a page that is gone, damaged or an older version is no answer', async (t) => {
+t.test('a page that is missing, damaged or an older version is refused as damage', async (t) => {
   for (const how of ['gone', 'damaged', 'older'] as const) {
     const level = await Level.open(join(t.testdir({}), how), LEVEL)
     const hashes = await HashTable.open(level, table.lists, undefined)
@@ -83,17 +83,17 @@ t.test('a page that is gone, damaged or an older version is no answer', async (t
     const asked = Array.from({ length: 200 }, (_, i) => again.hashOf(`a-${i}`))
     const outcomes = await Promise.allSettled(asked.map((key) => again.find([key])))
     const refused = outcomes.filter((one) => one.status === 'rejected')
-    t.ok(refused.length > 0 && refused.length < 50, `${how}: ${refused.length} of 200 cannot be answered`)
+    t.ok(refused.length > 0 && refused.length < 50, `${how}: ${refused.length} of 200 look-ups are refused`)
     t.ok(refused.every(({ reason }) => reason.code === 'index-damaged'))
     t.ok(
       outcomes.every((one) => one.status === 'rejected' || one.value[0]?.length === 1),
-      'all others are found'
+      'all other keys are found'
     )
     await level.close()
   }
 })
 
-t.test('a table whose versions cannot be read does not open', async (t) => {
+t.test('a table whose page versions cannot be read does not open', async (t) => {
   for (const writes of [3, 70]) {
     const level = await Level.open(join(t.testdir({}), String(writes)), LEVEL)
     const hashes = await HashTable.open(level, table.ids, undefined)
@@ -108,7 +108,7 @@ t.test('a table whose versions cannot be read does not open', async (t) => {
   }
 })
 
-/** New entries `name-0`, `name-1` … with their number as the value, or, when they have one, a change of it. */
+/** Returns new entries `name-0`, `name-1` … with their number as the value, or changes of existing values. */
 function many(hashes: HashTable, name: string, count: number, more = 0) {
   return Array.from({ length: count }, (_, i) => ({
     hash: hashes.hashOf(`${name}-${i}`),
@@ -117,13 +117,13 @@ function many(hashes: HashTable, name: string, count: number, more = 0) {
   }))
 }
 
-t.test('names that are chosen by somebody do not all meet in one page', async (t: Test) => {
+t.test('names chosen by a client do not all fall into one page', async (t: Test) => {
   const level = await Level.open(join(t.testdir({}), 'db'), LEVEL)
   const [one, other] = [
     await HashTable.open(level, table.lists, undefined),
     await HashTable.open(level, table.lists, undefined)
   ]
   const places = (hashes: HashTable) => Array.from({ length: 20 }, (_, i) => hashes.hashOf(`s-${i}`))
-  t.notSame(places(one), places(other), 'every index hashes with a secret of its own')
+  t.notSame(places(one), places(other), 'every index has its own hash secret')
   await level.close()
 })

@@ -1,6 +1,6 @@
 /**
- * What LevelDB hides in the index, or gives an older version of, decides nothing: a request that rests on it is refused,
- * everything else is served, and the next start makes the index anew.
+ * LevelDB may lose entries of the index, or return older versions. A request that depends on such an entry is refused,
+ * all others are served, and the next start rebuilds the index.
  */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -15,7 +15,7 @@ import { encodeEvent } from '../helpers/events.js'
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 const ID = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 
-// A start compares the newest events with the log: what is older is what these tests are about.
+// A start compares the newest events with the log. These tests are about older events.
 const checked = limits.index_checked_events
 Object.assign(limits, { index_checked_events: 1 })
 t.teardown(() => Object.assign(limits, { index_checked_events: checked }))
@@ -24,7 +24,7 @@ function append(store: Store, stream: string, request: Partial<AppendAll> = {}, 
   return store.writer.append({ events: [encodeEvent(stream, event)], conditions: [], kind: 'append', ...request })
 }
 
-/** A store of a few streams, closed, its index written in two steps. `half` gets the index after the first. */
+/** Creates a store of a few streams and closes it. Writes its index in two steps; `half` gets it after the first. */
 async function written(t: Test, half: (index: Level) => Promise<void> = async () => {}): Promise<string> {
   const directory = join(t.testdir({}), 'db')
   for (const part of [0, 1]) {
@@ -52,37 +52,37 @@ function hide(directory: string, ...keys: Buffer[]): Promise<void> {
   })
 }
 
-/** The store refuses what rests on the damage and nothing else, writes nothing wrong, and is whole after another start. */
+/** Checks that the store refuses only requests that depend on the damage, and is whole after another start. */
 async function refusesAndHeals(t: Test, directory: string, doIt: (store: Store) => Promise<unknown>): Promise<void> {
   const store = await new Store({ directory }).open()
   const head = store.log.head
   const attempt = doIt(store)
   const innocent = append(store, 'new-one')
   await t.rejects(attempt, { code: 'index-damaged', details: { written: false } })
-  t.match(await innocent, { events: [{ number: 0 }] }, 'an append beside it is taken')
+  t.match(await innocent, { events: [{ number: 0 }] }, 'another append is accepted')
   await append(store, 'new-two')
-  t.equal(store.log.head, head + 2, 'and nothing else was written')
+  t.equal(store.log.head, head + 2, 'nothing else was written')
   await store.close()
-  t.not((await checkDirectory(directory)).disagreements.length, 0, 'verify names it')
+  t.not((await checkDirectory(directory)).disagreements.length, 0, 'verify reports the damage')
 
   const again = await new Store({ directory }).open()
   await t.resolves(doIt(again).catch((error) => t.not(error.code, 'index-damaged')))
   await again.close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'the index was made anew')
+  t.same((await checkDirectory(directory)).disagreements, [], 'the index was rebuilt')
 }
 
-t.test('a hidden head of a stream does not start the stream anew', async (t) => {
+t.test('a missing head of a stream does not restart the numbers of the stream', async (t) => {
   const directory = await written(t)
   await hide(directory, headKey(family.stream, 's-2'))
   await refusesAndHeals(t, directory, (store) =>
     append(store, 's-2', { conditions: [{ stream: 's-2', expected: 'no_stream' }] })
   )
   const store = await new Store({ directory }).open()
-  t.match(await append(store, 's-2'), { events: [{ number: 12 }] }, 'numbers go on')
+  t.match(await append(store, 's-2'), { events: [{ number: 12 }] }, 'the numbers continue')
   await store.close()
 })
 
-t.test('an older version of a head gives no number twice', async (t) => {
+t.test('an older version of a head causes no duplicate number', async (t) => {
   let older: Buffer | undefined
   const key = headKey(family.stream, 's-2')
   const directory = await written(t, async (index) => {
@@ -96,7 +96,7 @@ t.test('an older version of a head gives no number twice', async (t) => {
   await refusesAndHeals(t, directory, (store) => append(store, 's-2'))
 })
 
-t.test('a hidden list of a tag, or of a type, lets no condition pass', async (t) => {
+t.test('a missing list of a tag or type lets no condition pass', async (t) => {
   for (const [kind, name, item] of [
     [family.tag, 'tag-1', { types: [], tags: ['tag-1'] }],
     [family.type, 'T1', { types: ['T1'], tags: [] }]
@@ -109,7 +109,7 @@ t.test('a hidden list of a tag, or of a type, lets no condition pass', async (t)
   }
 })
 
-t.test('a hidden page of ids writes no retry twice', async (t) => {
+t.test('a missing page of ids causes no retry to be written twice', async (t) => {
   const directory = await written(t)
   await hide(directory, pageKey(table.ids, 0))
   await refusesAndHeals(t, directory, (store) => append(store, 'with-id', {}, { id: ID }))
@@ -118,7 +118,7 @@ t.test('a hidden page of ids writes no retry twice', async (t) => {
   await store.close()
 })
 
-t.test('a hidden tombstone, access rule or account opens nothing: the start finds out', async (t) => {
+t.test('a start detects a missing tombstone, access rule or account', async (t) => {
   const directory = join(t.testdir({}), 'db')
   let store = await new Store({ directory }).open()
   await append(store, 'gone')
@@ -138,11 +138,11 @@ t.test('a hidden tombstone, access rule or account opens nothing: the start find
     t.same((await store.states.of('secret')).metadata.acl, { $r: ['ann'] })
     t.equal(await store.sources.head('$user-admin'), 0)
     await store.close()
-    t.same((await checkDirectory(directory)).disagreements, [], 'the index was made anew')
+    t.same((await checkDirectory(directory)).disagreements, [], 'the index was rebuilt')
   }
 })
 
-t.test('an index that is made anew keeps the families and the rules that it was told to keep', async (t) => {
+t.test('a rebuilt index keeps the families and rules of the damaged one', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const options = { directory, categoryRule: { at: 'first', separator: '_' }, runProjections: 'system' } as const
   let store = await new Store(options).open()

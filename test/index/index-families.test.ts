@@ -1,4 +1,4 @@
-/** Index streams (architecture 4): always what the log says, also when they are switched on late or change their rule. */
+/** Index streams (architecture 4) agree with the log, also when they are switched on late or their rule changes. */
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -36,7 +36,7 @@ async function appendSome(store: Store, random: Random, held: Held[], count: num
   }
 }
 
-/** What each index stream must list: positions, in order. */
+/** The positions that each index stream must list, in order. */
 function listsOf(held: readonly Held[], rule: Parameters<typeof categoryOf>[1]): Map<string, number[]> {
   const lists = new Map<string, number[]>()
   const seen = new Set<string>()
@@ -54,7 +54,7 @@ function listsOf(held: readonly Held[], rule: Parameters<typeof categoryOf>[1]):
   return lists
 }
 
-/** Reads every index stream, and by tag, through HTTP. */
+/** Reads every index stream, and events by tag, over HTTP. */
 async function checkLists(
   t: Test,
   store: Store,
@@ -88,27 +88,27 @@ async function checkAgreement(t: Test, directory: string, when: string): Promise
   t.same((await checkDirectory(directory)).disagreements, [], `${when}: index and log agree`)
 }
 
-t.test('lists that are switched on late are filled while the store appends', async (t) => {
+t.test('lists that are switched on late are filled while events are appended', async (t) => {
   const random = seeded(t)
   const directory = join(t.testdir({}), 'db')
   const held: Held[] = []
   let store = await open(directory, { runProjections: 'none' })
   await appendSome(store, random, held, 700)
-  t.equal(store.postings.keeps('t'), false, 'none are kept')
+  t.equal(store.postings.keeps('t'), false, 'no lists of types are kept')
   await store.close()
   await checkAgreement(t, directory, 'without lists')
 
   store = await open(directory, { runProjections: 'all' })
-  t.ok(store.postings.behind.size > 0, 'they are behind when it opens')
+  t.ok(store.postings.behind.size > 0, 'the families are behind after the start')
   await appendSome(store, random, held, 300)
   await store.filled
-  t.equal(store.postings.behind.size, 0, 'and then they are not')
+  t.equal(store.postings.behind.size, 0, 'the families are not behind after the back-fill')
   await checkLists(t, store, held)
   await store.close()
   await checkAgreement(t, directory, 'filled')
 
   store = await open(directory)
-  t.equal(store.postings.behind.size, 0, 'it stays so, without being told again')
+  t.equal(store.postings.behind.size, 0, 'the families stay current after a restart without the option')
   await appendSome(store, random, held, 100)
   await checkLists(t, store, held)
   await store.close()
@@ -124,7 +124,7 @@ t.test('lists that are switched on late are filled while the store appends', asy
   await checkAgreement(t, directory, 'switched on again')
 })
 
-t.test('filling that is stopped, or cut by a crash, goes on where it was', async (t) => {
+t.test('a back-fill that is stopped or ended by a crash continues where it was', async (t) => {
   const random = seeded(t)
   const directory = join(t.testdir({}), 'db')
   const held: Held[] = []
@@ -137,11 +137,11 @@ t.test('filling that is stopped, or cut by a crash, goes on where it was', async
     store = await open(directory, { runProjections: 'all' })
     if (store.postings.behind.size === 0 || i > 200) break
     const from = Math.min(...store.postings.behind.values())
-    // A few chunks further, at once or after an append, then it is stopped.
+    // Fill a few chunks, at once or after an append, then stop.
     for (let turn = random.int(0, 4); turn > 0; turn--) await new Promise((resolve) => setImmediate(resolve))
     if (random.chance(0.3)) await appendSome(store, random, held, 20)
     if (i === 1) {
-      // As a crash leaves it: nothing closed, nothing flushed.
+      // The state after a crash: nothing was closed or flushed.
       const crashed = join(t.testdirName, 'crashed')
       cpSync(directory, crashed, { recursive: true })
       await checkAgreement(t, crashed, 'after a crash')
@@ -153,18 +153,18 @@ t.test('filling that is stopped, or cut by a crash, goes on where it was', async
     await store.close()
     const { behind } = store.postings
     if (behind.size > 0) stops++
-    t.ok(behind.size === 0 || Math.min(...behind.values()) >= from, 'nothing is filled twice')
+    t.ok(behind.size === 0 || Math.min(...behind.values()) >= from, 'no event is filled twice')
     await checkAgreement(t, directory, `stopped ${i + 1} times`)
     if (i === 20) await (store = await open(directory)).filled.then(() => store.close())
   }
   await store.filled
-  t.ok(stops > 0, `stopped ${stops} times on the way`)
+  t.ok(stops > 0, `the back-fill was stopped ${stops} times`)
   await checkLists(t, store, held)
   await store.close()
   await checkAgreement(t, directory, 'filled')
 })
 
-t.test('with another category separator the lists of categories are made anew, and only those', async (t) => {
+t.test('another category separator rebuilds only the lists of categories', async (t) => {
   const random = seeded(t)
   const directory = join(t.testdir({}), 'db')
   const held: Held[] = []
@@ -174,7 +174,7 @@ t.test('with another category separator the lists of categories are made anew, a
   await store.close()
   for (const rule of [{ at: 'last', separator: '-' } as const, { at: 'first', separator: '_' } as const]) {
     store = await open(directory, { categoryRule: rule })
-    t.same([...store.postings.behind.keys()].sort(), ['c', 'p'], 'types, tags and the others stay')
+    t.same([...store.postings.behind.keys()].sort(), ['c', 'p'], 'the other families stay')
     await appendSome(store, random, held, 50)
     await store.filled
     await checkLists(t, store, held, rule)
@@ -183,16 +183,16 @@ t.test('with another category separator the lists of categories are made anew, a
     store = await open(directory)
     await appendSome(store, random, held, 50)
     await checkLists(t, store, held, rule)
-    t.equal(store.postings.behind.size, 0, 'the rule is kept without being told again')
+    t.equal(store.postings.behind.size, 0, 'the rule is kept after a restart without the option')
     await store.close()
   }
   store = await open(directory, { rebuildIndex: true, categoryRule: { at: 'last', separator: '-' } })
   await checkLists(t, store, held, { at: 'last', separator: '-' })
   await store.close()
-  await checkAgreement(t, directory, 'made anew')
+  await checkAgreement(t, directory, 'rebuilt')
 })
 
-t.test('the first event of a stream stands in all its lists at once', async (t) => {
+t.test('the first event of a stream is in all its lists at once', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const store = await open(directory)
   const metadata = { $correlationId: 'c/1 ü', other: true }
@@ -208,7 +208,7 @@ t.test('the first event of a stream stands in all its lists at once', async (t) 
   await checkAgreement(t, directory, 'one event')
 })
 
-t.test('a correlation id that no stream could be named after makes no list', async (t) => {
+t.test('a correlation id that is not valid in a stream name gets no list', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const store = await open(directory)
   const events = ['c\ud800', '', 'x'.repeat(1100), 'a\nb', 5, null, { a: 1 }].map(($correlationId) =>
@@ -217,5 +217,5 @@ t.test('a correlation id that no stream could be named after makes no list', asy
   await store.writer.append({ events, conditions: [], kind: 'append' })
   t.same(await store.postings.list('b', { prefix: '', after: undefined, limit: 10 }), [])
   await store.close()
-  await checkAgreement(t, directory, 'none of them')
+  await checkAgreement(t, directory, 'no list')
 })

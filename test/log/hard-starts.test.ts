@@ -11,7 +11,7 @@ import { StillClock } from '../helpers/clock.js'
 import { crashedDirectory, flipBit, largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
 import { faultyDisk } from '../helpers/faulty-disk.js'
-import { settled } from '../helpers/still-standing.js'
+import { untilWritable } from '../helpers/still-standing.js'
 
 const EVENTS = 60
 const BALLAST = 2 * 1024 * 1024
@@ -44,7 +44,7 @@ t.test(
       t.equal(full.log.head, EVENTS - 1, `${step}: every event is there`)
       t.equal((await full.postings.head('s', 's-0'))?.count, EVENTS / 3, `${step}: and in the index`)
       await t.rejects(append(full), { code: 'read-only', details: { written: false } }, `${step}: nothing is appended`)
-      await settled({ ...setup, disk }, Promise.resolve())
+      await untilWritable({ ...setup, disk }, Promise.resolve())
       t.match((await append(full)).events, [{ position: EVENTS }], `${step}: it goes on when there is space`)
       t.equal(statSync(join(directory, 'ballast')).size, BALLAST, `${step}: with a ballast`)
       await full.close()
@@ -135,7 +135,7 @@ t.test(
       for (const time of ['first', 'second']) {
         damage(places)
         const store = await new Store({ directory }).open()
-        t.match(store.notices, [/places of consumers were damaged.*begins where its definition says/], how)
+        t.match(store.notices, [/checkpoints of consumers were damaged.*begins where its definition says/], how)
         const consumer = store.consumers.get('c')
         t.equal(consumer.cursor, -1, `${how}: it begins where its definition says`)
         t.equal(store.log.head, EVENTS, `${how}: no event is lost`)

@@ -1,7 +1,7 @@
 /**
- * Who gets what answer at which address. Every route has its row: one that is added without fails here. Of the stream
- * `secret` each right is others', and the consumer `anns` is Ann's; what comes of a request that is let in is beside the
- * point, so most of them ask for something that is not there or would change nothing.
+ * The expected status of every route for every kind of caller. A route without a row fails the test. Each right to the
+ * stream `secret` belongs to other accounts (see RIGHTS), and the consumer `anns` belongs to Ann. Only the access check
+ * matters here, so most requests name something that does not exist or change nothing.
  */
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -22,12 +22,12 @@ import {
 } from '../helpers/people.js'
 
 /**
- * Nobody · nobody where --anonymous=on · Ann · Bob · ops · admin · Ann's revoked token · her expired token · Ann's ticket
- * for another stream.
+ * No credentials · no credentials with --anonymous=on · Ann · Bob · ops · admin · Ann's revoked token · Ann's expired
+ * token · Ann's ticket for another stream.
  */
 const KINDS = [
-  'nobody',
-  'nobody, where that is on',
+  'no credentials',
+  'no credentials, --anonymous=on',
   'ann',
   'bob',
   'ops',
@@ -42,11 +42,13 @@ type Row = readonly [request: string, expected: string, body?: unknown]
 const JSON_EVENT = { type: 'T' }
 const user = { loginName: 'x', password: '' }
 
-/** What anybody gets, also with what counts no more; a ticket opens nothing but what it is for. */
+/**
+ * Expected of a route that is open to all, also with a revoked or expired token. A ticket is limited to its own stream.
+ */
 const anyone = (status: number) => `${`${status} `.repeat(6)}${status} ${status} 403`
-/** What those get whom `$all` means. */
+/** Expected of a route for all of `$all`: without credentials it needs --anonymous=on. */
 const reader = (status: number) => `401 ${`${status} `.repeat(5)}401 401 403`
-/** Who has which right to the stream `secret`, beside administrators. */
+/** The accounts that have each right to the stream `secret`, beside administrators. */
 const RIGHTS = {
   read: ['ann'],
   write: ['ann', 'bob'],
@@ -55,48 +57,48 @@ const RIGHTS = {
   metadataWrite: ['bob', 'ops']
 }
 
-/** What those get who have a right to the stream `secret`. */
-function having(right: keyof typeof RIGHTS, status: number): string {
+/** Expected of a route that needs this right to the stream `secret`. */
+function holdersOf(right: keyof typeof RIGHTS, status: number): string {
   const [ann, bob, ops] = ['ann', 'bob', 'ops'].map((login) => (RIGHTS[right].includes(login) ? status : 403))
   return `401 401 ${ann} ${bob} ${ops} ${status} 401 401 403`
 }
 
-/** What Ann and administrators get of what is Ann's. */
-const anns = (status: number) => `401 401 ${status} 403 403 ${status} 401 401 403`
+/** Expected of a route for Ann and administrators. */
+const annOnly = (status: number) => `401 401 ${status} 403 403 ${status} 401 401 403`
 const administrators = (status: number) => `401 401 403 403 403 ${status} 401 401 403`
 const operators = (status: number) => `401 401 403 403 ${status} ${status} 401 401 403`
-/** What everybody gets who has an account. */
+/** Expected of a route for every account. */
 const signedIn = (status: number) => `401 401 ${`${status} `.repeat(4)}401 401 403`
-/** As they were in the dialect, which has no 403. */
+/** The same row in the EventStoreDB dialect, which answers 401 in place of 403. */
 const dialect = (row: string) => row.replaceAll('403', '401')
 
 const rows: Record<string, Row> = {
-  'GET /streams/:stream': ['/streams/secret', having('read', 200)],
-  'GET /streams/:stream/:number': ['/streams/secret/0', having('read', 200)],
-  'POST /streams/:stream': ['/streams/secret', having('write', 201), JSON_EVENT],
-  'DELETE /streams/:stream': ['/streams/secret?permanent=no', having('delete', 400)],
-  'GET /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataRead', 200)],
-  'PUT /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataWrite', 400), []],
-  'PATCH /streams/:stream/metadata': ['/streams/secret/metadata', having('metadataWrite', 400), []],
-  'POST /streams/:stream/metadata': ['/streams/secret/metadata', dialect(having('metadataWrite', 400)), {}],
-  'GET /streams/:stream/:from/:count': ['/streams/secret/head/1', dialect(having('read', 200))],
-  'GET /streams/:stream/:from/:direction/:count': ['/streams/secret/0/forward/1', dialect(having('read', 200))],
+  'GET /streams/:stream': ['/streams/secret', holdersOf('read', 200)],
+  'GET /streams/:stream/:number': ['/streams/secret/0', holdersOf('read', 200)],
+  'POST /streams/:stream': ['/streams/secret', holdersOf('write', 201), JSON_EVENT],
+  'DELETE /streams/:stream': ['/streams/secret?permanent=no', holdersOf('delete', 400)],
+  'GET /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataRead', 200)],
+  'PUT /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataWrite', 400), []],
+  'PATCH /streams/:stream/metadata': ['/streams/secret/metadata', holdersOf('metadataWrite', 400), []],
+  'POST /streams/:stream/metadata': ['/streams/secret/metadata', dialect(holdersOf('metadataWrite', 400)), {}],
+  'GET /streams/:stream/:from/:count': ['/streams/secret/head/1', dialect(holdersOf('read', 200))],
+  'GET /streams/:stream/:from/:direction/:count': ['/streams/secret/0/forward/1', dialect(holdersOf('read', 200))],
   'GET /streams/:stream/filtered': ['/streams/$all/filtered', dialect(administrators(400))],
   'GET /streams/:stream/filtered/:from/:direction/:count': [
     '/streams/$all/filtered/head/backward/1',
     dialect(administrators(400))
   ],
-  'GET /streams/:stream/metadata/:number': ['/streams/secret/metadata/0', dialect(having('metadataRead', 200))],
+  'GET /streams/:stream/metadata/:number': ['/streams/secret/metadata/0', dialect(holdersOf('metadataRead', 200))],
   'GET /streams/:stream/metadata/:from/:count': [
     '/streams/secret/metadata/head/1',
-    dialect(having('metadataRead', 200))
+    dialect(holdersOf('metadataRead', 200))
   ],
   'GET /streams/:stream/metadata/:from/:direction/:count': [
     '/streams/secret/metadata/0/forward/1',
-    dialect(having('metadataRead', 200))
+    dialect(holdersOf('metadataRead', 200))
   ],
-  'POST /streams/:stream/incoming/:id': ['/streams/secret/incoming/no-id', dialect(having('write', 400)), {}],
-  'GET /streams/:stream/incoming/:id': ['/streams/secret/incoming/1', dialect(having('read', 400))],
+  'POST /streams/:stream/incoming/:id': ['/streams/secret/incoming/no-id', dialect(holdersOf('write', 400)), {}],
+  'GET /streams/:stream/incoming/:id': ['/streams/secret/incoming/1', dialect(holdersOf('read', 400))],
   'GET /streams/:stream/': ['/streams/secret/', anyone(307)],
   'POST /streams/:stream/': ['/streams/secret/', anyone(307)],
   'DELETE /streams/:stream/': ['/streams/secret/', anyone(307)],
@@ -105,19 +107,19 @@ const rows: Record<string, Row> = {
 
   'GET /events': ['/events', reader(200)],
   'GET /events/:position': ['/events/999999', reader(404)],
-  'POST /events': ['/events', having('write', 201), { events: [{ stream: 'secret', ...JSON_EVENT }] }],
+  'POST /events': ['/events', holdersOf('write', 201), { events: [{ stream: 'secret', ...JSON_EVENT }] }],
   'GET /streams': ['/streams', reader(200)],
   'GET /streams/': ['/streams/', reader(200)],
   'GET /categories': ['/categories', reader(200)],
   'GET /types': ['/types', reader(200)],
 
   'GET /consumers': ['/consumers', reader(200)],
-  'GET /consumers/:name': ['/consumers/anns', anns(200)],
-  'PUT /consumers/:name': ['/consumers/anns', anns(400), {}],
+  'GET /consumers/:name': ['/consumers/anns', annOnly(200)],
+  'PUT /consumers/:name': ['/consumers/anns', annOnly(400), {}],
   'DELETE /consumers/:name': ['/consumers/gone', reader(404)],
-  'GET /consumers/:name/events': ['/consumers/anns/events', anns(200)],
-  'POST /consumers/:name/ack': ['/consumers/anns/ack', anns(400), {}],
-  'POST /consumers/:name/reset': ['/consumers/anns/reset', anns(400), {}],
+  'GET /consumers/:name/events': ['/consumers/anns/events', annOnly(200)],
+  'POST /consumers/:name/ack': ['/consumers/anns/ack', annOnly(400), {}],
+  'POST /consumers/:name/reset': ['/consumers/anns/reset', annOnly(400), {}],
 
   'GET /users': ['/users', administrators(200)],
   'GET /users/': ['/users/', administrators(200)],
@@ -162,7 +164,7 @@ const rows: Record<string, Row> = {
   'POST /admin/shutdown': ['/admin/shutdown', operators(501)],
   'POST /admin/reloadconfig': ['/admin/reloadconfig', operators(501)],
 
-  // What is not built yet.
+  // Not implemented yet (501), except `GET /sys/subsystems`.
   'GET /sys/subsystems': ['/sys/subsystems', operators(200)],
   'POST /admin/scavenge': ['/admin/scavenge', operators(501)],
   'GET /admin/scavenge/current': ['/admin/scavenge/current', operators(501)],
@@ -192,15 +194,15 @@ const rows: Record<string, Row> = {
   ]
 }
 
-/** The same routes at addresses where they answer by other rules. */
+/** Addresses at which these routes follow other access rules. */
 const otherRows: readonly Row[] = [
   ['/streams/$et-T', reader(200)],
   ['/streams/$et-T/metadata', reader(404)],
   ['/streams/$streams', reader(200)],
-  // Its event is in the stream `secret`.
+  // The first entry of this index stream is an event of the stream `secret`.
   [
     '/streams/$et-T/0',
-    having('read', 200).replaceAll('403', '404').replace('401 401', '401 404').replace(/404$/, '403')
+    holdersOf('read', 200).replaceAll('403', '404').replace('401 401', '401 404').replace(/404$/, '403')
   ],
   ['/streams/$et-None', reader(404)],
   ['/streams/$all', reader(200)],
@@ -209,7 +211,7 @@ const otherRows: readonly Row[] = [
   ['/users/$current', signedIn(200)]
 ]
 
-t.test('every route answers everybody as its row says', async (t) => {
+t.test('every route answers every kind of caller with the status in its row', async (t) => {
   const directory = t.testdir({ on: {}, off: {} })
   const { app, store } = await openApp(t, { insecure: false, directory: join(directory, 'off') })
   const { app: open } = await openApp(t, { insecure: false, anonymous: true, directory: join(directory, 'on') })
@@ -227,8 +229,8 @@ t.test('every route answers everybody as its row says', async (t) => {
   const headers = { ...ann, 'content-type': 'application/json' }
   const { ticket } = (await app.inject({ method: 'POST', url: '/tickets', headers, payload: other })).json()
   const credentials: Record<(typeof KINDS)[number], Record<string, string>> = {
-    nobody: {},
-    'nobody, where that is on': {},
+    'no credentials': {},
+    'no credentials, --anonymous=on': {},
     ann,
     bob,
     ops,
@@ -237,12 +239,12 @@ t.test('every route answers everybody as its row says', async (t) => {
     expired: bearer(expired.text),
     ticket: {}
   }
-  /** Asks as everybody, and compares. */
+  /** Sends the request as every kind of caller and compares the statuses. */
   const check = async (route: string, [url, expected, body]: Row) => {
     const [method] = route.split(' ')
     const answers: number[] = []
     for (const kind of KINDS) {
-      const on = kind === 'nobody, where that is on' ? open : app
+      const on = kind === 'no credentials, --anonymous=on' ? open : app
       const answer = await on.inject({
         method: method as 'GET',
         url: kind === 'ticket' ? `${url}${url.includes('?') ? '&' : '?'}ticket=${ticket}` : url,
@@ -263,16 +265,16 @@ t.test('every route answers everybody as its row says', async (t) => {
     for (const [i, kind] of KINDS.entries()) t.equal(String(answers[i]), wanted[i], `${route}: ${kind} (${url})`)
   }
   for (const route of app.guarded.keys()) {
-    if (route.startsWith('HEAD ')) continue // as GET
+    if (route.startsWith('HEAD ')) continue // same as GET
     const row = rows[route]
-    if (row === undefined) t.fail(`${route} has no row: say who may use it`)
+    if (row === undefined) t.fail(`${route} has no row: add one that says who may use it`)
     else await check(route, row)
   }
   for (const row of otherRows) await check('GET', row)
   t.same(
     Object.keys(rows).filter((route) => !app.guarded.has(route)),
     [],
-    'no row is about what is not there'
+    'no row names a route that does not exist'
   )
 })
 
@@ -288,7 +290,7 @@ function put(app: FastifyInstance, url: string, payload: object, who: Record<str
   return app.inject({ method: 'PUT', url, headers: { ...who, 'content-type': 'application/json' }, payload })
 }
 
-t.test('what is Ann’s Bob neither changes nor takes away', async (t) => {
+t.test('an account cannot read or change another account’s consumer, token or password', async (t) => {
   const { app, store, ann, bob } = await withAnn(t)
   await put(app, '/consumers/anns', { source: '/events' }, ann)
   const { id } = await makeToken(store, 'ann', { read: ['*'] })
@@ -306,7 +308,7 @@ t.test('what is Ann’s Bob neither changes nor takes away', async (t) => {
   t.equal(store.tokens.visibleTo(principalOf(store, 'ann')).length, 1)
 })
 
-t.test('a route that does not say who may use it is not served', async (t) => {
+t.test('a route without an access declaration cannot be registered', async (t) => {
   const { store } = await openApp(t)
   const app = Fastify()
   t.teardown(() => app.close())
@@ -315,7 +317,7 @@ t.test('a route that does not say who may use it is not served', async (t) => {
   t.doesNotThrow(() => app.get('/said', { config: { access: 'anyone' } }, async () => 'to everybody'))
 })
 
-t.test('with --insecure everybody may do everything', async (t) => {
+t.test('with --insecure every request is allowed, also with wrong credentials', async (t) => {
   const { app } = await openApp(t)
   t.equal((await app.inject('/users')).statusCode, 200)
   t.equal((await app.inject('/streams/$users')).statusCode, 404)

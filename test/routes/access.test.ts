@@ -1,16 +1,26 @@
-/** Access rules where they are asked for: reads of the log leave out, and changes count at once. */
+/** Access rules on reads and writes: hidden events are left out, and a changed rule takes effect at once. */
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, bearer, makeToken, makeUser, ops, setRules, type Who, withAnn } from '../helpers/people.js'
+import {
+  admin,
+  asJson,
+  bearer,
+  type Credentials,
+  makeToken,
+  makeUser,
+  ops,
+  setRules,
+  withAnn
+} from '../helpers/people.js'
 
 const streamsOf = (events: { stream: string }[]) => [...new Set(events.map(({ stream }) => stream))].sort()
 
-t.test('of the log, of index streams and through filters everybody gets what they may read', async (t) => {
+t.test('reads of the log, index streams and filters return only events that the caller may read', async (t) => {
   const { app, ann, bob } = await withAnn(t)
   await append(app, 'secret-2', { type: 'Placed' }, admin)
   await setRules(app, 'secret-2', { read: [] })
-  const seen = async (url: string, who: Who) => {
+  const seen = async (url: string, who: Credentials) => {
     const { statusCode, body } = await app.inject({ url, headers: who })
     if (statusCode !== 200) throw new Error(`${url}: ${body}`)
     const events = body.startsWith('{"id"')
@@ -33,7 +43,7 @@ t.test('of the log, of index streams and through filters everybody gets what the
   ]) {
     t.same(await seen(url, bob), ['order-1'], `${url}: Bob`)
     t.ok((await seen(url, ann)).includes('secret-1'), `${url}: Ann`)
-    t.notOk((await seen(url, ann)).includes('secret-2'), `${url}: Ann, of what nobody reads`)
+    t.notOk((await seen(url, ann)).includes('secret-2'), `${url}: Ann, a stream that nobody may read`)
   }
   t.same(await seen('/streams/$et-Placed', bob), ['order-1'])
   t.same(await seen('/streams/$et-Placed', admin), ['order-1', 'secret-2'])
@@ -44,11 +54,11 @@ t.test('of the log, of index streams and through filters everybody gets what the
     '/streams/$ce-none'
   ]) {
     const { statusCode, body, headers } = await app.inject({ url, headers: { accept: '*/*', ...bob } })
-    t.equal(statusCode, 404, `${url}: what lists nothing for Bob is not there`)
+    t.equal(statusCode, 404, `${url}: an index stream without entries for Bob answers 404`)
     t.match(JSON.parse(body), { code: 'stream-not-found', head: null }, url)
     t.notOk('daybook-head' in headers, url)
   }
-  t.same(await seen('/events?system=true', bob), ['order-1'], 'who may not read a stream does not read its rule')
+  t.same(await seen('/events?system=true', bob), ['order-1'], 'the access rules of a stream are hidden with the stream')
   t.same(await seen('/events?system=true', ann), ['$$secret-1', 'order-1', 'secret-1'])
   const { streams } = (await app.inject({ url: '/streams', headers: bob })).json()
   t.same(
@@ -66,7 +76,7 @@ t.test('of the log, of index streams and through filters everybody gets what the
   ])
 })
 
-t.test('the cursor moves on past what was left out', async (t) => {
+t.test('the cursor moves past hidden events', async (t) => {
   const { app, bob } = await withAnn(t)
   for (let i = 0; i < 30; i++) await append(app, 'secret-1', { type: 'Whispered' }, admin)
   await append(app, 'order-2', { type: 'Placed' }, admin)
@@ -85,7 +95,7 @@ t.test('the cursor moves on past what was left out', async (t) => {
   t.same(met, ['order-1', 'order-2'])
 })
 
-t.test('one event of the log is not there for who may not read it', async (t) => {
+t.test('a single event of the log answers 404 to a caller who may not read its stream', async (t) => {
   const { app, store, bob, ann } = await withAnn(t)
   const { position } = (await append(app, 'secret-1', { type: 'Whispered' }, ann)).json().events[0]
   t.equal((await app.inject({ url: `/events/${position}`, headers: ann })).statusCode, 200)
@@ -96,10 +106,10 @@ t.test('one event of the log is not there for who may not read it', async (t) =>
 })
 
 t.test(
-  'of several streams in one append each must be theirs, and of conditions what they may read counts',
+  'an append to several streams needs the right to write each of them; its conditions ignore hidden events',
   async (t) => {
     const { app, bob } = await withAnn(t)
-    const post = async (payload: object, who: Who) =>
+    const post = async (payload: object, who: Credentials) =>
       app.inject({
         method: 'POST',
         url: '/events',
@@ -109,14 +119,14 @@ t.test(
     const both = { events: [{ stream: 'order-1', type: 'T' }, { stream: 'secret-1', type: 'T' }] } // biome-ignore format: a list
     t.match((await post(both, bob)).json(), { status: 403, stream: 'secret-1', written: false })
     const guess = { events: [{ stream: 'order-1', type: 'T' }], conditions: [{ stream: 'secret-1', head: 5 }] }
-    t.match((await post(guess, bob)).json(), { status: 403, code: 'not-permitted' }, 'no head is told')
+    t.match((await post(guess, bob)).json(), { status: 403, code: 'not-permitted' }, 'the head is not revealed')
     const items = [{ types: ['Whispered'] }]
     const consistent = {
       events: [{ stream: 'order-1', type: 'T' }],
       conditions: [{ failIfEventsMatch: { items }, after: -1 }]
     }
     t.equal((await post(consistent, admin)).statusCode, 412)
-    t.equal((await post(consistent, bob)).statusCode, 201, 'what Bob cannot read cannot stand in his way')
+    t.equal((await post(consistent, bob)).statusCode, 201, 'events that Bob cannot read do not fail his condition')
     const lines = `${JSON.stringify({ stream: 'order-1', type: 'A' })}\n${JSON.stringify({ stream: 'secret-1', type: 'B' })}\n`
     const streamed = await app.inject({
       method: 'POST',
@@ -134,7 +144,7 @@ t.test(
   }
 )
 
-t.test('$settings says what holds for streams without rules, from the next request on', async (t) => {
+t.test('$settings sets the default access rules of streams, from the next request on', async (t) => {
   const { app, bob } = await withAnn(t)
   const settings = async (data: object | string) => {
     const answer = await append(app, '$settings', { type: '$settings', data }, admin)
@@ -148,7 +158,11 @@ t.test('$settings says what holds for streams without rules, from the next reque
   await append(app, '$notes', { type: 'Noted' }, admin)
   t.equal((await app.inject({ url: '/streams/$notes', headers: ops })).statusCode, 200)
   for (const own of ['$settings', '$users', '$user-ann', '$tokens', '$audit', '$consumers']) {
-    t.equal((await app.inject({ url: `/streams/${own}`, headers: ops })).statusCode, 403, `${own} is no such stream`)
+    t.equal(
+      (await app.inject({ url: `/streams/${own}`, headers: ops })).statusCode,
+      403,
+      `${own} ignores $systemStreamAcl`
+    )
   }
   t.same((await app.inject({ url: '/events', headers: ops })).json().events, [])
   for (const nonsense of [
@@ -163,18 +177,22 @@ t.test('$settings says what holds for streams without rules, from the next reque
     const refused = await append(app, '$settings', { type: '$settings', data: nonsense }, admin)
     t.match(refused.json(), { status: 400, code: 'invalid-event' }, JSON.stringify(nonsense))
   }
-  t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403, 'what makes no sense opens nothing')
+  t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403, 'invalid settings change nothing')
   const forEver = await app.inject({ method: 'DELETE', url: '/streams/$settings?permanent=true', headers: admin })
-  t.equal(forEver.statusCode, 400, 'they can always be given again')
+  t.equal(forEver.statusCode, 400, '$settings cannot be deleted permanently')
   await app.inject({ method: 'DELETE', url: '/streams/$settings', headers: admin })
-  t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 201, 'deleted: the built-in defaults')
+  t.equal(
+    (await append(app, 'order-1', { type: 'T' }, bob)).statusCode,
+    201,
+    'deleting $settings restores the built-in defaults'
+  )
 })
 
-t.test('a link is followed only by those who may read where it leads', async (t) => {
+t.test('a link is resolved only for callers who may read its target', async (t) => {
   const { app, url, ann, bob } = await withAnn(t)
   const link = { 'content-type': 'text/plain', 'event-type': '$>' }
   await append(app, 'links', '0@secret-1', { ...admin, ...link })
-  const typesOf = async (who: Who) =>
+  const typesOf = async (who: Credentials) =>
     (await app.inject({ url: '/streams/links', headers: who })).json().events.map(({ type }: { type: string }) => type)
   t.same(await typesOf(ann), ['Whispered'])
   t.same(await typesOf(bob), ['$>'])
@@ -191,10 +209,10 @@ t.test('a link is followed only by those who may read where it leads', async (t)
   t.notMatch(feed.body, /Whispered/)
 })
 
-t.test('to delete is a right of its own, not a part of the right to append', async (t) => {
+t.test('the right to delete is separate from the right to append', async (t) => {
   const { app, ann, bob } = await withAnn(t)
   await setRules(app, 'order-1', { write: 'ann', delete: 'bob' })
-  const remove = async (who: Who) =>
+  const remove = async (who: Credentials) =>
     (await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: asJson(who) })).statusCode
   t.equal((await append(app, 'order-1', { type: 'T' }, bob)).statusCode, 403)
   t.equal(await remove(ann), 403)
@@ -203,39 +221,39 @@ t.test('to delete is a right of its own, not a part of the right to append', asy
 })
 
 t.test(
-  'a rule in the native form that names no keeper is kept by whom it names, and else by administrators',
+  'a native rule without metadataWrite and delete grants both to its writers, else its readers, else administrators',
   async (t) => {
     const { app, ann, bob } = await withAnn(t)
-    const write = async (method: 'PUT' | 'PATCH', stream: string, acl: object, who: Who) => {
+    const write = async (method: 'PUT' | 'PATCH', stream: string, acl: object, who: Credentials) => {
       const url = `/streams/${stream}/metadata`
       return (await app.inject({ method, url, headers: asJson(who), payload: { acl } })).statusCode
     }
-    const lifts = async (stream: string, who: Who) => {
+    const lifts = async (stream: string, who: Credentials) => {
       const removed = await app.inject({ method: 'DELETE', url: `/streams/${stream}`, headers: asJson(who) })
       return [await write('PATCH', stream, { read: '$all' }, who), removed.statusCode]
     }
     for (const method of ['PUT', 'PATCH'] as const) {
       await append(app, `${method}-w`, { type: 'T' }, admin)
       await write(method, `${method}-w`, { read: '$all', write: 'ann' }, admin)
-      t.same(await lifts(`${method}-w`, bob), [403, 403], `${method}: who may not write`)
-      t.same(await lifts(`${method}-w`, ann), [200, 204], `${method}: who may`)
+      t.same(await lifts(`${method}-w`, bob), [403, 403], `${method}: may not write`)
+      t.same(await lifts(`${method}-w`, ann), [200, 204], `${method}: may write`)
       await append(app, `${method}-r`, { type: 'T' }, admin)
       await write(method, `${method}-r`, { read: 'ann' }, admin)
-      t.same(await lifts(`${method}-r`, bob), [403, 403], `${method}: who may not read`)
-      t.same(await lifts(`${method}-r`, ann), [200, 204], `${method}: who may`)
+      t.same(await lifts(`${method}-r`, bob), [403, 403], `${method}: may not read`)
+      t.same(await lifts(`${method}-r`, ann), [200, 204], `${method}: may read`)
       await append(app, `${method}-m`, { type: 'T' }, admin)
       await write(method, `${method}-m`, { metadataRead: 'ann' }, admin)
-      t.same(await lifts(`${method}-m`, ann), [403, 403], `${method}: neither is named`)
+      t.same(await lifts(`${method}-m`, ann), [403, 403], `${method}: Ann is named for neither reading nor writing`)
     }
   }
 )
 
-t.test('what its stream does not show any more is for administrators', async (t) => {
+t.test('events that truncation hides from their stream are shown to administrators only', async (t) => {
   const { app, bob } = await withAnn(t)
   await append(app, 'order-1', { type: 'New' }, admin)
   const payload = { truncateBefore: 1 }
   await app.inject({ method: 'PATCH', url: '/streams/order-1/metadata', headers: asJson(admin), payload })
-  const types = async (who: Who) =>
+  const types = async (who: Credentials) =>
     (await app.inject({ url: '/events?truncated=true&stream=order-1', headers: who }))
       .json()
       .events.map(({ type }: { type: string }) => type)
@@ -243,27 +261,24 @@ t.test('what its stream does not show any more is for administrators', async (t)
   t.same(await types(bob), ['New'])
 })
 
-t.test(
-  'where no stream has rules, lists name what somebody may read by the settings and the scope of a token',
-  async (t) => {
-    const { app, store } = await openApp(t, { insecure: false })
-    const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
-    await append(app, 'order-1', { type: 'Placed' }, admin)
-    await append(app, 'secret-1', { type: 'Whispered' }, admin)
-    const { text } = await makeToken(store, 'ann', { read: ['order-*'] })
-    const names = async (url: '/types' | '/categories', who: Who) =>
-      (await app.inject({ url, headers: who }))
-        .json()
-        [url.slice(1)].map(({ name }: { name: string }) => name)
-        .filter((name: string) => !name.startsWith('$'))
-    t.same(await names('/types', ann), ['Placed', 'Whispered'])
-    t.same(await names('/types', bearer(text)), ['Placed'])
-    t.same(await names('/categories', bearer(text)), ['order'])
-    const data = { $userStreamAcl: { $r: 'ann' } }
-    await append(app, '$settings', { type: '$settings', data }, admin)
-    for (const url of ['/types', '/categories'] as const) {
-      t.same(await names(url, bob), [], `${url}: Bob`)
-      t.equal((await names(url, ann)).length, 2, `${url}: Ann`)
-    }
+t.test('without access rules on streams, listings follow the default rules and the scope of the token', async (t) => {
+  const { app, store } = await openApp(t, { insecure: false })
+  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+  await append(app, 'order-1', { type: 'Placed' }, admin)
+  await append(app, 'secret-1', { type: 'Whispered' }, admin)
+  const { text } = await makeToken(store, 'ann', { read: ['order-*'] })
+  const names = async (url: '/types' | '/categories', who: Credentials) =>
+    (await app.inject({ url, headers: who }))
+      .json()
+      [url.slice(1)].map(({ name }: { name: string }) => name)
+      .filter((name: string) => !name.startsWith('$'))
+  t.same(await names('/types', ann), ['Placed', 'Whispered'])
+  t.same(await names('/types', bearer(text)), ['Placed'])
+  t.same(await names('/categories', bearer(text)), ['order'])
+  const data = { $userStreamAcl: { $r: 'ann' } }
+  await append(app, '$settings', { type: '$settings', data }, admin)
+  for (const url of ['/types', '/categories'] as const) {
+    t.same(await names(url, bob), [], `${url}: Bob`)
+    t.equal((await names(url, ann)).length, 2, `${url}: Ann`)
   }
-)
+})

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 
-t.test('an append says where each event stands, and a read gives it back', async (t) => {
+t.test('an append returns the number and position of each event, and a read returns the events', async (t) => {
   const { app } = await openApp(t)
   const answer = await append(app, 'cart-1', { type: 'ItemAdded', data: { sku: 'A-1', qty: 2 } })
   t.equal(answer.statusCode, 201)
@@ -29,34 +29,41 @@ t.test('data and metadata come back byte for byte', async (t) => {
   t.equal(({} as { x?: number }).x, undefined)
 })
 
-t.test('conditions', async (t) => {
-  const { app } = await openApp(t)
-  const event = { type: 'T' }
-  t.equal((await append(app, 's', event, { 'if-match': '*' })).statusCode, 412)
-  t.equal((await append(app, 's', event, { 'if-none-match': '*' })).statusCode, 201)
-  t.equal((await append(app, 's', event, { 'if-none-match': '*' })).statusCode, 412)
-  t.equal((await append(app, 's', event, { 'if-match': '"0"' })).statusCode, 201)
-  t.equal((await append(app, 's', event, { 'if-match': '"1;x9"' })).statusCode, 201, 'an ETag of a read is a condition')
-  const refused = await append(app, 's', event, { 'if-match': '"0"' })
-  t.equal(refused.statusCode, 412)
-  t.match(refused.json(), { code: 'wrong-expected-version', stream: 's', expected: 0, head: 2, written: false })
-  t.same(
-    refused.json().missed.map((one: { number: number }) => one.number),
-    [1, 2]
-  )
-  const bads: Record<string, string>[] = [
-    { 'if-match': '7' },
-    { 'if-match': 'W/"7"' },
-    { 'if-match': '"1"', 'if-none-match': '*' },
-    { 'if-none-match': '"1"' }
-  ]
-  for (const bad of bads) {
-    t.match((await append(app, 's', event, bad)).json(), { status: 400, code: 'bad-condition' }, JSON.stringify(bad))
+t.test(
+  'If-Match and If-None-Match are checked against the head; a failed condition returns the missed events',
+  async (t) => {
+    const { app } = await openApp(t)
+    const event = { type: 'T' }
+    t.equal((await append(app, 's', event, { 'if-match': '*' })).statusCode, 412)
+    t.equal((await append(app, 's', event, { 'if-none-match': '*' })).statusCode, 201)
+    t.equal((await append(app, 's', event, { 'if-none-match': '*' })).statusCode, 412)
+    t.equal((await append(app, 's', event, { 'if-match': '"0"' })).statusCode, 201)
+    t.equal(
+      (await append(app, 's', event, { 'if-match': '"1;x9"' })).statusCode,
+      201,
+      'the ETag of a read is a valid condition'
+    )
+    const refused = await append(app, 's', event, { 'if-match': '"0"' })
+    t.equal(refused.statusCode, 412)
+    t.match(refused.json(), { code: 'wrong-expected-version', stream: 's', expected: 0, head: 2, written: false })
+    t.same(
+      refused.json().missed.map((one: { number: number }) => one.number),
+      [1, 2]
+    )
+    const bads: Record<string, string>[] = [
+      { 'if-match': '7' },
+      { 'if-match': 'W/"7"' },
+      { 'if-match': '"1"', 'if-none-match': '*' },
+      { 'if-none-match': '"1"' }
+    ]
+    for (const bad of bads) {
+      t.match((await append(app, 's', event, bad)).json(), { status: 400, code: 'bad-condition' }, JSON.stringify(bad))
+    }
+    t.equal((await app.inject('/streams/s')).json().head, 2, 'refused appends wrote nothing')
   }
-  t.equal((await app.inject('/streams/s')).json().head, 2, 'nothing refused was written')
-})
+)
 
-t.test('a retry is answered as the first time, and other content under the same id is refused', async (t) => {
+t.test('a retry gets the first answer again; other content under the same id or key is refused', async (t) => {
   const { app } = await openApp(t)
   const id = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
   const first = (await append(app, 's', { id, type: 'T', data: 1 }, { 'if-none-match': '*' })).json()
@@ -69,7 +76,11 @@ t.test('a retry is answered as the first time, and other content under the same 
     status: 409,
     code: 'partial-replay'
   })
-  t.equal((await append(app, 'other', { id, type: 'T', data: 2 })).statusCode, 201, 'ids belong to their stream')
+  t.equal(
+    (await append(app, 'other', { id, type: 'T', data: 2 })).statusCode,
+    201,
+    'an id identifies an event within its stream only'
+  )
   const key = { 'idempotency-key': 'order-17' }
   t.equal((await append(app, 'k', [{ type: 'A' }, { type: 'B' }], key)).json().replayed, false)
   t.equal((await append(app, 'k', [{ type: 'A' }, { type: 'B' }], key)).json().replayed, true)
@@ -77,7 +88,7 @@ t.test('a retry is answered as the first time, and other content under the same 
   t.match((await append(app, 'k', [{ type: 'A' }, { type: 'B' }, { type: 'C' }], key)).json(), { status: 422 })
 })
 
-t.test('what was acknowledged is there after the store was closed and opened', async (t) => {
+t.test('acknowledged events are there after the store is closed and reopened', async (t) => {
   const { app, directory } = await openApp(t)
   for (let i = 0; i < 200; i++) await append(app, `s-${i % 3}`, { type: 'T', data: i })
   await app.close()
@@ -90,7 +101,7 @@ t.test('what was acknowledged is there after the store was closed and opened', a
   t.equal((await append(next, 's-0', { type: 'T' })).json().position, 200)
 })
 
-t.test('bad bodies are refused with what is wrong, and nothing is written', async (t) => {
+t.test('invalid bodies are refused with a code for each mistake, and nothing is written', async (t) => {
   const { app } = await openApp(t)
   const cases: [unknown, number, string][] = [
     ['{"type":', 400, 'malformed-json'],

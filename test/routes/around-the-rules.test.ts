@@ -1,21 +1,28 @@
-/** There is no way around a rule: not by another spelling of the address, another form, a list, a link, a cache or a key. */
+/**
+ * Access rules cannot be bypassed by another spelling of the address, another format, a listing, a link, a cache or a
+ * JSON key.
+ */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, basic, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, basic, type Credentials, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
 
-/** In the name of a stream that Bob may not read, in the data and in the type of its events, and as their tag. */
+/**
+ * Markers of a stream that Bob may not read: in its name and a tag, in the data of its events, and in an event type.
+ */
 const HIDDEN = 'xyzzy'
 const DATA = 'plugh'
 const TYPE = 'frotz'
 const ATOM = 'application/vnd.eventstore.atom+json'
-/** What a link says of itself, and where it leads, is in a stream that Bob may read. */
+/** The text of a link and the address of its target. Both are in a stream that Bob may read, so they reveal nothing. */
 const LINK = [`0@${HIDDEN}-1`, `/streams/${HIDDEN}-1/0`]
 
-/** Streams that only Ann may read, whatever name leads to them. */
-async function withSecrets(t: Test): Promise<{ app: FastifyInstance; ann: Who; bob: Who; head: number }> {
+/** Opens a server with two streams that only Ann may read. One of them has a name with several spellings. */
+async function withSecrets(
+  t: Test
+): Promise<{ app: FastifyInstance; ann: Credentials; bob: Credentials; head: number }> {
   const { app, store } = await openApp(t, { insecure: false })
   const [bob, ann] = [await makeUser(store, 'bob'), await makeUser(store, 'ann')]
   const data = { said: DATA }
@@ -43,17 +50,17 @@ const FORMS: Record<string, string>[] = [
   { accept: '*/*', 'if-none-match': '*' }
 ]
 
-/** What an answer shows of the secrets that its request does not name. */
-async function shownTo(app: FastifyInstance, who: Who, url: string, form: Record<string, string>) {
+/** Returns the status of an answer, and the markers in it that the request itself does not name. */
+async function markersShownTo(app: FastifyInstance, who: Credentials, url: string, form: Record<string, string>) {
   const { statusCode, body, headers } = await app.inject({ url, headers: { ...form, ...who } })
-  let said = `${body} ${JSON.stringify(headers)}`
+  let text = `${body} ${JSON.stringify(headers)}`
   const named = [...LINK, `$et-${TYPE}Type`, `type=${TYPE}Type`]
-  for (const one of named) said = said.replaceAll(one, '').replaceAll(encodeURIComponent(one), '')
+  for (const one of named) text = text.replaceAll(one, '').replaceAll(encodeURIComponent(one), '')
   const names = /xyzzy|%(25)*78yzzy/i.test(url) ? [] : [HIDDEN]
-  return { statusCode, shown: [DATA, TYPE, ...names].filter((marker) => said.includes(marker)) }
+  return { statusCode, shown: [DATA, TYPE, ...names].filter((marker) => text.includes(marker)) }
 }
 
-t.test('no read by anybody else shows anything of it, in any form in which it is shown', async (t) => {
+t.test('no read by another account reveals hidden events, in any spelling, listing or format', async (t) => {
   const { app, ann, bob, head } = await withSecrets(t)
   const name = `${HIDDEN}-1`
   const paths = [
@@ -74,13 +81,13 @@ t.test('no read by anybody else shows anything of it, in any form in which it is
   ] // biome-ignore format: a list
   for (const url of paths) {
     for (const form of FORMS) {
-      const { statusCode, shown } = await shownTo(app, bob, url, form)
+      const { statusCode, shown } = await markersShownTo(app, bob, url, form)
       if (shown.length > 0) t.fail(`${url} (${form.accept}): ${statusCode} shows ${shown}`)
       if (statusCode >= 500) t.fail(`${url} (${form.accept}): ${statusCode}`)
       if (/^\/streams\/(xyzzy-1|k%C3%A4se)(\/0|\/metadata)?$/.test(url)) t.match(String(statusCode), /40[136]/, url)
     }
   }
-  // The same look finds it where it is shown.
+  // Ann must see the markers in every format: otherwise the checks above would find nothing.
   for (const form of FORMS) {
     const found = new Set<string>()
     for (const url of [
@@ -89,11 +96,11 @@ t.test('no read by anybody else shows anything of it, in any form in which it is
       '/streams/links/0',
       `/streams/$ce-${HIDDEN}/0`
     ]) {
-      for (const marker of (await shownTo(app, ann, url, form)).shown) found.add(marker)
+      for (const marker of (await markersShownTo(app, ann, url, form)).shown) found.add(marker)
     }
     t.ok(found.has(DATA), `${form.accept}: Ann sees the data`)
-    // Data alone has no type.
-    t.equal(found.has(TYPE), form.accept !== 'application/octet-stream', `${form.accept}: and the type`)
+    // The raw data has no type.
+    t.equal(found.has(TYPE), form.accept !== 'application/octet-stream', `${form.accept}: Ann sees the type`)
   }
   for (const url of [
     '/events',
@@ -103,11 +110,11 @@ t.test('no read by anybody else shows anything of it, in any form in which it is
     `/streams/$et-${TYPE}Type`,
     `/streams/$et-${TYPE}Type/0`
   ]) {
-    t.not((await shownTo(app, ann, url, { accept: '*/*' })).shown.length, 0, `${url}: Ann`)
+    t.not((await markersShownTo(app, ann, url, { accept: '*/*' })).shown.length, 0, `${url}: Ann`)
   }
 })
 
-t.test('nor does a condition, a refusal, an index of what it holds, or a tag that somebody knows', async (t) => {
+t.test('conditions on tags, types and heads, errors and ETags do not reveal hidden streams', async (t) => {
   const { app, bob } = await withSecrets(t)
   const post = (url: string, payload: unknown, more: Record<string, string> = {}) =>
     app.inject({
@@ -129,16 +136,16 @@ t.test('nor does a condition, a refusal, an index of what it holds, or a tag tha
   await setRules(app, `${HIDDEN}-1`, { read: 'ann', write: 'bob' })
   const missed = await post(`/streams/${HIDDEN}-1`, { type: 'T' }, { 'if-match': '"0"' })
   t.equal(missed.statusCode, 412)
-  t.notOk('missed' in missed.json(), 'who may only append is not told what others did')
+  t.notOk('missed' in missed.json(), 'a writer without read access is not told which events it missed')
   for (const tag of ['"1"', '*', 'W/"1"']) {
     const url = `/streams/${HIDDEN}-1`
     const { statusCode } = await app.inject({ url, headers: { accept: '*/*', 'if-none-match': tag, ...bob } })
-    t.equal(statusCode, 403, `${tag} is no way to ask how far it is`)
+    t.equal(statusCode, 403, `If-None-Match: ${tag} does not reveal the head`)
   }
   t.equal((await app.inject({ method: 'HEAD', url: `/streams/${HIDDEN}-1`, headers: bob })).statusCode, 403)
 })
 
-t.test('keys of JSON that objects have of themselves are data, and give nobody a right', async (t) => {
+t.test('JSON keys such as __proto__ are stored as data and grant no rights', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   const data = '{"__proto__":{"admin":true},"constructor":{"prototype":{"groups":["$admins"]}},"a":1}'
@@ -179,55 +186,58 @@ t.test('keys of JSON that objects have of themselves are data, and give nobody a
   }
 })
 
-t.test('names that would break a header or a line break nothing', async (t) => {
-  const { app, store, raw } = await listenRaw(t, { insecure: false })
-  const json = { accept: '*/*', 'content-type': 'application/json', ...admin }
-  for (const login of [
-    'a\r\nSet-Cookie: x=1',
-    'a\nb',
-    '\u001b[31mred',
-    'a\u0000b',
-    '$admins',
-    '$all',
-    '',
-    'a:b',
-    'x'.repeat(300)
-  ]) {
-    const answer = await app.inject({
-      method: 'POST',
-      url: '/users',
-      headers: json,
-      payload: { loginName: login, password: 'x' }
-    })
-    t.match(answer.json(), { status: 400, code: 'invalid-user' }, JSON.stringify(login.slice(0, 30)))
+t.test(
+  'login names and request ids with special characters are refused or encoded, and never break a header',
+  async (t) => {
+    const { app, store, raw } = await listenRaw(t, { insecure: false })
+    const json = { accept: '*/*', 'content-type': 'application/json', ...admin }
+    for (const login of [
+      'a\r\nSet-Cookie: x=1',
+      'a\nb',
+      '\u001b[31mred',
+      'a\u0000b',
+      '$admins',
+      '$all',
+      '',
+      'a:b',
+      'x'.repeat(300)
+    ]) {
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/users',
+        headers: json,
+        payload: { loginName: login, password: 'x' }
+      })
+      t.match(answer.json(), { status: 400, code: 'invalid-user' }, JSON.stringify(login.slice(0, 30)))
+    }
+    for (const login of ['"quoted"', 'käse', 'a b', '../../etc', 'a/b', '%0d%0aX-y', '‮gnirts']) {
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/users',
+        headers: json,
+        payload: { loginName: login, password: 'x' }
+      })
+      t.equal(answer.statusCode, 201, login)
+      t.match(String(answer.headers.location), /^[\x21-\x7e]+$/)
+      t.equal((await app.inject({ url: `/users/${encodeURIComponent(login)}`, headers: json })).statusCode, 200, login)
+      t.equal((await app.inject({ url: '/users/$current', headers: basic(login, 'x') })).statusCode, 200, login)
+    }
+    t.ok(store.accounts.all().length > 8)
+    for (const id of ['x\u001b[31m', 'a b', 'é', '"><script>', 'x'.repeat(200)]) {
+      const { headers } = await raw(
+        `GET /users HTTP/1.1\r\nHost: localhost\r\nRequest-Id: ${id}\r\nConnection: close\r\n\r\n`
+      )
+      // A header that is invalid HTTP is refused before the request gets an id.
+      t.match(
+        headers['request-id'] ?? 'none',
+        /^[\w.:/+=-]{1,128}$/,
+        `${JSON.stringify(id.slice(0, 20))} is not echoed`
+      )
+    }
   }
-  for (const login of ['"quoted"', 'käse', 'a b', '../../etc', 'a/b', '%0d%0aX-y', '‮gnirts']) {
-    const answer = await app.inject({
-      method: 'POST',
-      url: '/users',
-      headers: json,
-      payload: { loginName: login, password: 'x' }
-    })
-    t.equal(answer.statusCode, 201, login)
-    t.match(String(answer.headers.location), /^[\x21-\x7e]+$/)
-    t.equal((await app.inject({ url: `/users/${encodeURIComponent(login)}`, headers: json })).statusCode, 200, login)
-    t.equal((await app.inject({ url: '/users/$current', headers: basic(login, 'x') })).statusCode, 200, login)
-  }
-  t.ok(store.accounts.all().length > 8)
-  for (const id of ['x\u001b[31m', 'a b', 'é', '"><script>', 'x'.repeat(200)]) {
-    const { headers } = await raw(
-      `GET /users HTTP/1.1\r\nHost: localhost\r\nRequest-Id: ${id}\r\nConnection: close\r\n\r\n`
-    )
-    // What is no header at all never comes to a request that could have an id.
-    t.match(
-      headers['request-id'] ?? 'none',
-      /^[\w.:/+=-]{1,128}$/,
-      `${JSON.stringify(id.slice(0, 20))} is not said again`
-    )
-  }
-})
+)
 
-t.test('a WebSocket needs what a page needs, before it is one', async (t) => {
+t.test('a WebSocket handshake needs the same rights as a page, and is refused before the upgrade', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false, allowOrigins: ['https://app.example'] })
   const ann = await makeUser(store, 'ann')
   await append(app, 's', { type: 'T' }, admin)
@@ -241,8 +251,8 @@ t.test('a WebSocket needs what a page needs, before it is one', async (t) => {
       return Number(/refused with (\d+)/.exec((error as Error).message)?.[1])
     }
   }
-  t.equal(await opened(ann), 101, 'without an origin: no browser')
-  t.equal(await opened({ ...ann, origin: url }), 101, 'from its own page')
+  t.equal(await opened(ann), 101, 'without an Origin header: no browser')
+  t.equal(await opened({ ...ann, origin: url }), 101, 'from the server’s own origin')
   t.equal(await opened({ ...ann, origin: 'https://app.example' }), 101)
   t.equal(await opened({ ...ann, origin: 'https://evil.example' }), 403)
   t.equal(await opened({ ...ann, origin: 'null' }), 403)

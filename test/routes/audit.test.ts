@@ -1,57 +1,67 @@
-/** `$audit`: who did what to the store and from where, and nothing that is secret. */
+/** `$audit` records who changed the store and from where, and contains no secrets. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 import { admin, asJson, basic, bearer, makeUser, ops, setRules, withAnn } from '../helpers/people.js'
 
-interface Told {
+interface AuditRecord {
   type: string
   data: Record<string, unknown>
 }
 
-/** What was told after a position of the log, in order. */
-async function toldAfter(app: FastifyInstance, position: number): Promise<Told[]> {
+/** Reads the audit records after a position of the log, in order. */
+async function auditRecordsAfter(app: FastifyInstance, position: number): Promise<AuditRecord[]> {
   const url = `/events?stream=$audit&system=true&after=${position}&limit=1000`
   return (await app.inject({ url, headers: admin })).json().events
 }
 
-t.test('what was done to the store is in $audit, with who did it and from where', async (t) => {
-  const { app, store, ann } = await withAnn(t)
-  const json = { ...admin, 'content-type': 'application/json' }
-  const post = (url: string, payload: object) => app.inject({ method: 'POST', url, headers: json, payload })
-  await post('/users', { loginName: 'eve', fullName: 'Eve', groups: [], password: 'hunter2' })
-  await app.inject({ method: 'PUT', url: '/users/eve', headers: json, payload: { groups: ['x'] } })
-  await post('/users/eve/command/disable', {})
-  await post('/users/eve/command/reset-password', { newPassword: 'hunter3' })
-  await app.inject({ method: 'DELETE', url: '/users/eve', headers: admin })
-  const { token } = (await post('/tokens', { name: 'ci', read: ['*'] })).json()
-  await append(app, '$settings', { type: '$settings', data: {} }, admin)
-  await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: ann })
-  await app.inject({ url: '/events', headers: basic('ann', 'guess') })
-  await app.inject({ url: '/events', headers: basic('hunter2', 'typed in the wrong place') })
-  await store.failures.tell()
-  const { events } = (await app.inject({ url: '/streams/$audit?limit=1000', headers: admin })).json()
-  const told = events.map(({ type, data: { who } }: { type: string; data: { who: string | null } }) => `${type} ${who}`)
-  t.same(told.slice(told.indexOf('AccessRuleChanged admin')), [
-    'AccessRuleChanged admin',
-    'UserCreated admin',
-    'UserUpdated admin',
-    'UserDisabled admin',
-    'PasswordReset admin',
-    'UserDeleted admin',
-    'TokenCreated admin',
-    'AccessRuleChanged admin',
-    'StreamDeleted ann',
-    'SignInFailed ann',
-    'SignInFailed null'
-  ])
-  t.match(events.at(-3).data, { who: 'ann', by: 'password', from: '127.0.0.1', requestId: String, stream: 'order-1' })
-  for (const secret of ['hunter2', 'hunter3', 'guess', token.split('.')[1]]) t.notMatch(JSON.stringify(events), secret)
-  t.equal((await app.inject({ url: '/streams/$audit', headers: ann })).statusCode, 403, 'for administrators alone')
-})
+t.test(
+  '$audit records each change with account, credential and address, contains no secrets, and is for administrators',
+  async (t) => {
+    const { app, store, ann } = await withAnn(t)
+    const json = { ...admin, 'content-type': 'application/json' }
+    const post = (url: string, payload: object) => app.inject({ method: 'POST', url, headers: json, payload })
+    await post('/users', { loginName: 'eve', fullName: 'Eve', groups: [], password: 'hunter2' })
+    await app.inject({ method: 'PUT', url: '/users/eve', headers: json, payload: { groups: ['x'] } })
+    await post('/users/eve/command/disable', {})
+    await post('/users/eve/command/reset-password', { newPassword: 'hunter3' })
+    await app.inject({ method: 'DELETE', url: '/users/eve', headers: admin })
+    const { token } = (await post('/tokens', { name: 'ci', read: ['*'] })).json()
+    await append(app, '$settings', { type: '$settings', data: {} }, admin)
+    await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: ann })
+    await app.inject({ url: '/events', headers: basic('ann', 'guess') })
+    await app.inject({ url: '/events', headers: basic('hunter2', 'typed in the wrong place') })
+    await store.failures.tell()
+    const { events } = (await app.inject({ url: '/streams/$audit?limit=1000', headers: admin })).json()
+    const records = events.map(
+      ({ type, data: { who } }: { type: string; data: { who: string | null } }) => `${type} ${who}`
+    )
+    t.same(records.slice(records.indexOf('AccessRuleChanged admin')), [
+      'AccessRuleChanged admin',
+      'UserCreated admin',
+      'UserUpdated admin',
+      'UserDisabled admin',
+      'PasswordReset admin',
+      'UserDeleted admin',
+      'TokenCreated admin',
+      'AccessRuleChanged admin',
+      'StreamDeleted ann',
+      'SignInFailed ann',
+      'SignInFailed null'
+    ])
+    t.match(events.at(-3).data, { who: 'ann', by: 'password', from: '127.0.0.1', requestId: String, stream: 'order-1' })
+    for (const secret of ['hunter2', 'hunter3', 'guess', token.split('.')[1]])
+      t.notMatch(JSON.stringify(events), secret)
+    t.equal(
+      (await app.inject({ url: '/streams/$audit', headers: ann })).statusCode,
+      403,
+      'only administrators may read it'
+    )
+  }
+)
 
 t.test(
-  'whatever changes rights, deletes or commands is told once, in every form that it can be asked for',
+  'every change of rights, deletion and command is recorded once, in every format that can request it',
   async (t) => {
     const control = { stop() {}, reload: async () => {}, settings: [] }
     const { app, store } = await openApp(t, { insecure: false, control })
@@ -82,9 +92,9 @@ t.test(
     await ask('POST', '/streams/$$x', admin, { $acl: { $r: 'ann' } }, dialect)
     await ask('POST', '/admin/reloadconfig', ops)
     await ask('POST', '/admin/shutdown', ops)
-    const told = await toldAfter(app, head)
+    const records = await auditRecordsAfter(app, head)
     t.same(
-      told.map(({ type, data: { who, stream, permanent, command } }) =>
+      records.map(({ type, data: { who, stream, permanent, command } }) =>
         [type, who, stream ?? command, permanent].filter((word) => word !== undefined).join(' ')
       ),
       [
@@ -102,11 +112,12 @@ t.test(
         'CommandGiven ops shutdown'
       ]
     )
-    for (const { type, data } of told) t.match(data, { by: 'password', from: '10.1.2.3', requestId: 'asked-1' }, type)
+    for (const { type, data } of records)
+      t.match(data, { by: 'password', from: '10.1.2.3', requestId: 'asked-1' }, type)
   }
 )
 
-t.test('what was refused is not told as done', async (t) => {
+t.test('refused changes are not recorded', async (t) => {
   const { app, store, bob } = await withAnn(t)
   const { head } = store.log
   const json = asJson(bob)
@@ -116,10 +127,10 @@ t.test('what was refused is not told as done', async (t) => {
   await app.inject({ method: 'POST', url: '/admin/shutdown', headers: json })
   const wrong = { currentPassword: 'guess', newPassword: 'x' }
   await app.inject({ method: 'POST', url: '/users/bob/command/change-password', headers: json, payload: wrong })
-  t.same(await toldAfter(app, head), [])
+  t.same(await auditRecordsAfter(app, head), [])
 })
 
-t.test('an account and a token are told with what they may, and without what proves who they are', async (t) => {
+t.test('audit records of accounts and tokens include their rights, but no password, hash or token text', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const post = (url: string, payload: object) =>
     app.inject({ method: 'POST', url, headers: asJson(admin), payload, remoteAddress: '10.1.2.3' })
@@ -128,24 +139,27 @@ t.test('an account and a token are told with what they may, and without what pro
   await app.inject({ url: '/events', headers: bearer('dbk_x.y'), remoteAddress: '10.1.2.4' })
   await app.inject({ url: '/events?ticket=x', remoteAddress: '10.1.2.4' })
   await store.failures.tell()
-  const told = await toldAfter(app, -1)
-  t.match(told, [
+  const records = await auditRecordsAfter(app, -1)
+  t.match(records, [
     { type: 'UserCreated', data: { login: 'eve', fullName: 'Eve', groups: ['sales'], from: '10.1.2.3' } },
     { type: 'TokenCreated', data: { login: 'admin', name: 'ci', scope: { read: ['order-*'], write: ['s'] } } },
     { type: 'SignInFailed', data: { who: null, by: 'token', from: '10.1.2.4', times: 1 } },
     { type: 'SignInFailed', data: { who: null, by: 'ticket', from: '10.1.2.4', times: 1 } }
   ])
-  t.equal(told.length, 4)
-  t.notMatch(JSON.stringify(told), /hash|salt|dbk_/)
+  t.equal(records.length, 4)
+  t.notMatch(JSON.stringify(records), /hash|salt|dbk_/)
 })
 
-t.test('with --insecure accounts and tokens are told, streams’ rules and deletes are not', async (t) => {
-  const { app } = await openApp(t)
-  await append(app, 's', { type: 'T' })
-  await setRules(app, 's', { read: 'ann' })
-  await app.inject({ method: 'DELETE', url: '/streams/s', headers: asJson() })
-  t.same(await toldAfter(app, -1), [])
-  const payload = { loginName: 'eve', password: 'eve' }
-  await app.inject({ method: 'POST', url: '/users', headers: asJson(), payload })
-  t.match(await toldAfter(app, -1), [{ type: 'UserCreated', data: { by: 'insecure', login: 'eve' } }])
-})
+t.test(
+  'with --insecure, a new account is recorded, but changed access rules and deleted streams are not',
+  async (t) => {
+    const { app } = await openApp(t)
+    await append(app, 's', { type: 'T' })
+    await setRules(app, 's', { read: 'ann' })
+    await app.inject({ method: 'DELETE', url: '/streams/s', headers: asJson() })
+    t.same(await auditRecordsAfter(app, -1), [])
+    const payload = { loginName: 'eve', password: 'eve' }
+    await app.inject({ method: 'POST', url: '/users', headers: asJson(), payload })
+    t.match(await auditRecordsAfter(app, -1), [{ type: 'UserCreated', data: { by: 'insecure', login: 'eve' } }])
+  }
+)

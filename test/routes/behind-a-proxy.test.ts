@@ -1,4 +1,6 @@
-/** What a proxy says is believed where it was declared, and nowhere else; what it passes on for others is not this machine's. */
+/**
+ * Forwarding headers are trusted only from a declared proxy. Without one, a forwarded request does not count as local.
+ */
 import { request } from 'node:https'
 import t from 'tap'
 import { makeCertificate } from '../../src/commands/serve/certificate.js'
@@ -7,7 +9,7 @@ import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
 import { admin, basic, makeUser } from '../helpers/people.js'
 
-const FOREIGN: Record<string, string>[] = [
+const FORWARDED_FOR_OTHERS: Record<string, string>[] = [
   { 'x-forwarded-for': '203.0.113.9' },
   { 'x-forwarded-for': '127.0.0.1, 203.0.113.9' },
   { 'x-forwarded-for': '203.0.113.9, 127.0.0.1' },
@@ -20,7 +22,7 @@ const FOREIGN: Record<string, string>[] = [
   { forwarded: 'for="[2001:db8::1]"' },
   { forwarded: 'for=_hidden' }
 ]
-const OURS: Record<string, string>[] = [
+const LOCAL_HEADERS: Record<string, string>[] = [
   {},
   { 'x-forwarded-for': '127.0.0.1' },
   { 'x-forwarded-for': '127.0.0.1, ::1' },
@@ -30,70 +32,85 @@ const OURS: Record<string, string>[] = [
   { 'x-forwarded-proto': 'https' }
 ]
 
-t.test('on loopback what a proxy that nobody declared passes on for others is refused', async (t) => {
+t.test('on loopback, requests that an undeclared proxy forwards for others are refused', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, hosts: [] })
   for (const who of [{}, admin, basic('admin', 'guess')]) {
-    for (const headers of FOREIGN) {
+    for (const headers of FORWARDED_FOR_OTHERS) {
       for (const call of ['GET /events', 'GET /users', 'POST /streams/s', 'GET /nowhere', 'GET /ping']) {
         const answer = await ask(app, call, { ...headers, ...who }, call.startsWith('POST') ? { type: 'T' } : undefined)
         t.match(answer.json(), { status: 421, code: 'host-refused' }, `${call} ${JSON.stringify(headers)}`)
-        t.match(answer.json().detail, /--trust-proxy/, 'it says what to do')
+        t.match(answer.json().detail, /--trust-proxy/, 'the error names the flag')
       }
     }
   }
   t.equal(store.log.head, -1, 'nothing is written')
-  for (const headers of OURS) {
+  for (const headers of LOCAL_HEADERS) {
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
 })
 
-t.test('where others can reach it such headers say nothing, and refuse nobody', async (t) => {
+t.test('on other interfaces, the forwarding headers of an undeclared proxy are ignored', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
-  for (const headers of FOREIGN) {
+  for (const headers of FORWARDED_FOR_OTHERS) {
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
   await ask(app, 'GET /users', { 'x-forwarded-for': '203.0.113.9', ...basic('admin', 'guess') })
   await store.failures.tell()
   const { events } = (await ask(app, 'GET /streams/$audit', admin)).json()
-  t.match(events.at(-1), { type: 'SignInFailed', data: { from: '127.0.0.1' } }, 'where it came from')
-})
-
-t.test('behind a proxy credentials count that did not come to it in plain text', async (t) => {
-  const { app, store } = await openApp(t, { insecure: false, trustProxy: true, plainCredentials: 'by-proxy' })
-  const { verify } = store.accounts
-  let looked = 0
-  store.accounts.verify = (...words) => {
-    looked++
-    return verify.apply(store.accounts, words)
-  }
-  const heard = [{ 'x-forwarded-proto': 'http' }, { 'x-forwarded-proto': 'https, http' }, { 'x-forwarded-proto': 'HTTP' }, { 'x-forwarded-proto': '' }, { 'x-forwarded-proto': 'ftp' }] // biome-ignore format: a list
-  for (const headers of heard) {
-    for (const who of [admin, basic('admin', 'guess'), { authorization: 'Bearer dbk_x.y' }]) {
-      const answer = await ask(app, 'GET /users', { ...headers, ...who })
-      t.match(answer.json(), { status: 403, code: 'tls-required' }, JSON.stringify(headers))
-    }
-    t.equal((await ask(app, 'GET /events?ticket=x', headers)).statusCode, 403, `a ticket, ${JSON.stringify(headers)}`)
-  }
-  t.equal(looked, 0, 'they are not looked at')
-  t.equal((await ask(app, 'GET /ping', { 'x-forwarded-proto': 'http' })).statusCode, 200, 'who sends none is answered')
-  const kept: Record<string, string>[] = [{}, { 'x-forwarded-proto': 'https' }, { 'x-forwarded-proto': 'http, https' }]
-  for (const headers of kept) {
-    t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
-  }
+  t.match(
+    events.at(-1),
+    { type: 'SignInFailed', data: { from: '127.0.0.1' } },
+    'the audit record names the address of the connection'
+  )
 })
 
 t.test(
-  'on loopback behind a proxy it starts with passwords that not everybody knows, and lets nobody in without',
+  'behind a proxy, credentials that the client sent in plain text are refused without being verified',
+  async (t) => {
+    const { app, store } = await openApp(t, { insecure: false, trustProxy: true, plainCredentials: 'by-proxy' })
+    const { verify } = store.accounts
+    let verifyCalls = 0
+    store.accounts.verify = (...args) => {
+      verifyCalls++
+      return verify.apply(store.accounts, args)
+    }
+    const plainTextHeaders = [{ 'x-forwarded-proto': 'http' }, { 'x-forwarded-proto': 'https, http' }, { 'x-forwarded-proto': 'HTTP' }, { 'x-forwarded-proto': '' }, { 'x-forwarded-proto': 'ftp' }] // biome-ignore format: a list
+    for (const headers of plainTextHeaders) {
+      for (const who of [admin, basic('admin', 'guess'), { authorization: 'Bearer dbk_x.y' }]) {
+        const answer = await ask(app, 'GET /users', { ...headers, ...who })
+        t.match(answer.json(), { status: 403, code: 'tls-required' }, JSON.stringify(headers))
+      }
+      t.equal((await ask(app, 'GET /events?ticket=x', headers)).statusCode, 403, `a ticket, ${JSON.stringify(headers)}`)
+    }
+    t.equal(verifyCalls, 0, 'no password is verified')
+    t.equal(
+      (await ask(app, 'GET /ping', { 'x-forwarded-proto': 'http' })).statusCode,
+      200,
+      'a request without credentials is served'
+    )
+    const acceptedHeaders: Record<string, string>[] = [
+      {},
+      { 'x-forwarded-proto': 'https' },
+      { 'x-forwarded-proto': 'http, https' }
+    ]
+    for (const headers of acceptedHeaders) {
+      t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
+    }
+  }
+)
+
+t.test(
+  'on loopback behind a proxy, the server needs other passwords than the default ones, and no request is anonymous',
   async (t) => {
     const db = t.testdir({})
     const argv = ['--db', db, '--port', '0', '--trust-proxy']
     const GIVEN = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
     for (const env of [{}, { DAYBOOK_ADMIN_PASSWORD: 'of-admin' }, { ...GIVEN, DAYBOOK_ADMIN_PASSWORD: 'changeit' }]) {
-      const said = serve(argv, { env: env as Record<string, string> }).then(
+      const outcome = serve(argv, { env: env as Record<string, string> }).then(
         ({ child }) => child.kill('SIGKILL') && 'it serves',
         (error: Error) => error.message
       )
-      t.match(await said, /^ended with 2: [\s\S]*can sign in with the password "changeit"/)
+      t.match(await outcome, /^ended with 2: [\s\S]*can sign in with the password "changeit"/)
     }
     const { child, url } = await serve(argv, { env: GIVEN })
     t.teardown(() => child.kill('SIGKILL'))
@@ -101,24 +118,28 @@ t.test(
       (await send(url + path, { headers })).status
     const given = basic('admin', 'of-admin')
     const others = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https', host: 'store.example' }
-    t.equal(await statusOf('/events'), 401, 'nobody without an account')
+    t.equal(await statusOf('/events'), 401, 'without credentials')
     t.equal(await statusOf('/events', others), 401)
-    t.equal(await statusOf('/users', admin), 401, 'the password that everybody knows')
+    t.equal(await statusOf('/users', admin), 401, 'with the default password')
     t.equal(await statusOf('/users', { ...given, ...others }), 200)
     t.equal(await statusOf('/users', { ...given, ...others, 'x-forwarded-proto': 'http' }), 403)
   }
 )
 
-t.test('a name with a slash at the end is sent on to the address without it', async (t) => {
+t.test('an address with a trailing slash redirects to the address without it', async (t) => {
   const { app } = await openApp(t)
   const { headers } = await ask(app, 'GET /streams/s/?embed=body', {
     host: 'localhost:2113',
     'x-forwarded-proto': 'https'
   })
-  t.equal(headers.location, 'http://localhost:2113/streams/s?embed=body', 'whatever a proxy says')
+  t.equal(
+    headers.location,
+    'http://localhost:2113/streams/s?embed=body',
+    'X-Forwarded-Proto of an undeclared proxy is ignored'
+  )
 })
 
-t.test('over HTTPS it is sent on to HTTPS', async (t) => {
+t.test('over HTTPS the redirect of a trailing slash leads to HTTPS', async (t) => {
   const { cert, key } = await makeCertificate(Date.now())
   const { url, store } = await listen(t, { tls: { cert, key }, insecure: false })
   const ann = await makeUser(store, 'ann')
@@ -135,24 +156,21 @@ t.test('over HTTPS it is sent on to HTTPS', async (t) => {
   }
 })
 
-t.test(
-  'on loopback whoever a proxy names anywhere is somebody else, also behind what a client said of itself',
-  async (t) => {
-    const { app } = await openApp(t, { insecure: false, anonymous: true, hosts: [] })
-    const rows: Record<string, string>[] = [
-      // A proxy adds its own after what the client sent.
-      { forwarded: 'for=127.0.0.1, for=203.0.113.9' },
-      { forwarded: 'for=127.0.0.1;proto=https, for="[2001:db8::1]"' },
-      { forwarded: 'secret="for=127.0.0.1";for=203.0.113.9' },
-      // A proxy that speaks Forwarded passes an X-Forwarded-For of the client on.
-      { 'x-forwarded-for': '127.0.0.1', forwarded: 'for=203.0.113.9' }
-    ]
-    for (const headers of rows) {
-      const answer = await ask(app, 'GET /users', { ...headers, ...admin })
-      t.match(answer.json(), { status: 421, code: 'host-refused' }, JSON.stringify(headers))
-    }
+t.test('on loopback a request is refused if any part of a forwarding header names another address', async (t) => {
+  const { app } = await openApp(t, { insecure: false, anonymous: true, hosts: [] })
+  const rows: Record<string, string>[] = [
+    // A proxy appends its own entry to those that the client sent.
+    { forwarded: 'for=127.0.0.1, for=203.0.113.9' },
+    { forwarded: 'for=127.0.0.1;proto=https, for="[2001:db8::1]"' },
+    { forwarded: 'secret="for=127.0.0.1";for=203.0.113.9' },
+    // A proxy that writes Forwarded passes on the X-Forwarded-For of the client.
+    { 'x-forwarded-for': '127.0.0.1', forwarded: 'for=203.0.113.9' }
+  ]
+  for (const headers of rows) {
+    const answer = await ask(app, 'GET /users', { ...headers, ...admin })
+    t.match(answer.json(), { status: 421, code: 'host-refused' }, JSON.stringify(headers))
   }
-)
+})
 
 const PROXIED = {
   host: 'store.example',
@@ -163,7 +181,7 @@ const PROXIED = {
 const ATOM = 'application/vnd.eventstore.atom+json'
 const EVENTS = 'application/vnd.eventstore.events+json'
 
-/** One call of every kind of answer that names addresses. */
+/** One call for each kind of answer that contains addresses. */
 const CALLS: [call: string, headers?: Record<string, string>, body?: unknown][] = [
   ['GET /'],
   ['GET /info'],
@@ -210,7 +228,7 @@ const CALLS: [call: string, headers?: Record<string, string>, body?: unknown][] 
   ['POST /events?batch=1', { 'content-type': 'application/x-ndjson' }, '{"type":1}']
 ]
 
-/** Every address in an answer: in its headers, and in the values of its document. */
+/** Returns every address in an answer: those in its headers, and those in the values of its document. */
 function addressesIn({ headers, body }: { headers: Record<string, unknown>; body: string }): string[] {
   const links = [...String(headers.link ?? '').matchAll(/<([^>]*)>/g)].map(([, address]) => address as string)
   const values = [...body.matchAll(/"(?!(?:source|pointer)")[a-zA-Z]+":\s?"((?:https?:\/\/[^/"]*)?\/[^"]*)"/g)].map(
@@ -219,7 +237,7 @@ function addressesIn({ headers, body }: { headers: Record<string, unknown>; body
   return [...[headers.location ?? []].flat().map(String), ...links, ...values]
 }
 
-t.test('behind a proxy that is believed every address in every answer is one that its client can use', async (t) => {
+t.test('behind a trusted proxy every address in every answer is valid for the client', async (t) => {
   const { app } = await openApp(t, { insecure: false, trustProxy: true })
   for (let i = 0; i < 3; i++) await append(app, 'cart-1', { type: 'T' }, admin)
   for (const [call, headers = {}, body] of CALLS) {
@@ -236,7 +254,7 @@ t.test('behind a proxy that is believed every address in every answer is one tha
   t.match(contract.body, /^servers:\n {2}- url: "https:\/\/store\.example\/es"\n[a-z]/m)
 })
 
-t.test('where no proxy was declared, and where it says nothing, addresses are our own', async (t) => {
+t.test('without a declared proxy, and without forwarding headers, addresses have no prefix', async (t) => {
   const directory = t.testdir({ 0: {}, 1: {} })
   for (const [i, [options, headers]] of [
     [{ trustProxy: false }, PROXIED],
@@ -252,7 +270,7 @@ t.test('where no proxy was declared, and where it says nothing, addresses are ou
   }
 })
 
-t.test('a redirect never says http where the proxy did not say so', async (t) => {
+t.test('a redirect names http only if X-Forwarded-Proto does', async (t) => {
   const { app } = await openApp(t, { trustProxy: true })
   const rows: [headers: Record<string, string>, location: string][] = [
     [{}, '/streams/s'],
@@ -264,11 +282,11 @@ t.test('a redirect never says http where the proxy did not say so', async (t) =>
   for (const [headers, location] of rows) {
     const answer = await ask(app, 'GET /streams/s/', { host: 'store.example', ...headers })
     t.equal(answer.headers.location, location, JSON.stringify(headers))
-    t.match(answer.headers.vary, /X-Forwarded-Proto/, 'caches keep it for a year')
+    t.match(answer.headers.vary, /X-Forwarded-Proto/, 'it varies by protocol, because caches keep it for a year')
   }
 })
 
-t.test('a prefix that is no plain path is passed over, in every form', async (t) => {
+t.test('forwarding headers with invalid values are ignored in every format; valid prefixes are used', async (t) => {
   const { app } = await openApp(t, { trustProxy: true })
   await append(app, 's', { type: 'T' })
   const hostile = ['//evil.example', '/..', '/../x', '/a/../b', '/%2e%2e', '/a//b', '/"><script>', "/'x", '/a b', '/a\\b', '/a?b', '/a#b', '/a;b', '/a<b', 'javascript:alert(1)', 'https://evil.example', '/%0d%0aX', '/%2F%2Fevil', '/', '///', '/a, //evil', `/${'x'.repeat(300)}`, '/käse'] // biome-ignore format: a list
@@ -296,7 +314,7 @@ t.test('a prefix that is no plain path is passed over, in every form', async (t)
   }
 })
 
-t.test('a page that is kept for one prefix is answered under no other', async (t) => {
+t.test('a page cached for one prefix is not served under another', async (t) => {
   const { app } = await openApp(t, { trustProxy: true })
   for (let i = 0; i < 3; i++) await append(app, 's', { type: 'T' })
   const tags = new Map<string, string>()
@@ -313,13 +331,13 @@ t.test('a page that is kept for one prefix is answered under no other', async (t
           ...headers,
           'if-none-match': tag
         })
-        t.equal(statusCode, other === prefix ? 304 : 200, `the tag of "${other}" under "${prefix}"`)
+        t.equal(statusCode, other === prefix ? 304 : 200, `the ETag of prefix "${other}" under prefix "${prefix}"`)
       }
     }
   }
 })
 
-t.test('a WebSocket handshake whose Upgrade a proxy took away is answered with what is wrong', async (t) => {
+t.test('a WebSocket handshake that lost its Upgrade header in a proxy gets 426 with an explanation', async (t) => {
   const { url, app } = await listen(t)
   await append(app, 's', { type: 'T' })
   const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
@@ -331,6 +349,6 @@ t.test('a WebSocket handshake whose Upgrade a proxy took away is answered with w
       t.match(answer.text, /"upgrade-lost".*proxy.*Upgrade and Connection/, path)
     }
   }
-  t.equal((await send(`${url}/streams`, { headers: handshake })).status, 400, 'nothing is live there, with or without')
+  t.equal((await send(`${url}/streams`, { headers: handshake })).status, 400, 'this resource has no live reads')
   t.equal((await send(`${url}/nowhere`, { headers: handshake })).status, 404)
 })

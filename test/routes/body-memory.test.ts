@@ -1,4 +1,4 @@
-/** Bodies of all requests together are held within their share of the memory budget. */
+/** The request bodies that are held at one time stay within their share of the memory budget. */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -13,10 +13,10 @@ import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
 
 const MEGABYTE = 1024 * 1024
-/** The smallest budget; bodies have 12 MiB of it. */
+/** The smallest budget; request bodies get 12 MiB of it. */
 const memoryBytes = limits.memory_bytes_min
 
-/** Counts the most that is held at a time. */
+/** Records the highest use of a share. */
 function watchPeak(share: MemoryShare): { bytes: number } {
   const peak = { bytes: 0 }
   const claim = share.claim.bind(share)
@@ -28,13 +28,13 @@ function watchPeak(share: MemoryShare): { bytes: number } {
   return peak
 }
 
-/** Waits until something holds; the test's time-out says when it never does. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setImmediate()
+/** Waits until a condition holds. If it never does, the test times out. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate()
 }
 
-/** Sends the headers and the beginning of an append. */
-function begin(t: Test, url: string, headers: string, bytes: number): Socket & { text: string } {
+/** Sends the headers and the first bytes of an append. */
+function beginAppend(t: Test, url: string, headers: string, bytes: number): Socket & { text: string } {
   const { port, hostname } = new URL(url)
   const socket = connect(Number(port), hostname) as Socket & { text: string }
   socket.text = ''
@@ -48,22 +48,22 @@ function begin(t: Test, url: string, headers: string, bytes: number): Socket & {
   return socket
 }
 
-const of = (length: number) => `Content-Length: ${length}`
+const contentLength = (length: number) => `Content-Length: ${length}`
 
-t.test('a body waits for its bytes, is not read meanwhile, and goes on when they are free', async (t) => {
+t.test('a body waits unread until there is memory for it, and is then accepted', async (t) => {
   const { app, url, store } = await listen(t, { memoryBytes })
   const peers: Socket[] = []
   app.server.on('connection', (socket) => peers.push(socket))
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const first = [1, 2, 3].map(() => begin(t, url, of(length), length - 1))
+  const first = [1, 2, 3].map(() => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.used === 3 * length && peers.every(({ bytesRead }) => bytesRead > length - 1))
-  const late = begin(t, url, of(length), length)
+  const late = beginAppend(t, url, contentLength(length), length)
   await until(() => bodies.waiting === 1)
-  // What has come by the time that an answer to another request has gone around would be read by now.
+  // Bytes that came before these 20 round trips would have been read by now.
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
   const read = peers[3]?.bytesRead ?? 0
-  t.ok(read < 512 * 1024, `${read} bytes of ${length} were read while it waited`)
+  t.ok(read < 512 * 1024, `${read} of ${length} bytes were read while the body waited`)
   t.equal(late.text, '')
   first[0]?.write('a')
   await until(() => / 201 /.test(late.text))
@@ -73,25 +73,25 @@ t.test('a body waits for its bytes, is not read meanwhile, and goes on when they
   t.equal(store.log.head, 3)
 })
 
-t.test('a body that gets no memory in time is refused as overloaded', async (t) => {
+t.test('a body that gets no memory in time is refused with 503 overloaded', async (t) => {
   const clock: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(Math.min(ms, 50), callback) }
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
-  begin(t, url, of(30 * MEGABYTE), 10)
+  beginAppend(t, url, contentLength(30 * MEGABYTE), 10)
   await until(() => bodies.used > 0)
   const late = await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'text/plain', 'event-type': 'T' } }, Buffer.alloc(MEGABYTE)) // biome-ignore format: one line
   t.match(late, { status: 503, headers: { 'retry-after': '1', connection: 'close' } })
   t.match(JSON.parse(late.text), { code: 'overloaded', written: false, retry: true })
   const small = await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'text/plain', 'event-type': 'T' } }, Buffer.alloc(limits.memory_small_bytes)) // biome-ignore format: one line
-  t.equal(small.status, 201, 'a small one needs none')
+  t.equal(small.status, 201, 'a small body needs no memory of the share')
 })
 
-t.test('a client that goes gives back what its body holds, and its place in the queue', async (t) => {
+t.test('a client that disconnects releases the memory of its body, or its place in the queue', async (t) => {
   const { url, store } = await listen(t, { memoryBytes })
   const { bodies } = store.memory
-  const first = begin(t, url, of(10 * MEGABYTE), MEGABYTE)
+  const first = beginAppend(t, url, contentLength(10 * MEGABYTE), MEGABYTE)
   await until(() => bodies.used === 10 * MEGABYTE)
-  const waiting = begin(t, url, of(5 * MEGABYTE), 10)
+  const waiting = beginAppend(t, url, contentLength(5 * MEGABYTE), 10)
   await until(() => bodies.waiting === 1)
   waiting.destroy()
   await until(() => bodies.waiting === 0)
@@ -100,10 +100,10 @@ t.test('a client that goes gives back what its body holds, and its place in the 
   t.equal(store.log.head, -1)
 })
 
-t.test('a body of unknown length is free while it is small, and takes the limit of its route then', async (t) => {
+t.test('a body of unknown length is free while it is small, then claims the size limit of its route', async (t) => {
   const { url, store } = await listen(t)
   const { bodies } = store.memory
-  const socket = begin(t, url, 'Transfer-Encoding: chunked', 0)
+  const socket = beginAppend(t, url, 'Transfer-Encoding: chunked', 0)
   const chunk = (bytes: number) => socket.write(`${bytes.toString(16)}\r\n${'a'.repeat(bytes)}\r\n`)
   chunk(limits.memory_small_bytes)
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
@@ -117,7 +117,7 @@ t.test('a body of unknown length is free while it is small, and takes the limit 
   t.equal(/a{1000,}/.exec(text)?.[0].length, limits.memory_small_bytes + 1, 'the event is whole')
 })
 
-t.test('a compressed body takes what it may grow to, as long as it is inflated', async (t) => {
+t.test('a compressed body claims the size limit of its route while it is inflated', async (t) => {
   const { url, store } = await listen(t)
   const { bodies } = store.memory
   const peak = watchPeak(bodies)
@@ -130,7 +130,7 @@ t.test('a compressed body takes what it may grow to, as long as it is inflated',
   const noise = Buffer.from(Array.from({ length: 3000 }, () => randomUUID()).join(''))
   const large = gzipSync(`{"type":"T","data":"${noise}"}`, { level: 0 })
   t.equal((await send(`${url}/streams/s`, { method: 'POST', headers }, large)).status, 201)
-  t.equal(peak.bytes, limits.body_bytes_max + large.length, 'both, at once')
+  t.equal(peak.bytes, limits.body_bytes_max + large.length, 'the compressed and the inflated body at the same time')
   await until(() => bodies.used === 0)
   const broken = await send(`${url}/streams/s`, { method: 'POST', headers }, Buffer.alloc(MEGABYTE))
   t.equal(broken.status, 400)
@@ -159,7 +159,7 @@ for (const [call, headers, body] of [
   ]
 ] satisfies [string, Record<string, string>, string][]) {
   // biome-ignore format: a table
-  t.test(`${call} of ${headers['content-type']} holds its body until it is answered`, async (t) => {
+  t.test(`${call} with ${headers['content-type']} holds the memory of its body until it is answered`, async (t) => {
     const { url, store } = await listen(t)
     const { bodies } = store.memory
     const peak = watchPeak(bodies)
@@ -174,13 +174,13 @@ for (const [call, headers, body] of [
   })
 }
 
-t.test('thirty bodies that stop one byte short hold no more than their share', async (t) => {
+t.test('thirty bodies that stop one byte short stay within their share', async (t) => {
   const { app, url, store } = await listen(t, { memoryBytes })
   const peers: Socket[] = []
   app.server.on('connection', (socket) => peers.push(socket))
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const clients = Array.from({ length: 30 }, () => begin(t, url, of(length), length - 1))
+  const clients = Array.from({ length: 30 }, () => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.waiting === 27 && bodies.used === 3 * length)
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
   const read = peers.reduce((sum, { bytesRead }) => sum + bytesRead, 0)
@@ -189,12 +189,12 @@ t.test('thirty bodies that stop one byte short hold no more than their share', a
   await until(() => bodies.used === 0 && bodies.waiting === 0)
 })
 
-t.test('a body of which nothing comes is cut while others wait for the memory that it holds', async (t) => {
+t.test('a stalled body is ended with 408 while other bodies wait for its memory', async (t) => {
   const clock = movedClock()
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const stalled = Array.from({ length: 3 }, () => begin(t, url, of(length), length - 1))
+  const stalled = Array.from({ length: 3 }, () => beginAppend(t, url, contentLength(length), length - 1))
   await until(() => bodies.used === 3 * length)
   clock.ahead += limits.drain_wanted_ms
   const answer = fetch(`${url}/streams/s`, {
@@ -203,16 +203,16 @@ t.test('a body of which nothing comes is cut while others wait for the memory th
     body: JSON.stringify({ type: 'T', data: 'x'.repeat(length - 100) })
   })
   await until(() => bodies.waiting === 1)
-  t.equal((await answer).status, 201, 'the next gets its turn')
+  t.equal((await answer).status, 201, 'the waiting body is read')
   await until(() => stalled.some(({ text }) => /^HTTP\/1\.1 408 /.test(text)))
 })
 
-t.test('a body of which nothing comes is cut in the end, though nobody waits', async (t) => {
+t.test('a stalled body is ended with 408 after drain_ms, even if no other body waits', async (t) => {
   const clock = movedClock()
   const { url, store } = await listen(t, { memoryBytes, clock })
   const { bodies } = store.memory
   const length = limits.event_bytes_max
-  const stalled = begin(t, url, of(length), length - 1)
+  const stalled = beginAppend(t, url, contentLength(length), length - 1)
   await until(() => bodies.used === length)
   clock.ahead += limits.drain_ms
   await until(() => stalled.text !== '')
@@ -220,10 +220,10 @@ t.test('a body of which nothing comes is cut in the end, though nobody waits', a
   await until(() => bodies.used === 0)
 })
 
-t.test('a body that is refused half way is not held', async (t) => {
+t.test('a body that is refused half way releases its memory', async (t) => {
   const { url, store } = await listen(t)
   const { bodies } = store.memory
-  const socket = begin(t, url, 'Transfer-Encoding: chunked', 0)
+  const socket = beginAppend(t, url, 'Transfer-Encoding: chunked', 0)
   const chunk = Buffer.from(`100000\r\n${'a'.repeat(MEGABYTE)}\r\n`)
   const ended = once(socket, 'close')
   for (let i = 0; i < 40 && socket.writable; i++) socket.write(chunk)

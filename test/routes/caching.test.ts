@@ -1,7 +1,7 @@
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
 
-t.test('a tag changes with the head, answers 304 until then, and is a condition for writing', async (t) => {
+t.test('an ETag changes with the head, answers 304 until then, and is a valid write condition', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', [{ type: 'T' }, { type: 'T' }])
   const first = await app.inject('/streams/s')
@@ -21,7 +21,7 @@ t.test('a tag changes with the head, answers 304 until then, and is a condition 
   )
 })
 
-t.test('a read back to an age has a tag of its content: it changes as events fall out of it', async (t) => {
+t.test('a read limited by age has an ETag of its content, which changes as events age out', async (t) => {
   let now = Date.parse('2026-11-23T10:00:00Z')
   const clock = { now: () => now, elapsed: () => performance.now(), after: () => () => {} }
   const { app } = await openApp(t, { clock })
@@ -38,7 +38,7 @@ t.test('a read back to an age has a tag of its content: it changes as events fal
   t.same(later.json().events, [])
 })
 
-t.test('only what is pinned and can never change is immutable', async (t) => {
+t.test('only a pinned page that can never change is immutable', async (t) => {
   const { app } = await openApp(t, { publicCache: true })
   await append(
     app,
@@ -61,11 +61,11 @@ t.test('only what is pinned and can never change is immutable', async (t) => {
     t.match(await cache(open), /no-cache/, open)
   }
   const pinned = await app.inject('/streams/s?from=0&limit=10&format=page')
-  t.notOk('daybook-head' in pinned.headers, 'what never changes names no head')
+  t.notOk('daybook-head' in pinned.headers, 'an immutable page names no head')
   t.equal((await app.inject('/streams/s')).headers['daybook-head'], '29')
 })
 
-t.test('HEAD says what GET would, without the body', async (t) => {
+t.test('HEAD returns the headers of GET without the body', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   for (const url of ['/streams/s', '/events', '/streams/s/0', '/info']) {
@@ -79,7 +79,7 @@ t.test('HEAD says what GET would, without the body', async (t) => {
   }
 })
 
-t.test('an encoding is another representation: it has its own tag, and inflates to the same', async (t) => {
+t.test('each content encoding has its own ETag, and answers 304 to it', async (t) => {
   const { app } = await openApp(t)
   await append(
     app,
@@ -101,7 +101,7 @@ t.test('an encoding is another representation: it has its own tag, and inflates 
   }
 })
 
-t.test('a link that leads nowhere yet is followed as soon as it leads somewhere', async (t) => {
+t.test('a link to a missing event is resolved as soon as the event exists', async (t) => {
   const { app } = await openApp(t)
   const link = { 'content-type': 'text/plain', 'event-type': '$>' }
   await app.inject({ method: 'POST', url: '/streams/m', headers: link, payload: '0@later' })
@@ -125,7 +125,7 @@ t.test('a link that leads nowhere yet is followed as soon as it leads somewhere'
   }
 })
 
-t.test('an event that is read with its link and without is two answers', async (t) => {
+t.test('the cache keeps a resolved link apart from the link itself', async (t) => {
   const { app } = await openApp(t)
   await append(app, 'target', { type: 'Target' })
   const link = { 'content-type': 'text/plain', 'event-type': '$>' }
@@ -136,7 +136,7 @@ t.test('an event that is read with its link and without is two answers', async (
   }
 })
 
-t.test('pages of the log are immutable only while no stream hides its events', async (t) => {
+t.test('pages of the log are immutable only while no stream hides events', async (t) => {
   const { app } = await openApp(t)
   const url = '/events?from=0&limit=2&format=page'
   for (const stream of ['a', 'a', 'b']) await append(app, stream, { type: 'T' })
@@ -151,7 +151,7 @@ t.test('pages of the log are immutable only while no stream hides its events', a
   )
 })
 
-t.test('what a proxy says of itself never gives one stream the page of another', async (t) => {
+t.test('forwarding headers never make the cache serve one stream the page of another', async (t) => {
   const { app } = await openApp(t, { trustProxy: true })
   await append(app, 'y', { type: 'OfY' })
   await append(app, 'x y', { type: 'OfXY' })

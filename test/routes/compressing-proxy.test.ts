@@ -1,4 +1,4 @@
-/** Live reads behind a Node proxy that compresses what it passes on, as it does by default. */
+/** Live reads behind a Node proxy that compresses every response that may be transformed, which is its default. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -14,13 +14,13 @@ import { eventually } from '../helpers/live-events.js'
 
 const GZIP = { 'accept-encoding': 'gzip, deflate, br' }
 
-/** @param forgetful the proxy does not tell itself how an answer may be kept and changed */
-async function compressingProxy(t: Test, target: string, forgetful = false): Promise<string> {
+/** @param dropsCacheControl the proxy removes `cache-control` before it decides whether to compress */
+async function compressingProxy(t: Test, target: string, dropsCacheControl = false): Promise<string> {
   const compress = compression()
-  const forget = {
+  const dropCacheControl = {
     proxyRes: ({ headers }: { headers: object }) => void Reflect.deleteProperty(headers, 'cache-control')
   }
-  const pass = createProxyMiddleware({ target, ...(forgetful && { on: forget }) })
+  const pass = createProxyMiddleware({ target, ...(dropsCacheControl && { on: dropCacheControl }) })
   const proxy = createServer((request, response) => {
     // biome-ignore lint/suspicious/noExplicitAny: its types are those of express, which it does not need
     compress(request as any, response as any, () => void pass(request, response, () => {}))
@@ -34,7 +34,7 @@ async function compressingProxy(t: Test, target: string, forgetful = false): Pro
   return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
 }
 
-t.test('every live message comes through a compressing proxy at once', async (t) => {
+t.test('a compressing proxy passes every live message on at once', async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', { type: 'T' })
   const proxy = await compressingProxy(t, url)
@@ -49,30 +49,33 @@ t.test('every live message comes through a compressing proxy at once', async (t)
     await blocks.untilEvents(count)
     await lines.untilEvents(count)
     await eventually(`event ${count} at the EventSource`, () => numbers.length >= count)
-    await append(app, 's', { type: 'T' }) // not before the one before it has come
+    await append(app, 's', { type: 'T' }) // only after the previous event has come
   }
   for (const { response } of [blocks, lines]) {
     t.match(response.headers, { 'cache-control': 'private, no-store, no-transform', 'content-encoding': undefined })
   }
-  // One that is not told so compresses it, and holds even its headers back until it ends.
-  const forgetful = await compressingProxy(t, url, true)
-  const ended = await send(`${forgetful}/streams/s?format=sse&live=false`, { headers: GZIP })
+  // Without cache-control the proxy compresses the stream, and holds back even its headers until the stream ends.
+  const withoutHeader = await compressingProxy(t, url, true)
+  const ended = await send(`${withoutHeader}/streams/s?format=sse&live=false`, { headers: GZIP })
   t.match(ended.headers, { 'content-type': /event-stream/, 'content-encoding': /gzip|br/ })
 })
 
-t.test('so does the message that an event stream cannot be served now', async (t) => {
-  const { store, url } = await listen(t)
-  store.subscriptions.checkRoom = () => {
-    throw new DaybookError('overloaded', 'full', { retry: true })
+t.test(
+  'a compressing proxy passes on the closing message of an event stream that is refused as overloaded',
+  async (t) => {
+    const { store, url } = await listen(t)
+    store.subscriptions.checkRoom = () => {
+      throw new DaybookError('overloaded', 'full', { retry: true })
+    }
+    const proxy = await compressingProxy(t, url)
+    const blocks = await LiveBlocks.open(t, `${proxy}/streams/s?lastEventId=3`, GZIP)
+    await blocks.untilNamed('closing')
+    t.match(blocks.all, [{ event: 'closing', id: '3', data: /"code":"overloaded"/, retry: /^\d+$/ }])
+    t.match(blocks.response.headers, { 'cache-control': /no-transform/, 'content-encoding': undefined })
   }
-  const proxy = await compressingProxy(t, url)
-  const blocks = await LiveBlocks.open(t, `${proxy}/streams/s?lastEventId=3`, GZIP)
-  await blocks.untilNamed('closing')
-  t.match(blocks.all, [{ event: 'closing', id: '3', data: /"code":"overloaded"/, retry: /^\d+$/ }])
-  t.match(blocks.response.headers, { 'cache-control': /no-transform/, 'content-encoding': undefined })
-})
+)
 
-t.test('a page may be compressed', async (t) => {
+t.test('a page may be compressed by the proxy', async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', { type: 'T', data: 'x'.repeat(10_000) })
   const proxy = await compressingProxy(t, url)

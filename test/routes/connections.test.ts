@@ -1,4 +1,4 @@
-/** How many connections may be open, and who is closed when there are too many. */
+/** The limits on open connections, and which connection is closed when there are too many. */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -12,21 +12,21 @@ import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { movedClock } from '../helpers/clock.js'
 import { send } from '../helpers/http.js'
-import { hurried, LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
+import { fastClock, LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { listenRaw, type RawSocket } from '../helpers/raw.js'
 
 const LOAD = { connections: 4, connectionsPerAddress: 0, requestsPerSecond: 0, requestsInFlight: 1000 }
 const PING = 'GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n'
 
-/** Asks on a connection, and waits for the answer. @param times how often it has been answered then */
+/** Sends a ping and waits for its answer. @param times number of answers that this connection has received by then */
 async function ping(socket: RawSocket, times = 1): Promise<RawSocket> {
   socket.write(PING)
   await socket.until(new RegExp('200 OK[\\s\\S]*'.repeat(times)))
   return socket
 }
 
-t.test('when there are too many connections the one that is idle for longest is closed', async (t) => {
+t.test('beyond the limit the connection that has been idle longest is closed', async (t) => {
   const { connect, store } = await listenRaw(t, { load: LOAD })
   const [first, second, third] = [await ping(connect()), await ping(connect()), await ping(connect())]
   await ping(connect())
@@ -39,7 +39,7 @@ t.test('when there are too many connections the one that is idle for longest is 
   t.match(await store.metrics.registry.getSingleMetricAsString('daybook_connections'), / 4$/m)
 })
 
-t.test('those that never asked for anything are closed before those that did', async (t) => {
+t.test('connections that never sent a request are closed before used ones', async (t) => {
   const clock = movedClock()
   const { app, connect, url } = await listenRaw(t, { load: { ...LOAD, connections: 8 }, clock })
 
@@ -50,14 +50,14 @@ t.test('those that never asked for anything are closed before those that did', a
   const next = await Promise.all(Array.from({ length: 5 }, async () => ping(connect())))
   for (const { closed } of silent) await closed
   for (const socket of [...used, ...next]) await ping(socket, 2)
-  t.equal((await send(`${url}/livez`)).status, 200, 'and others are let in')
+  t.equal((await send(`${url}/livez`)).status, 200, 'new connections are accepted')
 })
 
-t.test('connections in use are never closed: when there are no others, the new one is', async (t) => {
+t.test('connections in use are never closed: when all are in use, the new one is', async (t) => {
   const { app, connect, url } = await listenRaw(t, { load: LOAD })
   await append(app, 's', { type: 'T' })
-  let heard = 0
-  app.server.on('request', () => heard++)
+  let requests = 0
+  app.server.on('request', () => requests++)
   const live = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
   const socket = await LiveSocket.open(t, `${url}/streams/s?from=0`)
   const polling = connect()
@@ -68,7 +68,7 @@ t.test('connections in use are never closed: when there are no others, the new o
   )
   await live.untilEvents(1)
   await socket.untilEvents(1)
-  await eventually('all have asked', () => heard === 3)
+  await eventually('three requests have come', () => requests === 3)
   for (let i = 0; i < 20; i++) {
     const late = connect()
     late.write(PING)
@@ -79,14 +79,14 @@ t.test('connections in use are never closed: when there are no others, the new o
   await polling.until(/"number":1/)
   await live.untilEvents(2)
   await socket.untilEvents(2)
-  t.pass('they went on')
+  t.pass('all connections in use went on')
 })
 
 function connectionsOf({ server }: { server: object }): number {
   return (server as { _connections: number })._connections
 }
 
-t.test('over TLS a connection counts once, and the one that is idle for longest is closed', async (t) => {
+t.test('a TLS connection counts once, and the one that has been idle longest is closed', async (t) => {
   const tls = await makeCertificate(Date.now())
   const { store, url } = await listen(t, { tls, load: { ...LOAD, connections: 2 } })
   const open = async () => {
@@ -109,10 +109,10 @@ t.test('over TLS a connection counts once, and the one that is idle for longest 
   t.match(await store.metrics.registry.getSingleMetricAsString('daybook_connections'), / 2$/m)
   second.write(PING)
   await once(second, 'data')
-  t.pass('the second is open')
+  t.pass('the second connection is still open')
 })
 
-t.test('one address cannot have all connections', async (t) => {
+t.test('one address cannot take all connections', async (t) => {
   const { connect } = await listenRaw(t, { load: { ...LOAD, connections: 6, connectionsPerAddress: 1000 } })
   const mine = [await ping(connect()), await ping(connect()), await ping(connect())]
   const fourth = connect()
@@ -121,92 +121,105 @@ t.test('one address cannot have all connections', async (t) => {
   for (const socket of mine) await ping(socket, 2)
 })
 
-t.test('a connection too many that asks for an event stream is told so in a way that it comes back from', async (t) => {
-  const { connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 1 } })
-  await ping(connect())
-  const stream = connect()
-  stream.write('GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n')
-  t.match(await stream.closed, /^HTTP\/1\.1 200 [\s\S]*event: closing\ndata: {[^}]*"too-many-connections"/)
-})
+t.test(
+  'an event stream beyond the connection limit gets a closing event, so that its client reconnects later',
+  async (t) => {
+    const { connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 1 } })
+    await ping(connect())
+    const stream = connect()
+    stream.write('GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n')
+    t.match(await stream.closed, /^HTTP\/1\.1 200 [\s\S]*event: closing\ndata: {[^}]*"too-many-connections"/)
+  }
+)
 
-t.test('a connection too many that asks for nothing is ended, also when its client stays', async (t) => {
-  const { app, connect, url } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 1 }, clock: hurried(20) })
+t.test('a silent connection beyond the limit is closed, even if its client keeps its side open', async (t) => {
+  const { app, connect, url } = await listenRaw(t, {
+    load: { ...LOAD, connectionsPerAddress: 1 },
+    clock: fastClock(20)
+  })
   await ping(connect())
   const silent = connectSocket({ port: Number(new URL(url).port), allowHalfOpen: true })
-  let said = ''
-  silent.on('data', (chunk) => (said += chunk))
+  let received = ''
+  silent.on('data', (chunk) => (received += chunk))
   silent.on('error', () => {})
   t.teardown(() => silent.destroy())
-  await eventually('it is told', () => said.includes('too-many-connections'))
-  await eventually('it is closed', () => connectionsOf(app) === 1)
-  t.pass('the server keeps nothing of it')
+  await eventually('the refusal has come', () => received.includes('too-many-connections'))
+  await eventually('the connection is closed', () => connectionsOf(app) === 1)
+  t.pass('the server keeps no half-open connection')
 })
 
-t.test('a WebSocket that is refused leaves no connection behind', async (t) => {
+t.test('a refused WebSocket handshake leaves no connection behind', async (t) => {
   const { app, url } = await listenRaw(t, { insecure: false })
   const upgrade =
     'Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
   for (const path of ['/streams/$settings', '/ping', '/nowhere', '/streams/%zz', '/streams/s?typ=T']) {
     const socket = connectSocket({ port: Number(new URL(url).port), allowHalfOpen: true })
-    let said = ''
-    socket.on('data', (chunk) => (said += chunk))
+    let received = ''
+    socket.on('data', (chunk) => (received += chunk))
     socket.on('error', () => {})
     t.teardown(() => socket.destroy())
     socket.write(`GET ${path} HTTP/1.1\r\n${upgrade}`)
-    await eventually('it is refused', () => /^HTTP\/1\.1 4\d\d /.test(said))
-    await eventually(`${path}: it is closed`, () => connectionsOf(app) === 0)
+    await eventually('the handshake is refused', () => /^HTTP\/1\.1 4\d\d /.test(received))
+    await eventually(`${path}: the connection is closed`, () => connectionsOf(app) === 0)
   }
-  t.pass('all were closed')
+  t.pass('all connections were closed')
 })
 
-t.test('the memory budget and the descriptors say how many connections there may be', (t) => {
+t.test('the memory budget and the limit of file descriptors set the number of connections', (t) => {
   const MiB = 2 ** 20
   t.same(connectionRoom(512 * MiB, Infinity), { connections: 16_384, warning: undefined })
   t.same(connectionRoom(64 * MiB, 1_048_576), { connections: 2048, warning: undefined })
   t.match(connectionRoom(512 * MiB, 1024), { connections: 755, warning: /limit 1024 .*755 connections.*20560/ })
-  t.throws(() => connectionRoom(512 * MiB, 119), { code: 'resource-unusable', message: /limit is 119,.* needs at least 120/ })
+  t.throws(() => connectionRoom(512 * MiB, 119), {
+    code: 'resource-unusable',
+    message: /limit is 119,.* needs at least 120/
+  })
   t.end()
 })
 
 const limited = { skip: process.platform === 'linux' ? false : 'needs /proc' }
 
-t.test('a server whose descriptors somebody wants to use up lives, serves, and lets in again', limited, async (t) => {
-  const { child, url, banner } = await serve(['serve', '--db', t.testdir({}), '--port', '0'], { descriptors: 256 })
-  t.teardown(() => child.kill('SIGKILL'))
-  const port = Number(new URL(url).port)
-  t.match(banner, /the file descriptor limit 256 allows 140 connections only/)
-  await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'application/json' } }, '{"type":"T"}')
-  const live = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
-  await live.untilEvents(1)
-  const open: Socket[] = []
-  let closed = 0
-  for (let i = 0; i < 400; i++) {
-    const socket = connectSocket({ port, host: '127.0.0.1' })
-    socket.on('error', () => {})
-    socket.on('close', () => closed++)
-    socket.resume()
-    open.push(socket)
-    // So that each is accepted before the next comes.
-    await once(socket, 'connect').catch(() => {})
+t.test(
+  'a server under a flood of connections stays below its descriptor limit, serves others, and recovers',
+  limited,
+  async (t) => {
+    const { child, url, banner } = await serve(['serve', '--db', t.testdir({}), '--port', '0'], { descriptors: 256 })
+    t.teardown(() => child.kill('SIGKILL'))
+    const port = Number(new URL(url).port)
+    t.match(banner, /the file descriptor limit 256 allows 140 connections only/)
+    await send(`${url}/streams/s`, { method: 'POST', headers: { 'content-type': 'application/json' } }, '{"type":"T"}')
+    const live = await LiveBlocks.open(t, `${url}/streams/s?from=0`)
+    await live.untilEvents(1)
+    const open: Socket[] = []
+    let closed = 0
+    for (let i = 0; i < 400; i++) {
+      const socket = connectSocket({ port, host: '127.0.0.1' })
+      socket.on('error', () => {})
+      socket.on('close', () => closed++)
+      socket.resume()
+      open.push(socket)
+      // Each connection is accepted before the next one is opened.
+      await once(socket, 'connect').catch(() => {})
+    }
+    await eventually('surplus connections are closed', () => closed >= 400 - 140)
+    t.ok(descriptorsOf(child) < 256, `${descriptorsOf(child)} descriptors are open`)
+    const elsewhere = { localAddress: '127.0.0.2', agent: false }
+    const body = '{"type":"U"}'
+    const headers = { 'content-type': 'application/json' }
+    t.equal(
+      (await send(`${url}/streams/s`, { ...elsewhere, method: 'POST', headers }, body)).status,
+      201,
+      'another address is served'
+    )
+    await live.untilEvents(2)
+    t.equal((await send(`${url}/metrics`, elsewhere)).status, 200)
+    for (const socket of open) socket.destroy()
+    let status = 429
+    while (status === 429) ({ status } = await send(`${url}/streams/s`, { headers: { accept: '*/*' } }))
+    t.equal(status, 200, 'the address of the flood is served again')
+    t.equal(child.exitCode, null, 'the server is still running')
   }
-  await eventually('it closes those that are too many', () => closed >= 400 - 140)
-  t.ok(descriptorsOf(child) < 256, `${descriptorsOf(child)} are open`)
-  const elsewhere = { localAddress: '127.0.0.2', agent: false }
-  const body = '{"type":"U"}'
-  const headers = { 'content-type': 'application/json' }
-  t.equal(
-    (await send(`${url}/streams/s`, { ...elsewhere, method: 'POST', headers }, body)).status,
-    201,
-    'somebody else is let in'
-  )
-  await live.untilEvents(2)
-  t.equal((await send(`${url}/metrics`, elsewhere)).status, 200)
-  for (const socket of open) socket.destroy()
-  let status = 429
-  while (status === 429) ({ status } = await send(`${url}/streams/s`, { headers: { accept: '*/*' } }))
-  t.equal(status, 200, 'there is room for it again')
-  t.equal(child.exitCode, null, 'it lives')
-})
+)
 
 function descriptorsOf({ pid }: ChildProcess): number {
   return readdirSync(`/proc/${pid}/fd`).length

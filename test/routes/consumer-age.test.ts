@@ -1,4 +1,4 @@
-/** A consumer that nobody reads is marked, then removed: by the time in which somebody could have come, and no other. */
+/** Expiry of unread consumers: only time in which a client could have read counts. */
 import t, { type Test } from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
 import { StillClock } from '../helpers/clock.js'
@@ -8,8 +8,8 @@ import { eventually } from '../helpers/live-events.js'
 const HOUR = 3_600_000
 const YEAR = 365 * 24 * HOUR
 
-/** A server on a clock that stands still, with a consumer that lasts an hour. */
-async function still(t: Test) {
+/** Opens a server on a clock that a test moves, with a consumer that expires after an hour. */
+async function openWithStillClock(t: Test) {
   const clock = new StillClock()
   const directory = t.testdir({})
   const opened = await listen(t, { directory, clock })
@@ -19,47 +19,50 @@ async function still(t: Test) {
     app.inject({ method: 'PUT', url: `/consumers/${name}`, payload: { source: '/streams/s', ...settings } })
   await define('c')
   const state = async () => (await app.inject('/consumers/c')).json().state
-  /** Changes are made one after the other: when this one was made, those before it were. */
+  /** Definitions are applied in order: once this one is done, all changes before it are. */
   const settled = () => define('settled', {})
   return { ...opened, clock, directory, define, state, settled, names: () => namesOf(store) }
 }
 
 const namesOf = ({ consumers }: Awaited<ReturnType<typeof openApp>>['store']) => consumers.all().map(({ name }) => name)
 
-t.test('expiresAfter: nobody came for so long, and it is marked; for twice as long, and it is removed', async (t) => {
-  const { app, url, clock, directory, define, state } = await still(t)
-  await define('read')
-  await define('kept', {})
-  const socket = await LiveSocket.open(t, `${url}/consumers/read/events?heartbeat=0`)
-  await socket.untilEvents(1)
-  clock.move(0.9 * HOUR)
-  t.equal(await state(), 'idle')
-  clock.move(0.6 * HOUR)
-  t.equal(await state(), 'expired')
-  await app.inject('/consumers/c/events')
-  t.equal(await state(), 'idle', 'who reads it wakes it')
-  clock.move(1.5 * HOUR)
-  t.equal(await state(), 'expired')
-  t.equal((await app.inject('/consumers/read')).json().state, 'connected', 'one that is read does not age')
-  await app.close()
-  clock.move(30 * 24 * HOUR)
-  const later = await openApp(t, { directory, clock })
-  t.same(namesOf(later.store), ['c', 'kept', 'read'], 'while the server was away nobody could come')
-  clock.move(0.9 * HOUR)
-  t.same(namesOf(later.store), ['c', 'kept', 'read'])
-  clock.move(0.2 * HOUR)
-  await eventually('they are removed', () => later.store.consumers.size === 1)
-  t.same(namesOf(later.store), ['kept'])
-  t.equal((await later.app.inject('/consumers/c/events')).statusCode, 404)
-})
+t.test(
+  'a consumer without a reader is marked expired after expiresAfter, and removed after twice that time',
+  async (t) => {
+    const { app, url, clock, directory, define, state } = await openWithStillClock(t)
+    await define('read')
+    await define('kept', {})
+    const socket = await LiveSocket.open(t, `${url}/consumers/read/events?heartbeat=0`)
+    await socket.untilEvents(1)
+    clock.move(0.9 * HOUR)
+    t.equal(await state(), 'idle')
+    clock.move(0.6 * HOUR)
+    t.equal(await state(), 'expired')
+    await app.inject('/consumers/c/events')
+    t.equal(await state(), 'idle', 'a read makes it idle again')
+    clock.move(1.5 * HOUR)
+    t.equal(await state(), 'expired')
+    t.equal((await app.inject('/consumers/read')).json().state, 'connected', 'a connected consumer does not age')
+    await app.close()
+    clock.move(30 * 24 * HOUR)
+    const later = await openApp(t, { directory, clock })
+    t.same(namesOf(later.store), ['c', 'kept', 'read'], 'time in which the server is stopped does not count')
+    clock.move(0.9 * HOUR)
+    t.same(namesOf(later.store), ['c', 'kept', 'read'])
+    clock.move(0.2 * HOUR)
+    await eventually('both are removed', () => later.store.consumers.size === 1)
+    t.same(namesOf(later.store), ['kept'])
+    t.equal((await later.app.inject('/consumers/c/events')).statusCode, 404)
+  }
+)
 
 for (const [way, ahead] of [
   ['three hours ahead', 3 * HOUR],
   ['ten years ahead', 10 * YEAR],
   ['a year back', -YEAR]
 ] as const) {
-  t.test(`a clock that is ${way} for some seconds, or for good, removes no consumer and marks none`, async (t) => {
-    const { clock, state, settled, names } = await still(t)
+  t.test(`a clock that is ${way}, for some seconds or for good, does not mark or remove a consumer`, async (t) => {
+    const { clock, state, settled, names } = await openWithStillClock(t)
     clock.ahead = ahead
     clock.move(4000)
     t.equal(await state(), 'idle')
@@ -72,16 +75,16 @@ for (const [way, ahead] of [
     await settled()
     t.same(names(), ['c', 'settled'])
     clock.move(0.2 * HOUR)
-    t.equal(await state(), 'expired', 'what has passed counts as always')
+    t.equal(await state(), 'expired', 'time that has passed counts as usual')
     clock.move(HOUR)
-    await eventually('it is removed', () => !names().includes('c'))
+    await eventually('the consumer is removed', () => !names().includes('c'))
   })
 }
 
-t.test('a server that was stopped, or whose machine slept, removes no consumer for it', async (t) => {
-  const { clock, state, settled, names } = await still(t)
+t.test('time in which the process is stopped or the machine sleeps does not remove a consumer', async (t) => {
+  const { clock, state, settled, names } = await openWithStillClock(t)
   clock.move(0.5 * HOUR)
-  // A clock that goes on meanwhile, and one that does not.
+  // First the monotonic clock counts the pause, then only the wall clock does.
   clock.skip(24 * HOUR)
   clock.move(4000)
   clock.ahead = 24 * HOUR
@@ -91,30 +94,27 @@ t.test('a server that was stopped, or whose machine slept, removes no consumer f
   t.same(names(), ['c', 'settled'])
 })
 
-t.test(
-  'one that is read all the time does not age, whatever the clock says; when its reader goes it begins to',
-  async (t) => {
-    const { store, url, clock, state, names } = await still(t)
-    const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
-    await socket.untilEvents(1)
-    clock.ahead = 24 * HOUR
-    clock.move(5 * HOUR)
-    clock.ahead = -24 * HOUR
-    clock.move(5 * HOUR)
-    t.equal(await state(), 'connected')
-    socket.close()
-    await eventually('its reader is gone', () => store.consumers.get('c').subscription === undefined)
-    t.equal(await state(), 'idle')
-    clock.move(0.9 * HOUR)
-    t.equal(await state(), 'idle')
-    clock.move(0.2 * HOUR)
-    t.equal(await state(), 'expired')
-    t.same(names(), ['c'])
-  }
-)
+t.test('a connected consumer does not age, whatever the clock says; it ages once its reader is gone', async (t) => {
+  const { store, url, clock, state, names } = await openWithStillClock(t)
+  const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
+  await socket.untilEvents(1)
+  clock.ahead = 24 * HOUR
+  clock.move(5 * HOUR)
+  clock.ahead = -24 * HOUR
+  clock.move(5 * HOUR)
+  t.equal(await state(), 'connected')
+  socket.close()
+  await eventually('the reader is gone', () => store.consumers.get('c').subscription === undefined)
+  t.equal(await state(), 'idle')
+  clock.move(0.9 * HOUR)
+  t.equal(await state(), 'idle')
+  clock.move(0.2 * HOUR)
+  t.equal(await state(), 'expired')
+  t.same(names(), ['c'])
+})
 
-t.test('a consumer that was read last under a clock that was ahead ages from the next start on', async (t) => {
-  const { app, clock, directory } = await still(t)
+t.test('a consumer that was last read under a clock that was ahead ages from the next start on', async (t) => {
+  const { app, clock, directory } = await openWithStillClock(t)
   clock.ahead = 10 * YEAR
   await app.inject('/consumers/c/events')
   await app.close()
@@ -122,16 +122,19 @@ t.test('a consumer that was read last under a clock that was ahead ages from the
   const later = await openApp(t, { directory, clock })
   const { active, state } = (await later.app.inject('/consumers/c')).json()
   t.equal(state, 'idle')
-  t.equal(Date.parse(active), clock.now(), 'nobody read in ten years from now')
+  t.equal(Date.parse(active), clock.now(), 'the last read is not in the future')
   clock.move(2.1 * HOUR)
-  await eventually('it is removed', () => later.store.consumers.size === 0)
+  await eventually('the consumer is removed', () => later.store.consumers.size === 0)
 })
 
-t.test('while a consumer is read, its checkpoint is written often enough for a server that is killed', async (t) => {
-  const { store, url, clock } = await still(t)
+t.test('the last-read time of a connected consumer is saved within a third of expiresAfter', async (t) => {
+  const { store, url, clock } = await openWithStillClock(t)
   const socket = await LiveSocket.open(t, `${url}/consumers/c/events?heartbeat=0`)
   await socket.untilEvents(1)
   clock.move(5 * HOUR)
-  await eventually('it was saved', () => (store.places.get('consumer', 'c')?.active ?? 0) >= clock.now() - 0.3 * HOUR)
-  t.pass('within a third of its time')
+  await eventually(
+    'the last-read time is saved',
+    () => (store.places.get('consumer', 'c')?.active ?? 0) >= clock.now() - 0.3 * HOUR
+  )
+  t.pass('within a third of expiresAfter')
 })

@@ -1,12 +1,12 @@
-/** Whose consumers are, and who is told of them and of those who read live. */
+/** Ownership of consumers: which callers may list, define and read them. */
 import t from 'tap'
 import { openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, makeUser, ops, type Who, withAnn } from '../helpers/people.js'
+import { admin, asJson, type Credentials, makeUser, ops, withAnn } from '../helpers/people.js'
 
-t.test('a consumer is its owner’s: others neither see nor move it', async (t) => {
+t.test('a consumer is private to its owner, except that operators see it in the listing', async (t) => {
   const { app, url, ann, bob } = await withAnn(t)
-  const define = (name: string, source: string, headers: Who) =>
+  const define = (name: string, source: string, headers: Credentials) =>
     app.inject({
       method: 'PUT',
       url: `/consumers/${name}`,
@@ -14,10 +14,14 @@ t.test('a consumer is its owner’s: others neither see nor move it', async (t) 
       payload: { source }
     })
   t.equal((await define('anns', '/streams/secret-1', ann)).statusCode, 201)
-  t.equal((await define('bobs', '/streams/secret-1', bob)).statusCode, 403, 'what Bob may not read')
-  t.equal((await define('anns', '/streams/secret-1', bob)).statusCode, 403, 'Ann’s, also when it says the same')
+  t.equal((await define('bobs', '/streams/secret-1', bob)).statusCode, 403, 'Bob may not read the source')
+  t.equal(
+    (await define('anns', '/streams/secret-1', bob)).statusCode,
+    403,
+    'Ann owns it, even if the definition is the same'
+  )
   t.equal((await define('bobs', '/events', bob)).statusCode, 201)
-  const named = async (headers: Who) =>
+  const named = async (headers: Credentials) =>
     (await app.inject({ url: '/consumers', headers })).json().consumers.map(({ name }: { name: string }) => name)
   t.same(await named(bob), ['bobs'])
   t.same(await named(ops), ['anns', 'bobs'])
@@ -26,11 +30,11 @@ t.test('a consumer is its owner’s: others neither see nor move it', async (t) 
   t.same(
     page.events.map(({ stream }: { stream: string }) => stream),
     ['order-1'],
-    'what Bob may read'
+    'only events that Bob may read'
   )
 })
 
-t.test('what was made without an account is everybody’s where none is needed, elsewhere administrators’', async (t) => {
+t.test('an ownerless consumer is open to all with --anonymous=on, otherwise to administrators only', async (t) => {
   const directory = t.testdir({})
   const first = await openApp(t, { insecure: false, anonymous: true, directory })
   const bob = await makeUser(first.store, 'bob')

@@ -16,7 +16,7 @@ async function ask(app: FastifyInstance, origin: string | undefined, who: object
   return { status: statusCode, shared, withCredentials, body, headers }
 }
 
-t.test('caches are told that an answer depends on the origin, beside what else it depends on', async (t) => {
+t.test('every answer varies by Origin, in addition to its other Vary values', async (t) => {
   const directories = t.testdir({ 0: {}, 1: {} })
   for (const [i, corsOrigins] of ([[PAGE], 'local'] as const).entries()) {
     const directory = `${directories}/${i}`
@@ -32,7 +32,7 @@ t.test('caches are told that an answer depends on the origin, beside what else i
   }
 })
 
-t.test('before it sends, a browser is told what a page may send', async (t) => {
+t.test('a preflight request returns the methods and headers that a page may send', async (t) => {
   const { app } = await openApp(t, { insecure: false, corsOrigins: [PAGE] })
   const { statusCode, headers } = await app.inject({
     method: 'OPTIONS',

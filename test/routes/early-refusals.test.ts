@@ -1,4 +1,4 @@
-/** A request that is refused before its body has come: its client sees the answer, and its connection ends. */
+/** A request that is refused before its body has come: the client sees the answer, and the connection ends. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { admin, bearer, makeToken, setRules, withAnn } from '../helpers/people.js'
 
-/** A clock whose timers come soon, and whose time passes when a test says so. */
+/** A clock whose timers fire within 10 ms, and whose time a test moves with `later`. */
 function quickClock(): Clock & { later: number } {
   const clock = {
     ...systemClock,
@@ -24,8 +24,8 @@ async function openConnections(app: FastifyInstance): Promise<number> {
   return new Promise((resolve, reject) => app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)))) // biome-ignore format: one line
 }
 
-/** A client that never closes by itself. */
-function stubborn(t: Test, url: string): Socket & { text: string } {
+/** Opens a client that never closes its side of the connection. */
+function connectHalfOpen(t: Test, url: string): Socket & { text: string } {
   const { port, hostname } = new URL(url)
   const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true }) as Socket & { text: string }
   socket.text = ''
@@ -35,8 +35,8 @@ function stubborn(t: Test, url: string): Socket & { text: string } {
   return socket
 }
 
-/** The headers of a request, and the beginning of its body. */
-function head(call: string, headers: string, body = ''): string {
+/** Returns the headers of a request and the beginning of its body. */
+function requestHead(call: string, headers: string, body = ''): string {
   return `${call} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n\r\n${body}`
 }
 
@@ -45,21 +45,21 @@ const LARGE = 40 * 1024 * 1024
 
 for (const [what, call, headers, expected] of [
   ['too large', 'POST /streams/s', JSON_TYPE, 413],
-  ['too large, in a route that takes little', 'PUT /streams/s/metadata', JSON_TYPE, 413],
-  ['of a form that is not taken', 'POST /events', 'Content-Type: text/plain', 415],
-  ['for no address', 'POST /nowhere', JSON_TYPE, 404],
-  ['for a method that is not there', 'PATCH /events', JSON_TYPE, 405],
-  ['that expects something else', 'POST /streams/s', `${JSON_TYPE}\r\nExpect: tea`, 417]
+  ['too large for a route with a small limit', 'PUT /streams/s/metadata', JSON_TYPE, 413],
+  ['of an unsupported type', 'POST /events', 'Content-Type: text/plain', 415],
+  ['for an unknown address', 'POST /nowhere', JSON_TYPE, 404],
+  ['for an unsupported method', 'PATCH /events', JSON_TYPE, 405],
+  ['with an unknown Expect header', 'POST /streams/s', `${JSON_TYPE}\r\nExpect: tea`, 417]
 ] as const) {
-  t.test(`a client that sends a body ${what} first, and reads then, sees the answer`, async (t) => {
+  t.test(`a client that sends a body ${what} before it reads anything sees the answer`, async (t) => {
     const { app, url } = await listen(t)
     const { port, hostname } = new URL(url)
     const socket = connect(Number(port), hostname)
     socket.pause()
     const failed = once(socket, 'error').then(([error]) => error)
-    socket.write(head(call, `${headers}\r\nContent-Length: ${LARGE}`))
+    socket.write(requestHead(call, `${headers}\r\nContent-Length: ${LARGE}`))
     const sent = new Promise((resolve) => socket.write(Buffer.alloc(LARGE, 0x20), resolve))
-    t.equal((await Promise.race([sent, failed])) ?? undefined, undefined, 'the whole body was taken')
+    t.equal((await Promise.race([sent, failed])) ?? undefined, undefined, 'the whole body was read')
     let text = ''
     socket.on('data', (chunk) => (text += chunk))
     socket.resume()
@@ -72,29 +72,35 @@ for (const [what, call, headers, expected] of [
 }
 
 for (const [what, bytes] of [
-  ['is refused without an account', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  ['lacks credentials', requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
   [
-    'is refused, of unknown length',
-    head('POST /streams/s', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`, '1\r\n{\r\n')
+    'lacks credentials and has a chunked body',
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`, '1\r\n{\r\n')
   ],
-  ['is refused, with a small rest', head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
-  ['goes to no address', head('POST /nowhere', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
-  ['has a method that is not there', head('PATCH /events', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
-  ['deletes with a body', head('DELETE /ping', 'Content-Length: 10', 'half')],
-  ['reads with a body', head('GET /ping', `Content-Length: ${LARGE}`, 'half')],
-  ['expects something else', head('POST /streams/s', `${JSON_TYPE}\r\nExpect: tea\r\nContent-Length: 10`, 'half')],
-  ['is no HTTP', 'nonsense\r\n\r\n'],
+  [
+    'lacks credentials and has a small body',
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')
+  ],
+  ['goes to an unknown address', requestHead('POST /nowhere', `${JSON_TYPE}\r\nContent-Length: ${LARGE}`)],
+  ['has an unsupported method', requestHead('PATCH /events', `${JSON_TYPE}\r\nContent-Length: 10`, 'half')],
+  ['is a DELETE with a body', requestHead('DELETE /ping', 'Content-Length: 10', 'half')],
+  ['is a GET with a body', requestHead('GET /ping', `Content-Length: ${LARGE}`, 'half')],
+  [
+    'has an unknown Expect header',
+    requestHead('POST /streams/s', `${JSON_TYPE}\r\nExpect: tea\r\nContent-Length: 10`, 'half')
+  ],
+  ['is not HTTP', 'nonsense\r\n\r\n'],
   ['has headers that do not end', 'GET /ping HTTP/1.1\r\nHost: localhost\r\nX-']
 ] satisfies [string, string][]) {
   t.test(`the connection of a request that ${what} ends, whatever its client does`, async (t) => {
     const clock = quickClock()
     const { app, url } = await listen(t, { clock, insecure: false })
     const accepted = once(app.server, 'connection') as Promise<[Socket]>
-    const socket = stubborn(t, url)
+    const socket = connectHalfOpen(t, url)
     socket.write(bytes)
     const [peer] = await accepted
     if (what === 'has headers that do not end') {
-      // As node does when their time is over.
+      // Node emits this error when the time for the headers is over.
       app.server.emit('clientError', Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), peer)
     }
     while (socket.text === '') await setImmediate()
@@ -106,7 +112,7 @@ for (const [what, bytes] of [
   })
 }
 
-t.test('a body that does not come is cut with 408 in every route, and the connection ends', async (t) => {
+t.test('a stalled body is answered with 408 in every kind of write, and the connection ends', async (t) => {
   const clock = quickClock()
   const { app, url, store } = await listen(t, { clock })
   for (const call of [
@@ -116,8 +122,8 @@ t.test('a body that does not come is cut with 408 in every route, and the connec
     'PUT /consumers/c',
     'POST /tokens'
   ]) {
-    const socket = stubborn(t, url)
-    socket.write(head(call, `${JSON_TYPE}\r\nContent-Length: 58`, '{"events":[{"stream":"s",'))
+    const socket = connectHalfOpen(t, url)
+    socket.write(requestHead(call, `${JSON_TYPE}\r\nContent-Length: 58`, '{"events":[{"stream":"s",'))
     while (socket.text === '') {
       clock.later += 1_000
       await setImmediate()
@@ -129,35 +135,38 @@ t.test('a body that does not come is cut with 408 in every route, and the connec
       await setImmediate()
     }
   }
-  t.equal(store.log.head, -1, 'what comes after the answer is not read')
+  t.equal(store.log.head, -1, 'bytes after the answer are not read')
 })
 
-t.test('a request with a small body that is refused keeps its connection', async (t) => {
+t.test('a refused request with a small body keeps its connection', async (t) => {
   const { url } = await listen(t, { insecure: false, anonymous: false })
-  const socket = stubborn(t, url)
-  socket.write(head('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 12`, '{"ty'))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /streams/s', `${JSON_TYPE}\r\nContent-Length: 12`, '{"ty'))
   while (!/ 401 /.test(socket.text)) await setImmediate()
-  socket.write(`pe":"T"}${head('GET /ping', 'Connection: close')}`)
+  socket.write(`pe":"T"}${requestHead('GET /ping', 'Connection: close')}`)
   await once(socket, 'end')
   t.match(socket.text, /^HTTP\/1\.1 401 [\s\S]*HTTP\/1\.1 200 /)
 })
 
-t.test('of a refused body that does not end, only so much is read', async (t) => {
+t.test('of a refused body of unknown length, only dropped_body_bytes_max are read', async (t) => {
   const { app, url } = await listen(t)
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = stubborn(t, url)
-  socket.write(head('POST /nowhere', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /nowhere', `${JSON_TYPE}\r\nTransfer-Encoding: chunked`))
   const closed = new Promise((resolve) => socket.once('close', resolve))
   const [peer] = await accepted
   const chunk = Buffer.from(`10000\r\n${' '.repeat(65_536)}\r\n`)
   while (!socket.closed && !socket.destroyed && socket.writable) {
     if (!socket.write(chunk)) await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
   }
-  t.ok(peer.bytesRead > limits.dropped_body_bytes_max / 2, 'the client is given time')
+  t.ok(
+    peer.bytesRead > limits.dropped_body_bytes_max / 2,
+    'the server reads on, so that the client has time to see the answer'
+  )
   t.ok(peer.bytesRead <= limits.dropped_body_bytes_max + 1024 * 1024, `${peer.bytesRead} bytes were read`)
 })
 
-t.test('a token with which nothing can be written is refused before its body is read', async (t) => {
+t.test('a token that cannot write anything is refused before the body is read', async (t) => {
   const { app, url, store } = await withAnn(t)
   await append(app, 'closed', { type: 'T' }, admin)
   await setRules(app, 'closed', { write: 'bob', delete: 'bob' })
@@ -175,15 +184,15 @@ t.test('a token with which nothing can be written is refused before its body is 
   ] satisfies [string[], number][]) {
     const { text } = await makeToken(store, 'ann', { read: ['*'], write })
     for (const type of ['application/json', 'application/x-ndjson']) {
-      const socket = stubborn(t, url)
+      const socket = connectHalfOpen(t, url)
       const { authorization } = bearer(text)
-      socket.write(head('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
+      socket.write(requestHead('POST /events', `Content-Type: ${type}\r\nAuthorization: ${authorization}\r\nContent-Length: ${LARGE / 2}`)) // biome-ignore format: one line
       if (status === 403) {
         while (!/"code"/.test(socket.text)) await setImmediate()
         t.match(socket.text, /^HTTP\/1\.1 403 [\s\S]*"code":"not-permitted"/, `${write} ${type}`)
       } else if (type === 'application/json') {
         while (store.memory.bodies.used === 0) await setImmediate()
-        t.equal(socket.text, '', `${write}: the body is awaited`)
+        t.equal(socket.text, '', `${write}: the server waits for the body`)
         socket.destroy()
         while (store.memory.bodies.used > 0) await setImmediate()
       }
@@ -193,10 +202,10 @@ t.test('a token with which nothing can be written is refused before its body is 
   t.equal(store.log.head - before, 14, 'two events for each token that was made')
 })
 
-t.test('a redirect reads no body', async (t) => {
+t.test('a redirect does not read the body', async (t) => {
   const { url, store } = await listen(t)
-  const socket = stubborn(t, url)
-  socket.write(head('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
+  const socket = connectHalfOpen(t, url)
+  socket.write(requestHead('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))
   while (!/\r\n\r\n/.test(socket.text)) await setImmediate()
   t.match(socket.text, /^HTTP\/1\.1 307 /)
   t.equal(store.memory.bodies.used, 0)

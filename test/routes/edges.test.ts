@@ -6,10 +6,10 @@ import { Store } from '../../src/store/store.js'
 import { append, listen, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 
-/** A client that reads problems: without it a refusal has no body (eventstore-http 1.2). */
+/** A client that accepts problem documents: without this header an error has no body (eventstore-http 1.2). */
 const ANY = { accept: '*/*' }
 
-t.test('every error code has a page that says what to do', async (t) => {
+t.test('every problem type has a page', async (t) => {
   const { app } = await openApp(t)
   for (const code of errorCodes) {
     const page = await app.inject(`/problems/${code}`)
@@ -20,7 +20,7 @@ t.test('every error code has a page that says what to do', async (t) => {
   t.match((await app.inject({ url: '/problems/nonsense', headers: ANY })).json(), { status: 404 })
 })
 
-t.test('before it is open the server says that it is not ready, and why', async (t) => {
+t.test('a server that is still opening reports that it is not ready, and why', async (t) => {
   const store = new Store({ directory: t.testdir({}) })
   const app = await buildApp(store, { logLevel: 'silent', insecure: true })
   t.teardown(() => app.close())
@@ -38,7 +38,7 @@ t.test('before it is open the server says that it is not ready, and why', async 
   t.match((await app.inject('/readyz')).json(), { status: 'ok' })
 })
 
-t.test('a known address answers an unknown method with 405 and what it allows', async (t) => {
+t.test('a known address answers an unsupported method with 405 and an Allow header', async (t) => {
   const { app } = await openApp(t)
   for (const [url, allow] of [
     ['/streams/s', /GET.*POST/],
@@ -53,7 +53,7 @@ t.test('a known address answers an unknown method with 405 and what it allows', 
   t.match((await app.inject({ url: '/nowhere', headers: ANY })).json(), { status: 404, code: 'not-found' })
 })
 
-t.test('a page of any origin may read, and none may write unless allowed', async (t) => {
+t.test('pages of any origin may read, but only allowed origins may write', async (t) => {
   const { app } = await openApp(t, { allowOrigins: ['https://shop.example'] })
   await append(app, 's', { type: 'T' })
   const read = await app.inject({ url: '/streams/s', headers: { origin: 'https://evil.example' } })
@@ -65,7 +65,11 @@ t.test('a page of any origin may read, and none may write unless allowed', async
     headers: { origin: 'https://shop.example', 'access-control-request-method': 'POST' }
   })
   t.equal(preflight.statusCode, 200)
-  t.equal(preflight.headers['access-control-allow-origin'], 'https://shop.example', 'with credentials')
+  t.equal(
+    preflight.headers['access-control-allow-origin'],
+    'https://shop.example',
+    'the origin itself, because credentials are allowed'
+  )
   t.match(preflight.headers['access-control-allow-methods'], /GET.*POST.*DELETE.*OPTIONS/)
   t.match(preflight.headers['access-control-allow-headers'], /If-Match.*Idempotency-Key/)
   const event = { type: 'T' }
@@ -77,11 +81,11 @@ t.test('a page of any origin may read, and none may write unless allowed', async
   t.equal(
     (await append(app, 's', event, { origin: 'http://localhost:2113', host: 'localhost:2113' })).statusCode,
     201,
-    'its own'
+    'the server’s own origin'
   )
 })
 
-t.test('a loopback server answers to local names only', async (t) => {
+t.test('a loopback server accepts only local host names and those that it was given', async (t) => {
   const { app } = await openApp(t, { hosts: ['daybook.test'] })
   for (const host of ['localhost:2113', '127.0.0.1', '[::1]:2113', 'daybook.test:80', 'x.localhost']) {
     t.equal((await app.inject({ url: '/ping', headers: { host } })).statusCode, 200, host)
@@ -91,7 +95,7 @@ t.test('a loopback server answers to local names only', async (t) => {
   }
 })
 
-t.test("every answer has a request id: the caller's own when it is short and printable", async (t) => {
+t.test('every answer has a request id: that of the caller if it is short and printable', async (t) => {
   const { app } = await openApp(t)
   const id = async (given?: string) =>
     (await app.inject({ url: '/ping', headers: given === undefined ? {} : { 'request-id': given } })).headers[
@@ -105,7 +109,7 @@ t.test("every answer has a request id: the caller's own when it is short and pri
   t.equal(problem.json().requestId, problem.headers['request-id'])
 })
 
-t.test('/info names the log, the limits and where to go; /metrics counts', async (t) => {
+t.test('/info names the log, its head and the limits; /metrics counts appends and reads', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', [{ type: 'T' }, { type: 'T' }])
   await app.inject('/streams/s')
@@ -122,7 +126,7 @@ t.test('/info names the log, the limits and where to go; /metrics counts', async
   t.match(body, /^daybook_append_queue 0$/m)
 })
 
-t.test('/stats and /sys/subsystems have what the web UI of EventStoreDB computes with', async (t) => {
+t.test('/stats and /sys/subsystems return the fields that the web UI of EventStoreDB needs', async (t) => {
   const { app } = await openApp(t)
   const queues = async () => Object.values((await app.inject('/stats')).json().es.queue) as Record<string, unknown>[]
   const check = (queue: Record<string, unknown>, appends: number) => {
@@ -150,7 +154,7 @@ t.test('/stats and /sys/subsystems have what the web UI of EventStoreDB computes
   })
 })
 
-t.test('listings go name by name, in the order of their bytes', async (t) => {
+t.test('listings are paged by name, in byte order', async (t) => {
   const { app, store } = await openApp(t)
   const names = ['b-2', 'a', 'ä', 'B', 'a/1', 'b-1', '$sys', 'z'.repeat(300), '漢-1']
   for (const name of names)
@@ -177,7 +181,7 @@ t.test('listings go name by name, in the order of their bytes', async (t) => {
   t.match((await app.inject('/types')).json().types, [{ name: 'T', events: 16 }])
 })
 
-t.test('without projections, streams are served and reading by type looks at every event', async (t) => {
+t.test('without projections, streams are listed and reads by type scan every event', async (t) => {
   const { app } = await openApp(t, { runProjections: 'none' })
   await append(app, 'cart-1', [{ type: 'A' }, { type: 'B' }])
   t.match((await app.inject('/types')).json(), { status: 409, code: 'index-switched-off' })
@@ -186,7 +190,7 @@ t.test('without projections, streams are served and reading by type looks at eve
   t.equal((await app.inject('/streams')).json().streams.length, 1)
 })
 
-t.test('closing under load ends by itself, and every acknowledged append is there', async (t) => {
+t.test('closing under load completes, and every acknowledged append is kept', async (t) => {
   const { app, url, directory } = await listen(t)
   let acknowledged = 0
   const client = async () => {

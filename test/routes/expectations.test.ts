@@ -1,4 +1,7 @@
-/** `Expect: 100-continue`: a body is asked for when nothing that is known refuses it, and clients see why it is not. */
+/**
+ * `Expect: 100-continue`: the server asks for a body unless it already knows that it refuses it. Clients see the
+ * refusal.
+ */
 import { execFile, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,14 +18,14 @@ const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0
 const JSON_TYPE = 'Content-Type: application/json'
 const EVENT = '{"type":"T"}'
 
-/** The headers of a request that waits to be asked for its body. */
-function waiting(call: string, ...headers: readonly string[]): string {
+/** Returns the headers of a request that waits for 100 Continue. */
+function expectingContinue(call: string, ...headers: readonly string[]): string {
   const all = [`${call} HTTP/1.1`, 'Host: localhost', 'Accept: */*', 'Expect: 100-continue', ...headers]
   if (!headers.some((header) => /^(Content-Length|Transfer-Encoding)/.test(header))) all.push('Content-Length: 12')
   return `${all.join('\r\n')}\r\n\r\n`
 }
 
-t.test('a body that is wanted is asked for, once, and the connection goes on', async (t) => {
+t.test('a request that can be accepted gets one 100 Continue, and its connection stays open', async (t) => {
   const { connect, store } = await listenRaw(t)
   const socket = connect()
   for (const [call, ...headers] of [
@@ -32,23 +35,25 @@ t.test('a body that is wanted is asked for, once, and the connection goes on', a
     ['POST /events', 'Content-Type: application/x-ndjson', 'Content-Length: 26']
   ] satisfies [string, ...string[]][]) {
     const each = connect()
-    each.write(waiting(call, ...headers))
+    each.write(expectingContinue(call, ...headers))
     const text = await each.until(/\r\n\r\n/)
     t.equal(text, 'HTTP/1.1 100 Continue\r\n\r\n', `${call} ${headers}`)
     each.destroy()
   }
-  socket.write(waiting('POST /streams/s', JSON_TYPE))
+  socket.write(expectingContinue('POST /streams/s', JSON_TYPE))
   await socket.until(/100 Continue\r\n\r\n$/)
   socket.write(EVENT)
   await socket.until(/201 Created[\s\S]*}/)
-  socket.write(waiting('POST /streams/s', JSON_TYPE).replace('HTTP/1.1\r\n', 'HTTP/1.1\r\nConnection: close\r\n'))
+  socket.write(
+    expectingContinue('POST /streams/s', JSON_TYPE).replace('HTTP/1.1\r\n', 'HTTP/1.1\r\nConnection: close\r\n')
+  )
   await socket.until(/100 Continue[\s\S]*100 Continue\r\n\r\n$/)
   socket.write(EVENT)
   t.equal((await socket.closed).match(/100 Continue/g)?.length, 2)
   t.equal(store.log.head, 1)
 })
 
-t.test('a body that is known to be refused is not asked for', async (t) => {
+t.test('a request that will be refused gets its error without 100 Continue', async (t) => {
   const { app, store, raw, connect } = await listenRaw(t, { insecure: false, load: { ...LOAD, requestsInFlight: 2 } })
   const ann = await makeUser(store, 'ann')
   await append(app, 's', { type: 'T' }, admin)
@@ -77,16 +82,16 @@ t.test('a body that is known to be refused is not asked for', async (t) => {
     [417, 'POST /streams/a', JSON_TYPE, by(ann), 'Expect: tea'],
     [421, 'POST https://localhost/streams/a', JSON_TYPE, by(ann)]
   ] satisfies [number, string, ...string[]][]) {
-    // The server ends the connection: nobody can know whether the body follows.
-    const answer = await raw(waiting(call, ...headers))
+    // The server closes the connection, because it cannot know whether the body follows.
+    const answer = await raw(expectingContinue(call, ...headers))
     t.equal(answer.status, status, `${call} ${headers}`)
     t.match(answer.headers.connection, /close/, `${call} ${headers}`)
   }
-  // As many requests are in flight as may be.
+  // As many requests are in flight as the limit allows.
   const polls = [connect(), connect()]
   const page = store.reader.page.bind(store.reader)
-  let letGo = () => {}
-  const gone = new Promise<void>((resolve) => (letGo = resolve))
+  let release = () => {}
+  const gone = new Promise<void>((resolve) => (release = resolve))
   let held = 0
   store.reader.page = async (...all) => {
     held++
@@ -96,38 +101,38 @@ t.test('a body that is known to be refused is not asked for', async (t) => {
   polls.forEach((socket, at) => {
     socket.write(`GET /events?from=${at} HTTP/1.1\r\nHost: localhost\r\n${by(ann)}\r\n\r\n`)
   })
-  await eventually('both are in flight', () => held === 2)
-  t.equal((await raw(waiting('POST /streams/a', JSON_TYPE, by(ann)))).status, 503)
-  letGo()
+  await eventually('both requests are in flight', () => held === 2)
+  t.equal((await raw(expectingContinue('POST /streams/a', JSON_TYPE, by(ann)))).status, 503)
+  release()
   for (const socket of polls) await socket.until(/200 OK/)
 })
 
-t.test('a client that asks too often is told so, and not asked for its body', async (t) => {
+t.test('a client beyond its request rate gets 429 without 100 Continue', async (t) => {
   const { raw } = await listenRaw(t, { load: { ...LOAD, requestsPerSecond: 1 } })
-  let answer = await raw(waiting('POST /nowhere', JSON_TYPE))
-  while (answer.status === 404) answer = await raw(waiting('POST /nowhere', JSON_TYPE))
+  let answer = await raw(expectingContinue('POST /nowhere', JSON_TYPE))
+  while (answer.status === 404) answer = await raw(expectingContinue('POST /nowhere', JSON_TYPE))
   t.equal(answer.status, 429)
 })
 
-t.test('a large body is asked for when there is memory for it', async (t) => {
+t.test('a large body gets 100 Continue as soon as there is memory for it', async (t) => {
   const { store, connect } = await listenRaw(t, { memoryBytes: limits.memory_bytes_min })
   const { bodies } = store.memory
   const bytes = Math.floor(bodies.bytes * 0.75)
   const first = connect()
-  first.write(waiting('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
+  first.write(expectingContinue('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
   await first.until(/100 Continue/)
   const second = connect()
   let text = ''
   second.until(/./).then((came) => (text = came))
-  second.write(waiting('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
-  await eventually('it waits', () => bodies.waiting === 1)
+  second.write(expectingContinue('POST /streams/s', JSON_TYPE, `Content-Length: ${bytes}`))
+  await eventually('the second body waits', () => bodies.waiting === 1)
   t.equal(text, '')
   first.destroy()
   await second.until(/100 Continue/)
   second.destroy()
 })
 
-t.test('a request of HTTP/1.0, and one without a body, are answered as if they expected nothing', async (t) => {
+t.test('HTTP/1.0 requests and requests without a body are answered as if they had no Expect header', async (t) => {
   const { raw, connect } = await listenRaw(t)
   const old = await raw(
     `POST /streams/s HTTP/1.0\r\nExpect: 100-continue\r\n${JSON_TYPE}\r\nContent-Length: 12\r\n\r\n${EVENT}`
@@ -142,13 +147,13 @@ t.test('a request of HTTP/1.0, and one without a body, are answered as if they e
   socket.destroy()
 })
 
-/** Skips a test where a program is not installed. */
-const without = (program: string) => ({
+/** Options that skip a test if a program is not installed. */
+const skipWithout = (program: string) => ({
   skip: spawnSync(program, ['--version']).status === 0 ? false : `${program} is not installed`
 })
 const run = promisify(execFile)
 
-t.test('curl is told that its file is refused without sending it', without('curl'), async (t) => {
+t.test('curl gets a refusal without sending its file', skipWithout('curl'), async (t) => {
   const directory = t.testdir({ plain: {}, tls: {} })
   const file = join(directory, 'large')
   writeFileSync(file, Buffer.alloc(40 * 1024 * 1024, 0x20))
@@ -179,7 +184,7 @@ for i in range(4):
         print(error.code, error.headers['Content-Type'], len(error.read()) > 0)
 `
 
-t.test('Python, which writes its whole body before it reads, sees each refusal', without('python3'), async (t) => {
+t.test('Python, which sends its whole body before it reads, sees each refusal', skipWithout('python3'), async (t) => {
   const directory = t.testdir({ open: {}, closed: {} })
   const open = await listen(t, { directory: join(directory, 'open') })
   const closed = await listen(t, { directory: join(directory, 'closed'), insecure: false, anonymous: false })

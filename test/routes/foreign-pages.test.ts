@@ -1,4 +1,4 @@
-/** Pages of other origins: which may read what is answered, and that none signs anybody in. */
+/** Pages of other origins: which of them may read answers, and that their credentials are refused. */
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
@@ -14,7 +14,7 @@ const EVIL = 'https://evil.example'
 const APP = 'https://app.example'
 const ATOM = 'application/vnd.eventstore.atom+json'
 
-/** Answers of many kinds. */
+/** Requests with answers of many kinds. */
 const CALLS: [status: number, call: string, headers?: Record<string, string>][] = [
   [200, 'GET /streams/s'],
   [200, 'GET /streams/s?format=ndjson'],
@@ -30,7 +30,7 @@ const CALLS: [status: number, call: string, headers?: Record<string, string>][] 
   [307, 'GET /streams/s/']
 ]
 
-t.test('on loopback pages of this machine read, and no others', async (t) => {
+t.test('on loopback, only pages of this machine may read', async (t) => {
   const { app } = await openApp(t, { insecure: false, anonymous: true, corsOrigins: 'local' })
   await append(app, 's', { type: 'T' })
   const origins: [origin: string | undefined, allowed: string | undefined][] = [
@@ -52,27 +52,28 @@ t.test('on loopback pages of this machine read, and no others', async (t) => {
   ]
   for (const [origin, allowed] of origins) {
     for (const [status, call, headers] of CALLS) {
-      // An image of a page has no origin; its browser says where the page is from.
-      const said: Record<string, string> = origin === undefined ? { 'sec-fetch-site': 'cross-site' } : { origin }
-      const answer = await ask(app, call, { ...headers, ...said })
+      // A request for an image has no Origin header; its browser sends Sec-Fetch-Site instead.
+      const originHeaders: Record<string, string> =
+        origin === undefined ? { 'sec-fetch-site': 'cross-site' } : { origin }
+      const answer = await ask(app, call, { ...headers, ...originHeaders })
       t.equal(answer.statusCode, status, `${call} of ${origin}`)
       t.equal(answer.headers[ALLOW], allowed, `${call} of ${origin}`)
-      t.notOk('access-control-allow-credentials' in answer.headers, `${call} of ${origin}: none may sign in`)
-      t.match(answer.headers.vary, /\borigin\b/i, `${call} of ${origin}: caches know that it depends on who asks`)
+      t.notOk('access-control-allow-credentials' in answer.headers, `${call} of ${origin}: credentials are not allowed`)
+      t.match(answer.headers.vary, /\borigin\b/i, `${call} of ${origin}: caches know that the answer varies by origin`)
     }
   }
 })
 
-t.test('a page of another origin signs nobody in, and its guesses are not looked at', async (t) => {
+t.test('credentials from another origin are refused without being verified', async (t) => {
   for (const corsOrigins of ['local', ['*'], [APP]] as const) {
     await t.test(`--cors-origin ${corsOrigins}`, async (t) => {
       const { app, store } = await openApp(t, { insecure: false, anonymous: true, corsOrigins })
       await append(app, 's', { type: 'T' })
       const { verify } = store.accounts
-      let looked = 0
-      store.accounts.verify = (...words) => {
-        looked++
-        return verify.apply(store.accounts, words)
+      let verifyCalls = 0
+      store.accounts.verify = (...args) => {
+        verifyCalls++
+        return verify.apply(store.accounts, args)
       }
       for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y'), { authorization: 'Basic ???' }]) {
         for (const origin of [EVIL, 'null', 'http://localhost.evil.example']) {
@@ -82,21 +83,21 @@ t.test('a page of another origin signs nobody in, and its guesses are not looked
           }
         }
       }
-      t.equal(looked, 0, 'no password is looked at')
+      t.equal(verifyCalls, 0, 'no password is verified')
       const metrics = await store.metrics.text(true)
-      t.notMatch(metrics, /daybook_sign_in_failures_total\{[^}]*\} [1-9]/, 'none is counted')
+      t.notMatch(metrics, /daybook_sign_in_failures_total\{[^}]*\} [1-9]/, 'no sign-in failure is counted')
       await store.failures.tell()
       const { events } = (await ask(app, 'GET /events?system=true&type=SignInFailed', admin)).json()
-      t.same(events, [], 'none is told')
-      t.equal((await ask(app, 'GET /users', admin)).statusCode, 200, 'who is no page signs in')
-      t.equal((await ask(app, 'GET /users', { ...admin, origin: 'http://localhost:80', host: 'localhost' })).statusCode, 200, 'and the own page') // biome-ignore format: one request
+      t.same(events, [], 'no sign-in failure is recorded')
+      t.equal((await ask(app, 'GET /users', admin)).statusCode, 200, 'a request without an origin signs in')
+      t.equal((await ask(app, 'GET /users', { ...admin, origin: 'http://localhost:80', host: 'localhost' })).statusCode, 200, 'the server’s own page signs in') // biome-ignore format: one request
     })
   }
 })
 
 const DEV = 'http://localhost:5173'
-/** What a page does without an account. */
-const DEEDS: [call: string, body?: unknown][] = [
+/** What a page can do without an account. */
+const ACTIONS: [call: string, body?: unknown][] = [
   ['POST /streams/s', { type: 'T' }],
   ['POST /events', { events: [{ stream: 'b', type: 'T' }] }],
   ['PUT /streams/s/metadata', { maxCount: 100 }],
@@ -113,7 +114,7 @@ const UPGRADE = {
 }
 
 t.test(
-  'on loopback pages of this machine do what its programs do: read, follow, write, without credentials',
+  'on loopback, pages of this machine may read, follow and write without credentials, as its programs may',
   async (t) => {
     const base = t.testdir({ local: {}, '*': {} })
     for (const corsOrigins of ['local', ['*']] as const) {
@@ -127,7 +128,7 @@ t.test(
       await append(app, 's', { type: 'T' })
       await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
       for (const origin of [DEV, 'http://127.0.0.1:8080', 'https://[::1]:3000', 'http://shop.localhost']) {
-        for (const [call, body] of DEEDS) {
+        for (const [call, body] of ACTIONS) {
           const answer = await ask(app, call, { origin }, body)
           t.ok(answer.statusCode < 300, `${call} of ${origin}: ${answer.body.slice(0, 200)}`)
           t.equal(answer.headers[ALLOW], '*', `${call} of ${origin}`)
@@ -138,40 +139,47 @@ t.test(
       }
       const { head } = store.log
       for (const origin of [EVIL, 'null', 'http://localhost.evil.example', 'http://192.168.0.7:3000']) {
-        for (const [call, body] of DEEDS) {
+        for (const [call, body] of ACTIONS) {
           const answer = await ask(app, call, { origin }, body)
           t.match(answer.json(), { status: 403, code: 'origin-refused' }, `${call} of ${origin}`)
         }
         t.equal((await send(`${url}/streams/s`, { headers: { ...UPGRADE, origin } })).status, 403, origin)
       }
-      t.equal(store.log.head, head, 'nothing of theirs is written')
+      t.equal(store.log.head, head, 'refused pages write nothing')
     }
   }
 )
 
-t.test('credentials from a page of this machine are refused: the browser may have added them by itself', async (t) => {
-  const { app, store, url } = await listen(t, { insecure: false, anonymous: true, corsOrigins: 'local', hosts: [] })
-  await append(app, 's', { type: 'T' })
-  const { verify } = store.accounts
-  store.accounts.verify = () => t.fail('no password is looked at') as never
-  for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y')]) {
-    for (const [call, body] of [['GET /streams/s'], ['GET /users'], ...DEEDS] as typeof DEEDS) {
-      const answer = await ask(app, call, { ...who, origin: DEV }, body)
-      t.match(answer.json(), { status: 403, code: 'origin-refused' }, call)
-      t.match(answer.json().detail, /password or token.*--allow-origin http:\/\/localhost:5173/, 'it says what to do')
-      t.equal(answer.headers[ALLOW], '*', 'the page can read why')
-      t.notOk('access-control-allow-credentials' in answer.headers)
+t.test(
+  'on loopback, credentials from a page of this machine are refused: the browser may have added them by itself',
+  async (t) => {
+    const { app, store, url } = await listen(t, { insecure: false, anonymous: true, corsOrigins: 'local', hosts: [] })
+    await append(app, 's', { type: 'T' })
+    const { verify } = store.accounts
+    store.accounts.verify = () => t.fail('no password is verified') as never
+    for (const who of [admin, basic('admin', 'guess'), bearer('dbk_x.y')]) {
+      for (const [call, body] of [['GET /streams/s'], ['GET /users'], ...ACTIONS] as typeof ACTIONS) {
+        const answer = await ask(app, call, { ...who, origin: DEV }, body)
+        t.match(answer.json(), { status: 403, code: 'origin-refused' }, call)
+        t.match(
+          answer.json().detail,
+          /password or token.*--allow-origin http:\/\/localhost:5173/,
+          'the error names the flag'
+        )
+        t.equal(answer.headers[ALLOW], '*', 'the page can read the error')
+        t.notOk('access-control-allow-credentials' in answer.headers)
+      }
+      t.equal((await send(`${url}/streams/s`, { headers: { ...UPGRADE, ...who, origin: DEV } })).status, 403)
     }
-    t.equal((await send(`${url}/streams/s`, { headers: { ...UPGRADE, ...who, origin: DEV } })).status, 403)
+    store.accounts.verify = verify
+    // Another port is of the same site, and a request for an image has no Origin header.
+    const image = { ...admin, 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }
+    await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
+    t.equal((await ask(app, 'GET /consumers/c/events', image)).statusCode, 403)
   }
-  store.accounts.verify = verify
-  // Of the same site is another port, too; an image says no origin.
-  const image = { ...admin, 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }
-  await ask(app, 'PUT /consumers/c', {}, { source: '/streams/s' })
-  t.equal((await ask(app, 'GET /consumers/c/events', image)).statusCode, 403)
-})
+)
 
-t.test('a named origin of this machine may sign in, as any other', async (t) => {
+t.test('a named origin may sign in, also one of this machine', async (t) => {
   const { app } = await openApp(t, {
     insecure: false,
     anonymous: true,
@@ -190,7 +198,7 @@ t.test('a named origin of this machine may sign in, as any other', async (t) => 
 })
 
 t.test(
-  'where others reach the server pages of this machine are strangers, and so they are beside a list of readers',
+  'pages of this machine count as foreign if others can reach the server, or if readable origins are listed',
   async (t) => {
     const directory = t.testdir({ 0: {}, 1: {} })
     for (const [i, options] of [{ corsOrigins: ['*'] }, { corsOrigins: [APP], hosts: [] }].entries()) {
@@ -200,7 +208,7 @@ t.test(
   }
 )
 
-t.test('a refused origin is told once, with the flag that lets it in, whatever it tried', async (t) => {
+t.test('a refused origin is logged once, with the flag that allows it, whatever it requested', async (t) => {
   const logTo = new PassThrough()
   let log = ''
   logTo.on('data', (chunk) => (log += chunk))
@@ -224,13 +232,13 @@ t.test('a refused origin is told once, with the flag that lets it in, whatever i
     await ask(app, 'OPTIONS /streams/s', { origin, ...preflight })
     await ask(app, 'POST /streams/s', { origin }, { type: 'T' })
   }
-  t.notMatch(log, /3000/, 'who is let in is not told')
+  t.notMatch(log, /3000/, 'allowed origins are not logged')
   for (let i = 0; i < 200; i++) await ask(app, 'GET /events', { origin: `https://${i}.example\n"}` })
-  t.ok(log.trim().split('\n').length < 40, 'pages do not fill the log')
+  t.ok(log.trim().split('\n').length < 40, 'refused origins do not fill the log')
   for (const line of log.trim().split('\n')) t.ok(JSON.parse(line).msg)
 })
 
-t.test('a named origin reads with credentials, and others do not at all', async (t) => {
+t.test('a named origin may read with credentials, and other origins may not read at all', async (t) => {
   const { app } = await openApp(t, { insecure: false, anonymous: true, corsOrigins: [APP, 'https://two.example'] })
   await append(app, 's', { type: 'T' })
   for (const origin of [APP, 'https://two.example']) {
@@ -248,7 +256,7 @@ t.test('a named origin reads with credentials, and others do not at all', async 
   }
 })
 
-t.test('to all origins everything that needs no account is open, and the answer is the same for all', async (t) => {
+t.test('with --cors-origin=*, every origin may read what needs no account, and gets the same answer', async (t) => {
   const { app } = await openApp(t, { insecure: false, anonymous: true, corsOrigins: ['*'] })
   await append(app, 's', { type: 'T' })
   for (const [status, call, headers] of CALLS) {
@@ -261,13 +269,13 @@ t.test('to all origins everything that needs no account is open, and the answer 
   }
 })
 
-t.test('an origin that may write may sign in', async (t) => {
+t.test('an origin that may write may also sign in', async (t) => {
   const { app } = await openApp(t, { insecure: false, corsOrigins: ['*'], allowOrigins: [APP] })
   t.equal((await ask(app, 'POST /streams/s', { ...admin, origin: APP }, { type: 'T' })).statusCode, 201)
   t.equal((await ask(app, 'POST /streams/s', { ...admin, origin: EVIL }, { type: 'T' })).statusCode, 403)
 })
 
-t.test('a WebSocket that the first hooks refuse is answered, and its connection ends', async (t) => {
+t.test('a WebSocket handshake that the first hooks refuse is answered, and its connection ends', async (t) => {
   const { app, connect } = await listenRaw(t, { hosts: [], corsOrigins: 'local', insecure: false })
   await append(app, 's', { type: 'T' }, admin)
   const upgrade =
@@ -280,7 +288,7 @@ t.test('a WebSocket that the first hooks refuse is answered, and its connection 
       /^HTTP\/1\.1 403 [\s\S]*"origin-refused"/
     ],
     [
-      'for somebody else',
+      'a forwarded request',
       'Host: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n',
       /^HTTP\/1\.1 421 [\s\S]*"host-refused"/
     ],
@@ -298,7 +306,7 @@ t.test('a WebSocket that the first hooks refuse is answered, and its connection 
   }
 })
 
-t.test('nor does a page of another origin follow, whom it need not sign in', async (t) => {
+t.test('with --insecure, a WebSocket handshake from another origin is refused', async (t) => {
   const { url } = await listen(t, { corsOrigins: 'local' })
   const headers = { connection: 'Upgrade', upgrade: 'websocket', origin: EVIL }
   const { status, text } = await send(`${url}/events`, {

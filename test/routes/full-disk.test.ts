@@ -1,4 +1,4 @@
-/** The first request that meets a full disk is answered as those after it: 507, whatever it wanted to write. */
+/** The first write that meets a full disk gets the same answer as later ones: 507, whatever it writes. */
 import t, { type Test } from 'tap'
 import { Level } from '../../src/log/level.js'
 import { ask, openApp } from '../helpers/app.js'
@@ -6,7 +6,7 @@ import { ask, openApp } from '../helpers/app.js'
 const EVENT = { type: 'T' }
 const CONSUMER = { source: '/streams/s' }
 
-/** What writes, with its body and headers. */
+/** Every call that writes, with its body and headers. */
 const writes: Record<string, readonly [body?: unknown, headers?: Record<string, string>]> = {
   'POST /streams/s': [EVENT],
   'POST /streams/atom': [{ a: 1 }, { 'es-eventtype': 'T', 'es-eventid': '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11' }],
@@ -24,30 +24,30 @@ const writes: Record<string, readonly [body?: unknown, headers?: Record<string, 
   'POST /users/ops/command/reset-password': [{ newPassword: 'other' }]
 }
 
-t.test('every write that meets a full disk is answered 507', async (t) => {
+t.test('every write that meets a full disk is answered with 507', async (t) => {
   for (const [call, [body, headers]] of Object.entries(writes)) {
-    const { app, store } = await prepared(t, call)
-    const restore = fill()
+    const { app, store } = await openPrepared(t, call)
+    const restore = failWrites()
     const answer = await ask(app, call, headers, body)
     restore()
     t.equal(answer.statusCode, 507, `${call}: ${answer.body}`)
     t.equal(answer.headers['retry-after'], '1', call)
     if (answer.body !== '') {
       t.match(answer.json(), { code: 'read-only', retry: true, written: /false|unknown/ }, call)
-      t.notMatch(answer.body, /No space|\.log|\/tmp/, `${call}: no paths`)
+      t.notMatch(answer.body, /No space|\.log|\/tmp/, `${call}: the error names no paths`)
     }
-    t.equal((await ask(app, 'GET /streams/s')).statusCode, 200, `${call}: reads go on`)
+    t.equal((await ask(app, 'GET /streams/s')).statusCode, 200, `${call}: reads still work`)
     await store.close()
   }
-  const { app } = await prepared(t, 'streamed')
-  const restore = fill()
+  const { app } = await openPrepared(t, 'streamed')
+  const restore = failWrites()
   const lines = `${JSON.stringify({ stream: 's', ...EVENT })}\n`
   const streamed = await ask(app, 'POST /events?batch=10', { 'content-type': 'application/x-ndjson' }, lines)
   restore()
-  t.match(streamed.body, /"status":507.*/, 'a streamed write names it in its last line')
+  t.match(streamed.body, /"status":507.*/, 'a streamed write reports the problem in its last line')
 })
 
-async function prepared(t: Test, name: string) {
+async function openPrepared(t: Test, name: string) {
   const directory = t.testdir({}).concat('/', name.replace(/\W/g, '-'))
   const opened = await openApp(t, { directory, ballastBytes: 0 })
   await ask(opened.app, 'POST /streams/s', {}, EVENT)
@@ -55,8 +55,8 @@ async function prepared(t: Test, name: string) {
   return opened
 }
 
-/** The disk is full from here on. @returns a function that makes room */
-function fill(): () => void {
+/** Makes every write fail as on a full disk. @returns a function that makes room again */
+function failWrites(): () => void {
   const { writeSynced } = Level.prototype
   Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: /tmp/x/000003.log: No space left on device'))
   return () => Object.assign(Level.prototype, { writeSynced })

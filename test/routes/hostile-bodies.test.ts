@@ -1,4 +1,4 @@
-/** Bodies that are small on their way and large here, or large where nothing large is meant, cost little and are refused. */
+/** Compression bombs, and bodies with too much data where little is expected, are refused at little cost. */
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -27,7 +27,7 @@ const SMALL = [
   'POST /consumers/there/reset'
 ]
 
-t.test('what is small packed and large unpacked is refused with the limit of its address', async (t) => {
+t.test('a body that is small compressed and large inflated is refused with the limit of its address', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   await makeUser(store, 'bob')
   await ask(app, 'PUT /consumers/there', admin, { source: '/events' })
@@ -38,55 +38,59 @@ t.test('what is small packed and large unpacked is refused with the limit of its
   const packed = { gzip: gzipSync(bomb), 'x-gzip': gzipSync(bomb), deflate: deflateSync(bomb), br: brotliCompressSync(bomb) } // biome-ignore format: a list
   const small = limits.small_body_bytes_max
   for (const [encoding, bytes] of Object.entries(packed)) {
-    t.ok(bytes.length < small, `${encoding}: ${bytes.length} bytes pass`)
+    t.ok(bytes.length < small, `${encoding}: ${bytes.length} compressed bytes are within the limit`)
     for (const call of SMALL) {
-      const said = await refusal(app, call, { ...admin, 'content-encoding': encoding }, bytes)
-      t.match(said, { status: 413, code: 'body-too-large', limit: small }, `${call}, ${encoding}`)
+      const problem = await refusal(app, call, { ...admin, 'content-encoding': encoding }, bytes)
+      t.match(problem, { status: 413, code: 'body-too-large', limit: small }, `${call}, ${encoding}`)
     }
     for (const call of ['POST /streams/s', 'POST /events']) {
-      const said = await refusal(app, call, { ...admin, 'content-encoding': encoding }, bytes)
-      t.match(said, { status: 413, code: 'body-too-large', limit: limits.body_bytes_max }, `${call}, ${encoding}`)
+      const problem = await refusal(app, call, { ...admin, 'content-encoding': encoding }, bytes)
+      t.match(problem, { status: 413, code: 'body-too-large', limit: limits.body_bytes_max }, `${call}, ${encoding}`)
     }
   }
   for (const call of SMALL) {
-    const said = await refusal(app, call, admin, `{"name":"${'x'.repeat(small)}"}`)
-    t.match(said, { status: 413, code: 'body-too-large', limit: small }, `${call}, as it is`)
+    const problem = await refusal(app, call, admin, `{"name":"${'x'.repeat(small)}"}`)
+    t.match(problem, { status: 413, code: 'body-too-large', limit: small }, `${call}, not compressed`)
   }
   for (const call of ['PUT /streams/s/metadata', 'PATCH /streams/s/metadata']) {
-    const said = await refusal(app, call, { ...admin, 'content-encoding': 'gzip' }, gzipSync(`{"own":"${'x'.repeat(MEGABYTE)}"}`)) // biome-ignore format: one line
-    t.match(said, { status: 413, code: 'body-too-large', limit: limits.metadata_bytes_max }, call)
+    const problem = await refusal(app, call, { ...admin, 'content-encoding': 'gzip' }, gzipSync(`{"own":"${'x'.repeat(MEGABYTE)}"}`)) // biome-ignore format: one line
+    t.match(problem, { status: 413, code: 'body-too-large', limit: limits.metadata_bytes_max }, call)
   }
   t.equal(store.log.head, head, 'nothing is written')
   t.equal(
     (await ask(app, 'PUT /consumers/new', admin, { source: '/events' })).statusCode,
     201,
-    'what is small is taken'
+    'a small body is accepted'
   )
 })
 
-t.test('of more events than a batch has the rest is not read', async (t) => {
+t.test('a batch with too many events is refused without reading the rest', async (t) => {
   const { app, store } = await openApp(t)
   const most = limits.batch_events_max
   const list = (event: string, count: number) => Array(count).fill(event).join(',')
-  // Whoever reads to the end finds what is no event.
+  // Each body ends in text that is no event. Only a parser that reads to the end finds it.
   const bodies = (count: number): [call: string, body: string, type: string][] => [
     ['POST /streams/s', `[${list('{"type":"T"}', count)},nonsense`, 'application/json'],
     ['POST /events', `{"events":[${list('{"stream":"s","type":"T"}', count)},nonsense`, 'application/json'],
     ['POST /streams/s', `${'{"type":"T"}\n'.repeat(count)}nonsense`, 'application/x-ndjson']
   ]
   for (const [call, body, type] of bodies(most + 1)) {
-    const said = await refusal(app, call, { 'content-type': type }, body)
-    t.match(said, { status: 413, code: 'batch-too-large', limit: most }, `${call} ${type}`)
+    const problem = await refusal(app, call, { 'content-type': type }, body)
+    t.match(problem, { status: 413, code: 'batch-too-large', limit: most }, `${call} ${type}`)
   }
   for (const [call, body, type] of bodies(most - 1)) {
-    const said = await refusal(app, call, { 'content-type': type }, body)
-    t.match(said, { status: 400, code: 'invalid-event' }, `${call} ${type}: what is within is read to its end`)
+    const problem = await refusal(app, call, { 'content-type': type }, body)
+    t.match(
+      problem,
+      { status: 400, code: 'invalid-event' },
+      `${call} ${type}: a batch within the limit is read to its end`
+    )
   }
   t.equal(store.log.head, -1, 'nothing is written')
   t.equal((await append(app, 's', `[${list('{"type":"T"}', most)}]`)).statusCode, 201)
 })
 
-t.test('members of an event that are short have a bound, whatever stands in them', async (t) => {
+t.test('short members of an event have a size limit, whatever their value is', async (t) => {
   const { app, store } = await openApp(t)
   const many = JSON.stringify(Array(20_000).fill('x'))
   const nested = `{"a":${'['.repeat(40_000)}${']'.repeat(40_000)}}`
@@ -98,28 +102,28 @@ t.test('members of an event that are short have a bound, whatever stands in them
         const one = await refusal(app, 'POST /streams/s', {}, event)
         t.match(one, { status: 400, code: 'invalid-body', limit: limits.json_value_bytes_max }, member)
         const lines = await refusal(app, 'POST /streams/s', { 'content-type': 'application/x-ndjson' }, `${event}\n`)
-        t.match(lines, { status: 400, code: 'invalid-body', line: 1 }, `${member}, as a line`)
+        t.match(lines, { status: 400, code: 'invalid-body', line: 1 }, `${member}, as NDJSON`)
       }
       const named = member === 'stream' ? event : event.replace('{', '{"stream":"s",')
       const several = await refusal(app, 'POST /events', {}, `{"events":[${named}]}`)
       t.match(
         several,
         { status: 400, code: 'invalid-body', limit: limits.json_value_bytes_max },
-        `${member} of several`
+        `${member}, in a batch of several streams`
       )
       const streamed = await refusal(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, `${named}\n`)
       t.match(streamed, { problem: { status: 400, code: 'invalid-body', line: 1 } }, `${member}, streamed`)
     }
   }
   for (const member of ['type', 'data', 'tags']) {
-    const said = await refusal(app, 'POST /streams/s', {}, `{"type":"T","${member}":${nested}}`)
-    t.equal(said.status, 400, `${member}, nested deeply`)
+    const problem = await refusal(app, 'POST /streams/s', {}, `{"type":"T","${member}":${nested}}`)
+    t.equal(problem.status, 400, `${member}, nested deeply`)
   }
   t.equal((await append(app, 's', `{"type":"T","data":${many}}`)).statusCode, 201, 'data may be large')
   t.equal(store.log.head, 0)
 })
 
-t.test('conditions are bounded in bytes, in number, and in what they name', async (t) => {
+t.test('conditions are limited in bytes, in number, and in the names that they list', async (t) => {
   const { app, store } = await openApp(t)
   const events = '"events":[{"stream":"s","type":"T"}]'
   const post = (conditions: unknown) =>
@@ -127,7 +131,7 @@ t.test('conditions are bounded in bytes, in number, and in what they name', asyn
   const match = (items: object[]) => ({ failIfEventsMatch: { items } })
   const most = limits.conditions_bytes_max
   t.match(await post(Array(6).fill('x'.repeat(most / 5))), { status: 400, code: 'invalid-body', limit: most }, 'bytes')
-  t.match(await post('x'.repeat(most)), { status: 400 }, 'one text')
+  t.match(await post('x'.repeat(most)), { status: 400 }, 'a single string')
   t.match(await post(Array.from({ length: limits.conditions_max + 1 }, (_, i) => ({ stream: `s-${i}`, head: 'none' }))), { status: 400, code: 'bad-condition' }, 'number') // biome-ignore format: one line
   const items = Array.from({ length: limits.match_items_max + 1 }, (_, i) => ({ types: [`T${i}`] }))
   t.match(await post([match(items.slice(0, 600)), match(items.slice(0, 600))]), { status: 400, code: 'bad-condition', limit: limits.match_items_max }, 'items') // biome-ignore format: one line

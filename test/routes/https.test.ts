@@ -1,4 +1,4 @@
-/** The server with a certificate of its own. */
+/** The server with its own TLS certificate. */
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { type Agent, request } from 'node:https'
@@ -17,29 +17,29 @@ interface Https {
   port: number
   cert: string
   key: string
-  /** The certificate's bytes, to be trusted. */
+  /** The certificate in PEM, for clients to trust. */
   ca: string
   signal: (name: NodeJS.Signals) => void
-  untilSaid: (words: RegExp) => Promise<void>
+  untilLogged: (pattern: RegExp) => Promise<void>
 }
 
 async function start(t: Test): Promise<Https> {
   const directory = t.testdir({})
   const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
-  const ca = await renew({ cert, key })
+  const ca = await writeCertificate({ cert, key })
   const argv = ['--db', join(directory, 'data'), '--port', '0', '--tls-cert', cert, '--tls-key', key]
   const { child, banner, url } = await serve(argv)
   t.teardown(() => child.kill('SIGKILL'))
-  let said = banner
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk))
-  const untilSaid = async (words: RegExp) => {
-    while (!words.test(said)) await new Promise((resolve) => setImmediate(resolve))
+  let output = banner
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (output += chunk))
+  const untilLogged = async (pattern: RegExp) => {
+    while (!pattern.test(output)) await new Promise((resolve) => setImmediate(resolve))
   }
   const port = Number(new URL(url).port)
-  return { url, port, cert, key, ca, signal: (name) => void child.kill(name), untilSaid }
+  return { url, port, cert, key, ca, signal: (name) => void child.kill(name), untilLogged }
 }
 
-async function renew({ cert, key }: Pick<Https, 'cert' | 'key'>): Promise<string> {
+async function writeCertificate({ cert, key }: Pick<Https, 'cert' | 'key'>): Promise<string> {
   const made = await makeCertificate(Date.now())
   writeFileSync(key, made.key)
   writeFileSync(cert, made.cert)
@@ -71,14 +71,14 @@ function ask(
   })
 }
 
-/** The certificate that a new connection is shown, and the connection. */
-async function shown({ port }: Https): Promise<{ fingerprint: string; socket: TLSSocket }> {
+/** Opens a connection. Returns it with the fingerprint of the certificate that the server presented. */
+async function presented({ port }: Https): Promise<{ fingerprint: string; socket: TLSSocket }> {
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
   await once(socket, 'secureConnect')
   return { fingerprint: socket.getPeerCertificate().fingerprint, socket }
 }
 
-/** What an administrator is answered who does not know yet which certificate there is. */
+/** Requests a reload as an administrator who accepts any certificate. @returns the status */
 function reload({ url }: Https): Promise<number> {
   return new Promise((resolve, reject) => {
     const options = { method: 'POST', headers: admin, rejectUnauthorized: false }
@@ -88,7 +88,7 @@ function reload({ url }: Https): Promise<number> {
   })
 }
 
-t.test('every form is there over HTTPS, and browsers are told to stay', async (t) => {
+t.test('writes, pages and live reads work over HTTPS, and browsers get Strict-Transport-Security', async (t) => {
   const { url, ca } = await start(t)
   t.match(url, /^https:/)
   const appended = await ask(`${url}/streams/s`, ca, { method: 'POST', body: '{"type":"T"}' })
@@ -98,10 +98,10 @@ t.test('every form is there over HTTPS, and browsers are told to stay', async (t
   t.match((await ask(`${url}/streams/s?live=true&limit=1`, ca)).text, /"type":"T"/)
   t.match((await ask(`${url}/streams/s?format=sse&limit=1`, ca)).text, /"type":"T"[\s\S]*closing/)
   const feed = await ask(`${url}/streams/s/0/forward/1`, ca)
-  t.match(feed.text, /"https:\/\/127\.0\.0\.1/, 'links say https')
+  t.match(feed.text, /"https:\/\/127\.0\.0\.1/, 'links start with https')
 })
 
-t.test('WebSocket follows over TLS', async (t) => {
+t.test('a WebSocket delivers live events over TLS', async (t) => {
   const { url, ca } = await start(t)
   const socket = new WebSocket(`${url.replace('https', 'wss')}/streams/s`, 'daybook.v1', { ca, headers: admin })
   t.teardown(() => socket.terminate())
@@ -119,7 +119,7 @@ t.test('WebSocket follows over TLS', async (t) => {
   t.match(frames.at(-1), { frame: 'event', event: { type: 'Live' } })
 })
 
-t.test('over TLS, too, requests are handled in order, and a client that ends its side is answered', async (t) => {
+t.test('over TLS, too, requests are answered in order, also those of a client that has ended its side', async (t) => {
   const { port, ca } = await start(t)
   const lines = `Host: localhost\r\nAccept: */*\r\nAuthorization: ${admin.authorization}\r\n`
   const post = `POST /streams/s HTTP/1.1\r\n${lines}Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}`
@@ -136,17 +136,17 @@ t.test('over TLS, too, requests are handled in order, and a client that ends its
   t.match(text, /"type":"T","stream":"s","number":0[\s\S]*"events":\[\]/)
 })
 
-t.test('who connects and leaves without a handshake, as probes do, is gone at once', async (t) => {
+t.test('a client that disconnects before the TLS handshake, as probes do, is closed at once', async (t) => {
   const { port } = await start(t)
   const socket = connectPlain({ port, host: '127.0.0.1' })
   t.teardown(() => socket.destroy())
   const begun = performance.now()
   socket.resume().end()
   await once(socket, 'close')
-  t.ok(performance.now() - begun < limits.headers_timeout_ms / 2, 'it is not waited for')
+  t.ok(performance.now() - begun < limits.headers_timeout_ms / 2, 'the server does not wait for its headers')
 })
 
-/** How the server refuses what OpenSSL would speak if it were let. */
+/** Returns the error code of a weak handshake, or the protocol and cipher if the server accepted it. */
 async function refusalOf({ port }: Https, weak: ConnectionOptions): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...weak })
   const code = await new Promise<string>((resolve) => {
@@ -157,48 +157,48 @@ async function refusalOf({ port }: Https, weak: ConnectionOptions): Promise<stri
   return code
 }
 
-/** No client here refuses any of these by itself. */
+/** The OpenSSL of the client allows all of these, so only the server can refuse them. */
 const WEAK: readonly ConnectionOptions[] = [
   { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
   { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256' },
   { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES256-SHA' }
 ]
 
-t.test('what is too old to be safe is refused, also after the certificate was read again', async (t) => {
+t.test('old TLS versions and ciphers are refused, also after the certificate was reloaded', async (t) => {
   const server = await start(t)
   for (const when of ['at first', 'after a reload']) {
     for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_\w+_ALERT_/, `${weak.ciphers} ${when}`)
     t.match(await refusalOf(server, { maxVersion: 'TLSv1.2' }), /^spoke TLSv1\.2 ECDHE-ECDSA-.*(GCM|CHACHA20)/, when)
     server.signal('SIGHUP')
-    await server.untilSaid(/SIGHUP: the certificate was reloaded/)
+    await server.untilLogged(/SIGHUP: the certificate was reloaded/)
   }
 })
 
 t.test(
-  'SIGHUP, or an administrator, has the certificate read again; one that is broken leaves the old one',
+  'SIGHUP and administrators reload the certificate; if the new one is invalid, the old one stays in use',
   async (t) => {
     const server = await start(t)
-    const before = await shown(server)
-    await renew(server)
+    const before = await presented(server)
+    await writeCertificate(server)
     server.signal('SIGHUP')
-    await server.untilSaid(/SIGHUP: the certificate was reloaded/)
-    const after = await shown(server)
-    t.not(after.fingerprint, before.fingerprint, 'new connections see the new one')
+    await server.untilLogged(/SIGHUP: the certificate was reloaded/)
+    const after = await presented(server)
+    t.not(after.fingerprint, before.fingerprint, 'new connections get the new certificate')
     before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
     t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection goes on')
 
     writeFileSync(server.cert, 'nonsense')
     server.signal('SIGHUP')
-    await server.untilSaid(/WARNING: SIGHUP: .* are not a certificate and its key/)
-    t.equal((await shown(server)).fingerprint, after.fingerprint)
-    t.equal(await reload(server), 409, 'who asked is told what is wrong')
-    const ca = await renew(server)
+    await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its key/)
+    t.equal((await presented(server)).fingerprint, after.fingerprint)
+    t.equal(await reload(server), 409, 'the caller gets an error')
+    const ca = await writeCertificate(server)
     t.equal(await reload(server), 200)
     t.equal((await ask(`${server.url}/ping`, ca)).status, 200)
   }
 )
 
-t.test('--dev makes a certificate for this machine, and asks no browser to stay', async (t) => {
+t.test('--dev makes a certificate for this machine, and sends no Strict-Transport-Security', async (t) => {
   const { child, banner, url } = await serve(['--db', t.testdir({}), '--port', '0', '--dev'])
   t.teardown(() => child.kill('SIGKILL'))
   t.match(banner, /fingerprint is [0-9a-f:]{59}/)

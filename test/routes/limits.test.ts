@@ -1,4 +1,4 @@
-/** What one address may ask, and what is too large or too slow for anybody. */
+/** The limits of one address, and of requests that are too large or too slow. */
 import { Agent, get } from 'node:http'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
@@ -12,7 +12,7 @@ const ping = 'GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const post =
   'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}'
 
-t.test('one connection too many is told so and ended, and what it asks is not done; the others go on', async (t) => {
+t.test('a connection beyond the limit gets 429, and its request is not handled; other connections go on', async (t) => {
   const { app, store, connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 3 } })
   const kept = [connect(), connect(), connect()]
   for (const socket of kept) {
@@ -22,17 +22,17 @@ t.test('one connection too many is told so and ended, and what it asks is not do
   const { head } = store.log
   const fourth = connect()
   fourth.write(post)
-  const said = await fourth.closed
-  t.match(said, /^HTTP\/1\.1 429 [\s\S]*too-many-connections/)
-  t.match(said, /\r\nRetry-After: \d/i)
-  // The writer takes one append after the other.
+  const answer = await fourth.closed
+  t.match(answer, /^HTTP\/1\.1 429 [\s\S]*too-many-connections/)
+  t.match(answer, /\r\nRetry-After: \d/i)
+  // The writer commits appends in order, so an earlier append would be in the log before this one.
   await append(app, 's', { type: 'Fence' })
-  t.equal(store.log.head, head + 1, 'nothing was appended but this')
+  t.equal(store.log.head, head + 1, 'only this event was appended')
   kept[0]?.destroy()
   await kept[0]?.closed
   kept[1]?.write(ping)
   await kept[1]?.until(/200 OK[\s\S]*200 OK/)
-  // The server hears of the end of the first a little later than we do.
+  // The server notices the end of the first connection a little later than the client.
   for (;;) {
     const again = connect()
     again.write(ping)
@@ -40,11 +40,11 @@ t.test('one connection too many is told so and ended, and what it asks is not do
     again.destroy()
     if (came !== undefined) break
   }
-  t.pass('there is room again')
+  t.pass('a new connection is accepted again')
 })
 
 t.test(
-  'connections are counted for each address',
+  'connections are counted per address',
   { skip: process.platform === 'linux' ? false : 'this machine has one loopback address' },
   async (t) => {
     const { connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 1 } })
@@ -55,12 +55,12 @@ t.test(
     const other = connect('127.0.0.2')
     other.write(ping)
     await other.until(/200 OK/)
-    t.pass('who comes from elsewhere is let in')
+    t.pass('another address is accepted')
     for (const socket of [one, other]) socket.destroy()
   }
 )
 
-t.test('requests are counted for each address, and not those that ask how it is', async (t) => {
+t.test('requests are counted per address, except health checks', async (t) => {
   const { app } = await openApp(t, { load: { ...LOAD, requestsPerSecond: 3 } })
   const statusOf = async (remoteAddress: string, url = '/streams') =>
     (await app.inject({ url, remoteAddress })).statusCode
@@ -68,10 +68,10 @@ t.test('requests are counted for each address, and not those that ask how it is'
   t.equal(await statusOf('10.0.0.2'), 200)
   for (let i = 0; i < 10; i++) t.equal(await statusOf('10.0.0.1', '/readyz'), 200)
   while ((await statusOf('2001:db8::1')) !== 429);
-  t.equal(await statusOf('2001:db8::2'), 429, 'whoever has an address of IPv6 has its whole network')
+  t.equal(await statusOf('2001:db8::2'), 429, 'IPv6 clients are counted per network')
 })
 
-t.test('an address that asks too often is told when to come back, and then it is let in', async (t) => {
+t.test('an address beyond its request rate gets 429 with Retry-After, and is served again later', async (t) => {
   const { url } = await listen(t, { load: { ...LOAD, requestsPerSecond: 5 } })
   const agent = new Agent({ keepAlive: true })
   t.teardown(() => agent.destroy())
@@ -91,12 +91,12 @@ t.test('an address that asks too often is told when to come back, and then it is
   t.match(JSON.parse(refused[0]?.text ?? ''), { code: 'too-many-requests', status: 429, limit: 5 })
   t.equal(refused[0]?.after, '1')
   while ((await ask()).status === 429);
-  t.pass('it is let in again')
+  t.pass('the address is served again')
 })
 
-t.test('who sends a request byte by byte is ended, and hinders nobody', async (t) => {
+t.test('a client that sends its request byte by byte is closed, and does not delay others', async (t) => {
   const { app, connect } = await listenRaw(t)
-  t.equal(app.server.headersTimeout, limits.headers_timeout_ms, 'so long it may take')
+  t.equal(app.server.headersTimeout, limits.headers_timeout_ms, 'the time that headers may take')
   app.server.headersTimeout = 300
   const slow = Array.from({ length: 20 }, () => connect())
   let going = true
@@ -113,10 +113,10 @@ t.test('who sends a request byte by byte is ended, and hinders nobody', async (t
   for (const socket of slow) await socket.closed
   going = false
   await drip
-  t.pass('all were ended')
+  t.pass('all were closed')
 })
 
-t.test('behind a proxy an address is what the proxy says, not what a client says before it', async (t) => {
+t.test('behind a trusted proxy the client address is the entry of the proxy, not an earlier entry', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, trustProxy: true })
   const headers = { ...basic('admin', 'guess'), 'x-forwarded-for': '1.2.3.4, 10.0.0.7' }
   t.equal((await app.inject({ url: '/users', headers })).statusCode, 401)
@@ -125,10 +125,10 @@ t.test('behind a proxy an address is what the proxy says, not what a client says
   t.match(events.at(-1), { type: 'SignInFailed', data: { from: '10.0.0.7' } })
 })
 
-t.test('without --trust-proxy what a client says of its address counts for nothing', async (t) => {
+t.test('without --trust-proxy the forwarding headers of a client are ignored', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
-  const said = { 'x-forwarded-for': '1.2.3.4', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' }
-  const atom = { accept: 'application/vnd.eventstore.atom+json', ...said }
+  const forwarded = { 'x-forwarded-for': '1.2.3.4', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' }
+  const atom = { accept: 'application/vnd.eventstore.atom+json', ...forwarded }
   await app.inject({ url: '/users', headers: { ...atom, ...basic('admin', 'guess') } })
   await store.failures.tell()
   const { body } = await app.inject({ url: '/streams/$audit?embed=body', headers: { ...atom, ...admin } })
@@ -137,7 +137,7 @@ t.test('without --trust-proxy what a client says of its address counts for nothi
   t.notMatch(body, /1\.2\.3\.4|evil\.example|https:/)
 })
 
-t.test('what is larger than it may be is refused with its limit', async (t) => {
+t.test('a body, a token scope or an address that is too large is refused', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const headers = { ...admin, 'content-type': 'application/json', accept: '*/*' }
   const payload = JSON.stringify({ loginName: 'x', password: 'x', fullName: 'x'.repeat(limits.small_body_bytes_max) })

@@ -1,4 +1,7 @@
-/** Several subscriptions on one WebSocket: each is what a socket of its own would be, and ends without the others. */
+/**
+ * Several subscriptions on one WebSocket: each behaves as on a socket of its own, and ends without affecting the
+ * others.
+ */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -8,7 +11,7 @@ import { eventually } from '../helpers/live-events.js'
 import { admin, setRules, withAnn } from '../helpers/people.js'
 
 /** The frames of one subscription, in order. */
-function of(socket: LiveSocket, sub: string): Frame[] {
+function framesOf(socket: LiveSocket, sub: string): Frame[] {
   return socket.all.filter((frame) => frame.sub === sub)
 }
 
@@ -17,11 +20,11 @@ function dataOf(frames: readonly Frame[]): unknown[] {
 }
 
 function untilData(socket: LiveSocket, sub: string, count: number): Promise<void> {
-  return socket.until(`${count} events of ${sub}`, () => dataOf(of(socket, sub)).length >= count)
+  return socket.until(`${count} events of ${sub}`, () => dataOf(framesOf(socket, sub)).length >= count)
 }
 
-async function ended(socket: LiveSocket, sub: string): Promise<Frame> {
-  const last = () => of(socket, sub).find(({ frame }) => frame === 'ended')
+async function untilEnded(socket: LiveSocket, sub: string): Promise<Frame> {
+  const last = () => framesOf(socket, sub).find(({ frame }) => frame === 'ended')
   await socket.until(`the end of ${sub}`, () => last() !== undefined)
   return last() as Frame
 }
@@ -37,20 +40,20 @@ async function put(app: FastifyInstance, stream: string, from: number, to: numbe
   }
 }
 
-function upTo(count: number): number[] {
+function numbersBelow(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i)
 }
 
-function empty(t: Test, url: string, headers: Record<string, string> = {}): Promise<LiveSocket> {
+function openSocket(t: Test, url: string, headers: Record<string, string> = {}): Promise<LiveSocket> {
   return LiveSocket.open(t, `${url}/subscriptions`, headers)
 }
 
-t.test('two streams and a consumer on one socket, each exact and in order', async (t) => {
+t.test('two streams and a consumer share one socket, each complete and in order', async (t) => {
   const { app, store, url } = await listen(t)
   await put(app, 'a', 0, 5)
   await put(app, 'b', 0, 5)
   await ask(app, 'PUT /consumers/c', {}, { source: '/streams/a' })
-  const socket = await empty(t, url)
+  const socket = await openSocket(t, url)
   const alone = await LiveSocket.open(t, `${url}/streams/a`)
   subscribe(socket, 'one', '/streams/a')
   subscribe(socket, 'zwei "2"', '/events?stream=b&batch=3')
@@ -59,35 +62,37 @@ t.test('two streams and a consumer on one socket, each exact and in order', asyn
   await Promise.all([put(app, 'a', 5, 40), put(app, 'b', 5, 40)])
   for (const sub of ['one', 'zwei "2"', 'c']) {
     await untilData(socket, sub, 40)
-    t.same(dataOf(of(socket, sub)), upTo(40), sub)
-    t.equal(of(socket, sub)[0]?.frame, 'subscribed', `${sub} was told of its beginning first`)
+    t.same(dataOf(framesOf(socket, sub)), numbersBelow(40), sub)
+    t.equal(framesOf(socket, sub)[0]?.frame, 'subscribed', `${sub}: its first frame is "subscribed"`)
   }
   t.ok(
-    of(socket, 'zwei "2"').some(({ events }) => events?.length === 3),
-    'in batches'
+    framesOf(socket, 'zwei "2"').some(({ events }) => events?.length === 3),
+    'events come in batches'
   )
   t.ok(
     socket.all.every(({ sub }) => sub !== undefined),
-    'every frame says whose it is'
+    'every frame names its subscription'
   )
   await alone.untilEvents(40)
-  const bare = of(socket, 'one').map(({ sub: _, ...frame }) => frame)
+  const bare = framesOf(socket, 'one').map(({ sub: _, ...frame }) => frame)
   const events = (all: readonly Frame[]) => all.filter(({ frame }) => frame === 'event')
   t.same(events(bare), events(alone.all), 'its events are those of a socket of its own')
   t.ok(
     alone.all.every((frame) => !('sub' in frame)),
-    'where there is no name none is said'
+    'frames of an unnamed subscription have no name'
   )
 
   socket.send({ frame: 'ack', sub: 'c', cursor: '7' })
-  await socket.until('its place is kept', () => of(socket, 'c').some(({ frame }) => frame === 'acked'))
+  await socket.until('the acknowledgement is confirmed', () =>
+    framesOf(socket, 'c').some(({ frame }) => frame === 'acked')
+  )
   t.equal(store.consumers.get('c').cursor, 7)
   socket.send({ frame: 'ack', sub: 'one', cursor: '7' })
   await socket.untilFrame('error')
-  t.match(socket.all.at(-1), { frame: 'error', code: 'bad-frame', sub: 'one' }, 'only a consumer has a place')
+  t.match(socket.all.at(-1), { frame: 'error', code: 'bad-frame', sub: 'one' }, 'only a consumer can be acknowledged')
 })
 
-t.test('a socket with a subscription of its own carries others, too, until that ends', async (t) => {
+t.test('a socket with an unnamed subscription carries named ones until the unnamed one ends', async (t) => {
   const { app, store, url } = await listen(t)
   await put(app, 'a', 0, 3)
   const socket = await LiveSocket.open(t, `${url}/streams/a?to=4`)
@@ -95,50 +100,54 @@ t.test('a socket with a subscription of its own carries others, too, until that 
   await untilData(socket, 'x', 1)
   await socket.untilEvents(4)
   t.same(dataOf(socket.all.filter(({ sub }) => sub === undefined)), [0, 1, 2])
-  t.same(dataOf(of(socket, 'x')), [1], 'credit is of each by itself')
+  t.same(dataOf(framesOf(socket, 'x')), [1], 'each subscription has its own credit')
   socket.send({ frame: 'credit', sub: 'x', events: 10 })
   await untilData(socket, 'x', 2)
   await put(app, 'a', 3, 5)
   t.same(await socket.closed, { code: 1000, reason: 'complete' })
   t.match(socket.all.at(-1), { frame: 'closing', code: 'complete', cursor: '4' })
-  await eventually('all are gone', () => store.subscriptions.size === 0)
+  await eventually('no subscription is left', () => store.subscriptions.size === 0)
 })
 
-t.test('one that is unsubscribed ends, and its name is free', async (t) => {
+t.test('unsubscribing ends a subscription and frees its name', async (t) => {
   const { app, store, url } = await listen(t)
   await put(app, 'a', 0, 3)
   await ask(app, 'PUT /consumers/c', {}, { source: '/streams/a' })
-  const socket = await empty(t, url)
+  const socket = await openSocket(t, url)
   subscribe(socket, 'c', '/consumers/c/events')
   subscribe(socket, 'other', '/streams/a')
   await untilData(socket, 'c', 3)
   subscribe(socket, 'c', '/streams/a')
   await socket.untilFrame('error')
-  t.match(socket.all.at(-1), { code: 'bad-frame', sub: 'c', detail: /"c" is the name of another/ }, 'not twice')
+  t.match(
+    socket.all.at(-1),
+    { code: 'bad-frame', sub: 'c', detail: /"c" is the name of another/ },
+    'a name in use is refused'
+  )
   socket.send({ frame: 'unsubscribe', sub: 'c' })
-  t.match(await ended(socket, 'c'), { code: 'complete', status: 200, cursor: '2' })
+  t.match(await untilEnded(socket, 'c'), { code: 'complete', status: 200, cursor: '2' })
   socket.send({ frame: 'unsubscribe', sub: 'c' })
   socket.send({ frame: 'credit', sub: 'c', events: 1 })
   socket.send({ frame: 'credit', events: 1 })
   await socket.untilFrame('error', 4)
-  t.equal(store.subscriptions.size, 1, 'the other reads on')
-  // In one go: whatever had come of it is undone.
+  t.equal(store.subscriptions.size, 1, 'the other subscription goes on')
+  // Both frames are sent at once, so the first steps of the subscription must be undone.
   const before = socket.all.length
   subscribe(socket, 'c', '/consumers/c/events')
   socket.send({ frame: 'unsubscribe', sub: 'c' })
-  await socket.until('it has ended', (all) => all.slice(before).some(({ frame }) => frame === 'ended'))
+  await socket.until('the subscription has ended', (all) => all.slice(before).some(({ frame }) => frame === 'ended'))
   const free = await LiveSocket.open(t, `${url}/consumers/c/events`)
   await free.untilEvents(3)
   const again = socket.all.length
   subscribe(socket, 'c', '/streams/a?after=1')
   await put(app, 'a', 3, 4)
-  await socket.until('the last', () => dataOf(of(socket, 'c')).at(-1) === 3)
+  await socket.until('the last event', () => dataOf(framesOf(socket, 'c')).at(-1) === 3)
   t.same(dataOf(socket.all.slice(again).filter(({ sub }) => sub === 'c')), [2, 3])
 })
 
-t.test('a refusal ends the subscription, with the members of its problem', async (t) => {
+t.test('a refused subscription ends with the members of its problem', async (t) => {
   const { url, ann, bob } = await withAnn(t)
-  const socket = await empty(t, url, bob)
+  const socket = await openSocket(t, url, bob)
   for (const [source, expected] of [
     ['/nothing', { code: 'not-found', status: 404 }],
     ['/streams/a/0', { code: 'not-found' }],
@@ -156,7 +165,7 @@ t.test('a refusal ends the subscription, with the members of its problem', async
     ['/streams/order-1?atLeast=1000', { code: 'not-there-yet', status: 409 }]
   ] as const) {
     subscribe(socket, source.slice(0, 60), source)
-    const frame = await ended(socket, source.slice(0, 60))
+    const frame = await untilEnded(socket, source.slice(0, 60))
     t.match(frame, { ...expected, title: String, detail: String, cursor: undefined }, source)
   }
   for (const frame of [
@@ -174,66 +183,75 @@ t.test('a refusal ends the subscription, with the members of its problem', async
     t.match(socket.all.at(-1), { frame: 'error', code: 'bad-frame' }, JSON.stringify(frame).slice(0, 80))
   }
   subscribe(socket, 'good', '/streams/order-1')
-  await socket.until('it stays', () => of(socket, 'good').some(({ frame }) => frame === 'caughtUp'))
-  await t.rejects(empty(t, url), /401/, 'nobody has no socket')
-  await t.rejects(LiveSocket.open(t, `${url}/subscriptions?after=7`, ann), /400/, 'nor parameters of its own')
+  await socket.until('a later subscription works', () =>
+    framesOf(socket, 'good').some(({ frame }) => frame === 'caughtUp')
+  )
+  await t.rejects(openSocket(t, url), /401/, 'without credentials the socket is refused')
+  await t.rejects(LiveSocket.open(t, `${url}/subscriptions?after=7`, ann), /400/, 'the socket takes no parameters')
 })
 
-t.test('a right that is taken away ends its subscription, and no other', async (t) => {
+t.test('a revoked right ends its own subscription and no other', async (t) => {
   const { app, store, url, ann } = await withAnn(t)
-  const socket = await empty(t, url, ann)
+  const socket = await openSocket(t, url, ann)
   subscribe(socket, 'secret', '/streams/secret-1')
   subscribe(socket, 'order', '/streams/order-1')
   await socket.untilFrame('caughtUp', 2)
   await setRules(app, 'secret-1', { read: 'bob' })
-  t.match(await ended(socket, 'secret'), { code: 'not-permitted', status: 403, cursor: '0' })
+  t.match(await untilEnded(socket, 'secret'), { code: 'not-permitted', status: 403, cursor: '0' })
   await append(app, 'order-1', { type: 'Paid' }, admin)
-  await socket.until('the other goes on', () => of(socket, 'order').some(({ event }) => event?.type === 'Paid'))
+  await socket.until('the other goes on', () => framesOf(socket, 'order').some(({ event }) => event?.type === 'Paid'))
   t.equal(store.subscriptions.size, 1)
 })
 
-t.test('a ticket for /subscriptions opens a socket; one for a stream opens that and nothing else', async (t) => {
-  const { app, url, ann } = await withAnn(t)
-  const ticketFor = async (source: string) => (await ask(app, 'POST /tickets', ann, { source })).json().links.live
-  const socket = await LiveSocket.open(t, url + (await ticketFor('/subscriptions')))
-  subscribe(socket, 's', '/streams/secret-1')
-  await socket.until('an event', () => of(socket, 's').some(({ frame }) => frame === 'event'))
-  const narrow = await LiveSocket.open(t, url + (await ticketFor('/streams/order-1')))
-  subscribe(narrow, 's', '/streams/secret-1')
-  t.match(await ended(narrow, 's'), { code: 'not-permitted', source: '/streams/order-1' })
-  const ticket = (await ticketFor('/streams/order-1')).split('?')[1]
-  await t.rejects(LiveSocket.open(t, `${url}/subscriptions?${ticket}`), /403/)
-})
+t.test(
+  'a ticket for /subscriptions opens a socket; a ticket for a stream gives access to that stream only',
+  async (t) => {
+    const { app, url, ann } = await withAnn(t)
+    const ticketFor = async (source: string) => (await ask(app, 'POST /tickets', ann, { source })).json().links.live
+    const socket = await LiveSocket.open(t, url + (await ticketFor('/subscriptions')))
+    subscribe(socket, 's', '/streams/secret-1')
+    await socket.until('an event', () => framesOf(socket, 's').some(({ frame }) => frame === 'event'))
+    const narrow = await LiveSocket.open(t, url + (await ticketFor('/streams/order-1')))
+    subscribe(narrow, 's', '/streams/secret-1')
+    t.match(await untilEnded(narrow, 's'), { code: 'not-permitted', source: '/streams/order-1' })
+    const ticket = (await ticketFor('/streams/order-1')).split('?')[1]
+    await t.rejects(LiveSocket.open(t, `${url}/subscriptions?${ticket}`), /403/)
+  }
+)
 
-t.test('the hundred-and-first is refused, and a socket that breaks frees all', async (t) => {
+t.test('a subscription beyond the limit is refused, and a broken socket frees all subscriptions', async (t) => {
   const { app, store, url } = await listen(t)
   await ask(app, 'PUT /consumers/c', {}, { source: '/streams/a' })
-  const socket = await empty(t, url)
+  const socket = await openSocket(t, url)
   subscribe(socket, '0', '/consumers/c/events')
   for (let i = 1; i <= limits.socket_subscriptions_max; i++) subscribe(socket, String(i), `/streams/s${i}`)
   const last = String(limits.socket_subscriptions_max)
-  t.match(await ended(socket, last), { code: 'limit-reached', status: 409, limit: limits.socket_subscriptions_max })
+  t.match(await untilEnded(socket, last), {
+    code: 'limit-reached',
+    status: 409,
+    limit: limits.socket_subscriptions_max
+  })
   await socket.untilFrame('caughtUp', limits.socket_subscriptions_max)
   t.equal(store.subscriptions.size, limits.socket_subscriptions_max)
   await put(app, 's99', 0, 1)
   await untilData(socket, '99', 1)
   socket.socket.terminate()
-  await eventually('none is left', () => store.subscriptions.size === 0)
+  await eventually('no subscription is left', () => store.subscriptions.size === 0)
   const next = await LiveSocket.open(t, `${url}/consumers/c/events`)
   await next.untilFrame('caughtUp')
 })
 
-t.test('a reader that is too slow loses its socket, and it never holds much more than one reader may', async (t) => {
+t.test('a reader that is too slow loses its socket, and the buffer of the socket stays bounded', async (t) => {
   const { app, store, url } = await listen(t, { drainMs: 1000 })
-  const socket = await empty(t, url)
-  const subs = upTo(20).map(String)
+  const socket = await openSocket(t, url)
+  const subs = numbersBelow(20).map(String)
   for (const sub of subs) subscribe(socket, sub, '/streams/a')
   await socket.untilFrame('caughtUp', subs.length)
   socket.socket.pause()
   let most = 0
   const text = 'x'.repeat(64 * 1024)
   for (let i = 0; store.subscriptions.size > 0; i++) {
-    if (i > 2000) throw new Error('it was never closed')
+    if (i > 2000) throw new Error('the socket was never closed')
     await append(
       app,
       'a',
@@ -241,22 +259,22 @@ t.test('a reader that is too slow loses its socket, and it never holds much more
     )
     for (const { connection } of store.subscriptions.all()) most = Math.max(most, connection.waiting)
   }
-  t.ok(most > 0, 'it was full')
-  t.ok(most < 4 * limits.connection_buffer_bytes_max, `${most} bytes waited`)
+  t.ok(most > 0, 'the buffer was used')
+  t.ok(most < 4 * limits.connection_buffer_bytes_max, `${most} bytes were buffered`)
   socket.socket.resume()
   const { code } = await socket.closed
   if (code === 1013) {
     t.match(socket.all.at(-1), { frame: 'closing', code: 'too-slow', cursor: undefined })
     for (const sub of subs) {
-      const frames = of(socket, sub)
+      const frames = framesOf(socket, sub)
       t.match(frames.at(-1), { frame: 'ended', code: 'too-slow' })
       const sent = frames.filter(({ event }) => event !== undefined).at(-1)
-      t.equal(frames.at(-1)?.cursor, sent?.cursor ?? '-1', 'everything up to there was sent')
+      t.equal(frames.at(-1)?.cursor, sent?.cursor ?? '-1', 'the cursor is that of the last event sent')
     }
   } else t.equal(code, 1006)
 })
 
-t.test('readers of one socket that takes its time all come to the end', async (t) => {
+t.test('ten subscriptions on one socket all receive every large event', async (t) => {
   const { app, url } = await listen(t)
   const text = 'x'.repeat(64 * 1024)
   for (let i = 0; i < 5; i++)
@@ -265,41 +283,41 @@ t.test('readers of one socket that takes its time all come to the end', async (t
       'a',
       Array.from({ length: 8 }, () => ({ type: 'T', data: text }))
     )
-  const socket = await empty(t, url)
-  const subs = upTo(10).map(String)
+  const socket = await openSocket(t, url)
+  const subs = numbersBelow(10).map(String)
   for (const sub of subs) subscribe(socket, sub, '/streams/a')
-  await socket.until('all', () => subs.every((sub) => dataOf(of(socket, sub)).length >= 40))
+  await socket.until('all events', () => subs.every((sub) => dataOf(framesOf(socket, sub)).length >= 40))
   for (const sub of subs) {
-    const numbers = of(socket, sub).flatMap(({ event }) => event?.cursor ?? [])
-    t.same(numbers, upTo(40).map(String), sub)
+    const numbers = framesOf(socket, sub).flatMap(({ event }) => event?.cursor ?? [])
+    t.same(numbers, numbersBelow(40).map(String), sub)
   }
 })
 
-t.test('a server that stops tells each subscription its cursor, then closes the socket', async (t) => {
+t.test('a stopping server sends each subscription its cursor, then closes the socket', async (t) => {
   const { app, url } = await listen(t)
   await put(app, 'a', 0, 2)
-  const [socket, idle] = [await empty(t, url), await empty(t, url)]
+  const [socket, idle] = [await openSocket(t, url), await openSocket(t, url)]
   subscribe(socket, 'x', '/streams/a')
   await untilData(socket, 'x', 2)
   const closing = app.close()
   for (const one of [socket, idle]) t.same(await one.closed, { code: 1001, reason: 'stopping' })
-  t.match(of(socket, 'x').at(-1), { frame: 'ended', code: 'stopping', cursor: '1' })
+  t.match(framesOf(socket, 'x').at(-1), { frame: 'ended', code: 'stopping', cursor: '1' })
   t.match(idle.all, [{ frame: 'closing', code: 'stopping' }])
   await closing
 })
 
-t.test('a plain GET of /subscriptions is answered as ever, and pages of elsewhere have no socket', async (t) => {
+t.test('a plain GET of /subscriptions answers 501, and pages of other origins get no socket', async (t) => {
   const { app, url } = await listen(t)
   t.equal((await ask(app, 'GET /subscriptions')).statusCode, 501)
-  await t.rejects(empty(t, url, { origin: 'https://elsewhere.example' }), /403/)
+  await t.rejects(openSocket(t, url, { origin: 'https://elsewhere.example' }), /403/)
 })
 
-t.test('behind a proxy a source may have the prefix, or not', async (t) => {
+t.test('behind a proxy a source works with and without the prefix', async (t) => {
   const { app, url } = await listen(t, { trustProxy: true })
   await put(app, 'a', 0, 1)
-  const socket = await empty(t, url, { 'x-forwarded-prefix': '/store' })
+  const socket = await openSocket(t, url, { 'x-forwarded-prefix': '/store' })
   subscribe(socket, 'with', '/store/streams/a')
   subscribe(socket, 'without', '/streams/a')
   for (const sub of ['with', 'without']) await untilData(socket, sub, 1)
-  t.same(dataOf(of(socket, 'with')), [0])
+  t.same(dataOf(framesOf(socket, 'with')), [0])
 })

@@ -11,31 +11,31 @@ import { noProblem } from '../helpers/promises.js'
 
 interface Watched extends TestApp {
   url: string
-  /** Subtest: another subscriber saw every event once, nothing else, and goes on. */
-  nobodyElseNotices(): Promise<unknown>
+  /** Subtest: another subscriber has received every event once and nothing else, and is still connected. */
+  checkOtherSubscriber(): Promise<unknown>
 }
 
-/** A server with three events, and somebody who follows them while others misbehave. */
-async function watched(t: Test, options: AppOptions = {}): Promise<Watched> {
+/** Opens a server with three events, and a subscriber that follows them while other clients misbehave. */
+async function listenWatched(t: Test, options: AppOptions = {}): Promise<Watched> {
   const opened = await listen(t, options)
   await append(opened.app, 's', [{ type: 'T' }, { type: 'T' }, { type: 'T' }])
   const other = await LiveSocket.open(t, `${opened.url}/events`)
   await other.untilFrame('caughtUp')
-  const nobodyElseNotices = () =>
-    t.test('nobody else notices', async (t) => {
+  const checkOtherSubscriber = () =>
+    t.test('another subscriber is not affected', async (t) => {
       const { store, app } = opened
       await append(app, 's', { type: 'T' })
-      await other.untilTold(store.log.head)
+      await other.untilCursor(store.log.head)
       t.same(other.events, (await app.inject('/events?truncated=true')).json().events)
-      // What lies in streams of the system is passed over, and it may be told of that.
+      // Events of system streams are left out; a checkpoint may report that.
       t.same(
         other.others.filter((frame) => frame !== 'checkpoint'),
         ['subscribed', 'caughtUp']
       )
       t.equal(other.socket.readyState, WebSocket.OPEN)
-      t.equal(store.subscriptions.size, 1, 'and nobody else is left')
+      t.equal(store.subscriptions.size, 1, 'no other subscription is left')
     })
-  return { ...opened, nobodyElseNotices }
+  return { ...opened, checkOtherSubscriber }
 }
 
 const HANDSHAKE: Record<string, string | undefined> = {
@@ -45,16 +45,16 @@ const HANDSHAKE: Record<string, string | undefined> = {
   'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA=='
 }
 
-interface Handshaken {
+interface HandshakeResult {
   status: number
   code: string | undefined
   problem: Record<string, unknown>
-  /** What is wrong with it as a refusal. */
+  /** What is wrong with the answer as a problem document; undefined if nothing is. */
   wrong: string | undefined
 }
 
-/** Shakes hands by hand; a header that is undefined is left out. 101 when the connection was accepted. */
-function handshake(t: Test, url: string, headers: Record<string, string | undefined> = {}): Promise<Handshaken> {
+/** Sends a WebSocket handshake without a client library. An undefined header is left out. Status 101: accepted. */
+function handshake(t: Test, url: string, headers: Record<string, string | undefined> = {}): Promise<HandshakeResult> {
   const all = Object.entries({ ...HANDSHAKE, ...headers }).filter(([, value]) => value !== undefined)
   return new Promise((resolve, reject) => {
     const sent = request(url, { agent: false, headers: Object.fromEntries(all) as Record<string, string> })
@@ -67,7 +67,7 @@ function handshake(t: Test, url: string, headers: Record<string, string | undefi
     sent.on('response', (response) => {
       let body = ''
       response.on('data', (chunk) => (body += chunk))
-      response.on('error', () => {}) // what there is says what is wrong
+      response.on('error', () => {}) // the check of the body reports an incomplete one
       response.on('close', () => {
         const status = response.statusCode as number
         const wrong = noProblem(status, String(response.headers['content-type'] ?? ''), body)
@@ -79,8 +79,8 @@ function handshake(t: Test, url: string, headers: Record<string, string | undefi
   })
 }
 
-t.test('what cannot be read is refused before the upgrade, with a code', async (t) => {
-  const { app, store, url, nobodyElseNotices } = await watched(t)
+t.test('a live read that cannot be served is refused before the upgrade, with a code', async (t) => {
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   await append(app, 'gone', { type: 'T' })
   await app.inject({ method: 'DELETE', url: '/streams/gone?permanent=true' })
   const cases: [string, number, string][] = [
@@ -123,16 +123,16 @@ t.test('what cannot be read is refused before the upgrade, with a code', async (
     ['/nowhere/at/all', 404, 'not-found']
   ]
   for (const [path, status, code] of cases) {
-    const met = await handshake(t, url + path, { accept: '*/*' })
-    t.match({ ...met, path }, { path, status, code, wrong: undefined })
+    const answer = await handshake(t, url + path, { accept: '*/*' })
+    t.match({ ...answer, path }, { path, status, code, wrong: undefined })
   }
   t.match((await handshake(t, `${url}/streams/s?after=7`)).problem, { cursor: '7', head: 2, log: store.log.id })
-  t.match(await handshake(t, `${url}/streams/s?after=x`), { code: 'bad-cursor' }, 'also to who names nothing it takes')
-  await nobodyElseNotices()
+  t.match(await handshake(t, `${url}/streams/s?after=x`), { code: 'bad-cursor' }, 'also without an Accept header')
+  await checkOtherSubscriber()
 })
 
-t.test('a handshake that is none is refused, with a code', async (t) => {
-  const { url, nobodyElseNotices } = await watched(t)
+t.test('an invalid handshake is refused with a code', async (t) => {
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const cases: [Record<string, string | undefined>, number][] = [
     [{}, 101],
     [{ upgrade: 'WebSocket' }, 101],
@@ -157,21 +157,21 @@ t.test('a handshake that is none is refused, with a code', async (t) => {
     [{ 'sec-websocket-version': 'x' }, 400]
   ]
   for (const [headers, status] of cases) {
-    const met = await handshake(t, `${url}/events`, headers)
+    const answer = await handshake(t, `${url}/events`, headers)
     const code = status === 400 ? 'bad-header' : undefined
-    t.match({ headers, ...met }, { headers, status, code, wrong: undefined })
+    t.match({ headers, ...answer }, { headers, status, code, wrong: undefined })
   }
-  await nobodyElseNotices()
+  await checkOtherSubscriber()
 })
 
-t.test('an address that is none is refused, and its connection ends', async (t) => {
-  const { app, url, nobodyElseNotices } = await watched(t)
+t.test('a handshake with an invalid address is refused, and its connection ends', async (t) => {
+  const { app, url, checkOtherSubscriber } = await listenWatched(t)
   const left = new Set<Socket>()
   app.server.on('connection', (socket) => {
     left.add(socket)
     socket.on('close', () => left.delete(socket))
   })
-  // A stop would wait for them for ever.
+  // A server stop would wait for open connections for ever.
   t.teardown(() => {
     for (const socket of left) socket.destroy()
   })
@@ -185,13 +185,13 @@ t.test('an address that is none is refused, and its connection ends', async (t) 
     t.match(text, /^HTTP\/1\.1 4(00|14) [\s\S]*"code":"(bad-request|uri-too-long)"/, path.slice(0, 20))
     socket.destroy()
   }
-  await eventually('nothing is left of them', () => left.size === 0)
-  await nobodyElseNotices()
+  await eventually('no connection is left', () => left.size === 0)
+  await checkOtherSubscriber()
 })
 
-t.test('pages of other origins follow nothing, unless they are allowed', async (t) => {
+t.test('pages of other origins cannot subscribe unless they are allowed', async (t) => {
   const allowed = 'https://shop.example'
-  const { url, nobodyElseNotices } = await watched(t, { allowOrigins: [allowed] })
+  const { url, checkOtherSubscriber } = await listenWatched(t, { allowOrigins: [allowed] })
   const own = new URL(url).origin
   for (const origin of [
     'https://evil.example',
@@ -201,17 +201,17 @@ t.test('pages of other origins follow nothing, unless they are allowed', async (
     'nonsense',
     `${allowed}.evil`
   ]) {
-    const met = await handshake(t, `${url}/events`, { origin })
-    t.match({ origin, ...met }, { origin, status: 403, code: 'origin-refused', wrong: undefined })
+    const answer = await handshake(t, `${url}/events`, { origin })
+    t.match({ origin, ...answer }, { origin, status: 403, code: 'origin-refused', wrong: undefined })
   }
   const unnamed = await handshake(t, `${url}/events`, { 'sec-fetch-site': 'cross-site' })
   t.match(unnamed, { status: 403, code: 'origin-refused' })
   for (const origin of [own, allowed, undefined]) t.equal((await handshake(t, `${url}/events`, { origin })).status, 101)
-  await nobodyElseNotices()
+  await checkOtherSubscriber()
 })
 
-t.test('another protocol than WebSocket is not offered, and not taken amiss', async (t) => {
-  const { app, url, nobodyElseNotices } = await watched(t)
+t.test('an offer to upgrade to another protocol is ignored', async (t) => {
+  const { app, url, checkOtherSubscriber } = await listenWatched(t)
   const settings = {
     connection: 'Upgrade, HTTP2-Settings',
     upgrade: 'h2c',
@@ -226,14 +226,14 @@ t.test('another protocol than WebSocket is not offered, and not taken amiss', as
     const posted = await send(`${url}/streams/posted`, { method: 'POST', headers }, body)
     t.equal(posted.status, 201, `POST with ${upgrade}`)
   }
-  t.equal((await app.inject('/streams/posted')).json().events.length, 3, 'whole')
+  t.equal((await app.inject('/streams/posted')).json().events.length, 3, 'every body was read to its end')
   const kept = await send(`${url}/ping`, { headers: { connection: 'keep-alive', upgrade: 'websocket' } })
-  t.equal(kept.status, 200, 'an Upgrade that Connection does not name')
-  await nobodyElseNotices()
+  t.equal(kept.status, 200, 'an Upgrade header that Connection does not name')
+  await checkOtherSubscriber()
 })
 
-t.test('HEAD of what is live has an end', async (t) => {
-  const { url, nobodyElseNotices } = await watched(t)
+t.test('HEAD of a live read ends', async (t) => {
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const live: [string, Record<string, string>, RegExp][] = [
     ['/events?format=sse', {}, /^text\/event-stream/],
     ['/streams/s', { accept: 'text/event-stream' }, /^text\/event-stream/],
@@ -245,12 +245,16 @@ t.test('HEAD of what is live has an end', async (t) => {
     t.match({ path, status, text, type: got['content-type'] }, { path, status: 200, text: '', type })
   }
   const upgrade = { ...HANDSHAKE } as Record<string, string>
-  t.equal((await send(`${url}/events`, { method: 'HEAD', headers: upgrade })).status, 200, 'with Upgrade, too')
-  await nobodyElseNotices()
+  t.equal(
+    (await send(`${url}/events`, { method: 'HEAD', headers: upgrade })).status,
+    200,
+    'with an Upgrade header, too'
+  )
+  await checkOtherSubscriber()
 })
 
-t.test('a frame that is too large ends its connection with 1009', async (t) => {
-  const { url, nobodyElseNotices } = await watched(t)
+t.test('a frame that is too large closes its connection with 1009', async (t) => {
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const socket = await LiveSocket.open(t, `${url}/events`)
   socket.socket.send('x'.repeat(16 * 1024 + 1))
   t.equal((await socket.closed).code, 1009)
@@ -260,12 +264,12 @@ t.test('a frame that is too large ends its connection with 1009', async (t) => {
   await fits.close()
   const fragmented = await LiveSocket.open(t, `${url}/events`)
   for (let i = 0; i < 20; i++) fragmented.socket.send('x'.repeat(1024), { fin: false })
-  t.equal((await fragmented.closed).code, 1009, 'in pieces, too')
-  await nobodyElseNotices()
+  t.equal((await fragmented.closed).code, 1009, 'also in fragments')
+  await checkOtherSubscriber()
 })
 
-t.test('bytes that are no frame end their connection', async (t) => {
-  const { url, nobodyElseNotices } = await watched(t)
+t.test('bytes that are not a valid frame close their connection', async (t) => {
+  const { url, checkOtherSubscriber } = await listenWatched(t)
   const { hostname, port } = new URL(url)
   const pieces: [string, Buffer][] = [
     ['not masked', Buffer.from([0x81, 0x02, 0x7b, 0x7d])],
@@ -285,7 +289,7 @@ t.test('bytes that are no frame end their connection', async (t) => {
     await new Promise<void>((resolve, reject) => {
       socket.on('data', (chunk) => {
         if (came.push(chunk) === 1) socket.write(bytes)
-        // A peer that keeps the protocol ends when it is told to.
+        // A compliant peer ends its side after a close frame.
         if (Buffer.concat(came).includes(Buffer.from([0x88, 0x02, 0x03]))) socket.end()
       })
       socket.on('close', () => resolve())
@@ -293,13 +297,13 @@ t.test('bytes that are no frame end their connection', async (t) => {
     })
     const all = Buffer.concat(came)
     t.match(all.toString('latin1'), /^HTTP\/1\.1 101 /, what)
-    t.ok(all.includes(Buffer.from([0x88, 0x02, 0x03])), `${what}: told with a code`)
+    t.ok(all.includes(Buffer.from([0x88, 0x02, 0x03])), `${what}: closed with a code`)
   }
-  await nobodyElseNotices()
+  await checkOtherSubscriber()
 })
 
-t.test('a frame that says nothing sensible is refused, and the connection stays', async (t) => {
-  const { app, store, url, nobodyElseNotices } = await watched(t)
+t.test('an invalid frame is answered with an error, and the connection stays open', async (t) => {
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   const socket = await LiveSocket.open(t, `${url}/events?credit=4`)
   await socket.untilFrame('caughtUp')
   const cases: [string | Buffer, string][] = [
@@ -337,17 +341,17 @@ t.test('a frame that says nothing sensible is refused, and the connection stays'
     t.ok(typeof title === 'string' && String(detail).length > 10 && String(detail).length < 300)
   }
   await append(app, 's', [{ type: 'T' }, { type: 'T' }])
-  await socket.untilTold(3)
+  await socket.untilCursor(3)
   await socket.fence()
-  t.same(socket.cursors, [0, 1, 2, 3], 'and nothing was granted')
+  t.same(socket.cursors, [0, 1, 2, 3], 'no credit was granted')
   socket.send({ frame: 'credit', events: 1 })
-  await socket.untilTold(store.log.head)
+  await socket.untilCursor(store.log.head)
   await socket.close()
-  await nobodyElseNotices()
+  await checkOtherSubscriber()
 })
 
-t.test('an acknowledgement of what was not sent', async (t) => {
-  const { app, store, url, nobodyElseNotices } = await watched(t)
+t.test('an acknowledgement of an event that was not sent is refused', async (t) => {
+  const { app, store, url, checkOtherSubscriber } = await listenWatched(t)
   const made = await app.inject({ method: 'PUT', url: '/consumers/reader', payload: { source: '/streams/s' } })
   t.equal(made.statusCode, 201)
   const socket = await LiveSocket.open(t, `${url}/streams/s?consumer=reader&credit=2`)
@@ -361,20 +365,20 @@ t.test('an acknowledgement of what was not sent', async (t) => {
   }
   const place = () => store.consumers.get('reader').cursor
   for (const cursor of ['2', '3', '999999', '9007199254740991']) {
-    t.match(await answered(cursor), { frame: 'error', code: 'not-sent' }, `is refused: ${cursor}`)
-    t.equal(place(), -1, 'and moves nothing')
+    t.match(await answered(cursor), { frame: 'error', code: 'not-sent' }, `refused: ${cursor}`)
+    t.equal(place(), -1, 'the cursor does not move')
   }
   for (const cursor of ['', 'x', '1.5', '-2', '9007199254740993', 'start']) {
-    t.match(await answered(cursor), { frame: 'error', code: 'bad-cursor' }, `is refused: "${cursor}"`)
+    t.match(await answered(cursor), { frame: 'error', code: 'bad-cursor' }, `refused: "${cursor}"`)
   }
-  t.match(await answered('1'), { frame: 'acked', cursor: '1' }, 'what was sent is not')
+  t.match(await answered('1'), { frame: 'acked', cursor: '1' }, 'an event that was sent is acknowledged')
   t.equal(place(), 1)
   t.match(await answered('2'), { frame: 'error', code: 'not-sent' })
-  t.match(await answered('0'), { frame: 'acked' }, 'what was acknowledged before is so again')
+  t.match(await answered('0'), { frame: 'acked' }, 'an older acknowledgement is confirmed')
   t.equal(place(), 1)
   socket.send({ frame: 'credit', events: 1 })
   await socket.untilEvents(3)
   t.match(await answered('2'), { frame: 'acked', cursor: '2' })
   await socket.close()
-  await nobodyElseNotices()
+  await checkOtherSubscriber()
 })

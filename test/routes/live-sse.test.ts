@@ -6,11 +6,11 @@ import { buildApp } from '../../routes/index.js'
 import { Store } from '../../src/store/store.js'
 import { append, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { type Event, type Frame, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { type Event, type Frame, fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 
-/** Events of a type, numbered in their data. */
-function some(type: string, count: number, from = 0): { type: string; data: number }[] {
+/** Events of one type, numbered in their data. */
+function numbered(type: string, count: number, from = 0): { type: string; data: number }[] {
   return Array.from({ length: count }, (_, i) => ({ type, data: from + i }))
 }
 
@@ -18,8 +18,8 @@ function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i)
 }
 
-/** A browser's own client, and the data of the events that it was given. */
-function browser(t: Test, url: string) {
+/** Opens an EventSource, the client of browsers, and collects the data of its events. */
+function openEventSource(t: Test, url: string) {
   const source = new EventSource(url)
   t.teardown(() => source.close())
   const data: unknown[] = []
@@ -34,7 +34,7 @@ function browser(t: Test, url: string) {
   return { source, data, at, named, upTo }
 }
 
-/** A server that stops and comes back at the same address, over the same directory. */
+/** A server that stops and starts again at the same address, over the same directory. */
 class Returning {
   readonly #directory: string
   #port = 0
@@ -58,10 +58,10 @@ class Returning {
     return url
   }
 
-  /** Everybody is cut off; the server goes on. */
+  /** Cuts all connections; the server keeps running. */
   async cut(): Promise<void> {
     this.app.server.closeAllConnections()
-    await eventually('nobody is connected', () => this.store.subscriptions.size === 0)
+    await eventually('no subscription is left', () => this.store.subscriptions.size === 0)
   }
 }
 
@@ -70,21 +70,21 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
   const url = await server.start()
   let next = 0
   const put = async (count: number) => {
-    for (const event of some('T', count, next)) await append(server.app, 's-1', event)
+    for (const event of numbered('T', count, next)) await append(server.app, 's-1', event)
     next += count
   }
   await put(10)
   const clients = [
-    { from: 0, client: browser(t, `${url}/streams/s-1?from=start`) },
-    { from: 4, client: browser(t, `${url}/events?from=4`) },
-    { from: 4, client: browser(t, `${url}/streams/$ce-s?after=3`) },
-    { from: 0, client: browser(t, `${url}/streams/s-1?from=-1h&type=T`) },
+    { from: 0, client: openEventSource(t, `${url}/streams/s-1?from=start`) },
+    { from: 4, client: openEventSource(t, `${url}/events?from=4`) },
+    { from: 4, client: openEventSource(t, `${url}/streams/$ce-s?after=3`) },
+    { from: 0, client: openEventSource(t, `${url}/streams/s-1?from=-1h&type=T`) },
     // The connection breaks before the first event comes.
-    { from: 10, client: browser(t, `${url}/streams/s-1?from=end`) },
-    { from: 10, client: browser(t, `${url}/events?from=end&type.prefix=T`) }
+    { from: 10, client: openEventSource(t, `${url}/streams/s-1?from=end`) },
+    { from: 10, client: openEventSource(t, `${url}/events?from=end&type.prefix=T`) }
   ]
-  for (const { client } of clients) await eventually('all are live', () => client.named.includes('caughtUp'))
-  // Cut while nothing comes, while it comes, and by a stop that says so.
+  for (const { client } of clients) await eventually('all clients are live', () => client.named.includes('caughtUp'))
+  // Cut while no events come, while events come, and by a server stop with a closing event.
   await server.cut()
   await put(5)
   for (const { client } of clients) await client.upTo(14)
@@ -93,7 +93,7 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
   await writing
   for (const { client } of clients) await client.upTo(44)
   const stopping = put(20)
-  await eventually('a part of them', () => clients.every(({ client }) => Number(client.data.at(-1)) > 46))
+  await eventually('some of the events', () => clients.every(({ client }) => Number(client.data.at(-1)) > 46))
   await stopping
   await server.app.close()
   await server.start()
@@ -105,13 +105,13 @@ t.test('EventSource reconnects from a URL with `from` and misses nothing', async
       client.at,
       client.at.toSorted((one, other) => Number(one) - Number(other))
     )
-    t.ok(client.named.includes('closing'), 'and it was told of the stop')
+    t.ok(client.named.includes('closing'), 'the stop sent a closing event')
   }
 })
 
-t.test('the place comes first of all, in a message with data that is the first frame of a WebSocket', async (t) => {
+t.test('the first message carries the cursor, and its data is the first frame of a WebSocket', async (t) => {
   const { app, store, url } = await listen(t)
-  await append(app, 's', some('T', 3))
+  await append(app, 's', numbered('T', 3))
   const cases: [string, string][] = [
     ['/streams/s', '-1'],
     ['/streams/s?from=2', '1'],
@@ -134,7 +134,7 @@ t.test('the place comes first of all, in a message with data that is the first f
     t.same(
       others.map(({ event, data }) => [event, Object.keys(JSON.parse(data as string))[0]]),
       [...blocks.events.map(() => [undefined, 'id']), ['caughtUp', 'cursor']],
-      `${path}: then events, which have no name, and that it is live`
+      `${path}: then come unnamed events and caughtUp`
     )
     blocks.destroy()
     await socket.close()
@@ -143,7 +143,7 @@ t.test('the place comes first of all, in a message with data that is the first f
 
 t.test('Last-Event-ID wins over from and after', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 6))
+  await append(app, 's', numbered('T', 6))
   const read = async (path: string, id: string) => {
     const blocks = await LiveBlocks.open(t, url + path, { 'last-event-id': id })
     await blocks.untilNamed('caughtUp')
@@ -154,7 +154,7 @@ t.test('Last-Event-ID wins over from and after', async (t) => {
   t.same(await read('/streams/s?after=4', '1'), ['1', [2, 3, 4, 5]])
   t.same(await read('/streams/s?from=end', '-1'), ['-1', range(0, 5)])
   t.same(await read('/events?from=2026-01-01', '5'), ['5', []])
-  t.same(await read('/streams/s?after=4', ''), ['4', [5]], 'an empty one says nothing')
+  t.same(await read('/streams/s?after=4', ''), ['4', [5]], 'an empty one is ignored')
   for (const id of ['x', '1.5', '-2', '3;', '3;fin', '99999999999999999999']) {
     const { status, text } = await send(`${url}/streams/s?format=sse`, { headers: { 'last-event-id': id } })
     t.match({ id, status, ...JSON.parse(text) }, { id, status: 400, code: 'bad-cursor' })
@@ -163,9 +163,9 @@ t.test('Last-Event-ID wins over from and after', async (t) => {
   t.match({ status, ...JSON.parse(text) }, { status: 409, code: 'cursor-beyond-head', head: 5 })
 })
 
-t.test('lastEventId in the query counts as Last-Event-ID, however a polyfill spells it', async (t) => {
+t.test('lastEventId in the query counts as Last-Event-ID, in every spelling that polyfills use', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 6))
+  await append(app, 's', numbered('T', 6))
   const read = async (path: string, headers: Record<string, string> = {}) => {
     const blocks = await LiveBlocks.open(t, url + path, headers)
     await blocks.untilNamed('caughtUp')
@@ -177,15 +177,15 @@ t.test('lastEventId in the query counts as Last-Event-ID, however a polyfill spe
   }
   t.same(await read('/events?after=4&lastEventId=1'), ['1', [2, 3, 4, 5]])
   t.same(await read('/streams/s?lastEventId=1', { 'last-event-id': '4' }), ['4', [5]], 'the header wins')
-  t.same(await read('/streams/s?after=4&lastEventId='), ['4', [5]], 'an empty one says nothing')
+  t.same(await read('/streams/s?after=4&lastEventId='), ['4', [5]], 'an empty one is ignored')
   const lines = await LiveLines.open(t, `${url}/streams/s?live=true&lastEventId=3`)
   await lines.untilEvents(2)
-  t.same(lines.cursors, [4, 5], 'a live read of any transport knows it')
+  t.same(lines.cursors, [4, 5], 'every live transport accepts it')
   const socket = await LiveSocket.open(t, `${url}/streams/s?lastEventId=3`)
   await socket.untilFrame('caughtUp')
   t.same(socket.cursors, [4, 5])
   const sse = { headers: { accept: 'text/event-stream' } }
-  t.match(await send(`${url}/streams/s?lastEventId=5;end`, sse), { status: 204 }, 'it had received everything')
+  t.match(await send(`${url}/streams/s?lastEventId=5;end`, sse), { status: 204 }, 'the client had received everything')
   const refused: [string, string][] = [
     ['/streams/s?lastEventId=x', 'bad-cursor'],
     ['/streams/s?lastEventId=1&last-event-id=2', 'unknown-parameter'],
@@ -200,12 +200,12 @@ t.test('lastEventId in the query counts as Last-Event-ID, however a polyfill spe
     t.match(
       { status, ...JSON.parse(text) },
       { status: 400, code: 'bad-parameter', detail: /"after"/ },
-      'no page has it'
+      'a page does not accept it'
     )
   }
 })
 
-t.test('with events=typed no stored type is taken for a message of the server or of the browser', async (t) => {
+t.test('with events=typed no stored type passes for an event of the server or of the browser', async (t) => {
   const { app, url } = await listen(t)
   const colliding = [
     'closing',
@@ -225,20 +225,21 @@ t.test('with events=typed no stored type is taken for a message of the server or
     types.map((type) => ({ type }))
   )
   const named = new Map<string, string[]>()
-  let complaints = 0
+  let errorCount = 0
   const source = new EventSource(`${url}/streams/s?events=typed`)
   t.teardown(() => source.close())
-  source.onerror = () => complaints++
+  source.onerror = () => errorCount++
   for (const name of new Set([...types, 'message'])) {
-    if (name === 'error' || name === 'open') continue // the source's own events
+    if (name === 'error' || name === 'open') continue // events of the EventSource itself
     source.addEventListener(name, ({ data }) => named.set(name, [...(named.get(name) ?? []), JSON.parse(data).type]))
   }
-  await eventually('it is live', () => named.has('caughtUp'))
-  t.same(named.get('message'), colliding, 'they have no name, as without events=typed')
+  await eventually('the EventSource is live', () => named.has('caughtUp'))
+  t.same(named.get('message'), colliding, 'colliding types have no name, as without events=typed')
   for (const type of ['Closing', '__proto__', 'closing ']) t.same(named.get(type), [type])
-  for (const name of ['caughtUp', 'subscribed']) t.same(named.get(name), [undefined], `${name} is ours alone`)
+  for (const name of ['caughtUp', 'subscribed'])
+    t.same(named.get(name), [undefined], `${name} comes from the server only`)
   t.notOk(named.has('closing') || named.has('checkpoint'))
-  t.equal(complaints, 0)
+  t.equal(errorCount, 0)
 })
 
 t.test('events have no name, or with events=typed that of their type', async (t) => {
@@ -270,44 +271,44 @@ t.test('events have no name, or with events=typed that of their type', async (t)
   )
 })
 
-t.test('checkpoints and that it is live are named, and carry the place', async (t) => {
-  const { app, store, url } = await listen(t, { clock: hurried(20) })
-  await append(app, 's', some('T', 3))
+t.test('checkpoint and caughtUp are named events and carry the cursor', async (t) => {
+  const { app, store, url } = await listen(t, { clock: fastClock(20) })
+  await append(app, 's', numbered('T', 3))
   const blocks = await LiveBlocks.open(t, `${url}/events?type=None&heartbeat=0`)
   await blocks.untilNamed('caughtUp')
-  await append(app, 's', some('T', 2, 3))
+  await append(app, 's', numbered('T', 2, 3))
   await blocks.until('a checkpoint', (all) => all.at(-1)?.event === 'checkpoint' && all.at(-1)?.id === '4')
   t.same(blocks.all[1], { event: 'caughtUp', data: '{"cursor":"2"}', id: '2' })
   t.same(blocks.all.at(-1), { event: 'checkpoint', id: '4', data: '{"cursor":"4"}' })
   t.equal(store.subscriptions.size, 1)
   blocks.destroy()
-  await eventually('nobody reads any more', () => store.subscriptions.size === 0)
+  await eventually('no subscription is left', () => store.subscriptions.size === 0)
 })
 
-t.test('a comment is a sign of life; heartbeat=0 gives none', async (t) => {
-  const { app, url } = await listen(t, { clock: hurried(20) })
+t.test('a comment is the heartbeat; heartbeat=0 sends none', async (t) => {
+  const { app, url } = await listen(t, { clock: fastClock(20) })
   const beating = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=1`)
   const standard = await LiveBlocks.open(t, `${url}/streams/s`)
   const silent = await LiveBlocks.open(t, `${url}/streams/s?heartbeat=0`)
   const isComment = ({ comment }: { comment?: string }) => comment !== undefined
   await beating.until('comments', (all) => all.filter(isComment).length >= 30)
   await standard.until('a comment', (all) => all.some(isComment))
-  t.ok(standard.all.filter(isComment).length < beating.all.filter(isComment).length, 'more rarely')
+  t.ok(standard.all.filter(isComment).length < beating.all.filter(isComment).length, 'fewer by default')
   await append(app, 's', { type: 'T' })
   await silent.untilEvents(1)
   t.notOk(silent.all.some(isComment))
   await beating.untilEvents(1)
-  t.same(beating.cursors, [0], 'and is no event')
+  t.same(beating.cursors, [0], 'a comment is not an event')
 })
 
 t.test('after a final closing the reconnect gets 204', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 5))
-  const { source, data } = browser(t, `${url}/streams/s?limit=3`)
+  await append(app, 's', numbered('T', 5))
+  const { source, data } = openEventSource(t, `${url}/streams/s?limit=3`)
   const [closing] = (await once(source, 'closing')) as [MessageEvent]
   t.equal(closing.lastEventId, '2;end')
   t.match(JSON.parse(closing.data), { code: 'complete', title: 'Complete', detail: /./, cursor: '2' })
-  await eventually('it stays away', () => source.readyState === source.CLOSED)
+  await eventually('the EventSource does not reconnect', () => source.readyState === source.CLOSED)
   t.same(data, [0, 1, 2])
   const again = await send(`${url}/streams/s?limit=3`, {
     headers: { accept: 'text/event-stream', 'last-event-id': '2;end' }
@@ -318,22 +319,22 @@ t.test('after a final closing the reconnect gets 204', async (t) => {
   await gone.untilNamed('caughtUp')
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
   t.ok(await gone.whole)
-  t.match(gone.all.at(-1), { event: 'closing', id: '4;end', data: /"stream-deleted"/ }, 'deleted for ever')
+  t.match(gone.all.at(-1), { event: 'closing', id: '4;end', data: /"stream-deleted"/ }, 'deleted permanently')
 })
 
-t.test('a stop says where to go on, and is not final', async (t) => {
+t.test('a server stop sends the cursor to continue from, and is not final', async (t) => {
   const { app, url } = await listen(t)
-  await append(app, 's', some('T', 5))
+  await append(app, 's', numbered('T', 5))
   const blocks = await LiveBlocks.open(t, `${url}/streams/s`)
   await blocks.untilNamed('caughtUp')
   await app.close()
-  t.ok(await blocks.whole, 'the transfer ends as it should')
+  t.ok(await blocks.whole, 'the transfer ends properly')
   t.match(blocks.all.at(-1), { event: 'closing', id: '4', data: /"code":"stopping".*"cursor":"4"/ })
 })
 
-t.test('it is an event stream by Accept, or by format for who cannot say so (curl -N)', async (t) => {
+t.test('an event stream is selected by Accept, or by format=sse for clients such as curl -N', async (t) => {
   const { app, store, url } = await listen(t)
-  await append(app, 's', some('T', 2))
+  await append(app, 's', numbered('T', 2))
   const asked: [string, Record<string, string>][] = [
     ['/streams/s', { accept: 'text/event-stream' }],
     ['/streams/s?format=sse', { accept: '*/*' }],
@@ -354,7 +355,7 @@ t.test('it is an event stream by Accept, or by format for who cannot say so (cur
       'access-control-allow-origin': '*',
       'request-id': /./
     })
-    t.match(met['access-control-expose-headers'], /Daybook-Head/, 'as any answer, it can be read by other pages')
+    t.match(met['access-control-expose-headers'], /Daybook-Head/, 'pages of other origins can read it, like any answer')
     t.match(met.vary, /Accept/)
     t.notOk('content-length' in met || 'content-encoding' in met)
     blocks.destroy()

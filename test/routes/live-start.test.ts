@@ -1,4 +1,4 @@
-/** Live reads that come before the store is open, and those that cannot be served now. */
+/** Live reads that come before the store is open, and live reads that cannot be served now. */
 import { request } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -9,7 +9,7 @@ import { Store } from '../../src/store/store.js'
 import type { Clock } from '../../src/time/clock.js'
 import { append } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
-import { type Block, hurried, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
+import { type Block, fastClock, LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { appendTo, eventually, many } from '../helpers/live-events.js'
 import { admin } from '../helpers/people.js'
 
@@ -20,14 +20,14 @@ interface Early {
   readonly app: FastifyInstance
   readonly store: Store
   readonly url: string
-  /** Requests that the server has heard. */
-  heard(count: number): Promise<void>
+  /** Waits until the server has received this many requests. */
+  untilReceived(count: number): Promise<void>
 }
 
-/** A server that listens over a store of three events, which opens when the test says so. */
+/** Opens a server over a store with three events. The store opens when the test says so. */
 async function listenEarly(t: Test, options: AppOptions & { clock?: Clock } = {}): Promise<Early> {
   let opened: FastifyInstance | undefined
-  // Before the folder, which goes after what is open in it.
+  // Registered before the folder is created: tap then closes the app first, and removes the folder last.
   t.teardown(() => opened?.close())
   const directory = t.testdir({})
   const before = await new Store({ directory }).open()
@@ -40,10 +40,10 @@ async function listenEarly(t: Test, options: AppOptions & { clock?: Clock } = {}
   let requests = 0
   for (const event of ['request', 'upgrade']) app.server.on(event, () => requests++)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  return { app, store, url, heard: (count) => eventually(`${count} requests`, () => requests >= count) }
+  return { app, store, url, untilReceived: (count) => eventually(`${count} requests`, () => requests >= count) }
 }
 
-/** The only block of an event stream that was refused. */
+/** Parses the only block of an event stream that was refused. */
 function refusalOf(blocks: readonly Block[]): { retry: number; id: string | undefined; problem: { code: string } } {
   const [{ event, retry, id, data = '' } = {}] = blocks
   if (blocks.length !== 1 || event !== 'closing') throw new Error(`not one closing: ${JSON.stringify(blocks)}`)
@@ -56,13 +56,13 @@ async function refusedAt(t: Test, url: string, headers = {}) {
   return { status: stream.status, type: stream.response.headers['content-type'], ...refusalOf(stream.all) }
 }
 
-t.test('an event stream that is asked for before the store is open is answered when it is', async (t) => {
-  const { store, url, heard } = await listenEarly(t)
+t.test('an event stream requested before the store is open is answered once it is open', async (t) => {
+  const { store, url, untilReceived } = await listenEarly(t)
   const streams = ['/streams/s?from=0', '/events?from=0', '/streams/s?from=0&format=sse'].map((path) =>
     LiveBlocks.open(t, url + path)
   )
-  await heard(3)
-  t.equal((await send(`${url}/livez`)).status, 200, 'others are answered meanwhile')
+  await untilReceived(3)
+  t.equal((await send(`${url}/livez`)).status, 200, 'other requests are answered meanwhile')
   t.match(
     await send(`${url}/streams/s`, { headers: { accept: '*/*' } }),
     { status: 503, text: /starting/ },
@@ -77,11 +77,11 @@ t.test('an event stream that is asked for before the store is open is answered w
   }
 })
 
-t.test('so are live lines, and a WebSocket', async (t) => {
-  const { store, url, heard } = await listenEarly(t)
+t.test('NDJSON reads and WebSockets requested before the store is open are answered once it is open', async (t) => {
+  const { store, url, untilReceived } = await listenEarly(t)
   const lines = LiveLines.open(t, `${url}/streams/s?from=0&live=true`)
   const socket = LiveSocket.open(t, `${url}/streams/s?from=0`)
-  await heard(2)
+  await untilReceived(2)
   await store.open()
   for (const reader of [await lines, await socket]) {
     await reader.untilEvents(3)
@@ -89,13 +89,13 @@ t.test('so are live lines, and a WebSocket', async (t) => {
   }
 })
 
-t.test('rights are asked when the store is open', async (t) => {
-  const { store, url, heard } = await listenEarly(t, { insecure: false })
+t.test('access rights are checked once the store is open', async (t) => {
+  const { store, url, untilReceived } = await listenEarly(t, { insecure: false })
   const refused = LiveBlocks.open(t, `${url}/streams/$settings`)
   const wrong = LiveBlocks.open(t, `${url}/streams/s`, { authorization: 'Basic YWRtaW46d3Jvbmc=' })
   const permitted = LiveBlocks.open(t, `${url}/streams/$settings`, admin)
   const nowhere = LiveBlocks.open(t, `${url}/streams/never?after=0`, { 'last-event-id': 'nonsense' })
-  await heard(4)
+  await untilReceived(4)
   await store.open()
   t.equal((await refused).status, 401)
   t.equal((await wrong).status, 401)
@@ -103,38 +103,38 @@ t.test('rights are asked when the store is open', async (t) => {
   t.equal((await nowhere).status, 400)
 })
 
-t.test('after ten seconds an event stream is told that the server starts, and when to come back', async (t) => {
-  const { store, url, heard } = await listenEarly(t, { clock: hurried(100) })
+t.test('after ten seconds a held event stream gets a closing event that says when to reconnect', async (t) => {
+  const { store, url, untilReceived } = await listenEarly(t, { clock: fastClock(100) })
   const began = Date.now()
   const again = { 'last-event-id': '1' }
   const [first, resumed] = await Promise.all([refusedAt(t, `${url}/streams/s`), refusedAt(t, `${url}/events`, again)])
-  t.ok(Date.now() - began >= limits.early_live_ms / 100 - 5, 'it was held')
+  t.ok(Date.now() - began >= limits.early_live_ms / 100 - 5, 'the request was held')
   t.match(first, { status: 200, type: /^text\/event-stream/, problem: { code: 'starting', status: 503 } })
   t.equal(first.id, undefined)
-  t.equal(resumed.id, '1', 'it keeps its place')
+  t.equal(resumed.id, '1', 'the cursor of the client is kept')
   for (const { retry } of [first, resumed]) {
     t.ok(retry >= limits.refused_retry_ms_min && retry <= limits.refused_retry_ms_max, `${retry} ms`)
   }
   const socket = LiveSocket.open(t, `${url}/streams/s`)
   await t.rejects(socket, /refused with 503/)
   t.equal((await LiveLines.open(t, `${url}/streams/s?live=true`)).status, 503)
-  await heard(4)
+  await untilReceived(4)
   await store.open()
-  t.match(await refusedCounts(store), /daybook_live_refused_total\{code="starting"\} 4/, 'they are counted')
+  t.match(await refusedCounts(store), /daybook_live_refused_total\{code="starting"\} 4/, 'refusals are counted')
 })
 
-t.test('a thousand pages are not told to come back at the same time', async (t) => {
-  const { url } = await listenEarly(t, { clock: hurried(10_000) })
-  const told = await Promise.all(Array.from({ length: 20 }, () => refusedAt(t, `${url}/streams/s`)))
-  t.ok(new Set(told.map(({ retry }) => retry)).size > 5)
+t.test('refused event streams get different times to reconnect', async (t) => {
+  const { url } = await listenEarly(t, { clock: fastClock(10_000) })
+  const refusals = await Promise.all(Array.from({ length: 20 }, () => refusedAt(t, `${url}/streams/s`)))
+  t.ok(new Set(refusals.map(({ retry }) => retry)).size > 5)
 })
 
-t.test('a client that goes while it is held is forgotten', async (t) => {
-  const { app, store, url, heard } = await listenEarly(t)
+t.test('a held client that disconnects leaves nothing behind', async (t) => {
+  const { app, store, url, untilReceived } = await listenEarly(t)
   const gone = request(`${url}/streams/s`, { agent: false, headers: SSE })
   gone.on('error', () => {})
   gone.end()
-  await heard(1)
+  await untilReceived(1)
   gone.destroy()
   await eventually('no connection', () => (app.server as unknown as { _connections: number })._connections === 0)
   await store.open()
@@ -143,32 +143,32 @@ t.test('a client that goes while it is held is forgotten', async (t) => {
   t.equal(store.subscriptions.size, 1)
 })
 
-t.test('no more are held than can be served', async (t) => {
-  const { url, heard } = await listenEarly(t, { heldMax: 2 })
+t.test('a live read beyond heldMax is refused at once', async (t) => {
+  const { url, untilReceived } = await listenEarly(t, { heldMax: 2 })
   const held = [LiveBlocks.open(t, `${url}/streams/s`), LiveBlocks.open(t, `${url}/streams/s`)]
-  await heard(2)
+  await untilReceived(2)
   t.match(await refusedAt(t, `${url}/streams/s`), { status: 200, problem: { code: 'starting' } })
   for (const one of held) one.catch(() => {})
 })
 
-t.test('a server that stops while it starts says so to those it holds', async (t) => {
-  const { app, url, heard } = await listenEarly(t)
+t.test('a server that stops while it starts answers the live reads that it holds', async (t) => {
+  const { app, url, untilReceived } = await listenEarly(t)
   const held = refusedAt(t, `${url}/streams/s`)
-  await heard(1)
+  await untilReceived(1)
   await app.close()
   t.match(await held, { status: 200, problem: { code: /starting|stopping/ } })
 })
 
-t.test('a store that does not open is told to those who wait for it', async (t) => {
-  const { store, url, heard } = await listenEarly(t)
+t.test('held live reads are told why the store failed to open', async (t) => {
+  const { store, url, untilReceived } = await listenEarly(t)
   const held = refusedAt(t, `${url}/streams/s`)
-  await heard(1)
+  await untilReceived(1)
   store.status = 'failed'
   store.reason = 'the disk is gone'
   t.match(await held, { status: 200, problem: { code: 'starting', detail: /the disk is gone/ } })
 })
 
-t.test('an event stream that cannot be served now ends in a way that an EventSource comes back from', async (t) => {
+t.test('an event stream beyond the request rate gets a closing event, so that an EventSource reconnects', async (t) => {
   const { app, store, url } = await listenEarly(t, { load: { ...LOAD, requestsPerSecond: 3 } })
   await store.open()
   await append(app, 's', { type: 'T' })
@@ -188,7 +188,7 @@ t.test('an event stream that cannot be served now ends in a way that an EventSou
 })
 
 t.test(
-  'a full server tells an event stream to come back, and a page, lines and a WebSocket that it is full',
+  'a full server sends an event stream a closing event, and answers NDJSON reads and WebSockets with 503',
   async (t) => {
     const { store, url } = await listenEarly(t)
     await store.open()
@@ -202,7 +202,7 @@ t.test(
   }
 )
 
-t.test('what does not pass by waiting keeps its status', async (t) => {
+t.test('errors that waiting does not cure keep their status for event streams', async (t) => {
   const { app, store, url } = await listenEarly(t, { insecure: false })
   await store.open()
   await append(app, 'gone', { type: 'T' })
@@ -215,7 +215,7 @@ t.test('what does not pass by waiting keeps its status', async (t) => {
   t.equal(await statusOf('/nowhere'), 404)
 })
 
-t.test('the closing of a stream that was open says when to come back, unless it is complete', async (t) => {
+t.test('the closing event of an open stream says when to reconnect, unless the stream is complete', async (t) => {
   const { app, store, url } = await listenEarly(t)
   await store.open()
   const complete = await LiveBlocks.open(t, `${url}/streams/s?from=0&limit=1`)
@@ -233,7 +233,7 @@ t.test('the closing of a stream that was open says when to come back, unless it 
   t.ok(Number(retry) >= limits.live_retry_ms_min && Number(retry) <= limits.live_retry_ms_max, `${retry} ms`)
 })
 
-/** The lines of the metrics that count refused live reads. */
+/** Returns the lines of the metrics that count refused live reads. */
 async function refusedCounts(store: Store): Promise<string> {
   return store.metrics.registry.getSingleMetricAsString('daybook_live_refused_total')
 }

@@ -1,4 +1,4 @@
-/** Metadata that makes no sense comes in by no door, and where it stands in a log it opens nothing. */
+/** Invalid metadata is refused in every kind of request, and grants no access where a log already holds it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -8,14 +8,17 @@ import { limits } from '../../src/limits.js'
 import { Store } from '../../src/store/store.js'
 import { append, ask, listen, openApp } from '../helpers/app.js'
 import { daybook } from '../helpers/cli.js'
-import { admin, bearer, makeToken, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, bearer, type Credentials, makeToken, makeUser, setRules } from '../helpers/people.js'
 
 const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
 const DIALECT = { 'content-type': 'application/vnd.eventstore.events+json' }
 const LINES = { 'content-type': 'application/x-ndjson' }
 
-/** What an event of a metastream holds as its data, what `problem.member` names, and who may read the stream then. */
-const SENSELESS: [data: string, member: string | undefined, readers: string[]][] = [
+/**
+ * The data of a metastream event, the member that `problem.member` names, and the users who may read the stream if a
+ * log holds this event.
+ */
+const INVALID: [data: string, member: string | undefined, readers: string[]][] = [
   ['{"$acl":{"$r":["ann"]},"$maxCount":0}', '$maxCount', ['ann']],
   ['{"$acl":{"$r":["ann"]},"$maxAge":"PT1H"}', '$maxAge', ['ann']],
   ['{"$acl":{"$r":["ann"]},"$tb":-1}', '$tb', ['ann']],
@@ -37,15 +40,15 @@ const SENSELESS: [data: string, member: string | undefined, readers: string[]][]
   ['"{}"', undefined, []]
 ]
 
-/** What EventStoreDB's form takes, and ours does not. */
-const DOUBTFUL: typeof SENSELESS = [
+/** Accepted in the EventStoreDB dialect, and refused in the native form. */
+const DIALECT_ONLY: typeof INVALID = [
   ['{"$acl":{"$r":["ann"]},"$acl":{"$r":["ann"]}}', '$acl', ['ann']],
   ['{"$acl":{"$r":["bob"],"$r":["ann"]}}', '$acl.$r', ['ann']],
   ['{"$maxCount":1,"$maxCount":9,"$acl":{"$r":["ann"]}}', '$maxCount', ['ann']],
   ['{"$acl":{"$r":["ann"],"own":1}}', '$acl.own', ['ann']]
 ]
 
-/** A stream that is Ann's alone, as its metadata says natively. */
+/** Opens a server with a stream that only Ann may read. */
 async function withProtected(t: Test) {
   const opened = await listen(t, { insecure: false, anonymous: true, directory: join(t.testdir({}), 'db') })
   const { app, store } = opened
@@ -55,9 +58,9 @@ async function withProtected(t: Test) {
   return { ...opened, people }
 }
 
-type People = Record<string, Who | Record<string, never>>
+type People = Record<string, Credentials | Record<string, never>>
 
-/** Who may read the stream now, of those who are asked. */
+/** Returns those of the given callers who may read the stream now. */
 async function readersOf(app: FastifyInstance, people: People, stream = 'prot-1'): Promise<string[]> {
   const readers: string[] = []
   for (const [name, who] of Object.entries(people)) {
@@ -72,18 +75,18 @@ async function readersOf(app: FastifyInstance, people: People, stream = 'prot-1'
 
 const lineOf = (data: string, type = '$metadata') => `{"stream":"$$prot-1","type":"${type}","data":${data}}\n`
 
-t.test('no request in our own form can write metadata that makes no sense', async (t) => {
+t.test('the native form refuses invalid metadata in every kind of request', async (t) => {
   const { app, store, people } = await withProtected(t)
   const { head } = store.log
   const big = JSON.stringify({ own: 'x'.repeat(limits.metadata_bytes_max) })
-  for (const [data, member] of [...SENSELESS, ...DOUBTFUL, [big, undefined] as const]) {
+  for (const [data, member] of [...INVALID, ...DIALECT_ONLY, [big, undefined] as const]) {
     const what = data.slice(0, 100)
     for (const type of ['$metadata', 'Other']) {
       const before = '{"stream":"prot-1","type":"Before"}\n'
       const answer = await ask(app, 'POST /events', { ...LINES, ...admin }, before + lineOf(data, type))
       const { problem } = JSON.parse(answer.body.trim().split('\n').at(-1) as string)
       const wanted = { code: 'invalid-metadata', line: 2, stream: '$$prot-1', written: false, retry: false }
-      t.match(problem, wanted, `${type}, line by line: ${what}`)
+      t.match(problem, wanted, `${type}, as NDJSON: ${what}`)
       t.equal(problem.member, member, what)
     }
     const event = { stream: '$$prot-1', type: '$metadata', data: JSON.parse(data) }
@@ -106,48 +109,45 @@ t.test('no request in our own form can write metadata that makes no sense', asyn
     t.match(JSON.parse(answer.body), { problem: { code: 'invalid-metadata', line: 1 } }, line)
   }
   const own = (await ask(app, 'GET /streams/prot-1/metadata', admin)).json()
-  t.match(own, { acl: { read: ['ann'] } }, 'the metadata is what it was')
+  t.match(own, { acl: { read: ['ann'] } }, 'the metadata is unchanged')
   t.equal((await store.states.of('prot-1')).version, 0)
   t.ok(store.log.head > head)
   t.same(await readersOf(app, people), ['ann', 'admin'])
 })
 
-t.test(
-  'a member that stands twice is no metadata under readable names, neither in the document nor its rule',
-  async (t) => {
-    const { app, store } = await openApp(t)
-    for (const body of [
-      '{"acl":{"read":"ann"},"acl":{}}',
-      '{"acl":{"read":"ann","read":"$all"}}',
-      '{"maxCount":1,"maxCount":2}',
-      '{"truncateBefore":9223372036854775808}',
-      '{"truncateBefore":9.3e18}'
-    ]) {
-      for (const method of ['PUT', 'PATCH']) {
-        const answer = await ask(app, `${method} /streams/s/metadata`, {}, body)
-        t.match(answer.json(), { status: 400, code: /malformed-json|invalid-metadata/ }, `${method} ${body}`)
-      }
+t.test('natively, a duplicate member makes metadata invalid, in the document and in its access rule', async (t) => {
+  const { app, store } = await openApp(t)
+  for (const body of [
+    '{"acl":{"read":"ann"},"acl":{}}',
+    '{"acl":{"read":"ann","read":"$all"}}',
+    '{"maxCount":1,"maxCount":2}',
+    '{"truncateBefore":9223372036854775808}',
+    '{"truncateBefore":9.3e18}'
+  ]) {
+    for (const method of ['PUT', 'PATCH']) {
+      const answer = await ask(app, `${method} /streams/s/metadata`, {}, body)
+      t.match(answer.json(), { status: 400, code: /malformed-json|invalid-metadata/ }, `${method} ${body}`)
     }
-    t.equal(store.log.head, -1)
-    const last = await ask(app, 'PUT /streams/s/metadata', {}, '{"truncateBefore":9223372036854775807}')
-    t.equal(last.statusCode, 201, '2^63-1 is one')
   }
-)
+  t.equal(store.log.head, -1)
+  const last = await ask(app, 'PUT /streams/s/metadata', {}, '{"truncateBefore":9223372036854775807}')
+  t.equal(last.statusCode, 201, '2^63-1 is accepted')
+})
 
 t.test(
-  'EventStoreDB’s form refuses what makes no sense, at each of its addresses, and takes what is odd',
+  'the EventStoreDB dialect refuses invalid metadata at each of its addresses, but accepts duplicate members',
   async (t) => {
     const { app, store, people } = await withProtected(t)
-    const doors = (data: string): [call: string, headers: object, body: string][] => [
+    const requestsWith = (data: string): [call: string, headers: object, body: string][] => [
       ['POST /streams/prot-1/metadata', DIALECT, `[{"eventId":"${ID}","eventType":"$metadata","data":${data}}]`],
       ['POST /streams/prot-1/metadata', { 'es-eventid': ID }, data],
       ['POST /streams/$$prot-1', DIALECT, `[{"eventId":"${ID}","eventType":"Other","data":${data}}]`],
       ['POST /streams/$$prot-1', { 'es-eventid': ID, 'es-eventtype': '$metadata' }, data],
       [`POST /streams/$$prot-1/incoming/${ID}`, { 'es-eventtype': '$metadata' }, data]
     ]
-    for (const [data] of SENSELESS) {
-      for (const [call, headers, body] of doors(data)) {
-        // A text that holds an object counts as that object where a list says it.
+    for (const [data] of INVALID) {
+      for (const [call, headers, body] of requestsWith(data)) {
+        // In a list of events a string that contains a JSON object counts as that object.
         if (data === '"{}"' && headers === DIALECT) continue
         const { head } = store.log
         const answer = await ask(app, call, { ...headers, ...admin }, body)
@@ -160,7 +160,7 @@ t.test(
       }
     }
     t.same(await readersOf(app, people), ['ann', 'admin'])
-    for (const [data, , readers] of DOUBTFUL) {
+    for (const [data, , readers] of DIALECT_ONLY) {
       const [call, headers] = [
         'POST /streams/$$prot-1',
         { 'es-eventid': crypto.randomUUID(), 'es-eventtype': '$metadata' }
@@ -171,23 +171,23 @@ t.test(
   }
 )
 
-t.test('an import stops at metadata that makes no sense, and names the line', async (t) => {
+t.test('an import stops at invalid metadata, and names the line', async (t) => {
   const { app, url, directory, people } = await withProtected(t)
   const file = join(directory, '..', 'lines.ndjson')
   writeFileSync(file, `{"stream":"other","type":"T"}\n${lineOf('{"$acl":{"$r":["ann"]},"$maxCount":0}')}`)
-  const said = /Line 2: "\$maxCount" is a whole number from 1/
+  const expected = /Line 2: "\$maxCount" is a whole number from 1/
   const env = { DAYBOOK_PASSWORD: 'changeit' }
-  t.match(await daybook(['import', file, '--url', url, '--user', 'admin'], { env }), { code: 1, stderr: said })
+  t.match(await daybook(['import', file, '--url', url, '--user', 'admin'], { env }), { code: 1, stderr: expected })
   t.same(await readersOf(app, people), ['ann', 'admin'])
   await app.close()
-  t.match(await daybook(['import', file, '--db', directory]), { code: 1, stderr: said })
+  t.match(await daybook(['import', file, '--db', directory]), { code: 1, stderr: expected })
   const again = await openApp(t, { insecure: false, anonymous: true, directory })
   t.same(await readersOf(again.app, people), ['ann', 'admin'])
 })
 
 const CLOSED = { read: [], write: [], delete: [], metadataRead: [], metadataWrite: [] }
 
-/** A log as another server may have left it: a stream, and metadata that no door takes. */
+/** Writes a log that another server may have left: a stream, and metadata that no request can write. */
 async function logWith(t: Test, name: string, metadata: object): Promise<string> {
   const directory = join(t.testdir({ [name]: {} }), name, 'db')
   const store = await new Store({ directory }).open()
@@ -203,16 +203,12 @@ async function logWith(t: Test, name: string, metadata: object): Promise<string>
   return directory
 }
 
-t.test('where a log holds metadata that makes no sense, only users that it names read the stream', async (t) => {
+t.test('if a log holds invalid metadata, only the users that it names may read the stream', async (t) => {
   const rows: [name: string, metadata: object, readers: string[]][] = [
-    ...[...SENSELESS].map(([data, , readers]): [string, object, string[]] => [
-      data,
-      { data: JSON.parse(data) },
-      readers
-    ]),
+    ...[...INVALID].map(([data, , readers]): [string, object, string[]] => [data, { data: JSON.parse(data) }, readers]),
     ['no data', {}, []],
     ['text', { contentType: 'text/plain', dataText: '{}' }, []],
-    ['an end', { type: '$streamDeleted' }, []],
+    ['a tombstone', { type: '$streamDeleted' }, []],
     ['another type', { type: 'Other', data: { $acl: { $r: ['ann'] }, $maxCount: 0 } }, ['ann']]
   ]
   for (const [i, [what, metadata, named]] of rows.entries()) {
@@ -226,13 +222,13 @@ t.test('where a log holds metadata that makes no sense, only users that it names
       for (const who of [people.anonymous, ann]) {
         for (const call of ['PUT', 'PATCH']) {
           const { statusCode } = await ask(first.app, `${call} /streams/prot-1/metadata`, who, {})
-          t.match(String(statusCode), /^40[13]$/, `${what}: nobody lifts it by ${call}`)
+          t.match(String(statusCode), /^40[13]$/, `${what}: ${call} does not lift it`)
         }
         t.match(String((await append(first.app, 'prot-1', { type: 'T' }, who)).statusCode), /^40[13]$/, what)
       }
     }
     const shown = (await ask(first.app, 'GET /streams/prot-1/metadata', admin)).json()
-    t.same(shown.acl?.read, named, `${what}: it is shown as it counts`)
+    t.same(shown.acl?.read, named, `${what}: it is shown as it is applied`)
     await ask(first.app, 'DELETE /streams/prot-1', admin)
     t.notOk((await readersOf(first.app, people)).includes('bob'), `${what}: deleted`)
     t.equal((await append(first.app, 'prot-1', { type: 'T' }, admin)).statusCode, 201)
@@ -244,7 +240,7 @@ t.test('where a log holds metadata that makes no sense, only users that it names
   }
 })
 
-t.test('a patch of metadata that makes no sense opens nothing, and what is shown of it can be put', async (t) => {
+t.test('a patch of invalid metadata grants no access, and the document that GET shows can be put back', async (t) => {
   for (const [i, [metadata, repaired]] of [
     [{ data: [] }, CLOSED],
     [{}, CLOSED],
@@ -263,7 +259,7 @@ t.test('a patch of metadata that makes no sense opens nothing, and what is shown
   }
 })
 
-t.test('settings that make no sense, where they stand in a log, open nothing', async (t) => {
+t.test('invalid settings in a log give access only to the users that they name', async (t) => {
   for (const [i, [data, mayRead]] of (
     [
       [{ $userStreamAcl: { $r: 'ann', $w: 7 } }, ['ann', 'admin']],
@@ -284,7 +280,7 @@ t.test('settings that make no sense, where they stand in a log, open nothing', a
   }
 })
 
-t.test('an import ends a stream only with the right to delete it, and is then in the audit', async (t) => {
+t.test('a tombstone in an import needs the right to delete the stream, and is recorded in the audit', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   for (const stream of ['s', 'u']) await append(app, stream, { type: 'T' }, admin)
@@ -295,7 +291,7 @@ t.test('an import ends a stream only with the right to delete it, and is then in
   for (const who of [bob, bearer(text)]) {
     t.match(JSON.parse((await end('s', who)).body), { problem: { code: 'not-permitted', line: 1, action: 'delete' } })
   }
-  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 201, 'the stream goes on')
+  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 201, 'the stream is not deleted')
   t.match(JSON.parse((await end('s', ann)).body), { receipt: { appended: 1 } })
   t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 410)
   const { events } = (await ask(app, 'GET /streams/$audit?type=StreamDeleted', admin)).json()

@@ -17,7 +17,7 @@ async function read(app: FastifyInstance) {
   return (await app.inject('/streams/s/metadata')).body.trim()
 }
 
-t.test('of patches at once none is lost, whatever condition they have', async (t) => {
+t.test('concurrent patches are all applied, with and without If-Match: *', async (t) => {
   for (const headers of [{}, { 'if-match': '*' }]) {
     const { app } = await openApp(t, { directory: t.testdir({ [Object.keys(headers).length]: {} }) })
     await change(app, 'PUT', { first: true })
@@ -30,7 +30,7 @@ t.test('of patches at once none is lost, whatever condition they have', async (t
   }
 })
 
-t.test('a patch under a version that is not the one is refused, and changes nothing', async (t) => {
+t.test('a patch under another version is refused, and changes nothing', async (t) => {
   const { app } = await openApp(t)
   t.match((await change(app, 'PATCH', { a: 1 }, { 'if-match': '*' })).json(), { status: 412, head: null })
   t.equal((await change(app, 'PATCH', { a: 1 }, { 'if-none-match': '*' })).statusCode, 201)
@@ -43,7 +43,7 @@ t.test('a patch under a version that is not the one is refused, and changes noth
   t.equal(await read(app), '{"a":1,"b":2}')
 })
 
-t.test('a patch leaves what it does not name as it was written, whatever that is', async (t) => {
+t.test('a patch keeps the members that it does not name exactly as they were written', async (t) => {
   const { app } = await openApp(t)
   const headers = { ...JSON_TYPE, 'es-eventid': '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11' }
   const payload =
@@ -55,12 +55,12 @@ t.test('a patch leaves what it does not name as it was written, whatever that is
     stored.body.replaceAll(/\s/g, ''),
     '{"$maxAge":9223372036854775807,"$tb":12345678901234567,"limit":"own","$acl":{"$r":"ann","own":[1],"$w":["bob"],"$d":["bob"],"$mw":["bob"]},"n":1.50,"$cacheControl":5}'
   )
-  t.match(await read(app), /"maxAge":"P106751991167300DT15H30M7S"/, 'to the second')
+  t.match(await read(app), /"maxAge":"P106751991167300DT15H30M7S"/, 'an age is exact to the second')
   t.equal((await change(app, 'PATCH', { acl: null, maxAge: null, n: null })).statusCode, 200)
   t.equal(await read(app), '{"truncateBefore":12345678901234567,"limit":"own","cacheControl":5}')
 })
 
-t.test('what was read can be written back', async (t) => {
+t.test('metadata that was read can be put back unchanged', async (t) => {
   const { app } = await openApp(t)
   await change(app, 'PUT', { maxAge: 'P1000000000D', maxCount: 5, acl: { read: 'ann' }, own: { a: [1.0] } })
   const before = await read(app)
@@ -68,7 +68,7 @@ t.test('what was read can be written back', async (t) => {
   t.equal(await read(app), before)
 })
 
-t.test('metadata is small: more is refused, and what is stored stays', async (t) => {
+t.test('metadata beyond its size limit is refused, and the stored metadata stays', async (t) => {
   const { app, store } = await openApp(t)
   await change(app, 'PUT', { own: 1 })
   for (const method of ['PUT', 'PATCH'] as const) {
@@ -76,18 +76,22 @@ t.test('metadata is small: more is refused, and what is stored stays', async (t)
     t.match(answer.json(), { status: 413, code: 'body-too-large', detail: /65536 bytes/ }, method)
   }
   await change(app, 'PATCH', { a: 'x'.repeat(40_000) })
-  t.match((await change(app, 'PATCH', { b: 'x'.repeat(40_000) })).json(), { code: 'invalid-metadata' }, 'also together')
+  t.match(
+    (await change(app, 'PATCH', { b: 'x'.repeat(40_000) })).json(),
+    { code: 'invalid-metadata' },
+    'also if only the patched document is too large'
+  )
   t.equal(store.log.head, 1)
 })
 
-t.test('a head page is kept no longer than a client can count', async (t) => {
+t.test('the max-age of a head page is at most 2^31-1 seconds', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   await change(app, 'PUT', '{"cacheControl":9223372036854775807}')
   t.equal((await app.inject('/streams/s')).headers['cache-control'], 'public, max-age=2147483647')
 })
 
-t.test('every name that can be written has metadata, is listed, linked to and deleted, in both forms', async (t) => {
+t.test('a stream name of any valid length has metadata, is listed, linked to and deleted, in both forms', async (t) => {
   const { app } = await openApp(t)
   for (const [what, base] of [
     ['1,022 bytes', `c-${'b'.repeat(1020)}`],
@@ -119,7 +123,7 @@ t.test('every name that can be written has metadata, is listed, linked to and de
     await url(`PATCH ${address}/metadata`, 200, {}, { cacheControl: 5 })
     await url(`POST ${address}/metadata`, 201, dialect, changed(1, { $maxCount: 1 }))
     await url(`POST ${meta}`, 201, dialect, changed(2, { $maxCount: 1 }))
-    t.equal((await url(`GET ${address}`, 200)).json().events[0].number, 1, 'it is kept by count')
+    t.equal((await url(`GET ${address}`, 200)).json().events[0].number, 1, 'maxCount is applied')
     t.same((await url(`GET ${address}/metadata`, 200)).json(), { maxCount: 1 })
     for (const path of ['', '/3', '/head/backward/5']) {
       await url(`GET ${meta}${path}`, 200)
@@ -137,7 +141,7 @@ t.test('every name that can be written has metadata, is listed, linked to and de
   t.match(tooLong.json(), { status: 400, code: 'bad-stream-name', detail: /at most 1024 bytes.* has 1025/ })
 })
 
-t.test('a type of the longest length has an index stream', async (t) => {
+t.test('the longest possible type has an index stream', async (t) => {
   const { app } = await openApp(t)
   const type = 'T'.repeat(4096)
   const headers = { 'es-eventtype': type, 'es-eventid': '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11' }
@@ -148,67 +152,77 @@ t.test('a type of the longest length has an index stream', async (t) => {
 const DIALECT = { 'content-type': 'application/vnd.eventstore.events+json' }
 const ID = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 
-t.test('metadata that would have no effect is refused at every door, and the right name is told', async (t) => {
-  const { app, store } = await openApp(t)
-  const readable: [body: object, member: string, meant: string][] = [
-    [{ maxcount: 3 }, 'maxcount', 'maxCount'],
-    [{ max_count: 3 }, 'max_count', 'maxCount'],
-    [{ $maxAge: 60 }, '$maxAge', 'maxAge'],
-    [{ maxAge: 'P1D', $tb: 5 }, '$tb', 'truncateBefore'],
-    [{ 'cache-control': 5, own: 1 }, 'cache-control', 'cacheControl'],
-    [{ $acl: { $r: 'ann' } }, '$acl', 'acl'],
-    [{ acl: { Read: 'ann' } }, 'acl.Read', 'read'],
-    [{ acl: { $r: 'ann' } }, 'acl.$r', 'read']
-  ]
-  for (const [body, member, meant] of readable) {
-    for (const method of ['PUT', 'PATCH'] as const) {
-      const problem = (await change(app, method, body)).json()
-      t.match(problem, { status: 400, code: 'invalid-metadata', member, written: false, retry: false }, method)
-      t.match(problem.detail, `is called "${meant}" here`)
+t.test(
+  'metadata keys that would have no effect are refused in every request, and the error names the right key',
+  async (t) => {
+    const { app, store } = await openApp(t)
+    const readable: [body: object, member: string, meant: string][] = [
+      [{ maxcount: 3 }, 'maxcount', 'maxCount'],
+      [{ max_count: 3 }, 'max_count', 'maxCount'],
+      [{ $maxAge: 60 }, '$maxAge', 'maxAge'],
+      [{ maxAge: 'P1D', $tb: 5 }, '$tb', 'truncateBefore'],
+      [{ 'cache-control': 5, own: 1 }, 'cache-control', 'cacheControl'],
+      [{ $acl: { $r: 'ann' } }, '$acl', 'acl'],
+      [{ acl: { Read: 'ann' } }, 'acl.Read', 'read'],
+      [{ acl: { $r: 'ann' } }, 'acl.$r', 'read']
+    ]
+    for (const [body, member, meant] of readable) {
+      for (const method of ['PUT', 'PATCH'] as const) {
+        const problem = (await change(app, method, body)).json()
+        t.match(problem, { status: 400, code: 'invalid-metadata', member, written: false, retry: false }, method)
+        t.match(problem.detail, `Use the name "${meant}" instead`)
+      }
     }
-  }
-  const stored: [data: object, member: string, meant: string][] = [
-    [{ maxCount: 3 }, 'maxCount', '$maxCount'],
-    [{ $maxcount: 3 }, '$maxcount', '$maxCount'],
-    [{ truncateBefore: 3 }, 'truncateBefore', '$tb'],
-    [{ $acl: { read: 'ann' } }, '$acl.read', '$r'],
-    [{ acl: { $r: 'ann' } }, 'acl', '$acl']
-  ]
-  for (const [data, member, meant] of stored) {
-    const said = `"${member}" would have no effect: what is meant is called "${meant}" here.`
-    for (const url of ['/streams/s/metadata', '/streams/$$s']) {
-      const event = [{ eventId: ID, eventType: '$metadata', data }]
-      t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, said, url)
-      const bare = await ask(app, `POST ${url}`, { 'es-eventid': ID, 'es-eventtype': '$metadata' }, data)
-      t.match([bare.statusCode, bare.body], [400, said], url)
+    const stored: [data: object, member: string, meant: string][] = [
+      [{ maxCount: 3 }, 'maxCount', '$maxCount'],
+      [{ $maxcount: 3 }, '$maxcount', '$maxCount'],
+      [{ truncateBefore: 3 }, 'truncateBefore', '$tb'],
+      [{ $acl: { read: 'ann' } }, '$acl.read', '$r'],
+      [{ acl: { $r: 'ann' } }, 'acl', '$acl']
+    ]
+    for (const [data, member, meant] of stored) {
+      const said = `"${member}" would have no effect. Use the name "${meant}" instead.`
+      for (const url of ['/streams/s/metadata', '/streams/$$s']) {
+        const event = [{ eventId: ID, eventType: '$metadata', data }]
+        t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, said, url)
+        const bare = await ask(app, `POST ${url}`, { 'es-eventid': ID, 'es-eventtype': '$metadata' }, data)
+        t.match([bare.statusCode, bare.body], [400, said], url)
+      }
+      const line = JSON.stringify({ stream: '$$s', type: '$metadata', data })
+      const streamed = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, line)
+      const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: said } }
+      t.match(JSON.parse(streamed.body), wanted)
     }
-    const line = JSON.stringify({ stream: '$$s', type: '$metadata', data })
-    const streamed = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, line)
-    const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: said } }
-    t.match(JSON.parse(streamed.body), wanted)
+    t.equal(store.log.head, -1, 'nothing was written')
+    const own = { maximum: 3, retention: 'none', count: 1, $mine: { maxcount: 3 } }
+    t.equal((await change(app, 'PUT', own)).statusCode, 201, 'other keys are the user’s own, and accepted')
+    t.same(JSON.parse(await read(app)), own)
   }
-  t.equal(store.log.head, -1, 'nothing was written')
-  const own = { maximum: 3, retention: 'none', count: 1, $mine: { maxcount: 3 } }
-  t.equal((await change(app, 'PUT', own)).statusCode, 201, 'keys of the user’s own are taken')
-  t.same(JSON.parse(await read(app)), own)
-})
+)
 
-t.test('a patch removes what looks like a slip and stands already, and leaves it otherwise', async (t) => {
-  const directory = join(t.testdir({ log: {} }), 'log')
-  const first = await new Store({ directory }).open()
-  const line = { stream: '$$s', number: 0, type: '$metadata', data: { maxcount: 3 }, position: 0 }
-  const lines = [Buffer.from(JSON.stringify({ ...line, created: '2026-01-01T00:00:00.000Z' }))]
-  await importAsLog(first, (async function* () { yield* lines })(), 10, async () => {}) // biome-ignore format: one line
-  await first.close()
-  const { app } = await openApp(t, { directory })
-  t.equal((await change(app, 'PATCH', { cacheControl: 5 })).statusCode, 200)
-  t.equal((await change(app, 'PUT', { maxcount: 3, cacheControl: 6 })).statusCode, 200, 'what was read is put')
-  t.match((await change(app, 'PUT', { maxcount: 4 })).json(), { status: 400, member: 'maxcount' })
-  t.equal((await change(app, 'PATCH', { maxcount: null })).statusCode, 200)
-  t.equal(await read(app), '{"cacheControl":6}')
-})
+t.test(
+  'a stored key that looks misspelt stays when metadata is patched or put back, and a patch can remove it',
+  async (t) => {
+    const directory = join(t.testdir({ log: {} }), 'log')
+    const first = await new Store({ directory }).open()
+    const line = { stream: '$$s', number: 0, type: '$metadata', data: { maxcount: 3 }, position: 0 }
+    const lines = [Buffer.from(JSON.stringify({ ...line, created: '2026-01-01T00:00:00.000Z' }))]
+    await importAsLog(first, (async function* () { yield* lines })(), 10, async () => {}) // biome-ignore format: one line
+    await first.close()
+    const { app } = await openApp(t, { directory })
+    t.equal((await change(app, 'PATCH', { cacheControl: 5 })).statusCode, 200)
+    t.equal(
+      (await change(app, 'PUT', { maxcount: 3, cacheControl: 6 })).statusCode,
+      200,
+      'the document that was read can be put back'
+    )
+    t.match((await change(app, 'PUT', { maxcount: 4 })).json(), { status: 400, member: 'maxcount' })
+    t.equal((await change(app, 'PATCH', { maxcount: null })).statusCode, 200)
+    t.equal(await read(app), '{"cacheControl":6}')
+  }
+)
 
-t.test('a rule that keeps nobody out locks nobody out; others are completed as the security page says', async (t) => {
+t.test('a rule that excludes nobody stays as it is; other rules are completed as the security page says', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   await makeUser(store, 'ann')
   const all = '$all'
@@ -243,12 +257,12 @@ t.test('a rule that keeps nobody out locks nobody out; others are completed as t
       t.same((await ask(app, url, admin)).json(), { acl: { ...acl, ...more } }, `${call}: ${what}`)
       const again = await ask(app, call, {}, { acl, own: 1 })
       const isClosed = 'metadataWrite' in more
-      t.equal(again.statusCode, isClosed ? 401 : 200, `${call}: its author ${isClosed ? 'gave it away' : 'goes on'}`)
+      t.equal(again.statusCode, isClosed ? 401 : 200, `${call}: its author ${isClosed ? 'may not' : 'may'} change it`)
     }
   }
 })
 
-t.test('numbers of metadata are whole, in bounds, and keep their digits', async (t) => {
+t.test('numbers in metadata are whole, within bounds, and keep their digits', async (t) => {
   const { app } = await openApp(t)
   const most = '9223372036854775807'
   const refused = [
@@ -275,7 +289,7 @@ t.test('numbers of metadata are whole, in bounds, and keep their digits', async 
       if (value === 'null') continue
       const native = await change(app, 'PUT', `{"${readable}":${value}}`)
       t.match(native.json(), { status: 400, code: 'invalid-metadata', detail: readable }, `${readable} ${value}`)
-      t.notMatch(native.json().detail, stored, 'by its name here')
+      t.notMatch(native.json().detail, stored, 'the error uses the native name')
     }
     for (const value of [...refused, String(least - 1)]) {
       const answer = await ask(app, 'POST /streams/s/metadata', { 'es-eventid': ID }, `{"${stored}":${value}}`)

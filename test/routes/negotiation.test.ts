@@ -1,4 +1,4 @@
-/** What callers ask for with `Accept`, what caches are told, and how large headers become (native contract §2, §9). */
+/** Content negotiation with `Accept`, headers for caches, and the size of headers (native contract §2, §9). */
 import t from 'tap'
 import { AcceptedForms } from '../../routes/wire/accept.js'
 import { append, ask, listen, openApp } from '../helpers/app.js'
@@ -11,7 +11,7 @@ const FEED_READER =
   'application/atom+xml,application/rdf+xml,application/rss+xml,application/x-netcdf,application/xml;q=0.9,text/xml;q=0.2,*/*;q=0.1'
 const PAGE = 'application/json; charset=utf-8'
 
-t.test('the form with the highest weight answers, whatever stands beside it', async (t) => {
+t.test('the acceptable form with the highest weight answers, whatever else the header names', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T', data: { a: 1 } })
   const asks: [url: string, accept: string, type: string][] = [
@@ -49,14 +49,14 @@ t.test('the form with the highest weight answers, whatever stands beside it', as
   }
 })
 
-t.test('an offer of HTTP/2 with a request does not change its form', async (t) => {
+t.test('an offer of HTTP/2 does not change the form of the answer', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   const headers = { accept: ATOM_JSON, connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': '' }
   t.match((await app.inject({ url: '/streams/s', headers })).headers['content-type'], /atom\+json/)
 })
 
-t.test('an Accept header of any length and make is read, the same each time, and costs little', async (t) => {
+t.test('an Accept header of any length and syntax is read, with the same result each time', async (t) => {
   const forms = new AcceptedForms([
     ['application/json', 'json'],
     ['application/atom+xml', 'atom']
@@ -84,51 +84,54 @@ t.test('an Accept header of any length and make is read, the same each time, and
   }
 })
 
-t.test('whoever asks for JSON is told what was wrong; a client of EventStoreDB gets its empty answer', async (t) => {
-  const { app } = await openApp(t)
-  await append(app, 's', { type: 'T' })
-  const json = { accept: 'application/json' }
-  const problems: [call: string, status: number, code: string][] = [
-    ['GET /event', 404, 'not-found'],
-    ['GET /streams/s/0/', 404, 'not-found'],
-    ['GET /streams/a/b/c/d/e', 404, 'not-found'],
-    ['POST /streams', 404, 'not-found'],
-    ['POST /streams/cdc/products', 405, 'method-not-allowed'],
-    ['PUT /info', 405, 'method-not-allowed'],
-    ['PATCH /events', 405, 'method-not-allowed'],
-    ['GET /streams/none', 404, 'stream-not-found'],
-    ['GET /streams/s?limit=x', 400, 'bad-parameter']
-  ]
-  for (const [call, status, code] of problems) {
-    const answer = await ask(app, call, json, call.startsWith('POST') ? {} : undefined)
-    t.match(answer.headers['content-type'], /^application\/problem\+json/, call)
-    t.match(answer.json(), { status, code }, call)
-  }
-  const form = { ...json, 'content-type': 'application/x-www-form-urlencoded' }
-  t.match((await append(app, 's', 'a=b', form)).json(), { status: 415, code: 'unsupported-media-type' })
+t.test(
+  'a client that accepts JSON gets a problem document; a client of EventStoreDB gets its empty answer',
+  async (t) => {
+    const { app } = await openApp(t)
+    await append(app, 's', { type: 'T' })
+    const json = { accept: 'application/json' }
+    const problems: [call: string, status: number, code: string][] = [
+      ['GET /event', 404, 'not-found'],
+      ['GET /streams/s/0/', 404, 'not-found'],
+      ['GET /streams/a/b/c/d/e', 404, 'not-found'],
+      ['POST /streams', 404, 'not-found'],
+      ['POST /streams/cdc/products', 405, 'method-not-allowed'],
+      ['PUT /info', 405, 'method-not-allowed'],
+      ['PATCH /events', 405, 'method-not-allowed'],
+      ['GET /streams/none', 404, 'stream-not-found'],
+      ['GET /streams/s?limit=x', 400, 'bad-parameter']
+    ]
+    for (const [call, status, code] of problems) {
+      const answer = await ask(app, call, json, call.startsWith('POST') ? {} : undefined)
+      t.match(answer.headers['content-type'], /^application\/problem\+json/, call)
+      t.match(answer.json(), { status, code }, call)
+    }
+    const form = { ...json, 'content-type': 'application/x-www-form-urlencoded' }
+    t.match((await append(app, 's', 'a=b', form)).json(), { status: 415, code: 'unsupported-media-type' })
 
-  const its: Record<string, string>[] = [
-    { accept: ATOM_JSON },
-    { accept: `${ATOM_JSON}, */*` },
-    { accept: 'application/json, text/plain, */*', 'es-requireleader': 'True' },
-    { accept: '*/*', 'kurrent-requireleader': 'True' },
-    { accept: 'application/json', 'content-type': 'application/vnd.eventstore.events+json' },
-    { accept: '' }
-  ]
-  for (const headers of its) {
-    for (const call of ['GET /event', 'PUT /info', 'POST /streams/cdc/products']) {
-      const { statusCode, body, headers: got } = await ask(app, call, headers)
-      t.same(
-        [statusCode >= 400, body, got['content-type']],
-        [true, '', undefined],
-        `${call} ${JSON.stringify(headers)}`
-      )
+    const its: Record<string, string>[] = [
+      { accept: ATOM_JSON },
+      { accept: `${ATOM_JSON}, */*` },
+      { accept: 'application/json, text/plain, */*', 'es-requireleader': 'True' },
+      { accept: '*/*', 'kurrent-requireleader': 'True' },
+      { accept: 'application/json', 'content-type': 'application/vnd.eventstore.events+json' },
+      { accept: '' }
+    ]
+    for (const headers of its) {
+      for (const call of ['GET /event', 'PUT /info', 'POST /streams/cdc/products']) {
+        const { statusCode, body, headers: got } = await ask(app, call, headers)
+        t.same(
+          [statusCode >= 400, body, got['content-type']],
+          [true, '', undefined],
+          `${call} ${JSON.stringify(headers)}`
+        )
+      }
     }
   }
-})
+)
 
 t.test(
-  'wrong credentials with a header of EventStoreDB are answered so that no browser asks for a password',
+  'wrong credentials with an EventStoreDB header get a challenge for which no browser asks for a password',
   async (t) => {
     const { app } = await openApp(t, { insecure: false })
     const wrong = basic('ops', 'wrong')
@@ -145,7 +148,7 @@ t.test(
 const DIALECT = { 'es-resolvelinktos': 'true' }
 const MARKS = ['ES-LongPoll', 'ES-RequireLeader', 'ES-ResolveLinkTos', 'Kurrent-ResolveLinkTos']
 
-t.test('an answer that a header chose is not shown to whoever does not send the header', async (t) => {
+t.test('answers vary by every header that selects their form', async (t) => {
   const { app } = await openApp(t)
   for (let i = 0; i < 3; i++) await append(app, 's', { type: 'T' })
   await ask(app, 'PUT /streams/s/metadata', {}, { maxCount: 2000 })
@@ -170,10 +173,10 @@ t.test('an answer that a header chose is not shown to whoever does not send the 
   const page = '/streams/s/0/forward/2'
   t.equal((await app.inject({ url: page, headers: { accept: ATOM_JSON } })).headers.vary, 'Accept')
   const kept = await app.inject({ url: page, headers: { accept: ATOM_JSON, 'es-resolvelinktos': 'false' } })
-  t.ok(varyOf(kept.headers).includes('es-resolvelinktos'), 'a header that chose what is shown')
+  t.ok(varyOf(kept.headers).includes('es-resolvelinktos'), 'this header selects what is shown')
 })
 
-t.test('where rights decide, what may be kept is kept for one caller, and names Authorization', async (t) => {
+t.test('where rights apply, answers vary by Authorization and only pinned pages are public', async (t) => {
   const { app } = await openApp(t, { insecure: false, anonymous: true, publicCache: true })
   for (let i = 0; i < 3; i++) await append(app, 's', { type: 'T' }, admin)
   const urls: [url: string, accept: string][] = [
@@ -214,7 +217,7 @@ t.test('headers stay small, however long the query is', async (t) => {
   const slash = (bytes: number) => send(`${url}/streams/s/?x=${'x'.repeat(bytes)}`, { headers: { accept: '*/*' } })
   t.equal((await slash(3000)).status, 307)
   const { status, text } = await slash(12_000)
-  t.match([status, text], [404, /without the slash/], 'nor does a redirect repeat a long query')
+  t.match([status, text], [404, /without the slash/], 'a redirect does not repeat a long query')
 })
 
 function varyOf(headers: Record<string, unknown>): string[] {

@@ -1,4 +1,4 @@
-/** An index stream that lists nothing for who asks is answered as one that does not exist: by no form can it be told apart. */
+/** An index stream without visible entries is answered like one that does not exist, in every form of request. */
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
 import { append, ask, listen, openApp } from '../helpers/app.js'
@@ -8,7 +8,7 @@ import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.
 const ATOM = 'application/vnd.eventstore.atom+json'
 const XML = 'application/atom+xml'
 
-/** What can be asked of a stream. */
+/** The reads of a stream that are compared. */
 const FORMS: [rest: string, headers?: Record<string, string>][] = [
   [''],
   ['?order=desc'],
@@ -39,7 +39,7 @@ const FORMS: [rest: string, headers?: Record<string, string>][] = [
   ['/0?atLeast=0']
 ]
 
-t.test('what lists nothing for somebody is not there, in every form', async (t) => {
+t.test('an index stream without entries for the caller is answered like a missing one, in every form', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const bob = await makeUser(store, 'bob')
   const { text } = await makeToken(store, 'bob', { read: ['bobs'] })
@@ -52,11 +52,11 @@ t.test('what lists nothing for somebody is not there, in every form', async (t) 
       for (const [name, who] of [
         ['Bob', bob],
         ['a token', bearer(text)],
-        ['nobody', {}]
+        ['no credentials', {}]
       ] as [string, Record<string, string>][]) {
         const [one, other] = [await seen(there), await seen(absent)]
         t.equal(one.status, 404, `${name}: ${there}${rest} ${JSON.stringify(headers)}`)
-        t.same(one, other, `${name}: ${there}${rest} ${JSON.stringify(headers)} is answered as if it were not there`)
+        t.same(one, other, `${name}: ${there}${rest} ${JSON.stringify(headers)} is answered like a missing stream`)
         async function seen(stream: string) {
           const {
             statusCode,
@@ -72,11 +72,11 @@ t.test('what lists nothing for somebody is not there, in every form', async (t) 
         }
       }
     }
-    t.equal((await ask(app, `GET /streams/${there}`, admin)).statusCode, 200, `${there} is there for others`)
+    t.equal((await ask(app, `GET /streams/${there}`, admin)).statusCode, 200, `${there} exists for others`)
   }
 })
 
-t.test('the metadata of an index stream in the dialect does not tell whether it is there', async (t) => {
+t.test('in the dialect the metadata of an index stream does not reveal whether the stream exists', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   await append(app, 'hidden-1', [{ type: 'T' }, { type: 'T' }], admin)
@@ -90,7 +90,7 @@ t.test('the metadata of an index stream in the dialect does not tell whether it 
   }
 })
 
-t.test('what somebody may read is there, however much is listed after it that they may not', async (t) => {
+t.test('an index stream with a visible entry exists, however many hidden entries follow', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   await append(app, 'long-1', { type: 'T' }, admin)
@@ -103,8 +103,8 @@ t.test('what somebody may read is there, however much is listed after it that th
   t.match(JSON.parse(body).events, [{ stream: 'long-1' }])
 })
 
-/** An answer without what differs from request to request, and with another name for the stream that it is about. */
-function settled(answer: { statusCode: number; headers: object; body: string }, stream: string): string {
+/** Returns an answer without the parts that differ between any two requests, and with X for the name of the stream. */
+function normalized(answer: { statusCode: number; headers: object; body: string }, stream: string): string {
   const { 'request-id': id, date: _, 'content-length': __, ...headers } = answer.headers as Record<string, unknown>
   return `${answer.statusCode} ${JSON.stringify(headers)} ${answer.body}`
     .replaceAll(stream, 'X')
@@ -115,7 +115,10 @@ function settled(answer: { statusCode: number; headers: object; body: string }, 
     .replace(/retry: \d+/, 'retry')
 }
 
-/** A stream that only Ann may read and its lists, beside lists that do not exist, with names of the same length. */
+/**
+ * Opens a server with a stream that only Ann may read. Pairs its index streams with missing ones; names of a pair have
+ * the same length.
+ */
 async function withHidden(t: Test) {
   const opened = await listen(t, { insecure: false, anonymous: true })
   const { app, store } = opened
@@ -128,7 +131,7 @@ async function withHidden(t: Test) {
   return { ...opened, ann, bob, pairs, whisper }
 }
 
-t.test('who waits for a list that shows them nothing waits as for one that does not exist', async (t) => {
+t.test('waiting and live reads of a hidden index stream behave as for a missing one', async (t) => {
   const { app, store, bob, pairs } = await withHidden(t)
   const { text } = await makeToken(store, 'bob', { read: ['bobs'] })
   const waits: [rest: string, headers?: Record<string, string>][] = [
@@ -156,12 +159,12 @@ t.test('who waits for a list that shows them nothing waits as for one that does 
   const asked = pairs.flatMap(([there, absent]) =>
     waits.flatMap(([rest, headers]) => callers.map((who) => ({ there, absent, rest, headers: { ...headers, ...who } })))
   )
-  // One after the other they would wait for minutes.
+  // All at once, because one after the other they would take minutes.
   await Promise.all(
     asked.map(async ({ there, absent, rest, headers }) => {
       const [one, other] = await Promise.all(
         [there, absent].map(async (stream) => {
-          return settled(await ask(app, `GET /streams/${stream}${rest}`, headers), stream)
+          return normalized(await ask(app, `GET /streams/${stream}${rest}`, headers), stream)
         })
       )
       t.equal(one, other, `${there}${rest} ${JSON.stringify(headers)}`)
@@ -169,7 +172,7 @@ t.test('who waits for a list that shows them nothing waits as for one that does 
   )
 })
 
-t.test('whoever follows such a list live is told nothing of it, not even that it grows', async (t) => {
+t.test('a live reader of a hidden index stream learns nothing about it, not even that it grows', async (t) => {
   const { app, url, bob, pairs, whisper } = await withHidden(t)
   for (const [there, absent] of pairs) {
     const options = '?statistics=1&checkpointEvery=1&heartbeat=0'
@@ -181,7 +184,7 @@ t.test('whoever follows such a list live is told nothing of it, not even that it
     )
     for (const reader of [lines, none]) await reader?.untilNamed('caughtUp')
     for (let i = 0; i < 3; i++) await whisper()
-    // What counts the events of the list would count these by now.
+    // A reader that counts events of the list would have counted these by now.
     const statistics = (one?.all.filter(({ frame }) => frame === 'statistics').length ?? 0) + 2
     for (const socket of [one, other]) await socket?.untilFrame('statistics', statistics)
     const told = (reader: { all: readonly object[] } | undefined, name: string) => [
@@ -195,7 +198,7 @@ t.test('whoever follows such a list live is told nothing of it, not even that it
     ]
     t.same(told(one, there), told(other, absent), `${there}, over WebSocket`)
     t.same(told(lines, there), told(none, absent), `${there}, as an event stream`)
-    t.notMatch(JSON.stringify(one?.all), /"cursor":"\d/, 'no number of it is told')
+    t.notMatch(JSON.stringify(one?.all), /"cursor":"\d/, 'no cursor of the list is sent')
     for (const socket of [one, other]) socket?.socket.terminate()
   }
   const reader = await LiveSocket.open(t, `${url}/streams/$ce-hidden`, bob)
@@ -204,7 +207,7 @@ t.test('whoever follows such a list live is told nothing of it, not even that it
   await append(app, 'hidden-2', { type: 'Told' }, admin)
   await reader.untilEvents(1)
   await blocks.untilEvents(1)
-  t.match(reader.events, [{ stream: 'hidden-2' }], 'what Bob may read comes as soon as it is there')
+  t.match(reader.events, [{ stream: 'hidden-2' }], 'an event that Bob may read comes at once')
   t.match(blocks.events, [{ stream: 'hidden-2' }])
   t.match((await poll).json(), { events: [{ stream: 'hidden-2' }] })
   await whisper()
@@ -215,11 +218,11 @@ t.test('whoever follows such a list live is told nothing of it, not even that it
   await whisper()
   await reader.fence()
   const since = JSON.stringify(reader.all.slice(before).filter(({ frame }) => frame !== 'error'))
-  t.equal(since, '[]', 'and when it is hidden again nothing more is told')
+  t.equal(since, '[]', 'once the event is hidden again, nothing more is sent')
   t.equal((await ask(app, 'GET /streams/$ce-hidden', bob)).statusCode, 404)
 })
 
-t.test('a consumer of such a list knows no more of it', async (t) => {
+t.test('a consumer of a hidden index stream reveals nothing about it', async (t) => {
   const { app, bob, ann, pairs, whisper } = await withHidden(t)
   const calls: [call: string, body?: (stream: string) => object][] = [
     ['PUT /consumers/NAME', (stream) => ({ source: `/streams/${stream}` })],
@@ -247,15 +250,23 @@ t.test('a consumer of such a list knows no more of it', async (t) => {
         [absent, 'reader-2']
       ] as const) {
         const answer = await ask(app, call.replace('NAME', name), bob, body?.(stream))
-        answers.push(settled(answer, stream).replaceAll(name, 'NAME'))
+        answers.push(normalized(answer, stream).replaceAll(name, 'NAME'))
       }
       t.equal(answers[0], answers[1], `${there}: ${call}`)
     }
   }
   await ask(app, 'PUT /consumers/anns', ann, { source: '/streams/$ce-hidden' })
-  t.match((await ask(app, 'GET /consumers/anns', ann)).json(), { lag: { events: 7 } }, 'who may read it knows')
+  t.match(
+    (await ask(app, 'GET /consumers/anns', ann)).json(),
+    { lag: { events: 7 } },
+    'the lag is shown to a caller who may read the stream'
+  )
   await ask(app, 'PUT /consumers/bobs', bob, { source: '/streams/$ce-hidden' })
-  t.match((await ask(app, 'GET /consumers/bobs', admin)).json(), { lag: { events: 7 } }, 'and administrators')
+  t.match(
+    (await ask(app, 'GET /consumers/bobs', admin)).json(),
+    { lag: { events: 7 } },
+    'the lag is shown to administrators'
+  )
   t.match((await ask(app, 'GET /consumers/bobs', bob)).json(), { lag: { events: 0, seconds: 0 } })
   await append(app, 'hidden-2', { type: 'Told' }, admin)
   t.match((await ask(app, 'GET /consumers/bobs/events', bob)).json(), { events: [{ stream: 'hidden-2' }], head: 7 })
@@ -265,11 +276,11 @@ t.test('a consumer of such a list knows no more of it', async (t) => {
   t.match((await ask(app, 'GET /consumers/bobs', bob)).json(), { cursor: '7', lag: { events: 0 } })
   t.match((await ask(app, 'GET /consumers/bobs/events', bob)).json(), { events: [], head: null })
   const again = await ask(app, 'GET /consumers/bobs/events?format=ndjson', bob)
-  t.equal(again.body.trim().split('\n').length, 1, 'nothing comes')
-  t.match(JSON.parse(again.body), { subscribed: { cursor: '7', head: null } }, 'and its place stays')
+  t.equal(again.body.trim().split('\n').length, 1, 'no event comes')
+  t.match(JSON.parse(again.body), { subscribed: { cursor: '7', head: null } }, 'the cursor stays')
 })
 
-t.test('a consumer of a stream that its owner may not read any more does not count its events', async (t) => {
+t.test('a consumer whose owner may no longer read the stream does not count its events', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   await append(app, 's', Array(5).fill({ type: 'T' }), admin)

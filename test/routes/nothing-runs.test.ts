@@ -1,4 +1,4 @@
-/** A browser that opens an address of ours runs nothing that strangers wrote, in whatever form it is answered. */
+/** A browser that opens an address of the server runs no stored script, in whatever format the answer is. */
 import t from 'tap'
 import { append, ask, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'
@@ -10,7 +10,7 @@ const POLICY = "default-src 'none'; frame-ancestors 'none'"
 const XML = 'application/atom+xml'
 const ATOM = 'application/vnd.eventstore.atom+json'
 
-t.test('every answer has a policy that lets nothing run, and says that its type is what it says', async (t) => {
+t.test('every answer has a policy that allows no script, and nosniff', async (t) => {
   const { app, store } = await listen(t, { insecure: false, anonymous: true })
   await append(app, 's', { type: '<script>', data: SCRIPT })
   await append(app, '<svg onload=alert(1)>', { type: 'T', data: SCRIPT })
@@ -68,16 +68,16 @@ t.test('every answer has a policy that lets nothing run, and says that its type 
   }
 })
 
-t.test('a script in data stays what it is in XML, under that policy', async (t) => {
+t.test('a script in event data stays as it is in XML, under the policy that allows no script', async (t) => {
   const { app } = await listen(t)
   await append(app, 's', { type: 'T', data: { '@xmlns': 'http://www.w3.org/1999/xhtml', script: 'alert(1)' } })
   const { body, headers } = await ask(app, 'GET /streams/s/0?format=xml', { accept: '' })
   t.match(headers['content-type'], /xml/)
-  t.match(body, /<script>alert\(1\)<\/script>/, 'it is there')
+  t.match(body, /<script>alert\(1\)<\/script>/, 'the script is in the document')
   t.equal(headers['content-security-policy'], POLICY)
 })
 
-t.test('so have answers without an end, and those that are refused before they are one', async (t) => {
+t.test('live answers and early refusals also have the policy that allows no script', async (t) => {
   const { app, url } = await listen(t, { hosts: [] })
   await append(app, 's', { type: 'T' })
   const stream = await LiveBlocks.open(t, `${url}/streams/s`)
@@ -88,7 +88,7 @@ t.test('so have answers without an end, and those that are refused before they a
   t.equal(headers['content-security-policy'], POLICY)
 })
 
-t.test("the browser's page has a policy of its own, that lets its own script run", async (t) => {
+t.test('the browser page has its own policy, which allows its own script', async (t) => {
   const { app } = await listen(t)
   await append(app, 's', { type: 'T' })
   for (const url of ['/', '/events', '/events/0', '/streams/s', '/streams/s/0', '/streams/none']) {
@@ -103,6 +103,6 @@ t.test("the browser's page has a policy of its own, that lets its own script run
     const tag = String(headers.etag)
     const again = await ask(app, `GET ${url}`, { accept: 'text/html', 'if-none-match': tag })
     t.equal(again.statusCode, 304, url)
-    t.match(again.headers['content-security-policy'], /script-src 'sha256-/, `${url}: as it was kept`)
+    t.match(again.headers['content-security-policy'], /script-src 'sha256-/, `${url}: the cached page`)
   }
 })

@@ -1,4 +1,4 @@
-/** When the server says that too much is asked of it, and when it does not. */
+/** When the server refuses requests as overloaded, and when it does not. */
 import { spawn } from 'node:child_process'
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
@@ -9,22 +9,22 @@ import type { Clock } from '../../src/time/clock.js'
 import { append, listen } from '../helpers/app.js'
 import { serve } from '../helpers/cli.js'
 import { send } from '../helpers/http.js'
-import { hurried, LiveBlocks } from '../helpers/live-clients.js'
+import { fastClock, LiveBlocks } from '../helpers/live-clients.js'
 import { eventually } from '../helpers/live-events.js'
 import { listenRaw } from '../helpers/raw.js'
 
 const LOAD = { connections: 1000, connectionsPerAddress: 0, requestsPerSecond: 0, requestsInFlight: 2 }
 const ANY = { headers: { accept: '*/*' } }
 
-/** A server whose pages wait until the test lets them go. */
+/** Opens a server whose pages wait until the test releases them. */
 async function listenHeld(t: Test, load: LoadOptions = LOAD, clock?: Clock) {
   const opened = await listen(t, { load, clock })
   const { reader } = opened.store
   await append(opened.app, 's', { type: 'T' })
   const page = reader.page.bind(reader)
   let held = 0
-  let letGo = () => {}
-  const gone = new Promise<void>((resolve) => (letGo = resolve))
+  let release = () => {}
+  const gone = new Promise<void>((resolve) => (release = resolve))
   reader.page = async (...all) => {
     held++
     await gone
@@ -34,13 +34,13 @@ async function listenHeld(t: Test, load: LoadOptions = LOAD, clock?: Clock) {
   return {
     ...opened,
     ask,
-    letGo: () => letGo(),
+    release: () => release(),
     untilHeld: (count: number) => eventually('pages', () => held >= count)
   }
 }
 
-t.test('more requests than may be in flight are refused, until some of them are answered', async (t) => {
-  const { ask, untilHeld, letGo } = await listenHeld(t)
+t.test('requests beyond the in-flight limit are refused until others have been answered', async (t) => {
+  const { ask, untilHeld, release } = await listenHeld(t)
   const taken = [ask('/streams/s?from=0&limit=1'), ask('/streams/s?from=0&limit=2')]
   await untilHeld(2)
   const refused = await ask('/streams/s?from=0&limit=3')
@@ -49,17 +49,17 @@ t.test('more requests than may be in flight are refused, until some of them are 
   for (const probe of ['/livez', '/readyz', '/ping', '/health/live']) {
     t.ok((await ask(probe)).status < 300, `${probe} is answered`)
   }
-  letGo()
+  release()
   for (const one of await Promise.all(taken)) t.equal(one.status, 200)
-  for (let i = 0; i < 10; i++) t.equal((await ask()).status, 200, 'there is room again')
+  for (let i = 0; i < 10; i++) t.equal((await ask()).status, 200, 'requests are accepted again')
 })
 
 for (const [how, leave] of [
   ['has closed its connection', (socket: Socket | null) => socket?.destroy()],
-  ['was cut off', (socket: Socket | null) => socket?.resetAndDestroy()]
+  ['was reset', (socket: Socket | null) => socket?.resetAndDestroy()]
 ] satisfies [string, (socket: Socket | null) => void][]) {
-  t.test(`a request whose client ${how} leaves its place`, async (t) => {
-    const { url, ask, untilHeld } = await listenHeld(t, LOAD, hurried(20))
+  t.test(`a request whose client ${how} frees its slot`, async (t) => {
+    const { url, ask, untilHeld } = await listenHeld(t, LOAD, fastClock(20))
     const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
     for (const one of gone) {
       one.on('error', () => {})
@@ -74,18 +74,18 @@ for (const [how, leave] of [
   })
 }
 
-t.test('reads that wait for events take no place, nor do live readers and refused requests', async (t) => {
+t.test('waiting reads, live readers and refused requests take no in-flight slot', async (t) => {
   const { app, url, ask } = await listenHeldOpen(t)
   const live = await Promise.all([0, 1, 2].map(() => LiveBlocks.open(t, `${url}/streams/s?from=0`)))
   for (const one of live) await one.untilEvents(1)
-  let heard = 0
-  app.server.on('request', () => heard++)
+  let requests = 0
+  app.server.on('request', () => requests++)
   const polls: ReturnType<typeof ask>[] = []
   for (const _ of [1, 2, 3]) {
-    const before = heard
+    const before = requests
     polls.push(ask('/streams/s?after=0&wait=60'))
-    await eventually('it was heard', () => heard > before)
-    // In flight until it waits.
+    await eventually('the request has come', () => requests > before)
+    // The request is in flight until it starts to wait.
     while ((await ask('/events?limit=1')).status === 503);
   }
   for (let i = 0; i < 5; i++) {
@@ -102,7 +102,7 @@ async function listenHeldOpen(t: Test) {
   return { ...opened, ask: (path: string) => send(opened.url + path, ANY) }
 }
 
-t.test('requests that come at once on one connection count as one, and each is answered', async (t) => {
+t.test('pipelined requests on one connection count as one, and each is answered', async (t) => {
   const { raw } = await listenRaw(t, { load: { ...LOAD, requestsInFlight: 1 } })
   const one = 'GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n'
   const last = 'GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
@@ -111,7 +111,7 @@ t.test('requests that come at once on one connection count as one, and each is a
   t.same(statuses, Array(51).fill('200'))
 })
 
-t.test('an idle server refuses nothing because other processes need the processor', async (t) => {
+t.test('an idle server refuses nothing while other processes use up the processor', async (t) => {
   const burners = Array.from({ length: availableParallelism() * 3 }, () =>
     spawn(process.execPath, ['-e', 'const { ppid } = process; while (process.ppid === ppid);'], { stdio: 'ignore' })
   )
@@ -119,7 +119,7 @@ t.test('an idle server refuses nothing because other processes need the processo
   const { child, url } = await serve(['serve', '--db', t.testdir({}), '--port', '0'])
   t.teardown(() => child.kill('SIGKILL'))
   while ((await send(`${url}/readyz`)).status !== 200);
-  // From the first moment on, and longer than the first second.
+  // Checks the first moments of the server, and more than its first second.
   for (const end = Date.now() + 2000; Date.now() < end; ) {
     const { status } = await send(`${url}/streams`, ANY)
     if (status !== 200) t.fail(`refused with ${status}`)
@@ -127,41 +127,38 @@ t.test('an idle server refuses nothing because other processes need the processo
   t.pass('nothing was refused')
 })
 
-t.test(
-  'requests that stand behind another take no place, and those whose connection closes are not handled',
-  async (t) => {
-    const { app, store, connect, raw } = await listenRaw(t, { load: LOAD })
-    await append(app, 's', { type: 'T' })
-    let peer: Socket | undefined
-    app.server.once('connection', (one) => (peer = one))
-    let heard = 0
-    app.server.on('request', () => heard++)
-    const socket = connect()
-    const body = '{"type":"T"}'
-    const write = `POST /streams/s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-    socket.write(`GET /streams/s?after=0&wait=60 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n${write.repeat(10)}`)
-    await eventually('all have come', () => heard === 11)
-    const next = await raw('GET /types HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nConnection: close\r\n\r\n')
-    t.equal(next.status, 200)
-    peer?.resetAndDestroy()
-    await socket.closed
-    t.equal((await append(app, 'other', { type: 'T' })).statusCode, 201)
-    t.equal(store.log.head, 1, 'none of the writes behind it was made')
-  }
-)
+t.test('pipelined requests take no slot, and are not handled once their connection is closed', async (t) => {
+  const { app, store, connect, raw } = await listenRaw(t, { load: LOAD })
+  await append(app, 's', { type: 'T' })
+  let peer: Socket | undefined
+  app.server.once('connection', (one) => (peer = one))
+  let requests = 0
+  app.server.on('request', () => requests++)
+  const socket = connect()
+  const body = '{"type":"T"}'
+  const write = `POST /streams/s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  socket.write(`GET /streams/s?after=0&wait=60 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n${write.repeat(10)}`)
+  await eventually('all requests have come', () => requests === 11)
+  const next = await raw('GET /types HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nConnection: close\r\n\r\n')
+  t.equal(next.status, 200)
+  peer?.resetAndDestroy()
+  await socket.closed
+  t.equal((await append(app, 'other', { type: 'T' })).statusCode, 201)
+  t.equal(store.log.head, 1, 'none of the pipelined writes was made')
+})
 
-t.test('a live read ends when its connection closes, and those behind it do not begin', async (t) => {
+t.test('a live read ends with its connection, and live reads that are pipelined behind it do not begin', async (t) => {
   const { app, store, connect } = await listenRaw(t)
   await append(app, 's', { type: 'T' })
-  let heard = 0
-  app.server.on('request', () => heard++)
+  let requests = 0
+  app.server.on('request', () => requests++)
   const socket = connect()
   for (const accept of ['application/x-ndjson', 'text/event-stream', 'application/x-ndjson']) {
     socket.write(`GET /streams/s?live=true HTTP/1.1\r\nHost: x\r\nAccept: ${accept}\r\n\r\n`)
   }
-  await eventually('all have come', () => heard === 3)
+  await eventually('all requests have come', () => requests === 3)
   await socket.until(/"type":"T"/)
   t.equal(store.subscriptions.size, 1)
   socket.destroy()
-  await eventually('none is left', () => store.subscriptions.size === 0)
+  await eventually('no subscription is left', () => store.subscriptions.size === 0)
 })

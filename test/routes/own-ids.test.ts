@@ -1,4 +1,4 @@
-/** An id is unique in its stream, however it came to be: also one that the server made and that is handed back. */
+/** Event ids are unique in their stream, also an id that the server generated and a client sends back. */
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { projectFile } from '../helpers/project.js'
 
 const json = { 'content-type': 'application/json' }
 
-t.test('an id that the server made is recognised when it is handed back', async (t) => {
+t.test('an id that the server generated is recognised when a client sends it back', async (t) => {
   const { app, store, directory } = await openApp(t)
   const [made] = (await append(app, 's', { type: 'A', data: { a: 1 } })).json().events
   const again = await append(app, 's', { type: 'A', data: { a: 1 }, id: made.id })
@@ -21,8 +21,8 @@ t.test('an id that the server made is recognised when it is handed back', async 
     headers: { ...json, 'es-eventtype': 'A', 'es-eventid': made.id },
     payload: '{"a":1}'
   })
-  t.equal(dialect.statusCode, 201, "EventStoreDB's form takes it for a retry, too")
-  t.equal(store.log.head, 0, 'and nothing was written')
+  t.equal(dialect.statusCode, 201, 'the EventStoreDB dialect also treats it as a retry')
+  t.equal(store.log.head, 0, 'nothing was written')
   await append(app, 'elsewhere', { type: 'A', id: made.id })
   t.equal(store.log.head, 1, 'in another stream it is another event')
   t.match((await append(app, 'elsewhere', { type: 'A', id: made.id })).json(), { replayed: true })
@@ -30,7 +30,7 @@ t.test('an id that the server made is recognised when it is handed back', async 
   t.same((await checkDirectory(directory)).disagreements, [])
 })
 
-t.test('metadata, tombstones and the audit, too, get ids that name their position', async (t) => {
+t.test('metadata, tombstones and audit records also get ids that contain their position', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', { type: 'A' })
   await app.inject({ method: 'PUT', url: '/streams/s/metadata', headers: json, payload: '{"maxCount":5}' })
@@ -44,7 +44,7 @@ t.test('metadata, tombstones and the audit, too, get ids that name their positio
   }
 })
 
-t.test('an id that names a position which does not exist yet is refused, in every form of body', async (t) => {
+t.test('an id that contains a position beyond the head is refused, in every form of body', async (t) => {
   const { app, store } = await openApp(t)
   const [made] = (await append(app, 's', { type: 'A' })).json().events
   for (const place of [1, 2, 0xffffffffffff]) {
@@ -64,7 +64,7 @@ t.test('an id that names a position which does not exist yet is refused, in ever
   t.equal(store.log.head, 0, 'nothing was written')
 })
 
-t.test('ids of a log of format 1 are unique too, also those that its server made', async (t) => {
+t.test('ids in a log of format 1 are unique, too, also those that its server generated', async (t) => {
   const directory = join(t.testdir({}), 'db')
   cpSync(projectFile('test/fixtures/format-1'), directory, { recursive: true })
   const { app, store } = await openApp(t, { directory })
@@ -81,7 +81,7 @@ t.test('ids of a log of format 1 are unique too, also those that its server made
   t.equal(store.log.head, head)
 })
 
-t.test('an export of a log that is imported into it again writes nothing', async (t) => {
+t.test('importing an export into the same log writes nothing', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', [
     { type: 'A', data: { a: 1.5 } },
@@ -104,10 +104,10 @@ t.test('an export of a log that is imported into it again writes nothing', async
   const headers = { 'content-type': 'application/x-ndjson' }
   const answer = await app.inject({ method: 'POST', url: '/events?batch=2', headers, payload: sent })
   t.notMatch(answer.body, /problem/)
-  t.equal(store.log.head, head, 'all of it was there already')
+  t.equal(store.log.head, head, 'every event was in the log already')
 })
 
-/** As an import does: an event that says nothing of when it happened did so when the log took it. */
+/** Adds `occurred` as an import does: an event without it occurred when the log recorded it. */
 function withOccurred(line: string): string {
   const { occurred, created } = JSON.parse(line)
   return occurred === undefined ? line.replace('{', `{"occurred":"${created}",`) : line

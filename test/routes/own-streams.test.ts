@@ -1,4 +1,6 @@
-/** What the server keeps of itself it writes itself: nobody else does, whoever they are and by whatever form they come. */
+/**
+ * Only the server writes its own streams (accounts, tokens, audit, consumers): no caller can, in any form of request.
+ */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -12,8 +14,8 @@ const OWN = ['$user-ann', '$user-nobody', '$users', '$tokens', '$audit', '$consu
 const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
 const EVENT = { type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
 
-/** Every way to append to a stream or to delete it. */
-function waysTo(stream: string): [call: string, headers: Record<string, string>, body: unknown][] {
+/** Returns every request that appends to a stream or deletes it. */
+function writesTo(stream: string): [call: string, headers: Record<string, string>, body: unknown][] {
   const address = `/streams/${encodeURIComponent(stream)}`
   const several = { 'content-type': 'application/vnd.eventstore.events+json' }
   const dialectEvent = [{ eventId: ID, eventType: EVENT.type, data: EVENT.data }]
@@ -34,9 +36,15 @@ function waysTo(stream: string): [call: string, headers: Record<string, string>,
   ]
 }
 
-async function writesNothing(t: Test, app: FastifyInstance, store: Store, who: Record<string, string>, name: string) {
+async function expectNothingWritten(
+  t: Test,
+  app: FastifyInstance,
+  store: Store,
+  who: Record<string, string>,
+  name: string
+) {
   for (const stream of OWN) {
-    for (const [call, headers, body] of waysTo(stream)) {
+    for (const [call, headers, body] of writesTo(stream)) {
       const head = store.log.head
       const answer = await ask(app, call, { ...headers, ...who }, body)
       const streamed = call === 'POST /events' && headers['content-type']?.includes('ndjson')
@@ -49,7 +57,7 @@ async function writesNothing(t: Test, app: FastifyInstance, store: Store, who: R
   }
 }
 
-t.test('nobody appends to what the server keeps of itself, or deletes it', async (t) => {
+t.test('no caller can append to the server’s own streams or delete them', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const ann = await makeUser(store, 'ann')
   const { text } = await makeToken(store, 'admin', { read: ['*', '$*'], write: ['*', '$*'] })
@@ -59,32 +67,32 @@ t.test('nobody appends to what the server keeps of itself, or deletes it', async
     ['an administrator', admin],
     ['a token for all streams', bearer(text)],
     ['an account', ann],
-    ['somebody', {}]
+    ['no credentials', {}]
   ]
-  for (const [name, who] of people) await writesNothing(t, app, store, who, name)
+  for (const [name, who] of people) await expectNothingWritten(t, app, store, who, name)
   t.match((await ask(app, 'GET /users/$current', ann)).json(), { data: { loginName: 'ann', groups: [] } })
   t.equal((await ask(app, 'GET /users', admin)).statusCode, 200)
   t.equal((await ask(app, 'GET /consumers/anns', ann)).statusCode, 200)
   t.equal((await ask(app, 'GET /events', bearer(text))).statusCode, 200)
 })
 
-t.test('not even a rule of such a stream lets anybody write to it; it does let them read', async (t) => {
+t.test('access rules of the server’s own streams can grant reading, but not writing', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const ann = await makeUser(store, 'ann')
   for (const stream of OWN) {
     await setRules(app, stream, { read: 'ann', write: ['ann', '$all'], delete: ['ann', '$all'], metadataWrite: 'ann' })
   }
-  await writesNothing(t, app, store, ann, 'who a rule names')
+  await expectNothingWritten(t, app, store, ann, 'an account that a rule names')
   t.equal((await ask(app, 'GET /streams/$users', ann)).statusCode, 200)
   t.equal((await ask(app, 'GET /streams/$audit', ann)).statusCode, 200)
 })
 
-t.test('where authentication is switched off nobody does so at their addresses', async (t) => {
+t.test('with --insecure, nobody can write the server’s own streams at their addresses', async (t) => {
   const directory = t.testdir({})
   const open = await openApp(t, { directory })
   await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
   for (const stream of OWN) {
-    for (const [call, headers, body] of waysTo(stream).filter(([call]) => call !== 'POST /events')) {
+    for (const [call, headers, body] of writesTo(stream).filter(([call]) => call !== 'POST /events')) {
       const { head } = open.store.log
       t.match(String((await ask(open.app, call, headers, body)).statusCode), /^40[0139]$/, `${call} for ${stream}`)
       t.equal(open.store.log.head, head, `${call} for ${stream} writes nothing`)
@@ -95,7 +103,7 @@ t.test('where authentication is switched off nobody does so at their addresses',
   t.match((await ask(app, 'GET /users/$current', basic('ann', 'ann'))).json(), { data: { groups: [] } })
 })
 
-t.test('the settings are the one such stream that administrators write; for ever it is not deleted', async (t) => {
+t.test('only administrators may write $settings, and it cannot be deleted permanently', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const { text } = await makeToken(store, 'admin', { read: ['*', '$*'], write: ['*', '$*'] })
   const settings = { type: '$settings', data: { $userStreamAcl: { $w: '$admins' } } }
@@ -107,8 +115,8 @@ t.test('the settings are the one such stream that administrators write; for ever
   t.equal((await ask(app, 'DELETE /streams/$settings', admin)).statusCode, 204)
 })
 
-/** An export of a log with an account, in a file. */
-async function exported(t: Test): Promise<{ file: string; directory: string; lines: { stream: string }[] }> {
+/** Writes an export of a log with an account to a file. */
+async function writeExport(t: Test): Promise<{ file: string; directory: string; lines: { stream: string }[] }> {
   const directory = t.testdir({})
   const { app } = await openApp(t, { directory: join(directory, 'from') })
   await ask(app, 'POST /users', {}, { loginName: 'eve', groups: ['$admins'], password: 'eve' })
@@ -124,32 +132,35 @@ async function exported(t: Test): Promise<{ file: string; directory: string; lin
 
 const isOwn = ({ stream }: { stream: string }) => OWN.includes(stream) || stream === '$user-eve'
 
-t.test('an import leaves the accounts, tokens, consumers and audit of another server out, and says so', async (t) => {
-  const { file, directory, lines } = await exported(t)
-  const left = lines.filter(isOwn).length
-  t.ok(left > 3, `${left} lines are the server's own`)
-  const said = new RegExp(
-    `${lines.length - left} events imported, ${left} events of another server's accounts and audit left out`
-  )
+t.test(
+  'an import leaves out accounts, tokens, consumers and audit of another server, and reports how many events',
+  async (t) => {
+    const { file, directory, lines } = await writeExport(t)
+    const left = lines.filter(isOwn).length
+    t.ok(left > 3, `${left} lines are of the server’s own streams`)
+    const said = new RegExp(
+      `${lines.length - left} events imported, ${left} events of another server's accounts and audit left out`
+    )
 
-  const { app, store } = await openApp(t, { directory: join(directory, 'to') })
-  const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const before = store.log.head
-  t.match(await daybook(['import', file, '--url', url]), { code: 0, stderr: said })
-  t.equal(store.log.head - before, lines.length - left)
-  t.equal(store.accounts.get('eve'), undefined, 'nobody came along')
-  t.equal(store.consumers.find('c'), undefined)
+    const { app, store } = await openApp(t, { directory: join(directory, 'to') })
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    const before = store.log.head
+    t.match(await daybook(['import', file, '--url', url]), { code: 0, stderr: said })
+    t.equal(store.log.head - before, lines.length - left)
+    t.equal(store.accounts.get('eve'), undefined, 'no account was imported')
+    t.equal(store.consumers.find('c'), undefined)
 
-  const db = join(directory, 'db')
-  t.match(await daybook(['import', file, '--db', db]), { code: 0, stderr: said })
-  const kept = await new Store({ directory: db }).open()
-  t.teardown(() => kept.close())
-  t.equal(kept.accounts.get('eve'), undefined)
-  t.equal(kept.rules.settings.userStreams.$w, '$admins', 'settings are taken')
-})
+    const db = join(directory, 'db')
+    t.match(await daybook(['import', file, '--db', db]), { code: 0, stderr: said })
+    const kept = await new Store({ directory: db }).open()
+    t.teardown(() => kept.close())
+    t.equal(kept.accounts.get('eve'), undefined)
+    t.equal(kept.rules.settings.userStreams.$w, '$admins', 'settings are imported')
+  }
+)
 
-t.test('an import as a log keeps them: it is the same server', async (t) => {
-  const { file, directory, lines } = await exported(t)
+t.test('an import with --as-log keeps the server’s own streams', async (t) => {
+  const { file, directory, lines } = await writeExport(t)
   const db = join(directory, 'db')
   t.match(await daybook(['import', file, '--db', db, '--as-log']), {
     code: 0,
@@ -160,34 +171,31 @@ t.test('an import as a log keeps them: it is the same server', async (t) => {
   t.ok(store.consumers.find('c'))
 })
 
-t.test(
-  'where authentication is switched off nobody writes what the server keeps of itself by POST /events',
-  async (t) => {
-    const directory = t.testdir({})
-    const open = await openApp(t, { directory })
-    await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
-    for (const stream of ['$user-ann', '$users', '$tokens', '$audit', '$consumers']) {
-      const event = { stream, type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
-      const { head } = open.store.log
-      const batch = await ask(open.app, 'POST /events', {}, { events: [event] })
-      t.equal(batch.statusCode, 403, `${stream}: ${batch.body}`)
-      const typed = { 'content-type': 'application/x-ndjson' }
-      const streamed = await ask(open.app, 'POST /events', typed, `${JSON.stringify(event)}\n`)
-      t.match(JSON.parse(streamed.body), { problem: { code: 'not-permitted' } }, `${stream}, line by line`)
-      t.equal(open.store.log.head, head, `${stream}: nothing is written`)
-    }
-    await open.app.close()
-    const { app } = await openApp(t, { directory, insecure: false })
-    t.match(
-      (await ask(app, 'GET /users/$current', basic('ann', 'ann'))).json(),
-      { data: { groups: [] } },
-      'the account goes on'
-    )
+t.test('with --insecure, nobody can write the server’s own streams with POST /events', async (t) => {
+  const directory = t.testdir({})
+  const open = await openApp(t, { directory })
+  await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
+  for (const stream of ['$user-ann', '$users', '$tokens', '$audit', '$consumers']) {
+    const event = { stream, type: '$UserUpdated', data: { loginName: 'ann', groups: ['$admins'], disabled: false } }
+    const { head } = open.store.log
+    const batch = await ask(open.app, 'POST /events', {}, { events: [event] })
+    t.equal(batch.statusCode, 403, `${stream}: ${batch.body}`)
+    const typed = { 'content-type': 'application/x-ndjson' }
+    const streamed = await ask(open.app, 'POST /events', typed, `${JSON.stringify(event)}\n`)
+    t.match(JSON.parse(streamed.body), { problem: { code: 'not-permitted' } }, `${stream}, as NDJSON`)
+    t.equal(open.store.log.head, head, `${stream}: nothing is written`)
   }
-)
+  await open.app.close()
+  const { app } = await openApp(t, { directory, insecure: false })
+  t.match(
+    (await ask(app, 'GET /users/$current', basic('ann', 'ann'))).json(),
+    { data: { groups: [] } },
+    'the account is unchanged'
+  )
+})
 
 t.test(
-  'the audit cannot be hidden by number or on the day itself, and hiding the server’s own events is audited',
+  'the audit cannot be truncated by number or within a day, and retention of the server’s own streams is audited',
   async (t) => {
     const { app } = await openApp(t, { insecure: false })
     const put = (stream: string, document: object) => ask(app, `PUT /streams/${stream}/metadata`, admin, document)
@@ -217,20 +225,20 @@ t.test(
       const streamed = await ask(app, 'POST /events', lines, line)
       t.match(JSON.parse(streamed.body), { problem: { code: 'invalid-metadata', line: 1 } })
     }
-    const told = async () => (await ask(app, 'GET /streams/$audit?limit=100', admin)).json().events ?? []
-    t.same(await told(), [])
+    const auditRecords = async () => (await ask(app, 'GET /streams/$audit?limit=100', admin)).json().events ?? []
+    t.same(await auditRecords(), [])
     t.equal((await put('$audit', { maxAge: 'P30D' })).statusCode, 201)
     t.equal(
       (await put('$audit', { maxAge: 'P30D', own: 1 })).statusCode,
       200,
-      'what hides as much as before is not told'
+      'retention that did not change is not recorded'
     )
     for (const stream of ['$consumers', '$settings']) t.equal((await put(stream, { maxAge: 'PT1S' })).statusCode, 201)
     t.equal((await put('$user-ann', { truncateBefore: 5 })).statusCode, 201)
     t.equal((await put('$tokens', { maxCount: 5, acl: { read: 'ann' } })).statusCode, 201)
     await ask(app, 'POST /streams/$$$users', several, [{ eventId: ID, eventType: '$metadata', data: { $tb: 7 } }])
     await put('s', { maxCount: 1 })
-    t.match(await told(), [
+    t.match(await auditRecords(), [
       { type: 'RetentionChanged', data: { who: 'admin', stream: '$audit', retention: { $maxAge: 2_592_000 } } },
       { type: 'RetentionChanged', data: { stream: '$consumers', retention: { $maxAge: 1 } } },
       { type: 'AccessRuleChanged', data: { stream: '$$$settings', number: 0 } },
@@ -239,6 +247,6 @@ t.test(
       { type: 'RetentionChanged', data: { stream: '$tokens', retention: { $maxCount: 5 } } },
       { type: 'RetentionChanged', data: { stream: '$users', retention: { $tb: 7 } } }
     ])
-    t.equal((await told()).length, 7)
+    t.equal((await auditRecords()).length, 7)
   }
 )

@@ -1,4 +1,4 @@
-/** Large bodies are parsed in turns: what is counted is how often others have had theirs by the end. */
+/** Large bodies are parsed in turns: the tests count how often the event loop ran other work meanwhile. */
 import t from 'tap'
 import { parseJsonEvents, parseNdjsonEvents } from '../../routes/wire/writing/event-body.js'
 import { parseEventsBody } from '../../routes/wire/writing/multi-stream-body.js'
@@ -28,7 +28,7 @@ async function parseSeveral(body: Buffer) {
 }
 
 for (const [what, [body, parse]] of Object.entries(forms)) {
-  t.test(`${what} of ${body.length} bytes leave the event loop after each ${TURN_BYTES}`, async (t) => {
+  t.test(`${what} of ${body.length} bytes yield to the event loop after each ${TURN_BYTES} bytes`, async (t) => {
     let turns = 0
     let done = false
     const count = () => {
@@ -43,12 +43,12 @@ for (const [what, [body, parse]] of Object.entries(forms)) {
   })
 }
 
-t.test('a small body is parsed at once, without a promise', async (t) => {
+t.test('a small body is parsed synchronously, without a promise', async (t) => {
   t.ok(Array.isArray(parseJson(Buffer.from(own))))
   t.ok(Array.isArray(parseLines(Buffer.from(own))))
 })
 
-t.test('what is wrong with a large body is said as of a small one', async (t) => {
+t.test('a large body gets the same errors as a small one', async (t) => {
   const [body] = forms['an array of events']
   const broken = Buffer.concat([body.subarray(0, -1), Buffer.from(',{"type":1}]')])
   await t.rejects(async () => parseJson(broken), { code: 'batch-too-large' })

@@ -14,14 +14,14 @@ import { post } from '../helpers/returning-server.js'
 const document = readFileSync(projectFile('docs/behind-a-proxy.md'), 'utf8')
 const ATOM = 'application/vnd.eventstore.atom+json'
 
-/** A configuration of the document, for these ports. */
-function documented(kind: 'nginx' | 'haproxy', port: number, server: string): string {
+/** Returns a configuration of the document with these ports. */
+function documentedConfiguration(kind: 'nginx' | 'haproxy', port: number, server: string): string {
   const [, text = ''] = new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``).exec(document) ?? []
   return text.replaceAll('8080', String(port)).replaceAll('127.0.0.1:2113', server)
 }
 
 interface Behind {
-  /** The server's address as its clients have it. */
+  /** The address of the server as clients of the proxy see it. */
   readonly url: string
   readonly passesUpgrade: boolean
   readonly largeBodies: boolean
@@ -29,30 +29,34 @@ interface Behind {
 
 t.test('nginx as documented: everything works under a prefix', { skip: skipNginx }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
-  const url = await startNginx(t, (port) => documented('nginx', port, new URL(own).host))
-  await works(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
-  await addressesWork(t, `${url}/es`)
+  const url = await startNginx(t, (port) => documentedConfiguration('nginx', port, new URL(own).host))
+  await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
+  await checkAddresses(t, `${url}/es`)
   const { headers } = await fetch(`${url}/es/streams/s/`, { redirect: 'manual' })
   t.equal(headers.get('location'), `${url}/es/streams/s`)
 })
 
 t.test('HAProxy as documented: everything works under a prefix', { skip: skipHaproxy }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
-  const url = await startHaproxy(t, (port) => documented('haproxy', port, new URL(own).host))
-  await works(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
-  await addressesWork(t, `${url}/es`)
+  const url = await startHaproxy(t, (port) => documentedConfiguration('haproxy', port, new URL(own).host))
+  await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
+  await checkAddresses(t, `${url}/es`)
 })
 
-t.test('nginx with default settings: what needs no setting works', { skip: skipNginx }, async (t) => {
-  const { url: own } = await listen(t)
-  const url = await startNginx(
-    t,
-    (port) => `gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;
+t.test(
+  'nginx with default settings: everything works except WebSockets and large bodies',
+  { skip: skipNginx },
+  async (t) => {
+    const { url: own } = await listen(t)
+    const url = await startNginx(
+      t,
+      (port) => `gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;
       server { listen ${port}; location / { proxy_pass ${own}; } }`
-  )
-  await works(t, { url, passesUpgrade: false, largeBodies: false })
-  await linksWork(t, url)
-})
+    )
+    await checkEverything(t, { url, passesUpgrade: false, largeBodies: false })
+    await checkLinks(t, url)
+  }
+)
 
 t.test('HAProxy with default settings: everything works', { skip: skipHaproxy }, async (t) => {
   const { url: own } = await listen(t)
@@ -71,26 +75,26 @@ frontend web
 backend daybook
   server one ${new URL(own).host}`
   )
-  await works(t, { url, passesUpgrade: true, largeBodies: true })
-  await linksWork(t, url)
+  await checkEverything(t, { url, passesUpgrade: true, largeBodies: true })
+  await checkLinks(t, url)
 })
 
 t.test(
-  'the page shows and follows events behind nginx, whatever comes through',
+  'the browser page shows and follows events behind nginx, whatever nginx passes on',
   { skip: skipNginx || noBrowser },
   async (t) => {
     const { app, url: own } = await listen(t, { trustProxy: true })
     const { host } = new URL(own)
     await append(app, 'a/b', { type: 'T' })
     const rows: [what: string, path: string, http: (port: number) => string][] = [
-      ['as documented', '/es', (port) => documented('nginx', port, host)],
+      ['as documented', '/es', (port) => documentedConfiguration('nginx', port, host)],
       [
-        'without an upgrade, under a path that it does not say',
+        'without an upgrade, under a path that no header names',
         '/x/events',
         (port) => `server { listen ${port}; location /x/events/ { proxy_pass ${own}/; } }`
       ],
       [
-        'with everything gathered',
+        'with every response buffered',
         '',
         (port) => `server { listen ${port}; location / { proxy_pass ${own}; proxy_ignore_headers X-Accel-Buffering; } }`
       ]
@@ -103,10 +107,10 @@ t.test(
       t.same(await shownWith(page, 0), [1, 0], what)
       await untilLive(page)
       await append(app, stream, { type: 'T' })
-      t.same(await shownWith(page, 2), [2, 1, 0], `${what}: it follows`)
+      t.same(await shownWith(page, 2), [2, 1, 0], `${what}: live events`)
       await page.locator('#events > li:first-child a.place').click()
       await page.locator('a.previous').click()
-      t.same(await shownWith(page, 1), [1], `${what}: an event, and the one before it`)
+      t.same(await shownWith(page, 1), [1], `${what}: an event, and the previous one`)
       await page.locator('h1 a').click()
       await page.locator('#streams a').first().waitFor()
       t.equal(new URL(page.url()).pathname, `${path}/`, what)
@@ -117,8 +121,8 @@ t.test(
   }
 )
 
-/** Appends, pages, and live reads over all transports. */
-async function works(t: Test, { url, passesUpgrade, largeBodies }: Behind): Promise<void> {
+/** Checks appends, pages, and live reads over all transports. */
+async function checkEverything(t: Test, { url, passesUpgrade, largeBodies }: Behind): Promise<void> {
   await post(
     url,
     's',
@@ -138,7 +142,7 @@ async function works(t: Test, { url, passesUpgrade, largeBodies }: Behind): Prom
     await post(url, 's', { type: marker })
     await reader.until(`"type":"${marker}"`)
     answer.destroy()
-    t.pass(`${what} come as they are written`)
+    t.pass(`${what}: each event comes as soon as it is written`)
   }
   await followsOverWebSocket(t, url, passesUpgrade)
   const large = { type: 'Large', data: 'x'.repeat(3 << 20) }
@@ -149,8 +153,8 @@ async function works(t: Test, { url, passesUpgrade, largeBodies }: Behind): Prom
   })
   t.equal(status, largeBodies ? 201 : 413, 'a large body')
   const lines = await fetch(`${url}/events?format=ndjson&trailer=true`)
-  t.match((await lines.text()).trim().split('\n').at(-1), /^{"end":/, 'lines to their end')
-  t.equal((await streamed(url)).trim().split('\n').length, 2, 'a receipt for each batch of a streamed write')
+  t.match((await lines.text()).trim().split('\n').at(-1), /^{"end":/, 'the export has its trailer')
+  t.equal((await streamedWrite(url)).trim().split('\n').length, 2, 'a receipt for each batch of a streamed write')
   t.equal((await fetch(`${url}/streams/s?wait=1&from=end`)).status, 200)
   const tagged = await fetch(`${url}/streams/s`)
   const again = await fetch(`${url}/streams/s`, { headers: { 'if-none-match': tagged.headers.get('etag') as string } })
@@ -174,8 +178,8 @@ async function followsOverWebSocket(t: Test, url: string, passesUpgrade: boolean
   t.pass('events come over WebSocket')
 }
 
-/** Follows the links of pages, in both directions. */
-async function linksWork(t: Test, url: string): Promise<void> {
+/** Follows the links of pages in both orders. */
+async function checkLinks(t: Test, url: string): Promise<void> {
   const { origin } = new URL(url)
   for (const [first, name] of [
     ['/streams/s?limit=2', 'next'],
@@ -194,9 +198,9 @@ async function linksWork(t: Test, url: string): Promise<void> {
   }
 }
 
-/** As linksWork, and the absolute addresses, which only a proxy can say. */
-async function addressesWork(t: Test, url: string): Promise<void> {
-  await linksWork(t, url)
+/** Does what checkLinks does, and follows absolute addresses, which the server knows only from its proxy. */
+async function checkAddresses(t: Test, url: string): Promise<void> {
+  await checkLinks(t, url)
   const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"type":"T"}' }
   const made = await fetch(`${url}/streams/a%2Fb`, sent)
   t.equal((await fetch(new URL(made.headers.get('location') as string, url))).status, 200, 'Location')
@@ -212,7 +216,7 @@ function answerTo(url: string, headers: Record<string, string>): Promise<Incomin
   return new Promise((resolve, reject) => get(url, { headers, agent: false }, resolve).on('error', reject))
 }
 
-/** Reads what comes, unpacked. */
+/** Returns a reader of the body, inflated. */
 function readerOf(answer: IncomingMessage) {
   const plain = answer.headers['content-encoding'] === 'gzip' ? answer.pipe(createGunzip()) : answer
   answer.on('error', () => {})
@@ -227,8 +231,8 @@ function readerOf(answer: IncomingMessage) {
   }
 }
 
-/** A streamed write of two batches. */
-function streamed(url: string): Promise<string> {
+/** Sends a streamed write of two batches. */
+function streamedWrite(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/x-ndjson' }
     const sent = request(`${url}/events?batch=1`, { method: 'POST', headers, agent: false }, (answer) => {

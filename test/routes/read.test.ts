@@ -42,16 +42,16 @@ t.test('bounds mean the same in both orders', async (t) => {
       `${query} desc`
     )
   }
-  t.same((await app.inject('/streams/s-1?from=end')).json().events, [], 'from=end, rising: what comes after')
+  t.same((await app.inject('/streams/s-1?from=end')).json().events, [], 'from=end, ascending: only later events')
   t.match(
     (await app.inject('/streams/s-1?from=end&order=desc')).json().events,
     [{ number: 9 }],
-    'from=end, falling: the last'
+    'from=end, descending: the last event'
   )
   t.match((await app.inject('/streams/s-1?from=11')).json(), { status: 409, code: 'cursor-beyond-head', head: 9 })
 })
 
-t.test('a page says where it got to, and its head only at the end', async (t) => {
+t.test('a page has a cursor, and the head only if it reaches the end', async (t) => {
   const { app } = await openApp(t)
   await tenEvents(app)
   const first = (await app.inject('/streams/s-1?limit=4')).json()
@@ -59,8 +59,8 @@ t.test('a page says where it got to, and its head only at the end', async (t) =>
   t.notOk('head' in first || 'atEnd' in first)
   const last = (await app.inject('/streams/s-1?after=7')).json()
   t.match(last, { cursor: '9', head: 9, atEnd: true })
-  t.notOk('next' in last.links, 'nothing comes next')
-  t.ok(last.links.newer, 'newer is there to be polled')
+  t.notOk('next' in last.links, 'there is no next page')
+  t.ok(last.links.newer, 'the newer link is there to be polled')
   t.match((await app.inject('/streams/s-1?type=Nothing')).json(), {
     events: [],
     cursor: '9',
@@ -68,7 +68,7 @@ t.test('a page says where it got to, and its head only at the end', async (t) =>
   })
 })
 
-t.test('a stream that was never written is 404 and not kept; past the end is not', async (t) => {
+t.test('a missing stream is 404 and not cached; a page past the end is empty', async (t) => {
   const { app } = await openApp(t)
   const answer = await app.inject('/streams/none')
   t.match(answer.json(), { status: 404, code: 'stream-not-found', head: null })
@@ -81,7 +81,7 @@ t.test('a stream that was never written is 404 and not kept; past the end is not
   t.match((await app.inject('/events/head')).json(), { position: 0 })
 })
 
-t.test('time is a bound: instants, dates, ages, and a plus that became a space', async (t) => {
+t.test('bounds can be instants, dates and ages, also with a plus that arrives as a space', async (t) => {
   let now = Date.parse('2026-11-23T10:00:00Z')
   const clock = { now: () => now, elapsed: () => performance.now(), after: () => () => {} }
   const { app } = await openApp(t, { clock })
@@ -103,7 +103,7 @@ t.test('time is a bound: instants, dates, ages, and a plus that became a space',
   t.same(created, [...created].sort(), 'created never goes back')
 })
 
-t.test('filters: values are "or", parameters are "and"', async (t) => {
+t.test('values of a filter are combined with "or", parameters with "and"', async (t) => {
   const { app, store } = await openApp(t)
   const events = [
     encodeEvent('cart-1', { type: 'A', tags: ['x', 'y'], occurred: '2020-01-01T00:00:00Z' }),
@@ -140,20 +140,20 @@ t.test('filters: values are "or", parameters are "and"', async (t) => {
       .events.map(({ position }: { position: number }) => position)
     t.same(met, positions, query)
   }
-  t.equal((await app.inject('/streams/$sys')).json().events.length, 1, 'a system stream is read by its name')
+  t.equal((await app.inject('/streams/$sys')).json().events.length, 1, 'a system stream can be read by its name')
   t.equal((await app.inject('/streams/$all')).json().events.length, 4)
   t.match((await app.inject('/streams/$ce-cart/1')).json(), { position: 1 })
   t.match((await app.inject('/streams/$et-A/1')).json(), { position: 2 })
   t.match((await app.inject('/streams/$et-A/2')).json(), { status: 404 })
 })
 
-t.test('what comes later answers 501 and says so', async (t) => {
+t.test('the parameter "where", which is not implemented, answers 501', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   t.match((await app.inject('/streams/s?where=data.x=1')).json(), { status: 501, code: 'not-implemented' })
 })
 
-t.test('a page ends at 8 MiB, and the next goes on', async (t) => {
+t.test('a page ends at 8 MiB, and the next one continues', async (t) => {
   const { app, store } = await openApp(t)
   for (let i = 0; i < 12; i++) {
     await store.writer.append({
@@ -173,7 +173,7 @@ t.test('a page ends at 8 MiB, and the next goes on', async (t) => {
   t.equal(pages, 2)
 })
 
-t.test('atLeast waits for the log to get there, and says when it did not', async (t) => {
+t.test('atLeast answers 409 while the log is shorter, or waits for it with wait', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   t.match((await app.inject('/streams/s?atLeast=5')).json(), {
@@ -187,7 +187,7 @@ t.test('atLeast waits for the log to get there, and says when it did not', async
   t.equal((await waiting).json().events.length, 2)
 })
 
-t.test('the last event is the last that the caller sees, on the log, a stream, and an index stream', async (t) => {
+t.test('the last event is the last that the caller may read, in the log, a stream, and an index stream', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const ann = await makeUser(store, 'ann')
   const at = store.log.head + 1
@@ -195,7 +195,7 @@ t.test('the last event is the last that the caller sees, on the log, a stream, a
   await append(app, 'secret-1', [{ type: 'A' }, { type: 'A' }], admin)
   await setRules(app, 'secret-1', { read: ['admin'] })
   await append(app, 'b-1', [{ type: 'A' }, { type: 'A' }], admin)
-  t.equal((await ask(app, 'DELETE /streams/b-1', admin)).statusCode, 204, 'and the audit says so after it')
+  t.equal((await ask(app, 'DELETE /streams/b-1', admin)).statusCode, 204, 'its audit record is the last event then')
   const last = { from: 'end', order: 'desc' }
   const rows: [string, number | undefined, number | undefined][] = [
     ['/events', 2, 4],
@@ -216,13 +216,13 @@ t.test('the last event is the last that the caller sees, on the log, a stream, a
       const position = place && at + place
       const [path = '', filter = ''] = address.split('?')
       const query = `${new URLSearchParams(last)}&${filter}`.replace(/&$/, '')
-      const said = await ask(app, `GET ${path}?${query}&limit=3`, who)
+      const answer = await ask(app, `GET ${path}?${query}&limit=3`, who)
       const positions =
-        said.statusCode === 404 ? [] : said.json().events.map((one: { position: number }) => one.position)
+        answer.statusCode === 404 ? [] : answer.json().events.map((one: { position: number }) => one.position)
       t.same(positions, position === undefined ? [] : [position], `${address}, the last of a page`)
       const lines = (await ask(app, `GET ${path}?${query}&format=ndjson`, who)).body
       const shown =
-        said.statusCode === 404
+        answer.statusCode === 404
           ? []
           : lines
               .split('\n')
@@ -237,7 +237,7 @@ t.test('the last event is the last that the caller sees, on the log, a stream, a
   }
 })
 
-t.test('a search for the last event ends after a bounded number of events, and says how far it looked', async (t) => {
+t.test('a search for the last event scans a bounded number of events, and reports how far it looked', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', { type: 'Seen' })
   const batch = Array.from({ length: 4096 }, () => encodeEvent('$noise', {}))
@@ -251,11 +251,11 @@ t.test('a search for the last event ends after a bounded number of events, and s
   t.match(first, { events: [], scanned, links: { next: `/events?from=end&cursor=${scanned.from}&order=desc` } })
   const second = (await app.inject(first.links.next)).json()
   t.match(second, { events: [{ position: 0 }] })
-  t.notOk('next' in second.links, 'there is no other last event')
+  t.notOk('next' in second.links, 'there is no next page')
   t.same((await app.inject(second.links.newer)).json().events, [])
 })
 
-t.test('the last event of a stream is looked for where its retention or a removal ends it', async (t) => {
+t.test('a stream whose events are all truncated has no last event until the next append', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', [{ type: 'A' }, { type: 'B' }])
   await ask(app, 'PUT /streams/s/metadata', {}, { truncateBefore: 2 })

@@ -1,4 +1,4 @@
-/** What a write that is refused is told: whether it was done, whether to send it again, and where it is wrong. */
+/** What a refused write is told: whether it was done, whether to retry it, and where its body is wrong. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -13,14 +13,14 @@ import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.
 import { compiledScript, root } from '../helpers/project.js'
 import { listenRaw } from '../helpers/raw.js'
 
-/** What is asked, with which body and headers, and the code that comes back. */
+/** A call, its body and headers, and the expected code. */
 type Row = readonly [call: string, body: unknown, headers: Record<string, string>, code: string]
 
 const EVENT = { type: 'T' }
 const ID = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 const SEVERAL = { events: [{ stream: 's', type: 'T' }] }
 
-t.test('every write that is refused says whether it was done, and whether to send it again', async (t) => {
+t.test('every refused write says whether it was done, and whether to retry it', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const ann = await makeUser(store, 'ann')
   await append(app, 's', { type: 'T', id: ID }, admin)
@@ -122,7 +122,7 @@ t.test('every write that is refused says whether it was done, and whether to sen
   }
 })
 
-t.test('a write that the server could not take says that it may come again', async (t) => {
+t.test('a write that the server cannot accept at the moment says that it may be retried', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 's', EVENT)
   await store.close()
@@ -140,7 +140,7 @@ t.test('a write that the server could not take says that it may come again', asy
   )
 })
 
-t.test('a write that never reached its route says so, too', async (t) => {
+t.test('a write that is refused before it reaches its route also says that it was not done', async (t) => {
   const { raw, app } = await listenRaw(t, { hosts: [] })
   const post = 'POST /streams/s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const rows: [string, number, object][] = [
@@ -158,7 +158,7 @@ t.test('a write that never reached its route says so, too', async (t) => {
   t.equal((await ask(app, 'GET /streams/s')).statusCode, 404, 'nothing was written')
 })
 
-t.test('every code says what became of a write: not done, unless storage failed', async (t) => {
+t.test('every code says that the write was not done, or "unknown" if the status is 500', async (t) => {
   for (const code of errorCodes) {
     const { status } = problemKinds[code]
     const wanted = status === 500 ? { written: 'unknown', retry: true } : { written: false }
@@ -166,7 +166,7 @@ t.test('every code says what became of a write: not done, unless storage failed'
   }
 })
 
-t.test('the pointer of a problem names the whole place, in every body', async (t) => {
+t.test('the pointer of a problem is the whole path to the fault, in every kind of body', async (t) => {
   const { app } = await openApp(t)
   const long = 'x'.repeat(300)
   const faulty: [object, string][] = [
@@ -188,30 +188,30 @@ t.test('the pointer of a problem names the whole place, in every body', async (t
   const at = (event: object) => ({ stream: 's', ...event })
   const good = { type: 'T' }
   for (const [event, pointer] of faulty) {
-    const says = JSON.stringify(event).slice(0, 60)
-    await refused(t, app, 'POST /streams/s', event, { pointer }, says)
-    await refused(t, app, 'POST /streams/s', [good, event], { pointer: `/1${pointer}`, index: 1 }, `[${says}]`)
+    const label = JSON.stringify(event).slice(0, 60)
+    await expectRefusal(t, app, 'POST /streams/s', event, { pointer }, label)
+    await expectRefusal(t, app, 'POST /streams/s', [good, event], { pointer: `/1${pointer}`, index: 1 }, `[${label}]`)
     const lines = [good, event].map((one) => JSON.stringify(one)).join('\n\n')
     const ndjson = { 'content-type': 'application/x-ndjson' }
-    await refused(t, app, 'POST /streams/s', lines, { pointer, line: 3 }, `lines with ${says}`, ndjson)
+    await expectRefusal(t, app, 'POST /streams/s', lines, { pointer, line: 3 }, `lines with ${label}`, ndjson)
     const events = [good, good, good, event].map(at)
-    await refused(t, app, 'POST /events', { events }, { pointer: `/events/3${pointer}` }, `/events with ${says}`)
+    await expectRefusal(t, app, 'POST /events', { events }, { pointer: `/events/3${pointer}` }, `/events with ${label}`)
   }
   const streamed = [at(good), at({ type: 'T', tags: [1] })].map((one) => JSON.stringify(one)).join('\n')
   const written = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, streamed)
   const { problem } = JSON.parse(written.body.trimEnd().split('\n').at(-1) as string)
   t.match(problem, { line: 2, pointer: '/tags/0', written: false, retry: false }, 'a streamed write')
-  await refused(t, app, 'POST /streams/s', [good, 1], { pointer: '/1' })
-  await refused(t, app, 'POST /streams/s', 7, { pointer: '' })
-  await refused(t, app, 'POST /events', { events: [{ type: 'T' }] }, { pointer: '/events/0/stream' })
-  await refused(t, app, 'POST /events', { events: [{ type: 'T', stream: '.' }] }, { pointer: '/events/0/stream' })
-  await refused(t, app, 'POST /events', { events: 1 }, { pointer: '/events' })
-  await refused(t, app, 'POST /events', { event: 1 }, { pointer: '/event' })
+  await expectRefusal(t, app, 'POST /streams/s', [good, 1], { pointer: '/1' })
+  await expectRefusal(t, app, 'POST /streams/s', 7, { pointer: '' })
+  await expectRefusal(t, app, 'POST /events', { events: [{ type: 'T' }] }, { pointer: '/events/0/stream' })
+  await expectRefusal(t, app, 'POST /events', { events: [{ type: 'T', stream: '.' }] }, { pointer: '/events/0/stream' })
+  await expectRefusal(t, app, 'POST /events', { events: 1 }, { pointer: '/events' })
+  await expectRefusal(t, app, 'POST /events', { event: 1 }, { pointer: '/event' })
   const twice = [good, { type: 'T', id: ID }, { type: 'U', id: ID }]
-  await refused(t, app, 'POST /streams/s', twice, { pointer: '/2/id' })
-  await refused(t, app, 'POST /events', { events: twice.map(at) }, { pointer: '/events/2/id' })
+  await expectRefusal(t, app, 'POST /streams/s', twice, { pointer: '/2/id' })
+  await expectRefusal(t, app, 'POST /events', { events: twice.map(at) }, { pointer: '/events/2/id' })
   const lines = `\n${twice.map((one) => JSON.stringify(one)).join('\n\n')}`
-  await refused(t, app, 'POST /streams/s', lines, { line: 6, pointer: '/id' }, 'lines', {
+  await expectRefusal(t, app, 'POST /streams/s', lines, { line: 6, pointer: '/id' }, 'lines', {
     'content-type': 'application/x-ndjson'
   })
   const conditions: [object, string][] = [
@@ -226,7 +226,7 @@ t.test('the pointer of a problem names the whole place, in every body', async (t
   for (const [condition, pointer] of conditions) {
     const body = { ...SEVERAL, conditions: [{ stream: 'x', head: 'none' }, condition] }
     const wanted = { pointer: `/conditions/1${pointer}`, condition: 1 }
-    await refused(t, app, 'POST /events', body, wanted, JSON.stringify(condition))
+    await expectRefusal(t, app, 'POST /events', body, wanted, JSON.stringify(condition))
   }
   const others: [string, object, string][] = [
     ['PUT /streams/s/metadata', { maxCount: 0 }, '/maxCount'],
@@ -244,11 +244,11 @@ t.test('the pointer of a problem names the whole place, in every body', async (t
     ['POST /tickets', { source: '/events', seconds: 0 }, '/seconds'],
     ['POST /tokens', { name: 'x', read: ['a', '*b*'] }, '/read/1']
   ]
-  for (const [call, body, pointer] of others) await refused(t, app, call, body, { pointer })
+  for (const [call, body, pointer] of others) await expectRefusal(t, app, call, body, { pointer })
 })
 
 t.test(
-  'the numbers by which EventStoreDB names a stream that is or is not there are told what they are here',
+  'EventStoreDB’s numbers for expected versions (-1, -2, -4) get an error that says what to use here',
   async (t) => {
     const { app } = await openApp(t)
     for (const [head, says] of [
@@ -258,31 +258,31 @@ t.test(
       ['7', /not "7"\.$/]
     ] as const) {
       const body = { ...SEVERAL, conditions: [{ stream: 's', head }] }
-      await refused(t, app, 'POST /events', body, { code: 'bad-condition', detail: says })
+      await expectRefusal(t, app, 'POST /events', body, { code: 'bad-condition', detail: says })
     }
   }
 )
 
-async function refused(
+async function expectRefusal(
   t: Test,
   app: FastifyInstance,
   call: string,
   body: unknown,
   wanted: object,
-  says = '',
+  label = '',
   headers: Record<string, string> = {}
 ): Promise<void> {
   const answer = await ask(app, call, headers, body === 7 ? '7' : body)
-  t.match(answer.json(), { written: false, ...wanted }, `${call} ${says}`)
+  t.match(answer.json(), { written: false, ...wanted }, `${call} ${label}`)
 }
 
-/** Keywords that refuse nothing themselves. */
+/** Keywords that cannot refuse a value by themselves. */
 const HARMLESS = new Set(
   'description,examples,default,$id,$ref,items,properties,patternProperties,title,secret,$defs'.split(',')
 )
 
 t.test(
-  'each keyword by which a schema refuses a value has a sentence, and none of the validator reaches a client',
+  'every schema keyword that can refuse a value has a sentence, and no text of the validator reaches a client',
   async (t) => {
     const schemas = await allSchemas()
     t.ok(schemas.length > 40, `${schemas.length} schemas were found`)
@@ -291,7 +291,7 @@ t.test(
         for (const keyword of Object.keys(part)) {
           if (!HARMLESS.has(keyword)) t.ok(keyword in sentences, `"${keyword}" of ${name} has a sentence`)
         }
-        const isAsked = !name.startsWith('schemas/atom.ts') // feeds are only shown
+        const isAsked = !name.startsWith('schemas/atom.ts') // feeds are answers only
         if (isAsked && 'pattern' in part)
           t.ok('examples' in part, `a pattern of ${name} has an example: ${part.pattern}`)
       }
@@ -301,7 +301,7 @@ t.test(
   }
 )
 
-/** All schemas that are exported. Flags of commands are no requests. */
+/** Returns all exported schemas, except those of command-line flags: these are not requests. */
 async function allSchemas(): Promise<[string, object][]> {
   const found: [string, object][] = []
   for (const room of ['schemas', 'schemas/accounts']) {
@@ -317,7 +317,7 @@ async function allSchemas(): Promise<[string, object][]> {
   return found
 }
 
-/** A schema and all that stand in it. */
+/** Yields a schema and every schema inside it. */
 function* partsOf(schema: unknown): Generator<Record<string, unknown>> {
   if (Array.isArray(schema)) for (const one of schema) yield* partsOf(one)
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return

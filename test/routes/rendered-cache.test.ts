@@ -1,4 +1,4 @@
-/** Rendered answers of both forms share one cache: together they take no more memory than its bound. */
+/** Rendered answers of both forms share one cache: together they take no more memory than its limit. */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { usualCacheSizes } from '../../src/memory/cache-sizes.js'
@@ -7,10 +7,10 @@ import { append, openApp } from '../helpers/app.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
 const EVENT_BYTES = 900_000
-/** Events whose answers do not fit into the cache together. */
+/** The number of events whose rendered answers do not fit into the cache together. */
 const COUNT = Math.ceil(usualCacheSizes.renderedPages / EVENT_BYTES) + 1
 
-/** An answer about one event, and the method of the reader that is called unless the answer is in the cache. */
+/** An address of one event, and the reader method that is called only if the answer is not cached. */
 interface Form {
   readonly url: (number: number) => string
   readonly accept: string
@@ -23,38 +23,38 @@ const nativeEvent: Form = { url: (number) => `/streams/s/${number}`, accept: '*/
 const atomEvent: Form = { url: (number) => `/streams/s/${number}`, accept: ATOM, read: 'event' }
 
 for (const [what, kept, others] of [
-  ['pages of the native form give way to those of EventStoreDB', nativePage, atomPage],
-  ['pages of EventStoreDB give way to those of the native form', atomPage, nativePage],
-  ['events of the native form give way to those of EventStoreDB', nativeEvent, atomEvent],
-  ['events of EventStoreDB give way to those of the native form', atomEvent, nativeEvent]
+  ['native pages are evicted for pages of EventStoreDB', nativePage, atomPage],
+  ['pages of EventStoreDB are evicted for native pages', atomPage, nativePage],
+  ['native events are evicted for events of EventStoreDB', nativeEvent, atomEvent],
+  ['events of EventStoreDB are evicted for native events', atomEvent, nativeEvent]
 ] as const) {
   t.test(what, async (t) => {
     const { app, store } = await openApp(t)
     const data = 'x'.repeat(EVENT_BYTES)
     for (let i = 0; i < COUNT; i++) t.equal((await append(app, 's', { type: 'T', data })).statusCode, 201)
-    const asksKept = counting(t, app, store, kept)
-    const asksOthers = counting(t, app, store, others)
+    const asksKept = countReads(t, app, store, kept)
+    const asksOthers = countReads(t, app, store, others)
     await asksKept(0)
     await asksKept(0)
-    t.equal(await asksKept(0), 0, 'it is in the cache')
+    t.equal(await asksKept(0), 0, 'the answer is cached')
     for (let i = 0; i < COUNT; i++) {
       await asksOthers(i)
       await asksOthers(i)
     }
-    t.equal(await asksOthers(COUNT - 1), 0, 'what was asked for last is in the cache')
-    t.equal(await asksKept(0), 1, 'there was no room for it any more')
+    t.equal(await asksOthers(COUNT - 1), 0, 'the answer that was requested last is cached')
+    t.equal(await asksKept(0), 1, 'the first answer was evicted')
   })
 }
 
-/** @returns asks for the event of a number, and says how many times it was read for the answer */
-function counting(t: Test, app: FastifyInstance, store: Store, { url, accept, read }: Form) {
+/** @returns a function that requests an event and returns how many times it was read for the answer */
+function countReads(t: Test, app: FastifyInstance, store: Store, { url, accept, read }: Form) {
   let reads = 0
   const { reader } = store
-  const original = reader[read] as (...words: unknown[]) => never
+  const original = reader[read] as (...args: unknown[]) => never
   Object.assign(reader, {
-    [read]: (...words: unknown[]) => {
+    [read]: (...args: unknown[]) => {
       reads++
-      return original.apply(reader, words)
+      return original.apply(reader, args)
     }
   })
   return async (number: number): Promise<number> => {

@@ -1,4 +1,4 @@
-/** Several requests on one connection, and clients that end their side of it: each is answered, in order. */
+/** Several requests on one connection, and clients that end their side of it: each request is answered, in order. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
@@ -11,7 +11,7 @@ import { eventually } from '../helpers/live-events.js'
 import { admin, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
 
-/** A request as it is written. @param headers lines without their ends */
+/** Returns the text of a request. @param headers lines without line ends */
 function request(call: string, headers: readonly string[] = [], body = ''): string {
   const length = body === '' ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]
   return `${[`${call} HTTP/1.1`, 'Host: localhost', 'Accept: */*', ...headers, ...length].join('\r\n')}\r\n\r\n${body}`
@@ -19,12 +19,12 @@ function request(call: string, headers: readonly string[] = [], body = ''): stri
 
 const CLOSE = ['Connection: close']
 
-/** The statuses of all answers that came. */
+/** Returns the statuses of all answers in the text. */
 function statuses(text: string): number[] {
   return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 }
 
-t.test('a GET that is pipelined behind a POST sees what the POST wrote', async (t) => {
+t.test('a GET that is pipelined behind a POST sees the event of the POST', async (t) => {
   const { connect } = await listenRaw(t)
   const socket = connect()
   socket.write(request('POST /streams/s', [], '{"type":"A"}') + request('GET /streams/s', CLOSE))
@@ -33,7 +33,7 @@ t.test('a GET that is pipelined behind a POST sees what the POST wrote', async (
   t.match(text, /"type":"A","stream":"s","number":0/)
 })
 
-t.test('pipelined POSTs are written in their order, also when the first must hash its password', async (t) => {
+t.test('pipelined POSTs are written in order, also when the first must wait for its password check', async (t) => {
   const { app, store, connect } = await listenRaw(t, { insecure: false, anonymous: true })
   const ann = await makeUser(store, 'ann')
   await setRules(app, 's', { write: '$all', read: '$all' })
@@ -47,7 +47,7 @@ t.test('pipelined POSTs are written in their order, also when the first must has
   t.match(events, [{ type: 'First' }, { type: 'Second' }])
 })
 
-t.test('every kind of request waits for its turn, and a refusal in between does too', async (t) => {
+t.test('every kind of request waits for its turn, also one that is refused', async (t) => {
   const { connect } = await listenRaw(t)
   const socket = connect()
   socket.write(
@@ -68,28 +68,28 @@ t.test('every kind of request waits for its turn, and a refusal in between does 
   t.match(text, /"type":"A"/)
 })
 
-t.test('a request whose client has gone before its turn is not handled', async (t) => {
+t.test('a pipelined request is not handled if its client has gone', async (t) => {
   const { app, store, connect } = await listenRaw(t)
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
   const socket = connect()
   const [peer] = await accepted
-  let heard = 0
-  app.server.on('request', () => heard++)
+  let requests = 0
+  app.server.on('request', () => requests++)
   socket.write(request('GET /streams/s?wait=60') + request('POST /streams/s', [], '{"type":"A"}'))
-  await eventually('both have come', () => peer.bytesRead > 100 && heard === 2)
+  await eventually('both requests have come', () => peer.bytesRead > 100 && requests === 2)
   peer.destroy()
   await socket.closed
   t.equal((await app.inject('/ping')).statusCode, 200)
   t.equal(store.log.head, -1)
 })
 
-t.test('what is no request is answered after the requests before it, which keep their answers', async (t) => {
+t.test('invalid input is answered after the requests before it, which keep their answers', async (t) => {
   const { store, connect } = await listenRaw(t)
   for (const [what, rest, expected] of [
     ['nonsense', 'nonsense\r\n\r\n', [201, 400]],
-    ['a method that nobody knows', 'BREW /pot HTTP/1.1\r\nHost: localhost\r\n\r\n', [201, 501]],
+    ['an unknown method', 'BREW /pot HTTP/1.1\r\nHost: localhost\r\n\r\n', [201, 501]],
     ['two lengths', 'POST /s HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', [201, 400]],
-    ['a body that breaks', `${request('POST /streams/s', ['Transfer-Encoding: chunked'])}nonsense`, [201, 400]]
+    ['a malformed chunked body', `${request('POST /streams/s', ['Transfer-Encoding: chunked'])}nonsense`, [201, 400]]
   ] satisfies [string, string, number[]][]) {
     const before = store.log.head
     const socket = connect()
@@ -101,53 +101,56 @@ t.test('what is no request is answered after the requests before it, which keep 
   }
 })
 
-t.test('bytes after the last request of a connection do not cost it its answer', async (t) => {
+t.test('bytes after the last request of a connection do not prevent its answer', async (t) => {
   const { connect } = await listenRaw(t)
   const socket = connect()
   socket.write(`${request('POST /streams/s', CLOSE, '{"type":"A"}')}and more`)
   t.same(statuses(await socket.closed), [201])
 })
 
-t.test('a WebSocket is opened on a connection that has answered requests, not behind one that waits', async (t) => {
-  const { connect, url, app } = await listenRaw(t)
-  await append(app, 's', { type: 'A' })
-  const upgrade = request('GET /streams/s', [
-    'Connection: Upgrade',
-    'Upgrade: websocket',
-    'Sec-WebSocket-Version: 13',
-    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='
-  ])
-  const kept = connect()
-  kept.write(request('GET /ping'))
-  await kept.until(/200 OK[\s\S]*}/)
-  kept.write(upgrade)
-  await kept.until(/101 Switching Protocols[\s\S]*subscribed/)
-  kept.destroy()
+t.test(
+  'a WebSocket can be opened on a connection that has answered requests, but not behind one that waits',
+  async (t) => {
+    const { connect, url, app } = await listenRaw(t)
+    await append(app, 's', { type: 'A' })
+    const upgrade = request('GET /streams/s', [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='
+    ])
+    const kept = connect()
+    kept.write(request('GET /ping'))
+    await kept.until(/200 OK[\s\S]*}/)
+    kept.write(upgrade)
+    await kept.until(/101 Switching Protocols[\s\S]*subscribed/)
+    kept.destroy()
 
-  const behind = connect()
-  behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping'))
-  await append(app, 'other', { type: 'B' })
-  const text = await behind.closed
-  t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*ahead of it/)
-  t.same(statuses(text), [200, 426], 'what is behind it must be sent again')
-  const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
-  await live.untilEvents(1)
-})
+    const behind = connect()
+    behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping'))
+    await append(app, 'other', { type: 'B' })
+    const text = await behind.closed
+    t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*ahead of it/)
+    t.same(statuses(text), [200, 426], 'requests behind it must be sent again')
+    const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
+    await live.untilEvents(1)
+  }
+)
 
-t.test('a client that pipelines very much is kept from sending, and answered in the end', async (t) => {
+t.test('a client that pipelines too many requests is paused, and answered in the end', async (t) => {
   const { app, connect, raw } = await listenRaw(t)
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
   const socket = connect()
   const [peer] = await accepted
   const many = 20_000
-  let heard = 0
+  let requests = 0
   app.server.on('request', ({ socket }) => {
-    if (socket === peer) heard++
+    if (socket === peer) requests++
   })
   socket.write(request('GET /streams/s?wait=60') + request('GET /livez').repeat(many))
-  await eventually('it is kept from sending', () => heard > limits.pipelined_requests_max && peer.isPaused())
-  const [read, held] = [peer.bytesRead, heard]
-  t.equal((await raw(request('POST /streams/s', CLOSE, '{"type":"A"}'))).status, 201, 'others are served')
+  await eventually('the client is paused', () => requests > limits.pipelined_requests_max && peer.isPaused())
+  const [read, held] = [peer.bytesRead, requests]
+  t.equal((await raw(request('POST /streams/s', CLOSE, '{"type":"A"}'))).status, 201, 'other clients are served')
   t.ok(read < 256 * 1024, `${read} bytes were read`)
   t.ok(held < 4_000, `${held} requests are held`)
   socket.write(request('GET /ping', CLOSE))
@@ -156,44 +159,50 @@ t.test('a client that pipelines very much is kept from sending, and answered in 
   t.match(text, /"type":"A"/)
 })
 
-t.test('all connections together hold so many waiting requests; then one that has some is closed', async (t) => {
-  const { app, connect, raw } = await listenRaw(t)
-  const sockets = Array.from({ length: 8 }, () => connect())
-  let closed = 0
-  for (const socket of sockets) {
-    socket.closed.then(() => closed++)
-    socket.write(request('GET /streams/s?wait=60') + 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2_000))
+t.test(
+  'waiting requests are limited over all connections; beyond that a connection that has some is closed',
+  async (t) => {
+    const { app, connect, raw } = await listenRaw(t)
+    const sockets = Array.from({ length: 8 }, () => connect())
+    let closed = 0
+    for (const socket of sockets) {
+      socket.closed.then(() => closed++)
+      socket.write(request('GET /streams/s?wait=60') + 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2_000))
+    }
+    await eventually('some connections are closed', () => closed > 0)
+    t.ok(closed < 8, 'not all are closed')
+    t.equal((await raw(request('GET /ping', CLOSE))).status, 200, 'other clients are served')
+    for (const socket of sockets) socket.destroy()
+    await append(app, 's', { type: 'A' })
+    while ((await connections(app.server)) > 0) await setImmediate()
+    const again = connect()
+    again.write(request('GET /ping').repeat(100) + request('GET /ping', CLOSE))
+    t.equal(statuses(await again.closed).length, 101, 'the closed connections no longer count')
   }
-  await eventually('some are closed', () => closed > 0)
-  t.ok(closed < 8, 'not all')
-  t.equal((await raw(request('GET /ping', CLOSE))).status, 200, 'others are served')
-  for (const socket of sockets) socket.destroy()
-  await append(app, 's', { type: 'A' })
-  while ((await connections(app.server)) > 0) await setImmediate()
-  const again = connect()
-  again.write(request('GET /ping').repeat(100) + request('GET /ping', CLOSE))
-  t.equal(statuses(await again.closed).length, 101, 'what was held is given back')
-})
+)
 
-t.test('a connection that is kept from sending for too long is closed, whoever is there still', async (t) => {
-  const clock = new StillClock()
-  const { app, connect } = await listenRaw(t, { clock })
-  const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = connect()
-  socket.write(request('GET /events').replace('*/*', 'text/event-stream') + request('GET /ping').repeat(5_000))
-  const [peer] = await accepted
-  await socket.until(/caughtUp/)
-  await eventually('it is kept from sending', () => peer.isPaused())
-  socket.destroy()
-  clock.move(limits.request_timeout_ms - 1)
-  t.notOk(peer.destroyed, 'it has its whole time')
-  await eventually('it is closed', () => {
-    clock.move(1)
-    return peer.destroyed
-  })
-})
+t.test(
+  'a connection that is paused is closed after the request time-out, even if its client has gone unnoticed',
+  async (t) => {
+    const clock = new StillClock()
+    const { app, connect } = await listenRaw(t, { clock })
+    const accepted = once(app.server, 'connection') as Promise<[Socket]>
+    const socket = connect()
+    socket.write(request('GET /events').replace('*/*', 'text/event-stream') + request('GET /ping').repeat(5_000))
+    const [peer] = await accepted
+    await socket.until(/caughtUp/)
+    await eventually('the connection is paused', () => peer.isPaused())
+    socket.destroy()
+    clock.move(limits.request_timeout_ms - 1)
+    t.notOk(peer.destroyed, 'not before the time-out')
+    await eventually('the connection is closed', () => {
+      clock.move(1)
+      return peer.destroyed
+    })
+  }
+)
 
-t.test('a body that must wait for its turn is not waited for longer than any other', async (t) => {
+t.test('a body behind a waiting request has the same time-out as any other', async (t) => {
   const clock = new StillClock()
   const { app, connect } = await listenRaw(t, { clock })
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
@@ -202,11 +211,11 @@ t.test('a body that must wait for its turn is not waited for longer than any oth
   const upload = request('POST /streams/t', ['Content-Type: application/json', 'Content-Length: 9000000'])
   socket.write(poll + upload + 'x'.repeat(8_000_000))
   const [peer] = await accepted
-  await eventually('it is kept from sending', () => peer.bytesRead > poll.length + upload.length)
+  await eventually('the body has begun to come', () => peer.bytesRead > poll.length + upload.length)
   socket.destroy()
   clock.move(limits.request_timeout_ms - 1)
-  t.notOk(peer.destroyed, 'it has its whole time')
-  await eventually('it is closed', () => {
+  t.notOk(peer.destroyed, 'not before the time-out')
+  await eventually('the connection is closed', () => {
     clock.move(1)
     return peer.destroyed
   })
@@ -239,36 +248,33 @@ t.test('a client that ends its side after its request gets its answer', async (t
   const half = connect()
   half.write(request('POST /streams/t', [], '{"type":"A"}').slice(0, -2))
   half.end()
-  t.match(await half.closed, /^HTTP\/1\.1 400 [\s\S]*"bad-request"/, 'a request that is not whole')
+  t.match(await half.closed, /^HTTP\/1\.1 400 [\s\S]*"bad-request"/, 'an incomplete request')
   while ((await connections(app.server)) > 0) await setImmediate()
 })
 
-t.test(
-  'a client that has ended its side is waited for a while: then its wait is over, and it is answered',
-  async (t) => {
-    const clock = new StillClock()
-    const after = clock.after.bind(clock)
-    let waits = false
-    clock.after = (ms, callback) => {
-      waits ||= ms === 60_000
-      return after(ms, callback)
-    }
-    const { app, connect } = await listenRaw(t, { clock })
-    const accepted = once(app.server, 'connection') as Promise<[Socket]>
-    const socket = connect()
-    socket.write(request('GET /streams/s?wait=60'))
-    const [peer] = await accepted
-    await eventually('it waits', () => waits)
-    socket.end()
-    await eventually('its end has come', () => peer.readableEnded)
-    clock.move(limits.half_closed_ms - 1)
-    t.equal(peer.bytesWritten, 0)
-    clock.move(1)
-    t.match(await socket.closed, /^HTTP\/1\.1 200 [\s\S]*"events":\[\]/)
+t.test('a client that has ended its side waits for half_closed_ms at most, and then gets its answer', async (t) => {
+  const clock = new StillClock()
+  const after = clock.after.bind(clock)
+  let waits = false
+  clock.after = (ms, callback) => {
+    waits ||= ms === 60_000
+    return after(ms, callback)
   }
-)
+  const { app, connect } = await listenRaw(t, { clock })
+  const accepted = once(app.server, 'connection') as Promise<[Socket]>
+  const socket = connect()
+  socket.write(request('GET /streams/s?wait=60'))
+  const [peer] = await accepted
+  await eventually('the poll waits', () => waits)
+  socket.end()
+  await eventually('the end of its side has come', () => peer.readableEnded)
+  clock.move(limits.half_closed_ms - 1)
+  t.equal(peer.bytesWritten, 0)
+  clock.move(1)
+  t.match(await socket.closed, /^HTTP\/1\.1 200 [\s\S]*"events":\[\]/)
+})
 
-t.test('a live reader that ends its side is gone: its connection ends, and its consumer is free', async (t) => {
+t.test('a live reader that ends its side is disconnected, and its consumer is free', async (t) => {
   const { app, store, connect } = await listenRaw(t)
   await append(app, 's', { type: 'A' })
   await app.inject({ method: 'PUT', url: '/consumers/c', payload: { source: '/streams/s' } })
@@ -279,7 +285,7 @@ t.test('a live reader that ends its side is gone: its connection ends, and its c
     t.equal(store.subscriptions.size, 1)
     socket.end()
     await socket.closed
-    await eventually('it is no reader any more', () => store.subscriptions.size === 0)
+    await eventually('the subscription is gone', () => store.subscriptions.size === 0)
   }
   while ((await connections(app.server)) > 0) await setImmediate()
 })

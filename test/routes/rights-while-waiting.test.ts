@@ -1,15 +1,15 @@
-/** A request that waits (for its body, its turn, or an event) is answered by the rights that there are when that has come. */
+/** A request that waits (for its body, its turn, or an event) is decided by the rights at the end of the wait. */
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
 import { type Clock, systemClock } from '../../src/time/clock.js'
 import { append, openApp } from '../helpers/app.js'
 import { LiveSocket } from '../helpers/live-clients.js'
-import { admin, asJson, makeUser, setRules, type Who, withAnn } from '../helpers/people.js'
+import { admin, asJson, type Credentials, makeUser, setRules, withAnn } from '../helpers/people.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
 
-/** What is done when an append or delete was let in by its route, and has not had its turn. */
+/** Runs a change when the next append or delete has been admitted by its route, and before the writer handles it. */
 function beforeItsTurn(store: Store, what: 'append' | 'delete', change: () => Promise<unknown>): void {
   const { writer } = store
   const work = writer[what] as (request: unknown) => Promise<never>
@@ -20,7 +20,7 @@ function beforeItsTurn(store: Store, what: 'append' | 'delete', change: () => Pr
   }
 }
 
-t.test('a changed rule counts for the next request, and for one that was let in before it', async (t) => {
+t.test('a changed rule applies to the next request, and to a request that was admitted before', async (t) => {
   const { app, store, ann, bob } = await withAnn(t)
   const open = () =>
     setRules(app, 'secret-1', { read: ['ann', 'bob'], write: 'bob', delete: 'bob', metadataWrite: 'bob' })
@@ -52,8 +52,8 @@ t.test('a changed rule counts for the next request, and for one that was let in 
       await close()
       changed = true
     })
-    const answer = await app.inject({ method, url: at, headers: headers as Who, ...(payload && { payload }) })
-    t.ok(changed, `${method} ${at} was let in`)
+    const answer = await app.inject({ method, url: at, headers: headers as Credentials, ...(payload && { payload }) })
+    t.ok(changed, `${method} ${at} was admitted`)
     t.equal(answer.statusCode, status, `${method} ${at}`)
     if (status === 403) t.match(answer.json(), { code: 'not-permitted', written: false })
   }
@@ -64,7 +64,7 @@ t.test('a changed rule counts for the next request, and for one that was let in 
   )
 })
 
-t.test('whose account is disabled while the body comes does nothing with it', async (t) => {
+t.test('the body of an account that was disabled meanwhile is refused', async (t) => {
   const { app, store, url, ann } = await withAnn(t)
   await app.inject({ method: 'PUT', url: '/consumers/anns', headers: asJson(ann), payload: { source: '/events' } })
   const requests: [method: string, path: string, body: object][] = [
@@ -79,19 +79,25 @@ t.test('whose account is disabled while the body comes does nothing with it', as
     ['POST', '/tickets', { source: '/events' }],
     ['POST', '/users/ann/command/change-password', { currentPassword: 'ann', newPassword: 'x' }]
   ]
-  const letIn = await Promise.all(
-    requests.map(([method, path, body]) => withoutBody(t, `${url}${path}`, method, ann, JSON.stringify(body)))
+  const admitted = await Promise.all(
+    requests.map(([method, path, body]) => beginRequest(t, `${url}${path}`, method, ann, JSON.stringify(body)))
   )
   await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
   const { head } = store.log
-  for (const [i, send] of letIn.entries()) t.equal(await send(), 401, `${requests[i]?.[0]} ${requests[i]?.[1]}`)
+  for (const [i, send] of admitted.entries()) t.equal(await send(), 401, `${requests[i]?.[0]} ${requests[i]?.[1]}`)
   await app.inject({ method: 'POST', url: '/users/ann/command/enable', headers: admin })
-  t.equal(store.log.head, head + 2, 'nothing was written but that, and who did it')
+  t.equal(store.log.head, head + 2, 'only the enabling of the account and its audit record were written')
   t.match(store.consumers.get('anns'), { cursor: -1, generation: 0 })
 })
 
-/** Begins a request, and waits until the server has asked for its body. @returns what sends it, and gives the status */
-function withoutBody(t: Test, url: string, method: string, who: Who, body: string): Promise<() => Promise<number>> {
+/** Begins a request and waits for 100 Continue. @returns a function that sends the body and returns the status */
+function beginRequest(
+  t: Test,
+  url: string,
+  method: string,
+  who: Credentials,
+  body: string
+): Promise<() => Promise<number>> {
   const headers = { ...asJson(who), expect: '100-continue', 'content-length': Buffer.byteLength(body) }
   const sent = request(url, { method, headers, agent: false })
   t.teardown(() => sent.destroy())
@@ -111,7 +117,7 @@ function withoutBody(t: Test, url: string, method: string, who: Who, body: strin
   return asked
 }
 
-t.test('a read that was held shows nothing when its right was taken away meanwhile', async (t) => {
+t.test('a read that waits returns no event if its right is taken away meanwhile', async (t) => {
   const held = heldReads()
   const { app, store } = await openApp(t, { insecure: false, clock: held.clock })
   const bob = await makeUser(store, 'bob')
@@ -146,7 +152,7 @@ t.test('a read that was held shows nothing when its right was taken away meanwhi
   }
 })
 
-/** A clock by which can be told how many reads are held for 20 s. */
+/** A clock that counts the reads which are held for 20 s. */
 function heldReads(): { clock: Clock; until: (count: number) => Promise<void> } {
   let held = 0
   const after: Clock['after'] = (ms, callback) => {
@@ -159,7 +165,7 @@ function heldReads(): { clock: Clock; until: (count: number) => Promise<void> } 
   return { clock: { ...systemClock, after }, until }
 }
 
-t.test('a consumer whose source its owner may read no more gives nothing, in any form', async (t) => {
+t.test('a consumer whose owner may no longer read the source returns nothing, in any form', async (t) => {
   const { app, url, ann } = await withAnn(t)
   const payload = { source: '/streams/secret-1' }
   await app.inject({ method: 'PUT', url: '/consumers/anns', headers: asJson(ann), payload })
@@ -173,7 +179,7 @@ t.test('a consumer whose source its owner may read no more gives nothing, in any
   await t.rejects(LiveSocket.open(t, `${url}/consumers/anns/events`, ann), /refused with 403/)
 })
 
-t.test('a streamed write ends when its account is no more', async (t) => {
+t.test('a streamed write ends when its account is disabled', async (t) => {
   const { app, url, ann } = await withAnn(t)
   const headers = { ...ann, 'content-type': 'application/x-ndjson' }
   const line = (type: string) => `${JSON.stringify({ stream: 'order-9', type })}\n`

@@ -1,4 +1,4 @@
-/** The hooks that a route brings itself run, beside those that the application gives every route. */
+/** The hooks of a route run in addition to those that the application adds to every route. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { HTTPMethods } from 'fastify'
@@ -71,7 +71,7 @@ t.test('a hook of a route may refuse the request', async (t) => {
   t.equal((await app.inject({ method: 'POST', url: '/refusing' })).statusCode, 418)
 })
 
-t.test('the time of a body runs before the hooks of its route do', async (t) => {
+t.test('the time-out of a body starts before the hooks of its route run', async (t) => {
   let later = 0
   const clock = {
     ...systemClock,

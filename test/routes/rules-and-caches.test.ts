@@ -1,14 +1,14 @@
-/** What is kept of answers, here or in a cache on the way, is shown to nobody who may not read it. */
+/** Cached answers, of the server or of a cache on the way, are shown only to callers who may read them. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
-import { admin, asJson, bearer, makeToken, makeUser, ops, setRules, type Who } from '../helpers/people.js'
+import { admin, asJson, bearer, type Credentials, makeToken, makeUser, ops, setRules } from '../helpers/people.js'
 import { CLAIMS, provider } from '../helpers/provider.js'
 
 const ATOM = 'application/vnd.eventstore.atom+json'
 
-/** Says who reads the streams of users. */
-async function setUsual(app: FastifyInstance, $r: string | string[]): Promise<void> {
+/** Sets who may read user streams by default. */
+async function setDefaultReaders(app: FastifyInstance, $r: string | string[]): Promise<void> {
   const { statusCode, body } = await append(
     app,
     '$settings',
@@ -18,7 +18,7 @@ async function setUsual(app: FastifyInstance, $r: string | string[]): Promise<vo
   if (statusCode !== 201) throw new Error(body)
 }
 
-/** Addresses where each sees a part, in each form that is kept. */
+/** Addresses at which each caller sees a part, in each form that is cached. */
 const PARTS: readonly (readonly [url: string, accept: string])[] = [
   ['/events', '*/*'],
   ['/events?from=0&limit=9&format=page', '*/*'],
@@ -29,19 +29,19 @@ const PARTS: readonly (readonly [url: string, accept: string])[] = [
   ['/streams/$ce-cart/0', 'application/vnd.eventstore.event+json']
 ]
 
-/** A store with two carts that only Ann may read, and how often an address shows each of them. */
+/** Fills two carts. @returns a function that tells which of them an address shows to a caller */
 async function withCarts(app: FastifyInstance) {
   for (const stream of ['cart-1', 'cart-2']) await append(app, stream, [{ type: 'T' }, { type: 'T' }], admin)
-  return async (url: string, accept: string, who: Who) => {
+  return async (url: string, accept: string, who: Credentials) => {
     const { body } = await app.inject({ url, headers: { accept, ...who } })
     return [/\bcart-1\b/.test(body), /\bcart-2\b/.test(body)]
   }
 }
 
-t.test('what somebody else was shown is not shown from a cache', async (t) => {
+t.test('an answer cached for one caller is not shown to another', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
-  await setUsual(app, 'ann')
+  await setDefaultReaders(app, 'ann')
   const { position } = (await append(app, 'cart-1', [{ type: 'T' }, { type: 'T' }, { type: 'T' }], admin)).json()
   const urls = [
     '/events?from=0&limit=2&format=page',
@@ -62,12 +62,12 @@ t.test('what somebody else was shown is not shown from a cache', async (t) => {
       const bobs = await asked(bob)
       t.notMatch(bobs.body, /"type":"T"|cart-1/, `${url}: Bob after Ann`)
       const tag = String(anns.headers.etag)
-      t.not((await asked(bob, { 'if-none-match': tag })).statusCode, 304, `${url}: with Ann's tag`)
+      t.not((await asked(bob, { 'if-none-match': tag })).statusCode, 304, `${url}: with the ETag of Ann`)
     }
   }
 })
 
-t.test('shared caches keep only what everybody may read', async (t) => {
+t.test('shared caches may keep only what everybody may read', async (t) => {
   const { app } = await openApp(t, { insecure: false, anonymous: true, publicCache: true })
   for (const stream of ['open', 'closed']) {
     for (let i = 0; i < 3; i++) await append(app, stream, { type: 'T' })
@@ -80,29 +80,32 @@ t.test('shared caches keep only what everybody may read', async (t) => {
   t.match((await page('open')).vary, /Authorization/)
 })
 
-t.test('each token of an account is shown what it is for, after the account and after each other', async (t) => {
-  const { app, store } = await openApp(t, { insecure: false })
-  const ann = await makeUser(store, 'ann')
-  await setUsual(app, 'ann')
-  const shown = await withCarts(app)
-  const one = bearer((await makeToken(store, 'ann', { read: ['cart-2'] })).text)
-  const both = bearer((await makeToken(store, 'ann', { read: ['cart-*'] })).text)
-  for (const [url, accept] of PARTS) {
-    if (url.endsWith('/0')) continue // one event
-    for (let i = 0; i < 3; i++) {
-      t.same(await shown(url, accept, ann), [true, true], `${url} ${accept}: Ann`)
-      t.same(await shown(url, accept, both), [true, true], `${url} ${accept}: with a token for both`)
+t.test(
+  'each token of an account sees the streams of its scope only, also after the account and other tokens',
+  async (t) => {
+    const { app, store } = await openApp(t, { insecure: false })
+    const ann = await makeUser(store, 'ann')
+    await setDefaultReaders(app, 'ann')
+    const shown = await withCarts(app)
+    const one = bearer((await makeToken(store, 'ann', { read: ['cart-2'] })).text)
+    const both = bearer((await makeToken(store, 'ann', { read: ['cart-*'] })).text)
+    for (const [url, accept] of PARTS) {
+      if (url.endsWith('/0')) continue // a single event
+      for (let i = 0; i < 3; i++) {
+        t.same(await shown(url, accept, ann), [true, true], `${url} ${accept}: Ann`)
+        t.same(await shown(url, accept, both), [true, true], `${url} ${accept}: with a token for both`)
+      }
+      t.same(await shown(url, accept, one), [false, true], `${url} ${accept}: with a token for one`)
     }
-    t.same(await shown(url, accept, one), [false, true], `${url} ${accept}: with a token for one`)
   }
-})
+)
 
 t.test(
-  "of a provider's user each token shows what its groups may read, whatever the one before it showed",
+  'a token of a provider shows what its groups may read, whatever was cached for another token of the user',
   async (t) => {
     const { sign, pem } = await provider()
     const { app } = await openApp(t, { insecure: false, webTokens: { publicKey: pem, ...CLAIMS } })
-    await setUsual(app, 'sales')
+    await setDefaultReaders(app, 'sales')
     const shown = await withCarts(app)
     const [seller, other] = [bearer(await sign({ groups: ['sales'] })), bearer(await sign({ groups: ['other'] }))]
     for (const [url, accept] of PARTS) {
@@ -113,19 +116,19 @@ t.test(
   }
 )
 
-t.test('other settings, or other groups, show something else from the next request on', async (t) => {
+t.test('changed settings or groups apply to cached answers from the next request on', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
-  await setUsual(app, 'sales')
+  await setDefaultReaders(app, 'sales')
   const shown = await withCarts(app)
   const setGroups = (groups: string[]) =>
     app.inject({ method: 'PUT', url: '/users/bob', headers: asJson(admin), payload: { groups } })
   for (const [url, accept] of PARTS) {
     const what = `${url} ${accept}`
     const first = url.endsWith('/0') ? [true, false] : [true, true]
-    await setUsual(app, 'bob')
+    await setDefaultReaders(app, 'bob')
     for (let i = 0; i < 3; i++) t.same(await shown(url, accept, bob), first, what)
-    await setUsual(app, 'sales')
+    await setDefaultReaders(app, 'sales')
     t.same(await shown(url, accept, bob), [false, false], `${what}: other settings`)
     await setGroups(['sales'])
     for (let i = 0; i < 3; i++) t.same(await shown(url, accept, bob), first, what)
@@ -135,14 +138,14 @@ t.test('other settings, or other groups, show something else from the next reque
 })
 
 t.test(
-  'who may read $all by a rule of it is shown there what they may read, also with the tag of others',
+  'a caller who may read $all by its rule sees there only what they may read, also with the ETag of another',
   async (t) => {
     const { app, store } = await openApp(t, { insecure: false })
     const bob = await makeUser(store, 'bob')
     await append(app, 'plain', { type: 'Plain' }, admin)
     await append(app, 'xyzzy', { type: 'Hidden', data: 'xyzzy' }, admin)
     await setRules(app, 'xyzzy', { read: 'ann', metadataRead: 'ann' })
-    const ask = (url: string, who: Who, more: object = {}) =>
+    const ask = (url: string, who: Credentials, more: object = {}) =>
       app.inject({ url, headers: { accept: ATOM, ...who, ...more } })
     t.equal((await ask('/streams/$all', bob)).statusCode, 401)
     await setRules(app, '$all', { read: 'bob' })
@@ -166,6 +169,6 @@ t.test(
     }
     const tag = { 'if-none-match': String((await ask('/streams/$all', admin)).headers.etag) }
     t.equal((await ask('/streams/$all', admin, tag)).statusCode, 304)
-    t.equal((await ask('/streams/$all', bob, tag)).statusCode, 200, 'his is another page')
+    t.equal((await ask('/streams/$all', bob, tag)).statusCode, 200, 'his page is another one')
   }
 )

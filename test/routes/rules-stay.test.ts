@@ -1,4 +1,7 @@
-/** A rule holds as long as those who may write it leave it: not by a delete, a half of a rule, or settings that make no sense is it lifted. */
+/**
+ * An access rule stays in force until an account with the right to do so changes it. A delete, a partial rule or
+ * invalid settings do not lift it.
+ */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
@@ -8,10 +11,10 @@ import { admin, makeUser } from '../helpers/people.js'
 const HIDDEN = 'xyzzy'
 const ATOM = { accept: 'application/vnd.eventstore.atom+json' }
 
-type Who = Record<string, string>
+type Credentials = Record<string, string>
 
-/** A stream that is Ann's alone. */
-async function withAnn(t: Test): Promise<{ app: FastifyInstance; store: Store; ann: Who; bob: Who }> {
+/** Opens a server with a stream that only Ann may use. */
+async function withAnn(t: Test): Promise<{ app: FastifyInstance; store: Store; ann: Credentials; bob: Credentials }> {
   const { app, store } = await openApp(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   await append(app, 'anns-1', [{ type: 'T', data: HIDDEN }, { type: 'T', data: HIDDEN }], ann) // biome-ignore format: a list
@@ -25,8 +28,8 @@ const eventOf = (type: string, data: unknown) => [
   { eventId: '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11', eventType: type, data }
 ]
 
-/** What lifts a rule, or goes around it. */
-const WAYS: [call: string, headers: Who, body?: unknown][] = [
+/** Requests that lift a rule or bypass it. */
+const ATTEMPTS: [call: string, headers: Credentials, body?: unknown][] = [
   ['PUT /streams/anns-1/metadata', {}, {}],
   ['PUT /streams/anns-1/metadata', {}, { acl: { read: 'bob', write: 'bob', metadataWrite: 'bob' } }],
   ['PATCH /streams/anns-1/metadata', {}, { acl: null }],
@@ -53,11 +56,16 @@ const WAYS: [call: string, headers: Who, body?: unknown][] = [
   ['GET /streams/$$anns-1', ATOM]
 ]
 
-async function isClosedTo(t: Test, { app, store }: { app: FastifyInstance; store: Store }, who: Who, when: string) {
-  for (const [call, headers, body] of WAYS) {
+async function expectClosedTo(
+  t: Test,
+  { app, store }: { app: FastifyInstance; store: Store },
+  who: Credentials,
+  when: string
+) {
+  for (const [call, headers, body] of ATTEMPTS) {
     const { head } = store.log
     const answer = await ask(app, call, { ...headers, ...who }, body)
-    // The dialect has no other refusal than 401.
+    // The dialect refuses with 401 only.
     t.match(String(answer.statusCode), /^40[13]$/, `${when}: ${call} ${JSON.stringify(headers)}`)
     t.equal(store.log.head, head, `${when}: ${call} writes nothing`)
   }
@@ -78,55 +86,55 @@ async function isClosedTo(t: Test, { app, store }: { app: FastifyInstance; store
 for (const [name, headers] of [
   ['natively', {}],
   ['in the dialect', ATOM]
-] as [string, Who][]) {
-  t.test(`a stream that was deleted ${name} keeps its rules, also when it comes back`, async (t) => {
+] as [string, Credentials][]) {
+  t.test(`a stream that was deleted ${name} keeps its rules, also when it is revived`, async (t) => {
     const opened = await withAnn(t)
     const { app, ann, bob } = opened
-    await isClosedTo(t, opened, bob, 'before')
+    await expectClosedTo(t, opened, bob, 'before')
     t.equal((await ask(app, 'DELETE /streams/anns-1', { ...headers, ...ann })).statusCode, 204)
-    await isClosedTo(t, opened, bob, 'deleted')
-    t.equal((await append(app, 'anns-1', { type: 'T', data: HIDDEN }, ann)).statusCode, 201, 'its owner brings it back')
-    await isClosedTo(t, opened, bob, 'back')
+    await expectClosedTo(t, opened, bob, 'deleted')
+    t.equal((await append(app, 'anns-1', { type: 'T', data: HIDDEN }, ann)).statusCode, 201, 'its owner revives it')
+    await expectClosedTo(t, opened, bob, 'revived')
     const { events } = (await ask(app, 'GET /streams/anns-1', ann)).json()
-    t.match(events, [{ number: 2 }], 'what was deleted stays so')
+    t.match(events, [{ number: 2 }], 'deleted events stay hidden')
     const acl = { read: 'ann', write: 'ann', delete: 'ann', metadataRead: 'ann', metadataWrite: 'ann' }
     t.match((await ask(app, 'GET /streams/anns-1/metadata', ann)).json(), { acl, truncateBefore: 2 })
   })
 }
 
 t.test(
-  'the owner of a stream that was deleted brings it back by other metadata, and what it hid is for them alone',
+  'when the owner of a deleted stream puts its metadata, it stays closed to others, and deleted events stay hidden',
   async (t) => {
     const opened = await withAnn(t)
     const { app, ann, bob } = opened
     await ask(app, 'DELETE /streams/anns-1', ann)
     const acl = { read: 'ann', write: 'ann', delete: 'ann', metadataRead: 'ann', metadataWrite: 'ann' }
     t.equal((await ask(app, 'PUT /streams/anns-1/metadata', ann, { acl })).statusCode, 200)
-    await isClosedTo(t, opened, bob, 'shown again')
+    await expectClosedTo(t, opened, bob, 'shown again')
     t.notMatch(
       (await ask(app, 'GET /streams/anns-1', ann)).body,
       HIDDEN,
-      'what was deleted stays so, also for its owner'
+      'deleted events stay hidden, also from the owner'
     )
     t.match((await ask(app, 'GET /streams/anns-1/metadata', ann)).json(), { acl, truncateBefore: 2 })
   }
 )
 
-t.test('a rule that names no keeper gets one; one that names them is as it was written', async (t) => {
+t.test('a rule without metadataWrite or delete is completed; rights that it names stay as written', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const rows: [what: string, acl: object, kept: object][] = [
-    ['who reads', { read: 'ann' }, { read: 'ann', delete: 'ann', metadataWrite: 'ann' }],
-    ['who reads, several', { read: ['ann', 'sales'] }, { delete: ['ann', 'sales'], metadataWrite: ['ann', 'sales'] }],
-    ['who writes', { write: 'ann' }, { write: 'ann', delete: 'ann', metadataWrite: 'ann' }],
-    ['who writes before who reads', { read: 'sales', write: 'ann' }, { delete: 'ann', metadataWrite: 'ann' }],
-    ['who reads when all write', { read: 'ann', write: '$all' }, { write: '$all', delete: 'ann', metadataWrite: 'ann' }],
-    ['administrators when all read and write', { read: '$all', write: ['$all', 'ann'], metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
-    ['nobody when it keeps nobody out', { read: '$all', write: ['$all', 'ann'] }, { read: '$all', write: ['$all', 'ann'] }],
-    ['administrators when nobody reads', { read: [] }, { read: [], delete: [], metadataWrite: [] }],
-    ['administrators when only the metadata is spoken of', { metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
-    ['no rule is none', {}, {}],
-    ['what is named stays', { read: 'ann', delete: '$all', metadataWrite: '$all' }, { read: 'ann', delete: '$all', metadataWrite: '$all' }],
-    ['one that is named stays', { read: 'ann', delete: 'bob' }, { delete: 'bob', metadataWrite: 'ann' }]
+    ['the readers', { read: 'ann' }, { read: 'ann', delete: 'ann', metadataWrite: 'ann' }],
+    ['several readers', { read: ['ann', 'sales'] }, { delete: ['ann', 'sales'], metadataWrite: ['ann', 'sales'] }],
+    ['the writers', { write: 'ann' }, { write: 'ann', delete: 'ann', metadataWrite: 'ann' }],
+    ['the writers before the readers', { read: 'sales', write: 'ann' }, { delete: 'ann', metadataWrite: 'ann' }],
+    ['the readers, if everybody may write', { read: 'ann', write: '$all' }, { write: '$all', delete: 'ann', metadataWrite: 'ann' }],
+    ['administrators, if everybody may read and write', { read: '$all', write: ['$all', 'ann'], metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
+    ['nobody, if the rule excludes nobody', { read: '$all', write: ['$all', 'ann'] }, { read: '$all', write: ['$all', 'ann'] }],
+    ['administrators, if nobody may read', { read: [] }, { read: [], delete: [], metadataWrite: [] }],
+    ['administrators, if only reading of the metadata is named', { metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
+    ['an empty rule stays empty', {}, {}],
+    ['named rights stay', { read: 'ann', delete: '$all', metadataWrite: '$all' }, { read: 'ann', delete: '$all', metadataWrite: '$all' }],
+    ['a named right stays', { read: 'ann', delete: 'bob' }, { delete: 'bob', metadataWrite: 'ann' }]
   ] // biome-ignore format: a table
   for (const [i, [what, acl, kept]] of rows.entries()) {
     for (const method of ['PUT', 'PATCH']) {
@@ -138,24 +146,24 @@ t.test('a rule that names no keeper gets one; one that names them is as it was w
   }
 })
 
-t.test('a patch of something else leaves a rule as it is; one of the rule makes it whole', async (t) => {
+t.test('a patch of another member leaves a rule as it is; a patch of the rule completes it', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const acl = { $acl: { $r: 'ann' } }
   const written = await ask(app, 'POST /streams/s/metadata', { ...dialect, ...admin }, eventOf('$metadata', acl))
   t.equal(written.statusCode, 201)
   const rule = async () => (await ask(app, 'GET /streams/s/metadata', admin)).json()
-  t.same(await rule(), { acl: { read: 'ann' } }, 'documents of the dialect are taken as they are')
+  t.same(await rule(), { acl: { read: 'ann' } }, 'the dialect stores rules as they are written')
   await ask(app, 'PATCH /streams/s/metadata', admin, { maxCount: 5 })
   t.same(await rule(), { acl: { read: 'ann' }, maxCount: 5 })
   await ask(app, 'PATCH /streams/s/metadata', admin, { acl: { write: 'bob' } })
   t.same(await rule(), { acl: { read: 'ann', write: 'bob', delete: 'bob', metadataWrite: 'bob' }, maxCount: 5 })
   await ask(app, 'PATCH /streams/s/metadata', admin, { acl: { metadataWrite: null } })
-  t.match(await rule(), { acl: { metadataWrite: 'bob' } }, 'it is not taken away by a patch')
+  t.match(await rule(), { acl: { metadataWrite: 'bob' } }, 'a patch cannot remove it alone')
   await ask(app, 'PATCH /streams/s/metadata', admin, { acl: null })
-  t.same(await rule(), { maxCount: 5 }, 'a rule is lifted as a whole')
+  t.same(await rule(), { maxCount: 5 }, 'a rule can be removed as a whole')
 })
 
-t.test('a stranger lifts no rule that names only who reads or writes', async (t) => {
+t.test('an account that a rule does not name cannot lift it', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const bob = await makeUser(store, 'bob')
   for (const acl of [
@@ -175,7 +183,7 @@ t.test('a stranger lifts no rule that names only who reads or writes', async (t)
         [`POST /streams/${stream}/metadata`, dialect, eventOf('$metadata', {})],
         [`DELETE /streams/${stream}`, {}, undefined],
         [`DELETE /streams/${stream}?permanent=true`, {}, undefined]
-      ] as [string, Who, unknown][]) {
+      ] as [string, Credentials, unknown][]) {
         const { statusCode } = await ask(app, call, { ...headers, ...who }, body)
         t.match(String(statusCode), /^40[13]$/, `${JSON.stringify(acl)}: ${call}`)
       }
@@ -183,7 +191,7 @@ t.test('a stranger lifts no rule that names only who reads or writes', async (t)
   }
 })
 
-t.test('settings that make no sense are refused in every form, and those before them stay in force', async (t) => {
+t.test('invalid settings are refused in every form, and the last valid ones stay in force', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   await append(app, '$settings', { type: '$settings', data: { $userStreamAcl: { $w: '$admins' } } }, admin)
@@ -210,7 +218,7 @@ t.test('settings that make no sense are refused in every form, and those before 
           ]
         }
       ]
-    ] as [string, Who, unknown][]) {
+    ] as [string, Credentials, unknown][]) {
       const { head } = store.log
       const { statusCode } = await ask(app, call, { ...headers, ...admin }, JSON.stringify(body))
       t.equal(statusCode, 400, `${call} ${JSON.stringify(headers)}: ${JSON.stringify(data)}`)
@@ -218,20 +226,20 @@ t.test('settings that make no sense are refused in every form, and those before 
     }
     const lines = `${JSON.stringify({ stream: '$settings', type: 'T', data })}\n`
     const streamed = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson', ...admin }, lines)
-    t.match(JSON.parse(streamed.body), { problem: { code: 'invalid-event', line: 1 } }, 'line by line')
+    t.match(JSON.parse(streamed.body), { problem: { code: 'invalid-event', line: 1 } }, 'as NDJSON')
   }
   const text = { 'content-type': 'text/plain', 'event-type': 'T', ...admin }
-  t.equal((await ask(app, 'POST /streams/$settings', text, '{}')).statusCode, 400, 'text is no settings')
-  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 403, 'the last that made sense')
+  t.equal((await ask(app, 'POST /streams/$settings', text, '{}')).statusCode, 400, 'text is not valid as settings')
+  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 403, 'the last valid settings are in force')
 })
 
-t.test('the newest settings count as long as they are not hidden, and what hides them is in the audit', async (t) => {
+t.test('the newest visible settings are in force, and changes that hide them are audited', async (t) => {
   const directory = t.testdir({})
   const { app, store } = await openApp(t, { insecure: false, directory })
   const bob = await makeUser(store, 'bob')
   const mayWrite = async () => (await append(app, 's', { type: 'T' }, bob)).statusCode === 201
   const metadata = (document: object) => ask(app, 'PUT /streams/$settings/metadata', admin, document)
-  const told = async () => {
+  const auditRecords = async () => {
     const { events } = (await ask(app, 'GET /streams/$audit?type=AccessRuleChanged&limit=100', admin)).json()
     return events.map(({ data }: { data: { stream: string; who: string } }) => `${data.who} ${data.stream}`)
   }
@@ -240,19 +248,19 @@ t.test('the newest settings count as long as they are not hidden, and what hides
   }
   t.notOk(await mayWrite())
   await metadata({ truncateBefore: 2 })
-  t.notOk(await mayWrite(), 'what is older is hidden, the newest counts')
+  t.notOk(await mayWrite(), 'older settings are hidden; the newest are in force')
   await metadata({ truncateBefore: 3 })
   t.ok(await mayWrite(), 'all are hidden: the built-in defaults')
   await metadata({})
-  t.notOk(await mayWrite(), 'shown again, and in force again')
+  t.notOk(await mayWrite(), 'visible again, and in force again')
   await ask(app, 'DELETE /streams/$settings', admin)
   t.ok(await mayWrite(), 'deleted')
-  t.same(await told(), [...Array(3).fill('admin $settings'), ...Array(3).fill('admin $$$settings')])
+  t.same(await auditRecords(), [...Array(3).fill('admin $settings'), ...Array(3).fill('admin $$$settings')])
   await metadata({})
-  t.equal((await told()).length, 7)
+  t.equal((await auditRecords()).length, 7)
   const live = await mayWrite()
   await app.close()
   const again = await openApp(t, { insecure: false, directory })
   const { statusCode } = await append(again.app, 's', { type: 'T' }, bob)
-  t.equal(statusCode === 201, live, 'as after a restart')
+  t.equal(statusCode === 201, live, 'the same after a restart')
 })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { systemClock } from '../../src/time/clock.js'
 import { listen } from '../helpers/app.js'
 
-t.test('a body that does not come is cut with 408; a streamed write goes on', async (t) => {
+t.test('a stalled body is ended with 408; a streamed write may be idle', async (t) => {
   let later = 0
   const clock = {
     ...systemClock,
@@ -29,12 +29,12 @@ t.test('a body that does not come is cut with 408; a streamed write goes on', as
   while ((await fetch(`${url}/ping`)).ok && text === '') later += 10_000
   await closed
   t.match(text, /^HTTP\/1\.1 408 [\s\S]*"code":"request-timeout"/)
-  t.ok(later >= 60_000, 'not before its time')
+  t.ok(later >= 60_000, 'not before its time-out')
   streamed.write('{"stream":"s","type":"B","data":"xyz"}\n'.slice(0, 32))
   let rest = ''
   streamed.on('data', (chunk) => (rest += chunk))
   streamed.end()
   await once(streamed, 'close')
   t.notMatch(rest, /408/)
-  t.equal(store.log.head, 0, 'what the streamed write had sent is there')
+  t.equal(store.log.head, 0, 'the first line of the streamed write is committed')
 })

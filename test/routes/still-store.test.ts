@@ -1,4 +1,4 @@
-/** Operators are obeyed also when the store stands still: that it cannot be written down stops nobody. */
+/** Operators can stop and reload a read-only server, although the audit cannot record the command. */
 import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/time/clock.js'
@@ -7,11 +7,11 @@ import { send } from '../helpers/http.js'
 import { eventually } from '../helpers/live-events.js'
 import { admin, makeUser, ops } from '../helpers/people.js'
 
-/** A store whose disk is full, and does not look whether there is room again. */
-async function stoodStill(t: Test) {
+/** Opens a store with a full disk that does not look whether there is room again. */
+async function openReadOnly(t: Test) {
   const clock = { ...systemClock, after: (ms: number, callback: () => void) => (ms === 1000 ? () => {} : systemClock.after(ms, callback)) } // biome-ignore format: one line
-  const told: string[] = []
-  const control = { stop: () => told.push('stop'), reload: async () => void told.push('reload'), settings: [] }
+  const commands: string[] = []
+  const control = { stop: () => commands.push('stop'), reload: async () => void commands.push('reload'), settings: [] }
   const logged: string[] = []
   const logTo = new Writable({
     write(chunk, _encoding, done) {
@@ -24,46 +24,50 @@ async function stoodStill(t: Test) {
   await append(app, 's', { type: 'T' }, admin)
   const { head } = store.log
   store.readOnlyMode.begin(new Error('no space left on device'))
-  t.match((await append(app, 's', { type: 'T' }, admin)).json(), { status: 507, code: 'read-only' }, 'it stands still')
+  t.match(
+    (await append(app, 's', { type: 'T' }, admin)).json(),
+    { status: 507, code: 'read-only' },
+    'the store is read-only'
+  )
   const command = async (name: string, headers: Record<string, string>) =>
     (await send(`${url}/admin/${name}`, { method: 'POST', headers: { accept: '*/*', ...headers } })).status
-  return { store, ann, head, told, logged, command }
+  return { store, ann, head, commands, logged, command }
 }
 
 for (const [who, headers] of [
   ['an operator', ops],
   ['an administrator', admin]
 ] as const) {
-  t.test(`${who} stops a store that stands still, and has its settings read again`, async (t) => {
-    const { store, head, told, logged, command } = await stoodStill(t)
+  t.test(`${who} can stop a read-only server and reload its settings`, async (t) => {
+    const { store, head, commands, logged, command } = await openReadOnly(t)
     t.equal(await command('reloadconfig', headers), 200)
-    t.same(told, ['reload'])
+    t.same(commands, ['reload'])
     t.equal(await command('shutdown', headers), 200)
-    await eventually('it is told to stop', () => told.includes('stop'))
+    await eventually('the process is told to stop', () => commands.includes('stop'))
     t.equal(store.log.head, head, 'nothing could be written')
     for (const name of ['reloadconfig', 'shutdown']) {
-      t.ok(logged.some((line) => line.includes('could not be written down') && line.includes(name)), `${name} stands in the log`) // biome-ignore format: one line
+      t.ok(logged.some((line) => line.includes('could not be written down') && line.includes(name)), `${name} is in the server log`) // biome-ignore format: one line
     }
   })
 }
 
-t.test('others do not', async (t) => {
-  const { told, ann, command } = await stoodStill(t)
+t.test('other callers cannot stop or reload a read-only server', async (t) => {
+  const { commands, ann, command } = await openReadOnly(t)
   for (const name of ['reloadconfig', 'shutdown']) {
     t.equal(await command(name, {}), 401)
     t.equal(await command(name, ann), 403)
   }
-  t.same(told, [])
+  t.same(commands, [])
 })
 
-t.test('what goes wrong otherwise leaves the command ungiven', async (t) => {
-  const told: string[] = []
-  const control = { stop: () => told.push('stop'), reload: async () => void told.push('reload'), settings: [] }
+t.test('a command that cannot be recorded for another reason is not carried out', async (t) => {
+  const commands: string[] = []
+  const control = { stop: () => commands.push('stop'), reload: async () => void commands.push('reload'), settings: [] }
   const { store, url } = await listen(t, { insecure: false, control })
   store.writer.append = () => Promise.reject(new Error('a fault of ours'))
   for (const name of ['reloadconfig', 'shutdown']) {
     const { status } = await send(`${url}/admin/${name}`, { method: 'POST', headers: { accept: '*/*', ...ops } })
-    t.equal(status, 500, `${name}: what is not written down is not done`)
+    t.equal(status, 500, `${name}: not recorded, so not done`)
   }
-  t.same(told, [])
+  t.same(commands, [])
 })

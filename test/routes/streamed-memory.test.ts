@@ -1,4 +1,4 @@
-/** What a streamed write holds in memory, and for how long. */
+/** The memory that a streamed write holds, and for how long it does. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
@@ -17,8 +17,8 @@ interface Write extends Socket {
   text: string
 }
 
-/** Begins a streamed write, chunk by chunk. */
-function begin(t: Test, url: string, query = ''): Write {
+/** Begins a streamed write with a chunked body. */
+function beginWrite(t: Test, url: string, query = ''): Write {
   const { port, hostname } = new URL(url)
   const socket = connect(Number(port), hostname) as Write
   socket.text = ''
@@ -35,11 +35,11 @@ function sendChunk(socket: Socket, text: string): boolean {
 
 const line = (bytes: number, stream = 's') => `{"stream":"${stream}","type":"T","data":"${'x'.repeat(bytes)}"}\n`
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await setImmediate()
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate()
 }
 
-/** A clock whose timers are called by the test. */
+/** A clock whose timers fire only when the test calls `ring`. */
 function heldClock(): Clock & { ring(ms: number): void } {
   const timers = new Set<{ ms: number; callback: () => void }>()
   return {
@@ -70,7 +70,7 @@ t.test('600 events of 400 KiB in one stream are written in batches of bounded by
     held = Math.max(held, bodies.used)
     return append(request)
   }
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   const one = line(400 * 1024)
   for (let i = 0; i < 600; i++) if (!sendChunk(socket, one)) await once(socket, 'drain')
   socket.write('0\r\n\r\n')
@@ -78,31 +78,31 @@ t.test('600 events of 400 KiB in one stream are written in batches of bounded by
   t.notMatch(socket.text, /problem/)
   t.equal(store.log.head, 599)
   t.ok(Math.max(...sizes) < limits.commit_bytes_max + 500 * 1024, `the largest batch has ${Math.max(...sizes)} bytes`)
-  t.ok(held >= limits.commit_bytes_max, 'a batch is counted')
+  t.ok(held >= limits.commit_bytes_max, 'the memory of a batch is counted')
   t.ok(held <= limits.commit_bytes_max + LINE_BYTES_MAX, `${held} bytes were held at most`)
   t.equal(bodies.used, 0)
 })
 
-t.test('unfinished lines of many connections hold no more than their share together', async (t) => {
+t.test('unfinished lines of many connections together stay within their share', async (t) => {
   const { app, url, store } = await listen(t, { memoryBytes: limits.memory_bytes_min })
   const { bodies } = store.memory
   const peers: Socket[] = []
   app.server.on('connection', (socket) => peers.push(socket))
-  const writes = Array.from({ length: 20 }, () => begin(t, url))
+  const writes = Array.from({ length: 20 }, () => beginWrite(t, url))
   for (const write of writes) sendChunk(write, line(4 * 1024 * 1024).slice(0, -100))
   await until(() => bodies.waiting === 19)
   t.equal(bodies.used, LINE_BYTES_MAX)
   for (let i = 0; i < 20; i++) await send(`${url}/ping`)
   const read = peers.map(({ bytesRead }) => bytesRead).filter((bytes) => bytes > 1024 * 1024)
-  t.ok(read.length <= 1, `${read.length} of them are read`)
+  t.ok(read.length <= 1, `${read.length} of them were read`)
   for (const write of writes) write.destroy()
   await until(() => bodies.used === 0 && bodies.waiting === 0)
 })
 
-t.test('a line that does not go on ends the write, and the lines before it are written', async (t) => {
+t.test('a stalled line ends the write, and the lines before it are written', async (t) => {
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
-  const socket = begin(t, url)
+  const socket = beginWrite(t, url)
   sendChunk(socket, `${line(10)}${line(200 * 1024).slice(0, -10)}`)
   await until(() => store.memory.bodies.used > 0)
   while (!/problem/.test(socket.text)) {
@@ -118,11 +118,11 @@ t.test('a line that does not go on ends the write, and the lines before it are w
   })
 })
 
-t.test('an idle write goes on, and the batch that it holds is written', async (t) => {
+t.test('an idle write stays open, and its unfinished batch is written', async (t) => {
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   const [peer] = await accepted
   sendChunk(socket, line(10))
   sendChunk(socket, line(50 * 1024).repeat(3))
@@ -138,20 +138,20 @@ t.test('an idle write goes on, and the batch that it holds is written', async (t
     clock.ring(limits.request_timeout_ms)
     await send(`${url}/ping`)
   }
-  t.notMatch(socket.text, /problem/, 'one that holds nothing may be idle')
+  t.notMatch(socket.text, /problem/, 'a write that holds no memory may be idle')
   sendChunk(socket, line(10))
   socket.write('0\r\n\r\n')
   await until(() => /"lines":6,"appended":2,/.test(socket.text))
 })
 
-t.test('a write whose receipts are not read ends', async (t) => {
+t.test('a write whose receipts are not read is closed', async (t) => {
   const clock = heldClock()
   const { app, url, store } = await listen(t, { clock })
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
-  const socket = begin(t, url, '?batch=1')
+  const socket = beginWrite(t, url, '?batch=1')
   const [peer] = await accepted
   const closed = once(peer, 'close')
-  peer.cork() // as if the client took nothing
+  peer.cork() // as if the client read nothing
   const id = '{"stream":"s","type":"T","id":"00000000-0000-4000-8000-000000000001"}\n'
   sendChunk(socket, id.repeat(2000))
   while (!peer.destroyed) {
@@ -163,11 +163,11 @@ t.test('a write whose receipts are not read ends', async (t) => {
   t.equal(store.log.head, 0)
 })
 
-t.test('a write that finds no memory for its batch commits what it has', async (t) => {
+t.test('a write that gets no more memory for its batch commits what it has', async (t) => {
   const { url, store } = await listen(t, { memoryBytes: limits.memory_bytes_min })
   const { bodies } = store.memory
   const other = await bodies.take(bodies.bytes)
-  const socket = begin(t, url, '?batch=4096')
+  const socket = beginWrite(t, url, '?batch=4096')
   sendChunk(socket, line(1000).repeat(1000))
   socket.write('0\r\n\r\n')
   await until(() => /\r\n0\r\n\r\n$/.test(socket.text))
@@ -177,7 +177,7 @@ t.test('a write that finds no memory for its batch commits what it has', async (
   other.release()
 })
 
-t.test('lines of white space cost next to nothing, are counted, and end at their bound', async (t) => {
+t.test('blank lines take little memory, are counted, and are limited', async (t) => {
   const { url } = await listen(t)
   const gzip = { ...NDJSON, 'content-encoding': 'gzip' }
   const event = '{"stream":"s","type":"T"}\n'
@@ -199,7 +199,7 @@ t.test('lines of white space cost next to nothing, are counted, and end at their
   t.equal((await send(`${url}/streams/s`, { method: 'POST', headers: gzip }, batch)).status, 201)
 })
 
-t.test('lines are the same wherever the chunks of a body end', async (t) => {
+t.test('lines are split in the same way wherever the chunks of a body end', async (t) => {
   const text = '\n\n a\nbb \r\n\r\n  \n\tccc\n \n\n dd\n   '
   const whole = [[3, ' a'], [4, 'bb \r'], [7, '\tccc'], [10, ' dd']] // biome-ignore format: a table
   for (let size = 1; size <= text.length; size++) {
@@ -220,11 +220,11 @@ t.test('lines are the same wherever the chunks of a body end', async (t) => {
   t.strictSame(splitter.end(), { number: 1, bytes: long })
 })
 
-t.test('a line that goes on by a byte now and then ends the write, too', async (t) => {
+t.test('a line that only grows by a byte now and then ends the write, too', async (t) => {
   const clock = movedClock()
   const { url, store } = await listen(t, { clock })
   const { bodies } = store.memory
-  const socket = begin(t, url)
+  const socket = beginWrite(t, url)
   sendChunk(socket, `${line(10)}${line(200 * 1024).slice(0, -10)}`)
   await until(() => bodies.used > 0)
   for (let bytes = 0; bytes < 20; bytes++) {

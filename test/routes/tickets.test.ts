@@ -1,4 +1,7 @@
-/** Tickets: one source through one filter, for reading, for a short time, and as long as what they were asked for with. */
+/**
+ * Tickets: for one source with its filters, for reading, for a short time, and no longer than the credential that was
+ * used to get them.
+ */
 import { Writable } from 'node:stream'
 import t from 'tap'
 import { append, listen, openApp } from '../helpers/app.js'
@@ -7,7 +10,7 @@ import { LiveSocket } from '../helpers/live-clients.js'
 import { admin, asJson, bearer, makeToken, makeUser, setRules, withAnn } from '../helpers/people.js'
 import { CLAIMS, provider } from '../helpers/provider.js'
 
-t.test('a ticket opens the source that it was given for, through its filters, in every form', async (t) => {
+t.test('a ticket opens its source with its filters, in every form', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false })
   const ann = await makeUser(store, 'ann')
   for (const stream of ['secret', 'other']) await append(app, stream, { type: 'T' }, admin)
@@ -26,12 +29,12 @@ t.test('a ticket opens the source that it was given for, through its filters, in
   }
   const lines = await fetch(`${url}${links.live}&live=true&limit=1`)
   t.match(await lines.text(), /"type":"T"/)
-  t.notMatch((await app.inject(links.live)).body, ticket, 'no link of the page holds it')
+  t.notMatch((await app.inject(links.live)).body, ticket, 'no link of the page contains the ticket')
   await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
-  t.equal((await app.inject(links.live)).statusCode, 401, 'it is good as long as the account is')
+  t.equal((await app.inject(links.live)).statusCode, 401, 'the ticket is valid only as long as the account')
 })
 
-t.test('a ticket is good for its time, its source and reading, and stands nowhere', async (t) => {
+t.test('a ticket is limited to its time, its source and reading, and is not logged', async (t) => {
   const clock = movedClock()
   const logged: string[] = []
   const log = new Writable({
@@ -59,17 +62,17 @@ t.test('a ticket is good for its time, its source and reading, and stands nowher
   t.equal(await statusOf(`/nowhere?ticket=${ticket}`), 403)
   t.equal(await statusOf(`/streams/s?ticket=${ticket.slice(0, -2)}xx`), 401)
   const [text = ''] = ticket.split('.')
-  const said = JSON.parse(Buffer.from(text, 'base64url').toString())
-  const forged = Buffer.from(JSON.stringify({ ...said, login: 'admin' })).toString('base64url')
+  const claims = JSON.parse(Buffer.from(text, 'base64url').toString())
+  const forged = Buffer.from(JSON.stringify({ ...claims, login: 'admin' })).toString('base64url')
   t.equal(await statusOf(`/streams/s?ticket=${ticket.replace(text, forged)}`), 401)
   clock.ahead = 31_000
   const late = await app.inject({ url: `/streams/s?ticket=${ticket}`, headers: { accept: '*/*' } })
-  t.equal(late.statusCode, 401, 'replayed after its time')
+  t.equal(late.statusCode, 401, 'used again after its time')
   t.notMatch(late.body, text)
-  t.notMatch(logged.join(''), text, 'no line of the log holds it')
+  t.notMatch(logged.join(''), text, 'no line of the log contains it')
 })
 
-t.test('a ticket ends with the next change of the account that asked for it', async (t) => {
+t.test('a ticket ends with the next change of the account that requested it', async (t) => {
   const { app, ann } = await withAnn(t)
   const payload = { source: '/streams/secret-1' }
   const ask = async () =>
@@ -77,14 +80,14 @@ t.test('a ticket ends with the next change of the account that asked for it', as
   const first = await ask()
   t.equal((await app.inject(first)).statusCode, 200)
   await app.inject({ method: 'PUT', url: '/users/ann', headers: asJson(admin), payload: { fullName: 'Ann' } })
-  t.equal((await app.inject(first)).statusCode, 401, 'whatever was changed')
+  t.equal((await app.inject(first)).statusCode, 401, 'any change ends it')
   const second = await ask()
   t.equal((await app.inject(second)).statusCode, 200)
   await setRules(app, 'secret-1', { read: 'bob' })
-  t.equal((await app.inject(second)).statusCode, 403, 'rules are asked each time')
+  t.equal((await app.inject(second)).statusCode, 403, 'rules are checked on each use')
 })
 
-t.test('a ticket that was asked for with a token is for its streams, and ends with it', async (t) => {
+t.test('a ticket that was requested with a token is for the streams of the token, and ends with it', async (t) => {
   const clock = movedClock()
   const { app, store, ann } = await withAnn(t, { clock })
   const expires = clock.now() + 20_000
@@ -99,7 +102,7 @@ t.test('a ticket that was asked for with a token is for its streams, and ends wi
     const { events } = (await app.inject(ticket.links.live)).json()
     return events.map(({ stream }: { stream: string }) => stream)
   }
-  t.same(await streams(), ['order-1'], 'though Ann may read another')
+  t.same(await streams(), ['order-1'], 'although Ann may read more')
   t.equal((await ask({ source: '/streams/secret-1' })).statusCode, 403)
   clock.ahead = 21_000
   t.equal((await app.inject(ticket.links.live)).statusCode, 401)
@@ -109,7 +112,7 @@ t.test('a ticket that was asked for with a token is for its streams, and ends wi
   t.equal((await app.inject(ticket.links.live)).statusCode, 401)
 })
 
-t.test('a ticket can be used for its time and no longer, whatever the clock says', async (t) => {
+t.test('a ticket is valid for its time and no longer, whatever the clock says', async (t) => {
   const clock = new StillClock()
   const { app, ann } = await withAnn(t, { clock })
   const ask = async () => {
@@ -123,13 +126,13 @@ t.test('a ticket can be used for its time and no longer, whatever the clock says
   clock.move(59_000)
   t.equal(await statusOf(ticket), 200)
   clock.move(1000)
-  t.equal(await statusOf(ticket), 401, 'set back by an hour it lasts no hour longer')
+  t.equal(await statusOf(ticket), 401, 'setting the clock back by an hour does not extend it')
   const other = await ask()
   clock.ahead = 0
-  t.equal(await statusOf(other), 401, 'nor while the machine sleeps')
+  t.equal(await statusOf(other), 401, 'a sleep of the machine, which only the clock shows, does not extend it')
 })
 
-t.test('a ticket ends with the change of its account, also when both have the same time', async (t) => {
+t.test('a ticket ends with a change of its account, also when both have the same time', async (t) => {
   const { app, ann } = await withAnn(t, { clock: new StillClock() })
   const payload = { source: '/streams/secret-1' }
   const { links } = (await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })).json()
@@ -140,7 +143,7 @@ t.test('a ticket ends with the change of its account, also when both have the sa
   t.equal((await app.inject(links.live)).statusCode, 401)
 })
 
-t.test('what a ticket has opened stays open after its time, and it opens no other WebSocket', async (t) => {
+t.test('a connection that a ticket has opened outlasts the ticket, but the ticket opens no other', async (t) => {
   const clock = movedClock()
   const { app, url, ann } = await withAnn(t, { clock })
   const payload = { source: '/streams/secret-1' }
@@ -156,7 +159,7 @@ t.test('what a ticket has opened stays open after its time, and it opens no othe
   t.match(await socket.closed, { code: 4401 })
 })
 
-t.test("a ticket of a provider's user, and what it has opened, ends with the token of the provider", async (t) => {
+t.test('a ticket of a provider’s user and its connections end with the token of the provider', async (t) => {
   const clock = movedClock()
   const { sign, pem } = await provider()
   const { app, store, url } = await listen(t, { insecure: false, clock, webTokens: { publicKey: pem, ...CLAIMS } })
@@ -176,5 +179,5 @@ t.test("a ticket of a provider's user, and what it has opened, ends with the tok
   clock.ahead = 0
   t.equal(await statusOf(), 200)
   await makeUser(store, 'carol')
-  t.equal(await statusOf(), 401, 'an account of that name is another')
+  t.equal(await statusOf(), 401, 'a local account of that name is another user')
 })

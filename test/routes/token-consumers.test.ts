@@ -1,10 +1,10 @@
-/** A token is for a consumer as far as it reads what that reads, whatever address names it. */
+/** A token may use a consumer as far as it may read the source of the consumer, whatever address names it. */
 import t from 'tap'
 import { append, ask, listen, type openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser } from '../helpers/people.js'
 
-/** Consumers of Ann: of the log, of what lists it, of one stream and of another. */
+/** Opens a server with consumers of Ann: of the log, of an index stream, and of the streams x and y. */
 async function withConsumers(t: Parameters<typeof openApp>[0]) {
   const { app, store, url } = await listen(t, { insecure: false })
   const ann = await makeUser(store, 'ann')
@@ -20,7 +20,7 @@ async function withConsumers(t: Parameters<typeof openApp>[0]) {
   return { app, store, url, ann, sources, tokenFor, places }
 }
 
-/** What can be done with a consumer. */
+/** Returns the requests that read a consumer, and those that change it or create another. */
 function usesOf(name: string, source: string): { reads: [string, unknown?][]; changes: [string, unknown?][] } {
   return {
     reads: [[`GET /consumers/${name}`], [`GET /consumers/${name}/events`], [`POST /consumers/${name}/ack`, { cursor: '0', generation: 0 }]],
@@ -42,24 +42,24 @@ async function withConsumer(t: Parameters<typeof listen>[0]) {
   return { app, store, url, writer }
 }
 
-t.test('a token that reads nothing takes no consumer over, however it names it', async (t) => {
+t.test('a token without a read scope cannot take over a consumer, whatever address names it', async (t) => {
   const { store, url, writer } = await withConsumer(t)
   const place = () => `${store.consumers.get('log').cursor} ${store.consumers.get('log').generation}`
   const before = place()
   await t.rejects(LiveSocket.open(t, `${url}/events?consumer=log&takeover=true`, writer), /403/, 'over WebSocket')
   const lines = await LiveLines.open(t, `${url}/events?consumer=log&takeover=true&live=true`, writer)
-  t.equal(lines.status, 403, 'line by line')
+  t.equal(lines.status, 403, 'as NDJSON')
   const blocks = await LiveBlocks.open(t, `${url}/events?consumer=log&takeover=true`, writer)
   t.equal(blocks.status, 403, 'as an event stream')
   t.equal(place(), before, 'cursor and generation stay')
 })
 
-t.test('the list of consumers shows a token those that it may use', async (t) => {
+t.test('the list of consumers is empty for a token without a read scope', async (t) => {
   const { app, writer } = await withConsumer(t)
   t.same((await ask(app, 'GET /consumers', writer)).json().consumers, [])
 })
 
-t.test('a token that reads nothing uses no consumer of its account', async (t) => {
+t.test('a token without a read scope cannot use any consumer of its account', async (t) => {
   const { app, url, sources, tokenFor, places } = await withConsumers(t)
   const before = places()
   for (const scope of [{ write: ['*'] }, { write: ['*', '$*'] }]) {
@@ -72,10 +72,10 @@ t.test('a token that reads nothing uses no consumer of its account', async (t) =
       await t.rejects(LiveSocket.open(t, `${url}/consumers/${name}/events?takeover=true`, who), /403/, `${name}, live`)
     }
   }
-  t.same(places(), before, 'none is moved or made')
+  t.same(places(), before, 'no consumer is moved or created')
 })
 
-t.test('a token that reads something uses consumers of the log, and changes none that reads more', async (t) => {
+t.test('a token with a read scope may read consumers of the log, but not change one that reads more', async (t) => {
   const { app, sources, tokenFor } = await withConsumers(t)
   const who = await tokenFor({ read: ['x'] })
   for (const name of ['log', 'index'] as const) {
@@ -85,20 +85,20 @@ t.test('a token that reads something uses consumers of the log, and changes none
     const { events } = (await ask(app, `GET /consumers/${name}/events`, who)).json()
     t.ok(
       events.every(({ stream }: { stream: string }) => stream === 'x'),
-      'it sees what it is for'
+      'it sees only events of its scope'
     )
   }
   const theirs = usesOf('x', '/streams/x')
   for (const [call, body] of [...theirs.reads, ...theirs.changes]) {
-    t.match(String((await ask(app, call, who, body)).statusCode), /^20[014]$/, `${call}: of the stream that it is for`)
+    t.match(String((await ask(app, call, who, body)).statusCode), /^20[014]$/, `${call}: of a stream in its scope`)
   }
   const others = usesOf('y', '/streams/y')
   for (const [call, body] of [...others.reads, ...others.changes]) {
-    t.equal((await ask(app, call, who, body)).statusCode, 403, `${call}: of another`)
+    t.equal((await ask(app, call, who, body)).statusCode, 403, `${call}: of another stream`)
   }
 })
 
-t.test('a token for all streams makes and changes consumers of the log', async (t) => {
+t.test('a token for all streams may create and change consumers of the log', async (t) => {
   const { app, sources, tokenFor } = await withConsumers(t)
   const who = await tokenFor({ read: ['*'] })
   for (const [name, source] of Object.entries(sources)) {

@@ -1,4 +1,4 @@
-/** Long transfers: NDJSON out, streamed writes in, over real sockets. */
+/** Long transfers over real sockets: NDJSON exports and streamed writes. */
 import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { createInterface } from 'node:readline'
@@ -11,7 +11,7 @@ import { append, ask, listen } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { send } from '../helpers/http.js'
 
-t.test('NDJSON goes to the end, a line an event, and says so with a trailer', async (t) => {
+t.test('an NDJSON export has one line per event, and a trailer at its end', async (t) => {
   const { url, store } = await listen(t)
   const events = Array.from({ length: 4000 }, (_, i) => encodeEvent('s', { data: i }))
   await store.writer.append({ events, conditions: [], kind: 'append' })
@@ -34,7 +34,7 @@ t.test('NDJSON goes to the end, a line an event, and says so with a trailer', as
 })
 
 t.test(
-  'with record=true a line has all that it takes to make its record again, for whoever may read the event',
+  'with record=true a line has all that its record can be restored from, for callers who may read the event',
   async (t) => {
     const { app, url, store } = await listen(t, { insecure: false, anonymous: true })
     await append(app, 'open-1', [
@@ -71,10 +71,10 @@ t.test(
       }
     ])
     t.same(Object.keys(lines[3]), ['stream', 'number', 'position', 'cursor', 'created', 'record'])
-    t.equal(lines.length, 4, 'what somebody may not read is not told of, removed or not')
+    t.equal(lines.length, 4, 'hidden events are left out, removed or not')
     t.equal((await read('', admin)).length, 6)
     t.equal((await read('&stream=open-1')).length, 4)
-    t.equal((await read('&type.not=A')).length, 2, 'nothing is known of the type of a removed event')
+    t.equal((await read('&type.not=A')).length, 2, 'a removed event has no known type, so the filter leaves it out')
     const plain = await send(`${url}/events?format=ndjson`)
     t.notMatch(plain.text, '"record"')
     t.equal(plain.text.trimEnd().split('\n').length, 3)
@@ -101,31 +101,34 @@ async function remove(store: Store, stream: string): Promise<void> {
   store.log.announce()
 }
 
-t.test('a reader that does not read holds nothing in memory, and one that goes away ends the walk', async (t) => {
-  const { url, store } = await listen(t)
-  for (let i = 0; i < 60; i++) {
-    const events = Array.from({ length: 50 }, () => encodeEvent('s', { data: 'x'.repeat(10_000) }))
-    await store.writer.append({ events, conditions: [], kind: 'append' })
-  }
-  const read = async () =>
-    Number(/daybook_read_events_total (\d+)/.exec(await store.metrics.registry.metrics())?.[1] ?? 0)
-  const response = await new Promise<IncomingMessage>((resolve) =>
-    request(`${url}/events?format=ndjson`, resolve).end()
-  )
-  response.pause()
-  // It has stopped when two looks, with other requests answered in between, find the same.
-  let before = -1
-  for (let same = 0; same < 5; ) {
-    const now = await read()
-    same = now === before ? same + 1 : 0
-    before = now
+t.test(
+  'an export stops reading events while its client does not read, and ends when the client disconnects',
+  async (t) => {
+    const { url, store } = await listen(t)
+    for (let i = 0; i < 60; i++) {
+      const events = Array.from({ length: 50 }, () => encodeEvent('s', { data: 'x'.repeat(10_000) }))
+      await store.writer.append({ events, conditions: [], kind: 'append' })
+    }
+    const read = async () =>
+      Number(/daybook_read_events_total (\d+)/.exec(await store.metrics.registry.metrics())?.[1] ?? 0)
+    const response = await new Promise<IncomingMessage>((resolve) =>
+      request(`${url}/events?format=ndjson`, resolve).end()
+    )
+    response.pause()
+    // Reading has stopped when the count stays the same six times in a row, with other requests answered in between.
+    let before = -1
+    for (let same = 0; same < 5; ) {
+      const now = await read()
+      same = now === before ? same + 1 : 0
+      before = now
+      for (let i = 0; i < 20; i++) await send(`${url}/ping`)
+    }
+    t.ok(before < 2500, `${before} of 3000 events (30 MB) were read for a reader that takes none`)
+    response.destroy()
     for (let i = 0; i < 20; i++) await send(`${url}/ping`)
+    t.ok((await read()) < 3000, 'the rest was not read')
   }
-  t.ok(before < 2500, `${before} of 3000 events (30 MB) were read for a reader that takes none`)
-  response.destroy()
-  for (let i = 0; i < 20; i++) await send(`${url}/ping`)
-  t.ok((await read()) < 3000, 'the rest was not read')
-})
+)
 
 t.test('receipts come back while the write goes on', async (t) => {
   const { url, store } = await listen(t)
@@ -142,7 +145,7 @@ t.test('receipts come back while the write goes on', async (t) => {
 })
 
 t.test(
-  'a bad line ends a streamed write: what came before is written, nothing after it, and it is named',
+  'an invalid line ends a streamed write: lines before it are written, later ones are not, and the problem names it',
   async (t) => {
     const { url, store } = await listen(t)
     const lines = [
@@ -153,11 +156,11 @@ t.test(
     ]
     const { text, status } = await send(`${url}/events?batch=100`, ndjson(), lines.join('\n'))
     t.equal(status, 200)
-    const said = text
+    const answers = text
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line))
-    t.match(said, [
+    t.match(answers, [
       { receipt: { lines: 2, appended: 2 } },
       { problem: { code: 'invalid-event', line: 3, detail: /Line 3/ } }
     ])
@@ -165,7 +168,7 @@ t.test(
   }
 )
 
-t.test('a streamed write is sent again from its beginning: known lines are passed over', async (t) => {
+t.test('a streamed write can be sent again from its beginning: known lines are replayed', async (t) => {
   const { url, store } = await listen(t)
   const id = (i: number) => `5c1f7f3e-8a5b-4a57-9d0b-${String(i).padStart(12, '0')}`
   const lines = Array.from(

@@ -1,4 +1,4 @@
-/** An answer that its client does not take holds a place in the memory budget, and not for ever. */
+/** An answer that its client does not read counts against the memory budget, but not for ever. */
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -10,7 +10,7 @@ const ATOM = 'application/vnd.eventstore.atom+json'
 const EVENT_BYTES = 3 * 1024 * 1024
 const EVENTS = 8
 
-/** A store with large events, and clients that ask and then read nothing. */
+/** Opens a store with large events. `ask` sends a request and reads nothing. */
 async function openUnread(t: Test) {
   const clock = movedClock()
   const { app, store, url } = await listen(t, { clock })
@@ -29,10 +29,10 @@ async function openUnread(t: Test) {
 
 for (const [form, path, accept] of [
   ['a page', '/streams/large', 'application/json'],
-  ['lines', '/streams/large', 'application/x-ndjson'],
+  ['NDJSON', '/streams/large', 'application/x-ndjson'],
   ['a feed', '/streams/large?embed=body', ATOM]
 ] as const) {
-  t.test(`${form} that nobody takes is counted, and its connection is cut in the end`, async (t) => {
+  t.test(`${form} that is not read is counted, and its connection is closed in the end`, async (t) => {
     const { clock, ask, held } = await openUnread(t)
     const sockets = Array.from({ length: 2 }, () => ask(path, accept))
     await eventually('the bytes are held', () => held() >= 2 * EVENT_BYTES)
@@ -40,8 +40,8 @@ for (const [form, path, accept] of [
     for (const socket of sockets) {
       socket.on('close', () => cut++)
     }
-    t.equal(cut, 0, 'not before its time')
-    await eventually('the bytes are given back', () => {
+    t.equal(cut, 0, 'not before drain_ms')
+    await eventually('the bytes are released', () => {
       clock.ahead += 1_000
       return held() === 0
     })
@@ -50,7 +50,7 @@ for (const [form, path, accept] of [
   })
 }
 
-t.test('a client that takes its answer slowly is not cut', async (t) => {
+t.test('a client that reads its answer slowly is not closed', async (t) => {
   const { clock, ask, held } = await openUnread(t)
   const socket = ask('/streams/large?limit=2', 'application/json')
   let taken = 0
@@ -66,36 +66,36 @@ t.test('a client that takes its answer slowly is not cut', async (t) => {
   while (taken < 2 * EVENT_BYTES) {
     const before = taken
     socket.resume()
-    await eventually('more came', () => taken > before || closed)
+    await eventually('more has come', () => taken > before || closed)
     if (closed) break
-    // Much less than the patience, but all of it together is far more.
+    // Much less than drain_ms in each step, but far more than that in all of them.
     clock.ahead += limits.drain_ms / 100
   }
-  t.notOk(closed, 'it got all of its answer')
+  t.notOk(closed, 'the connection stays open')
   t.ok(taken >= 2 * EVENT_BYTES)
 })
 
-t.test('while others wait for the memory, a client that takes nothing is cut sooner', async (t) => {
+t.test('a client that reads nothing is closed sooner while others wait for its memory', async (t) => {
   const { app, store, clock, ask, held } = await openUnread(t)
   const sockets = Array.from({ length: 8 }, () => ask('/streams/large', 'application/json'))
-  await eventually('they hold the memory', () => store.memory.largeReads.waiting > 0)
+  await eventually('the unread answers hold the memory', () => store.memory.largeReads.waiting > 0)
   const answer = app.inject({ url: '/streams/large?limit=2' })
   t.equal((await app.inject({ url: '/livez' })).statusCode, 200)
   const small = await append(app, 'small', { type: 'T' })
-  t.equal(small.statusCode, 201, 'small requests go on')
+  t.equal(small.statusCode, 201, 'small requests are served')
   t.equal((await app.inject({ url: '/streams/small/0' })).statusCode, 200)
   const begun = clock.ahead
   let answered = false
   answer.then(() => {
     answered = true
   })
-  await eventually('the next gets its turn', () => {
+  await eventually('the waiting request is answered', () => {
     clock.ahead += 100
     return answered
   })
   t.equal((await answer).statusCode, 200)
-  t.ok(clock.ahead - begun < limits.memory_wait_ms, 'before its own wait was over')
+  t.ok(clock.ahead - begun < limits.memory_wait_ms, 'before its own time-out')
   for (const socket of sockets) socket.destroy()
-  await eventually('all is given back', () => held() === 0)
+  await eventually('all memory is released', () => held() === 0)
   t.equal(store.memory.largeReads.waiting, 0)
 })

@@ -1,4 +1,4 @@
-/** Whoever was let in and then waited, for a body or for an event, is asked again: what they lost meanwhile they have lost. */
+/** Rights are checked again after a wait for a body or for an event: a right that was lost meanwhile does not count. */
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
 import { append, ask, listen } from '../helpers/app.js'
@@ -7,13 +7,13 @@ import { eventually } from '../helpers/live-events.js'
 import { admin, basic, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw, type RawApp } from '../helpers/raw.js'
 
-type Who = { authorization: string }
+type Credentials = { authorization: string }
 type Change = [what: string, change: (app: RawApp['app'], store: Store) => Promise<unknown>]
 
 const DIALECT = 'application/vnd.eventstore.events+json'
 const ID = '5b0c7c5e-6b6e-4f0e-9d1a-2f6f3c0f9a11'
 
-/** What can be done to an account while it is at work; its password stays the same. */
+/** Changes of an account while its request waits. Its password stays the same. */
 const CHANGES: Change[] = [
   ['deleted', (app) => ask(app, 'DELETE /users/eve', admin)],
   ['disabled', (app) => ask(app, 'POST /users/eve/command/disable', admin, {})],
@@ -29,10 +29,16 @@ const CHANGES: Change[] = [
 ] // biome-ignore format: a table
 
 /**
- * Begins a request: its headers were looked at, and a part of its body is there.
- * @returns what sends the rest and gives the answer
+ * Begins a request: its headers are checked, and all but the last byte of its body is sent.
+ * @returns a function that sends the last byte and returns the answer
  */
-async function begin({ connect }: RawApp, call: string, who: Who, body: unknown, type = 'application/json') {
+async function beginRequest(
+  { connect }: RawApp,
+  call: string,
+  who: Credentials,
+  body: unknown,
+  type = 'application/json'
+) {
   const text = JSON.stringify(body)
   const headers = [
     `${call} HTTP/1.1`,
@@ -46,17 +52,17 @@ async function begin({ connect }: RawApp, call: string, who: Who, body: unknown,
   ]
   const socket = connect()
   socket.write(`${headers.join('\r\n')}\r\n\r\n`)
-  // By then the request has passed all that is asked before its body, or is answered: one that takes no body.
+  // By now the request has passed every check before its body, or it takes no body and is answered.
   await socket.until(/^HTTP\/1\.1 \d{3} [\s\S]*?\r\n\r\n/)
   socket.write(text.slice(0, -1))
   return async () => {
     socket.write(text.slice(-1))
-    const said = await socket.closed
-    return { status: Number(/(?:^|\r\n\r\n)HTTP\/1\.1 (?!100)(\d{3})/.exec(said)?.[1] ?? 0), said }
+    const answer = await socket.closed
+    return { status: Number(/(?:^|\r\n\r\n)HTTP\/1\.1 (?!100)(\d{3})/.exec(answer)?.[1] ?? 0), answer }
   }
 }
 
-/** What an administrator may do with a body, and what comes of it. */
+/** What an administrator may do with a body, and the expected status. */
 const WORK: [call: string, status: number, body: unknown, type?: string][] = [
   ['POST /users', 201, { loginName: 'mallory', groups: ['$admins'], password: 'mallory' }],
   ['PUT /users/bob', 200, { fullName: 'Bob', groups: ['$admins'] }],
@@ -84,9 +90,9 @@ const WORK: [call: string, status: number, body: unknown, type?: string][] = [
   ['POST /users/eve/command/change-password', 200, { currentPassword: 'eve', newPassword: 'mine' }]
 ]
 
-async function atWork(t: Test) {
-  const told: string[] = []
-  const control = { stop: () => told.push('stop'), reload: async () => void told.push('reload'), settings: [] }
+async function openWithEve(t: Test) {
+  const commands: string[] = []
+  const control = { stop: () => commands.push('stop'), reload: async () => void commands.push('reload'), settings: [] }
   const opened = await listenRaw(t, { insecure: false, control })
   const { app, store } = opened
   const eve = await makeUser(store, 'eve', ['$admins'])
@@ -96,50 +102,50 @@ async function atWork(t: Test) {
   await setRules(app, 'room', { read: '$admins', write: '$admins' })
   for (const name of ['there', 'gone']) await ask(app, `PUT /consumers/${name}`, eve, { source: '/events' })
   const { statusCode } = await ask(app, 'GET /users/$current', eve)
-  t.equal(statusCode, 200, 'known from here on: nothing of the first question waits')
-  return { opened, app, store, eve, told }
+  t.equal(statusCode, 200, 'the first sign-in is done, so that later ones do not wait')
+  return { opened, app, store, eve, commands }
 }
 
-t.test('a body that comes late is taken when nothing has changed', async (t) => {
-  const { opened, eve } = await atWork(t)
+t.test('a late body is accepted if nothing has changed', async (t) => {
+  const { opened, eve } = await openWithEve(t)
   for (const [call, status, body, type] of WORK) {
-    const { status: got, said } = await (await begin(opened, call, eve, body, type))()
-    // The reset began a new generation.
-    if (call.endsWith('/ack')) t.match(said, /"stale-generation"/)
-    else t.equal(got, status, `${call}: ${said.slice(-300)}`)
+    const { status: got, answer } = await (await beginRequest(opened, call, eve, body, type))()
+    // The reset before it began a new generation.
+    if (call.endsWith('/ack')) t.match(answer, /"stale-generation"/)
+    else t.equal(got, status, `${call}: ${answer.slice(-300)}`)
   }
 })
 
 for (const [what, change] of CHANGES) {
   t.test(`an administrator who was ${what} while the body was on its way changes nothing`, async (t) => {
-    const { opened, app, store, eve, told } = await atWork(t)
+    const { opened, app, store, eve, commands } = await openWithEve(t)
     const begun = []
     for (const [call, , body, type] of WORK) {
-      // It takes no body, and is answered before one has come.
+      // A DELETE takes no body, and is answered before one has come.
       if (call.startsWith('DELETE ')) continue
-      begun.push({ call, finish: await begin(opened, call, eve, body, type) })
+      begun.push({ call, finish: await beginRequest(opened, call, eve, body, type) })
     }
     await change(app, store)
     const { head } = store.log
     const before = store.consumers.find('there')
     const place = [before?.cursor, before?.generation]
     for (const { call, finish } of begun) {
-      const { status, said } = await finish()
-      t.equal(status, 401, `${call}: ${said.slice(-300)}`)
+      const { status, answer } = await finish()
+      t.equal(status, 401, `${call}: ${answer.slice(-300)}`)
       t.equal(store.log.head, head, `${call} writes nothing`)
     }
     t.same(
       [store.consumers.find('there')?.cursor, store.consumers.find('there')?.generation],
       place,
-      'no place is moved'
+      'no cursor is moved'
     )
     t.ok(store.consumers.find('gone'))
-    t.same(told, [], 'the process is told nothing')
+    t.same(commands, [], 'no command is carried out')
     t.equal((await ask(app, 'GET /users', basic('mallory', 'mallory'))).statusCode, 401)
   })
 }
 
-t.test('nor does a token that was revoked, or who has lost the right by a rule', async (t) => {
+t.test('a body that comes after its token was revoked, or after a rule took its right away, is refused', async (t) => {
   const opened = await listenRaw(t, { insecure: false })
   const { app, store } = opened
   const bob = await makeUser(store, 'bob')
@@ -153,9 +159,9 @@ t.test('nor does a token that was revoked, or who has lost the right by a rule',
   await append(app, 'room', { type: 'T' }, admin)
   const byToken = []
   for (const [call, , body, type] of work)
-    byToken.push({ call, finish: await begin(opened, call, bearer(text), body, type) })
+    byToken.push({ call, finish: await beginRequest(opened, call, bearer(text), body, type) })
   t.equal((await ask(app, `DELETE /tokens/${id}`, bob)).statusCode, 204)
-  for (const { call, finish } of byToken) t.equal((await finish()).status, 401, `${call} by a token that was revoked`)
+  for (const { call, finish } of byToken) t.equal((await finish()).status, 401, `${call} by a revoked token`)
 
   const byRule = []
   const rules: typeof WORK = [
@@ -163,7 +169,7 @@ t.test('nor does a token that was revoked, or who has lost the right by a rule',
     ['PATCH /streams/room/metadata', 200, { acl: null }]
   ]
   for (const [call, , body, type] of [...work, ...rules]) {
-    byRule.push({ call, type, finish: await begin(opened, call, bob, body, type) })
+    byRule.push({ call, type, finish: await beginRequest(opened, call, bob, body, type) })
   }
   await setRules(app, 'room', { read: 'ann', write: 'ann' })
   const { head } = store.log
@@ -175,7 +181,7 @@ t.test('nor does a token that was revoked, or who has lost the right by a rule',
 
 const HIDDEN = 'xyzzy'
 
-/** Whom a read that waits belongs to, and how they lose it. */
+/** How the caller of a waiting read loses the right to it. With `token` the caller uses a token. */
 const LOSSES: [...Change, token?: boolean][] = [
   ...CHANGES,
   ['deprived of its token', async (app, store) => {
@@ -189,7 +195,7 @@ const LOSSES: [...Change, token?: boolean][] = [
 ] // biome-ignore format: a table
 
 for (const [what, change, byToken] of LOSSES) {
-  t.test(`who was ${what} while a read waited is given no event`, async (t) => {
+  t.test(`a caller who was ${what} while a read waited receives no event`, async (t) => {
     const { app, store, url } = await listen(t, { insecure: false })
     const password = await makeUser(store, 'eve', ['sales'])
     const who = byToken ? bearer((await makeToken(store, 'eve', { read: ['*', '$*'] })).text) : password
@@ -229,16 +235,16 @@ for (const [what, change, byToken] of LOSSES) {
       waiting++
       return reached.call(store.log, position)
     }
-    store.tails.follow = (...words) => {
+    store.tails.follow = (...args) => {
       waiting++
-      return follow.apply(store.tails, words)
+      return follow.apply(store.tails, args)
     }
     const answers: { path: string; headers: Record<string, string>; ofLog: boolean; answer: Promise<Answer> }[] = []
     for (const [path, headers, ofLog] of reads) {
       const before = waiting
       let early: Answer | undefined
       const answer = send(url + path, { headers: { accept: '*/*', ...headers, ...who } })
-      answer.then((said) => (early = said))
+      answer.then((answer) => (early = answer))
       answers.push({ path, headers, ofLog, answer })
       await eventually(`${path} waits`, () => waiting > before || early !== undefined)
       t.equal(early, undefined, `${path} waits`)
@@ -250,7 +256,7 @@ for (const [what, change, byToken] of LOSSES) {
     for (const { path, headers, ofLog, answer } of answers) {
       const { status, text } = await answer
       t.notMatch(text, HIDDEN, `${path} ${JSON.stringify(headers)}`)
-      // Of the log, and of what lists it, everybody gets what they may read.
+      // Reads of the log and of index streams return what the caller may read, so that a rule does not refuse them.
       if (!what.includes('rule')) t.equal(status, 401, path)
       else if (!ofLog) t.equal(status, headers === poll ? 401 : 403, path)
     }

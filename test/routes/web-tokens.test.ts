@@ -1,4 +1,4 @@
-/** Tokens of an identity provider: who they name, for how long, and who they never name. */
+/** Tokens of an identity provider: which user they name, for how long, and which users they can never name. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { movedClock, StillClock } from '../helpers/clock.js'
 import { admin, asJson, bearer, makeUser, setRules } from '../helpers/people.js'
 import { CLAIMS, ISSUER, provider } from '../helpers/provider.js'
 
-t.test("a provider's token counts when its signature, its claims and its time do", async (t) => {
+t.test('a token of a provider is accepted only with a valid signature, valid claims and within its time', async (t) => {
   const { sign, pem, stranger } = await provider()
   const { app, store } = await openApp(t, { insecure: false, webTokens: { publicKey: pem, ...CLAIMS } })
   await append(app, 'orders', { type: 'T' }, admin)
@@ -21,8 +21,8 @@ t.test("a provider's token counts when its signature, its claims and its time do
   }
   const good = await sign({})
   t.equal(await read(good), 200)
-  t.equal(await read(good), 200, 'also when it is remembered')
-  t.equal(await read(await sign({ groups: ['other'] })), 403, 'its groups are what the claim says')
+  t.equal(await read(good), 200, 'also when it is cached')
+  t.equal(await read(await sign({ groups: ['other'] })), 403, 'its groups are those of the claim')
   const none = (claims: object) =>
     `${[{ alg: 'none' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.`
   const [head, body, signature] = good.split('.') as [string, string, string]
@@ -33,25 +33,25 @@ t.test("a provider's token counts when its signature, its claims and its time do
     ['another issuer', await sign({ iss: 'https://evil.example' })],
     ['another audience', await sign({ aud: 'other' })],
     ['no audience', await sign({ aud: undefined })],
-    ['over', await sign({}, { exp: '-1m' })],
-    ['without an end', await sign({}, { exp: null })],
-    ['not yet', await sign({ nbf: 9e9 })],
+    ['expired', await sign({}, { exp: '-1m' })],
+    ['without an expiry', await sign({}, { exp: null })],
+    ['not valid yet', await sign({ nbf: 9e9 })],
     ['a role as its name', await sign({ sub: '$admins' })],
-    ['an account of ours', await sign({ sub: 'ann' })],
+    ['the name of a local account', await sign({ sub: 'ann' })],
     ['no name', await sign({ sub: '' })],
-    ['a name that is no text', await sign({ sub: 7 })],
-    ['groups that are no list', await sign({ groups: { $admins: true } })],
+    ['a name that is not a string', await sign({ sub: 7 })],
+    ['groups that are not a list', await sign({ groups: { $admins: true } })],
     ['another body', `${head}.${Buffer.from('{"sub":"admin","exp":9000000000}').toString('base64url')}.${signature}`],
     ['another signature', `${head}.${body}.${signature.slice(0, -4)}AAAA`],
-    ['cut', `${head}.${body}`]
+    ['truncated', `${head}.${body}`]
   ]
   for (const [what, token] of forged) t.equal(await read(token), 401, what)
-  t.equal(await read(await sign({ groups: 'sales other' })), 200, 'a list as text')
+  t.equal(await read(await sign({ groups: 'sales other' })), 200, 'groups as text')
   await makeUser(store, 'carol')
-  t.equal(await read(good), 401, 'an account of that name is another')
+  t.equal(await read(good), 401, 'a local account of that name is another user')
 })
 
-t.test("keys are fetched from the provider; while it is away that is not the user's fault", async (t) => {
+t.test('keys are fetched from the provider; while it is unreachable its tokens get 503', async (t) => {
   const { sign, publicKey } = await provider()
   const keys = createServer(async (_request, response) => {
     response.setHeader('content-type', 'application/json')
@@ -75,44 +75,49 @@ t.test("keys are fetched from the provider; while it is away that is not the use
   t.equal(await ask(away.app, 'no.web.token'), 401)
 })
 
-t.test('keys are fetched again when they are old or lack one, by the time that has passed', async (t) => {
-  const [first, second] = [await provider(), await provider()]
-  let [current, fetches] = [first, 0]
-  const keys = createServer(async (_request, response) => {
-    fetches++
-    response.setHeader('content-type', 'application/json')
-    const kid = current === first ? 'one' : 'two'
-    response.end(JSON.stringify({ keys: [{ ...(await exportJWK(current.publicKey)), kid, alg: 'RS256', use: 'sig' }] }))
-  })
-  await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => keys.close())
-  const jwks = `http://127.0.0.1:${(keys.address() as AddressInfo).port}/keys`
-  const clock = new StillClock()
-  const { app } = await openApp(t, { insecure: false, clock, webTokens: { jwks, ...CLAIMS } })
-  const exp = 4e9
-  let sub = 0
-  /** Each token is another one, so that none is remembered. */
-  const ask = async (by: typeof first, kid: string) => {
-    const token = await by.sign({ sub: `user-${sub++}` }, { exp, kid })
-    return (await app.inject({ url: '/events', headers: { accept: '*/*', ...bearer(token) } })).statusCode
+t.test(
+  'keys are fetched again when they are old or one is missing, by elapsed time rather than by the clock',
+  async (t) => {
+    const [first, second] = [await provider(), await provider()]
+    let [current, fetches] = [first, 0]
+    const keys = createServer(async (_request, response) => {
+      fetches++
+      response.setHeader('content-type', 'application/json')
+      const kid = current === first ? 'one' : 'two'
+      response.end(
+        JSON.stringify({ keys: [{ ...(await exportJWK(current.publicKey)), kid, alg: 'RS256', use: 'sig' }] })
+      )
+    })
+    await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => keys.close())
+    const jwks = `http://127.0.0.1:${(keys.address() as AddressInfo).port}/keys`
+    const clock = new StillClock()
+    const { app } = await openApp(t, { insecure: false, clock, webTokens: { jwks, ...CLAIMS } })
+    const exp = 4e9
+    let sub = 0
+    /** Each request has another token, so that none is cached. */
+    const ask = async (by: typeof first, kid: string) => {
+      const token = await by.sign({ sub: `user-${sub++}` }, { exp, kid })
+      return (await app.inject({ url: '/events', headers: { accept: '*/*', ...bearer(token) } })).statusCode
+    }
+    t.equal(await ask(first, 'one'), 200)
+    t.equal(await ask(first, 'one'), 200)
+    t.equal(fetches, 1)
+    current = second
+    t.equal(await ask(second, 'two'), 401, 'a missing key is not fetched again at once')
+    clock.ahead = -86_400_000
+    clock.move(30_000)
+    t.equal(await ask(second, 'two'), 200, 'a clock that was set back does not delay the fetch')
+    t.equal(fetches, 2)
+    current = first
+    clock.move(599_000)
+    t.equal(await ask(second, 'two'), 200)
+    clock.move(1000)
+    t.equal(await ask(second, 'two'), 401, 'a withdrawn key is valid for ten minutes at most')
   }
-  t.equal(await ask(first, 'one'), 200)
-  t.equal(await ask(first, 'one'), 200)
-  t.equal(fetches, 1)
-  current = second
-  t.equal(await ask(second, 'two'), 401, 'what it lacks is not asked for all the time')
-  clock.ahead = -86_400_000
-  clock.move(30_000)
-  t.equal(await ask(second, 'two'), 200, 'a clock that was set back delays nothing')
-  t.equal(fetches, 2)
-  current = first
-  clock.move(599_000)
-  t.equal(await ask(second, 'two'), 200)
-  clock.move(1000)
-  t.equal(await ask(second, 'two'), 401, 'a key that was withdrawn counts for ten minutes at most')
-})
+)
 
-t.test('a provider makes nobody the first administrator, also when that account was deleted', async (t) => {
+t.test('a provider’s token can never name the first administrator, even when that account was deleted', async (t) => {
   const { sign, pem } = await provider()
   const { app, store } = await openApp(t, { insecure: false, webTokens: { publicKey: pem, ...CLAIMS } })
   const root = await makeUser(store, 'root', ['$admins'])
@@ -121,11 +126,11 @@ t.test('a provider makes nobody the first administrator, also when that account 
   await app.inject({ method: 'DELETE', url: '/users/carol', headers: root })
   const statusOf = async (sub: string) =>
     (await app.inject({ url: '/events', headers: asJson(bearer(await sign({ sub }))) })).statusCode
-  t.equal(await statusOf('carol'), 200, 'a name that nobody has any more')
+  t.equal(await statusOf('carol'), 200, 'the name of a deleted account is free')
   t.equal(await statusOf('admin'), 401)
 })
 
-t.test("a provider's token that is remembered counts no longer than it says", async (t) => {
+t.test('a cached token of a provider is valid no longer than its expiry', async (t) => {
   const clock = movedClock()
   const { sign, pem } = await provider()
   const { app } = await openApp(t, { insecure: false, clock, webTokens: { publicKey: pem, ...CLAIMS } })
@@ -135,7 +140,7 @@ t.test("a provider's token that is remembered counts no longer than it says", as
   t.equal((await app.inject({ url: '/events', headers })).statusCode, 401)
 })
 
-t.test("groups stand where the claim's path says; who has no account here makes no tokens", async (t) => {
+t.test('groups are read from the configured claim; a user without a local account cannot make tokens', async (t) => {
   const { sign, pem } = await provider()
   const webTokens = { publicKey: pem, ...CLAIMS, groupsClaim: 'realm.groups' }
   const { app } = await openApp(t, { insecure: false, webTokens })

@@ -1,4 +1,6 @@
-/** Who reads here, under which name, and how far they are: whose business that is, and how many of them one owner may have. */
+/**
+ * Which callers may see consumers, live readers and event counts of others, and how many consumers one owner may have.
+ */
 import t from 'tap'
 import { CONSUMER_DEFAULTS } from '../../src/consumers/consumer-definition.js'
 import { limits } from '../../src/limits.js'
@@ -8,19 +10,19 @@ import { append, ask, listen, openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveSocket } from '../helpers/live-clients.js'
 import { admin, bearer, makeToken, makeUser, ops } from '../helpers/people.js'
 
-type Who = Record<string, string>
+type Credentials = Record<string, string>
 
-t.test('the metrics name consumers to operators and administrators alone', async (t) => {
+t.test('the metrics name consumers to operators and administrators only', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true })
   const ann = await makeUser(store, 'ann')
   await append(app, 's', { type: 'T' }, admin)
   await ask(app, 'PUT /consumers/xyzzy', ann, { source: '/events' })
   const token = bearer((await makeToken(store, 'admin', { read: ['*', '$*'] })).text)
-  const rows: [string, Who, boolean][] = [
+  const rows: [string, Credentials, boolean][] = [
     ['an administrator', admin, true],
     ['an operator', ops, true],
     ['its owner', ann, false],
-    ['somebody', {}, false],
+    ['no credentials', {}, false],
     ["an administrator's token", token, false]
   ]
   for (const [who, headers, named] of rows) {
@@ -34,7 +36,7 @@ t.test('the metrics name consumers to operators and administrators alone', async
   }
 })
 
-t.test('a consumer of an account that was deleted is not that of the next one of its name', async (t) => {
+t.test('a consumer of a deleted account does not belong to a later account of the same name', async (t) => {
   let ahead = 0
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + ahead }
   const directory = t.testdir({})
@@ -66,12 +68,12 @@ t.test('a consumer of an account that was deleted is not that of the next one of
   await app.close()
   const again = await openApp(t, { insecure: false, anonymous: true, clock, directory })
   await closed(again.app)
-  t.equal((await ask(again.app, 'DELETE /consumers/firsts', admin)).statusCode, 204, 'administrators see to it')
+  t.equal((await ask(again.app, 'DELETE /consumers/firsts', admin)).statusCode, 204, 'administrators can delete it')
   t.equal((await ask(again.app, 'PUT /consumers/firsts', second, { source: '/streams/s' })).statusCode, 201)
 })
 
-/** Makes consumers of one owner as if they had asked for each. */
-async function fill(store: Store, owner: string | undefined, count: number) {
+/** Defines consumers of one owner in the store, as if the owner had requested each. */
+async function defineConsumers(store: Store, owner: string | undefined, count: number) {
   const ownerSince = owner === undefined ? undefined : store.accounts.get(owner)?.since
   const definition = { source: '/events', from: 'start', owner, ownerSince, settings: CONSUMER_DEFAULTS }
   for (let i = 0; i < count; i++) {
@@ -79,62 +81,65 @@ async function fill(store: Store, owner: string | undefined, count: number) {
   }
 }
 
-t.test('one owner has as many consumers as one may, and leaves room for others', async (t) => {
+t.test('one owner can have consumers_of_one_max consumers and no more, so that others can define theirs', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
-  const make = async (name: string, who: Who) =>
+  const make = async (name: string, who: Credentials) =>
     (await ask(app, `PUT /consumers/${name}`, who, { source: '/events' })).json()
   const most = limits.consumers_of_one_max
-  t.ok(most < limits.consumers_max, 'nobody takes all')
-  await fill(store, 'ann', most)
+  t.ok(most < limits.consumers_max, 'one owner cannot take all')
+  await defineConsumers(store, 'ann', most)
   const refused = { status: 409, code: 'limit-reached', limit: most }
   t.match(await make('one-more', ann), refused)
-  t.equal((await make('ann-0', ann)).name, 'ann-0', 'what is there is there')
-  t.equal((await make('bobs', bob)).owner, 'bob', 'others make theirs')
+  t.equal((await make('ann-0', ann)).name, 'ann-0', 'an existing one is found')
+  t.equal((await make('bobs', bob)).owner, 'bob', 'others can define theirs')
   t.equal((await make('anybodys', {})).name, 'anybodys', 'also without an account')
   await ask(app, 'DELETE /consumers/ann-0', ann)
-  t.equal((await make('one-more', ann)).owner, 'ann', 'in the place of another')
-  await fill(store, undefined, limits.consumers_max - most - 3)
+  t.equal((await make('one-more', ann)).owner, 'ann', 'in the place of a deleted one')
+  await defineConsumers(store, undefined, limits.consumers_max - most - 3)
   t.equal((await make('last', bob)).owner, 'bob')
   t.match(
     await make('beyond', bob),
     { status: 409, code: 'limit-reached', limit: limits.consumers_max },
-    'all together'
+    'the limit of all owners together'
   )
 })
 
-t.test('all who have no account are one owner', async (t) => {
+t.test('all callers without an account count as one owner', async (t) => {
   const { app, store } = await openApp(t, { insecure: false, anonymous: true, fsync: false })
   const bob = await makeUser(store, 'bob')
   const most = limits.consumers_of_one_max
-  await fill(store, undefined, most)
+  await defineConsumers(store, undefined, most)
   const one = await ask(app, 'PUT /consumers/one-more', {}, { source: '/events' })
   t.match(one.json(), { status: 409, code: 'limit-reached', limit: most })
   t.equal((await ask(app, 'PUT /consumers/bobs', bob, { source: '/events' })).statusCode, 201)
 })
 
-t.test('who reads live is shown to those who run the server; strangers see strangers', async (t) => {
-  const { app, store, url } = await listen(t, { insecure: false, anonymous: true })
-  const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
-  await append(app, 's', { type: 'T' }, admin)
-  const token = bearer((await makeToken(store, 'ann', { read: ['*'] })).text)
-  await (await LiveSocket.open(t, `${url}/events?tag=anns`, ann)).untilFrame('subscribed')
-  await (await LiveSocket.open(t, `${url}/events?tag=tokens`, token)).untilFrame('subscribed')
-  await (await LiveSocket.open(t, `${url}/events?tag=admins`, admin)).untilFrame('subscribed')
-  await (await LiveBlocks.open(t, `${url}/events?tag=nobodys`)).untilNamed('caughtUp')
-  const ticket = (await ask(app, 'POST /tickets', ann, { source: '/events?tag=tickets' })).json().links.live
-  await (await LiveBlocks.open(t, url + ticket)).untilNamed('caughtUp')
-  const seen = async (who: Who) => {
-    const { subscriptions } = (await ask(app, 'GET /consumers', who)).json()
-    return subscriptions.map(({ source }: { source: string }) => /tag=(\w+)/.exec(source)?.[1]).sort()
+t.test(
+  'operators and administrators see all live readers; other callers see only those without an account',
+  async (t) => {
+    const { app, store, url } = await listen(t, { insecure: false, anonymous: true })
+    const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
+    await append(app, 's', { type: 'T' }, admin)
+    const token = bearer((await makeToken(store, 'ann', { read: ['*'] })).text)
+    await (await LiveSocket.open(t, `${url}/events?tag=anns`, ann)).untilFrame('subscribed')
+    await (await LiveSocket.open(t, `${url}/events?tag=tokens`, token)).untilFrame('subscribed')
+    await (await LiveSocket.open(t, `${url}/events?tag=admins`, admin)).untilFrame('subscribed')
+    await (await LiveBlocks.open(t, `${url}/events?tag=nobodys`)).untilNamed('caughtUp')
+    const ticket = (await ask(app, 'POST /tickets', ann, { source: '/events?tag=tickets' })).json().links.live
+    await (await LiveBlocks.open(t, url + ticket)).untilNamed('caughtUp')
+    const seen = async (who: Credentials) => {
+      const { subscriptions } = (await ask(app, 'GET /consumers', who)).json()
+      return subscriptions.map(({ source }: { source: string }) => /tag=(\w+)/.exec(source)?.[1]).sort()
+    }
+    const all = ['admins', 'anns', 'nobodys', 'tickets', 'tokens']
+    t.same(await seen(admin), all)
+    t.same(await seen(ops), all)
+    for (const who of [{}, bob, ann, token]) t.same(await seen(who), ['nobodys'])
   }
-  const all = ['admins', 'anns', 'nobodys', 'tickets', 'tokens']
-  t.same(await seen(admin), all)
-  t.same(await seen(ops), all)
-  for (const who of [{}, bob, ann, token]) t.same(await seen(who), ['nobodys'])
-})
+)
 
-t.test('where everybody has an account nobody else sees who reads live', async (t) => {
+t.test('without anonymous access, only operators and administrators see live readers', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   await (await LiveSocket.open(t, `${url}/events`, ann)).untilFrame('subscribed')
@@ -142,7 +147,7 @@ t.test('where everybody has an account nobody else sees who reads live', async (
   t.equal((await ask(app, 'GET /consumers', ops)).json().subscriptions.length, 1)
 })
 
-t.test('how many events there are is told to those who may read events, and to nobody else', async (t) => {
+t.test('the number of events is shown only to callers who may read events', async (t) => {
   for (const anonymous of [false, true]) {
     const { app, store } = await openApp(t, {
       insecure: false,
@@ -152,18 +157,18 @@ t.test('how many events there are is told to those who may read events, and to n
     const ann = await makeUser(store, 'ann')
     await append(app, 's', Array(20).fill({ type: 'T' }), admin)
     const { head } = store.log
-    for (const [name, who, isTold] of [
-      ['somebody', {}, anonymous],
+    for (const [name, who, maySee] of [
+      ['no credentials', {}, anonymous],
       ['an account', ann, true],
       ['an administrator', admin, true]
     ] as const) {
-      const what = `${name}, ${anonymous ? 'where nobody needs an account' : 'where everybody needs one'}`
+      const what = `${name}, ${anonymous ? '--anonymous=on' : '--anonymous=off'}`
       const info = (await ask(app, 'GET /info', who)).json()
-      t.equal(info.head, isTold ? head : null, what)
-      t.equal(info.log, store.log.id, `${what}: the log is named`)
-      t.equal((await ask(app, 'GET /', who)).json().head, isTold ? head : null, what)
+      t.equal(info.head, maySee ? head : null, what)
+      t.equal(info.log, store.log.id, `${what}: the id of the log is shown`)
+      t.equal((await ask(app, 'GET /', who)).json().head, maySee ? head : null, what)
       const [member] = (await ask(app, 'GET /gossip', who)).json().members
-      const end = isTold ? head + 1 : 0
+      const end = maySee ? head + 1 : 0
       const wanted = { lastCommitPosition: end - 1, writerCheckpoint: end, chaserCheckpoint: end, state: 'Leader' }
       t.match(member, wanted, `${what}, by gossip`)
       for (const url of [
@@ -180,7 +185,7 @@ t.test('how many events there are is told to those who may read events, and to n
       ]) {
         const { statusCode, headers, body } = await ask(app, `GET ${url}`, who)
         const said = `${body} ${headers['daybook-head']}`
-        if (!isTold) t.notMatch(said, new RegExp(`\\b(${head}|${end})\\b`), `${what}: ${url}`)
+        if (!maySee) t.notMatch(said, new RegExp(`\\b(${head}|${end})\\b`), `${what}: ${url}`)
         if (url === '/stats' && statusCode === 200) t.match(headers['cache-control'], 'private', url)
       }
     }
@@ -188,7 +193,7 @@ t.test('how many events there are is told to those who may read events, and to n
   }
 })
 
-t.test('whoever may not read a stream does not read its rule, wherever it would be shown', async (t) => {
+t.test('a caller who may not read a stream cannot read its rule, wherever it would be shown', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false, anonymous: true })
   const [ann, bob] = [await makeUser(store, 'ann'), await makeUser(store, 'bob')]
   await append(app, 'xyzzy-1', { type: 'T' }, admin)
@@ -220,10 +225,10 @@ t.test('whoever may not read a stream does not read its rule, wherever it would 
     }
     t.equal(shown > 20, isShown, name)
     const etag = await ask(app, 'GET /streams/xyzzy-1/metadata', { ...who, 'if-none-match': '*' })
-    t.equal(etag.statusCode, isShown ? 304 : name === 'nobody' ? 401 : 403, `${name}: nor by a tag`)
+    t.equal(etag.statusCode, isShown ? 304 : name === 'nobody' ? 401 : 403, `${name}: an ETag`)
     const conditions = [{ stream: '$$xyzzy-1', head: 'exists' }]
     const condition = await ask(app, 'POST /events', who, { events: [{ stream: 'plain', type: 'T' }], conditions })
-    t.match(String(condition.statusCode), isShown ? /^201$|^400$/ : /^40[013]$/, `${name}: nor by a condition`)
+    t.match(String(condition.statusCode), isShown ? /^201$|^400$/ : /^40[013]$/, `${name}: a condition`)
   }
   const live = await LiveSocket.open(t, `${url}/events?system=true`, bob)
   const types = await LiveSocket.open(t, `${url}/streams/$et-$metadata`, bob)
@@ -232,7 +237,7 @@ t.test('whoever may not read a stream does not read its rule, wherever it would 
   await ask(app, 'PATCH /streams/plain/metadata', admin, { cacheControl: 5 })
   for (const socket of [live, types]) {
     await socket.until(
-      'the metadata of the other',
+      'the metadata of the other stream',
       () => socket.events.filter(({ stream }) => stream === '$$plain').length === 2
     )
     t.notMatch(JSON.stringify(socket.all), 'xyzzy')
@@ -240,5 +245,5 @@ t.test('whoever may not read a stream does not read its rule, wherever it would 
   await t.rejects(LiveSocket.open(t, `${url}/streams/$$xyzzy-1`, bob), /403/)
   t.equal((await ask(app, 'PUT /consumers/c', bob, { source: '/streams/$$xyzzy-1' })).statusCode, 403)
   await ask(app, 'PATCH /streams/xyzzy-1/metadata', admin, { acl: { metadataRead: '$all' } })
-  t.equal((await ask(app, 'GET /streams/xyzzy-1/metadata', bob)).statusCode, 200, 'unless the rule says so')
+  t.equal((await ask(app, 'GET /streams/xyzzy-1/metadata', bob)).statusCode, 200, 'unless the rule permits it')
 })

@@ -1,4 +1,4 @@
-/** Reading metadata (reference 11.1): what makes no sense opens nothing, whatever stands beside it. */
+/** Reading metadata (reference 11.1): invalid members never widen access. */
 import t from 'tap'
 import { CLOSED_ACL } from '../../src/streams/acl.js'
 import {
@@ -18,7 +18,7 @@ import type { PlanningView } from '../../src/writing/plan/planning-view.js'
 
 const read = (text: string) => readMetadata(Buffer.from(text))
 
-t.test('a member that makes sense counts beside one that makes none; unclear rights are closed', async (t) => {
+t.test('valid members count beside invalid ones; an invalid rule closes the rights it does not state', async (t) => {
   const rows: [document: string, metadata: StreamMetadata][] = [
     ['{}', { deleted: false }],
     ['{"$acl":{"$r":["ann"]},"$maxCount":0}', { acl: { $r: ['ann'] }, deleted: false }],
@@ -49,10 +49,10 @@ t.test('a member that makes sense counts beside one that makes none; unclear rig
     ])
   ]
   for (const [document, metadata] of rows) t.same(read(document), metadata, document)
-  t.same(readMetadata(undefined), { acl: CLOSED_ACL, deleted: false }, 'no JSON at all')
+  t.same(readMetadata(undefined), { acl: CLOSED_ACL, deleted: false }, 'a document that is not JSON')
 })
 
-t.test('a whole number has at most 63 bits, to the digit', async (t) => {
+t.test('the limit of 2^63-1 for whole numbers is exact', async (t) => {
   const good = ['0', '9223372036854775807', '9223372036854775806', '9007199254740993', '1e3', '1.0']
   const bad = [
     '9223372036854775808',
@@ -66,29 +66,26 @@ t.test('a whole number has at most 63 bits, to the digit', async (t) => {
   ]
   for (const [numbers, wanted] of [
     [good, []],
-    [bad, [{ member: '$tb', why: '"$tb" is a whole number from 0 to 2^63-1.' }]]
+    [bad, [{ member: '$tb', why: '"$tb" must be a whole number from 0 to 2^63-1.' }]]
   ] as const) {
     for (const number of numbers) t.same(faultsOf(Buffer.from(`{"$tb":${number}}`)), wanted, number)
   }
 })
 
-t.test(
-  'a document with another truncation keeps all else byte for byte, and one that is none stays closed',
-  async (t) => {
-    const truncated = (text: string) => withTruncateBefore(Buffer.from(text), 7).toString()
-    t.equal(truncated('{"$tb":1,"n":1.50,"ä":"\\u00e4"}'), '{"n":1.50,"ä":"\\u00e4","$tb":7}')
-    t.equal(truncated('{"$acl":7}'), '{"$acl":7,"$tb":7}')
-    for (const text of ['[]', 'nonsense', '{"$acl":{"$r":"ann"}']) {
-      t.same(read(truncated(text)), { acl: CLOSED_ACL, truncateBefore: 7, deleted: false }, text)
-    }
-    t.equal(withTruncateBefore(undefined, 7).toString(), '{"$tb":7}')
+t.test('a new truncation keeps all other members byte for byte, and an invalid document stays closed', async (t) => {
+  const truncated = (text: string) => withTruncateBefore(Buffer.from(text), 7).toString()
+  t.equal(truncated('{"$tb":1,"n":1.50,"ä":"\\u00e4"}'), '{"n":1.50,"ä":"\\u00e4","$tb":7}')
+  t.equal(truncated('{"$acl":7}'), '{"$acl":7,"$tb":7}')
+  for (const text of ['[]', 'nonsense', '{"$acl":{"$r":"ann"}']) {
+    t.same(read(truncated(text)), { acl: CLOSED_ACL, truncateBefore: 7, deleted: false }, text)
   }
-)
+  t.equal(withTruncateBefore(undefined, 7).toString(), '{"$tb":7}')
+})
 
-t.test('whether a document shows more than another: only what is hidden at least as much does not', async (t) => {
+t.test('showsMore is true whenever an event may become visible', async (t) => {
   const documents = ['{}', '{"$tb":1}', '{"$tb":2}', '{"$maxCount":1}', '{"$maxCount":2}', '{"$maxAge":1}', '{"$maxAge":2}',
     '{"$tb":2,"$maxCount":1}', '{"$tb":1,"$maxAge":1}', '{"$tb":9223372036854775807}'] // biome-ignore format: a list
-  /** Of three events, those of the ages 0 to 2 seconds, the numbers that are seen. */
+  /** Returns the visible numbers of three events, which are 2, 1 and 0 seconds old. */
   const seen = (text: string) => {
     const { maxCount = 3, maxAge = 9000, truncateBefore = 0 } = read(text)
     return [0, 1, 2].filter(
@@ -108,10 +105,10 @@ t.test('whether a document shows more than another: only what is hidden at least
   t.ok(more > 20)
 })
 
-t.test('a name that is one slip from a known one is none of the user’s own; other names are', async (t) => {
+t.test('names that differ slightly from a known name are refused; other names belong to the user', async (t) => {
   const meant = (form: MetadataForm, name: string) => {
     const members = membersOfDocument(Buffer.from(JSON.stringify({ [name]: 3 }))) as Members
-    return /called "(.*)" here/.exec(slipsOf(members, form)[0]?.why ?? '')?.[1]
+    return /name "(.*)" instead/.exec(slipsOf(members, form)[0]?.why ?? '')?.[1]
   }
   const rows: [names: string[], readable: string, stored: string][] = [
     [['maxcount', 'max_count', 'max-count', 'MaxCount', 'MAX_COUNT', '$maxcount', 'maxCount$', 'maxCont', 'maxCounts',
@@ -138,11 +135,11 @@ t.test('a name that is one slip from a known one is none of the user’s own; ot
     for (const form of ['readable', 'stored'] as const) t.equal(meant(form, name), undefined, name)
 })
 
-t.test('in a rule, too, a right is named as the form names it', async (t) => {
+t.test('rights in a rule must have the names of the form', async (t) => {
   const meant = (form: MetadataForm, name: string) => {
     const document = { [form === 'stored' ? '$acl' : 'acl']: { [name]: 'ann' } }
     const [slip] = slipsOf(membersOfDocument(Buffer.from(JSON.stringify(document))) as Members, form)
-    return slip && [slip.member, /called "(.*)" here/.exec(slip.why)?.[1]]
+    return slip && [slip.member, /name "(.*)" instead/.exec(slip.why)?.[1]]
   }
   for (const [name, readable, stored] of [
     ['Read', 'read', '$r'],
@@ -166,7 +163,7 @@ t.test('in a rule, too, a right is named as the form names it', async (t) => {
   t.equal(meant('stored', 'own'), undefined)
 })
 
-t.test('what looks like a slip and stands already may stay as it is', async (t) => {
+t.test('a misspelt member that is already stored may stay unchanged', async (t) => {
   const members = (text: string) => membersOfDocument(Buffer.from(text)) as Members
   const standing = Buffer.from('{"maxcount":3,"$acl":{"Read":"ann"}}')
   t.same(slipsOf(members('{"maxcount":3,"$acl":{"Read":"ann"},"$tb":5}'), 'stored', standing), [])
@@ -174,10 +171,10 @@ t.test('what looks like a slip and stands already may stay as it is', async (t) 
   t.match(slipsOf(members('{"max_count":3}'), 'stored', standing), [{ member: 'max_count' }], 'another name')
   t.match(slipsOf(members('{"$acl":{"Read":"bob"}}'), 'stored', standing), [{ member: '$acl.Read' }])
   const spaced = Buffer.from('{"$acl":{"Read":[ "ann" ]}}')
-  t.same(slipsOf(members('{"$acl":{"Read":["ann"]}}'), 'stored', spaced), [], 'however it is spaced')
+  t.same(slipsOf(members('{"$acl":{"Read":["ann"]}}'), 'stored', spaced), [], 'spaces do not matter')
 })
 
-t.test('what does nothing on the whole log may stay there, and is not added or changed', async (t) => {
+t.test('retention on $all may stay unchanged, and cannot be added or changed', async (t) => {
   const standing = Buffer.from('{"$maxCount":3}')
   const state = { document: standing, metadata: readMetadata(standing) }
   const view = { state: () => state } as unknown as PlanningView

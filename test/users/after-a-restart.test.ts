@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { serverEvent } from '../../src/streams/new-event.js'
 import { append, openApp } from '../helpers/app.js'
-import { admin, basic, bearer, makeToken, makeUser, ops, SOMEBODY } from '../helpers/people.js'
+import { admin, basic, bearer, makeToken, makeUser, ops, TEST_ACTOR } from '../helpers/people.js'
 
 t.test('the defaults and rules are the same after a restart', async (t) => {
   const directory = t.testdir({})
@@ -59,7 +59,7 @@ t.test(
     await remove('$user-hidden')
     await metadata('$user-hidden', { maxCount: 5 })
     await remove('$user-returned')
-    await first.store.accounts.create(SOMEBODY, 'returned', { fullName: null, groups: null }, 'returned')
+    await first.store.accounts.create(TEST_ACTOR, 'returned', { fullName: null, groups: null }, 'returned')
     const known = async ({ app }: { app: FastifyInstance }) => {
       const said: Record<string, number> = {}
       for (const login of [...people, 'late']) {

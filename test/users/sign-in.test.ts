@@ -9,11 +9,11 @@ import {
   asJson,
   basic,
   bearer,
+  type Credentials,
   makeToken,
   makeUser,
   ops,
-  SOMEBODY,
-  type Who,
+  TEST_ACTOR,
   withAnn
 } from '../helpers/people.js'
 
@@ -30,7 +30,7 @@ function countHashes({ accounts }: Store): { hashed: number } {
 
 t.test('a password that was right is remembered, and forgotten at once when the account changes', async (t) => {
   const { app, store, ann } = await withAnn(t)
-  const who = async (headers: Who) => (await app.inject({ url: '/users/$current', headers })).statusCode
+  const who = async (headers: Credentials) => (await app.inject({ url: '/users/$current', headers })).statusCode
   t.equal(await who(ann), 200)
   const count = countHashes(store)
   for (let i = 0; i < 5; i++) t.equal(await who(ann), 200)
@@ -56,9 +56,9 @@ t.test('after a hundred wrong passwords an address has to wait, and what was rem
   // A hundred hashes would be ten seconds.
   store.accounts.verify = async (login, password) =>
     password.startsWith('wrong') ? undefined : verify.call(store.accounts, login, password)
-  const ask = (who: Who, remoteAddress?: string) =>
+  const ask = (who: Credentials, remoteAddress?: string) =>
     app.inject({ url: '/users/$current', headers: asJson(who), ...(remoteAddress && { remoteAddress }) })
-  const statusOf = async (who: Who, from?: string) => (await ask(who, from)).statusCode
+  const statusOf = async (who: Credentials, from?: string) => (await ask(who, from)).statusCode
   t.equal(await statusOf(ann), 200)
   for (let i = 0; i < limits.sign_in_failures_burst; i++) {
     t.equal(await statusOf(basic(i % 2 ? 'ann' : 'nobody', `wrong ${i}`)), 401)
@@ -110,9 +110,9 @@ t.test('a password that was right is looked at again after five minutes', async 
 t.test('requests that come at once with the same password share one hash, from each address', async (t) => {
   const { app, store, ann } = await withAnn(t)
   const count = countHashes(store)
-  const ask = async (who: Who, remoteAddress: string) =>
+  const ask = async (who: Credentials, remoteAddress: string) =>
     (await app.inject({ url: '/users/$current', headers: asJson(who), remoteAddress })).statusCode
-  const many = (who: Who, address: string) => Promise.all(Array.from({ length: 80 }, () => ask(who, address)))
+  const many = (who: Credentials, address: string) => Promise.all(Array.from({ length: 80 }, () => ask(who, address)))
   t.same(new Set(await many(ann, '10.0.0.1')), new Set([200]), 'more than could wait')
   t.equal(count.hashed, 1)
   t.same(new Set(await many(basic('ann', 'wrong'), '10.0.0.1')), new Set([401]))
@@ -124,9 +124,9 @@ t.test('requests that come at once with the same password share one hash, from e
 t.test('who is disabled while the password is looked at does not get in', async (t) => {
   const { store } = await withAnn(t)
   const looked = store.accounts.verify('ann', 'ann')
-  await store.accounts.setDisabled(SOMEBODY, 'ann', true)
+  await store.accounts.setDisabled(TEST_ACTOR, 'ann', true)
   t.equal(await looked, undefined)
-  await store.accounts.setDisabled(SOMEBODY, 'ann', false)
+  await store.accounts.setDisabled(TEST_ACTOR, 'ann', false)
   t.match(await store.accounts.verify('ann', 'ann'), { login: 'ann' })
 })
 

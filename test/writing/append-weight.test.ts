@@ -1,4 +1,4 @@
-/** What an append weighs: commits are bounded by the work that they make, and the queue by bytes of the memory budget. */
+/** The cost of appends: commits are bounded by their work, and the queue by its bytes in the memory budget. */
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import { Store } from '../../src/store/store.js'
@@ -16,7 +16,7 @@ const request = (more: Partial<AppendAll> = {}): AppendAll => ({
   ...more
 })
 
-t.test('tags, ids, conditions and the names in them weigh as much as events', async (t) => {
+t.test('tags, ids, conditions and the names in conditions add to the weight of an append', async (t) => {
   const plain = sizeOfAppend(request())
   t.equal(plain.weight, 1)
   const tags = Array.from({ length: limits.tags_max }, (_, i) => `t-${i}`)
@@ -27,10 +27,10 @@ t.test('tags, ids, conditions and the names in them weigh as much as events', as
   const decision = request({ matches: [{ items: [{ types, tags: ['x'] }], after: -1, index: 0 }] })
   const size = sizeOfAppend(decision)
   t.ok(size.weight > 1000, `1,001 names weigh ${size.weight}`)
-  t.ok(size.bytes - plain.bytes > types.join('').length, 'their bytes count, too')
+  t.ok(size.bytes - plain.bytes > types.join('').length, 'the bytes of the names count')
 })
 
-t.test('appends with many names are committed a few at a time, and one that is larger alone', async (t) => {
+t.test('appends with many names are committed in small groups, and one above the limit alone', async (t) => {
   const { store } = await openApp(t)
   const commits = async () =>
     Number(/daybook_commit_seconds_count (\d+)/.exec(await store.metrics.registry.metrics())?.[1])
@@ -47,10 +47,13 @@ t.test('appends with many names are committed a few at a time, and one that is l
   const count = (await commits()) - before
   t.ok(count >= 64_000 / limits.commit_work_max, `${count} commits for 64 conditions of 1,000 types`)
   const many = Array.from({ length: limits.commit_work_max + 1 }, (_, i) => `Type-${i}`)
-  t.ok((await decide(65, many)).events.length === 1, 'one that weighs more than a commit may is committed')
+  t.ok(
+    (await decide(65, many)).events.length === 1,
+    'an append that weighs more than the limit of a commit is committed'
+  )
 })
 
-t.test('the queue takes its bytes from the memory budget, and gives them back with the answer', async (t) => {
+t.test('the queue reserves bytes of the memory budget and releases them with the answer', async (t) => {
   const store = await new Store({ directory: t.testdir({}), memoryBytes: limits.memory_bytes_min }).open()
   t.teardown(() => store.close())
   const share = store.memory.appends
@@ -62,9 +65,9 @@ t.test('the queue takes its bytes from the memory budget, and gives them back wi
   t.ok(share.used > share.bytes, 'one append always fits an empty queue')
   await t.rejects(large(1), { code: 'overloaded', message: /bytes/, details: { written: false, retry: true } })
   t.equal((await taken).events.length, more)
-  t.equal(share.used, 0, 'nothing is held when it is answered')
+  t.equal(share.used, 0, 'no bytes are reserved after the answer')
   t.equal((await large(1)).events.length, 1)
   const refused = request({ conditions: [{ stream: 's', expected: 'no_stream' }] })
   await t.rejects(store.writer.append(refused), { code: 'wrong-expected-version' })
-  t.equal(share.used, 0, 'nor when it is refused')
+  t.equal(share.used, 0, 'no bytes are reserved after a refusal')
 })

@@ -1,4 +1,4 @@
-/** Planning is pure: no disk, no clock. */
+/** Plans of appends. Planning is pure: these tests need no disk and no clock. */
 import t from 'tap'
 import { DaybookError } from '../../src/errors.js'
 import { type AppendResult, planAppend } from '../../src/writing/plan/plan-append.js'
@@ -10,7 +10,7 @@ import { snapshotOf } from '../helpers/planning.js'
 const A = '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 const B = '6c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'
 
-/** @param heads the numbers of the last events of streams */
+/** @param heads numbers of the last events, by stream */
 function view(heads: Record<string, number> = {}): PlanningView {
   const counts = Object.fromEntries(Object.entries(heads).map(([stream, head]) => [stream, head + 1]))
   return new PlanningView(snapshotOf(['a', 'b', 'c'], counts), 1e12)
@@ -25,7 +25,7 @@ function accepted(plan: AppendResult | DaybookError): AppendResult {
   return plan
 }
 
-t.test('numbers follow on each stream, positions on the log', async (t) => {
+t.test('event numbers continue those of the stream, positions those of the log', async (t) => {
   const plan = accepted(planAppend(request([encodeEvent('a'), encodeEvent('b'), encodeEvent('a')]), view({ a: 4 })))
   t.same(
     plan.events.map(({ number, position }) => [number, position]),
@@ -44,7 +44,7 @@ t.test('numbers follow on each stream, positions on the log', async (t) => {
   )
 })
 
-t.test('all conditions that fail are named, and nothing is placed', async (t) => {
+t.test('a refusal names all failed conditions, and no event is planned', async (t) => {
   const before = view({ a: 4 })
   const conditions = [
     { stream: 'a', expected: 3 },
@@ -66,7 +66,7 @@ t.test('all conditions that fail are named, and nothing is placed', async (t) =>
   t.equal(before.planned.length, 0)
 })
 
-t.test('an append later in the same commit sees the earlier ones', async (t) => {
+t.test('an append sees the earlier appends of the same commit', async (t) => {
   const shared = view()
   accepted(planAppend(request([encodeEvent('a')], { conditions: [{ stream: 'a', expected: 'no_stream' }] }), shared))
   t.match(planAppend(request([encodeEvent('a')], { conditions: [{ stream: 'a', expected: 'no_stream' }] }), shared), {
@@ -79,7 +79,7 @@ t.test('an append later in the same commit sees the earlier ones', async (t) => 
   )
 })
 
-t.test('a retry is answered with its first places, whatever its conditions say now', async (t) => {
+t.test('a retry is answered with its first numbers and positions, whatever its conditions', async (t) => {
   const shared = view()
   const append = request([encodeEvent('a', { id: A, data: 1 })], {
     conditions: [{ stream: 'a', expected: 'no_stream' }]
@@ -98,11 +98,11 @@ t.test('a retry is answered with its first places, whatever its conditions say n
   t.equal(
     accepted(planAppend(request([encodeEvent('b', { id: A, data: 1 })]), shared)).replayed,
     false,
-    'ids belong to a stream'
+    'ids are unique per stream only'
   )
 })
 
-t.test('line by line, known events are passed over and the first refused one ends it', async (t) => {
+t.test('a streamed append skips known events and stops at the first refused event', async (t) => {
   const shared = view()
   accepted(planAppend(request([encodeEvent('a', { id: A, data: 1 })]), shared))
   const events = [

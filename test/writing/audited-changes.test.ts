@@ -1,10 +1,10 @@
-/** Changes that the audit tells of, planned together with others. */
+/** Audited changes that are planned together with other appends. */
 import t from 'tap'
 import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 import { makeUser, principalOf, setRules } from '../helpers/people.js'
 
-t.test('a condition on events is judged beside an audited change, also when $audit has metadata', async (t) => {
+t.test('a condition on events and an audited change fit in one commit, also when $audit has metadata', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   await makeUser(store, 'bob')
   await setRules(app, 'a', { read: 'bob' })

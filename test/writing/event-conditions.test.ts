@@ -1,4 +1,6 @@
-/** Conditions on what the whole log holds (native contract §4): exact in every combination, whoever asks at once. */
+/**
+ * Conditions on events of the whole log (native contract §4): exact in every combination, also for concurrent appends.
+ */
 import t, { type Test } from 'tap'
 import { isDaybookError } from '../../src/errors.js'
 import { Store, type StoreOptions } from '../../src/store/store.js'
@@ -31,38 +33,35 @@ const match = (items: Partial<MatchItem>[], after?: number) => ({
   ...(after !== undefined && { after })
 })
 
-t.test(
-  'a refusal names each clause that failed, with the position and type of the first event in the way',
-  async (t) => {
-    const { app, store } = await openApp(t)
-    await append(app, 'a', [{ type: 'Opened', tags: ['x'] }, { type: 'Closed', tags: ['x', 'y'] }, { type: 'Closed' }])
-    t.match(
-      await decide(app, [match([{ types: ['Never'] }]), match([{ tags: ['y'] }]), match([{ types: ['Closed'] }], 1)]),
-      {
-        status: 412,
-        code: 'events-match',
-        written: false,
-        failed: [
-          { condition: 1, failIfEventsMatch: { items: [{ tags: ['y'] }] }, position: 1, type: 'Closed' },
-          { condition: 2, failIfEventsMatch: { items: [{ types: ['Closed'] }] }, after: 1, position: 2, type: 'Closed' }
-        ]
-      }
-    )
-    t.match(
-      await decide(app, [{ stream: 'a', head: 0 }, { stream: 'b', head: 'none' }, match([{ types: ['Opened'] }])]),
-      {
-        status: 412,
-        code: 'wrong-expected-version',
-        failed: [
-          { stream: 'a', expected: 0, head: 2 },
-          { condition: 2, position: 0, type: 'Opened' }
-        ]
-      },
-      'together with conditions on streams, all that failed are named'
-    )
-    t.equal(store.log.head, 2, 'nothing was written')
-  }
-)
+t.test('a refusal names each failed condition, with the position and type of the first matching event', async (t) => {
+  const { app, store } = await openApp(t)
+  await append(app, 'a', [{ type: 'Opened', tags: ['x'] }, { type: 'Closed', tags: ['x', 'y'] }, { type: 'Closed' }])
+  t.match(
+    await decide(app, [match([{ types: ['Never'] }]), match([{ tags: ['y'] }]), match([{ types: ['Closed'] }], 1)]),
+    {
+      status: 412,
+      code: 'events-match',
+      written: false,
+      failed: [
+        { condition: 1, failIfEventsMatch: { items: [{ tags: ['y'] }] }, position: 1, type: 'Closed' },
+        { condition: 2, failIfEventsMatch: { items: [{ types: ['Closed'] }] }, after: 1, position: 2, type: 'Closed' }
+      ]
+    }
+  )
+  t.match(
+    await decide(app, [{ stream: 'a', head: 0 }, { stream: 'b', head: 'none' }, match([{ types: ['Opened'] }])]),
+    {
+      status: 412,
+      code: 'wrong-expected-version',
+      failed: [
+        { stream: 'a', expected: 0, head: 2 },
+        { condition: 2, position: 0, type: 'Opened' }
+      ]
+    },
+    'failed conditions on streams and on events are named together'
+  )
+  t.equal(store.log.head, 2, 'nothing was written')
+})
 
 const HELD = [{ type: 'A', tags: ['x', 'y'] }, { type: 'B', tags: ['x'] }, { type: 'A', tags: ['z'] }, { type: 'C' }]
 
@@ -75,14 +74,14 @@ const rows: [string, ReturnType<typeof match>, number | undefined][] = [
   ['a type and a tag of the same event', match([{ types: ['B'], tags: ['x'] }]), 1],
   ['a type and a tag of different events', match([{ types: ['B'], tags: ['z'] }]), undefined],
   ['one of several items', match([{ types: ['Never'] }, { tags: ['z'] }, { types: ['C'] }]), 2],
-  ['only what is after the position counts', match([{ tags: ['x'] }], 0), 1],
-  ['the position itself does not count', match([{ tags: ['x'] }], 1), undefined],
-  ['after the last event nothing counts', match([{ types: ['A', 'B', 'C'] }], 3), undefined],
+  ['only events after the position count', match([{ tags: ['x'] }], 0), 1],
+  ['the event at the position does not count', match([{ tags: ['x'] }], 1), undefined],
+  ['after the last event no event counts', match([{ types: ['A', 'B', 'C'] }], 3), undefined],
   ['-1 counts from the beginning', match([{ types: ['A'] }], -1), 0],
-  ['a tag that nobody ever used', match([{ tags: ['never'] }]), undefined]
+  ['a tag that no event has', match([{ tags: ['never'] }]), undefined]
 ]
 
-t.test('an event is in the way when it has one of the types and all of the tags', async (t) => {
+t.test('an event matches a condition when it has one of the types and all of the tags', async (t) => {
   for (const [name, condition, position] of rows) {
     const { app } = await openApp(t, { directory: t.testdir({ [name.replace(/\W/g, '-')]: {} }) })
     await append(app, 'held', HELD)
@@ -93,7 +92,7 @@ t.test('an event is in the way when it has one of the types and all of the tags'
   }
 })
 
-t.test('what is hidden by a delete or a truncation is not in the way, and is again when it can be seen', async (t) => {
+t.test('events hidden by a delete or truncation match no condition until they are visible again', async (t) => {
   const { app } = await openApp(t)
   const event = { type: 'T', tags: ['x'] }
   await append(app, 'truncated', [event, event])
@@ -112,16 +111,16 @@ t.test('what is hidden by a delete or a truncation is not in the way, and is aga
   t.match(
     await decide(app, [match([{ tags: ['x'] }])]),
     { status: 412, failed: [{ position: 1 }] },
-    'the first seen one'
+    'the first visible event matches'
   )
   await put(2)
-  t.match(await decide(app, [match([{ tags: ['x'] }])]), { status: 201 }, 'none is seen')
+  t.match(await decide(app, [match([{ tags: ['x'] }])]), { status: 201 }, 'no event is visible')
   await put(0)
   t.match(await decide(app, [match([{ tags: ['x'] }])]), { status: 412, failed: [{ position: 0 }] })
-  t.match(await decide(app, [match([{ types: ['$metadata'] }])]), { status: 201 }, 'system events never are')
+  t.match(await decide(app, [match([{ types: ['$metadata'] }])]), { status: 201 }, 'system events never match')
 })
 
-t.test('the same append sent again is answered as before, whatever stands in its way now', async (t) => {
+t.test('a retry is answered as the first time, even if its condition would fail now', async (t) => {
   const { app, store } = await openApp(t)
   const event = { stream: 's', type: 'Booked', tags: ['seat:1'], id: '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11' }
   const first = await decide(app, [match([{ tags: ['seat:1'] }])], event)
@@ -143,7 +142,7 @@ t.test('the same append sent again is answered as before, whatever stands in its
   t.equal(store.log.head, 1)
 })
 
-t.test('of 200 that ask at once for the same tag one is accepted, and the others are told who was first', async (t) => {
+t.test('of 200 concurrent appends with the same condition one succeeds; refusals name its event', async (t) => {
   const { app, store } = await openApp(t)
   const answers = await Promise.all(
     Array.from({ length: 200 }, (_, i) =>
@@ -159,7 +158,7 @@ t.test('of 200 that ask at once for the same tag one is accepted, and the others
   t.equal(store.log.head, 0)
 })
 
-t.test('a condition that makes no sense is refused with what is wrong, and nothing is written', async (t) => {
+t.test('an invalid condition is refused with the reason, and nothing is written', async (t) => {
   const { app, store } = await openApp(t)
   const bad: [unknown, RegExp][] = [
     [match([]), /items/],
@@ -178,7 +177,11 @@ t.test('a condition that makes no sense is refused with what is wrong, and nothi
     t.match(answer, { status: 400, code: 'bad-condition', detail }, JSON.stringify(condition).slice(0, 80))
   }
   const clauses = Array.from({ length: 600 }, () => match([{ types: ['T'] }, { tags: ['x'] }]))
-  t.match(await decide(app, clauses), { status: 400, code: 'bad-condition', detail: /1000 items/ }, 'over all clauses')
+  t.match(
+    await decide(app, clauses),
+    { status: 400, code: 'bad-condition', detail: /1000 items/ },
+    'the limit is for all conditions together'
+  )
   const types = Array.from({ length: 100 }, (_, i) => `T${i}`)
   const wide = match(Array.from({ length: 101 }, () => ({ types })))
   t.match(await decide(app, [wide]), { status: 400, code: 'bad-condition', detail: /10000 types and tags/ })
@@ -186,17 +189,17 @@ t.test('a condition that makes no sense is refused with what is wrong, and nothi
   t.equal(store.log.head, -1)
 })
 
-t.test('without lists of types a condition on types says so; tags are always there', async (t) => {
+t.test('without the index of types a condition on types is refused, and a condition on tags works', async (t) => {
   const { app } = await openApp(t, { runProjections: 'none' })
   await append(app, 's', { type: 'T', tags: ['x'] })
   t.match(await decide(app, [match([{ types: ['T'] }])]), { status: 409, code: 'index-switched-off' })
   t.match(await decide(app, [match([{ types: ['T'], tags: ['x'] }])]), { status: 412, failed: [{ position: 0 }] })
 })
 
-t.test('any mixture of appends and decisions ends as if they had come one after the other', async (t) => {
+t.test('concurrent appends with and without conditions give the same result as one after the other', async (t) => {
   const random = seeded(t)
   const store = await openStore(t)
-  /** What the log holds, by the same rules told in the simplest way. */
+  /** A simple model of the log. */
   const log: { type: string; tags: string[] }[] = []
   let refused = 0
   for (let round = 0; round < 150; round++) {
@@ -214,7 +217,7 @@ t.test('any mixture of appends and decisions ends as if they had come one after 
           .catch((error: unknown) => error)
       )
     )
-    // Whoever looks through the log first may come later in the queue: the positions say in which order they came.
+    // An append that searches the log first may be queued later: the positions give the order of the appends.
     const placed = answers
       .map((answer, i) => ({ i, position: (answer as AppendResult).events?.[0]?.position }))
       .filter((one): one is { i: number; position: number } => one.position !== undefined)
@@ -222,7 +225,8 @@ t.test('any mixture of appends and decisions ends as if they had come one after 
     for (const { i, position } of placed) {
       const { type, tags, items, after } = asked[i] as Decision
       const inTheWay = firstMatch(log, items, after)
-      if (inTheWay !== undefined) t.fail(`round ${round}: accepted at ${position}, though ${inTheWay} is in the way`)
+      if (inTheWay !== undefined)
+        t.fail(`round ${round}: accepted at ${position}, although the event at ${inTheWay} matches`)
       log.push({ type, tags })
     }
     for (const [i, error] of answers.entries()) {
@@ -232,7 +236,7 @@ t.test('any mixture of appends and decisions ends as if they had come one after 
       const [first] = ((isDaybookError(error) ? error.details.failed : undefined) ?? []) as { position: number }[]
       const wanted = firstMatch(log, items, after)
       if (first === undefined || first.position !== wanted) {
-        t.fail(`round ${round}: refused for ${first?.position}, but ${wanted} is the first in the way`)
+        t.fail(`round ${round}: refused for ${first?.position}, but the first matching event is ${wanted}`)
       }
     }
   }

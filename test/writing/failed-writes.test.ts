@@ -1,4 +1,4 @@
-/** What an append is answered when a write beside it fails, and when the store goes on. */
+/** Answers to appends when a write fails, and recovery after it. */
 import { readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -11,13 +11,13 @@ import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { largest } from '../helpers/crash.js'
 import { encodeEvent } from '../helpers/events.js'
-import { lower, once, openSmall, settled, smallDisk } from '../helpers/still-standing.js'
+import { changeLimits, failOnce, openSmall, smallDisk, untilWritable } from '../helpers/still-standing.js'
 
 const append = (store: Store, ...events: ReturnType<typeof encodeEvent>[]) =>
   store.writer.append({ events, conditions: [], kind: 'append' })
 
 t.test(
-  'an append whose witness could not be written is acknowledged; no other is taken until it could be',
+  'an append is acknowledged when the witness write fails; further appends are refused until it succeeds',
   async (t) => {
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
@@ -31,17 +31,17 @@ t.test(
       clock.move(1000)
       await store.writer.inTurn(async () => {})
     }
-    t.equal(store.readOnlyMode.why, 'the disk is full', 'it stands still as long as the witness lags')
+    t.equal(store.readOnlyMode.why, 'the disk is full', 'the store is read-only while the witness lags behind')
     failing = false
-    await settled(setup, Promise.resolve())
+    await untilWritable(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2 }])
     const witness = Witness.open(join(directory, 'witness'))
-    t.equal(witness.read()?.head, 2, 'and the witness says so')
+    t.equal(witness.read()?.head, 2, 'the witness has the new head')
     witness.close()
   }
 )
 
-t.test('an append that is on disk is acknowledged when the index can be brought after it at once', async (t) => {
+t.test('an append whose index update fails is acknowledged if the index catches up at once', async (t) => {
   const disk = smallDisk(t)
   const { store } = await openSmall(t, disk)
   await append(store, encodeEvent('s'))
@@ -51,11 +51,11 @@ t.test('an append that is on disk is acknowledged when the index can be brought 
   t.match(events, [{ number: 1, position: 1 }])
   await reached.promise
   t.equal(store.readOnlyMode.why, undefined)
-  t.equal((await store.postings.head(family.tag, 'never asked for'))?.count, 1, 'it is in all its lists')
+  t.equal((await store.postings.head(family.tag, 'never asked for'))?.count, 1, 'the event is in all its lists')
 })
 
 t.test(
-  'otherwise it is said to be unknown, and those who wait for it hear of it as soon as the store goes on',
+  'an append whose index does not catch up at once is answered as unknown, and published when the store recovers',
   async (t) => {
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
@@ -69,11 +69,15 @@ t.test(
     const unknown = { code: 'storage-failed', details: { written: 'unknown', retry: true } }
     await Promise.all([
       t.rejects(append(store, ...events), unknown),
-      t.rejects(refused, { code: 'storage-failed', details: { written: false } }, 'refused beside it')
+      t.rejects(
+        refused,
+        { code: 'storage-failed', details: { written: false } },
+        'an append refused in the same commit was not written'
+      )
     ])
     t.ok(store.readOnlyMode.why)
-    await settled(setup, store.log.reached(2).promise)
-    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'what it says holds')
+    await untilWritable(setup, store.log.reached(2).promise)
+    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'the settings of the append are in force')
     t.match(await append(store, events[0] as (typeof events)[0]), {
       replayed: true,
       events: [{ number: 1, position: 1 }]
@@ -81,16 +85,16 @@ t.test(
   }
 )
 
-/** What is in the log cannot be taken into the index, so many times. */
+/** Lets the next `times` index updates fail. */
 function failToApply({ postings }: Store, times: number): void {
   const apply = postings.apply.bind(postings)
   postings.apply = (batch) => {
-    if (times-- > 0) throw new Error('the index takes nothing')
+    if (times-- > 0) throw new Error('the index update fails')
     apply(batch)
   }
 }
 
-/** Calls of this name fail, so many of them, from the next commit on. */
+/** Lets the first `times` calls of this name after the next commit fail. */
 function afterCommit(name: string, times: number) {
   let committed = false
   let left = times
@@ -100,42 +104,39 @@ function afterCommit(name: string, times: number) {
   }
 }
 
-t.test('an append that fails because of a read before the commit is said to be not written', async (t) => {
+t.test('an append that fails because of a read before the commit is answered with written: false', async (t) => {
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)
   const { store } = setup
   await append(store, ...Array.from({ length: 5 }, () => encodeEvent('s', { tags: ['x'] })))
   for (const tag of ['one', 'two']) {
-    disk.fault = once('index getMany')
+    disk.fault = failOnce('index getMany')
     const matches = [{ items: [{ types: [], tags: [tag] }], after: -1, index: 0 }]
     await t.rejects(store.writer.append({ events: [encodeEvent('s')], conditions: [], matches, kind: 'append' }), {
       code: 'storage-failed',
       details: { written: false, retry: true }
     })
-    disk.fault = once('index getMany')
+    disk.fault = failOnce('index getMany')
     const answer = append(store, encodeEvent(`new-${tag}`))
-    await t.rejects(settled(setup, answer), { code: 'storage-failed', details: { written: false, retry: true } })
+    await t.rejects(untilWritable(setup, answer), { code: 'storage-failed', details: { written: false, retry: true } })
   }
   t.equal(store.log.head, 4)
 })
 
-t.test(
-  'nothing is committed on an index that lacks events of the log; the index follows, and appends go on',
-  async (t) => {
-    const setup = await openSmall(t, smallDisk(t))
-    const { store } = setup
-    await append(store, encodeEvent('s'))
-    await store.log.commit([{ event: encodeEvent('s'), number: 1 }], store.log.lastCreated)
-    await t.rejects(append(store, encodeEvent('s')), { code: 'internal', details: { written: false, retry: true } })
-    t.equal(store.log.head, 1)
-    t.ok(store.readOnlyMode.why)
-    await settled(setup, Promise.resolve())
-    t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 2 }])
-  }
-)
+t.test('appends are refused while the index is behind the log, and succeed when it has caught up', async (t) => {
+  const setup = await openSmall(t, smallDisk(t))
+  const { store } = setup
+  await append(store, encodeEvent('s'))
+  await store.log.commit([{ event: encodeEvent('s'), number: 1 }], store.log.lastCreated)
+  await t.rejects(append(store, encodeEvent('s')), { code: 'internal', details: { written: false, retry: true } })
+  t.equal(store.log.head, 1)
+  t.ok(store.readOnlyMode.why)
+  await untilWritable(setup, Promise.resolve())
+  t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 2 }])
+})
 
 t.test(
-  'an index that would number an event otherwise than the log takes nothing, and the store stands still',
+  'an index that disagrees with the log about a number applies nothing, and the store stays read-only',
   async (t) => {
     const setup = await openSmall(t, smallDisk(t))
     const { store, clock } = setup
@@ -150,12 +151,12 @@ t.test(
     t.same([store.log.head, store.postings.appliedTo, store.log.announced], [2, 1, 1])
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     poster.postingOf = postingOf
-    await settled(setup, Promise.resolve())
+    await untilWritable(setup, Promise.resolve())
     t.match((await append(store, encodeEvent('s'))).events, [{ number: 2, position: 3 }])
   }
 )
 
-t.test('the index takes events only in their order, and leaves none out', async (t) => {
+t.test('the index refuses events that repeat or skip a position or number', async (t) => {
   const { store } = await openSmall(t, smallDisk(t))
   const { postings, poster } = store
   const { events } = await append(store, encodeEvent('s'))
@@ -171,7 +172,7 @@ t.test('the index takes events only in their order, and leaves none out', async 
 })
 
 t.test(
-  'a log that lost acknowledged events while it was opened again stays as it is, and so does the witness',
+  'a log that lost acknowledged events while it was reopened is not changed, and its witness is not either',
   async (t) => {
     const setup = await openSmall(t, smallDisk(t))
     const { store, clock, directory } = setup
@@ -189,18 +190,18 @@ t.test(
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     t.same(readFileSync(join(directory, 'witness')), witness)
     await store.close()
-    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'the next start says so too')
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'the next start fails with the same code')
   }
 )
 
-t.test('a store that is closed while it recovers opens nothing again, and its directory is whole', async (t) => {
+t.test('a store that is closed during recovery reopens nothing, and its directory is undamaged', async (t) => {
   const disk = smallDisk(t)
   const calls = new Set<string>()
   const folder = t.testdir({})
   for (let n = 0, reached = true; reached; n++) {
     const { store, clock, directory } = await openSmall(t, disk, { directory: join(folder, `${n}`) })
     await append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`)))
-    disk.fault = once('log writeSynced', 'after')
+    disk.fault = failOnce('log writeSynced', 'after')
     await t.rejects(append(store, ...Array.from({ length: 70 }, (_, i) => encodeEvent(`s-${i}`))), { code: 'read-only' }) // biome-ignore format: one line
     let count = 0
     let closing: Promise<void> | undefined
@@ -208,7 +209,7 @@ t.test('a store that is closed while it recovers opens nothing again, and its di
       if (count++ !== n) return undefined
       calls.add(call)
       closing = store.close()
-      // Closing goes as far as it can before the call is done.
+      // Let the close go as far as it can before this call ends.
       return Promise.race([closing, turns(500)])
     }
     clock.move(1000)
@@ -231,8 +232,8 @@ async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-t.test('families are filled by one at a time, also when writes fail meanwhile', async (t) => {
-  lower(t, { index_pending_max: 10_000 })
+t.test('only one back-fill runs at a time, also when writes fail meanwhile', async (t) => {
+  changeLimits(t, { index_pending_max: 10_000 })
   const directory = t.testdir({})
   let store = await new Store({ directory, runProjections: 'none' }).open()
   for (let i = 0; i < 4; i++) {
@@ -245,7 +246,7 @@ t.test('families are filled by one at a time, also when writes fail meanwhile', 
   const disk = smallDisk(t)
   let writes = 0
   let commits = 0
-  // Recovery begins while families are filled: for a write of the filling itself, and for one beside it.
+  // Recovery begins during the back-fill, after a failed write of the back-fill or of a concurrent commit.
   disk.fault = (call) => {
     if (call === 'log writeSynced') return ++commits % 2 === 0 ? 'before' : undefined
     return call === 'index write' && ++writes < 30 && writes % 6 === 5 ? 'before' : undefined
@@ -255,12 +256,12 @@ t.test('families are filled by one at a time, also when writes fail meanwhile', 
   const { postings } = store
   const { fill } = postings
   postings.fill = (...part) => {
-    t.doesNotThrow(() => fill.apply(postings, part), 'nothing is filled twice or left out')
+    t.doesNotThrow(() => fill.apply(postings, part), 'no event is filled twice or skipped')
   }
   let appended = 0
   while (store.postings.behind.size > 0) {
     const events = Array.from({ length: 20 }, (_, i) => encodeEvent(`b-${i}`, { type: `T${i % 7}` }))
-    await settled(setup, append(store, ...events).then(() => (appended += 20), () => {})) // biome-ignore format: one line
+    await untilWritable(setup, append(store, ...events).then(() => (appended += 20), () => {})) // biome-ignore format: one line
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.ok(commits > 4 && writes > 5, `${commits} commits, ${writes} writes of the index`)
@@ -269,7 +270,7 @@ t.test('families are filled by one at a time, also when writes fail meanwhile', 
   t.match(await checkDirectory(directory), { events: 6000 + appended, disagreements: [] })
 })
 
-t.test('consumers are what the log says, also when their making or removal was answered as failed', async (t) => {
+t.test('consumers agree with the log, also after a definition or removal was answered with an error', async (t) => {
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)
   const { consumers } = setup.store
@@ -280,17 +281,17 @@ t.test('consumers are what the log says, also when their making or removal was a
     [define, true],
     [remove, false]
   ] as const) {
-    disk.fault = once('log writeSynced', 'before')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
-    t.equal(consumers.find('c') !== undefined, !there, 'it is not in the log')
-    disk.fault = once('log writeSynced', 'after')
-    await t.rejects(settled<unknown>(setup, change()), { code: 'read-only' })
-    t.equal(consumers.find('c') !== undefined, there, 'it is')
+    disk.fault = failOnce('log writeSynced', 'before')
+    await t.rejects(untilWritable<unknown>(setup, change()), { code: 'read-only' })
+    t.equal(consumers.find('c') !== undefined, !there, 'the change is not in the log')
+    disk.fault = failOnce('log writeSynced', 'after')
+    await t.rejects(untilWritable<unknown>(setup, change()), { code: 'read-only' })
+    t.equal(consumers.find('c') !== undefined, there, 'the change is in the log')
   }
-  t.match(await define(), { made: true }, 'and it can be made again')
+  t.match(await define(), { made: true }, 'the consumer can be created again')
 })
 
-t.test('a batch for a database that is closed is an error, not the end of the process', async (t) => {
+t.test('a batch for a closed database gives an error and does not end the process', async (t) => {
   const options = { writeBufferSize: limits.write_buffer_bytes, cacheSize: 1024 * 1024, compression: false }
   const level = await Level.open(t.testdir({}), options)
   const batch = level.batch()
@@ -304,7 +305,7 @@ t.test('a batch for a database that is closed is an error, not the end of the pr
   await t.rejects(level.get(Buffer.from('key')), { code: 'storage-failed' })
 })
 
-t.test('an append that waits for the index to be written is acknowledged when that write fails', async (t) => {
+t.test('an append that waits for an index write is acknowledged when that write fails', async (t) => {
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)
   const { store } = setup
@@ -317,12 +318,12 @@ t.test('an append that waits for the index to be written is acknowledged when th
   await append(store, ...streams('first'))
   const waiting = append(store, ...streams('second'))
   await store.log.reached(159).promise
-  t.ok(store.postings.congested, 'changes pile up while the first are being written')
+  t.ok(store.postings.congested, 'changes accumulate during the write')
   disk.fault = (call) => (call === 'index write' || call === 'index reopen' ? 'before' : undefined)
   release()
-  t.match(await waiting, { replayed: false, events: { length: 80 } }, 'its events are in the log and in the index')
+  t.match(await waiting, { replayed: false, events: { length: 80 } }, 'the events are in the log and in the index')
   await t.rejects(append(store, encodeEvent('third')), { code: 'read-only', details: { written: false, retry: true } })
   disk.fault = undefined
-  await settled(setup, Promise.resolve())
+  await untilWritable(setup, Promise.resolve())
   t.equal((await store.postings.head(family.stream, 'second-79'))?.count, 1)
 })

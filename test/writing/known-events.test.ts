@@ -1,4 +1,4 @@
-/** Events that are sent again are compared with those in the log, however large those are, within a bound. */
+/** Retried events are compared with those in the log. The bytes to read for the comparison are bounded. */
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import { encodeEvent } from '../helpers/events.js'
@@ -7,7 +7,7 @@ import { openStore } from '../helpers/live-events.js'
 const id = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`
 
 t.test(
-  'small events under the ids of many large ones are refused before all of those are read, and alone',
+  'small events with the ids of many large ones are refused before all are read, and other appends succeed',
   async (t) => {
     const store = await openStore(t)
     const before = limits.known_bytes_max
@@ -36,7 +36,7 @@ t.test(
       store.writer.append({ kind: 'append', conditions: [], events: [encodeEvent('other')] })
     ])
     t.match(refused, { status: 'rejected', reason: { code: 'event-id-reused', details: { written: false } } })
-    t.equal(other.status, 'fulfilled', 'an append beside it is committed')
+    t.equal(other.status, 'fulfilled', 'another append of the same group is committed')
     t.equal(store.log.head, head + 1)
     t.ok(taken < 2 * 8 * 1024 * 1024, `${taken} bytes were read`)
     const again = await store.writer.append({
@@ -44,6 +44,6 @@ t.test(
       conditions: [],
       events: [encodeEvent('large', { id: id(3), data: large })]
     })
-    t.ok(again.replayed, 'one that is the same is still answered as the first time')
+    t.ok(again.replayed, 'a retry with the same events is answered as the first time')
   }
 )

@@ -1,4 +1,4 @@
-/** Large commits: others have turns while they are indexed, and a reader sees all of a commit's index or nothing of it. */
+/** Large commits: indexing them yields to the event loop, and readers see all of a commit's index changes or none. */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -26,7 +26,7 @@ async function openStore(t: Test, directory = join(t.testdir({}), 'db')): Promis
   return store
 }
 
-/** Calls back in every turn of the event loop until the work has ended; then says how many turns there were. */
+/** Calls back in every turn of the event loop until the work has ended. Returns the number of turns. */
 async function inEachTurn(work: Promise<unknown>, look: () => void): Promise<number> {
   let turns = 0
   let done = false
@@ -42,7 +42,7 @@ async function inEachTurn(work: Promise<unknown>, look: () => void): Promise<num
   return turns
 }
 
-t.test('a reader sees all of a large commit in the index, or nothing of it', async (t) => {
+t.test('a reader sees all of a large commit in the index, or none of it', async (t) => {
   const store = await openStore(t)
   const before = [encodeEvent('one', { tags: ['common', tag(7, 0)] })]
   await store.writer.append({ kind: 'append', events: before, conditions: [] })
@@ -67,7 +67,7 @@ t.test('a reader sees all of a large commit in the index, or nothing of it', asy
   t.ok(turns > 20, `${turns} turns`)
 })
 
-t.test('a large commit leaves the event loop a turn after a bounded number of look-ups', async (t) => {
+t.test('a large commit yields to the event loop after a bounded number of look-ups', async (t) => {
   for (const [name, stream] of [
     ['one stream', () => 'one'],
     ['a stream for each event', (event: number) => `own-${event}`]
@@ -89,7 +89,7 @@ t.test('a large commit leaves the event loop a turn after a bounded number of lo
   }
 })
 
-t.test('small appends before, between and after large ones are numbered and indexed as ever', async (t) => {
+t.test('small appends before, between and after large commits are numbered and indexed correctly', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
   const small = (i: number) =>
@@ -112,7 +112,7 @@ t.test('small appends before, between and after large ones are numbered and inde
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('a family that is filled while a large commit is gathered lacks nothing of it', async (t) => {
+t.test('a family that is filled while a large commit is staged gets all events of the commit', async (t) => {
   const directory = join(t.testdir({}), 'db')
   let store = await new Store({ directory, runProjections: 'none' }).open()
   for (let i = 0; i < 3; i++) await store.writer.append(large((event) => `s-${event % 9}`))
@@ -127,7 +127,7 @@ t.test('a family that is filled while a large commit is gathered lacks nothing o
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('a large commit that cannot be written leaves nothing in the index', async (t) => {
+t.test('a large commit whose write fails leaves no changes in the index', async (t) => {
   const store = await openStore(t)
   const commit = store.log.commit.bind(store.log)
   let fail = true
@@ -144,6 +144,6 @@ t.test('a large commit that cannot be written leaves nothing in the index', asyn
   t.equal(store.postings.appliedTo, -1)
   t.equal(await store.postings.head(family.tag, 'common'), undefined)
   const { events } = await store.writer.append(large(() => 'one'))
-  t.equal(events[0]?.position, 0, 'the next one gets its place')
+  t.equal(events[0]?.position, 0, 'the next append gets its position')
   t.equal((await store.postings.head(family.tag, 'common'))?.count, EVENTS)
 })

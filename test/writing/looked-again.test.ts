@@ -1,4 +1,7 @@
-/** Conditions on the log are judged by what can be seen in the append's turn, whatever changed since they were looked at. */
+/**
+ * Conditions on events are decided by the events visible in the append's turn, even if visibility changed after the
+ * search.
+ */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
@@ -6,13 +9,13 @@ import type { NewEvent } from '../../src/streams/new-event.js'
 import { EventSearch } from '../../src/writing/event-search.js'
 import { append, ask, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
-import { admin, makeUser, setRules, type Who } from '../helpers/people.js'
+import { admin, type Credentials, makeUser, setRules } from '../helpers/people.js'
 import { seeded } from '../helpers/random.js'
 
-/** Holds every look at conditions once it has found what it finds, as often as `between` has something to do. */
+/** Holds every early search after it has its result, while `between` has work to do. */
 class Looks {
   made = 0
-  /** Done after each look, before its append waits for its turn. */
+  /** Run after each search, before its append is queued. */
   between: () => Promise<unknown> | undefined = () => undefined
 
   constructor(t: Test) {
@@ -27,14 +30,14 @@ class Looks {
     }
   }
 
-  /** Does it after the first look alone. */
+  /** Runs the work after the first search only. */
   afterTheFirst(work: () => Promise<unknown> | undefined): void {
     this.made = 0
     this.between = () => (this.made === 1 ? work() : undefined)
   }
 }
 
-async function decide(app: FastifyInstance, who: Who | Record<string, never> = {}) {
+async function decide(app: FastifyInstance, who: Credentials | Record<string, never> = {}) {
   const conditions = [{ failIfEventsMatch: { items: [{ tags: ['x'] }] } }]
   const answer = await ask(app, 'POST /events', who, { events: [{ stream: 'new', type: 'Decided' }], conditions })
   return { status: answer.statusCode, ...answer.json() }
@@ -44,20 +47,20 @@ const metadataOf = (stream: string, document: object): NewEvent =>
   encodeEvent(`$$${stream}`, { type: '$metadata', data: document })
 const write = (store: Store, ...events: NewEvent[]) => store.writer.append({ events, conditions: [], kind: 'append' })
 
-/** What hides the event of a stream, and what shows it again. */
+/** Metadata that hides the event of a stream, and metadata that shows it again. */
 const SHOWN: [what: string, hide: object, show: object][] = [
-  ['a truncation taken away', { $tb: 1 }, {}],
+  ['a removed truncation', { $tb: 1 }, {}],
   ['a lower truncation', { $tb: 2, $maxCount: 9 }, { $tb: 0, $maxCount: 9 }],
-  ['a deletion undone', { $tb: 9223372036854775000 }, { own: 1 }],
-  ['an age taken away', { $maxAge: 1 }, { $tb: 0 }],
-  ['a longer age', { $maxAge: 1 }, { $maxAge: 1_000_000_000 }],
-  ['a higher count', { $maxCount: 1 }, { $maxCount: 2 }]
+  ['an undone delete', { $tb: 9223372036854775000 }, { own: 1 }],
+  ['a removed maximum age', { $maxAge: 1 }, { $tb: 0 }],
+  ['a longer maximum age', { $maxAge: 1 }, { $maxAge: 1_000_000_000 }],
+  ['a higher maximum count', { $maxCount: 1 }, { $maxCount: 2 }]
 ]
 
 for (const [what, hide, show] of SHOWN) {
   for (const together of [false, true]) {
-    const when = together ? 'in the same commit' : 'between look and turn'
-    t.test(`an event that ${what} shows again ${when} is in the way`, async (t) => {
+    const when = together ? 'in the same commit' : 'between search and turn'
+    t.test(`an event that ${what} shows again ${when} refuses the append`, async (t) => {
       let now = Date.now()
       const clock = { now: () => now, elapsed: () => performance.now(), after: () => () => {} }
       const { app, store } = await openApp(t, { clock })
@@ -65,21 +68,21 @@ for (const [what, hide, show] of SHOWN) {
       await append(app, 'a', [{ type: 'T', tags: ['x'] }, { type: 'Other' }])
       now += 10_000
       await write(store, metadataOf('a', hide))
-      t.match(await decide(app), { status: 201 }, 'it is hidden')
+      t.match(await decide(app), { status: 201 }, 'the event is hidden')
       const { head } = store.log
-      // What is not waited for is planned in one commit with the decision, before it.
+      // Without waiting, the metadata is planned in the same commit, before the append.
       looks.afterTheFirst(() => {
         const written = write(store, metadataOf('a', show))
         return together ? undefined : written
       })
       t.match(await decide(app), { status: 412, code: 'events-match', failed: [{ position: 0, type: 'T' }] })
-      t.equal(looks.made, 2, 'it was looked for once more')
-      t.equal(store.log.head, head + 1, 'nothing was decided')
+      t.equal(looks.made, 2, 'the log was searched once more')
+      t.equal(store.log.head, head + 1, 'the append wrote nothing')
     })
   }
 }
 
-t.test('a change that hides more, or shows no old events, causes no second search', async (t) => {
+t.test('a change that shows no hidden events causes no second search', async (t) => {
   const { app, store } = await openApp(t)
   const looks = new Looks(t)
   await append(app, 'a', [{ type: 'T' }, { type: 'T' }, { type: 'T' }])
@@ -87,12 +90,12 @@ t.test('a change that hides more, or shows no old events, causes no second searc
   await write(store, metadataOf('a', { $tb: 1 }))
   const changes: [string, () => Promise<unknown>][] = [
     ['a higher truncation', () => write(store, metadataOf('a', { $tb: 2 }))],
-    ['a count beside it', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 5 }))],
-    ['a lower count', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1 }))],
-    ['an age beside it', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1, $maxAge: 1000 }))],
+    ['an additional maximum count', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 5 }))],
+    ['a lower maximum count', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1 }))],
+    ['an additional maximum age', () => write(store, metadataOf('a', { $tb: 2, $maxCount: 1, $maxAge: 1000 }))],
     ['metadata of another stream', () => write(store, metadataOf('b', { own: 1 }))],
     ['a delete', () => store.writer.delete({ kind: 'delete', stream: 'a', expected: 'any', permanent: false })],
-    ['an end', () => store.writer.delete({ kind: 'delete', stream: 'gone', expected: 'any', permanent: true })],
+    ['a tombstone', () => store.writer.delete({ kind: 'delete', stream: 'gone', expected: 'any', permanent: true })],
     ['a rule, where the author reads everything', () => setRules(app, 'b', { read: 'ann' })],
     ['an event', () => append(app, 'c', { type: 'T' })]
   ]
@@ -117,7 +120,7 @@ t.test('a matching event that the author may read by the append’s turn refuses
   const closed = { $userStreamAcl: { $r: '$admins' } }
   const rows: [what: string, hide: NewEvent, show: NewEvent][] = [
     ['a rule', metadataOf('a', { $acl: { $r: 'ann' } }), metadataOf('a', { $acl: { $r: ['ann', 'bob'] } })],
-    ['a rule taken away', metadataOf('a', { $acl: { $r: 'ann' } }), metadataOf('a', {})],
+    ['a removed rule', metadataOf('a', { $acl: { $r: 'ann' } }), metadataOf('a', {})],
     ['the settings', settings(closed), settings({})],
     ['metadata of the settings', settings(closed), metadataOf('$settings', { $tb: 9 })]
   ]
@@ -130,7 +133,7 @@ t.test('a matching event that the author may read by the append’s turn refuses
         await append(app, 'a', { type: 'T', tags: ['x'] }, admin)
         const { head } = store.log
         await write(store, hide)
-        t.match(await decide(app, bob), { status: 201 }, 'he may not read it')
+        t.match(await decide(app, bob), { status: 201 }, 'bob may not read the event')
         looks.afterTheFirst(() => {
           const written = write(store, show)
           return together ? undefined : written
@@ -142,7 +145,7 @@ t.test('a matching event that the author may read by the append’s turn refuses
   }
 })
 
-t.test('an append is decided, and rightly, however often the events that it may see change', async (t) => {
+t.test('an append is decided correctly, however often the visible events change', async (t) => {
   const { app, store } = await openApp(t)
   const looks = new Looks(t)
   await append(app, 'a', { type: 'T', tags: ['x'] })
@@ -154,31 +157,31 @@ t.test('an append is decided, and rightly, however often the events that it may 
       await write(store, metadataOf('a', { $tb: 1 }))
       looks.made = 0
       looks.between = () => {
-        // It is shown, and hidden again unless it is to be seen in the end.
+        // Show the event, and hide it again unless it must be visible at the end.
         const written = [write(store, metadataOf('a', {}))]
         if (!shown) written.push(write(store, metadataOf('a', { $tb: 1 })))
         return together ? undefined : Promise.all(written)
       }
       t.match(await decide(app), answer, `${shown ? 'shown' : 'hidden'}, ${together ? 'together' : 'before'}`)
-      t.ok(looks.made <= 5, `${looks.made} looks`)
+      t.ok(looks.made <= 5, `${looks.made} searches`)
       looks.between = () => undefined
     }
   }
 })
 
-/** One record of the log, as a test knows it. */
+/** One record of the log, as the model knows it. */
 interface Told {
   position: number
   stream: string
   number: number
   tag?: string
-  /** What decided it: no event with this tag may be seen. */
+  /** The condition of the append: no visible event has this tag. */
   unless?: string | undefined
-  /** Of metadata: what it hides. */
+  /** For metadata: the events that it hides. */
   truncateBefore?: number
 }
 
-/** The first event in the way of a decision that was accepted; undefined: rightly. */
+/** Returns the first visible event that should have refused an accepted append; undefined when there is none. */
 function inTheWay(log: readonly Told[], { position, unless }: Told): Told | undefined {
   const before = log.filter((one) => one.position < position)
   const hidden = (stream: string) =>
@@ -186,7 +189,7 @@ function inTheWay(log: readonly Told[], { position, unless }: Told): Told | unde
   return before.find(({ tag, stream, number }) => tag === unless && number >= hidden(stream))
 }
 
-t.test('among appends and metadata that hides and shows events, no decision overlooks a visible event', async (t) => {
+t.test('with metadata that hides and shows events, no condition overlooks a visible event', async (t) => {
   const random = seeded(t)
   const { store } = await openApp(t)
   const looks = new Looks(t)
@@ -222,7 +225,7 @@ t.test('among appends and metadata that hides and shows events, no decision over
   }
   for (const one of log) {
     const first = one.unless === undefined ? undefined : inTheWay(log, one)
-    if (first !== undefined) t.fail(`accepted at ${one.position}, though ${first.position} is in the way`)
+    if (first !== undefined) t.fail(`accepted at ${one.position}, although the event at ${first.position} matches`)
   }
   t.ok(decided > 30 && refused > 30, `${decided} accepted, ${refused} refused`)
 })

@@ -1,4 +1,4 @@
-/** A write is plain data, and its plan depends on nothing else: another process makes the same plan of the same bytes. */
+/** Requests are plain data, and a plan depends on nothing else: another process plans the same from the same bytes. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,8 +45,7 @@ t.test('the same bytes give the same plan in another process', async (t) => {
     if (fault !== undefined) return t.fail(`commit ${i}: ${fault}`)
     const before = serialize(commit)
     const plan = planned(commit)
-    if (!isDeepStrictEqual(deserialize(before), commit))
-      return t.fail(`commit ${i}: planning it changed what was asked`)
+    if (!isDeepStrictEqual(deserialize(before), commit)) return t.fail(`commit ${i}: planning changed the requests`)
     asked.push(before)
     here.push(bytesOfPlan(plan))
     for (const [j, answer] of plan.answers.entries()) {
@@ -62,19 +61,20 @@ t.test('the same bytes give the same plan in another process', async (t) => {
   t.equal(there.length, COMMITS)
   const other = here.findIndex((bytes, i) => !bytes.equals(there[i] as Buffer))
   if (other >= 0) t.equal(String(there[other]), String(here[other]), `commit ${other}`)
-  t.equal(other, -1, 'every plan is the same there')
+  t.equal(other, -1, 'every plan is the same in the other process')
 
   t.comment([...counts].map(([kind, count]) => `${kind} ${count}`).join(', '))
-  for (const code of REFUSALS) t.ok(counts.has(code), `some are refused: ${code}`)
+  for (const code of REFUSALS) t.ok(counts.has(code), `a request is refused with ${code}`)
   for (const kind of ['append', 'append-each', 'append-by-place', 'delete'])
-    t.ok(counts.has(kind), `some succeed: ${kind}`)
-  for (const kind of ['append', 'append-each', 'append-by-place']) t.ok(counts.has(`${kind} again`), `replays: ${kind}`)
+    t.ok(counts.has(kind), `a request of kind ${kind} succeeds`)
+  for (const kind of ['append', 'append-each', 'append-by-place'])
+    t.ok(counts.has(`${kind} again`), `a request of kind ${kind} is replayed`)
   t.ok(counts.has('append-each in part') && counts.has('told in the audit'))
   const codes = [...counts.keys()].filter((kind) => REFUSALS.includes(kind as ErrorCode))
-  t.same(codes.sort(), [...REFUSALS].sort(), 'no refusal is missing from the list')
+  t.same(codes.sort(), [...REFUSALS].sort(), 'the list of refusals is complete')
 })
 
-/** What kinds of answers an answer is. */
+/** Returns the kinds of an answer, to count them. */
 function kindsOf({ kind }: WriteRequest, answer: PlannedAnswer): string[] {
   if (answer instanceof DaybookError) return [answer.code]
   if (!('events' in answer)) return [kind]
@@ -87,7 +87,7 @@ function kindsOf({ kind }: WriteRequest, answer: PlannedAnswer): string[] {
   return [kind, ...audited]
 }
 
-/** Says where a value holds something that is not plain data; undefined when it does not. */
+/** Returns where a value has a part that is not plain data; undefined when it has none. */
 function notPlain(value: unknown, path: string): string | undefined {
   if (typeof value === 'function' || typeof value === 'symbol') return `${path} is a ${typeof value}`
   if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return undefined
@@ -103,7 +103,7 @@ function notPlain(value: unknown, path: string): string | undefined {
   return undefined
 }
 
-t.test('what is not plain data is found', async (t) => {
+t.test('the check finds values that are not plain data', async (t) => {
   const commit = randomCommit(seeded(t))
   t.equal(notPlain(commit, 'commit'), undefined)
   const [one] = commit.requests

@@ -1,4 +1,4 @@
-/** What planning costs: conditions look up names, read each planned event once, and give others a turn. */
+/** The cost of planning: conditions look up names, decode each planned event once, and yield to the event loop. */
 import t from 'tap'
 import { DaybookError } from '../../src/errors.js'
 import { METADATA_TYPE } from '../../src/streams/metadata.js'
@@ -16,7 +16,7 @@ function decision(stream: string, items: readonly MatchItem[], tags?: string[]):
   return { kind: 'append', events, conditions: [], matches: [{ items, after: -1, index: 0 }] }
 }
 
-/** Plans, and says what was done altogether and at most between two yields. */
+/** Plans requests. Returns the total work and the most work between two yields. */
 function planCounted(t: Parameters<typeof countWork>[0], requests: readonly AppendAll[]) {
   const streams = [...new Set(requests.flatMap(({ events }) => events.map(({ stream }) => stream)))]
   const snapshot = { ...snapshotOf(streams), matches: new Map(requests.map((_, i) => [i, [undefined]] as const)) }
@@ -34,7 +34,7 @@ function planCounted(t: Parameters<typeof countWork>[0], requests: readonly Appe
   }
 }
 
-t.test('a condition of 1,000 types costs 1,000 look-ups, however many events are planned', async (t) => {
+t.test('a condition on 1,000 types costs 1,000 look-ups, however many events are planned', async (t) => {
   for (const [name, items] of [
     ['one item', [{ types: types('Never'), tags: [] }]],
     ['1,000 items', types('Never').map((type) => ({ types: [type], tags: [] }))]
@@ -52,17 +52,17 @@ t.test('a condition of 1,000 types costs 1,000 look-ups, however many events are
   }
 })
 
-t.test('a planned event is read once, whatever asks for it', async (t) => {
+t.test('a planned event is decoded once, however many conditions need it', async (t) => {
   const events = Array.from({ length: 4000 }, (_, i) => encodeEvent(`s-${i % 9}`, { tags: ['common', `own-${i}`] }))
   const first: AppendAll = { kind: 'append', events, conditions: [] }
   const asking = Array.from({ length: 50 }, (_, i) => decision(`d-${i}`, [{ types: ['Never'], tags: ['common'] }]))
   const { all, most, plan } = planCounted(t, [first, ...asking])
-  t.equal(plan.planned.length, 4050, 'none of them is in the way')
+  t.equal(plan.planned.length, 4050, 'no event matches')
   t.ok(all.decoded <= 4050, `${all.decoded} events were decoded`)
   t.ok(most.lookups < 50_000, `${most.lookups} look-ups between two yields`)
 })
 
-t.test('tags that stand together nowhere cost no turn of their own', async (t) => {
+t.test('conditions on tags that no event has together do not hold up the event loop', async (t) => {
   const tag = (i: number) => `t-${i % 45}`
   const events = Array.from({ length: 4000 }, (_, i) =>
     encodeEvent('s', { tags: Array.from({ length: 16 }, (_, j) => tag(i + 2 * j)) })
@@ -74,7 +74,7 @@ t.test('tags that stand together nowhere cost no turn of their own', async (t) =
   t.ok(all.decoded <= 4001)
 })
 
-t.test('changed metadata is judged once for each caller, not for each condition', async (t) => {
+t.test('changed metadata is checked once for each caller, not for each condition', async (t) => {
   const metadata = Array.from({ length: 300 }, (_, i) => encodeEvent(`$$m-${i}`, { type: METADATA_TYPE, data: {} }))
   const first: AppendAll = { kind: 'append', events: metadata, conditions: [] }
   const conditions = Array.from({ length: 300 }, (_, index) => ({
@@ -90,6 +90,6 @@ t.test('changed metadata is judged once for each caller, not for each condition'
   }
   const work = countWork(t)
   const { answers } = planCommit(snapshot, [first, asking], 1)
-  t.notOk(answers[1] instanceof DaybookError, 'it is accepted')
+  t.notOk(answers[1] instanceof DaybookError, 'the append is accepted')
   t.ok(work.lookups < 50_000, `${work.lookups} look-ups for 300 conditions after 300 changes`)
 })

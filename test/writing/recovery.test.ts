@@ -1,20 +1,22 @@
-/** Writes fail, the store stands still and comes back by itself: what that must never do to the log. */
+/**
+ * After a failed write the store is read-only and recovers by itself. These tests check the log after such recoveries.
+ */
 import t, { type Test } from 'tap'
 import { Store } from '../../src/store/store.js'
 import { checkDirectory } from '../../src/verify/check-directory.js'
 import { encodeEvent } from '../helpers/events.js'
 import type { Failure } from '../helpers/faulty-disk.js'
 import { seeded } from '../helpers/random.js'
-import { once, openSmall, type Setup, settled, smallDisk, Workload } from '../helpers/still-standing.js'
+import { failOnce, openSmall, type Setup, smallDisk, untilWritable, Workload } from '../helpers/still-standing.js'
 
 const append = (store: Store, events: ReturnType<typeof encodeEvent>[]) =>
   store.writer.append({ events, conditions: [], kind: 'append' })
 
-/** Events into many streams, with a tag each. */
+/** Appends events with a tag each to many streams. */
 const spread = (count: number, streams: number) =>
   Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % streams}`, { tags: [`tag-${i}`] }))
 
-/** Closes the store: log and index agree, and a store that opens the directory finds the same. */
+/** Closes the store, and checks that log and index agree, also in a store that opens the directory again. */
 async function endsWell(t: Test, { store, directory }: Setup): Promise<void> {
   const { head } = store.log
   await store.close()
@@ -25,16 +27,16 @@ async function endsWell(t: Test, { store, directory }: Setup): Promise<void> {
 }
 
 t.test(
-  'a write-behind that fails in the middle of a commit lets no number skip, however soon there is space',
+  'a background flush that fails during a commit leaves no gap in the numbers, however soon there is space',
   async (t) => {
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
     const { store } = setup
-    disk.fault = once('index write')
-    const { events } = await settled(setup, append(store, spread(4000, 400)))
+    disk.fault = failOnce('index write')
+    const { events } = await untilWritable(setup, append(store, spread(4000, 400)))
     t.equal(events.at(-1)?.number, 9)
     const next = await append(store, spread(400, 400))
-    t.same([...new Set(next.events.map(({ number }) => number))], [10], 'each stream goes on with its next number')
+    t.same([...new Set(next.events.map(({ number }) => number))], [10], 'each stream continues with its next number')
     t.same([next.events[0]?.position, store.postings.appliedTo], [4000, store.log.head])
     await endsWell(t, setup)
   }
@@ -42,7 +44,7 @@ t.test(
 
 for (const failure of ['before', 'after'] as const) {
   t.test(
-    `whichever call fails ${failure} it is done, nothing acknowledged is lost and nothing is numbered twice`,
+    `if any call fails ${failure} its effect, no acknowledged event is lost and no number is used twice`,
     async (t) => {
       const disk = smallDisk(t)
       const setup = await openSmall(t, disk)
@@ -70,7 +72,7 @@ for (const failure of ['before', 'after'] as const) {
 }
 
 for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
-  t.test(`whichever call fails while the store recovers from a failed ${first}, it comes back later`, async (t) => {
+  t.test(`if any call fails during the recovery from a failed ${first}, the store recovers later`, async (t) => {
     const disk = smallDisk(t)
     const setup = await openSmall(t, disk)
     const workload = new Workload(setup)
@@ -83,7 +85,7 @@ for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
     for (const [failure, again] of failures) {
       for (let n = 1, reached = true; reached; ) {
         reached = false
-        // Each round another of the calls of this name fails first, so that recovery begins at other places too.
+        // In each round another call of this name fails first, so that recovery begins in different states.
         let passed = round++ % 4
         let begun = false
         let calls = 0
@@ -93,7 +95,7 @@ for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
             begun = true
             return failure
           }
-          // The first call of recovery; those of the commit that goes on meanwhile are none of it.
+          // This is the first call of recovery. Calls of the concurrent commit are not counted.
           if (calls === 0 && call !== 'ballast freeBytes') return undefined
           if (++calls !== n) return undefined
           reached = true
@@ -103,7 +105,7 @@ for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
         await workload.run()
         disk.fault = undefined
         t.same(await workload.faults(), [], `call ${n} after it`)
-        // It was not called so often, or the store did not stand still for it: then another is tried.
+        // There were fewer such calls, or the store did not become read-only: try another round.
         if (reached) n++
         else if (calls === 0) reached = true
       }
@@ -113,7 +115,7 @@ for (const first of ['log writeSynced', 'witness write', 'index getMany']) {
   })
 }
 
-t.test('a disk that fails at random does no other harm', async (t) => {
+t.test('random disk failures lose no acknowledged event and use no number twice', async (t) => {
   const random = seeded(t)
   const disk = smallDisk(t)
   const setup = await openSmall(t, disk)

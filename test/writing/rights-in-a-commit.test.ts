@@ -1,4 +1,4 @@
-/** Appends and deletes that are planned together: each is judged by the rights that those before it leave. */
+/** Rights of appends and deletes in one commit: each request is checked by the rights after the requests before it. */
 import t from 'tap'
 import type { Actor, Principal } from '../../src/access/permissions.js'
 import { DaybookError } from '../../src/errors.js'
@@ -34,7 +34,7 @@ function accept(plan: AppendResult | DaybookError): void {
 const settings = (acl: object) => encodeEvent('$settings', { type: '$settings', data: { $userStreamAcl: acl } })
 const rules = (stream: string, $acl: object) => encodeEvent(`$$${stream}`, { type: '$metadata', data: { $acl } })
 
-t.test('rights are as what stands before in the same commit leaves them, whatever the kind of append', async (t) => {
+t.test('rights removed earlier in the same commit are missing for appends of every kind and for deletes', async (t) => {
   const admins = { $w: '$admins', $d: '$admins' }
   for (const [what, before] of [
     ['settings', settings(admins)],
@@ -56,12 +56,12 @@ t.test('rights are as what stands before in the same commit leaves them, whateve
       t.match(refusal, { code: 'not-permitted' }, `${what}: ${append.kind}`)
       const gone = planDelete({ kind: 'delete', stream: 'a', expected: 'any', permanent: false, by: bob }, view)
       t.match(gone, { code: 'not-permitted' }, `${what}: delete`)
-      t.equal(view.planned.length, length, 'nothing of it is planned')
+      t.equal(view.planned.length, length, 'no event is planned')
     }
   }
 })
 
-t.test('a right that is given in the same commit counts, too', async (t) => {
+t.test('a right granted earlier in the same commit counts', async (t) => {
   const view = emptyView()
   accept(planAppend(request([settings({ $w: '$admins' })]), view))
   t.match(planAppend(request([encodeEvent('a')], { by: bob }), view), { code: 'not-permitted' })
@@ -70,7 +70,7 @@ t.test('a right that is given in the same commit counts, too', async (t) => {
   t.match(planAppend(request([encodeEvent('b')], { by: bob }), view), { code: 'not-permitted' })
 })
 
-t.test('what its author may not read is in nobody’s way, also when it was planned in the same commit', async (t) => {
+t.test('events that the caller may not read match no condition, even within the same commit', async (t) => {
   const view = emptyView()
   const events = [rules('a', { $r: '$admins' }), encodeEvent('a', { type: 'X' }), encodeEvent('b', { type: 'Y' })]
   accept(planAppend(request(events), view))
@@ -78,12 +78,12 @@ t.test('what its author may not read is in nobody’s way, also when it was plan
     const match = { items: [{ types: [type], tags: [] }], after: -1, index: 0, seenBy }
     return planAppend(request([encodeEvent('c')], { by: bob, matches: [match] }), view)
   }
-  t.match(unless('X', undefined), { code: 'events-match' }, 'it is in the way of who sees everything')
+  t.match(unless('X', undefined), { code: 'events-match' }, 'the event matches for a caller who may read everything')
   accept(unless('X', bob.principal))
   t.match(unless('Y', bob.principal), { code: 'events-match' })
 })
 
-t.test('nobody’s append or delete touches what the server keeps of itself; the server’s own does', async (t) => {
+t.test('only the server itself may append to or delete its own streams', async (t) => {
   const admin: Actor = { ...bob, principal: { ...bob.principal, login: 'admin', groups: ['$admins'] } }
   for (const stream of OWN) {
     const view = emptyView()
@@ -102,7 +102,7 @@ t.test('nobody’s append or delete touches what the server keeps of itself; the
     t.match(
       planDelete({ kind: 'delete', stream, expected: 'any', permanent: true }, view),
       { code: 'bad-stream-name' },
-      'never for ever'
+      'never permanently'
     )
   }
 })

@@ -1,4 +1,6 @@
-/** Searching the log for conditions: many searches share the turns of the event loop, and end with their clients. */
+/**
+ * Searches of the log for conditions: they share the turns of the event loop, and end when their clients disconnect.
+ */
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
 import { Store } from '../../src/store/store.js'
@@ -12,7 +14,7 @@ async function openStore(t: Test): Promise<Store> {
   return store
 }
 
-/** A decision that 1,000 types of its own must not be in the log. */
+/** An append on condition that none of 1,000 types of its own is in the log. */
 function decision(own: number, held: string[] = []): AppendAll {
   const items = Array.from({ length: 1000 }, (_, i) => ({ types: [held[i] ?? `Never-${own}-${i}`], tags: [] }))
   return {
@@ -28,7 +30,7 @@ async function fill(store: Store, count: number, type: (i: number) => string): P
   await store.writer.append({ events, conditions: [], kind: 'append' })
 }
 
-t.test('many conditions at once leave the event loop a turn after a bounded number of look-ups', async (t) => {
+t.test('many concurrent conditions yield to the event loop after a bounded number of look-ups', async (t) => {
   const store = await openStore(t)
   await fill(store, limits.match_compared_max + 500, (i) => `Held-${i % 7}`)
   const work = countWork(t)
@@ -44,11 +46,11 @@ t.test('many conditions at once leave the event loop a turn after a bounded numb
   setImmediate(watch)
   const results = await Promise.all(Array.from({ length: 60 }, (_, i) => store.writer.append(decision(i))))
   done = true
-  t.equal(results.length, 60, 'all are accepted')
+  t.equal(results.length, 60, 'all appends are accepted')
   t.ok(most < 60_000, `${most} look-ups in one turn, ${turns} turns`)
 })
 
-t.test('a search ends when its client has left, and writes nothing', async (t) => {
+t.test('a search ends when its client disconnects, and writes nothing', async (t) => {
   const store = await openStore(t)
   await fill(store, limits.match_compared_max + 500, (i) => `Held-${i % 7}`)
   const { head } = store.log
@@ -57,10 +59,10 @@ t.test('a search ends when its client has left, and writes nothing', async (t) =
   gone.abort()
   for (const one of await Promise.allSettled(left)) t.equal(one.status, 'rejected')
   t.equal(store.log.head, head, 'nothing was written')
-  t.equal(store.memory.appends.used, 0, 'their memory was given back')
+  t.equal(store.memory.appends.used, 0, 'the memory of the appends was released')
 })
 
-t.test('a short condition does not wait for long ones that were asked before it', async (t) => {
+t.test('a short condition does not wait for earlier long conditions', async (t) => {
   const store = await openStore(t)
   await fill(store, limits.match_compared_max + 500, (i) => `Held-${i % 7}`)
   const order: string[] = []
@@ -71,5 +73,5 @@ t.test('a short condition does not wait for long ones that were asked before it'
     matches: [{ items: [{ types: ['Never'], tags: [] }], after: -1, index: condition?.index ?? 0 }]
   }
   await Promise.all([...long, store.writer.append(short).then(() => order.push('short'))])
-  t.ok(order.indexOf('short') < 20, `it was answered as number ${order.indexOf('short') + 1} of 41`)
+  t.ok(order.indexOf('short') < 20, `the short condition was answered as number ${order.indexOf('short') + 1} of 41`)
 })

@@ -1,4 +1,4 @@
-/** Commits larger than what stays in memory, and reads in the middle of them: nothing is lost, nothing numbered twice. */
+/** Commits larger than the caches, and reads during them: no event is lost, and no number is used twice. */
 import { join } from 'node:path'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
@@ -7,25 +7,25 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 
-t.test('a commit into more lists than heads stay in memory is taken whole', async (t) => {
+t.test('a commit with more lists than cached heads is indexed completely', async (t) => {
   const { app, store, directory } = await openApp(t)
   const batches = Array.from({ length: 2 }, (_, b) =>
     Array.from({ length: limits.batch_events_max }, (_, i) =>
       encodeEvent(`s-${i % 3}`, { tags: Array.from({ length: 7 }, (_, j) => `${b}-${i}-${j}`) })
     )
   )
-  t.ok(2 * limits.batch_events_max * 7 > limits.heads_cached_max, 'they are more')
+  t.ok(2 * limits.batch_events_max * 7 > limits.heads_cached_max, 'the commit has more lists than cached heads')
   const append = (events: (typeof batches)[number]) => store.writer.append({ events, conditions: [], kind: 'append' })
   await Promise.all(batches.map(append))
   t.equal(store.postings.appliedTo, store.log.head, 'the index has all of it')
   const head = await store.sources.head('s-0')
   const [next] = (await append([encodeEvent('s-0')])).events
-  t.equal(next?.number, head + 1, 'and the next event gets the next number')
+  t.equal(next?.number, head + 1, 'the next event gets the next number')
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('conditions on more streams than heads stay in memory harm nobody else', async (t) => {
+t.test('conditions on more streams than cached heads do not affect other appends', async (t) => {
   const { app } = await openApp(t)
   const many = Array.from({ length: 60 }, (_, i) =>
     app.inject({
@@ -43,7 +43,7 @@ t.test('conditions on more streams than heads stay in memory harm nobody else', 
   t.equal((await innocent).statusCode, 201)
 })
 
-t.test('appends into new lists while the last events of a family are filled are indexed like all others', async (t) => {
+t.test('appends to new lists are indexed while the last events of a family are filled', async (t) => {
   const directory = join(t.testdir({}), 'db')
   for (let round = 0; round < 8; round++) {
     let store = await new Store({ directory, runProjections: 'none' }).open()
@@ -66,7 +66,7 @@ t.test('appends into new lists while the last events of a family are filled are 
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
 
-t.test('whoever follows a filter by its cursor meets every event, while they are appended', async (t) => {
+t.test('reading a filter by its cursor finds every event once while events are appended', async (t) => {
   const { app, store } = await openApp(t)
   const EVENTS = 600
   for (const [query, event] of [
@@ -90,16 +90,16 @@ t.test('whoever follows a filter by its cursor meets every event, while they are
         await app.inject(url)
       ).json()
       met += events.length
-      await new Promise((resolve) => setImmediate(resolve)) // an injected request alone leaves the loop no turn
+      await new Promise((resolve) => setImmediate(resolve)) // an injected request does not yield to the event loop
       url = links.next ?? links.newer
       if (last && events.length === 0) break
     }
     await all
-    t.equal(met, appended, `${query}: each once`)
+    t.equal(met, appended, `${query}: every event once`)
   }
 })
 
-t.test('a refused decision of many items keeps no other append waiting', async (t) => {
+t.test('a refused condition with many items does not delay other appends', async (t) => {
   const { app, store } = await openApp(t)
   for (let i = 0; i < 5; i++) {
     const events = Array.from({ length: 4000 }, (_, j) =>
@@ -116,10 +116,10 @@ t.test('a refused decision of many items keeps no other append waiting', async (
     payload: JSON.stringify({ events: [{ stream: 'd', type: 'D' }], conditions: [{ failIfEventsMatch: { items } }] })
   })
   t.match(answer.json(), { status: 412, failed: [{ position: 0, type: 'T' }] })
-  t.ok(looked.records < 1000, `${looked.records} records were read to refuse it`)
+  t.ok(looked.records < 1000, `${looked.records} records were read for the refusal`)
 })
 
-/** Counts the records that are read from now on. */
+/** Counts the records read from now on. */
 function countReads({ log }: Store): { records: number } {
   const counted = { records: 0 }
   const readMany = log.readMany.bind(log)
@@ -130,7 +130,7 @@ function countReads({ log }: Store): { records: number } {
   return counted
 }
 
-t.test('with more streams that have metadata than names stay in memory, all is as before', async (t) => {
+t.test('metadata works with more streams than names in memory', async (t) => {
   const before = limits.states_named_max
   t.teardown(() => Object.assign(limits, { states_named_max: before }))
   Object.assign(limits, { states_named_max: 5 })
@@ -145,10 +145,10 @@ t.test('with more streams that have metadata than names stay in memory, all is a
     t.equal(patch.statusCode, 200, url)
     t.match((await app.inject(`/streams/s-${i}`)).json().events, [{ type: 'B' }])
   }
-  t.equal((await app.inject('/events')).json().events.length, 12, 'what is hidden stays hidden')
+  t.equal((await app.inject('/events')).json().events.length, 12, 'hidden events stay hidden')
 })
 
-t.test('what was deleted is not seen while the store recovers from a failed write', async (t) => {
+t.test('deleted events stay hidden while the store recovers from a failed write', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 'gone', { type: 'Secret' })
   await app.inject({ method: 'DELETE', url: '/streams/gone?permanent=true' })
@@ -159,7 +159,7 @@ t.test('what was deleted is not seen while the store recovers from a failed writ
   t.same(read[1].json().events, [])
 })
 
-t.test('a stream that comes back keeps its access rules, also when its metadata names a member twice', async (t) => {
+t.test('a revived stream keeps its access rules, also when its metadata has a repeated member', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   const headers = { 'content-type': 'application/json', 'es-eventid': '5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11' }

@@ -7,7 +7,7 @@ import { checkDirectory } from '../../src/verify/check-directory.js'
 import { append, openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
 
-t.test('appends that arrive together are committed together, and each gets its own place', async (t) => {
+t.test('appends that arrive together are committed together, and each gets its own position', async (t) => {
   const { store } = await openApp(t)
   const results = await Promise.all(
     Array.from({ length: 3000 }, (_, i) =>
@@ -18,13 +18,13 @@ t.test('appends that arrive together are committed together, and each gets its o
   t.same(
     positions,
     Array.from({ length: 3000 }, (_, i) => i),
-    'no gap, none twice'
+    'the positions have no gap and no duplicate'
   )
   const commits = /daybook_commit_seconds_count (\d+)/.exec(await store.metrics.registry.metrics())?.[1]
   t.ok(Number(commits) < 100, `${commits} commits for 3,000 appends`)
 })
 
-t.test('of many appends under one condition exactly one is taken', async (t) => {
+t.test('of many concurrent appends with the same expected version exactly one succeeds', async (t) => {
   const { app } = await openApp(t)
   for (let head = 0; head < 20; head++) {
     const condition: Record<string, string> = head === 0 ? { 'if-none-match': '*' } : { 'if-match': `"${head - 1}"` }
@@ -34,7 +34,7 @@ t.test('of many appends under one condition exactly one is taken', async (t) => 
   }
 })
 
-t.test('a full queue answers 503 with Retry-After, and takes appends again when it has emptied', async (t) => {
+t.test('a full queue answers 503 with Retry-After, and accepts appends again when it is empty', async (t) => {
   const { app, store } = await openApp(t)
   const waiting = Array.from({ length: limits.append_queue_max }, () =>
     store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' })
@@ -54,33 +54,30 @@ t.test('a full queue answers 503 with Retry-After, and takes appends again when 
   t.equal((await append(app, 's', { type: 'T' })).statusCode, 201)
 })
 
-t.test(
-  'a commit that fails fails every append in it, and the next one gets the number that was not used',
-  async (t) => {
-    const { app, store } = await openApp(t, { ballastBytes: 0 })
-    await append(app, 's', { type: 'T' })
-    const { writeSynced } = Level.prototype
-    t.teardown(() => {
-      Level.prototype.writeSynced = writeSynced
-    })
-    Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: No space left on device'))
-    const answers = await Promise.all([append(app, 's', { type: 'A' }), append(app, 'new', { type: 'B' })])
-    for (const answer of answers)
-      t.match(answer.json(), { status: 507, code: 'read-only', written: 'unknown', retry: true })
+t.test('a failed commit fails every append in it, and the next append gets the unused number', async (t) => {
+  const { app, store } = await openApp(t, { ballastBytes: 0 })
+  await append(app, 's', { type: 'T' })
+  const { writeSynced } = Level.prototype
+  t.teardown(() => {
     Level.prototype.writeSynced = writeSynced
-    t.match((await append(app, 's', { type: 'C' })).json(), { status: 507, code: 'read-only', written: false })
-    t.equal((await app.inject('/streams/s')).json().events.length, 1, 'reads go on')
-    t.match((await app.inject('/readyz')).json(), { status: 'read-only', reason: 'the disk is full' })
-    let answer = await append(app, 's', { type: 'D' })
-    while (answer.statusCode === 507) answer = await append(app, 's', { type: 'D' })
-    t.match(answer.json(), { head: 1, position: 1 }, 'it goes on by itself')
-    t.equal((await app.inject('/streams/new')).statusCode, 404)
-    t.match((await app.inject('/readyz')).json(), { status: 'ok' })
-    t.ok(store.log.head === 1)
-  }
-)
+  })
+  Level.prototype.writeSynced = () => Promise.reject(new Error('IO error: No space left on device'))
+  const answers = await Promise.all([append(app, 's', { type: 'A' }), append(app, 'new', { type: 'B' })])
+  for (const answer of answers)
+    t.match(answer.json(), { status: 507, code: 'read-only', written: 'unknown', retry: true })
+  Level.prototype.writeSynced = writeSynced
+  t.match((await append(app, 's', { type: 'C' })).json(), { status: 507, code: 'read-only', written: false })
+  t.equal((await app.inject('/streams/s')).json().events.length, 1, 'reads still work')
+  t.match((await app.inject('/readyz')).json(), { status: 'read-only', reason: 'the disk is full' })
+  let answer = await append(app, 's', { type: 'D' })
+  while (answer.statusCode === 507) answer = await append(app, 's', { type: 'D' })
+  t.match(answer.json(), { head: 1, position: 1 }, 'the store recovers by itself')
+  t.equal((await app.inject('/streams/new')).statusCode, 404)
+  t.match((await app.inject('/readyz')).json(), { status: 'ok' })
+  t.ok(store.log.head === 1)
+})
 
-t.test('closing answers what was taken and refuses what comes after', async (t) => {
+t.test('closing answers the queued appends and refuses later ones', async (t) => {
   const { store, directory } = await openApp(t)
   const taken = Array.from({ length: 500 }, () =>
     store.writer.append({ events: [encodeEvent('s')], conditions: [], kind: 'append' })
@@ -94,7 +91,7 @@ t.test('closing answers what was taken and refuses what comes after', async (t) 
   t.match(await checkDirectory(directory), { events: 500, disagreements: [] })
 })
 
-t.test('more streams than are kept in memory keep their heads', async (t) => {
+t.test('heads stay right with more streams than cached heads', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const streams = limits.heads_cached_max + 10_000
   const store = await new Store({ directory }).open()

@@ -1,23 +1,23 @@
-/** The entries of one page of a hash table: hash and value of each, one after the other. Pure. */
+/** The entries of one page of a hash table: hash and value of each entry in sequence. Pure. */
 import { type KeyHash, numberAt, pageOf } from './page-numbers.js'
 
-/** The entries of a page, a character a byte: small strings cost less than small Buffers. */
+/** The entries of a page, one character per byte: small strings need less memory than small Buffers. */
 export type HashPage = string
 
-/** @param before the value that the entry has; undefined: it is new */
 export interface TableChange {
   readonly hash: KeyHash
   readonly value: number
+  /** The present value of the entry; undefined: the entry is new. */
   readonly before?: number | undefined
 }
 
-/** How the entries of a table's pages are laid out. */
+/** Reads and changes the entries of a table's pages. */
 export class PageLayout {
   readonly #hashBytes: number
   readonly #valueBytes: number
   readonly #entryBytes: number
 
-  /** @param entry how many bytes the hash and the value of an entry have */
+  /** Takes the sizes of an entry's hash and value, in bytes. */
   constructor({ hash, value }: { readonly hash: number; readonly value: number }) {
     this.#hashBytes = hash
     this.#valueBytes = value
@@ -28,7 +28,7 @@ export class PageLayout {
     return this.#hashBytes
   }
 
-  /** The values that stand for a key in its page. */
+  /** Returns the values of a key in its page. */
   valuesIn(page: HashPage, key: KeyHash): number[] {
     const values: number[] = []
     for (let at = this.#entryAt(page, key, 0); at >= 0; at = this.#entryAt(page, key, at + this.#entryBytes)) {
@@ -37,7 +37,7 @@ export class PageLayout {
     return values
   }
 
-  /** Where the next entry of a key begins in a page, -1 when there is none from `from` on. */
+  /** Returns the offset of the next entry of a key from `from` on; -1 when there is none. */
   #entryAt(page: HashPage, key: KeyHash, from: number): number {
     for (let at = page.indexOf(key, from); at >= 0; at = page.indexOf(key, at + 1)) {
       if (at % this.#entryBytes === 0) return at
@@ -45,7 +45,7 @@ export class PageLayout {
     return -1
   }
 
-  /** Where the entry of a key with a value begins in a page, -1 when there is none. */
+  /** Returns the offset of the entry with this key and value; -1 when there is none. */
   #entryWith(page: HashPage, key: KeyHash, value: number): number {
     for (let at = this.#entryAt(page, key, 0); at >= 0; at = this.#entryAt(page, key, at + this.#entryBytes)) {
       if (numberAt(page, at + this.#hashBytes, this.#valueBytes) === value) return at
@@ -53,7 +53,7 @@ export class PageLayout {
     return -1
   }
 
-  /** The page after changes. @returns undefined when an entry that is to change is not there */
+  /** Returns the page with the changes applied; undefined when an entry to change is missing. */
   changed(page: HashPage, changes: readonly TableChange[]): HashPage | undefined {
     for (const { hash, value, before } of changes) {
       const entry = hash + numberBytes(value, this.#valueBytes)
@@ -67,7 +67,7 @@ export class PageLayout {
     return page
   }
 
-  /** Divides a page between itself and the new page `page`, the last of the table then. */
+  /** Divides the entries of `source` between itself (`stay`) and the new last page number `page` (`go`). */
   split(source: HashPage, page: number): { stay: HashPage; go: HashPage } {
     let stay = ''
     let go = ''
@@ -80,7 +80,10 @@ export class PageLayout {
   }
 }
 
-/** Adds changes to those of their pages, when there are so many pages. */
+/**
+ * Adds each change to the group of its page.
+ * @param pages the number of pages of the table
+ */
 export function groupByPage(changes: readonly TableChange[], pages: number, groups: Map<number, TableChange[]>): void {
   for (const change of changes) {
     const page = pageOf(change.hash, pages)
@@ -90,7 +93,7 @@ export function groupByPage(changes: readonly TableChange[], pages: number, grou
   }
 }
 
-/** A number in some bytes, big-endian, a character a byte. */
+/** Encodes a number in `bytes` bytes, big-endian, one character per byte. */
 function numberBytes(number: number, bytes: number): string {
   let text = ''
   for (; bytes > 0; bytes--) {

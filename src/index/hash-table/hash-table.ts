@@ -1,11 +1,11 @@
 /**
- * A hash table in the index whose "not found" can be believed. Its pages are numbered without a gap, each carries a
- * version, and the versions of all pages are in memory (a byte for every ENTRIES_A_PAGE entries): a page that LevelDB
- * hides, or of which it gives an older version, is noticed as damage.
+ * A hash table in the index whose answer "not found" is reliable. Its pages are numbered without gaps and each has a
+ * version. The versions of all pages are in memory (one byte per page, so per ENTRIES_A_PAGE entries on average). So a
+ * page that LevelDB loses, or returns in an older version, is detected as damage.
  *
- * Entries are only ever added, or given another value. The table grows page by page (linear hashing): page `n` takes its
- * entries from page `n - 2^k`. Changes are worked out when the index is written and take effect when that has succeeded.
- * Keys are hashed with a secret, so that no client can choose names that all meet in one page.
+ * Entries are added or get another value; they are never removed. The table grows page by page (linear hashing): page
+ * `n` takes its entries from page `n - 2^k`. Changes are prepared when the index is written, and take effect when the
+ * write has succeeded. Keys are hashed with a secret, so that no client can choose names that all fall into one page.
  */
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -28,15 +28,21 @@ import { type KeyHash, pageOf, sourceOf, stepAfter } from './page-numbers.js'
 import { PageVersions } from './page-versions.js'
 import { type PreparedTable, putTable, type TableState } from './table-write.js'
 
-/** On average. Small pages make little to write for one entry, large ones few versions to keep. */
+/**
+ * Average entries of a page. Smaller pages mean fewer bytes to write per entry; larger pages mean fewer versions to
+ * keep.
+ */
 const ENTRIES_A_PAGE = 8
-/** A start reads at most so many lists of changed pages. */
+/**
+ * All versions are written again after this many writes, so that a start reads at most this many lists of changed
+ * pages.
+ */
 const WRITES_BETWEEN_VERSIONS = 64
 const PAGES_READ_AT_ONCE = 1024
 const PAGES_CACHED = 16_384
-/** Pages of one write that stay in memory. */
+/** The most pages of one write that are put into the cache. */
 const PAGES_KEPT = 4096
-/** Changes that are looked at before others may have a turn. */
+/** Changes to group before yielding to the event loop. */
 const CHANGES_AT_ONCE = 1024
 
 export class HashTable {
@@ -57,9 +63,9 @@ export class HashTable {
   }
 
   /**
-   * Opens a table, or makes an empty one.
-   * @param state as the index has it; undefined: there is none yet
-   * @throws `index-damaged` when the versions of its pages cannot be read
+   * Opens a table, or creates an empty one.
+   * @param state from the state of the index; undefined: the table does not exist yet
+   * @throws DaybookError `index-damaged` when the versions of its pages cannot be read
    */
   static async open(level: Level, kind: Table, state: TableState | undefined): Promise<HashTable> {
     if (state === undefined) {
@@ -72,7 +78,7 @@ export class HashTable {
     return table
   }
 
-  /** What the state of the index must hold once the prepared changes are written. */
+  /** The table state to write to disk together with the prepared changes. */
   get nextState(): TableState {
     return this.#prepared?.state ?? this.#state
   }
@@ -86,8 +92,8 @@ export class HashTable {
   }
 
   /**
-   * The values that stand for each key: none, one, or several when hashes agree by chance.
-   * @throws `index-damaged` when a page is missing, damaged, or not the newest
+   * Returns the values of each key: none, one, or several when hashes collide.
+   * @throws DaybookError `index-damaged` when a page is missing, damaged, or not the newest version
    */
   async find(keys: readonly KeyHash[]): Promise<number[][]> {
     for (;;) {
@@ -95,16 +101,16 @@ export class HashTable {
       if (count === 0) return keys.map(() => [])
       const numbers = keys.map((key) => pageOf(key, count))
       const pages = await this.#read(numbers)
-      // When the table has grown meanwhile, entries may stand in pages that were not asked for.
+      // If the table has grown meanwhile, entries may have moved to pages that were not read: read again.
       if (this.#state.pages !== count) continue
       return keys.map((key, i) => this.#layout.valuesIn(pages.get(numbers[i] as number) as HashPage, key))
     }
   }
 
   /**
-   * Works out what a write changes. Nothing takes effect before `written`; another call replaces what was worked out.
-   * @returns what kept the table from growing; it grows another time then
-   * @throws `index-damaged` as `find`, and when an entry that is to change is not there
+   * Prepares the changed pages of a write. They take effect with `written`; another call replaces them.
+   * @returns the error that prevented the table from growing, if any; it then grows with a later write
+   * @throws DaybookError `index-damaged` as `find`, and when an entry to change is missing
    */
   async prepare(changes: readonly TableChange[]): Promise<Error | undefined> {
     this.#prepared = undefined
@@ -115,7 +121,7 @@ export class HashTable {
     let pages = Math.max(before, 1, Math.ceil(entries / ENTRIES_A_PAGE))
     let failure: Error | undefined
     const changed = await this.#readSources(pages).catch((error: Error) => {
-      // Growth failed, not the changes: they can do without more pages.
+      // Only the growth failed. The changes can be made without new pages.
       if (before === 0) throw error
       failure = error
       pages = before
@@ -146,7 +152,7 @@ export class HashTable {
     return failure
   }
 
-  /** The pages that new ones take their entries from, when there are to be so many. */
+  /** Reads the pages from which new pages take their entries, if the table grows to `pages` pages. */
   #readSources(pages: number): Promise<Map<number, HashPage>> {
     const sources = new Set<number>()
     for (let page = this.#state.pages; page < pages; page++) {
@@ -155,7 +161,7 @@ export class HashTable {
     return this.#read([...sources])
   }
 
-  /** Page `page` is new: it takes those entries of its source that belong to it. */
+  /** Creates page number `page`, with the entries of its source page that belong to it. */
   #split(changed: Map<number, HashPage>, page: number): void {
     if (page === 0) {
       changed.set(0, '')
@@ -167,13 +173,13 @@ export class HashTable {
     changed.set(page, go)
   }
 
-  /** Puts what was worked out into a batch of the index. */
+  /** Puts the prepared changes into a batch of the index. */
   async put(batch: LevelBatch): Promise<void> {
     if (this.#prepared === undefined) return
     await putTable(batch, { kind: this.#kind, versions: this.#versions, before: this.#state, write: this.#prepared })
   }
 
-  /** The batch is on disk: what was worked out takes effect. */
+  /** Makes the prepared changes take effect. Call it when the batch is on disk. */
   written(): void {
     if (this.#prepared === undefined) return
     const { changed, state } = this.#prepared
@@ -193,7 +199,7 @@ export class HashTable {
     this.#cache.set(page, entries)
   }
 
-  /** The entries of pages, by their numbers. */
+  /** Returns the entries of pages, by page number. */
   async #read(numbers: readonly number[]): Promise<Map<number, HashPage>> {
     const pages = new Map<number, HashPage>()
     const missing = new Set<number>()
@@ -202,13 +208,13 @@ export class HashTable {
       if (known === undefined) missing.add(page)
       else pages.set(page, known)
     }
-    const asked = [...missing]
-    for (let at = 0; at < asked.length; at += PAGES_READ_AT_ONCE) {
-      const part = asked.slice(at, at + PAGES_READ_AT_ONCE)
+    const uncached = [...missing]
+    for (let at = 0; at < uncached.length; at += PAGES_READ_AT_ONCE) {
+      const part = uncached.slice(at, at + PAGES_READ_AT_ONCE)
       const writes = this.#state.writes
       const keys = part.map((page) => pageKey(this.#kind, page))
       const values = await this.#level.getMany(keys)
-      // The table was written while LevelDB was asked: its answer may be older.
+      // If the table was written during the read, the values may be older: read this part again.
       if (this.#state.writes !== writes) at -= PAGES_READ_AT_ONCE
       else for (const [i, page] of part.entries()) pages.set(page, this.#opened(page, keys[i] as Buffer, values[i]))
     }
@@ -220,10 +226,10 @@ export class HashTable {
     const bytes = openEntry(key, value)
     const entries = bytes.toString('latin1', 1)
     if (bytes[0] !== this.#versions.of(page)) {
-      // The write may be on disk before LevelDB has answered.
+      // The prepared write may be on disk already, before LevelDB has confirmed it.
       const prepared = this.#prepared
       if (!prepared?.changed.has(page) || bytes[0] !== this.#versions.next(page)) {
-        throw tableDamaged(this.#kind, `page ${page} is an old one`)
+        throw tableDamaged(this.#kind, `page ${page} is an old version`)
       }
       return this.#unsplit(prepared, page)
     }
@@ -231,7 +237,7 @@ export class HashTable {
     return entries
   }
 
-  /** The entries of a page as it will be, with those that go to new pages. */
+  /** Returns the prepared entries of a page, plus those that move from it to new pages. */
   #unsplit({ state, changed }: PreparedTable, page: number): HashPage {
     let entries = changed.get(page) as HashPage
     for (let step = stepAfter(page); page + step < state.pages; step *= 2) {

@@ -1,35 +1,35 @@
-/** The versions of a hash table's pages, a byte each: how often a page was written tells an old one from the newest. */
+/** The versions of a hash table's pages, one byte each. Each write of a page advances its version. */
 import { nextVersion } from '../../log/format.js'
 
 export class PageVersions {
   #bytes = new Uint8Array(0)
 
-  /** The version of a page as it stands on disk; 0 when it was never written. */
+  /** Returns the version of a page on disk; 0 when it was never written. */
   of(page: number): number {
     return this.#bytes[page] ?? 0
   }
 
-  /** The version that the next write gives a page. */
+  /** Returns the version that the next write gives a page. */
   next(page: number): number {
     return nextVersion(this.of(page))
   }
 
-  /** A page was written once more. */
+  /** Advances the version of a page that was written. */
   advance(page: number): void {
     this.#bytes[page] = this.next(page)
   }
 
-  /** Makes room for so many pages. */
+  /** Makes room for the versions of `pages` pages. */
   grow(pages: number): void {
     this.#bytes = grown(this.#bytes, pages)
   }
 
-  /** Takes versions as they were read, from page `from` on; there must be room for them. */
+  /** Sets the versions read from disk, from page `from` on. There must be room for them. */
   set(versions: Uint8Array, from: number): void {
     this.#bytes.set(versions, from)
   }
 
-  /** The versions of all of so many pages, once these were written. */
+  /** Returns the versions that all `pages` pages have after a write of the pages `written`. */
   after(written: readonly number[], pages: number): Uint8Array {
     const versions = grown(this.#bytes.slice(), pages)
     for (const page of written) versions[page] = this.next(page)
@@ -37,7 +37,7 @@ export class PageVersions {
   }
 }
 
-/** At least so many versions, those that there are first. */
+/** Returns an array of at least `pages` versions that begins with the given ones; grows by a quarter at least. */
 function grown(versions: Uint8Array<ArrayBuffer>, pages: number): Uint8Array<ArrayBuffer> {
   if (versions.length >= pages) return versions
   const more = new Uint8Array(Math.max(pages, Math.ceil(versions.length * 1.25)))

@@ -1,4 +1,4 @@
-/** Writing what changes in a hash table: the changed pages, and what tells a start which versions they have. */
+/** Writes the changes of a hash table: the changed pages, and the records from which a start reads their versions. */
 import {
   changedPagesKey,
   encodePageNumbers,
@@ -14,39 +14,40 @@ import { WorkCounter } from '../../work-counter.js'
 import type { HashPage } from './hash-page.js'
 import type { PageVersions } from './page-versions.js'
 
-/** What stands in the state of the index; with it the table can be opened. */
+/** The table's part of the index state, with which the table can be opened. */
 export interface TableState {
-  /** Text that every key is hashed with. */
+  /** Text with which every key is hashed. */
   readonly secret: string
   readonly pages: number
   readonly entries: number
-  /** How often the table was written, and which of these writes left the versions of all pages. */
+  /** The number of writes of the table. */
   readonly writes: number
+  /** The last write that included the versions of all pages, 0 when there is none. */
   readonly versionsAt: number
-  /** How many pages there were then. */
+  /** The number of pages at that write. */
   readonly versionsOf: number
 }
 
-/** Changes that are worked out and not yet written. */
+/** Changes that are prepared and not yet written. */
 export interface PreparedTable {
   readonly state: TableState
-  /** The entries of each changed page, by its number, rising. */
+  /** The entries of each changed page, by page number. */
   readonly changed: ReadonlyMap<number, HashPage>
 }
 
 export interface TableWrite {
   readonly kind: Table
-  /** Of the pages as they stand on disk. */
+  /** The versions of the pages on disk. */
   readonly versions: PageVersions
   /** The state on disk. */
   readonly before: TableState
   readonly write: PreparedTable
 }
 
-/** Steps of work that writing a page takes. */
+/** Steps of work to write a page. */
 const PAGE_STEPS = 8
 
-/** Puts the changes into a batch of the index. Others have turns meanwhile. */
+/** Puts the changes into a batch of the index. Yields to the event loop when there are many. */
 export async function putTable(batch: LevelBatch, { kind, versions, before, write }: TableWrite): Promise<void> {
   const { changed, state } = write
   const work = new WorkCounter()

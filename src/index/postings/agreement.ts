@@ -1,4 +1,4 @@
-/** Whether an index agrees with the log: checked at each start, since a stale head would number two events alike. */
+/** Checks at each start that the index agrees with the log: a stale head would give two events the same number. */
 import { limits } from '../../limits.js'
 import { family } from '../../log/format.js'
 import type { Log } from '../../log/log.js'
@@ -6,9 +6,10 @@ import type { ListHeads } from './list-heads.js'
 import type { ListPositions } from './list-positions.js'
 
 /**
- * Looks at the last events that an index claims to cover: each must be where the stream's list says.
+ * Compares the last `index_checked_events` events that an index covers with the lists of their streams.
  * @param goodTo the log position that the index covers
- * @throws `index-damaged`
+ * @returns false when a list does not have the last of these events of its stream at its number, or has further events
+ * @throws DaybookError `index-damaged`
  */
 export async function agreesWithLog(
   log: Log,
@@ -18,9 +19,9 @@ export async function agreesWithLog(
 ): Promise<boolean> {
   if (goodTo < 0) return true
   const from = Math.max(0, goodTo - limits.index_checked_events + 1)
-  // Without the records: they may be large.
+  // Keep no records in memory: they may be large.
   const last = new Map<string, { readonly number: number; readonly position: number }>()
-  // A damaged record says nothing here; it is found out when it is read.
+  // A damaged record cannot be compared. Its damage is reported when it is read.
   const damaged = new Set<number>()
   for await (const { position, record } of log.inspect(from)) {
     if (record === undefined) damaged.add(position)
@@ -30,7 +31,7 @@ export async function agreesWithLog(
   for (const [stream, record] of last) {
     const head = heads.inMemory(family.stream, stream)
     if (!head || head.count <= record.number) return false
-    // The last events of the stream may be damaged; the index knows where they stand.
+    // The last events of the stream may be damaged records. Then the index has their positions.
     if (head.count > record.number + 1) {
       const end = await positions.one(family.stream, head, head.count - 1)
       if (!damaged.has(end)) return false

@@ -1,10 +1,10 @@
-/** The ids of events that do not say where their event stands, with its position. */
+/** Maps the event ids that do not encode a position to the positions of their events. */
 import type { ListName, Posting } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
 import type { IndexChanges } from './index-changes.js'
 import type { PendingWrites } from './pending-writes.js'
 
-/** An id of a stream's event, as text. @param streamId position of the stream's first event */
+/** Returns the map key of an event id. @param streamId position of the stream's first event */
 export function eventIdKey(streamId: number, id: Buffer): string {
   return `${streamId}:${id.toString('latin1')}`
 }
@@ -50,7 +50,7 @@ export class EventIds {
     return damage.watch(ids.find(keys.map((key) => ids.hashOf(key))))
   }
 
-  /** Takes note of the position of an event. Of events with one id, which only older logs hold, the first counts. */
+  /** Stores the position of an event. If several events have the same id (older logs only), the first counts. */
   enter(changes: IndexChanges, streamId: number, id: Buffer, position: number): void {
     const key = eventIdKey(streamId, id)
     if (!changes.ids.has(key)) changes.ids.set(key, position)

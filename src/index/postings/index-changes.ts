@@ -1,4 +1,4 @@
-/** Changes of the index that one write takes to the disk, by key; keys as text because a Map compares Buffers by identity. */
+/** Index changes of one write, by key. Keys are text because a Map compares Buffers by identity. */
 import { type Family, families, type ListHead } from '../../log/format.js'
 
 export class IndexChanges {
@@ -8,13 +8,13 @@ export class IndexChanges {
   >
   /** Full blocks of positions, by key. */
   readonly blocks = new Map<string, number[]>()
-  /** Positions of events whose ids do not say where they stand, by stream id and id. */
+  /** Positions of events whose ids do not encode them, by `eventIdKey`. */
   readonly ids = new Map<string, number>()
 
-  /** Entries in all of them. */
+  /** Approximate number of changes, to decide when to write. */
   size = 0
 
-  /** Takes back changes that could not be written; newer ones win. */
+  /** Merges older changes into these; where both have a key, the newer value stays. */
   takeOlder(older: IndexChanges): void {
     for (const kind of families) {
       for (const [name, head] of older.heads[kind]) if (!this.heads[kind].has(name)) this.heads[kind].set(name, head)

@@ -1,6 +1,6 @@
 /**
- * Writing the index behind the log: many commits together and without sync, each batch with the position it covers.
- * A write that failed may be on the disk after all: nothing more is written then before `reopen` has found out.
+ * Writes the index in the background: many commits together, without sync, each batch with the log position that it
+ * covers. A write that failed may be on disk nevertheless. Nothing is written after it until `reopen` has found out.
  */
 import { limits } from '../../limits.js'
 import {
@@ -25,10 +25,10 @@ import type { ListCounts } from './list-counts.js'
 import type { ListHeads } from './list-heads.js'
 import type { PendingWrites } from './pending-writes.js'
 
-/** Steps of work that one entry takes. */
+/** Steps of work for one entry. */
 const ENTRY_STEPS = 4
 
-/** One write of the index, as it was when it began. */
+/** One write of the index, with the changes and the state from its beginning. */
 interface IndexWrite {
   readonly changes: IndexChanges
   readonly state: IndexState
@@ -48,7 +48,7 @@ export class IndexWrites {
   readonly #heads: ListHeads
   readonly #families: KeptFamilies
   readonly #counts: ListCounts
-  /** A write that failed, and may be on disk after all: `reopen` finds out. */
+  /** A failed write that may be on disk nevertheless. `reopen` finds out. */
   #unsure: IndexWrite | undefined
   #failure: unknown
 
@@ -60,12 +60,14 @@ export class IndexWrites {
     this.#counts = counts
   }
 
-  /** Called when a write fails; the changes stay in memory, and are written after `reopen`. */
+  /** Called when a write fails. The changes stay in memory and are written after `reopen`. */
   onFailed: (error: Error) => void = () => {}
 
   /**
-   * Opens the database again after a write failed; what was not written stays in memory.
-   * @throws `directory-unusable`, `storage-failed`; then it can be tried again
+   * Reopens the database after a failed write, and finds out whether the write is on disk. Unwritten changes stay in
+   * memory.
+   * @throws DaybookError `directory-unusable`, `storage-failed`; then the call can be retried
+   * @throws DaybookError `index-damaged` when the state on disk is that of another write
    */
   async reopen(): Promise<void> {
     const { level, damage } = this.#store
@@ -78,26 +80,26 @@ export class IndexWrites {
     else if (unsure !== undefined) this.#notWritten(unsure)
   }
 
-  /** Starts such a write when much has changed, or when the index on disk is far behind. */
+  /** Starts a background flush when there are many changes, or when the index on disk is far behind. */
   flushIfMuch(): void {
     const { filling, appliedTo } = this.#pending
     const isMuch = filling.size >= limits.index_pending_max
     if (isMuch || appliedTo - this.#store.state.goodTo >= limits.index_behind_events_max) this.flushBehind()
   }
 
-  /** Starts a write that no caller waits for: a failure goes to `onFailed`, and the changes are written after `reopen`. */
+  /** Starts a background flush. A failure is reported to `onFailed`; the changes are written after `reopen`. */
   flushBehind(): void {
     if (this.#unsure === undefined) this.flush().catch(() => {})
   }
 
-  /** Waits for the write that is under way, if there is one. @throws when it fails */
+  /** Waits for the write under way, if there is one. @throws when it fails */
   async underWay(): Promise<void> {
     await this.#pending.flushing
   }
 
   /**
-   * Writes what has changed. Calls while one is under way wait for it and then write the rest.
-   * A failed write loses nothing: the changes stay in memory, and are written once the index was opened again.
+   * Writes all changes. A call during another write waits for it and then writes the rest.
+   * @throws when the write fails; the changes stay in memory and are written after `reopen`
    */
   async flush(): Promise<void> {
     const pending = this.#pending
@@ -106,7 +108,7 @@ export class IndexWrites {
       return pending.filling.size === 0 ? undefined : this.flush()
     }
     if (this.#unsure !== undefined)
-      throw new Error('a write of the index failed; it must be opened again first', { cause: this.#failure })
+      throw new Error('a write of the index failed; it must be reopened first', { cause: this.#failure })
     if (pending.appliedTo === this.#store.state.goodTo && pending.filling.size === 0) return
     pending.flushing = this.#writePending().finally(() => {
       pending.flushing = undefined
@@ -116,7 +118,7 @@ export class IndexWrites {
 
   async #writePending(): Promise<void> {
     const store = this.#store
-    // All of one moment: what is applied while the tables are prepared belongs to the next write.
+    // Take all of these in one turn: changes applied while the tables are prepared belong to the next write.
     const goodTo = this.#pending.appliedTo
     const families = this.#families.statesAt(goodTo)
     const counts = this.#counts.written()
@@ -128,7 +130,7 @@ export class IndexWrites {
       write = { changes, state: { ...store.state, goodTo, families, counts, tables, writes: store.state.writes + 1 } }
       await store.level.write(await this.#batchOf(write))
     } catch (error) {
-      // What could not even be prepared is certainly not on disk.
+      // A write that could not be prepared is certainly not on disk.
       if (write === undefined) this.#pending.takeBack(changes)
       this.#unsure = write
       this.#failure = error
@@ -158,14 +160,14 @@ export class IndexWrites {
       if (work.add(ENTRY_STEPS)) await nextTurn()
       positions.push({ hash: ids.hashOf(key), value: position })
     }
-    // Both to their end: a table that goes on by itself would work out changes beside those of the next write.
-    for (const one of await Promise.allSettled([lists.prepare(heads), ids.prepare(positions)])) {
-      if (one.status === 'rejected') throw damage.mark(one.reason)
-      if (one.value !== undefined) damage.mark(one.value)
+    // Wait for both even if one fails: a table still preparing would interfere with the next write.
+    for (const result of await Promise.allSettled([lists.prepare(heads), ids.prepare(positions)])) {
+      if (result.status === 'rejected') throw damage.mark(result.reason)
+      if (result.value !== undefined) damage.mark(result.value)
     }
   }
 
-  /** What was changed is not changed again, so that others may have turns. */
+  /** Builds the batch. Yielding in between is safe, because the changes of a write under way do not change any more. */
   async #batchOf({ changes, state }: IndexWrite): Promise<LevelBatch> {
     const { level, lists, ids } = this.#store
     const work = new WorkCounter()
@@ -187,7 +189,7 @@ export class IndexWrites {
     return batch
   }
 
-  /** A write is on disk. Its changes stay where readers find them until all heads have their new versions. */
+  /** Ends a write that is on disk. Readers still find its changes in memory until all heads have their new versions. */
   async #written({ changes, state }: IndexWrite): Promise<void> {
     this.#store.lists.written()
     this.#store.ids.written()
@@ -197,7 +199,7 @@ export class IndexWrites {
     this.#unsure = undefined
   }
 
-  /** A write is certainly not on disk: its changes wait for the next one. */
+  /** Ends a write that is certainly not on disk. The next write includes its changes. */
   #notWritten({ changes }: IndexWrite): void {
     this.#pending.takeBack(changes)
     this.#unsure = undefined

@@ -1,4 +1,4 @@
-/** Taking events into the lists in memory: those that follow the log, and those of families that are being filled. */
+/** Adds events to the lists in memory: the lists that follow the log, and those of families that are being filled. */
 import { BLOCK_SIZE, blockKey, type Family, family, type ListHead, listId } from '../../log/format.js'
 import { type ListName, ordinalOf, type Posting } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
@@ -9,7 +9,7 @@ import type { ListCounts } from './list-counts.js'
 import type { ListHeads } from './list-heads.js'
 import type { PendingWrites } from './pending-writes.js'
 
-/** Heads that were read for lists of postings; null: there is no such list. */
+/** List heads that were read from disk; null: there is no such list. */
 export type FoundHeads = ReadonlyMap<ListName, ListHead | null>
 
 export interface ListGrowthParts {
@@ -39,10 +39,9 @@ export class ListGrowth {
   }
 
   /**
-   * Takes committed events into the lists that follow the log, in the order of their positions. The heads concerned
-   * must be in memory.
-   * @throws when a position does not follow on what was applied, or a number on its stream: then nothing of that event
-   * or of those after it was applied
+   * Adds committed events to the lists that follow the log, in order of position. The heads of these lists must be in
+   * memory.
+   * @throws when a position or an event number is not the next one; then this event and those after it are not applied
    */
   apply(postings: readonly Posting[]): void {
     const pending = this.#pending
@@ -54,14 +53,12 @@ export class ListGrowth {
     }
   }
 
-  /**
-   * As apply, for events that are not in the log yet: no reader sees it before `publish`. Heads that are not in memory are
-   * given.
-   * @param found heads by the name of the list in a posting; null: there is none
+  /** As `apply`, for events that are not in the log yet. Readers do not see the changes before `publish`.
+   * @param found the heads that are not in memory
    */
   stage(postings: readonly Posting[], found: FoundHeads): void {
     const { staged } = this.#pending
-    if (staged === undefined) throw new Error('nothing is being gathered')
+    if (staged === undefined) throw new Error('stage() was called before a commit began')
     for (const posting of postings) {
       checkNext(posting, staged.to)
       this.#enter(staged.changes, posting, found)
@@ -69,10 +66,10 @@ export class ListGrowth {
     }
   }
 
-  /** The events that were staged are in the log: readers see them. */
+  /** Makes the staged changes visible to readers. Call it when the events are in the log. */
   publish(): void {
     const { staged } = this.#pending
-    if (staged === undefined) throw new Error('nothing was gathered')
+    if (staged === undefined) throw new Error('publish() was called, but no commit is staged')
     this.#pending.publish(staged)
     for (const [kind, name] of staged.begun) this.#counts.add(kind, name)
   }
@@ -90,19 +87,19 @@ export class ListGrowth {
   }
 
   /**
-   * Takes events into the lists of the families that are behind. A family that then covers all that was applied
-   * follows the log from here on. The heads concerned must be in memory.
-   * @param postings every event from the position after the one furthest behind, in order
+   * Adds events to the lists of the families that are behind. A family that then covers all applied events follows the
+   * log from now on. The heads of these lists must be in memory.
+   * @param postings every event after the lowest position that a family covers, in order
    * @param to the position that they reach
-   * @throws when they skip or repeat a position; then nothing of them is filled
+   * @throws when they skip or repeat a position; then none is filled
    */
   fill(postings: readonly Posting[], to: number): void {
     const { behind } = this.#families
     let last = Math.min(...behind.values())
     for (const { position } of postings) {
-      if (position !== ++last) throw new Error(`position ${position} was to be filled, but ${last} is next`)
+      if (position !== ++last) throw new Error(`position ${position} cannot be filled: ${last} is next`)
     }
-    if (to > last) throw new Error(`filled to ${to}, but only events up to ${last} were given`)
+    if (to > last) throw new Error(`cannot fill to position ${to}: the given events end at ${last}`)
     for (const posting of postings) {
       const { lists, position } = posting
       for (let i = 1; i < lists.length; i++) {
@@ -118,7 +115,10 @@ export class ListGrowth {
     }
   }
 
-  /** @param ordinal how many lists of the same family the posting has before this one */
+  /**
+   * Adds the position of an event to a list.
+   * @param ordinal how many lists of the same family the posting has before this one
+   */
   #extend(changes: IndexChanges, list: ListName, posting: Posting, ordinal: number, found?: FoundHeads): ListHead {
     const [kind, name] = list
     let head = changes.heads[kind].get(name)
@@ -139,7 +139,7 @@ export class ListGrowth {
     return head
   }
 
-  /** There is a new list; those of a commit that is not in the log yet are counted with it. */
+  /** Counts a new list. A new list of a staged commit is counted when the commit is published. */
   #begin(changes: IndexChanges, list: ListName): void {
     const { staged } = this.#pending
     if (changes !== staged?.changes) this.#counts.add(list[0], list[1])
@@ -148,7 +148,7 @@ export class ListGrowth {
 
   #push(changes: IndexChanges, kind: Family, head: ListHead, position: number): void {
     head.count++
-    // Snapshots of heads share this array: entries are only ever added to it, and a full one becomes a block.
+    // Snapshots of heads share this array, so entries are only added to it. A full array becomes a block.
     head.tail.push(position)
     if (head.tail.length < BLOCK_SIZE) return
     const block = head.count / BLOCK_SIZE - 1
@@ -158,31 +158,33 @@ export class ListGrowth {
   }
 
   /**
-   * Enters events of a stream that the log has lost, so that those after them stand at their numbers. Nobody knows which
-   * of the unreadable positions were this stream's: each gives the same error when it is read.
-   * @throws `index-damaged` when there are fewer unreadable positions than missing numbers
+   * Fills the gap that lost events leave in a stream's list, so that later events keep their numbers. The gap gets the
+   * unreadable positions before this event. Which of them belonged to the stream is unknown, but reading any of them
+   * gives the same error.
+   * @throws DaybookError `index-damaged` when there are fewer unreadable positions than missing numbers
    */
   #enterLost(changes: IndexChanges, name: string, head: ListHead, { position, number }: Posting): void {
     const lost = this.#store.unreadable.before(position, Math.max(0, number - head.count))
     if (head.count + lost.length !== number) {
       throw this.#store.damage.found(
-        `event ${number} of "${name}" (position ${position}) follows on ${head.count} events`
+        `event ${number} of "${name}" is at position ${position}, but the list has ${head.count} events before it`
       )
     }
-    for (const one of lost) this.#push(changes, family.stream, head, one)
+    for (const lostPosition of lost) this.#push(changes, family.stream, head, lostPosition)
   }
 
   /**
-   * Passes over an event that cannot be read and was given up: no list gets it now.
-   * @throws when its position does not follow on what was applied
+   * Skips an unreadable event that the operator has given up, without adding it to a list.
+   * @throws when its position is not the next one
    */
   passOver(position: number): void {
     const pending = this.#pending
-    if (position !== pending.appliedTo + 1) throw new Error(`${position} was passed over after ${pending.appliedTo}`)
+    if (position !== pending.appliedTo + 1)
+      throw new Error(`position ${position} cannot be skipped: ${pending.appliedTo + 1} is next`)
     pending.appliedTo = position
   }
 }
 
 function checkNext({ position }: Posting, last: number): void {
-  if (position !== last + 1) throw new Error(`position ${position} was applied after ${last}`)
+  if (position !== last + 1) throw new Error(`position ${position} cannot be applied: ${last + 1} is next`)
 }

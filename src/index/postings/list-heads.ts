@@ -1,4 +1,4 @@
-/** The heads of lists: how many entries each has, and its last ones. Those in use are in memory. */
+/** The heads of lists: the number of entries and the last of them. Heads in use are cached. */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
 import { decodeHead, type Family, families, headKey, type ListHead, nextVersion, openEntry } from '../../log/format.js'
@@ -10,13 +10,13 @@ import type { IndexChanges } from './index-changes.js'
 import type { PendingWrites } from './pending-writes.js'
 
 const NONE = Symbol('no such list')
-/** From so many on, lists are looked for in the table of lists first. */
+/** For at least this many lists, the table of lists is read first. */
 const MANY = 64
 
 export class ListHeads {
   readonly #store: IndexStore
   readonly #pending: PendingWrites
-  /** Heads as they are on disk, by family and name. Made when a family is first used: each takes its room at once. */
+  /** Heads on disk, by family and name. A cache is created on first use, because it allocates its memory at once. */
   readonly #cached: Partial<Record<Family, LRUCache<string, ListHead | typeof NONE>>> = {}
 
   constructor(store: IndexStore, pending: PendingWrites) {
@@ -24,7 +24,7 @@ export class ListHeads {
     this.#pending = pending
   }
 
-  /** The head of a list if it is in memory: undefined is "not known", null is "there is none". */
+  /** Returns the head of a list if it is in memory; undefined: not in memory; null: there is no such list. */
   inMemory(kind: Family, name: string): ListHead | null | undefined {
     const changed = this.#pending.head(kind, name)
     if (changed !== undefined) return changed
@@ -32,7 +32,7 @@ export class ListHeads {
     return known === NONE ? null : known
   }
 
-  /** A list's head as it is now; the copy does not change when the list grows. */
+  /** Resolves with a copy of a list's present head, which does not change when the list grows. */
   async get(kind: Family, name: string): Promise<ListHead | undefined> {
     const known = this.inMemory(kind, name)
     if (known !== undefined) return snapshot(known)
@@ -41,8 +41,8 @@ export class ListHeads {
   }
 
   /**
-   * Brings heads into memory with one read. Those that are changed meanwhile keep their changes.
-   * @throws `index-damaged` when a head is missing, damaged, or not the newest
+   * Loads heads into memory with one read. Heads that are changed meanwhile keep their changes.
+   * @throws DaybookError `index-damaged` when a head is missing, damaged, or not the newest version
    */
   async load(lists: readonly ListName[]): Promise<void> {
     const missing = lists.filter(([kind, name]) => this.inMemory(kind, name) === undefined)
@@ -54,10 +54,10 @@ export class ListHeads {
   }
 
   /**
-   * Heads of lists that are not in memory, with one read; they are not kept. Lists that have come into memory meanwhile are
-   * left out.
-   * @returns null for a list that does not exist
-   * @throws as `load`
+   * Reads the heads of lists that are not in memory, without caching them. Lists that have come into memory meanwhile
+   * are left out of the result.
+   * @returns heads by list; null for a list that does not exist
+   * @throws DaybookError as `load`
    */
   async find(lists: readonly ListName[]): Promise<Map<ListName, ListHead | null>> {
     const { damage } = this.#store
@@ -68,24 +68,25 @@ export class ListHeads {
       const wasWriting = this.#pending.writing !== undefined
       const keys = missing.map(([kind, name]) => headKey(kind, name))
       const { values, versions } = await damage.watch(this.#read(missing, keys))
-      // What was read may be older than a write that has ended since, whose heads may have left memory again.
+      // If a write has ended during the read, the values may be older, and the written heads may be evicted: read
+      // again.
       if (writes !== this.#store.state.writes) continue
       const found = new Map<ListName, ListHead | null>()
-      const odd = missing.find((list, i) => {
+      const mismatch = missing.find((list, i) => {
         if (this.inMemory(list[0], list[1]) !== undefined) return false
         const head = this.#opened(keys[i] as Buffer, values[i], versions[i] as number[])
         if (head !== undefined) found.set(list, head)
         return head === undefined
       })
-      if (odd === undefined) return found
-      // While the index is written, a head may be newer on disk than the table in memory: look again after that.
+      if (mismatch === undefined) return found
+      // During a write, a head on disk may be newer than the table in memory: read again after the write.
       if (!wasWriting || this.#pending.flushing === undefined)
-        throw damage.found(`the head of ${odd[0]} "${odd[1]}" is not the newest`)
+        throw damage.found(`the head of ${mismatch[0]} "${mismatch[1]}" is not the newest`)
       await this.#pending.flushing.catch(() => {})
     }
   }
 
-  /** The heads as they stand on disk, and the versions that the table of lists has of each. */
+  /** Reads the heads on disk, and the versions of each from the table of lists. */
   async #read(
     lists: readonly ListName[],
     keys: readonly Buffer[]
@@ -96,18 +97,19 @@ export class ListHeads {
       const [values, versions] = await Promise.all([level.getMany([...keys]), table.find(hashes)])
       return { values, versions }
     }
-    // Many lists are mostly new: the table says so with fewer reads.
+    // When there are many lists, most are new. The table shows that with fewer reads than the heads themselves.
     const versions = await table.find(hashes)
-    const held = keys.filter((_, i) => (versions[i] as number[]).length > 0)
-    const found = held.length === 0 ? [] : await level.getMany(held)
+    const existing = keys.filter((_, i) => (versions[i] as number[]).length > 0)
+    const found = existing.length === 0 ? [] : await level.getMany(existing)
     let next = 0
     return { values: versions.map(({ length }) => (length > 0 ? found[next++] : undefined)), versions }
   }
 
   /**
-   * @param value bytes of a head on disk, undefined: there are none
-   * @param versions of lists that may be this one, as the table of lists has them
-   * @returns null when there is no such list, undefined when the head is not the one that the table knows
+   * Decodes a head and compares its version with the table of lists.
+   * @param value bytes of the head on disk; undefined: there are none
+   * @param versions from the table of lists; several when hashes collide
+   * @returns null when there is no such list, undefined when the head does not have a version from the table
    */
   #opened(key: Buffer, value: Buffer | undefined, versions: readonly number[]): ListHead | null | undefined {
     if (value === undefined) return versions.length > 0 ? undefined : null
@@ -120,7 +122,7 @@ export class ListHeads {
     this.#cached[kind].set(name, head)
   }
 
-  /** The heads of a write are on disk, each one version further. Others have turns meanwhile. */
+  /** Advances the versions of the heads of a write that is on disk. Yields to the event loop when there are many. */
   async written(changes: IndexChanges): Promise<void> {
     const work = new WorkCounter()
     let kept = 0

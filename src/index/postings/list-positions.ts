@@ -1,4 +1,4 @@
-/** The entries of lists: log positions, full blocks of them on disk and the last ones in the head. */
+/** Reads the entries of lists. Entries are log positions: full blocks on disk, and the last ones in the head. */
 import { BLOCK_SIZE, blockKey, decodeBlock, type Family, type ListHead, openEntry } from '../../log/format.js'
 import type { IndexStore } from '../storage/index-store.js'
 import type { PendingWrites } from './pending-writes.js'
@@ -12,16 +12,16 @@ export class ListPositions {
     this.#pending = pending
   }
 
-  /** The position of entry `index` of a list, of `index < head.count`. */
+  /** Returns the position of entry `index` of a list; `index` must be less than `head.count`. */
   async one(kind: Family, head: ListHead, index: number): Promise<number> {
     const [position] = await this.some(kind, head, index, 1)
     return position as number
   }
 
   /**
-   * Positions of `count` entries of a list from entry `from` on, rising. Fewer when the list ends.
-   * The head is the caller's snapshot: what is appended meanwhile is not seen.
-   * @throws `index-damaged`
+   * Returns the positions of `count` entries of a list from entry `from` on, ascending; fewer at the end of the list.
+   * `head` is the caller's snapshot: entries appended meanwhile are left out.
+   * @throws DaybookError `index-damaged`
    */
   async some(kind: Family, head: ListHead, from: number, count: number): Promise<number[]> {
     const end = Math.min(from + count, head.count)

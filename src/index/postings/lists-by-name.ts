@@ -1,11 +1,11 @@
-/** The lists of a family in the order of their names. */
+/** Reads the lists of a family in order of their names. */
 import { decodeHead, type Family, headKey, headKeyName, type ListHead, openEntry } from '../../log/format.js'
 import type { ListedHead } from '../posting.js'
 import type { IndexStore } from '../storage/index-store.js'
 import type { ListCounts } from './list-counts.js'
 import type { PendingWrites } from './pending-writes.js'
 
-/** Lists read at once by `all`. */
+/** Lists that `all` reads at once. */
 const PAGE = 1000
 
 export interface ListRange {
@@ -14,7 +14,7 @@ export interface ListRange {
   readonly limit: number
 }
 
-/** A list on disk: its head, or what is wrong with it. */
+/** A list on disk, with its head or its fault. */
 export interface InspectedList {
   readonly name: string
   readonly head?: ListHead
@@ -33,8 +33,8 @@ export class ListsByName {
   }
 
   /**
-   * All lists of a family whose names begin with a prefix, in UTF-8 order.
-   * @throws `index-damaged` when they are counted and one is missing
+   * Yields all lists of a family whose names begin with a prefix, in UTF-8 order.
+   * @throws DaybookError `index-damaged` when the prefix is counted and a list is missing
    */
   async *all(kind: Family, prefix: string): AsyncGenerator<ListedHead> {
     const before = this.#counts.of(kind, prefix)
@@ -47,13 +47,15 @@ export class ListsByName {
       after = page.at(-1)?.name
     }
     const count = this.#counts.of(kind, prefix)
-    // One that was begun meanwhile may have been passed by.
+    // If a list was added meanwhile, the counts cannot be compared: the scan may have missed it.
     if (count !== undefined && count === before && count !== found) {
-      throw this.#store.damage.found(`${count} lists of ${kind} begin with "${prefix}", and ${found} can be read`)
+      throw this.#store.damage.found(
+        `the index counts ${count} lists of ${kind} that begin with "${prefix}", but only ${found} can be read`
+      )
     }
   }
 
-  /** All lists of a family as they stand on disk. Does not stop at damage. */
+  /** Yields all lists of a family on disk. Does not stop at damage. */
   async *inspect(kind: Family): AsyncGenerator<InspectedList> {
     const gte = headKey(kind, '')
     for await (const { key, value } of this.#store.level.entries({ gte, lt: endOfPrefix(gte) })) {
@@ -66,7 +68,10 @@ export class ListsByName {
     }
   }
 
-  /** Lists of a family by name, after `after` and with a prefix, in UTF-8 order. @throws `index-damaged` */
+  /**
+   * Returns lists of a family whose names begin with a prefix and come after `after`, in UTF-8 order.
+   * @throws DaybookError `index-damaged`
+   */
   async some(kind: Family, range: ListRange): Promise<ListedHead[]> {
     const prefix = headKey(kind, range.prefix)
     const after = range.after === undefined ? undefined : headKey(kind, range.after)
@@ -83,14 +88,14 @@ export class ListsByName {
     for await (const { key, value } of level.entries({ ...from, lt: end, limit: range.limit })) {
       const name = headKeyName(key)
       const head = damage.watchSync(() => decodeHead(openEntry(key, value)))
-      // What was changed in memory may be written while we read: the longer list is the newer one.
+      // Changes in memory may be written during the read: the longer list is the newer one.
       if ((found.get(name)?.head.count ?? 0) < head.count) found.set(name, { key, name, head })
     }
     return [...found.values()].sort((one, other) => one.key.compare(other.key)).slice(0, range.limit)
   }
 }
 
-/** The key after all keys that begin with a prefix. */
+/** Returns a key that is greater than all keys that begin with a prefix. */
 export function endOfPrefix(prefix: Buffer): Buffer {
   // Names are UTF-8, in which the byte 0xff does not occur.
   return Buffer.concat([prefix, Buffer.from([0xff])])

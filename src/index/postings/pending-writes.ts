@@ -1,44 +1,47 @@
-/** Changes of the index that are in memory and not yet on disk: two generations, so that one can be written while the other fills. */
+/**
+ * Index changes in memory that are not on disk yet. There are two generations, so that one can be filled while the
+ * other is written.
+ */
 import type { Family, ListHead } from '../../log/format.js'
 import type { ListName } from '../posting.js'
 import { IndexChanges } from './index-changes.js'
 
-/** What a commit changes that is not written yet: no reader sees it. */
+/** The index changes of a commit that is not in the log yet. Readers do not see them. */
 export interface StagedChanges {
   readonly changes: IndexChanges
-  /** The log position that it reaches. */
+  /** The log position of the last staged event. */
   to: number
-  /** Lists that it begins and that may be counted. */
+  /** New lists of families with counted prefixes. */
   readonly begun: ListName[]
 }
 
 export class PendingWrites {
   /** Changes for the next write. */
   filling = new IndexChanges()
-  /** Changes of the write that is under way, or of one that failed and may be on disk after all. */
+  /** Changes of the write under way, or of a failed write that may be on disk nevertheless. */
   writing: IndexChanges | undefined
-  /** The write that is under way. */
+  /** The write under way. */
   flushing: Promise<void> | undefined
-  /** The log position that everything in memory covers. */
+  /** The log position up to which all changes are in memory. */
   appliedTo: number
-  /** A commit whose changes are being gathered. */
+  /** The changes of the commit that is being staged. */
   staged: StagedChanges | undefined
 
   constructor(appliedTo: number) {
     this.appliedTo = appliedTo
   }
 
-  /** The log position that everything in memory will cover once the commit that is being gathered is written. */
+  /** The value of `appliedTo` after the staged commit, if there is one, is published. */
   get reaches(): number {
     return this.staged?.to ?? this.appliedTo
   }
 
-  /** Begins to gather the changes of a commit. */
+  /** Begins to stage the changes of a commit. */
   stage(): void {
     this.staged = { changes: new IndexChanges(), to: this.appliedTo, begun: [] }
   }
 
-  /** The commit that was gathered is in the log: readers see all of its changes at once. */
+  /** Makes all changes of a staged commit visible to readers at once. Call it when the commit is in the log. */
   publish({ changes, to }: StagedChanges): void {
     changes.takeOlder(this.filling)
     this.filling = changes
@@ -46,22 +49,22 @@ export class PendingWrites {
     this.staged = undefined
   }
 
-  /** The head of a list that has changed. */
+  /** Returns the head of a changed list. */
   head(kind: Family, name: string): ListHead | undefined {
     return this.filling.heads[kind].get(name) ?? this.writing?.heads[kind].get(name)
   }
 
-  /** A full block of positions. */
+  /** Returns a full block of positions that is not on disk yet. */
   block(key: string): number[] | undefined {
     return this.filling.blocks.get(key) ?? this.writing?.blocks.get(key)
   }
 
-  /** The position of an event, by `eventIdKey`. */
+  /** Returns the position of an event, by `eventIdKey`. */
   positionOfId(key: string): number | undefined {
     return this.filling.ids.get(key) ?? this.writing?.ids.get(key)
   }
 
-  /** Begins a write of all that has changed. @returns the changes that it takes to the disk */
+  /** Begins a write. Returns the changes to write. */
   beginWrite(): IndexChanges {
     const changes = this.filling
     this.writing = changes
@@ -69,7 +72,7 @@ export class PendingWrites {
     return changes
   }
 
-  /** The changes of a write are certainly not on disk: they wait for the next one. */
+  /** Returns the changes of a write that is certainly not on disk to the next write. */
   takeBack(changes: IndexChanges): void {
     this.filling.takeOlder(changes)
     this.writing = undefined

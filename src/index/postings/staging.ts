@@ -1,7 +1,7 @@
 /**
- * Gathers what a large commit changes in the index before the commit is written: the work is done in parts, with turns for
- * others between them, and what is damaged is found while the commit can still be refused. No reader sees any of it before
- * `publish`, and then all of it at once.
+ * Stages the index changes of a large commit before the commit is written. The work is done in parts, so that other
+ * work gets turns of the event loop, and damage is found while the commit can still be refused. Readers see all of the
+ * changes at once with `publish`.
  */
 import type { ListHead } from '../../log/format.js'
 import type { ListName, Posting } from '../posting.js'
@@ -21,7 +21,7 @@ export interface StagingParts {
   readonly writes: IndexWrites
 }
 
-/** So many older changes can be taken along when a commit is published. */
+/** Older changes are merged when a commit is published. Above this number they are flushed first. */
 const OLDER_CHANGES_MAX = 2048
 
 export class Staging {
@@ -41,7 +41,7 @@ export class Staging {
     this.#writes = parts.writes
   }
 
-  /** Begins with a commit: `add` its events, then `publish` or `drop`. Nothing else may be applied meanwhile. */
+  /** Begins a commit. `add` its events, then `publish` or `drop` it. Nothing else may be applied meanwhile. */
   begin(): void {
     this.#pending.stage()
     const { filling, writing } = this.#pending
@@ -49,8 +49,9 @@ export class Staging {
   }
 
   /**
-   * Takes events of the commit, in the order of their positions.
-   * @throws `index-damaged`; and when a position or a number does not follow
+   * Stages events of the commit, in order of position.
+   * @throws DaybookError `index-damaged`
+   * @throws when a position or an event number is not the next one
    */
   async add(postings: readonly Posting[]): Promise<void> {
     await this.#ids.lookAtNew(postings)
@@ -63,7 +64,7 @@ export class Staging {
     this.#growth.stage(postings, found)
   }
 
-  /** The lists whose heads are neither in memory nor found. */
+  /** Returns the lists whose heads must still be read. */
   #missing(postings: readonly Posting[], found: ReadonlyMap<ListName, unknown>): ListName[] {
     const staged = this.#pending.staged?.changes
     const missing: ListName[] = []
@@ -80,13 +81,13 @@ export class Staging {
     return missing
   }
 
-  /** The commit is in the log: readers see all of its changes. */
+  /** Makes the staged changes visible to readers. Call it when the commit is in the log. */
   publish(): void {
     this.#growth.publish()
     this.#writes.flushIfMuch()
   }
 
-  /** Forgets what was gathered: it is not in the log. */
+  /** Discards the staged changes, because the commit is not in the log. */
   drop(): void {
     this.#pending.staged = undefined
   }

@@ -1,17 +1,17 @@
-/** Damage in the index, noted down in a file beside it: an index in which damage was found is made anew at the next start. */
+/** Records damage in the index in a marker file in its directory. A damaged index is rebuilt at the next start. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DaybookError, isDaybookError } from '../../errors.js'
 
-/** File in the index's directory: damage was found in it. */
+/** Name of the marker file in the index's directory. */
 const DAMAGED = 'DAMAGED'
 
-/** True when damage was found in the index of this directory. */
+/** Returns true when the index of this directory is marked as damaged. */
 export function isMarkedDamaged(directory: string): boolean {
   return existsSync(join(directory, DAMAGED))
 }
 
-/** Notes that an index is damaged. What cannot be noted is found again. @param directory of the index */
+/** Marks an index as damaged. A failure is ignored, because the damage is found again. @param directory of the index */
 export function markDamaged(directory: string, why: string): void {
   try {
     writeFileSync(join(directory, DAMAGED), why)
@@ -22,13 +22,13 @@ export class DamageMarker {
   readonly #directory: string
   readonly #marks: boolean
 
-  /** @param directory that of the index @param marks false: damage is only reported */
+  /** @param directory of the index @param marks false: errors are passed on, and nothing is written */
   constructor(directory: string, marks: boolean) {
     this.#directory = directory
     this.#marks = marks
   }
 
-  /** Waits for work that may find damage, and marks that. */
+  /** Waits for work that may find damage. Marks the index when it does, and rethrows the error. */
   async watch<T>(work: Promise<T>): Promise<T> {
     try {
       return await work
@@ -37,7 +37,7 @@ export class DamageMarker {
     }
   }
 
-  /** Does work that may find damage, and marks that. */
+  /** Does work that may find damage. Marks the index when it does, and rethrows the error. */
   watchSync<T>(work: () => T): T {
     try {
       return work()
@@ -46,12 +46,12 @@ export class DamageMarker {
     }
   }
 
-  /** An error to throw: `index-damaged`, which is marked. */
+  /** Marks the index as damaged. Returns an `index-damaged` error to throw. */
   found(what: string): unknown {
     return this.mark(new DaybookError('index-damaged', `The index is damaged: ${what}.`))
   }
 
-  /** Marks the index when the error is `index-damaged`. @returns the error */
+  /** Marks the index when the error is `index-damaged`. Returns the error. */
   mark(error: unknown): unknown {
     if (this.#marks && isDaybookError(error) && error.code === 'index-damaged') {
       markDamaged(this.#directory, error.message)

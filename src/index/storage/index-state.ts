@@ -1,13 +1,15 @@
-/** The state of the index on disk: the log it belongs to, the positions it covers, its tables. */
+/** The state of the index on disk: its log, the positions that it covers, its tables. */
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, openEntry, sealEntry, type Table } from '../../log/format.js'
 import type { TableState } from '../hash-table/table-write.js'
 
 export interface FamilyState {
-  /** The log position that its lists cover. */
+  /** The log position that the lists of the family cover. */
   readonly goodTo: number
-  /** The rule that its lists are made by, as text, where the records alone do not decide. */
+  /** The rule by which the lists are built, as text, if they depend on more than the records. */
   readonly rule?: string | undefined
-  /** How often all its lists were removed. Names in the table of lists hold it, so that removed lists count as absent. */
+  /**
+   * How often the family was emptied. It is part of the keys in the table of lists, so that removed lists are absent.
+   */
   readonly emptied?: number | undefined
 }
 
@@ -15,25 +17,24 @@ export interface IndexState {
   readonly format: number
   /** Identity of the log. */
   readonly log: string
-  /** The log position that all of it covers. */
+  /** The log position that the index covers. */
   readonly goodTo: number
   readonly families: Partial<Record<Family, FamilyState>>
-  /** How often the index was written. */
+  /** The number of writes of the index. */
   readonly writes: number
   readonly tables: Partial<Record<Table, TableState>>
-  /** How many lists there are whose names begin with a prefix, by family and prefix. */
+  /** The number of lists whose names begin with a prefix, by family and prefix. */
   readonly counts: Readonly<Record<string, number>>
 }
 
-/** What an index keeps, for the index that is made in its place. */
+/** The settings of an index, for the index that replaces it. */
 export interface IndexSettings {
   readonly format: number
-  /** The families of lists that it keeps. */
   readonly kept: Family[]
   readonly rules: Partial<Record<Family, string>>
 }
 
-/** The state of an index that holds nothing. */
+/** Returns the state of an empty index. */
 export function emptyState(log: string): IndexState {
   return { format: FORMAT_VERSION, log, goodTo: -1, families: {}, writes: 0, tables: {}, counts: {} }
 }
@@ -42,15 +43,15 @@ export function encodeState(state: IndexState): Buffer {
   return sealEntry(INDEX_STATE_KEY, Buffer.from(JSON.stringify(state)))
 }
 
-/** @throws `index-damaged` when it is not what was written, or of the first format, which had no checksum */
+/** @throws DaybookError `index-damaged` when the checksum is wrong, also for format 1, which had no checksum */
 export function decodeState(sealed: Buffer): IndexState {
   return JSON.parse(openEntry(INDEX_STATE_KEY, sealed).toString()) as IndexState
 }
 
 /**
- * The families that an index keeps, and the rules that they were made by. Also reads the state of an index that cannot
- * serve, so that the index that is made in its place keeps the same.
- * @returns undefined when nothing can be known
+ * Returns the kept families and rules of an index, also of an unusable one, so that the index that replaces it keeps
+ * the same.
+ * @returns undefined when the state cannot be read
  */
 export function indexSettingsOf(sealed: Buffer): IndexSettings | undefined {
   let state: { format: number; families?: Partial<Record<Family, FamilyState>> | Family[] }

@@ -1,4 +1,4 @@
-/** The index as it stands on disk: its database, its state, the table of lists and the table of ids. */
+/** The index on disk: its database, its state, the table of lists and the table of ids. */
 import { join } from 'node:path'
 import { DaybookError } from '../../errors.js'
 import { type Family, FORMAT_VERSION, INDEX_STATE_KEY, table } from '../../log/format.js'
@@ -19,7 +19,7 @@ import {
   indexSettingsOf
 } from './index-state.js'
 
-/** The parts of an index as they were read from the disk. */
+/** The parts of an index that was opened. */
 interface OpenedIndex {
   readonly level: Level
   readonly state: IndexState
@@ -29,17 +29,17 @@ interface OpenedIndex {
 
 export class IndexStore {
   readonly level: Level
-  /** Every list with the version of its head: a list that is not here does not exist. */
+  /** The version of every list's head. A list that is not in this table does not exist. */
   readonly lists: HashTable
-  /** The positions of events whose ids do not name them. */
+  /** The positions of events whose ids do not encode them. */
   readonly ids: HashTable
   readonly damage: DamageMarker
-  /** Positions whose events an operator has given up. */
+  /** Unreadable positions that the operator has given up. */
   readonly unreadable: PositionRanges
-  /** The state on disk. It also names families that are not kept now. */
+  /** The state on disk. It may include families that are not kept now. */
   state: IndexState
 
-  /** @param log an index that was made of an ancestor goes on under its identity */
+  /** @param log gives the index its identity; the index may have been built from an ancestor of this log */
   constructor({ level, state, lists, ids }: OpenedIndex, log: Log, damage: DamageMarker) {
     this.level = level
     this.lists = lists
@@ -49,23 +49,23 @@ export class IndexStore {
     this.state = { ...state, log: log.id }
   }
 
-  /** The key of a list in the table of lists. */
+  /** Returns the key of a list in the table of lists. */
   hashOf(kind: Family, name: string): KeyHash {
     return this.lists.hashOf(`${kind}${this.state.families[kind]?.emptied ?? ''}:${name}`)
   }
 
-  /** Replaces what the state says of a family, in memory. */
+  /** Replaces the state of a family, in memory. */
   setFamily(kind: Family, family: FamilyState): void {
     this.state = { ...this.state, families: { ...this.state.families, [kind]: family } }
   }
 }
 
-/** The directory of an index. @param directory the data directory */
+/** Returns the directory of the index. @param directory the data directory */
 export function indexDirectory(directory: string): string {
   return join(directory, 'index')
 }
 
-/** @throws `directory-in-use`, `directory-unusable` */
+/** Opens the database of an index. @throws DaybookError `directory-in-use`, `directory-unusable` */
 export function openIndexLevel(
   directory: string,
   compression: boolean,
@@ -76,10 +76,10 @@ export function openIndexLevel(
 }
 
 /**
- * The families and rules of an index that cannot serve, for the index that is made in its place.
+ * Reads the families and rules of an unusable index, for the index that replaces it.
  * @param directory the data directory
- * @returns undefined when that cannot be known
- * @throws `directory-in-use`, `directory-unusable` when it could not be read and nothing shows that it is damaged
+ * @returns undefined when there is no state, or it cannot be read because of damage
+ * @throws DaybookError `directory-in-use`; `directory-unusable` when reading fails for a reason other than damage
  */
 export async function readIndexSettings(directory: string, compression: boolean): Promise<IndexSettings | undefined> {
   let level: Level | undefined
@@ -95,7 +95,10 @@ export async function readIndexSettings(directory: string, compression: boolean)
   }
 }
 
-/** @throws `index-damaged` when there is a state and it is not what was written, or there is none and should be */
+/**
+ * Reads the state of an index; an empty state when the database is empty.
+ * @throws DaybookError `index-damaged` when the state is damaged, or is missing although the index has entries
+ */
 export async function readState(level: Level, log: string): Promise<IndexState> {
   const stored = await level.get(INDEX_STATE_KEY)
   if (stored !== undefined) return decodeState(stored)
@@ -103,7 +106,10 @@ export async function readState(level: Level, log: string): Promise<IndexState> 
   return emptyState(log)
 }
 
-/** @throws `index-damaged` when its tables cannot be read, or when it is of another log or format */
+/**
+ * Opens the tables of an index.
+ * @throws DaybookError `index-damaged` when they cannot be read, or when the index is of another log or format
+ */
 export async function openTables(level: Level, state: IndexState, log: Log): Promise<OpenedIndex> {
   if (!isOfThisLog(state, log)) {
     throw new DaybookError('index-damaged', 'The index belongs to another log, or has another format.')
@@ -113,7 +119,9 @@ export async function openTables(level: Level, state: IndexState, log: Log): Pro
   return { level, state, lists, ids }
 }
 
-/** True when an index was made of this log, or of an ancestor and covers nothing that this log has lost. */
+/**
+ * Returns true when an index was built from this log, or from an ancestor and covers no positions that this log lost.
+ */
 function isOfThisLog({ format, log: id, goodTo }: IndexState, log: Log): boolean {
   return format === FORMAT_VERSION && goodTo <= (log.validUpTo(id) ?? -Infinity)
 }

@@ -1,4 +1,4 @@
-/** What the audit says of an append: changed access rules, and what hides some of the server's own events. Pure. */
+/** Audit events of an append: changes of access rules, and of the retention of the server's own streams. Pure. */
 
 import { auditEvent } from '../../access/audit.js'
 import { type Actor, isOwn, SETTINGS } from '../../access/permissions.js'
@@ -6,14 +6,17 @@ import { isMetastream, metastreamOf, originalOf } from '../../streams/names.js'
 import type { NewEvent } from '../../streams/new-event.js'
 import type { PlanningView } from './planning-view.js'
 
-/** What the audit tells of a stream when it changes, as text. */
+/** The audited properties of a stream, as text to compare before and after. */
 export interface Audited {
   readonly rule: string
-  /** Of what the server keeps of itself: what hides some of it. */
+  /** Retention settings, for the server's own streams only. */
   readonly retention: string | undefined
 }
 
-/** What these events may change of it, by the stream that they are appended to; most change nothing. */
+/**
+ * Returns the present audited properties of every stream that the events may change, by the stream that they are
+ * appended to. Returns undefined when there is none, as for most appends.
+ */
 export function auditedOf(events: readonly NewEvent[], view: PlanningView): Map<string, Audited> | undefined {
   let audited: Map<string, Audited> | undefined
   for (const { stream } of events) {
@@ -25,7 +28,7 @@ export function auditedOf(events: readonly NewEvent[], view: PlanningView): Map<
 }
 
 function ruleText(stream: string, view: PlanningView): string {
-  // Whatever is written to the settings, or may hide some of them, is a change of them.
+  // Every event in `$settings` counts as a change of rules. So does its metadata, which may hide some of its events.
   return isOfSettings(stream)
     ? String(view.head(stream))
     : JSON.stringify(view.state(originalOf(stream)).metadata.acl ?? {})
@@ -41,7 +44,7 @@ function isOfSettings(stream: string): boolean {
   return stream === SETTINGS || stream === metastreamOf(SETTINGS)
 }
 
-/** The audit event stands in the same batch as the change of a rule, or of what hides some of the server's own events. */
+/** Plans an audit event for each changed rule or retention, in the same batch as the change. */
 export function auditChanges(by: Actor, before: ReadonlyMap<string, Audited>, view: PlanningView): void {
   for (const [stream, { rule, retention }] of before) {
     if (ruleText(stream, view) !== rule) {

@@ -1,6 +1,6 @@
 /**
- * What the plans of one commit may know of the log, as it is before the commit. Plain data, as requests are: the writer
- * loads it, and a plan that asks for what was not loaded fails.
+ * The state of the log before a commit, as far as its plans need it. Like requests it is plain data. The writer loads
+ * it; a plan throws when it needs something that was not loaded.
  */
 import type { AccessSettings } from '../../access/permissions.js'
 import type { StreamState } from '../../streams/stream-state.js'
@@ -9,31 +9,31 @@ import type { LookAgain, Match } from './event-condition.js'
 export interface CommitSnapshot {
   /** The position that the next record gets. */
   readonly next: number
-  /** `created` of the last record, milliseconds: the next one is not older. */
+  /** `created` of the last record, in milliseconds. The next record must not be older. */
   readonly lastCreated: number
-  /** Of each stream that a plan may ask for, how many events it has; null: it was never written. */
+  /** The number of events of each stream that a plan may need; null: the stream was never written. */
   readonly heads: ReadonlyMap<string, { readonly count: number } | null>
-  /** Of the few streams that have metadata or a tombstone; every other stream of `heads` has neither. */
+  /** The states of the few streams that have metadata or a tombstone. Every other stream of `heads` has neither. */
   readonly states: ReadonlyMap<string, StreamState>
-  /** The defaults of access, as `$settings` says. */
+  /** The default access rules from `$settings`. */
   readonly settings: AccessSettings
   /**
-   * What the log was searched for, by the place of a request in the commit; requests without conditions on events are left
-   * out. There is one entry for each condition of `matches`: the first event that it forbids, undefined when there is none,
-   * or LOOK_AGAIN when the log was searched too early.
+   * Search results, by the index of the request in the commit. Requests without conditions on events are left out.
+   * There is one entry for each condition in `matches`: the first event that it forbids, undefined when there is none,
+   * or LOOK_AGAIN when the search is out of date.
    */
   readonly matches: ReadonlyMap<number, readonly (Match | LookAgain | undefined)[]>
-  /** The events of the log that have an id which is to be appended to their stream, by `eventKey`. */
+  /** Events of the log that have the same stream and id as an event to append, by `eventKey`. */
   readonly known: ReadonlyMap<string, { readonly position: number; readonly bytes: Buffer }>
-  /** Ids that are to be appended, as latin1, and that this log will make for events that do not exist yet. */
-  readonly idsOfTheFuture: ReadonlySet<string>
-  /** The versions of accounts that requests rest on, by login; null: there is no such account. */
+  /** Ids of events to append, as latin1, that this log itself will generate for a position beyond its head. */
+  readonly reservedIds: ReadonlySet<string>
+  /** Versions of the accounts with which requests signed in, by login; null: there is no such account. */
   readonly accounts: ReadonlyMap<string, number | null>
-  /** By the id of an API token that a request rests on: false when it was revoked. */
+  /** API tokens with which requests signed in, by id; false: the token was revoked. */
   readonly tokens: ReadonlyMap<string, boolean>
 }
 
-/** Names an event by its stream and its id of 16 bytes. */
+/** Returns a map key for an event: its id of 16 bytes, and its stream. */
 export function eventKey(stream: string, id: Buffer): string {
   return id.toString('latin1') + stream
 }

@@ -1,7 +1,7 @@
 /**
- * Conditions on what the whole log holds (native contract §4): an append is refused when an event after a position
- * has one of these types and all of these tags. Two decisions that exclude each other then cannot both be taken,
- * whatever streams they write to.
+ * Conditions on events of the whole log (native contract §4). An append is refused when an event after a given position
+ * has one of the given types and all of the given tags. So two appends that exclude each other cannot both succeed,
+ * even when they write to different streams.
  */
 import type { Principal } from '../../access/permissions.js'
 import type { StoredRecord } from '../../log/format.js'
@@ -14,23 +14,23 @@ export interface MatchItem {
 }
 
 export interface EventCondition {
-  /** Not empty, and each names a type or a tag. An event in the way matches one of them. */
+  /** Not empty; each names a type or a tag. The condition forbids every event that matches at least one item. */
   readonly items: readonly MatchItem[]
-  /** Only events after this position count; -1 for all. */
+  /** Only events after this position count; -1: all events. */
   readonly after: number
-  /** Its place among the conditions of the request. */
+  /** Index of this condition among the conditions of the request. */
   readonly index: number
-  /** Only events that this principal may read count; undefined: all. */
+  /** Only events that this principal may read count; undefined: all events. */
   readonly seenBy?: Principal | undefined
 }
 
-/** The first event in the way. */
+/** The first event that a condition forbids. */
 export interface Match {
   readonly position: number
   readonly type: string
 }
 
-/** The search does not hold any more: events that were hidden from it may be visible now. */
+/** The search is out of date: events that were hidden from it may be visible now. */
 export const LOOK_AGAIN = 'look-again'
 export type LookAgain = typeof LOOK_AGAIN
 
@@ -40,11 +40,11 @@ interface TaggedItem {
   readonly tags: readonly string[]
 }
 
-/** Items by the names in them, so that a record looks up its own type and tags, however many items there are. */
+/** Indexes items by type and tag, so that the cost of matching a record does not grow with the number of items. */
 export class ItemMatcher {
   /** Types of the items that name no tag. */
   readonly #types = new Set<string>()
-  /** Each item by that of its tags which fewest items name. */
+  /** Each item is listed under its rarest tag: the one that the fewest items name. */
   readonly #byTag = new Map<string, TaggedItem[]>()
 
   constructor(items: readonly MatchItem[]) {
@@ -64,7 +64,9 @@ export class ItemMatcher {
     }
   }
 
-  /** True when one of the items matches. */
+  /**
+   * Returns true when the record matches at least one item. Removed records, tombstones and system streams never match.
+   */
   matches(record: StoredRecord): boolean {
     if (record.removed || record.tombstone || isSystemStream(record.streamBytes)) return false
     if (this.#types.size > 0 && this.#types.has(record.type)) return true
@@ -73,7 +75,7 @@ export class ItemMatcher {
     for (const tag of held) {
       for (const { types, tags } of this.#byTag.get(tag) ?? NONE) {
         if (types?.has(record.type) === false) continue
-        if (tags.every((one) => held.includes(one))) return true
+        if (tags.every((wanted) => held.includes(wanted))) return true
       }
     }
     return false
@@ -82,7 +84,7 @@ export class ItemMatcher {
 
 const NONE: readonly TaggedItem[] = []
 
-/** How many types and tags items name together. */
+/** Returns the total number of types and tags in the items. */
 export function namesIn(items: readonly MatchItem[]): number {
   return items.reduce((sum, { types, tags }) => sum + types.length + tags.length, 0)
 }

@@ -1,6 +1,6 @@
 /**
- * What the events of an append may not hold: ids that the log keeps for itself, and settings or metadata that make no
- * sense. The plan of the append asks, so that no route can forget to. Pure.
+ * Validates the events of an append: refuses ids that are reserved for the log, and invalid settings or metadata. The
+ * plan of an append calls it, so that no route can forget the check. Pure.
  */
 
 import { AUDIT } from '../../access/audit.js'
@@ -16,13 +16,14 @@ import type { NewEvent } from '../../streams/new-event.js'
 import type { PlanningView } from './planning-view.js'
 
 /**
- * Looks for the first such fault.
- * @param dialect the events come in EventStoreDB's form, in which members may stand twice or be unknown
- * @returns the refusal; undefined when there is none
+ * Finds the first invalid event.
+ * @param dialect true for events in EventStoreDB's form, in which metadata members may be repeated or unknown
+ * @returns a `DaybookError` with code `bad-event-id`, `invalid-event` or `invalid-metadata`; undefined when all are
+ * valid
  */
 export function findFault(events: readonly NewEvent[], dialect: boolean, view: PlanningView): DaybookError | undefined {
   for (const [index, { stream, id, record }] of events.entries()) {
-    if (id !== undefined && view.isOfTheFuture(id)) return idOfTheFuture(id, index)
+    if (id !== undefined && view.isReserved(id)) return reservedId(id, index)
     if (!isSystemStream(stream)) continue
     const { document } = new StoredRecord(0, record.bytes)
     const details = { index, stream, written: false, retry: false }
@@ -39,15 +40,16 @@ export function findFault(events: readonly NewEvent[], dialect: boolean, view: P
   return undefined
 }
 
-/** The log would make the same id again when it reaches that position. */
-function idOfTheFuture(id: Buffer, index: number): DaybookError {
-  const why = `The id ${idText(id)} has the form of those that this log makes, and names an event that does not exist yet. Send one of your own, or none.`
+/** The log would generate the same id again when it reaches that position. */
+function reservedId(id: Buffer, index: number): DaybookError {
+  const why = `The id ${idText(id)} is reserved: the log will generate it for a future event. Send another id, or none.`
   return new DaybookError('bad-event-id', why, { index, written: false, retry: false })
 }
 
 /**
- * The metadata of `$all` says who may read the log in EventStoreDB's form; what a stream shows, its own metadata says.
- * @param standing what is in force: what stands there may stay
+ * Refuses new retention and cache settings for `$all`. Its metadata only has access rules for reading the log in
+ * EventStoreDB's form; retention is set on each stream.
+ * @param standing the present metadata: settings that are there already may stay
  */
 function faultOfLog(wanted: StreamMetadata, standing: StreamMetadata): MemberFault | undefined {
   const members = {
@@ -59,23 +61,24 @@ function faultOfLog(wanted: StreamMetadata, standing: StreamMetadata): MemberFau
   const [member] = Object.entries(members).find(([, name]) => (wanted[name] ?? standing[name]) !== standing[name]) ?? []
   return member === undefined
     ? undefined
-    : { member, why: `"${member}" does nothing on the whole log. Set it on streams.` }
+    : { member, why: `"${member}" has no effect on "$all". Set it on single streams.` }
 }
 
-/** What was done is shown for a day at least, so that nobody hides what they have just done. */
+/** Audit events must stay visible for at least a day, so that no account can hide a recent action. */
 function faultOfAudit({ maxCount, maxAge, truncateBefore }: StreamMetadata): MemberFault | undefined {
   const member = maxCount !== undefined ? '$maxCount' : truncateBefore !== undefined ? '$tb' : undefined
   if (member !== undefined) {
-    const why = `Nothing hides events of "${AUDIT}" by their number; "$maxAge" says how long they are shown.`
+    const why = `"${member}" may not be set on "${AUDIT}". Limit the age of its events with "$maxAge" instead.`
     return { member, why }
   }
   if ((maxAge ?? Infinity) >= limits.audit_shown_ms_min) return undefined
-  return { member: '$maxAge', why: `Events of "${AUDIT}" are shown for at least a day (86,400 seconds).` }
+  const why = `"$maxAge" of "${AUDIT}" is ${(maxAge ?? 0) / 1000}; it must be at least a day (86400 seconds).`
+  return { member: '$maxAge', why }
 }
 
 /**
- * What is wrong with the metadata of a stream, whatever the type of the event that holds it: the last of a metastream
- * counts.
+ * Returns the first fault of a stream's metadata. The type of the event does not matter: the last event of a metastream
+ * is the stream's metadata, whatever its type.
  */
 function faultOfMetadata(
   stream: string,
@@ -92,9 +95,10 @@ function faultOfMetadata(
   }
   const { document: standing, metadata } = view.state(stream)
   const [slip] = slipsOf(members, 'stored', standing)
-  const fruitless = slip ?? (stream === '$all' ? faultOfLog(readMetadata(document), metadata) : undefined)
-  if (fruitless !== undefined || dialect) return fruitless
+  const misplaced = slip ?? (stream === '$all' ? faultOfLog(readMetadata(document), metadata) : undefined)
+  if (misplaced !== undefined || dialect) return misplaced
   const limit = limits.metadata_bytes_max
-  if (document !== undefined && document.length > limit) return { why: `Stream metadata has at most ${limit} bytes.` }
+  if (document !== undefined && document.length > limit)
+    return { why: `The stream metadata has ${document.length} bytes; at most ${limit} are allowed.` }
   return doubtsOf(document, standing)[0]
 }

@@ -1,17 +1,18 @@
-/** Optimistic concurrency: what an append expects of a stream, and whether it holds. */
+/** Optimistic concurrency: the version that an append expects of a stream, and the check of it. */
 import type { StreamState } from '../../streams/stream-state.js'
 
-/** `any`, `no_stream` (there is nothing to see), `stream_exists`, or the number of the stream's last event. */
+/** `any`, `no_stream` (never written, or soft-deleted), `stream_exists`, or the number of the stream's last event. */
 export type ExpectedVersion = 'any' | 'no_stream' | 'stream_exists' | number
 
-/** One condition of an append. */
+/** A condition of an append on the version of one stream. */
 export interface Condition {
   readonly stream: string
   readonly expected: ExpectedVersion
 }
 
 /**
- * A soft-deleted stream counts as one that does not exist; its numbers go on nevertheless.
+ * Returns whether the stream has the expected version. For `no_stream` and `stream_exists` a soft-deleted stream does
+ * not exist; its event numbers still continue.
  * @param head number of the stream's last event, -1 when it was never written
  */
 export function holds(expected: ExpectedVersion, head: number, { metadata }: StreamState): boolean {

@@ -1,6 +1,6 @@
 /**
- * Planning an append: a pure function of what the store holds and what is asked. The same requests in the same order
- * give the same log anywhere, so nothing here reads a clock, makes a random id or touches a disk.
+ * Plans an append: a pure function of the store's state and the request. The same requests in the same order must give
+ * the same log in any process, so nothing here reads a clock, generates a random id or touches a disk.
  */
 
 import { auditEvent, isAudited } from '../../access/audit.js'
@@ -15,35 +15,35 @@ import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from './e
 import { findFault } from './event-faults.js'
 import { type Condition, type ExpectedVersion, holds } from './expected-version.js'
 import { isSameEvent, type KnownEvent, type PlacedEvent, type PlanningView } from './planning-view.js'
-import { conditionsFailed, LookedTooEarly, streamDeleted } from './refusals.js'
+import { conditionsFailed, SearchOutdated, streamDeleted } from './refusals.js'
 import type { AppendAll, AppendByPlace, AppendEach, AppendRequest } from './write-request.js'
 
 export interface AppendResult {
   readonly events: readonly PlacedEvent[]
-  /** True when nothing was written: all events were there already. */
+  /** True when nothing was written, because all events were in the log already. */
   readonly replayed: boolean
-  /** The last number of each stream concerned, after this append. */
+  /** The last event number of each stream of the append, after the append. */
   readonly heads: ReadonlyMap<string, number>
-  /** Of `append-each`: the first event that was refused. Nothing from it on was written. */
+  /** For `append-each` only: the first refused event. This event and those after it were not written. */
   readonly refused?: { readonly index: number; readonly error: DaybookError } | undefined
 }
 
 /**
- * Decides one append against the view and, when it is accepted, places its events in it. The log is taken to hold nothing
- * that its conditions on events forbid.
- * @returns what to answer once the commit has succeeded, or the refusal; then the view is unchanged
+ * Decides one append against the view and, when it is accepted, adds its events to the view. Conditions on events are
+ * checked only against the events planned before; use `planDecision` to include search results from the log.
+ * @returns the answer to give after the commit has succeeded, or the refusal; a refusal leaves the view unchanged
  */
 export function planAppend(request: AppendRequest, view: PlanningView): AppendResult | DaybookError {
   if (request.kind === 'append') {
-    if (request.matches !== undefined) return inOneTurn(planDecision(request, view, NONE))
+    if (request.matches !== undefined) return runToEnd(planDecision(request, view, NONE))
     return findAnswer(request, view) ?? conclude(request, NONE, view)
   }
   return request.kind === 'append-each' ? planEach(request, view) : planByPlace(request, view)
 }
 
 /**
- * As planAppend, for an append with conditions on events. Yields when others should have a turn.
- * @param inLog what a search of the log found for each of the request's `matches`
+ * As planAppend, for an append with conditions on events. Yields when other work should have a turn of the event loop.
+ * @param inLog the search result for each of the request's `matches`
  */
 export function* planDecision(
   request: AppendAll,
@@ -55,14 +55,14 @@ export function* planDecision(
   const matched: MatchedCondition[] = []
   for (const [i, condition] of (request.matches ?? NONE).entries()) {
     const match = yield* view.match(condition, inLog[i])
-    if (match === LOOK_AGAIN) return new LookedTooEarly()
+    if (match === LOOK_AGAIN) return new SearchOutdated()
     if (match !== undefined) matched.push({ condition, match })
   }
   return conclude(request, matched, view)
 }
 
-/** What steps come to, without a turn for others. */
-export function inOneTurn<T>(steps: Generator<void, T>): T {
+/** Runs a generator to its end, ignoring its yields, and returns its result. */
+export function runToEnd<T>(steps: Generator<void, T>): T {
   for (;;) {
     const step = steps.next()
     if (step.done) return step.value
@@ -76,14 +76,19 @@ interface MatchedCondition {
 
 const NONE: readonly never[] = []
 
-/** The refusal or the replay of an append that is decided before its conditions count; undefined: they decide. */
+/**
+ * Returns the refusal or replay that is decided before the conditions are checked; undefined: the conditions decide.
+ */
 function findAnswer({ events, conditions, by, keyed }: AppendAll, view: PlanningView) {
   const refusal =
     findRefusal(events, conditions, by, view) ?? findFault(events, false, view) ?? findTombstone(events, view)
   return refusal ?? findReplay(events, keyed, view)
 }
 
-/** @param matched the conditions on events that failed */
+/**
+ * Checks the conditions on streams; adds the events to the view unless a condition failed.
+ * @param matched the conditions on events that failed
+ */
 function conclude(
   { events, conditions, by }: AppendAll,
   matched: readonly MatchedCondition[],
@@ -94,7 +99,7 @@ function conclude(
   return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }
 
-/** The caller must have the right to write each of the streams, and to read those that conditions name (reference 14.3). */
+/** The caller needs the right to write each stream, and to read each stream that a condition names (reference 14.3). */
 function findRefusal(
   events: readonly NewEvent[],
   conditions: readonly Condition[],
@@ -126,7 +131,7 @@ function isTombstone({ type, record }: NewEvent): boolean {
   return type === TOMBSTONE_TYPE && record.bytes[1] === recordKind.tombstone
 }
 
-/** Nothing follows a tombstone, neither in the stream nor in its metadata. */
+/** Refuses events for a stream that has a tombstone, and for its metastream. */
 function findTombstone(events: readonly NewEvent[], view: PlanningView): DaybookError | undefined {
   let last: string | undefined
   for (const { stream } of events) {
@@ -139,8 +144,9 @@ function findTombstone(events: readonly NewEvent[], view: PlanningView): Daybook
 }
 
 /**
- * Places events and brings soft-deleted streams back (reference 6.2): by an event, or by other metadata. What was hidden
- * stays hidden, so the metadata is written once more, with the truncation at the first new event.
+ * Adds the events to the view and revives soft-deleted streams (reference 6.2). An event or new metadata revives a
+ * stream. The events that the delete hid must stay hidden, so the metadata is written again, truncated before the first
+ * new event.
  */
 function placeAll(events: readonly NewEvent[], by: Actor | undefined, view: PlanningView): PlacedEvent[] {
   const revived = new Map<string, number>()
@@ -152,21 +158,21 @@ function placeAll(events: readonly NewEvent[], by: Actor | undefined, view: Plan
   const placed = events.map((event) => view.place(event))
   for (const [stream, first] of revived) {
     const { document, metadata } = view.state(stream)
-    if (metadata.deleted && view.head(stream) < first) continue // it was only deleted again
+    if (metadata.deleted && view.head(stream) < first) continue // the new metadata deletes it again
     const record = metadataRecord(stream, withTruncateBefore(document, first))
     view.place({ stream: metastreamOf(stream), id: undefined, type: METADATA_TYPE, record })
   }
   if (before !== undefined) auditChanges(by as Actor, before, view)
-  if (isAudited(by)) for (const event of events) if (isTombstone(event)) auditEnd(by, event.stream, view)
+  if (isAudited(by)) for (const event of events) if (isTombstone(event)) auditTombstone(by, event.stream, view)
   return placed
 }
 
-/** An import may end streams for ever, as a delete does. */
-function auditEnd(by: Actor, stream: string, view: PlanningView): void {
+/** An append of imported events may contain tombstones; each is audited as a permanent delete is. */
+function auditTombstone(by: Actor, stream: string, view: PlanningView): void {
   view.place(auditEvent('StreamDeleted', by, { stream, permanent: true }))
 }
 
-/** An append of ids that are all there is answered as it was the first time, whatever its conditions say now. */
+/** Answers an append whose ids are all in the log as the first time, even if its conditions would fail now. */
 function findReplay(
   events: readonly NewEvent[],
   keyed: AppendAll['keyed'],
@@ -176,12 +182,12 @@ function findReplay(
   const known = events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
   if (known.every((one) => one === undefined)) return undefined
   const reused = events.findIndex((event, i) => known[i] !== undefined && !isSameEvent(known[i], event.record))
-  const keyedMore = keyed !== undefined && view.known(keyed.stream, keyed.nextId) !== undefined
+  const keyHasMoreEvents = keyed !== undefined && view.known(keyed.stream, keyed.nextId) !== undefined
   const unknown = known.indexOf(undefined)
-  if (keyed !== undefined && (reused >= 0 || unknown >= 0 || keyedMore)) {
+  if (keyed !== undefined && (reused >= 0 || unknown >= 0 || keyHasMoreEvents)) {
     return new DaybookError(
       'idempotency-key-reused',
-      'This Idempotency-Key was used on this stream with other events. A key stands for one append; use a new one.',
+      'This Idempotency-Key was used on this stream with other events. Use a new key for each append.',
       { written: false, retry: false }
     )
   }
@@ -189,7 +195,8 @@ function findReplay(
     const event = events[reused] as NewEvent & { id: Buffer }
     return new DaybookError(
       'event-id-reused',
-      `Stream "${event.stream}" holds an event with id ${idText(event.id)} and other content (number ${known[reused]?.number}).`,
+      `Event ${known[reused]?.number} of stream "${event.stream}" has the same id ${idText(event.id)}, ` +
+        'but other content. Use a new id for each event.',
       {
         stream: event.stream,
         id: idText(event.id),
@@ -203,7 +210,7 @@ function findReplay(
   if (unknown >= 0) {
     return new DaybookError(
       'partial-replay',
-      `Some of these events are in the log already and some are not: event ${unknown} is new. Nothing was written.`,
+      `Some of these events are in the log already, but event ${unknown} of the request is new. Nothing was written.`,
       { index: unknown, written: false, retry: false }
     )
   }
@@ -216,8 +223,9 @@ function replayOf(sent: readonly NewEvent[], known: readonly KnownEvent[], view:
 }
 
 /**
- * EventStoreDB's rules: only ids are compared, and with a numbered version they must stand where the append would have
- * put them. Where its cache of recent ids would write an id again, ours knows all of them and does not.
+ * Plans an append by EventStoreDB's rules for retries. Only ids are compared. With a numbered expected version the
+ * events must have the numbers that the append would have given them. EventStoreDB remembers only recent ids, and may
+ * write an older id again; Daybook knows all ids and never does.
  */
 function planByPlace(request: AppendByPlace, view: PlanningView): AppendResult | DaybookError {
   const { stream, expected, events, by } = request
@@ -225,23 +233,23 @@ function planByPlace(request: AppendByPlace, view: PlanningView): AppendResult |
   const refusal =
     findRefusal(events, conditions, by, view) ?? findFault(events, true, view) ?? findTombstone(events, view)
   if (refusal !== undefined) return refusal
-  const wrong = () => conditionsFailed(conditions, [], view)
+  const wrongVersion = () => conditionsFailed(conditions, [], view)
   const head = view.head(stream)
   const state = view.state(stream)
   if (expected === 'stream_exists') {
     if (state.metadata.deleted) return streamDeleted(stream)
-    if (head === -1 && state.version === -1) return wrong()
+    if (head === -1 && state.version === -1) return wrongVersion()
   }
   const known = events.map((event) => (event.id ? view.known(event.stream, event.id) : undefined))
   const all = known.every((one) => one !== undefined)
   if (all && isReplay(expected, known as KnownEvent[], head)) return replayOf(events, known as KnownEvent[], view)
   if (expected === 'any' || expected === 'stream_exists') {
-    if (known.some((one) => one !== undefined)) return wrong()
-  } else if (!holds(expected, head, state)) return wrong()
+    if (known.some((one) => one !== undefined)) return wrongVersion()
+  } else if (!holds(expected, head, state)) return wrongVersion()
   return { events: placeAll(events, by, view), replayed: false, heads: headsOf(events, view) }
 }
 
-/** True when ids that are all there are taken for the same append, sent again. */
+/** Returns true when an append whose ids are all known counts as a retry of the same append. */
 function isReplay(expected: ExpectedVersion, known: readonly KnownEvent[], head: number): boolean {
   if (expected === 'any' || expected === 'stream_exists') return true
   const version = expected === 'no_stream' ? -1 : expected
@@ -275,7 +283,7 @@ function place({ number, position, created }: KnownEvent): { number: number; pos
   return { number, position, created }
 }
 
-/** The last number of each stream that is written to. */
+/** Returns the last event number of each stream of the events. */
 function headsOf(events: readonly NewEvent[], view: PlanningView): Map<string, number> {
   const heads = new Map<string, number>()
   for (const { stream } of events) if (!heads.has(stream)) heads.set(stream, view.head(stream))

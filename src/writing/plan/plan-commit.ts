@@ -1,39 +1,41 @@
 /**
- * Planning a commit: which requests are accepted, and where their events stand. A pure function of what the log holds,
- * what is asked and the instant: the same give the same log in any process. Nothing in this room reads a clock, makes a
- * random id, touches a disk or keeps anything between two calls.
+ * Plans a commit: decides which requests are accepted, and gives their events numbers and positions. A pure function of
+ * the snapshot, the requests and the instant: equal inputs give an equal log in any process. Nothing in this folder
+ * reads a clock, generates a random id, touches a disk or keeps state between calls.
  */
 import { signInRefusal } from '../../access/sign-in-validity.js'
 import type { DaybookError } from '../../errors.js'
 import { WorkCounter } from '../../work-counter.js'
 import type { CommitSnapshot } from './commit-snapshot.js'
-import { type AppendResult, inOneTurn, planAppend, planDecision } from './plan-append.js'
+import { type AppendResult, planAppend, planDecision, runToEnd } from './plan-append.js'
 import { type DeleteResult, planDelete } from './plan-delete.js'
 import { type PlacedEvent, PlanningView } from './planning-view.js'
 import { type AppendAll, principalOfRequest, type WriteRequest } from './write-request.js'
 
-/** What a request is answered once the commit has succeeded, or why it is refused. */
+/** The answer to a request after the commit has succeeded, or its refusal. */
 export type PlannedAnswer = AppendResult | DeleteResult | DaybookError
 
 export interface CommitPlan {
-  /** All events to write, in order; none when nothing is accepted. */
+  /** All events to write, in order; empty when no request is accepted. */
   readonly planned: readonly PlacedEvent[]
-  /** `created` of these events, milliseconds. */
+  /** `created` of these events, in milliseconds. */
   readonly created: number
-  /** One for each request. */
+  /** One answer for each request, in the order of the requests. */
   readonly answers: readonly PlannedAnswer[]
 }
 
 /**
- * Plans requests in their order; each sees what those before it leave.
- * @param instant what the clock says, milliseconds
- * @throws when a plan needs something that the snapshot does not hold
+ * Plans requests in order. Each sees the state that the requests before it leave.
+ * @param instant the clock's time, in milliseconds
+ * @throws when a plan needs something that the snapshot does not contain
  */
 export function planCommit(snapshot: CommitSnapshot, requests: readonly WriteRequest[], instant: number): CommitPlan {
-  return inOneTurn(planInSteps(snapshot, requests, instant))
+  return runToEnd(planInSteps(snapshot, requests, instant))
 }
 
-/** As planCommit, and yields when others should have a turn of the event loop. How often changes nothing of the plan. */
+/**
+ * As planCommit, but yields when other work should have a turn of the event loop. The yields do not affect the plan.
+ */
 export function* planInSteps(
   snapshot: CommitSnapshot,
   requests: readonly WriteRequest[],
@@ -50,12 +52,15 @@ export function* planInSteps(
   return { planned: view.planned, created: view.created, answers }
 }
 
-/** The plan of a request; undefined for one whose conditions on events decide. */
+/**
+ * Plans a request without yielding. Returns undefined for an append with conditions on events, which is not planned
+ * yet.
+ */
 function planAtOnce(request: WriteRequest, view: PlanningView, instant: number): PlannedAnswer | undefined {
   // The account or token may have been revoked while the request was queued.
   const principal = principalOfRequest(request)
-  const over = principal && signInRefusal(principal, view, instant)
-  if (over !== undefined) return over
+  const signInFault = principal && signInRefusal(principal, view, instant)
+  if (signInFault !== undefined) return signInFault
   if (request.kind === 'delete') return planDelete(request, view)
   return request.kind === 'append' && request.matches !== undefined ? undefined : planAppend(request, view)
 }

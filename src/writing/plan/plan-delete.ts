@@ -1,4 +1,4 @@
-/** Planning a delete (reference 6): pure, as planning an append is. */
+/** Plans a delete (reference 6). Pure. */
 
 import { auditEvent, isAudited } from '../../access/audit.js'
 import { isOwn, refusedAccess } from '../../access/permissions.js'
@@ -18,16 +18,16 @@ import { conditionsFailed, streamDeleted } from './refusals.js'
 import type { DeleteRequest } from './write-request.js'
 
 export interface DeleteResult {
-  /** Position of the event that says so. */
+  /** Position of the tombstone or metadata event that deletes the stream. */
   readonly position: number
-  /** The last number that the stream has. */
+  /** Number of the stream's last event, -1 when it was never written. */
   readonly head: number
 }
 
 /**
- * Decides one delete against the view and, when it is accepted, places the event that says so.
- * @returns what to answer once the commit has succeeded, or `stream-deleted`, `stream-not-found`,
- * `wrong-expected-version` or `bad-stream-name`; then the view is unchanged
+ * Decides one delete against the view and, when it is accepted, adds the tombstone or metadata event to the view.
+ * @returns the answer to give after the commit has succeeded, or a refusal: missing rights, `stream-deleted`,
+ * `stream-not-found`, `wrong-expected-version` or `bad-stream-name`; a refusal leaves the view unchanged
  */
 export function planDelete(request: DeleteRequest, view: PlanningView): DeleteResult | DaybookError {
   const { stream, expected, permanent, by } = request
@@ -35,14 +35,12 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
     return refusedAccess(by.principal, 'delete', stream)
   }
   if (permanent && isOwn(stream)) {
-    return new DaybookError('bad-stream-name', `"${stream}" is the server's own, and would be missed for ever.`, {
-      stream
-    })
+    const message = `"${stream}" cannot be deleted permanently: the server itself needs it.`
+    return new DaybookError('bad-stream-name', message, { stream })
   }
   if (isMetastream(stream)) {
-    return new DaybookError('bad-stream-name', 'Metadata is not deleted by itself; write other metadata instead.', {
-      stream
-    })
+    const message = `"${stream}" is a metastream and cannot be deleted. Write new metadata instead.`
+    return new DaybookError('bad-stream-name', message, { stream })
   }
   const state = view.state(stream)
   const head = view.head(stream)
@@ -59,7 +57,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   if (head === -1 && state.version === -1) {
     return new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
   }
-  // The rules stay, so that deleting a stream and bringing it back opens it to nobody.
+  // Preserve the ACL, so that deleting and reviving a stream cannot widen access.
   const { acl } = state.metadata
   const rules = acl === undefined ? undefined : Buffer.from(JSON.stringify({ $acl: acl }))
   const document = withTruncateBefore(rules, DELETED_TEXT)
@@ -69,7 +67,7 @@ export function planDelete(request: DeleteRequest, view: PlanningView): DeleteRe
   return { position, head }
 }
 
-/** The audit event stands in the same batch as the delete. */
+/** Plans the audit event, in the same batch as the delete. */
 function audit({ stream, permanent, by }: DeleteRequest, view: PlanningView): void {
   if (!isAudited(by)) return
   view.place(auditEvent('StreamDeleted', by, { stream, permanent }))

@@ -1,6 +1,7 @@
 /**
- * The events that a commit has planned so far, by type and by tag: a condition on events looks up its own names, however
- * many events are planned. Each event is read once, and only when a condition asks. Pure.
+ * An index by type and tag of the events that a commit has planned so far. A condition on events looks up its own
+ * names, so its cost does not grow with the number of planned events. Each event is indexed once, and only when a
+ * condition needs it. Pure.
  */
 import { recordKind, StoredRecord } from '../../log/format.js'
 import { isSystemStream } from '../../streams/names.js'
@@ -25,22 +26,22 @@ const NONE: readonly IndexedEvent[] = []
 
 export class PlannedEvents {
   readonly #planned: readonly Planned[]
-  /** How many of them are indexed. */
+  /** The number of planned events that are indexed. */
   #indexed = 0
   readonly #byType = new Map<string, IndexedEvent[]>()
   readonly #byTag = new Map<string, IndexedEvent[]>()
   readonly #work = new WorkCounter()
 
-  /** @param planned in the order of their positions; events may be added to it */
+  /** @param planned in order of position; the caller may push further events */
   constructor(planned: readonly Planned[]) {
     this.#planned = planned
   }
 
   /**
-   * The first planned event that one of the items matches. Yields when others should have a turn; nothing may be planned
-   * meanwhile.
+   * Returns the first planned event that matches one of the items. Yields when other work should have a turn of the
+   * event loop; nothing may be planned meanwhile.
    * @param after only events after this position count
-   * @param isSeen says of a stream whether its events count
+   * @param isSeen returns whether the events of a stream count
    */
   *first(
     items: readonly MatchItem[],
@@ -81,8 +82,8 @@ export class PlannedEvents {
   }
 
   /**
-   * The lists in which every event stands that the item matches, as short as they can be.
-   * @returns also the types that are still to be compared, when the lists do not decide them
+   * Returns the shortest lists that contain all events that match the item: those of its types, or of its rarest tag.
+   * Also returns the types to compare, when the list of a tag is used for an item with types.
    */
   #listsFor({ types, tags }: MatchItem): {
     lists: readonly (readonly IndexedEvent[])[]
@@ -112,7 +113,7 @@ function enterInList(lists: Map<string, IndexedEvent[]>, name: string, event: In
   else list.push(event)
 }
 
-/** Index of the first event after a position; the length of the list when there is none. */
+/** Returns the index of the first event after a position; the length of the list when there is none. */
 function firstAfter(list: readonly IndexedEvent[], after: number): number {
   let low = 0
   let high = list.length

@@ -1,4 +1,4 @@
-/** What a plan may know: the snapshot, as the earlier plans of the same commit leave it. Plans change it. */
+/** The state that plans read and change: the snapshot plus the effects of the earlier plans of the same commit. */
 
 import {
   type AccessSettings,
@@ -20,13 +20,13 @@ import { type CommitSnapshot, eventKey } from './commit-snapshot.js'
 import { type EventCondition, LOOK_AGAIN, type LookAgain, type Match } from './event-condition.js'
 import { PlannedEvents } from './planned-events.js'
 
-/** Where an event stands, or will stand when the commit has succeeded. */
+/** An event with the number and position that it has, or will have after the commit. */
 export interface PlacedEvent {
   readonly event: NewEvent
   readonly number: number
   readonly position: number
   readonly created: number
-  /** It was there already; nothing was written for it. */
+  /** True when the event was in the log already and is not written again. */
   readonly replayed: boolean
 }
 
@@ -36,49 +36,50 @@ export interface KnownEvent {
   readonly position: number
   readonly created: number
   readonly bytes: Buffer
-  /** It stands in the log; false: it was planned before in the same commit. */
+  /** True: it is in the log; false: it was planned earlier in the same commit. */
   readonly stored: boolean
 }
 
-/** True when an event that is to be appended is the one that is known, sent again. */
+/** Returns true when the event to append has the content of the known event, so that it counts as a retry. */
 export function isSameEvent({ position, bytes, stored }: KnownEvent, { bytes: sent }: UnplacedRecord): boolean {
   return sameContent(bytes, sent) || (stored && sameAsPrinted(new StoredRecord(position, bytes), sent))
 }
 
-/** What one principal may read, as far as it was asked. */
-interface Sight {
-  /** By stream, of those whose state this commit has not changed. */
+/** Cached read rights of one principal. */
+interface ReadRights {
+  /** By stream; only streams whose state this commit has not changed. */
   readonly mayRead: Map<string, boolean>
-  /** How many changes of states were looked at, and whether one of them shows events that were hidden. */
+  /** The number of state changes examined so far. */
   changesSeen: number
+  /** True when one of them shows events that were hidden. */
   showsMore: boolean
 }
 
 export class PlanningView implements SignInFacts {
   /** Events planned so far, in order: what will be committed. */
   readonly planned: PlacedEvent[] = []
-  /** The instant of this commit, milliseconds: that of the clock, unless the last record is younger. */
+  /** `created` of this commit, in milliseconds: the clock's time, or that of the last record if it is later. */
   readonly created: number
   readonly #snapshot: CommitSnapshot
   readonly #heads = new Map<string, number>()
   readonly #states = new Map<string, StreamState>()
   readonly #known = new Map<string, KnownEvent>()
-  /** Made when a condition first asks. */
-  #byName: PlannedEvents | undefined
-  /** Streams whose states were changed, in order. */
+  /** Created when a condition on events first needs it. */
+  #plannedByName: PlannedEvents | undefined
+  /** Streams whose states were changed, in order of the changes. */
   readonly #changed: string[] = []
-  /** By what a principal's rights rest on. */
-  readonly #sights = new Map<string, Sight>()
+  /** By login, groups and scope, on which the rights of a principal depend. */
+  readonly #rightsByPrincipal = new Map<string, ReadRights>()
   #settings: AccessSettings
 
-  /** @param instant what the clock says, milliseconds */
+  /** @param instant the clock's time, in milliseconds */
   constructor(snapshot: CommitSnapshot, instant: number) {
     this.#snapshot = snapshot
     this.created = Math.max(instant, snapshot.lastCreated)
     this.#settings = snapshot.settings
   }
 
-  /** Number of the stream's last event, hidden or not; -1 when there is none. */
+  /** Returns the number of the stream's last event, hidden or not; -1 when there is none. */
   head(stream: string): number {
     return this.#heads.get(stream) ?? this.#storedHead(stream)
   }
@@ -100,13 +101,13 @@ export class PlanningView implements SignInFacts {
     return PLAIN_STATE
   }
 
-  /** Whether the principal may do this, by the rules as the plans so far leave them. */
+  /** Returns whether the principal may do this, by the access rules after the plans so far. */
   permits(principal: Principal, action: Action, stream: string): boolean {
     const right = rightFor(action, stream)
     return permits(principal, right, this.state(right.stream).metadata.acl, this.#settings)
   }
 
-  /** See `SignInFacts`; what this commit changes of accounts counts from the next one on. */
+  /** See `SignInFacts`. Account changes in this commit take effect from the next commit on. */
   versionOf(login: string): number | undefined {
     const version = this.#snapshot.accounts.get(login)
     if (version === undefined) throw new Error(`the account "${login}" was not loaded`)
@@ -119,7 +120,7 @@ export class PlanningView implements SignInFacts {
     return exists
   }
 
-  /** The event that the stream has under an id, in the log or planned before. */
+  /** Returns the event of the stream with this id, from the log or planned before; undefined when there is none. */
   known(stream: string, id: Buffer): KnownEvent | undefined {
     const key = eventKey(stream, id)
     const planned = this.#known.get(key)
@@ -131,40 +132,40 @@ export class PlanningView implements SignInFacts {
     return { number, position, created, bytes, stored: true }
   }
 
-  /** True for an id that this log will make for an event that does not exist yet. */
-  isOfTheFuture(id: Buffer): boolean {
-    const { idsOfTheFuture } = this.#snapshot
-    return idsOfTheFuture.size > 0 && idsOfTheFuture.has(id.toString('latin1'))
+  /** Returns true for an id that this log will generate for an event that does not exist yet. */
+  isReserved(id: Buffer): boolean {
+    const { reservedIds } = this.#snapshot
+    return reservedIds.size > 0 && reservedIds.has(id.toString('latin1'))
   }
 
   /**
-   * The first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the log was searched too early.
-   * Yields when others should have a turn; nothing may be planned meanwhile.
-   * @param inLog what the search of the log says
+   * Returns the first event that a condition forbids, in the log or planned before; LOOK_AGAIN when the search of the
+   * log is out of date. Yields when other work should have a turn of the event loop; nothing may be planned meanwhile.
+   * @param inLog the result of the search of the log
    */
   *match(
     { items, after, seenBy }: EventCondition,
     inLog: Match | LookAgain | undefined
   ): Generator<void, Match | LookAgain | undefined> {
     if (inLog !== undefined) return inLog
-    const sight = this.#sightOf(seenBy)
-    if (this.#showsMore(seenBy, sight)) return LOOK_AGAIN
-    this.#byName ??= new PlannedEvents(this.planned)
-    return yield* this.#byName.first(items, after, (stream) => this.#mayRead(seenBy, stream, sight))
+    const rights = this.#rightsOf(seenBy)
+    if (this.#showsMore(seenBy, rights)) return LOOK_AGAIN
+    this.#plannedByName ??= new PlannedEvents(this.planned)
+    return yield* this.#plannedByName.first(items, after, (stream) => this.#mayRead(seenBy, stream, rights))
   }
 
-  #sightOf(principal: Principal | undefined): Sight {
+  #rightsOf(principal: Principal | undefined): ReadRights {
     const key = principal === undefined ? '' : JSON.stringify([principal.login, principal.groups, principal.scope])
-    let sight = this.#sights.get(key)
-    if (sight === undefined) {
-      sight = { mayRead: new Map(), changesSeen: 0, showsMore: false }
-      this.#sights.set(key, sight)
+    let rights = this.#rightsByPrincipal.get(key)
+    if (rights === undefined) {
+      rights = { mayRead: new Map(), changesSeen: 0, showsMore: false }
+      this.#rightsByPrincipal.set(key, rights)
     }
-    return sight
+    return rights
   }
 
-  /** @param principal undefined: one who may read everything */
-  #mayRead(principal: Principal | undefined, stream: string, { mayRead }: Sight): boolean {
+  /** @param principal undefined: every event may be read */
+  #mayRead(principal: Principal | undefined, stream: string, { mayRead }: ReadRights): boolean {
     if (principal === undefined) return true
     if (this.#states.has(stream)) return this.permits(principal, 'read', stream)
     let may = mayRead.get(stream)
@@ -176,29 +177,30 @@ export class PlanningView implements SignInFacts {
   }
 
   /**
-   * Whether events of the log that were hidden before this commit may be seen after what is planned.
-   * @param principal undefined: one who may read everything
+   * Returns whether the planned changes may show events of the log that were hidden before this commit.
+   * @param principal undefined: every event may be read
    */
-  #showsMore(principal: Principal | undefined, sight: Sight): boolean {
+  #showsMore(principal: Principal | undefined, rights: ReadRights): boolean {
     const { settings } = this.#snapshot
     const reads = (acl: Acl | undefined, by: AccessSettings, stream: string) =>
       principal === undefined || permits(principal, { action: 'read', stream }, acl, by)
-    const usual = (by: AccessSettings) => reads(undefined, by, 'usual')
-    if (usual(this.#settings) && !usual(settings)) return true
-    // Its metadata may hide settings, or show them again: which ones are in force is not known before the commit.
+    const readsByDefault = (by: AccessSettings) => reads(undefined, by, 'usual')
+    if (readsByDefault(this.#settings) && !readsByDefault(settings)) return true
+    // The metadata of `$settings` may hide or show settings. Which settings are in force is not known before the
+    // commit.
     if (principal !== undefined && this.#states.has(SETTINGS)) return true
-    for (; !sight.showsMore && sight.changesSeen < this.#changed.length; sight.changesSeen++) {
-      const stream = this.#changed[sight.changesSeen] as string
+    for (; !rights.showsMore && rights.changesSeen < this.#changed.length; rights.changesSeen++) {
+      const stream = this.#changed[rights.changesSeen] as string
       const { metadata } = this.state(stream)
       const before = this.#storedState(stream).metadata
-      sight.showsMore =
+      rights.showsMore =
         showsMore(before, metadata) ||
         (reads(metadata.acl, this.#settings, stream) && !reads(before.acl, settings, stream))
     }
-    return sight.showsMore
+    return rights.showsMore
   }
 
-  /** Gives an event the next number of its stream and the next position of the log. */
+  /** Adds an event to the plan, with the next number of its stream and the next position of the log. */
   place(event: NewEvent): PlacedEvent {
     const { stream, id } = event
     const { bytes } = event.record
@@ -212,7 +214,7 @@ export class PlanningView implements SignInFacts {
     if (stream === SETTINGS) {
       const { document = Buffer.alloc(0) } = new StoredRecord(position, bytes)
       this.#settings = readSettings(document, this.#settings.anonymous)
-      this.#sights.clear()
+      this.#rightsByPrincipal.clear()
     }
     if (bytes[1] === recordKind.tombstone) this.#setState(stream, { ...this.state(stream), tombstone: true })
     else if (isMetastream(stream)) {

@@ -1,12 +1,12 @@
-/** How plans refuse: the coded errors that an append and a delete share. */
+/** The errors with which plans refuse appends and deletes. */
 import { DaybookError } from '../../errors.js'
 import type { EventCondition, Match } from './event-condition.js'
 import type { Condition, ExpectedVersion } from './expected-version.js'
 import type { PlanningView } from './planning-view.js'
 
-/** The stream has a tombstone. */
+/** Returns the refusal for a stream that has a tombstone. */
 export function streamDeleted(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, {
+  return new DaybookError('stream-deleted', `"${stream}" was deleted permanently.`, {
     stream,
     permanent: true,
     written: false,
@@ -14,7 +14,10 @@ export function streamDeleted(stream: string): DaybookError {
   })
 }
 
-/** @param failed at least one, of streams or of what the log holds */
+/**
+ * Returns `wrong-expected-version`, or `events-match` when only conditions on events failed. At least one condition of
+ * either kind must be given.
+ */
 export function conditionsFailed(
   failed: readonly Condition[],
   matched: readonly { condition: EventCondition; match: Match }[],
@@ -28,14 +31,14 @@ export function conditionsFailed(
     position: match.position,
     type: match.type
   }))
-  const says = [
+  const reasons = [
     ...failed.map((one) => `"${one.stream}" ${describeExpected(one.expected)}, but ${describeHead(one, view)}`),
-    ...matches.map(({ position, type }) => `no such event is in the log, but ${type} is at ${position}`)
+    ...matches.map(({ position, type }) => `no event matches, but ${type} at position ${position} does`)
   ]
   const all = [...streams, ...matches]
   return new DaybookError(
     failed.length > 0 ? 'wrong-expected-version' : 'events-match',
-    `Expected that ${says.join('; and that ')}. Nothing was written.`,
+    `Expected that ${reasons.join('; and that ')}. Nothing was written.`,
     {
       ...(streams[0] ?? {}),
       ...(all.length > 1 || streams.length === 0 ? { failed: all } : {}),
@@ -65,11 +68,14 @@ function describeHead({ stream }: Condition, view: PlanningView): string {
   return view.state(stream).metadata.deleted ? `it was deleted after event ${head}` : `its last event is ${head}`
 }
 
-/** The log was searched too early for an append's conditions. The writer searches again; a client gets this when that does not end. */
-export class LookedTooEarly extends DaybookError {
+/**
+ * The search for an append's conditions is out of date. The writer searches again; a client gets this error only when
+ * the searches keep going out of date.
+ */
+export class SearchOutdated extends DaybookError {
   constructor() {
     const why =
-      'Metadata and rights change faster than the log can be searched for the events that the conditions name.'
+      'Metadata and access rules change too fast to search the log for the conditions on events. Try again later.'
     super('overloaded', why, { written: false, retry: true })
   }
 }

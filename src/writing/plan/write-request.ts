@@ -1,6 +1,6 @@
 /**
- * What a caller asks the writer for. Plain data: values, bytes, arrays and objects without a class, so that a write can
- * be decided in another process, and gives the same there.
+ * Requests to the writer. They are plain data (values, bytes, arrays and objects without a class), so that another
+ * process can plan a write with the same result.
  */
 import type { Actor, Principal } from '../../access/permissions.js'
 import type { NewEvent } from '../../streams/new-event.js'
@@ -10,24 +10,29 @@ import type { Condition, ExpectedVersion } from './expected-version.js'
 export type WriteRequest = AppendRequest | DeleteRequest
 export type AppendRequest = AppendAll | AppendEach | AppendByPlace
 
-/** All or nothing. */
+/** An append of all events or none. */
 export interface AppendAll {
   readonly kind: 'append'
   readonly events: readonly NewEvent[]
   readonly conditions: readonly Condition[]
-  /** Conditions on events: an event of the log that meets one refuses the append. */
+  /** Conditions on events: the append is refused when an event of the log matches one of them. */
   readonly matches?: readonly EventCondition[] | undefined
-  /** Whose rights it needs; undefined: the store itself writes. */
+  /** The actor whose rights are checked; undefined: the store itself writes. */
   readonly by?: Actor | undefined
-  /** For whom the store itself writes: nothing is written when they are not signed in any more in the append's turn. */
+  /**
+   * The principal for which the store itself writes. The append is refused if its sign-in is not valid in the append's
+   * turn.
+   */
   readonly askedBy?: Principal | undefined
-  /** The ids were made from an Idempotency-Key; this is the id an event after the last one would have. */
+  /**
+   * Present when the ids were derived from an Idempotency-Key; `nextId` is the id that one further event would have.
+   */
   readonly keyed?: { readonly stream: string; readonly nextId: Buffer } | undefined
 }
 
 /**
- * Every event is an append of its own, in order, up to the first that is refused: a streamed write, which may be sent
- * again from its beginning.
+ * A streamed write: each event is an append of its own, in order, up to the first refused one. It may be retried from
+ * its beginning.
  */
 export interface AppendEach {
   readonly kind: 'append-each'
@@ -36,10 +41,10 @@ export interface AppendEach {
   readonly by?: Actor | undefined
 }
 
-/** All or nothing, to one stream, by the version check and idempotency of EventStoreDB (reference 5.4). */
+/** An append of all events or none to one stream, with EventStoreDB's version check and idempotency (reference 5.4). */
 export interface AppendByPlace {
   readonly kind: 'append-by-place'
-  /** The stream of all events. */
+  /** All events belong to this stream. */
   readonly stream: string
   readonly expected: ExpectedVersion
   readonly events: readonly NewEvent[]
@@ -51,13 +56,13 @@ export interface DeleteRequest {
   readonly kind: 'delete'
   readonly stream: string
   readonly expected: ExpectedVersion
-  /** A tombstone: nothing can ever be appended again. Otherwise an append brings the stream back. */
+  /** True: a tombstone, after which nothing can be appended. False: an append revives the stream. */
   readonly permanent: boolean
-  /** Whose rights it needs; undefined: the store itself deletes. */
+  /** The actor whose rights are checked; undefined: the store itself deletes. */
   readonly by?: Actor | undefined
 }
 
-/** On whose sign-in a request rests; undefined: the store itself asks. */
+/** Returns the principal whose sign-in a request depends on; undefined: the store itself writes. */
 export function principalOfRequest(request: WriteRequest): Principal | undefined {
   return request.by?.principal ?? (request.kind === 'append' ? request.askedBy : undefined)
 }
