@@ -189,7 +189,7 @@ t.test(
 
     writeFileSync(server.cert, 'nonsense')
     server.signal('SIGHUP')
-    await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its key/)
+    await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its private key/)
     t.equal((await presented(server)).fingerprint, after.fingerprint)
     t.equal(await reload(server), 409, 'the caller gets an error')
     const ca = await writeCertificate(server)
