@@ -1,8 +1,8 @@
 /** Bodies and responses of appends (native contract §3, §4). */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { limits } from '../src/limits.js'
 import { NewEvent, NewEventOfStream, RecordedEvent, Uuid } from './events.js'
-import { ref } from './ref.js'
+import { ref, Type } from './type.js'
 
 export const StreamAppendBody = Type.Union([
   ref(NewEvent),

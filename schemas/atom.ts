@@ -1,6 +1,5 @@
 /** Feeds and entries of the Atom dialect as JSON (reference 8). */
-import { Type } from 'typebox'
-import { ref } from './ref.js'
+import { ref, Type } from './type.js'
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
 const AtomInstant = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,7})?Z$' })

@@ -1,7 +1,8 @@
 /** Named consumers and live subscriptions (native contract §7). */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { DURATION_PATTERN } from '../src/time/duration.js'
 import { LagShown } from './frames.js'
+import { Type } from './type.js'
 
 const number = (minimum: number, maximum: number, standard: number, description: string) =>
   Type.Optional(Type.Integer({ minimum, maximum, description: `${description} Default ${standard}.` }))

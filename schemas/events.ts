@@ -1,7 +1,7 @@
 /** Events in requests and responses. */
-import { Type } from 'typebox'
+
 import { limits } from '../src/limits.js'
-import { ref } from './ref.js'
+import { ref, Type } from './type.js'
 
 export const Uuid = Type.String({
   format: 'uuid',

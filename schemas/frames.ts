@@ -1,8 +1,8 @@
 /** WebSocket frames of live subscriptions (native contract §5). Each is a JSON object; `frame` names its kind. */
-import { type Static, type TProperties, Type } from 'typebox'
+import type { Static, TProperties } from 'typebox'
 import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
-import { ref } from './ref.js'
+import { ref, Type } from './type.js'
 
 const Cursor = Type.String({ description: 'Send it as `after` to go on from here.' })
 

@@ -1,6 +1,7 @@
 /** Listings of the streams, categories and event types in the store. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { limits } from '../src/limits.js'
+import { Type } from './type.js'
 
 export const ListingQuery = Type.Object(
   {

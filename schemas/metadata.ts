@@ -1,6 +1,7 @@
 /** Stream metadata under readable names (native contract §3). */
-import { Type } from 'typebox'
+
 import { DURATION_PATTERN } from '../src/time/duration.js'
+import { Type } from './type.js'
 
 const names = (description: string) =>
   Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description }))

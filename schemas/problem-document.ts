@@ -1,5 +1,5 @@
 /** The problem document (RFC 9457). */
-import { Type } from 'typebox'
+import { Type } from './type.js'
 
 export const Problem = Type.Object(
   {

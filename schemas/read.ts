@@ -1,8 +1,8 @@
 /** Query parameters and responses of reads (native contract §2). */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
-import { ref } from './ref.js'
+import { ref, Type } from './type.js'
 
 const many = (description: string) =>
   Type.Optional(Type.Array(Type.String({ minLength: 1 }), { maxItems: limits.filter_values_max, description }))

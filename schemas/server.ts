@@ -1,5 +1,5 @@
 /** Responses with information about the server and its health. */
-import { Type } from 'typebox'
+import { Type } from './type.js'
 
 const MemoryUse = Type.Object({
   used: Type.Integer(),

@@ -2,7 +2,8 @@
  * The settings of every command: name, type, default and help text. Flags, environment variables and config files are
  * all read by these schemas.
  */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from './type.js'
 
 /** A setting `data-dir` is the flag `--data-dir`, the variable `DAYBOOK_DATA_DIR` and the key `data-dir` in a file. */
 export const ServeConfig = Type.Object(

@@ -1,11 +1,8 @@
 #!/usr/bin/env node
 /** The command line: selects the command, prints errors and sets the exit code. */
 import type { TObject } from 'typebox'
-import { recover } from './commands/inspect/recover.js'
-import { verify } from './commands/inspect/verify.js'
-import { exportEvents } from './commands/move/export.js'
-import { importEvents } from './commands/move/import.js'
-import { serve } from './commands/serve/serve.js'
+import { ExportConfig, ImportConfig, RecoverConfig, ServeConfig, VerifyConfig } from '../schemas/settings.js'
+import { summaries } from './commands/summaries.js'
 import { version } from './commands/version.js'
 import { warn } from './commands/wording.js'
 import { strayVariables } from './config/config.js'
@@ -16,19 +13,42 @@ import { meantBy } from './spelling.js'
 export interface Command {
   /** Runs the command with the arguments after its name. Returns the exit code. */
   run(argv: readonly string[]): Promise<number>
-  readonly summary: string
   readonly schema: TObject
 }
 
-const commands: Record<string, Command> = { serve, import: importEvents, export: exportEvents, verify, recover }
+/** The code of a command is loaded when the command runs, so that only `serve` waits for the server's code. */
+const serve: Command = {
+  schema: ServeConfig,
+  run: async (argv) => (await import('./commands/serve/serve.js')).runServe(argv)
+}
+
+const commands: Record<string, Command> = {
+  serve,
+  import: {
+    schema: ImportConfig,
+    run: async (argv) => (await import('./commands/move/import.js')).runImport(argv)
+  },
+  export: {
+    schema: ExportConfig,
+    run: async (argv) => (await import('./commands/move/export.js')).runExport(argv)
+  },
+  verify: {
+    schema: VerifyConfig,
+    run: async (argv) => (await import('./commands/inspect/verify.js')).runVerify(argv)
+  },
+  recover: {
+    schema: RecoverConfig,
+    run: async (argv) => (await import('./commands/inspect/recover.js')).runRecover(argv)
+  }
+}
 
 const HELP = `Daybook: an event store you can curl.
 
-  daybook [serve] [flags]        ${serve.summary}
-  daybook import FILE|- [flags]  ${importEvents.summary}
-  daybook export [flags]         ${exportEvents.summary}
-  daybook verify [flags]         ${verify.summary}
-  daybook recover [flags]        ${recover.summary}
+  daybook [serve] [flags]        ${summaries.serve}
+  daybook import FILE|- [flags]  ${summaries.import}
+  daybook export [flags]         ${summaries.export}
+  daybook verify [flags]         ${summaries.verify}
+  daybook recover [flags]        ${summaries.recover}
   daybook help [COMMAND]         print this text, or the flags of a command (also: COMMAND --help)
   daybook version                print the version
 

@@ -1,6 +1,6 @@
 /** Daybook that collects its garbage on request and reports the remaining bytes in use. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { serve } from '../../src/commands/serve/serve.js'
+import { runServe } from '../../src/commands/serve/serve.js'
 
 process.on('message', async () => {
   for (let i = 0; i < 3; i++) {
@@ -10,5 +10,5 @@ process.on('message', async () => {
   const { heapUsed, external } = process.memoryUsage()
   process.send?.(heapUsed + external)
 })
-process.exitCode = await serve.run(process.argv.slice(2))
+process.exitCode = await runServe(process.argv.slice(2))
 if (process.connected) process.disconnect()

@@ -3,9 +3,8 @@
  * path, and stream names with a trailing slash.
  */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
 import { AtomEntry, AtomFeed } from '../../schemas/atom.js'
-import { ref } from '../../schemas/ref.js'
+import { ref, Type } from '../../schemas/type.js'
 import { DaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { isMetastream, metastreamOf } from '../../src/streams/names.js'

@@ -1,6 +1,7 @@
 /** Bodies and responses of POST /tickets. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { limits } from '../../src/limits.js'
+import { Type } from '../type.js'
 
 export const NewTicket = Type.Object(
   {

@@ -1,7 +1,7 @@
 /** Bodies and responses of the operations on /tokens. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { limits } from '../../src/limits.js'
-import { ref } from '../ref.js'
+import { ref, Type } from '../type.js'
 
 const streams = Type.Array(
   Type.String({ pattern: '^(?!\\$all$)[^*]*\\*?$', minLength: 1, examples: ['cart-1', 'cart-*'] }),

@@ -1,6 +1,6 @@
 /** Bodies and responses of /users, in the form of EventStoreDB's users API (reference 15). */
-import { type Static, Type } from 'typebox'
-import { ref } from '../ref.js'
+import type { Static } from 'typebox'
+import { ref, Type } from '../type.js'
 
 const groups = Type.Union([Type.Array(Type.String()), Type.Null()], {
   description:

@@ -1,8 +1,9 @@
 /** Operations on /consumers. */
-import { Type } from 'typebox'
+
 import { limits } from '../../src/limits.js'
 import { Acknowledged, Acknowledgement, ConsumerList, ConsumerReset, ConsumerShown, NewConsumer } from '../consumers.js'
 import { ConsumerQuery, manyEvents, overWebSocket } from '../read.js'
+import { Type } from '../type.js'
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['consumers']

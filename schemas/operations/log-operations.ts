@@ -1,8 +1,8 @@
 /** Operations on /events: the whole log. */
-import { Type } from 'typebox'
+
 import { AppendResult, EventsAppendBody, EventsAppendQuery, Receipt } from '../append.js'
 import { EventPlace, EventQuery, EventsQuery, manyEvents, oneEvent, overWebSocket } from '../read.js'
-import { ref } from '../ref.js'
+import { ref, Type } from '../type.js'
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 export const logOperations = {

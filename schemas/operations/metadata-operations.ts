@@ -1,7 +1,7 @@
 /** Operations on /streams/{stream}/metadata. */
 import { MetadataWritten, StreamMetadata } from '../metadata.js'
 import { StreamParams } from '../read.js'
-import { ref } from '../ref.js'
+import { ref } from '../type.js'
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const params = StreamParams

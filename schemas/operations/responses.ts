@@ -1,7 +1,7 @@
 /** Responses of operations: a named JSON document, or a problem document under several statuses. */
 import type { TSchema } from 'typebox'
 import { Problem } from '../problem-document.js'
-import { ref } from '../ref.js'
+import { ref } from '../type.js'
 
 /** Returns the content of a body that is one JSON document. @param schema a schema with an `$id` */
 export function jsonContent(schema: TSchema) {

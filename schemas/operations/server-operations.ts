@@ -1,6 +1,7 @@
 /** Operations on the server itself: information, health, metrics, help. */
-import { Type } from 'typebox'
+
 import { Health, Info } from '../server.js'
+import { Type } from '../type.js'
 import { jsonResponse, problemResponses } from './responses.js'
 
 const text = { 'text/plain': { schema: Type.String() } }

@@ -1,7 +1,8 @@
 /** Operations on /streams/{stream} and /streams/{stream}/{number}. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { AppendQuery, AppendResult, StreamAppendBody } from '../append.js'
 import { EventPlace, EventQuery, manyEvents, oneEvent, overWebSocket, StreamParams, StreamQuery } from '../read.js'
+import { Type } from '../type.js'
 import { jsonResponse, problemResponses } from './responses.js'
 
 const params = StreamParams

@@ -1,7 +1,8 @@
 /** Operations on /tokens and /tickets. */
-import { Type } from 'typebox'
+
 import { NewTicket, TicketMade } from '../accounts/tickets.js'
 import { NewToken, TokenList, TokenMade } from '../accounts/tokens.js'
+import { Type } from '../type.js'
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['tokens']

@@ -1,5 +1,5 @@
 /** Operations on /users: accounts and the commands on them. */
-import { type TSchema, Type } from 'typebox'
+import type { TSchema } from 'typebox'
 import {
   ChangedUser,
   NewUser,
@@ -9,6 +9,7 @@ import {
   UserList,
   UserResult
 } from '../accounts/users.js'
+import { Type } from '../type.js'
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['users']

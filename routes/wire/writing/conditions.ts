@@ -1,7 +1,7 @@
 /** Parses the conditions of an append from headers and bodies (native contract §3, §4). */
 import type { IncomingHttpHeaders } from 'node:http'
-import { Type } from 'typebox'
 import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append.js'
+import { Type } from '../../../schemas/type.js'
 import { DaybookError, isDaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import { checkEventStream } from '../../../src/streams/names.js'

@@ -9,13 +9,10 @@ import { Store } from '../../store/store.js'
 import { systemClock } from '../../time/clock.js'
 import { requireDirectory } from '../directory.js'
 import { Progress } from '../progress.js'
+import { summaries } from '../summaries.js'
 import { warn } from '../wording.js'
 
-const summary = 'repair a directory that no longer starts because its log lost events'
-
-export const recover = { summary, run: runRecover, schema: RecoverConfig }
-
-const HELP = `daybook recover [flags]: ${summary}
+const HELP = `daybook recover [flags]: ${summaries.recover}
 
 Without --accept-loss, recover only reports: why the directory does not start, which events are lost and which remain.
 With --accept-loss, it makes the directory usable without the lost events. The log gets a new identity, the index is
@@ -25,7 +22,7 @@ Exit codes: 0 the directory can be started; 1 it cannot, or it cannot be read; 2
 `
 
 /** Returns the exit code: 0 if the directory can be started, 1 if it cannot. */
-async function runRecover(argv: readonly string[]): Promise<number> {
+export async function runRecover(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(RecoverConfig, argv)
   if (help) {
     process.stdout.write(`${HELP}\n${describeFlags(RecoverConfig)}\n`)

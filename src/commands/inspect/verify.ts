@@ -8,21 +8,18 @@ import { checkDirectory } from '../../verify/check-directory.js'
 import type { CheckReport, DisagreementKind } from '../../verify/check-report.js'
 import { requireDirectory } from '../directory.js'
 import { Progress, StartProgress } from '../progress.js'
+import { summaries } from '../summaries.js'
 import { counted, warn } from '../wording.js'
-
-const summary = 'check all files of a directory and report what is damaged or inconsistent'
 
 /** Number of disagreements of a kind that are printed. */
 const SHOWN = 5
 
-export const verify = { summary, run: runVerify, schema: VerifyConfig }
-
 /** Returns the exit code: 0 if everything agrees, 1 if not. */
-async function runVerify(argv: readonly string[]): Promise<number> {
+export async function runVerify(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
-      `daybook verify [flags]: ${summary}\n\nverify changes nothing, except with --rebuild-index. It prints the problems by kind, causes first, and then what to do.\nWith --json, the report has the first hundred problems of each kind.\n\nExit codes: 0 no problem found; 1 a problem found, or the directory cannot be read (standard error says why); 2 a wrong\nflag. Warnings do not change the exit code.\n\n${describeFlags(VerifyConfig)}\n`
+      `daybook verify [flags]: ${summaries.verify}\n\nverify changes nothing, except with --rebuild-index. It prints the problems by kind, causes first, and then what to do.\nWith --json, the report has the first hundred problems of each kind.\n\nExit codes: 0 no problem found; 1 a problem found, or the directory cannot be read (standard error says why); 2 a wrong\nflag. Warnings do not change the exit code.\n\n${describeFlags(VerifyConfig)}\n`
     )
     return 0
   }

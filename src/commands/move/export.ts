@@ -10,6 +10,7 @@ import { systemClock } from '../../time/clock.js'
 import { requireDirectory } from '../directory.js'
 import { Interrupt } from '../interrupt.js'
 import { Progress } from '../progress.js'
+import { summaries } from '../summaries.js'
 import { counted } from '../wording.js'
 import { ExportOutput } from './export-output.js'
 import {
@@ -21,11 +22,7 @@ import {
   serverUnreachable
 } from './server-request.js'
 
-const summary = 'write all events as NDJSON, one event per line'
-
-export const exportEvents = { summary, run: runExport, schema: ExportConfig }
-
-const HELP = `daybook export [flags]: ${summary}
+const HELP = `daybook export [flags]: ${summaries.export}
 
 The events come from the server at --url, or from the directory that --db names. An output file gets its name only when
 it is complete. Ctrl-C leaves no file.
@@ -39,7 +36,7 @@ ${describeFlags(ExportConfig)}
 /** Exit code of a program whose output pipe was closed by its reader: 128 plus the number of SIGPIPE. */
 const UNREAD = 141
 
-async function runExport(argv: readonly string[]): Promise<number> {
+export async function runExport(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(ExportConfig, argv)
   if (help) {
     process.stdout.write(HELP)

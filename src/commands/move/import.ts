@@ -12,17 +12,14 @@ import { systemClock } from '../../time/clock.js'
 import { refuseFile } from '../directory.js'
 import { Interrupt } from '../interrupt.js'
 import { Progress } from '../progress.js'
+import { summaries } from '../summaries.js'
 import { counted } from '../wording.js'
 import { appendOverHttp } from './append-over-http.js'
 import { importAsLog } from './as-log.js'
 import { ImportInput } from './import-input.js'
 import { ImportedLines } from './import-lines.js'
 
-const summary = 'append the events of an NDJSON file (plain or gzip; "-" is standard input)'
-
-export const importEvents = { summary, run: runImport, schema: ImportConfig }
-
-const HELP = `daybook import FILE|- [flags]: ${summary}
+const HELP = `daybook import FILE|- [flags]: ${summaries.import}
 
 Each line is one event as JSON, as export writes it. Only "stream" and "type" are required.
 
@@ -39,7 +36,7 @@ Exit codes: 0 success; 1 failure; 2 wrong arguments; 130 stopped by Ctrl-C.
 ${describeFlags(ImportConfig)}
 `
 
-async function runImport(argv: readonly string[]): Promise<number> {
+export async function runImport(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(ImportConfig, argv)
   if (help) {
     process.stdout.write(HELP)

@@ -15,6 +15,7 @@ import { type Clock, systemClock } from '../../time/clock.js'
 import type { WebTokenOptions } from '../../users/web-tokens.js'
 import { refuseFile } from '../directory.js'
 import { StartProgress } from '../progress.js'
+import { summaries } from '../summaries.js'
 import { version } from '../version.js'
 import { counted, warn } from '../wording.js'
 import { type Certificate, makeCertificate, readCertificate, readPublicKey } from './certificate.js'
@@ -24,21 +25,17 @@ import { collectWhenIdle } from './idle-memory.js'
 import { ProcessEnd, reloadOnSignal } from './signals.js'
 import { warnOfExpiry, warnOfPasswords } from './warnings.js'
 
-const summary = 'run the server (the default command)'
-
 const STOPPING = `Ctrl-C (or SIGTERM) stops the server after the requests in progress. A second Ctrl-C stops it at once.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM; 1 could not start, or stopped by an error; 2 wrong settings; 130 stopped by
 a second signal.`
 
-export const serve = { summary, run: runServe, schema: ServeConfig }
-
-async function runServe(argv: readonly string[]): Promise<number> {
+export async function runServe(argv: readonly string[]): Promise<number> {
   const end = new ProcessEnd(systemClock)
   end.listen()
   const { config, words, help } = readConfig(ServeConfig, argv)
   if (help) {
-    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${STOPPING}\n\n${describeFlags(ServeConfig)}\n`)
+    process.stdout.write(`daybook serve [flags]: ${summaries.serve}\n\n${STOPPING}\n\n${describeFlags(ServeConfig)}\n`)
     return 0
   }
   if (words.length > 0) throw badConfiguration(`unexpected argument "${words[0]}"; --help lists the flags`)
