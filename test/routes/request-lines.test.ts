@@ -84,7 +84,11 @@ t.test('a method that no address supports is refused with the supported methods'
     for (const path of ['/streams/a', '/', '/streams', '/events/0', '/streams/a/0/forward/1']) {
       const answer = await raw(lines(`${method} ${path} HTTP/1.1`, HOST))
       t.match(answer, { status: 405, headers: { allow: /^GET, HEAD,.* OPTIONS$/ } }, `${method} ${path}`)
-      t.match(answer.json(), { code: 'method-not-allowed', detail: new RegExp(`^${method} `) }, `${method} ${path}`)
+      t.match(
+        answer.json(),
+        { code: 'method-not-allowed', detail: new RegExp(`support ${method}\\.`) },
+        `${method} ${path}`
+      )
     }
     const nowhere = await raw(lines(`${method} /nowhere HTTP/1.1`, HOST))
     t.match(nowhere.json(), { status: 404, code: 'not-found' }, `${method} /nowhere`)
