@@ -1,6 +1,6 @@
 /**
- * The codes of all errors. Clients switch on `code`, so a code never changes its meaning. Status, title and help page
- * of a code are decided in routes/wire/problems/problem.ts alone. An error without a code is a bug in Daybook.
+ * The codes of all errors. Clients switch on `code`, so a code never changes its meaning. Only
+ * routes/wire/problems/problem.ts defines the status, title and help page of a code. An error without a code is a bug.
  */
 import { getSystemErrorMap } from 'node:util'
 
@@ -25,7 +25,7 @@ export const errorCodes = [
   'bad-frame',
   'bad-encoding',
   'missing-event-type',
-  // How the request is sent, and by whom
+  // The form of the request, and its credentials
   'bad-request',
   'sign-in-required',
   'wrong-credentials',
@@ -55,7 +55,7 @@ export const errorCodes = [
   'event-too-large',
   'batch-too-large',
   'page-too-large',
-  // What the store contains
+  // The content of the store
   'stream-not-found',
   'stream-deleted',
   'event-not-found',
@@ -104,7 +104,7 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number]
 
-/** An error with a code. `details` become members of the problem document that the client gets. */
+/** An error with a code. `details` become members of the problem document in the response. */
 export class DaybookError extends Error {
   readonly code: ErrorCode
   readonly details: Record<string, unknown>
@@ -117,25 +117,25 @@ export class DaybookError extends Error {
   }
 }
 
-/** True for an error with a code of Daybook's. */
+/** Returns true for an error with a code. */
 export function isDaybookError(error: unknown): error is DaybookError {
   return error instanceof DaybookError
 }
 
-/** Words, flags, variables or a config file that a command cannot run with. @param why for people, without a full stop */
+/** Returns the error for invalid arguments, variables or configuration. @param why a sentence without a full stop */
 export function badConfiguration(why: string, cause?: unknown): DaybookError {
   return new DaybookError('bad-configuration', why, {}, cause)
 }
 
 /**
- * A file, an address or a limit of this machine that a command needs and cannot use.
- * @param why for people, without a full stop
+ * Returns the error for a file, an address or a limit of this machine that a command needs and cannot use.
+ * @param why a sentence without a full stop
  */
 export function resourceUnusable(why: string, cause?: unknown): DaybookError {
   return new DaybookError('resource-unusable', why, {}, cause)
 }
 
-/** What the system says of an error in plain words (`permission denied`); of other errors, their message. */
+/** Returns the description of a system error (`permission denied`); for other errors, their message. */
 export function systemReason(error: unknown): string {
   const { errno, message } = error as NodeJS.ErrnoException
   const [, words] = (errno === undefined ? undefined : getSystemErrorMap().get(errno)) ?? []

@@ -1,7 +1,7 @@
 /**
- * A JSON reader that keeps bytes. Events are stored as they were sent, byte for byte, which JSON.parse cannot give:
- * it loses `1.0`, big integers, key order and escapes. So the outer object is walked here, strictly as RFC 8259 says,
- * and members are handed out as slices of the body.
+ * A JSON reader that preserves bytes. Events are stored byte for byte as they were sent. JSON.parse loses `1.0`, big
+ * integers, key order and escapes. So this reader parses the outer object strictly by RFC 8259 and returns members as
+ * slices of the body.
  */
 import { isUtf8 } from 'node:buffer'
 import { DaybookError } from './errors.js'
@@ -19,24 +19,25 @@ const COLON = 0x3a
 const MINUS = 0x2d
 const DOT = 0x2e
 
-/** One walk over a body; `at` is the next byte to read. */
+/** A reader of one body. `at` is the offset of the next byte. */
 export class JsonReader {
   readonly bytes: Buffer
   at = 0
   readonly #end: number
-  /** A raw line break stood between the tokens read since this was last set to false. */
+  /** True when a raw line break was read between tokens since this was last set to false. */
   #lineBreak = false
 
   /** @throws `invalid-utf8`, and `malformed-json` for a byte order mark */
   constructor(bytes: Buffer) {
-    if (!isUtf8(bytes)) throw new DaybookError('invalid-utf8', 'JSON is UTF-8; these bytes are not.')
+    if (!isUtf8(bytes)) throw new DaybookError('invalid-utf8', 'The body is not valid UTF-8; JSON must be UTF-8.')
     this.bytes = bytes
     this.#end = bytes.length
-    if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.#fail('a byte order mark is not JSON')
+    if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
+      this.#fail('a byte order mark is not allowed in JSON')
     this.#space()
   }
 
-  /** The next byte that is no white space; undefined at the end. */
+  /** The next byte that is not white space. Undefined at the end. */
   get peek(): number | undefined {
     return this.bytes[this.at]
   }
@@ -49,7 +50,7 @@ export class JsonReader {
     return this.peek === OPEN_BRACKET
   }
 
-  /** Calls back at each element; the callback must read it. */
+  /** Calls back for each element of an array. The callback must read the element. */
   elements(read: (index: number) => void): void {
     if (!this.enterArray()) return
     let index = 0
@@ -57,13 +58,13 @@ export class JsonReader {
     while (this.nextElement())
   }
 
-  /** Steps into an array. @returns whether there is an element, which is to be read next */
+  /** Enters an array. @returns true when there is an element, which must be read next */
   enterArray(): boolean {
     this.#expect(OPEN_BRACKET, 'an array')
     return !this.#take(CLOSE_BRACKET)
   }
 
-  /** Steps behind an element. @returns whether there is another, which is to be read next */
+  /** Moves past an element. @returns true when there is another, which must be read next */
   nextElement(): boolean {
     if (this.#take(CLOSE_BRACKET)) return false
     this.#expect(COMMA, '"," or "]"')
@@ -71,22 +72,22 @@ export class JsonReader {
   }
 
   /**
-   * Calls back at each member's value; the callback must read it.
-   * @param options `repeats`: a name may stand twice
-   * @throws `malformed-json` for a name that stands twice, where that is not allowed
+   * Calls back for each member of an object. The callback must read the value.
+   * @param options `repeats`: allow repeated names
+   * @throws `malformed-json` for a repeated name unless `repeats` is set
    */
   members(read: (name: string) => void, { repeats = false } = {}): void {
     const names = repeats ? undefined : new MemberNames()
     for (let name = this.enterObject(names); name !== undefined; name = this.nextMember(names)) read(name)
   }
 
-  /** Steps into an object. @returns the name of its first member, whose value is to be read next; undefined: none */
+  /** Enters an object. @returns the name of its first member, whose value must be read next; undefined when empty */
   enterObject(names: MemberNames | undefined): string | undefined {
     this.#expect(OPEN_BRACE, 'an object')
     return this.#take(CLOSE_BRACE) ? undefined : this.#memberName(names)
   }
 
-  /** Steps behind a member. @param names those that stood there already; undefined: they may stand twice */
+  /** Moves past a member. @param names names read so far; undefined: repeated names are allowed */
   nextMember(names: MemberNames | undefined): string | undefined {
     if (this.#take(CLOSE_BRACE)) return undefined
     this.#expect(COMMA, '"," or "}"')
@@ -96,37 +97,37 @@ export class JsonReader {
   #memberName(names: MemberNames | undefined): string {
     if (this.peek !== QUOTE) this.#fail('expected a member name in double quotes')
     const name = this.#text()
-    if (names?.add(name) === false) this.#fail(`the member "${name}" stands twice`)
+    if (names?.add(name) === false) this.#fail(`the member "${name}" appears twice`)
     this.#expect(COLON, '":"')
     return name
   }
 
-  /** Reads one value of any kind and gives its bytes, raw line breaks between tokens as spaces. */
+  /** Reads any value and returns its bytes. Raw line breaks between tokens become spaces. */
   slice(): Buffer {
     const start = this.at
     this.#lineBreak = false
     this.#value(0)
     const slice = this.bytes.subarray(start, this.at)
-    const whole = this.#lineBreak ? withoutLineBreaks(slice) : slice
+    const line = this.#lineBreak ? withoutLineBreaks(slice) : slice
     this.#space()
-    return whole
+    return line
   }
 
   /**
-   * Reads one value and parses it: for small members whose bytes do not matter.
-   * @param most bytes that it may have: a large one would take long, and a hundred times the memory
-   * @throws `invalid-body` when it has more
+   * Reads and parses one value. Use it for small members whose exact bytes do not matter.
+   * @param bytesMax maximum bytes: parsing a large value takes long, and a hundred times its memory
+   * @throws `invalid-body` when the value is larger
    */
-  value(most: number = limits.json_value_bytes_max): unknown {
+  value(bytesMax: number = limits.json_value_bytes_max): unknown {
     if (this.peek === QUOTE) return this.#text()
     const slice = this.slice()
-    if (slice.length <= most) return JSON.parse(slice.toString())
-    throw new DaybookError('invalid-body', `A value has ${slice.length} bytes, where at most ${most} are taken.`, {
-      limit: most
+    if (slice.length <= bytesMax) return JSON.parse(slice.toString())
+    throw new DaybookError('invalid-body', `A value has ${slice.length} bytes; at most ${bytesMax} are allowed here.`, {
+      limit: bytesMax
     })
   }
 
-  /** @throws `malformed-json` when anything but white space is left */
+  /** Checks that only white space is left. @throws `malformed-json` */
   end(): void {
     if (this.at < this.#end) this.#fail('there is text after the end of the JSON')
   }
@@ -158,7 +159,7 @@ export class JsonReader {
     return true
   }
 
-  /** As #skip, with the space after it. */
+  /** As `#skip`, but also skips the white space after the byte. */
   #take(byte: number): boolean {
     if (!this.#skip(byte)) return false
     this.#space()
@@ -211,7 +212,7 @@ export class JsonReader {
     }
   }
 
-  /** Reads a string and the space after it. @returns its text */
+  /** Reads a string and the white space after it. @returns its text */
   #text(): string {
     const start = this.at
     const plain = this.#string()
@@ -222,7 +223,7 @@ export class JsonReader {
     return text
   }
 
-  /** @returns true when it is ASCII without escapes */
+  /** Reads a string. @returns true when it is ASCII without escapes */
   #string(): boolean {
     const { bytes } = this
     let plain = true
@@ -238,7 +239,7 @@ export class JsonReader {
       if (byte === undefined || byte < 0x20) {
         this.at = at
         this.#fail(
-          byte === undefined ? 'a string does not end' : 'a control character stands in a string; write it as an escape'
+          byte === undefined ? 'a string is not closed' : 'a string contains a control character; write it as an escape'
         )
       }
       if (byte > 0x7f) plain = false
@@ -262,7 +263,7 @@ export class JsonReader {
     }
     if (byte === undefined || !ESCAPES.has(byte)) {
       this.at = at
-      this.#fail('an unknown escape stands in a string')
+      this.#fail('a string contains an unknown escape')
     }
     return at + 2
   }
@@ -287,7 +288,7 @@ export class JsonReader {
   #digits(): void {
     const start = this.at
     while (isDigit(this.bytes[this.at] ?? 0)) this.at++
-    if (this.at === start) this.#fail('a number lacks a digit')
+    if (this.at === start) this.#fail('a digit is missing in a number')
   }
 
   #word(word: string): void {

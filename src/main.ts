@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: which command runs, and what its end means for the process. */
+/** The command line: chooses the command, and turns its outcome into an exit code. */
 import type { TObject } from 'typebox'
 import { recover } from './commands/inspect/recover.js'
 import { verify } from './commands/inspect/verify.js'
@@ -14,7 +14,7 @@ import { badConfiguration, type DaybookError, type ErrorCode, isDaybookError, sy
 import { meantBy } from './spelling.js'
 
 export interface Command {
-  /** Runs with the words after its name. @returns the exit code */
+  /** Runs the command. @param argv the arguments after the command's name @returns the exit code */
   run(argv: readonly string[]): Promise<number>
   readonly summary: string
   readonly schema: TObject
@@ -32,19 +32,19 @@ const HELP = `Daybook: an event store you can curl.
   daybook help [COMMAND]         this text, or a command's flags (also COMMAND --help)
   daybook version                the version
 
-Every flag is also a variable (--run-projections is DAYBOOK_RUN_PROJECTIONS) and a key in the file that --config names.
-Exits with 0 when all went well, with 2 for words, flags or settings that cannot be run with, with 1 for everything else.
+Every flag is also a variable (--run-projections is DAYBOOK_RUN_PROJECTIONS) and a key in the file given with --config.
+Exits with 0 on success, with 2 for wrong arguments or settings, and with 1 for every other failure.
 `
 
-/** What to do about an error whose place does not know that a person reads it. */
+/** Advice for errors that are thrown where it is unknown whether a person or a client gets them. */
 const NEXT: Partial<Record<ErrorCode, string>> = {
   'directory-in-use':
-    'stop the process that has it open, name another directory with --db, or go through the server that has it (import and export: --url)',
-  'format-unknown': 'name another directory with --db, or use the version of Daybook that made it'
+    'stop the process that has it open, choose another directory with --db, or go through the server that has it open (import and export: --url)',
+  'format-unknown': 'choose another directory with --db, or use the version of Daybook that made it'
 }
 
 async function main([first, ...rest]: readonly string[]): Promise<number> {
-  // The reader of a pipe may leave; what writes to it notices by itself.
+  // The other end of a pipe may close. Each writer handles that itself.
   for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
   if (first === 'help' || ((first === '--help' || first === '-h') && rest.length === 0)) return help(rest)
   if (first === 'version' || first === '--version') {
@@ -56,7 +56,7 @@ async function main([first, ...rest]: readonly string[]): Promise<number> {
   return run(commandNamed(first), rest)
 }
 
-/** @throws `bad-configuration` for a command that is not known */
+/** @throws `bad-configuration` for an unknown command */
 function help([name]: readonly string[]): Promise<number> | number {
   if (name !== undefined && !name.startsWith('-') && name !== 'help') return commandNamed(name).run(['--help'])
   process.stdout.write(HELP)
@@ -67,7 +67,7 @@ function run(command: Command, argv: readonly string[]): Promise<number> {
   if (asksForHelp(argv)) return command.run(argv)
   const all = Object.values(commands).map(({ schema }) => schema)
   for (const name of strayVariables(command.schema, all)) {
-    warn(`there is no setting for the variable ${name}; it counts for nothing`)
+    warn(`there is no setting for the variable ${name}; it is ignored`)
   }
   return command.run(argv)
 }
@@ -82,12 +82,12 @@ function commandNamed(name: string): Command {
   )
 }
 
-/** What a person sees of an error: a sentence and what to do. Only a bug has a stack. */
+/** Returns the message for the operator: what happened and what to do. Only a bug has a stack trace. */
 function describeError(error: unknown): string {
   if (isDaybookError(error)) return describeCoded(error)
   const { syscall, path, stack } = error as NodeJS.ErrnoException
   if (syscall !== undefined) return `${path ?? syscall}: ${systemReason(error)}`
-  return `stopping because of a bug; please report it with the lines that follow\n${stack ?? String(error)}`
+  return `stopping because of a bug; please report it with the following lines\n${stack ?? String(error)}`
 }
 
 function describeCoded({ code, message }: DaybookError): string {

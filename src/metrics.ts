@@ -1,4 +1,4 @@
-/** The server's metrics, in the format of Prometheus. Labels have few values: never names of streams or clients. */
+/** The server's metrics, for Prometheus. Labels have few values: never the names of streams or clients. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 const SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
@@ -7,7 +7,7 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #appends = new Histogram({
     name: 'daybook_append_seconds',
-    help: 'Time from taking an append to its being on disk',
+    help: 'Time from accepting an append until it is on disk',
     buckets: SECONDS,
     registers: [this.registry]
   })
@@ -24,25 +24,25 @@ export class Metrics {
   })
   readonly #reads = new Counter({
     name: 'daybook_read_events_total',
-    help: 'Events given to readers',
+    help: 'Events sent to readers',
     registers: [this.registry]
   })
 
   readonly #failures = new Counter({
     name: 'daybook_sign_in_failures_total',
-    help: 'Passwords, tokens and tickets that let nobody in',
+    help: 'Sign-ins rejected, by kind of credential',
     labelNames: ['by'],
     registers: [this.registry]
   })
   readonly #liveRefused = new Counter({
     name: 'daybook_live_refused_total',
-    help: 'Live reads that could not be served when they were asked for, by the code of the problem',
+    help: 'Live reads rejected because of a temporary condition, by problem code',
     labelNames: ['code'],
     registers: [this.registry]
   })
   readonly #connectionsClosed = new Counter({
     name: 'daybook_connections_closed_total',
-    help: 'Connections, idle or new, that were closed because there were too many',
+    help: 'Connections, idle or new, closed because there were too many',
     registers: [this.registry]
   })
   readonly #named = new Set<string>()
@@ -52,8 +52,8 @@ export class Metrics {
   }
 
   /**
-   * All metrics in the text format of Prometheus.
-   * @param named also metrics with a value for each name, which reveal what names exist
+   * Returns all metrics in the text format of Prometheus.
+   * @param named include metrics with one value per name, which reveal the names
    */
   async text(named: boolean): Promise<string> {
     if (named) return this.registry.metrics()
@@ -62,19 +62,19 @@ export class Metrics {
     return `${texts.join('\n\n')}\n`
   }
 
-  /** An append was acknowledged. @param seconds since it was accepted */
+  /** Counts an acknowledged append. @param seconds since it was accepted */
   appended(seconds: number): void {
     this.#appends.observe(seconds)
   }
 
-  /** How many appends were acknowledged, and the time from taking each to its being on disk, all together. */
+  /** Returns the number of acknowledged appends, and their total time from acceptance until they were on disk. */
   async appendTotals(): Promise<{ readonly appends: number; readonly seconds: number }> {
     const { values } = await this.#appends.get()
     const of = (name: string) => values.find(({ metricName }) => metricName === name)?.value ?? 0
     return { appends: of('daybook_append_seconds_count'), seconds: of('daybook_append_seconds_sum') }
   }
 
-  /** A batch was written to disk. */
+  /** Counts a batch that was written to disk. */
   committed(events: number, seconds: number): void {
     this.#commits.observe(seconds)
     this.#events.inc(events)
@@ -84,12 +84,12 @@ export class Metrics {
     this.#failures.inc({ by })
   }
 
-  /** A live read was refused for now. @param code why */
+  /** Counts a live read that was rejected because of a temporary condition. @param code code of the problem */
   liveRefused(code: string): void {
     this.#liveRefused.inc({ code })
   }
 
-  /** A connection was closed because there were too many. */
+  /** Counts a connection that was closed because there were too many. */
   connectionClosed(): void {
     this.#connectionsClosed.inc()
   }
@@ -99,12 +99,12 @@ export class Metrics {
   }
 
   /**
-   * A gauge with one value for each value of a label, read when the metrics are asked for.
-   * @param values must be bounded in number
+   * Adds a gauge with one value per label value. It is read when the metrics are requested.
+   * @param values must return a bounded number of values
    */
   gaugeBy(name: string, help: string, label: string, values: () => Promise<[string, number][]>): void {
     this.#named.add(name)
-    this.registry.removeSingleMetric(name) // registered by an application that was closed since
+    this.registry.removeSingleMetric(name) // a closed application may have registered it
     new Gauge({
       name,
       help,
@@ -118,9 +118,9 @@ export class Metrics {
     })
   }
 
-  /** A gauge whose value is read when the metrics are asked for. */
+  /** Adds a gauge. Its value is read when the metrics are requested. */
   gauge(name: string, help: string, value: () => number): void {
-    this.registry.removeSingleMetric(name) // registered by an application that was closed since
+    this.registry.removeSingleMetric(name) // a closed application may have registered it
     new Gauge({
       name,
       help,

@@ -1,16 +1,16 @@
-/** Streams of lines, a JSON value each. */
+/** Streams of lines with one JSON value per line. */
 import { DaybookError } from './errors.js'
 import { limits } from './limits.js'
 
-/** Bytes of a line: it may hold an event of the largest size with everything in it escaped. */
+/** Maximum bytes of a line. An event of the maximum size fits even if all of it is escaped. */
 export const LINE_BYTES_MAX = 2 * limits.event_bytes_max + 64 * 1024
 
 const LINE_BREAK = 10
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * The lines of a byte stream, without their line breaks, in bounded memory.
- * @throws `event-too-large` for a line that no event can need, and what the stream throws
+ * Yields the lines of a byte stream without their line breaks, in bounded memory.
+ * @throws `event-too-large` for a line over `LINE_BYTES_MAX`, and any error of the stream
  */
 export async function* splitLines(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let rest: Buffer[] = []
@@ -33,33 +33,34 @@ export async function* splitLines(body: AsyncIterable<Buffer>): AsyncGenerator<B
 }
 
 export interface NumberedLine {
-  /** Counts all lines, from 1. */
+  /** Number of the line, from 1. All lines count, also empty ones. */
   readonly number: number
   /** Without the line break. */
   readonly bytes: Buffer
 }
 
 /**
- * Finds the lines of a body in the chunks that come. Lines of white space are counted and left out, a hundred million of
- * them a second: a compressed body may hold nothing else.
+ * Splits the chunks of a body into lines. Lines of white space are counted and left out, at a hundred million lines per
+ * second, because a compressed body may consist of nothing else.
  */
 export class LineSplitter {
-  /** Lines that have ended. */
+  /** Number of complete lines so far. */
   #number = 0
-  /** The line that has not ended, in blocks: chunks may be of one byte each, and would take a hundred times their size. */
+  /** The incomplete line, in blocks. Keeping one-byte chunks would take a hundred times their size. */
   readonly #blocks: Buffer[] = []
   #pending = 0
-  /** White space since the last line with something on it. */
+  /** Bytes of white space since the last line with content. */
   #blank = 0
 
-  /** Bytes of the line that has not ended. */
+  /** Bytes of the incomplete line. */
   get pending(): number {
     return this.#pending
   }
 
   /**
-   * The lines that end in a chunk. The chunk must stay as it is until all of them are taken.
-   * @throws `event-too-large` for a line that no event can need, `invalid-body` for `blank_bytes_max` of white space
+   * Yields the lines that end in a chunk. Do not change the chunk until all lines are taken.
+   * @throws `event-too-large` for a line over `LINE_BYTES_MAX`; `invalid-body` for more than `blank_bytes_max` bytes of
+   * white space between two lines with content
    */
   *push(chunk: Buffer): Generator<NumberedLine> {
     let start = 0
@@ -80,13 +81,13 @@ export class LineSplitter {
     this.#keep(chunk.subarray(start))
   }
 
-  /** The line that no line break ends; undefined when there is none. */
+  /** Returns the last line if it has no line break at its end; undefined otherwise. */
   end(): NumberedLine | undefined {
     const bytes = this.#completed(Buffer.alloc(0))
     return isBlank(bytes) ? undefined : { number: this.#number + 1, bytes }
   }
 
-  /** @returns where the first line begins that has something on it, or does not end in the chunk */
+  /** @returns the offset of the first line that has content or does not end in the chunk */
   #afterBlankLines(chunk: Buffer, start: number): number {
     let line = start
     for (let at = start; isSpace(chunk[at]); at++) {
@@ -103,14 +104,14 @@ export class LineSplitter {
     if (this.#blank <= limits.blank_bytes_max) return
     throw new DaybookError(
       'invalid-body',
-      `More than ${limits.blank_bytes_max} bytes of empty lines follow each other.`,
+      `There are more than ${limits.blank_bytes_max} bytes of empty lines in a row.`,
       {
         limit: limits.blank_bytes_max
       }
     )
   }
 
-  /** Keeps the beginning of a line that goes on in the next chunk. */
+  /** Stores the beginning of a line that continues in the next chunk. */
   #keep(bytes: Buffer): void {
     if (this.#pending + bytes.length > LINE_BYTES_MAX) throw lineTooLong()
     for (let from = 0; from < bytes.length; ) {
@@ -123,13 +124,13 @@ export class LineSplitter {
     }
   }
 
-  /** The line that has begun in earlier chunks, with its end. */
+  /** Returns a line that may have begun in earlier chunks. @param end its part in the current chunk */
   #completed(end: Buffer): Buffer {
     if (this.#pending === 0) return end
     if (this.#pending + end.length > LINE_BYTES_MAX) throw lineTooLong()
     const begun = Buffer.concat(this.#blocks, this.#pending)
     this.#pending = 0
-    this.#blocks.length = 1 // the others are for long lines
+    this.#blocks.length = 1 // keep one block for the next line; more are needed only for long lines
     return end.length === 0 ? begun : Buffer.concat([begun, end])
   }
 }
@@ -144,5 +145,9 @@ function isSpace(byte: number | undefined): boolean {
 }
 
 function lineTooLong(): DaybookError {
-  return new DaybookError('event-too-large', 'A line is longer than an event can be.', { limit: LINE_BYTES_MAX })
+  return new DaybookError(
+    'event-too-large',
+    `A line has more than ${LINE_BYTES_MAX} bytes, the maximum for an event.`,
+    { limit: LINE_BYTES_MAX }
+  )
 }

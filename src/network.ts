@@ -6,8 +6,8 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 
 /**
- * True for addresses that only this machine can reach, and for `localhost`. Host names such as `127.0.0.1.example` do
- * not count.
+ * Returns true for loopback addresses, which only this machine can reach, and for `localhost`. Returns false for host
+ * names such as `127.0.0.1.example`.
  */
 export function isLoopback(host: string): boolean {
   const address = addressOf(host)
@@ -17,8 +17,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * The network under which an address's requests, connections and wrong passwords are counted: an IPv4 address by
- * itself, an IPv6 address by its first 64 bits, since a client that has one address of such a network has all of them.
+ * Returns the network by which requests, connections and wrong passwords are counted. It is the whole address for IPv4.
+ * For IPv6 it is the first 64 bits, because a client with one address of such a network can use all of them.
  */
 export function networkOf(address: string): string {
   const plain = addressOf(address)
@@ -29,7 +29,7 @@ export function networkOf(address: string): string {
   const groups = start === '' ? [] : start.split(':')
   if (end !== undefined) {
     const after = end === '' ? [] : end.split(':')
-    // An IPv4 address at the end stands for two groups.
+    // An IPv4 address at the end replaces two groups.
     const missing = 8 - groups.length - after.length - (end.includes('.') ? 1 : 0)
     groups.push(...Array<string>(missing).fill('0'), ...after)
   }
@@ -39,7 +39,7 @@ export function networkOf(address: string): string {
     .join(':')}::/64`
 }
 
-/** An address or host name without brackets, port (which some proxies add) and zone. */
+/** Returns an address or host name without brackets, port (which some proxies add) and zone. */
 export function addressOf(text: string): string {
   const [address = ''] = text.replace(/^\[([^\]]*)\](:\d+)?$|^(\d+(?:\.\d+){3}):\d+$/, '$1$3').split('%')
   return address

@@ -1,14 +1,14 @@
-/** Which known name somebody may have meant by one that is not known. */
+/** Suggests a known name for a misspelt one. */
 
-/** Characters of a name that are looked at. */
-const LOOKED_AT = 40
+/** Characters of a name that are compared. */
+const COMPARED_CHARS = 40
 
-/** The known name with the fewest edits. */
+/** Returns the known name with the fewest edits. */
 export function nearest(name: string, known: readonly string[]): string {
   let best = known[0] ?? ''
   let least = Infinity
   for (const candidate of known) {
-    const distance = edits(name.slice(0, LOOKED_AT).toLowerCase(), candidate.toLowerCase())
+    const distance = edits(name.slice(0, COMPARED_CHARS).toLowerCase(), candidate.toLowerCase())
     if (distance < least) {
       least = distance
       best = candidate
@@ -18,16 +18,16 @@ export function nearest(name: string, known: readonly string[]): string {
 }
 
 /**
- * The known name that is so near that the other must be a slip of it: one edit away, or two when the name is longer than
- * five characters. Two neighbours that have changed places are one edit.
+ * Returns the known name that a misspelt name probably stands for; undefined when none is close enough. At most one
+ * edit is allowed, or two when the name is longer than five characters. A swap of two neighbours is one edit.
  */
 export function meantBy(name: string, known: readonly string[]): string | undefined {
   const candidate = nearest(name, known)
   const allowed = name.length > 5 ? 2 : 1
-  return edits(name.slice(0, LOOKED_AT).toLowerCase(), candidate.toLowerCase()) <= allowed ? candidate : undefined
+  return edits(name.slice(0, COMPARED_CHARS).toLowerCase(), candidate.toLowerCase()) <= allowed ? candidate : undefined
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that make one text the other. */
+/** Returns the fewest insertions, deletions, replacements and swaps of neighbours that turn one text into the other. */
 function edits(one: string, other: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: other.length + 1 }, (_, i) => i)

@@ -1,12 +1,12 @@
-/** Work is counted in steps of about a microsecond, so that nobody keeps the event loop for long. */
+/** Counts work in steps of about a microsecond, so that long work can yield to the event loop. */
 
-/** Steps that one turn of the event loop may take. */
+/** Steps allowed in one turn of the event loop. */
 const STEPS_A_TURN = 4096
 
 export class WorkCounter {
   #steps = 0
 
-  /** Counts steps that were taken. @returns true when others should have a turn now; then it counts from zero again */
+  /** Counts finished steps. @returns true when the work should yield now; the count then restarts at zero */
   add(steps: number): boolean {
     this.#steps += steps
     if (this.#steps < STEPS_A_TURN) return false

@@ -1,18 +1,19 @@
 /**
- * How the C library's allocator gives memory back. glibc takes large pieces from the system one by one, and gives each back
- * when it is freed; but the first one that is freed makes it keep pieces of that size in its heaps from then on, one heap for
- * each thread. After some events of 4 MiB these heaps hold hundreds of megabytes of nothing. Fixed thresholds end that.
+ * Makes the C library's allocator return freed memory to the system. glibc maps large blocks individually and returns
+ * each when it is freed. But the first such free raises the threshold, and blocks of that size then stay in heaps, one
+ * per thread. After some events of 4 MiB these heaps hold hundreds of megabytes of free memory. Fixed thresholds
+ * prevent that.
  */
 
-/** Of <malloc.h>: a heap gives back what is free at its end from this size on… */
+/** From <malloc.h>: a heap returns free memory at its end from this size. */
 const TRIM_THRESHOLD = { option: -1, bytes: 8 * 1024 * 1024 }
-/** …and pieces from this size on are taken from the system one by one. */
+/** Blocks from this size are mapped individually. */
 const MMAP_THRESHOLD = { option: -3, bytes: 256 * 1024 }
 
 /**
- * Has freed memory given back from now on.
- * @returns false where that is not so: this is not Linux, its C library is another one, or koffi, which calls it, is not
- * installed. Such a process works as well, and may keep memory that it does not use.
+ * Makes the allocator return freed memory from now on.
+ * @returns false when that is not possible: not on Linux, with another C library, or without the koffi package that
+ * calls it. The process works as well, but may keep memory that it does not use.
  */
 export async function giveBackFreedMemory(): Promise<boolean> {
   if (process.platform !== 'linux') return false

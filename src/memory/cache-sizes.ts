@@ -1,30 +1,32 @@
-/** What each cache may hold of the memory budget, bytes. */
+/** Divides the caches' part of the memory budget among the caches. */
 import { limits } from '../limits.js'
 
+/** Sizes in bytes. */
 export interface CacheSizes {
-  /** One of LevelDB's memtables. The log and the index have two each. */
+  /** One LevelDB memtable. The log and the index have two each. */
   readonly memtable: number
-  /** Uncompressed blocks of the log's tables, and of the index's. */
+  /** Uncompressed blocks of the log's tables. */
   readonly logBlocks: number
+  /** Uncompressed blocks of the index's tables. */
   readonly indexBlocks: number
-  /** The last records written. */
+  /** The most recently written records. */
   readonly recentRecords: number
   /** States of streams with metadata. */
   readonly streamStates: number
-  /** What expressions have answered for names. */
+  /** Cached answers of expressions for names. */
   readonly expressionAnswers: number
-  /** Pages and single events as they are sent. */
+  /** Rendered responses of pages, and of single events. */
   readonly renderedPages: number
   readonly renderedEvents: number
 }
 
 const MEMTABLES = 4
 
-/** @param bytes what all caches may hold together */
+/** Returns the sizes of the caches. @param bytes total for all caches */
 export function cacheSizesOf(bytes: number): CacheSizes {
   const part = (of176: number) => Math.floor((bytes * of176) / 176)
   return {
-    // A larger memtable only makes starts slower: they replay it.
+    // A larger memtable only slows down starts, which replay it.
     memtable: Math.min(limits.write_buffer_bytes, part(64) / MEMTABLES),
     logBlocks: part(32),
     indexBlocks: part(16),
@@ -36,5 +38,5 @@ export function cacheSizesOf(bytes: number): CacheSizes {
   }
 }
 
-/** The sizes with the usual budget: for commands that open a directory by themselves. */
+/** Sizes for the default budget, used by commands that open a directory without a server. */
 export const usualCacheSizes = cacheSizesOf(176 * 1024 * 1024)

@@ -1,5 +1,5 @@
 /**
- * The memory budget: the bytes that requests and caches may hold together, above what the idle process has. Its shares
+ * The memory budget: the bytes that requests and caches may use together, in addition to the idle process. Its shares
  * are fixed, so that no kind of work can starve another.
  */
 import { limits } from '../limits.js'
@@ -7,23 +7,23 @@ import type { Clock } from '../time/clock.js'
 import { type CacheSizes, cacheSizesOf } from './cache-sizes.js'
 import { MemoryShare } from './memory-share.js'
 
-/** Parts of 32 of the budget. */
+/** Shares of the budget, in 32nds. */
 const PARTS = { caches: 11, bodies: 6, appends: 6, reads: 3, largeReads: 6 } as const
 
 export class MemoryBudget {
   readonly bytes: number
-  /** Request bodies, until they are parsed. */
+  /** Request bodies until they are parsed. */
   readonly bodies: MemoryShare
-  /** Events and conditions of appends, until they are answered. */
+  /** Events and conditions of appends until the appends are answered. */
   readonly appends: MemoryShare
-  /** Records that are read, pages that are made of them, and answers that clients have not taken yet. */
+  /** Records that are read, pages built from them, and responses that clients have not received yet. */
   readonly reads: MemoryShare
-  /** The same for reads that are larger than `read_bytes`. */
+  /** The same for reads of more than `read_bytes`. */
   readonly largeReads: MemoryShare
-  /** What each cache may hold. */
+  /** Size limit of each cache. */
   readonly caches: CacheSizes
 
-  /** @param bytes at least `memory_bytes_min`; undefined: the usual budget */
+  /** @param bytes at least `memory_bytes_min`. Default `memory_bytes_default_max` */
   constructor(clock: Clock, bytes: number = limits.memory_bytes_default_max) {
     const share = (part: keyof typeof PARTS) => Math.floor((bytes * PARTS[part]) / 32)
     this.bytes = bytes
@@ -34,7 +34,7 @@ export class MemoryBudget {
     this.caches = cacheSizesOf(share('caches'))
   }
 
-  /** Bytes that requests hold now. What caches hold is not counted: it is bounded by their sizes. */
+  /** Bytes reserved by requests now. Caches are not counted: their sizes are limited separately. */
   get used(): number {
     return this.bodies.used + this.appends.used + this.reads.used + this.largeReads.used
   }

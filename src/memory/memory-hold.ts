@@ -1,6 +1,6 @@
-/** Bytes of a share that one request holds until it gives them back. */
+/** A reservation: bytes of a share that one request holds until it releases them. */
 
-/** Where the bytes go back to. */
+/** The share that gets the bytes back. */
 interface Lender {
   give(bytes: number): void
 }
@@ -14,20 +14,20 @@ export class MemoryHold {
     this.#bytes = bytes
   }
 
-  /** Bytes that are held now. */
+  /** Bytes reserved now. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Keeps so many bytes and gives the others back; keeps what is held when that is less. */
+  /** Keeps so many bytes and releases the rest. Does nothing when it holds fewer. */
   shrink(bytes: number): void {
-    const back = this.#bytes - bytes
-    if (back <= 0) return
+    const released = this.#bytes - bytes
+    if (released <= 0) return
     this.#bytes = bytes
-    this.#lender.give(back)
+    this.#lender.give(released)
   }
 
-  /** Gives all bytes back. May be called again. */
+  /** Releases all bytes. Repeated calls do nothing. */
   release(): void {
     this.shrink(0)
   }

@@ -1,4 +1,4 @@
-/** A share of the memory budget: bytes that holders take, in the order of asking, and give back. */
+/** A share of the memory budget. Requests reserve bytes in the order of asking, and give them back. */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
@@ -10,35 +10,35 @@ interface Waiter {
 }
 
 export class MemoryShare {
-  /** What it is for, as `/info` and the metrics name it. */
+  /** Purpose of the share, as `/info` and the metrics name it. */
   readonly name: string
   readonly bytes: number
   readonly #clock: Clock
   readonly #waiters = new Set<Waiter>()
   #used = 0
 
-  /** @param bytes what all holders may hold together */
+  /** @param bytes size of the share */
   constructor(name: string, bytes: number, clock: Clock) {
     this.name = name
     this.bytes = bytes
     this.#clock = clock
   }
 
-  /** Bytes that are held now. More than `bytes` only where a single holder holds more than the share. */
+  /** Bytes reserved now. Exceeds `bytes` only while a single holder reserves more than the whole share. */
   get used(): number {
     return this.#used
   }
 
-  /** How many wait for room. */
+  /** Number of requests that wait for memory. */
   get waiting(): number {
     return this.#waiters.size
   }
 
   /**
-   * Waits until so many bytes are free, in the order of asking. More than the whole share fits when nothing else is held,
-   * so that no single holder waits for ever.
-   * @param gone ends the wait when the caller has left
-   * @throws `overloaded` when there was no room within `memory_wait_ms`, when too many wait, or when the caller has left
+   * Reserves bytes. Waits until they are free, in the order of asking. A request for more than the whole share is
+   * granted when nothing else is reserved, so that it does not wait for ever.
+   * @param gone ends the wait when the client disconnects
+   * @throws `overloaded` when no memory was free within `memory_wait_ms`, too many requests wait, or the client is gone
    */
   async take(bytes: number, gone?: AbortSignal): Promise<MemoryHold> {
     if (gone?.aborted) throw this.refusal()
@@ -46,14 +46,14 @@ export class MemoryShare {
     return new MemoryHold(this, bytes)
   }
 
-  /** As `take`, at once. @returns undefined when there is no room, or others wait */
+  /** As `take`, but without waiting. @returns undefined when there is no room, or other requests wait */
   tryTake(bytes: number): MemoryHold | undefined {
     return this.claim(bytes) ? new MemoryHold(this, bytes) : undefined
   }
 
   /**
-   * Takes bytes that are counted by the caller, without an object for them. The caller gives exactly these back.
-   * @returns false when there is no room, or others wait
+   * Reserves bytes without an object for them. The caller must give back exactly these bytes.
+   * @returns false when there is no room, or other requests wait
    */
   claim(bytes: number): boolean {
     if (this.#waiters.size > 0 || !this.#fits(bytes)) return false
@@ -61,7 +61,7 @@ export class MemoryShare {
     return true
   }
 
-  /** Gives bytes back that were claimed. */
+  /** Gives back claimed bytes, and admits waiting requests that fit now. */
   give(bytes: number): void {
     this.#used -= bytes
     for (const waiter of this.#waiters) {
@@ -76,7 +76,7 @@ export class MemoryShare {
     return this.#used === 0 || this.#used + bytes <= this.bytes
   }
 
-  /** Resolves with the bytes claimed. */
+  /** Resolves when the bytes are reserved. */
   #wait(bytes: number, gone: AbortSignal | undefined): Promise<void> {
     if (this.#waiters.size >= limits.memory_waiting_max) return Promise.reject(this.refusal())
     return new Promise((resolve, reject) => {
@@ -89,7 +89,7 @@ export class MemoryShare {
       const leave = () => {
         this.#waiters.delete(waiter)
         settle(() => reject(this.refusal()))
-        this.give(0) // those behind it may fit now
+        this.give(0) // requests behind it may fit now
       }
       const cancel = this.#clock.after(limits.memory_wait_ms, leave)
       gone?.addEventListener('abort', leave, { once: true })
@@ -97,7 +97,7 @@ export class MemoryShare {
     })
   }
 
-  /** The error for one for whom there is no room: `overloaded`. */
+  /** Returns the error for a request that gets no memory: `overloaded`. */
   refusal(): DaybookError {
     return new DaybookError(
       'overloaded',

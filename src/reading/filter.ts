@@ -1,10 +1,10 @@
-/** Which events a reader wants. */
+/** Filters: which events a read returns. */
 import type { StoredRecord } from '../log/format.js'
 import { type CategoryRule, categoryOf, isSystemStream } from '../streams/names.js'
 import type { Expression } from './expressions/expression.js'
 import { Expressions } from './expressions/expressions.js'
 
-/** Conditions on one name. Values of one member are "or", members are "and"; `not` excludes each of its values. */
+/** Conditions on one name. Values within a member are ORed, members are ANDed. `not` excludes each of its values. */
 export interface NameFilter {
   is?: readonly string[] | undefined
   prefix?: readonly string[] | undefined
@@ -16,40 +16,40 @@ export interface FilterOptions {
   type?: NameFilter
   stream?: NameFilter
   category?: { is: readonly string[]; rule: CategoryRule } | undefined
-  /** The event carries all of these. */
+  /** The event must have all of these tags. */
   tags?: readonly string[] | undefined
-  /** Bounds on `occurred`, milliseconds, included. Events without `occurred` do not match. */
+  /** Inclusive bounds on `occurred`, milliseconds. Events without `occurred` do not match. */
   occurredFrom?: number | undefined
   occurredTo?: number | undefined
   /** Include events of system streams. */
   system: boolean
-  /** Records whose event was removed too, unless something is asked of the event itself. */
+  /** Also match records of removed events, unless another condition needs the event's content. */
   removed?: boolean | undefined
 }
 
 type Test = (record: StoredRecord) => boolean
 
-/** A name of an event, the key by which answers for it are remembered, and what must find something in it. */
+/** A name of an event, the key under which answers for the name are cached, and the expression it must match. */
 interface NameExpression {
   readonly nameOf: (record: StoredRecord) => string
   readonly keyOf: (record: StoredRecord) => string
   readonly expression: Expression
 }
 
-/** Steps that a record costs at least, and for each tag or prefix that is asked for. */
+/** Cost of a record in steps: a minimum, plus an amount for each requested tag or prefix. */
 const RECORD_STEPS = 20
 const VALUE_STEPS = 4
 
 export class Filter {
   readonly options: FilterOptions
-  /** What `matches` costs for one record in steps, without its expressions. */
+  /** Cost of `matches` for one record in steps, without the expressions. */
   readonly weight: number
   readonly #tests: Test[]
   readonly #expressions: readonly NameExpression[]
-  readonly #takesRemoved: boolean
+  readonly #matchesRemoved: boolean
 
   /**
-   * @param expressions those of the server, which remember what they answered
+   * @param expressions the server's shared expressions, which cache their answers
    * @throws `bad-expression` when an expression cannot be compiled, or is too large
    */
   constructor(options: FilterOptions, expressions: Expressions = new Expressions()) {
@@ -61,7 +61,7 @@ export class Filter {
     ]
     const { category, tags, occurredFrom, occurredTo, removed = false } = options
     const ofEvent = [...Object.values(options.type ?? {}), tags, occurredFrom, occurredTo]
-    this.#takesRemoved = removed && ofEvent.every((asked) => asked === undefined)
+    this.#matchesRemoved = removed && ofEvent.every((condition) => condition === undefined)
     if (category !== undefined) {
       const wanted = new Set(category.is)
       this.#tests.push((record) => wanted.has(categoryOf(record.stream, category.rule) as string))
@@ -69,8 +69,8 @@ export class Filter {
     if (tags !== undefined && tags.length > 0) {
       this.#tests.push((record) => {
         if (!record.hasTags) return false
-        const held = record.tags
-        return tags.every((tag) => held.includes(tag))
+        const eventTags = record.tags
+        return tags.every((tag) => eventTags.includes(tag))
       })
     }
     if (occurredFrom !== undefined || occurredTo !== undefined) {
@@ -83,12 +83,12 @@ export class Filter {
     this.weight = weightOf(options)
   }
 
-  /** True when nothing but system streams can be left out. */
+  /** True when the filter excludes nothing except, perhaps, system streams. */
   get passesAll(): boolean {
     return this.#tests.length === 0 && this.#expressions.length === 0
   }
 
-  /** Those that must find something. They are work: `known` and `stepsFor` say how much. */
+  /** The expressions that must match. They are costly: see `known` and `stepsFor`. */
   get expressions(): readonly Expression[] {
     return this.#expressions.map(({ expression }) => expression)
   }
@@ -97,12 +97,12 @@ export class Filter {
     return this.#expressions.length > 0
   }
 
-  /** True when a record may cost more than a few comparisons. */
+  /** True when a record may cost more than a few comparisons, so that the work must be counted. */
   get isWork(): boolean {
     return this.hasExpressions || this.weight > LIGHT_STEPS
   }
 
-  /** @param whole one stream is read by its name, so its events are shown even if it is a system stream */
+  /** Returns whether a record matches. @param whole a single stream is read by name: system streams are not excluded */
   matches(record: StoredRecord, whole = false): boolean {
     if (!this.#passes(record, whole)) return false
     for (const { nameOf, keyOf, expression } of this.#expressions) {
@@ -112,7 +112,7 @@ export class Filter {
     return true
   }
 
-  /** What `matches` says, when no expression has to be run for that; else undefined. */
+  /** Returns the answer of `matches` if no expression has to run for it, otherwise undefined. */
   known(record: StoredRecord, whole = false): boolean | undefined {
     if (!this.#passes(record, whole)) return false
     let known: boolean | undefined = true
@@ -124,15 +124,15 @@ export class Filter {
     return known
   }
 
-  /** What can be said without the expressions. */
+  /** Evaluates all conditions except the expressions. */
   #passes(record: StoredRecord, whole: boolean): boolean {
-    if (record.removed && !this.#takesRemoved) return false
+    if (record.removed && !this.#matchesRemoved) return false
     if (!whole && !this.options.system && isSystemStream(record.streamBytes)) return false
     for (const test of this.#tests) if (!test(record)) return false
     return true
   }
 
-  /** Steps that the expressions need at most for a record that is not `known`. */
+  /** Returns the maximum steps that expressions need for a record. Cached answers cost nothing. */
   stepsFor(record: StoredRecord): number {
     let steps = 0
     for (const { keyOf, expression } of this.#expressions) {
@@ -143,17 +143,17 @@ export class Filter {
   }
 }
 
-/** A filter with more is work: of its weight, `stepsFor` and the turns in which that is done. */
+/** A filter whose weight exceeds this is counted as work and runs in shared turns. Lighter filters run at once. */
 const LIGHT_STEPS = 200
 
-/** Steps that one record costs at most, without expressions: a tag is looked for among those of the event. */
+/** Returns the maximum cost of one record in steps, without expressions. Each tag is searched in the event's tags. */
 function weightOf({ type, stream, tags = [] }: FilterOptions): number {
   const prefixes = (type?.prefix?.length ?? 0) + (stream?.prefix?.length ?? 0)
   return RECORD_STEPS + VALUE_STEPS * (prefixes + tags.length)
 }
 
 function nameExpressions({ type, stream }: FilterOptions, expressions: Expressions): NameExpression[] {
-  const asked = [
+  const conditions = [
     {
       list: type?.regex,
       nameOf: (record: StoredRecord) => record.type,
@@ -165,9 +165,9 @@ function nameExpressions({ type, stream }: FilterOptions, expressions: Expressio
       keyOf: (record: StoredRecord) => record.streamBytes
     }
   ].flatMap(({ list, ...rest }) => (list === undefined ? [] : [{ list, ...rest }]))
-  if (asked.length === 0) return []
-  const compiled = expressions.ofRead(asked.map(({ list }) => list))
-  return asked.map(({ nameOf, keyOf }, i) => ({ nameOf, keyOf, expression: compiled[i] as Expression }))
+  if (conditions.length === 0) return []
+  const compiled = expressions.ofRead(conditions.map(({ list }) => list))
+  return conditions.map(({ nameOf, keyOf }, i) => ({ nameOf, keyOf, expression: compiled[i] as Expression }))
 }
 
 function nameTests(filter: NameFilter | undefined, nameOf: (record: StoredRecord) => string): Test[] {

@@ -1,10 +1,10 @@
-/** One read's way through its filter and what is hidden: what is work is counted, and done in the turns that all reads share. */
+/** Applies one read's filter to records. Costly work is counted and runs in turns that all reads share. */
 import { limits } from '../limits.js'
 import type { StoredRecord } from '../log/format.js'
 import type { SharedTurns } from '../time/turns.js'
 import type { Filter } from './filter.js'
 
-/** Steps that it costs to read a record which is hidden: it takes 2 to 3 microseconds. */
+/** Cost of reading a hidden record, in steps: it takes 2 to 3 microseconds. */
 const HIDDEN_STEPS = 250
 
 export class Filtering {
@@ -13,33 +13,33 @@ export class Filtering {
   readonly #turns: SharedTurns
   #steps = 0
 
-  /** @param whole as of `Filter.matches` */
+  /** @param whole as in `Filter.matches` */
   constructor(filter: Filter, whole: boolean, turns: SharedTurns) {
     this.#filter = filter
     this.#whole = whole
     this.#turns = turns
   }
 
-  /** Steps done so far. */
+  /** Steps of work done so far. */
   get steps(): number {
     return this.#steps
   }
 
   /**
-   * Counts what the reader may not see as work, so that many who search what is hidden from them leave turns to others.
+   * Counts hidden records as work. Otherwise many readers that search through hidden records would block all others.
    * @param shown for each record, whether the reader may see it
-   * @returns undefined: the records may be dealt with at once; else a promise of the turn that has room for them
+   * @returns undefined when the records can be processed at once, otherwise a promise of a turn with room for them
    */
-  passOver(shown: readonly boolean[]): Promise<void> | undefined {
+  countHidden(shown: readonly boolean[]): Promise<void> | undefined {
     let hidden = 0
     for (const one of shown) if (!one) hidden++
     return hidden === 0 ? undefined : this.#turns.take(hidden * HIDDEN_STEPS)
   }
 
   /**
-   * Says of records which match, beginning with the one at `from`: of all that are left, or of fewer, at least one, when
-   * their work fills a turn.
-   * @param shown for each record, whether the reader may see it; undefined: all are shown
+   * Returns for each record, starting with the one at `from`, whether it matches. Returns fewer answers than records
+   * left, but at least one, when their work fills a turn.
+   * @param shown for each record, whether the reader may see it; undefined when it may see all
    */
   next(
     records: readonly StoredRecord[],

@@ -1,4 +1,4 @@
-/** What link events lead to. */
+/** Resolves link events to the events they point at. */
 import type { Viewer } from '../access/viewer.js'
 import { DaybookError } from '../errors.js'
 import type { StoredRecord } from '../log/format.js'
@@ -23,16 +23,16 @@ export class LinkTargets {
     this.#events = events
   }
 
-  /** True when there are links in what was found, and the read follows them. */
+  /** Returns true when the read follows links and the results contain at least one. */
   anyIn(source: Source, request: ReadRequest, found: readonly ReadResult[]): boolean {
     if (!request.resolveLinks || source.stream === undefined) return false
     return found.some(({ record }) => record.hasType(LINK_TYPE))
   }
 
   /**
-   * Puts the events that links point at in their place; a link to what cannot be seen stays itself. A small link may
-   * point at a large event, so what was found comes in parts of about `READ_BYTES`.
-   * @param reserve called with the bytes of a large part; nothing more is read before its promise is fulfilled
+   * Replaces each link event with the event it points at. A link to an event that cannot be seen is kept as it is. A
+   * small link may point at a large event, so results are yielded in parts of about `READ_BYTES`.
+   * @param reserve called with the bytes of a large part; reading continues when its promise is fulfilled
    */
   async *follow<T extends ReadResult>(
     source: Source,
@@ -65,9 +65,9 @@ export class LinkTargets {
   }
 
   /**
-   * The event that a link event points at. One level only: a link to a link gives that link.
-   * @param viewer undefined: one who sees everything
-   * @returns `gone` when it cannot be seen (any more), or not by this viewer; undefined when the event is no link
+   * Returns the event that a link event points at. Follows one level only: a link to a link returns the second link.
+   * @param viewer undefined sees everything
+   * @returns `gone` when the target is missing or not visible to this viewer; undefined when the event is not a link
    */
   async of(
     record: StoredRecord,
@@ -79,7 +79,7 @@ export class LinkTargets {
     if (target === undefined) return undefined
     if (viewer !== undefined && !(await viewer.mayRead(target.stream))) return 'gone'
     try {
-      const source = await this.#sources.ifAny(target.stream)
+      const source = await this.#sources.find(target.stream)
       if (source === undefined) return 'gone'
       return await this.#events.event(source, target.number === -1 ? source.head : target.number, undefined, memory)
     } catch (error) {
@@ -89,10 +89,10 @@ export class LinkTargets {
   }
 }
 
-/** Why a link leads nowhere. */
+/** Error codes that mean the target of a link is missing. */
 const GONE = new Set<string>(['stream-not-found', 'stream-deleted', 'event-not-found', 'event-removed'])
 
-/** What a link event says: text, or a JSON string. */
+/** Returns the text of a link event. Its data is plain text or a JSON string. */
 export function linkText(record: StoredRecord): string {
   const text = record.data?.toString() ?? ''
   if (record.contentType !== undefined || !text.startsWith('"')) return text

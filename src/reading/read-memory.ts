@@ -1,26 +1,26 @@
-/** The memory that one read holds: for the records that it reads, the page that it makes of them, and the answer. */
+/** The memory that one read reserves: for the records it reads, for the page built from them, and for the response. */
 import { limits } from '../limits.js'
 import type { MemoryBudget } from '../memory/memory-budget.js'
 import type { MemoryHold } from '../memory/memory-hold.js'
 import type { MemoryShare } from '../memory/memory-share.js'
 
-/** Waits for what is given, which ends when the client goes. */
-type MemoryWait = (take: (gone?: AbortSignal) => Promise<MemoryHold>) => Promise<MemoryHold>
+/** Waits for a reservation. The signal aborts the wait when the client disconnects. */
+type MemoryWait = (take: (signal?: AbortSignal) => Promise<MemoryHold>) => Promise<MemoryHold>
 
-const waitInAnyCase: MemoryWait = (take) => take()
+const waitWithoutAbort: MemoryWait = (take) => take()
 
 export interface ReadMemoryOptions {
-  /** Bytes up to which the read is not counted. Default `memory_small_bytes`. */
+  /** Bytes that are not counted. Default `memory_small_bytes`. */
   readonly free?: number
-  /** What the read holds when it is a large one, bytes. */
+  /** Bytes reserved once the read is a large one. */
   readonly large: number
-  /** Waits for memory as long as the client stays. Undefined: it always stays. */
+  /** Waits for memory as long as the client is connected. Undefined: waits without an abort signal. */
   readonly wait?: MemoryWait
 }
 
 /**
- * A read grows in three steps, so that reads that wait for more never wait for each other: small ones are not counted,
- * ordinary ones hold `read_bytes` of one share, large ones what the largest page needs of another.
+ * A read grows in three steps. Small reads are not counted. Ordinary reads reserve `read_bytes` from one share. Large
+ * reads reserve enough for the largest page from another share. So reads that wait for more never wait for each other.
  */
 export class ReadMemory {
   readonly #budget: Pick<MemoryBudget, 'reads' | 'largeReads'>
@@ -28,14 +28,14 @@ export class ReadMemory {
   readonly #large: number
   readonly #wait: MemoryWait
   #hold: MemoryHold | undefined
-  /** The share that `#hold` is of. */
+  /** The share that `#hold` belongs to. */
   #share: MemoryShare | undefined
   #isLarge = false
   #closed = false
 
   constructor(
     budget: Pick<MemoryBudget, 'reads' | 'largeReads'>,
-    { free = limits.memory_small_bytes, large, wait = waitInAnyCase }: ReadMemoryOptions
+    { free = limits.memory_small_bytes, large, wait = waitWithoutAbort }: ReadMemoryOptions
   ) {
     this.#budget = budget
     this.#free = free
@@ -43,20 +43,20 @@ export class ReadMemory {
     this.#wait = wait
   }
 
-  /** Bytes that are held now. */
+  /** Bytes reserved now. */
   get bytes(): number {
     return this.#hold?.bytes ?? 0
   }
 
-  /** True while others wait for the memory that is held. */
+  /** True while other reads wait for memory of the same share. */
   get isWanted(): boolean {
     return (this.#share?.waiting ?? 0) > 0
   }
 
   /**
-   * Takes what a read of so many bytes of records needs. Nothing more may be read before the promise is fulfilled.
-   * @returns undefined when it has enough
-   * @throws `overloaded`, by the promise
+   * Reserves the memory to read so many bytes of records. Do not read more before the promise is fulfilled.
+   * @returns undefined when enough is reserved already
+   * @throws `overloaded`, by rejecting the promise
    */
   need(bytes: number): Promise<void> | undefined {
     if (bytes <= this.#free || this.#isLarge || this.#closed) return undefined
@@ -66,18 +66,18 @@ export class ReadMemory {
   }
 
   /**
-   * As `need`, for a read that goes on and on: between two of its steps it gives way to others that wait, and gives back
-   * what a small step does not need.
-   * @param taken resolves when the client has taken what was read before; a large step waits for that
+   * As `need`, for a read without end. Between two steps it releases its memory when other reads wait for it, or when
+   * the next step is small.
+   * @param drained resolves when the client has received what was read before; a large step waits for that
    */
-  turn(bytes: number, taken?: () => Promise<void> | undefined): Promise<void> | undefined {
-    const waits = bytes > this.#free ? taken?.() : undefined
+  turn(bytes: number, drained?: () => Promise<void> | undefined): Promise<void> | undefined {
+    const waits = bytes > this.#free ? drained?.() : undefined
     if (waits !== undefined) return waits.then(() => this.turn(bytes))
     if (bytes <= this.#free || this.isWanted) this.release()
     return this.need(bytes)
   }
 
-  /** Keeps so many bytes of what is held, for an answer that the client has still to take. */
+  /** Keeps so many of the reserved bytes for a response that the client has yet to receive. Releases the rest. */
   shrink(bytes: number): void {
     this.#isLarge = false
     if (bytes <= limits.memory_small_bytes) this.release()
@@ -85,9 +85,9 @@ export class ReadMemory {
   }
 
   /**
-   * Takes exactly so many bytes, for an answer that is there already; none for a small one.
-   * @returns undefined when it has them
-   * @throws `overloaded`, by the promise
+   * Reserves exactly so many bytes for a finished response. A small response needs no reservation.
+   * @returns undefined when the bytes are reserved at once
+   * @throws `overloaded`, by rejecting the promise
    */
   take(bytes: number): Promise<void> | undefined {
     if (bytes <= Math.max(this.bytes, limits.memory_small_bytes)) {
@@ -97,7 +97,7 @@ export class ReadMemory {
     return this.#replace(bytes > limits.read_bytes ? this.#budget.largeReads : this.#budget.reads, bytes)
   }
 
-  /** Moves what is held to another owner, for an answer that outlives its read. */
+  /** Moves the reservation to a new owner, for a response that outlives its read. Returns the new owner. */
   handOver(): ReadMemory {
     const next = new ReadMemory(this.#budget, { large: this.#large })
     next.#hold = this.#hold
@@ -106,24 +106,25 @@ export class ReadMemory {
     return next
   }
 
-  /** Gives everything back, also what it still waits for, and takes nothing more. */
+  /** Releases the reservation, abandons pending ones, and makes no new ones. */
   close(): void {
     this.#closed = true
     this.release()
   }
 
-  /** Gives everything back. */
+  /** Releases the reservation. */
   release(): void {
     this.#isLarge = false
     this.#hold?.release()
     this.#hold = undefined
   }
 
-  /** What an ordinary read holds is kept while it waits: large reads never wait for it. */
+  /** Keeps an ordinary reservation while it waits for a large one: large reads never wait for ordinary memory. */
   async #enlarge(): Promise<void> {
     const { largeReads } = this.#budget
     if (this.#share === largeReads) this.release()
-    const large = largeReads.tryTake(this.#large) ?? (await this.#wait((gone) => largeReads.take(this.#large, gone)))
+    const large =
+      largeReads.tryTake(this.#large) ?? (await this.#wait((signal) => largeReads.take(this.#large, signal)))
     this.release()
     if (this.#closed) return large.release()
     this.#hold = large
@@ -131,13 +132,13 @@ export class ReadMemory {
     this.#isLarge = true
   }
 
-  /** Gives back what is held, and takes bytes of a share instead. */
+  /** Releases the current reservation and takes one from another share. */
   #replace(share: MemoryShare, bytes: number): Promise<void> | undefined {
     this.release()
     this.#share = share
     this.#hold = share.tryTake(bytes)
     if (this.#hold !== undefined) return undefined
-    return this.#wait((gone) => share.take(bytes, gone)).then((hold) => {
+    return this.#wait((signal) => share.take(bytes, signal)).then((hold) => {
       if (this.#closed) hold.release()
       else this.#hold = hold
     })

@@ -1,6 +1,6 @@
 /**
- * The positions that a read has to look at. A stream is walked by its posting list, a filter on types or categories by
- * the lists of those, everything else by the log itself.
+ * Chooses the positions that a read examines. A stream is walked by its posting list, a filter on types, categories or
+ * tags by their posting lists, and everything else by the log itself.
  */
 import type { Postings } from '../index/posting-lists.js'
 import { family } from '../log/format.js'
@@ -8,7 +8,7 @@ import type { ReadRequest } from './event-read.js'
 import type { Source } from './source.js'
 import { type Range, walkList, walkLists, walkLog } from './walk.js'
 
-/** The positions that a read looks at: from the shortest lists that its filter allows, else from the log. */
+/** Returns the positions that a read examines: from the posting lists its filter allows, otherwise from the log. */
 export function positionsOf(
   postings: Postings,
   source: Source,
@@ -23,7 +23,7 @@ export function positionsOf(
   }
   const { type, category, stream, tags, system } = filter.options
   if (stream?.is !== undefined) return walkLists(postings, family.stream, stream.is, range, order)
-  // The lists of tags, types and categories do not hold system streams; those of types do not hold most `$` types.
+  // The lists of tags, types and categories leave out system streams. Type lists also leave out most `$` types.
   if (!system && tags !== undefined && tags.length > 0 && postings.isCurrent(family.tag)) {
     return walkLists(postings, family.tag, tags.slice(0, 1), range, order)
   }

@@ -1,6 +1,6 @@
 /**
- * Reading: a stream, an index stream or the whole log, between two bounds, in either order, filtered. A page and an
- * endless transfer are the same walk; a page stops at its limit.
+ * Reads a stream, an index stream or the whole log between two bounds, in either order, filtered. Pages and endless
+ * transfers use the same walk; a page stops at its limit.
  */
 
 import type { Viewer } from '../access/viewer.js'
@@ -22,13 +22,13 @@ import type { Sources } from './sources.js'
 import { VisibleSources } from './visible-sources.js'
 import { type Order, type Range, walkList } from './walk.js'
 
-/** A page of so few events of a stream is read at once. */
+/** A page of at most this many events of a stream is read in a single step. */
 const SMALL_PAGE = 32
 
-/** Records that are examined at once where most are shown, and yet many may be hidden. */
+/** Records examined in one step when most are visible but many may be hidden. */
 const SEARCH_CHUNK = 32
 
-/** How much of a read is done at once, and who pays for it. `chunk`: records examined for one span, at most. */
+/** How much is read in one step, and how memory for it is reserved. `chunk`: maximum records examined for one span. */
 export type ScanOptions = ReadAheadOptions & { readonly chunk?: number | undefined }
 
 export interface ReaderParts {
@@ -36,16 +36,16 @@ export interface ReaderParts {
   postings: Postings
   sources: Sources
   retention: Retention
-  /** In which filters do their work. */
+  /** Turns of the event loop in which filters do their work. */
   turns: SharedTurns
 }
 
 export class Reader {
   readonly #log: Log
   readonly #postings: Postings
-  /** Finds what a read begins with. */
+  /** Finds the sources of reads. */
   readonly sources: Sources
-  /** The same for a viewer. */
+  /** Finds the sources of reads as a given viewer sees them. */
   readonly visible: VisibleSources
   readonly links: LinkTargets
   readonly #retention: Retention
@@ -62,47 +62,47 @@ export class Reader {
   }
 
   /**
-   * A page: at most `limit` events and `page_bytes_max` bytes, after at most `scan_events_max` records were examined and
-   * `page_steps_max` steps of work were done by the filter, or when the client has gone.
-   * @param most events; a read of the last event gives no more than that one
-   * @param memory holds what the page takes; undefined: it is not counted
-   * @throws `overloaded` when there is no memory for it; `log-damaged`
+   * Returns a page of at most `limit` events and about `page_bytes_max` bytes. The page ends early after examining
+   * `scan_events_max` records, after `page_steps_max` steps of filter work, or when the client disconnects.
+   * @param eventsMax maximum number of events; a read of the last event returns at most one
+   * @param memory reserves memory for the page; undefined: memory is not counted
+   * @throws `overloaded` when there is not enough memory; `log-damaged`
    */
   async page(
     source: Source,
     request: ReadRequest,
     range: Range,
-    most: number,
+    eventsMax: number,
     memory?: ReadMemory
   ): Promise<EventPage> {
     const { order, filter } = request
     const last = asksLast(request)
-    const limit = last ? 1 : most
+    const limit = last ? 1 : eventsMax
     const plain = filter.passesAll && (source.stream !== undefined || filter.options.system)
-    const seen = { first: Math.max(range.first, source.first), last: range.last }
+    const visible = { first: Math.max(range.first, source.first), last: range.last }
     if (source.kind === family.stream && source.list !== undefined && filter.passesAll && limit <= SMALL_PAGE) {
       const page = await this.#smallPage(source, source.list, request, range, { limit, memory })
       if (page !== undefined) return page
     }
     const events: ReadResult[] = []
-    let looked = 0
+    let examined = 0
     let bytes = 0
     let reached: number | undefined
     let full = false
-    const least = plain && source.kind === family.stream ? 1 : SEARCH_CHUNK
-    const chunk = plain || last ? Math.min(Math.max(limit, least), SCAN_CHUNK) : SCAN_CHUNK
+    const chunkMin = plain && source.kind === family.stream ? 1 : SEARCH_CHUNK
+    const chunk = plain || last ? Math.min(Math.max(limit, chunkMin), SCAN_CHUNK) : SCAN_CHUNK
     const reserve = memory && ((more: number) => memory.need(bytes + more))
     const scan = { chunk, wanted: plain || last ? limit : Infinity, reserve }
     const filtering = this.#filteringOf(source, request)
-    reading: for await (const found of this.#walk(source, request, seen, scan, filtering)) {
+    reading: for await (const found of this.#walk(source, request, visible, scan, filtering)) {
       for (const one of found) {
         reached = one.cursor
-        looked++
+        examined++
         if (one.matches) {
           events.push(one)
           bytes += one.record.bytes.length
         }
-        full = events.length >= limit || bytes >= limits.page_bytes_max || looked >= limits.scan_events_max
+        full = events.length >= limit || bytes >= limits.page_bytes_max || examined >= limits.scan_events_max
         if (full) break reading
       }
       full = filtering.steps >= limits.page_steps_max || request.gone?.aborted === true
@@ -112,8 +112,8 @@ export class Reader {
   }
 
   /**
-   * A small page of a stream without a filter: the positions of its events are known, so they are read at once.
-   * @returns undefined when they may be large, and when all of them were removed
+   * Reads a small page of a stream without a filter in a single step, because the positions of its events are known.
+   * @returns undefined when the events may be large, when all of them were removed, or when links must be followed
    */
   async #smallPage(
     source: Source,
@@ -124,13 +124,13 @@ export class Reader {
   ): Promise<EventPage | undefined> {
     const { order } = request
     const first = Math.max(range.first, source.first)
-    const there = Math.max(0, range.last - first + 1)
-    const count = Math.min(limit, there)
+    const available = Math.max(0, range.last - first + 1)
+    const count = Math.min(limit, available)
     const from = order === 'asc' ? first : range.last - count + 1
     const positions = await this.#postings.positions(family.stream, list, from, count)
     if (order === 'desc') positions.reverse()
-    const asked = this.#log.boundOf(positions)
-    const bound = typeof asked === 'number' ? asked : await asked
+    const estimate = this.#log.boundOf(positions)
+    const bound = typeof estimate === 'number' ? estimate : await estimate
     if (bound > READ_BYTES) return undefined
     const reserved = memory?.need(bound)
     if (reserved !== undefined) await reserved
@@ -138,7 +138,7 @@ export class Reader {
     let bytes = 0
     const full = records.findIndex((record) => (bytes += record.bytes.length) >= limits.page_bytes_max)
     if (full >= 0) records = records.slice(0, full + 1)
-    const ended = full < 0 && count === there
+    const ended = full < 0 && count === available
     const covered = coverage(range, order, records.at(-1)?.number, ended || records.length === 0)
     const events: ReadResult[] = []
     for (const record of records) if (!record.removed) events.push({ record, cursor: record.number })
@@ -148,32 +148,32 @@ export class Reader {
   }
 
   /**
-   * Every event of a read, in spans, to the end of its range; of a read of the last event, to that one.
-   * @throws `overloaded` when there is no memory for it; `log-damaged`
+   * Yields all matching events of a read as spans that cover its range. A read of the last event stops at that event.
+   * @throws `overloaded` when there is not enough memory; `log-damaged`
    */
   async *spans(source: Source, request: ReadRequest, range: Range, scan: ScanOptions = {}): AsyncGenerator<Span> {
-    const seen = { first: Math.max(range.first, source.first), last: range.last }
+    const visible = { first: Math.max(range.first, source.first), last: range.last }
     const step = request.order === 'asc' ? 1 : -1
     const [begin, end] = step === 1 ? [range.first, range.last] : [range.last, range.first]
     let from = begin
     const filtering = this.#filteringOf(source, request)
-    for await (const found of this.#walk(source, request, seen, scan, filtering)) {
+    for await (const found of this.#walk(source, request, visible, scan, filtering)) {
       const last = asksLast(request) ? found.find(({ matches }) => matches) : undefined
       if (last !== undefined) return yield { from, to: last.cursor, events: [last] }
       const to = found.at(-1)?.cursor ?? from
       yield { from, to, events: found.filter(({ matches }) => matches) }
       from = to + step
     }
-    // The rest of the range holds no records.
+    // The rest of the range contains no records.
     if ((end - from) * step >= 0) yield { from, to: end, events: [] }
   }
 
   #filteringOf({ stream, kind }: Source, { filter }: ReadRequest): Filtering {
-    // A category also lists the deletions of its streams, which stand in system streams.
+    // A category also lists the deletions of its streams, which are stored in system streams.
     return new Filtering(filter, stream !== undefined && kind !== family.category, this.#turns)
   }
 
-  /** Every record that a read examines, in order, and whether it matches. */
+  /** Yields every record that a read examines, in order, with whether it matches. */
   async *#walk(
     source: Source,
     request: ReadRequest,
@@ -187,11 +187,11 @@ export class Reader {
     let number = order === 'asc' ? range.first : range.last
     const positions = positionsOf(this.#postings, source, request, range, chunk)
     for await (const records of this.#log.readAhead(positions, ahead)) {
-      const asked = source.kind === family.stream ? undefined : await this.seen(records, request)
-      const turn = asked && filtering.passOver(asked)
+      const shown = source.kind === family.stream ? undefined : await this.seen(records, request)
+      const turn = shown && filtering.countHidden(shown)
       if (turn !== undefined) await turn
       for (let at = 0; at < records.length; ) {
-        const next = filtering.next(records, at, asked)
+        const next = filtering.next(records, at, shown)
         const answers = next instanceof Promise ? await next : next
         const found: (ReadResult & { matches: boolean })[] = []
         for (const matches of answers) {
@@ -210,9 +210,9 @@ export class Reader {
   }
 
   /**
-   * The records at the numbers or positions of a range, hidden ones too, in rising order. Fewer at the end of the source,
-   * and when they have more than `page_bytes_max` bytes: then those that the order comes to first.
-   * @throws `overloaded` when there is no memory for them; `log-damaged`
+   * Returns the records at the numbers or positions of a range in ascending order, hidden ones included. Returns fewer
+   * at the end of the source, or when they exceed `page_bytes_max` bytes: then those that come first in `order`.
+   * @throws `overloaded` when there is not enough memory; `log-damaged`
    */
   async slice({ kind, list, head }: Source, range: Range, order: Order, memory?: ReadMemory): Promise<StoredRecord[]> {
     const { first } = range
@@ -237,8 +237,8 @@ export class Reader {
   }
 
   /**
-   * Every record of a stream that is still in the log, its tombstone too, also where metadata hides it. The server reads
-   * its own streams this way.
+   * Yields every record of a stream that is still in the log, including its tombstone and records hidden by metadata.
+   * The server reads its own streams this way.
    */
   async *records(stream: string, order: Order): AsyncGenerator<StoredRecord> {
     const list = await this.#postings.head(family.stream, stream)
@@ -250,12 +250,12 @@ export class Reader {
     }
   }
 
-  /** Tells of each record of the log or an index stream whether the viewer is shown it; undefined when all are. */
+  /** Returns for each record of the log or an index stream whether the viewer may see it; undefined if all are visible. */
   async seen(
     records: readonly StoredRecord[],
     { truncated, viewer }: Pick<ReadRequest, 'truncated' | 'viewer'>
   ): Promise<boolean[] | undefined> {
-    // Only a viewer who sees everything may see events that their stream hides.
+    // Only a viewer without restrictions may see events that their stream's metadata hides.
     const shown = truncated && viewer === undefined ? undefined : await this.#retention.seen(records)
     const read = await viewer?.seen(records)
     if (shown === undefined || read === undefined) return shown ?? read
@@ -263,10 +263,11 @@ export class Reader {
   }
 
   /**
-   * One event by its number in a stream or index stream, or by its position in the log.
-   * @param viewer of the log or an index stream; undefined: one who sees everything
-   * @param memory holds what the event takes; undefined: it is not counted
-   * @throws `overloaded` when there is no memory for it; `event-not-found` when there is none or it cannot be seen, `event-removed`
+   * Returns one event by its number in a stream or index stream, or by its position in the log.
+   * @param viewer restricts reads of the log or an index stream; undefined sees everything
+   * @param memory reserves memory for the event; undefined: memory is not counted
+   * @throws `overloaded` when there is not enough memory; `event-not-found` when the event does not exist or is not
+   * visible; `event-removed`
    */
   async event(source: Source, number: number, viewer?: Viewer, memory?: ReadMemory): Promise<StoredRecord> {
     const { kind, list, head, stream, first } = source

@@ -1,4 +1,4 @@
-/** Retention: which events their stream's metadata still shows (reference 7, 11). */
+/** Retention: which events are still visible under their stream's metadata (reference 7, 11). */
 
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -9,7 +9,7 @@ import type { Clock } from '../time/clock.js'
 
 interface RetentionBounds {
   readonly state: StreamState
-  /** Lowest number that can be seen. */
+  /** Lowest visible event number. */
   readonly first: number
 }
 
@@ -24,17 +24,17 @@ export class Retention {
     this.#clock = clock
   }
 
-  /** Rises whenever hidden events may have become visible. */
+  /** Increases whenever hidden events may have become visible. */
   get revealed(): number {
     return this.#states.revealed
   }
 
-  /** The instant from which events of a stream are seen, milliseconds; undefined when none are too old. */
+  /** Returns the instant from which a stream's events are visible, milliseconds; undefined without a `maxAge`. */
   seenSince({ metadata }: StreamState): number | undefined {
     return metadata.maxAge === undefined ? undefined : this.#clock.now() - metadata.maxAge
   }
 
-  /** Says of each record whether it can be seen; undefined when all can. A tombstone itself is always seen. */
+  /** Returns for each record whether it is visible; undefined when all are. A tombstone is always visible. */
   async seen(records: readonly StoredRecord[]): Promise<boolean[] | undefined> {
     if (this.#states.none) return undefined
     const bounds = new Map<string, RetentionBounds>()
@@ -50,7 +50,7 @@ export class Retention {
     })
   }
 
-  /** The records that can be seen, in their order. */
+  /** Returns the visible records, in their order. */
   async visible(records: readonly StoredRecord[]): Promise<readonly StoredRecord[]> {
     const seen = await this.seen(records)
     return seen === undefined ? records : records.filter((_, i) => seen[i])

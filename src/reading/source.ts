@@ -1,23 +1,23 @@
-/** What is read from: one stream, one index stream, or the whole log, as it stood when the read began. */
+/** The source of a read: a snapshot of one stream, one index stream or the whole log, taken when the read begins. */
 import { DaybookError } from '../errors.js'
 import type { Family, ListHead } from '../log/format.js'
 import { NO_METADATA, type StreamMetadata } from '../streams/metadata.js'
 import type { Range } from './walk.js'
 
 export interface Source {
-  /** Name of the stream or index stream; undefined: the log itself. */
+  /** Name of the stream or index stream. Undefined: the log itself. */
   readonly stream: string | undefined
-  /** The list's family; undefined: the log itself. */
+  /** Family of the posting list. Undefined: the log itself. */
   readonly kind: Family | undefined
-  /** An index stream, whose numbers are its own. */
+  /** True for an index stream, which has its own numbers. */
   readonly index: boolean
   readonly list: ListHead | undefined
-  /** Last number or position there is, -1 when there is none. */
+  /** Last number or position; -1 when the source is empty. */
   readonly head: number
-  /** Lowest number that can be seen. */
+  /** Lowest visible number. */
   readonly first: number
   readonly metadata: StreamMetadata
-  /** Number of the metadata event, -1 when there is none. */
+  /** Number of the metadata event; -1 when there is none. */
   readonly metadataVersion: number
 }
 
@@ -34,16 +34,16 @@ export function logSource(head: number): Source {
   }
 }
 
-/** The refusal of a cursor past the end. @param log identity of the log that is read */
+/** Returns the error for a cursor past the end. @param log identity of the log that is read */
 export function cursorBeyondHead(cursor: number, head: number, log: string): DaybookError {
   return new DaybookError(
     'cursor-beyond-head',
-    `The cursor ${cursor} lies beyond the last event (${head}). A cursor only comes from what was read: this may be another log than the one it came from.`,
+    `Cursor ${cursor} is beyond the last event (${head}). Use only cursors from earlier reads of this log; this one may come from another log.`,
     { cursor: String(cursor), head: head === -1 ? null : head, log }
   )
 }
 
-/** The refusal of the last event where none is seen. @param scanned the cursors that were looked at, from the end */
+/** Returns the error for a read of the last event that finds none. @param scanned the examined cursors at the end */
 export function noLastEvent({ stream, head }: Source, scanned: Range): DaybookError {
   const where = stream === undefined ? 'the log' : `"${stream}"`
   const isEmpty = head === -1
@@ -51,8 +51,8 @@ export function noLastEvent({ stream, head }: Source, scanned: Range): DaybookEr
   const why = isEmpty
     ? `There is no event in ${where} yet.`
     : isWhole
-      ? `There is no event in ${where} that you may see.`
-      : `None of the last events in ${where}, from ${scanned.first} on, is one that you may see. Read on with from=end&order=desc&cursor=${scanned.first}.`
+      ? `There is no event in ${where} that you may read.`
+      : `You may read none of the last events in ${where}, down to ${scanned.first}. Continue with from=end&order=desc&cursor=${scanned.first}.`
   return new DaybookError('event-not-found', why, {
     ...(stream !== undefined && { stream }),
     head: isEmpty ? null : head,
@@ -60,13 +60,11 @@ export function noLastEvent({ stream, head }: Source, scanned: Range): DaybookEr
   })
 }
 
-/** The refusal of an event that cannot be seen. @param beyond it comes after the last one */
+/** Returns the error for an event that is not visible. @param beyond the number is past the last event */
 export function noEvent({ stream, head }: Source, number: number, beyond: boolean): DaybookError {
   const where = stream === undefined ? 'in the log' : `in "${stream}"`
   const last = head === -1 ? null : head
-  const why = beyond
-    ? `yet; ${last === null ? 'it is empty' : `its last is ${last}`}`
-    : 'any more: its stream does not show it'
+  const why = beyond ? `yet; ${last === null ? 'it is empty' : `its last event is ${last}`}` : 'that can be read'
   return new DaybookError('event-not-found', `There is no event ${number} ${where} ${why}.`, {
     ...(stream !== undefined && { stream }),
     number,

@@ -1,4 +1,4 @@
-/** Sources of reads: a stream, an index stream or the log as it is now, and the cursors that bounds come to there. */
+/** Finds the sources of reads (a stream, an index stream or the log) and resolves bounds to cursors of a source. */
 import { DaybookError, isDaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -13,7 +13,7 @@ import type { Retention } from './retention.js'
 import { cursorBeyondHead, logSource, type Source } from './source.js'
 import { lowestIndex, type Range } from './walk.js'
 
-/** What is read: a stream, an index stream, or the log. */
+/** The address of a read: a stream, an index stream, or the log. */
 export interface Address {
   /** Undefined: the log. */
   readonly stream: string | undefined
@@ -40,21 +40,21 @@ export class Sources {
     this.#retention = parts.retention
   }
 
-  /** The log, as far as the index has followed it. */
+  /** Returns the log up to the position that the index has reached. */
   log(): Source {
     return logSource(this.#log.announced)
   }
 
   /**
-   * A stream as it is now.
-   * @throws `stream-not-found` when there is nothing to see: it was never written, or deleted; `stream-deleted` when it
-   * was deleted for ever
+   * Returns a stream as it is now.
+   * @throws `stream-not-found` when the stream was never written or was deleted; `stream-deleted` when it was deleted
+   * permanently
    */
   of(stream: string): Source | Promise<Source> {
     return this.#plain(stream) ?? this.#ofOrRefused(stream)
   }
 
-  /** Most streams have no metadata and no tombstone, and their heads are in memory. */
+  /** Fast path: most streams have neither metadata nor a tombstone, and their heads are in memory. */
   #plain(stream: string): Source | undefined {
     const list = this.#postings.headInMemory(family.stream, stream)
     if (!list || this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)) return undefined
@@ -71,14 +71,14 @@ export class Sources {
   }
 
   async #ofOrRefused(stream: string): Promise<Source> {
-    const source = await this.ifAny(stream)
+    const source = await this.find(stream)
     if (source === undefined) {
       throw new DaybookError('stream-not-found', `Nothing was ever written to "${stream}".`, { stream, head: null })
     }
     return source
   }
 
-  async ifAny(stream: string): Promise<Source | undefined> {
+  async find(stream: string): Promise<Source | undefined> {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     const known = this.#postings.headInMemory(family.stream, stream)
     const list = known ? { ...known } : known === null ? undefined : await this.#postings.head(family.stream, stream)
@@ -90,7 +90,7 @@ export class Sources {
     if (state.tombstone) throw deletedForEver(described)
     if (list === undefined) return undefined
     const head = list.count - 1
-    // Of metadata only the newest counts (reference 11).
+    // A metastream shows only its newest event (reference 11).
     if (described !== stream) return { ...plain, head, first: head }
     const { metadata, version: metadataVersion } = state
     if (metadata.deleted) {
@@ -112,14 +112,14 @@ export class Sources {
   }
 
   /**
-   * An index stream as it is now; empty when nothing was ever listed there.
+   * Returns an index stream as it is now; an empty source when nothing is listed in it.
    * @throws `index-switched-off`
    */
   async ofIndex(stream: string, { kind, name }: IndexStream): Promise<Source> {
     if (!this.#postings.keeps(kind)) {
       throw new DaybookError(
         'index-switched-off',
-        'The server runs with --run-projections=none and keeps no such list.'
+        'The server runs with --run-projections=none and keeps no index streams.'
       )
     }
     const list = await this.#postings.head(kind, name)
@@ -127,39 +127,39 @@ export class Sources {
     return { stream, kind, index: true, list, head, first: 0, metadata: NO_METADATA, metadataVersion: -1 }
   }
 
-  /** @throws `stream-deleted` when a stream, or the one that a metastream describes, was deleted for ever */
+  /** Rejects for a permanently deleted stream or its metastream. @throws `stream-deleted` */
   async checkLives(stream: string): Promise<void> {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     if (this.#states.concerns(described) && (await this.#states.of(described)).tombstone)
       throw deletedForEver(described)
   }
 
-  /** Number of the last event of a stream, seen or not; -1 when it was never written. */
+  /** Returns the number of a stream's last event, visible or not; -1 when the stream was never written. */
   async head(stream: string): Promise<number> {
     const head = await this.#postings.head(family.stream, stream)
     return (head?.count ?? 0) - 1
   }
 
   /**
-   * The first and last cursor that a read has left.
-   * @throws `cursor-beyond-head` when the lower bound or the cursor to go on from lies past what there is
+   * Returns the first and last cursor that remain for a read.
+   * @throws `cursor-beyond-head` when the lower bound or the resume cursor is past the end
    */
   async resolve(source: Source, bounds: Bounds): Promise<Range> {
     return this.rest(source, bounds, await this.asked(source, bounds))
   }
 
-  /** What is left of an asked range for a read that goes on at `cursor`. @throws `cursor-beyond-head` */
-  rest({ head }: Source, { cursor, order }: Bounds, asked: Range): Range {
-    if (cursor === undefined) return asked
+  /** Returns the part of a range that remains after the resume cursor. @throws `cursor-beyond-head` */
+  rest({ head }: Source, { cursor, order }: Bounds, range: Range): Range {
+    if (cursor === undefined) return range
     if (cursor > (order === 'asc' ? head : head + 1)) throw cursorBeyondHead(cursor, head, this.#log.id)
     return order === 'asc'
-      ? { first: Math.max(asked.first, cursor + 1), last: asked.last }
-      : { first: asked.first, last: Math.min(asked.last, cursor - 1) }
+      ? { first: Math.max(range.first, cursor + 1), last: range.last }
+      : { first: range.first, last: Math.min(range.last, cursor - 1) }
   }
 
   /**
-   * Turns bounds into the first and last cursor, wherever the read goes on.
-   * @throws `cursor-beyond-head` when the lower bound lies past what there is
+   * Resolves bounds to the first and last cursor. Ignores the resume cursor.
+   * @throws `cursor-beyond-head` when the lower bound is past the end
    */
   async asked(source: Source, { lower, upper, order }: Bounds): Promise<Range> {
     const { head } = source
@@ -181,32 +181,32 @@ export class Sources {
   }
 
   /**
-   * A source for a reader that waits for more: a stream that does not exist, or was deleted, is empty.
-   * @throws `stream-deleted` when nothing can come, `index-switched-off`
+   * Returns a source for a reader that waits for events. A missing or deleted stream is an empty source.
+   * @throws `stream-deleted` when the stream can never get events again; `index-switched-off`
    */
   async toFollow({ stream, index }: Address): Promise<Source> {
     if (stream === undefined) return this.log()
     if (index !== undefined) return this.ofIndex(stream, index)
     try {
-      const source = this.#plain(stream) ?? (await this.ifAny(stream))
+      const source = this.#plain(stream) ?? (await this.find(stream))
       if (source !== undefined) return source
     } catch (error) {
       if (!isDaybookError(error) || error.code !== 'stream-not-found') throw error
     }
     const head = await this.head(stream)
-    const nothing = { list: undefined, head, first: head + 1, metadata: NO_METADATA, metadataVersion: -1 }
-    return { stream, kind: family.stream, index: false, ...nothing }
+    const empty = { list: undefined, head, first: head + 1, metadata: NO_METADATA, metadataVersion: -1 }
+    return { stream, kind: family.stream, index: false, ...empty }
   }
 
   /**
-   * The last cursor of a source whose event lies at or before a position of the log; -1 when there is none. Hidden events
-   * count too.
-   * @param position Infinity: the last there is
+   * Returns the last cursor of a source whose event is at or before a position of the log; -1 when there is none.
+   * Hidden events count too.
+   * @param position Infinity: the end of the source
    */
   async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
     if (kind === undefined) return Math.min(position, head)
     if (position >= this.#log.announced || head < 0) return head
-    // Of a deleted stream the source has no list.
+    // The source of a deleted stream has no list.
     const list = seen ?? (await this.#postings.head(kind, stream as string))
     if (list === undefined) return -1
     const after = async (index: number) => (await this.#postings.position(kind, list, index)) > position
@@ -214,10 +214,10 @@ export class Sources {
   }
 
   /**
-   * Checks that cursors mean the same events here as in the log that they were read from.
-   * @param log identity of that log
-   * @param details what else the error says
-   * @throws `log-changed` naming the cursor to go on from, when the two logs have anything in common
+   * Checks that cursors from another log refer to the same events in this log.
+   * @param log identity of the log that the cursors come from
+   * @param details further members of the error
+   * @throws `log-changed`, with the cursor to resume from if the two logs have a common beginning
    */
   async checkCursors(
     source: Source,
@@ -233,30 +233,30 @@ export class Sources {
     if (read <= last) return
     const why =
       upTo === undefined
-        ? `This log is ${this.#log.id} and shares nothing with ${log}.`
-        : `The log ${log} has lost its end; this one goes on after its position ${upTo}. Go on after the cursor ${last}.`
+        ? `This log is ${this.#log.id}. It has no events in common with log ${log}. Start again from the beginning.`
+        : `Log ${log} lost its end. This log continues after position ${upTo} of it. Resume after cursor ${last}.`
     const where = upTo === undefined ? {} : { upTo, cursor: String(last) }
     throw new DaybookError('log-changed', why, { log: this.#log.id, asked: log, ...where, ...details })
   }
 
-  /** False while the list of an index stream is being filled: then its head says nothing. */
+  /** Returns false while an index stream's list is still being built. Its head is not reliable until then. */
   isComplete({ kind }: Source): boolean {
     return kind === undefined || this.#postings.isCurrent(kind)
   }
 
-  /** When the event at a number or position was committed, milliseconds; undefined when there is none. */
+  /** Returns when the event at a number or position was committed, milliseconds; undefined when there is none. */
   async createdAt({ kind, list, head }: Source, number: number): Promise<number | undefined> {
     if (number < 0 || number > head) return undefined
     if (kind === undefined) return (await this.#log.read(number)).created
     return list && (await this.#log.read(await this.#postings.position(kind, list, number))).created
   }
 
-  /** True when neither metadata nor a tombstone concerns a stream, so that its events need no check one by one. */
+  /** Returns true when a stream has neither metadata nor a tombstone. Its events then need no visibility checks. */
   isPlain(stream: string): boolean {
     return !this.#states.concerns(isMetastream(stream) ? originalOf(stream) : stream)
   }
 
-  /** The first index whose `created` is at or after an instant. `created` never goes back, so halving finds it. */
+  /** Returns the first index whose `created` is at or after an instant. `created` never decreases: a binary search. */
   async #firstCreated(
     kind: Source['kind'],
     list: ListHead | undefined,
@@ -271,7 +271,7 @@ export class Sources {
   }
 }
 
-/** The last cursor that a bound says was read; -1 when the bound is no cursor. */
+/** Returns the last cursor that was read according to a bound; -1 when the bound is not a cursor. */
 function lastRead(bound: Bound | undefined, isLower: boolean): number {
   if (bound?.kind !== 'cursor') return -1
   return bound.included === isLower ? bound.value - 1 : bound.value

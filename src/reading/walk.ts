@@ -1,4 +1,4 @@
-/** Walks: positions in order, in chunks, of one list, of several lists merged, or of the log itself. */
+/** Yields positions in order and in chunks: of one posting list, of several lists merged, or of the log itself. */
 
 import type { Postings } from '../index/posting-lists.js'
 import { type Family, firstPosition, type ListHead } from '../log/format.js'
@@ -6,7 +6,7 @@ import { rangeChunks, SCAN_CHUNK } from '../log/records/read-ahead.js'
 
 export type Order = 'asc' | 'desc'
 
-/** Both included; `first > last` is an empty range. */
+/** A range of cursors, both inclusive. Empty when `first > last`. */
 export interface Range {
   readonly first: number
   readonly last: number
@@ -17,19 +17,19 @@ export function* walkLog(range: Range, order: Order, chunk: number): Generator<n
   yield* order === 'asc' ? rangeChunks(range.first, range.last, chunk) : rangeChunks(range.last, range.first, chunk)
 }
 
-/** What is walked of one list. */
+/** A walk along one list. */
 export interface ListWalk {
   readonly kind: Family
-  /** Snapshot of the list. */
+  /** Snapshot of the list's head. */
   readonly head: ListHead
-  /** Entries of the list. */
+  /** Indexes of the list's entries. */
   readonly range: Range
   readonly order: Order
-  /** Positions in one chunk, at most. */
+  /** Maximum positions in a chunk. */
   readonly chunk: number
 }
 
-/** Positions of the entries of one list. */
+/** Yields the positions of the entries of one list. */
 export async function* walkList(
   postings: Postings,
   { kind, head, range, order, chunk }: ListWalk
@@ -47,7 +47,7 @@ export async function* walkList(
   }
 }
 
-/** Positions within `range` that stand in any of the lists, each once. */
+/** Yields the positions within `range` that are in any of the lists, without duplicates. */
 export async function* walkLists(
   postings: Postings,
   kind: Family,
@@ -81,7 +81,7 @@ export async function* walkLists(
   if (chunk.length > 0) yield chunk
 }
 
-/** Index of the list's first entry whose position is at or after `position`; `head.count` when there is none. */
+/** Returns the index of the first entry whose position is at or after `position`; `head.count` when there is none. */
 export async function entryAtOrAfter(
   postings: Postings,
   kind: Family,
@@ -92,19 +92,19 @@ export async function entryAtOrAfter(
   return lowestIndex(head.count, async (index) => (await postings.position(kind, head, index)) >= position)
 }
 
-/** The lowest index below `count` for which `holds` is true, when it is false before and true after; else `count`. */
-export async function lowestIndex(count: number, holds: (index: number) => Promise<boolean>): Promise<number> {
+/** Binary search. Returns the lowest index for which `test` is true; `count` when it is true for none. */
+export async function lowestIndex(count: number, test: (index: number) => Promise<boolean>): Promise<number> {
   let low = 0
   let high = count
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    if (await holds(middle)) high = middle
+    if (await test(middle)) high = middle
     else low = middle + 1
   }
   return low
 }
 
-/** One list in a merge. */
+/** The cursor of one list in a merge. */
 class ListCursor {
   readonly #chunks: AsyncGenerator<number[]>
   #chunk: number[] = []
@@ -118,12 +118,12 @@ class ListCursor {
     return this.#chunk[this.#at] as number
   }
 
-  /** To the next position in memory; false when there is none. */
+  /** Moves to the next position of the chunk in memory. Returns false at the end of the chunk. */
   step(): boolean {
     return ++this.#at < this.#chunk.length
   }
 
-  /** To the next chunk; false at the end. */
+  /** Loads the next chunk. Returns false at the end of the list. */
   async advance(): Promise<boolean> {
     const next = await this.#chunks.next()
     if (next.done) return false

@@ -1,4 +1,4 @@
-/** Opens what a store has on disk, in order: the log, the places of consumers, and the index up to the log's end. */
+/** Opens the data of a store in order: the log, the consumers' positions, and the index up to the log's end. */
 import { Checkpoints } from '../dispatch/checkpoints.js'
 import type { Places } from '../dispatch/places.js'
 import type { Poster } from '../index/index-entries.js'
@@ -13,7 +13,7 @@ import type { Clock } from '../time/clock.js'
 import { bringUpIndex, openPostings } from './open-index.js'
 import type { OpeningProgress, StoreOptions } from './store-options.js'
 
-/** The parts that are read from disk. */
+/** The parts of a store that are loaded from disk. */
 export interface StoreData {
   readonly tables: TableGuard
   readonly log: Log
@@ -21,24 +21,25 @@ export interface StoreData {
   readonly postings: Postings
   readonly poster: Poster
   readonly states: StreamStates
-  /** The index is up to the log in memory, and could not be written: the disk is full. */
+  /** Set when the index could not be written because the disk is full. It is complete in memory. */
   readonly indexNotWritten: Error | undefined
 }
 
-/** What accompanies an opening. */
+/** The context of an opening. */
 export interface Opening {
   readonly clock: Clock
   readonly caches: CacheSizes
-  /** Aborted: the opening ends between two batches, with the signal's reason. What was written of the index stays good. */
+  /** Abort it to end the opening between two batches, with its reason. Index entries written until then stay valid. */
   readonly signal: AbortSignal
   readonly onProgress: OpeningProgress
-  /** Gets a sentence for each thing that the operator should know. */
+  /** Receives a sentence for each fact that the operator should know. */
   readonly notices: string[]
 }
 
 /**
- * Opens the data of a directory. When that fails, everything is closed again.
- * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`, `storage-failed`; the signal's reason
+ * Opens the data of a directory. On failure, closes all parts again.
+ * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`, `storage-failed`; the signal's
+ * reason
  */
 export async function openData(options: StoreOptions, opening: Opening): Promise<StoreData> {
   const { directory, fsync = true, compression = false } = options
@@ -54,13 +55,14 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
     let postings: Postings
     let places: Places
     try {
-      // Both may show that the log was longer: then it gets its new identity before any request sees one.
+      // Both may detect that the log was longer. Then the log gets a new identity before any request can see the old
+      // one.
       signal.throwIfAborted()
       places = await Checkpoints.open(directory, log, clock, notices)
       opened.push(places)
       postings = await openPostings(log, { ...options, caches }, opening)
     } finally {
-      noteRenewal(log, notices)
+      reportRenewal(log, notices)
     }
     opened.push({ close: () => postings.close() })
     const bringUp = () => bringUpIndex(log, postings, caches, steps(opening, 'the index is catching up with the log'))
@@ -79,16 +81,16 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
   }
 }
 
-/** Sets damaged tables aside before LevelDB meets them. */
+/** Moves damaged tables aside before LevelDB opens them. */
 async function guardTables(directory: string, { clock, signal, notices, onProgress }: Opening): Promise<TableGuard> {
-  const what = 'the tables of the databases are being checked'
+  const step = 'the tables of the databases are being checked'
   const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20)
   const tables = await TableGuard.open({
     directory,
     clock,
     markIndexDamaged: markDamaged,
     onProgress(done, of) {
-      onProgress(what, mebibytes(done), mebibytes(of), 'MiB')
+      onProgress(step, mebibytes(done), mebibytes(of), 'MiB')
       signal.throwIfAborted()
     }
   })
@@ -96,17 +98,19 @@ async function guardTables(directory: string, { clock, signal, notices, onProgre
   return tables
 }
 
-/** Called after each batch: reports how far it is, and ends the opening when it is abandoned. */
-function steps({ signal, onProgress }: Opening, what: string): (done: number, of: number) => void {
+/**
+ * Returns a callback for each batch. It reports progress, and throws the signal's reason when the opening is aborted.
+ */
+function steps({ signal, onProgress }: Opening, step: string): (done: number, of: number) => void {
   return (done, of) => {
-    onProgress(what, done, of)
+    onProgress(step, done, of)
     signal.throwIfAborted()
   }
 }
 
-function noteRenewal({ renewal }: Log, notices: string[]): void {
+function reportRenewal({ renewal }: Log, notices: string[]): void {
   if (renewal === undefined) return
   const { from, to, upTo, why } = renewal
-  const valid = upTo < 0 ? 'nothing of' : `only what stands up to position ${upTo} of`
-  notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} ${from} is certain to be in it`)
+  const valid = upTo < 0 ? 'no position of' : `only positions up to ${upTo} of`
+  notices.push(`the log has a new identity, ${to}: ${why}, so ${valid} the old identity ${from} can be relied on`)
 }

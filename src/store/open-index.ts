@@ -1,4 +1,4 @@
-/** Opens the index of a log: as it is on disk, brought up to the log's end, or made anew where it cannot serve. */
+/** Opens the index of a log: as it is on disk, or rebuilt if it is unusable, and brought up to the log's end. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { catchUp } from '../index/catch-up.js'
@@ -19,34 +19,34 @@ import { USER_STREAMS } from '../users/account.js'
 export interface IndexOptions {
   readonly directory: string
   readonly compression?: boolean
-  /** `none` keeps no index streams. Undefined: those that the directory has, or all in a new one. */
+  /** `none` keeps no index streams. Undefined: those of the directory, or all in a new directory. */
   readonly runProjections?: 'none' | 'system' | 'all'
-  /** Undefined: as the directory has it, or the default in a new one. */
+  /** Undefined: the rule of the directory, or the default rule in a new directory. */
   readonly categoryRule?: CategoryRule
-  /** Undefined: those of the usual memory budget. */
+  /** Undefined: the sizes of the default memory budget. */
   readonly caches?: CacheSizes
-  /** Makes the index anew from the log. */
+  /** Rebuilds the index from the log. */
   readonly rebuildIndex?: boolean
 }
 
-/** Lists that decide who may do what: none of them may be hidden. */
+/** Lists that decide about access, by name prefix. The index counts these lists, so that a missing one is detected. */
 const COUNTED: readonly ListName[] = [
   [family.stream, '$$'],
   [family.stream, USER_STREAMS],
   [family.tombstone, '']
 ]
 
-/** What accompanies the opening of an index. */
+/** The context of an opening of the index. */
 interface IndexOpening {
-  /** Aborted: the opening ends with its reason. */
+  /** Abort it to end the opening with its reason. */
   readonly signal: AbortSignal
-  /** Gets a sentence for the operator when the index is made anew. */
+  /** Receives a sentence for the operator when the index is rebuilt. */
   readonly notices: string[]
 }
 
 /**
- * The index of this log, made anew when what is there is damaged, of another log, or ahead of the log. An index that cannot
- * be opened for another reason is kept: making it anew may take hours.
+ * Opens the index of a log. Rebuilds it when it is damaged, belongs to another log, or is ahead of the log. Keeps an
+ * index that cannot be opened for another reason, because a rebuild may take hours.
  * @throws `directory-in-use`, `directory-unusable`, `storage-failed`; the signal's reason
  */
 export async function openPostings(
@@ -62,12 +62,12 @@ export async function openPostings(
   const found = rebuildIndex ? undefined : await Postings.open(opening, kept, log)
   if (found !== undefined) return found
   const before = await readIndexSettings(directory, compression)
-  if (log.head >= 0) notices.push('the index could not serve as it was, and is made anew from the log')
+  if (log.head >= 0) notices.push('the index cannot be used as it is and is rebuilt from the log')
   removeIndex(directory)
   const again = { ...opening, rules: { ...before?.rules, ...rules } }
-  const made = await Postings.open(again, kept ?? before?.kept, log)
-  if (made === undefined) throw new Error('a new index cannot serve')
-  return made
+  const rebuilt = await Postings.open(again, kept ?? before?.kept, log)
+  if (rebuilt === undefined) throw new Error('an index that was rebuilt cannot be used')
+  return rebuilt
 }
 
 /** @throws `directory-unusable` */
@@ -80,11 +80,11 @@ function removeIndex(directory: string): void {
 }
 
 /**
- * Brings an index up to the log's end, and loads what is kept of it in memory.
- * @param progress called after each batch with the events that were read, and those that are to be read; what it throws is
- * thrown, and the next start goes on from what is written
- * @returns also why the index could not be written: the disk is full, and what is not written fits into memory
- * @throws `index-damaged` when that is found out; what a write failed with
+ * Brings an index up to the log's end and loads its in-memory parts.
+ * @param progress called after each batch with the number of events read and of all events to read. An error it throws
+ * ends the call; the next start continues from what is written
+ * @returns also why the index could not be written: the disk is full, but the unwritten part fits into memory
+ * @throws `index-damaged`, or the error of a failed write
  */
 export async function bringUpIndex(
   log: Log,
@@ -110,8 +110,8 @@ export async function bringUpIndex(
 }
 
 /**
- * Reads the lists of the server's own streams. They are needed when the store is open, and then a damaged index can no
- * longer be made anew.
+ * Reads the lists of the server's own streams, to find damage now. They are needed once the store is open, when a
+ * damaged index can no longer be rebuilt.
  * @throws `index-damaged`
  */
 async function readOwnStreams(postings: Postings): Promise<void> {

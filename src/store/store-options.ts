@@ -1,30 +1,33 @@
-/** What a store is opened with. */
+/** Options with which a store is opened. */
 import type { Clock } from '../time/clock.js'
 import type { WebTokenOptions } from '../users/web-tokens.js'
 import type { IndexOptions } from './open-index.js'
 
 /**
- * Called while a store opens. @param what is done @param done events that were read @param of those that are to be read
- * @param unit what is counted where it is not events
+ * Called while a store opens.
+ * @param step description of the current step
+ * @param done number of units processed
+ * @param of number of units in total
+ * @param unit name of the unit. Default: events
  */
-export type OpeningProgress = (what: string, done: number, of: number, unit?: string) => void
+export type OpeningProgress = (step: string, done: number, of: number, unit?: string) => void
 
 export interface StoreOptions extends IndexOptions {
-  /** False: `--unsafe-no-fsync`. */
+  /** Sync every commit. False: `--unsafe-no-fsync`. Default true. */
   fsync?: boolean
-  /** Access rules that speak of `$all` also mean those who have not signed in. Default: they do not. */
+  /** Access rules that name `$all` also apply to callers that are not signed in. Default false. */
   anonymous?: boolean
-  /** Given to first accounts whose password everybody knows, by login. */
+  /** New passwords, by login, for default accounts that still have the default password. */
   firstPasswords?: Readonly<Record<string, string | undefined>>
-  /** Does not open as long as an account has a password that everybody knows. */
+  /** Reject opening while an account has the default password. */
   refuseFirstPassword?: boolean
-  /** Tokens of an identity provider; undefined: none are taken. */
+  /** Accept tokens of an identity provider. Undefined: accept none. */
   webTokens?: WebTokenOptions | undefined
   /** The memory budget, bytes. */
   memoryBytes?: number
-  /** Space to keep aside for a full disk, bytes. */
+  /** Disk space to reserve for recovery from a full disk, bytes. */
   ballastBytes?: number
-  /** A live reader that takes nothing for so long is closed, milliseconds. */
+  /** A live reader whose connection accepts no bytes for this time is closed, milliseconds. */
   drainMs?: number
   clock?: Clock
   onProgress?: OpeningProgress

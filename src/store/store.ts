@@ -1,4 +1,4 @@
-/** Composition: opens every part in order, has all of them recover after a failed write, and closes them in reverse. */
+/** Composition: opens all parts in order, lets them recover after a failed write, and closes them in reverse order. */
 import { AccessRules } from '../access/rules.js'
 import { Consumers } from '../consumers/consumers.js'
 import { Dispatcher } from '../dispatch/dispatcher.js'
@@ -47,7 +47,7 @@ export class Store {
   readonly metrics = new Metrics()
   readonly memory: MemoryBudget
   readonly expressions: Expressions
-  // The parts: present once `open` has resolved.
+  // The parts. They are set when `open` has resolved.
   tables!: TableGuard
   tableWatch!: TableWatch
   log!: Log
@@ -71,14 +71,14 @@ export class Store {
   failures!: Failures
   signIn!: SignIn
   status: StoreStatus = 'opening'
-  /** Why it is not open, for people. */
+  /** Why the store is not open, in words. */
   reason = 'the log has not been opened yet'
-  /** Resolves when the index families that were switched on again are filled. */
+  /** Resolves when index families that were switched on again are filled. */
   filled: Promise<void> = Promise.resolve()
-  /** What the operator should know of this start, a sentence each. */
+  /** Facts about this start for the operator, a sentence each. */
   readonly notices: string[] = []
   readonly #ballast: Ballast
-  /** Aborted when the store closes: an opening or a recovery that is under way ends between two batches. */
+  /** Aborted when the store closes. An opening or a recovery in progress then ends between two batches. */
   readonly #closing = new AbortController()
   #opening: Promise<this> | undefined
   #closed: Promise<void> | undefined
@@ -92,10 +92,10 @@ export class Store {
   }
 
   /**
-   * Opens log, then index, then writer, then delivery; reads and appends may begin when it resolves. A store that could
-   * not be opened holds nothing open, and is of no more use.
-   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`, `storage-failed`; `stopping` when it
-   * is closed meanwhile
+   * Opens the log, then the index, the writer and delivery. Reads and appends are possible when it resolves. If it
+   * rejects, nothing stays open and the store cannot be used again.
+   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `log-damaged`, `storage-failed`; `stopping`
+   * when the store is closed meanwhile
    */
   open(): Promise<this> {
     this.#opening ??= this.#open()
@@ -105,20 +105,20 @@ export class Store {
   async #open(): Promise<this> {
     try {
       const full = await this.#openData()
-      this.#makeReadOnlyMode(full)
-      this.#makeWriterAndReader()
+      this.#createReadOnlyMode(full)
+      this.#createWriterAndReader()
       try {
         await this.#startDelivery()
         await this.#openAccounts()
         await this.tables.noteOpen()
-        // Nothing is waited for from here on: a close would come between.
+        // No await from here on. Otherwise a close could come in between.
         this.#closing.signal.throwIfAborted()
       } catch (error) {
         await this.#closeParts()
         throw error
       }
     } catch (error) {
-      // One that is closed stays so.
+      // A closed store keeps its status.
       if (this.status === 'opening') this.status = 'failed'
       if (this.status === 'failed') this.reason = (error as Error).message
       throw error
@@ -134,8 +134,8 @@ export class Store {
   }
 
   /**
-   * Answers the appends that were taken, writes the index, closes the databases. An opening that is under way is abandoned;
-   * the next start goes on from what it has written. May be called again.
+   * Completes accepted appends, writes the index, and closes the databases. Aborts an opening in progress; the next
+   * start continues from what it has written. Repeated calls return the same promise.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -152,16 +152,16 @@ export class Store {
     else await this.#opening?.catch(() => {})
   }
 
-  /** Closes what `open` has made, in reverse. */
+  /** Closes the parts in reverse order of `open`. */
   async #closeParts(): Promise<void> {
     this.#closing.abort()
     this.subscriptions.close()
     this.consumers.close()
     this.clockWatch?.close()
     const ended = [this.tableWatch?.close(), this.readOnlyMode.close(), this.failures?.close()]
-    // The writer at once: from here on it takes nothing more.
+    // Close the writer at the same time: it accepts nothing from here on.
     await Promise.all([...ended, this.dispatcher.close(), this.writer.close()])
-    // The writer takes no more turns, so no recovery can begin another fill.
+    // The writer runs no more turns, so no recovery can start another fill.
     await this.filled
     await this.places.close()
     await this.postings.close()
@@ -170,15 +170,15 @@ export class Store {
   }
 
   /**
-   * Log, places of consumers, and index, as they are on disk. LevelDB needs space to open; on a full disk the ballast is
-   * given back for that.
-   * @returns why nothing can be written now: the disk is full
+   * Opens the log, the consumers' positions and the index. LevelDB needs disk space to open. On a full disk the ballast
+   * is released to provide it.
+   * @returns why the store must start read-only, which is a full disk; undefined otherwise
    */
   async #openData(): Promise<Error | undefined> {
     const { signal } = this.#closing
-    const onProgress: OpeningProgress = (what, done, of, unit = 'events') => {
-      this.reason = `${what}: ${done} of ${of} ${unit}`
-      this.options.onProgress?.(what, done, of, unit)
+    const onProgress: OpeningProgress = (step, done, of, unit = 'events') => {
+      this.reason = `${step}: ${done} of ${of} ${unit}`
+      this.options.onProgress?.(step, done, of, unit)
     }
     const opening = { clock: this.clock, caches: this.memory.caches, signal, notices: this.notices, onProgress }
     this.reason = 'the end of the log is being checked'
@@ -186,7 +186,7 @@ export class Store {
     const { indexNotWritten, ...data } = await openData(this.options, opening).catch((error) => {
       if (!isDiskFull(error) || !this.#ballast.drop()) throw error
       full = error
-      this.notices.push('the disk is full; the ballast was given back, and nothing is written until there is space')
+      this.notices.push('the disk is full; the ballast was released, and the store is read-only until there is space')
       return openData(this.options, opening)
     })
     Object.assign(this, data)
@@ -194,10 +194,10 @@ export class Store {
   }
 
   /**
-   * Appends are refused from the first failed write until the databases have been opened anew.
-   * @param full why nothing can be written from the start
+   * Creates the read-only mode: from the first failed write, appends are rejected until the databases are reopened.
+   * @param full why the store must start read-only
    */
-  #makeReadOnlyMode(full: Error | undefined): void {
+  #createReadOnlyMode(full: Error | undefined): void {
     this.readOnlyMode = new ReadOnlyMode({
       ballast: this.#ballast,
       clock: this.clock,
@@ -210,7 +210,7 @@ export class Store {
     else this.readOnlyMode.begin(full)
   }
 
-  #makeWriterAndReader(): void {
+  #createWriterAndReader(): void {
     const { log, postings, poster, states, clock, metrics, readOnlyMode, memory } = this
     const retention = new Retention(states, postings, clock)
     const rules = new AccessRules(states, this.options.anonymous ?? false)
@@ -221,7 +221,7 @@ export class Store {
     this.reader = new Reader({ log, postings, sources: this.sources, retention, turns: this.expressions.turns })
   }
 
-  /** Live readers and named consumers: they follow the log, and no append waits for them. */
+  /** Starts live readers and consumers. They follow the log; appends do not wait for them. */
   async #startDelivery(): Promise<void> {
     const { log, reader, poster, writer, clock, metrics, places, sources } = this
     this.dispatcher = new Dispatcher(log)
@@ -234,7 +234,7 @@ export class Store {
     this.dispatcher.start()
   }
 
-  /** Accounts, tokens, tickets and sign-in. When an account or a rule changes, live readers that lost their right are closed. */
+  /** Opens accounts, tokens, tickets and sign-in. Later changes close live readers that lose their right. */
   async #openAccounts(): Promise<void> {
     const { log, reader, postings, states, writer, clock, rules, subscriptions } = this
     const accounts = new Accounts({ log, reader, postings, states, writer, clock })
@@ -251,13 +251,13 @@ export class Store {
     this.tickets = new Tickets({ accounts, tokens, clock })
     this.failures = new Failures({ writer, clock, metrics: this.metrics })
     const { webTokens: options } = this.options
-    // The library that checks them is only loaded where it is used.
+    // Load the library for web tokens only if they are used.
     const webTokens = options && new (await import('../users/web-tokens.js')).WebTokens(options, clock)
     const { tickets, failures } = this
     this.signIn = new SignIn({ accounts, tokens, tickets, webTokens, failures, clock })
   }
 
-  /** Access rules, accounts and tokens, as the log has them. */
+  /** Loads access rules, accounts and tokens from the log. */
   async #loadRights(): Promise<void> {
     await this.rules.load(this.reader)
     await this.accounts?.load()
@@ -265,31 +265,31 @@ export class Store {
     this.subscriptions?.checkRights()
   }
 
-  /** Begins when the fill before it has ended: families are filled one at a time, and not while the store is read-only. */
+  /** Fills index families in the background, one at a time and never while the store is read-only. */
   #fill(): void {
     const { log, postings, poster, readOnlyMode } = this
     const isStopped = () => this.#closing.signal.aborted || readOnlyMode.why !== undefined
     this.filled = this.filled
       .then(() => backFill(log, postings, poster, isStopped))
       .catch((error) => {
-        // A family that cannot be filled because of damage stays behind: reads do without it.
+        // A family that cannot be filled because of damage stays incomplete, and reads do not use it.
         const damaged = isDaybookError(error) && error.code !== 'storage-failed'
         if (!damaged) readOnlyMode.begin(error)
       })
   }
 
   /**
-   * After a write failed, in the writer's turn: opens the databases anew and brings the index, and all that was read from
-   * it, up to what is on disk. A batch that failed may have been written after all.
+   * Recovers after a failed write, in the writer's turn: reopens the databases and brings the index and all in-memory
+   * state up to what is on disk. The failed batch may be on disk after all.
    */
   async #recover(): Promise<void> {
-    // A fill ends by itself: only one may extend lists, and nothing may be written while a database is opened.
+    // The fill ends by itself. Only one may extend lists, and nothing may be written while a database is reopened.
     await this.filled
-    const goOn = () => this.#closing.signal.throwIfAborted()
+    const checkNotClosing = () => this.#closing.signal.throwIfAborted()
     await this.log.reopen()
     await this.postings.reopen()
-    await catchUp(this.log, this.postings, this.poster, goOn)
-    goOn()
+    await catchUp(this.log, this.postings, this.poster, checkNotClosing)
+    checkNotClosing()
     await this.states.load()
     await this.#loadRights()
     await this.consumers?.reload()

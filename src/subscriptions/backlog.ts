@@ -9,18 +9,18 @@ import type { Tail } from './tail.js'
 export interface BacklogOptions {
   readonly reader: Reader
   readonly query: LiveQuery
-  /** Events looked at in one page; undefined: the reader's default. */
+  /** Maximum events examined for one page. Undefined: the reader's default. */
   readonly batchSize: number | undefined
   readonly machine: Machine
-  /** Holds what is read of large events. */
+  /** Reserves memory for large events. */
   readonly memory: ReadMemory
   /** Called when the source cannot be read. */
   readonly onFailed: (error: Error) => void
 }
 
 /**
- * The events between a subscription's cursor and the tail. They are read from the log page by page, whenever the
- * machine asks for more.
+ * The events between a subscription's cursor and the tail. Reads them from the log page by page, when the machine asks
+ * for more.
  */
 export class Backlog {
   readonly #reader: Reader
@@ -43,12 +43,12 @@ export class Backlog {
     this.#onFailed = onFailed
   }
 
-  /** Sets where the backlog ends. Nothing is read before. */
+  /** Sets the tail at which the backlog ends. Nothing is read before this call. */
   endAt(tail: Tail): void {
     this.#tail = tail
   }
 
-  /** Reads until the machine wants no more, or has caught up with the tail. */
+  /** Reads until the machine wants no more or has caught up with the tail. */
   read(): void {
     if (this.#reading || this.#tail === undefined) return
     this.#reading = true
@@ -61,11 +61,11 @@ export class Backlog {
   }
 
   /**
-   * Releases what the read under way holds. The next read begins where the machine is by then.
-   * @param unsent bytes of events that the connection has still to send
+   * Ends the read in progress and releases its memory. The next read starts at the machine's position by then.
+   * @param unsent bytes of events that the connection has yet to send
    */
   release(unsent: number): void {
-    this.#spans?.return(undefined).catch(() => {}) // its iterators are released even when the read fails
+    this.#spans?.return(undefined).catch(() => {}) // releases its iterators even if the read fails
     this.#spans = undefined
     this.#memory.shrink(unsent)
   }
@@ -86,7 +86,7 @@ export class Backlog {
         }
         const source = await this.#reader.sources.toFollow(this.#query.address)
         const range = { first: machine.next, last: source.head }
-        // For less than a turn of the event loop the tail may be ahead of what can be read.
+        // The tail may be ahead of the readable log for less than a turn of the event loop.
         if (range.first > range.last) await new Promise((resolve) => setImmediate(resolve))
         else this.#spans = this.#reader.spans(source, this.#query.request, range, this.#scan)
         continue
@@ -94,7 +94,7 @@ export class Backlog {
       const spans = this.#spans
       const { value, done } = await spans.next()
       if (this.#closed) return
-      if (this.#spans !== spans) continue // released while the page was read
+      if (this.#spans !== spans) continue // released while this page was read
       if (done || value.from !== machine.next) {
         if (!done) await spans.return(undefined)
         this.#spans = undefined

@@ -4,20 +4,20 @@ import type { DaybookError } from '../errors.js'
 import type { ReadResult } from '../reading/event-read.js'
 import type { Lag } from './lag.js'
 
-/** Whatever a connection is told it sends at once. None of its methods throws. */
+/** Sends each message at once. None of its methods throws. */
 export interface Connection {
   readonly transport: 'websocket' | 'sse' | 'ndjson'
-  /** Address of the client, as far as it is known. */
+  /** Address of the client, if known. */
   readonly client: string
-  /** Bytes that were written to the socket and not flushed; a write counts until all of it is flushed. */
+  /** Bytes of writes that are not flushed. A write counts in full until all of it is flushed. */
   readonly waiting: number
-  /** Bytes that the kernel has not taken yet. Falls while a slow client takes even a part of a write. */
+  /** Bytes that the kernel has not accepted. Decreases even while a slow client has received only part of a write. */
   readonly unsent: number
-  /** Calls back once, when `waiting` is 0 again. */
+  /** Calls back once, when `waiting` is 0. */
   drained(callback: () => void): void
   /**
-   * @param shared other subscriptions get the very same events in the same form, so the bytes can be shared
-   * @param redelivery set when some of them were sent before
+   * @param shared other subscriptions send the same array in the same form, so the encoded bytes can be shared
+   * @param redelivery set when some of the events were sent before
    */
   send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void
   caughtUp(cursor: number): void
@@ -29,31 +29,31 @@ export interface Connection {
   close(closing: Closing): void
 }
 
-/** Which events a consumer's readers were sent before, and did not acknowledge. */
+/** Which events were sent to a consumer's readers before without being acknowledged. */
 export interface Redelivery {
   /** Events after this cursor are sent for the first time. */
   readonly to: number
-  /** How often the event at a cursor was sent before. */
+  /** Returns how often the event at a cursor was sent before. */
   retryCount(cursor: number): number
 }
 
 /** Why a subscription ends. */
 export interface Closing {
   readonly error: DaybookError
-  /** Everything up to here was sent: the client resumes after it. */
+  /** All matching events up to this cursor were sent. The client resumes after it. */
   readonly cursor: number
-  /** Reconnecting would give nothing more. */
+  /** True when reconnecting would return no more events. */
   readonly final: boolean
 }
 
-/** A connection that has ended, and why. */
+/** A connection that has ended, with the reason. */
 export interface EndedConnection {
   readonly transport: Connection['transport']
   readonly client: string
-  /** When it began, and when it ended: milliseconds since 1970. */
+  /** Start and end, milliseconds since 1970. */
   readonly since: number
   readonly ended: number
-  /** The code of the problem with which the server ended it; undefined: the client closed it, or it broke. */
+  /** Code of the problem with which the server closed it. Undefined: the client closed it, or the connection broke. */
   readonly code: string | undefined
   readonly detail: string
 }

@@ -5,17 +5,17 @@ import type { Clock } from '../time/clock.js'
 import type { Connection, Redelivery } from './connection.js'
 import { Machine, type MachineEffects, type MachineOptions } from './machine.js'
 
-/** Follows how far a subscription is. A consumer keeps its place by it. */
+/** Receives the progress of a subscription. A consumer saves its position from it. */
 export interface ProgressListener {
-  /** Everything up to here was dealt with: sent, and acknowledged where acknowledgements are asked for. */
+  /** All events up to this cursor are done: sent, and acknowledged if acknowledgements are required. */
   settled(cursor: number): void
-  /** Events up to here were sent. */
+  /** Events up to this cursor were sent. */
   sent(cursor: number): void
   /** Called every `tick_ms`. */
   tick(): void
-  /** Everything after a cursor is sent once more. */
+  /** All events after a cursor are about to be sent again. */
   sendsAgain(after: number): void
-  /** What was sent before; undefined: nothing. */
+  /** Events that were sent before. Undefined: none. */
   readonly redelivery: Redelivery | undefined
 }
 
@@ -29,19 +29,19 @@ export interface DeliveryParts {
   readonly metrics: Metrics
 }
 
-/** A connection whose client takes less than it is sent. */
+/** State of a connection whose client receives more slowly than the server sends. */
 interface FullConnection {
   /** When it became full, milliseconds of the monotonic clock. */
   readonly begun: number
-  /** When bytes were last taken… */
+  /** When `unsent` last decreased, milliseconds of the monotonic clock. */
   since: number
-  /** …and how many were left then. */
+  /** Value of `connection.unsent` at that time. */
   unsent: number
 }
 
 /**
- * Sends what the machine decides to the connection, and holds the machine back while the connection is full or a right
- * is being checked.
+ * Carries out the machine's effects on the connection. Blocks the machine while the connection is full or the right to
+ * read is being checked.
  */
 export class Delivery implements MachineEffects {
   readonly connection: Connection
@@ -51,9 +51,9 @@ export class Delivery implements MachineEffects {
   readonly #metrics: Metrics
   readonly #effects: DeliveryEffects
   #full: FullConnection | undefined
-  /** Checks of the right that are not answered yet. Nothing is sent until all are. */
+  /** Number of pending checks of the right to read. Nothing is sent until all are done. */
   #checks = 0
-  /** When the client last heard from us, milliseconds of the monotonic clock. */
+  /** When something was last sent to the client, milliseconds of the monotonic clock. */
   #lastSent: number
   #closed = false
 
@@ -75,7 +75,7 @@ export class Delivery implements MachineEffects {
     return this.#closed
   }
 
-  /** The connection has been given more than it passes on. */
+  /** True while the connection's send buffer is full. */
   get isFull(): boolean {
     return this.#full !== undefined
   }
@@ -118,21 +118,21 @@ export class Delivery implements MachineEffects {
     this.#effects.complete(cursor)
   }
 
-  /** Sends everything in flight once more. */
+  /** Sends all events in flight again. */
   redeliver(): void {
     const { settled } = this.machine
     this.#progress?.sendsAgain(settled)
     this.machine.rewind(settled)
   }
 
-  /** Sends a heartbeat when nothing was sent for so many seconds. @param now milliseconds of the monotonic clock */
+  /** Sends a heartbeat if nothing was sent for so many seconds. @param now milliseconds of the monotonic clock */
   heartbeatIfDue(seconds: number, now: number): void {
     if (now - this.#lastSent < seconds * 1000) return
     this.#lastSent = now
     if (!this.isFull) this.connection.heartbeat()
   }
 
-  /** Sends nothing until `release` was called as often. */
+  /** Blocks sending. Each call needs its own call of `release`. */
   hold(): void {
     this.#checks++
     this.machine.blocked()
@@ -144,7 +144,7 @@ export class Delivery implements MachineEffects {
   }
 
   /**
-   * How long the connection has been full, milliseconds; 0 when it is not.
+   * Returns how long the connection has been full, milliseconds; 0 when it is not full.
    * @param now milliseconds of the monotonic clock
    */
   fullFor(now: number): number {
@@ -152,7 +152,7 @@ export class Delivery implements MachineEffects {
   }
 
   /**
-   * How long a full connection has taken nothing at all, milliseconds.
+   * Returns how long a full connection has accepted no bytes at all, milliseconds; 0 when it is not full.
    * @param now milliseconds of the monotonic clock
    */
   stalledFor(now: number): number {
@@ -165,12 +165,12 @@ export class Delivery implements MachineEffects {
     return now - this.#full.since
   }
 
-  /** Sends nothing more. */
+  /** Stops sending. */
   close(): void {
     this.#closed = true
   }
 
-  /** Stops when the connection is full: others that share it may have filled it. */
+  /** Blocks the machine when the connection is full. Other subscriptions on the connection may have filled it. */
   blockWhenFull(): void {
     if (this.#full !== undefined || this.connection.waiting <= limits.connection_buffer_bytes_max) return
     const now = this.#clock.elapsed()

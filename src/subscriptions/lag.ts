@@ -5,9 +5,9 @@ import type { Clock } from '../time/clock.js'
 
 /** How far a cursor is behind the end of its source. */
 export interface Lag {
-  /** Events after the cursor, whether a filter matches them or not. */
+  /** Number of events after the cursor, matching the filter or not. */
   readonly events: number
-  /** Age of the first of them; 0 when there is none. */
+  /** Age of the first of these events, seconds; 0 when there are none. */
   readonly seconds: number
 }
 
@@ -17,8 +17,8 @@ export interface LagParts {
 }
 
 /**
- * The lag of a cursor in the source at an address. An index stream that lists nothing for the viewer has no events.
- * @param viewer undefined: one who sees everything
+ * Returns the lag of a cursor. An index stream that lists no event for the viewer counts as empty.
+ * @param viewer undefined sees everything
  * @throws `stream-deleted`, `index-switched-off`
  */
 export async function lagOf(

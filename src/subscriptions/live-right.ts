@@ -4,10 +4,10 @@ import type { DaybookError } from '../errors.js'
 export interface LiveRight {
   /** Login of the reader; undefined: not signed in. */
   readonly login: string | undefined
-  /** The stream whose rules grant the right; undefined: each event is judged by the rules of its own stream. */
+  /** The stream whose access rules grant the right. Undefined: each event is checked by the rules of its own stream. */
   readonly stream: string | undefined
   /** When the credentials expire, milliseconds since 1970. */
   readonly expires: number | undefined
-  /** Why the right is gone; undefined: it holds. A promise only when metadata has to be read. */
+  /** Returns why the right was lost; undefined while it is valid. Returns a promise only if metadata must be read. */
   refusal(): DaybookError | undefined | Promise<DaybookError | undefined>
 }

@@ -1,6 +1,6 @@
 /**
- * The tails of the log: every page of the dispatcher concerns each of them. Tails whose filter has expressions, which
- * are work, take pages at their own pace, so that nobody else waits for them.
+ * All tails of the log. Each receives every page of the dispatcher. Tails whose filter has expressions are slow: they
+ * process pages from a queue, so that the other tails do not wait for them.
  */
 import type { LogPage } from '../dispatch/dispatcher.js'
 import { limits } from '../limits.js'
@@ -13,11 +13,11 @@ export class LogTails {
   readonly #reader: Reader
   readonly #turns: SharedTurns
   readonly #light = new Set<LogTail>()
-  readonly #working = new Set<LogTail>()
-  /** Pages that the working tails have not taken. */
+  readonly #slow = new Set<LogTail>()
+  /** Pages queued for the slow tails. */
   readonly #pages: LogPage[] = []
-  #waitingBytes = 0
-  /** Pages up to here came when too many were waiting. They become a gap. */
+  #queuedBytes = 0
+  /** Pages up to this position were dropped because the queue was full. They become a gap. */
   #skipTo: number | undefined
   #running = false
 
@@ -27,7 +27,7 @@ export class LogTails {
   }
 
   get size(): number {
-    return this.#light.size + this.#working.size
+    return this.#light.size + this.#slow.size
   }
 
   add(tail: LogTail): void {
@@ -38,50 +38,48 @@ export class LogTails {
     this.#setOf(tail).delete(tail)
   }
 
-  /** Offers a page. Resolves when the next may come. */
+  /** Passes a page to the tails. Resolves when the next page may come. */
   async take(page: LogPage): Promise<void> {
     if (this.#light.size > 0) await this.#offer(page, [...this.#light])
-    if (this.#working.size === 0) return
+    if (this.#slow.size === 0) return
     const known = this.#running ? undefined : await this.#known(page)
     if (known !== undefined) await this.#offer(page, known.keys(), known)
     else this.#queue(page)
   }
 
   #setOf({ query }: LogTail): Set<LogTail> {
-    return query.request.filter.hasExpressions ? this.#working : this.#light
+    return query.request.filter.hasExpressions ? this.#slow : this.#light
   }
 
-  /**
-   * @param answers which events match, by tail; undefined: the tails say themselves
-   */
+  /** @param answers for each tail, which events match. Undefined: each tail applies its filter */
   async #offer(
     page: LogPage,
     tails: Iterable<LogTail>,
     answers?: ReadonlyMap<LogTail, readonly boolean[]>
   ): Promise<void> {
-    /** Which events are visible, by viewer: it is computed once for all tails of one viewer. */
+    // Visibility of the events by viewer. It is computed once for all tails of a viewer.
     const visible = new Map<string, boolean[] | undefined>()
     for (const tail of tails) {
       const { truncated, viewer, filter } = tail.query.request
       const turn = this.#turns.take(filter.weight * page.events.length)
       if (turn !== undefined) {
         await turn
-        visible.clear() // rules may have changed
+        visible.clear() // access rules may have changed
       }
       const key = `${truncated} ${viewer?.key ?? ''}`
       try {
         if (!visible.has(key)) visible.set(key, await this.#reader.seen(page.events, { truncated, viewer }))
         tail.take(page, visible.get(key), answers?.get(tail))
       } catch {
-        tail.skip(page.to) // its listeners read there, and get the error
+        tail.skip(page.to) // its listeners read these events from the log, and get the error there
       }
     }
   }
 
-  /** The answers of all working tails, when no expression has to be run for that. */
+  /** Returns the cached answers for all slow tails; undefined when an expression has to run. */
   async #known({ events }: LogPage): Promise<Map<LogTail, boolean[]> | undefined> {
     const known = new Map<LogTail, boolean[]>()
-    for (const tail of [...this.#working]) {
+    for (const tail of [...this.#slow]) {
       const { filter } = tail.query.request
       const turn = this.#turns.take(filter.weight * events.length)
       if (turn !== undefined) await turn
@@ -98,45 +96,45 @@ export class LogTails {
 
   #queue(page: LogPage): void {
     const bytes = heldBytes(page)
-    const full = this.#pages.length > 0 && this.#waitingBytes + bytes > limits.followed_wait_bytes_max
+    const full = this.#pages.length > 0 && this.#queuedBytes + bytes > limits.followed_wait_bytes_max
     if (full || this.#skipTo !== undefined) this.#skipTo = page.to
     else {
       this.#pages.push(page)
-      this.#waitingBytes += bytes
+      this.#queuedBytes += bytes
     }
     if (!this.#running) void this.#run()
   }
 
-  /** Takes the pages that wait, one after the other. Never rejects. */
+  /** Processes the queued pages one by one. Never rejects. */
   async #run(): Promise<void> {
     this.#running = true
     for (;;) {
       const page = this.#pages.shift()
       if (page !== undefined) {
         await this.#match(page)
-        this.#waitingBytes -= heldBytes(page)
+        this.#queuedBytes -= heldBytes(page)
       } else if (this.#skipTo !== undefined) {
         const to = this.#skipTo
         this.#skipTo = undefined
-        for (const tail of [...this.#working]) tail.skip(to)
+        for (const tail of [...this.#slow]) tail.skip(to)
       } else break
     }
-    // No await since the last look: the next page begins a new run.
+    // There was no await since the queue was found empty. The next page starts a new run.
     this.#running = false
   }
 
-  /** Matches first and looks for what is visible then: rules may change while it works. */
+  /** Matches events before it checks their visibility, because access rules may change during the matching. */
   async #match(page: LogPage): Promise<void> {
     const { events } = page
     const matched = new Map<LogTail, boolean[]>()
-    for (const tail of [...this.#working]) {
+    for (const tail of [...this.#slow]) {
       const filtering = new Filtering(tail.query.request.filter, false, this.#turns)
       const answers: boolean[] = []
       try {
-        while (answers.length < events.length && this.#working.has(tail)) {
+        while (answers.length < events.length && this.#slow.has(tail)) {
           answers.push(...(await filtering.next(events, answers.length, undefined)))
         }
-        if (this.#working.has(tail)) matched.set(tail, answers)
+        if (this.#slow.has(tail)) matched.set(tail, answers)
       } catch {
         tail.skip(page.to) // as in #offer
       }

@@ -4,8 +4,8 @@
  *     catching-up ── read up to the tail ──▶ live ── buffer full, or a gap ──▶ catching-up ── …
  *     any ── bound or limit reached ──▶ complete
  *
- * Only pages that were read or offered move it on. Checkpoints, credit and acknowledgements never change where it
- * reads.
+ * Only pages that were read or offered advance it. Checkpoints, credit and acknowledgements never change its read
+ * position.
  */
 
 import { limits } from '../limits.js'
@@ -15,36 +15,36 @@ const FULL = limits.connection_buffer_bytes_max
 
 export type Status = 'catching-up' | 'live' | 'complete'
 
-/** What the machine causes. Called in order and synchronously. An effect may call `blocked`, and no other input. */
+/** The outputs of the machine, called in order and synchronously. An effect may call `blocked`, but no other input. */
 export interface MachineEffects {
-  /** @param shared other machines get the very same array */
+  /** @param shared other machines send the same array */
   send(events: readonly ReadResult[], shared: boolean): void
   caughtUp(cursor: number): void
   fellBehind(cursor: number): void
-  /** Everything up to here was considered: the reader may resume after it. */
+  /** All events up to this cursor were examined. The reader may resume after it. */
   checkpoint(cursor: number): void
-  /** Read the source from `machine.next` on. */
+  /** Read the source from `machine.next`. */
   read(): void
-  /** Nothing more comes. */
+  /** No more events will be sent. */
   complete(cursor: number): void
 }
 
 export interface MachineOptions {
-  /** First cursor to consider. */
+  /** First cursor to examine. */
   readonly next: number
-  /** Last cursor to consider. */
+  /** Last cursor to examine. */
   readonly last?: number | undefined
   /** Events committed after this instant are not sent, milliseconds since 1970. */
   readonly until?: number | undefined
-  /** Events to send in total. */
+  /** Maximum events to send in total. */
   readonly limit?: number | undefined
-  /** Events that may be sent before the reader grants more; undefined: any number. */
+  /** Events that may be sent until the reader grants more. Undefined: unlimited. */
   readonly credit?: number | undefined
-  /** Events that may be in flight: sent and not acknowledged. Undefined: acknowledgements are not tracked. */
+  /** Maximum events in flight: sent and not acknowledged. Undefined: acknowledgements are not tracked. */
   readonly window?: number | undefined
-  /** Live events that may wait to be sent before it falls behind. */
+  /** Live events that may wait to be sent before the subscription falls behind. */
   readonly liveBuffer?: number | undefined
-  /** Checkpoint after so many events that the filter passed over. */
+  /** Send a checkpoint after so many events that the filter excluded. */
   readonly checkpointEvery?: number | undefined
 }
 
@@ -58,27 +58,27 @@ export class Machine {
   readonly #checkpointEvery: number
   #status: Status = 'catching-up'
   #next: number
-  #left: number
+  #remaining: number
   #credit: number
-  /** Events from `next` on were committed after `until`. */
+  /** True when the event at `next` was committed after `until`. No later event is sent. */
   #ended = false
   #blocked = false
-  /** Events that match, and are not sent yet. */
+  /** Matching events that are not sent yet. */
   #waiting: readonly ReadResult[] = []
   #shared = false
-  /** Cursors of events that were sent and not acknowledged. */
+  /** Cursors of events sent and not acknowledged. */
   #inFlight: number[] = []
   #sent = 0
-  /** The last cursor that the reader was told. */
-  #told: number
+  /** The last cursor reported to the reader. */
+  #reportedCursor: number
 
   constructor(effects: MachineEffects, options: MachineOptions) {
     this.#effects = effects
     this.#next = options.next
-    this.#told = options.next - 1
+    this.#reportedCursor = options.next - 1
     this.#last = options.last ?? Infinity
     this.#until = options.until ?? Infinity
-    this.#left = options.limit ?? Infinity
+    this.#remaining = options.limit ?? Infinity
     this.#credit = options.credit ?? Infinity
     this.#tracked = options.window !== undefined
     this.#window = options.window ?? Infinity
@@ -90,17 +90,17 @@ export class Machine {
     return this.#status
   }
 
-  /** The first cursor that was not considered. */
+  /** The first cursor not examined yet. */
   get next(): number {
     return this.#next
   }
 
-  /** Everything up to here was considered and, when it matched, sent. */
+  /** All events up to this cursor were examined, and those that matched were sent. */
   get done(): number {
     return (this.#waiting[0]?.cursor ?? this.#next) - 1
   }
 
-  /** Everything up to here was sent and, where acknowledgements are tracked, acknowledged. */
+  /** All events up to this cursor were sent and, if acknowledgements are tracked, acknowledged. */
   get settled(): number {
     return (this.#inFlight[0] ?? this.done + 1) - 1
   }
@@ -117,48 +117,48 @@ export class Machine {
     return this.#waiting.length
   }
 
-  /** Events sent; those sent again count again. */
+  /** Number of events sent. Each redelivery counts again. */
   get sent(): number {
     return this.#sent
   }
 
-  /** Why waiting events are not sent; undefined: they may be. */
+  /** Why waiting events cannot be sent. Undefined: they can be sent. */
   get standsStill(): 'connection' | 'acknowledgement' | 'credit' | undefined {
     if (this.#blocked) return 'connection'
     if (this.#inFlight.length >= this.#window) return 'acknowledgement'
     return this.#credit <= 0 ? 'credit' : undefined
   }
 
-  /** It asked for a read, and needs the next page. */
+  /** True when the machine needs the next page. */
   get wantsRead(): boolean {
     return this.#status === 'catching-up' && this.#waiting.length === 0 && this.standsStill === undefined
   }
 
-  /** Asks for the first read, or completes when there is nothing to read. */
+  /** Requests the first read, or completes when there is nothing to read. */
   begin(): void {
     this.#pump()
   }
 
-  /** Accepts a page read at `next`. Ignores a page that was requested before a rewind. */
+  /** Accepts a page read at `next`. Ignores pages requested before a rewind. */
   onPage(span: Span): void {
     if (this.#status !== 'catching-up' || span.from !== this.#next) return
-    this.#consider(span, false)
+    this.#examine(span, false)
   }
 
-  /** Accepts a page of the tail. A gap before the page sends it back to reading. */
+  /** Accepts a page of the tail. After a gap it switches back to catching up. */
   offered(page: Span): void {
-    if (this.#status !== 'live' || page.to < this.#next) return // not live, or a page that was already considered
+    if (this.#status !== 'live' || page.to < this.#next) return // not live, or already examined
     if (page.from > this.#next) {
       this.#status = 'catching-up'
       this.#pump()
-    } else this.#consider(page, true)
+    } else this.#examine(page, true)
   }
 
-  /** Everything up to the tail was read. */
+  /** Switches to live. Called when everything up to the tail was read. */
   caughtUp(): void {
     if (this.#status !== 'catching-up' || this.#waiting.length > 0) return
     this.#status = 'live'
-    this.#told = this.done
+    this.#reportedCursor = this.done
     this.#effects.caughtUp(this.done)
   }
 
@@ -168,14 +168,14 @@ export class Machine {
     this.#pump()
   }
 
-  /** The reader acknowledged everything up to here. */
+  /** Removes events up to a cursor from those in flight. */
   acknowledged(cursor: number): void {
     const first = this.#inFlight.findIndex((sent) => sent > cursor)
     this.#inFlight = first < 0 ? [] : this.#inFlight.slice(first)
     this.#pump()
   }
 
-  /** The connection takes no more for now. */
+  /** Stops sending until `drained`. */
   blocked(): void {
     this.#blocked = true
   }
@@ -186,22 +186,22 @@ export class Machine {
   }
 
   /** While catching up, drops events that were read and cannot be sent now. They are read again later. */
-  forget(): void {
+  dropUnsent(): void {
     if (this.#status !== 'catching-up') return
     this.#next = this.done + 1
     this.#waiting = []
-    this.#ended = false // the event that ended it is read again, too
+    this.#ended = false // the event after `until` is read again, too
   }
 
-  /** Drops waiting events and reads them again: the reader's rights may have changed. */
+  /** Drops waiting events and reads them again, because the reader's rights may have changed. */
   readAgain(): void {
     if (this.#status === 'complete' || this.#waiting.length === 0) return
     this.#status = 'catching-up'
-    this.forget()
+    this.dropUnsent()
     this.#pump()
   }
 
-  /** Sends everything after a cursor once more. */
+  /** Sends all events after a cursor again. */
   rewind(cursor: number): void {
     if (this.#status === 'complete') return
     this.#status = 'catching-up'
@@ -209,24 +209,24 @@ export class Machine {
     this.#inFlight = []
     this.#ended = false
     this.#next = cursor + 1
-    this.#told = cursor
+    this.#reportedCursor = cursor
     this.#pump()
   }
 
-  /** Sends a checkpoint when the reader was told of a lower cursor. */
-  tellCheckpoint(): void {
-    if (this.#status === 'complete' || this.done <= this.#told) return
-    this.#told = this.done
-    this.#effects.checkpoint(this.#told)
+  /** Sends a checkpoint if the cursor advanced since it was last reported. */
+  sendCheckpoint(): void {
+    if (this.#status === 'complete' || this.done <= this.#reportedCursor) return
+    this.#reportedCursor = this.done
+    this.#effects.checkpoint(this.#reportedCursor)
   }
 
-  /** The instant `until` has passed: completes once the waiting events are sent. */
-  timeIsOver(): void {
+  /** Called when the instant `until` has passed. Completes after the waiting events are sent. */
+  untilReached(): void {
     this.#ended = true
     this.#pump()
   }
 
-  #consider({ to, events }: Span, shared: boolean): void {
+  #examine({ to, events }: Span, shared: boolean): void {
     let fresh = events
     if (events.length > 0 && (events[0] as ReadResult).cursor < this.#next) {
       fresh = events.filter(({ cursor }) => cursor >= this.#next)
@@ -244,31 +244,31 @@ export class Machine {
     this.#pump()
     if (this.#status === 'complete') return
     if (this.#status === 'live' && this.#overflows()) this.#fallBehind()
-    if (this.done - this.#told >= this.#checkpointEvery) this.tellCheckpoint()
+    if (this.done - this.#reportedCursor >= this.#checkpointEvery) this.sendCheckpoint()
   }
 
-  /** Sends what may be sent, then reads on or completes. */
+  /** Sends waiting events as far as allowed, then requests a read or completes. */
   #pump(): void {
-    while (this.#waiting.length > 0 && this.standsStill === undefined && this.#left > 0) {
-      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#left, this.#nextBatchSize())
+    while (this.#waiting.length > 0 && this.standsStill === undefined && this.#remaining > 0) {
+      const room = Math.min(this.#credit, this.#window - this.#inFlight.length, this.#remaining, this.#nextBatchSize())
       const all = room >= this.#waiting.length
       const batch = all ? this.#waiting : this.#waiting.slice(0, room)
       this.#waiting = all ? [] : this.#waiting.slice(room)
       this.#credit -= batch.length
-      this.#left -= batch.length
+      this.#remaining -= batch.length
       this.#sent += batch.length
       if (this.#tracked) for (const { cursor } of batch) this.#inFlight.push(cursor)
-      this.#told = (batch.at(-1) as ReadResult).cursor
+      this.#reportedCursor = (batch.at(-1) as ReadResult).cursor
       this.#effects.send(batch, this.#shared)
     }
     if (this.#status === 'complete') return
-    if (this.#left <= 0) this.#complete(this.#told)
+    if (this.#remaining <= 0) this.#complete(this.#reportedCursor)
     else if (this.#waiting.length > 0) return
     else if (this.#ended || this.#next > this.#last) this.#complete(this.done)
     else if (this.wantsRead) this.#effects.read()
   }
 
-  /** Events that fill the connection's buffer; the machine may be blocked before the next batch. */
+  /** Returns how many events fill the connection's buffer. The machine may be blocked before the next batch. */
   #nextBatchSize(): number {
     let bytes = 0
     const full = this.#waiting.findIndex(({ record }) => (bytes += record.bytes.length) >= FULL)
@@ -289,10 +289,10 @@ export class Machine {
     return bytes > limits.live_buffer_bytes_max
   }
 
-  /** Drops the waiting events. They are read from the log when they can be sent. */
+  /** Drops the waiting events. They are read from the log again when they can be sent. */
   #fallBehind(): void {
     this.#status = 'catching-up'
-    this.forget()
+    this.dropUnsent()
     this.#effects.fellBehind(this.done)
   }
 }

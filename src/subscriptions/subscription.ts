@@ -1,6 +1,6 @@
 /**
- * One live reader. It registers with the tail first, then reads the backlog up to it, then follows it, so that no event
- * is missed in between.
+ * One live reader. It registers with the tail first, then reads the backlog up to the tail, then follows the tail. So
+ * it misses no event in between.
  */
 
 import { DaybookError, isDaybookError } from '../errors.js'
@@ -27,16 +27,16 @@ export interface SubscriptionOptions extends MachineOptions {
   readonly heartbeat: number
   /** Seconds between statistics; undefined: none. */
   readonly statistics?: number | undefined
-  /** Events looked at in one page while catching up. */
+  /** Maximum events examined for one page while catching up. */
   readonly readBatch?: number | undefined
 }
 
-/** What a subscription is made of: what is read, how, and for which connection. */
+/** A request for a subscription: the query, its options, and the connection. */
 export interface SubscriptionRequest {
   readonly query: LiveQuery
   readonly options: SubscriptionOptions
   readonly connection: Connection
-  /** The consumer that the subscription reads for; undefined: none. */
+  /** The consumer that the subscription reads for. Undefined: none. */
   readonly progress?: ProgressListener | undefined
   /** Called once, when the subscription has ended. */
   readonly onClosed?: ((ended: EndedConnection) => void) | undefined
@@ -45,11 +45,11 @@ export interface SubscriptionRequest {
 export interface SubscriptionParts {
   readonly reader: Reader
   readonly tails: Tails
-  /** Large events that are read for it are counted there. */
+  /** Counts the memory of large events that are read for the subscription. */
   readonly memory: MemoryBudget
   readonly clock: Clock
   readonly metrics: Metrics
-  /** A connection that takes nothing for so long is closed, milliseconds. */
+  /** A connection that accepts no bytes for this time is closed, milliseconds. */
   readonly drainMs: number
 }
 
@@ -58,7 +58,7 @@ export class Subscription {
   readonly query: LiveQuery
   readonly connection: Connection
   readonly machine: Machine
-  /** When it began, milliseconds since 1970. */
+  /** Start time, milliseconds since 1970. */
   readonly since: number
   readonly #parts: SubscriptionParts
   readonly #options: SubscriptionOptions
@@ -68,8 +68,9 @@ export class Subscription {
   readonly #backlog: Backlog
   readonly #memory: ReadMemory
   #leaveTail = () => {}
-  /** When statistics were last sent, and when a checkpoint last could be: milliseconds of the monotonic clock. */
+  /** When statistics were last sent, milliseconds of the monotonic clock. */
   #statisticsAt: number
+  /** When a checkpoint was last considered, milliseconds of the monotonic clock. */
   #checkpointAt = 0
 
   constructor(parts: SubscriptionParts, id: number, request: SubscriptionRequest) {
@@ -97,7 +98,7 @@ export class Subscription {
     this.#backlog = new Backlog({ ...read, machine, onFailed })
   }
 
-  /** It reads for no consumer. */
+  /** True when the subscription does not read for a consumer. */
   get isAnonymous(): boolean {
     return this.#progress === undefined
   }
@@ -111,9 +112,9 @@ export class Subscription {
     return this.#delivery.closed
   }
 
-  /** Begins to read. An error closes the subscription. */
+  /** Starts reading. An error closes the subscription. */
   start(): void {
-    this.checkRight(undefined) // it may have been revoked while the connection was made
+    this.checkRight(undefined) // it may have been revoked while the connection was opened
     if (this.closed) return
     const listener = {
       offered: (page: Span) => this.machine.offered(page),
@@ -130,32 +131,32 @@ export class Subscription {
     )
   }
 
-  /** Closes the subscription with an error; one without a code counts as `internal`. */
+  /** Closes the subscription with an error. An error without a code becomes `internal`. */
   fail(error: Error): void {
     const coded = isDaybookError(error) ? error : new DaybookError('internal', error.message, {}, error)
     this.close(coded, coded.code === 'stream-deleted')
   }
 
-  /** Tells the client why, and ends the connection. @param final reconnecting would give nothing more */
+  /** Sends the reason to the client and closes the connection. @param final reconnecting would return no more events */
   close(error: DaybookError, final = false): void {
     this.#close(error, this.machine.done, final)
   }
 
-  /** The connection is gone. @param detail how, in a sentence */
+  /** Ends the subscription after the connection has ended. @param detail the reason, in a sentence */
   ended(detail = 'The client closed the connection, or it broke.'): void {
     if (!this.closed) this.#end(undefined, detail)
   }
 
   /**
-   * Checks the right again after rules or accounts have changed. A reader who has lost it is told so before anything
-   * else is sent.
-   * @param stream whose rules have changed; undefined: perhaps all
+   * Checks the right to read again after access rules or accounts have changed. If the right was lost, the subscription
+   * closes before it sends any more events.
+   * @param stream the stream whose rules changed. Undefined: possibly all streams
    */
   checkRight(stream: string | undefined): void {
     const { right } = this.#options
     if (right === undefined || this.closed) return
     if (right.stream === undefined) {
-      // Without a viewer everything is visible, whatever the rules say.
+      // Without a viewer all events are visible under any rules.
       if (this.query.request.viewer !== undefined) this.#readAgain()
     } else if (stream !== undefined && right.stream !== stream) return
     const refusal = right.refusal()
@@ -173,20 +174,20 @@ export class Subscription {
     )
   }
 
-  /** Others that share the connection have filled it. */
+  /** Must be called when other subscriptions on the connection may have filled it. */
   filled(): void {
     if (!this.closed) this.#delivery.blockWhenFull()
   }
 
-  /** Sends everything in flight once more. */
+  /** Sends all events in flight again. */
   redeliver(): void {
     this.#delivery.redeliver()
   }
 
-  /** Does what has become due. @param now milliseconds of the monotonic clock */
+  /** Runs all periodic tasks that are due. @param now milliseconds of the monotonic clock */
   tick(now: number): void {
     if (this.#delivery.isFull) this.#checkFullConnection(now)
-    else if (this.machine.standsStill !== undefined && this.#memory.isWanted) this.#giveWay()
+    else if (this.machine.standsStill !== undefined && this.#memory.isWanted) this.#releaseMemory()
     if (this.closed) return
     const { heartbeat, statistics, until, right } = this.#options
     if ((right?.expires ?? Infinity) <= this.#parts.clock.now()) {
@@ -194,46 +195,46 @@ export class Subscription {
       if (this.closed) return
     }
     if (heartbeat > 0) this.#delivery.heartbeatIfDue(heartbeat, now)
-    if (!this.#delivery.isFull && now - this.#checkpointAt >= limits.checkpoint_told_ms) {
+    if (!this.#delivery.isFull && now - this.#checkpointAt >= limits.checkpoint_interval_ms) {
       this.#checkpointAt = now
-      this.machine.tellCheckpoint()
+      this.machine.sendCheckpoint()
     }
     if (statistics !== undefined && now - this.#statisticsAt >= statistics * 1000) {
       this.#statisticsAt = now
       this.#sendStatistics().catch((error) => this.fail(error))
     }
     if (until !== undefined && this.#parts.clock.now() > until + 1000 && this.machine.status === 'live') {
-      this.machine.timeIsOver()
+      this.machine.untilReached()
     }
     this.#progress?.settled(this.machine.settled)
     this.#progress?.tick()
   }
 
-  /** How far the subscription is behind its source. @throws as lagOf */
+  /** Returns how far the subscription is behind its source. @throws as `lagOf` */
   lag(): Promise<Lag> {
     const { address, request } = this.query
     return lagOf(this.#parts, { address, viewer: request.viewer }, this.machine.done)
   }
 
-  /** Drops what was read by the old rules and not sent, and reads it again. */
+  /** Drops unsent events that were read under the old access rules, and reads them again. */
   #readAgain(): void {
     this.#backlog.release(this.connection.waiting)
     this.machine.readAgain()
   }
 
-  /** Gives back the memory of what was read and cannot be sent now. It is read again. */
-  #giveWay(): void {
-    this.machine.forget()
+  /** Releases the memory of events that cannot be sent now. They are read again later. */
+  #releaseMemory(): void {
+    this.machine.dropUnsent()
     this.#backlog.release(this.connection.waiting)
   }
 
-  /** Waits for a slow connection, and closes one that takes nothing. */
+  /** Waits for a slow connection. Closes it when it accepts no bytes for too long. */
   #checkFullConnection(now: number): void {
     const { drainMs } = this.#parts
-    if (this.#delivery.fullFor(now) > limits.buffer_release_ms) this.#giveWay()
-    const patience = this.#memory.isWanted ? Math.min(drainMs, limits.drain_wanted_ms) : drainMs
-    if (this.#delivery.stalledFor(now) <= patience) return
-    const why = `The connection took nothing for ${patience / 1000} s. Come back with the cursor.`
+    if (this.#delivery.fullFor(now) > limits.buffer_release_ms) this.#releaseMemory()
+    const timeout = this.#memory.isWanted ? Math.min(drainMs, limits.drain_wanted_ms) : drainMs
+    if (this.#delivery.stalledFor(now) <= timeout) return
+    const why = `The connection accepted no data for ${timeout / 1000} s. Reconnect with the cursor.`
     this.close(new DaybookError('too-slow', why, { retry: true }))
   }
 
@@ -246,7 +247,7 @@ export class Subscription {
   }
 
   #complete(cursor: number): void {
-    this.#close(new DaybookError('complete', 'Everything that was asked for was sent.'), cursor, true)
+    this.#close(new DaybookError('complete', 'All requested events were sent.'), cursor, true)
   }
 
   #close(error: DaybookError, cursor: number, final: boolean): void {

@@ -1,4 +1,4 @@
-/** All open subscriptions, and the timer that they share. */
+/** All open subscriptions and their shared timer. */
 import { setMaxListeners } from 'node:events'
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -13,11 +13,11 @@ import type { Tails } from './tails.js'
 export interface SubscriptionsParts {
   readonly reader: Reader
   readonly tails: Tails
-  /** Large events that are read for live readers are counted there. */
+  /** Counts the memory of large events that are read for subscriptions. */
   readonly memory: MemoryBudget
   readonly clock: Clock
   readonly metrics: Metrics
-  /** A connection that takes nothing for so long is closed, milliseconds. Default `drain_ms`. */
+  /** A connection that accepts no bytes for this time is closed, milliseconds. Default `drain_ms`. */
   readonly drainMs?: number | undefined
 }
 
@@ -43,22 +43,22 @@ export class Subscriptions {
     return this.#end.signal
   }
 
-  /** In the order in which they were opened. */
+  /** Returns the subscriptions in the order in which they were opened. */
   all(): IterableIterator<Subscription> {
     return this.#all.values()
   }
 
-  /** To be called before a connection is accepted. @throws `overloaded`, `stopping` */
+  /** Rejects a new subscription when there are too many. Call before accepting it. @throws `overloaded`, `stopping` */
   checkRoom(): void {
     if (this.ending.aborted) throw stopping()
     if (this.#all.size < limits.subscriptions_max) return
-    throw new DaybookError('overloaded', `${this.#all.size} subscriptions are open.`, {
+    throw new DaybookError('overloaded', `${this.#all.size} subscriptions are open, the maximum. Try again later.`, {
       limit: limits.subscriptions_max,
       retry: true
     })
   }
 
-  /** Begins to read for a connection that was accepted. While the server stops, it ends the connection at once. */
+  /** Starts a subscription on an accepted connection. Closes it at once when the server is stopping. */
   open(request: SubscriptionRequest): Subscription {
     const id = ++this.#lastId
     const onClosed = (ended: EndedConnection) => {
@@ -73,14 +73,14 @@ export class Subscriptions {
   }
 
   /**
-   * Checks rights again after access rules or accounts have changed.
-   * @param stream whose rules; undefined: perhaps all
+   * Checks the rights of all subscriptions after access rules or accounts have changed.
+   * @param stream the stream whose rules changed. Undefined: possibly all streams
    */
   checkRights(stream?: string): void {
     for (const subscription of this.#all.values()) subscription.checkRight(stream)
   }
 
-  /** Closes every subscription with `stopping`. Clients are told the cursor to resume after. */
+  /** Closes every subscription with `stopping`. Each client gets the cursor to resume after. */
   close(): void {
     this.#end.abort(stopping())
     this.#cancel()
@@ -94,7 +94,7 @@ export class Subscriptions {
         try {
           subscription.tick(now)
         } catch (error) {
-          subscription.fail(error as Error) // it ends alone
+          subscription.fail(error as Error) // closes only this subscription
         }
       }
       if (!this.ending.aborted) this.#tickLater()
@@ -103,5 +103,5 @@ export class Subscriptions {
 }
 
 function stopping(): DaybookError {
-  return new DaybookError('stopping', 'The server is stopping. Come back with the cursor.', { retry: true })
+  return new DaybookError('stopping', 'The server is stopping. Reconnect with the cursor.', { retry: true })
 }

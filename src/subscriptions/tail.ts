@@ -1,6 +1,6 @@
 /**
- * The end of a source as it grows, shared by all subscriptions with the same source and filter. New events are read
- * once and filtered once for all of them. They all get the same objects, so events are also serialised once.
+ * The growing end of a source, shared by all subscriptions with the same source and filter. New events are read and
+ * filtered once for all of them. All subscriptions get the same objects, so events are also serialised once.
  */
 
 import type { LogPage } from '../dispatch/dispatcher.js'
@@ -12,11 +12,11 @@ import type { LiveQuery } from './live-query.js'
 
 export interface TailListener {
   /**
-   * New events, in order. A page that does not begin where the last one ended shows a gap: read those events from the
-   * log.
+   * Receives new events, in order. There is a gap when a page does not start where the previous page ended. Read the
+   * missing events from the log.
    */
   offered(page: Span): void
-  /** Nothing more comes: the stream was tombstoned, or cannot be read. */
+  /** No more events will come: the stream was deleted for ever, or cannot be read. */
   failed(error: Error): void
 }
 
@@ -33,12 +33,12 @@ export abstract class Tail {
     this.#next = next
   }
 
-  /** The first cursor that was not offered. Events before it are read from the log. */
+  /** The first cursor not offered yet. Read earlier events from the log. */
   get next(): number {
     return this.#next
   }
 
-  /** Offers nothing before this cursor. It never goes back. */
+  /** Moves `next` forward to a cursor. Never moves it back. */
   protected begin(next: number): void {
     this.#next = Math.max(this.#next, next)
   }
@@ -49,7 +49,7 @@ export abstract class Tail {
     for (const listener of this.listeners) listener.offered(page)
   }
 
-  /** Why nothing more comes; undefined while events may come. */
+  /** Why no more events will come. Undefined while events may come. */
   get failure(): Error | undefined {
     return this.#failure
   }
@@ -60,16 +60,17 @@ export abstract class Tail {
   }
 }
 
-/** The end of the log: each page of the dispatcher, filtered. Its cursors are positions. */
+/** The end of the log: each page of the dispatcher, filtered. Cursors are positions. */
 export class LogTail extends Tail {
-  /** Leaves a gap up to `to`. Listeners read those events from the log, and get the error there. */
+  /** Leaves a gap up to `to`. Listeners read these events from the log and get the error there. */
   skip(to: number): void {
     this.offer({ from: to + 1, to, events: [] })
   }
 
   /**
-   * @param visible for each event, whether readers of this tail may see it; undefined: all are visible
-   * @param matching for each event, whether it matches; undefined: the filter is asked
+   * Filters a page and offers the result.
+   * @param visible for each event, whether readers of this tail may see it. Undefined: all are visible
+   * @param matching for each event, whether it matches. Undefined: the filter is applied
    */
   take(
     { from, to, events }: LogPage,
@@ -86,35 +87,35 @@ export class LogTail extends Tail {
   }
 }
 
-/** The end of a stream or an index stream. Its cursors are numbers. */
+/** The end of a stream or an index stream. Cursors are numbers. */
 export class ListTail extends Tail {
   #reading = false
-  /** There may be new events since the last look. */
+  /** True when there may be events that the last read did not see. */
   #stale = false
-  #begun = false
+  #opened = false
 
   constructor(reader: Reader, query: LiveQuery) {
     super(reader, query, 0)
   }
 
-  /** Finds the end of the source. Commits in the meantime call `take` or `wake` already, so none is missed. */
+  /** Finds the end of the source. Commits during this call already call `take` or `wake`, so no event is missed. */
   async open(): Promise<this> {
     const source = await this.reader.visible.toFollow(this.query.address, this.query.request.viewer)
     this.begin(source.head + 1)
-    this.#begun = true
+    this.#opened = true
     if (this.#stale) this.wake()
     return this
   }
 
   /**
-   * Offers records of the stream that were committed, lowest number first. When links, metadata or a deletion may
-   * matter, or expressions have to be run, they are read from the log instead.
+   * Offers newly committed records of the stream, in ascending order. Reads them from the log instead when links,
+   * metadata or a deletion may affect them, or when expressions have to run.
    */
   take(records: readonly StoredRecord[]): void {
     const { address, request } = this.query
     const stream = address.stream as string
     const canBeOffered =
-      this.#begun &&
+      this.#opened &&
       !this.#reading &&
       records[0]?.number === this.next &&
       this.reader.sources.isPlain(stream) &&
@@ -131,10 +132,10 @@ export class ListTail extends Tail {
     this.offer({ from: this.next, to: (records.at(-1) as StoredRecord).number, events: found })
   }
 
-  /** Reads what is new, if anything, and offers it. */
+  /** Reads and offers new events, if there are any. */
   wake(): void {
     this.#stale = true
-    if (this.#reading || !this.#begun) return
+    if (this.#reading || !this.#opened) return
     this.#reading = true
     this.#read().catch((error: Error) => {
       this.#reading = false
@@ -150,7 +151,7 @@ export class ListTail extends Tail {
       if (range.first > range.last) continue
       for await (const span of this.reader.spans(source, this.query.request, range)) this.offer(span)
     }
-    // No await since `#stale` was false: the next wake begins a new read.
+    // There was no await since `#stale` was false. The next `wake` starts a new read.
     this.#reading = false
   }
 }

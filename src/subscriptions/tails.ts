@@ -1,4 +1,4 @@
-/** All tails with listeners. A commit reaches the tails that it concerns, and costs the others nothing. */
+/** All tails with listeners. A commit is passed only to the tails that it concerns. */
 import type { Dispatcher, LogPage } from '../dispatch/dispatcher.js'
 import type { Poster } from '../index/index-entries.js'
 import type { StoredRecord } from '../log/format.js'
@@ -16,12 +16,12 @@ export class Tails {
   readonly #expressions: Expressions
   readonly #byKey = new Map<string, Promise<Tail>>()
   readonly #logs: LogTails
-  /** By the name of the stream, in the form that records hold: UTF-8 bytes as latin1. */
+  /** By stream name in the form of stored records: UTF-8 bytes as latin1. */
   readonly #streams = new Map<string, Set<ListTail>>()
   /** By family and name of the index list. */
   readonly #lists = new Map<string, Set<ListTail>>()
   #leaveDispatcher: (() => void) | undefined
-  /** Position at which the next page begins. */
+  /** Position at which the next page must begin. */
   #expected = 0
 
   constructor(dispatcher: Dispatcher, reader: Reader, poster: Poster, expressions: Expressions) {
@@ -33,22 +33,22 @@ export class Tails {
   }
 
   /**
-   * Follows a source from where it is now. The listener is registered before anything is read, so that no event is
-   * missed.
+   * Follows a source from its current end. The listener is registered before anything is read, so that it misses no
+   * event.
    * @returns the tail, and a function that removes the listener
-   * @throws `stream-deleted`, `index-switched-off`, `overloaded` as checkRoom
+   * @throws `stream-deleted`, `index-switched-off`, `overloaded` as `checkRoom`
    */
   async follow(query: LiveQuery, listener: TailListener): Promise<{ tail: Tail; leave: () => void }> {
     const { key } = query
-    let making = this.#byKey.get(key)
-    if (making === undefined) {
-      making = this.#make(query)
-      this.#byKey.set(key, making)
-      making.catch(() => this.#byKey.delete(key))
+    let opening = this.#byKey.get(key)
+    if (opening === undefined) {
+      opening = this.#open(query)
+      this.#byKey.set(key, opening)
+      opening.catch(() => this.#byKey.delete(key))
     }
-    const tail = await making
-    // The last listener may have left while this one was waiting.
-    if (this.#byKey.get(key) !== making) return this.follow(query, listener)
+    const tail = await opening
+    // The last other listener may have left during the await, which removes the tail.
+    if (this.#byKey.get(key) !== opening) return this.follow(query, listener)
     if (tail.failure !== undefined) throw tail.failure // its listeners are being removed
     tail.listeners.add(listener)
     const leave = () => {
@@ -60,14 +60,14 @@ export class Tails {
   }
 
   /**
-   * To be called before a live read is accepted.
-   * @throws `overloaded` when its expressions are too much beside those that others follow with
+   * Rejects a live read whose expressions exceed the limit for all live reads together. Call before accepting it.
+   * @throws `overloaded`
    */
   checkRoom({ request }: LiveQuery): void {
     this.#expressions.checkRoom(request.filter.expressions)
   }
 
-  async #make(query: LiveQuery): Promise<Tail> {
+  async #open(query: LiveQuery): Promise<Tail> {
     this.#expressions.follow(query.request.filter.expressions)
     if (this.#leaveDispatcher === undefined) {
       this.#leaveDispatcher = this.#dispatcher.follow((page) => this.#route(page))
@@ -92,7 +92,7 @@ export class Tails {
     }
   }
 
-  /** The map that holds the tails of a stream or index stream, and the key in it. */
+  /** Returns the map with the tails of a stream or index stream, and the key in that map. */
   #entryOf({ address: { stream = '', index } }: LiveQuery): [Map<string, Set<ListTail>>, string] {
     if (index === undefined) return [this.#streams, Buffer.from(stream).toString('latin1')]
     return [this.#lists, index.kind + index.name]
@@ -120,7 +120,7 @@ export class Tails {
     if (this.#logs.size > 0) await this.#logs.take(page)
   }
 
-  /** After a gap in the dispatcher's pages. */
+  /** Wakes all list tails after a gap in the dispatcher's pages. */
   #wakeAll(): void {
     for (const tails of [this.#streams, this.#lists]) {
       for (const some of tails.values()) for (const tail of some) tail.wake()
@@ -130,7 +130,7 @@ export class Tails {
   async #toStreams({ events }: LogPage): Promise<void> {
     const concerned = new Map<Set<ListTail>, StoredRecord[]>()
     for (const record of events) {
-      // A tombstone ends the metastream, too, though no record is written there.
+      // A tombstone also ends the metastream, though no record is written to it.
       if (record.tombstone) for (const tail of this.#streams.get(metastreamOf(record.streamBytes)) ?? []) tail.wake()
       const tails = this.#streams.get(record.streamBytes)
       if (tails === undefined) continue

@@ -1,6 +1,7 @@
 /**
- * Watches the clock, and warns when it is behind the last event of the log, so that `created` stands still, or when it
- * has jumped. It looks once a second. That also gives SteadyTime the regular readings by which it recognises jumps.
+ * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` stands still, and when
+ * the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings it needs to detect
+ * jumps.
  */
 
 import { limits } from '../limits.js'
@@ -8,22 +9,22 @@ import type { Clock } from './clock.js'
 import { spoken } from './duration.js'
 import { BELIEVED_AFTER_MS, type ClockJump } from './steady-time.js'
 
-const LOOK_MS = 1000
+const CHECK_MS = 1000
 
-/** As `GET /readyz` shows it. */
+/** A problem with the clock, as `GET /readyz` shows it. */
 export interface ClockTrouble {
-  /** How far the clock is behind the last event, seconds; undefined: it is not. */
+  /** How far the clock is behind the last event, seconds. Undefined: it is not behind. */
   behindSeconds?: number
-  /** A jump of the machine's clock that is not believed yet, seconds; negative: back in time. */
+  /** A jump of the system clock that is not accepted yet, seconds; negative: back in time. */
   jumpSeconds?: number
   detail: string
 }
 
-/** The log with whose last event the clock is compared. */
+/** The log whose last event is compared with the clock. */
 interface WatchedLog {
   /** Position of the last event. */
   readonly head: number
-  /** When it was created, milliseconds since 1970; 0 when there is none. */
+  /** When the last event was created, milliseconds since 1970; 0 when there is none. */
   readonly lastCreated: number
 }
 
@@ -39,55 +40,55 @@ export class ClockWatch {
     this.#clock = clock
     this.#log = log
     this.#jump = clock.jump?.()
-    this.#lookLater()
+    this.#checkLater()
   }
 
-  /** How far the clock is behind the last event, milliseconds; 0 when it is not. */
+  /** How far the clock is behind the last event, milliseconds; 0 when it is not behind. */
   get behindMs(): number {
     return Math.max(0, this.#log.lastCreated - this.#clock.now())
   }
 
-  /** The last jump of the machine's clock, milliseconds; negative: back in time; 0: there was none. */
+  /** The last jump of the system clock, milliseconds; negative: back in time; 0: none. */
   get jumpMs(): number {
     return this.#clock.jump?.()?.by ?? 0
   }
 
-  /** What is wrong with the clock now; undefined: nothing. */
+  /** The current problem with the clock. Undefined: none. */
   get trouble(): ClockTrouble | undefined {
     const { behindMs } = this
     const isBehind = behindMs > limits.clock_behind_ms_max
     const jump = this.#clock.jump?.()
-    const isJudged = jump?.verdict === 'judging'
-    if (!isBehind && !isJudged) return undefined
+    const isPending = jump?.verdict === 'judging'
+    if (!isBehind && !isPending) return undefined
     return {
       ...(isBehind && { behindSeconds: behindMs / 1000 }),
-      ...(isJudged && { jumpSeconds: jump.by / 1000 }),
-      detail: [...(isBehind ? [this.#behind(behindMs)] : []), ...(isJudged ? [wordsOf(jump)] : [])].join(' ')
+      ...(isPending && { jumpSeconds: jump.by / 1000 }),
+      detail: [...(isBehind ? [this.#behind(behindMs)] : []), ...(isPending ? [describeJump(jump)] : [])].join(' ')
     }
   }
 
-  /** Calls back with a warning for everything that is wrong now, and later for everything new. */
+  /** Sets the listener. It gets a warning for each current problem at once, and for each new problem later. */
   tell(listener: (warning: string) => void): void {
     this.#listener = listener
     this.#wasBehind = false
-    this.#look()
+    this.#check()
   }
 
   close(): void {
     this.#cancel()
   }
 
-  #lookLater(): void {
-    this.#cancel = this.#clock.after(LOOK_MS, () => {
-      this.#look()
-      this.#lookLater()
+  #checkLater(): void {
+    this.#cancel = this.#clock.after(CHECK_MS, () => {
+      this.#check()
+      this.#checkLater()
     })
   }
 
-  #look(): void {
-    const { behindMs } = this // reads the clock, which may find a jump
+  #check(): void {
+    const { behindMs } = this // reads the clock, which may detect a jump
     const jump = this.#clock.jump?.()
-    if (jump !== this.#jump && jump !== undefined) this.#listener(wordsOf(jump))
+    if (jump !== this.#jump && jump !== undefined) this.#listener(describeJump(jump))
     this.#jump = jump
     const isBehind = behindMs > limits.clock_behind_ms_max
     if (isBehind && !this.#wasBehind) this.#listener(this.#behind(behindMs))
@@ -97,13 +98,14 @@ export class ClockWatch {
   #behind(ms: number): string {
     const { head, lastCreated } = this.#log
     const last = `the last event (position ${head}, created ${new Date(lastCreated).toISOString()})`
-    return `The clock is ${spoken(ms)} behind ${last}. Until the clock has passed that time, new events get it too: maxAge does not hide them, from=-15m returns all of them, and to= with the time of the clock returns none. If this clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
+    return `The clock is ${spoken(ms)} behind ${last}. Until it has passed that time, new events get that time too: maxAge does not hide them, from=-15m returns all of them, and to= with the clock's time returns none. If the clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
   }
 }
 
-function wordsOf({ by, verdict }: ClockJump): string {
+function describeJump({ by, verdict }: ClockJump): string {
   const jumped = `${spoken(by)} ${by < 0 ? 'back' : 'ahead'}`
-  if (verdict === 'believed') return `The machine's clock stays ${jumped}: the server's time follows it.`
-  if (verdict === 'passed') return `The machine's clock came back after a jump of ${jumped}, which was not believed.`
-  return `The machine's clock jumped ${jumped}. The server's time goes on as before, and follows when that has lasted ${BELIEVED_AFTER_MS / 1000} s.`
+  if (verdict === 'believed') return `The system clock stays ${jumped}. The server's time follows it now.`
+  if (verdict === 'passed')
+    return `The system clock came back after a jump of ${jumped}. The server's time ignored the jump.`
+  return `The system clock jumped ${jumped}. The server's time ignores the jump unless it lasts ${BELIEVED_AFTER_MS / 1000} s.`
 }

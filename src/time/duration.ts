@@ -1,6 +1,6 @@
 /**
- * Durations as text: ISO 8601 with weeks, days, hours, minutes and seconds. Years and months are left out: they differ
- * in length.
+ * Durations as text: ISO 8601 with weeks, days, hours, minutes and seconds. Years and months are not supported, because
+ * their length varies.
  */
 
 /** The form of a duration, as the `pattern` of a JSON schema. */
@@ -8,7 +8,7 @@ export const DURATION_PATTERN = '^P(?!$)(\\d{1,19}W)?(\\d{1,19}D)?(T(?=\\d)(\\d{
 
 export const UNIT_SECONDS = { W: 604_800n, D: 86_400n, H: 3600n, M: 60n, S: 1n } as const
 
-/** The seconds of a duration that matches `DURATION_PATTERN`. */
+/** Returns the seconds of a duration. @param duration must match `DURATION_PATTERN` */
 export function secondsOf(duration: string): bigint {
   let seconds = 0n
   for (const [, count, unit] of duration.matchAll(/(\d+)([WDHMS])/g)) {
@@ -24,8 +24,8 @@ const SPOKEN = [
 ] as const
 
 /**
- * A duration for people, in the largest unit of which it has at least two: `3,650 days`.
- * @param ms may be negative; the sign is dropped
+ * Returns a duration in words, in the largest unit with a count of at least two: `3,650 days`.
+ * @param ms the sign is ignored
  */
 export function spoken(ms: number): string {
   const length = Math.abs(ms)

@@ -1,63 +1,63 @@
 /**
- * The time by which the server goes. The machine's clock may be set, or jump for a few seconds; the monotonic clock
- * does neither. A jump of the machine's clock is believed only when it has lasted.
+ * The time that the server uses. The system clock may be set, or jump for a few seconds; the monotonic clock does not.
+ * A jump of the system clock is accepted only after it has lasted for `BELIEVED_AFTER_MS`.
  */
 
-/** A change of the difference between the clocks, from reading to reading, that is not a jump yet, milliseconds. */
+/** Changes of the clocks' difference up to this size, from reading to reading, are not jumps. Milliseconds. */
 const JUMP_MS = 1000
-/** How long a jump must last, by the monotonic clock, to be believed, milliseconds. */
+/** A jump is accepted after it has lasted this long by the monotonic clock, milliseconds. */
 export const BELIEVED_AFTER_MS = 10_000
 
-/** A jump of the machine's clock against the monotonic one. */
+/** A jump of the system clock against the monotonic clock. */
 export interface ClockJump {
   /** Milliseconds; negative: back in time. */
   readonly by: number
-  /** `passed`: the clock came back before the jump was believed. */
+  /** `judging`: not accepted yet. `believed`: accepted. `passed`: the clock came back before the jump was accepted. */
   readonly verdict: 'judging' | 'believed' | 'passed'
 }
 
-/** A pure state machine: readings of both clocks go in, the believed time comes out. */
+/** A pure state machine: readings of both clocks go in, the server's time comes out. */
 export class SteadyTime {
-  /** The believed time minus the monotonic time, milliseconds; undefined before the first reading. */
+  /** The server's time minus the monotonic time, milliseconds. Undefined before the first reading. */
   #offset: number | undefined
   /**
-   * The offset to which the machine's clock has jumped, and the monotonic time of the jump; undefined: no jump is
-   * judged.
+   * A jump that is not accepted yet: the new offset of the system clock, and the monotonic time of the jump. Undefined:
+   * there is none.
    */
-  #judged: { offset: number; readonly since: number } | undefined
+  #pendingJump: { offset: number; readonly since: number } | undefined
   #jump: ClockJump | undefined
 
-  /** The last jump; undefined: there was none. */
+  /** The last jump. Undefined: there was none. */
   get jump(): ClockJump | undefined {
     return this.#jump
   }
 
   /**
-   * The time now, milliseconds since 1970, a whole number. The first reading is believed as it is.
-   * @param wall the machine's clock, milliseconds since 1970
-   * @param monotonic milliseconds of a clock that never goes back
+   * Returns the server's time, milliseconds since 1970, a whole number. The first reading is accepted as it is.
+   * @param wall system clock, milliseconds since 1970
+   * @param monotonic monotonic clock, milliseconds
    */
   read(wall: number, monotonic: number): number {
-    const found = wall - monotonic
-    this.#offset ??= found
-    if (isNear(found, this.#offset)) {
-      if (this.#judged !== undefined) this.#end('passed')
-      this.#offset = found
+    const offset = wall - monotonic
+    this.#offset ??= offset
+    if (isNear(offset, this.#offset)) {
+      if (this.#pendingJump !== undefined) this.#end('passed')
+      this.#offset = offset
       return wall
     }
-    if (this.#judged === undefined || !isNear(found, this.#judged.offset)) {
-      this.#judged = { offset: found, since: monotonic }
-      this.#jump = { by: Math.round(found - this.#offset), verdict: 'judging' }
+    if (this.#pendingJump === undefined || !isNear(offset, this.#pendingJump.offset)) {
+      this.#pendingJump = { offset, since: monotonic }
+      this.#jump = { by: Math.round(offset - this.#offset), verdict: 'judging' }
     }
-    this.#judged.offset = found
-    if (monotonic - this.#judged.since < BELIEVED_AFTER_MS) return Math.round(this.#offset + monotonic)
+    this.#pendingJump.offset = offset
+    if (monotonic - this.#pendingJump.since < BELIEVED_AFTER_MS) return Math.round(this.#offset + monotonic)
     this.#end('believed')
-    this.#offset = found
+    this.#offset = offset
     return wall
   }
 
   #end(verdict: 'believed' | 'passed'): void {
-    this.#judged = undefined
+    this.#pendingJump = undefined
     this.#jump = { by: this.#jump?.by ?? 0, verdict }
   }
 }

@@ -1,64 +1,64 @@
-/** Turns of the event loop: long work gives others a turn, and much work at once shares turns in the order of asking. */
+/** Turns of the event loop. Long work yields between turns; concurrent work shares each turn in the order of asking. */
 
-/** Resolves in another turn of the event loop, after what has arrived meanwhile. */
+/** Resolves in the next turn of the event loop, after pending I/O was handled. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Steps of work that all who share take together in one turn of the event loop. */
+/** Default steps of work per turn of the event loop, for all users of the turn together. */
 const STEPS_A_TURN = 4096
 
-interface AskedTurn {
+interface QueuedWork {
   readonly steps: number
   readonly begin: () => void
 }
 
 /**
- * Shares each turn of the event loop among all who work at the same time: in one turn they together do so much and no more,
- * in the order of asking. Between two turns everything else goes on.
+ * Divides each turn of the event loop among all concurrent work. Together it may do a limited number of steps per turn,
+ * granted in the order of asking. Everything else runs between the turns.
  */
 export class SharedTurns {
   readonly #stepsATurn: number
-  /** Steps that were given away in this turn. */
-  #given = 0
-  #waiting: AskedTurn[] = []
+  /** Steps granted in the current turn. */
+  #granted = 0
+  #waiting: QueuedWork[] = []
   #ending = false
   #most = 0
 
-  /** @param stepsATurn steps that all together do in one turn; of about a microsecond each where it is not said */
+  /** @param stepsATurn steps per turn for all work together. The default assumes steps of about a microsecond */
   constructor(stepsATurn: number = STEPS_A_TURN) {
     this.#stepsATurn = stepsATurn
   }
 
-  /** How many wait for a turn. */
+  /** Number of requests that wait for a turn. */
   get waiting(): number {
     return this.#waiting.length
   }
 
-  /** The most steps that were ever given away in one turn. */
+  /** The most steps ever granted in one turn. */
   get most(): number {
     return this.#most
   }
 
   /**
-   * Asks for so many steps of work. More than a turn has are given in one turn, alone.
-   * @returns undefined: they may be done at once; else a promise that resolves in the turn that has room for them
+   * Requests steps of work. A request that exceeds a turn gets a turn of its own.
+   * @returns undefined when the work may be done at once, otherwise a promise that resolves in a turn with room for it
    */
   take(steps: number): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.#hasRoomFor(steps)) {
-      this.#give(steps)
+      this.#grant(steps)
       return undefined
     }
     return new Promise((begin) => this.#waiting.push({ steps, begin }))
   }
 
   #hasRoomFor(steps: number): boolean {
-    return this.#given === 0 || this.#given + steps <= this.#stepsATurn
+    return this.#granted === 0 || this.#granted + steps <= this.#stepsATurn
   }
 
-  #give(steps: number): void {
-    this.#given += steps
-    if (this.#given > this.#most) this.#most = this.#given
+  #grant(steps: number): void {
+    this.#granted += steps
+    if (this.#granted > this.#most) this.#most = this.#granted
     if (this.#ending) return
     this.#ending = true
     setImmediate(() => this.#nextTurn())
@@ -66,11 +66,11 @@ export class SharedTurns {
 
   #nextTurn(): void {
     this.#ending = false
-    this.#given = 0
+    this.#granted = 0
     let begun = 0
     for (const { steps, begin } of this.#waiting) {
       if (!this.#hasRoomFor(steps)) break
-      this.#give(steps)
+      this.#grant(steps)
       begin()
       begun++
     }

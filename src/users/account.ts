@@ -1,4 +1,4 @@
-/** One account, as the last event of its stream says. */
+/** An account, defined by the last event of its stream. */
 
 import type { Principal } from '../access/permissions.js'
 import type { StoredRecord } from '../log/format.js'
@@ -14,24 +14,24 @@ export interface Account {
   readonly fullName: string | null
   readonly groups: readonly string[] | null
   readonly disabled: boolean
-  /** Undefined: it has the first password, which nobody has written down. */
+  /** Undefined: it still has the default password, and no event with a hash was written. */
   readonly password: HashedPassword | undefined
-  /** The password is the one that everybody knows. */
+  /** The password is the well-known default password. */
   readonly hasFirstPassword: boolean
-  /** When it was made, milliseconds: tokens that are older belong to one that was deleted. */
+  /** When the account was created, milliseconds. Older tokens belong to a deleted account of the same login. */
   readonly since: number
   /** Time of the last change, milliseconds. Two changes may have the same time. */
   readonly updated: number
-  /** Another number after every change: that of the account's last event. */
+  /** Number of the account's last event. It is different after every change. */
   readonly version: number
 }
 
-/** The principal of a sign-in with the account's password. The next change of the account ends the sign-in. */
+/** Returns the principal of a password sign-in. The next change of the account ends the sign-in. */
 export function principalOf({ login, groups, since, version }: Account): Principal {
   return { login, groups: groups ?? [], since, accountVersion: version, by: 'password' }
 }
 
-/** What stands in an event that makes or changes an account. */
+/** Returns the data of an event that creates or changes an account. */
 export function accountDocument({
   login,
   fullName,
@@ -53,30 +53,30 @@ export function accountDocument({
 }
 
 /**
- * The account that an event leaves.
- * @returns `deleted`, or undefined when the event says nothing of an account
+ * Returns the account that an event defines.
+ * @returns `deleted` for a deletion; undefined when the event does not define an account
  */
 export function accountOf(login: string, record: StoredRecord): Account | 'deleted' | undefined {
   if (record.type === USER_DELETED) return 'deleted'
   if (record.type !== USER_CREATED && record.type !== USER_UPDATED) return undefined
-  let said: Record<string, unknown>
+  let data: Record<string, unknown>
   try {
-    said = JSON.parse(record.data?.toString() ?? '') as Record<string, unknown>
+    data = JSON.parse(record.data?.toString() ?? '') as Record<string, unknown>
   } catch {
     return undefined
   }
-  if (said === null || typeof said !== 'object' || said.loginName !== login) return undefined
-  const { fullName, groups, since } = said
+  if (data === null || typeof data !== 'object' || data.loginName !== login) return undefined
+  const { fullName, groups, since } = data
   const isList = Array.isArray(groups) && groups.every((group) => typeof group === 'string')
   const instant = typeof since === 'string' ? Date.parse(since) : Number.NaN
   return {
     login,
     fullName: typeof fullName === 'string' ? fullName : null,
     groups: isList ? groups : null,
-    // What cannot be understood lets nobody in.
-    disabled: said.disabled !== false || !isHashedPassword(said),
-    password: isHashedPassword(said) ? { salt: said.salt, hash: said.hash, scheme: said.scheme } : UNUSABLE,
-    hasFirstPassword: said.firstPassword === true,
+    // An account whose data is not understood is disabled.
+    disabled: data.disabled !== false || !isHashedPassword(data),
+    password: isHashedPassword(data) ? { salt: data.salt, hash: data.hash, scheme: data.scheme } : UNUSABLE,
+    hasFirstPassword: data.firstPassword === true,
     since: Number.isNaN(instant) ? record.created : instant,
     updated: record.created,
     version: record.number

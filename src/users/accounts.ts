@@ -1,6 +1,6 @@
 /**
- * The accounts (reference 15). What is known of each is events in `$user-{login}`; `$users` lists their logins. The two
- * first accounts are there without an event until somebody changes them.
+ * The accounts (reference 15). Each is stored as events in `$user-{login}`; `$users` lists the logins. The two default
+ * accounts exist without an event until they are changed.
  */
 
 import { type AuditType, auditEvent } from '../access/audit.js'
@@ -41,7 +41,7 @@ export interface AccountsParts {
   clock: Clock
 }
 
-/** What an administrator says of an account. */
+/** The properties of an account that an administrator sets. */
 export interface AccountDetails {
   readonly fullName: string | null
   readonly groups: readonly string[] | null
@@ -49,24 +49,24 @@ export interface AccountDetails {
 
 export class Accounts implements SystemFollower {
   readonly #parts: AccountsParts
-  #kept = firstAccounts()
+  #accounts = firstAccounts()
   readonly #listeners: (() => void)[] = []
-  /** Changes are made one after the other. */
+  /** Changes run one after the other. */
   #changes: Promise<unknown> = Promise.resolve()
 
   constructor(parts: AccountsParts) {
     this.#parts = parts
   }
 
-  /** Brings back what was written. An account that is as it was stays the same object. */
+  /** Loads the accounts from the log. An unchanged account keeps its object. */
   async load(): Promise<void> {
     const { postings } = this.#parts
-    const kept = firstAccounts()
+    const accounts = firstAccounts()
     for await (const { name } of postings.all(family.stream, USER_STREAMS)) {
       const login = name.slice(USER_STREAMS.length)
-      kept.set(login, await this.#latestOf(login))
+      accounts.set(login, await this.#latestOf(login))
     }
-    this.#kept = kept
+    this.#accounts = accounts
   }
 
   async #latestOf(login: string): Promise<LatestValue<Account>> {
@@ -79,7 +79,7 @@ export class Accounts implements SystemFollower {
     for await (const record of reader.records(stream, 'desc')) {
       const account = accountOf(login, record)
       if (account === undefined) continue
-      const known = this.#kept.get(login)
+      const known = this.#accounts.get(login)
       const same = known?.number === record.number ? known.value : undefined
       latest.say(account === 'deleted' ? undefined : (same ?? account), record.number)
       break
@@ -87,13 +87,13 @@ export class Accounts implements SystemFollower {
     return latest
   }
 
-  /** Hears of every event of a system stream. */
+  /** Updates the accounts from an event of a system stream. */
   committed(stream: string, record: StoredRecord): void {
     const described = isMetastream(stream) ? originalOf(stream) : stream
     if (!described.startsWith(USER_STREAMS)) return
     const login = described.slice(USER_STREAMS.length)
-    const latest = this.#kept.get(login) ?? new LatestValue<Account>()
-    this.#kept.set(login, latest)
+    const latest = this.#accounts.get(login) ?? new LatestValue<Account>()
+    this.#accounts.set(login, latest)
     const before = latest.value
     const account = accountOf(login, record)
     if (stream !== described) latest.truncate(truncationOf(record))
@@ -102,14 +102,14 @@ export class Accounts implements SystemFollower {
     if (latest.value !== before) for (const listener of this.#listeners) listener()
   }
 
-  /** Calls back when any account has changed. */
+  /** Registers a listener for changes of any account. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
-  /** Another object whenever anything of it has changed. */
+  /** Returns the account. Every change creates a new object. */
   get(login: string): Account | undefined {
-    return this.#kept.get(login)?.value
+    return this.#accounts.get(login)?.value
   }
 
   /** @throws `user-not-found` */
@@ -119,35 +119,39 @@ export class Accounts implements SystemFollower {
     throw new DaybookError('user-not-found', `There is no user "${login.slice(0, 100)}".`)
   }
 
-  /** By login, in the order of their bytes. */
+  /** Returns all accounts, ordered by the bytes of their logins. */
   all(): Account[] {
-    const accounts = [...this.#kept.values()].flatMap(({ value }) => value ?? [])
+    const accounts = [...this.#accounts.values()].flatMap(({ value }) => value ?? [])
     return accounts.sort((a, b) => Buffer.compare(Buffer.from(a.login), Buffer.from(b.login)))
   }
 
-  /** Whether a password is an account's, in a time that does not say whether there is one. @throws `overloaded` */
+  /**
+   * Returns the account if the password is right and the account is enabled. Takes the same time whether or not the
+   * account exists.
+   * @throws `overloaded`
+   */
   async verify(login: string, password: string): Promise<Account | undefined> {
     const account = this.get(login)
-    const kept =
+    const stored =
       account !== undefined && account.password === undefined ? await hashOfFirstPassword() : account?.password
-    const right = await verifyPassword(password, kept)
-    // It may have been changed meanwhile.
+    const right = await verifyPassword(password, stored)
+    // The account may have changed during the await.
     return right && account !== undefined && !account.disabled && this.get(login) === account ? account : undefined
   }
 
   /**
-   * Gives first accounts whose password everybody knows another one.
-   * @throws `bad-configuration` when one is left, and that is refused
+   * Sets the given passwords on accounts that still have the default password.
+   * @throws `bad-configuration` when an account keeps the default password and `refuseFirst` is true
    */
   async begin(passwords: Readonly<Record<string, string | undefined>>, refuseFirst: boolean): Promise<void> {
     const open = this.withFirstPassword()
-    const left = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
-    if (refuseFirst && left.length > 0) {
-      const given = left.filter(isFirstLogin)
-      const variables = given.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
+    const unchanged = open.filter((login) => (passwords[login] ?? FIRST_PASSWORD) === FIRST_PASSWORD)
+    if (refuseFirst && unchanged.length > 0) {
+      const defaultLogins = unchanged.filter(isFirstLogin)
+      const variables = defaultLogins.map((login) => `DAYBOOK_${login.toUpperCase()}_PASSWORD`).join(' and ')
       throw new DaybookError(
         'bad-configuration',
-        `${left.join(' and ')} can sign in with the password "${FIRST_PASSWORD}", and others than this machine can reach the server. ${variables === '' ? 'Change' : `Give ${variables}, or change`} the password on loopback first`
+        `${unchanged.join(' and ')} can sign in with the default password "${FIRST_PASSWORD}", and other machines can reach the server. ${variables === '' ? 'Change' : `Set ${variables}, or change`} the password on loopback first`
       )
     }
     for (const login of open) {
@@ -157,13 +161,13 @@ export class Accounts implements SystemFollower {
     }
   }
 
-  /** Accounts that can sign in with the password that everybody knows. */
+  /** Returns the logins of enabled accounts that have the default password. */
   withFirstPassword(): string[] {
     return this.all().flatMap(({ login, hasFirstPassword, disabled }) => (hasFirstPassword && !disabled ? [login] : []))
   }
 
   /**
-   * Makes an account; with the same password it may be there already, whatever else is said of it.
+   * Creates an account. Succeeds without a change when an enabled account with the same login and password exists.
    * @throws `user-exists`, `invalid-user`, `overloaded`
    */
   create(actor: Actor, login: string, details: AccountDetails, password: string): Promise<void> {
@@ -173,14 +177,14 @@ export class Accounts implements SystemFollower {
       const account = this.get(login)
       if (account !== undefined) {
         if ((await this.#isPasswordOf(account, password)) && !account.disabled) return
-        throw new DaybookError('user-exists', `There is a user "${login}" already.`)
+        throw new DaybookError('user-exists', `User "${login}" exists already.`)
       }
       const { clock, log } = this.#parts
-      // Later than every event of the log, whatever the clock says: tokens of a deleted account of this login stay older.
+      // Later than every event of the log under any clock. So tokens of a deleted account of this login stay older.
       const since = Math.max(clock.now(), log.lastCreated + 1)
-      const made: Account = { ...NEW, login, ...details, since, ...(await passwordOf(password)) }
+      const created: Account = { ...NEW, login, ...details, since, ...(await passwordOf(password)) }
       const listed = serverEvent('$users', '$User', Buffer.from(login), 'text/plain')
-      await this.#write(actor, 'UserCreated', USER_CREATED, made, [listed])
+      await this.#write(actor, 'UserCreated', USER_CREATED, created, [listed])
     })
   }
 
@@ -222,18 +226,18 @@ export class Accounts implements SystemFollower {
     })
   }
 
-  /** At least one account must be able to administrate. @throws `last-administrator` */
+  /** Checks that another account can administrate. @throws `last-administrator` */
   #needOtherAdministrator(login: string): void {
     const account = this.get(login)
     if (account === undefined || !administrates(account)) return
     if (this.all().some((other) => other !== account && administrates(other))) return
-    throw new DaybookError('last-administrator', `"${login}" is the last who can administrate.`)
+    throw new DaybookError('last-administrator', `"${login}" is the last administrator. Add another one first.`)
   }
 
   #setPassword(
     actor: Actor | undefined,
     login: string,
-    what: AuditType,
+    auditType: AuditType,
     password: string,
     current?: string
   ): Promise<void> {
@@ -241,9 +245,9 @@ export class Accounts implements SystemFollower {
     return this.#inTurn(async () => {
       const account = this.need(login)
       if (current !== undefined && !(await this.#isPasswordOf(account, current))) {
-        throw new DaybookError('wrong-password', 'The current password is another one.')
+        throw new DaybookError('wrong-password', 'The current password is wrong.')
       }
-      await this.#write(actor, what, USER_UPDATED, { ...account, ...(await passwordOf(password)) })
+      await this.#write(actor, auditType, USER_UPDATED, { ...account, ...(await passwordOf(password)) })
     })
   }
 
@@ -251,21 +255,22 @@ export class Accounts implements SystemFollower {
     return verifyPassword(password, account.password ?? (await hashOfFirstPassword()))
   }
 
-  /** The change and its audit event stand in one batch. */
+  /** Appends a change and its audit event in one batch. */
   async #write(
     actor: Actor | undefined,
-    what: AuditType,
+    auditType: AuditType,
     type: string,
     account: Account,
     more: readonly NewEvent[] = []
   ): Promise<void> {
-    // An account that was never written down has its password from here on.
+    // A default account without an event gets its password hash here.
     const password = account.password ?? (await hashOfFirstPassword())
     const { login, fullName, groups, disabled } = account
     const document = type === USER_DELETED ? { loginName: login } : accountDocument({ ...account, password })
-    const said = what === 'UserCreated' || what === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
+    const auditData =
+      auditType === 'UserCreated' || auditType === 'UserUpdated' ? { login, fullName, groups, disabled } : { login }
     const event = serverEvent(USER_STREAMS + login, type, document)
-    const events = [event, ...more, auditEvent(what, actor, said)]
+    const events = [event, ...more, auditEvent(auditType, actor, auditData)]
     await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor?.principal })
   }
 

@@ -1,11 +1,11 @@
-/** The accounts with which a log begins, as EventStoreDB's does (reference 14.1). No event says that they are there. */
+/** The default accounts of a new log, as in EventStoreDB (reference 14.1). They exist without an event. */
 
 import { LatestValue } from '../access/latest-value.js'
 import { ADMINS, OPERATORS } from '../access/permissions.js'
 import type { Account } from './account.js'
 import { type HashedPassword, hashPassword } from './passwords.js'
 
-/** Their password until somebody changes it. */
+/** Their default password, valid until it is changed. */
 export const FIRST_PASSWORD = 'changeit'
 
 const FIRST_ACCOUNTS: readonly Account[] = [
@@ -27,7 +27,7 @@ function firstAccount(login: string, fullName: string, group: string): Account {
   }
 }
 
-/** The accounts of a log in which nobody has changed them, by login. No truncation of a stream hides them. */
+/** Returns the default accounts in their initial state, by login. Truncation of a stream does not hide them. */
 export function firstAccounts(): Map<string, LatestValue<Account>> {
   return new Map(
     FIRST_ACCOUNTS.map((account) => {
@@ -44,7 +44,7 @@ export function isFirstLogin(login: string): boolean {
 
 let hashed: Promise<HashedPassword> | undefined
 
-/** The hash of FIRST_PASSWORD, made when it is first needed. @throws `overloaded` when too many passwords are being hashed */
+/** Returns the hash of FIRST_PASSWORD, computed on first use. @throws `overloaded` when too many hashes are queued */
 export function hashOfFirstPassword(): Promise<HashedPassword> {
   hashed ??= hashPassword(FIRST_PASSWORD)
   hashed.catch(() => {

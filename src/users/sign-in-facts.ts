@@ -1,4 +1,4 @@
-/** What sign-ins rest on, as the accounts and tokens stand at this moment. */
+/** Current facts about accounts and tokens that decide whether a sign-in is still valid. */
 import type { SignInFacts } from '../access/sign-in-validity.js'
 import type { Accounts } from './accounts.js'
 import type { Tokens } from './tokens.js'

@@ -1,6 +1,6 @@
 /**
- * Sign-ins that failed: passwords counted by address, so that guessing ends soon, and told to the audit, gathered, so that guessing
- * does not fill the disk.
+ * Failed sign-ins. Wrong passwords are counted by address, which limits guessing. Failures are written to the audit in
+ * batches, so that guessing does not fill the disk.
  */
 import { LRUCache } from 'lru-cache'
 import { auditEvent } from '../access/audit.js'
@@ -12,21 +12,22 @@ import type { Clock } from '../time/clock.js'
 import type { Writer } from '../writing/writer.js'
 
 interface Bucket {
-  /** Attempts that are left. */
+  /** Attempts left. */
   left: number
-  /** Milliseconds of the clock that never goes back. */
+  /** When `left` was computed, milliseconds of the monotonic clock. */
   since: number
 }
 
-interface Gathered {
-  readonly said: object
+interface PendingFailure {
+  /** Data of the audit event, without `times`. */
+  readonly data: object
   times: number
 }
 
-/** The first failure is told after so long, those that follow with the next ones of a minute. */
-const FIRST_TOLD_MS = 1000
-const TOLD_MS = 60_000
-/** So many kinds of failure are told apart within that time. */
+/** Delay before the first failure is written to the audit. Later ones are written once per minute. */
+const FIRST_FLUSH_MS = 1000
+const FLUSH_MS = 60_000
+/** Different failures per batch. Further ones are counted together, by kind of credential. */
 const KINDS_MAX = 20
 
 export interface FailuresParts {
@@ -40,9 +41,9 @@ export class Failures {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #buckets = new LRUCache<string, Bucket>({ max: 10_000 })
-  #gathered = new Map<string, Gathered>()
+  #pending = new Map<string, PendingFailure>()
   #cancel: (() => void) | undefined
-  #told = -Infinity
+  #flushedAt = -Infinity
   #closed = false
 
   constructor({ writer, clock, metrics }: FailuresParts) {
@@ -51,7 +52,7 @@ export class Failures {
     this.#metrics = metrics
   }
 
-  /** Asked before a password is looked at. @throws `too-many-attempts` */
+  /** Checks the rate limit. Call before checking a password. @throws `too-many-attempts` */
   check(address: string): void {
     const { left } = this.#bucketOf(address)
     if (left >= 1) return
@@ -63,54 +64,54 @@ export class Failures {
   }
 
   /**
-   * A password was wrong.
-   * @param login of an account that exists; undefined: what was typed may be a password in the wrong place
+   * Counts a wrong password.
+   * @param login of an existing account. Undefined: an unknown login may be a password typed into the wrong field
    */
   count(address: string, login: string | undefined): void {
     const bucket = this.#bucketOf(address)
     bucket.left--
     this.#buckets.set(networkOf(address), bucket)
-    this.gather(address, login, 'password')
+    this.record(address, login, 'password')
   }
 
-  /** Tells the audit. Tokens are unguessable, so expired ones don't count towards the rate limit. */
-  gather(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
+  /** Queues a failure for the audit. Tokens are unguessable, so expired ones don't count towards the rate limit. */
+  record(address: string, login: string | undefined, by: 'password' | 'token' | 'ticket'): void {
     this.#metrics.signInFailed(by)
     if (this.#closed) return
-    const said = { from: address, who: login ?? null, by }
-    const key = JSON.stringify(said)
+    const data = { from: address, who: login ?? null, by }
+    const key = JSON.stringify(data)
     const other = JSON.stringify({ by })
-    const known = this.#gathered.get(key) ?? (this.#gathered.size < KINDS_MAX ? undefined : this.#gathered.get(other))
+    const known = this.#pending.get(key) ?? (this.#pending.size < KINDS_MAX ? undefined : this.#pending.get(other))
     if (known !== undefined) known.times++
-    else if (this.#gathered.size < KINDS_MAX) this.#gathered.set(key, { said, times: 1 })
-    else this.#gathered.set(other, { said: { who: null, by }, times: 1 })
+    else if (this.#pending.size < KINDS_MAX) this.#pending.set(key, { data, times: 1 })
+    else this.#pending.set(other, { data: { who: null, by }, times: 1 })
     if (this.#cancel !== undefined) return
-    const since = this.#clock.elapsed() - this.#told
-    this.#cancel = this.#clock.after(Math.max(FIRST_TOLD_MS, TOLD_MS - since), () => void this.tell())
+    const since = this.#clock.elapsed() - this.#flushedAt
+    this.#cancel = this.#clock.after(Math.max(FIRST_FLUSH_MS, FLUSH_MS - since), () => void this.flush())
   }
 
-  /** Writes what was gathered. What cannot be written now is not kept. */
-  async tell(): Promise<void> {
+  /** Writes the queued failures to the audit. Failures that cannot be written are dropped. */
+  async flush(): Promise<void> {
     this.#cancel?.()
     this.#cancel = undefined
-    this.#told = this.#clock.elapsed()
-    const events = [...this.#gathered.values()].map(({ said, times }) =>
-      auditEvent('SignInFailed', undefined, { ...said, times })
+    this.#flushedAt = this.#clock.elapsed()
+    const events = [...this.#pending.values()].map(({ data, times }) =>
+      auditEvent('SignInFailed', undefined, { ...data, times })
     )
-    this.#gathered = new Map()
+    this.#pending = new Map()
     if (events.length > 0) await this.#writer.append({ events, conditions: [], kind: 'append' }).catch(() => {})
   }
 
-  /** Writes what is left, and nothing more. */
+  /** Writes the queued failures and accepts no more. */
   async close(): Promise<void> {
     this.#closed = true
-    await this.tell()
+    await this.flush()
   }
 
   #bucketOf(address: string): Bucket {
     const now = this.#clock.elapsed()
     const { left, since } = this.#buckets.get(networkOf(address)) ?? { left: limits.sign_in_failures_burst, since: now }
-    const back = ((now - since) / 60_000) * limits.sign_in_failures_a_minute
-    return { left: Math.min(limits.sign_in_failures_burst, left + back), since: now }
+    const refilled = ((now - since) / 60_000) * limits.sign_in_failures_a_minute
+    return { left: Math.min(limits.sign_in_failures_burst, left + refilled), since: now }
   }
 }

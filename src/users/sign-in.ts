@@ -1,6 +1,6 @@
 /**
- * Who asks: credentials of a request → a principal. A credential that was right is remembered for a while by a keyed
- * hash, so that not every request costs a password's hash, and forgotten at once when its account changes.
+ * Turns the credentials of a request into a principal. Valid credentials are cached for a while under a keyed hash, to
+ * avoid a password hash per request. A cached entry is invalid as soon as its account changes.
  */
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -31,53 +31,54 @@ export class SignIn {
   readonly #parts: SignInParts
   readonly #facts: SignInFacts
   readonly #key = randomBytes(32).toString('base64url')
-  readonly #known: LRUCache<string, Principal>
-  readonly #trying = new Map<string, Promise<Principal | undefined>>()
+  readonly #cache: LRUCache<string, Principal>
+  readonly #attempts = new Map<string, Promise<Principal | undefined>>()
 
   constructor(parts: SignInParts) {
     this.#parts = parts
     this.#facts = signInFactsOf(parts.accounts, parts.tokens)
-    this.#known = new LRUCache({
-      max: limits.credentials_known_max,
-      ttl: limits.credential_known_ms,
+    this.#cache = new LRUCache({
+      max: limits.credentials_cached_max,
+      ttl: limits.credential_cache_ms,
       perf: { now: () => parts.clock.elapsed() }
     })
   }
 
   /**
-   * @param value what stands after `Basic`
+   * Signs in with a login and password.
+   * @param value the text after `Basic`
    * @param address of the client, for counting failed attempts
-   * @returns undefined when it is no login and password at all
+   * @returns undefined when the value does not contain a login and a password
    * @throws `wrong-credentials`, `too-many-attempts`, `overloaded`
    */
   byPassword(value: string, address: string): Principal | undefined | Promise<Principal | undefined> {
-    return this.#remembered(`Basic ${value}`) ?? this.#tryPassword(value, address)
+    return this.#cached(`Basic ${value}`) ?? this.#tryPassword(value, address)
   }
 
-  /** @throws `wrong-credentials`, `overloaded` */
+  /** Signs in with an API token or a web token. @throws `wrong-credentials`, `overloaded` */
   byToken(text: string, address: string): Principal | Promise<Principal> {
-    const known = Tokens.looksLike(text) ? this.#parts.tokens.principalOf(text) : this.#remembered(text)
+    const known = Tokens.looksLike(text) ? this.#parts.tokens.principalOf(text) : this.#cached(text)
     return known ?? this.#checkToken(text, address)
   }
 
-  /** @throws `wrong-credentials` */
+  /** Signs in with a ticket. @throws `wrong-credentials` */
   byTicket(ticket: string, address: string): { principal: Principal; source: string } {
     const found = this.#parts.tickets.principalOf(ticket)
     if (found !== undefined) return found
-    this.#parts.failures.gather(address, undefined, 'ticket')
+    this.#parts.failures.record(address, undefined, 'ticket')
     throw new DaybookError(
       'wrong-credentials',
-      'The ticket is not one of this server, or no longer valid. Ask for another.'
+      'The ticket is not from this server, or no longer valid. Request another one.'
     )
   }
 
-  /** Requests that come with the same credentials at once share one attempt: each would cost a password's hash. */
+  /** Simultaneous requests with the same credentials share one attempt, because each attempt costs a password hash. */
   #tryPassword(value: string, address: string): Promise<Principal | undefined> {
-    const name = this.#nameOf(`${address} Basic ${value}`)
-    const same = this.#trying.get(name)
+    const name = this.#cacheKeyOf(`${address} Basic ${value}`)
+    const same = this.#attempts.get(name)
     if (same !== undefined) return same
-    const attempt = this.#checkPassword(value, address).finally(() => this.#trying.delete(name))
-    this.#trying.set(name, attempt)
+    const attempt = this.#checkPassword(value, address).finally(() => this.#attempts.delete(name))
+    this.#attempts.set(name, attempt)
     return attempt
   }
 
@@ -89,26 +90,26 @@ export class SignIn {
     const [, login = '', password = ''] = /^([^:]*):(.*)$/s.exec(pair ?? '') ?? []
     const possible = login !== '' && Buffer.byteLength(password) <= limits.password_bytes_max
     const account = possible ? await accounts.verify(login, password) : undefined
-    if (account !== undefined) return this.#remember(`Basic ${value}`, principalOf(account))
+    if (account !== undefined) return this.#cachePrincipal(`Basic ${value}`, principalOf(account))
     failures.count(address, accounts.get(login)?.login)
     throw new DaybookError('wrong-credentials', 'The login or the password is wrong, or the account is disabled.')
   }
 
   async #checkToken(text: string, address: string): Promise<Principal> {
     try {
-      const principal = await this.#providers(text)
-      if (principal !== undefined) return this.#remember(text, principal)
-      throw new DaybookError('wrong-credentials', 'The token is not one of this server, or no longer valid.')
+      const principal = await this.#webTokenPrincipal(text)
+      if (principal !== undefined) return this.#cachePrincipal(text, principal)
+      throw new DaybookError('wrong-credentials', 'The token is not from this server, or no longer valid.')
     } catch (error) {
-      // When the provider cannot be reached, the client has done nothing wrong.
+      // An unreachable identity provider is not a failed sign-in.
       const wrong = isDaybookError(error) && error.code === 'wrong-credentials'
-      if (wrong) this.#parts.failures.gather(address, undefined, 'token')
+      if (wrong) this.#parts.failures.record(address, undefined, 'token')
       throw error
     }
   }
 
-  /** Whose token of the identity provider a text is. Its users are never taken for accounts of ours. */
-  async #providers(text: string): Promise<Principal | undefined> {
+  /** Returns the principal of an identity provider's token. A login that is also a local account is not accepted. */
+  async #webTokenPrincipal(text: string): Promise<Principal | undefined> {
     const { webTokens, clock, accounts } = this.#parts
     if (webTokens === undefined || Tokens.looksLike(text) || text.split('.').length !== 3) return undefined
     const principal = await webTokens.principalOf(text, clock.now())
@@ -116,26 +117,26 @@ export class SignIn {
     return accounts.get(login) === undefined ? principal : undefined
   }
 
-  #remember(credential: string, principal: Principal): Principal {
-    this.#known.set(this.#nameOf(credential), principal)
+  #cachePrincipal(credential: string, principal: Principal): Principal {
+    this.#cache.set(this.#cacheKeyOf(credential), principal)
     return principal
   }
 
-  #remembered(credential: string): Principal | undefined {
-    const name = this.#nameOf(credential)
-    const principal = this.#known.get(name)
+  #cached(credential: string): Principal | undefined {
+    const name = this.#cacheKeyOf(credential)
+    const principal = this.#cache.get(name)
     if (principal === undefined) return undefined
     if (isSignInValid(principal, this.#facts) && (principal.expires ?? Infinity) > this.#parts.clock.now())
       return principal
-    this.#known.delete(name)
+    this.#cache.delete(name)
     return undefined
   }
 
   /**
-   * A keyed hash of a credential. One call costs a third of an HMAC, and every request with credentials pays for it; a
-   * key in front is enough, since what SHA-512/256 gives cannot be extended.
+   * Returns a keyed hash of a credential. Every request with credentials pays for it, and one call costs a third of an
+   * HMAC. A key in front is enough, because SHA-512/256 is safe against length extension.
    */
-  #nameOf(credential: string): string {
+  #cacheKeyOf(credential: string): string {
     return hash('sha512-256', this.#key + credential, 'base64url')
   }
 }

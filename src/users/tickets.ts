@@ -1,6 +1,6 @@
 /**
- * Tickets: what a browser puts into an address when it cannot set a header (EventSource, WebSocket). Each is signed with
- * a key that this process alone has, and good for a short time, for reading one source through one filter.
+ * Tickets: credentials that a browser puts into a URL when it cannot set a header (EventSource, WebSocket). Each is
+ * signed with a key that only this process has. It is valid for a short time and for one source with one filter.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Principal } from '../access/permissions.js'
@@ -12,20 +12,20 @@ import type { Accounts } from './accounts.js'
 import type { Tokens } from './tokens.js'
 
 interface TicketPayload {
-  /** The address that it opens, its parameters in a fixed order. */
+  /** The address that the ticket grants, with its parameters in a fixed order. */
   readonly source: string
   readonly login: string
-  /** Groups that no account of ours says. */
+  /** Groups of a user without a local account. */
   readonly groups?: readonly string[] | undefined
-  /** When those rights end by themselves, milliseconds. */
+  /** When the rights of such a user expire, milliseconds. */
   readonly until?: number | undefined
-  /** The account's version: the next change of the account ends the ticket. */
+  /** The account's version. The next change of the account invalidates the ticket. */
   readonly version?: number | undefined
-  /** The token with which it was asked for: it is good as long as that is. */
+  /** The token that requested the ticket. The ticket is valid only as long as this token. */
   readonly token?: string | undefined
   /** Milliseconds since 1970. */
   readonly expires: number
-  /** When it expires by the monotonic clock: setting the time of day back does not lengthen it. */
+  /** Expiry by the monotonic clock, milliseconds. So setting the system clock back does not extend the ticket. */
   readonly ends: number
 }
 
@@ -44,42 +44,43 @@ export class Tickets {
   }
 
   /**
-   * @param source the address that it opens, as `liveQueryOf` writes it
-   * @param seconds how long it can be used; what it has opened stays open
-   * @throws `not-permitted` for a caller who has not signed in, or came with a ticket
+   * Issues a ticket.
+   * @param source the granted address, as `liveQueryOf` writes it
+   * @param seconds validity; a connection opened with the ticket stays open after that
+   * @throws `not-permitted` for a caller that is not signed in or used a ticket
    */
   issue(principal: Principal, source: string, seconds: number): { ticket: string; expires: number } {
     const { login, by, groups, token } = principal
     if (login === undefined || by === 'ticket') {
-      throw new DaybookError('not-permitted', 'A ticket is given to who has signed in by other means.')
+      throw new DaybookError('not-permitted', 'A ticket requires a sign-in with a password or a token.')
     }
     const { clock } = this.#parts
     const lasts = Math.min(seconds, limits.ticket_seconds_max) * 1000
-    const asked = clock.now() + lasts
-    const expires = Math.min(asked, principal.expires ?? asked)
-    const foreign = by === 'jwt' || by === 'insecure'
-    const said: TicketPayload = {
+    const requested = clock.now() + lasts
+    const expires = Math.min(requested, principal.expires ?? requested)
+    const hasNoAccount = by === 'jwt' || by === 'insecure'
+    const payload: TicketPayload = {
       source,
       login,
       token,
       expires,
       ends: clock.elapsed() + lasts,
-      ...(foreign ? { groups, until: principal.expires } : { version: this.#parts.accounts.get(login)?.version })
+      ...(hasNoAccount ? { groups, until: principal.expires } : { version: this.#parts.accounts.get(login)?.version })
     }
-    const text = Buffer.from(JSON.stringify(said)).toString('base64url')
+    const text = Buffer.from(JSON.stringify(payload)).toString('base64url')
     return { ticket: `${text}.${this.#sign(text)}`, expires }
   }
 
-  /** Whose ticket a text is, and which source it opens; undefined when it is none, or good no more. */
+  /** Returns the principal of a ticket and the source that it grants; undefined when it is not valid. */
   principalOf(ticket: string): { principal: Principal; source: string } | undefined {
     const [text = '', signature = ''] = ticket.split('.', 2)
     const [wanted, got] = [Buffer.from(this.#sign(text)), Buffer.from(signature)]
     if (wanted.length !== got.length || !timingSafeEqual(wanted, got)) return undefined
-    const said = JSON.parse(Buffer.from(text, 'base64url').toString()) as TicketPayload
+    const payload = JSON.parse(Buffer.from(text, 'base64url').toString()) as TicketPayload
     const { clock } = this.#parts
-    if (said.expires <= clock.now() || said.ends <= clock.elapsed()) return undefined
-    const principal = this.#principalOf(said)
-    return principal && { principal: { ...principal, by: 'ticket' }, source: said.source }
+    if (payload.expires <= clock.now() || payload.ends <= clock.elapsed()) return undefined
+    const principal = this.#principalOf(payload)
+    return principal && { principal: { ...principal, by: 'ticket' }, source: payload.source }
   }
 
   #principalOf({ login, token, groups, until, version }: TicketPayload): Principal | undefined {
@@ -87,7 +88,7 @@ export class Tickets {
     if (token !== undefined) return tokens.principalById(token)
     const account = accounts.get(login)
     if (groups !== undefined) {
-      // A user of an identity provider: an account of this login belongs to another person.
+      // A user of an identity provider. A local account with the same login belongs to another person.
       return account === undefined ? { login, groups, expires: until, accountVersion: 'none', by: 'ticket' } : undefined
     }
     if (account === undefined || account.disabled || account.version !== version) return undefined

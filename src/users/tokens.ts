@@ -1,6 +1,6 @@
 /**
- * API tokens: a secret that stands for a part of what an account may do. It is shown once; what is kept, as events in
- * `$tokens`, is a hash of it. Its entropy makes a fast hash enough.
+ * API tokens: secrets that grant a part of an account's rights. The secret is shown once. Events in `$tokens` store a
+ * hash of it; the secret has enough entropy for a fast hash.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type AuditType, auditEvent } from '../access/audit.js'
@@ -19,18 +19,18 @@ import type { Accounts } from './accounts.js'
 const STREAM = '$tokens'
 const CREATED = '$TokenCreated'
 const REVOKED = '$TokenRevoked'
-/** Every token begins with it, so that scanners for leaked secrets find one. */
+/** Prefix of every token, so that scanners for leaked secrets recognise it. */
 const PREFIX = 'dbk_'
 
 export interface Token {
   readonly id: string
-  /** What its owner calls it. */
+  /** A name chosen by the owner. */
   readonly name: string
   readonly login: string
   readonly scope: Scope
   /** Milliseconds. */
   readonly created: number
-  /** Milliseconds; null: it lasts until it is revoked. */
+  /** Milliseconds; null: valid until it is revoked. */
   readonly expires: number | null
   /** SHA-256 of the secret, base64. */
   readonly hash: string
@@ -46,7 +46,7 @@ export interface TokensParts {
 export class Tokens implements SystemFollower {
   readonly #parts: TokensParts
   #byId = new Map<string, Token>()
-  /** The principals of tokens whose account has not changed since. */
+  /** Cached principals by token, valid until the account changes. */
   readonly #principals = new WeakMap<Token, { readonly account: Account; readonly principal: Principal }>()
   readonly #listeners: (() => void)[] = []
 
@@ -54,65 +54,65 @@ export class Tokens implements SystemFollower {
     this.#parts = parts
   }
 
-  /** Brings back what was written. Who is signed in stays so, as long as that says so. */
+  /** Loads the tokens from the log. A known token keeps its object, so cached sign-ins stay valid. */
   async load(): Promise<void> {
     const byId = new Map<string, Token>()
     for await (const record of this.#parts.reader.records(STREAM, 'asc')) this.#fold(record, byId)
     this.#byId = byId
   }
 
-  /** Hears of every event of a system stream. */
+  /** Updates the tokens from an event of a system stream. */
   committed(stream: string, record: StoredRecord): void {
     if (stream !== STREAM) return
     this.#fold(record, this.#byId)
     for (const listener of this.#listeners) listener()
   }
 
-  /** What says nothing to us is passed over. */
+  /** Applies an event to the tokens. Ignores events that are not understood. */
   #fold(record: StoredRecord, byId: Map<string, Token>): void {
     if (record.tombstone) byId.clear()
-    const said = tokenOf(record)
-    if (said === undefined) return
-    // A token never changes: the one that is known is the same.
-    if (record.type === CREATED) byId.set(said.id, this.#byId.get(said.id) ?? said)
-    else byId.delete(said.id)
+    const token = tokenOf(record)
+    if (token === undefined) return
+    // A token never changes, so keep the known object.
+    if (record.type === CREATED) byId.set(token.id, this.#byId.get(token.id) ?? token)
+    else byId.delete(token.id)
   }
 
-  /** Calls back when a token was made or revoked. */
+  /** Registers a listener for created and revoked tokens. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
-  /** The tokens that a principal sees: its own, an administrator all. In the order in which they were made. */
+  /** Returns the tokens of a principal; all tokens for an administrator. In the order of creation. */
   visibleTo(principal: Principal): Token[] {
     return isAdministrator(principal) ? [...this.#byId.values()] : this.#of(principal.login)
   }
 
-  /** Tokens of an account, not those of an older one of the same login. */
+  /** Returns the tokens of an account, without those of a deleted account of the same login. */
   #of(login: string | undefined): Token[] {
     const { since = Infinity } = this.#parts.accounts.get(login ?? '') ?? {}
     return [...this.#byId.values()].filter((token) => token.login === login && token.created >= since)
   }
 
   /**
-   * Makes a token for the account that asks.
-   * @returns it, and the text that stands for it, which nobody can tell again
-   * @throws `not-permitted` for a caller without an account here, or with less than all of its rights; `limit-reached`
+   * Creates a token for the calling account.
+   * @returns the token and its text with the secret, which cannot be recovered later
+   * @throws `not-permitted` for a caller that did not sign in with a local account's password; `limit-reached`
    */
   async create(
     actor: Actor,
-    asked: Pick<Token, 'name' | 'scope' | 'expires'>
+    request: Pick<Token, 'name' | 'scope' | 'expires'>
   ): Promise<{ token: Token; text: string }> {
     const { login, by } = actor.principal
     if (by !== 'password' || login === undefined) {
       throw new DaybookError(
         'not-permitted',
-        'A token is made by an account of this server that signs in with its password.'
+        'Only an account of this server that signed in with its password can create a token.'
       )
     }
     const now = this.#parts.clock.now()
-    const lasting = this.#of(login).filter(({ expires }) => expires === null || expires > now)
-    if (lasting.length >= limits.tokens_max) {
+    const valid = this.#of(login).filter(({ expires }) => expires === null || expires > now)
+    if (valid.length >= limits.tokens_max) {
       throw new DaybookError('limit-reached', `"${login}" has ${limits.tokens_max} tokens; revoke some first.`, {
         limit: limits.tokens_max
       })
@@ -120,10 +120,10 @@ export class Tokens implements SystemFollower {
     const id = randomBytes(9).toString('base64url')
     const secret = randomBytes(32).toString('base64url')
     const token: Token = {
-      ...asked,
+      ...request,
       id,
       login,
-      // Never before its account, whatever the clock says.
+      // Never before the account's creation, even if the clock was set back.
       created: Math.max(now, this.#parts.accounts.get(login)?.since ?? 0),
       hash: hashOf(secret).toString('base64')
     }
@@ -132,7 +132,7 @@ export class Tokens implements SystemFollower {
     return { token, text: `${PREFIX}${id}.${secret}` }
   }
 
-  /** @throws `token-not-found` also for a token of another account */
+  /** Revokes a token. @throws `token-not-found`, also for a token of another account */
   async revoke(actor: Actor, id: string): Promise<void> {
     const token = this.visibleTo(actor.principal).find((one) => one.id === id)
     if (token === undefined) throw new DaybookError('token-not-found', `There is no token "${id.slice(0, 40)}".`)
@@ -140,7 +140,7 @@ export class Tokens implements SystemFollower {
     await this.#write(actor, 'TokenRevoked', REVOKED, { id }, { id, login, name })
   }
 
-  /** Whose token a text is; undefined when it is none, was revoked or has expired, or its account may not sign in. */
+  /** Returns the principal of a token's text; undefined when it is not valid or its account is disabled. */
   principalOf(text: string): Principal | undefined {
     const [, id = '', secret = ''] = /^dbk_([\w-]{1,40})\.([\w-]{1,100})$/.exec(text) ?? []
     const token = this.#byId.get(id)
@@ -148,7 +148,7 @@ export class Tokens implements SystemFollower {
     return this.principalById(id)
   }
 
-  /** As principalOf, without looking at the secret. */
+  /** As `principalOf`, but without checking the secret. */
   principalById(id: string): Principal | undefined {
     const token = this.#byId.get(id)
     const account = token && this.#parts.accounts.get(token.login)
@@ -171,7 +171,7 @@ export class Tokens implements SystemFollower {
     return principal
   }
 
-  /** False for one that was revoked, or never made. */
+  /** Returns false for a revoked or unknown token. */
   has(id: string): boolean {
     return this.#byId.has(id)
   }
@@ -180,8 +180,8 @@ export class Tokens implements SystemFollower {
     return text.startsWith(PREFIX)
   }
 
-  async #write(actor: Actor, what: AuditType, type: string, content: object, said: object): Promise<void> {
-    const events = [serverEvent(STREAM, type, content), auditEvent(what, actor, said)]
+  async #write(actor: Actor, auditType: AuditType, type: string, content: object, auditData: object): Promise<void> {
+    const events = [serverEvent(STREAM, type, content), auditEvent(auditType, actor, auditData)]
     await this.#parts.writer.append({ events, conditions: [], kind: 'append', askedBy: actor.principal })
   }
 }
@@ -193,10 +193,10 @@ function hashOf(secret: string): Buffer {
 function tokenOf({ data, type }: StoredRecord): Token | undefined {
   if (type !== CREATED && type !== REVOKED) return undefined
   try {
-    const said = JSON.parse(data?.toString() ?? '') as Token
-    if (typeof said.id !== 'string') return undefined
-    if (type === REVOKED) return said
-    const { login, hash, scope, created, expires } = said
+    const token = JSON.parse(data?.toString() ?? '') as Token
+    if (typeof token.id !== 'string') return undefined
+    if (type === REVOKED) return token
+    const { login, hash, scope, created, expires } = token
     const isList = (names: unknown) => Array.isArray(names) && names.every((name) => typeof name === 'string')
     const good =
       typeof login === 'string' &&
@@ -205,7 +205,7 @@ function tokenOf({ data, type }: StoredRecord): Token | undefined {
       isList(scope?.write) &&
       Number.isSafeInteger(created) &&
       (expires === null || Number.isSafeInteger(expires))
-    return good ? said : undefined
+    return good ? token : undefined
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 /**
- * JSON Web Tokens of an identity provider: checked against its keys, or one public key, and taken for a principal with
- * the groups that a claim says. Only signatures with a public key count, so that a server that checks tokens cannot make them.
+ * JSON Web Tokens of an identity provider. They are verified with the provider's keys or one public key, and yield a
+ * principal with the groups of a claim. Only public-key algorithms are accepted: with a shared key, a server that
+ * verifies tokens could also forge them.
  */
 import {
   createRemoteJWKSet,
@@ -17,15 +18,15 @@ import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
 
 export interface WebTokenOptions {
-  /** Where the keys are; or `publicKey`. */
+  /** URL of the provider's keys. Alternative to `publicKey`. */
   readonly jwks?: string | undefined
   /** A public key or certificate, PEM. */
   readonly publicKey?: string | undefined
   readonly issuer?: string | undefined
   readonly audience?: string | undefined
-  /** The claim that names the user. */
+  /** The claim with the user's login. */
   readonly loginClaim: string
-  /** The claim that lists groups; `a.b` is `b` in `a`. */
+  /** The claim with the list of groups; `a.b` is `b` in `a`. */
   readonly groupsClaim: string
 }
 
@@ -42,9 +43,9 @@ export class WebTokens {
   }
 
   /**
-   * Whose token a text is; undefined when it is none of the provider's, or its claims make nobody.
+   * Returns the principal of a token; undefined when the provider did not sign it or its claims name no user.
    * @param now milliseconds
-   * @throws `wrong-credentials` for one of the provider's that is over, or not for this server; `overloaded` when the
+   * @throws `wrong-credentials` for a signed token that has expired or is not for this server; `overloaded` when the
    * keys cannot be fetched
    */
   async principalOf(text: string, now: number): Promise<Principal | undefined> {
@@ -56,14 +57,14 @@ export class WebTokens {
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw new DaybookError('wrong-credentials', 'The token has expired.')
       if (error instanceof errors.JWTClaimValidationFailed) {
-        // The token is signed, so that only its holder learns this.
-        throw new DaybookError('wrong-credentials', `The "${error.claim}" of the token is not what this server takes.`)
+        // The signature was verified, so only the token's holder learns this.
+        throw new DaybookError('wrong-credentials', `This server does not accept the token's "${error.claim}" claim.`)
       }
-      if (isRefusal(error)) return undefined
+      if (isInvalidToken(error)) return undefined
       throw new DaybookError('overloaded', 'The keys that sign tokens cannot be fetched.', { retry: true }, error)
     }
     const login = claim(payload, loginClaim)
-    // A name that begins with "$" would be taken for a role, and the first administrator is one by name.
+    // A login that begins with "$" would be taken for a role. The login "admin" is an administrator by its name.
     if (typeof login !== 'string' || login === '' || login.startsWith('$') || login === 'admin') return undefined
     const groups = claim(payload, groupsClaim) ?? []
     const list = typeof groups === 'string' ? groups.split(' ') : groups
@@ -73,8 +74,8 @@ export class WebTokens {
 }
 
 /**
- * The provider's keys: fetched again when they are old, or have no key for a token. The library measures both with the
- * time of day, and would go on with keys that were withdrawn for as long as a clock was set back.
+ * Returns the provider's keys. Fetches them again when they are old or lack a token's key. The age is measured by the
+ * monotonic clock: the library uses the system clock, and would keep withdrawn keys for as long as it was set back.
  */
 function fetchedKeys(url: URL, clock: Clock): JWTVerifyGetKey {
   const never = { cacheMaxAge: Infinity, cooldownDuration: Infinity }
@@ -87,20 +88,20 @@ function fetchedKeys(url: URL, clock: Clock): JWTVerifyGetKey {
     return true
   }
   return async (header, token) => {
-    await fetchOlderThan(limits.jwks_known_ms)
+    await fetchOlderThan(limits.jwks_cache_ms)
     try {
       return await keys(header, token)
     } catch (error) {
       const isUnknown = error instanceof errors.JWKSNoMatchingKey
-      if (!isUnknown || !(await fetchOlderThan(limits.jwks_again_ms))) throw error
+      if (!isUnknown || !(await fetchOlderThan(limits.jwks_refetch_ms_min))) throw error
       return keys(header, token)
     }
   }
 }
 
-/** True when the token is wrong, and not the way to its keys. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof errors.JOSEError)) return false // what fetching throws
+/** Returns true for an invalid token, false for a failure to fetch the keys. */
+function isInvalidToken(error: unknown): boolean {
+  if (!(error instanceof errors.JOSEError)) return false // thrown by the fetch
   return !(
     error instanceof errors.JWKSTimeout ||
     error instanceof errors.JWKSInvalid ||
@@ -112,12 +113,12 @@ async function importKey(pem: string, algorithm: string): Promise<Awaited<Return
   try {
     return await (pem.includes('BEGIN CERTIFICATE') ? importX509(pem, algorithm) : importSPKI(pem, algorithm))
   } catch (cause) {
-    // It is of another kind than `alg` says.
+    // The key is not of the type that `alg` requires.
     throw new errors.JWKSNoMatchingKey(undefined, { cause })
   }
 }
 
-/** A claim by its name, or by a path of names. */
+/** Returns a claim by its name, or by a path of names separated by dots. */
 function claim(payload: JWTPayload, path: string): unknown {
   if (Object.hasOwn(payload, path)) return payload[path]
   let value: unknown = payload

@@ -49,7 +49,7 @@ const tables: Record<string, Row[]> = {
     ['an empty body', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
     ['a trailing comma', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
     ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
-    ['a repeated member', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" stands twice/],
+    ['a repeated member', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" appears twice/],
     ['a raw line break in a string', toStream('{"type":"a\nb"}'), 400, 'malformed-json', /write it as an escape/],
     ['a leading zero', toStream('{"type":"T","data":01}'), 400, 'malformed-json', /expected/],
     ['an unknown word', toStream('{"type":"T","data":NaN}'), 400, 'malformed-json', /expected a value/],
@@ -309,7 +309,7 @@ const tables: Record<string, Row[]> = {
     ['a cursor beyond the head', get('/events?from=1000'), 409, 'cursor-beyond-head', /beyond the last event \(0\)/],
     ['text instead of a position', get('/events/last'), 400, 'bad-parameter', /a number from 0, or "head"/],
     ['a negative event number', get('/streams/s/-1'), 400, 'bad-parameter', /a number from 0/],
-    ['a position beyond the head', get('/events/5'), 404, 'event-not-found', /last is \d/]
+    ['a position beyond the head', get('/events/5'), 404, 'event-not-found', /last event is \d/]
   ],
   'bad stream names': [
     [
@@ -619,7 +619,7 @@ const tables: Record<string, Row[]> = {
       'bad-expression',
       /Look-around and back-references are not part of it/
     ],
-    ['nested repetition', expression('(a{1000}){1000}'), 400, 'bad-expression', /at most 1000 are taken together/],
+    ['nested repetition', expression('(a{1000}){1000}'), 400, 'bad-expression', /at most 1000 are allowed together/],
     ['an expression that is too long', expression('a'.repeat(1001)), 400, 'bad-expression', /at most 1000 characters/],
     // 980 characters that compile to 140,000 instructions.
     [
@@ -1019,7 +1019,7 @@ t.test('a streamed write with a too long line keeps the lines before it', async 
     .map((one) => JSON.parse(one))
   t.match(
     said.at(-1),
-    { problem: { status: 413, code: 'event-too-large', detail: /longer than/ } },
+    { problem: { status: 413, code: 'event-too-large', detail: /more than/ } },
     'the last line of the response is the problem'
   )
   t.match(said[0], { receipt: { lines: 1, appended: 1, position: 0 } }, 'the line before has its receipt')

@@ -31,7 +31,7 @@ export class Story {
         read: () => {
           this.#wantsRead = true
         },
-        complete: () => this.#fail('it was complete')
+        complete: () => this.#fail('the subscription completed, although it has no end')
       },
       { next: 0, credit, window, liveBuffer: random.int(1, 10), checkpointEvery: random.int(1, 20) }
     )
@@ -52,7 +52,7 @@ export class Story {
     else if (choice === 6) machine.grant(random.int(1, 4))
     else if (choice === 7) machine.acknowledged(random.int(0, Math.max(0, this.sent.at(-1) ?? 0)))
     else if (choice === 8) machine.drained()
-    else machine.tellCheckpoint()
+    else machine.sendCheckpoint()
   }
 
   /** Removes everything that holds the machine up, and runs it to the end of the log. */

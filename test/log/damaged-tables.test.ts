@@ -189,7 +189,7 @@ async function serves(t: Test, directory: string, where: string): Promise<void> 
 /** A damaged index: made anew, with all that was in it. */
 async function madeAnew(t: Test, directory: string, where: string): Promise<void> {
   const store = await new Store({ directory }).open()
-  t.match(store.notices, [/^index\/\d+\.ldb is damaged .*made anew from the log$/, /made anew/], where)
+  t.match(store.notices, [/^index\/\d+\.ldb is damaged .*made anew from the log$/, /rebuilt from the log/], where)
   t.notOk(existsSync(join(directory, 'index', 'DAMAGED')))
   t.equal(store.postings.appliedTo, store.log.head)
   for (let i = 0; i < 7; i++) {

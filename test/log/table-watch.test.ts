@@ -116,7 +116,7 @@ t.test(
     t.equal(readChecked(join(directory, 'index')).suspect, true)
     await store.close()
     const next = await new Store({ directory }).open()
-    t.match(next.notices, [/^index\/.* is damaged .*made anew from the log$/, /made anew/])
+    t.match(next.notices, [/^index\/.* is damaged .*made anew from the log$/, /rebuilt from the log/])
     await next.close()
   }
 )

@@ -1,4 +1,4 @@
-/** What is freed goes back to the system, also when pieces of that size were freed before. */
+/** Freed memory goes back to the system, even after blocks of that size were freed before. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,14 +8,14 @@ import { compiledScript, root } from '../helpers/project.js'
 const skip = process.platform !== 'linux' || !existsSync(join(root, 'node_modules', 'koffi'))
 
 /**
- * Holds 64 buffers of 4 MiB three times over, with small ones between them that stay, and prints how many bytes the process
- * has beyond what it had before. Memory that others count too, such as files, is left out.
+ * Allocates 64 buffers of 4 MiB three times, with small buffers between them that stay, and prints by how many bytes
+ * the process has grown. Shared memory, such as files, is left out.
  */
 const script = `
   import { readFileSync } from 'node:fs'
   import { giveBackFreedMemory } from ${JSON.stringify(compiledScript('src/memory/allocator.ts'))}
   const own = () => Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
-  if (!(await giveBackFreedMemory())) throw new Error('the allocator was not told')
+  if (!(await giveBackFreedMemory())) throw new Error('the allocator did not accept the settings')
   const small = []
   const before = own()
   for (let round = 0; round < 3; round++) {
@@ -32,8 +32,8 @@ const script = `
   console.log(own() - before)
 `
 
-t.test('large buffers that were freed cost no memory any more', { skip }, async (t) => {
+t.test('freed large buffers cost no memory', { skip }, async (t) => {
   const argv = ['--expose-gc', '--input-type=module', '-e', script]
   const { stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' })
-  t.ok(Number(stdout) < 32 * 1024 * 1024 && stdout !== '', `of 256 MiB, ${stdout.trim()} bytes are left ${stderr}`)
+  t.ok(Number(stdout) < 32 * 1024 * 1024 && stdout !== '', `of 256 MiB, ${stdout.trim()} bytes remain ${stderr}`)
 })

@@ -1,4 +1,4 @@
-/** A share of the memory budget is never given out twice, and everybody who waits gets a turn or a refusal. */
+/** A share of the memory budget never grants bytes twice, and every waiting request is granted or rejected. */
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import { MemoryShare } from '../../src/memory/memory-share.js'
@@ -11,23 +11,23 @@ function share(bytes = 100) {
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-t.test('bytes are given out as long as they fit, and again when they come back', async (t) => {
+t.test('bytes are granted while they fit, and again after their release', async (t) => {
   const { memory } = share()
   const first = await memory.take(60)
-  t.equal(memory.tryTake(41), undefined, 'no room for more than is left')
+  t.equal(memory.tryTake(41), undefined, 'no more bytes than are free')
   const second = memory.tryTake(40)
   t.equal(memory.used, 100)
   first.shrink(10)
-  t.equal(memory.used, 50, 'a part was given back')
+  t.equal(memory.used, 50, 'a part is released')
   first.shrink(30)
-  t.equal(memory.used, 50, 'shrinking to more takes nothing')
+  t.equal(memory.used, 50, 'shrinking to a larger size does nothing')
   first.release()
   first.release()
   second?.release()
-  t.equal(memory.used, 0, 'giving back twice counts once')
+  t.equal(memory.used, 0, 'a second release does nothing')
 })
 
-t.test('those who wait get their turn in the order of asking, and nobody passes them', async (t) => {
+t.test('waiting requests are granted in the order of asking, and none overtakes them', async (t) => {
   const { memory } = share()
   const held = await memory.take(90)
   const order: string[] = []
@@ -40,7 +40,7 @@ t.test('those who wait get their turn in the order of asking, and nobody passes 
     return hold
   })
   await turn()
-  t.equal(memory.tryTake(5), undefined, 'five bytes are free, but others have asked before')
+  t.equal(memory.tryTake(5), undefined, 'five bytes are free, but others wait')
   t.equal(memory.waiting, 2)
   held.release()
   await Promise.all([large, small])
@@ -48,7 +48,7 @@ t.test('those who wait get their turn in the order of asking, and nobody passes 
   t.equal(memory.used, 100)
 })
 
-t.test('more than the whole share fits when nothing else is held', async (t) => {
+t.test('a request for more than the whole share is granted when the share is unused', async (t) => {
   const { memory } = share()
   const held = await memory.take(1)
   const whole = memory.take(1000)
@@ -59,7 +59,7 @@ t.test('more than the whole share fits when nothing else is held', async (t) => 
   t.equal(memory.tryTake(1), undefined)
 })
 
-t.test('a wait ends with a coded refusal when its time is over, and those behind it go on', async (t) => {
+t.test('a wait ends with a coded error after its time-out, and requests behind it continue', async (t) => {
   const { clock, memory } = share()
   await memory.take(50)
   const refused = memory.take(80)
@@ -72,7 +72,7 @@ t.test('a wait ends with a coded refusal when its time is over, and those behind
   t.equal(memory.waiting, 0)
 })
 
-t.test('a caller who has left waits no more', async (t) => {
+t.test('a wait ends when the client disconnects', async (t) => {
   const { memory } = share()
   const held = await memory.take(100)
   const gone = new AbortController()
@@ -85,7 +85,7 @@ t.test('a caller who has left waits no more', async (t) => {
   t.equal(memory.used, 0)
 })
 
-t.test('only so many may wait', async (t) => {
+t.test('the number of waiting requests is limited', async (t) => {
   const { clock, memory } = share(1)
   await memory.take(1)
   const waits = Array.from({ length: limits.memory_waiting_max }, () => memory.take(1))

@@ -1,4 +1,4 @@
-/** Everybody who follows ends with exactly the log, whatever happens to them and to the server. */
+/** Live readers end with exactly the log, whatever happens to them and to the server. */
 import t from 'tap'
 import { Follower, transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'
@@ -8,7 +8,7 @@ import { scaled } from '../helpers/scale.js'
 
 const SOURCES = ['/events', '/streams/a-1', '/streams/$ce-a', '/events?type=T&stream.prefix=a-', '/streams/b?type=U']
 
-/** One append, to one stream or several at once; sent again until it was answered. */
+/** Appends events to one or several streams, and retries until the append is answered. */
 async function append(url: string, random: Random): Promise<void> {
   const events = Array.from({ length: random.chance(0.2) ? random.int(20, 80) : random.int(1, 5) }, () => ({
     stream: random.pick(['a-1', 'a-2', 'b']),
@@ -24,7 +24,7 @@ async function append(url: string, random: Random): Promise<void> {
       if (answer.status === 201) return
       if (answer.status !== 503) throw new Error(`an append was answered ${answer.status}`)
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error // else the server is away
+      if (!(error instanceof TypeError)) throw error // a TypeError means that the server is down
     }
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -37,7 +37,7 @@ async function read(url: string, source: string): Promise<number[]> {
 }
 
 t.test(
-  'appends, disconnects, kills and resumes over all four transports end with every consumer holding exactly the log',
+  'appends, disconnects, kills and resumes over all four transports leave every reader with exactly the log',
   async (t) => {
     const random = seeded(t)
     const server = new ReturningServer(t.testdir({}))

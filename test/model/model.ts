@@ -1,4 +1,4 @@
-/** The store as one would write it without a disk: arrays and a map. What the real one must agree with. */
+/** A model of the store without a disk: arrays and a map. The real store must agree with it. */
 
 export interface ModelEvent {
   id: string

@@ -1,4 +1,4 @@
-/** Large events do not fill the memory: every read takes them by bytes, and holds a place in the memory budget for them. */
+/** Large events do not exhaust the memory: every read limits its steps in bytes and reserves memory from the budget. */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -12,7 +12,7 @@ const LARGE_BYTES = 2 * 1024 * 1024
 const LARGE_COUNT = 12
 const SMALL_COUNT = 200
 
-/** Bytes of each read of records that LevelDB answered from now on, until the test ends. */
+/** Records the bytes of each LevelDB read of records from now on, until the test ends. */
 function watchReads(t: Test): { values: number; bytes: number }[] {
   const reads: { values: number; bytes: number }[] = []
   const { getMany } = Level.prototype
@@ -28,7 +28,7 @@ function watchReads(t: Test): { values: number; bytes: number }[] {
   return reads
 }
 
-/** A store with large events among small ones, opened again: nothing of it is in memory. */
+/** Opens a store with large events among small ones. It was reopened, so no record is in memory. */
 async function openLarge(t: Test, compression = false): Promise<{ app: FastifyInstance; store: Store }> {
   const directory = t.testdir({})
   const first = await openApp(t, { directory, compression })
@@ -45,31 +45,34 @@ async function openLarge(t: Test, compression = false): Promise<{ app: FastifyIn
 }
 
 for (const compression of [false, true]) {
-  t.test(`no read asks LevelDB for more than ${READ_BYTES} bytes at once, compression ${compression}`, async (t) => {
-    const { app, store } = await openLarge(t, compression)
-    const reads = watchReads(t)
-    const urls = [
-      '/streams/large?limit=100',
-      '/streams/large?limit=4&order=desc&from=end',
-      '/streams/mixed?limit=4096',
-      '/events?limit=4096',
-      '/events?type.regex=Nothing',
-      '/events?type=Large&limit=50',
-      '/events?format=ndjson&limit=1',
-      '/events?format=ndjson&system=true'
-    ]
-    for (const url of urls) {
-      const { statusCode } = await app.inject({ url })
-      t.equal(statusCode, 200, url)
-      for (const { values, bytes } of reads.splice(0)) {
-        if (bytes > READ_BYTES && values > 1) t.fail(`${url} asked for ${values} records of ${bytes} bytes at once`)
+  t.test(
+    `no read requests more than ${READ_BYTES} bytes from LevelDB at once, compression ${compression}`,
+    async (t) => {
+      const { app, store } = await openLarge(t, compression)
+      const reads = watchReads(t)
+      const urls = [
+        '/streams/large?limit=100',
+        '/streams/large?limit=4&order=desc&from=end',
+        '/streams/mixed?limit=4096',
+        '/events?limit=4096',
+        '/events?type.regex=Nothing',
+        '/events?type=Large&limit=50',
+        '/events?format=ndjson&limit=1',
+        '/events?format=ndjson&system=true'
+      ]
+      for (const url of urls) {
+        const { statusCode } = await app.inject({ url })
+        t.equal(statusCode, 200, url)
+        for (const { values, bytes } of reads.splice(0)) {
+          if (bytes > READ_BYTES && values > 1) t.fail(`${url} read ${values} records of ${bytes} bytes at once`)
+        }
       }
+      t.equal(store.memory.used, 0, 'all memory is released')
     }
-    t.equal(store.memory.used, 0, 'all memory was given back')
-  })
+  )
 }
 
-t.test('a read that wants one event reads no other large one', async (t) => {
+t.test('a read of one event reads no other large event', async (t) => {
   const { app } = await openLarge(t)
   const reads = watchReads(t)
   for (const url of [
@@ -80,11 +83,11 @@ t.test('a read that wants one event reads no other large one', async (t) => {
     const { statusCode } = await app.inject({ url })
     t.equal(statusCode, 200, url)
     const large = reads.splice(0).filter(({ bytes }) => bytes > LARGE_BYTES)
-    t.equal(large.length, 1, `${url} read one large event`)
+    t.equal(large.length, 1, `${url} reads one large event`)
   }
 })
 
-t.test('a page of either form ends when it has grown to its bound, and paging goes on behind it', async (t) => {
+t.test('a page of either form ends at its maximum size, and paging continues after it', async (t) => {
   const { app } = await openLarge(t)
   const native: number[] = []
   let url: string | undefined = '/streams/large?limit=100'
@@ -95,7 +98,7 @@ t.test('a page of either form ends when it has grown to its bound, and paging go
     native.push(...events.map(({ number }: { number: number }) => number))
     url = events.length === 0 ? undefined : links.next
   }
-  t.same(native, [...Array(LARGE_COUNT).keys()], 'the native pages hold every event once')
+  t.same(native, [...Array(LARGE_COUNT).keys()], 'the native pages contain every event once')
   for (const [direction, relation, start] of [
     ['backward', 'next', '/streams/large'],
     ['forward', 'previous', '/streams/large/0/forward/20'],
@@ -116,11 +119,11 @@ t.test('a page of either form ends when it has grown to its bound, and paging go
       at = entries.length === 0 || link === undefined ? undefined : `${link.replace(/^http:\/\/[^/]+/, '')}?embed=body`
     }
     const all = [...Array(LARGE_COUNT).keys()].map((number) => `${number}@large`)
-    t.same(found, direction === 'forward' ? all : all.reverse(), `${start} ${direction} holds every event once`)
+    t.same(found, direction === 'forward' ? all : all.reverse(), `${start} ${direction} contains every event once`)
   }
 })
 
-t.test('links to large events make pages of the same size', async (t) => {
+t.test('pages of links to large events have the same maximum size', async (t) => {
   const { app, store } = await openLarge(t)
   const link = { type: '$>', data: '3@large' }
   const headers = { 'content-type': 'application/vnd.eventstore.events+json' }
@@ -141,13 +144,13 @@ t.test('links to large events make pages of the same size', async (t) => {
   }
   const native = await app.inject({ url: '/streams/links?limit=50' })
   t.ok(native.body.length < limits.page_bytes_max + 2 * LARGE_BYTES, `a page of ${native.body.length} bytes`)
-  t.ok(most >= limits.large_read_bytes, 'the page held the memory of a large one')
+  t.ok(most >= limits.large_read_bytes, 'the page reserves the memory of a large read')
   const atom = await app.inject({ url: '/streams/links/0/forward/50?embed=body', headers: ATOM })
   t.ok(atom.body.length < limits.page_bytes_max + 2 * LARGE_BYTES, `a feed of ${atom.body.length} bytes`)
   t.equal(store.memory.used, 0)
 })
 
-t.test('readers of large events that are in memory leave turns of the event loop to others', async (t) => {
+t.test('readers of large cached events let other work run between turns', async (t) => {
   const { app, store } = await openApp(t)
   await append(app, 'large', { type: 'Large', data: 'x'.repeat(LARGE_BYTES) })
   let turns = 0

@@ -1,6 +1,6 @@
 /**
- * What a stream's metadata hides is hidden on every way to read it, and nothing else is (reference 6, 7, 11): random
- * appends, metadata, deletes and time against the rules told in the simplest way.
+ * Events hidden by a stream's metadata are hidden on every read path, and no others are (reference 6, 7, 11). Random
+ * appends, metadata, deletes and time are compared with a simple model of the rules.
  */
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -31,7 +31,7 @@ interface Metadata {
   truncateBefore?: number
 }
 
-/** Streams as arrays, and the rules of retention as one sentence each. */
+/** A model: the log as an array, and each retention rule as one expression. */
 class Model {
   readonly log: Held[] = []
   readonly metadata = new Map<string, Metadata | 'deleted' | 'tombstone'>()
@@ -56,7 +56,7 @@ class Model {
   }
 }
 
-t.test('what metadata hides is hidden on every read path, and nothing else is', async (t) => {
+t.test('events hidden by metadata are hidden on every read path, and no others are', async (t) => {
   const random = seeded(t)
   const model = new Model()
   const { app, directory } = await openApp(t, { clock: { ...systemClock, now: () => model.now } })
@@ -70,7 +70,7 @@ t.test('what metadata hides is hidden on every read path, and nothing else is', 
   }
   const hidden = model.log.filter((event) => !model.isSeen(event)).length
   t.comment(`${model.log.length} events, ${hidden} of them hidden at the end`)
-  t.ok(model.log.length > 5 * ROUNDS && hidden > ROUNDS, 'there was something to hide')
+  t.ok(model.log.length > 5 * ROUNDS && hidden > ROUNDS, 'there are enough hidden events')
   await app.close()
   t.same((await checkDirectory(directory)).disagreements, [], 'log and index agree')
 })
@@ -87,9 +87,9 @@ async function change(t: Test, app: FastifyInstance, model: Model, random: Rando
       tags: TAGS.filter(() => random.chance(0.5))
     }))
     const answer = await append(app, stream, events)
-    if (state === 'tombstone') return void t.equal(answer.statusCode, 410, 'nothing is appended to a tombstone')
+    if (state === 'tombstone') return void t.equal(answer.statusCode, 410, 'an append after a tombstone is rejected')
     t.equal(answer.statusCode, 201, answer.body)
-    // Coming back from a delete, by an event or by metadata, a stream shows what is new.
+    // After a delete, an event or metadata revives the stream, which then shows only new events.
     if (state === 'deleted') model.metadata.set(stream, { truncateBefore: model.of(stream).length })
     for (const [i, { number, position, created }] of answer.json().events.entries()) {
       const { type, tags } = events[i] as { type: string; tags: string[] }
@@ -117,7 +117,7 @@ async function change(t: Test, app: FastifyInstance, model: Model, random: Rando
     if (nothing && !permanent) return void t.equal(answer.statusCode, 404)
     t.equal(answer.statusCode, 204, answer.body)
     model.metadata.set(stream, permanent ? 'tombstone' : 'deleted')
-    // The sign of a permanent delete is an event, and the one of the stream that can be seen.
+    // A permanent delete is an event, and the only visible event of its stream.
     if (permanent) {
       const position = (await app.inject('/info')).json().head
       model.tombstones.push({ stream, number: -1, position, created: model.now, type: '$streamDeleted', tags: [] })
@@ -130,7 +130,7 @@ async function change(t: Test, app: FastifyInstance, model: Model, random: Rando
 async function checkStreams(t: Test, app: FastifyInstance, model: Model, random: Random): Promise<void> {
   const listed = (await app.inject('/streams')).json().streams.map((one: Held) => one.stream)
   const alive = STREAMS.filter((name) => model.of(name).length > 0 && typeof model.metadata.get(name) !== 'string')
-  t.same([...listed].sort(), [...alive].sort(), 'the streams that are listed')
+  t.same([...listed].sort(), [...alive].sort(), 'the listed streams')
   for (const stream of STREAMS) {
     const url = `/streams/${encodeURIComponent(stream)}`
     const state = model.metadata.get(stream)
@@ -138,7 +138,7 @@ async function checkStreams(t: Test, app: FastifyInstance, model: Model, random:
     const gone = state === 'tombstone' ? 410 : held.length === 0 || state === 'deleted' ? 404 : undefined
     if (gone !== undefined) {
       for (const path of [url, `${url}?format=ndjson`, `${url}/0`, `${url}/head/backward/5`, `${url}/0/forward/5`]) {
-        t.equal((await app.inject(path)).statusCode, gone, `${path} of a stream that is gone`)
+        t.equal((await app.inject(path)).statusCode, gone, `${path} of a deleted or missing stream`)
       }
       continue
     }
@@ -178,7 +178,7 @@ async function checkLog(t: Test, app: FastifyInstance, model: Model, random: Ran
     t.same(
       truncated.filter((position) => all.includes(position)),
       all,
-      `truncated=true${query} shows them all`
+      `truncated=true${query} shows all events`
     )
   }
   const event = random.pick(model.log)
@@ -186,7 +186,7 @@ async function checkLog(t: Test, app: FastifyInstance, model: Model, random: Ran
   t.equal((await app.inject(`/events/${event.position}`)).statusCode, status, `the event at ${event.position}`)
 }
 
-/** An index stream keeps the places of what is hidden; natively it is left out, in the dialect a link stands for it. */
+/** An index stream keeps entries of hidden events. The native API leaves them out; the dialect shows their links. */
 async function checkIndexes(t: Test, app: FastifyInstance, model: Model, random: Random): Promise<void> {
   const lists: [string, (event: Held) => boolean][] = [
     ['$ce-cat', ({ stream }) => stream.startsWith('cat-')],
@@ -200,7 +200,7 @@ async function checkIndexes(t: Test, app: FastifyInstance, model: Model, random:
     const positions = model.seen(belongs).map(({ position }) => position)
     await checkPages(t, app, `${url}?limit=${random.int(1, 20)}`, positions, 'position')
     await checkLines(t, app, `${url}?format=ndjson`, positions, 'position')
-    // Natively it lists first events; in the dialect it holds the names of the streams, whatever became of them.
+    // The native API lists first events. The dialect lists stream names, also of hidden or deleted streams.
     if (name.startsWith('$category-')) continue
     const shown: string[] = []
     let next: string | undefined = `${url}/head/backward/${random.int(5, 50)}?embed=body`
@@ -220,7 +220,7 @@ async function checkIndexes(t: Test, app: FastifyInstance, model: Model, random:
   }
 }
 
-/** Both orders, page by page. */
+/** Reads in both orders, page by page. */
 async function checkPages(t: Test, app: FastifyInstance, url: string, wanted: number[], place: 'number' | 'position') {
   for (const order of ['asc', 'desc'] as const) {
     const met: number[] = []

@@ -81,18 +81,18 @@ t.test('the cursor moves past hidden events', async (t) => {
   for (let i = 0; i < 30; i++) await append(app, 'secret-1', { type: 'Whispered' }, admin)
   await append(app, 'order-2', { type: 'Placed' }, admin)
   let url: string | undefined = '/events?limit=1'
-  const met: string[] = []
+  const streams: string[] = []
   let cursor = -1
   while (url !== undefined) {
     const page: { events: { stream: string }[]; cursor: string; links: { next?: string } } = (
       await app.inject({ url, headers: bob })
     ).json()
-    met.push(...page.events.map(({ stream }) => stream))
+    streams.push(...page.events.map(({ stream }) => stream))
     t.ok(Number(page.cursor) > cursor || page.events.length === 0)
     cursor = Number(page.cursor)
     url = page.links.next
   }
-  t.same(met, ['order-1', 'order-2'])
+  t.same(streams, ['order-1', 'order-2'])
 })
 
 t.test('a single event of the log answers 404 to a caller who may not read its stream', async (t) => {

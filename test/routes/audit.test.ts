@@ -31,7 +31,7 @@ t.test(
     await app.inject({ method: 'DELETE', url: '/streams/order-1', headers: ann })
     await app.inject({ url: '/events', headers: basic('ann', 'guess') })
     await app.inject({ url: '/events', headers: basic('hunter2', 'typed in the wrong place') })
-    await store.failures.tell()
+    await store.failures.flush()
     const { events } = (await app.inject({ url: '/streams/$audit?limit=1000', headers: admin })).json()
     const records = events.map(
       ({ type, data: { who } }: { type: string; data: { who: string | null } }) => `${type} ${who}`
@@ -138,7 +138,7 @@ t.test('audit records of accounts and tokens include their rights, but no passwo
   await post('/tokens', { name: 'ci', read: ['order-*'], write: ['s'] })
   await app.inject({ url: '/events', headers: bearer('dbk_x.y'), remoteAddress: '10.1.2.4' })
   await app.inject({ url: '/events?ticket=x', remoteAddress: '10.1.2.4' })
-  await store.failures.tell()
+  await store.failures.flush()
   const records = await auditRecordsAfter(app, -1)
   t.match(records, [
     { type: 'UserCreated', data: { login: 'eve', fullName: 'Eve', groups: ['sales'], from: '10.1.2.3' } },

@@ -55,7 +55,7 @@ t.test('on other interfaces, the forwarding headers of an undeclared proxy are i
     t.equal((await ask(app, 'GET /users', { ...headers, ...admin })).statusCode, 200, JSON.stringify(headers))
   }
   await ask(app, 'GET /users', { 'x-forwarded-for': '203.0.113.9', ...basic('admin', 'guess') })
-  await store.failures.tell()
+  await store.failures.flush()
   const { events } = (await ask(app, 'GET /streams/$audit', admin)).json()
   t.match(
     events.at(-1),
@@ -104,15 +104,19 @@ t.test(
   async (t) => {
     const db = t.testdir({})
     const argv = ['--db', db, '--port', '0', '--trust-proxy']
-    const GIVEN = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
-    for (const env of [{}, { DAYBOOK_ADMIN_PASSWORD: 'of-admin' }, { ...GIVEN, DAYBOOK_ADMIN_PASSWORD: 'changeit' }]) {
+    const PASSWORDS = { DAYBOOK_ADMIN_PASSWORD: 'of-admin', DAYBOOK_OPS_PASSWORD: 'of-ops' }
+    for (const env of [
+      {},
+      { DAYBOOK_ADMIN_PASSWORD: 'of-admin' },
+      { ...PASSWORDS, DAYBOOK_ADMIN_PASSWORD: 'changeit' }
+    ]) {
       const outcome = serve(argv, { env: env as Record<string, string> }).then(
-        ({ child }) => child.kill('SIGKILL') && 'it serves',
+        ({ child }) => child.kill('SIGKILL') && 'the server started',
         (error: Error) => error.message
       )
       t.match(await outcome, /^ended with 2: [\s\S]*can sign in with the password "changeit"/)
     }
-    const { child, url } = await serve(argv, { env: GIVEN })
+    const { child, url } = await serve(argv, { env: PASSWORDS })
     t.teardown(() => child.kill('SIGKILL'))
     const statusOf = async (path: string, headers: Record<string, string> = {}) =>
       (await send(url + path, { headers })).status

@@ -114,11 +114,11 @@ t.test('a TLS connection counts once, and the one that has been idle longest is 
 
 t.test('one address cannot take all connections', async (t) => {
   const { connect } = await listenRaw(t, { load: { ...LOAD, connections: 6, connectionsPerAddress: 1000 } })
-  const mine = [await ping(connect()), await ping(connect()), await ping(connect())]
+  const opened = [await ping(connect()), await ping(connect()), await ping(connect())]
   const fourth = connect()
   fourth.write(PING)
   t.match(await fourth.closed, /^HTTP\/1\.1 429 [\s\S]*Connection: close/i)
-  for (const socket of mine) await ping(socket, 2)
+  for (const socket of opened) await ping(socket, 2)
 })
 
 t.test(

@@ -85,7 +85,7 @@ t.test('secrets appear in no answer (except that to a new token), no event and n
   const made = await post('/tokens', { name: 'ci', read: ['*'] })
   const secret: string = made.json().token.split('.')[1]
   answers.push(await app.inject({ url: '/tokens', headers: json }))
-  await store.failures.tell()
+  await store.failures.flush()
   answers.push(await app.inject({ url: '/events?system=true&truncated=true&format=ndjson', headers: json }))
   const everything = [...answers.map(({ body, headers }) => body + JSON.stringify(headers)), ...logged].join('\n')
   t.match(everything, 'SignInFailed')

@@ -148,7 +148,7 @@ t.test('a refused request with a small body keeps its connection', async (t) => 
   t.match(socket.text, /^HTTP\/1\.1 401 [\s\S]*HTTP\/1\.1 200 /)
 })
 
-t.test('of a refused body of unknown length, only dropped_body_bytes_max are read', async (t) => {
+t.test('at most dropped_body_bytes_max of a refused body of unknown length are read', async (t) => {
   const { app, url } = await listen(t)
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
   const socket = connectHalfOpen(t, url)

@@ -162,13 +162,13 @@ t.test('listings are paged by name, in byte order', async (t) => {
   const sorted = names
     .filter((name) => name !== '$sys')
     .sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))
-  const met: string[] = []
+  const listed: string[] = []
   for (let url = '/streams?limit=2'; url; ) {
     const page = (await app.inject(url)).json()
-    met.push(...page.streams.map(({ stream }: { stream: string }) => stream))
+    listed.push(...page.streams.map(({ stream }: { stream: string }) => stream))
     url = page.links.next
   }
-  t.same(met, sorted)
+  t.same(listed, sorted)
   const some = (await app.inject('/streams?prefix=b-&system=true')).json()
   t.match(some.streams, [
     { stream: 'b-1', head: 1 },

@@ -91,11 +91,11 @@ t.test('a request that will be refused gets its error without 100 Continue', asy
   const polls = [connect(), connect()]
   const page = store.reader.page.bind(store.reader)
   let release = () => {}
-  const gone = new Promise<void>((resolve) => (release = resolve))
+  const released = new Promise<void>((resolve) => (release = resolve))
   let held = 0
   store.reader.page = async (...all) => {
     held++
-    await gone
+    await released
     return page(...all)
   }
   polls.forEach((socket, at) => {

@@ -86,7 +86,7 @@ t.test('credentials from another origin are refused without being verified', asy
       t.equal(verifyCalls, 0, 'no password is verified')
       const metrics = await store.metrics.text(true)
       t.notMatch(metrics, /daybook_sign_in_failures_total\{[^}]*\} [1-9]/, 'no sign-in failure is counted')
-      await store.failures.tell()
+      await store.failures.flush()
       const { events } = (await ask(app, 'GET /events?system=true&type=SignInFailed', admin)).json()
       t.same(events, [], 'no sign-in failure is recorded')
       t.equal((await ask(app, 'GET /users', admin)).statusCode, 200, 'a request without an origin signs in')

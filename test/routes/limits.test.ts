@@ -36,9 +36,12 @@ t.test('a connection beyond the limit gets 429, and its request is not handled; 
   for (;;) {
     const again = connect()
     again.write(ping)
-    const came = await Promise.race([again.until(/200 OK/).catch(() => undefined), again.closed.then(() => undefined)])
+    const accepted = await Promise.race([
+      again.until(/200 OK/).catch(() => undefined),
+      again.closed.then(() => undefined)
+    ])
     again.destroy()
-    if (came !== undefined) break
+    if (accepted !== undefined) break
   }
   t.pass('a new connection is accepted again')
 })
@@ -120,7 +123,7 @@ t.test('behind a trusted proxy the client address is the entry of the proxy, not
   const { app, store } = await openApp(t, { insecure: false, trustProxy: true })
   const headers = { ...basic('admin', 'guess'), 'x-forwarded-for': '1.2.3.4, 10.0.0.7' }
   t.equal((await app.inject({ url: '/users', headers })).statusCode, 401)
-  await store.failures.tell()
+  await store.failures.flush()
   const { events } = (await app.inject({ url: '/streams/$audit', headers: admin })).json()
   t.match(events.at(-1), { type: 'SignInFailed', data: { from: '10.0.0.7' } })
 })
@@ -130,7 +133,7 @@ t.test('without --trust-proxy the forwarding headers of a client are ignored', a
   const forwarded = { 'x-forwarded-for': '1.2.3.4', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' }
   const atom = { accept: 'application/vnd.eventstore.atom+json', ...forwarded }
   await app.inject({ url: '/users', headers: { ...atom, ...basic('admin', 'guess') } })
-  await store.failures.tell()
+  await store.failures.flush()
   const { body } = await app.inject({ url: '/streams/$audit?embed=body', headers: { ...atom, ...admin } })
   t.match(body, /SignInFailed/)
   t.match(body, /127\.0\.0\.1/)

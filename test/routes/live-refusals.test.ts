@@ -285,17 +285,17 @@ t.test('bytes that are not a valid frame close their connection', async (t) => {
     t.teardown(() => socket.destroy())
     const lines = Object.entries(HANDSHAKE).map(([name, value]) => `${name}: ${value}`)
     socket.write(`GET /events HTTP/1.1\r\nHost: x\r\n${lines.join('\r\n')}\r\n\r\n`)
-    const came: Buffer[] = []
+    const chunks: Buffer[] = []
     await new Promise<void>((resolve, reject) => {
       socket.on('data', (chunk) => {
-        if (came.push(chunk) === 1) socket.write(bytes)
+        if (chunks.push(chunk) === 1) socket.write(bytes)
         // A compliant peer ends its side after a close frame.
-        if (Buffer.concat(came).includes(Buffer.from([0x88, 0x02, 0x03]))) socket.end()
+        if (Buffer.concat(chunks).includes(Buffer.from([0x88, 0x02, 0x03]))) socket.end()
       })
       socket.on('close', () => resolve())
       socket.on('error', reject)
     })
-    const all = Buffer.concat(came)
+    const all = Buffer.concat(chunks)
     t.match(all.toString('latin1'), /^HTTP\/1\.1 101 /, what)
     t.ok(all.includes(Buffer.from([0x88, 0x02, 0x03])), `${what}: closed with a code`)
   }

@@ -259,14 +259,14 @@ t.test('events have no name, or with events=typed that of their type', async (t)
   const typed = await LiveBlocks.open(t, `${url}/streams/s?live=false&events=typed`)
   t.ok(await typed.whole)
   t.same(typed.events, page)
-  const met: string[] = []
+  const observed: string[] = []
   const source = new EventSource(`${url}/streams/s?events=typed`)
   t.teardown(() => source.close())
-  for (const { type } of page) source.addEventListener(type, (event) => met.push(`${event.lastEventId} ${type}`))
-  source.onmessage = () => met.push('without a name')
-  await eventually('all of them', () => met.length >= page.length)
+  for (const { type } of page) source.addEventListener(type, (event) => observed.push(`${event.lastEventId} ${type}`))
+  source.onmessage = () => observed.push('without a name')
+  await eventually('all of them', () => observed.length >= page.length)
   t.same(
-    met,
+    observed,
     page.map(({ type, cursor }) => `${cursor} ${type}`)
   )
 })
@@ -345,8 +345,8 @@ t.test('an event stream is selected by Accept, or by format=sse for clients such
     const blocks = await LiveBlocks.open(t, url + path, { accept: '*/*', ...headers, origin: 'https://other.example' })
     await blocks.untilEvents(2)
     t.equal(blocks.status, 200)
-    const met = blocks.response.headers
-    t.match(met, {
+    const responseHeaders = blocks.response.headers
+    t.match(responseHeaders, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'private, no-store, no-transform',
       'x-accel-buffering': 'no',
@@ -355,9 +355,13 @@ t.test('an event stream is selected by Accept, or by format=sse for clients such
       'access-control-allow-origin': '*',
       'request-id': /./
     })
-    t.match(met['access-control-expose-headers'], /Daybook-Head/, 'pages of other origins can read it, like any answer')
-    t.match(met.vary, /Accept/)
-    t.notOk('content-length' in met || 'content-encoding' in met)
+    t.match(
+      responseHeaders['access-control-expose-headers'],
+      /Daybook-Head/,
+      'pages of other origins can read it, like any answer'
+    )
+    t.match(responseHeaders.vary, /Accept/)
+    t.notOk('content-length' in responseHeaders || 'content-encoding' in responseHeaders)
     blocks.destroy()
   }
   const refused: [string, number, string][] = [

@@ -213,8 +213,8 @@ t.test('a checkpoint never passes an event that waits for credit', async (t) => 
   const looks = socket.all.filter(({ frame }) => frame === 'statistics').length
   await socket.untilFrame('statistics', looks + 3)
   t.same(dataOf(socket.events), [0])
-  const told = socket.all.filter(({ frame }) => frame === 'checkpoint').map(({ cursor }) => cursor)
-  t.same(told, ['5'], 'event 6 waits for credit')
+  const reported = socket.all.filter(({ frame }) => frame === 'checkpoint').map(({ cursor }) => cursor)
+  t.same(reported, ['5'], 'event 6 waits for credit')
   socket.send({ frame: 'credit', events: 5 })
   await socket.untilFrame('caughtUp')
   t.same(socket.cursors, [0, 6])
@@ -304,14 +304,14 @@ t.test('a checkpoint is never beyond the last committed position', async (t) => 
   const { app, store, url } = await listen(t, { clock: fastClock(50) })
   await put(app, 'c-1', numbered('B', 5))
   const beyond: object[] = []
-  let told = 0
+  let reported = 0
   const sockets: LiveSocket[] = []
   for (const source of ['/events', '/events?category=c', '/streams/c-1', '/streams/$ce-c']) {
     const socket = await LiveSocket.open(t, withQuery(url, source, 'type=A&heartbeat=0&checkpointEvery=1'))
     // All sources have the same cursors here: only c-1 is written.
     socket.socket.prependListener('message', (data) => {
       const { frame, cursor } = JSON.parse(String(data))
-      if (frame === 'checkpoint') told++
+      if (frame === 'checkpoint') reported++
       if (Number(cursor) > store.log.announced) beyond.push({ source, frame, cursor, committed: store.log.announced })
     })
     sockets.push(socket)
@@ -330,28 +330,28 @@ t.test('a checkpoint is never beyond the last committed position', async (t) => 
   }
   for (const socket of sockets) await socket.untilCursor(store.log.head)
   t.same(beyond, [])
-  t.ok(told > 100, `${told} checkpoints were sent`)
+  t.ok(reported > 100, `${reported} checkpoints were sent`)
 })
 
 t.test('no event is sent without credit', async (t) => {
   const { app, url } = await listen(t)
   await put(app, 's', numbered('T', 5))
   const socket = await LiveSocket.open(t, `${url}/streams/s?credit=2`)
-  const looked = async (expected: number[]) => {
+  const expectCursors = async (expected: number[]) => {
     await socket.untilEvents(expected.length)
     await socket.fence()
     t.same(socket.cursors, expected)
   }
-  await looked([0, 1])
+  await expectCursors([0, 1])
   socket.send({ frame: 'credit', events: 1 })
-  await looked([0, 1, 2])
+  await expectCursors([0, 1, 2])
   socket.send({ frame: 'credit', events: 3 })
-  await looked(range(0, 4))
+  await expectCursors(range(0, 4))
   await socket.untilFrame('caughtUp')
   await put(app, 's', numbered('T', 4, 5))
-  await looked(range(0, 5))
+  await expectCursors(range(0, 5))
   socket.send({ frame: 'credit', events: 100 })
-  await looked(range(0, 8))
+  await expectCursors(range(0, 8))
 
   const none = await LiveSocket.open(t, `${url}/streams/s?credit=0`)
   await none.fence()
@@ -582,15 +582,15 @@ t.test('every frame matches the contract', async (t) => {
   const sockets = [socket, filtered, none]
   await app.close()
   await Promise.all(sockets.map(({ closed }) => closed))
-  const met = new Set<string>()
+  const kindsReceived = new Set<string>()
   for (const frame of sockets.flatMap(({ all }) => all)) {
-    met.add(frame.frame)
+    kindsReceived.add(frame.frame)
     t.ok(isFrame(frame), `${frame.frame} ${JSON.stringify(isFrame.errors?.slice(0, 3))}`)
   }
   const known = (ServerFrame.anyOf as unknown as { properties: { frame: { enum: string[] } } }[]).map(
     ({ properties }) => properties.frame.enum[0]
   )
-  t.same([...met].sort(), known.sort(), 'every kind of frame was received')
+  t.same([...kindsReceived].sort(), known.sort(), 'every kind of frame was received')
 })
 
 t.test('statistics frames report how far behind a reader is, and why', async (t) => {

@@ -181,16 +181,16 @@ t.test(
       [{ acl: { $r: 'ann' } }, 'acl', '$acl']
     ]
     for (const [data, member, meant] of stored) {
-      const said = `"${member}" would have no effect. Use the name "${meant}" instead.`
+      const expectedDetail = `"${member}" would have no effect. Use the name "${meant}" instead.`
       for (const url of ['/streams/s/metadata', '/streams/$$s']) {
         const event = [{ eventId: ID, eventType: '$metadata', data }]
-        t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, said, url)
+        t.match((await ask(app, `POST ${url}`, DIALECT, event)).body, expectedDetail, url)
         const bare = await ask(app, `POST ${url}`, { 'es-eventid': ID, 'es-eventtype': '$metadata' }, data)
-        t.match([bare.statusCode, bare.body], [400, said], url)
+        t.match([bare.statusCode, bare.body], [400, expectedDetail], url)
       }
       const line = JSON.stringify({ stream: '$$s', type: '$metadata', data })
       const streamed = await ask(app, 'POST /events', { 'content-type': 'application/x-ndjson' }, line)
-      const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: said } }
+      const wanted = { problem: { code: 'invalid-metadata', line: 1, member, detail: expectedDetail } }
       t.match(JSON.parse(streamed.body), wanted)
     }
     t.equal(store.log.head, -1, 'nothing was written')

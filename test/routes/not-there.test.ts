@@ -187,7 +187,7 @@ t.test('a live reader of a hidden index stream learns nothing about it, not even
     // A reader that counts events of the list would have counted these by now.
     const statistics = (one?.all.filter(({ frame }) => frame === 'statistics').length ?? 0) + 2
     for (const socket of [one, other]) await socket?.untilFrame('statistics', statistics)
-    const told = (reader: { all: readonly object[] } | undefined, name: string) => [
+    const distinctFrames = (reader: { all: readonly object[] } | undefined, name: string) => [
       ...new Set(
         reader?.all.map((frame) =>
           JSON.stringify(frame)
@@ -196,8 +196,8 @@ t.test('a live reader of a hidden index stream learns nothing about it, not even
         )
       )
     ]
-    t.same(told(one, there), told(other, absent), `${there}, over WebSocket`)
-    t.same(told(lines, there), told(none, absent), `${there}, as an event stream`)
+    t.same(distinctFrames(one, there), distinctFrames(other, absent), `${there}, over WebSocket`)
+    t.same(distinctFrames(lines, there), distinctFrames(none, absent), `${there}, as an event stream`)
     t.notMatch(JSON.stringify(one?.all), /"cursor":"\d/, 'no cursor of the list is sent')
     for (const socket of [one, other]) socket?.socket.terminate()
   }

@@ -24,10 +24,10 @@ async function listenHeld(t: Test, load: LoadOptions = LOAD, clock?: Clock) {
   const page = reader.page.bind(reader)
   let held = 0
   let release = () => {}
-  const gone = new Promise<void>((resolve) => (release = resolve))
+  const released = new Promise<void>((resolve) => (release = resolve))
   reader.page = async (...all) => {
     held++
-    await gone
+    await released
     return page(...all)
   }
   const ask = (path = '/streams/s?from=0') => send(opened.url + path, ANY)
@@ -41,7 +41,7 @@ async function listenHeld(t: Test, load: LoadOptions = LOAD, clock?: Clock) {
 
 t.test('requests beyond the in-flight limit are refused until others have been answered', async (t) => {
   const { ask, untilHeld, release } = await listenHeld(t)
-  const taken = [ask('/streams/s?from=0&limit=1'), ask('/streams/s?from=0&limit=2')]
+  const admitted = [ask('/streams/s?from=0&limit=1'), ask('/streams/s?from=0&limit=2')]
   await untilHeld(2)
   const refused = await ask('/streams/s?from=0&limit=3')
   t.match(JSON.parse(refused.text), { status: 503, code: 'overloaded', limit: 2, retry: true })
@@ -50,7 +50,7 @@ t.test('requests beyond the in-flight limit are refused until others have been a
     t.ok((await ask(probe)).status < 300, `${probe} is answered`)
   }
   release()
-  for (const one of await Promise.all(taken)) t.equal(one.status, 200)
+  for (const one of await Promise.all(admitted)) t.equal(one.status, 200)
   for (let i = 0; i < 10; i++) t.equal((await ask()).status, 200, 'requests are accepted again')
 })
 
@@ -60,14 +60,14 @@ for (const [how, leave] of [
 ] satisfies [string, (socket: Socket | null) => void][]) {
   t.test(`a request whose client ${how} frees its slot`, async (t) => {
     const { url, ask, untilHeld } = await listenHeld(t, LOAD, fastClock(20))
-    const gone = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
-    for (const one of gone) {
+    const leaving = [1, 2].map((limit) => request(`${url}/streams/s?from=0&limit=${limit}`, { agent: false, ...ANY }))
+    for (const one of leaving) {
       one.on('error', () => {})
       one.end()
     }
     await untilHeld(2)
     t.equal((await ask('/types')).status, 503)
-    for (const { socket } of gone) leave(socket)
+    for (const { socket } of leaving) leave(socket)
     let status = 503
     while (status === 503) ({ status } = await ask('/types'))
     t.equal(status, 200)

@@ -138,20 +138,20 @@ t.test(
     const { file, directory, lines } = await writeExport(t)
     const left = lines.filter(isOwn).length
     t.ok(left > 3, `${left} lines are of the server’s own streams`)
-    const said = new RegExp(
+    const expectedOutput = new RegExp(
       `${lines.length - left} events imported, ${left} events of another server's accounts and audit left out`
     )
 
     const { app, store } = await openApp(t, { directory: join(directory, 'to') })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     const before = store.log.head
-    t.match(await daybook(['import', file, '--url', url]), { code: 0, stderr: said })
+    t.match(await daybook(['import', file, '--url', url]), { code: 0, stderr: expectedOutput })
     t.equal(store.log.head - before, lines.length - left)
     t.equal(store.accounts.get('eve'), undefined, 'no account was imported')
     t.equal(store.consumers.find('c'), undefined)
 
     const db = join(directory, 'db')
-    t.match(await daybook(['import', file, '--db', db]), { code: 0, stderr: said })
+    t.match(await daybook(['import', file, '--db', db]), { code: 0, stderr: expectedOutput })
     const kept = await new Store({ directory: db }).open()
     t.teardown(() => kept.close())
     t.equal(kept.accounts.get('eve'), undefined)

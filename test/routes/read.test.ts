@@ -135,10 +135,10 @@ t.test('values of a filter are combined with "or", parameters with "and"', async
     ['stream=$sys&system=true', [4]]
   ]
   for (const [query, positions] of cases) {
-    const met = (await app.inject(`/events?${query}`))
+    const actual = (await app.inject(`/events?${query}`))
       .json()
       .events.map(({ position }: { position: number }) => position)
-    t.same(met, positions, query)
+    t.same(actual, positions, query)
   }
   t.equal((await app.inject('/streams/$sys')).json().events.length, 1, 'a system stream can be read by its name')
   t.equal((await app.inject('/streams/$all')).json().events.length, 4)

@@ -53,26 +53,26 @@ for (const [form, path, accept] of [
 t.test('a client that reads its answer slowly is not closed', async (t) => {
   const { clock, ask, held } = await openUnread(t)
   const socket = ask('/streams/large?limit=2', 'application/json')
-  let taken = 0
+  let bytesRead = 0
   let closed = false
   socket.on('close', () => {
     closed = true
   })
   await eventually('the bytes are held', () => held() > 0)
   socket.on('data', (chunk) => {
-    taken += chunk.length
+    bytesRead += chunk.length
     socket.pause()
   })
-  while (taken < 2 * EVENT_BYTES) {
-    const before = taken
+  while (bytesRead < 2 * EVENT_BYTES) {
+    const before = bytesRead
     socket.resume()
-    await eventually('more has come', () => taken > before || closed)
+    await eventually('more has come', () => bytesRead > before || closed)
     if (closed) break
     // Much less than drain_ms in each step, but far more than that in all of them.
     clock.ahead += limits.drain_ms / 100
   }
   t.notOk(closed, 'the connection stays open')
-  t.ok(taken >= 2 * EVENT_BYTES)
+  t.ok(bytesRead >= 2 * EVENT_BYTES)
 })
 
 t.test('a client that reads nothing is closed sooner while others wait for its memory', async (t) => {

@@ -184,8 +184,8 @@ t.test('the number of events is shown only to callers who may read events', asyn
         '/types'
       ]) {
         const { statusCode, headers, body } = await ask(app, `GET ${url}`, who)
-        const said = `${body} ${headers['daybook-head']}`
-        if (!maySee) t.notMatch(said, new RegExp(`\\b(${head}|${end})\\b`), `${what}: ${url}`)
+        const text = `${body} ${headers['daybook-head']}`
+        if (!maySee) t.notMatch(text, new RegExp(`\\b(${head}|${end})\\b`), `${what}: ${url}`)
         if (url === '/stats' && statusCode === 200) t.match(headers['cache-control'], 'private', url)
       }
     }
@@ -217,10 +217,10 @@ t.test('a caller who may not read a stream cannot read its rule, wherever it wou
     for (const address of addresses) {
       for (const accept of forms) {
         const { statusCode, body, headers } = await ask(app, `GET ${address}`, { accept, ...who })
-        const said = `${body} ${headers.link ?? ''} ${headers.etag ?? ''}`.replaceAll(address, '')
-        const isNamed = /xyzzy/.test(address) ? statusCode === 200 : said.includes('xyzzy')
+        const text = `${body} ${headers.link ?? ''} ${headers.etag ?? ''}`.replaceAll(address, '')
+        const isNamed = /xyzzy/.test(address) ? statusCode === 200 : text.includes('xyzzy')
         if (isNamed) shown++
-        if (isNamed && !isShown) t.fail(`${name}: ${address} (${accept}): ${statusCode} ${said.slice(0, 300)}`)
+        if (isNamed && !isShown) t.fail(`${name}: ${address} (${accept}): ${statusCode} ${text.slice(0, 300)}`)
       }
     }
     t.equal(shown > 20, isShown, name)

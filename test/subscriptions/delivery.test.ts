@@ -5,7 +5,7 @@ import { Delivery } from '../../src/subscriptions/delivery.js'
 import { systemClock } from '../../src/time/clock.js'
 import { lightSpan } from '../helpers/live-events.js'
 
-t.test('events that a closed subscription is granted afterwards count as not sent', async (t) => {
+t.test('a closed subscription neither sends nor counts events for credit granted later', async (t) => {
   const frames: number[] = []
   const places: number[] = []
   const metrics = new Metrics()
@@ -40,6 +40,6 @@ t.test('events that a closed subscription is granted afterwards count as not sen
   t.same([frames, places], [[0], [0]], 'one event was granted')
   delivery.close()
   machine.grant(2)
-  t.same([frames, places], [[0], [0]], 'nothing was sent after the end')
-  t.match(await metrics.registry.metrics(), /daybook_read_events_total 1\b/, 'and nothing was counted')
+  t.same([frames, places], [[0], [0]], 'nothing is sent after the end')
+  t.match(await metrics.registry.metrics(), /daybook_read_events_total 1\b/, 'no further event is counted')
 })

@@ -1,4 +1,4 @@
-/** Live reads with expressions: their work is shared out in turns, nobody waits for it, and no event is missed by it. */
+/** Live reads with expressions: their work is done in shared turns, delays no other reader, and loses no event. */
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
 import type { Span } from '../../src/reading/event-read.js'
@@ -10,13 +10,13 @@ import { encodeEvent } from '../helpers/events.js'
 import { LiveBlocks } from '../helpers/live-clients.js'
 import { eventually, openStore } from '../helpers/live-events.js'
 
-/** A new name of 1,000 characters costs it a turn of its own. It finds something in names that end in a capital. */
+/** Matches names that end in a capital. A new name of 1,000 characters costs a whole turn. */
 const LARGE = '(.?){235}[A-Z]$'
 const ONE_NAME = (limits.expression_size_max + 64) * (limits.stream_name_bytes_max + 1)
 
 let names = 0
 
-/** Appends to so many new streams with long names; every second is found. */
+/** Appends to so many new streams with long names. Every second name matches. */
 async function appendLongNames(store: Store, count: number, dataBytes = 0): Promise<void> {
   const data = dataBytes === 0 ? undefined : 'd'.repeat(dataBytes)
   const events = Array.from({ length: count }, () => {
@@ -50,7 +50,7 @@ async function follow(t: Test, store: Store, options: Partial<FilterOptions>) {
   }
 }
 
-/** Others do all the work that turns have, until the returned function is called. */
+/** Uses up all turns until the returned function is called. */
 function keepBusy(store: Store): () => void {
   const { turns } = store.expressions
   let busy = true
@@ -64,45 +64,45 @@ function keepBusy(store: Store): () => void {
   }
 }
 
-t.test('a reader without expressions has its events before the expressions of others are done', async (t) => {
+t.test('a reader without expressions does not wait for the expressions of others', async (t) => {
   const store = await openStore(t)
   const large = await follow(t, store, { stream: { regex: [LARGE] } })
   const light = await follow(t, store, { type: { is: ['T'] } })
   await appendLongNames(store, 60)
-  await eventually('the light reader has all', () => light.found().length === 60)
-  t.equal(large.found().length, 0, 'the others are still at work')
+  await eventually('the light reader has all events', () => light.found().length === 60)
+  t.equal(large.found().length, 0, 'the slow reader has no event yet')
   await appendLongNames(store, 3)
-  await eventually('the light reader has the next, too', () => light.found().length === 63)
-  await eventually('the other is done as well', () => large.reached() === 62)
+  await eventually('the light reader has the next events, too', () => light.found().length === 63)
+  await eventually('the slow reader is done as well', () => large.reached() === 62)
   t.equal(large.found().length, 31)
   t.same(
     large.pages.map(({ from }) => from),
     [0, ...large.pages.slice(0, -1).map(({ to }) => to + 1)],
-    'without a gap'
+    'the pages leave no gap'
   )
   t.ok(store.expressions.turns.most <= ONE_NAME, `${store.expressions.turns.most} steps in one turn`)
 })
 
-t.test('what too many events wait for is read from the log: a gap, as after a slow disk', async (t) => {
+t.test('when the queue is full, events become a gap and are read from the log', async (t) => {
   const store = await openStore(t)
   const large = await follow(t, store, { stream: { regex: [LARGE] } })
   const rest = keepBusy(store)
   await appendLongNames(store, 60)
   const third = Math.ceil(limits.followed_wait_bytes_max / 3)
   for (let i = 0; i < 5; i++) await appendLongNames(store, 1, third)
-  await eventually('all was dispatched', () => store.dispatcher.next === 65)
+  await eventually('all events are dispatched', () => store.dispatcher.next === 65)
   rest()
-  await eventually('it is told of all', () => large.reached() === 64)
-  t.ok(large.found().length < 32, `${large.found().length} were offered`)
+  await eventually('the reader reaches the head', () => large.reached() === 64)
+  t.ok(large.found().length < 32, `${large.found().length} events were offered`)
   await appendLongNames(store, 2)
-  await eventually('it goes on behind the gap', () => large.reached() === 66)
+  await eventually('the reader continues after the gap', () => large.reached() === 66)
   t.ok(
     large.pages.some(({ from }) => from === 65),
-    'no event behind the gap is left out'
+    'no event after the gap is left out'
   )
 })
 
-t.test('who follows over HTTP gets every event once, whatever its expressions cost', async (t) => {
+t.test('a client that follows over HTTP with costly expressions gets every event once', async (t) => {
   const { store, url } = await listen(t)
   const expressions = Array.from({ length: 4 }, (_, i) => `(.?){23${i}}[A-Z]$`)
   const open = (expression: string) =>
@@ -125,7 +125,7 @@ t.test('who follows over HTTP gets every event once, whatever its expressions co
   }
 })
 
-t.test('more different expressions than the server can follow with are refused before the answer begins', async (t) => {
+t.test('live reads with too many different expressions are rejected before the response begins', async (t) => {
   const { app, store } = await listen(t)
   for (let i = 0; ; i++) {
     const query = following(store, { stream: { regex: [`^user-${i}-(.?){200}`] } })
@@ -141,18 +141,18 @@ t.test('more different expressions than the server can follow with are refused b
   t.equal(lines.statusCode, 503, lines.body)
   t.match(lines.json(), refusal)
   const stream = await app.inject({ url: `${url}&format=sse` })
-  t.match(stream.body, /^retry: \d+\nevent: closing\n/m, 'an event stream is told so in its own form')
+  t.match(stream.body, /^retry: \d+\nevent: closing\n/m, 'an event stream gets the error as a closing event')
   t.match(JSON.parse(/^data: (.*)$/m.exec(stream.body)?.[1] ?? ''), refusal)
   const waiting = await app.inject({ url: '/events?type.regex=(.?){200}Q&wait=1' })
-  t.equal(waiting.statusCode, 503, 'a page that would wait')
-  t.equal((await app.inject({ url: '/events?type.regex=(.?){200}Q' })).statusCode, 200, 'a page that does not')
+  t.equal(waiting.statusCode, 503, 'a page with a wait is rejected')
+  t.equal((await app.inject({ url: '/events?type.regex=(.?){200}Q' })).statusCode, 200, 'a page without a wait is not')
 })
 
-t.test('when the last reader has left, its expressions are followed no more', async (t) => {
+t.test('expressions are released when their last reader has left', async (t) => {
   const store = await openStore(t)
   const { leave } = await follow(t, store, { stream: { regex: [LARGE] } })
   const other = await follow(t, store, { type: { is: ['T'] }, stream: { regex: [LARGE] } })
-  t.equal(store.expressions.followed, 1, 'two readers, one expression')
+  t.equal(store.expressions.followed, 1, 'two readers share one expression')
   leave()
   t.equal(store.expressions.followed, 1)
   other.leave()

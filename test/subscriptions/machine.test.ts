@@ -15,8 +15,8 @@ const begin: Step = (machine) => machine.begin()
 const caughtUp: Step = (machine) => machine.caughtUp()
 const blocked: Step = (machine) => machine.blocked()
 const drained: Step = (machine) => machine.drained()
-const tellCheckpoint: Step = (machine) => machine.tellCheckpoint()
-const timeIsOver: Step = (machine) => machine.timeIsOver()
+const sendCheckpoint: Step = (machine) => machine.sendCheckpoint()
+const untilReached: Step = (machine) => machine.untilReached()
 const onPage =
   (from: number, to: number, cursors: number[], light?: Light): Step =>
   (machine) =>
@@ -38,7 +38,7 @@ const rewind =
   (machine) =>
     machine.rewind(cursor)
 
-/** Events of which those from the fourth on came late. */
+/** A page whose events from cursor 4 on were committed after 100. */
 const inTimeUntil100 = (from: number, to: number): Step => {
   const events = Array.from({ length: to - from + 1 }, (_, i) =>
     lightEvent(from + i, { created: from + i < 4 ? 100 : 101 })
@@ -47,12 +47,12 @@ const inTimeUntil100 = (from: number, to: number): Step => {
 }
 
 interface Row {
-  /** What holds. */
+  /** The promise. */
   readonly name: string
   readonly options?: Partial<MachineOptions>
-  /** The connection takes nothing more once this cursor was sent. */
+  /** The connection is blocked after this cursor was sent. */
   readonly blocksAt?: number
-  /** What is told to the machine, and what it asks for then. `send … +` is what others get too. */
+  /** Inputs of the machine, each with the expected effects. `send … +`: the array is shared. */
   readonly steps: readonly (readonly [Step, ...string[]])[]
   readonly end: { readonly status: Status; readonly next: number; readonly done: number; readonly settled?: number }
 }
@@ -63,7 +63,7 @@ const live = (head: number): Row['steps'] => [
   [caughtUp, `caughtUp ${head}`]
 ]
 
-/** It follows, and the one event that it may send was sent. */
+/** Live, with the only event that the credit allows already sent. */
 const spent: Row['steps'] = [
   [begin, 'read'],
   [caughtUp, 'caughtUp -1'],
@@ -72,7 +72,7 @@ const spent: Row['steps'] = [
 
 const rows: Row[] = [
   {
-    name: 'it reads first, and follows when it has read all there is',
+    name: 'a subscription reads the backlog first, then follows the tail',
     steps: [
       [begin, 'read'],
       [onPage(0, 1, [0, 1]), 'send 0 1', 'read'],
@@ -83,7 +83,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 5, done: 4 }
   },
   {
-    name: 'with nothing to read it is live at once',
+    name: 'a subscription without a backlog is live at once',
     steps: [
       [begin, 'read'],
       [caughtUp, 'caughtUp -1'],
@@ -92,7 +92,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 1, done: 0 }
   },
   {
-    name: 'it begins where it was told to, and what comes before is not for it',
+    name: 'a subscription starts at its first cursor and ignores earlier events',
     options: { next: 10 },
     steps: [
       [begin, 'read'],
@@ -103,7 +103,7 @@ const rows: Row[] = [
   },
   // ------------------------------------------------------------------------------- from the last page to going live
   {
-    name: 'an event offered before it went live and again with the first live page is sent once',
+    name: 'an event offered before the subscription is live and again in the first live page is sent once',
     steps: [
       [begin, 'read'],
       [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
@@ -115,7 +115,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 6, done: 5 }
   },
   {
-    name: 'an event offered between the last page and going live, to nobody yet, is read before what follows it',
+    name: 'an event offered between the last page and going live is read before later events are sent',
     steps: [
       [begin, 'read'],
       [onPage(0, 3, [0, 1, 2, 3]), 'send 0 1 2 3', 'read'],
@@ -129,12 +129,12 @@ const rows: Row[] = [
     end: { status: 'live', next: 7, done: 6 }
   },
   {
-    name: 'pages of the past are passed over',
+    name: 'pages already examined are ignored',
     steps: [...live(5), [offered(0, 5, [0, 1, 5])], [offered(2, 3, [2])], [offered(6, 6, [6]), 'send 6 +']],
     end: { status: 'live', next: 7, done: 6 }
   },
   {
-    name: 'an empty page after a gap sends it back to reading: what could not be offered is read',
+    name: 'an empty page after a gap starts catching up: the missing events are read',
     steps: [
       ...live(5),
       [offered(8, 7, []), 'read'],
@@ -145,7 +145,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 9, done: 8 }
   },
   {
-    name: 'a gap behind events that wait is read when those were sent',
+    name: 'a gap after waiting events is read when those are sent',
     options: { credit: 1 },
     steps: [
       ...spent,
@@ -159,7 +159,7 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 5, done: 4 }
   },
   {
-    name: 'what was read of another place is passed over',
+    name: 'a page read at another cursor is ignored',
     steps: [
       [begin, 'read'],
       [onPage(5, 6, [5, 6])],
@@ -169,42 +169,42 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 7, done: 6 }
   },
   {
-    name: 'what was read before it went live is not taken after',
+    name: 'a page read before going live is ignored afterwards',
     steps: [...live(0), [onPage(1, 1, [1])]],
     end: { status: 'live', next: 1, done: 0 }
   },
   // ---------------------------------------------------------------------------------------------------- checkpoints
   {
-    name: 'a checkpoint that comes due while it catches up skips nothing: the next page is read where it was',
+    name: 'a checkpoint while catching up does not change the read position',
     steps: [
       [begin, 'read'],
       [onPage(0, 99, []), 'read'],
-      [tellCheckpoint, 'checkpoint 99'],
-      [tellCheckpoint],
+      [sendCheckpoint, 'checkpoint 99'],
+      [sendCheckpoint],
       [onPage(100, 199, [100]), 'send 100', 'read'],
-      [tellCheckpoint, 'checkpoint 199'],
+      [sendCheckpoint, 'checkpoint 199'],
       [onPage(200, 201, [200, 201]), 'send 200 201', 'read']
     ],
     end: { status: 'catching-up', next: 202, done: 201 }
   },
   {
-    name: 'a checkpoint that comes due with events waiting stops before the first of them',
+    name: 'a checkpoint with waiting events is before the first of them',
     options: { credit: 0 },
     steps: [
       [begin],
       [grant(1), 'read'],
       [onPage(0, 50, [10, 20, 30]), 'send 10'],
-      [tellCheckpoint, 'checkpoint 19'],
-      [tellCheckpoint],
+      [sendCheckpoint, 'checkpoint 19'],
+      [sendCheckpoint],
       [grant(1), 'send 20'],
-      [tellCheckpoint, 'checkpoint 29'],
+      [sendCheckpoint, 'checkpoint 29'],
       [grant(5), 'send 30', 'read'],
-      [tellCheckpoint, 'checkpoint 50']
+      [sendCheckpoint, 'checkpoint 50']
     ],
     end: { status: 'catching-up', next: 51, done: 50 }
   },
   {
-    name: 'passed over so many events, it says how far it is, and only then',
+    name: 'a checkpoint is sent after every `checkpointEvery` excluded events',
     options: { checkpointEvery: 10 },
     steps: [
       [begin, 'read'],
@@ -219,25 +219,25 @@ const rows: Row[] = [
     end: { status: 'live', next: 41, done: 40 }
   },
   {
-    name: 'what a reader knows from an event it got, or from being caught up, is not told once more',
+    name: 'a checkpoint is not sent for a cursor that an event or `caughtUp` has already reported',
     steps: [
       [begin, 'read'],
       [onPage(0, 3, [3]), 'send 3', 'read'],
-      [tellCheckpoint],
+      [sendCheckpoint],
       [onPage(4, 5, []), 'read'],
       [caughtUp, 'caughtUp 5'],
-      [tellCheckpoint]
+      [sendCheckpoint]
     ],
     end: { status: 'live', next: 6, done: 5 }
   },
   {
-    name: 'live, what the filter left out moves the checkpoint',
-    steps: [...live(0), [offered(1, 7, [])], [tellCheckpoint, 'checkpoint 7']],
+    name: 'excluded live events advance the checkpoint',
+    steps: [...live(0), [offered(1, 7, [])], [sendCheckpoint, 'checkpoint 7']],
     end: { status: 'live', next: 8, done: 7 }
   },
   // --------------------------------------------------------------------- credit, window, and a full connection
   {
-    name: 'without credit it reads nothing; what is granted is sent, and no more',
+    name: 'without credit nothing is read, and no more events than granted are sent',
     options: { credit: 0 },
     steps: [
       [begin],
@@ -253,7 +253,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 7, done: 6 }
   },
   {
-    name: 'as many as the window holds are in flight, and acknowledgements make room',
+    name: 'at most a window of events is in flight, and acknowledgements make room',
     options: { window: 2 },
     steps: [
       [begin, 'read'],
@@ -266,7 +266,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 10, done: 9, settled: 8 }
   },
   {
-    name: 'an acknowledgement counts for all that was sent before it, and for what was left out after it',
+    name: 'an acknowledgement covers all earlier events and the excluded events after it',
     options: { window: 5 },
     steps: [
       [begin, 'read'],
@@ -278,17 +278,17 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 31, done: 30, settled: 30 }
   },
   {
-    name: 'what is in flight holds back what counts as dealt with, not the checkpoint of what was sent',
+    name: 'events in flight hold back the settled cursor, but not the checkpoint',
     options: { window: 5 },
     steps: [
       [begin, 'read'],
       [onPage(0, 20, [5, 6]), 'send 5 6', 'read'],
-      [tellCheckpoint, 'checkpoint 20']
+      [sendCheckpoint, 'checkpoint 20']
     ],
     end: { status: 'catching-up', next: 21, done: 20, settled: 4 }
   },
   {
-    name: 'a connection that takes no more gets no more until it has drained',
+    name: 'a blocked connection gets nothing until it has drained',
     blocksAt: 1,
     steps: [
       [begin, 'read'],
@@ -305,7 +305,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 7, done: 6 }
   },
   {
-    name: 'drained, but with its window full, it stands still',
+    name: 'a drained connection with a full window gets nothing',
     options: { window: 1 },
     blocksAt: 0,
     steps: [
@@ -319,7 +319,7 @@ const rows: Row[] = [
   },
   // ------------------------------------------------------------------------------------------- falling behind
   {
-    name: 'more live events than it keeps, and it falls behind: they are read again, none lost and none twice',
+    name: 'a subscription with too many live events falls behind and reads them again, once each',
     options: { credit: 1, liveBuffer: 2 },
     steps: [
       ...spent,
@@ -335,7 +335,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 9, done: 8 }
   },
   {
-    name: 'few live events that are large are more than it keeps, too',
+    name: 'a few large live events also exceed the buffer',
     options: { liveBuffer: 500 },
     steps: [
       ...live(0),
@@ -348,7 +348,7 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 4, done: 3 }
   },
   {
-    name: 'having sent some of what waited, it falls behind at the first that was not sent',
+    name: 'a subscription falls behind at the first event that was not sent',
     options: { credit: 2, liveBuffer: 2 },
     steps: [
       ...live(0),
@@ -360,13 +360,13 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 6, done: 5 }
   },
   {
-    name: 'one page of the tail may hold more than it keeps, when all of it can be sent',
+    name: 'a tail page may exceed the live buffer if all of it can be sent',
     options: { liveBuffer: 2 },
     steps: [...live(0), [offered(1, 4, [1, 2, 3, 4]), 'send 1 2 3 4 +']],
     end: { status: 'live', next: 5, done: 4 }
   },
   {
-    name: 'catching up, a page that was read may be larger than what it keeps of live events',
+    name: 'a page read while catching up may exceed the live buffer',
     options: { credit: 1, liveBuffer: 2 },
     steps: [
       [begin, 'read'],
@@ -377,7 +377,7 @@ const rows: Row[] = [
   },
   // ------------------------------------------------------------------------------------------- where it ends
   {
-    name: 'after the last cursor that is for it, it is complete there, though the log goes on',
+    name: 'a subscription completes at its last cursor, though the log goes on',
     options: { last: 3 },
     steps: [
       [begin, 'read'],
@@ -385,24 +385,24 @@ const rows: Row[] = [
       [onPage(10, 10, [10])],
       [rewind(0)],
       [grant(1)],
-      [timeIsOver]
+      [untilReached]
     ],
     end: { status: 'complete', next: 4, done: 3 }
   },
   {
-    name: 'live, the last cursor completes it also when no event stands there',
+    name: 'the last cursor completes a live subscription even if the event there does not match',
     options: { last: 7 },
     steps: [...live(5), [offered(6, 6, [6]), 'send 6 +'], [offered(7, 8, [8]), 'complete 7'], [offered(9, 9, [9])]],
     end: { status: 'complete', next: 8, done: 7 }
   },
   {
-    name: 'a last cursor that lies behind it completes it before anything is read',
+    name: 'a last cursor before the first completes the subscription before any read',
     options: { next: 5, last: 4 },
     steps: [[begin, 'complete 4']],
     end: { status: 'complete', next: 5, done: 4 }
   },
   {
-    name: 'it is complete when the last event was sent, not when it was read',
+    name: 'a subscription completes when the last event is sent, not when it is read',
     options: { last: 2, credit: 1 },
     steps: [
       [begin, 'read'],
@@ -413,31 +413,31 @@ const rows: Row[] = [
     end: { status: 'complete', next: 3, done: 2 }
   },
   {
-    name: 'completed, it says nothing more: no checkpoint follows',
+    name: 'no checkpoint follows completion',
     options: { last: 9, checkpointEvery: 5 },
-    steps: [[begin, 'read'], [onPage(0, 20, []), 'complete 9'], [tellCheckpoint]],
+    steps: [[begin, 'read'], [onPage(0, 20, []), 'complete 9'], [sendCheckpoint]],
     end: { status: 'complete', next: 10, done: 9 }
   },
   {
-    name: 'after as many events as it may send it is complete at the last of them, and what follows was not dealt with',
+    name: 'a subscription completes at the event that reaches its limit, and later events are not done',
     options: { limit: 2, checkpointEvery: 5 },
-    steps: [[begin, 'read'], [onPage(0, 9, [0, 4, 8]), 'send 0 4', 'complete 4'], [tellCheckpoint]],
+    steps: [[begin, 'read'], [onPage(0, 9, [0, 4, 8]), 'send 0 4', 'complete 4'], [sendCheckpoint]],
     end: { status: 'complete', next: 5, done: 4 }
   },
   {
-    name: 'a limit is counted over reading and following',
+    name: 'a limit counts events of the backlog and of the tail together',
     options: { limit: 3 },
     steps: [...live(5), [offered(6, 9, [6, 7, 8, 9]), 'send 6 7 +', 'complete 7']],
     end: { status: 'complete', next: 8, done: 7 }
   },
   {
-    name: 'a limit of none is complete before anything is read',
+    name: 'a limit of 0 completes before any read',
     options: { limit: 0 },
     steps: [[begin, 'complete -1']],
     end: { status: 'complete', next: 0, done: -1 }
   },
   {
-    name: 'the first event that was committed too late completes it before that event',
+    name: 'the first event committed after `until` completes the subscription before that event',
     options: { until: 100 },
     steps: [
       [begin, 'read'],
@@ -447,13 +447,13 @@ const rows: Row[] = [
     end: { status: 'complete', next: 4, done: 3 }
   },
   {
-    name: 'when its time is over it is complete where it is, once all that waits was sent',
+    name: 'when `until` has passed, the subscription completes after the waiting events are sent',
     options: { until: 100, credit: 1 },
-    steps: [...spent, [offered(1, 2, [2], { created: 100 })], [timeIsOver], [grant(1), 'send 2 +', 'complete 2']],
+    steps: [...spent, [offered(1, 2, [2], { created: 100 })], [untilReached], [grant(1), 'send 2 +', 'complete 2']],
     end: { status: 'complete', next: 3, done: 2 }
   },
   {
-    name: 'events in time that it could not keep are read again, though one that was late has been seen',
+    name: 'after falling behind, events before `until` are read again, even though a later one was seen',
     options: { until: 100, credit: 1, liveBuffer: 2 },
     steps: [
       ...spent,
@@ -464,7 +464,7 @@ const rows: Row[] = [
     end: { status: 'complete', next: 4, done: 3 }
   },
   {
-    name: 'what is sent once more is sent, though one that was late has been seen',
+    name: 'after a rewind, events before `until` are sent again, even though a later one was seen',
     options: { until: 100, window: 2 },
     steps: [
       [begin, 'read'],
@@ -477,7 +477,7 @@ const rows: Row[] = [
   },
   // -------------------------------------------------------------------------------------------------- once more
   {
-    name: 'after a rewind everything after the cursor is sent once more, and nothing before',
+    name: 'a rewind sends all events after the cursor again, and none before',
     options: { window: 9 },
     steps: [
       [begin, 'read'],
@@ -494,7 +494,7 @@ const rows: Row[] = [
     end: { status: 'live', next: 7, done: 6, settled: 1 }
   },
   {
-    name: 'a rewind empties the window, and what waited comes in its turn',
+    name: 'a rewind empties the window, and waiting events follow in order',
     options: { window: 2 },
     steps: [
       [begin, 'read'],
@@ -506,7 +506,7 @@ const rows: Row[] = [
     end: { status: 'catching-up', next: 4, done: 3, settled: 1 }
   },
   {
-    name: 'a rewind of a connection that takes no more reads when it has drained',
+    name: 'a rewind of a blocked connection reads after it has drained',
     options: { window: 9 },
     blocksAt: 1,
     steps: [
@@ -520,37 +520,37 @@ const rows: Row[] = [
   }
 ]
 
-t.test("the state machine's transitions", (t) => {
+t.test('the transitions of the state machine', (t) => {
   for (const { name, options, blocksAt, steps, end } of rows) {
     t.test(name, (t) => {
-      const asked: string[] = []
+      const effects: string[] = []
       const machine = new Machine(
         {
           send(events, shared) {
-            asked.push(`send ${cursorsOf(events).join(' ')}${shared ? ' +' : ''}`)
+            effects.push(`send ${cursorsOf(events).join(' ')}${shared ? ' +' : ''}`)
             if (events.at(-1)?.cursor === blocksAt) machine.blocked()
           },
-          caughtUp: (cursor) => asked.push(`caughtUp ${cursor}`),
-          fellBehind: (cursor) => asked.push(`fellBehind ${cursor}`),
-          checkpoint: (cursor) => asked.push(`checkpoint ${cursor}`),
-          read: () => asked.push('read'),
-          complete: (cursor) => asked.push(`complete ${cursor}`)
+          caughtUp: (cursor) => effects.push(`caughtUp ${cursor}`),
+          fellBehind: (cursor) => effects.push(`fellBehind ${cursor}`),
+          checkpoint: (cursor) => effects.push(`checkpoint ${cursor}`),
+          read: () => effects.push('read'),
+          complete: (cursor) => effects.push(`complete ${cursor}`)
         },
         { next: 0, ...options }
       )
       for (const [i, [step, ...wanted]] of steps.entries()) {
         step(machine)
-        t.same(asked.splice(0), wanted, `step ${i + 1}`)
+        t.same(effects.splice(0), wanted, `step ${i + 1}`)
       }
       const { status, next, done, settled } = machine
-      t.same({ status, next, done, settled }, { settled: end.done, ...end }, 'where it stands at the end')
+      t.same({ status, next, done, settled }, { settled: end.done, ...end }, 'the state at the end')
       t.end()
     })
   }
   t.end()
 })
 
-t.test('whatever comes in whatever order, every event that matches is sent once and in order', async (t) => {
+t.test('under random inputs, every matching event is sent once and in order', async (t) => {
   const random = seeded(t)
   for (let run = 0; run < scaled(300); run++) {
     const story = new Story(random)

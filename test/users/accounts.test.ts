@@ -1,30 +1,42 @@
-/** Accounts as they are kept: somebody always administrates, and what cannot be understood lets nobody in. */
+/** Stored accounts: one administrator always remains, and an account that is not understood is disabled. */
 import t from 'tap'
 import { serverEvent } from '../../src/streams/new-event.js'
 import { openApp } from '../helpers/app.js'
 import { admin, asJson, basic, makeUser } from '../helpers/people.js'
 
-t.test('the last who can administrate is neither deleted nor disabled nor demoted', async (t) => {
+t.test('the last administrator cannot be deleted, disabled or demoted', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const root = await makeUser(store, 'root', ['$admins'])
   const ask = async (method: 'PUT' | 'POST' | 'DELETE', url: string, who: object, payload?: object) => {
     const { statusCode, body } = await app.inject({ method, url, headers: asJson(who), ...(payload && { payload }) })
     return `${statusCode} ${JSON.parse(body).error}`
   }
-  t.equal(await ask('PUT', '/users/admin', root, { groups: [] }), '200 Success', 'it is one by name')
+  t.equal(
+    await ask('PUT', '/users/admin', root, { groups: [] }),
+    '200 Success',
+    'admin is an administrator by its login'
+  )
   t.equal(await ask('POST', '/users/admin/command/disable', root), '200 Success')
   t.equal(await ask('DELETE', '/users/root', root), '409 Conflict')
-  t.equal(await ask('POST', '/users/root/command/disable', root), '409 Conflict', 'who is disabled is no other')
+  t.equal(
+    await ask('POST', '/users/root/command/disable', root),
+    '409 Conflict',
+    'a disabled administrator does not count'
+  )
   t.equal(await ask('PUT', '/users/root', root, { groups: ['$ops'] }), '409 Conflict')
-  t.equal(await ask('PUT', '/users/root', root, {}), '409 Conflict', 'what is left out becomes null')
+  t.equal(await ask('PUT', '/users/root', root, {}), '409 Conflict', 'omitted groups become null')
   t.equal(await ask('PUT', '/users/root', root, { fullName: 'Root', groups: ['$admins'] }), '200 Success')
   t.equal(await ask('POST', '/users/admin/command/enable', root), '200 Success')
   const each = [ask('DELETE', '/users/root', root), ask('DELETE', '/users/admin', root)]
-  t.same((await Promise.all(each)).sort(), ['200 Success', '409 Conflict'], 'nor when both are asked for at once')
+  t.same(
+    (await Promise.all(each)).sort(),
+    ['200 Success', '409 Conflict'],
+    'only one of two simultaneous deletions succeeds'
+  )
   t.equal(await ask('DELETE', '/users/admin', admin), '409 Conflict')
 })
 
-t.test('an account whose hash is missing, garbled or too costly is disabled, and asks for no memory', async (t) => {
+t.test('an account whose hash is missing, malformed or too costly is disabled, and costs no memory', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const hash = { salt: 'AAAA', hash: 'AAAA', scheme: { name: 'scrypt', N: 2 ** 15, r: 8, p: 3 } }
   const kept: Record<string, object> = {
@@ -36,8 +48,8 @@ t.test('an account whose hash is missing, garbled or too costly is disabled, and
     long: { ...hash, scheme: { ...hash.scheme, p: 1e9 } },
     negative: { ...hash, scheme: { ...hash.scheme, N: -1 } }
   }
-  for (const [loginName, said] of Object.entries(kept)) {
-    const made = serverEvent(`$user-${loginName}`, '$UserCreated', { loginName, disabled: false, ...said })
+  for (const [loginName, fields] of Object.entries(kept)) {
+    const made = serverEvent(`$user-${loginName}`, '$UserCreated', { loginName, disabled: false, ...fields })
     await store.writer.append({ events: [made], conditions: [], kind: 'append' })
     const { data } = (await app.inject({ url: `/users/${loginName}`, headers: asJson(admin) })).json()
     t.match(data, { loginName, disabled: true }, loginName)
@@ -47,5 +59,5 @@ t.test('an account whose hash is missing, garbled or too costly is disabled, and
     }
   }
   await store.accounts.load()
-  t.match(store.accounts.get('large'), { disabled: true }, 'also when it is read again')
+  t.match(store.accounts.get('large'), { disabled: true }, 'it is disabled after a reload, too')
 })

@@ -1,4 +1,4 @@
-/** Accounts, tokens and settings are the same after a restart, whatever was done to the streams that they stand in. */
+/** Accounts, tokens and settings are the same after a restart, whatever was done to their streams. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { serverEvent } from '../../src/streams/new-event.js'
@@ -24,7 +24,7 @@ t.test('the defaults and rules are the same after a restart', async (t) => {
 })
 
 t.test(
-  'whatever is done to the streams they stand in, accounts, tokens and settings are as before a restart',
+  'a restart changes no account, token or setting, even after their streams were changed or deleted',
   async (t) => {
     const directory = t.testdir({})
     const first = await openApp(t, { insecure: false, directory })
@@ -38,7 +38,7 @@ t.test(
       const { statusCode, body } = await first.app.inject({ method: 'PUT', url, headers, payload })
       if (statusCode > 201) throw new Error(body)
     }
-    // Nobody can do so by a request.
+    // No request can do this.
     const remove = (stream: string) =>
       first.store.writer.delete({ kind: 'delete', stream, expected: 'any', permanent: false })
     const settings = (data: object) => append(first.app, '$settings', { type: '$settings', data }, admin)
@@ -61,16 +61,16 @@ t.test(
     await remove('$user-returned')
     await first.store.accounts.create(TEST_ACTOR, 'returned', { fullName: null, groups: null }, 'returned')
     const known = async ({ app }: { app: FastifyInstance }) => {
-      const said: Record<string, number> = {}
+      const statuses: Record<string, number> = {}
       for (const login of [...people, 'late']) {
         const { statusCode } = await app.inject({ url: '/users/$current', headers: basic(login, login) })
-        said[login] = statusCode
+        statuses[login] = statusCode
       }
-      said.admin = (await app.inject({ url: '/users', headers: admin })).statusCode
-      said.token = (await app.inject({ url: '/events', headers: bearer(text) })).statusCode
-      said.settings = (await append(app, 's', { type: 'T' }, basic('kept', 'kept'))).statusCode
-      said.others = (await append(app, 's', { type: 'T' }, basic('counted', 'counted'))).statusCode
-      return said
+      statuses.admin = (await app.inject({ url: '/users', headers: admin })).statusCode
+      statuses.token = (await app.inject({ url: '/events', headers: bearer(text) })).statusCode
+      statuses.settings = (await append(app, 's', { type: 'T' }, basic('kept', 'kept'))).statusCode
+      statuses.others = (await append(app, 's', { type: 'T' }, basic('counted', 'counted'))).statusCode
+      return statuses
     }
     const before = await known(first)
     t.same(before, {

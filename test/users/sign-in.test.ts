@@ -1,4 +1,4 @@
-/** Signing in with a password: what it costs, how long it is remembered, and what it is forgotten for. */
+/** Password sign-ins: their cost, how long they are cached, and what invalidates the cache. */
 import t from 'tap'
 import { limits } from '../../src/limits.js'
 import type { Store } from '../../src/store/store.js'
@@ -17,7 +17,7 @@ import {
   withAnn
 } from '../helpers/people.js'
 
-/** Counts the passwords that are looked at from now on. */
+/** Counts password checks from now on. */
 function countHashes({ accounts }: Store): { hashed: number } {
   const count = { hashed: 0 }
   const { verify } = accounts
@@ -28,13 +28,13 @@ function countHashes({ accounts }: Store): { hashed: number } {
   return count
 }
 
-t.test('a password that was right is remembered, and forgotten at once when the account changes', async (t) => {
+t.test('a valid password is cached until the account changes', async (t) => {
   const { app, store, ann } = await withAnn(t)
   const who = async (headers: Credentials) => (await app.inject({ url: '/users/$current', headers })).statusCode
   t.equal(await who(ann), 200)
   const count = countHashes(store)
   for (let i = 0; i < 5; i++) t.equal(await who(ann), 200)
-  t.equal(count.hashed, 0, 'no hash a request')
+  t.equal(count.hashed, 0, 'no hash per request')
   await app.inject({
     method: 'POST',
     url: '/users/ann/command/reset-password',
@@ -46,14 +46,14 @@ t.test('a password that was right is remembered, and forgotten at once when the 
   await app.inject({ method: 'DELETE', url: '/users/ann', headers: admin })
   t.equal(await who(basic('ann', 'new')), 401)
   await makeUser(store, 'ann')
-  t.equal(await who(ann), 200, 'a new user')
+  t.equal(await who(ann), 200, 'the new account of that login')
 })
 
-t.test('after a hundred wrong passwords an address has to wait, and what was remembered goes on', async (t) => {
+t.test('after a hundred wrong passwords an address has to wait, but cached sign-ins still work', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const ann = await makeUser(store, 'ann')
   const { verify } = store.accounts
-  // A hundred hashes would be ten seconds.
+  // A hundred hashes would take ten seconds.
   store.accounts.verify = async (login, password) =>
     password.startsWith('wrong') ? undefined : verify.call(store.accounts, login, password)
   const ask = (who: Credentials, remoteAddress?: string) =>
@@ -64,20 +64,20 @@ t.test('after a hundred wrong passwords an address has to wait, and what was rem
     t.equal(await statusOf(basic(i % 2 ? 'ann' : 'nobody', `wrong ${i}`)), 401)
   }
   const refused = await ask(admin)
-  t.match(refused.json(), { status: 429, code: 'too-many-attempts' }, 'also what would be right')
+  t.match(refused.json(), { status: 429, code: 'too-many-attempts' }, 'a right password is rejected, too')
   t.ok(Number(refused.headers['retry-after']) > 0)
-  t.equal(await statusOf(ann), 200, 'who was in before goes on')
+  t.equal(await statusOf(ann), 200, 'a cached sign-in still works')
   const { text } = await makeToken(store, 'ann', { read: ['*'] })
-  t.equal(await statusOf(bearer(text)), 200, 'tokens are not guessed')
-  t.equal(await statusOf(admin, '10.0.0.9'), 200, 'elsewhere nobody has failed')
+  t.equal(await statusOf(bearer(text)), 200, 'tokens are not limited')
+  t.equal(await statusOf(admin, '10.0.0.9'), 200, 'another address is not limited')
   for (let i = 0; i < limits.sign_in_failures_burst; i++) {
     t.equal(await statusOf(basic('ann', `wrong ${i}`), `2001:db8::${i.toString(16)}`), 401)
   }
-  t.equal(await statusOf(ops, '2001:db8::ffff'), 429, 'whoever has an address of IPv6 has its whole network')
-  t.equal(await statusOf(ops, '2001:db8:0:1::1'), 200, 'and no other')
+  t.equal(await statusOf(ops, '2001:db8::ffff'), 429, 'an IPv6 network shares one limit')
+  t.equal(await statusOf(ops, '2001:db8:0:1::1'), 200, 'another IPv6 network does not')
 })
 
-t.test('more sign-ins than can wait are told to come back', async (t) => {
+t.test('sign-ins beyond the queue are told to retry', async (t) => {
   const { store } = await openApp(t, { insecure: false })
   const attempts = Array.from({ length: limits.hashes_at_once + limits.hashes_waiting_max + 5 }, () =>
     store.accounts.verify('nobody', 'x').then(
@@ -91,15 +91,15 @@ t.test('more sign-ins than can wait are told to come back', async (t) => {
   await Promise.all(attempts)
 })
 
-t.test('a password that was right is looked at again after five minutes', async (t) => {
+t.test('a cached password is checked again after five minutes', async (t) => {
   const clock = movedClock()
   const { app, store, ann } = await withAnn(t, { clock })
   const count = countHashes(store)
   const ask = async () => (await app.inject({ url: '/users/$current', headers: ann })).statusCode
   for (let i = 0; i < 3; i++) t.equal(await ask(), 200)
   t.equal(count.hashed, 1)
-  clock.ahead = limits.credential_known_ms + 1000
-  // What it is remembered in looks at the clock once a millisecond.
+  clock.ahead = limits.credential_cache_ms + 1000
+  // The cache reads the clock once a millisecond.
   while (count.hashed === 1) {
     await new Promise((resolve) => setImmediate(resolve))
     t.equal(await ask(), 200)
@@ -107,21 +107,21 @@ t.test('a password that was right is looked at again after five minutes', async 
   t.equal(count.hashed, 2)
 })
 
-t.test('requests that come at once with the same password share one hash, from each address', async (t) => {
+t.test('simultaneous requests with the same password share one hash per address', async (t) => {
   const { app, store, ann } = await withAnn(t)
   const count = countHashes(store)
   const ask = async (who: Credentials, remoteAddress: string) =>
     (await app.inject({ url: '/users/$current', headers: asJson(who), remoteAddress })).statusCode
   const many = (who: Credentials, address: string) => Promise.all(Array.from({ length: 80 }, () => ask(who, address)))
-  t.same(new Set(await many(ann, '10.0.0.1')), new Set([200]), 'more than could wait')
+  t.same(new Set(await many(ann, '10.0.0.1')), new Set([200]), 'more than the queue holds')
   t.equal(count.hashed, 1)
   t.same(new Set(await many(basic('ann', 'wrong'), '10.0.0.1')), new Set([401]))
   t.equal(count.hashed, 2)
   await Promise.all([ask(basic('bob', 'wrong'), '10.0.0.1'), ask(basic('bob', 'wrong'), '10.0.0.2')])
-  t.equal(count.hashed, 4, 'who guesses elsewhere is another')
+  t.equal(count.hashed, 4, 'another address needs its own hash')
 })
 
-t.test('who is disabled while the password is looked at does not get in', async (t) => {
+t.test('an account that is disabled during the password check cannot sign in', async (t) => {
   const { store } = await withAnn(t)
   const looked = store.accounts.verify('ann', 'ann')
   await store.accounts.setDisabled(TEST_ACTOR, 'ann', true)
@@ -130,7 +130,7 @@ t.test('who is disabled while the password is looked at does not get in', async 
   t.match(await store.accounts.verify('ann', 'ann'), { login: 'ann' })
 })
 
-t.test('a password is the same in another form of Unicode, and another one with a zero after it', async (t) => {
+t.test('a password matches in another Unicode form, but not with a zero byte appended', async (t) => {
   const { app } = await openApp(t, { insecure: false })
   const make = async (loginName: string, password: string) =>
     app.inject({ method: 'POST', url: '/users', headers: asJson(admin), payload: { loginName, password } })

@@ -1,31 +1,31 @@
 /**
- * How large an expression becomes when its counted repetitions are written out, judged by its text alone: what would
- * take long to compile is refused before.
+ * Estimates how large an expression becomes when its counted repetitions are expanded, from its text alone. So
+ * expressions that would take long to compile are rejected before they are compiled.
  */
 
 const TOKEN = new RegExp(
   [
     String.raw`\\Q[^]*?(?:\\E|$)`, // literal text
-    String.raw`\\[pPx]\{[^}]*\}`, // a class or character that is named
+    String.raw`\\[pPx]\{[^}]*\}`, // a named class or character
     String.raw`\\[pP][^{]`,
     String.raw`\\[^]`,
     String.raw`\[\^?\]?(?:\[:\^?\w+:\]|\\[^]|[^\]\\])*\]`, // a class
-    String.raw`\((?:\?(?:P?<[^>]*>|[imsU-]*[:)]))?`, // a group begins, or flags are set
+    String.raw`\((?:\?(?:P?<[^>]*>|[imsU-]*[:)]))?`, // the start of a group, or flags
     String.raw`\{\d+(?:,\d*)?\}`,
     '[^]'
   ].join('|'),
   'gu'
 )
 
-/** What is open while the text is read: a group, or the whole. */
+/** A group that is still open, or the whole expression. */
 interface OpenGroup {
-  /** Instructions of what stands in it so far, without its last part. */
+  /** Instructions of the group so far, without its last part. */
   before: number
-  /** Instructions of its last part: that is what a repetition repeats. */
+  /** Instructions of its last part. A repetition repeats this part. */
   last: number
 }
 
-/** @returns at least the number of instructions that a valid expression compiles to; rarely twice as many */
+/** Returns an upper bound of the instructions of a valid expression, rarely more than twice the real number. */
 export function writtenOutSize(expression: string): number {
   const open: OpenGroup[] = [{ before: 3, last: 0 }]
   for (const [token] of expression.matchAll(TOKEN)) {
@@ -53,7 +53,7 @@ function append(group: OpenGroup, size: number): void {
   group.last = size
 }
 
-/** A class such as \pL has hundreds of ranges: it compiles to one instruction, in the time of a few. */
+/** A class such as \pL has hundreds of ranges. It compiles to one instruction, but in the time of a few. */
 const CLASS_SIZE = 3
 
 function namedClassesIn(token: string): number {

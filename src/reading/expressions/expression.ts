@@ -1,24 +1,24 @@
 /**
- * Regular expressions of which one must find something in a name. RE2 has no backtracking to exploit: a name costs at
- * most as many steps as it has characters, times the instructions that the expressions compile to.
+ * A list of regular expressions, one of which must match a name. RE2 does not backtrack, so it cannot be attacked with
+ * costly expressions: a name costs at most its characters times the compiled instructions, in steps.
  */
 import { RE2Set } from 're2js'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { type AnswerMemory, NameAnswers } from './name-answers.js'
 
-/** What a character costs beside the instructions, in steps. */
+/** Cost of each character in addition to the instructions, in steps. */
 const CHARACTER_STEPS = 64
 
 export class Expression {
   /** Equal for equal expressions. */
   readonly key: string
-  /** Instructions that they compile to. */
+  /** Number of compiled instructions. */
   readonly size: number
   readonly #set: RE2Set
   readonly #answers: NameAnswers
 
-  /** @throws `bad-expression` when one is not in RE2 syntax */
+  /** @throws `bad-expression` when an expression is not in RE2 syntax */
   constructor(key: string, expressions: readonly string[], memory: AnswerMemory) {
     this.key = key
     this.#set = new RE2Set(RE2Set.UNANCHORED, 0, limits.expression_states_bytes_max)
@@ -28,22 +28,22 @@ export class Expression {
     this.#answers = new NameAnswers(memory)
   }
 
-  /** Steps that a name of one character costs at most. A hundred take about a microsecond, at worst two. */
+  /** Maximum steps for a name of one character. 100 steps take about a microsecond, at worst two. */
   get weight(): number {
     return this.size + CHARACTER_STEPS
   }
 
-  /** The answer for a name when it is remembered. @param key the name as records hold it */
+  /** Returns the cached answer for a name. @param key the name as records hold it */
   remembered(key: string): boolean | undefined {
     return this.#answers.get(key)
   }
 
-  /** Steps that `finds` needs at most. @param key the name as records hold it */
+  /** Returns the maximum steps that `finds` needs. @param key the name as records hold it */
   stepsFor(key: string): number {
     return this.weight * (key.length + 1)
   }
 
-  /** Runs the expressions, and remembers the answer. @param key the name as records hold it */
+  /** Runs the expressions and caches the answer. @param key the name as records hold it */
   finds(name: string, key: string): boolean {
     const answer = this.#set.match(name).length > 0
     this.#answers.set(key, answer)
@@ -57,7 +57,7 @@ function add(set: RE2Set, expression: string): void {
   } catch (cause) {
     throw new DaybookError(
       'bad-expression',
-      `"${expression}" is not an expression in RE2 syntax (${(cause as Error).message}). Look-around and back-references are not part of it.`,
+      `"${expression}" is not valid in RE2 syntax (${(cause as Error).message}). Look-around and back-references are not part of it.`,
       { expression },
       cause
     )

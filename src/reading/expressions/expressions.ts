@@ -1,4 +1,4 @@
-/** The expressions that reads filter with: compiled once, bounded, with what they answered and the turns they run in. */
+/** The expressions that reads filter with: compiled once, limited in size, with cached answers and shared turns. */
 import { LRUCache } from 'lru-cache'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -7,14 +7,14 @@ import { Expression } from './expression.js'
 import { writtenOutSize } from './expression-size.js'
 import { AnswerMemory } from './name-answers.js'
 
-/** An expression that live reads follow the log with. */
+/** An expression in use by live reads. */
 interface FollowedExpression {
   readonly expression: Expression
   readers: number
 }
 
 export class Expressions {
-  /** All who filter do so in these turns. */
+  /** All filters do their work in these turns. */
   readonly turns = new SharedTurns(limits.turn_steps_max)
   readonly #memory: AnswerMemory
   readonly #compiled = new LRUCache<string, Expression>({
@@ -24,27 +24,27 @@ export class Expressions {
   readonly #followed = new Map<string, FollowedExpression>()
   #followedWeight = 0
 
-  /** @param answersBytes what may be held of names and of what was answered for them */
+  /** @param answersBytes memory for cached answers, names included, bytes */
   constructor(answersBytes: number = limits.expression_answers_bytes_default) {
     this.#memory = new AnswerMemory(answersBytes)
   }
 
-  /** How many different expressions live reads follow the log with. */
+  /** Number of different expressions that live reads use. */
   get followed(): number {
     return this.#followed.size
   }
 
   /**
    * Compiles the expressions of one read.
-   * @param lists those on types, those on streams, …
-   * @returns one for each list
-   * @throws `bad-expression` when one is not in RE2 syntax, or when they are too large together
+   * @param lists one list per filtered name, e.g. types and streams
+   * @returns one compiled expression per list
+   * @throws `bad-expression` when one is not in RE2 syntax, or when all together are too large
    */
   ofRead(lists: readonly (readonly string[])[]): Expression[] {
     checkLength(lists.flat())
     const compiled = lists.map((list) => this.#of(list))
     const size = compiled.reduce((sum, one) => sum + one.size, 0)
-    if (size > limits.expression_size_max) throw sizeRefusal(size)
+    if (size > limits.expression_size_max) throw expressionsTooLarge(size)
     return compiled
   }
 
@@ -59,8 +59,9 @@ export class Expressions {
   }
 
   /**
-   * Called before a live read is accepted: each new name in the log is matched with all expressions that are followed.
-   * @throws `overloaded` when those have no room for these
+   * Checks that a live read with these expressions can be accepted. Each new name in the log is matched with all
+   * expressions of live reads, so their total size is limited.
+   * @throws `overloaded` when the limit would be exceeded
    */
   checkRoom(expressions: readonly Expression[]): void {
     let weight = this.#followedWeight
@@ -68,12 +69,12 @@ export class Expressions {
     if (expressions.length === 0 || weight <= limits.followed_size_max) return
     throw new DaybookError(
       'overloaded',
-      `Live reads follow the log with as many expressions as are taken together (${this.#followed.size} different ones); follow with "type", "stream" or a prefix instead.`,
+      `Live reads already use as many expressions as the server allows (${this.#followed.size} different ones); follow with "type", "stream" or a prefix instead.`,
       { limit: limits.followed_size_max, retry: true }
     )
   }
 
-  /** A live read follows with these until `unfollow`. @throws `overloaded` */
+  /** Registers the expressions of a live read until `unfollow`. @throws `overloaded` */
   follow(expressions: readonly Expression[]): void {
     this.checkRoom(expressions)
     for (const one of expressions) {
@@ -96,29 +97,29 @@ export class Expressions {
   }
 }
 
-/** Compiling is work as well, so what is certain to be too large is not compiled. */
+/** Compiling is costly too, so expressions that are certainly too large are rejected before they are compiled. */
 function checkLength(expressions: readonly string[]): void {
   const { expression_chars_max: limit, expression_size_max } = limits
   const chars = expressions.reduce((sum, { length }) => sum + length, 0)
   if (chars > limit) {
     throw new DaybookError(
       'bad-expression',
-      `The expressions of one read have ${chars} characters; at most ${limit} characters are taken together.`,
+      `The expressions of one read have ${chars} characters; at most ${limit} characters are allowed together.`,
       { limit }
     )
   }
   const size = expressions.reduce((sum, expression) => sum + writtenOutSize(expression), 0)
-  if (size > expression_size_max * WRITTEN_OUT_MORE) throw sizeRefusal(size)
+  if (size > expression_size_max * ESTIMATE_FACTOR) throw expressionsTooLarge(size)
 }
 
-/** The text of an expression may seem larger than what it compiles to, but not by so much. */
-const WRITTEN_OUT_MORE = 4
+/** The estimate from the text may exceed the compiled size, but not by more than this factor. */
+const ESTIMATE_FACTOR = 4
 
-function sizeRefusal(size: number): DaybookError {
+function expressionsTooLarge(size: number): DaybookError {
   const limit = limits.expression_size_max
   return new DaybookError(
     'bad-expression',
-    `The expressions (RE2 syntax) of one read compile to about ${size} instructions; at most ${limit} are taken together. Counted repetitions such as a{9} count as what they repeat, nine times.`,
+    `The expressions (RE2 syntax) of one read compile to about ${size} instructions; at most ${limit} are allowed together. Counted repetitions such as a{9} count as the repeated part, nine times.`,
     { size, limit }
   )
 }

@@ -1,30 +1,31 @@
 /**
- * What expressions have answered for names, remembered across requests: names repeat, and remembering costs less than
- * matching. All expressions share the memory. Of the names that do not fit, those not asked for longest are forgotten.
+ * A cache of the expressions' answers for names, kept across requests. Names repeat, and a look-up costs less than
+ * matching. All expressions share its memory. When it is full, the least recently used names are evicted.
  */
 
-/** What one entry holds beside the characters of its name, bytes. */
+/** Bytes of one entry, without the characters of its name. */
 const ENTRY_BYTES = 64
 
 export class AnswerMemory {
-  /** Half of what may be held: for the new half and the old half each. */
+  // Entries are kept in two generations, new and old.
+  /** Byte limit of one generation: half of the total. */
   readonly #halfBytes: number
   #newBytes = 0
-  /** Who has answers in the new half, and in the old half. */
+  /** The expressions with answers in the new generation, and in the old one. */
   #new = new Set<NameAnswers>()
   #old = new Set<NameAnswers>()
 
-  /** @param bytes what all answers may hold together */
+  /** @param bytes limit of all answers together */
   constructor(bytes: number) {
     this.#halfBytes = bytes / 2
   }
 
-  /** Called for each new answer. When the new half is full, it becomes the old one, and the old one is forgotten. */
+  /** Counts a new answer. When the new generation is full, it replaces the old one, which is evicted. */
   added(answers: NameAnswers, key: string): void {
     this.#new.add(answers)
     this.#newBytes += key.length + ENTRY_BYTES
     if (this.#newBytes < this.#halfBytes) return
-    for (const one of this.#old) one.forgetOld()
+    for (const one of this.#old) one.evictOld()
     for (const one of this.#new) one.age()
     this.#old = this.#new
     this.#new = new Set()
@@ -32,7 +33,7 @@ export class AnswerMemory {
   }
 }
 
-/** The answers of one expression. */
+/** The cached answers of one expression. */
 export class NameAnswers {
   readonly #memory: AnswerMemory
   #new = new Map<string, boolean>()
@@ -56,13 +57,13 @@ export class NameAnswers {
     this.#memory.added(this, key)
   }
 
-  /** The new answers become the old ones. */
+  /** Turns the new answers into old ones. */
   age(): void {
     this.#old = this.#new
     this.#new = new Map()
   }
 
-  forgetOld(): void {
+  evictOld(): void {
     this.#old = new Map()
   }
 }
