@@ -248,7 +248,7 @@ t.test('verify warns of events that are ahead of the clock, and finds no fault i
   t.match(said, {
     code: 0,
     stdout: '',
-    stderr: /everything agrees\nWARNING: created-ahead: 3 events from position 3 on .* the last by 3,6(50|49) days \(20/
+    stderr: /everything agrees\nWARNING: created-ahead: 3 events from position 3 on .* latest by 3,6(50|49) days \(20/
   })
   const { code, stdout } = await daybook(['verify', '--db', db, '--json'])
   t.equal(code, 0)

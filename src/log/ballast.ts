@@ -1,6 +1,6 @@
 /**
- * The ballast: a file that keeps some of the disk for ourselves. When the disk is full it is given back, because
- * LevelDB needs about the size of its write-ahead log to open again.
+ * The ballast: a file that reserves disk space. It is deleted when the disk is full, because LevelDB needs about the
+ * size of its write-ahead log as free space to open again.
  */
 import { rmSync, statSync } from 'node:fs'
 import { open, statfs } from 'node:fs/promises'
@@ -14,14 +14,17 @@ export class Ballast {
   readonly #bytes: number
   #stopped = false
 
-  /** @param bytes how much to keep; 0 keeps nothing */
+  /** @param directory the data directory @param bytes size of the file; 0: no ballast */
   constructor(directory: string, bytes: number) {
     this.#directory = directory
     this.#path = join(directory, 'ballast')
     this.#bytes = bytes
   }
 
-  /** Makes the file when it is not there. @returns false when the disk has no room for it */
+  /**
+   * Creates the file if it is missing or has another size.
+   * @returns false when less than twice its size is free on the disk, or it cannot be written
+   */
   async load(): Promise<boolean> {
     try {
       if (this.#bytes === 0 || statSync(this.#path, { throwIfNoEntry: false })?.size === this.#bytes) return true
@@ -29,7 +32,7 @@ export class Ballast {
       const file = await open(this.#path, 'w')
       try {
         for (let written = 0; written < this.#bytes && !this.#stopped; written += CHUNK.length) await file.write(CHUNK)
-        if (this.#stopped) throw new Error('the store closes')
+        if (this.#stopped) throw new Error('the store is closing')
         await file.sync()
       } finally {
         await file.close()
@@ -41,15 +44,12 @@ export class Ballast {
     }
   }
 
-  /** Ends a `load` that is under way: what it has written is removed. */
+  /** Aborts a running `load`, which then removes the incomplete file. */
   stop(): void {
     this.#stopped = true
   }
 
-  /**
-   * Gives the space back. Where even that fails there is nothing else to do.
-   * @returns whether there was a ballast to give back
-   */
+  /** Deletes the file. Ignores errors, since nothing else can be done. @returns true when space was freed */
   drop(): boolean {
     try {
       const kept = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
@@ -60,7 +60,7 @@ export class Ballast {
     }
   }
 
-  /** Bytes that can be written beside what the ballast holds. */
+  /** Returns the free bytes on the disk, without those that the ballast occupies. */
   async freeBytes(): Promise<number> {
     const { bavail, bsize } = await statfs(this.#directory)
     return bavail * bsize

@@ -1,6 +1,6 @@
 /**
- * The only file that imports levelup and leveldown. What LevelDB leaves to its users is settled here once: a missing
- * key is `undefined`, a lock has a code, a synced write says so by name.
+ * The only file that imports levelup and leveldown. It gives them a stricter interface: a missing key is `undefined`, a
+ * database locked by another process has an error code, and synced writes have a method of their own.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname, join, resolve as resolvePath } from 'node:path'
@@ -9,14 +9,14 @@ import levelup from 'levelup'
 import { DaybookError } from '../errors.js'
 
 export interface LevelOptions {
-  /** Bytes of the memtable. Two of them bound what a start must replay. */
+  /** Size of the memtable in bytes. A start replays at most two memtables. */
   writeBufferSize: number
-  /** Bytes of uncompressed blocks kept in memory. */
+  /** Size of the cache of uncompressed blocks in bytes. */
   cacheSize: number
   compression: boolean
 }
 
-/** A batch under construction. Bytes are copied as they are put. */
+/** A batch of writes. `put` and `del` copy the bytes. */
 export interface LevelBatch {
   put(key: Buffer, value: Buffer): unknown
   del(key: Buffer): unknown
@@ -40,7 +40,7 @@ export class Level {
   readonly #directory: string
   readonly #options: LevelOptions
   #db: levelup.LevelUp
-  /** levelup's own batches keep a list of all that was put, for listeners that we do not have. */
+  /** The database under levelup. Batches bypass levelup, which keeps all entries of a batch for its event listeners. */
   #store: leveldown.LevelDown
   #reopening: Promise<void> | undefined
 
@@ -52,8 +52,9 @@ export class Level {
   }
 
   /**
-   * Opens the database in `directory` and makes it when it is not there. LevelDB replays its write-ahead log here.
-   * @throws `directory-in-use` when another process holds it, `directory-unusable` when it cannot be opened at all
+   * Opens the database in `directory`, or creates it. LevelDB replays its write-ahead log here.
+   * @throws DaybookError `directory-in-use` when another process has it open; `directory-unusable` when it cannot be
+   * opened
    */
   static async open(directory: string, options: LevelOptions): Promise<Level> {
     let files: string[]
@@ -69,9 +70,9 @@ export class Level {
   }
 
   /**
-   * Makes a database that cannot be opened open again, from the tables and write-ahead logs that are there. LevelDB puts
-   * what it cannot read into a folder `lost`. What a missing table held is gone then, and nothing says so.
-   * @throws `directory-unusable`
+   * Repairs a database that cannot be opened, from its remaining tables and write-ahead logs. LevelDB moves unreadable
+   * files to a folder `lost`. The entries of a missing table are lost, and LevelDB does not report them.
+   * @throws DaybookError `directory-unusable`
    */
   static repair(directory: string): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -84,10 +85,11 @@ export class Level {
   }
 
   /**
-   * Closes and opens again: a handle on which a write failed stays failed. Reads wait meanwhile; no write may
-   * be under way.
-   * @param whileClosed work on the files; when it fails, the database is opened all the same
-   * @throws as open; then it can be tried again. What the work throws
+   * Closes and opens the database, because a LevelDB handle stays failed after one failed write. Reads wait until it is
+   * open. The caller must ensure that no write is running.
+   * @param whileClosed changes files of the database; if it throws, the database is opened anyway and the error is
+   * thrown
+   * @throws DaybookError as `open`; the caller may then call `reopen` again
    */
   reopen(whileClosed?: () => Promise<void>): Promise<void> {
     this.#reopening ??= this.#openAgain(whileClosed).finally(() => {
@@ -113,8 +115,10 @@ export class Level {
   }
 
   /**
-   * The values of these keys in their order, all of one moment; `undefined` where there is none. A value that LevelDB
-   * cannot read is given as no bytes at all: every value carries a checksum, and so it is known to be damaged.
+   * Returns the values of the keys, in their order and from one snapshot; `undefined` for a missing key. A value that
+   * LevelDB cannot read is returned as an empty buffer. The caller recognises it as damaged, since every value has a
+   * checksum.
+   * @throws DaybookError `storage-failed`
    */
   async getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
     if (this.#reopening !== undefined) await this.#reopening
@@ -127,20 +131,21 @@ export class Level {
           )
         }
         if (keys.length === 1) return resolve([Buffer.alloc(0)])
-        // One bad block fails all of them: ask for each by itself.
+        // A damaged block fails the whole request, so read the keys one by one.
         Promise.all(keys.map((key) => this.getMany([key]))).then((each) => resolve(each.flat()), reject)
       })
     })
   }
 
-  /** True when tables are compressed as they are written. */
+  /** True when LevelDB compresses the tables that it writes. */
   get compresses(): boolean {
     return this.#options.compression
   }
 
   /**
-   * The bytes that a range of keys takes up in LevelDB's tables, as they are stored, to a block. What is in a memtable is
-   * not counted.
+   * Returns the stored size of a range of keys in LevelDB's tables, in bytes, accurate to one block. Entries in a
+   * memtable are not counted.
+   * @param from first key @param to the key after the last
    */
   async approximateSize(from: Buffer, to: Buffer): Promise<number> {
     if (this.#reopening !== undefined) await this.#reopening
@@ -150,17 +155,17 @@ export class Level {
     })
   }
 
-  /** Starts a batch; nothing is written before `write` or `writeSynced`. */
+  /** Returns an empty batch. Nothing is written before `write` or `writeSynced`. */
   batch(): LevelBatch {
     return this.#store.batch()
   }
 
-  /** Writes a batch at once or not at all, and returns when it is on the disk. */
+  /** Writes a batch atomically. Resolves when it is synced to the disk. */
   writeSynced(batch: LevelBatch): Promise<void> {
     return this.#write(batch, true)
   }
 
-  /** Writes a batch at once or not at all; a power cut may lose it. */
+  /** Writes a batch atomically, without sync: a power cut may lose it. */
   write(batch: LevelBatch): Promise<void> {
     return this.#write(batch, false)
   }
@@ -172,13 +177,13 @@ export class Level {
     })
   }
 
-  /** LevelDB's binding ends the process when a batch or an iterator meets a database that is closed or closing. */
+  /** leveldown ends the process when a batch or an iterator is used on a closed or closing database. */
   #needOpen(): void {
     if (this.#reopening === undefined && this.#db.isOpen()) return
-    throw new DaybookError('storage-failed', `${this.#directory} is not open`)
+    throw new DaybookError('storage-failed', `the database ${this.#directory} is not open`)
   }
 
-  /** Entries of a range in key order, of the moment the reading began. */
+  /** Yields the entries of a range in key order, from a snapshot taken at the first read. */
   async *entries(range: RangeOptions): AsyncGenerator<Entry> {
     if (this.#reopening !== undefined) await this.#reopening
     this.#needOpen()
@@ -221,7 +226,7 @@ interface Database {
   store: leveldown.LevelDown
 }
 
-/** The lock is another process's, or this one's. */
+/** Messages of LevelDB when its lock is held, by another process or by this one. */
 const IS_HELD = /temporarily unavailable|already held by process/i
 
 function openDatabase(directory: string, options: LevelOptions): Promise<Database> {
@@ -230,7 +235,8 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
     const db = levelup(store, { ...options, maxOpenFiles: 500 }, (error) => {
       if (!error) return resolve({ db, store })
       if (IS_HELD.test(error.message)) {
-        return reject(new DaybookError('directory-in-use', `${directory} is held by another process`, {}, error))
+        const message = `${directory} is held by another process: stop that process or use another directory`
+        return reject(new DaybookError('directory-in-use', message, {}, error))
       }
       reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))
     })
@@ -238,9 +244,9 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
 }
 
 /**
- * True when another process has the database open. LevelDB takes its lock before it looks whether it may open a database
- * that exists, and so changes nothing in it.
- * @param directory of the database; one that is not there is not held
+ * True when a process has the database open. Opening with `errorIfExists` changes nothing: LevelDB takes its lock
+ * first, then fails because the database exists.
+ * @param directory of the database; false when it does not exist
  */
 export function isHeld(directory: string): Promise<boolean> {
   if (!existsSync(join(directory, 'CURRENT'))) return Promise.resolve(false)
@@ -252,28 +258,28 @@ export function isHeld(directory: string): Promise<boolean> {
 }
 
 /**
- * Without its CURRENT file a database looks to LevelDB like none: it would make a new one there and delete the tables
- * of the old. @throws `directory-unusable`
+ * Refuses a database without its CURRENT file. LevelDB would take it for a new one and delete its tables.
+ * @throws DaybookError `directory-unusable`
  */
 function refuseHeadless(directory: string, files: readonly string[]): void {
   if (files.includes('CURRENT') || !files.some(isLevelDbFile)) return
   throw new DaybookError(
     'directory-unusable',
-    `${directory} has lost its file CURRENT`,
+    `the database ${directory} has lost its file CURRENT`,
     {},
     new Error('Corruption: the file CURRENT is gone')
   )
 }
 
-/** True for the name of a file without which a database is not whole. */
+/** True for the name of a file that LevelDB needs: CURRENT, a manifest, a table or a write-ahead log. */
 export function isLevelDbFile(name: string): boolean {
   return name === 'CURRENT' || /^MANIFEST-|\.(ldb|sst|log)$/.test(name)
 }
 
-/** One level at a time: Node 20's own recursive mkdir never returns where nothing can be made (below /proc). */
+/** Creates one level at a time: in Node 20, a recursive mkdir never returns below a folder such as /proc. */
 function makeDirectory(path: string): void {
   if (existsSync(path)) return
   makeDirectory(dirname(path))
-  // Hashes of passwords are in it, and events that not everybody may read.
+  // Only the owner has access: the directory contains password hashes and events with restricted access.
   mkdirSync(path, { mode: 0o700 })
 }

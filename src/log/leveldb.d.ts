@@ -1,4 +1,4 @@
-// What we use of the two packages; the published types of leveldown cannot be called under NodeNext.
+// The used part of the two packages. The published types of leveldown are not callable under NodeNext.
 declare module 'leveldown' {
   function leveldown(location: string): leveldown.LevelDown
 

@@ -1,21 +1,25 @@
-/** The error of a damaged log: which positions are lost, and what to do about it. */
+/** The error of a damaged log. */
 import { DaybookError } from '../errors.js'
 
-/** @param positions as `positionRange` or `positionRanges` give them @param why what is wrong there */
+/**
+ * Returns the error `log-damaged`, which names the lost positions and what the operator can do.
+ * @param positions text as of `positionRange` or `positionRanges`
+ * @param why what is wrong at these positions
+ */
 export function logDamaged(positions: string, why: string): DaybookError {
-  return new DaybookError(
-    'log-damaged',
-    `the log is damaged at ${positions}: ${why}. "daybook verify --db DIR" names everything that is wrong; restore the directory from a backup, import an export into a new one, or go on without what is lost ("daybook recover --db DIR")`,
-    { positions }
-  )
+  const verify = '"daybook verify --db DIR" lists all damage'
+  const restore = 'Restore the directory from a backup, import an export into a new directory'
+  const recover = 'or continue without the lost events ("daybook recover --db DIR")'
+  const message = `the log is damaged at ${positions}: ${why}. ${verify}. ${restore}, ${recover}`
+  return new DaybookError('log-damaged', message, { positions })
 }
 
-/** The positions from the first to the last: `3–7`. */
+/** Returns the text of a range: `3–7`, or `3` for a single position. */
 export function positionRange(first: number, last: number): string {
   return first === last ? `${first}` : `${first}–${last}`
 }
 
-/** Rising positions in few words: `3–7, 12`. */
+/** Returns the text of rising positions, joined to ranges: `3–7, 12`. Shows the first 20 ranges. */
 export function positionRanges(positions: readonly number[]): string {
   const texts: string[] = []
   let first = positions[0] as number
@@ -24,5 +28,5 @@ export function positionRanges(positions: readonly number[]): string {
     texts.push(positionRange(first, position))
     first = positions[i + 1] as number
   }
-  return texts.length > 20 ? `${texts.slice(0, 20).join(', ')} and ${texts.length - 20} more places` : texts.join(', ')
+  return texts.length > 20 ? `${texts.slice(0, 20).join(', ')} and ${texts.length - 20} more ranges` : texts.join(', ')
 }

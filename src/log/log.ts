@@ -1,10 +1,9 @@
 /**
- * The log: every record in order, at gapless positions from 0, in one LevelDB database that holds nothing else.
- * It is the truth; everything in index/ is derived from it.
+ * The log: all records in order, at gapless positions from 0, in a LevelDB database of their own. It is the source of
+ * truth; everything in index/ is derived from it.
  *
- * The way in is `commit`: one synced batch, and only when it is on the disk does the head move. The way out is
- * `readMany` and `scan`, which check every record's checksum; a missing record inside the log is damage, never
- * "not found".
+ * `commit` writes one synced batch and moves the head only when the batch is on the disk. `readMany` and `scan` check
+ * the checksum of every record. A record that is missing below the head is damage, never "not found".
  */
 import { DaybookError } from '../errors.js'
 import { type Ancestor, positionKey, type StoredRecord, sealRecord, type UnplacedRecord } from './format.js'
@@ -26,7 +25,7 @@ import type { InspectedPlace, StoredRecords } from './records/stored-records.js'
 import { preserveEvidence } from './recovery/evidence.js'
 import type { LogHead } from './recovery/log-head.js'
 
-/** An event to commit, encoded, with its number in its stream; the log gives it its position. */
+/** An encoded event to commit, and its number in its stream. The log assigns the position. */
 export interface Placement {
   readonly event: { readonly record: UnplacedRecord }
   readonly number: number
@@ -51,97 +50,100 @@ export class Log {
   }
 
   /**
-   * Opens the log in `directory`/log and checks what LevelDB does not: that its recovery dropped nothing, that the
-   * head is no further back than the witness says, and that the records since the last verified mark are whole. A log
-   * that has lost its witness gets a new identity. Only a directory that passes is brought to the present format.
-   * @param onProgress called with how many of how many records were scanned
-   * @throws `log-damaged` naming the positions that are lost, and at every start until the evidence is removed;
-   * `directory-unusable` when LevelDB cannot read it at all; `format-unknown`
+   * Opens the log in `directory`/log. Checks what LevelDB does not check: that its recovery dropped nothing, that the
+   * head is not behind the one in the witness, and that the records after the last verified position are undamaged. A
+   * log without its witness gets a new identity. The directory is migrated to the current format only after these
+   * checks.
+   * @param onProgress called with the number of scanned records and the number of records to scan
+   * @throws DaybookError `log-damaged` naming the lost positions, again at each start until the evidence is removed;
+   * `directory-unusable` when LevelDB cannot open the log; `format-unknown`
    */
   static async open(options: LogOptions, onProgress?: (done: number, of: number) => void): Promise<Log> {
     return new Log(options, await openLog(options, onProgress))
   }
 
   /**
-   * Opens a log to look at it, damaged or not: nothing is checked, migrated or noted down. LevelDB still replays its
-   * write-ahead log, so the directory is a view of the one that is looked at.
-   * @returns also the format on disk, what the witness says, and why the identity is not known
-   * @throws `directory-in-use`, `directory-unusable`, `format-unknown`
+   * Opens a log for inspection, even if it is damaged, without any check or migration. LevelDB still replays its
+   * write-ahead log, so pass the directory of an InspectionView to leave the original unchanged.
+   * @returns the log, its format on disk, the content of the witness, and why the identity cannot be read
+   * @throws DaybookError `directory-in-use`, `directory-unusable`, `format-unknown`
    */
   static async openToInspect(options: LogOptions): Promise<InspectedLog & { log: Log }> {
     const { parts, ...found } = await openLogToInspect(options)
     return { log: new Log(options, parts), ...found }
   }
 
-  /** The log's identity, a UUID: made with the directory, and anew when its end was lost. */
+  /** Identity of the log, a UUID. Created with the directory, and replaced when the log has lost its end. */
   get id(): string {
     return this.#identity.lineage.log
   }
 
-  /** The identities that it had before its end was lost, oldest first. */
+  /** The earlier identities of the log, oldest first. */
   get ancestors(): readonly Ancestor[] {
     return this.#identity.lineage.ancestors
   }
 
-  /** Positions whose events an operator has given up. Those that cannot be read are passed over when the index is made. */
+  /** Positions whose loss an operator has accepted. Unreadable records there are skipped when the index is rebuilt. */
   get unreadable(): PositionRanges {
     return this.#identity.unreadable
   }
 
-  /** The new identity that it got at this start, if it did. */
+  /** The change of identity at this start; undefined when the identity did not change. */
   get renewal(): Renewal | undefined {
     return this.#identity.renewal
   }
 
   /**
-   * @returns the last position at which the log of that identity held the same event as this one: Infinity for its own
-   * identity, undefined for that of an unrelated log
+   * Returns the last position at which the log of that identity holds the same event as this log: Infinity for this
+   * log's own identity, -1 when they share none, undefined for an unrelated log.
    */
   validUpTo(log: string): number | undefined {
     return this.#identity.lineage.validUpTo(log)
   }
 
-  /** As validUpTo, for a log that is named with its own ancestors: the two may share one. */
+  /** As `validUpTo`, but also finds a common ancestor of the two logs. */
   sharedWith(other: LogReference): number | undefined {
     return this.#identity.lineage.sharedWith(other)
   }
 
   /**
-   * Gives the log a new identity when it was longer than it is: the lost positions are given to other events, and a
-   * client that holds one must be able to tell. Called before anything is served.
-   * @param noted ends of the log that the index or checkpoints noted; those of unrelated logs are ignored
-   * @param where it was noted, for people
-   * @throws `storage-failed` when it cannot be written
+   * Gives the log a new identity if it was once longer than now. Its lost positions will be assigned to other events,
+   * and clients with an old position must be able to detect that. Must be called before requests are served.
+   * @param noted heads of the log stored in the index or in checkpoints; those of unrelated logs are ignored
+   * @param where name of the place where they are stored, for the operator
+   * @throws DaybookError `storage-failed` when the identity cannot be written
    */
   async noticeCut(noted: Iterable<NotedEnd>, where: string): Promise<void> {
     const longest = this.#identity.longest(noted, this.head)
-    if (longest > this.head) await this.#identity.renew(this.head, `${where} knew it up to position ${longest}`)
+    if (longest <= this.head) return
+    await this.#identity.renew(this.head, `${where} was written when the log reached position ${longest}`)
   }
 
   /**
-   * Every place in the log from `from` to `to` (the head unless given), in order: its record, or what is wrong there.
-   * Never throws for damage.
+   * Yields for each position from `from` to `to`, in order, the record or the fault found there. Never throws for
+   * damage.
+   * @param to default: the head
    */
   inspect(from = 0, to = this.head): AsyncGenerator<InspectedPlace> {
     return this.#records.inspect(from, to)
   }
 
-  /** The position that an id names, when this log made it or an ancestor; undefined for all other ids. */
+  /** Returns the position in an id that this log or an ancestor generated; undefined for any other id. */
   placeOfId(id: Buffer): number | undefined {
     return this.#identity.lineage.placeOf(id)
   }
 
-  /** True for a record whose id names the place where it stands, so that no index needs to know it. */
+  /** True for a record whose id contains its own position. Such ids have no entry in the index. */
   madeIdOf(record: StoredRecord): boolean {
     return this.#identity.lineage.made(record)
   }
 
-  /** Position of the last record, -1 when there is none. Only ever rises, and only after the record is on disk. */
+  /** Position of the last record, -1 when there is none. Never falls; rises only after the record is on the disk. */
   get head(): number {
     return this.#logHead.position
   }
 
-  /** The last position that can be read in the index too; at most `head`. */
+  /** The last position that can be read in both the log and the index; at most `head`. */
   get announced(): number {
     return this.#waiters.publishedHead
   }
@@ -151,18 +153,19 @@ export class Log {
     return this.#logHead.lastCreated
   }
 
-  /** Why the witness lags behind the head; undefined when it does not. The next commit, or `reopen`, writes it again. */
+  /** Why the witness could not be written; undefined when it is up to date. The next commit or `reopen` retries. */
   get witnessFailure(): Error | undefined {
     return this.#logHead.witnessFailure
   }
 
   /**
-   * Commits records at the next positions in one batch and returns when they are on disk, also when the witness could
-   * not be written then.
-   * @param created milliseconds, one for all or one each; never before the previous record's
-   * @param sealed called when the records are finished; what it throws is thrown, and nothing is written
-   * @returns the position of the first
-   * @throws `storage-failed` when the write failed: nothing of it counts before `reopen` has found it on the disk
+   * Commits records at the next positions in one batch. Resolves when they are on the disk, even if the witness could
+   * not be written after that.
+   * @param created milliseconds, one value for all records or one each; never less than that of the previous record
+   * @param sealed called when the records are sealed and before they are written; if it throws, nothing is written
+   * @returns the position of the first record
+   * @throws DaybookError `storage-failed` when the write failed. The batch may still be on the disk; only `reopen` can
+   * tell.
    */
   async commit(
     placements: readonly Placement[],
@@ -173,7 +176,7 @@ export class Log {
     const batch = this.#level.batch()
     const records: Buffer[] = []
     const { identity } = this.#identity.lineage
-    const key = positionKey(first) // written anew for each record: a batch copies what it is given
+    const key = positionKey(first) // reused for all records: a batch copies its keys
     let bytes = 0
     let at = this.#logHead.lastCreated
     for (let i = 0; i < placements.length; i++) {
@@ -181,7 +184,7 @@ export class Log {
       const position = first + i
       positionKey(position, key)
       const instant = typeof created === 'number' ? created : (created[i] as number)
-      if (instant < at) throw new Error(`created goes back from ${at} to ${instant} at position ${position}`)
+      if (instant < at) throw new Error(`"created" goes back from ${at} to ${instant} at position ${position}`)
       at = instant
       const value = sealRecord(event.record, key, { number, created: instant }, identity)
       batch.put(key, value)
@@ -210,12 +213,12 @@ export class Log {
     return first
   }
 
-  /** Wakes readers that wait: everything up to the head can be read, in the index too. */
+  /** Publishes the head, because the index covers it now. Wakes the readers that wait for a position up to the head. */
   announce(): void {
     this.#waiters.publish(this.#logHead.position)
   }
 
-  /** @throws `log-damaged` when the record is missing inside the log or its checksum is wrong */
+  /** Returns a record. @throws DaybookError `log-damaged` when it is missing or its checksum is wrong */
   async read(position: number): Promise<StoredRecord> {
     const cached = this.#records.recent.get(position)
     if (cached !== undefined) return cached
@@ -224,14 +227,14 @@ export class Log {
   }
 
   /**
-   * The records at these positions, in their order.
-   * @throws `log-damaged` when one is missing or its checksum is wrong
+   * Returns the records at these positions, in the same order.
+   * @throws DaybookError `log-damaged` when a record is missing or its checksum is wrong
    */
   readMany(positions: readonly number[]): Promise<StoredRecord[]> {
     return this.#records.readMany(positions)
   }
 
-  /** What the records at these positions have at most, bytes, without reading them. */
+  /** Returns an upper bound of the total bytes of the records at these positions, without reading them. */
   boundOf(positions: readonly number[]): number | Promise<number> {
     const { sizes } = this.#records
     const unknown = sizes.learn(positions)
@@ -239,16 +242,17 @@ export class Log {
   }
 
   /**
-   * Records from `from` to `to`, both included, in chunks. With `to` below `from` it goes backwards. Nothing of it is kept in memory.
-   * @throws `log-damaged` as readMany
+   * Yields the records from `from` to `to`, both included, in chunks; backwards when `to` is below `from`. Does not
+   * cache the records.
+   * @throws DaybookError `log-damaged` as `readMany`
    */
   scan(from: number, to: number): AsyncGenerator<StoredRecord[]> {
     return this.readAhead(rangeChunks(from, to))
   }
 
   /**
-   * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
-   * their sizes, so that large events do not fill the memory.
+   * Yields the records at these positions, in chunks. The next chunk is read while the caller processes the current
+   * one. The size of a chunk is bounded in bytes, so that large events do not fill the memory.
    */
   readAhead(
     chunks: AsyncIterable<number[]> | Iterable<number[]>,
@@ -258,19 +262,20 @@ export class Log {
   }
 
   /**
-   * Resolves when a position can be read, in the index too; never rejects. The caller bounds the wait.
-   * @returns the promise, and a function that gives up waiting
+   * Waits until a position can be read in both the log and the index. The caller must set a time-out of its own.
+   * @returns a promise that never rejects, and a function that ends the wait by resolving it
    */
   reached(position: number): { promise: Promise<void>; cancel: () => void } {
     return this.#waiters.waitFor(position)
   }
 
   /**
-   * Opens the database again after a write failed, and writes the witness. A batch whose write failed may be on disk
-   * after all: then the head has moved, and the caller brings the index after it. No commit may be under way.
-   * @param whileClosed work on the database's files
-   * @throws `directory-unusable`; `storage-failed` when it cannot be read or the witness cannot be written;
-   * `log-damaged` when LevelDB's recovery dropped records. It can be called again then; the head is never moved back.
+   * Reopens the database after a failed write, and writes the witness. A batch whose write failed may be on the disk:
+   * then the head moves, and the caller must update the index. No commit may be running.
+   * @param whileClosed changes files of the database
+   * @throws DaybookError `directory-unusable`; `storage-failed` when the log cannot be read or the witness not written;
+   * `log-damaged` when LevelDB's recovery dropped records. The caller may retry in each case. The head never moves
+   * back.
    */
   async reopen(whileClosed?: () => Promise<void>): Promise<void> {
     preserveEvidence(this.#directory)

@@ -1,4 +1,4 @@
-/** Opening the log of a directory: to serve it, after what LevelDB does not check is checked, or to look at it. */
+/** Opens the log of a directory: either to serve it, after checks that LevelDB does not make, or to inspect it. */
 import { join } from 'node:path'
 import { DaybookError, isDaybookError } from '../errors.js'
 import { type CacheSizes, usualCacheSizes } from '../memory/cache-sizes.js'
@@ -9,21 +9,21 @@ import { Level } from './level.js'
 import { StoredRecords } from './records/stored-records.js'
 import { discardEvidence, earlierRefusal, noteRefusal, preserveEvidence, witnessPath } from './recovery/evidence.js'
 import { LogHead } from './recovery/log-head.js'
-import { type Testimony, Witness } from './recovery/witness.js'
+import { Witness, type WitnessContent } from './recovery/witness.js'
 import { isDatabaseDamaged, openFailure } from './storage-faults.js'
 import { lostPositions } from './tables/quarantine.js'
 
 export interface LogOptions {
   directory: string
   clock: Clock
-  /** False is `--unsafe-no-fsync`: a power cut loses acknowledged events. */
+  /** False with `--unsafe-no-fsync`: a power cut then loses acknowledged events. */
   fsync: boolean
   compression: boolean
-  /** Undefined: those of the usual memory budget. */
+  /** Default: the sizes of the usual memory budget. */
   caches?: CacheSizes
 }
 
-/** What a log is made of. */
+/** The parts of an open log. */
 export interface LogParts {
   readonly level: Level
   readonly identity: LogIdentity
@@ -31,7 +31,7 @@ export interface LogParts {
   readonly head: LogHead
 }
 
-/** The directory of a log. @param directory the data directory */
+/** Returns the directory of the log. @param directory the data directory */
 export function logDirectory(directory: string): string {
   return join(directory, 'log')
 }
@@ -48,21 +48,22 @@ export async function openLog(
   try {
     const refusal = earlierRefusal(directory)
     if (refusal !== undefined) {
-      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${wayOut(options.directory)}`)
+      const advice = damageAdvice(options.directory)
+      throw new DaybookError('log-damaged', `the last start was refused: ${refusal}. ${advice}`)
     }
     preserveEvidence(directory)
-    level = await openLogLevel(directory, options).catch((error) => withWayOut(error, options.directory))
+    level = await openLogLevel(directory, options).catch((error) => throwWithAdvice(error, options.directory))
     witness = Witness.open(join(options.directory, 'witness'))
-    const meta = await readLogMeta(level, directory).catch((error) => withWayOut(error, options.directory))
+    const meta = await readLogMeta(level, directory).catch((error) => throwWithAdvice(error, options.directory))
     parts = logParts(level, witness, meta ?? newLogMeta(), options)
-    const testimony = await parts.head.check(directory, onProgress)
-    await settle(parts, meta, testimony)
+    const witnessed = await parts.head.check(directory, onProgress)
+    await writeWitnessAndMeta(parts, meta, witnessed)
     discardEvidence(directory)
     return parts
   } catch (error) {
     await level?.close()
     witness?.close()
-    // A damaged meta is found again at the next start; records that LevelDB has dropped are not.
+    // The next start detects a damaged meta again, but not records that LevelDB's recovery has dropped now.
     if (parts !== undefined && isDaybookError(error) && error.code === 'log-damaged') {
       noteRefusalIfPossible(options.directory, directory, error.message)
     }
@@ -70,7 +71,9 @@ export async function openLog(
   }
 }
 
-/** On a full disk it cannot be noted. The witness stays where it is then, and the next start finds the same. */
+/**
+ * On a full disk the refusal cannot be saved. The witness then stays in its place, so the next start refuses too.
+ */
 function noteRefusalIfPossible(root: string, directory: string, reason: string): void {
   try {
     noteRefusal(root, directory, reason)
@@ -78,32 +81,33 @@ function noteRefusalIfPossible(root: string, directory: string, reason: string):
 }
 
 /**
- * Writes the witness, and the meta where it changes.
- * @param meta as it stands on disk; undefined: the directory is new
- * @param testimony what the witness said before; undefined: it is new, gone or damaged
+ * Writes the witness, and the meta if it changes.
+ * @param meta the meta on disk; undefined: the directory is new
+ * @param witnessed content of the witness at the start; undefined: it is new, missing or damaged
  */
-async function settle(
+async function writeWitnessAndMeta(
   { identity, head }: LogParts,
   meta: LogMeta | undefined,
-  testimony: Testimony | undefined
+  witnessed: WitnessContent | undefined
 ): Promise<void> {
-  if (meta !== undefined && testimony === undefined) {
-    await identity.renew(head.position, 'the file "witness", which says how far the log was, is gone or damaged')
-    head.testifySynced()
+  if (meta !== undefined && witnessed === undefined) {
+    await identity.renew(head.position, 'the file "witness", which stores the end of the log, is missing or damaged')
+    head.writeWitnessSynced()
   } else {
-    // In a new directory the witness comes before the meta: a log that has a meta and no witness has lost its witness.
-    if (meta === undefined) head.testifySynced()
-    else head.testifyIfRoom()
+    // In a new directory the witness is written before the meta. A log with a meta but no witness has thus lost its
+    // witness.
+    if (meta === undefined) head.writeWitnessSynced()
+    else head.writeWitnessIfSpace()
     await identity.write()
   }
 }
 
-/** What stands on disk beside the records. */
+/** The data on disk besides the records. */
 export interface InspectedLog {
   format: number
-  /** What the witness says; undefined: nothing. */
-  testimony: Testimony | undefined
-  /** Why the log's identity is not known; undefined: it is. */
+  /** Content of the witness; undefined: it is missing or damaged. */
+  witnessed: WitnessContent | undefined
+  /** Why the identity of the log cannot be read; undefined: it can. */
   metaFault: string | undefined
 }
 
@@ -122,7 +126,7 @@ export async function openLogToInspect(options: LogOptions): Promise<InspectedLo
       return undefined
     })
     const parts = logParts(level, witness, meta ?? newLogMeta(), options)
-    return { parts, format: meta?.format ?? FORMAT_VERSION, testimony: await parts.head.find(), metaFault }
+    return { parts, format: meta?.format ?? FORMAT_VERSION, witnessed: await parts.head.find(), metaFault }
   } catch (error) {
     await level.close()
     witness?.close()
@@ -147,14 +151,16 @@ function logParts(
   return { level, records, identity, head }
 }
 
-/** Names the way out where an error comes from damage. LevelDB has changed nothing then. @throws the error */
-function withWayOut(error: unknown, root: string): never {
+/** Throws the error, with advice for the operator if the cause is damage. In that case LevelDB has changed nothing. */
+function throwWithAdvice(error: unknown, root: string): never {
   const isDamage = isDatabaseDamaged(error) || (isDaybookError(error) && error.code === 'log-damaged')
   if (!isDamage || !isDaybookError(error)) throw error
-  throw new DaybookError(error.code, `${error.message}. Nothing was changed. ${wayOut(root)}`, error.details, error)
+  const message = `${error.message}. Nothing was changed. ${damageAdvice(root)}`
+  throw new DaybookError(error.code, message, error.details, error)
 }
 
-/** What an operator can do about a log that does not open. @param root the data directory */
-function wayOut(root: string): string {
-  return `Restore the directory from a backup; or "daybook recover --db ${root}" says what is lost, and goes on without it when you accept that`
+/** Returns what an operator can do about a log that does not open. @param root the data directory */
+function damageAdvice(root: string): string {
+  const recover = `"daybook recover --db ${root}" shows what is lost, and continues without it if you accept the loss`
+  return `Restore the directory from a backup; or ${recover}`
 }

@@ -1,21 +1,23 @@
-/** A set of log positions as ranges: of damage, few ranges hold many positions. */
+/** A set of log positions, stored as ranges: damage usually covers many adjacent positions. */
 
-/** Both ends included. */
+/** A range of positions, both ends included. */
 export type PositionSpan = readonly [first: number, last: number]
 
-/** More ranges than that are joined: the set then also holds what lies between the last of them. */
+/**
+ * Most ranges in a set. Beyond it, the two highest ranges are joined, and the set also contains the gap between them.
+ */
 export const RANGES_MAX = 10_000
-const PLACES_SHOWN = 20
+const RANGES_SHOWN = 20
 
 export class PositionRanges {
-  /** Rising, and no two of them touch. */
+  /** Rising; neither overlapping nor adjacent. */
   readonly #ranges: [number, number][] = []
 
   constructor(ranges: Iterable<PositionSpan> = []) {
     for (const [first, last] of ranges) this.add(first, last)
   }
 
-  /** Fastest when each call is for positions after those of the last. */
+  /** Adds the positions from `first` to `last`. Fastest when called with rising positions. */
   add(first: number, last = first): void {
     const ranges = this.#ranges
     let at = ranges.length
@@ -45,7 +47,7 @@ export class PositionRanges {
     return range !== undefined && range[0] <= position
   }
 
-  /** The highest positions below `position`, rising: at most `count`. */
+  /** Returns the highest positions of the set below `position`, at most `count`, in rising order. */
   before(position: number, count: number): number[] {
     const found: number[] = []
     for (let i = this.#ranges.length - 1; i >= 0 && found.length < count; i--) {
@@ -55,7 +57,7 @@ export class PositionRanges {
     return found.reverse()
   }
 
-  /** How many positions up to `last` are in it. */
+  /** Returns the number of positions in the set that are at most `last`. */
   countUpTo(last: number): number {
     return this.#ranges.reduce((sum, range) => sum + Math.max(0, Math.min(range[1], last) - range[0] + 1), 0)
   }
@@ -64,7 +66,7 @@ export class PositionRanges {
     return this.countUpTo(Infinity)
   }
 
-  /** The lowest position; undefined when there is none. */
+  /** The lowest position; undefined when the set is empty. */
   get first(): number | undefined {
     return this.#ranges[0]?.[0]
   }
@@ -73,12 +75,12 @@ export class PositionRanges {
     return this.#ranges
   }
 
-  /** `3–7, 12`, and how many places more when there are many. */
+  /** Returns text like `3–7, 12`. Shows the first 20 ranges and the number of the others. */
   toString(): string {
     const shown = this.#ranges
-      .slice(0, PLACES_SHOWN)
+      .slice(0, RANGES_SHOWN)
       .map(([first, last]) => (first === last ? first : `${first}–${last}`))
     const more = this.#ranges.length - shown.length
-    return more > 0 ? `${shown.join(', ')} and ${more} more places` : shown.join(', ')
+    return more > 0 ? `${shown.join(', ')} and ${more} more ranges` : shown.join(', ')
   }
 }

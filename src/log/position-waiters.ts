@@ -1,4 +1,7 @@
-/** Waiting for positions of the log: each waiter is woken when its position can be read, in the index too. */
+/**
+ * Readers that wait for a position of the log. A waiter is woken when its position can be read in the log and the
+ * index.
+ */
 export class PositionWaiters {
   readonly #waiting = new Set<{ position: number; resolve: () => void }>()
   /** Highest position published to waiters. */
@@ -8,7 +11,7 @@ export class PositionWaiters {
     return this.#publishedHead
   }
 
-  /** Wakes those that wait for a position up to `head`. */
+  /** Wakes the waiters for positions up to `head`. */
   publish(head: number): void {
     this.#publishedHead = head
     if (this.#waiting.size > 0) this.#wake()
@@ -23,8 +26,8 @@ export class PositionWaiters {
   }
 
   /**
-   * Resolves when a position is published; never rejects. The caller bounds the wait.
-   * @returns the promise, and a function that gives up waiting
+   * Waits until a position is published. The caller must set a time-out of its own.
+   * @returns a promise that never rejects, and a function that ends the wait by resolving it
    */
   waitFor(position: number): { promise: Promise<void>; cancel: () => void } {
     if (position <= this.#publishedHead) return { promise: Promise.resolve(), cancel: () => {} }
@@ -37,7 +40,7 @@ export class PositionWaiters {
     return { promise, cancel: () => this.#waiting.delete(waiting) && resolve() }
   }
 
-  /** Wakes all: the log closes. */
+  /** Wakes all waiters, because the log closes. */
   close(): void {
     for (const waiting of this.#waiting) waiting.resolve()
     this.#waiting.clear()

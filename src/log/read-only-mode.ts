@@ -1,10 +1,10 @@
 /**
- * Read-only mode: when the disk takes no more, appends are refused and reads go on. Every second the store looks whether
- * there is room again, opens its databases anew (a LevelDB handle that failed once stays failed) and leaves the mode by
- * itself.
+ * Read-only mode: after a failed write, or when the disk has no space for the ballast, appends are refused and reads
+ * continue. Every second the store checks whether the disk has space again. It then reopens its databases, because a
+ * LevelDB handle stays failed after one failed write, and leaves the mode.
  *
- * Recovery runs in the writer's turn: nothing is planned, committed or indexed meanwhile, and it waits for a commit that
- * is under way. The writer may also ask for it at once, in the turn that it has.
+ * This recovery runs in the writer's turn: it waits for a running commit, and nothing is planned, committed or indexed
+ * meanwhile. The writer may also start it itself, in its own turn.
  */
 
 import { isDaybookError } from '../errors.js'
@@ -13,14 +13,14 @@ import type { Clock } from '../time/clock.js'
 import type { Ballast } from './ballast.js'
 import { isDiskFull } from './storage-faults.js'
 
-const LOOK_EVERY_MS = 1000
+const RETRY_EVERY_MS = 1000
 
 export interface ReadOnlyModeParts {
   ballast: Ballast
   clock: Clock
-  /** Does some work in the writer's turn. */
+  /** Runs work in the writer's turn. */
   inTurn(work: () => Promise<void>): Promise<void>
-  /** Opens the databases anew and brings heads and index up to what is on disk. Called in the writer's turn. */
+  /** Reopens the databases and brings heads and index up to what is on the disk. Called in the writer's turn. */
   recover(): Promise<void>
   /** Called when the store can write again. */
   onEnd(): void
@@ -29,23 +29,23 @@ export interface ReadOnlyModeParts {
 export class ReadOnlyMode {
   readonly #parts: ReadOnlyModeParts
   #why: string | undefined
-  /** How often a write has failed. */
+  /** Number of failed writes. */
   #failures = 0
   #cancel = () => {}
   #closed = false
-  /** Resolves when the ballast that was to be made at the start is there, or cannot be made. */
+  /** Resolves when `loadBallast` has created the ballast or failed to. */
   #loading: Promise<void> = Promise.resolve()
 
   constructor(parts: ReadOnlyModeParts) {
     this.#parts = parts
   }
 
-  /** Why nothing is written now; undefined when the store can write. */
+  /** Why appends are refused; undefined when the store can write. */
   get why(): string | undefined {
     return this.#why
   }
 
-  /** Begins to make the ballast when it is not there. Enters the mode when the disk has no room for it. */
+  /** Starts to create the ballast if it is missing. Enters the mode when the disk has no space for it. */
   loadBallast(): void {
     const { ballast } = this.#parts
     this.#loading = ballast.load().then((loaded) => {
@@ -53,18 +53,18 @@ export class ReadOnlyMode {
     })
   }
 
-  /** Enters the mode: a write failed. When that happens during a recovery, the store recovers once more. */
+  /** Enters the mode after a failed write. A recovery that is running then does not end the mode; it is retried. */
   begin(cause: Error): void {
     this.#failures++
     if (this.#why !== undefined) return
     this.#why = reasonOf(cause)
     this.#parts.ballast.drop()
-    this.#lookLater()
+    this.#retryLater()
   }
 
   /**
-   * Leaves the mode when there is room and the databases open. To be called in the writer's turn.
-   * @returns whether the store can write again; otherwise it is tried again within a second, unless it is closed
+   * Leaves the mode if the disk has space and the databases can be reopened. Must be called in the writer's turn.
+   * @returns true when the store can write again; otherwise it is retried within a second, unless the store is closed
    */
   async tryToEnd(): Promise<boolean> {
     if (this.#closed) return false
@@ -85,8 +85,8 @@ export class ReadOnlyMode {
   }
 
   /**
-   * Starts no recovery from now on. One that has the writer's turn already comes to its end. Resolves when nothing more is
-   * written for the ballast.
+   * Stops further recoveries. One that already has the writer's turn still completes. Resolves when the ballast is no
+   * longer being written.
    */
   close(): Promise<void> {
     this.#closed = true
@@ -95,21 +95,21 @@ export class ReadOnlyMode {
     return this.#loading
   }
 
-  #lookLater(): void {
+  #retryLater(): void {
     if (this.#closed) return
-    this.#cancel = this.#parts.clock.after(LOOK_EVERY_MS, () => {
-      this.#parts.inTurn(() => this.#look()).catch((error) => this.begin(error))
+    this.#cancel = this.#parts.clock.after(RETRY_EVERY_MS, () => {
+      this.#parts.inTurn(() => this.#retry()).catch((error) => this.begin(error))
     })
   }
 
-  async #look(): Promise<void> {
-    // The writer may have recovered while this look waited for its turn.
+  async #retry(): Promise<void> {
+    // The writer may have left the mode while this retry waited for its turn.
     if (this.#why === undefined || (await this.tryToEnd())) return
-    this.#lookLater()
+    this.#retryLater()
   }
 }
 
-/** The reason as any client may see it: without paths. */
+/** Returns the reason that clients see. It contains no paths. */
 function reasonOf(cause: Error): string {
   if (isDiskFull(cause) || /nearly full/.test(cause.message)) return 'the disk is full'
   if (isDaybookError(cause) && cause.code === 'log-damaged') return 'the log is damaged'

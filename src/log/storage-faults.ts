@@ -1,10 +1,10 @@
 /**
- * What an error of LevelDB or of the file system means: damage, a full disk, or something that may be over at the next
- * try. LevelDB has no codes. It says "Corruption", or what the system calls the error.
+ * Classifies errors of LevelDB and of the file system: damage, a full disk, or a fault that may be over at the next
+ * try. Errors of LevelDB have no codes, so its messages are matched: "Corruption", or the system's text for the error.
  */
 import { DaybookError, isDaybookError } from '../errors.js'
 
-/** Codes of the system, with what LevelDB prints for them, and what an operator can do. */
+/** Error codes of the system, the texts that LevelDB prints for them, and advice for the operator. */
 const SYSTEM_FAULTS: readonly { codes: readonly string[]; text: RegExp; advice: string }[] = [
   {
     codes: ['ENOSPC', 'EDQUOT'],
@@ -14,7 +14,7 @@ const SYSTEM_FAULTS: readonly { codes: readonly string[]; text: RegExp; advice: 
   {
     codes: ['EMFILE', 'ENFILE'],
     text: /too many open files/i,
-    advice: 'The process may not open more files: raise the limit ("ulimit -n 65536", or LimitNOFILE= of the service)'
+    advice: 'The process has too many open files: raise the limit ("ulimit -n 65536", or LimitNOFILE= of the service)'
   },
   {
     codes: ['EACCES', 'EPERM', 'EROFS'],
@@ -24,35 +24,35 @@ const SYSTEM_FAULTS: readonly { codes: readonly string[]; text: RegExp; advice: 
   {
     codes: ['ENOMEM'],
     text: /cannot allocate memory/i,
-    advice: 'There is not enough memory: give the process or its container more'
+    advice: 'There is not enough memory: give the process or its container more memory'
   },
   {
     codes: ['EIO'],
     text: /input\/output error/i,
-    advice: 'The disk gives errors: look at the messages of the kernel and check the disk'
+    advice: 'The disk reports errors: read the kernel log and check the disk'
   }
 ]
 
-/** The error and those that caused it, each with its code and its text. */
+/** Yields the code and the message of an error and of each of its causes. */
 function* causesOf(error: unknown): Generator<{ code: unknown; message: string }> {
   for (let one = error; one instanceof Error; one = one.cause) {
     yield { code: (one as NodeJS.ErrnoException).code, message: one.message }
   }
 }
 
-/** True when a write failed because the disk is full, or the quota is used up. */
+/** True when a write failed because the disk is full or the quota is exceeded. */
 export function isDiskFull(error: unknown): boolean {
   return faultOf(error)?.codes.includes('ENOSPC') ?? false
 }
 
-/** True when something failed because the process, or the machine, may open no more files and connections. */
+/** True when an operation failed because the process or the machine has no free file descriptor. */
 export function isOutOfDescriptors(error: unknown): boolean {
   return faultOf(error)?.codes.includes('EMFILE') ?? false
 }
 
 /**
- * True when a database cannot be read because its content is wrong: something in it is damaged, or a file that it names
- * is not there. The next try would find the same. Everything else may pass.
+ * True when a database cannot be read because it is damaged or a file of it is missing. A retry would fail in the same
+ * way. All other faults may be temporary.
  */
 export function isDatabaseDamaged(error: unknown): boolean {
   if (faultOf(error) !== undefined) return false
@@ -63,7 +63,7 @@ export function isDatabaseDamaged(error: unknown): boolean {
   return false
 }
 
-/** What an operator can do about the error, a sentence without a full stop; undefined when nothing special is known. */
+/** Returns advice for the operator, a sentence without a full stop; undefined for an unknown kind of error. */
 export function adviceFor(error: unknown): string | undefined {
   return faultOf(error)?.advice
 }
@@ -77,32 +77,32 @@ function faultOf(error: unknown) {
 }
 
 /**
- * The error of a part that could not be opened although nothing shows that it is damaged: it says what to do. An error of
- * another kind (the directory is in use, the server is stopping …) stays as it is.
- * @param what the part, for people: `the index`
+ * Returns the error `directory-unusable` with advice, for a part that could not be opened for another reason than
+ * damage. Returns an error with another code than `directory-unusable` and `storage-failed` unchanged.
+ * @param what name of the part in the message: `the index`
  */
 export function openFailure(what: string, error: unknown): DaybookError {
   const isCoded = isDaybookError(error)
   if (isCoded && error.code !== 'directory-unusable' && error.code !== 'storage-failed') return error
   const { message } = error as Error
   const advice = adviceFor(error)
-  let says = isCoded ? message : `${what} could not be opened: ${message}`
+  let text = isCoded ? message : `${what} could not be opened: ${message}`
   if (advice !== undefined) {
-    says = `${what} could not be opened: ${message}. Nothing was deleted. ${advice}, then start again`
+    text = `${what} could not be opened: ${message}. Nothing was deleted. ${advice}, then start again`
   }
-  return new DaybookError('directory-unusable', says, {}, error)
+  return new DaybookError('directory-unusable', text, {}, error)
 }
 
 /**
- * What a caller gets whose write met a full disk: the same code as those that come after it, while nothing is written.
- * Other errors stay as they are.
+ * Returns the error `read-only` for a write that failed because the disk is full. The first failed append then has the
+ * same code as the appends that are refused after it. Returns any other error unchanged.
  */
 export function refusedByFullDisk(error: DaybookError): DaybookError {
   if (error.code !== 'storage-failed' || !isDiskFull(error)) return error
-  const unsure = error.details.written === 'unknown' ? ', and what was sent may or may not be in the log' : ''
+  const unsure = error.details.written === 'unknown' ? ' The events of this request may or may not be in the log.' : ''
   return new DaybookError(
     'read-only',
-    `The disk is full${unsure}; reads go on.`,
+    `The disk is full: appends are refused until there is space, reads are served.${unsure}`,
     { ...error.details, retry: true },
     error
   )

@@ -1,7 +1,7 @@
-/** A recovery plan in words: what is lost, what remains, and what accepting the loss does. */
+/** The texts of a recovery plan: what is lost, what remains, and what accepting the loss does. */
 import type { RecoveryPlan } from './recovery-plan.js'
 
-/** @returns a sentence for each thing that is lost or that keeps the log from opening */
+/** Returns a sentence for each loss and for each fault that prevents the log from opening. */
 export function lossesIn(plan: RecoveryPlan): string[] {
   const { unopened, identityLost, dropped, head, acknowledged = head, gaps, beforeGaps, refused } = plan
   const losses: string[] = []
@@ -9,51 +9,53 @@ export function lossesIn(plan: RecoveryPlan): string[] {
   if (identityLost !== undefined) losses.push(`The identity of the log cannot be read: ${identityLost}.`)
   if (acknowledged > head) {
     const since = plan.headCreated === undefined ? '' : ` They were written at ${timeText(plan.headCreated)} or later.`
-    losses.push(`The end of the log is gone: ${events(head + 1, acknowledged)} acknowledged.${since}`)
+    losses.push(`The end of the log is missing: ${events(head + 1, acknowledged)} acknowledged.${since}`)
   }
   if (dropped !== undefined) {
-    losses.push(`The end of the log may be gone, and no witness says how much: LevelDB says "${dropped}".`)
+    const unknown = 'How much is unknown, because the witness is missing or damaged.'
+    losses.push(`The end of the log may be missing. ${unknown} LevelDB reports "${dropped}".`)
   }
   if (gaps.size > 0) {
     const since = beforeGaps === undefined ? '' : ` The first was written at ${timeText(beforeGaps)} or later.`
-    losses.push(`${eventCount(gaps.size)} before its end cannot be read: ${positionWord(gaps.size)} ${gaps}.${since}`)
+    const where = `${positionWord(gaps.size)} ${gaps}`
+    losses.push(`${eventCount(gaps.size)} before the end of the log cannot be read: ${where}.${since}`)
   }
   if (losses.length === 0 && refused !== undefined) {
-    losses.push(`The last start was refused: ${refused}. Nothing more is found to be lost.`)
+    losses.push(`The last start was refused: ${refused}. No further loss was found.`)
   }
   return losses
 }
 
-/** What the directory holds after the loss, a sentence. */
+/** Returns a sentence about the events that remain. */
 export function remainderOf({ head, headCreated, gaps }: RecoveryPlan): string {
   if (head < 0) return 'No event remains.'
   const last = headCreated === undefined ? 'which cannot be read' : `written at ${timeText(headCreated)}`
   return `${eventCount(head + 1 - gaps.size)} remain; the last is at position ${head}, ${last}.`
 }
 
-/** What `--accept-loss` does, a sentence each. */
+/** Returns the steps of `--accept-loss`, each a phrase that begins with a verb. */
 export function stepsOf(plan: RecoveryPlan): string[] {
   const { unopened, identityLost, head, gaps } = plan
   const upTo = Math.min(head, (gaps.first ?? Infinity) - 1)
-  const steps = ['keeps all files of the log as they are now in a folder "before-recovery-…" of the directory']
+  const steps = ['keeps the current files of the log in a folder "before-recovery-…" of the directory']
   if (unopened !== undefined) {
-    steps.push('lets LevelDB make the log again from the tables and write-ahead logs that are there')
+    steps.push('lets LevelDB repair the log from its remaining tables and write-ahead logs')
   }
   if (identityLost !== undefined) {
     steps.push(
-      'gives the log a new identity: no cursor of before is valid, and consumers begin where their definitions say'
+      'gives the log a new identity: no old cursor stays valid, and consumers start again where their definitions say'
     )
   } else if (upTo < 0) {
-    steps.push('gives the log a new identity: no cursor of before is valid')
+    steps.push('gives the log a new identity: no old cursor stays valid')
   } else {
-    steps.push(
-      `gives the log a new identity: cursors stay valid up to position ${upTo}, and consumers that were further go back to it`
-    )
+    const cursors = `cursors stay valid up to position ${upTo}`
+    steps.push(`gives the log a new identity: ${cursors}, and consumers beyond it go back to it`)
   }
   if (gaps.size > 0) {
-    steps.push(`starts although ${positionWord(gaps.size)} ${gaps} cannot be read: reads of them answer "log-damaged"`)
+    const where = `${positionWord(gaps.size)} ${gaps}`
+    steps.push(`accepts that ${where} cannot be read: the store starts, and reads of them fail with "log-damaged"`)
   }
-  steps.push('brings the index to what remains')
+  steps.push('updates the index to the remaining events')
   return steps
 }
 

@@ -1,4 +1,4 @@
-/** What keeps a directory from starting, what is lost by that, and what would remain. */
+/** Finds out what prevents a directory from starting, which events are lost, and which remain. */
 import { Postings } from '../index/posting-lists.js'
 import { isMarkedDamaged } from '../index/storage/damage-marker.js'
 import { indexDirectory } from '../index/storage/index-store.js'
@@ -15,45 +15,47 @@ import type { Clock } from '../time/clock.js'
 export interface RecoveryPlan {
   /** Why LevelDB cannot open the log; undefined: it can. */
   readonly unopened: string | undefined
-  /** Why the identity of the log cannot be read. */
+  /** Why the identity of the log cannot be read; undefined: it can. */
   readonly identityLost: string | undefined
-  /** Why the last start was refused, or that a recovery was not finished. */
+  /** Why the last start was refused, or that a recovery was not finished; undefined: it was not refused. */
   readonly refused: string | undefined
-  /** What LevelDB says that it dropped, where no witness says how long the log was. */
+  /**
+   * LevelDB's message about dropped data. Only if the witness is missing or damaged, so that the old head is unknown.
+   */
   readonly dropped: string | undefined
-  /** Position of the last event that remains, -1: none. */
+  /** Position of the last remaining event, -1: none. */
   readonly head: number
-  /** When that was written, milliseconds; undefined when it cannot be read. */
+  /** When that event was written, milliseconds since 1970; undefined when it cannot be read. */
   readonly headCreated: number | undefined
-  /** The last position that was acknowledged; undefined when nothing says so. */
+  /** Last position that was acknowledged, according to the witness; undefined: unknown. */
   readonly acknowledged: number | undefined
-  /** Positions up to the head whose events cannot be read, and that were not given up before. */
+  /** Unreadable positions up to the head whose loss was not accepted earlier. */
   readonly gaps: PositionRanges
-  /** When the last event before the first gap was written, milliseconds. */
+  /** When the last event before the first gap was written, milliseconds since 1970; undefined: unknown. */
   readonly beforeGaps: number | undefined
 }
 
 export interface PlanOptions {
-  /** Reads the whole log, and not only what a start reads. */
+  /** True: read the whole log, not only what a start reads. */
   readonly thorough: boolean
   readonly clock: Clock
-  /** Called with how many of how many events were read. */
+  /** Called with the number of positions read and the number of positions to read. */
   readonly onProgress: (done: number, of: number) => void
 }
 
 /**
- * Looks at a directory that no process has open, as a start would, and changes nothing.
- * @throws `directory-in-use`, `directory-unusable`, `format-unknown`, `storage-failed`
+ * Inspects a directory that no process has open, as a start does, without changing it.
+ * @throws DaybookError `directory-in-use`, `directory-unusable`, `format-unknown`, `storage-failed`
  */
 export async function planRecovery(directory: string, options: PlanOptions): Promise<RecoveryPlan> {
   const view = InspectionView.make(directory)
   try {
-    // LevelDB would end the process over a damaged table.
+    // LevelDB would end the process when it reads a damaged table.
     await replaceDamagedTables(view.directory, options.clock.now())
     const opened = await openView(view, options.clock)
     try {
       view.removeOthers()
-      return await lookAt(directory, view, opened, options)
+      return await planFor(directory, view, opened, options)
     } finally {
       await opened.log.close()
     }
@@ -64,7 +66,7 @@ export async function planRecovery(directory: string, options: PlanOptions): Pro
   }
 }
 
-/** True when something keeps the directory from starting. */
+/** True when the directory cannot start without a recovery. */
 export function isNeeded({ unopened, identityLost, refused, dropped, head, acknowledged = head, gaps }: RecoveryPlan) {
   return (
     unopened !== undefined ||
@@ -78,7 +80,7 @@ export function isNeeded({ unopened, identityLost, refused, dropped, head, ackno
 
 type OpenedView = InspectedLog & { log: Log; unopened: string | undefined }
 
-/** Opens the log in the view. When LevelDB cannot open it, it is repaired, in the view alone. */
+/** Opens the log in the view. If LevelDB cannot open it, repairs it, in the view only. */
 async function openView(view: InspectionView, clock: Clock): Promise<OpenedView> {
   const options = { directory: view.directory, clock, fsync: false, compression: true }
   try {
@@ -90,14 +92,14 @@ async function openView(view: InspectionView, clock: Clock): Promise<OpenedView>
   }
 }
 
-async function lookAt(
+async function planFor(
   directory: string,
   view: InspectionView,
-  { log, testimony, metaFault, unopened }: OpenedView,
+  { log, witnessed, metaFault, unopened }: OpenedView,
   { thorough, onProgress }: PlanOptions
 ): Promise<RecoveryPlan> {
-  const known = unopened === undefined && testimony !== undefined && !thorough
-  const from = known ? Math.min(testimony.verifiedTo, await indexCovers(view, log), log.head) + 1 : 0
+  const known = unopened === undefined && witnessed !== undefined && !thorough
+  const from = known ? Math.min(witnessed.verifiedTo, await indexedUpTo(view, log), log.head) + 1 : 0
   const gaps = new PositionRanges()
   let last: number | undefined
   let beforeGaps: number | undefined
@@ -111,7 +113,7 @@ async function lookAt(
     if (fault !== undefined && position === log.head) last = undefined
     if ((position & 0x3fff) === 0) onProgress(position - from, log.head - from + 1)
   }
-  const dropped = testimony === undefined ? droppedByLevelDb(logDirectory(view.directory)) : undefined
+  const dropped = witnessed === undefined ? droppedByLevelDb(logDirectory(view.directory)) : undefined
   return {
     unopened,
     identityLost: metaFault,
@@ -119,14 +121,14 @@ async function lookAt(
     dropped,
     head: log.head,
     headCreated: last,
-    acknowledged: testimony?.head,
+    acknowledged: witnessed?.head,
     gaps,
     beforeGaps
   }
 }
 
-/** The last position that an index which can serve covers; a start reads what comes after it. */
-async function indexCovers(view: InspectionView, log: Log): Promise<number> {
+/** Returns the last position that a usable index covers, -1 without one. A start reads the log after this position. */
+async function indexedUpTo(view: InspectionView, log: Log): Promise<number> {
   const { directory } = view
   if (isMarkedDamaged(indexDirectory(directory))) return -1
   const index = await Postings.openToInspect({ directory, compression: true }, log)

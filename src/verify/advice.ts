@@ -1,7 +1,7 @@
-/** What an operator can do about what a check has found. */
+/** Advice for the operator on the findings of a check. */
 import type { DisagreementKind } from './check-report.js'
 
-/** Damage of the log that no start repairs. */
+/** Codes of damage to the log that a start does not repair. */
 const LOSSES = new Set([
   'log-unreadable',
   'log-table-damaged',
@@ -14,32 +14,33 @@ const LOSSES = new Set([
 ])
 
 /**
+ * Returns advice, a sentence each, in the order in which the operator should follow it; none when nothing was found.
  * @param directory the data directory, for the commands
- * @returns sentences in the order in which they are to be done; none when nothing was found
  */
 export function adviceOn(kinds: readonly DisagreementKind[], directory: string): string[] {
   const found = (part: string) => kinds.some((kind) => kind.part === part)
   const advice: string[] = []
+  const recover = `"daybook recover --db ${directory}"`
   if (kinds.some(({ code }) => LOSSES.has(code))) {
     advice.push(
       `The log has lost events: restore ${directory} from a backup, or import an export into a new directory.`,
-      `To go on without what is lost, "daybook recover --db ${directory}" says what that is and changes nothing; with --accept-loss it makes the directory start again.`
+      `Or ${recover} shows the loss and changes nothing; with --accept-loss the store starts without these events.`
     )
   }
   if (kinds.some(({ code }) => code === 'created-goes-back')) {
-    advice.push('Reads by time may pass over events whose time goes back; nothing else depends on it.')
+    advice.push('Reads by time may skip events whose time goes back. Nothing else is affected.')
   }
   if (found('witness')) {
     advice.push(
-      'The next start writes the witness anew and gives the log a new identity, since nothing says how long it was.'
+      'The next start writes a new witness and gives the log a new identity, because its former end is unknown.'
     )
   }
   if (found('index')) {
     const when = kinds.some(({ code }) => LOSSES.has(code)) ? 'After that, ' : ''
-    advice.push(`${when}"daybook verify --db ${directory} --rebuild-index" makes the index anew from the log.`)
+    advice.push(`${when}"daybook verify --db ${directory} --rebuild-index" rebuilds the index from the log.`)
   }
   if (found('checkpoints')) {
-    advice.push('Consumers whose place cannot be read begin where their definition says; no event is lost by that.')
+    advice.push('Consumers whose checkpoint cannot be read start again where their definition says. No event is lost.')
   }
   return advice
 }

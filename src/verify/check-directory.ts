@@ -1,7 +1,7 @@
 /**
- * The integrity check: reads everything in a closed directory and names every kind of disagreement. The log's records
- * must be whole, gapless, in time order and numbered without a gap in each stream; the index must say of each exactly
- * that; the witness and the checkpoints must not know of more. Damage does not end the check.
+ * The integrity check: reads all data of a closed directory and reports every kind of disagreement. The records of the
+ * log must be undamaged, gapless, in time order, and numbered without gaps in each stream. The index must agree with
+ * them. The witness and the checkpoints must not be ahead of the log. Damage does not stop the check.
  */
 import { existsSync } from 'node:fs'
 import { Postings } from '../index/posting-lists.js'
@@ -12,7 +12,7 @@ import { Log } from '../log/log.js'
 import { logDirectory } from '../log/opening.js'
 import { droppedByLevelDb, earlierRefusal, witnessPath } from '../log/recovery/evidence.js'
 import { InspectionView } from '../log/recovery/inspection-view.js'
-import type { Testimony } from '../log/recovery/witness.js'
+import type { WitnessContent } from '../log/recovery/witness.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
 import { describeDamage } from '../log/tables/check-tables.js'
 import { replaceDamagedTables } from '../log/tables/quarantine.js'
@@ -24,17 +24,17 @@ import { Findings } from './findings.js'
 import { IndexCheck } from './index-check.js'
 import { LogCheck } from './log-check.js'
 
-/** How many records are compared with the index at once. */
+/** Records compared with the index at once. */
 const CHUNK = 256
 
 type OnProgress = (done: number, of: number) => void
 
 /**
- * Checks a directory that no process has open, in a view of it: nothing in the directory is changed.
- * @param onProgress how many of how many positions were read
- * @param clock that of the machine which checks; events are warned of that it is behind
- * @throws what keeps it from looking, which is no disagreement: `directory-in-use`, `directory-unusable`,
- * `format-unknown`, `storage-failed`
+ * Checks a directory that no process has open. Works in an InspectionView, so the directory is not changed.
+ * @param onProgress called with the number of positions read and the number of positions to read
+ * @param clock clock of this machine; events ahead of it are reported as a warning
+ * @throws DaybookError when the check cannot read the data, which is no disagreement: `directory-in-use`,
+ * `directory-unusable`, `format-unknown`, `storage-failed`
  */
 export async function checkDirectory(
   directory: string,
@@ -91,7 +91,7 @@ class DirectoryCheck {
     }
   }
 
-  /** Replaces damaged tables in the view: LevelDB would end the process over them. */
+  /** Replaces damaged tables in the view, because LevelDB would end the process when it reads them. */
   async #checkTables(): Promise<void> {
     for (const damage of await replaceDamagedTables(this.#view.directory, this.#clock.now())) {
       this.#findings.add({ code: `${damage.database}-table-damaged`, detail: describeDamage(damage) })
@@ -99,15 +99,15 @@ class DirectoryCheck {
     }
   }
 
-  /** @returns undefined when LevelDB cannot open it */
+  /** Opens the log and compares its head with the witness. @returns undefined when LevelDB cannot open the log */
   async #openLog(): Promise<Log | undefined> {
     const refusal = earlierRefusal(logDirectory(this.#directory))
     if (refusal !== undefined) this.#findings.add({ code: 'start-refused', detail: refusal })
     try {
       const options = { directory: this.#view.directory, clock: this.#clock, fsync: false, compression: true }
-      const { log, testimony, metaFault } = await Log.openToInspect(options)
+      const { log, witnessed, metaFault } = await Log.openToInspect(options)
       if (metaFault !== undefined) this.#findings.add({ code: 'log-meta-damaged', detail: metaFault })
-      this.#checkWitness(log.head, testimony)
+      this.#checkWitness(log.head, witnessed)
       return log
     } catch (error) {
       if (!isDatabaseDamaged(error)) throw error
@@ -116,17 +116,20 @@ class DirectoryCheck {
     }
   }
 
-  #checkWitness(head: number, testimony: Testimony | undefined): void {
+  #checkWitness(head: number, witnessed: WitnessContent | undefined): void {
     const path = witnessPath(this.#directory, logDirectory(this.#directory))
     if (!existsSync(path)) {
-      this.#findings.add({ code: 'witness-missing', detail: `there is no ${path}` })
-    } else if (testimony === undefined) {
-      this.#findings.add({ code: 'witness-damaged', detail: `${path} is not what was written` })
+      this.#findings.add({ code: 'witness-missing', detail: `${path} does not exist` })
+    } else if (witnessed === undefined) {
+      this.#findings.add({ code: 'witness-damaged', detail: `the checksum of ${path} is wrong` })
     }
-    this.#logCheck.expectHead(head, testimony)
+    this.#logCheck.expectHead(head, witnessed)
   }
 
-  /** Reads the log and compares the index with it. @returns the number of streams, if the index covers the log */
+  /**
+   * Reads the log and compares the index with it.
+   * @returns the number of streams; undefined unless the index covers the log
+   */
   async #compare(log: Log, onProgress: OnProgress): Promise<number | undefined> {
     const postings = await this.#openIndex(log)
     try {
@@ -155,19 +158,22 @@ class DirectoryCheck {
     }
   }
 
-  /** What LevelDB says of the write-ahead log is of interest when something is gone: the end of a crash looks alike. */
+  /**
+   * Reports LevelDB's message about dropped data, but only if records or the witness are missing: a crash without
+   * damage can cause the same message.
+   */
   #reportDropped(): void {
     const dropped = droppedByLevelDb(logDirectory(this.#view.directory))
     if (dropped === undefined) return
     const effects = ['record-missing', 'head-behind-witness', 'witness-missing', 'witness-damaged']
     if (effects.some((code) => this.#findings.has(code))) {
-      this.#findings.add({ code: 'write-ahead-log-damaged', detail: `LevelDB's recovery says: ${dropped}` })
+      this.#findings.add({ code: 'write-ahead-log-damaged', detail: `LevelDB's recovery reports: ${dropped}` })
     }
   }
 
-  /** @returns undefined when there is no index that could be compared; one of an older format is no disagreement */
+  /** Opens the index. @returns undefined when it cannot be compared; an older format is no disagreement */
   async #openIndex(log: Log): Promise<Postings | undefined> {
-    // What is left of it lacks entries: each would be named.
+    // The replaced tables lack entries, each of which would be reported as a disagreement.
     if (this.#indexTablesDamaged) return undefined
     const { directory } = this.#view
     if (isMarkedDamaged(indexDirectory(directory))) {
@@ -176,7 +182,7 @@ class DirectoryCheck {
     const index = await Postings.openToInspect({ directory, compression: true }, log)
     if (index instanceof Postings) {
       if (index.goodTo > log.head) {
-        const detail = `the index covers ${index.goodTo}, the log ends at ${log.head}`
+        const detail = `the index covers positions up to ${index.goodTo}, but the log ends at ${log.head}`
         this.#findings.add({ code: 'index-ahead', detail })
       }
       return index

@@ -1,6 +1,6 @@
-/** What the integrity check says of a directory. */
+/** The report of the integrity check. */
 
-/** Where something is wrong: in one of the databases, or in the files beside them. */
+/** The part of the directory that a disagreement is about. */
 export type CheckedPart = 'log' | 'witness' | 'index' | 'checkpoints'
 
 export interface Disagreement {
@@ -8,45 +8,48 @@ export interface Disagreement {
   code: string
   detail: string
   position?: number
-  /** The last position, when it is about several. */
+  /** Last position of a range that begins with `position`. */
   last?: number
   stream?: string
 }
 
-/** All disagreements of one code. */
+/** Summary of all disagreements with one code. */
 export interface DisagreementKind {
   code: string
   part: CheckedPart
-  /** Disagreements; of a range of positions, each counts. */
+  /** Number of disagreements. Each position of a range counts as one. */
   count: number
-  /** What is wrong in all of them, for people. */
+  /** Description of the kind, for the operator. */
   meaning: string
-  /** The positions of the log that they are about, as text: `3–7, 12`. The first twenty places are named. */
+  /** Affected positions of the log, as text: `3–7, 12`. The first 20 ranges are shown. */
   positions?: string
-  /** The code of the disagreement that these follow from. */
+  /** Code of the disagreement that caused these. */
   follows?: string
 }
 
-/** Something that looks wrong, though nothing disagrees. */
+/** A suspicious fact that is no disagreement. */
 export interface CheckWarning {
   /** `created-ahead`. */
   code: string
   detail: string
-  /** Of the first event that it is about. */
+  /** Position of the first affected event. */
   position: number
+  /** Number of affected events. */
   events: number
-  /** How far the last of them is ahead of this machine's clock. */
+  /** How far the latest of them is ahead of this machine's clock. */
   seconds: number
 }
 
 export interface CheckReport {
   events: number
   streams: number
-  /** The first of each kind, at most `limits.disagreements_shown_max`, causes first. */
+  /**
+   * The first disagreements of each kind, at most `limits.disagreements_shown_max` a kind. Causes come before effects.
+   */
   disagreements: Disagreement[]
-  /** Every kind that was found, with how many there are; causes first. */
+  /** All kinds that were found. Causes come before effects. */
   kinds: DisagreementKind[]
-  /** What helps, a sentence each, in the order in which it is to be done. */
+  /** Advice, a sentence each, in the order in which the operator should follow it. */
   advice: string[]
   warnings: CheckWarning[]
 }

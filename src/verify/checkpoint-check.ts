@@ -1,4 +1,4 @@
-/** Checks the places of consumers: each must be what was written, and none may be beyond the end of the log. */
+/** Checks the checkpoints of consumers: each must be undamaged, and none may be ahead of the log. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeCheckpoint, type StoredCheckpoint } from '../log/format.js'
@@ -9,7 +9,11 @@ import type { Findings } from './findings.js'
 
 const OPTIONS = { writeBufferSize: 512 * 1024, cacheSize: 256 * 1024, compression: false }
 
-/** @param root a data directory without a process that uses it @param log undefined: it cannot be read */
+/**
+ * Checks all checkpoints of a data directory that no process has open.
+ * @param root the data directory
+ * @param log undefined: the log cannot be read, and the checkpoints are not compared with it
+ */
 export async function checkCheckpoints(root: string, log: Log | undefined, findings: Findings): Promise<void> {
   const directory = join(root, 'checkpoints')
   if (!existsSync(directory)) return
@@ -19,7 +23,8 @@ export async function checkCheckpoints(root: string, log: Log | undefined, findi
     for await (const { key, value } of level.entries({})) {
       const checkpoint = decodeCheckpoint(key, value)
       if (checkpoint === undefined) {
-        findings.add({ code: 'checkpoint-damaged', detail: `the place of ${nameOf(key)} is not what was written` })
+        const detail = `the checkpoint of ${nameOf(key)} is damaged: its checksum is wrong`
+        findings.add({ code: 'checkpoint-damaged', detail })
       } else if (log !== undefined) expectInLog(nameOf(key), checkpoint, log, findings)
     }
   } catch (error) {
@@ -34,11 +39,11 @@ function expectInLog(name: string, { log: id, head = -1 }: StoredCheckpoint, log
   if (id !== log.id || head <= log.head) return
   findings.add({
     code: 'checkpoint-ahead',
-    detail: `the place of ${name} was saved when the log reached position ${head}; it ends at ${log.head}`
+    detail: `the checkpoint of ${name} was saved when the log ended at position ${head}, but now it ends at ${log.head}`
   })
 }
 
-/** The name in a key, without the byte for its kind. */
+/** Returns the name in a key, quoted, without the byte of its kind. */
 function nameOf(key: Buffer): string {
   return JSON.stringify(key.subarray((key[0] as number) < 0x20 ? 1 : 0).toString())
 }

@@ -1,16 +1,19 @@
-/** Warns of events that lie ahead of this machine's clock. */
+/** Warns of events whose `created` is ahead of this machine's clock. */
 import { limits } from '../limits.js'
 import { spoken } from '../time/duration.js'
 import type { CheckWarning } from './check-report.js'
 
-/** Events whose time this machine's clock has not reached: one of the clocks is or was wrong, and nobody can say which. */
+/**
+ * Counts the events ahead of this machine's clock. Either this clock or that of their server is wrong; which, is
+ * unknown.
+ */
 export class ClockCheck {
   readonly #now: number
   #first: number | undefined
   #events = 0
-  #most = 0
+  #latest = 0
 
-  /** @param now of this machine's clock, milliseconds */
+  /** @param now time of this machine's clock, milliseconds since 1970 */
   constructor(now: number) {
     this.#now = now
   }
@@ -19,19 +22,20 @@ export class ClockCheck {
     if (created - this.#now <= limits.clock_behind_ms_max) return
     this.#first ??= position
     this.#events++
-    this.#most = Math.max(this.#most, created)
+    this.#latest = Math.max(this.#latest, created)
   }
 
   warnings(): CheckWarning[] {
     if (this.#first === undefined) return []
-    const ms = this.#most - this.#now
+    const ms = this.#latest - this.#now
     const one = this.#events === 1
     const events = `${this.#events.toLocaleString('en-US')} ${one ? 'event' : 'events'} from position ${this.#first} on`
-    const last = `${spoken(ms)} (${new Date(this.#most).toISOString()})`
+    const ahead = `${one ? 'is' : 'are'} ahead of this machine's clock`
+    const latest = `the latest by ${spoken(ms)} (${new Date(this.#latest).toISOString()})`
     return [
       {
         code: 'created-ahead',
-        detail: `${events} ${one ? 'is' : 'are'} ahead of this machine's clock, the last by ${last}: this clock is wrong, or theirs was`,
+        detail: `${events} ${ahead}, ${latest}: this clock is wrong, or the clock of the writing server was`,
         position: this.#first,
         events: this.#events,
         seconds: ms / 1000

@@ -1,34 +1,36 @@
-/** What a check has found: how many of each kind, and the first of them. Memory does not grow with the damage. */
+/**
+ * Collects the findings of a check: their number by kind, and the first ones. Its memory does not grow with the damage.
+ */
 import { limits } from '../limits.js'
 import { PositionRanges } from '../log/position-ranges.js'
 import type { CheckedPart, Disagreement, DisagreementKind } from './check-report.js'
 
-/** Every kind, causes before what follows from them. */
+/** All kinds of disagreements, causes before their effects. */
 const KINDS: Readonly<Record<string, { part: CheckedPart; meaning: string }>> = {
   'log-unreadable': { part: 'log', meaning: 'LevelDB cannot open the log' },
   'log-table-damaged': { part: 'log', meaning: 'a file of the log is damaged' },
   'log-meta-damaged': { part: 'log', meaning: 'the identity of the log cannot be read' },
   'write-ahead-log-damaged': { part: 'log', meaning: "LevelDB has dropped records of the log's write-ahead log" },
-  'head-behind-witness': { part: 'log', meaning: 'the end of the log is gone' },
-  'record-missing': { part: 'log', meaning: 'an event of the log is gone' },
-  'record-damaged': { part: 'log', meaning: 'an event of the log is not what was written' },
-  'created-goes-back': { part: 'log', meaning: 'an event is older than the one before it' },
+  'head-behind-witness': { part: 'log', meaning: 'the end of the log is missing' },
+  'record-missing': { part: 'log', meaning: 'an event of the log is missing' },
+  'record-damaged': { part: 'log', meaning: 'an event of the log is damaged' },
+  'created-goes-back': { part: 'log', meaning: 'an event has an earlier time than the event before it' },
   'start-refused': { part: 'log', meaning: 'the last start was refused' },
-  'witness-damaged': { part: 'witness', meaning: 'the witness, which says how far the log was, cannot be read' },
-  'witness-missing': { part: 'witness', meaning: 'the witness, which says how far the log was, is gone' },
+  'witness-damaged': { part: 'witness', meaning: 'the witness, which stores the end of the log, is damaged' },
+  'witness-missing': { part: 'witness', meaning: 'the witness, which stores the end of the log, is missing' },
   'index-table-damaged': { part: 'index', meaning: 'a file of the index is damaged' },
   'index-unusable': { part: 'index', meaning: 'the index cannot be read' },
   'index-marked': { part: 'index', meaning: 'damage was found in the index while it was in use' },
-  'index-damaged': { part: 'index', meaning: 'a part of the index is not what was written' },
-  'index-ahead': { part: 'index', meaning: 'the index covers more than the log holds' },
-  'index-wrong': { part: 'index', meaning: 'the index says something else than the log' },
+  'index-damaged': { part: 'index', meaning: 'a part of the index is damaged' },
+  'index-ahead': { part: 'index', meaning: 'the index covers positions after the end of the log' },
+  'index-wrong': { part: 'index', meaning: 'an entry of the index does not agree with the log' },
   'checkpoints-table-damaged': { part: 'checkpoints', meaning: 'a file of the checkpoints is damaged' },
   'checkpoints-unusable': { part: 'checkpoints', meaning: 'the checkpoints cannot be read' },
-  'checkpoint-damaged': { part: 'checkpoints', meaning: 'the place of a consumer is not what was written' },
-  'checkpoint-ahead': { part: 'checkpoints', meaning: 'a consumer was further than the log is long' }
+  'checkpoint-damaged': { part: 'checkpoints', meaning: 'the checkpoint of a consumer is damaged' },
+  'checkpoint-ahead': { part: 'checkpoints', meaning: 'a checkpoint was saved when the log was longer than now' }
 }
 
-/** What a kind follows from: the first of these that was found. */
+/** The possible causes of a kind. The first one that was found counts as its cause. */
 const CAUSES: Readonly<Record<string, readonly string[]>> = {
   'log-meta-damaged': ['log-table-damaged'],
   'head-behind-witness': ['log-table-damaged', 'write-ahead-log-damaged'],
@@ -54,7 +56,7 @@ export class Findings {
   readonly #kinds = new Map<string, FoundKind>()
   readonly #named: (text: string) => string
 
-  /** @param named gives a text with the names of files as the operator knows them */
+  /** @param named replaces the paths of an inspection view in a text by those of the data directory */
   constructor(named: (text: string) => string) {
     this.#named = named
   }
@@ -77,7 +79,7 @@ export class Findings {
     return this.#kinds.has(code)
   }
 
-  /** The first disagreements of each kind, causes first. */
+  /** The first disagreements of each kind, causes before effects. */
   get examples(): Disagreement[] {
     return this.#sorted().flatMap(([, { examples }]) => examples)
   }
@@ -98,6 +100,6 @@ export class Findings {
 
 function partOf(code: string): { part: CheckedPart; meaning: string } {
   const kind = KINDS[code]
-  if (kind === undefined) throw new Error(`"${code}" is no kind of disagreement`)
+  if (kind === undefined) throw new Error(`"${code}" is not a known kind of disagreement`)
   return kind
 }

@@ -26,14 +26,15 @@ export interface IndexCheckParts {
   readonly log: Log
   readonly postings: Postings
   readonly findings: Findings
-  /** Positions whose events the log has lost, as far as it was read. Lists may hold them. */
+  /** Unreadable positions of the log, as far as it was read. Lists may contain them. */
   readonly lost: PositionRanges
 }
 
 /**
- * Every record must stand in each of its lists, at its place; and the lists must hold nothing else, except events that
- * the log has lost. Streams are looked up one by one, since there may be millions; of the other lists the next place is
- * kept. A family that is being filled is compared as far as it goes.
+ * Checks that each record is in each of its lists at the right index, and that the lists contain nothing else except
+ * lost events. In the list of a stream the index is the event's number. For each other list, the check keeps the next
+ * index in memory; it does not for streams, since there may be millions. A family that is being filled is compared as
+ * far as it is.
  */
 export class IndexCheck {
   readonly #log: Log
@@ -42,11 +43,11 @@ export class IndexCheck {
   readonly #findings: Findings
   readonly #lost: PositionRanges
   readonly #reader: ListReader
-  /** The next entry to compare of each list that is no stream. */
+  /** For each list that is not of a stream: index of the next entry to compare. */
   readonly #next = new Map<string, number>()
-  /** Lists of which a part could not be read: how many entries that part has of what is in the log is not known. */
+  /** Lists with an unreadable part. How many records of the log that part contains is unknown. */
   readonly #partly = new Set<string>()
-  /** What was reported as unreadable: lists by their names, pages of hash tables by their errors. */
+  /** Already reported as unreadable: lists by family and name, pages of hash tables by their error message. */
   readonly #unreadable = new LRUCache<string, true>({ max: 100_000 })
   #records = 0
 
@@ -59,6 +60,7 @@ export class IndexCheck {
     this.#reader = new ListReader(postings, findings)
   }
 
+  /** Compares records with the index. To be called with all readable records, in order. */
   async compare(records: readonly StoredRecord[]): Promise<void> {
     const postings = records.map((record) => this.#poster.postingOf(record))
     const covered = postings.map(({ lists, position }) =>
@@ -76,7 +78,7 @@ export class IndexCheck {
     }
   }
 
-  /** Names the lists whose heads cannot be read, each once; the others are in memory then. */
+  /** Loads the heads of lists into memory. Reports each list whose head cannot be read, once. */
   async #load(lists: readonly ListName[]): Promise<void> {
     const readable = lists.filter((list) => !this.#unreadable.has(list.join('')))
     try {
@@ -103,55 +105,56 @@ export class IndexCheck {
     this.#findings.add({ code: 'index-damaged', detail })
   }
 
-  /** Event `number` of a stream stands at entry `number` of its list. */
+  /** Checks that entry `number` of a stream's list is the position of event `number`. */
   async #expectEvent(stream: string, number: number, position: number): Promise<void> {
     if (this.#unreadable.has(family.stream + stream)) return
     const list: ListName = [family.stream, stream]
     const head = await this.#postings.head(...list)
-    const there = await this.#reader.entry(family.stream, listText(list), head, number)
-    if (there === position || there === 'unreadable') return
-    const detail = `position ${position} is event ${number} of "${stream}", but the index has ${there ?? 'nothing'} there`
+    const entry = await this.#reader.entry(family.stream, listText(list), head, number)
+    if (entry === position || entry === 'unreadable') return
+    const indexed = entry === undefined ? 'no position' : `position ${entry}`
+    const detail = `position ${position} is event ${number} of "${stream}", but the index has ${indexed} for this event`
     this.#findings.add({ code: 'index-wrong', position, stream, detail })
   }
 
-  /** The next entry of the list is that position; before it may stand events that the log has lost. */
+  /** Checks that the next entry of a list is this position. Entries of lost events may come before it. */
   async #expectEntry(kind: Family, name: string, position: number): Promise<void> {
     const key = kind + name
     if (this.#unreadable.has(key)) return
     const list: ListName = [kind, name]
     const head = await this.#postings.head(kind, name)
     for (let index = this.#next.get(key) ?? 0; ; index++) {
-      const there = await this.#reader.entry(kind, listText(list), head, index)
-      if (there === 'unreadable') this.#partly.add(key)
-      if (there === 'unreadable' || there === position) {
+      const entry = await this.#reader.entry(kind, listText(list), head, index)
+      if (entry === 'unreadable') this.#partly.add(key)
+      if (entry === 'unreadable' || entry === position) {
         this.#next.set(key, index + 1)
         return
       }
-      if (there === undefined || there > position) {
+      if (entry === undefined || entry > position) {
         const detail = `position ${position} is not in ${listText(list)}`
         this.#findings.add({ code: 'index-wrong', position, detail })
         this.#next.set(key, index)
         return
       }
-      this.#expectLost(list, there)
+      this.#expectLost(list, entry)
     }
   }
 
-  /** An entry that no record of the log gives. */
+  /** Checks that an entry without a record in the log belongs to a lost event. */
   #expectLost(list: ListName, position: number): void {
     if (this.#lost.has(position) || this.#partly.has(list.join(''))) return
-    const detail = `${listText(list)} has position ${position}, whose event does not belong there`
+    const detail = `${listText(list)} has position ${position}, whose event does not belong to this list`
     this.#findings.add({ code: 'index-wrong', position, detail })
   }
 
   async #expectId(id: Buffer | undefined, stream: string, number: number, position: number): Promise<void> {
     if (id === undefined || this.#unreadable.has(family.stream + stream)) return
     const head = await this.#postings.head(family.stream, stream)
-    if (head === undefined) return // reported already
+    if (head === undefined) return // already reported by #expectEvent
     const places = await this.#placesOf(head.id, id)
-    // Of events with one id, which only older logs hold, the index has the first.
+    // Older logs can have several events with one id in a stream. The index has only the first of them.
     if (places === undefined || places.includes(position) || (await this.#holdsOne(places, stream, id))) return
-    const detail = `the id of event ${number} of "${stream}" is not in the index: a retry would be written twice`
+    const detail = `the id of event ${number} of "${stream}" is not in the index: a retry would append the event again`
     this.#findings.add({ code: 'index-wrong', position, stream, detail })
   }
 
@@ -162,13 +165,13 @@ export class IndexCheck {
         if (record.stream === stream && record.id.equals(id)) return true
       } catch (error) {
         if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
-        if (place <= this.#log.head) return true // it may be the one: the damage is reported by its position
+        if (place <= this.#log.head) return true // it may be that event; LogCheck reports the damage
       }
     }
     return false
   }
 
-  /** @returns undefined when the page of the id cannot be read, which is reported once */
+  /** Returns the positions of an id in the index; undefined when its page cannot be read, which is reported once. */
   async #placesOf(streamId: number, id: Buffer): Promise<number[] | undefined> {
     try {
       return (await this.#postings.positionsOfIds([{ streamId, id }]))[0]
@@ -180,17 +183,17 @@ export class IndexCheck {
     }
   }
 
-  /** What stands in a list after the last record that was compared. */
+  /** Checks that the entries of a list after the last compared record belong to lost events. */
   async #expectEnd(list: ListName, head: ListHead): Promise<void> {
     const key = list.join('')
     if (this.#unreadable.has(key)) return
     for (let index = this.#next.get(key) ?? 0; index < head.count; index++) {
-      const there = await this.#reader.entry(list[0], listText(list), head, index)
-      if (typeof there === 'number') this.#expectLost(list, there)
+      const entry = await this.#reader.entry(list[0], listText(list), head, index)
+      if (typeof entry === 'number') this.#expectLost(list, entry)
     }
   }
 
-  /** Looks at what the lists hold beyond the records. @returns how many streams there are */
+  /** Checks the entries that do not belong to a compared record. @returns the number of streams in the index */
   async finish(): Promise<number> {
     const counted = { streams: 0, events: 0 }
     for (const kind of families) {
@@ -223,7 +226,7 @@ export class IndexCheck {
     if (this.#findings.has('index-damaged') || (entries >= this.#records && entries <= this.#records + lost)) return
     this.#findings.add({
       code: 'index-wrong',
-      detail: `the streams of the index have ${entries} events, the log ${this.#records}`
+      detail: `the streams of the index have ${entries} events, but the log has ${this.#records}`
     })
   }
 }

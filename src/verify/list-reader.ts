@@ -1,4 +1,4 @@
-/** Entries of the index's lists, as a check reads them. */
+/** Reads the entries of posting lists for the integrity check. */
 import { LRUCache } from 'lru-cache'
 import { isDaybookError } from '../errors.js'
 import type { Postings } from '../index/posting-lists.js'
@@ -6,20 +6,21 @@ import { BLOCK_SIZE, type Family, type ListHead } from '../log/format.js'
 import { isDatabaseDamaged } from '../log/storage-faults.js'
 import type { Findings } from './findings.js'
 
-/** What stands in a list: a position, nothing (the list is shorter), or something that cannot be read. */
+/** An entry of a list: a position, undefined (the list is shorter), or 'unreadable'. */
 export type ListEntry = number | undefined | 'unreadable'
 
-/** Part of a list in memory; no positions: it cannot be read. */
 interface ListPart {
+  /** Index of the first entry. */
   readonly from: number
+  /** Undefined: the part cannot be read. */
   readonly positions: readonly number[] | undefined
 }
 
-/** Reads entries of lists in their order. Damage is reported once for each block. */
+/** Reads entries of lists. Reports damage once for each block, if the entries of a list are read in order. */
 export class ListReader {
   readonly #postings: Postings
   readonly #findings: Findings
-  /** The last part read of each list: entries are asked for in order. */
+  /** For each list the part that was read last. One is enough, because entries are read in order. */
   readonly #parts = new LRUCache<string, ListPart>({ max: 10_000 })
 
   constructor(postings: Postings, findings: Findings) {
@@ -27,7 +28,11 @@ export class ListReader {
     this.#findings = findings
   }
 
-  /** @param list as people call it @param head its head; undefined: there is no such list */
+  /**
+   * Returns an entry of a list.
+   * @param list name of the list in reports
+   * @param head undefined: the list does not exist
+   */
   async entry(kind: Family, list: string, head: ListHead | undefined, index: number): Promise<ListEntry> {
     if (head === undefined || index >= head.count) return undefined
     let part = this.#parts.get(list)
@@ -52,7 +57,7 @@ export class ListReader {
   }
 }
 
-/** True for an error that says that something in the index is damaged, and not that it could not be read just now. */
+/** True for an error caused by damage in the index; false for one that may be temporary. */
 export function isIndexDamage(error: unknown): boolean {
   return (isDaybookError(error) && error.code === 'index-damaged') || isDatabaseDamaged(error)
 }

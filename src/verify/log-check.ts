@@ -1,14 +1,16 @@
-/** Checks the log: its records must be whole, gapless and in time order, and none that was acknowledged may be gone. */
+/**
+ * Checks the log: its records must be undamaged, gapless and in time order, and no acknowledged record may be missing.
+ */
 
 import { PositionRanges } from '../log/position-ranges.js'
 import type { InspectedPlace } from '../log/records/stored-records.js'
-import type { Testimony } from '../log/recovery/witness.js'
+import type { WitnessContent } from '../log/recovery/witness.js'
 import type { CheckWarning } from './check-report.js'
 import { ClockCheck } from './clock-check.js'
 import type { Findings } from './findings.js'
 
 export class LogCheck {
-  /** Positions whose events cannot be read, as far as the log was looked at. */
+  /** Unreadable positions, as far as the log was read. */
   readonly lost = new PositionRanges()
   readonly #findings: Findings
   readonly #clock: ClockCheck
@@ -16,39 +18,43 @@ export class LogCheck {
   #begun = 0
   #created = 0
 
-  /** @param findings takes the disagreements @param now of this machine's clock, milliseconds */
+  /** @param findings receives the disagreements @param now time of this machine's clock, milliseconds since 1970 */
   constructor(findings: Findings, now: number) {
     this.#findings = findings
     this.#clock = new ClockCheck(now)
   }
 
-  /** Records that could be read. */
+  /** Number of readable records. */
   get events(): number {
     return this.#events
   }
 
-  /** Streams whose first event could be read. */
+  /** Number of streams with a readable first event. */
   get streamsBegun(): number {
     return this.#begun
   }
 
-  /** Compares the head with what the witness says. */
-  expectHead(head: number, testimony: Testimony | undefined): void {
-    if (testimony === undefined || testimony.head <= head) return
+  /**
+   * Compares the head of the log with the one in the witness.
+   * @param witnessed undefined: the witness cannot be read
+   */
+  expectHead(head: number, witnessed: WitnessContent | undefined): void {
+    if (witnessed === undefined || witnessed.head <= head) return
+    const missing = `${witnessed.head - head} events are missing`
     this.#findings.add({
       code: 'head-behind-witness',
       position: head + 1,
-      ...(testimony.head > head + 1 && { last: testimony.head }),
-      detail: `the log ends at ${head}, but ${testimony.head} was acknowledged: ${testimony.head - head} events are gone`
+      ...(witnessed.head > head + 1 && { last: witnessed.head }),
+      detail: `the log ends at position ${head}, but position ${witnessed.head} was acknowledged: ${missing}`
     })
   }
 
-  /** Looks at the next place of the log. */
+  /** Checks the next position of the log. */
   take({ position, record, fault }: InspectedPlace): void {
     if (record === undefined) {
       this.lost.add(position)
-      const says = fault === 'missing' ? 'no record stands there' : 'the record is not what was written'
-      this.#findings.add({ code: `record-${fault}`, position, detail: `position ${position}: ${says}` })
+      const detail = fault === 'missing' ? 'the record is missing' : 'the checksum of the record is wrong'
+      this.#findings.add({ code: `record-${fault}`, position, detail: `position ${position}: ${detail}` })
       return
     }
     this.#events++
@@ -57,14 +63,14 @@ export class LogCheck {
       this.#findings.add({
         code: 'created-goes-back',
         position,
-        detail: `position ${position}: created is before the record before it`
+        detail: `position ${position}: "created" is earlier than that of the record before it`
       })
     }
     this.#created = record.created
     this.#clock.count(position, record.created)
   }
 
-  /** What looks wrong, though nothing disagrees. */
+  /** Suspicious facts that are no disagreements. */
   warnings(): CheckWarning[] {
     return this.#clock.warnings()
   }

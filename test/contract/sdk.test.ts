@@ -102,10 +102,10 @@ t.test('metadata that is read in the dialect and written natively keeps all its 
   const kept = { ...rules, maxCount: 7 }
   t.same((await ask(app, `GET ${url}`)).json(), kept, 'unchanged members keep their values')
   const refused: [call: string, body: object, says: RegExp][] = [
-    ['PUT', { ...read, $maxAge: 60 }, /is called "maxAge"/],
+    ['PUT', { ...read, $maxAge: 60 }, /Use the name "maxAge" instead/],
     ['PUT', { ...read, maxAge: 'PT1M' }, /"\$maxAge" is the same as "maxAge"/],
     ['PUT', { ...read, acl: { read: 'bob' } }, /"\$acl" is the same as "acl"/],
-    ['PATCH', { $maxAge: 60 }, /is called "maxAge"/]
+    ['PATCH', { $maxAge: 60 }, /Use the name "maxAge" instead/]
   ]
   for (const [method, body, says] of refused) {
     const answer = await ask(app, `${method} ${url}`, {}, body)

@@ -1,6 +1,6 @@
 /**
- * Appends under load until it is killed: `appender.ts DIRECTORY ROUND`. Prints a line for every acknowledged append,
- * in the order of the acknowledgements. Meanwhile other streams are deleted, for ever or not, and come back.
+ * Appends under load until it is killed: `appender.ts DIRECTORY ROUND`. Prints a line for every acknowledged append, in
+ * the order of acknowledgement. Meanwhile it deletes other streams, some permanently, and appends to them again.
  */
 import { writeSync } from 'node:fs'
 import { isDaybookError } from '../../src/errors.js'
@@ -24,14 +24,14 @@ async function client(name: number): Promise<void> {
       })
     )
     const result = await store.writer.append({ events, conditions: [], kind: 'append' })
-    const said = result.events.map(({ event, number, position, created }) => ({
+    const acknowledged = result.events.map(({ event, number, position, created }) => ({
       stream: event.stream,
       number,
       position,
       created,
       bytes: event.record.bytes.toString('base64')
     }))
-    writeSync(1, `${JSON.stringify({ goodTo: store.postings.goodTo, events: said })}\n`)
+    writeSync(1, `${JSON.stringify({ goodTo: store.postings.goodTo, events: acknowledged })}\n`)
   }
 }
 
@@ -44,10 +44,10 @@ async function deleter(): Promise<void> {
         await store.writer.append({ events, conditions: [], kind: 'append' })
       } else await store.writer.delete({ kind: 'delete', stream, expected: 'any', permanent: random.chance(0.2) })
     } catch (error) {
-      if (!isDaybookError(error)) throw error // else it was never written, or deleted for ever
+      if (!isDaybookError(error)) throw error // otherwise the stream does not exist or was deleted permanently
     }
   }
 }
 
-if (limits.append_queue_max < 8) throw new Error('the clients would be refused')
+if (limits.append_queue_max < 8) throw new Error('the append queue is shorter than the number of clients (8)')
 await Promise.all([deleter(), ...Array.from({ length: 8 }, (_, name) => client(name))])

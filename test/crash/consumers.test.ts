@@ -1,4 +1,4 @@
-/** Consumers with a name beside a server that is killed. */
+/** Named consumers of a server that is killed and restarted. */
 import t from 'tap'
 import { type Connection, ConsumerReader } from '../helpers/consuming.js'
 import { transports } from '../helpers/followers.js'
@@ -7,18 +7,21 @@ import { seeded } from '../helpers/random.js'
 import { post, ReturningServer } from '../helpers/returning-server.js'
 import { scaled } from '../helpers/scale.js'
 
-/** What is wrong with what a connection gave: numbers of one stream, from the consumer's place on, none left out. */
+/**
+ * Returns the fault in the event numbers that a connection received; undefined when they are right: consecutive, and
+ * beginning after the acknowledged number.
+ */
 function faultOf({ confirmed, claimed, numbers }: Connection): string | undefined {
   const [first = 0] = numbers
   if (numbers.length === 0) return undefined
-  if (first <= confirmed) return `${first} came again, though ${confirmed} was acknowledged and answered`
-  if (first > claimed + 1) return `it began with ${first}, though no more than ${claimed} was acknowledged`
+  if (first <= confirmed) return `event ${first} was sent again, though the acknowledgement of ${confirmed} succeeded`
+  if (first > claimed + 1) return `the first event was ${first}, but only ${claimed} was acknowledged`
   const gap = numbers.findIndex((number, i) => number !== first + i)
-  return gap < 0 ? undefined : `after ${numbers[gap - 1]} came ${numbers[gap]}`
+  return gap < 0 ? undefined : `event ${numbers[gap]} was sent after event ${numbers[gap - 1]}`
 }
 
 t.test(
-  'a server killed with SIGKILL under load: every consumer resumes with no event lost and none out of order',
+  'after a SIGKILL of the server under load, every consumer resumes without a lost or reordered event',
   async (t) => {
     const random = seeded(t)
     const server = new ReturningServer(t.testdir({}))
@@ -48,8 +51,8 @@ t.test(
     for (let round = 0; round < scaled(4); round++) {
       const before = appended
       killing = false
-      const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the last is cut by the kill
-      await eventually('enough was appended', () => appended > before + 1000)
+      const loads = [load(), load(), load()].map((one) => one.catch(() => {})) // the kill aborts the last request
+      await eventually('1000 events were appended', () => appended > before + 1000)
       await server.kill()
       killing = true
       await Promise.all(loads)
@@ -57,12 +60,12 @@ t.test(
     }
     await post(server.url, 's', { type: 'Last' })
     const { head } = (await (await fetch(`${server.url}/streams/s?order=desc&limit=1`)).json()) as { head: number }
-    t.ok(head + 1 >= appended, 'nothing that was acknowledged is gone')
+    t.ok(head + 1 >= appended, 'no acknowledged event is lost')
     for (const consumer of consumers) {
-      await eventually(`${consumer.name} has all`, () => consumer.seen.size === head + 1)
+      await eventually(`${consumer.name} has all events`, () => consumer.seen.size === head + 1)
       const faults = consumer.connections.flatMap((connection) => faultOf(connection) ?? [])
       t.same(faults, [], `${consumer.name}: ${consumer.connections.length} connections`)
-      t.ok(consumer.confirmed > 0, 'some of it was acknowledged')
+      t.ok(consumer.confirmed > 0, 'some events were acknowledged')
     }
     for (const consumer of consumers) consumer.end()
     await Promise.all(consuming)

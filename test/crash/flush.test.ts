@@ -1,4 +1,4 @@
-/** Kills at the worst moments for the index: while it is written, and while a start makes it anew. */
+/** Kills the process while the index is flushed and while a start rebuilds it. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ import { scaled } from '../helpers/scale.js'
 
 const APPENDER = compiledScript('test/crash/many-streams.ts')
 
-/** After so many batches the index must be written. */
+/** The index must be flushed after so many batches. */
 const FLUSH_BATCHES = Math.ceil(limits.index_pending_max / CHANGES / BATCH_EVENTS)
 
 interface Line {
@@ -26,7 +26,10 @@ interface Line {
   positions?: number[]
 }
 
-/** Runs the appender until `when` says so of a line, then kills it. @returns the batches acknowledged, with their places */
+/**
+ * Runs the appender and kills it when `when` returns true for a line.
+ * @returns the acknowledged batches with positions
+ */
 async function killWhen(
   directory: string,
   round: number,
@@ -44,7 +47,7 @@ async function killWhen(
     try {
       line = JSON.parse(text)
     } catch {
-      break // the kill cut the line: this one was not said
+      break // the kill truncated the line, so this batch does not count as acknowledged
     }
     if (line.batch !== undefined) acknowledged.set(line.batch, line.positions as number[])
     if (when(line)) child.kill('SIGKILL')
@@ -53,11 +56,12 @@ async function killWhen(
   return acknowledged
 }
 
-t.test('a kill while the index is written loses no event, no id, and tears no batch', async (t) => {
+t.test('a kill during an index flush loses no event and no id, and leaves each batch complete or absent', async (t) => {
   const directory = join(t.testdir({}), 'db')
   let events = 0
   let behindMost = 0
-  // The index begins to be written with one of these acknowledgements: the write is in another state each time.
+  // The flush starts at about this acknowledgement. The kill comes before, at and after it, in a different state each
+  // time.
   for (const [i, later] of [-3, -4, 0, 4].slice(0, scaled(4, 2)).entries()) {
     const round = i + 1
     let acknowledgements = 0
@@ -74,12 +78,12 @@ t.test('a kill while the index is written loses no event, no id, and tears no ba
     events += await everyBatchOnce(t, store, round, acknowledged)
     await store.close()
   }
-  t.ok(behindMost > BATCH_EVENTS, 'there was something to make good')
+  t.ok(behindMost > BATCH_EVENTS, 'the index was behind the log at least once')
   const report = await checkDirectory(directory)
   t.same(report.disagreements, [], 'log and index agree')
-  t.equal(report.events, events, 'and nothing is there that was not sent')
+  t.equal(report.events, events, 'the log has only the events that were sent')
 
-  // The same directory, whose index now has to be made anew from all of it.
+  // Without its index, the same directory needs a complete rebuild.
   rmSync(join(directory, 'index'), { recursive: true })
   for (const share of [0.2, 0.7]) {
     let caught = false
@@ -88,13 +92,17 @@ t.test('a kill while the index is written loses no event, no id, and tears no ba
       caught ||= Number(done) >= share * Number(of)
       return caught || batch !== undefined
     })
-    t.comment(caught ? `killed at ${share * 100} % of the start` : 'the start was too quick to be killed')
+    t.comment(caught ? `killed at ${share * 100} % of the rebuild` : 'the rebuild ended before the kill')
   }
   await (await new Store({ directory }).open()).close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'a start that was killed is simply made again')
+  t.same(
+    (await checkDirectory(directory)).disagreements,
+    [],
+    'a start after killed rebuilds leaves log and index in agreement'
+  )
 })
 
-/** Events in the log that the index on disk does not know. */
+/** Returns the number of events in the log that the index on disk does not cover. */
 async function behindOnDisk(directory: string): Promise<number> {
   const { log } = await Log.openToInspect({ directory, clock: systemClock, fsync: true, compression: false })
   const postings = await Postings.openToInspect({ directory, compression: false }, log)
@@ -106,8 +114,9 @@ async function behindOnDisk(directory: string): Promise<number> {
 }
 
 /**
- * Sends every batch again: those that were acknowledged stand where it was said, those that were on their way are
- * there whole or not at all. @returns how many events the round has now
+ * Sends every batch again. An acknowledged batch must be at its acknowledged positions. A batch without an
+ * acknowledgement must be complete or absent; it is complete afterwards.
+ * @returns the number of events of the round
  */
 async function everyBatchOnce(
   t: Test,
@@ -122,14 +131,15 @@ async function everyBatchOnce(
     for (; acknowledged.has(batch); batch += CLIENTS) {
       const { replayed, events } = await store.writer.append(manyStreams(round, batch))
       const places = events.map(({ position }) => position)
-      if (!replayed || places.join() !== acknowledged.get(batch)?.join()) wrong.push(`batch ${batch} was written again`)
+      if (!replayed || places.join() !== acknowledged.get(batch)?.join())
+        wrong.push(`batch ${batch} was appended again or has moved`)
     }
-    // This one was never answered.
+    // The first batch of this client that was not acknowledged.
     await store.writer
       .append(manyStreams(round, batch))
       .catch((error: Error) => wrong.push(`batch ${batch}: ${error.message}`))
     last += Math.floor(batch / CLIENTS) + 1
   }
-  t.same(wrong, [], `round ${round}: every batch is there once, and where it was said`)
+  t.same(wrong, [], `round ${round}: every batch is in the log once, at its acknowledged positions`)
   return last * BATCH_EVENTS
 }

@@ -1,6 +1,6 @@
 /**
- * Appends batches whose every event has lists of its own, until it is killed: the index changes as fast as it
- * can. `many-streams.ts DIRECTORY ROUND`. Prints a line for each opening step and for each acknowledged batch.
+ * Appends batches until it is killed. Every event has posting lists of its own, so the index grows as fast as possible.
+ * `many-streams.ts DIRECTORY ROUND`. Prints a line for each opening step and for each acknowledged batch.
  */
 import { writeSync } from 'node:fs'
 import { Store } from '../../src/store/store.js'
@@ -11,11 +11,11 @@ const say = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`)
 
 const store = new Store({ directory })
 let { reason } = store
-const looking = setInterval(() => {
+const polling = setInterval(() => {
   if (store.reason !== reason) say({ opening: (reason = store.reason) })
 }, 1)
 await store.open()
-clearInterval(looking)
+clearInterval(polling)
 say({ opened: store.log.head })
 
 async function client(name: number): Promise<void> {

@@ -171,7 +171,7 @@ t.test('a log that is shorter than a checkpoint records gets a new identity', as
     )
     const after = await new Store({ directory }).open()
     t.same(after.log.ancestors, [{ log: id, upTo: 9 }], how)
-    t.match(after.log.renewal, { why: 'a checkpoint knew it up to position 20' }, how)
+    t.match(after.log.renewal, { why: 'a checkpoint was written when the log reached position 20' }, how)
     const renewed = after.log.id
     await after.close()
     const again = await new Store({ directory }).open()

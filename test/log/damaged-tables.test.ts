@@ -1,4 +1,4 @@
-/** A store with a damaged table: it starts, names what is lost, and serves the rest. LevelDB would end the process. */
+/** A store with a damaged table starts, names the lost positions and serves the rest. LevelDB would end the process. */
 import { once } from 'node:events'
 import { cpSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -20,7 +20,7 @@ for (const compression of [false, true]) {
   const how = compression ? 'compressed' : 'plain'
 
   t.test(
-    `pages of the log's tables, zeroed: damaged positions are named, all others are served (${how})`,
+    `with a zeroed page in a log table, the lost positions are named and all others are served (${how})`,
     async (t) => {
       const directory = join(t.testdir({}), 'db')
       await storeWithTables({ directory, compression }, GROWTH, random)
@@ -32,34 +32,34 @@ for (const compression of [false, true]) {
     }
   )
 
-  t.test(`pages of the index's tables, zeroed: the index is made anew (${how})`, async (t) => {
+  t.test(`with a zeroed page in an index table, the index is rebuilt (${how})`, async (t) => {
     const directory = join(t.testdir({}), 'db')
     await storeWithTables({ directory, compression }, GROWTH, random)
     for (const { name, page } of pagesIn(join(directory, 'index'))) {
       const copy = copyOf(directory)
       zeroPage(join(copy, 'index', name), page)
-      await madeAnew(t, copy, `page ${page} of index/${name}`)
+      await isRebuilt(t, copy, `page ${page} of index/${name}`)
     }
   })
 
-  t.test(`random bits of all tables, flipped (${how})`, async (t) => {
+  t.test(`with a flipped bit in a table, the log names the loss or the index is rebuilt (${how})`, async (t) => {
     const directory = join(t.testdir({}), 'db')
     await storeWithTables({ directory, compression }, GROWTH, random)
     for (let i = 0; i < 8; i++) {
       const copy = copyOf(directory)
       const database = random.pick(['log', 'index'])
       const path = random.pick(tablesOf(join(copy, database)))
-      // The footer has padding, which nobody reads.
+      // Not in the footer: it contains padding, which is not checked.
       const at = random.int(0, statSync(path).size - 49)
       flipBit(path, at)
       const where = `byte ${at} of ${database}/${basename(path)}`
       if (database === 'log') await serves(t, copy, where)
-      else await madeAnew(t, copy, where)
+      else await isRebuilt(t, copy, where)
     }
   })
 }
 
-t.test('a damaged table of the checkpoints is set aside, and the store opens', async (t) => {
+t.test('a damaged table of the checkpoints is moved to the folder "damaged", and the store opens', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, { openings: 0, events: 0, bytes: 0 }, random)
   for (let opening = 0; opening < 2; opening++) {
@@ -75,13 +75,13 @@ t.test('a damaged table of the checkpoints is set aside, and the store opens', a
   }
   zeroPage(tablesOf(join(directory, 'checkpoints'))[0] as string, 1)
   const store = await new Store({ directory }).open()
-  t.match(store.notices, [/^checkpoints\/\d+\.ldb is damaged .*a named consumer whose place is lost begins again/])
+  t.match(store.notices, [/^checkpoints\/\d+\.ldb is damaged .*a named consumer whose checkpoint is lost starts again/])
   t.equal(tablesAside(join(directory, 'checkpoints')).length, 1)
   await append(store)
   await store.close()
 })
 
-t.test('a server of its own: 500 log-damaged for what is lost, and everything else is answered', async (t) => {
+t.test('a server answers 500 log-damaged for lost events, and serves all others', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, GROWTH, random)
   zeroPage(tablesOf(join(directory, 'log'))[1] as string, 1)
@@ -109,7 +109,7 @@ t.test('a server of its own: 500 log-damaged for what is lost, and everything el
   t.match(stdout, /record-missing/)
 })
 
-t.test('verify names the tables and what is lost with them, and changes nothing', async (t) => {
+t.test('verify names the damaged tables and the lost positions, and changes nothing', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, GROWTH, random)
   zeroPage(tablesOf(join(directory, 'log'))[1] as string, 1)
@@ -127,7 +127,7 @@ t.test('verify names the tables and what is lost with them, and changes nothing'
   t.notOk(existsSync(join(directory, 'log', 'damaged')))
 })
 
-/** The number of the i-th event of the store in its stream. */
+/** Returns the number, in its stream, of the i-th event of the store. */
 function numberOf(i: number): number {
   const before = Math.floor(i / GROWTH.events)
   const within = i % GROWTH.events
@@ -135,7 +135,7 @@ function numberOf(i: number): number {
   return before * perOpening(within % 7) + Math.floor(within / 7)
 }
 
-/** Pages of a database's tables: of each table the first, the last two, and one between. */
+/** Returns pages of a database's tables: the first, the last two and a random one of each table. */
 function pagesIn(database: string): { name: string; page: number }[] {
   return tablesOf(database).flatMap((path) => {
     const last = pagesOf(path) - 1
@@ -151,7 +151,10 @@ function copyOf(directory: string): string {
   return copy
 }
 
-/** A damaged log: opened twice, everything read, appended to. Refused only when the server cannot do without what is lost. */
+/**
+ * Opens a store with a damaged log twice, reads every position and appends. The start may be refused only if accounts
+ * or permissions are lost.
+ */
 async function serves(t: Test, directory: string, where: string): Promise<void> {
   let lost: number[] = []
   for (const start of ['first', 'second']) {
@@ -159,7 +162,7 @@ async function serves(t: Test, directory: string, where: string): Promise<void> 
     try {
       store = await new Store({ directory }).open()
     } catch (error) {
-      // Accounts, and what says who may do what, stand in the first events.
+      // The first events contain the accounts and permissions.
       const refused = isDaybookError(error) && error.code === 'log-damaged'
       const [aside] = tablesAside(join(directory, 'log'))
       t.ok(refused && (aside?.lost[0]?.first ?? 9) < 9, `${where}: the ${start} start was refused: ${error}`)
@@ -168,8 +171,8 @@ async function serves(t: Test, directory: string, where: string): Promise<void> 
     const asides = tablesAside(join(directory, 'log'))
     t.equal(asides.length, 1, where)
     lost = asides.flatMap(({ lost }) => lost).flatMap(({ first, last }) => count(first, last))
-    const says = store.notices.filter((notice) => notice.startsWith('log/'))
-    t.equal(says.length, start === 'first' ? 1 : 0, `${where}: ${says}`)
+    const notices = store.notices.filter((notice) => notice.startsWith('log/'))
+    t.equal(notices.length, start === 'first' ? 1 : 0, `${where}: ${notices}`)
     for (const position of count(0, store.log.head)) {
       try {
         await store.log.readMany([position])
@@ -181,15 +184,15 @@ async function serves(t: Test, directory: string, where: string): Promise<void> 
     }
     const { head } = store.log
     await append(store)
-    t.equal(store.log.head, head + 1, `${where}: appends go on`)
+    t.equal(store.log.head, head + 1, `${where}: an append succeeds`)
     await store.close()
   }
 }
 
-/** A damaged index: made anew, with all that was in it. */
-async function madeAnew(t: Test, directory: string, where: string): Promise<void> {
+/** Checks that a store rebuilds its damaged index completely. */
+async function isRebuilt(t: Test, directory: string, where: string): Promise<void> {
   const store = await new Store({ directory }).open()
-  t.match(store.notices, [/^index\/\d+\.ldb is damaged .*made anew from the log$/, /rebuilt from the log/], where)
+  t.match(store.notices, [/^index\/\d+\.ldb is damaged .*rebuilt from the log$/, /rebuilt from the log/], where)
   t.notOk(existsSync(join(directory, 'index', 'DAMAGED')))
   t.equal(store.postings.appliedTo, store.log.head)
   for (let i = 0; i < 7; i++) {

@@ -11,7 +11,7 @@ import { post, ReturningServer } from '../helpers/returning-server.js'
 
 const MEGABYTE = 1024 * 1024
 
-/** A file system of 160 MB in memory; undefined where that is not allowed. */
+/** Mounts a file system of 160 MB in memory. @returns its path; undefined where mounting is not allowed */
 function smallDisk(): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'daybook-disk-'))
   try {
@@ -26,7 +26,7 @@ function smallDisk(): string | undefined {
 const disk = smallDisk() ?? ''
 const skip = disk === '' && 'a small file system cannot be mounted here'
 t.test(
-  'a server that was killed on a full disk comes back: it serves reads, and answers appends 507 until there is space',
+  'a server killed on a full disk restarts: it serves reads and answers appends with 507 until there is space',
   { skip },
   async (t) => {
     const folder = smallDisk() as string
@@ -42,14 +42,14 @@ t.test(
       statSync(join(folder, 'db', 'ballast')).size < limits.ballast_bytes
     )
       await new Promise((resolve) => setImmediate(resolve))
-    // Much stands in the write-ahead logs: opening them again needs space.
+    // Fill the write-ahead logs: opening them again needs disk space.
     for (let i = 0; i < 12; i++) await post(server.url, `s-${i}`, { type: 'T', data: 'x'.repeat(1_000_000) })
     await server.kill()
     fillUp(join(folder, 'hog'))
     await server.start()
     t.equal((await fetch(`${server.url}/streams/s-11/0`)).status, 200, 'reads are served')
     t.match(await (await fetch(`${server.url}/readyz`)).json(), { status: 'read-only', reason: 'the disk is full' })
-    t.equal(existsSync(join(folder, 'db', 'ballast')), false, 'the ballast was given back')
+    t.equal(existsSync(join(folder, 'db', 'ballast')), false, 'the ballast is deleted')
     const append = () =>
       fetch(`${server.url}/streams/s-0`, {
         method: 'POST',
@@ -61,14 +61,14 @@ t.test(
     rmSync(join(folder, 'hog'))
     let answer = await append()
     while (answer.status === 507) answer = await append()
-    t.equal(answer.status, 201, 'appends come back by themselves')
+    t.equal(answer.status, 201, 'appends succeed again without a restart')
     await server.kill()
     t.same((await checkDirectory(join(folder, 'db'))).disagreements, [])
   }
 )
 
 t.test(
-  'a full disk stops appends and not reads, loses nothing acknowledged, and ends by itself',
+  'on a full disk, appends are refused, reads continue, no acknowledged event is lost, and appends resume with space',
   { skip },
   async (t) => {
     t.teardown(() => {
@@ -91,17 +91,17 @@ t.test(
         }
       )
     }
-    t.equal(refusal.code, 'read-only', 'the first append that met it, too')
+    t.equal(refusal.code, 'read-only', 'the first failed append has the code of later ones')
     await t.rejects(append(), { code: 'read-only' })
     t.equal(
       (await store.reader.event(await store.sources.of('s'), acknowledged - 1)).number,
       acknowledged - 1,
-      'reads go on'
+      'reads continue'
     )
     rmSync(hog)
     while (store.readOnlyMode.why !== undefined) await new Promise((resolve) => setImmediate(resolve))
     const { events } = await append()
-    t.ok((events[0]?.number ?? 0) >= acknowledged, 'appends go on after what was there')
+    t.ok((events[0]?.number ?? 0) >= acknowledged, 'appends continue after the acknowledged events')
     await store.close()
     const report = await checkDirectory(directory)
     t.same(report.disagreements, [])
@@ -109,7 +109,7 @@ t.test(
   }
 )
 
-/** Takes all the space that is left. */
+/** Writes a file that takes all remaining space. */
 function fillUp(path: string): void {
   const file = openSync(path, 'w')
   try {

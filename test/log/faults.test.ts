@@ -1,4 +1,4 @@
-/** What LevelDB does not protect from is found out here: at the start, at a read, or by verify. */
+/** Damage that LevelDB does not detect is detected at the start, by a read, or by verify. */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,14 +29,14 @@ t.test('a bit flipped in the middle of the write-ahead log stops the start and n
   const directory = await crashedDirectory(t.testdir({}), 500)
   flipBit(largest(join(directory, 'log'), '.log'), 0.5)
   await refusesToOpen(t, directory, /damaged at \d+/)
-  await refusesToOpen(t, directory, /damaged at \d+/, 'and so does the next start')
+  await refusesToOpen(t, directory, /damaged at \d+/, 'the next start is refused too')
   const report = await checkDirectory(directory)
-  t.ok(report.events < 500, 'events are gone')
+  t.ok(report.events < 500, 'events are missing')
   const missing = report.kinds.find(({ code }) => code === 'record-missing')
   t.equal(missing?.count, 500 - report.events, 'verify counts each of them')
 })
 
-t.test('a bit flipped in the last record of the write-ahead log stops the start, though no gap shows', async (t) => {
+t.test('a bit flipped in the last record of the write-ahead log stops the start, without any gap', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const wal = largest(join(directory, 'log'), '.log')
   flipBit(wal, readFileSync(wal).length - 10)
@@ -45,14 +45,14 @@ t.test('a bit flipped in the last record of the write-ahead log stops the start,
   t.match(disagreements, [{ code: 'head-behind-witness', position: 99 }])
 })
 
-t.test('a write-ahead log cut short stops the start', async (t) => {
+t.test('a truncated write-ahead log stops the start', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const wal = largest(join(directory, 'log'), '.log')
   truncateSync(wal, Math.floor(readFileSync(wal).length / 2))
   await refusesToOpen(t, directory, /damaged at \d+–99/)
 })
 
-t.test('the write-ahead log that was found damaged is kept', async (t) => {
+t.test('a damaged write-ahead log is kept as evidence', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const wal = largest(join(directory, 'log'), '.log')
   flipBit(wal, 0.5)
@@ -64,7 +64,7 @@ t.test('the write-ahead log that was found damaged is kept', async (t) => {
   t.ok(kept.some((bytes) => bytes.equals(damaged)))
 })
 
-t.test('a whole log opens when its witness is gone, or says nothing', async (t) => {
+t.test('an undamaged log opens when its witness is missing or damaged', async (t) => {
   for (const garbage of [undefined, Buffer.from('nonsense'), Buffer.alloc(20)]) {
     const directory = await crashedDirectory(t.testdir({}), 50)
     if (garbage === undefined) rmSync(join(directory, 'witness'))
@@ -77,7 +77,7 @@ t.test('a whole log opens when its witness is gone, or says nothing', async (t) 
 
 for (const compression of [false, true]) {
   t.test(
-    `a bit flipped in a table (compression ${compression}) is a coded 500 on reading, and verify names it`,
+    `a read of a record with a flipped bit answers 500 log-damaged, and verify names it (compression ${compression})`,
     async (t) => {
       const directory = t.testdir({})
       const count = 3000
@@ -89,13 +89,13 @@ for (const compression of [false, true]) {
         await store.writer.append({ events, conditions: [], kind: 'append' })
       }
       await store.close()
-      // Opening moves what stands in the write-ahead log into a table.
+      // Opening moves the records of the write-ahead log to a table.
       await (await new Store({ directory, compression }).open()).close()
       flipBit(largest(join(directory, 'log'), '.ldb'), 0.5)
 
       const report = await checkDirectory(directory)
       const bad = report.disagreements.filter(({ code }) => code.startsWith('record-'))
-      t.ok(bad.length > 0, 'verify found it')
+      t.ok(bad.length > 0, 'verify reports it')
       store = await new Store({ directory, compression }).open()
       const app = await buildApp(store, { logLevel: 'silent', insecure: true })
       t.teardown(() => app.close())
@@ -103,20 +103,20 @@ for (const compression of [false, true]) {
       for (const position of [...lost].slice(0, 3)) {
         const answer = await app.inject(`/events/${position}`)
         t.match(answer.json(), { status: 500, code: 'log-damaged' }, `position ${position}`)
-        t.notMatch(answer.body, directory, 'no path is shown')
+        t.notMatch(answer.body, directory, 'the response contains no path')
       }
       const good = [0, count - 1].find((position) => !lost.has(position))
-      t.equal((await app.inject(`/events/${good}`)).statusCode, 200, 'other events are read')
+      t.equal((await app.inject(`/events/${good}`)).statusCode, 200, 'other events can be read')
       const url = await app.listen({ host: '127.0.0.1', port: 0 })
       const { text, complete } = await send(`${url}/events?format=ndjson`)
       const last = JSON.parse(text.trimEnd().split('\n').at(-1) as string)
-      t.match(last, { problem: { code: 'log-damaged' } }, 'a transfer ends in the problem')
-      t.notOk(complete, 'and is cut without its end')
+      t.match(last, { problem: { code: 'log-damaged' } }, 'the last line of a stream is the problem')
+      t.notOk(complete, 'the response is aborted without its last chunk')
     }
   )
 }
 
-t.test('a record missing inside the log is damage, not "not found"', async (t) => {
+t.test('a missing record below the head is reported as damage, not as "not found"', async (t) => {
   const directory = await filled(t, 200)
   await withLevel(join(directory, 'log'), (batch) => batch.del(positionKey(17)))
   const { disagreements } = await checkDirectory(directory)
@@ -128,14 +128,14 @@ t.test('a record missing inside the log is damage, not "not found"', async (t) =
   t.match((await app.inject('/events?from=10&limit=20')).json(), { status: 500, code: 'log-damaged' })
 })
 
-t.test('an index that is gone, damaged, foreign, ahead or stale is made anew from the log', async (t) => {
+t.test('a missing, damaged, foreign or outdated index, or one ahead of the log, is rebuilt', async (t) => {
   const spoil: Record<string, (directory: string) => Promise<void> | void> = {
-    gone: (index) => rmSync(index, { recursive: true }),
+    missing: (index) => rmSync(index, { recursive: true }),
     'without its CURRENT': (index) => rmSync(join(index, 'CURRENT')),
     'with a damaged manifest': (index) => flipBit(join(index, manifestOf(index)), 0.5),
     'of another log': (index) => withState(index, (state) => ({ ...state, log: 'another' })),
     'ahead of the log': (index) => withState(index, (state) => ({ ...state, goodTo: 500 })),
-    'with a stale head': (index) =>
+    'with an outdated head': (index) =>
       withLevel(index, (batch) =>
         batch.put(
           headKey(family.stream, 's-1'),
@@ -148,14 +148,14 @@ t.test('an index that is gone, damaged, foreign, ahead or stale is made anew fro
     const directory = await filled(t, 200)
     await damage(join(directory, 'index'))
     const store = await new Store({ directory }).open()
-    t.equal((await store.sources.of('s-1')).head, 66, `${how}: the head is right`)
+    t.equal((await store.sources.of('s-1')).head, 66, `index ${how}: the head of a stream is correct`)
     await store.writer.append({ events: [encodeEvent('s-1')], conditions: [], kind: 'append' })
     await store.close()
-    t.same((await checkDirectory(directory)).disagreements, [], `${how}: everything agrees afterwards`)
+    t.same((await checkDirectory(directory)).disagreements, [], `index ${how}: log and index agree afterwards`)
   }
 })
 
-t.test('bits flipped anywhere in the tables of the index never give wrong events', async (t) => {
+t.test('bits flipped anywhere in a table of the index never lead to wrong events in a response', async (t) => {
   const directory = await filled(t, 2000)
   await (await new Store({ directory }).open()).close()
   const table = largest(join(directory, 'index'), '.ldb')
@@ -172,7 +172,7 @@ t.test('bits flipped anywhere in the tables of the index never give wrong events
       const events = statusCode === 200 ? (JSON.parse(body).events as { stream: string; number: number }[]) : []
       t.ok(
         events.every((event, i) => event.stream === stream && event.number === i),
-        `bit at ${share.toFixed(2)}: ${statusCode}, every event shown is one of ${stream} in its place`
+        `bit at ${share.toFixed(2)}: status ${statusCode}, every event is of ${stream} and has its number`
       )
     }
     await store.close()
@@ -180,7 +180,7 @@ t.test('bits flipped anywhere in the tables of the index never give wrong events
   }
 })
 
-t.test('what is no Daybook directory of this format is refused, not guessed at', async (t) => {
+t.test('a directory of a newer format, or of another LevelDB application, is refused', async (t) => {
   const newer = await filled(t, 3)
   const format = FORMAT_VERSION + 1
   const meta = Buffer.from(JSON.stringify({ format, log: randomUUID(), what: 'nobody knows' }))
@@ -202,7 +202,7 @@ t.test('a directory that another process has open is refused', async (t) => {
   await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' })
 })
 
-t.test('leveldown does drop acknowledged records in silence: why all this is here', async (t) => {
+t.test('leveldown silently drops acknowledged records of a damaged write-ahead log', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 500)
   flipBit(largest(join(directory, 'log'), '.log'), 0.5)
   const db = leveldown(join(directory, 'log')) as unknown as {
@@ -210,7 +210,7 @@ t.test('leveldown does drop acknowledged records in silence: why all this is her
     close(callback: () => void): void
   }
   await new Promise<void>((resolve, reject) => db.open((error) => (error ? reject(error) : resolve())))
-  t.pass('it opens without an error')
+  t.pass('leveldown opens the database without an error')
   await new Promise<void>((resolve) => db.close(resolve))
 })
 
@@ -218,14 +218,14 @@ async function refusesToOpen(t: Test, directory: string, message: RegExp, why = 
   await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message }, why)
 }
 
-/** `count` events in three streams, closed. */
+/** Returns a closed directory with `count` events in three streams. */
 async function filled(t: Test, count: number): Promise<string> {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
   const events = Array.from({ length: count }, (_, i) => encodeEvent(`s-${i % 3}`, { data: { i } }))
   await store.writer.append({ events, conditions: [], kind: 'append' })
   await store.close()
-  // A start moves the mark up to which the log was looked at: what is damaged before it is found by reading.
+  // This start moves the verified position to the end, so that later damage is detected by reading, not by a start.
   await (await new Store({ directory }).open()).close()
   return directory
 }

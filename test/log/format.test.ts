@@ -19,7 +19,7 @@ import { type Random, seeded } from '../helpers/random.js'
 
 const LOG = idBytes('1b4e28ba-2fa1-4c3d-9f3b-0a1b2c3d4e5f')
 
-t.test('a record gives back what was put into it', async (t) => {
+t.test('a decoded record has the fields of the encoded event', async (t) => {
   const random = seeded(t)
   for (let i = 0; i < 500; i++) {
     const stream = text(random, 1, 40)
@@ -58,7 +58,7 @@ t.test('a record gives back what was put into it', async (t) => {
   }
 })
 
-t.test('any flipped bit, and another place, is noticed', async (t) => {
+t.test('the checksum of a record detects any flipped bit and a wrong position', async (t) => {
   const content = { id: Buffer.alloc(16, 7), clientId: true, type: 'T', tags: ['a'], data: Buffer.from('{"a":1}') }
   const bytes = sealRecord(encodeRecord('s', content), positionKey(5), { number: 3, created: 1e12 }, LOG)
   let missed = 0
@@ -67,37 +67,44 @@ t.test('any flipped bit, and another place, is noticed', async (t) => {
     copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7))
     if (isIntact(5, copy)) missed++
   }
-  t.equal(missed, 0, 'no flipped bit passes')
-  t.notOk(isIntact(6, bytes), 'nor does the record under another key')
-  t.notOk(isIntact(5, bytes.subarray(0, bytes.length - 1)), 'nor a part of it')
-  t.notOk(isIntact(5, Buffer.alloc(0)), 'nor nothing')
+  t.equal(missed, 0, 'no flipped bit is missed')
+  t.notOk(isIntact(6, bytes), 'the record is not intact under another key')
+  t.notOk(isIntact(5, bytes.subarray(0, bytes.length - 1)), 'a truncated record is not intact')
+  t.notOk(isIntact(5, Buffer.alloc(0)), 'an empty value is not intact')
 })
 
-t.test('an id that the log makes is a UUID of version 8 that names the place of its event, and the log', async (t) => {
-  const random = seeded(t)
-  const other = idBytes('2c4e28ba-2fa1-4c3d-9f3b-0a1b2c3d4e5e')
-  for (const position of [0, 1, 2 ** 32, 2 ** 48 - 1, ...Array.from({ length: 50 }, () => random.int(0, 2 ** 47))]) {
-    const record = encodeRecord('s', { clientId: false, type: 'T', data: random.bytes(20) })
-    for (const place of [random.int(0, 2 ** 47), position]) {
-      // A commit that failed sealed it at another place before.
-      const bytes = sealRecord(record, positionKey(place), { number: 3, created: 1e12 }, LOG)
-      const { id, idText } = new StoredRecord(place, bytes)
-      t.ok(isIntact(place, bytes))
-      t.match(idText, /^[0-9a-f]{8}-[0-9a-f]{4}-8c3d-9f3b-0a1b2c3d4e5f$/)
-      t.equal(positionOfId(id, LOG), place)
-      t.equal(positionOfId(id, other), undefined, 'it is no id of another log')
+t.test(
+  'an id that the log generates is a UUID of version 8 with its position and the identity of the log',
+  async (t) => {
+    const random = seeded(t)
+    const other = idBytes('2c4e28ba-2fa1-4c3d-9f3b-0a1b2c3d4e5e')
+    for (const position of [0, 1, 2 ** 32, 2 ** 48 - 1, ...Array.from({ length: 50 }, () => random.int(0, 2 ** 47))]) {
+      const record = encodeRecord('s', { clientId: false, type: 'T', data: random.bytes(20) })
+      for (const place of [random.int(0, 2 ** 47), position]) {
+        // The record may have been sealed for another position by a commit that failed.
+        const bytes = sealRecord(record, positionKey(place), { number: 3, created: 1e12 }, LOG)
+        const { id, idText } = new StoredRecord(place, bytes)
+        t.ok(isIntact(place, bytes))
+        t.match(idText, /^[0-9a-f]{8}-[0-9a-f]{4}-8c3d-9f3b-0a1b2c3d4e5f$/)
+        t.equal(positionOfId(id, LOG), place)
+        t.equal(positionOfId(id, other), undefined, 'it is not an id of another log')
+      }
     }
+    t.equal(
+      positionOfId(idBytes('5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'), LOG),
+      undefined,
+      'an id of a client contains no position'
+    )
   }
-  t.equal(positionOfId(idBytes('5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'), LOG), undefined, 'nor is an id of a client')
-})
+)
 
-t.test('a removed record keeps its place and nothing else', async (t) => {
+t.test('a removed record keeps its position, its stream and its number, and no content', async (t) => {
   const bytes = removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 })
   t.ok(isIntact(9, bytes))
   t.match(new StoredRecord(9, bytes), { removed: true, stream: 's', number: 4, created: 5, type: '' })
 })
 
-t.test('a removed record can keep the hash of the one that stood there, which is never shown as data', async (t) => {
+t.test('a removed record can keep the hash of the erased record, which is never shown as data', async (t) => {
   const hash = Buffer.alloc(32, 0xab)
   const bytes = removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 }, hash)
   t.ok(isIntact(9, bytes))
@@ -115,7 +122,7 @@ t.test('a removed record can keep the hash of the one that stood there, which is
   t.throws(() => removedRecord(positionKey(9), { stream: 's', number: 4, created: 5 }, hash.subarray(1)), RangeError)
 })
 
-t.test('heads and blocks hold positions up to 2^48', async (t) => {
+t.test('heads and blocks of posting lists encode positions up to 2^48', async (t) => {
   const random = seeded(t)
   for (let i = 0; i < 300; i++) {
     const positions = rising(random, 64)
@@ -127,7 +134,7 @@ t.test('heads and blocks hold positions up to 2^48', async (t) => {
   }
 })
 
-t.test('an entry of the index is its own under its own key only', async (t) => {
+t.test('the checksum of an index entry detects a changed value and a wrong key', async (t) => {
   const sealed = sealEntry(Buffer.from('key'), Buffer.from('value'))
   t.same(openEntry(Buffer.from('key'), sealed), Buffer.from('value'))
   t.throws(() => openEntry(Buffer.from('kez'), sealed), { code: 'index-damaged' })

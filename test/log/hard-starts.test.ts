@@ -1,4 +1,4 @@
-/** Starts on a disk that is full or refuses for a while: what is there is served, and nothing is deleted for it. */
+/** Starts on a full disk, or with temporary errors of the disk: existing data is served or kept, never deleted. */
 import { cpSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -21,7 +21,7 @@ const append = (store: Store, stream = 's-0') =>
   store.writer.append({ events: [encodeEvent(stream)], conditions: [], kind: 'append' })
 
 t.test(
-  'a start whose disk is full at any step gives the ballast back, serves reads, and writes when there is space',
+  'a start with a full disk at any step deletes the ballast, serves reads, and accepts appends when there is space',
   async (t) => {
     const disk = faultyDisk(t)
     const crashed = await withBallast(t)
@@ -34,87 +34,87 @@ t.test(
     await store.close()
     disk.fault = undefined
     const opening = steps.slice(0, steps.lastIndexOf('index write') + 1)
-    t.match(opening.join(), /log open.*witness sync.*checkpoints open.*index open.*index write/, 'all steps are tried')
+    t.match(opening.join(), /log open.*witness sync.*checkpoints open.*index open.*index write/, 'all steps are run')
     for (const [n, step] of opening.entries()) {
       let left = n
       disk.fault = (call) => (WRITES.test(call) && left-- === 0 ? 'before' : undefined)
       const setup = await openCopy(t, crashed, `${n}`)
       disk.fault = undefined
       const { store: full, directory } = setup
-      t.equal(full.log.head, EVENTS - 1, `${step}: every event is there`)
-      t.equal((await full.postings.head('s', 's-0'))?.count, EVENTS / 3, `${step}: and in the index`)
-      await t.rejects(append(full), { code: 'read-only', details: { written: false } }, `${step}: nothing is appended`)
+      t.equal(full.log.head, EVENTS - 1, `${step}: the log has every event`)
+      t.equal((await full.postings.head('s', 's-0'))?.count, EVENTS / 3, `${step}: the index has every event`)
+      await t.rejects(append(full), { code: 'read-only', details: { written: false } }, `${step}: appends are refused`)
       await untilWritable({ ...setup, disk }, Promise.resolve())
-      t.match((await append(full)).events, [{ position: EVENTS }], `${step}: it goes on when there is space`)
-      t.equal(statSync(join(directory, 'ballast')).size, BALLAST, `${step}: with a ballast`)
+      t.match((await append(full)).events, [{ position: EVENTS }], `${step}: appends succeed when there is space`)
+      t.equal(statSync(join(directory, 'ballast')).size, BALLAST, `${step}: the ballast is created again`)
       await full.close()
     }
   }
 )
 
-t.test('without a ballast such a start says what to do, and changes nothing that a later start needs', async (t) => {
-  const disk = faultyDisk(t)
-  const crashed = await crashedDirectory(t.testdir({}), EVENTS)
-  for (const step of ['log open', 'checkpoints open', 'index open']) {
-    disk.fault = (call) => (call === step ? 'before' : undefined)
-    const directory = copy(t, crashed, step)
-    await t.rejects(new Store({ directory }).open(), {
-      code: 'directory-unusable',
-      message: /No space left.*free some space.*start again/
-    })
-    disk.fault = undefined
-    const store = await new Store({ directory }).open()
-    t.equal(store.log.head, EVENTS - 1)
-    t.same(store.notices, [], 'nothing had to be made anew')
-    await store.close()
-  }
-})
-
 t.test(
-  'an index that cannot be opened for a while is not made anew: the start fails and says what to do',
+  'a start on a full disk without a ballast fails with advice and changes nothing that a start needs',
   async (t) => {
     const disk = faultyDisk(t)
-    const closed = await closedDirectory(t)
-    const faults: Record<string, RegExp> = {
-      'Too many open files': /ulimit -n/,
-      'Input/output error': /check the disk/,
-      'No space left on device': /free some space/,
-      'Permission denied': /owner and the mode/,
-      'Cannot allocate memory': /memory/
-    }
-    for (const [says, advice] of Object.entries(faults)) {
-      for (const call of ['index open', 'index getMany', 'index entries']) {
-        const directory = copy(t, closed, `${says}-${call}`)
-        const before = readdirSync(join(directory, 'index')).filter((name) => name.endsWith('.ldb'))
-        disk.says = says
-        disk.fault = (one) => (one === call ? 'before' : undefined)
-        const unusable = { code: 'directory-unusable', message: call === 'index open' ? advice : /check the disk/ }
-        await t.rejects(new Store({ directory }).open(), unusable, `${call}: ${says}`)
-        if (call !== 'index entries') {
-          // What it keeps cannot be read, and it must be made anew with the same.
-          await t.rejects(
-            new Store({ directory, rebuildIndex: true }).open(),
-            unusable,
-            `${call}: ${says}, when asked to`
-          )
-        }
-        disk.fault = undefined
-        const after = readdirSync(join(directory, 'index'))
-        t.same(
-          before.filter((name) => !after.includes(name)),
-          [],
-          `${call}: ${says}: its tables are still there`
-        )
-        const store = await new Store({ directory }).open()
-        t.same(store.notices, [], 'the next start uses it as it is')
-        await store.close()
-      }
+    const crashed = await crashedDirectory(t.testdir({}), EVENTS)
+    for (const step of ['log open', 'checkpoints open', 'index open']) {
+      disk.fault = (call) => (call === step ? 'before' : undefined)
+      const directory = copy(t, crashed, step)
+      await t.rejects(new Store({ directory }).open(), {
+        code: 'directory-unusable',
+        message: /No space left.*free some space.*start again/
+      })
+      disk.fault = undefined
+      const store = await new Store({ directory }).open()
+      t.equal(store.log.head, EVENTS - 1)
+      t.same(store.notices, [], 'nothing had to be rebuilt')
+      await store.close()
     }
   }
 )
 
+t.test('a temporary error of the index fails the start with advice; the index is not rebuilt', async (t) => {
+  const disk = faultyDisk(t)
+  const closed = await closedDirectory(t)
+  const faults: Record<string, RegExp> = {
+    'Too many open files': /ulimit -n/,
+    'Input/output error': /check the disk/,
+    'No space left on device': /free some space/,
+    'Permission denied': /owner and the mode/,
+    'Cannot allocate memory': /memory/
+  }
+  for (const [says, advice] of Object.entries(faults)) {
+    for (const call of ['index open', 'index getMany', 'index entries']) {
+      const directory = copy(t, closed, `${says}-${call}`)
+      const before = readdirSync(join(directory, 'index')).filter((name) => name.endsWith('.ldb'))
+      disk.says = says
+      disk.fault = (one) => (one === call ? 'before' : undefined)
+      const unusable = { code: 'directory-unusable', message: call === 'index open' ? advice : /check the disk/ }
+      await t.rejects(new Store({ directory }).open(), unusable, `${call}: ${says}`)
+      if (call !== 'index entries') {
+        // A rebuild must keep the same families, which cannot be read now.
+        await t.rejects(
+          new Store({ directory, rebuildIndex: true }).open(),
+          unusable,
+          `${call}: ${says}, with a requested rebuild`
+        )
+      }
+      disk.fault = undefined
+      const after = readdirSync(join(directory, 'index'))
+      t.same(
+        before.filter((name) => !after.includes(name)),
+        [],
+        `${call}: ${says}: no table was deleted`
+      )
+      const store = await new Store({ directory }).open()
+      t.same(store.notices, [], 'the next start uses the index unchanged')
+      await store.close()
+    }
+  }
+})
+
 t.test(
-  'a damaged database of places is set aside with one notice, and the consumers begin where they are defined',
+  'a damaged checkpoint database is set aside with one notice, and consumers start where their definitions say',
   async (t) => {
     const closed = await closedDirectory(t)
     const damages: Record<string, (places: string) => void> = {
@@ -137,7 +137,7 @@ t.test(
         const store = await new Store({ directory }).open()
         t.match(store.notices, [/checkpoints of consumers were damaged.*begins where its definition says/], how)
         const consumer = store.consumers.get('c')
-        t.equal(consumer.cursor, -1, `${how}: it begins where its definition says`)
+        t.equal(consumer.cursor, -1, `${how}: the consumer starts where its definition says`)
         t.equal(store.log.head, EVENTS, `${how}: no event is lost`)
         await consumer.acknowledge(7, consumer.generation, EVENTS)
         await store.close()
@@ -149,14 +149,14 @@ t.test(
         )
       }
       const again = await new Store({ directory }).open()
-      t.match(again.places.get('consumer', 'c'), { cursor: 7 }, `${how}: places are kept again`)
+      t.match(again.places.get('consumer', 'c'), { cursor: 7 }, `${how}: new checkpoints are saved`)
       t.same(again.notices, [])
       await again.close()
     }
   }
 )
 
-t.test('places that cannot be opened for a while are kept: the start fails and says what to do', async (t) => {
+t.test('a temporary error of the checkpoints fails the start with advice; the checkpoints are kept', async (t) => {
   const disk = faultyDisk(t)
   const closed = await closedDirectory(t)
   disk.fault = (call) => (call === 'checkpoints open' ? 'before' : undefined)
@@ -176,7 +176,7 @@ t.test('places that cannot be opened for a while are kept: the start fails and s
 })
 
 t.test(
-  'a place that cannot be saved because the disk is full is refused at once, and saved when there is space',
+  'saving a checkpoint on a full disk is refused at once, and the checkpoint is saved when there is space',
   async (t) => {
     const store = await new Store({ directory: t.testdir({}) }).open()
     t.teardown(() => store.close())
@@ -203,7 +203,7 @@ t.test(
 )
 
 t.test(
-  'a store that is closed while it opens ends between two batches, and the next start goes on from there',
+  'a store closed while it rebuilds its index stops between two batches, and the next start continues from there',
   async (t) => {
     const closed = await closedDirectory(t, 3000)
     rmSync(join(closed, 'index'), { recursive: true })
@@ -218,11 +218,11 @@ t.test(
     await t.rejects(store.open(), { code: 'stopping' })
     await store.close()
     t.equal(store.status, 'closed')
-    t.ok((calls.at(-1) ?? 0) < 2000, 'it has not read on')
+    t.ok((calls.at(-1) ?? 0) < 2000, 'it has stopped reading')
     const next: number[] = []
     const again = await new Store({ directory: closed, onProgress: (_what, _done, of) => next.push(of) }).open()
-    t.same(again.notices, [], 'the index was good as far as it went')
-    t.ok((next.at(-1) ?? 3000) < 2000, 'only the rest is read')
+    t.same(again.notices, [], 'the index is not rebuilt')
+    t.ok((next.at(-1) ?? 3000) < 2000, 'only the remaining events are read')
     t.equal((await again.postings.head('s', 's-0'))?.count, 1000)
     await again.close()
   }
@@ -258,7 +258,7 @@ async function withBallast(t: Test): Promise<string> {
   return crashedDirectory(t.testdir({}), EVENTS, { ballastBytes: BALLAST })
 }
 
-/** A directory that was closed, with a consumer's place in a table of its own. */
+/** Returns a closed directory, with the checkpoint of a consumer in a table. */
 async function closedDirectory(t: Test, events = EVENTS): Promise<string> {
   const directory = join(t.testdir({}), 'closed')
   const store = await new Store({ directory }).open()

@@ -1,4 +1,4 @@
-/** A log whose end was lost is another log: what its identity says, and when it gets a new one. */
+/** The identity of a log: when a log gets a new one after a loss, and what its ancestors say. */
 import { randomUUID } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ import { projectFile } from '../helpers/project.js'
 
 const OPTIONS = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
-t.test('an ancestor is valid up to the deepest cut after it, and an unrelated log nowhere', (t) => {
+t.test('an ancestor is valid up to the lowest loss after it, and an unrelated log at no position', (t) => {
   const [a, b, c, d, stranger] = Array.from({ length: 5 }, () => randomUUID()) as [
     string,
     string,
@@ -39,27 +39,27 @@ t.test('an ancestor is valid up to the deepest cut after it, and an unrelated lo
       { log: randomUUID(), upTo: 20 }
     ]
   }
-  t.equal(line.sharedWith(other), 20, 'two logs share what their common ancestor has before either was cut')
+  t.equal(line.sharedWith(other), 20, 'two logs share the events of their common ancestor before either loss')
   t.equal(line.sharedWith({ log: stranger }), undefined)
   t.equal(line.sharedWith({ log: a, ancestors: [] }), 30)
   t.equal(
     line.reachedBy({ log: stranger, ancestors: [{ log: d, upTo: 99 }] }, 500),
     99,
-    'a descendant says how far it was'
+    'a descendant shows how long the log was'
   )
   t.equal(line.reachedBy({ log: d }, 500), 500)
-  t.equal(line.reachedBy({ log: a }, 500), -1, 'of an ancestor nothing new is learned')
+  t.equal(line.reachedBy({ log: a }, 500), -1, 'an ancestor proves nothing about the log')
   const next = line.renewed(40, 2)
   t.same(
     next.ancestors.map(({ upTo }) => upTo),
     [70, 40],
-    'the oldest are forgotten'
+    'the oldest ancestors are dropped'
   )
   t.equal(next.validUpTo(d), 40)
   t.end()
 })
 
-t.test('a flipped bit in the log’s meta is always noticed', (t) => {
+t.test('the checksum of the log meta detects any flipped bit', (t) => {
   const meta = { log: randomUUID(), ancestors: [{ log: randomUUID(), upTo: 7 }] }
   const stored = encodeLogMeta(meta)
   t.same(decodeLogMeta(stored), { format: FORMAT_VERSION, ...meta })
@@ -71,7 +71,7 @@ t.test('a flipped bit in the log’s meta is always noticed', (t) => {
   t.end()
 })
 
-t.test('a meta that cannot be read is refused with a code at every start, and nothing is changed', async (t) => {
+t.test('a damaged log meta makes every start fail with log-damaged and changes nothing', async (t) => {
   const sound = encodeLogMeta({ log: randomUUID(), ancestors: [] })
   const damaged = [
     Buffer.alloc(0),
@@ -90,30 +90,30 @@ t.test('a meta that cannot be read is refused with a code at every start, and no
       await t.rejects(new Store({ directory }).open(), refusal, `${value}: the ${start} start`)
     }
     const [kind] = (await checkDirectory(directory)).kinds
-    t.match(kind, { code: 'log-meta-damaged' }, 'verify names it')
+    t.match(kind, { code: 'log-meta-damaged' }, 'verify reports it')
   }
-  t.ok(existsSync(join(directory, 'witness')), 'the witness stays')
+  t.ok(existsSync(join(directory, 'witness')), 'the witness stays in its place')
   await putMeta(directory, sound)
   const { store } = await opened(t, directory)
-  t.equal(store.log.head, 2, 'and with its meta again it opens')
+  t.equal(store.log.head, 2, 'the log opens when its meta is restored')
 })
 
-t.test('a new log has no ancestors, and keeps its identity as long as nothing was lost', async (t) => {
+t.test('a new log has no ancestors and keeps its identity while it loses nothing', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 20)
   const first = await opened(t, directory)
   const { id } = first.store.log
-  t.same(first.store.log.ancestors, [], 'a killed server loses nothing')
+  t.same(first.store.log.ancestors, [], 'the log of a killed server keeps its identity')
   await first.store.close()
   const second = await opened(t, directory)
   t.match(second.store.log, { id, ancestors: [], renewal: undefined })
 })
 
-t.test('a directory of format 1 is migrated when it is opened, and not when it is verified', async (t) => {
+t.test('a directory of format 1 is migrated by opening, not by verifying', async (t) => {
   const directory = join(t.testdir({}), 'db')
   cpSync(projectFile('test/fixtures/format-1'), directory, { recursive: true })
   const report = await checkDirectory(directory)
   t.same(report.disagreements, [])
-  t.equal(report.streams, 8, 'streams are counted without an index')
+  t.equal(report.streams, 8, 'verify counts the streams without an index')
   t.match(await metaOf(directory), { format: 1 })
   const { store } = await opened(t, directory)
   const { id } = store.log
@@ -124,7 +124,7 @@ t.test('a directory of format 1 is migrated when it is opened, and not when it i
   t.equal(again.store.log.id, id)
 })
 
-t.test('a log whose witness is gone or says nothing gets a new identity, once', async (t) => {
+t.test('a log whose witness is missing or damaged gets a new identity, once', async (t) => {
   const directory = await filled(t, 'db', 10)
   const before = await metaOf(directory)
   rmSync(join(directory, 'witness'))
@@ -137,28 +137,32 @@ t.test('a log whose witness is gone or says nothing gets a new identity, once', 
   t.equal(log.validUpTo(before.log), 9)
   await first.store.close()
   const second = await opened(t, directory)
-  t.match(second.store.log, { id: log.id, ancestors: log.ancestors, renewal: undefined }, 'the next start keeps it')
+  t.match(
+    second.store.log,
+    { id: log.id, ancestors: log.ancestors, renewal: undefined },
+    'the next start keeps the identity'
+  )
   await second.store.close()
   truncateSync(join(directory, 'witness'), 5)
   const third = await opened(t, directory)
-  t.same(third.store.log.ancestors, [...log.ancestors, { log: log.id, upTo: 9 }], 'another loss adds to the line')
+  t.same(third.store.log.ancestors, [...log.ancestors, { log: log.id, upTo: 9 }], 'another loss adds an ancestor')
 })
 
-t.test('a server that starts under a new identity says so', async (t) => {
+t.test('a server whose log gets a new identity prints a warning', async (t) => {
   const directory = await filled(t, 'db', 10)
   const { log: id } = await metaOf(directory)
   rmSync(join(directory, 'witness'))
   const { child, banner } = await serve(['--db', directory, '--port', '0'])
-  let said = banner
-  child.stderr?.on('data', (chunk) => (said += chunk))
+  let output = banner
+  child.stderr?.on('data', (chunk) => (output += chunk))
   const ended = new Promise((resolve) => child.once('close', resolve))
   child.kill('SIGTERM')
   await ended
-  t.match(said, /WARNING: the log has a new identity, [-\da-f]{36}: the file "witness"/)
-  t.match(said, `up to position 9 of ${id} is certain`)
+  t.match(output, /WARNING: the log has a new identity, [-\da-f]{36}: the file "witness"/)
+  t.match(output, `up to position 9 of ${id} is certain`)
 })
 
-t.test('a new identity is on disk before anything is served, whatever moment a crash comes at', async (t) => {
+t.test('a start that cannot write the new identity fails, and the next start still gives one', async (t) => {
   const directory = await filled(t, 'db', 10)
   const { log: id } = await metaOf(directory)
   rmSync(join(directory, 'witness'))
@@ -171,10 +175,10 @@ t.test('a new identity is on disk before anything is served, whatever moment a c
   Level.prototype.writeSynced = writeSynced
   t.match(await metaOf(directory), { log: id })
   const { store } = await opened(t, directory)
-  t.same(store.log.ancestors, [{ log: id, upTo: 9 }], 'the start that failed has not made it forget')
+  t.same(store.log.ancestors, [{ log: id, upTo: 9 }], 'the failed start has not hidden the loss')
 })
 
-t.test('when the evidence was removed, the log opens without the lost records, under a new identity', async (t) => {
+t.test('after the evidence is removed, the log opens without the lost records and with a new identity', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const { log: id } = await metaOf(directory)
   const wal = largest(join(directory, 'log'), '.log')
@@ -185,10 +189,10 @@ t.test('when the evidence was removed, the log opens without the lost records, u
     code: 'log-damaged',
     message: new RegExp(`daybook recover --db ${directory}`)
   })
-  t.ok(readdirSync(evidence).includes('witness'), 'the witness stands among the evidence')
+  t.ok(readdirSync(evidence).includes('witness'), 'the witness is in the folder of the evidence')
   const { events, disagreements } = await checkDirectory(directory)
-  t.match(disagreements, [{ code: 'head-behind-witness', position: events }], 'verify says what is lost')
-  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'verifying accepts nothing')
+  t.match(disagreements, [{ code: 'head-behind-witness', position: events }], 'verify reports the loss')
+  await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'verify does not accept the loss')
 
   rmSync(evidence, { recursive: true })
   const { store } = await opened(t, directory)
@@ -199,7 +203,7 @@ t.test('when the evidence was removed, the log opens without the lost records, u
   t.same((await checkDirectory(directory)).disagreements, [])
 })
 
-t.test('a gap before the end of the log is refused also when the evidence was removed', async (t) => {
+t.test('a start with a gap below the head is refused even after the evidence is removed', async (t) => {
   const directory = await filled(t, 'db', 100)
   await withLevel(join(directory, 'log'), (level) => {
     const batch = level.batch()
@@ -213,7 +217,7 @@ t.test('a gap before the end of the log is refused also when the evidence was re
   }
 })
 
-t.test('a log that has lost every record gets a new identity, as its old one was used', async (t) => {
+t.test('a log that has lost every record gets a new identity', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 10)
   const { log: id } = await metaOf(directory)
   await withLevel(join(directory, 'log'), (level) => {
@@ -227,32 +231,38 @@ t.test('a log that has lost every record gets a new identity, as its old one was
   t.match(store.log, { head: -1, ancestors: [{ log: id, upTo: -1 }] })
 })
 
-t.test('a directory that has lost its witness and all of its write-ahead log is not taken for a new one', async (t) => {
-  const directory = await crashedDirectory(t.testdir({}), 10)
-  flipBit(largest(join(directory, 'log'), '.log'), 10)
-  rmSync(join(directory, 'witness'))
-  for (const start of ['first', 'second']) {
-    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, `the ${start} start`)
+t.test(
+  'a directory without its witness and all records of its write-ahead log does not pass for a new one',
+  async (t) => {
+    const directory = await crashedDirectory(t.testdir({}), 10)
+    flipBit(largest(join(directory, 'log'), '.log'), 10)
+    rmSync(join(directory, 'witness'))
+    for (const start of ['first', 'second']) {
+      await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, `the ${start} start`)
+    }
   }
-})
+)
 
-t.test('an index of an ancestor serves on up to where that is valid, and takes the new identity', async (t) => {
-  const directory = await filled(t, 'db', 50)
-  rmSync(join(directory, 'witness'))
-  const marker = join(directory, 'index', 'marker-of-a-rebuild')
-  cpSync(join(directory, 'log', 'CURRENT'), marker)
-  const { store } = await opened(t, directory)
-  t.ok(existsSync(marker), 'it was not made anew')
-  await store.close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'verify takes it for the index of this log')
-  const again = await opened(t, directory)
-  await appendTo(again.store, 1)
-  await again.store.close()
-  t.same((await checkDirectory(directory)).disagreements, [])
-  t.ok(existsSync(marker), 'nor at the next start')
-})
+t.test(
+  'an index of an ancestor stays in use if it covers only valid positions, and gets the new identity',
+  async (t) => {
+    const directory = await filled(t, 'db', 50)
+    rmSync(join(directory, 'witness'))
+    const marker = join(directory, 'index', 'marker-of-a-rebuild')
+    cpSync(join(directory, 'log', 'CURRENT'), marker)
+    const { store } = await opened(t, directory)
+    t.ok(existsSync(marker), 'the index was not rebuilt')
+    await store.close()
+    t.same((await checkDirectory(directory)).disagreements, [], 'verify accepts it as the index of this log')
+    const again = await opened(t, directory)
+    await appendTo(again.store, 1)
+    await again.store.close()
+    t.same((await checkDirectory(directory)).disagreements, [])
+    t.ok(existsSync(marker), 'the index was not rebuilt by the next start')
+  }
+)
 
-t.test('an index that is ahead of the log says that its end was lost', async (t) => {
+t.test('an index ahead of the log reveals that the log has lost its end', async (t) => {
   const root = t.testdir({})
   const directory = join(root, 'db')
   const { store } = await opened(t, directory)
@@ -269,10 +279,10 @@ t.test('an index that is ahead of the log says that its end was lost', async (t)
   }
   const restored = await opened(t, directory)
   t.same(restored.store.log.ancestors, [{ log: id, upTo: 9 }])
-  t.match(restored.store.log.renewal, { why: 'the index knew it up to position 19' })
+  t.match(restored.store.log.renewal, { why: 'the index was written when the log reached position 19' })
   await appendTo(restored.store, 30)
   await restored.store.close()
-  t.same((await checkDirectory(directory)).disagreements, [], 'and was made anew')
+  t.same((await checkDirectory(directory)).disagreements, [], 'the index was rebuilt')
 })
 
 async function opened(t: Test, directory: string): Promise<{ store: Store }> {
@@ -308,9 +318,9 @@ function putMeta(directory: string, value: Buffer): Promise<void> {
   })
 }
 
-/** The meta as it stands on disk. It is read in a copy: opening a database empties its write-ahead log. */
+/** Returns the log meta on disk. Reads it from a copy, because opening a database empties its write-ahead log. */
 async function metaOf(directory: string) {
-  const copy = `${directory}-looked-at`
+  const copy = `${directory}-copy`
   rmSync(copy, { recursive: true, force: true })
   cpSync(join(directory, 'log'), copy, { recursive: true })
   let stored: Buffer | undefined

@@ -1,4 +1,4 @@
-/** Files that are gone, cut or put in from elsewhere: what a bad copy leaves. The log never gets smaller by a start. */
+/** Missing, truncated and foreign files, as a bad copy leaves them. A start never makes the log shorter. */
 import { spawn } from 'node:child_process'
 import {
   cpSync,
@@ -25,13 +25,13 @@ import { compiledScript } from '../helpers/project.js'
 const EVENTS = 300
 const REFUSED = { code: /^(log-damaged|directory-unusable|storage-failed)$/ }
 
-t.test('a log that lacks a file is refused, and is whole again when the file is back', async (t) => {
-  const lose: Record<string, (log: string) => string> = {
+t.test('a log without one of its files is refused, and opens again when the file is restored', async (t) => {
+  const lost: Record<string, (log: string) => string> = {
     'its CURRENT': (log) => join(log, 'CURRENT'),
     'its manifest': (log) => only(log, /^MANIFEST/),
     'a table': (log) => largest(log, '.ldb')
   }
-  for (const [what, find] of Object.entries(lose)) {
+  for (const [what, find] of Object.entries(lost)) {
     const directory = await closed(t, what)
     const file = find(join(directory, 'log'))
     renameSync(file, `${directory}.aside`)
@@ -39,17 +39,17 @@ t.test('a log that lacks a file is refused, and is whole again when the file is 
     await t.rejects(
       new Store({ directory }).open(),
       { code: /^(log-damaged|directory-unusable|storage-failed)$/ },
-      'the next time too'
+      'the next start is refused too'
     )
-    // verify may refuse to look, or say what is wrong; it must not find that all is well.
+    // verify may fail or report the damage. It must not report that there is none.
     const report = await checkDirectory(directory).catch(() => undefined)
     t.not(report?.disagreements.length, 0, `verify without ${what}`)
     renameSync(`${directory}.aside`, file)
-    await isWhole(t, directory, `with ${what} again`)
+    await isWhole(t, directory, `${what} restored`)
   }
 })
 
-t.test('a log whose files are spoiled is refused, and is whole again when they are mended', async (t) => {
+t.test('a log with a damaged file is refused, and opens again when the file is restored', async (t) => {
   const spoil: Record<string, (log: string) => string> = {
     'an empty CURRENT': (log) => emptied(join(log, 'CURRENT')),
     'a CURRENT that names nothing': (log) => overwritten(join(log, 'CURRENT'), 'MANIFEST-999999\n'),
@@ -63,11 +63,11 @@ t.test('a log whose files are spoiled is refused, and is whole again when they a
     const file = damage(join(directory, 'log'))
     t.match(await attempt(directory), REFUSED, what)
     cpSync(file.replace(directory, copy), file)
-    await isWhole(t, directory, `${what}, mended`)
+    await isWhole(t, directory, `${what}, restored`)
   }
 })
 
-t.test('without a witness a damaged log is refused at every start, not only at the first', async (t) => {
+t.test('a damaged log without a witness is refused at every start, not only at the first', async (t) => {
   for (const [where, at] of [
     ['the middle', 0.5],
     ['the last record', -10]
@@ -86,7 +86,7 @@ t.test('without a witness a damaged log is refused at every start, not only at t
   }
 })
 
-t.test('a witness that is behind the log, as after a power cut, is no damage', async (t) => {
+t.test('a witness behind the log, as after a power cut, does not count as damage', async (t) => {
   const directory = await crashedDirectory(folder(t, 'db'), 100)
   const witness = Witness.open(join(directory, 'witness'))
   witness.write({ head: 10, verifiedTo: 5 })
@@ -97,7 +97,7 @@ t.test('a witness that is behind the log, as after a power cut, is no damage', a
   t.same((await checkDirectory(directory)).disagreements, [])
 })
 
-t.test('whatever happened to the index: what is read is right, or is refused with a code', async (t) => {
+t.test('any damage of the index leaves all responses unchanged', async (t) => {
   const other = await closed(t, 'other')
   const spoil: Record<string, (index: string) => unknown> = {
     'a bit flipped in its write-ahead log': (index) => flipBit(largest(index, '.log'), 0.5),
@@ -122,7 +122,7 @@ t.test('whatever happened to the index: what is read is right, or is refused wit
   }
   const good = await crashedDirectory(folder(t, 'good'), EVENTS)
   cpSync(join(good, 'index'), join(good, 'index-older'), { recursive: true })
-  // Opened and closed once, its index stands on the disk; a crash after more of them leaves a write-ahead log.
+  // The copy is made after an index flush and before the close, so its index has a write-ahead log.
   const store = await new Store({ directory: good }).open()
   for (let i = 0; i < EVENTS; i++) await store.writer.append(single(`s-${i % 7}`, i))
   await store.postings.flush()
@@ -135,41 +135,41 @@ t.test('whatever happened to the index: what is read is right, or is refused wit
     const directory = folder(t, how)
     cpSync(crashed, directory, { recursive: true })
     damage(join(directory, 'index'))
-    t.same(await everythingRead(directory, t), truth, `${how}: everything reads as before`)
-    t.same((await checkDirectory(directory)).disagreements, [], `${how}: everything agrees`)
+    t.same(await everythingRead(directory, t), truth, `${how}: all responses are as before`)
+    t.same((await checkDirectory(directory)).disagreements, [], `${how}: verify finds nothing`)
   }
 })
 
-t.test('a directory is one process’s own, and free again when that is killed', async (t) => {
+t.test('only one process can open a directory, and another can when it is killed', async (t) => {
   const directory = folder(t, 'db')
   const appender = compiledScript('test/crash/appender.ts')
   const child = spawn(process.execPath, [appender, directory, '1'], {
     stdio: ['ignore', 'pipe', 'inherit']
   })
   const ended = new Promise((resolve) => child.on('close', resolve))
-  for await (const _ of createInterface({ input: child.stdout })) break // it has opened and appended
-  await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' }, 'no second process opens it')
-  await t.rejects(checkDirectory(directory), { code: 'directory-in-use' }, 'nor verifies it')
+  for await (const _ of createInterface({ input: child.stdout })) break // it has the directory open
+  await t.rejects(new Store({ directory }).open(), { code: 'directory-in-use' }, 'a second process cannot open it')
+  await t.rejects(checkDirectory(directory), { code: 'directory-in-use' }, 'a second process cannot verify it')
   await t.rejects(
     new Store({ directory, rebuildIndex: true }).open(),
     { code: 'directory-in-use' },
-    'nor rebuilds its index'
+    'a second process cannot rebuild its index'
   )
-  t.ok(readdirSync(join(directory, 'index')).includes('CURRENT'), 'whose index was let alone')
+  t.ok(readdirSync(join(directory, 'index')).includes('CURRENT'), 'its index is unchanged')
   child.kill('SIGKILL')
   await ended
   const store = await new Store({ directory }).open()
-  t.ok(store.log.head >= 0, 'then it opens')
+  t.ok(store.log.head >= 0, 'the directory opens after the kill')
   await store.close()
 })
 
-/** Where a directory can be made: another for each name within a test. */
+/** Returns a path for a directory, unique for each name within a test. */
 function folder(t: Test, name: string): string {
   const parent = existsSync(t.testdirName) ? t.testdirName : t.testdir({})
   return join(parent, name.replace(/\W/g, '-'))
 }
 
-/** Closed, and opened once more so that its records stand in a table. */
+/** Returns a closed directory. It was opened twice, so that its records are in a table. */
 async function closed(t: Test, name: string): Promise<string> {
   const directory = folder(t, name)
   const store = await new Store({ directory }).open()
@@ -186,7 +186,7 @@ function single(stream: string, i: number) {
   return { events: [encodeEvent(stream, { data: { i } })], conditions: [], kind: 'append' } as const
 }
 
-/** Opens and closes it. @returns its head, or what it was refused with */
+/** Opens and closes a directory. @returns the head of its log, or the error of the start */
 async function attempt(directory: string): Promise<{ head: number } | { code?: string; message: string }> {
   try {
     const store = await new Store({ directory }).open()
@@ -197,12 +197,12 @@ async function attempt(directory: string): Promise<{ head: number } | { code?: s
   }
 }
 
-async function isWhole(t: Test, directory: string, says: string): Promise<void> {
-  t.match(await attempt(directory), { head: EVENTS - 1 }, `${says}: all events are there`)
-  t.same((await checkDirectory(directory)).disagreements, [], `${says}: everything agrees`)
+async function isWhole(t: Test, directory: string, what: string): Promise<void> {
+  t.match(await attempt(directory), { head: EVENTS - 1 }, `${what}: all events are there`)
+  t.same((await checkDirectory(directory)).disagreements, [], `${what}: verify finds nothing`)
 }
 
-/** The log, each stream, and the listings, as they are answered. */
+/** Returns the responses for the log, each stream and the listings. */
 async function everythingRead(directory: string, t: Test): Promise<Record<string, string>> {
   const store = await new Store({ directory }).open()
   const app = await buildApp(store, { logLevel: 'silent', insecure: true })

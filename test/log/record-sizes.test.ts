@@ -1,4 +1,4 @@
-/** What records have at most is known before they are read: no bound is ever less than what is read. */
+/** Upper bounds of record sizes are known before records are read, and are never too low. */
 import { join } from 'node:path'
 import t from 'tap'
 import { RECORD_BYTES_MAX, RecordSizes } from '../../src/log/records/record-sizes.js'
@@ -10,7 +10,7 @@ const OPENINGS = 6
 const COMMITS = 25
 
 for (const compression of [false, true]) {
-  t.test(`the bound of records is never less than their bytes, compression ${compression}`, async (t) => {
+  t.test(`the bound of records is at least their size (compression ${compression})`, async (t) => {
     const random = seeded(t)
     const directory = join(t.testdir({}), 'db')
     for (let opening = 0; opening < OPENINGS; opening++) {
@@ -19,11 +19,11 @@ for (const compression of [false, true]) {
       const compare = async (positions: number[]) => {
         const bound = await log.boundOf(positions)
         const bytes = (await log.readMany(positions)).reduce((sum, record) => sum + record.bytes.length, 0)
-        if (bound < bytes) t.fail(`opening ${opening}: ${bytes} bytes at ${positions}, said to be ${bound} at most`)
+        if (bound < bytes) t.fail(`opening ${opening}: ${bytes} bytes at ${positions}, but the bound is ${bound}`)
       }
       for (let commit = 0; commit < COMMITS; commit++) {
         const events = Array.from({ length: random.int(1, 12) }, () => {
-          // What repeats is stored in far fewer bytes than it has.
+          // A repetitive text is compressed to far fewer bytes.
           const bytes = random.chance(0.05) ? random.int(100_000, 400_000) : random.int(1, 2000)
           const text = random.chance(0.5) ? 'x'.repeat(bytes) : random.bytes(Math.ceil(bytes / 50)).toString('hex')
           return encodeEvent(`s-${random.int(0, 5)}`, { data: { text } })
@@ -39,7 +39,7 @@ for (const compression of [false, true]) {
   })
 }
 
-t.test('records of which nothing is known are taken for the largest, one by one', async (t) => {
+t.test('each record of unknown size counts as the largest possible record', async (t) => {
   const sizes = new RecordSizes({ compresses: false, approximateSize: async () => 0 })
   const positions = [...Array(40).keys()]
   t.equal(sizes.countWithin(positions, 0, RECORD_BYTES_MAX / 2), 1)

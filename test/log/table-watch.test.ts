@@ -1,4 +1,4 @@
-/** When tables are checked: before a start, and slowly while the store is open. */
+/** Tables are checked before a start, and slowly while the store is open. */
 import { cpSync, existsSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -14,24 +14,24 @@ import { storeWithTables, tablesOf, zeroPage } from '../helpers/tables.js'
 
 const random = seeded(t)
 
-t.test('what a start checks depends on how the one before ended', async (t) => {
+t.test('a start checks more tables after a crash or known damage', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, { openings: 3, events: 30, bytes: 200 }, random)
   const log = join(directory, 'log')
   const numbers = tablesOf(log).map((path) => Number.parseInt(basename(path), 10))
   const newest = numbers.at(-2) as number
   const last = numbers.at(-1) as number
-  t.equal(readChecked(log).open, false, 'a close is noted')
+  t.equal(readChecked(log).open, false, 'the database is marked as closed')
   for (const path of tablesOf(log)) zeroPage(path, 0)
   const whole = join(directory, '..', 'whole')
   cpSync(directory, whole, { recursive: true })
 
   const cases = [
-    { why: 'after a close: nothing but the newest bytes', state: { open: false, crashes: 3 }, found: [] },
-    { why: 'after an end without a close: what was written since', state: { open: true, newest }, found: [last] },
-    { why: 'after a second such end: everything', state: { open: true, newest, crashes: 1 }, found: numbers },
-    { why: 'when damage was found while it was open: everything', state: { suspect: true }, found: numbers },
-    { why: 'without a note: nothing but the newest bytes', state: undefined, found: [] }
+    { why: 'after a close: only the newest bytes', state: { open: false, crashes: 3 }, found: [] },
+    { why: 'after a crash: the tables written since the opening', state: { open: true, newest }, found: [last] },
+    { why: 'after a second crash: all tables', state: { open: true, newest, crashes: 1 }, found: numbers },
+    { why: 'after damage was found while it was open: all tables', state: { suspect: true }, found: numbers },
+    { why: 'without a saved state: only the newest bytes', state: undefined, found: [] }
   ]
   for (const { why, state, found } of cases) {
     rmSync(directory, { recursive: true })
@@ -45,13 +45,13 @@ t.test('what a start checks depends on how the one before ended', async (t) => {
       found,
       why
     )
-    t.equal(readChecked(log).open, true, 'and the database counts as open')
+    t.equal(readChecked(log).open, true, 'the database is marked as open')
     const crashes = !state?.open || found.length === numbers.length ? 0 : 1
     t.equal(readChecked(log).crashes, crashes)
   }
 })
 
-t.test('a process that ends without a close leaves its databases noted as open', async (t) => {
+t.test('a process that ends without a close leaves its databases marked as open', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
   await append(store, 3)
@@ -64,7 +64,7 @@ t.test('a process that ends without a close leaves its databases noted as open',
   }
 })
 
-t.test('a table of the log that is damaged while the store is open is replaced, and the rest goes on', async (t) => {
+t.test('a log table damaged while the store is open is replaced, and reads and appends continue', async (t) => {
   const store = await storeOn(t)
   const [table] = tablesOf(join(store.options.directory, 'log'))
   const { head } = store.log
@@ -87,7 +87,7 @@ t.test('a table of the log that is damaged while the store is open is replaced, 
   await store.close()
 })
 
-t.test('reads and appends that come while a table is replaced are answered', async (t) => {
+t.test('reads and appends during the replacement of a table succeed', async (t) => {
   const store = await storeOn(t)
   zeroPage(tablesOf(join(store.options.directory, 'log'))[1] as string, 1)
   let isDone = false
@@ -106,7 +106,7 @@ t.test('reads and appends that come while a table is replaced are answered', asy
 })
 
 t.test(
-  'a table of the index that is damaged while the store is open: said, and made anew at the next start',
+  'an index table damaged while the store is open is reported, and the next start rebuilds the index',
   async (t) => {
     const store = await storeOn(t)
     const { directory } = store.options
@@ -116,12 +116,12 @@ t.test(
     t.equal(readChecked(join(directory, 'index')).suspect, true)
     await store.close()
     const next = await new Store({ directory }).open()
-    t.match(next.notices, [/^index\/.* is damaged .*made anew from the log$/, /rebuilt from the log/])
+    t.match(next.notices, [/^index\/.* is damaged .*rebuilt from the log$/, /rebuilt from the log/])
     await next.close()
   }
 )
 
-t.test('a pass that is stopped goes on where it was', async (t) => {
+t.test('a stopped pass continues at the table where it stopped', async (t) => {
   const store = await storeOn(t)
   const numbers = tablesOf(join(store.options.directory, 'log')).map((path) => Number.parseInt(basename(path), 10))
   await store.tables.note('log', { passed: 0, next: numbers[1] as number })
@@ -136,7 +136,7 @@ t.test('a pass that is stopped goes on where it was', async (t) => {
   await store.close()
 })
 
-/** A store with three tables in the log and in the index. */
+/** Opens a store with three tables in the log and in the index. */
 async function storeOn(t: Test): Promise<Store> {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, { openings: 3, events: 60, bytes: 300 }, random)
@@ -147,13 +147,13 @@ function partsOf({ tables: guard, log, writer, readOnlyMode }: Store) {
   return { guard, log, writer, readOnlyMode, beginMs: 0 }
 }
 
-/** Lets a watch look at all tables of a database once more. @returns what it says of the damage that it finds */
+/** Lets a watch check all tables of a database again. @returns its warning about the damage */
 async function watchAgain(store: Store, name: 'log' | 'index'): Promise<string> {
   await store.tables.note(name, { passed: 0 })
   const watch = new TableWatch(partsOf(store))
   const told: string[] = []
   watch.tell((warning) => told.push(warning))
-  // The watch's timers keep no process alive.
+  // setImmediate keeps the process alive; the timers of the watch do not.
   while (store.tables.passed === 0) await new Promise(setImmediate)
   await watch.close()
   t.equal(told.length, 1)
@@ -166,7 +166,7 @@ async function append(store: Store, count: number): Promise<void> {
   }
 }
 
-t.test('a second start on an open directory changes nothing of what is noted of its tables', async (t) => {
+t.test('a second start on an open directory does not change the saved state of the table checks', async (t) => {
   const directory = t.testdir({})
   const store = await new Store({ directory }).open()
   t.teardown(() => store.close())
@@ -177,7 +177,7 @@ t.test('a second start on an open directory changes nothing of what is noted of 
   t.same(readChecked(log), before)
 })
 
-t.test('a store that is closed while it notes that its databases are open does not stay open', async (t) => {
+t.test('a store closed while it marks its databases as open ends closed, and they are marked as closed', async (t) => {
   const directory = join(t.testdir({}), 'db')
   const { noteOpen } = TableGuard.prototype
   t.teardown(() => {

@@ -1,4 +1,4 @@
-/** Damaged tables of LevelDB: found by their checksums, and replaced so that LevelDB does not meet the damage. */
+/** Damaged tables of LevelDB are detected by their checksums and replaced, so that LevelDB never reads the damage. */
 import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -14,7 +14,7 @@ import { pagesOf, positionsFound, storeWithTables, tablesOf, zeroPage } from '..
 
 const random = seeded(t)
 
-t.test('CRC-32C is that of the standard, at every length and offset', async (t) => {
+t.test('crc32c agrees with the published test values, and continues at any offset', async (t) => {
   t.equal(crc32c(Buffer.from('123456789')), 0xe3069283)
   t.equal(crc32c(Buffer.alloc(32)), 0x8a9136aa)
   t.equal(maskCrc(0), 0xa282ead8)
@@ -28,7 +28,7 @@ t.test('CRC-32C is that of the standard, at every length and offset', async (t) 
 for (const compression of [false, true]) {
   const how = compression ? 'compressed' : 'plain'
 
-  t.test(`a whole store passes, and its tables are read as LevelDB wrote them (${how})`, async (t) => {
+  t.test(`an undamaged store passes, and its tables are parsed as LevelDB wrote them (${how})`, async (t) => {
     const directory = join(t.testdir({}), 'db')
     await storeWithTables({ directory, compression }, { openings: 3, events: 400, bytes: 300 }, random)
     let last = 0
@@ -65,36 +65,42 @@ for (const compression of [false, true]) {
     }
   })
 
-  t.test(`every page of the log's tables: LevelDB then finds all that is not said to be lost (${how})`, async (t) => {
-    const directory = join(t.testdir({}), 'db')
-    await storeWithTables({ directory, compression }, { openings: 2, events: 60, bytes: 400 }, random)
-    const { found } = await positionsFound(copyOf(directory), 10_000)
-    const head = Math.max(...found)
-    for (const name of tablesOf(join(directory, 'log')).map((path) => basename(path))) {
-      for (let page = 0; page < pagesOf(join(directory, 'log', name)); page++) {
-        const log = copyOf(directory)
-        zeroPage(join(log, name), page)
-        await servesTheRest(t, log, head, `page ${page} of ${name}`)
+  t.test(
+    `a zeroed page of a log table: LevelDB finds all records except those reported as lost (${how})`,
+    async (t) => {
+      const directory = join(t.testdir({}), 'db')
+      await storeWithTables({ directory, compression }, { openings: 2, events: 60, bytes: 400 }, random)
+      const { found } = await positionsFound(copyOf(directory), 10_000)
+      const head = Math.max(...found)
+      for (const name of tablesOf(join(directory, 'log')).map((path) => basename(path))) {
+        for (let page = 0; page < pagesOf(join(directory, 'log', name)); page++) {
+          const log = copyOf(directory)
+          zeroPage(join(log, name), page)
+          await servesTheRest(t, log, head, `page ${page} of ${name}`)
+        }
       }
     }
-  })
+  )
 
-  t.test(`random bits of the log's tables: one record is lost at most (${how})`, async (t) => {
-    const directory = join(t.testdir({}), 'db')
-    await storeWithTables({ directory, compression }, { openings: 2, events: 60, bytes: 400 }, random)
-    const { found } = await positionsFound(copyOf(directory), 10_000)
-    const head = Math.max(...found)
-    for (let i = 0; i < 20; i++) {
-      const log = copyOf(directory)
-      const path = random.pick(tablesOf(log))
-      const at = random.int(0, statSync(path).size - 1)
-      flip(path, at, random)
-      await servesTheRest(t, log, head, `byte ${at} of ${basename(path)}`)
+  t.test(
+    `a flipped bit of a log table: LevelDB finds all records except those reported as lost (${how})`,
+    async (t) => {
+      const directory = join(t.testdir({}), 'db')
+      await storeWithTables({ directory, compression }, { openings: 2, events: 60, bytes: 400 }, random)
+      const { found } = await positionsFound(copyOf(directory), 10_000)
+      const head = Math.max(...found)
+      for (let i = 0; i < 20; i++) {
+        const log = copyOf(directory)
+        const path = random.pick(tablesOf(log))
+        const at = random.int(0, statSync(path).size - 1)
+        flip(path, at, random)
+        await servesTheRest(t, log, head, `byte ${at} of ${basename(path)}`)
+      }
     }
-  })
+  )
 }
 
-t.test('an error of the system is no damage', async (t) => {
+t.test('a table that cannot be read because of an error of the system does not count as damaged', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, { openings: 1, events: 10, bytes: 300 }, random)
   const [table] = tablesOf(join(directory, 'log'))
@@ -105,7 +111,7 @@ t.test('an error of the system is no damage', async (t) => {
   t.match(unread, [{ file: `log/${basename(table as string)}`, why: /EISDIR/ }])
 })
 
-t.test('in a view of links a damaged table is replaced, and the directory stays as it is', async (t) => {
+t.test('replacing a damaged table in a view of links leaves the directory unchanged', async (t) => {
   const directory = join(t.testdir({}), 'db')
   await storeWithTables({ directory }, { openings: 2, events: 60, bytes: 300 }, random)
   const view = join(directory, '..', 'view')
@@ -133,7 +139,7 @@ t.test('in a view of links a damaged table is replaced, and the directory stays 
   t.same(lostPositions(join(directory, 'log')), [])
 })
 
-/** A new copy of the log of a store, alone in a data directory. */
+/** Copies the log of a store to a data directory without other databases. @returns the directory of the log */
 function copyOf(directory: string): string {
   const root = join(directory, '..', 'copy')
   rmSync(root, { recursive: true, force: true })
@@ -156,13 +162,13 @@ async function servesTheRest(t: Test, log: string, head: number, where: string):
     const damaged = await database.check(table, () => {})
     if (damaged !== undefined) await replaceTable(database, damaged, 0)
   }
-  t.same((await checkTables(root)).damages, [], `${where}: the replacement is whole`)
+  t.same((await checkTables(root)).damages, [], `${where}: the replacement is undamaged`)
   const { found } = await positionsFound(log, head)
   const lost = lostPositions(log)
   for (let position = 0; position <= head; position++) {
     const isLost = lost.some(({ first, last }) => position >= first && position <= last)
     if (found.has(position) === isLost) {
-      t.fail(`${where}: position ${position} is ${isLost ? 'said to be lost' : 'lost and not named'}`)
+      t.fail(`${where}: position ${position} is ${isLost ? 'reported as lost, but found' : 'lost, but not reported'}`)
     }
   }
   t.comment(where, damages.map(describeDamage))

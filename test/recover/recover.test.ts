@@ -1,4 +1,4 @@
-/** The way out of a refused start: what is lost is said first, and accepting it makes the directory start. */
+/** `daybook recover` shows what is lost, and makes a refused directory usable when the loss is accepted. */
 import { once } from 'node:events'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,22 +18,26 @@ import { pagesOf, storeWithTables, tablesOf, zeroPage } from '../helpers/tables.
 
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
-t.test('a log that has lost its end: said, changed only when accepted, and started under a new identity', async (t) => {
+t.test('recover shows a lost end, changes nothing without --accept-loss, and then gives a new identity', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const id = await identityOf(t, directory)
   cutWriteAheadLog(directory)
   const cut = snapshot(directory)
-  const said = await daybook(['recover', '--db', directory])
-  t.equal(said.code, 1)
-  t.match(said.stdout, /The end of the log is gone: \d+ events at positions \d+–99 that were acknowledged/)
-  t.match(said.stdout, /\d+ events remain; the last is at position \d+, written at \d{4}-/)
-  t.match(said.stdout, `daybook recover --db ${directory} --accept-loss`)
+  const result = await daybook(['recover', '--db', directory])
+  t.equal(result.code, 1)
+  t.match(result.stdout, /The end of the log is missing: \d+ events at positions \d+–99 that were acknowledged/)
+  t.match(result.stdout, /\d+ events remain; the last is at position \d+, written at \d{4}-/)
+  t.match(result.stdout, `daybook recover --db ${directory} --accept-loss`)
   t.same(snapshot(directory), cut, 'nothing was changed')
 
   const refusal = { code: 'log-damaged', message: /daybook recover --db/ }
   for (const start of ['first', 'second']) await t.rejects(new Store({ directory }).open(), refusal, start)
   const refused = snapshot(directory)
-  t.match(await daybook(['recover', '--db', directory]), { code: 1, stdout: said.stdout }, 'the same after a refusal')
+  t.match(
+    await daybook(['recover', '--db', directory]),
+    { code: 1, stdout: result.stdout },
+    'a refused start changes nothing'
+  )
   t.same(snapshot(directory), refused, 'nothing was changed')
 
   t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0, stdout: /starts\.\n$/ })
@@ -48,17 +52,21 @@ t.test('a log that has lost its end: said, changed only when accepted, and start
   await store.close()
   t.same((await checkDirectory(directory)).kinds, [])
   t.match(await daybook(['recover', '--db', directory]), { code: 0, stdout: /nothing to recover/ })
-  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0 }, 'and accepts nothing twice')
+  t.match(
+    await daybook(['recover', '--db', directory, '--accept-loss']),
+    { code: 0 },
+    'a second --accept-loss does nothing'
+  )
   t.same((await opened(t, directory)).store.log.ancestors, [{ log: id, upTo: head }])
 })
 
-t.test('a gap before the end stays a gap: the directory starts, and everything else is read', async (t) => {
+t.test('after recover, a gap stays unreadable, and the directory starts and serves all other events', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 500)
   flipBit(largest(join(directory, 'log'), '.log'), 0.5)
   await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' })
   const plan = await recovered(t, directory)
   const [first, last] = plan.gaps.ranges[0] as readonly [number, number]
-  t.ok(first > 0 && last < 499, `${plan.gaps} are gone`)
+  t.ok(first > 0 && last < 499, `${plan.gaps} are missing`)
   const { store } = await opened(t, directory)
   t.match(store.log.ancestors, [{ upTo: first - 1 }])
   t.equal(store.log.head, 499)
@@ -68,21 +76,21 @@ t.test('a gap before the end stays a gap: the directory starts, and everything e
     const positions = await store.postings.positions('s', source.list as never, 0, 1000)
     for (const [number, position] of positions.entries()) {
       if (plan.gaps.has(position)) continue
-      t.match(await store.log.read(position), { stream, number }, `event ${number} of ${stream} stands in its place`)
+      t.match(await store.log.read(position), { stream, number }, `event ${number} of ${stream} is at its position`)
     }
   }
   await appendTo(store, 6)
   await store.close()
   t.match((await checkDirectory(directory)).kinds, [{ code: 'record-missing', positions: String(plan.gaps) }])
   const again = await new Store({ directory, rebuildIndex: true }).open()
-  t.equal(again.log.head, 505, 'an index is made anew over it')
+  t.equal(again.log.head, 505, 'the index is rebuilt across the gap')
   await again.close()
-  t.equal(isNeeded(await planned(directory, true)), false, 'what was given up is not asked for again')
+  t.equal(isNeeded(await planned(directory, true)), false, 'an accepted loss is not reported again')
   rmSync(join(directory, 'witness'))
-  t.equal((await opened(t, directory)).store.log.head, 505, 'nor refused when the witness is lost')
+  t.equal((await opened(t, directory)).store.log.head, 505, 'an accepted loss is tolerated without the witness')
 })
 
-t.test('a log that LevelDB cannot open is made again from its tables, and what is missing is named', async (t) => {
+t.test('recover repairs a log that LevelDB cannot open, from its tables', async (t) => {
   const spoil: Record<string, (log: string) => unknown> = {
     'no CURRENT': (log) => rmSync(join(log, 'CURRENT')),
     'an empty CURRENT': (log) => truncateSync(join(log, 'CURRENT'), 0),
@@ -97,7 +105,7 @@ t.test('a log that LevelDB cannot open is made again from its tables, and what i
     const message = /Nothing was changed.*daybook recover --db/
     await t.rejects(new Store({ directory }).open(), { code: 'directory-unusable', message }, how)
     const plan = await recovered(t, directory)
-    t.match(plan, { head: 299, unopened: String }, `${how}: everything is there`)
+    t.match(plan, { head: 299, unopened: String }, `${how}: all events are there`)
     t.equal(plan.gaps.size, 0)
     const { store } = await opened(t, directory)
     t.equal(store.log.head, 299)
@@ -106,7 +114,7 @@ t.test('a log that LevelDB cannot open is made again from its tables, and what i
   }
 })
 
-t.test('a table that is gone takes its events with it, and no others', async (t) => {
+t.test('recover of a log with a missing table loses the events of that table and no others', async (t) => {
   const directory = await filled(t, 300)
   const { store } = await opened(t, directory)
   await appendTo(store, 50)
@@ -123,7 +131,7 @@ t.test('a table that is gone takes its events with it, and no others', async (t)
   await t.rejects(again.store.log.read(299), { code: 'log-damaged' })
 })
 
-t.test('a log whose identity cannot be read gets another, which shares nothing with it', async (t) => {
+t.test('recover gives a log with an unreadable identity a new one without ancestors', async (t) => {
   const directory = await filled(t, 100)
   const level = await Level.open(join(directory, 'log'), LEVEL)
   const batch = level.batch()
@@ -139,7 +147,7 @@ t.test('a log whose identity cannot be read gets another, which shares nothing w
   t.same((await checkDirectory(directory)).kinds, [])
 })
 
-t.test('a log that has lost everything starts empty', async (t) => {
+t.test('a log that has lost every event starts empty after recover', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 10)
   truncateSync(largest(join(directory, 'log'), '.log'), 0)
   await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' })
@@ -147,7 +155,7 @@ t.test('a log that has lost everything starts empty', async (t) => {
   t.equal((await opened(t, directory)).store.log.head, -1)
 })
 
-t.test('killed at any step, recover is run again, and no start comes between', async (t) => {
+t.test('a recover that was killed can be run again, and starts are refused until then', async (t) => {
   const good = await crashedDirectory(t.testdir({}), 100)
   cutWriteAheadLog(good)
   const steps: (() => () => void)[] = [() => fail(Level, 'open', 1), () => fail(Level.prototype, 'writeSynced', 1)]
@@ -158,8 +166,8 @@ t.test('killed at any step, recover is run again, and no start comes between', a
     const mend = breakIt()
     await t.rejects(accepted(directory, plan), /killed/, `step ${step}`)
     mend()
-    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /recover.*did not end/ })
-    t.match(await recovered(t, directory), { acknowledged: 99 }, 'it still knows what is lost')
+    await t.rejects(new Store({ directory }).open(), { code: 'log-damaged', message: /recover.*did not finish/ })
+    t.match(await recovered(t, directory), { acknowledged: 99 }, 'the second plan still shows the loss')
     const { store } = await opened(t, directory)
     await appendTo(store, 3)
     await store.close()
@@ -167,7 +175,7 @@ t.test('killed at any step, recover is run again, and no start comes between', a
   }
 })
 
-t.test('recover says what it cannot work with', async (t) => {
+t.test('recover reports wrong arguments, a directory without a log and a directory in use', async (t) => {
   const directory = await filled(t, 3)
   const empty = join(t.testdirName, 'nothing')
   mkdirSync(empty)
@@ -179,7 +187,7 @@ t.test('recover says what it cannot work with', async (t) => {
     t.match(await daybook([command, '--db', directory]), { code: 1, stdout: '', stderr: /held by another process/ })
   }
   child.kill('SIGTERM')
-  t.same(await once(child, 'exit'), [0, null], 'the server was not disturbed')
+  t.same(await once(child, 'exit'), [0, null], 'the server is not affected')
   t.notOk(readdirSync(directory).some((name) => name.startsWith('inspection-')))
 })
 
@@ -192,7 +200,7 @@ function accepted(directory: string, { unopened, identityLost, gaps }: RecoveryP
   return acceptLoss(directory, Date.now(), loss)
 }
 
-/** Accepts what a plan finds. @returns the plan, which has changed nothing */
+/** Makes a plan and accepts its losses. @returns the plan */
 async function recovered(t: Test, directory: string): Promise<RecoveryPlan> {
   const before = snapshot(directory)
   const plan = await planned(directory)
@@ -202,7 +210,7 @@ async function recovered(t: Test, directory: string): Promise<RecoveryPlan> {
   return plan
 }
 
-/** Lets the call number `at` of a method fail. @returns what undoes that */
+/** Makes the `at`-th call of a method fail. @returns a function that restores the method */
 function fail(owner: object, method: string, at: number): () => void {
   const methods = owner as Record<string, (...values: unknown[]) => unknown>
   const real = methods[method] as (...values: unknown[]) => unknown
@@ -238,7 +246,7 @@ async function appendTo(store: Store, count: number): Promise<void> {
   await store.writer.append({ events, conditions: [], kind: 'append' })
 }
 
-/** Closed, with its records in a table. */
+/** Returns a closed directory with its records in a table. */
 async function filled(t: Test, count: number): Promise<string> {
   const directory = join(t.testdir({}), 'db')
   const store = await new Store({ directory }).open()
@@ -258,7 +266,7 @@ function manifestOf(directory: string): string {
   return readdirSync(directory).find((name) => name.startsWith('MANIFEST')) as string
 }
 
-/** Every file of a directory, with its bytes. */
+/** Returns the content of every file of a directory. */
 function snapshot(directory: string): Record<string, string> {
   const files: Record<string, string> = {}
   for (const name of readdirSync(directory, { recursive: true }) as string[]) {
@@ -268,17 +276,17 @@ function snapshot(directory: string): Record<string, string> {
   return files
 }
 
-t.test('a log with a damaged table is looked at, and recovered, without a word from LevelDB', async (t) => {
+t.test('recover inspects and recovers a log with a damaged table, without a crash of LevelDB', async (t) => {
   const directory = t.testdir({})
   const random = seeded(t)
   await storeWithTables({ directory }, { openings: 2, events: 60, bytes: 2000 }, random)
   const [table = ''] = tablesOf(join(directory, 'log'))
-  // Not at its end: there stand the table's own index and footer.
+  // Not at its end, where the index and the footer of the table are.
   zeroPage(table, random.int(1, Math.max(1, pagesOf(table) - 3)))
   rmSync(join(directory, 'index'), { recursive: true })
-  const said = await daybook(['recover', '--db', directory])
-  t.equal(said.code, 1, said.stderr)
-  t.match(said.stdout, /cannot be read: positions? \d+/)
+  const result = await daybook(['recover', '--db', directory])
+  t.equal(result.code, 1, result.stderr)
+  t.match(result.stdout, /cannot be read: positions? \d+/)
   t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0 })
   const { store } = await opened(t, directory)
   t.ok(store.log.unreadable.size > 0 && store.log.unreadable.size < 60, `${store.log.unreadable.size} events are lost`)
@@ -287,5 +295,5 @@ t.test('a log with a damaged table is looked at, and recovered, without a word f
     if (store.log.unreadable.has(position)) await t.rejects(store.log.read(position), { code: 'log-damaged' })
     else if ((await store.log.read(position)).position === position) read++
   }
-  t.equal(read, store.log.head + 1 - store.log.unreadable.size, 'all others are read')
+  t.equal(read, store.log.head + 1 - store.log.unreadable.size, 'all other events can be read')
 })

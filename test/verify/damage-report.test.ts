@@ -1,4 +1,4 @@
-/** What `verify` says of damage: every kind, causes first, counted and not listed without end, and what helps. */
+/** The report of `verify` on damage: all kinds, causes first, counts with a few examples, and advice. */
 import {
   cpSync,
   existsSync,
@@ -27,21 +27,21 @@ import { encodeEvent } from '../helpers/events.js'
 const EVENTS = 3000
 const LEVEL = { writeBufferSize: 1 << 22, cacheSize: 1 << 20, compression: false }
 
-t.test('one damaged event is one disagreement, and its entries in the index are none', async (t) => {
+t.test('a damaged event is one disagreement, and its index entries are no disagreements', async (t) => {
   const directory = await filled(t)
   await damageRecord(directory, 1000)
   const report = await checkDirectory(directory)
   t.match(report.kinds, [{ code: 'record-damaged', part: 'log', count: 1, positions: '1000' }])
   t.equal(report.kinds.length, 1)
   t.match(report.advice.join('\n'), `daybook recover --db ${directory}`)
-  t.notMatch(report.advice.join('\n'), '--rebuild-index', 'the index is as it should be')
-  const said = await daybook(['verify', '--db', directory])
-  t.equal(said.code, 1)
-  t.ok(said.stdout.split('\n').length < 10, said.stdout)
-  t.match(said.stdout, /^record-damaged \(1\): .* Positions: 1000\.\n {2}position 1000: /)
+  t.notMatch(report.advice.join('\n'), '--rebuild-index', 'the index is undamaged')
+  const result = await daybook(['verify', '--db', directory])
+  t.equal(result.code, 1)
+  t.ok(result.stdout.split('\n').length < 10, result.stdout)
+  t.match(result.stdout, /^record-damaged \(1\): .* Positions: 1000\.\n {2}position 1000: /)
 })
 
-t.test('many lost events are counted; the report has the first and the ranges', async (t) => {
+t.test('many lost events are reported as a count, their ranges and the first examples', async (t) => {
   const directory = await filled(t)
   await change(join(directory, 'log'), (batch) => {
     for (let position = 500; position < 1500; position++) batch.del(positionKey(position))
@@ -49,7 +49,7 @@ t.test('many lost events are counted; the report has the first and the ranges', 
   })
   const report = await checkDirectory(directory)
   t.match(report.kinds, [{ code: 'record-missing', count: 1001, positions: '500–1499, 2000' }])
-  t.equal(report.kinds.length, 1, 'no entry of the index is held against it')
+  t.equal(report.kinds.length, 1, 'the index entries of lost events are no disagreements')
   t.equal(report.disagreements.length, limits.disagreements_shown_max)
   t.equal(report.events, EVENTS - 1001)
   const { stdout } = await daybook(['verify', '--db', directory])
@@ -57,7 +57,7 @@ t.test('many lost events are counted; the report has the first and the ranges', 
   t.ok(stdout.split('\n').length < 15, stdout)
 })
 
-t.test('damage in the log, in the index and in the checkpoints is named at once, causes first', async (t) => {
+t.test('one run reports damage of the log, the index and the checkpoints, causes first', async (t) => {
   const directory = await filled(t)
   const place = { log: 'another', head: 5, cursor: 1, generation: 1, active: 0 }
   await change(join(directory, 'checkpoints'), (batch) => {
@@ -76,10 +76,10 @@ t.test('damage in the log, in the index and in the checkpoints is named at once,
   t.same(codes, ['record-damaged', 'witness-damaged', 'index-table-damaged', 'checkpoint-damaged'])
   t.match(report.disagreements.at(-1)?.detail, '"reports"')
   const advice = report.advice.join('\n')
-  t.ok(advice.indexOf('recover') < advice.indexOf('--rebuild-index'), 'the log comes before the index')
+  t.ok(advice.indexOf('recover') < advice.indexOf('--rebuild-index'), 'advice on the log precedes advice on the index')
 })
 
-t.test('a write-ahead log that was not yet replayed is looked at without being changed', async (t) => {
+t.test('verify reads a write-ahead log that was not replayed yet, and does not change it', async (t) => {
   const directory = await crashedDirectory(t.testdir({}), 100)
   const wal = largest(join(directory, 'log'), '.log')
   truncateSync(wal, statSync(wal).size >> 1)
@@ -87,10 +87,10 @@ t.test('a write-ahead log that was not yet replayed is looked at without being c
   const first = await checkDirectory(directory)
   t.match(first.kinds[0], { code: 'head-behind-witness', count: Number })
   t.same(snapshot(directory), before)
-  t.same(await checkDirectory(directory), first, 'and says the same the next time')
+  t.same(await checkDirectory(directory), first, 'a second run has the same report')
 })
 
-t.test('damage of the index alone: the command that helps is named, and helps', async (t) => {
+t.test('the command that verify advises for a damaged index repairs it', async (t) => {
   const spoil: Record<string, [string, (index: string) => unknown]> = {
     'a flipped bit in a table': ['index-table-damaged', (index) => flipBit(largest(index, '.ldb'), 0.4)],
     'an empty CURRENT': ['index-unusable', (index) => truncateSync(join(index, 'CURRENT'), 0)],
@@ -105,22 +105,22 @@ t.test('damage of the index alone: the command that helps is named, and helps', 
     damage(join(directory, 'index'))
     const report = await checkDirectory(directory)
     t.match(report.kinds, [{ code, part: 'index' }], how)
-    t.same(report.advice, [`"daybook verify --db ${directory} --rebuild-index" makes the index anew from the log.`])
+    t.same(report.advice, [`"daybook verify --db ${directory} --rebuild-index" rebuilds the index from the log.`])
     const mended = await daybook(['verify', '--db', directory, '--rebuild-index'])
     t.match(mended, { code: 0, stdout: '', stderr: /everything agrees/ }, how)
   }
 })
 
-t.test('damaged checkpoints and a missing witness are named', async (t) => {
+t.test('damaged checkpoints and a missing witness are reported', async (t) => {
   const directory = await filled(t)
   truncateSync(join(directory, 'checkpoints', 'CURRENT'), 0)
   rmSync(join(directory, 'witness'))
   const { kinds } = await checkDirectory(directory)
   t.match(kinds, [{ code: 'witness-missing' }, { code: 'checkpoints-unusable', count: 1 }])
-  t.notOk(existsSync(join(directory, 'witness')), 'and not made anew by looking')
+  t.notOk(existsSync(join(directory, 'witness')), 'verify does not create a witness')
 })
 
-t.test('a log that LevelDB cannot open is a disagreement that names the way out', async (t) => {
+t.test('a log that LevelDB cannot open is a disagreement, and the advice names recover', async (t) => {
   const good = await filled(t)
   const spoil: Record<string, (log: string) => unknown> = {
     'no CURRENT': (log) => rmSync(join(log, 'CURRENT')),
@@ -132,15 +132,15 @@ t.test('a log that LevelDB cannot open is a disagreement that names the way out'
     const directory = `${good}-${how.replace(/\W/g, '-')}`
     cpSync(good, directory, { recursive: true })
     damage(join(directory, 'log'))
-    const said = await daybook(['verify', '--db', directory])
-    t.equal(said.code, 1, how)
-    t.match(said.stdout, /^log-unreadable \(1\)/)
-    t.match(said.stdout, `daybook recover --db ${directory}`)
-    t.notMatch(said.stdout, 'inspection-', 'files are named as the operator knows them')
+    const result = await daybook(['verify', '--db', directory])
+    t.equal(result.code, 1, how)
+    t.match(result.stdout, /^log-unreadable \(1\)/)
+    t.match(result.stdout, `daybook recover --db ${directory}`)
+    t.notMatch(result.stdout, 'inspection-', 'the report contains no path of the view')
   }
 })
 
-t.test('a damaged identity of the log is named, and its events are read all the same', async (t) => {
+t.test('a damaged identity of the log is reported, and the events are still checked', async (t) => {
   const directory = await filled(t)
   await change(join(directory, 'log'), (batch) => batch.put(Buffer.from([0]), Buffer.from('nonsense')))
   await damageRecord(directory, 7)
@@ -149,7 +149,7 @@ t.test('a damaged identity of the log is named, and its events are read all the 
   t.equal(events, EVENTS - 1)
 })
 
-t.test('what keeps verify from reading is an error of the run, not a disagreement', async (t) => {
+t.test('a database that cannot be opened for a while makes verify fail, and is no disagreement', async (t) => {
   const directory = await filled(t)
   const { open } = Level
   t.teardown(() => {
@@ -168,18 +168,18 @@ t.test('what keeps verify from reading is an error of the run, not a disagreemen
   t.same((await checkDirectory(directory)).kinds, [])
   t.notOk(
     readdirSync(directory).some((name) => name.startsWith('inspection-')),
-    'no view is left'
+    'the view is removed'
   )
 })
 
-t.test('the view of a verify that was killed is removed by the next one', async (t) => {
+t.test('verify removes the view that a killed verify has left', async (t) => {
   const directory = await filled(t)
   mkdirSync(join(directory, 'inspection-abc', 'log'), { recursive: true })
   t.same((await checkDirectory(directory)).kinds, [])
   t.notOk(existsSync(join(directory, 'inspection-abc')))
 })
 
-t.test('databases that stand behind links are looked at, too', async (t) => {
+t.test('verify follows symbolic links to databases and files', async (t) => {
   const directory = await filled(t)
   renameSync(join(directory, 'log'), `${directory}-elsewhere`)
   symlinkSync(`${directory}-elsewhere`, join(directory, 'log'))
@@ -189,7 +189,7 @@ t.test('databases that stand behind links are looked at, too', async (t) => {
   t.match(await checkDirectory(directory), { events: EVENTS, kinds: [] })
 })
 
-t.test('an entry that the index lacks, and one too many, are one disagreement each', async (t) => {
+t.test('a missing index entry and an extra one are one disagreement each', async (t) => {
   const { decodeHead, encodeHead, family, headKey, openEntry, sealEntry } = await import('../../src/log/format.js')
   const directory = await filled(t)
   const key = headKey(family.type, 'Even')
@@ -238,7 +238,7 @@ function damageRecord(directory: string, position: number): Promise<void> {
   })
 }
 
-/** Every file of a directory, with its bytes. */
+/** Returns the content of every file of a directory. */
 function snapshot(directory: string): Record<string, string> {
   const files: Record<string, string> = {}
   for (const name of readdirSync(directory, { recursive: true }) as string[]) {

@@ -1,23 +1,26 @@
 /**
- * The identities that a log has had. A log whose end was lost goes on under a new identity, because the lost positions are
- * given to other events. The identities that it had before are its ancestors, each valid up to a position.
+ * The identities of a log over time. A log that has lost its end continues under a new identity, because the lost
+ * positions are assigned to other events. Its earlier identities are its ancestors. Each is valid up to a position.
  */
 import { randomUUID } from 'node:crypto'
 import { type Ancestor, idBytes, positionOfId, positionOfRecordId, type StoredRecord } from '../format.js'
 
-/** A log as an index or a checkpoint names it. */
+/** Names a log by its identity and ancestors, as stored in an index or a checkpoint. */
 export interface LogReference {
   readonly log: string
   readonly ancestors?: readonly Ancestor[] | undefined
 }
 
-/** The identity of a log and of those that it descends from, oldest first. Immutable. */
+/** The identity of a log and its ancestors. Immutable. */
 export class Lineage {
   readonly log: string
+  /** Oldest first. */
   readonly ancestors: readonly Ancestor[]
-  /** 16 bytes. The ids that the log makes hold bits of it. */
+  /** Identity of the log, 16 bytes. The ids that the log generates contain bits of it. */
   readonly identity: Buffer
-  /** The identities whose ids can name events of this log, and the last position that each can name. */
+  /**
+   * The log and its ancestors: all logs that generated ids of events in this log, each with its last valid position.
+   */
   readonly #makers: readonly { identity: Buffer; upTo: number }[]
 
   constructor(log: string, ancestors: readonly Ancestor[]) {
@@ -30,7 +33,10 @@ export class Lineage {
     }))
   }
 
-  /** The position that an id names when this log made it, or an ancestor before it was cut; undefined for all others. */
+  /**
+   * Returns the position in an id that this log generated, or an ancestor up to its last valid position; else
+   * undefined.
+   */
   placeOf(id: Buffer): number | undefined {
     for (const { identity, upTo } of this.#makers) {
       const position = positionOfId(id, identity)
@@ -39,23 +45,23 @@ export class Lineage {
     return undefined
   }
 
-  /** True for a record whose id names the place where it stands. */
+  /** True for a record whose id contains its own position. */
   made(record: StoredRecord): boolean {
     return this.#makers.some(({ identity }) => positionOfRecordId(record, identity) === record.position)
   }
 
   /**
-   * @returns the last position at which the log of that identity and this one hold the same event: Infinity for this
-   * log itself, -1 when they share none, undefined for an unrelated log
+   * Returns the last position at which the log of that identity and this log hold the same event: Infinity for this
+   * log's own identity, -1 when they share none, undefined for an unrelated log.
    */
   validUpTo(log: string): number | undefined {
     if (log === this.log) return Infinity
     const at = this.ancestors.findLastIndex((ancestor) => ancestor.log === log)
-    // A later cut may have gone deeper.
+    // A later loss may have removed more records than an earlier one.
     return at < 0 ? undefined : Math.min(...this.ancestors.slice(at).map(({ upTo }) => upTo))
   }
 
-  /** As validUpTo, also for a log that only has an ancestor in common with this one. */
+  /** As `validUpTo`, but also finds a common ancestor of the two logs. */
   sharedWith({ log, ancestors = [] }: LogReference): number | undefined {
     const own = this.validUpTo(log)
     if (own !== undefined) return own
@@ -69,17 +75,21 @@ export class Lineage {
   }
 
   /**
-   * The last position that this log had when an index or a checkpoint named it.
-   * @param head the last position, then, of the log that is named
-   * @returns -1 when that says nothing of this log
+   * Returns the last position that this log must have had when an index or a checkpoint was written.
+   * @param head last position of the referenced log at that time
+   * @returns -1 when the reference proves nothing about this log
    */
   reachedBy({ log, ancestors = [] }: LogReference, head: number): number {
     if (log === this.log) return head
     return ancestors.findLast((ancestor) => ancestor.log === this.log)?.upTo ?? -1
   }
 
-  /** The lineage of the log that goes on where this one ends now. @param most ancestors to remember */
-  renewed(upTo: number, most: number): Lineage {
-    return new Lineage(randomUUID(), [...this.ancestors, { log: this.log, upTo }].slice(-most))
+  /**
+   * Returns the lineage of a log with a new identity, of which this log is an ancestor.
+   * @param upTo last position at which both hold the same event
+   * @param ancestorsMax ancestors to keep; the oldest ones are dropped
+   */
+  renewed(upTo: number, ancestorsMax: number): Lineage {
+    return new Lineage(randomUUID(), [...this.ancestors, { log: this.log, upTo }].slice(-ancestorsMax))
   }
 }

@@ -1,4 +1,4 @@
-/** The identity of the log as it stands in its meta, and its renewal when the end of the log was lost. */
+/** The identity of the log, stored in its meta, and its renewal after a loss. */
 import { randomUUID } from 'node:crypto'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -16,29 +16,29 @@ import { PositionRanges } from '../position-ranges.js'
 import { Lineage, type LogReference } from './lineage.js'
 import { readMetaCopy, writeMetaCopy } from './meta-copy.js'
 
-/** A new identity that the log got at this start. */
+/** A change of the log's identity at this start. */
 export interface Renewal {
   readonly from: string
   readonly to: string
-  /** The last position at which both hold the same event, -1: none. */
+  /** Last position at which both logs hold the same event, -1: none. */
   readonly upTo: number
-  /** Why the log must have been longer, for people. */
+  /** Why the identity changed, for the operator. */
   readonly why: string
 }
 
-/** The end of a log, as an index or a checkpoint noted it. */
+/** The end of a log, as stored in an index or a checkpoint. */
 export interface NotedEnd extends LogReference {
-  /** Position of its last record then. */
+  /** Position of the last record at the time of writing. */
   readonly head: number
 }
 
 export class LogIdentity {
   readonly #level: Level
-  /** That of the log. */
+  /** Directory of the log. */
   readonly #directory: string
   #lineage: Lineage
   #renewal: Renewal | undefined
-  /** Positions whose events an operator has given up. */
+  /** Positions whose loss an operator has accepted. */
   readonly unreadable: PositionRanges
 
   /** @param directory of the log */
@@ -53,12 +53,12 @@ export class LogIdentity {
     return this.#lineage
   }
 
-  /** The new identity that the log got at this start, if it did. */
+  /** The change of identity at this start; undefined when the identity did not change. */
   get renewal(): Renewal | undefined {
     return this.#renewal
   }
 
-  /** The last position that the log must have had by what was noted of it; at least `head`. */
+  /** Returns the highest position that the log must once have had according to `noted`; at least `head`. */
   longest(noted: Iterable<NotedEnd>, head: number): number {
     let longest = head
     for (const one of noted) longest = Math.max(longest, this.#lineage.reachedBy(one, one.head))
@@ -66,10 +66,10 @@ export class LogIdentity {
   }
 
   /**
-   * Gives the log a new identity. The one that it has becomes an ancestor.
-   * @param upTo the last position at which both hold the same event: where the log ends now, or before what it has lost
-   * @param why for people
-   * @throws `storage-failed` when it cannot be written
+   * Gives the log a new identity. The current one becomes an ancestor.
+   * @param upTo last position at which both hold the same event: the head, or the position before the first loss
+   * @param why the reason, for the operator
+   * @throws DaybookError `storage-failed` when the meta cannot be written
    */
   async renew(upTo: number, why: string): Promise<void> {
     const from = this.#lineage.log
@@ -79,7 +79,10 @@ export class LogIdentity {
     this.#renewal = { from, to: renewed.log, upTo, why }
   }
 
-  /** Writes the identity where the database has another, an older format or none; and a copy beside it. @throws `storage-failed` */
+  /**
+   * Writes the meta if the database has another one, one of an older format, or none. Writes the copy of the meta too.
+   * @throws DaybookError `storage-failed`
+   */
   async write(): Promise<void> {
     const stored = await this.#level.get(LOG_META_KEY)
     const meta = this.#encoded(this.#lineage)
@@ -105,11 +108,11 @@ export class LogIdentity {
 }
 
 /**
- * The log's meta as it stands on disk; its copy when the database has lost it, or shows one from before a renewal, since
- * the newest was lost with a damaged table.
+ * Returns the meta of the log from the database. Returns its copy instead when the database has lost the meta, or
+ * returns one from before a renewal because the newest was lost with a damaged table.
  * @param directory of the log
  * @returns undefined when the database is empty
- * @throws `format-unknown`, `log-damaged`
+ * @throws DaybookError `format-unknown`, `log-damaged`
  */
 export async function readLogMeta(level: Level, directory: string): Promise<LogMeta | undefined> {
   const stored = await level.get(LOG_META_KEY)
@@ -121,14 +124,14 @@ export async function readLogMeta(level: Level, directory: string): Promise<LogM
   for await (const { key, value } of level.entries({ limit: 1 })) {
     if (copy !== undefined) return copy
     if (key.length === 8 && isIntact(keyPosition(key), value)) {
-      throw new DaybookError('log-damaged', 'the meta of the log is gone, its events are not')
+      throw new DaybookError('log-damaged', 'the meta of the log is missing, but its events are there')
     }
-    throw new DaybookError('format-unknown', 'the directory holds a LevelDB database that is not a Daybook log')
+    throw new DaybookError('format-unknown', 'the directory contains a LevelDB database that is not a Daybook log')
   }
   return undefined
 }
 
-/** The meta of a log that begins. */
+/** Returns the meta of a new log, with a random identity. */
 export function newLogMeta(): LogMeta {
   return { format: FORMAT_VERSION, log: randomUUID(), ancestors: [] }
 }

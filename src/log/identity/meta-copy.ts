@@ -1,6 +1,6 @@
 /**
- * A copy of the log's meta beside the database: the meta is one entry of one table, and without it no record could be
- * told from those of another log.
+ * A copy of the log's meta, in a file beside the database. The meta is a single entry in a single table. Without it,
+ * the records could not be told from those of another log.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { decodeLogMeta, type LogMeta } from '../format.js'
 
 const FILE = 'META'
 
-/** @param directory of the log @returns undefined when there is none, or it is damaged */
+/** Returns the copy; undefined when it is missing or damaged. @param directory of the log */
 export function readMetaCopy(directory: string): LogMeta | undefined {
   try {
     return decodeLogMeta(readFileSync(join(directory, FILE)))
@@ -18,8 +18,9 @@ export function readMetaCopy(directory: string): LogMeta | undefined {
 }
 
 /**
- * Writes the copy where it differs, and syncs it. Where that fails, the one that is there stays.
- * @param bytes as they stand in the database
+ * Writes and syncs the copy if it differs. If that fails, the old copy stays and no error is thrown.
+ * @param directory of the log
+ * @param bytes the meta as stored in the database
  */
 export function writeMetaCopy(directory: string, bytes: Buffer): void {
   const path = join(directory, FILE)

@@ -1,40 +1,44 @@
-/** Reading many records: positions in chunks, and the next records read while the caller works on those before. */
+/** Reads many records in chunks, with read-ahead: the next chunk is read while the caller processes the current one. */
 import type { SharedTurns } from '../../time/turns.js'
 import type { StoredRecord } from '../format.js'
 import type { RecordSizes } from './record-sizes.js'
 
-/** How many records a scan asks LevelDB for at once, at most. */
+/** Most records that a scan requests from LevelDB at once. */
 export const SCAN_CHUNK = 256
-/** What a scan reads at once has no more bytes than this, unless a single record has. */
+/** Most bytes of a chunk, unless a single record is larger. */
 export const READ_BYTES = 1024 * 1024
-/** Bytes of large records that all readers together are given in one turn of the event loop; a larger one is given alone. */
+/**
+ * Most bytes of large records that all readers together get in one turn of the event loop. A larger record gets a turn
+ * of its own.
+ */
 export const TURN_BYTES = 256 * 1024
 
-/** How far a scan may go, and what it costs. */
 export interface ReadAheadOptions {
-  /** Records that the caller wants: with so many, nothing more is read before the caller asks for it. */
+  /**
+   * Records that the caller expects to need. Beyond this number, a chunk is read only on request. Default: no limit.
+   */
   readonly wanted?: number
-  /** Bytes that are read at once. Default `READ_BYTES`. */
+  /** Most bytes of a chunk. Default: `READ_BYTES`. */
   readonly bytes?: number
   /**
-   * Called before records are read, with the most bytes that the scan holds then: those and the records before them.
-   * Nothing is read before its promise is fulfilled.
+   * Called before a chunk is read, to reserve memory: with an upper bound of the bytes of this chunk and the one
+   * before. The chunk is read when the returned promise resolves.
    */
   readonly reserve?: ((bytes: number) => Promise<void> | undefined) | undefined
 }
 
-/** Reads the records at these positions, in their order. @throws `log-damaged` */
 interface RecordSource {
   readonly sizes: Pick<RecordSizes, 'learn' | 'boundOf' | 'countWithin' | 'wasRead'>
-  /** The turns of all readers, `TURN_BYTES` each. */
+  /** Turns of the event loop shared by all readers, `TURN_BYTES` each. */
   readonly turns: Pick<SharedTurns, 'take'>
+  /** Reads the records at these positions, in the same order. @throws DaybookError `log-damaged` */
   readMany(positions: readonly number[]): Promise<StoredRecord[]>
 }
 
 /**
- * Records of given positions, some at a time; the next are read while the caller works on these. How many depends on
- * their sizes, so that large events do not fill the memory.
- * @throws `log-damaged`, and what `reserve` throws
+ * Yields the records at the given positions in chunks. The next chunk is read while the caller processes the current
+ * one. The bytes of a chunk are bounded, so that large events do not fill the memory.
+ * @throws DaybookError `log-damaged`; any error of `reserve`
  */
 export async function* readAhead(
   source: RecordSource,
@@ -52,7 +56,7 @@ export async function* readAhead(
       const count = sizes.countWithin(positions, at, bytes)
       const some = at === 0 && count >= positions.length ? positions : positions.slice(at, at + count)
       const bound = sizes.boundOf(some)
-      // Large records are read one by one: the caller has dealt with one before it is asked for the memory of the next.
+      // No read-ahead for large records: the caller processes one before memory for the next is reserved.
       if (ahead !== undefined && (asked >= wanted || bound + held > 2 * bytes)) {
         yield await ahead
         ahead = undefined
@@ -63,7 +67,7 @@ export async function* readAhead(
       const reserved = reserve?.(bound + held)
       if (reserved !== undefined) await reserved
       const records = readWithin(source, some, bound)
-      records.catch(() => {}) // reported when its turn comes
+      records.catch(() => {}) // thrown later, when the promise is awaited
       if (ahead !== undefined) yield await ahead
       ahead = records
       held = bound
@@ -77,14 +81,14 @@ async function readWithin(source: RecordSource, positions: number[], bound: numb
   let bytes = 0
   for (const record of records) bytes += record.bytes.length
   source.sizes.wasRead(bound, bytes)
-  // Records in memory come without a turn of the event loop, and a turn that each reader asks for by itself is one turn for
-  // all: a thousand readers of large ones would keep it for seconds.
+  // Cached records are read without yielding to the event loop. If each reader yielded by itself, all of them would
+  // still run in the same turn, and a thousand readers of large records would block the event loop for seconds.
   const turn = bytes >= TURN_BYTES ? source.turns.take(bytes) : undefined
   if (turn !== undefined) await turn
   return records
 }
 
-/** The positions from `from` to `to`, both included, rising or falling, in chunks. */
+/** Yields the positions from `from` to `to`, both included, in chunks; falling when `to` is below `from`. */
 export function* rangeChunks(from: number, to: number, size = SCAN_CHUNK): Generator<number[]> {
   const step = to < from ? -1 : 1
   for (let next = from; (to - next) * step >= 0; ) {

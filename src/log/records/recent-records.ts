@@ -1,6 +1,6 @@
 /**
- * The last records of the log, kept in memory: readers that follow the log read what has just been written. They come in
- * the order of their positions, so a ring is enough; a cache by use would cost every append more.
+ * Cache of the last records of the log, for readers that follow the log. Records are added in the order of their
+ * positions, so a ring buffer is enough. An LRU cache would make every append more expensive.
  */
 import { StoredRecord } from '../format.js'
 
@@ -10,7 +10,7 @@ export class RecentRecords {
   readonly #ring = new Array<Buffer | undefined>(SLOTS)
   readonly #bytesMax: number
   #bytes = 0
-  /** Position of the oldest record kept, and of the one that comes next. */
+  /** Position of the oldest cached record, and position of the next record of the log. */
   #oldest = 0
   #next = 0
 
@@ -23,7 +23,7 @@ export class RecentRecords {
     return new StoredRecord(position, this.#ring[position % SLOTS] as Buffer)
   }
 
-  /** Takes the next record of the log; the oldest make room for it. */
+  /** Adds the next record of the log. Evicts the oldest records beyond the limits. */
   add(position: number, bytes: Buffer): void {
     if (position !== this.#next) this.clear(position)
     if (this.#next - this.#oldest === SLOTS) this.#dropOldest()
@@ -33,7 +33,7 @@ export class RecentRecords {
     while (this.#bytes > this.#bytesMax) this.#dropOldest()
   }
 
-  /** Forgets everything. @param next the position of the record that comes next */
+  /** Evicts all records. @param next position of the next record of the log */
   clear(next: number): void {
     this.#ring.fill(undefined)
     this.#bytes = 0

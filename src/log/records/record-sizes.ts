@@ -1,24 +1,23 @@
 /**
- * How large records are, before they are read: LevelDB gives a value whole, and one event may have 4 MiB. For each group
- * of neighbouring positions a bound on the bytes of its records is kept, a byte a group. It comes from what is committed,
- * or LevelDB tells it the first time.
+ * Upper bounds of record sizes, known before records are read: LevelDB returns whole values, and an event may have 4
+ * MiB. Positions are divided into groups, and a byte of memory a group holds the bound of its records' total size. The
+ * bound comes from commits, or from LevelDB's approximate sizes at the first request.
  */
 import { limits } from '../../limits.js'
 import { positionKey } from '../format.js'
 
 /** Positions in a group. */
 const GROUP = 32
-/** Names, tags and lengths around the data of an event. */
+/** Upper bound of a record's bytes besides data and metadata: header, names, tags. */
 const AROUND_BYTES = 16 * 1024
-/** The largest record that there can be. */
+/** Upper bound of the size of any record. */
 export const RECORD_BYTES_MAX = limits.event_bytes_max + AROUND_BYTES
-/** LevelDB tells where blocks begin, so its answers are off by up to a block. */
+/** LevelDB's approximate sizes are accurate to one block. */
 const BLOCK_BYTES = 4096
-/** How much smaller a compressed block can be than what it holds. */
+/** Highest compression ratio of a block that is assumed. */
 const COMPRESSED = 24
 const UNKNOWN = 0
 
-/** Tells how many bytes of its tables LevelDB uses for a range of keys. */
 interface SizedDatabase {
   readonly compresses: boolean
   approximateSize(from: Buffer, to: Buffer): Promise<number>
@@ -26,18 +25,18 @@ interface SizedDatabase {
 
 export class RecordSizes {
   readonly #database: SizedDatabase
-  /** Of each group the logarithm of its bound, rounded up. */
+  /** For each group, the binary logarithm of its bound, rounded up; or UNKNOWN. */
   #classes = Buffer.alloc(1024)
-  /** Tables may be compressed: those that are written now, or those that were found to be. */
+  /** True when tables may be compressed: LevelDB compresses new ones, or an existing one was found to be compressed. */
   #compressed: boolean
   /**
-   * The group in whose middle this process began to commit, and what it has committed there. LevelDB tells what was there
-   * before, and not what is in its memtable.
+   * The group of this process's first commit, if that commit was not at the beginning of the group. LevelDB knows the
+   * bytes of the records before that commit. It does not know the bytes committed since, which are in its memtable.
    */
   #begun: { group: number; before: number | undefined; bytes: number } | undefined
-  /** From this group on all records were committed by this process. */
+  /** All records from this group on were committed by this process. */
   #ownFrom = Infinity
-  /** The group of the last commit, and its bytes so far. */
+  /** The group of the last commit, and the bytes committed to it so far. */
   #last = { group: -1, bytes: 0 }
 
   constructor(database: SizedDatabase) {
@@ -45,7 +44,7 @@ export class RecordSizes {
     this.#compressed = database.compresses
   }
 
-  /** Takes the size of a record that was committed; positions follow each other. */
+  /** Counts a committed record. To be called for each record, in the order of positions. */
   committed(position: number, bytes: number): void {
     const group = Math.floor(position / GROUP)
     if (this.#ownFrom === Infinity) {
@@ -68,15 +67,15 @@ export class RecordSizes {
     this.#set(group, last.bytes)
   }
 
-  /** Forgets everything: the database was opened again, and may hold records that nobody was told of. */
-  forget(): void {
+  /** Discards all bounds, because the database was reopened and may contain records that were not counted. */
+  clear(): void {
     this.#classes.fill(UNKNOWN)
     this.#begun = undefined
     this.#ownFrom = Infinity
     this.#last.group = -1
   }
 
-  /** Asks LevelDB about the groups of these positions that are not known yet. */
+  /** Requests the unknown bounds of these positions from LevelDB. @returns undefined when all bounds are known */
   learn(positions: readonly number[]): Promise<unknown> | undefined {
     let unknown: Set<number> | undefined
     for (const position of positions) {
@@ -88,7 +87,9 @@ export class RecordSizes {
     return unknown && Promise.all([...unknown].map((group) => this.#ask(group)))
   }
 
-  /** What the records at these positions have at most, bytes; those that are not known count as the largest. */
+  /**
+   * Returns an upper bound of the total bytes of the records at these positions. Unknown ones count `RECORD_BYTES_MAX`.
+   */
   boundOf(positions: readonly number[]): number {
     let sum = 0
     for (let at = 0; at < positions.length; ) {
@@ -100,8 +101,8 @@ export class RecordSizes {
   }
 
   /**
-   * How many positions from `at` on have no more than `bytes` together, at least one. Their groups must be known, or they
-   * count as the largest.
+   * Returns how many of the positions from index `at` on have at most `bytes` together, at least 1. Records of unknown
+   * size count `RECORD_BYTES_MAX`.
    */
   countWithin(positions: readonly number[], at: number, bytes: number): number {
     let sum = 0
@@ -120,7 +121,9 @@ export class RecordSizes {
     return Math.max(1, next - at)
   }
 
-  /** Compares what was read with its bound: tables that hold more than they seem to are compressed. */
+  /**
+   * Compares the bytes of records that were read with their bound. If they exceed it, the tables must be compressed.
+   */
   wasRead(bound: number, bytes: number): void {
     if (bytes <= bound || this.#compressed) return
     this.#compressed = true

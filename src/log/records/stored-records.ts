@@ -1,4 +1,4 @@
-/** The records of the log as they stand in its database, and the last ones in memory. Every record's checksum is checked. */
+/** Reads the records of the log from its database and from the cache of recent records. Checks the checksum of each. */
 
 import { SharedTurns } from '../../time/turns.js'
 import { FIRST_RECORD_KEY, isIntact, keyPosition, positionKey, StoredRecord } from '../format.js'
@@ -10,7 +10,7 @@ import { READ_BYTES, rangeChunks, TURN_BYTES } from './read-ahead.js'
 import { RecentRecords } from './recent-records.js'
 import { RecordSizes } from './record-sizes.js'
 
-/** A place in the log: its record, or what is wrong there. */
+/** A position of the log, with its record or its fault. */
 export interface InspectedPlace {
   position: number
   record?: StoredRecord
@@ -25,8 +25,8 @@ export class StoredRecords {
   readonly turns = new SharedTurns(TURN_BYTES)
 
   /**
-   * @param recentBytes of the last records written, which are kept in memory
-   * @param givenUp positions whose events may be unreadable
+   * @param recentBytes size of the cache of recent records
+   * @param givenUp positions whose loss an operator has accepted
    */
   constructor(level: Level, recentBytes: number, givenUp = new PositionRanges()) {
     this.#level = level
@@ -35,14 +35,14 @@ export class StoredRecords {
     this.sizes = new RecordSizes(level)
   }
 
-  /** Records that stay in memory for a while; they must be on the disk. */
+  /** The cache of recent records. Only records that are on the disk may be added. */
   get recent(): RecentRecords {
     return this.#recent
   }
 
   /**
-   * The records at these positions, in their order.
-   * @throws `log-damaged` when one is missing or its checksum is wrong
+   * Returns the records at these positions, in the same order.
+   * @throws DaybookError `log-damaged` when a record is missing or its checksum is wrong
    */
   async readMany(positions: readonly number[]): Promise<StoredRecord[]> {
     const records = new Array<StoredRecord>(positions.length)
@@ -59,13 +59,13 @@ export class StoredRecords {
     return records
   }
 
-  /** As readMany, past the records in memory. */
+  /** As `readMany`, without the cache. */
   async readFromDisk(positions: readonly number[]): Promise<StoredRecord[]> {
     const values = await this.#level.getMany(positions.map((position) => positionKey(position)))
     return values.map((value, i) => checkedRecord(positions[i] as number, value))
   }
 
-  /** Every place from `from` to `to`, in order. Never throws for damage. */
+  /** Yields the record or the fault of each position from `from` to `to`, in order. Never throws for damage. */
   async *inspect(from: number, to: number): AsyncGenerator<InspectedPlace> {
     if (from > to) return
     for (const positions of rangeChunks(from, to)) {
@@ -80,10 +80,10 @@ export class StoredRecords {
   }
 
   /**
-   * Reads all records of a range.
-   * @param known positions that are known to be lost: nothing is expected there
-   * @param onProgress called now and then with how many of how many records were read; what it throws is thrown
-   * @throws `log-damaged` naming every other position that is missing or damaged and was not given up
+   * Reads and checks all records of a range.
+   * @param known positions that are known to be lost and may be missing
+   * @param onProgress called about every 256 records with the number read and the number to read; its errors are thrown
+   * @throws DaybookError `log-damaged` naming all other missing or damaged positions whose loss was not accepted
    */
   async check(
     { first: from, last: to }: PositionRange,
@@ -99,7 +99,7 @@ export class StoredRecords {
     if (lost.length > 0) throw logDamaged(positionRanges(lost), 'they were acknowledged and cannot be read')
   }
 
-  /** Position of the last record in the database, -1 when there is none. */
+  /** Returns the position of the last record in the database, -1 when there is none. */
   async findHead(): Promise<number> {
     let head = -1
     for await (const { key } of this.#level.entries({ gte: FIRST_RECORD_KEY, reverse: true, limit: 1 })) {

@@ -1,4 +1,4 @@
-/** Making a log start again without what it has lost, after an operator has accepted that. */
+/** Makes a damaged log usable without its lost records, after an operator has accepted the loss. */
 import { join } from 'node:path'
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -13,13 +13,13 @@ import { keepOldFiles, syncFolder } from './kept-files.js'
 import { Witness } from './witness.js'
 
 export interface AcceptedLoss {
-  /** LevelDB cannot open the log as it is. */
+  /** True when LevelDB cannot open the log without a repair. */
   readonly repair: boolean
-  /** The identity of the log cannot be read. */
+  /** True when the identity of the log cannot be read. */
   readonly identityLost: boolean
-  /** Positions below the head whose events cannot be read, and that were not given up before. */
+  /** Unreadable positions below the head whose loss was not accepted earlier. */
   readonly gaps: PositionRanges
-  /** What was found, as text, kept beside the old files. */
+  /** Text about the damage, saved beside the old files. */
   readonly report: string
 }
 
@@ -27,24 +27,27 @@ export interface RecoveredLog {
   /** Position of the last record, -1: none. */
   readonly head: number
   readonly identity: string
-  /** The last position up to which cursors of the old identity stay valid. */
+  /** Cursors of the old identity stay valid up to this position; -1: none is valid. */
   readonly upTo: number
-  /** Where the files are as they were before. */
+  /** Path of the folder with the old files. */
   readonly keptIn: string
 }
 
-const UNFINISHED = '"daybook recover" was begun and did not end'
+const UNFINISHED = '"daybook recover" was started and did not finish: run it again'
 
 /**
- * Gives up what is lost. Starts are refused from the first change until all is done, so that it can be killed at any
- * moment and then run again. The old files are set aside first.
- * @param root the data directory, which no process has open @param now milliseconds
- * @throws `directory-in-use`, `directory-unusable`, `storage-failed`, `log-damaged` when there are too many gaps
+ * Accepts the loss of records. Keeps the old files first. From its first change until its end, starts of the store are
+ * refused, so that it can be killed at any moment and run again.
+ * @param root the data directory, which no process has open
+ * @param now milliseconds since 1970
+ * @throws DaybookError `directory-in-use`, `directory-unusable`, `storage-failed`; `log-damaged` when there are
+ * RANGES_MAX gaps or more
  */
 export async function acceptLoss(root: string, now: number, loss: AcceptedLoss): Promise<RecoveredLog> {
   const directory = join(root, 'log')
   if (loss.gaps.ranges.length >= RANGES_MAX) {
-    throw new DaybookError('log-damaged', `the log is damaged at ${loss.gaps}: restore it from a backup`)
+    const gaps = `the log is damaged at ${loss.gaps}`
+    throw new DaybookError('log-damaged', `${gaps}: too many gaps to recover, restore the directory from a backup`)
   }
   const keptIn = keepOldFiles(root, now, loss.report)
   noteRefusal(root, directory, UNFINISHED)
@@ -73,21 +76,22 @@ function openLevel(directory: string): Promise<Level> {
 interface LostLog {
   readonly level: Level
   readonly directory: string
-  /** Undefined: it is lost, too. */
+  /** Undefined: the meta is lost too. */
   readonly meta: LogMeta | undefined
   readonly witness: Witness
 }
 
-/** Writes the identity, then the witness. */
+/** Gives the log a new identity, then writes the witness. */
 async function renew({ level, directory, meta, witness }: LostLog, gaps: PositionRanges) {
   const head = await new StoredRecords(level, 0).findHead()
   const identity = new LogIdentity(level, directory, meta ?? newLogMeta())
   for (const [first, last] of gaps.ranges) identity.unreadable.add(first, last)
-  // A stream whose last event is lost gives its number to another one, so nothing after the first gap is certain.
+  // If the last event of a stream is in a gap, its number will be assigned again. So no cursor after the first gap is
+  // safe.
   const upTo = Math.min(head, (gaps.first ?? Infinity) - 1)
   if (meta === undefined) await identity.write()
-  else await identity.renew(upTo, 'an operator has given up what it lost')
-  // The next start need not look at what was looked at now.
+  else await identity.renew(upTo, 'an operator has accepted the loss of events')
+  // These records were checked for the recovery plan, so the next start need not check them.
   witness.writeSynced({ head, verifiedTo: head })
   return { head, identity: identity.lineage.log, upTo: meta === undefined ? -1 : upTo }
 }

@@ -1,7 +1,7 @@
 /**
- * A view of a data directory: its databases again, as links to the same files in a folder of their own. LevelDB changes a
- * database when it opens it: it replays the write-ahead log, writes a new manifest and removes what it no longer needs.
- * In a view it does that to the links, and the files of the directory stay as they are.
+ * A view of a data directory: a folder with links to the files of its databases. When LevelDB opens a database, it
+ * replays the write-ahead log, writes a new manifest and removes files that it no longer needs. In a view this affects
+ * only the links, so the data directory stays unchanged.
  */
 import {
   accessSync,
@@ -23,12 +23,12 @@ import { adviceFor } from '../storage-faults.js'
 import { witnessPath } from './evidence.js'
 
 const PREFIX = 'inspection-'
-/** The databases of a data directory. */
 const linkedDatabases = ['log', 'index', 'checkpoints'] as const
 
 export class InspectionView {
-  /** A data directory of links. */
+  /** Path of the view. It has the layout of a data directory. */
   readonly directory: string
+  /** The data directory. */
   readonly #root: string
 
   private constructor(root: string, directory: string) {
@@ -37,10 +37,10 @@ export class InspectionView {
   }
 
   /**
-   * Makes a view in the data directory, or in the system's folder for temporary files when nothing can be written there.
-   * A lock that another process holds on a database holds for the view, too. Whoever makes a view removes it.
+   * Creates a view in the data directory, or in the system's temporary folder when the data directory is not writable.
+   * A database locked by another process is locked in the view too. The caller must `remove` the view.
    * @param root the data directory
-   * @throws `directory-unusable` when files can neither be linked nor read
+   * @throws DaybookError `directory-unusable` when the view cannot be created
    */
   static make(root: string): InspectionView {
     try {
@@ -56,26 +56,26 @@ export class InspectionView {
         throw error
       }
     } catch (cause) {
-      throw new DaybookError('directory-unusable', `cannot look at ${root}: ${(cause as Error).message}`, {}, cause)
+      throw new DaybookError('directory-unusable', `cannot inspect ${root}: ${(cause as Error).message}`, {}, cause)
     }
   }
 
-  /** A text, such as an error message, with the names of the directory's files in place of those of the view. */
+  /** Replaces the path of the view in a text, such as an error message, by the path of the data directory. */
   named(text: string): string {
     return text.replaceAll(this.directory, this.#root)
   }
 
-  /** An error of looking at the view, told of the directory; a bug stays as it is. */
+  /** Translates an error about a file of the view to the data directory. Returns an error of another kind unchanged. */
   errorOf(error: unknown): unknown {
     if (isDaybookError(error)) return new DaybookError(error.code, this.named(error.message), error.details, error)
     const { syscall, path = this.directory } = error as NodeJS.ErrnoException
     if (syscall === undefined) return error
     const advice = adviceFor(error)
-    const why = `cannot look at ${this.named(path)}: ${systemReason(error)}`
+    const why = `cannot inspect ${this.named(path)}: ${systemReason(error)}`
     return new DaybookError('directory-unusable', advice === undefined ? why : `${why}. ${advice}`, {}, error)
   }
 
-  /** Removes what views of processes that were killed have left. Only while this view holds the lock of the log. */
+  /** Removes the views that killed processes have left. To be called only while this view holds the lock of the log. */
   removeOthers(): void {
     for (const name of readdirSync(this.#root)) {
       const path = join(this.#root, name)
@@ -97,19 +97,22 @@ function makeFolder(root: string): string {
   }
 }
 
-/** LOG, in which LevelDB says what it does, is not linked: the one of the view tells of the view's opening. */
+/**
+ * Links the files of a database, except LevelDB's file LOG: the LOG of the view must describe the opening of the view.
+ */
 function linkDatabase(from: string, to: string): void {
   const entries = existsSync(from) ? readdirSync(from, { withFileTypes: true }) : []
   if (entries.length === 0) return
   mkdirSync(to)
   for (const entry of entries) {
     if (entry.isDirectory() || /^LOG(\.old)?$/.test(entry.name)) continue
-    if (entry.name === 'LOCK' && !isWritable(join(from, 'LOCK'))) continue // nobody can hold it
+    // LevelDB opens LOCK for writing. If this one is read-only, the view needs a LOCK of its own.
+    if (entry.name === 'LOCK' && !isWritable(join(from, 'LOCK'))) continue
     linkFile(join(from, entry.name), join(to, entry.name))
   }
 }
 
-/** A hard link, or a symbolic one where the file system has none or the view stands on another. */
+/** Creates a hard link; a symbolic link if the file system has no hard links or the view is on another one. */
 function linkFile(from: string, to: string): void {
   try {
     linkSync(realpathSync(from), to)

@@ -1,4 +1,4 @@
-/** Keeping the files of a log as they were before a recovery: nothing of them is ever destroyed. */
+/** Keeps the files of a log as they were before a recovery. Daybook never deletes them. */
 import {
   closeSync,
   copyFileSync,
@@ -15,9 +15,11 @@ import { join } from 'node:path'
 const WITNESS = 'witness'
 
 /**
- * Links the files of the log, its evidence and the witness into a new folder of the data directory. LevelDB changes none
- * of these files, it only writes new ones, so links keep them as they are.
- * @param root the data directory @param now milliseconds, for the name of the folder @param report what was found, as text
+ * Links the files of the log and its evidence into a new folder of the data directory, and copies the witness and the
+ * report there. Links are enough, because LevelDB never changes an existing file of the log and only writes new ones.
+ * @param root the data directory
+ * @param now milliseconds since 1970, for the name of the folder
+ * @param report text about the damage
  * @returns the path of the folder
  * @throws an error of the file system
  */
@@ -26,7 +28,7 @@ export function keepOldFiles(root: string, now: number, report: string): string 
   const log = join(root, 'log')
   keepFiles(log, join(folder, 'log'))
   keepFiles(join(log, 'evidence'), join(folder, 'evidence'))
-  // The witness is written in place, so a link would change with it.
+  // The witness is overwritten in place, so a link to it would change too.
   if (existsSync(join(root, WITNESS))) copyFileSync(join(root, WITNESS), join(folder, WITNESS))
   writeFileSync(join(folder, 'report.json'), report, { flush: true })
   syncFolder(folder)
@@ -56,7 +58,7 @@ function keepFiles(from: string, to: string): void {
   syncFolder(to)
 }
 
-/** Directories cannot be synced everywhere; then a power cut may take the names away again. */
+/** Syncs the names of the files in a folder. Some systems cannot sync folders; there a power cut may undo new names. */
 export function syncFolder(path: string): void {
   try {
     const fd = openSync(path, 'r')

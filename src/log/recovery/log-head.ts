@@ -1,6 +1,6 @@
 /**
- * The head of the log: its last record, and up to where LevelDB can lose nothing any more. The witness keeps both outside
- * the database, and each start checks the records after that mark.
+ * The head of the log: the position of its last record, and the verified position, up to which LevelDB's recovery can
+ * drop nothing. The witness keeps both outside the database. Each start checks the records after the verified position.
  */
 import { limits } from '../../limits.js'
 import { logDamaged, positionRange } from '../log-damage.js'
@@ -8,7 +8,7 @@ import type { StoredRecords } from '../records/stored-records.js'
 import { isDiskFull } from '../storage-faults.js'
 import { isWithin, type PositionRange } from '../tables/positions.js'
 import { discardEvidence, droppedByLevelDb } from './evidence.js'
-import type { Testimony, Witness } from './witness.js'
+import type { Witness, WitnessContent } from './witness.js'
 
 export class LogHead {
   readonly #records: StoredRecords
@@ -16,13 +16,13 @@ export class LogHead {
   readonly #lostPositions: () => PositionRange[]
   #position = -1
   #lastCreated = 0
-  /** Records up to here stand in LevelDB's tables and were whole. */
+  /** Records up to this position are in LevelDB's tables and were undamaged. */
   #verifiedTo = -1
   #witnessFailure: Error | undefined
-  /** Payload bytes in what we take for LevelDB's current memtable, and the head when it was begun. */
+  /** Estimate of LevelDB's current memtable: its bytes of records, and the head when it was started. */
   #memtable = { bytes: 0, begun: -1 }
 
-  /** @param lostPositions gives those that were lost with damaged tables: no other record is ever written there */
+  /** @param lostPositions returns the positions lost with damaged tables; the log never assigns them again */
   constructor(records: StoredRecords, witness: Witness, lostPositions: () => PositionRange[]) {
     this.#records = records
     this.#witness = witness
@@ -39,70 +39,74 @@ export class LogHead {
     return this.#lastCreated
   }
 
-  /** Why the witness lags behind the head; undefined when it does not. */
+  /** Why the witness could not be written; undefined when it is up to date. */
   get witnessFailure(): Error | undefined {
     return this.#witnessFailure
   }
 
-  /** Finds the head, and checks nothing. @returns what the witness says */
-  async find(): Promise<Testimony | undefined> {
-    const testimony = this.#witness.read()
-    this.#position = this.#headFrom(await this.#records.findHead(), testimony?.head ?? -1, this.#lostPositions())
-    return testimony
+  /** Finds the head without any check. @returns the content of the witness */
+  async find(): Promise<WitnessContent | undefined> {
+    const witnessed = this.#witness.read()
+    this.#position = this.#headFrom(await this.#records.findHead(), witnessed?.head ?? -1, this.#lostPositions())
+    return witnessed
   }
 
-  /** The head when the last record that is there is `last` and `known` was one: those between may be known to be lost. */
+  /**
+   * Returns the head of the log.
+   * @param last position of the last record in the database
+   * @param known an earlier head; it still counts if all positions after `last` are lost with damaged tables
+   */
   #headFrom(last: number, known: number, lost: readonly PositionRange[]): number {
     return known > last && isWithin({ first: last + 1, last: known }, lost) ? known : last
   }
 
   /**
-   * Finds the head and checks what LevelDB's recovery has left: nothing that the witness knows of may be gone, and the
-   * records that are not yet verified must be whole.
-   * @param directory that of the log
-   * @param onProgress called with how many of how many records were read
-   * @returns what the witness says
-   * @throws `log-damaged`
+   * Finds the head and checks the result of LevelDB's recovery: all positions up to the head in the witness must exist,
+   * and the records after the verified position must be undamaged.
+   * @param directory of the log
+   * @param onProgress called with the number of records read and the number of records to read
+   * @returns the content of the witness
+   * @throws DaybookError `log-damaged`
    */
   async check(
     directory: string,
     onProgress: ((done: number, of: number) => void) | undefined
-  ): Promise<Testimony | undefined> {
-    const testimony = await this.find()
-    if (testimony !== undefined && testimony.head > this.#position) {
-      throw logDamaged(positionRange(this.#position + 1, testimony.head), 'they were acknowledged and are gone')
+  ): Promise<WitnessContent | undefined> {
+    const witnessed = await this.find()
+    if (witnessed !== undefined && witnessed.head > this.#position) {
+      throw logDamaged(positionRange(this.#position + 1, witnessed.head), 'they were acknowledged and are missing')
     }
-    const from = Math.min(testimony?.verifiedTo ?? -1, this.#position) + 1
+    const from = Math.min(witnessed?.verifiedTo ?? -1, this.#position) + 1
     await this.#records.check({ first: from, last: this.#position }, this.#lostPositions(), onProgress)
     const dropped = droppedByLevelDb(directory)
-    if (dropped !== undefined && testimony === undefined) {
-      throw logDamaged(`positions after ${this.#position}`, `LevelDB's recovery says: ${dropped}`)
+    if (dropped !== undefined && witnessed === undefined) {
+      throw logDamaged(`positions after ${this.#position}`, `LevelDB's recovery reports: ${dropped}`)
     }
     this.#verified(this.#position, await this.#createdAt(this.#position))
-    return testimony
+    return witnessed
   }
 
   /**
-   * As `check`, after the database was opened again while the store serves, and writes the witness. The head may have
-   * moved: a batch whose write failed may be on the disk after all.
-   * @throws `log-damaged`; `storage-failed` when the witness cannot be written
+   * As `check`, after the database was reopened while the store serves requests; also writes the witness. The head may
+   * have moved, because a batch whose write failed may be on the disk.
+   * @throws DaybookError `log-damaged`; `storage-failed` when the witness cannot be written
    */
   async checkAgain(directory: string): Promise<void> {
     const lost = this.#lostPositions()
     const head = this.#headFrom(await this.#records.findHead(), this.#position, lost)
     if (head < this.#position)
-      throw logDamaged(positionRange(head + 1, this.#position), 'they were acknowledged and are gone')
+      throw logDamaged(positionRange(head + 1, this.#position), 'they were acknowledged and are missing')
     await this.#records.check({ first: this.#verifiedTo + 1, last: head }, lost)
     discardEvidence(directory)
     const created = await this.#createdAt(head)
-    // In one step: a reader sees the log as it was, or as it is.
+    // No await between these lines, so that readers see either the old state or the new one.
     this.#verified(head, created)
     this.#records.recent.clear(head + 1)
-    this.#records.sizes.forget()
-    this.#testify()
+    this.#records.sizes.clear()
+    this.#writeWitness()
   }
 
-  /** `created` of the last record up to the head that is not lost, 0 when there is none. */
+  /** Returns `created` of the last readable record up to the head, 0 when there is none. */
   async #createdAt(head: number): Promise<number> {
     const last = Math.min(head, await this.#records.findHead())
     const [record] = last < 0 ? [] : await this.#records.readFromDisk([last])
@@ -116,23 +120,24 @@ export class LogHead {
     this.#memtable = { bytes: 0, begun: head }
   }
 
-  /** Records are on the disk. @param bytes of all of them @param lastCreated of the last one */
+  /** Moves the head after records were written. @param bytes of these records @param lastCreated of the last one */
   advance(head: number, lastCreated: number, bytes: number): void {
     this.#position = head
     this.#lastCreated = lastCreated
     this.#moveMark(bytes)
     try {
-      this.#testify()
+      this.#writeWitness()
     } catch (error) {
-      // The records are on the disk, so the commit counts. The caller looks at `witnessFailure`.
+      // The records are on the disk, so the commit has succeeded. The caller checks `witnessFailure`.
       this.#witnessFailure = error as Error
     }
   }
 
   /**
-   * LevelDB's log files hold at most its current memtable and the one being flushed; only what is there can be dropped
-   * by its recovery. We count payload bytes, which is less than LevelDB counts, so by the time our count has begun
-   * two more memtables, the first of them is in a table, where damage shows when it is read.
+   * Moves the verified position. LevelDB's recovery can drop only records of its write-ahead logs, which contain the
+   * current memtable and the one being flushed. This count of record bytes is lower than LevelDB's own. When it exceeds
+   * the size of a memtable, LevelDB has replaced the memtable that was current at `begun` and writes it to a table,
+   * where damage is detected by reading.
    */
   #moveMark(bytes: number): void {
     if (this.#memtable.bytes > limits.write_buffer_bytes) {
@@ -142,21 +147,24 @@ export class LogHead {
     this.#memtable.bytes += bytes
   }
 
-  /** @throws `storage-failed` */
-  #testify(): void {
+  /** Writes the witness, without sync. @throws DaybookError `storage-failed` */
+  #writeWitness(): void {
     this.#witness.write({ head: this.#position, verifiedTo: this.#verifiedTo })
     this.#witnessFailure = undefined
   }
 
-  /** Writes the witness, and syncs it. @throws `storage-failed` */
-  testifySynced(): void {
+  /** Writes and syncs the witness. @throws DaybookError `storage-failed` */
+  writeWitnessSynced(): void {
     this.#witness.writeSynced({ head: this.#position, verifiedTo: this.#verifiedTo })
   }
 
-  /** As testifySynced. On a full disk the witness that there is stays, and `witnessFailure` says so. @throws `storage-failed` */
-  testifyIfRoom(): void {
+  /**
+   * As `writeWitnessSynced`, but on a full disk it keeps the old witness and sets `witnessFailure`.
+   * @throws DaybookError `storage-failed` for another reason than a full disk
+   */
+  writeWitnessIfSpace(): void {
     try {
-      this.testifySynced()
+      this.writeWitnessSynced()
     } catch (error) {
       if (!isDiskFull(error)) throw error
       this.#witnessFailure = error as Error

@@ -1,17 +1,24 @@
 /**
- * The witness: a few bytes beside the database that say how far the log was. LevelDB drops damaged tail records of its
- * write-ahead log in silence, and a cut tail looks like one that was never written; only something outside can tell.
- * Written after every commit and not synced: after a power cut it may be behind the log, never ahead of it. Each start
- * syncs it once, so that a power cut does not leave a log without one.
+ * The witness: a file of 20 bytes beside the database that stores the head of the log. LevelDB silently drops damaged
+ * records at the end of its write-ahead log, and a truncated log looks like one that was never longer. Only data
+ * outside the database can reveal such a loss.
+ *
+ *    0  u32  magic number, "DBW1"
+ *    4  u48  head + 1
+ *   10  u48  verified position + 1
+ *   16  u32  CRC-32 of bytes 0 to 15
+ *
+ * It is written after every commit, without sync: after a power cut it may be behind the log, never ahead of it. Each
+ * start syncs it once, so that a power cut never leaves a log without a witness.
  */
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { DaybookError } from '../../errors.js'
 
-export interface Testimony {
+export interface WitnessContent {
   /** Position of the last committed record. */
   head: number
-  /** Records up to here stand in LevelDB's tables and were whole; what comes after is scanned at start. */
+  /** Records up to this position are in LevelDB's tables and were undamaged. A start checks the records after it. */
   verifiedTo: number
 }
 
@@ -26,7 +33,7 @@ export class Witness {
     this.#fd = fd
   }
 
-  /** Opens the file and makes it when it is not there. @throws `directory-unusable` */
+  /** Opens the file, or creates it. @throws DaybookError `directory-unusable` */
   static open(path: string): Witness {
     try {
       return new Witness(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644))
@@ -36,10 +43,10 @@ export class Witness {
   }
 
   /**
-   * What was last written; undefined when nothing was, or when it is damaged and says nothing.
-   * @throws `storage-failed` when the disk does not give it
+   * Returns what was last written; undefined when the file is empty or damaged.
+   * @throws DaybookError `storage-failed` when the disk reports an error
    */
-  read(): Testimony | undefined {
+  read(): WitnessContent | undefined {
     const bytes = Buffer.alloc(BYTES)
     let read: number
     try {
@@ -52,24 +59,27 @@ export class Witness {
     return { head: bytes.readUIntBE(4, 6) - 1, verifiedTo: bytes.readUIntBE(10, 6) - 1 }
   }
 
-  /** A few microseconds into the page cache. @throws `storage-failed`; what stands there then is older, or damaged */
-  write(testimony: Testimony): void {
+  /**
+   * Writes the file without sync, which takes a few microseconds.
+   * @throws DaybookError `storage-failed`; the file is then unchanged or damaged
+   */
+  write(witnessed: WitnessContent): void {
     const bytes = this.#bytes
     bytes.writeUInt32BE(MAGIC, 0)
-    bytes.writeUIntBE(testimony.head + 1, 4, 6)
-    bytes.writeUIntBE(testimony.verifiedTo + 1, 10, 6)
+    bytes.writeUIntBE(witnessed.head + 1, 4, 6)
+    bytes.writeUIntBE(witnessed.verifiedTo + 1, 10, 6)
     bytes.writeUInt32BE(crc32(bytes.subarray(0, 16)), 16)
     try {
       const written = writeSync(this.#fd, bytes, 0, BYTES, 0)
-      if (written < BYTES) throw new Error(`only ${written} of ${BYTES} bytes were taken: no space left`)
+      if (written < BYTES) throw new Error(`only ${written} of ${BYTES} bytes were written: no space left`)
     } catch (cause) {
       throw new DaybookError('storage-failed', `could not write the witness: ${(cause as Error).message}`, {}, cause)
     }
   }
 
-  /** As write, and on the disk when it returns. @throws `storage-failed` */
-  writeSynced(testimony: Testimony): void {
-    this.write(testimony)
+  /** Writes and syncs the file. @throws DaybookError `storage-failed` */
+  writeSynced(witnessed: WitnessContent): void {
+    this.write(witnessed)
     try {
       fsyncSync(this.#fd)
     } catch (cause) {

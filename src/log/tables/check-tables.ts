@@ -1,4 +1,4 @@
-/** The check of all tables of a data directory that no process has open. */
+/** Checks all tables of a data directory that no process has open. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -12,11 +12,13 @@ import { type PositionRange, rangesText } from './positions.js'
 
 export interface TableDamage {
   readonly database: DatabaseName
-  /** Below the data directory: `log/000123.ldb`. */
+  /** Path in the data directory: `log/000123.ldb`. */
   readonly file: string
-  /** What is wrong, a phrase each: `the block at byte 81920`, `the index`. */
+  /** The damaged parts: `the block at byte 81920`, `the index`. */
   readonly faults: readonly string[]
-  /** Of the log: positions that cannot be read, rising. Empty when nothing is lost, or when it cannot be known. */
+  /**
+   * For a table of the log: the lost positions, rising. Empty when nothing is lost, or when that cannot be determined.
+   */
   readonly lost: readonly PositionRange[]
 }
 
@@ -24,17 +26,17 @@ export interface TablesReport {
   readonly tables: number
   readonly bytes: number
   readonly damages: readonly TableDamage[]
-  /** Tables that could not be read, with the reason: they are not counted as damaged. */
+  /** Tables that could not be read because of an error of the system. They do not count as damaged. */
   readonly unread: readonly { readonly file: string; readonly why: string }[]
 }
 
 const FAULTS_NAMED_MAX = 8
 
 /**
- * Reads every table of the log, the index and the checkpoints, and checks every block. Opens no database, changes nothing.
- * @param onProgress called with how many of how many bytes were read; what it throws is thrown
- * @param onDamaged called for each damaged table, and waited for; it may replace the table (`replaceTable`)
- * @throws what the file system throws when a directory cannot be listed
+ * Checks every block of every table of the log, the index and the checkpoints. Opens no database and changes no file.
+ * @param onProgress called with the number of bytes read and the number of bytes to read; its errors are thrown
+ * @param onDamaged called and awaited for each damaged table; it may replace the table (`replaceTable`)
+ * @throws an error of the file system when a directory cannot be listed
  */
 export async function checkTables(
   directory: string,
@@ -68,12 +70,12 @@ export async function checkTables(
   return { tables: found.length, bytes, damages, unread }
 }
 
-/** Bytes of a table; 0 when it is not there. */
+/** Returns the size of a table in bytes; 0 when its file is missing. */
 export async function sizeOf({ directory }: DatabaseTables, { name, known }: DatabaseTable): Promise<number> {
   return known?.bytes ?? (await stat(join(directory, name)).catch(() => undefined))?.size ?? 0
 }
 
-/** A damaged table as it is reported. */
+/** Returns the report of a damaged table. Names at most FAULTS_NAMED_MAX damaged parts. */
 export function damageOf(database: DatabaseName, { table, faults, replacement }: DamagedTable): TableDamage {
   const texts: string[] = []
   if (faults.unreadable !== undefined) texts.push(`the ${faults.unreadable}`)
@@ -84,12 +86,12 @@ export function damageOf(database: DatabaseName, { table, faults, replacement }:
   return { database, file: `${database}/${table.name}`, faults: named, lost: replacement.lost }
 }
 
-/** What is wrong with a table and what that means, in a sentence without a full stop. */
+/** Returns the damage of a table and its consequence, a sentence without a full stop. */
 export function describeDamage({ database, file, faults, lost }: TableDamage): string {
   const what = `${file} is damaged (${faults.join(', ')})`
-  if (database === 'index') return `${what}: the index is made anew from the log at the next start`
+  if (database === 'index') return `${what}: the index is rebuilt from the log at the next start`
   if (database === 'checkpoints') {
-    return `${what}: a named consumer whose place is lost begins again where its definition says`
+    return `${what}: a named consumer whose checkpoint is lost starts again where its definition says`
   }
   if (lost.length === 0) return `${what}: no event is lost`
   return `${what}: the events at positions ${rangesText(lost)} are lost, all others can be read`

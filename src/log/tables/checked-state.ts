@@ -1,4 +1,7 @@
-/** What is known of the tables of a database, in a file beside them: it goes when the database is made anew. */
+/**
+ * The state of the table checks of a database. It is stored in a file beside the tables, so it is deleted with them
+ * when the database is rebuilt.
+ */
 import { constants, existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,17 +10,17 @@ import { syncDirectory } from './quarantine.js'
 const FILE = 'CHECKED'
 
 export interface CheckedState {
-  /** The database is open, or was not closed before its process ended. */
+  /** True while the database is open, and after a crash, until the next close. */
   readonly open: boolean
-  /** The highest number of a table when it was opened: tables above it were written since. */
+  /** The highest table number when the database was opened. Tables with higher numbers were written since. */
   readonly newest: number
-  /** Openings in a row that followed an end without a close, since all tables were checked for the last time. */
+  /** Consecutive openings after a crash, since all tables were last checked. */
   readonly crashes: number
-  /** All tables below this number were checked by the pass that is under way. */
+  /** The unfinished pass has checked all tables below this number; 0: no pass is unfinished. */
   readonly next: number
-  /** When all tables had been checked for the last time, milliseconds since 1970; 0: never. */
+  /** When the last complete check of all tables ended, milliseconds since 1970; 0: never. */
   readonly passed: number
-  /** Damage was found while the database was open: all tables are checked before it is opened again. */
+  /** True when damage was found while the database was open: all tables are checked before it is opened again. */
   readonly suspect: boolean
 }
 
@@ -30,7 +33,7 @@ export const NOTHING_CHECKED: CheckedState = {
   suspect: false
 }
 
-/** @param directory of the database @returns that nothing is known when there is no such file, or it is damaged */
+/** Returns the stored state; NOTHING_CHECKED when the file is missing or damaged. @param directory of the database */
 export function readChecked(directory: string): CheckedState {
   try {
     const state = JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as Partial<CheckedState>
@@ -40,12 +43,16 @@ export function readChecked(directory: string): CheckedState {
   }
 }
 
-/** The file is written in one piece of one length, within a sector. One that is cut short says nothing. */
+/**
+ * Size of the file. It fits into a sector and is written at once, so a crash does not leave a mixture of two states.
+ */
 const FILE_BYTES = 256
 
 /**
- * Writes the state. Where that fails, as on a full disk, the one before stays: nothing but how much is checked depends on it.
- * @param sync true: it is on the disk when this resolves
+ * Writes the state. Ignores errors, such as a full disk: the old state then stays, which only changes how much is
+ * checked.
+ * @param directory of the database
+ * @param sync true: resolves when the state is synced to the disk
  */
 export async function writeChecked(directory: string, state: CheckedState, sync: boolean): Promise<void> {
   if (!existsSync(directory)) return
@@ -62,7 +69,7 @@ export async function writeChecked(directory: string, state: CheckedState, sync:
   } catch {}
 }
 
-/** True when a state was written for this database. */
+/** True when this database has a stored state. @param directory of the database */
 export function hasChecked(directory: string): boolean {
   return existsSync(join(directory, FILE))
 }

@@ -1,4 +1,4 @@
-/** The tables of a database, and what may be done when one of them is damaged. */
+/** The tables of a database, and the replacement of a damaged one. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type KnownTable, readManifest } from './format/manifest.js'
@@ -8,7 +8,7 @@ import { type Replacement, replacementWith, replacementWithout } from './replace
 import type { SalvageBounds } from './salvage.js'
 import { checkTable, type TableFaults } from './table-check.js'
 
-/** The databases of a data directory, each in a directory of its name. */
+/** The databases of a data directory. Each is in a folder of that name. */
 export const databaseNames = ['log', 'index', 'checkpoints'] as const
 export type DatabaseName = (typeof databaseNames)[number]
 
@@ -16,11 +16,11 @@ export interface DatabaseTable {
   readonly number: number
   /** Name of the file. */
   readonly name: string
-  /** Undefined: the database's own list of tables cannot be read. */
+  /** Entry of the table in LevelDB's manifest. Undefined: the manifest cannot be read. */
   readonly known: KnownTable | undefined
 }
 
-/** A damaged table, and what can stand in its place. */
+/** A damaged table and its replacement. */
 export interface DamagedTable {
   readonly table: DatabaseTable
   readonly faults: TableFaults
@@ -30,7 +30,7 @@ export interface DamagedTable {
 export class DatabaseTables {
   readonly name: DatabaseName
   readonly directory: string
-  /** By number. Files that the database does not count among its tables are left out. */
+  /** Sorted by number. Without files that the manifest does not list. */
   readonly tables: readonly DatabaseTable[]
   readonly #lastSequence: number
 
@@ -42,8 +42,9 @@ export class DatabaseTables {
   }
 
   /**
-   * The tables of a database as they are now. @param root the data directory
-   * @throws what the file system throws, other than for a directory that is not there
+   * Returns the current tables of a database; none when its directory does not exist.
+   * @param root the data directory
+   * @throws an error of the file system
    */
   static async list(root: string, name: DatabaseName): Promise<DatabaseTables> {
     const directory = join(root, name)
@@ -64,10 +65,10 @@ export class DatabaseTables {
   }
 
   /**
-   * Checks a table.
-   * @param onRead told how many bytes were read since it was last told, and waited for
-   * @returns undefined when nothing is wrong
-   * @throws what the file system throws: `ENOENT` when a compaction has removed it
+   * Checks all blocks of a table.
+   * @param onRead called and awaited after each read, with the number of bytes read
+   * @returns undefined when the table is undamaged
+   * @throws an error of the file system; `ENOENT` when a compaction has removed the table
    */
   async check(
     table: DatabaseTable,
@@ -81,7 +82,8 @@ export class DatabaseTables {
       const replacement = isLog
         ? await replacementWith(file, faults, this.#boundsOf(table))
         : replacementWithout(faults)
-      return { table, faults, replacement: { ...replacement, lost: without(replacement.lost, this.#elsewhere(table)) } }
+      const lost = without(replacement.lost, this.#rangesOfOtherTables(table))
+      return { table, faults, replacement: { ...replacement, lost } }
     } finally {
       await file.close()
     }
@@ -91,8 +93,11 @@ export class DatabaseTables {
     return known && { range: rangeOf(known), lastSequence: this.#lastSequence }
   }
 
-  /** Positions that stand in other tables: the range of the table that holds the meta reaches over them. */
-  #elsewhere({ number, known }: DatabaseTable): PositionRange[] {
+  /**
+   * Returns the positions that other tables contain. Only for the table with the log meta: its key range begins with
+   * the meta and may span the ranges of other tables. Empty for any other table.
+   */
+  #rangesOfOtherTables({ number, known }: DatabaseTable): PositionRange[] {
     if (known === undefined || !holdsMeta(known)) return []
     return this.tables.flatMap((other) =>
       other.number === number || other.known === undefined || holdsMeta(other.known) ? [] : [rangeOf(other.known)]
@@ -104,7 +109,7 @@ function rangeOf({ first, last }: KnownTable): PositionRange {
   return { first: positionFrom(first), last: lastPositionUpTo(last) }
 }
 
-/** The meta's key is shorter than a record's. */
+/** True when the table contains the log meta, the only key shorter than that of a record. */
 function holdsMeta({ first }: KnownTable): boolean {
   return first.length < 16
 }

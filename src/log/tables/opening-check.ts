@@ -1,4 +1,4 @@
-/** The check of a database's tables before LevelDB opens it. */
+/** Checks the tables of a database before LevelDB opens it. */
 import { DaybookError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { isHeld } from '../level.js'
@@ -12,37 +12,36 @@ export interface OpeningCheck {
   readonly directory: string
   /** Now, milliseconds since 1970. */
   readonly now: number
-  /** Called with how many of how many bytes were read; what it throws is thrown. */
+  /** Called with the number of bytes read and the number of bytes to read. Its errors are thrown. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined
-  /** Bytes of each database's newest tables that are checked in any case. Default: the limit. */
+  /** Each opening checks the newest tables up to so many bytes. Default: `limits.tables_checked_at_start_bytes`. */
   readonly bytesInAnyCase?: number
-  /** Called before a table of the index is replaced: the index must be made anew. @param why for people */
+  /** Called before a table of the index is replaced, to mark the index for a rebuild. @param why for the operator */
   readonly markIndexDamaged: (directory: string, why: string) => void
 }
 
 /**
- * Checks what must be checked of a database that is about to be opened, sets damaged tables aside, and notes that it is
- * open.
+ * Checks the tables of a database that is about to be opened, replaces damaged ones, and marks the database as open.
  *
- * After an end without a close, those are the tables written since it was opened; after a second one in a row, or when
- * damage was found while it was open, all tables. In any case the newest, up to a number of bytes: a small database is
- * checked as a whole.
- * @returns what was set aside, and the state that was noted
- * @throws `directory-in-use` when another process has the database open: what it has noted stays; `directory-unusable` when a
- * damaged table cannot be set aside
+ * Always checks the newest tables, up to `bytesInAnyCase` bytes, and so the whole of a small database. After a crash,
+ * also checks the tables written since the last opening. After a second crash in a row, or if damage was found while
+ * the database was open, checks all tables.
+ * @returns the replaced tables, and the saved state
+ * @throws DaybookError `directory-in-use` when another process has the database open, whose saved state stays
+ * unchanged; `directory-unusable` when a damaged table cannot be replaced
  */
 export async function checkBeforeOpening(
   name: DatabaseName,
   check: OpeningCheck
 ): Promise<{ damages: TableDamage[]; state: CheckedState }> {
   const database = await DatabaseTables.list(check.directory, name).catch((error: NodeJS.ErrnoException) => {
-    // What is in its place, LevelDB cannot open either, and the opening says so.
+    // The path is no readable directory. LevelDB cannot open it either and will report that.
     if (error.syscall === undefined) throw error
     return undefined
   })
   if (database === undefined) return { damages: [], state: NOTHING_CHECKED }
   const before = readChecked(database.directory)
-  // After an end without a close nobody holds it; otherwise what that process has noted must stay.
+  // "open" means either a crash or another running process. The state of a running process must not be overwritten.
   if (before.open) await refuseHeld(database.directory)
   const due = await dueTables(database, before, check.bytesInAnyCase ?? limits.tables_checked_at_start_bytes)
   const damages = await checkAll(database, due, check)
@@ -72,7 +71,7 @@ async function dueTables(database: DatabaseTables, before: CheckedState, enough:
   return due.reverse()
 }
 
-/** Checks tables, and sets each aside that is damaged. */
+/** Checks tables and replaces each damaged one. */
 async function checkAll(
   database: DatabaseTables,
   due: readonly DatabaseTable[],
@@ -90,7 +89,7 @@ async function checkAll(
         check.onProgress?.(Math.min(done, bytes), bytes)
       })
     } catch (error) {
-      // LevelDB may be able to read it later: an error of the system is no damage.
+      // An error of the system is no damage: LevelDB may be able to read the table later.
       if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
     }
     if (damaged === undefined) continue
@@ -111,7 +110,8 @@ async function prepareReplacing(
 
 async function refuseHeld(directory: string): Promise<void> {
   if (!(await isHeld(directory))) return
-  throw new DaybookError('directory-in-use', `${directory} is held by another process`)
+  const message = `${directory} is held by another process: stop that process or use another directory`
+  throw new DaybookError('directory-in-use', message)
 }
 
 async function replaceDamaged(database: DatabaseTables, damaged: DamagedTable, now: number): Promise<TableDamage> {
@@ -119,7 +119,7 @@ async function replaceDamaged(database: DatabaseTables, damaged: DamagedTable, n
     return await replaceTable(database, damaged, now)
   } catch (cause) {
     const { file } = damageOf(database.name, damaged)
-    const message = `${file} is damaged and could not be set aside: ${(cause as Error).message}`
+    const message = `${file} is damaged and could not be replaced: ${(cause as Error).message}`
     throw new DaybookError('directory-unusable', message, {}, cause)
   }
 }

@@ -1,9 +1,9 @@
-/** Positions of the log as ranges, and the ranges that keys of tables bound. */
+/** Ranges of log positions, and the positions in the internal keys of LevelDB's tables. */
 import { keyPosition } from '../format.js'
 import { positionRange } from '../log-damage.js'
 import { KEY_TRAILER_BYTES } from './format/table-block.js'
 
-/** Positions, both ends included. */
+/** A range of positions, both ends included. */
 export interface PositionRange {
   readonly first: number
   readonly last: number
@@ -11,36 +11,42 @@ export interface PositionRange {
 
 const POSITION_BYTES = 8
 
-/** The key as its user knows it. @param key internal */
+/** Returns the user key in an internal key, without sequence number and kind. */
 export function userKey(key: Buffer): Buffer {
   return key.subarray(0, key.length - KEY_TRAILER_BYTES)
 }
 
-/** The first position whose key comes after this one, which may be a shortened key between two. @param key internal */
+/**
+ * Returns the first position whose key sorts after this one.
+ * @param key internal; a separator may be a shortened key
+ */
 export function firstPositionAfter(key: Buffer): number {
   return positionFrom(key) + (isPosition(key) ? 1 : 0)
 }
 
-/** The first position whose key does not come before this one. @param key internal */
+/** Returns the first position whose key sorts at or after this one. @param key internal */
 export function positionFrom(key: Buffer): number {
   const padded = Buffer.alloc(POSITION_BYTES)
   userKey(key).copy(padded)
   return keyPosition(padded)
 }
 
-/** The last position whose key does not come after this one. @param key internal */
+/** Returns the last position whose key sorts at or before this one. @param key internal */
 export function lastPositionUpTo(key: Buffer): number {
   return positionFrom(key) - (isPosition(key) ? 0 : 1)
 }
 
-/** True for the key of a record; other keys are the meta's, or are shortened. @param key internal */
+/**
+ * True for the key of a record; false for the key of the log meta and for a shortened separator.
+ * @param key internal
+ */
 export function isPosition(key: Buffer): boolean {
   return key.length >= POSITION_BYTES + KEY_TRAILER_BYTES
 }
 
-/** What is in some ranges and not in others; rising, and joined where they touch. */
-export function without(ranges: readonly PositionRange[], taken: readonly PositionRange[]): PositionRange[] {
-  const holes = joined(taken)
+/** Returns the positions of `ranges` that are not in `excluded`, as rising ranges; adjacent ranges are joined. */
+export function without(ranges: readonly PositionRange[], excluded: readonly PositionRange[]): PositionRange[] {
+  const holes = joined(excluded)
   const left: PositionRange[] = []
   for (const { first, last } of joined(ranges)) {
     let from = first
@@ -54,12 +60,12 @@ export function without(ranges: readonly PositionRange[], taken: readonly Positi
   return left
 }
 
-/** True when some ranges hold all of another. */
+/** True when `ranges` together contain all positions of `range`. */
 export function isWithin(range: PositionRange, ranges: readonly PositionRange[]): boolean {
   return without([range], ranges).length === 0
 }
 
-/** The same positions in as few ranges as they need, rising. */
+/** Returns the same positions in the fewest ranges, rising. Ignores empty ranges. */
 export function joined(ranges: readonly PositionRange[]): PositionRange[] {
   const rising = ranges.filter(({ first, last }) => first <= last).sort((a, b) => a.first - b.first)
   const all: { first: number; last: number }[] = []
@@ -71,7 +77,7 @@ export function joined(ranges: readonly PositionRange[]): PositionRange[] {
   return all
 }
 
-/** Ranges in words: `3–7, 12`. */
+/** Returns the text of ranges: `3–7, 12`. Shows the first 20. */
 export function rangesText(ranges: readonly PositionRange[]): string {
   const texts = ranges.slice(0, 20).map(({ first, last }) => positionRange(first, last))
   return ranges.length > 20 ? `${texts.join(', ')} and ${ranges.length - 20} more ranges` : texts.join(', ')

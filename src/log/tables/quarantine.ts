@@ -1,6 +1,6 @@
 /**
- * Damaged tables are set aside before LevelDB reads them: the file goes to `damaged/`, beside its database's tables, and a
- * replacement takes its place. Only while no process has the database open.
+ * Replaces damaged tables before LevelDB reads them: moves the file to the folder `damaged` beside the tables and puts
+ * a replacement in its place. Only while no process has the database open.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { copyFile, link, mkdir, open, rename, rm } from 'node:fs/promises'
@@ -12,17 +12,18 @@ import { writeReplacement } from './replacement.js'
 
 const ASIDE = 'damaged'
 
-/** What is noted of a table beside it. */
+/** The content of the JSON file beside a table in `damaged`. */
 interface DamageNote extends TableDamage {
-  /** When it was found, for people. */
+  /** When the damage was found, ISO 8601, for the operator. */
   readonly found: string
 }
 
 /**
- * Puts a replacement in the place of a damaged table. A power cut leaves the one or the other.
+ * Replaces a damaged table. After a power cut, either the damaged table or its replacement is in place. The damaged
+ * table is kept, except one of the index.
  * @param now milliseconds since 1970
- * @returns what is to be reported
- * @throws what the file system throws; then the table is as it was
+ * @returns the report of the damage
+ * @throws an error of the file system; the table is then unchanged
  */
 export async function replaceTable(database: DatabaseTables, damaged: DamagedTable, now: number): Promise<TableDamage> {
   const { directory } = database
@@ -34,7 +35,7 @@ export async function replaceTable(database: DatabaseTables, damaged: DamagedTab
   const damage = damageOf(database.name, damaged)
   try {
     await writeReplacement(replacement, path, made, table.known?.bytes)
-    // An index is made anew, so nothing of it is kept.
+    // The index is rebuilt from the log, so its damaged tables need not be kept.
     if (database.name !== 'index') {
       const kept = unusedName(aside, table.name)
       await keep(path, join(aside, kept))
@@ -52,10 +53,9 @@ export async function replaceTable(database: DatabaseTables, damaged: DamagedTab
 }
 
 /**
- * Checks all tables of a data directory that no process has open, and puts a replacement in the place of each that is
- * damaged.
+ * Checks all tables of a data directory that no process has open, and replaces each damaged one.
  * @param now milliseconds since 1970
- * @returns what was damaged
+ * @returns the reports of the damaged tables
  */
 export async function replaceDamagedTables(directory: string, now: number): Promise<readonly TableDamage[]> {
   const replace = (database: DatabaseTables, damaged: DamagedTable) => replaceTable(database, damaged, now)
@@ -63,7 +63,7 @@ export async function replaceDamagedTables(directory: string, now: number): Prom
   return damages
 }
 
-/** A table may be damaged again after it was replaced. */
+/** Returns a file name that is not in use. A table may be damaged again after it was replaced. */
 function unusedName(directory: string, name: string): string {
   for (let i = 1; ; i++) {
     const free = i === 1 ? name : `${name}.${i}`
@@ -71,7 +71,7 @@ function unusedName(directory: string, name: string): string {
   }
 }
 
-/** The file under a second name, or a copy where the file system has no such names. */
+/** Links a file under a second name. Copies it if the file system has no hard links. */
 async function keep(from: string, to: string): Promise<void> {
   try {
     await link(from, to)
@@ -90,7 +90,7 @@ async function writeSynced(path: string, text: string): Promise<void> {
   }
 }
 
-/** Makes what was renamed in a directory last. Windows cannot open a directory, and needs no such thing. */
+/** Makes renames in a directory durable. Windows cannot open a directory and does not need this. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r').catch(() => undefined)
   try {
@@ -100,7 +100,7 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Damaged tables that were set aside, as they were reported. @param directory of the database */
+/** Returns the reports of the tables in the folder `damaged`. @param directory of the database */
 export function tablesAside(directory: string): TableDamage[] {
   const aside = join(directory, ASIDE)
   if (!existsSync(aside)) return []
@@ -113,11 +113,11 @@ function noteIn(path: string): TableDamage | undefined {
     const note = JSON.parse(readFileSync(path, 'utf8')) as TableDamage
     return Array.isArray(note.lost) && Array.isArray(note.faults) ? note : undefined
   } catch {
-    return undefined // removed meanwhile, or cut short
+    return undefined // The file was removed meanwhile or is truncated.
   }
 }
 
-/** Positions that were lost with the tables that were set aside; rising. @param directory of the log */
+/** Returns the positions lost with the tables in the folder `damaged`, rising. @param directory of the log */
 export function lostPositions(directory: string): PositionRange[] {
   return joined(tablesAside(directory).flatMap(({ lost }) => lost))
 }

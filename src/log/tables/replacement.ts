@@ -1,8 +1,9 @@
 /**
- * What is put in the place of a damaged table: the same file, with an index that leaves out what is damaged. LevelDB then does not
- * find those keys, and the log, whose positions have no gaps, says that they are damaged.
+ * The replacement of a damaged table: the same file with a new index that leaves out the damaged blocks. LevelDB then
+ * does not find the keys of these blocks, and the log reports them as damaged, because its positions have no gaps.
  *
- * The new blocks are appended, the footer is written where the database expects it, and once more at the end of the file.
+ * New blocks are appended to the file. The footer is written where the database expects it, and again at the end of the
+ * file.
  */
 import { constants, copyFile, open } from 'node:fs/promises'
 import { BLOCK_TRAILER_BYTES, type BlockEntry, type BlockHandle, sealedBlock } from './format/table-block.js'
@@ -16,10 +17,12 @@ import {
   positionFrom,
   without
 } from './positions.js'
-import { findBlocks, type SalvageBounds, wholePlace, wholeRecords } from './salvage.js'
+import { findBlocks, intactPosition, intactRecords, type SalvageBounds } from './salvage.js'
 import type { TableFaults } from './table-check.js'
 
-/** A block of the replacement: one that stays where it is, or what could be taken from a damaged one. */
+/**
+ * A block of the replacement: either an undamaged block that stays in place, or the salvaged entries of a damaged one.
+ */
 interface KeptBlock {
   readonly separator: Buffer
   readonly content: BlockHandle | readonly BlockEntry[]
@@ -27,13 +30,13 @@ interface KeptBlock {
 
 export interface Replacement {
   readonly blocks: readonly KeptBlock[]
-  /** Undefined: an empty one, without the filter. */
+  /** Undefined: the replacement gets an empty metaindex and so no filter. */
   readonly metaindex: BlockHandle | undefined
-  /** Positions that are lost. Empty where nothing is known of the table's range, and in other databases than the log. */
+  /** Lost positions. Empty when the key range of the table is unknown, and for other databases than the log. */
   readonly lost: readonly PositionRange[]
 }
 
-/** A replacement that leaves out every damaged block. For databases that can be made anew. */
+/** Returns a replacement without the damaged blocks. For databases that can be rebuilt. */
 export function replacementWithout({ layout, filter, blocks }: TableFaults): Replacement {
   const kept = (layout?.blocks ?? []).filter((block) => !blocks.has(block))
   return {
@@ -44,8 +47,8 @@ export function replacementWithout({ layout, filter, blocks }: TableFaults): Rep
 }
 
 /**
- * A replacement for a table of the log, which has every record that can still be read.
- * @param bounds undefined: the database does not know the table's range; then only whole blocks are kept
+ * Returns a replacement for a table of the log, with every record that can still be read.
+ * @param bounds undefined: the manifest cannot be read; then only undamaged blocks are kept
  */
 export async function replacementWith(
   file: TableFile,
@@ -58,13 +61,14 @@ export async function replacementWith(
   for await (const piece of layout ? knownPieces(file, layout, faults) : foundPieces(file, bounds)) {
     if ('range' in piece) pieces.push(piece)
     else {
-      const entries = wholeRecords(piece.stored, { ...bounds, range: piece.within ?? bounds.range })
+      const entries = intactRecords(piece.stored, { ...bounds, range: piece.within ?? bounds.range })
       if (entries.length > 0) pieces.push(salvagedPiece(entries, piece.separator))
     }
   }
   return {
     blocks: pieces.map(({ block }) => block),
-    // A filter knows keys by the offset of their block: it would hide those of a block that was moved.
+    // The filter finds keys by the offset of their block. It would hide the keys of salvaged blocks, whose offsets are
+    // new.
     metaindex:
       faults.filter || pieces.some(({ block }) => !('offset' in block.content)) ? undefined : layout?.metaindex,
     lost: without(
@@ -74,21 +78,23 @@ export async function replacementWith(
   }
 }
 
-/** A block that is kept, and the positions that are found in it. */
+/** A block to keep, and the positions of its records. */
 interface KeptPiece {
   readonly block: KeptBlock
   readonly range: readonly PositionRange[]
 }
 
-/** A block that is damaged. */
+/** A damaged block. */
 interface DamagedPiece {
+  /** The block with its trailer. */
   readonly stored: Buffer
-  /** Undefined: the last key that is found in it. */
+  /** Undefined: the separator is unknown; the last salvaged key is used instead. */
   readonly separator: Buffer | undefined
+  /** Positions that the block may contain. */
   readonly within: PositionRange | undefined
 }
 
-/** The blocks of a table whose index is whole, in order. */
+/** Yields the blocks of a table with an undamaged index, in order. */
 async function* knownPieces(
   file: TableFile,
   { blocks }: TableLayout,
@@ -104,7 +110,7 @@ async function* knownPieces(
   }
 }
 
-/** The blocks that are found in a table whose index is damaged, in order. */
+/** Yields the blocks that can be found in a table with a damaged index, in order. */
 async function* foundPieces(file: TableFile, bounds: SalvageBounds): AsyncGenerator<KeptPiece | DamagedPiece> {
   const { first, last } = bounds.range
   let next = first
@@ -112,8 +118,8 @@ async function* foundPieces(file: TableFile, bounds: SalvageBounds): AsyncGenera
     if (!isWhole) {
       const stored = (await file.readStored(handle)) ?? Buffer.alloc(BLOCK_TRAILER_BYTES)
       yield { stored, separator: undefined, within: { first: next, last } }
-    } else if (wholePlace(head, { first: next, last }) !== undefined) {
-      // Not the metaindex and not the index, which are blocks, too.
+    } else if (intactPosition(head, { first: next, last }) !== undefined) {
+      // The first entry is a record or the log meta, so the block is neither the metaindex nor the index.
       next = firstPositionAfter(lastKey)
       const range = firstPosition < 0 ? [] : [{ first: firstPosition, last: lastPositionUpTo(lastKey) }]
       yield { block: { separator: lastKey, content: handle }, range }
@@ -129,10 +135,12 @@ function salvagedPiece(entries: readonly BlockEntry[], separator: Buffer | undef
 }
 
 /**
- * Writes a replacement, and syncs it.
- * @param from the damaged table @param to the file that is made
- * @param end the size of the table as the database has it noted
- * @throws what the file system throws
+ * Writes and syncs the file of a replacement.
+ * @param from path of the damaged table
+ * @param to path of the new file
+ * @param end size of the table in the manifest, where LevelDB expects the end of the footer; undefined: size of the
+ * file
+ * @throws an error of the file system
  */
 export async function writeReplacement(
   { blocks, metaindex }: Replacement,

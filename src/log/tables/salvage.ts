@@ -1,6 +1,6 @@
 /**
- * What can still be taken from a damaged table of the log. Every record carries a checksum of its own, over its position
- * too, so a record that is found anywhere is known to be one.
+ * Salvages records from a damaged table of the log. Each record has a checksum of its own that covers its position, so
+ * a record can be recognised wherever it is found.
  */
 import { decodeLogMeta, isIntact, LOG_META_KEY } from '../format.js'
 import { expand } from './format/snappy.js'
@@ -18,23 +18,26 @@ import type { TableFile } from './format/table-file.js'
 import { readVarint } from './format/varint.js'
 import { isPosition, type PositionRange, positionFrom, userKey } from './positions.js'
 
+/** Kind of an internal key that stores a value, as opposed to a deletion. */
 const VALUE = 1
 const NO_KEY = Buffer.alloc(0)
 
-/** What the database knows of the table's records. */
+/** What the manifest says about the records of the table. */
 export interface SalvageBounds {
+  /** Positions from the first to the last key of the table. */
   readonly range: PositionRange
-  /** No record in it has a higher sequence number. */
+  /** Highest sequence number in the database. */
   readonly lastSequence: number
 }
 
-/** The whole records of a damaged block, and the log's meta when it is among them, in key order. */
-export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[] {
+/** Returns the undamaged records of a damaged block, and the log meta if it is in the block, in key order. */
+export function intactRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[] {
   const content = expandedBlock(stored) ?? stored.subarray(0, -BLOCK_TRAILER_BYTES)
   const restarts = restartsOf(content)
   const to = restarts?.from ?? content.length
   const found = new Map<number, BlockEntry>()
-  // A damaged key spoils those that share its beginning, up to the next one that is spelled out.
+  // Keys share a prefix with the key before. A damaged key makes the following ones unreadable up to the next restart,
+  // where a key is stored in full. So reading starts again at each restart.
   const starts = [0]
   for (let i = 1; i < (restarts?.count ?? 0); i++) starts.push(content.readUInt32LE(to + 4 * i))
   const seen = new Set<number>()
@@ -43,7 +46,7 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
     for (let at = start; at < to && !seen.has(at); ) {
       const entry = entryAt(content, at, to, before)
       if (entry === undefined) break
-      const position = wholePlace(entry, bounds.range)
+      const position = intactPosition(entry, bounds.range)
       if (position !== undefined) {
         seen.add(at)
         if (!found.has(position)) found.set(position, sequenced(entry, bounds.lastSequence))
@@ -55,8 +58,10 @@ export function wholeRecords(stored: Buffer, bounds: SalvageBounds): BlockEntry[
   return [...found].sort(([a], [b]) => a - b).map(([, entry]) => entry)
 }
 
-/** The position of a record that is whole and in this range, -1 for the meta. */
-export function wholePlace({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
+/**
+ * Returns the position of an undamaged record in the range, -1 for the undamaged log meta, undefined for anything else.
+ */
+export function intactPosition({ key, value }: BlockEntry, { first, last }: PositionRange): number | undefined {
   if (!isPosition(key)) return userKey(key).equals(LOG_META_KEY) && isMeta(value) ? -1 : undefined
   const position = positionFrom(key)
   const isHere = userKey(key).length === 8 && position >= first && position <= last
@@ -73,8 +78,9 @@ function isMeta(value: Buffer): boolean {
 }
 
 /**
- * An entry as LevelDB can sort it. The record's checksum does not cover its sequence number, and any does: each position is
- * written once.
+ * Returns an entry with a valid key trailer. The checksum of a record does not cover the sequence number in the
+ * trailer, so it may be damaged; sequence number 0 replaces it then. Any number is correct, because each position is
+ * written only once.
  */
 function sequenced({ key, value }: BlockEntry, lastSequence: number): BlockEntry {
   const at = key.length - 8
@@ -87,28 +93,30 @@ function sequenced({ key, value }: BlockEntry, lastSequence: number): BlockEntry
 }
 
 interface BlockShape {
+  /** Bytes without the trailer. */
   readonly size: number
+  /** True when the checksum matches. */
   readonly isWhole: boolean
-  /** Its first entry. */
+  /** The first entry. */
   readonly head: BlockEntry
-  /** Of its first record, -1 when it has none. */
+  /** Position of the first record, -1 when the block has none. */
   readonly firstPosition: number
-  /** Of its last entry, internal. */
+  /** Internal key of the last entry. */
   readonly lastKey: Buffer
 }
 
-/** A block that was found without the index. */
+/** A block found without the index of its table. */
 export interface FoundBlock extends BlockShape {
   readonly handle: BlockHandle
 }
 
-/** Read at first; more where a block is larger. */
+/** Bytes that are read first for a block; quadrupled for a larger block. */
 const WINDOW_BYTES = 64 * 1024
 
 /**
- * Finds the data blocks of a table whose index is damaged, one after the other from its beginning. Where a block says
- * nothing of its end, the next is searched for: a block begins with a key that is spelled out.
- * @param range of the positions that can stand in it
+ * Finds the data blocks of a table with a damaged index, in order. Each block is expected after the end of the one
+ * before. If the end of a block cannot be determined, the next block is searched for: its first key is stored in full.
+ * @param range positions that the table can contain
  */
 export async function* findBlocks(file: TableFile, range: PositionRange): AsyncGenerator<FoundBlock> {
   for (let at = 0; at < file.size; ) {
@@ -133,13 +141,13 @@ async function blockAt(file: TableFile, offset: number): Promise<FoundBlock | un
   }
 }
 
-/** A block without compression at the beginning of these bytes: it ends where the restarts say that it does. */
+/** Returns the uncompressed block at the beginning of these bytes. Its restarts determine its end. */
 function plainBlock(bytes: Buffer): BlockShape | undefined {
   let head: BlockEntry | undefined
   let firstPosition = -1
   let lastKey: Buffer = NO_KEY
   let at = 0
-  // The first restart is 0, which no entry can be: its key would be shorter than an internal key.
+  // The entries end at the first restart offset. It is 0, which cannot be read as an entry: the key would be too short.
   for (let entry = entryAt(bytes, at, bytes.length, lastKey); entry !== undefined; ) {
     head ??= entry
     if (firstPosition < 0 && isPosition(entry.key)) firstPosition = positionFrom(entry.key)
@@ -153,7 +161,7 @@ function plainBlock(bytes: Buffer): BlockShape | undefined {
   return { size, isWhole, head, firstPosition, lastKey }
 }
 
-/** The size of a block whose restarts begin here. They rise from 0, and their number follows. */
+/** Returns the size of a block from its restarts, which begin at `from`: rising offsets from 0, then their number. */
 function sizeFromRestarts(bytes: Buffer, from: number): number | undefined {
   const wordAt = (i: number) => bytes.readUInt32LE(from + 4 * i)
   const words = Math.floor((bytes.length - from - BLOCK_TRAILER_BYTES) / 4)
@@ -165,7 +173,7 @@ function sizeFromRestarts(bytes: Buffer, from: number): number | undefined {
   return undefined
 }
 
-/** A whole block with compression at the beginning of these bytes: it ends where its content is complete. */
+/** Returns the undamaged compressed block at the beginning of these bytes. It ends where its content is complete. */
 function packedBlock(bytes: Buffer): BlockShape | undefined {
   const packed = expand(bytes, 0, bytes.length)
   if (packed === undefined || !isWholeBlock(bytes.subarray(0, packed.end + BLOCK_TRAILER_BYTES))) return undefined
@@ -178,10 +186,13 @@ function packedBlock(bytes: Buffer): BlockShape | undefined {
 }
 
 const SEARCH_BYTES = 1024 * 1024
-/** Two bytes for a key that shares none of its 16 bytes, the length of the value, and the position. */
+/** Longest beginning of a block: BEGINNING, the length of the value (at most 5 bytes), the position (8 bytes). */
 const BEGINNING_BYTES = 2 + 5 + 8
 
-/** Where the next whole block without compression begins. @param range of the positions that can stand in it */
+/**
+ * Returns the offset of the next undamaged uncompressed block; undefined when there is none.
+ * @param range positions that the table can contain
+ */
 async function nextBeginning(file: TableFile, from: number, range: PositionRange): Promise<number | undefined> {
   for (let offset = from; offset < file.size; offset += SEARCH_BYTES - BEGINNING_BYTES) {
     const bytes = await file.read(offset, SEARCH_BYTES)
@@ -196,4 +207,5 @@ async function nextBeginning(file: TableFile, from: number, range: PositionRange
   return undefined
 }
 
+/** First bytes of a block of records: its first key shares 0 bytes with a key before and has 16 bytes of its own. */
 const BEGINNING = Buffer.from([0, 16])

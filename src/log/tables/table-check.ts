@@ -1,30 +1,32 @@
 /**
- * The check of one table: every block against its checksum. LevelDB 1.20 does not look at them, and what it then reads ends
- * the process by its assertions. A block that fits its checksum is what LevelDB wrote, so nothing in it is looked at but
- * the index.
+ * Checks one table: compares every block with its checksum. LevelDB 1.20 does not check them, and its assertions end
+ * the process when it reads a damaged block. A block with a correct checksum is as LevelDB wrote it, so its content is
+ * not checked, except that of the index.
  */
 import { crc32c, maskCrc } from './format/crc32c.js'
 import type { BlockHandle } from './format/table-block.js'
 import type { DataBlock, TableFile, TableLayout } from './format/table-file.js'
 
-/** Read at once. The event loop is free between two reads. */
+/** Bytes per read. The event loop runs other work between two reads. */
 export const CHECK_CHUNK_BYTES = 256 * 1024
 
-/** What is wrong with a table. */
+/** The damaged parts of a table. */
 export interface TableFaults {
-  /** Undefined: it cannot be known, since the footer or the index is damaged. */
+  /** Undefined: unknown, because the footer or the index is damaged. */
   readonly layout: TableLayout | undefined
+  /** The part that is damaged when the layout is unknown. */
   readonly unreadable: 'footer' | 'index' | undefined
-  /** The filter only saves reads. A damaged one hides keys. */
+  /** True when the filter is damaged. A filter saves reads; a damaged one hides keys. */
   readonly filter: boolean
+  /** The damaged data blocks. */
   readonly blocks: ReadonlySet<DataBlock>
 }
 
 /**
- * Checks a table.
- * @param onRead told how many bytes were read since it was last told, and waited for
- * @returns undefined when nothing is wrong
- * @throws what the file system throws
+ * Checks all blocks of a table.
+ * @param onRead called and awaited after each read, with the number of bytes read
+ * @returns undefined when the table is undamaged
+ * @throws an error of the file system
  */
 export async function checkTable(
   file: TableFile,
@@ -42,7 +44,7 @@ export async function checkTable(
   return filter || damaged.size > 0 ? { layout, unreadable: undefined, filter, blocks: damaged } : undefined
 }
 
-/** Reads a file from its beginning to its end, a chunk at a time. */
+/** Reads a file from its beginning to its end in chunks, and checks its blocks. */
 class Sweep {
   readonly #file: TableFile
   readonly #onRead: (bytes: number) => Promise<void> | void
@@ -55,7 +57,7 @@ class Sweep {
     this.#onRead = onRead
   }
 
-  /** True when the block fits the checksum behind it. */
+  /** True when the checksum after the block matches its content. */
   async isWhole({ offset, size }: BlockHandle): Promise<boolean> {
     const end = offset + size + 1
     let crc = 0
@@ -77,7 +79,7 @@ class Sweep {
     return at >= this.#from && at < this.#to
   }
 
-  /** Reads on from a byte. @returns false when the file ends before it */
+  /** Reads the chunk that begins at `at`. @returns false when the file ends before it */
   async #load(at: number): Promise<boolean> {
     const read = await this.#file.readInto(this.#chunk, at, CHECK_CHUNK_BYTES)
     this.#from = at

@@ -1,6 +1,6 @@
 /**
- * Guards LevelDB against damaged tables: each database is checked before it is opened, and all tables are checked, slowly,
- * while the store is open.
+ * Protects LevelDB from damaged tables: checks each database before it is opened, and keeps the state of these checks
+ * and of the slow check of all tables while the store is open (TableWatch).
  */
 import { join } from 'node:path'
 import type { Clock } from '../../time/clock.js'
@@ -19,7 +19,7 @@ export class TableGuard {
   readonly clock: Clock
   readonly #markIndexDamaged: (directory: string, why: string) => void
   readonly #states: Map<DatabaseName, CheckedState>
-  /** What the operator should know of this start, a sentence each, without a full stop. */
+  /** Messages for the operator about this start, each a sentence without a full stop. */
   readonly notices: readonly string[]
   #damaged: number
 
@@ -37,8 +37,8 @@ export class TableGuard {
   }
 
   /**
-   * Checks what must be checked before the databases of a data directory are opened, and sets damaged tables aside.
-   * @throws `directory-in-use`, `directory-unusable` as `checkBeforeOpening`; what the file system throws
+   * Checks the databases of a data directory before they are opened, and replaces damaged tables.
+   * @throws DaybookError `directory-in-use`, `directory-unusable` as `checkBeforeOpening`; an error of the file system
    */
   static async open(options: TableGuardOptions): Promise<TableGuard> {
     const states = new Map<DatabaseName, CheckedState>()
@@ -51,55 +51,58 @@ export class TableGuard {
     return new TableGuard(options, states, notices)
   }
 
-  /** Notes that the databases are open; those that were made at this start have no state on disk yet. */
+  /** Marks databases that were created at this start as open. The others are already marked by `checkBeforeOpening`. */
   async noteOpen(): Promise<void> {
     for (const name of databaseNames) if (!hasChecked(join(this.directory, name))) await this.note(name, {})
   }
 
-  /** Tables of the log and the checkpoints that were found damaged and set aside, also at earlier starts. */
+  /** Number of damaged tables of the log and the checkpoints that were replaced, including earlier starts. */
   get damaged(): number {
     return this.#damaged
   }
 
-  /** When all tables had been checked for the last time, milliseconds since 1970; 0: never. */
+  /** When all tables had last been checked, milliseconds since 1970; 0: never. */
   get passed(): number {
     return Math.min(...databaseNames.map((name) => this.stateOf(name).passed))
   }
 
-  /** What is known of the tables of a database. One that was made anew since has been checked in nothing. */
+  /** Returns the state of the checks of a database. If the database was rebuilt, no table counts as checked. */
   stateOf(name: DatabaseName): CheckedState {
     const state = this.#states.get(name) ?? NOTHING_CHECKED
     if (hasChecked(join(this.directory, name))) return state
     return { ...NOTHING_CHECKED, open: state.open, passed: state.passed }
   }
 
-  /** Changes what is known, in memory and on disk; a power cut may lose it there. */
+  /** Changes the state in memory and on disk, without sync: a power cut may lose the change. */
   async note(name: DatabaseName, changes: Partial<CheckedState>): Promise<void> {
     const state = { ...this.stateOf(name), ...changes }
     this.#states.set(name, state)
     await writeChecked(join(this.directory, name), state, false)
   }
 
-  /** Tables of the log were set aside while the store is open. */
+  /** Counts tables of the log that were replaced while the store is open. */
   count(damages: readonly TableDamage[]): void {
     this.#damaged += damages.length
   }
 
-  /** A table that cannot be set aside now was found damaged: the next start looks at all of its database. */
+  /**
+   * Marks the database of a damaged table that cannot be replaced now. The next start checks all tables of that
+   * database.
+   */
   async suspect({ database, file }: TableDamage): Promise<void> {
     if (database === 'index') this.#markIndexDamaged(join(this.directory, database), `its table ${file} is damaged`)
     await this.note(database, { suspect: true })
   }
 
-  /** Notes that the databases were closed, as they must be by now. */
+  /** Marks the databases as closed. To be called after they are closed. */
   async close(): Promise<void> {
     for (const name of databaseNames) await this.note(name, { open: false })
   }
 }
 
-/** What the operator is told of a table that was set aside at the start. */
+/** Returns the message for the operator about a table that was replaced. */
 export function noticeOf(damage: TableDamage, directory: string): string {
   const text = describeDamage(damage).replace(/ at the next start$/, '')
   if (damage.lost.length === 0) return text
-  return `${text}. "daybook verify --db ${directory}" names everything that is wrong; restore the directory from a backup`
+  return `${text}. "daybook verify --db ${directory}" lists all damage; restore the directory from a backup`
 }

@@ -1,6 +1,7 @@
 /**
- * The slow check of all tables while the store is open: one table after the other, with pauses, all of them again after a
- * week. Tables that a compaction removes meanwhile are passed over. How far it is stands in a file, so that a restart goes on.
+ * Checks all tables slowly while the store is open: one table after the other, with pauses, and again a week after the
+ * last complete pass. Skips tables that a compaction removes meanwhile. Saves its progress, so that a restart continues
+ * the pass.
  */
 import { limits } from '../../limits.js'
 import type { Clock } from '../../time/clock.js'
@@ -17,38 +18,39 @@ import {
 import { replaceTable } from './quarantine.js'
 import { noticeOf, type TableGuard } from './table-guard.js'
 
-/** How far the pass is, is written after so many bytes. */
+/** The progress of a pass is saved after so many bytes. */
 const NOTED_BYTES = 256 * 1024 * 1024
 const BEGIN_MS = 2_000
-/** An error of the system, such as no free file descriptor: the pass goes on after this. */
+/** Pause after an error of the system, such as no free file descriptor, before the pass continues. */
 const RETRY_MS = 60_000
 
 export interface TableWatchParts {
   readonly guard: TableGuard
   readonly log: Pick<Log, 'reopen'>
-  /** Its turn keeps the log from being written meanwhile. */
+  /** The log is not written to during work in the writer's turn. */
   readonly writer: { inTurn(work: () => Promise<void>): Promise<void> }
   readonly readOnlyMode: Pick<ReadOnlyMode, 'begin'>
-  /** Bytes a second. */
+  /** Bytes per second. Default: `limits.tables_checked_bytes_a_second`. */
   readonly speed?: number
-  /** The first pass begins after so many milliseconds. Default: when the store has had time for other things. */
+  /** Milliseconds before the first pass. The default leaves the start time for other work. */
   readonly beginMs?: number
 }
 
-const NOBODY = () => {}
+const NO_LISTENER = () => {}
 
 export class TableWatch {
   readonly #parts: TableWatchParts
   readonly #guard: TableGuard
   readonly #clock: Clock
   readonly #speed: number
-  #listener: (warning: string) => void = NOBODY
-  readonly #told: string[] = []
+  #listener: (warning: string) => void = NO_LISTENER
+  /** Warnings found before there was a listener. */
+  readonly #unsent: string[] = []
   #stopped = false
   #wake = () => {}
   #running: Promise<void>
 
-  /** Begins soon. */
+  /** Starts the first pass after `beginMs`. */
   constructor(parts: TableWatchParts) {
     this.#parts = parts
     this.#guard = parts.guard
@@ -57,13 +59,13 @@ export class TableWatch {
     this.#running = this.#run()
   }
 
-  /** Tells a listener what is found, a sentence each, also what was found before. */
+  /** Sets the listener for warnings, each a sentence. It also gets the warnings found before. */
   tell(listener: (warning: string) => void): void {
     this.#listener = listener
-    for (const warning of this.#told.splice(0)) listener(warning)
+    for (const warning of this.#unsent.splice(0)) listener(warning)
   }
 
-  /** Resolves when nothing more is read or changed. */
+  /** Stops the check. Resolves when nothing more is read or changed. */
   async close(): Promise<void> {
     this.#stopped = true
     this.#wake()
@@ -79,21 +81,21 @@ export class TableWatch {
         wait = this.#dueIn()
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) {
-          this.#say(`the check of tables stopped: ${(error as Error).message}`)
+          this.#warn(`the check of tables has stopped until the next start: ${(error as Error).message}`)
           return
         }
       }
-      // Timers of longer than 24 days fire at once.
+      // Node fires timers of more than 24 days at once.
       await this.#pause(Math.min(wait, limits.tables_checked_again_ms))
     }
   }
 
-  /** Milliseconds until a database is to be checked again. */
+  /** Returns the milliseconds until the next pass of a database is due. */
   #dueIn(): number {
     return Math.max(RETRY_MS, this.#guard.passed + limits.tables_checked_again_ms - this.#clock.now())
   }
 
-  /** Checks all tables of a database, or those that an earlier run has left. @throws errors of the system */
+  /** Runs or continues the pass of a database if it is due. @throws an error of the system */
   async #pass(name: DatabaseName): Promise<void> {
     const guard = this.#guard
     const state = guard.stateOf(name)
@@ -135,7 +137,7 @@ export class TableWatch {
 
   async #replace(name: DatabaseName, { table }: DamagedTable): Promise<void> {
     const guard = this.#guard
-    // Compactions go on: what was found may be gone, and what is found again is what is replaced.
+    // A compaction may have removed the table meanwhile. So it is checked again, and that result is used.
     const find = async () => {
       const database = await DatabaseTables.list(guard.directory, name)
       const same = database.tables.find(({ number }) => number === table.number)
@@ -146,8 +148,8 @@ export class TableWatch {
     const damage = damageOf(name, found.damaged)
     if (name !== 'log') {
       await guard.suspect(damage)
-      const until = 'restart the server soon: until then, reading there may end it'
-      return this.#say(`${describeDamage(damage)}; ${until}`)
+      const advice = 'restart the server soon: until then, a read of the damaged data may end the process'
+      return this.#warn(`${describeDamage(damage)}; ${advice}`)
     }
     const replaced: TableDamage[] = []
     try {
@@ -157,16 +159,18 @@ export class TableWatch {
         replaced.push(await replaceTable(again.database, again.damaged, this.#clock.now()))
       })
     } catch (error) {
-      // Where the log could not be opened again, the store says so.
-      const why = `${damage.file} is damaged and could not be set aside: ${(error as Error).message}`
-      if (replaced.length === 0) this.#say(why)
+      // If the table was replaced but the log could not be reopened, the read-only mode reports that.
+      const why = `${damage.file} is damaged and could not be replaced: ${(error as Error).message}`
+      if (replaced.length === 0) this.#warn(why)
     }
     if (replaced.length === 0) await guard.suspect(damage)
     guard.count(replaced)
-    for (const one of replaced) this.#say(noticeOf(one, guard.directory))
+    for (const one of replaced) this.#warn(noticeOf(one, guard.directory))
   }
 
-  /** Does work on the log's files while reads wait. When the log cannot be opened again, nothing more is written. */
+  /**
+   * Runs work on the log's files while the log is closed and reads wait. Enters read-only mode if the reopening fails.
+   */
   #whileLogIsClosed(work: () => Promise<void>): Promise<void> {
     const { writer, log, readOnlyMode } = this.#parts
     return writer.inTurn(async () => {
@@ -179,8 +183,8 @@ export class TableWatch {
     })
   }
 
-  #say(warning: string): void {
-    if (this.#listener === NOBODY) this.#told.push(warning)
+  #warn(warning: string): void {
+    if (this.#listener === NO_LISTENER) this.#unsent.push(warning)
     else this.#listener(warning)
   }
 
@@ -196,5 +200,5 @@ export class TableWatch {
   }
 }
 
-/** The watch was closed while a table was read. */
+/** Thrown to abort the check of a table when the watch is closed. */
 class Stopped extends Error {}

@@ -1,11 +1,11 @@
 /**
- * CRC-32C (Castagnoli), which LevelDB puts behind every block; Node has only CRC-32. Eight bytes at a time by eight tables,
- * about a gigabyte a second.
+ * CRC-32C (Castagnoli), the checksum after every LevelDB block. Node has only CRC-32. This implementation processes
+ * eight bytes at a time with eight tables, about a gigabyte a second.
  */
 const POLYNOMIAL = 0x82f63b78
 const MASK_DELTA = 0xa282ead8
 
-/** Table k gives what a byte does to the checksum when k more bytes follow it. */
+/** Table k maps a byte to its effect on the checksum when k more bytes follow it. */
 const [T0, T1, T2, T3, T4, T5, T6, T7] = makeTables(8) as [
   Int32Array,
   Int32Array,
@@ -37,9 +37,8 @@ function makeTables(count: number): Int32Array[] {
 }
 
 /**
- * @param from where to begin in `bytes` @param to where to end
- * @param before the checksum of the bytes before these, 0 when there are none
- * @returns the checksum, from 0 to 2^32 - 1
+ * Returns the checksum of the bytes from `from` to `to` (excluded), an integer from 0 to 2^32 - 1.
+ * @param before checksum of the preceding bytes, which this one continues; 0: there are none
  */
 export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length, before = 0): number {
   let crc = ~before
@@ -66,7 +65,10 @@ export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length, before = 
   return ~crc >>> 0
 }
 
-/** A checksum as LevelDB stores it: turned and moved, so that bytes which hold their own checksum keep a good one. */
+/**
+ * Returns a checksum as LevelDB stores it: rotated, plus a constant. LevelDB masks checksums because the checksum of
+ * data that contains checksums is weak.
+ */
 export function maskCrc(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0
 }

@@ -1,6 +1,7 @@
 /**
- * LevelDB's MANIFEST: which tables make up a database, how large they are and what keys they hold. A journal of changes,
- * in blocks of 32 KiB that hold records or parts of them: masked CRC-32C, length, kind of part, bytes.
+ * LevelDB's file MANIFEST, which lists the tables of a database with their sizes and key ranges. It is a journal of
+ * changes in blocks of 32 KiB. A block contains records or parts of records: masked CRC-32C, length, kind of the part,
+ * bytes.
  */
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,12 +10,12 @@ import { readVarint } from './varint.js'
 
 const BLOCK_BYTES = 32 * 1024
 const HEADER_BYTES = 7
-/** A record in one part, and the last two of the kinds 2 to 4: the first, a middle and the last part of a record. */
+/** Kinds of parts. 1: a complete record; 2: the first part of a record; 3: a middle part; 4: the last part. */
 const FULL = 1
 const MIDDLE = 3
 const LAST = 4
 
-/** The kinds of change, and what follows each: numbers, or bytes behind their length. */
+/** The fields after each kind of change. n: a number; b: bytes after their length. Numbers and lengths are varints. */
 const CHANGES: Readonly<Record<number, string>> = {
   1: 'b', // the name of the comparator
   2: 'n', // the number of the write-ahead log
@@ -29,12 +30,14 @@ const LAST_SEQUENCE = 4
 const REMOVED = 6
 const ADDED = 7
 
-/** A table as the database knows it. */
+/** A table in the manifest. */
 export interface KnownTable {
   readonly number: number
+  /** Size of the file. */
   readonly bytes: number
-  /** Internal keys. */
+  /** Internal key of the first entry. */
   readonly first: Buffer
+  /** Internal key of the last entry. */
   readonly last: Buffer
 }
 
@@ -44,9 +47,9 @@ export interface Manifest {
 }
 
 /**
- * @param directory of the database
- * @returns undefined when there is none, or when it cannot be read whole: then LevelDB cannot open the database either
- * @throws what the file system throws, other than for a file that is not there
+ * Reads the manifest of a database.
+ * @returns undefined when it is missing or damaged; LevelDB cannot open the database then either
+ * @throws an error of the file system, except for a missing file
  */
 export async function readManifest(directory: string): Promise<Manifest | undefined> {
   const tables = new Map<number, KnownTable>()
@@ -104,8 +107,8 @@ function changesOf(record: Buffer): Change[] | undefined {
 }
 
 /**
- * The records of a journal, each a copy. What the end cuts short is left out, since LevelDB may be writing there.
- * @returns undefined for a record that is damaged, and then nothing more
+ * Yields the records of a journal, each as a copy. Skips an incomplete record at the end, since LevelDB may be writing
+ * it. Yields undefined for a damaged record, and ends.
  */
 async function* journalRecords(path: string): AsyncGenerator<Buffer | undefined> {
   const file = await open(path, 'r')

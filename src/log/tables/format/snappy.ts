@@ -1,18 +1,18 @@
-/** Snappy's raw format, to read the blocks of a database that was written with compression. */
+/** Decompresses Snappy's raw format, for the blocks of a database with compression. */
 import { readVarint } from './varint.js'
 
-/** Bytes out of a block; LevelDB's blocks are a value larger than their target at most. */
+/** Most bytes of a decompressed block. A LevelDB block exceeds its target size by at most one value. */
 const EXPANDED_BYTES_MAX = 256 * 1024 * 1024
 
 /**
- * Expands one compressed piece that begins at `from`.
- * @param to the piece ends here at the latest
- * @returns its bytes, and where it ended; undefined when these bytes are not Snappy's
+ * Decompresses the data that begins at `from`.
+ * @param to offset at which it ends at the latest
+ * @returns the decompressed bytes and the end offset; undefined when the data is no valid Snappy data
  */
 export function expand(bytes: Buffer, from: number, to: number): { content: Buffer; end: number } | undefined {
   const length = readVarint(bytes, from, to)
   if (length === undefined || length.value > EXPANDED_BYTES_MAX) return undefined
-  // A byte of input gives at most 64 bytes of output and a bit more.
+  // A byte of input gives about 64 bytes of output at most.
   if (length.value > (to - from) * 64) return undefined
   const content = Buffer.allocUnsafe(length.value)
   let at = length.end
@@ -24,7 +24,7 @@ export function expand(bytes: Buffer, from: number, to: number): { content: Buff
       bytes.copy(content, filled, piece.end - piece.length, piece.end)
     } else {
       if (piece.distance > filled) return undefined
-      // Byte by byte: a piece may repeat what it has just written.
+      // Byte by byte, because a copy may overlap its own output.
       for (let i = 0; i < piece.length; i++) content[filled + i] = content[filled + i - piece.distance] as number
     }
     filled += piece.length
@@ -33,7 +33,10 @@ export function expand(bytes: Buffer, from: number, to: number): { content: Buff
   return { content, end: at }
 }
 
-/** One element: `distance` 0 is a literal that ends at `end`, otherwise a copy of what stands so far back. */
+/**
+ * Decodes one element. `distance` 0: a literal whose bytes end at `end`. Otherwise a copy of `length` bytes that begin
+ * `distance` bytes back in the output.
+ */
 function pieceAt(bytes: Buffer, at: number, to: number): { length: number; distance: number; end: number } | undefined {
   if (at >= to) return undefined
   const tag = bytes[at] as number

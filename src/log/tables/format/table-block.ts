@@ -1,28 +1,38 @@
 /**
- * A block of a table as LevelDB 1.20 writes it: entries in key order, the offsets of those that spell their key out (the
- * restarts), their number; then, outside what a handle counts, a byte for the compression and a masked CRC-32C.
+ * A block of a table of LevelDB 1.20. Integers are little-endian.
  *
- * An entry is three varints (bytes shared with the key before, further bytes of the key, bytes of the value), those bytes
- * of the key, and the value. Keys of blocks are internal keys: the user's key and 8 bytes, of the sequence number and the kind.
+ *   entries       in key order
+ *   restarts      u32 each: offsets of the entries that store their key in full, rising from 0
+ *   u32           number of restarts
+ *   trailer, not counted in the size of a handle:
+ *     u8          compression: 0 none, 1 Snappy
+ *     u32         masked CRC-32C of the block and the compression byte
+ *
+ * An entry is three varints (bytes shared with the key before, further bytes of the key, bytes of the value), then the
+ * further bytes of the key, then the value. Keys are internal keys: the user key, then 8 bytes of kind (u8) and
+ * sequence number (u56).
  */
 import { crc32c, maskCrc } from './crc32c.js'
 import { expand } from './snappy.js'
 import { readVarint, varints } from './varint.js'
 
-/** The compression and the checksum behind a block. */
+/** Size of the trailer of a block: compression and checksum. */
 export const BLOCK_TRAILER_BYTES = 5
-/** Sequence number and kind at the end of each internal key. LevelDB ends the process over a key that is shorter. */
+/** Size of the trailer of an internal key: kind and sequence number. LevelDB ends the process if a key is shorter. */
 export const KEY_TRAILER_BYTES = 8
 const PLAIN = 0
 const SNAPPY = 1
 
-/** Where a block stands in its file. `size` leaves the trailer out. */
+/** The place of a block in its file. `size` does not include the trailer. */
 export interface BlockHandle {
   readonly offset: number
   readonly size: number
 }
 
-/** @returns undefined when there is no handle */
+/**
+ * Decodes a handle: two varints, offset and size.
+ * @returns undefined when the bytes from `from` to `to` are no handle
+ */
 export function readHandle(bytes: Uint8Array, from: number, to: number): (BlockHandle & { end: number }) | undefined {
   const offset = readVarint(bytes, from, to)
   const size = offset && readVarint(bytes, offset.end, to)
@@ -35,13 +45,16 @@ export interface BlockEntry {
   readonly value: Buffer
 }
 
-/** True when the trailer fits what stands before it. @param stored a block with its trailer */
+/** True when the checksum in the trailer matches the block. @param stored a block with its trailer */
 export function isWholeBlock(stored: Buffer): boolean {
   const end = stored.length - BLOCK_TRAILER_BYTES
   return end >= 0 && maskCrc(crc32c(stored, 0, end + 1)) === stored.readUInt32LE(end + 1)
 }
 
-/** The content of a block, expanded. @param stored with its trailer @returns undefined when it cannot be expanded */
+/**
+ * Returns the decompressed content of a block; undefined when it cannot be decompressed.
+ * @param stored a block with its trailer
+ */
 export function expandedBlock(stored: Buffer): Buffer | undefined {
   const end = stored.length - BLOCK_TRAILER_BYTES
   if (end < 0) return undefined
@@ -49,7 +62,9 @@ export function expandedBlock(stored: Buffer): Buffer | undefined {
   return stored[end] === SNAPPY ? expand(stored, 0, end)?.content : undefined
 }
 
-/** Where the entries of a block end and its restarts begin. @returns undefined when it says something impossible */
+/**
+ * Returns the offset of a block's restarts, where its entries end, and their number; undefined when they are invalid.
+ */
 export function restartsOf(content: Buffer): { from: number; count: number } | undefined {
   if (content.length < 4) return undefined
   const count = content.readUInt32LE(content.length - 4)
@@ -58,8 +73,10 @@ export function restartsOf(content: Buffer): { from: number; count: number } | u
 }
 
 /**
- * The entry at an offset. @param before the key of the entry before it @param to where the entries end
- * @returns undefined when no entry can stand there
+ * Decodes the entry at an offset.
+ * @param to offset at which the entries end
+ * @param before key of the preceding entry
+ * @returns undefined when there is no valid entry
  */
 export function entryAt(
   content: Buffer,
@@ -82,8 +99,8 @@ export function entryAt(
 }
 
 /**
- * The entries of a whole block, in order.
- * @returns undefined when it is not one: LevelDB would end the process over it, or over its keys
+ * Returns the entries of a block, in order; undefined when the content is invalid. LevelDB would end the process when
+ * it reads such a block.
  */
 export function blockEntries(content: Buffer): BlockEntry[] | undefined {
   const restarts = restartsOf(content)
@@ -100,7 +117,7 @@ export function blockEntries(content: Buffer): BlockEntry[] | undefined {
   return entries
 }
 
-/** A block with its trailer, in which every entry spells its key out. @param entries in key order */
+/** Encodes an uncompressed block with its trailer. Each entry stores its key in full. @param entries in key order */
 export function sealedBlock(entries: readonly BlockEntry[]): Buffer {
   const parts: Buffer[] = []
   const restarts: number[] = []

@@ -1,6 +1,9 @@
 /**
- * A table of LevelDB 1.20, an `.ldb` file: data blocks, a filter, a block that names the filter (the metaindex), a block
- * that names the data blocks (the index), and a footer of 48 bytes with the places of those two.
+ * A table of LevelDB 1.20, an `.ldb` file: data blocks, a filter, the metaindex (a block with the handle of the
+ * filter), the index (a block with the handles of the data blocks), and a footer of 48 bytes.
+ *
+ * The footer contains the handles of metaindex and index, zeros up to byte 40, and the magic number in the last 8
+ * bytes.
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import {
@@ -17,9 +20,9 @@ import { varints } from './varint.js'
 export const FOOTER_BYTES = 48
 const MAGIC = Buffer.from('57fb808b247547db', 'hex')
 
-/** A data block as the index names it. */
+/** A data block in the index. */
 export interface DataBlock {
-  /** An internal key: at least the last of this block, and before the first of the next. */
+  /** An internal key, at or after the last key of this block and before the first key of the next block. */
   readonly separator: Buffer
   readonly handle: BlockHandle
 }
@@ -28,15 +31,15 @@ export interface TableLayout {
   /** In key order. */
   readonly blocks: readonly DataBlock[]
   readonly metaindex: BlockHandle
-  /** Undefined: the metaindex is damaged. */
+  /** Handles in the metaindex. Undefined: the metaindex is damaged. */
   readonly filters: readonly BlockHandle[] | undefined
 }
 
 export class TableFile {
   readonly #file: FileHandle
-  /** Of the file, bytes. */
+  /** Size of the file in bytes. */
   readonly size: number
-  /** The footer ends here: what the database takes for the size of the table. */
+  /** Offset at which the footer ends: the size of the table in the manifest. */
   readonly end: number
 
   private constructor(file: FileHandle, size: number, end: number) {
@@ -46,8 +49,9 @@ export class TableFile {
   }
 
   /**
-   * @param end the size of the table as the database has it noted; undefined: that of the file
-   * @throws what the file system throws
+   * Opens the file of a table for reading. The caller must `close` it.
+   * @param end size of the table in the manifest; undefined: the size of the file
+   * @throws an error of the file system
    */
   static async open(path: string, end: number | undefined): Promise<TableFile> {
     const file = await open(path, 'r')
@@ -64,7 +68,10 @@ export class TableFile {
     return this.#file.close()
   }
 
-  /** Reads into the beginning of `into`. @returns how many bytes; fewer than asked for at the end of the file only */
+  /**
+   * Reads into the beginning of `into`.
+   * @returns the number of bytes, less than `length` only at the end of the file
+   */
   async readInto(into: Buffer, offset: number, length: number): Promise<number> {
     let filled = 0
     while (filled < length) {
@@ -75,25 +82,25 @@ export class TableFile {
     return filled
   }
 
-  /** At most `length` bytes from an offset. */
+  /** Returns the bytes at an offset, at most `length`; fewer at the end of the file. */
   async read(offset: number, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(length, this.size - offset)))
     return bytes.subarray(0, await this.readInto(bytes, offset, bytes.length))
   }
 
-  /** True when a block can stand there. LevelDB ends the process when it cannot get memory for one. */
+  /** True when a block is within the file. LevelDB ends the process if it cannot allocate the memory for a block. */
   holds({ offset, size }: BlockHandle): boolean {
     return offset + size + BLOCK_TRAILER_BYTES <= this.size
   }
 
-  /** A block with its trailer. @returns undefined when it goes beyond the file */
+  /** Returns a block with its trailer; undefined when it exceeds the file. */
   async readStored(handle: BlockHandle): Promise<Buffer | undefined> {
     if (!this.holds(handle)) return undefined
     const stored = await this.read(handle.offset, handle.size + BLOCK_TRAILER_BYTES)
     return stored.length === handle.size + BLOCK_TRAILER_BYTES ? stored : undefined
   }
 
-  /** The entries of a block whose checksum holds. @returns undefined for any other */
+  /** Returns the entries of a block; undefined when the block is damaged. */
   async readEntries(handle: BlockHandle): Promise<BlockEntry[] | undefined> {
     const stored = await this.readStored(handle)
     if (stored === undefined || !isWholeBlock(stored)) return undefined
@@ -101,7 +108,7 @@ export class TableFile {
     return content && blockEntries(content)
   }
 
-  /** What the table says of itself. @returns what keeps it from being read */
+  /** Returns the blocks of the table; 'footer' or 'index' when that part is damaged. */
   async layout(): Promise<TableLayout | 'footer' | 'index'> {
     const footer = this.size < this.end ? Buffer.alloc(0) : await this.read(this.end - FOOTER_BYTES, FOOTER_BYTES)
     if (footer.length < FOOTER_BYTES || !footer.subarray(-MAGIC.length).equals(MAGIC)) return 'footer'
@@ -135,7 +142,7 @@ function isListOfBlocks(blocks: readonly (DataBlock | undefined)[]): blocks is D
   return !blocks.includes(undefined)
 }
 
-/** A footer that names these two blocks. */
+/** Encodes a footer with the handles of these two blocks. */
 export function footerOf(metaindex: BlockHandle, index: BlockHandle): Buffer {
   const footer = Buffer.alloc(FOOTER_BYTES)
   varints(metaindex.offset, metaindex.size, index.offset, index.size).copy(footer)

@@ -1,6 +1,6 @@
-/** LevelDB's integers of variable length: seven bits a byte, the lowest first. */
+/** LevelDB's varints: unsigned integers, 7 bits a byte, lowest bits first. */
 
-/** @returns the number and where it ends; undefined when it goes beyond `to`, or is too large to be one */
+/** Decodes a varint. @returns the value and its end offset; undefined when it exceeds `to` or 2^53 - 1 */
 export function readVarint(bytes: Uint8Array, from: number, to: number): { value: number; end: number } | undefined {
   let value = 0
   let scale = 1
@@ -14,7 +14,7 @@ export function readVarint(bytes: Uint8Array, from: number, to: number): { value
   return undefined
 }
 
-/** The bytes of some numbers, one after the other. */
+/** Encodes numbers as consecutive varints. */
 export function varints(...numbers: number[]): Buffer {
   const bytes: number[] = []
   for (const number of numbers) {

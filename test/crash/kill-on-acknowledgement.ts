@@ -1,6 +1,6 @@
 /**
- * Appends large batches one after the other and dies in the moment in which the n-th is acknowledged: had it been
- * acknowledged before it was written, it would not be there. `last-words.ts DIRECTORY N`.
+ * Appends large batches one after the other and kills itself when the n-th is acknowledged. A batch that was
+ * acknowledged before it was written would then be missing. `kill-on-acknowledgement.ts DIRECTORY N`.
  */
 import { writeSync } from 'node:fs'
 import { Store } from '../../src/store/store.js'
