@@ -106,6 +106,7 @@ t.test('the script of the README prints what is in the stream', async (t) => {
 })
 
 t.test('every file and folder that the documents link to is there', async (t) => {
+  let links = 0
   for (const document of [
     'README.md',
     'CONTRIBUTING.md',
@@ -119,9 +120,11 @@ t.test('every file and folder that the documents link to is there', async (t) =>
   ]) {
     const text = readFileSync(join(root, document), 'utf8')
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      links++
       t.ok(existsSync(join(root, document, '..', target)), `${document} links to ${target}`)
     }
   }
+  t.ok(links > 30, `${links} links were found`)
 })
 
 t.test('every script, command and flag that the documents show is there', async (t) => {
@@ -130,6 +133,7 @@ t.test('every script, command and flag that the documents show is there', async 
   for (const schema of [ServeConfig, ImportConfig, ExportConfig, VerifyConfig]) {
     for (const name of Object.keys(schema.properties)) flags.add(`--${name}`)
   }
+  let found = 0
   for (const document of [
     'README.md',
     'CONTRIBUTING.md',
@@ -139,15 +143,21 @@ t.test('every script, command and flag that the documents show is there', async 
     'docs/security.md'
   ]) {
     const text = readFileSync(join(root, document), 'utf8')
-    for (const [, script] of text.matchAll(/npm run ([\w-]+)/g))
+    for (const [, script] of text.matchAll(/npm run ([\w-]+)/g)) {
+      found++
       t.ok(script && scripts[script], `${document}: npm run ${script}`)
-    for (const [, file] of text.matchAll(/npx tsx (\S+?\.ts) ?(?:\S+\.ts)?/g))
+    }
+    for (const [, file] of text.matchAll(/npx tsx (\S+?\.ts) ?(?:\S+\.ts)?/g)) {
+      found++
       t.ok(existsSync(join(root, file ?? '')), `${document}: ${file}`)
+    }
     for (const [, line] of text.matchAll(/npm start -- ([^`\n#]+)/g)) {
+      found++
       for (const [flag] of (line ?? '').matchAll(/--[a-z-]+/g))
         t.ok(flag === '--help' || flags.has(flag), `${document}: ${flag}`)
     }
   }
+  t.ok(found > 10, `${found} scripts and commands were found`)
 })
 
 /** `…` stands for anything on one line, a line of `…` alone for anything. */

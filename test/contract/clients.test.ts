@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import RssParser from 'rss-parser'
 import t from 'tap'
 import { append, listen } from '../helpers/app.js'
+import { skipWithout } from '../helpers/executables.js'
 
 t.test('a feed reader with its default headers reads a stream as a feed', async (t) => {
   const { app, url } = await listen(t)
@@ -17,7 +18,7 @@ t.test('a feed reader with its default headers reads a stream as a feed', async 
   t.ok(Date.parse(first?.isoDate ?? ''), 'an entry has a date')
 })
 
-t.test('curl --json prints the problem of a wrong address or body', { skip: isMissing('curl') }, async (t) => {
+t.test('curl --json prints the problem of a wrong address or body', { skip: skipWithout('curl') }, async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', { type: 'T' })
   for (const [path, code] of [
@@ -65,7 +66,7 @@ print(json.dumps({
 
 t.test(
   "Python's urllib, which sends no Accept header, appends and reads",
-  { skip: isMissing('python3') },
+  { skip: skipWithout('python3') },
   async (t) => {
     const { url } = await listen(t)
     const { stdout, stderr } = await run('python3', ['-c', PYTHON, url])

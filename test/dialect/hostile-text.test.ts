@@ -142,7 +142,9 @@ t.test('streams and types with any name have well-formed feeds with working link
       t.equal(feed.statusCode, 200, `${name}${embed}`)
       answers.push(feed.body)
     }
-    for (const link of linksIn(answers.at(-1) as string)) {
+    const links = linksIn(answers.at(-1) as string)
+    t.ok(links.length > 0, `${name} has links`)
+    for (const link of links) {
       if (link.endsWith('/metadata')) continue
       const { statusCode } = await app.inject({
         url: link,

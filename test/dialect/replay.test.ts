@@ -24,7 +24,9 @@ for (const name of names) {
     const { url } = await listen(t, { trustProxy: true, insecure: scenario.needs !== 'secure' })
     const got = await runScenario(scenario, url)
     const open = [...got]
-    for (const { say, request, response } of recorded(name, new URL(url).port)) {
+    const exchanges = recorded(name, new URL(url).port)
+    t.ok(exchanges.length > 0, 'exchanges were recorded')
+    for (const { say, request, response } of exchanges) {
       const index = open.findIndex((exchange) => exchange.say === say)
       const difference = differenceOf(name, say)
       if (index < 0) {

@@ -4,7 +4,7 @@ import type { LogPage } from '../../src/dispatch/dispatcher.js'
 import { Dispatcher } from '../../src/dispatch/dispatcher.js'
 import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import type { Store } from '../../src/store/store.js'
-import { appendTo, eventually, many, openStore, turn, turns } from '../helpers/live-events.js'
+import { appendTo, eventually, many, openStore, turns } from '../helpers/live-events.js'
 
 function startedOver(store: Store): Dispatcher {
   const dispatcher = new Dispatcher(store.log)
@@ -95,18 +95,31 @@ t.test('unreadable records are skipped as a gap, and delivery continues after it
   await dispatcher.close()
 })
 
-t.test('the dispatcher closes while it waits and while a follower is busy', async (t) => {
+t.test('close resolves while no commit comes; while a follower is busy, only when the follower is done', async (t) => {
   const store = await openStore(t)
   await startedOver(store).close()
   const busy = startedOver(store)
-  let done = false
-  busy.follow(async () => {
-    await turns(10)
-    done = true
+  const pages: LogPage[] = []
+  let release = () => {}
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  busy.follow((page) => {
+    pages.push(page)
+    return released
   })
   await appendTo(store, 's', {})
-  await turn()
-  await turn()
-  await busy.close()
-  t.ok(done || busy.next === 0, 'close waits for the busy follower')
+  await eventually('the follower is busy', () => pages.length === 1)
+  let closed = false
+  const closing = busy.close().then(() => {
+    closed = true
+  })
+  await appendTo(store, 's', {})
+  await turns(20)
+  t.equal(closed, false, 'the follower is busy')
+  release()
+  await closing
+  await appendTo(store, 's', {})
+  await turns(20)
+  t.equal(pages.length, 1, 'no page is offered after the close')
 })

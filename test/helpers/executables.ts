@@ -8,6 +8,15 @@ export function findExecutable(...names: string[]): string | undefined {
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable)
 }
 
+/**
+ * Returns why a test that needs a program is skipped; false when it runs. Where CI is set the program must be there: the
+ * test runs, and fails without it. Only for programs that .ci/run installs.
+ */
+export function skipWithout(program: string): string | false {
+  const isMissing = findExecutable(program) === undefined
+  return isMissing && process.env.CI === undefined && `needs ${program} in the PATH (apt-get install ${program})`
+}
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)

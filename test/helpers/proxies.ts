@@ -5,18 +5,14 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { findExecutable } from './executables.js'
+import { findExecutable, skipWithout } from './executables.js'
 
 const nginx = findExecutable('nginx')
 const haproxy = findExecutable('haproxy')
 
 /** The reason to skip a test because there is no such proxy. With CI set nothing is skipped: the test fails instead. */
-export const skipNginx = missing('nginx', nginx)
-export const skipHaproxy = missing('haproxy', haproxy)
-
-function missing(name: string, path: string | undefined): string | false {
-  return path === undefined && process.env.CI === undefined && `needs ${name} in the PATH (apt-get install ${name})`
-}
+export const skipNginx = skipWithout('nginx')
+export const skipHaproxy = skipWithout('haproxy')
 
 /** @param http returns the content of the `http` block for a port @returns the address of the proxy */
 export function startNginx(t: Test, http: (port: number) => string): Promise<string> {

@@ -31,7 +31,12 @@ export interface SourceFile {
   readonly calls: readonly Site[]
   /** Functions, classes, interfaces and types at the top of the file, exported or not. */
   readonly names: readonly string[]
+  /** The modules that it imports, in any form, as they are written there; `COMPUTED` for one that no literal names. */
+  readonly specifiers: readonly string[]
 }
+
+/** Stands for a module whose name the program computes. */
+export const COMPUTED = '(computed)'
 
 const read = new Map<string, SourceFile>()
 
@@ -43,16 +48,22 @@ export function readSource(file: string): SourceFile {
 }
 
 function parse(file: string): SourceFile {
-  const text = readFileSync(join(root, file), 'utf8')
+  return parseSource(file, readFileSync(join(root, file), 'utf8'))
+}
+
+/** What a text holds, as if it stood in a file. */
+export function parseSource(file: string, text: string): SourceFile {
   const tree = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
   const functions: Site[] = []
   const calls: Site[] = []
+  const specifiers: string[] = []
   const lineOf = (position: number) => tree.getLineAndCharacterOfPosition(position).line + 1
   const siteOf = (node: ts.Node, name: string, arity: number): Site => {
     const first = lineOf(node.getStart())
     return { place: `${file}:${first}`, name, lines: lineOf(node.end) - first + 1, arity }
   }
   const visit = (node: ts.Node): void => {
+    specifiers.push(...specifiersAt(node))
     if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
       functions.push(siteOf(node, nameOfFunction(node), node.parameters.length))
     } else if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
@@ -62,7 +73,7 @@ function parse(file: string): SourceFile {
     ts.forEachChild(node, visit)
   }
   visit(tree)
-  return { text, lines: text.split('\n').length - 1, functions, calls, names: namesAtTop(tree) }
+  return { text, lines: text.split('\n').length - 1, functions, calls, names: namesAtTop(tree), specifiers }
 }
 
 /** Returns the files of this project that a file imports. */
@@ -72,12 +83,31 @@ export function importsOf(file: string): string[] {
     .map((name) => relative(root, join(root, dirname(file), name)).replace(/\.js$/, '.ts'))
 }
 
-/** Returns the import specifiers of a file, as they are written. */
-export function specifiersOf(file: string): string[] {
-  const { text } = readSource(file)
-  return [...text.matchAll(/^(?:import|export)\s[^'"]*?from '([^']+)'|^import '([^']+)'/gm)].map(
-    (found) => found[1] ?? found[2] ?? ''
-  )
+/** The modules that a file imports, as they are written there. */
+export function specifiersOf(file: string): readonly string[] {
+  return readSource(file).specifiers
+}
+
+/** The module that a node imports, if it is an import of any form. */
+function specifiersAt(node: ts.Node): string[] {
+  if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return literalOf(node.moduleSpecifier)
+  if (ts.isExternalModuleReference(node)) return literalOf(node.expression)
+  if (ts.isImportTypeNode(node)) return literalOf(ts.isLiteralTypeNode(node.argument) ? node.argument.literal : node)
+  const imports = ts.isCallExpression(node) && (isImportKeyword(node.expression) || isRequire(node.expression))
+  return imports ? literalOf(node.arguments[0] ?? node) : []
+}
+
+/** @param node undefined: nothing is imported */
+function literalOf(node: ts.Node | undefined): string[] {
+  if (node === undefined) return []
+  return [ts.isStringLiteralLike(node) ? node.text : COMPUTED]
+}
+
+const isImportKeyword = ({ kind }: ts.Node) => kind === ts.SyntaxKind.ImportKeyword
+
+/** `require`, `require.resolve` and `import.meta.resolve`, called whatever follows. */
+function isRequire(called: ts.Node): boolean {
+  return /^(require(\.resolve)?|import\.meta\.resolve)$/.test(called.getText().replace(/\s/g, ''))
 }
 
 function nameOfFunction(node: ts.SignatureDeclaration): string {

@@ -2,7 +2,7 @@
  * `Expect: 100-continue`: the server asks for a body unless it already knows that it refuses it. Clients see the
  * refusal.
  */
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,6 +10,7 @@ import t from 'tap'
 import { makeCertificate } from '../../src/commands/serve/certificate.js'
 import { limits } from '../../src/limits.js'
 import { append, listen } from '../helpers/app.js'
+import { skipWithout } from '../helpers/executables.js'
 import { eventually } from '../helpers/live-events.js'
 import { admin, bearer, makeToken, makeUser, setRules } from '../helpers/people.js'
 import { listenRaw } from '../helpers/raw.js'
@@ -148,12 +149,10 @@ t.test('HTTP/1.0 requests and requests without a body are answered as if they ha
 })
 
 /** Options that skip a test if a program is not installed. */
-const skipWithout = (program: string) => ({
-  skip: spawnSync(program, ['--version']).status === 0 ? false : `${program} is not installed`
-})
+const without = (program: string) => ({ skip: skipWithout(program) })
 const run = promisify(execFile)
 
-t.test('curl gets a refusal without sending its file', skipWithout('curl'), async (t) => {
+t.test('curl gets a refusal without sending its file', without('curl'), async (t) => {
   const directory = t.testdir({ plain: {}, tls: {} })
   const file = join(directory, 'large')
   writeFileSync(file, Buffer.alloc(40 * 1024 * 1024, 0x20))
@@ -184,7 +183,7 @@ for i in range(4):
         print(error.code, error.headers['Content-Type'], len(error.read()) > 0)
 `
 
-t.test('Python, which sends its whole body before it reads, sees each refusal', skipWithout('python3'), async (t) => {
+t.test('Python, which sends its whole body before it reads, sees each refusal', without('python3'), async (t) => {
   const directory = t.testdir({ open: {}, closed: {} })
   const open = await listen(t, { directory: join(directory, 'open') })
   const closed = await listen(t, { directory: join(directory, 'closed'), insecure: false, anonymous: false })

@@ -38,10 +38,13 @@ t.test('metadata, tombstones and audit records also get ids that contain their p
   await append(app, 's', { type: 'B' })
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
   t.ok(store.log.head >= 5)
+  let read = 0
   for await (const records of store.log.scan(0, store.log.head)) {
+    read += records.length
     for (const record of records)
       t.equal(store.log.placeOfId(record.id), record.position, `${record.type}: ${record.idText}`)
   }
+  t.equal(read, store.log.head + 1, 'all records were read')
 })
 
 t.test('an id that contains a position beyond the head is refused, in every form of body', async (t) => {

@@ -208,6 +208,7 @@ async function checkAddresses(t: Test, url: string): Promise<void> {
   t.equal((await fetch(new URL(missing.type, url))).status, 200, 'the page of a problem')
   const answer = await fetch(`${url}/streams/a%2Fb`, { headers: { accept: ATOM } })
   const feed = (await answer.json()) as { links: { uri: string }[] }
+  t.ok(feed.links.length > 0, 'the feed has links')
   for (const { uri } of feed.links) t.equal((await fetch(uri, { headers: { accept: ATOM } })).status, 200, uri)
   t.match(await (await fetch(`${url}/streams/a%2Fb`)).json(), { stream: 'a/b' }, 'a slash in a name')
 }
