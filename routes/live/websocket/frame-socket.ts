@@ -86,8 +86,8 @@ export class FrameSocket {
   }
 
   /**
-   * Calls back when the queue is empty again. Subscriptions of one socket take turns: when one has filled the queue, the
-   * next waits for another drain.
+   * Calls back when the queue is empty again. Subscriptions of one socket take turns: when one has filled the queue,
+   * the next waits for another drain.
    */
   drained(callback: () => void): void {
     this.#waitingForDrain.push(callback)
