@@ -17,8 +17,9 @@ RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 EXPOSE 2113
-# It may speak HTTPS, with a certificate for another name. DAYBOOK_PORT may be Kubernetes' tcp://… of a service named daybook.
+# The server may speak HTTPS with a certificate for another name, so the check does not verify it. For a service named
+# daybook, Kubernetes sets DAYBOOK_PORT to tcp://…; the check then uses the default port.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
   CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = 0; const ask = (scheme) => fetch(scheme + '://127.0.0.1:' + (/^[0-9]+$/.test(process.env.DAYBOOK_PORT) ? process.env.DAYBOOK_PORT : 2113) + '/readyz'); ask('http').catch(() => ask('https')).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# Signals go straight to the server, which answers what it has taken before it ends.
+# The server is the main process, so it gets signals directly and answers accepted requests before it ends.
 ENTRYPOINT ["node", "dist/src/main.js"]

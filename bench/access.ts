@@ -9,7 +9,7 @@ import { sends, startWork, type Work } from './support/work.js'
 import { writeScript } from './support/wrk.js'
 
 const STORE = { events: 200_000, streams: 1000 }
-/** So many of the streams have a rule of their own. */
+/** Number of streams with an access rule of their own. */
 const RULED = 100
 
 const ADMIN = basic('admin', 'changeit')
@@ -29,7 +29,10 @@ function appendWork(): Work {
   }
 }
 
-/** The whole log, by somebody who may read all of it but is no administrator. @param ruled so many streams have a rule */
+/**
+ * Reads the whole log with an account that may read all of it but is no administrator.
+ * @param ruled number of streams with a rule
+ */
 function readWork(ruled: number): Work {
   const rules = ruled === 0 ? 'no rules' : `rules on ${ruled} of ${count(STORE.streams)} streams`
   return {
@@ -82,12 +85,12 @@ async function benchReads(work: Work, report: Report, scale: Scale): Promise<voi
   report.ratio('access', { ...work, rates: rates.everybody, limit, wanted: 0.8 })
 }
 
-/** The account may be there from an earlier round. */
+/** The account may exist from an earlier round. */
 function makeAnn(daybook: Server): Promise<void> {
   return send(daybook, 'POST', '/users', { loginName: 'ann', fullName: 'Ann', groups: [], password: 'wonder' }, 409)
 }
 
-/** @throws when it is answered neither with success nor with `expected` */
+/** @throws if the status is neither a success nor `expected` */
 async function send({ url }: Server, method: string, path: string, body: object, expected?: number): Promise<void> {
   const headers = { authorization: ADMIN, 'content-type': 'application/json' }
   const { status } = await fetch(url + path, { method, headers, body: JSON.stringify(body) })

@@ -1,4 +1,4 @@
-/** `--against COMMIT`: the processor's time that the same work takes in another build and in this one. */
+/** `--against COMMIT`: compares the processor time of the same work in another build and in this one. */
 import { type Line, lines } from './lines.js'
 import { type Build, here } from './support/builds.js'
 import { removeFolder } from './support/processes.js'
@@ -8,17 +8,18 @@ import type { Scale } from './support/scale.js'
 import type { Rate } from './support/usage.js'
 import { directoryOf, type Start, type Subject, startWork, type Work } from './support/work.js'
 
-/** So many times each build is loaded in a round: this one, the other, the other, this one. */
+/** Number of loads per build in a round: this one, the other, the other, this one. */
 const LOADS = 2
 
-/** Both builds, and what was measured of each. */
+/** Both builds, and their measurements. */
 type Both<T> = { readonly ours: T; readonly theirs: T }
 
-/** The other build could not do the work: it may be older than what is asked of it. */
+/** The other build does not support the work; it may be older. */
 class OtherBuildError extends Error {}
 
 /**
- * Measures the works of these lines in both builds, and reports each. What the other build cannot do is reported as that.
+ * Measures the works of these lines in both builds, and reports each. Work that the other build does not support is
+ * reported as not measured.
  * @param ids lines that have works
  */
 export async function benchAgainst(report: Report, scale: Scale, ids: readonly string[], other: Build): Promise<void> {
@@ -45,8 +46,8 @@ async function starts(work: Start, other: Build, scale: Scale): Promise<Both<Rat
 }
 
 /**
- * Each round starts both servers anew, so that no ratio depends on how one process happened to be compiled and laid out in
- * memory. A filled store is copied once and kept for all rounds; without one, each round has an empty directory.
+ * Each round starts both servers anew, so that no ratio depends on the JIT compilation and memory layout of one
+ * process. A filled store is copied once and kept for all rounds; without one, each round has an empty directory.
  */
 async function loads(work: Work, other: Build, scale: Scale): Promise<Both<Rate[]>> {
   const directories: string[] = []
@@ -99,7 +100,7 @@ function meanRate(rates: readonly Rate[]): Rate {
   return { rate: mean(rates.map(({ rate }) => rate)), cpu: mean(rates.map(({ cpu }) => cpu)) }
 }
 
-/** What the other build does. @throws OtherBuildError when it cannot */
+/** Runs work of the other build. @throws OtherBuildError if it fails */
 function orSay<T>(work: Promise<T>): Promise<T> {
   return work.catch((error: Error) => {
     throw new OtherBuildError(error.message)

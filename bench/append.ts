@@ -52,7 +52,7 @@ export async function benchAppend(report: Report, scale: Scale): Promise<void> {
   )
 }
 
-/** What Daybook answers to an append. */
+/** Daybook's response to an append. */
 async function sampleAnswer({ url }: Server, body: string): Promise<Buffer> {
   const answer = await fetch(`${url}/streams/bench-1`, {
     method: 'POST',
@@ -62,7 +62,7 @@ async function sampleAnswer({ url }: Server, body: string): Promise<Buffer> {
   return Buffer.from(await answer.arrayBuffer())
 }
 
-/** What the disk alone takes to keep 300 bytes, one write after the other. */
+/** Latency of the disk alone for 300 bytes, one write after the other. */
 function syncLatency(seconds: number): Latency {
   const folder = temporaryFolder()
   const file = openSync(join(folder, 'sync'), 'w')

@@ -51,7 +51,7 @@ class BareBatches {
   readonly #db: Bare
   readonly #value = Buffer.from(batchBodies(1, 2)[0] as string).subarray(0, 300)
   readonly #second = Buffer.alloc(6)
-  /** Written anew for each record: a batch copies what it is given. */
+  /** Reused for every record, because a batch copies its arguments. */
   readonly #key = Buffer.alloc(8)
   readonly #secondKey = Buffer.alloc(16)
   #next = 0
@@ -65,7 +65,7 @@ class BareBatches {
     return rateOf(process.pid, () => this.#write(seconds))
   }
 
-  /** @returns how many events it wrote */
+  /** Returns the number of events written. */
   async #write(seconds: number): Promise<number> {
     const first = this.#next
     const started = performance.now()

@@ -1,4 +1,7 @@
-/** Appends on the condition that nobody wrote under a tag since it was read, against appends without a condition. */
+/**
+ * Appends on the condition that no event with a tag was appended since the last read, against appends without a
+ * condition.
+ */
 import { event } from './support/events.js'
 import { count, type Report } from './support/report.js'
 import { inTurn } from './support/rounds.js'
@@ -36,7 +39,7 @@ function script(conditional: boolean, after: number): Script {
   return writeScript({ paths: ['/events'], bodies })
 }
 
-/** What is appended carries other tags than the one that is asked for, so the condition always holds. */
+/** The appended events have other tags than the one in the condition, so the condition always holds. */
 function body(i: number, conditional: boolean, after: number): string {
   const tags = [`order:${i}`]
   const events = [{ stream: `bench-${i % 1000}`, ...event(i), tags }]

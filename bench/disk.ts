@@ -1,4 +1,4 @@
-/** What an event takes on disk, and how much LevelDB writes for it, with and without its compression. */
+/** The size of an event on disk, and the bytes that LevelDB writes for it, with and without compression. */
 import { join } from 'node:path'
 import { event } from './support/events.js'
 import { bytesOnDisk, closeBare, openBare, tableBytes } from './support/leveldb.js'
@@ -35,7 +35,10 @@ function jsonBytes(): number {
   return sum / 1000
 }
 
-/** Opening it once more writes what is only in LevelDB's own log into a table, so that tables hold everything. */
+/**
+ * Opening the database again moves the content of LevelDB's write-ahead log into a table, so that tables hold
+ * everything.
+ */
 async function bytesOf(folder: string, compression: boolean): Promise<Bytes> {
   await closeBare(await openBare(folder, { compression }))
   const tables = [tableBytes(folder, 'LOG.old'), tableBytes(folder)]

@@ -1,6 +1,6 @@
 /**
- * Loads by hostile clients: what they cost the server in memory and processor time, and how long others wait meanwhile. Each
- * meets a server of its own. While one server is left alone for a minute, the next load begins.
+ * Loads by hostile clients: their cost in memory and processor time, and the waits of other requests meanwhile. Each
+ * load has a server of its own. While one server rests for a minute, the next load begins.
  */
 import { totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,17 +16,17 @@ import type { HostileScale, Scale } from './support/scale.js'
 import { type Server, startDaybook } from './support/servers.js'
 import { cpuSeconds, PeakWatch, residentMemory } from './support/usage.js'
 
-/** MB that memory may exceed its budget by, and what it may stay above idle a minute later. */
+/** MB by which memory may exceed its budget, and by which it may exceed idle memory a minute later. */
 const ROOM = 64
-/** The server's default: so many MB, or a quarter of the machine's memory if that is less. */
+/** The server's default budget in MB; a quarter of the machine's memory if that is less. */
 const DEFAULT_BUDGET = Math.min(512, totalmem() / 4 / 2 ** 20)
-/** A server is killed when its memory has reached so many MB: others use the machine too. */
+/** A server is killed when its memory reaches this, MB, because other processes use the machine too. */
 const KILLED_ABOVE = 4096
 /** Milliseconds of requests before idle memory is measured. */
 const WARM_MS = 3000
-/** Milliseconds that a probe's last request is waited for when the load is over. */
+/** Time to wait for a probe's last request after the load, milliseconds. */
 const PROBE_PATIENCE_MS = 10_000
-/** Milliseconds that a server has to stop before it is killed. */
+/** Time for a server to stop before it is killed, milliseconds. */
 const STOP_MS = 5000
 
 /** Memory in MB. */
@@ -37,7 +37,7 @@ interface Measured {
   readonly after: number
   readonly event: ProbeResult
   readonly livez: ProbeResult
-  /** Milliseconds of the processor, all threads, until the load was over, and in the minute after it. */
+  /** Processor time of all threads during the load and in the minute after it, milliseconds. */
   readonly cpu: number
   readonly cpuAfter: number
   /** Seconds of the load. */
@@ -45,7 +45,7 @@ interface Measured {
   readonly outcome: string
 }
 
-/** @throws when `hostile.load` names no load */
+/** @throws if `hostile.load` names an unknown load */
 export async function benchHostile(report: Report, { hostile }: Scale): Promise<void> {
   const settling: Promise<void>[] = []
   for (const [name, load] of chosenLoads(hostile.load)) {
@@ -62,7 +62,7 @@ function chosenLoads(names: string | undefined): [string, HostileLoad][] {
   const wanted = names.split(',')
   const unknown = wanted.find((name) => !Object.hasOwn(hostileLoads, name))
   if (unknown === undefined) return all.filter(([name]) => wanted.includes(name))
-  throw new Error(`there is no load "${unknown}"; known: ${Object.keys(hostileLoads).join(', ')}`)
+  throw new Error(`unknown load "${unknown}"; the loads are ${Object.keys(hostileLoads).join(', ')}`)
 }
 
 function judge(report: Report, name: string, load: HostileLoad, measured: Measured, scale: HostileScale): void {
@@ -92,7 +92,7 @@ function judge(report: Report, name: string, load: HostileLoad, measured: Measur
 
 const CUT = 'cut'
 
-/** A figure of a process; NaN when it is gone, which holds no bound. */
+/** A figure of a process; NaN if the process is gone, which satisfies no bound. */
 function orGone(figure: (pid: number) => number, pid: number): number {
   try {
     return figure(pid)
@@ -158,7 +158,7 @@ class Encounter {
     }
   }
 
-  /** Resolves when the load has gone on for too long, or has taken too much. */
+  /** Resolves when the load has taken too long or too much memory. */
   async #untilCut(): Promise<typeof CUT> {
     const end = performance.now() + this.#scale.seconds * 1000
     while (!this.#over && performance.now() < end && this.#watch.peak <= KILLED_ABOVE) await sleep(100)

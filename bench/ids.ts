@@ -1,4 +1,4 @@
-/** Appends whose events bring an id each, against the same events without: the server gives those theirs. */
+/** Appends of events with client ids, against the same events without, which get ids from the server. */
 import { BATCH, BATCHES } from './batches.js'
 import { event } from './support/events.js'
 import type { Report } from './support/report.js'

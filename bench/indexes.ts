@@ -1,4 +1,4 @@
-/** What index streams cost an append, and what reading one costs beside reading a stream. */
+/** The cost of index streams for an append, and the cost of reading one compared with a plain stream. */
 import { BATCH, BATCHES } from './batches.js'
 import { event } from './support/events.js'
 import { count, type Report } from './support/report.js'
@@ -10,7 +10,9 @@ import { writeScript } from './support/wrk.js'
 const PAGE = 20
 const STORE = { events: 40_000, streams: 1000 }
 
-/** Every event stands in its category, its type, and one of 1,000 correlations; its stream in `$streams` and its category. */
+/**
+ * Every event is in its category, its type and one of 1,000 correlations; its stream is in `$streams` and its category.
+ */
 function appendWorks(): (Work & { readonly wanted: number })[] {
   const flags = ['--run-projections', 'all']
   const singles = Array.from({ length: 64 }, (_, i) => JSON.stringify(linked(i)))

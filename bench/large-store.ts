@@ -13,7 +13,7 @@ import { writeScript } from './support/wrk.js'
 
 interface Result extends Rate {
   readonly worstCommit: number
-  /** MB that LevelDB compacted meanwhile, in both databases. */
+  /** MB that LevelDB compacted during the load, in both databases. */
   readonly compacted: number
 }
 

@@ -25,11 +25,11 @@ import type { Start, Work } from './support/work.js'
 
 export interface Line {
   readonly what: string
-  /** Measures it beside its limits. */
+  /** Measures the line beside its limits. */
   readonly run: (report: Report, scale: Scale) => Promise<void>
-  /** What `--against` gives to two builds; absent: it is not measured by rate. */
+  /** The work that `--against` gives to two builds. Absent if the line is not measured by rate. */
   readonly works?: (scale: Scale) => readonly (Work | Start)[]
-  /** It takes so long that it is measured only when it is named. */
+  /** True if the line takes long and runs only when it is named. */
   readonly byName?: true
 }
 

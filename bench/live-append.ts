@@ -1,4 +1,4 @@
-/** Durable single-event appends while 100 subscribers listen to other streams, against nobody listening. */
+/** Durable single-event appends with 100 subscribers on other streams, against the same without subscribers. */
 import { appendWork } from './append.js'
 import type { SubscriberJobs } from './children/subscribers.js'
 import { Worker } from './support/jobs.js'

@@ -18,7 +18,7 @@ interface CatchUp extends Work {
   client(server: Server): Client
 }
 
-/** A frame each, and many in a frame. */
+/** One event per frame, and many per frame. */
 export function catchUpWorks({ long: events }: Scale): CatchUp[] {
   return [undefined, BATCH].map((batch) => {
     const path = `/events?from=start${batch === undefined ? '' : `&batch=${batch}`}`
@@ -58,7 +58,7 @@ export async function benchLiveCatchUp(report: Report, scale: Scale): Promise<vo
   }
 }
 
-/** Writes what the server sends to a file, one frame a line. @returns the file */
+/** Writes the frames of the server to a file, one per line. Returns the file's path. */
 async function keepFrames({ url }: Server, { path, events }: CatchUp, file: string): Promise<string> {
   const reader = new Worker<ReaderJobs>('reader')
   await reader.do('read', { url, path, events, file })

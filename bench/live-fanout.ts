@@ -1,4 +1,4 @@
-/** Events of one stream to 1,000 subscribers of it, against a bare server that sends everybody the same bytes. */
+/** Events of one stream to its 1,000 subscribers, against a bare server that sends the same bytes to all. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SubscriberJobs } from './children/subscribers.js'
@@ -18,7 +18,7 @@ const SUBSCRIBERS = 1000
 const BATCH = 100
 const STREAM = 'news'
 
-/** Appended one by one, and many at a time. */
+/** Appends one by one, and many per request. */
 export function fanoutWorks({ fanout }: Scale): Work[] {
   return [1, BATCH].map((batch) => ({
     what: `${count(fanout)} events, ${batch === 1 ? 'appended one by one' : `appended by ${batch}`}, to ${count(SUBSCRIBERS)} subscribers`,
@@ -61,7 +61,7 @@ export async function benchLiveFanout(report: Report, scale: Scale): Promise<voi
   }
 }
 
-/** Requests that append so many events in all. */
+/** Returns requests that append a total number of events. */
 function bodies(events: number, batch: number): string[] {
   return Array.from({ length: events / batch }, (_, n) => {
     const some = Array.from({ length: batch }, (_, i) => event(n * batch + i))

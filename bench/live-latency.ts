@@ -1,4 +1,4 @@
-/** How soon an appended event reaches a subscriber, 1,000 appends a second, against an echo of frames of the same size. */
+/** Latency from an append to its subscriber at 1,000 appends a second, against an echo of frames of the same size. */
 import type { PacedJobs, Percentiles } from './children/paced.js'
 import { event } from './support/events.js'
 import { appendAll } from './support/http.js'
@@ -16,7 +16,7 @@ const RATE = 1000
 const STREAM = 'paced'
 const BODY = JSON.stringify({ type: 'ItemAdded', data: { seq: 0, ...event(0).data } })
 
-/** The processor's time of an append and its delivery at a steady pace, far below what the server can do. */
+/** The processor time of an append and its delivery at a fixed rate, far below the server's maximum. */
 export function liveLatencyWork(): Work {
   return {
     what: `${count(RATE)} appends a second, to one subscriber`,
@@ -40,7 +40,7 @@ export async function benchLiveLatency(report: Report, scale: Scale): Promise<vo
   await appendAll(`${daybook.url}/streams/${STREAM}`, [BODY])
   const frame = await firstFrame(daybook.url, STREAM)
 
-  // A client each, so that neither finds the other's garbage.
+  // One client per server, so that the garbage of one does not slow the other.
   const clients = [new Worker<PacedJobs>('paced'), new Worker<PacedJobs>('paced')] as const
   const live = (duration: number) => clients[0].do('append', paceOf(daybook, duration))
   const echo = (duration: number) =>

@@ -1,4 +1,7 @@
-/** Memory of a server with 1,000 idle subscriptions, and what a subscriber that reads nothing costs while others append. */
+/**
+ * Memory of a server with 1,000 idle subscriptions, and the memory cost of a subscriber that reads nothing during
+ * appends.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SubscriberJobs } from './children/subscribers.js'
 import { batchBodies } from './support/events.js'
@@ -14,8 +17,8 @@ import { peakMemory } from './support/usage.js'
 const SUBSCRIBERS = 1000
 const BATCH = 500
 /**
- * MB. What may wait for one connection (256 KiB, and 1 MiB of live events), what is read at once beyond that, and room
- * for chance. Whoever kept everything for it would hold several hundred.
+ * MB. The buffer of one connection (256 KiB, and 1 MiB of live events), the size of one read beyond that, and a margin
+ * for noise. A server that buffered everything would need several hundred.
  */
 const BUFFERS = 16
 
@@ -41,8 +44,8 @@ async function benchIdle(report: Report): Promise<void> {
 }
 
 /**
- * Resident memory depends on when garbage was last collected, by tens of MB; so the server is asked what it holds on to
- * after a collection, while the subscriber is still there.
+ * Resident memory varies by tens of MB with the time of the last garbage collection. So the server reports the memory
+ * in use after a collection, while the subscriber is still connected.
  */
 async function benchUnread(report: Report, scale: Scale): Promise<void> {
   const events = scale.long
@@ -64,15 +67,21 @@ async function benchUnread(report: Report, scale: Scale): Promise<void> {
 }
 
 interface Weight {
-  /** What the server's JavaScript holds on to in the end, MB. */
+  /** JavaScript memory in use at the end, after a collection, MB. */
   readonly held: number
-  /** The most resident memory that is not pages of files, MB. */
+  /** Maximum resident memory without pages of files, MB. */
   readonly peak: number
-  /** What became of the subscriber when it read: on a busy machine it may have been closed for taking nothing so long. */
+  /**
+   * Outcome of the subscriber's reads. On a busy machine the server may have closed it because it read nothing for too
+   * long.
+   */
   readonly end: string
 }
 
-/** Appends so many events to a new server. @param unread with a subscriber that begins to read when all is appended */
+/**
+ * Appends a number of events to a new server.
+ * @param unread with a subscriber that starts to read after the last append
+ */
 async function append(events: number, unread: boolean): Promise<Weight> {
   const directory = temporaryFolder()
   const daybook = await startWeighed(directory)

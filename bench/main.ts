@@ -15,15 +15,15 @@ import { hasWrk } from './support/wrk.js'
 const HELP = `npm run bench -- [--only ID,ID] [--against COMMIT] [--quick] [--rounds N] [--patience S] [--list]
                         [--load NAME,NAME] [--memory MIB]
 
-  --only ID,ID      these lines of work only
-  --against COMMIT  build that commit and measure it and this checkout in turn: the processor's time
-                    that an answer or event takes of both, which may rise by 5 % at most
+  --only ID,ID      measure these lines only
+  --against COMMIT  build that commit and measure it and this checkout in turn: processor time per
+                    response or event, which may rise by 5 % at most
   --quick           shorter and smaller: for a first look, not for docs/benchmarks.md
-  --rounds N        so many rounds, most lines [${full.rounds}; with --against ${againstRounds(full)}; with --quick ${quick.rounds}]
-  --patience S      before each round, wait up to S seconds for others to leave the machine alone [0]
-  --load NAME,NAME  of the line hostile: these loads only
-  --memory MIB      of the line hostile: the server's budget [its default]
-  --list            the lines of work and their ids
+  --rounds N        number of rounds of most lines [${full.rounds}; with --against ${againstRounds(full)}; with --quick ${quick.rounds}]
+  --patience S      before each round, wait up to S seconds for an idle machine [0]
+  --load NAME,NAME  for the line hostile: run these loads only
+  --memory MIB      for the line hostile: the server's memory budget [its default]
+  --list            print the ids of all lines, with descriptions
 `
 
 async function main(): Promise<number> {
@@ -46,14 +46,15 @@ async function main(): Promise<number> {
       ...(memory !== undefined && { memory: readNumber('--memory', memory, 'a number of MiB from 64', 64) })
     }
   }
-  if (platform() !== 'linux') throw new Error('memory and CPU are read from /proc, so it runs on Linux only')
+  if (platform() !== 'linux')
+    throw new Error('the benchmarks read memory and CPU from /proc, so they run on Linux only')
   if (!hasWrk()) throw new Error('wrk, the load generator, is not installed (apt-get install -y wrk)')
   if (against === undefined) await measure(ids, scale)
   else await withBuild(against, (other) => measure(ids, scale, other))
   return 0
 }
 
-/** Prints and keeps what is measured of these lines. @param other the build that this checkout stands beside */
+/** Prints and stores the measurements of these lines. @param other the build to compare this checkout with */
 async function measure(ids: readonly string[], scale: Scale, other?: Build): Promise<void> {
   const machine = describeMachine()
   console.log(`${machine}${scale.name === 'full' ? '' : `, ${scale.name}`}\n`)
@@ -65,7 +66,10 @@ async function measure(ids: readonly string[], scale: Scale, other?: Build): Pro
   const minutes = (performance.now() - started) / 60_000
   console.log(`\n${report.table()}\n\n${report.summary()} ${minutes.toFixed(1)} minutes.`)
   const noisy = foreignLoads.filter((load) => load > NOISE).length
-  if (noisy > 0) console.log(`Others used the machine in ${noisy} of ${foreignLoads.length} rounds; --patience waits.`)
+  if (noisy > 0)
+    console.log(
+      `Other processes used the machine in ${noisy} of ${foreignLoads.length} rounds; --patience waits for an idle machine.`
+    )
   const run = {
     machine,
     at: new Date().toISOString(),
@@ -103,16 +107,17 @@ function chooseLines(only: string | undefined, against: boolean): string[] {
   if (only === undefined) return Object.keys(lines).filter((id) => fit(id) && lines[id]?.byName !== true)
   const ids = only.split(',')
   const unknown = ids.find((id) => !Object.hasOwn(lines, id))
-  if (unknown !== undefined) throw new Error(`there is no "${unknown}"; known: ${Object.keys(lines).join(', ')}`)
+  if (unknown !== undefined)
+    throw new Error(`unknown line "${unknown}"; the lines are ${Object.keys(lines).join(', ')}`)
   const unfit = ids.find((id) => !fit(id))
   if (unfit === undefined) return ids
   const known = Object.keys(lines).filter(fit).join(', ')
-  throw new Error(`"${unfit}" is no work whose processor's time is measured; --against knows ${known}`)
+  throw new Error(`"${unfit}" cannot be measured by processor time; --against supports ${known}`)
 }
 
 function readNumber(flag: string, text: string, what: string, least = 0): number {
   if (/^\d{1,6}$/.test(text) && Number(text) >= least) return Number(text)
-  throw new Error(`${flag} is ${what}, not "${text}"`)
+  throw new Error(`${flag} must be ${what}, not "${text}"`)
 }
 
 main().then(

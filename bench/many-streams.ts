@@ -1,4 +1,6 @@
-/** A store of very many streams of one event each: what it takes to fill, hold, open and append to. */
+/**
+ * A store with very many streams of one event each: the cost to fill it, keep it in memory, open it and append to it.
+ */
 import { randomInt, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +18,7 @@ import { type Content, fillThroughServer } from './support/stores.js'
 import { cpuSeconds, rateOf, repeat, residentMemory } from './support/usage.js'
 import type { Client, Start, Work } from './support/work.js'
 
-/** So many events are appended in one round. */
+/** Number of events appended per round. */
 const APPENDS = 20_000
 const ROUNDS = 3
 const ID = 'many-streams'
@@ -87,7 +89,7 @@ async function fill(report: Report, directory: string, many: number): Promise<vo
   }
 }
 
-/** Opens it and says how long that took. */
+/** Opens the store and reports the time. */
 async function open(report: Report, directory: string, what: string): Promise<Server> {
   const started = performance.now()
   const daybook = await startDaybook(directory)
@@ -101,7 +103,7 @@ function noteMemory(report: Report, what: string, { pid }: Server): void {
   report.note(ID, `memory of its own, ${what}`, `${count(own)} MB`, `${count(total)} MB with files`)
 }
 
-/** A client that appends events one by one over 64 connections. @param stream returns the name of the next one's stream */
+/** A client that appends events one by one over 64 connections. @param stream returns the stream of the next event */
 function appends({ url, pid }: Server, stream: () => string): Client {
   const append = async () => {
     await appendAll(`${url}/events`, bodies(stream), 64)

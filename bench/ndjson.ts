@@ -43,7 +43,7 @@ export async function benchNdjson(report: Report, scale: Scale): Promise<void> {
   report.note('ndjson', 'the first transfer after a start', `${count(daybook.first.rate)} events/s`)
 }
 
-/** A client that reads a whole log of so many events over and over, one transfer at a time. */
+/** A client that repeatedly reads a whole log, one transfer at a time. */
 export function drains({ url, pid }: Server, events: number, headers: Record<string, string> = {}): Client {
   return { load: (seconds) => rateOf(pid, () => repeat(seconds, () => drainLog(url, events, headers))) }
 }

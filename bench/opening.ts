@@ -29,7 +29,7 @@ export async function benchOpening(report: Report, scale: Scale): Promise<void> 
   report.note('opening', 'opening an empty directory', `${seconds(rounds.empty).toPrecision(3)} s`)
 }
 
-/** Starts a server on the directory, and removes both. @returns openings a second, and the processor's time of one */
+/** Starts a server on the directory, then removes both. Returns openings per second, and the processor time of one. */
 export async function timeToReady(directory: string, build?: Build): Promise<Rate> {
   const started = performance.now()
   const daybook = await startDaybook(directory, [], build)

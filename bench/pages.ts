@@ -8,14 +8,14 @@ import { sends, startWork, type Work } from './support/work.js'
 import { writeScript } from './support/wrk.js'
 
 const PAGE = 20
-/** Twice as many events as one page holds of each stream, so that a page is not the end of its stream. */
+/** Twice the page size per stream, so that a page does not reach the end of its stream. */
 const HOT = { events: 2 * PAGE * 1000, streams: 1000 }
 
 /** Reads over 64 connections. */
 interface Reads extends Work {
-  /** Path of one of its answers. */
+  /** Path of one of the requested resources. */
   readonly example: string
-  /** Least ratio to a bare route; absent: the ratio is only printed. */
+  /** Least ratio to a bare route. Absent: the ratio is only printed. */
   readonly wanted?: number
 }
 

@@ -1,4 +1,4 @@
-/** Bodies and answers of appends (native contract §3, §4). */
+/** Bodies and responses of appends (native contract §3, §4). */
 import { type Static, Type } from 'typebox'
 import { limits } from '../src/limits.js'
 import { NewEvent, NewEventOfStream, RecordedEvent, Uuid } from './events.js'
@@ -13,7 +13,8 @@ export const StreamConditionBody = Type.Object(
   {
     stream: Type.String({ minLength: 1 }),
     head: Type.Union([Type.Integer({ minimum: 0 }), Type.Enum(['none', 'exists'])], {
-      description: 'The number of its last event, "none" (never written) or "exists".'
+      description:
+        'The expected head of the stream: the number of its last event, "none" (never written) or "exists" (at least one event).'
     })
   },
   { additionalProperties: false }
@@ -32,7 +33,7 @@ export const MatchConditionBody = Type.Object(
             {
               additionalProperties: false,
               minProperties: 1,
-              description: 'An event with one of these types (any, when none is named) and all of these tags.'
+              description: 'Matches events that have one of these types (default: any type) and all of these tags.'
             }
           ),
           { minItems: 1, maxItems: limits.match_items_max }
@@ -43,14 +44,14 @@ export const MatchConditionBody = Type.Object(
     after: Type.Optional(
       Type.Integer({
         minimum: -1,
-        description: 'Only events after this position count. Default: all that can be seen.'
+        description: 'Only events after this position can match. Default: all events that the caller may read.'
       })
     )
   },
   {
     additionalProperties: false,
     description:
-      'Dynamic consistency boundary: nothing is written when an event that matches one of the items is there.'
+      'Dynamic consistency boundary: the append fails if the log contains an event that matches one of the items.'
   }
 )
 
@@ -76,7 +77,8 @@ export const EventsAppendQuery = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: limits.batch_events_max,
-        description: 'Streamed write: events a commit, a receipt line for each.'
+        description:
+          'Makes the append a streamed write: events per commit. The response has one receipt line per commit.'
       })
     )
   },
@@ -86,7 +88,7 @@ export type EventsAppendQuery = Static<typeof EventsAppendQuery>
 
 const Appended = Type.Object({
   id: Uuid,
-  stream: Type.Optional(Type.String({ description: 'On appends to several streams.' })),
+  stream: Type.Optional(Type.String({ description: 'Only for appends to several streams.' })),
   number: Type.Integer(),
   position: Type.Integer(),
   created: Type.String({ format: 'date-time' })
@@ -95,10 +97,20 @@ const Appended = Type.Object({
 export const AppendResult = Type.Object(
   {
     stream: Type.Optional(Type.String()),
-    head: Type.Optional(Type.Integer({ description: "The stream's last number after this append." })),
-    heads: Type.Optional(Type.Record(Type.String(), Type.Integer(), { description: 'On appends to several streams.' })),
+    head: Type.Optional(
+      Type.Integer({
+        description: 'Number of the last event of the stream after this append. Absent for several streams.'
+      })
+    ),
+    heads: Type.Optional(
+      Type.Record(Type.String(), Type.Integer(), {
+        description: 'The head of each stream after this append. Only for appends to several streams.'
+      })
+    ),
     position: Type.Integer({ description: 'Position of the last event of this append.' }),
-    replayed: Type.Boolean({ description: 'They were there already; nothing was written.' }),
+    replayed: Type.Boolean({
+      description: '`true`: the events were in the log already, from an earlier attempt. Nothing was written.'
+    }),
     events: Type.Optional(Type.Array(Type.Union([Appended, ref(RecordedEvent)])))
   },
   { $id: 'AppendResult' }
@@ -107,9 +119,9 @@ export const AppendResult = Type.Object(
 export const Receipt = Type.Object(
   {
     receipt: Type.Object({
-      lines: Type.Integer({ description: 'The last line that this receipt covers.' }),
+      lines: Type.Integer({ description: 'Number of the last line of the body that this receipt covers.' }),
       appended: Type.Integer({ description: 'Events written.' }),
-      replayed: Type.Integer({ description: 'Events that were there already.' }),
+      replayed: Type.Integer({ description: 'Events that were in the log already.' }),
       position: Type.Integer({ description: 'Position of the last event of the batch.' })
     })
   },

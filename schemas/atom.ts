@@ -11,7 +11,7 @@ const AtomLink = Type.Object(
   { additionalProperties: false }
 )
 
-/** What a feed with `embed=rich` and more says of an event, before the members that every entry has. */
+/** Members that an entry has with `embed=rich` and above, before the members of every entry. */
 const rich = {
   eventId: Type.Optional(Type.String({ format: 'uuid' })),
   eventType: Type.Optional(Type.String()),
@@ -43,11 +43,11 @@ const Content = Type.Object(
 export const AtomEntry = Type.Object(
   {
     ...rich,
-    title: Type.String({ description: 'number@stream' }),
+    title: Type.String({ description: 'Number and stream of the event: `7@cart-1`.' }),
     id: Type.String({ pattern: '^https?://' }),
     updated: AtomInstant,
     author: Author,
-    summary: Type.String({ description: "The event's type; `$>` for a link." }),
+    summary: Type.String({ description: 'Type of the event; `$>` for a link.' }),
     retryCount: nullable(Type.Integer()),
     content: nullable(Content),
     links: Type.Array(AtomLink)

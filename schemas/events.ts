@@ -1,24 +1,24 @@
-/** Events: what is appended and what is read. */
+/** Events in requests and responses. */
 import { Type } from 'typebox'
 import { limits } from '../src/limits.js'
 import { ref } from './ref.js'
 
 export const Uuid = Type.String({
   format: 'uuid',
-  description: 'A UUID, in either case; compared and shown in lower case.'
+  description: 'A UUID in upper or lower case. The server compares and returns it in lower case.'
 })
 export const Instant = Type.String({
   format: 'date-time',
   maxLength: 64,
-  description: 'RFC 3339, for example 2026-11-23T10:15:29Z'
+  description: 'An RFC 3339 time, for example `2026-11-23T10:15:29Z`.'
 })
 export const Tags = Type.Array(Type.String({ minLength: 1, maxLength: limits.tag_bytes_max }), {
   maxItems: limits.tags_max,
   uniqueItems: true
 })
 const EventType = Type.String({ minLength: 1, maxLength: limits.type_bytes_max })
-const Data = Type.Unknown({ description: 'Any JSON. Kept byte for byte.' })
-const Metadata = Type.Unknown({ description: 'Any JSON about the event. Kept byte for byte.' })
+const Data = Type.Unknown({ description: 'Any JSON. Stored byte for byte.' })
+const Metadata = Type.Unknown({ description: 'Any JSON about the event. Stored byte for byte.' })
 
 export const NewEvent = Type.Object(
   {
@@ -40,17 +40,18 @@ export const NewEventOfStream = Type.Object(
 /** The fields of a record that are not part of the event (`RecordMark` of src/log/format.ts). */
 export const RecordMark = Type.Object(
   {
-    version: Type.Literal(1, { description: 'Of the record.' }),
+    version: Type.Literal(1, { description: 'Version of the record format.' }),
     kind: Type.Enum(['event', 'removed', 'tombstone'], {
-      description: '`removed`: the event is gone, and only its place is there. `tombstone`: its stream ends with it.'
+      description:
+        '`removed`: the event was removed, and only its number and position remain. `tombstone`: its stream was deleted permanently.'
     }),
-    flags: Type.Integer({ minimum: 0, maximum: 0xffff, description: 'As on disk.' }),
+    flags: Type.Integer({ minimum: 0, maximum: 0xffff, description: 'The flags of the record on disk.' }),
     crc: Type.String({ pattern: '^[0-9a-f]{8}$', examples: ['0f8fad5b'], description: 'Checksum of the record.' }),
     hash: Type.Optional(
       Type.String({
         pattern: '^[0-9a-f]{64}$',
         examples: ['9f86d081884c7d65'.repeat(4)],
-        description: 'Removed: SHA-256 of the record that stood there.'
+        description: 'Only for `removed`: SHA-256 of the original record.'
       })
     )
   },
@@ -58,11 +59,11 @@ export const RecordMark = Type.Object(
     $id: 'RecordMark',
     additionalProperties: false,
     description:
-      'With `record=true`: what the record holds beside the event. Both together give the record again, byte for byte.'
+      'Present with `record=true`: the fields of the record that are not part of the event. Together with the event they reproduce the record byte for byte.'
   }
 )
 
-/** An event type in a log, where EventStoreDB's form may have put a longer one. */
+/** An event type that is read. It may be longer than a type of NewEvent: the EventStoreDB API accepts longer types. */
 export const RecordedType = Type.String({ minLength: 1, maxLength: limits.dialect_type_bytes_max })
 
 export const RecordedEvent = Type.Object(
@@ -70,35 +71,39 @@ export const RecordedEvent = Type.Object(
     id: Uuid,
     type: RecordedType,
     stream: Type.String(),
-    number: Type.Integer({ minimum: 0, description: 'Place in the stream, from 0.' }),
-    position: Type.Integer({ minimum: 0, description: 'Place in the log, from 0.' }),
-    cursor: Type.String({ description: 'Hand it back to go on from here.' }),
-    created: Type.String({ format: 'date-time', description: 'When the log took it. Never goes back.' }),
+    number: Type.Integer({ minimum: 0, description: 'Number of the event in its stream, from 0.' }),
+    position: Type.Integer({ minimum: 0, description: 'Position of the event in the log, from 0.' }),
+    cursor: Type.String({ description: 'Send it as `after` to go on after this event.' }),
+    created: Type.String({
+      format: 'date-time',
+      description: 'When the event was committed. Never decreases along the log.'
+    }),
     occurred: Type.Optional(Instant),
     tags: Type.Optional(Tags),
-    contentType: Type.Optional(Type.String({ description: 'Present when the data is not JSON.' })),
+    contentType: Type.Optional(Type.String({ description: 'Content type of the data; absent if the data is JSON.' })),
     data: Type.Optional(Data),
-    dataText: Type.Optional(Type.String({ description: 'Data that is not JSON but is UTF-8 text.' })),
+    dataText: Type.Optional(Type.String({ description: 'The data, if it is UTF-8 text but not JSON.' })),
     dataBase64: Type.Optional(
       Type.String({
-        description: 'Data that is neither; with `record=true` also text that JSON makes more than twice as long.'
+        description:
+          'The data in base64, if it is binary. With `record=true` also text whose JSON form would be more than twice as long.'
       })
     ),
     metadata: Type.Optional(Metadata),
     link: Type.Optional(
       Type.Object(
         { stream: Type.String(), number: Type.Integer({ minimum: 0 }) },
-        { description: 'Where it was found, when it was found through a link or an index stream.' }
+        { description: 'The link or entry of an index stream through which the event was read.' }
       )
     ),
     retryCount: Type.Optional(
       Type.Integer({
         minimum: 1,
         description:
-          'In reads for a consumer: it was sent so often before, to a reader of this consumer, and not acknowledged. Counted since the server started; absent when it is sent for the first time.'
+          'Only in reads for a consumer: how often the event was sent to readers of this consumer before, without an acknowledgement. Counted since the server started; absent when the event is sent for the first time.'
       })
     ),
     record: Type.Optional(ref(RecordMark))
   },
-  { $id: 'RecordedEvent', description: 'An event as the log holds it: the same object on every transport.' }
+  { $id: 'RecordedEvent', description: 'An event in the log. Every transport sends the same object.' }
 )

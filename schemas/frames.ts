@@ -1,16 +1,18 @@
-/** Frames of a live subscription over WebSocket (native contract §5): one JSON object each, `frame` says which. */
+/** WebSocket frames of live subscriptions (native contract §5). Each is a JSON object; `frame` names its kind. */
 import { type Static, type TProperties, Type } from 'typebox'
 import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
 import { ref } from './ref.js'
 
-const Cursor = Type.String({ description: 'Hand it back as `after` to go on from here.' })
+const Cursor = Type.String({ description: 'Send it as `after` to go on from here.' })
 
 const Sub = Type.Optional(
-  Type.String({ description: "The client's name for the subscription; left out for the socket's own." })
+  Type.String({
+    description: "The client's name for the subscription. Absent for the subscription that the socket was opened with."
+  })
 )
 
-/** A frame that one of several subscriptions on a socket sends with `sub`. */
+/** A server frame. It carries `sub` if it belongs to a subscription that the client began with a `subscribe` frame. */
 function frame<Name extends string, P extends TProperties>(name: Name, description: string, members: P) {
   return Type.Object({ frame: Type.Enum([name]), sub: Sub, ...members }, { description })
 }
@@ -18,29 +20,34 @@ function frame<Name extends string, P extends TProperties>(name: Name, descripti
 export const ConsumerAttached = Type.Object(
   {
     name: Type.String(),
-    generation: Type.Integer({ description: 'Stands in every acknowledgement; an older one moves nothing.' })
+    generation: Type.Integer({
+      description: 'Send it with every acknowledgement. Acknowledgements of an older generation are refused.'
+    })
   },
-  { description: 'The named consumer that this is.' }
+  { description: 'The named consumer of this subscription.' }
 )
 
 export const LagShown = Type.Object({
-  events: Type.Integer({ description: 'Between the place and the end of the source, matched by a filter or not.' }),
-  seconds: Type.Number({ description: 'Since the first of them was committed; 0 when there is none.' })
+  events: Type.Integer({
+    description:
+      'Number of events between the position and the end of the source, including events that no filter matches.'
+  }),
+  seconds: Type.Number({ description: 'Age of the first of these events in seconds; 0 when there is none.' })
 })
 
 const subscribed = {
   stream: Type.Optional(Type.String()),
-  from: Type.String({ description: 'What comes is at or after this.' }),
+  from: Type.String({ description: 'The events that follow are at or after this cursor.' }),
   cursor: Cursor,
   head: Type.Union([Type.Integer(), Type.Null()]),
-  log: Type.String({ description: 'Identity of the log: a cursor of another one means nothing here.' }),
+  log: Type.String({ description: 'Identity of the log. Cursors of another log are not valid here.' }),
   consumer: Type.Optional(ConsumerAttached)
 }
 
 export const Subscribed = Type.Object(subscribed, {
   $id: 'Subscribed',
   description:
-    'What a live reader is told before any event: the `data` of the first block of an event stream, and the members of the first frame of a WebSocket.'
+    'Sent before any event of a live read: the `data` of the first SSE block, or the members of the first WebSocket frame.'
 })
 export type Subscribed = Static<typeof Subscribed>
 
@@ -48,26 +55,32 @@ export const ServerFrame = Type.Union(
   [
     frame('subscribed', 'The first frame of a subscription.', subscribed),
     frame('event', 'One event.', { cursor: Cursor, event: ref(RecordedEvent) }),
-    frame('events', 'Several events while catching up, when `batch` asked for it.', {
+    frame('events', 'Several events while catching up. Only sent if `batch` was requested.', {
       cursor: Cursor,
       events: Type.Array(ref(RecordedEvent))
     }),
-    frame('caughtUp', 'From here on events come as they are committed.', { cursor: Cursor }),
-    frame('fellBehind', 'They came faster than they were taken; what follows is read from the log again.', {
+    frame('caughtUp', 'All existing events were sent. From here on events are sent as they are committed.', {
       cursor: Cursor
     }),
-    frame('checkpoint', 'Everything up to here was considered, matched by the filter or not.', { cursor: Cursor }),
-    frame('acked', 'The place of the consumer, durable.', { cursor: Cursor }),
-    frame('statistics', 'When `statistics` asked for it.', {
+    frame('fellBehind', 'The client is slower than new events arrive. The next events are read from the log again.', {
+      cursor: Cursor
+    }),
+    frame('checkpoint', 'Progress of a filtered read: all events up to here were checked against the filter.', {
+      cursor: Cursor
+    }),
+    frame('acked', 'The position of the consumer, stored on disk.', { cursor: Cursor }),
+    frame('statistics', 'Statistics of the subscription. Only sent if `statistics` was requested.', {
       cursor: Cursor,
       status: Type.String(),
       sent: Type.Integer(),
       buffered: Type.Integer(),
       inFlight: Type.Integer(),
-      credit: Type.Union([Type.Integer(), Type.Null()], { description: '`null`: as much as the connection takes.' }),
+      credit: Type.Union([Type.Integer(), Type.Null()], {
+        description: 'Events that may still be sent. `null`: unlimited.'
+      }),
       lag: LagShown
     }),
-    frame('error', 'A frame of the client was refused; the subscription goes on.', {
+    frame('error', 'The server refused a frame of the client. The subscription continues.', {
       code: Type.String(),
       title: Type.String(),
       detail: Type.String()
@@ -84,7 +97,7 @@ export const ServerFrame = Type.Union(
       },
       {
         description:
-          'A subscription has ended, or was refused (then without `cursor`), with the members of the problem. The socket stays, and the name is free.'
+          'A subscription ended, or was refused (then without `cursor`). The other members are those of the problem. The socket stays open, and the name can be used again.'
       }
     ),
     Type.Object(
@@ -97,14 +110,14 @@ export const ServerFrame = Type.Union(
       },
       {
         description:
-          'The last frame: why, and where to go on; without `cursor` on a socket that has no subscription of its own.'
+          'The last frame: why the socket closes, and the cursor to go on from. Without `cursor` on a socket that was opened without a read.'
       }
     )
   ],
-  { $id: 'ServerFrame', description: 'What the server sends over a WebSocket. Ignore frames that you do not know.' }
+  { $id: 'ServerFrame', description: 'A WebSocket frame from the server. Clients must ignore unknown frames.' }
 )
 
-/** Names of the server's frames, and those that the contract keeps for later ones. */
+/** Names of the server's frames, and names that the contract reserves for later frames. */
 export const serverFrameNames: readonly string[] = [
   ...ServerFrame.anyOf.flatMap(({ properties }) => properties.frame.enum),
   'appended',
@@ -113,7 +126,7 @@ export const serverFrameNames: readonly string[] = [
 
 export const AckFrame = Type.Object(
   { frame: Type.Enum(['ack']), sub: Sub, cursor: Cursor },
-  { additionalProperties: false, description: 'Everything up to here was dealt with (named consumers).' }
+  { additionalProperties: false, description: 'Acknowledges all events up to this cursor (named consumers only).' }
 )
 export type AckFrame = Static<typeof AckFrame>
 
@@ -121,7 +134,7 @@ const Events = Type.Integer({ minimum: 1, maximum: limits.credit_max })
 
 export const CreditFrame = Type.Object(
   { frame: Type.Enum(['credit']), sub: Sub, events: Events },
-  { additionalProperties: false, description: 'So many more events may be sent.' }
+  { additionalProperties: false, description: 'Allows the server to send this many more events.' }
 )
 export type CreditFrame = Static<typeof CreditFrame>
 
@@ -132,21 +145,27 @@ export const SubscribeFrame = Type.Object(
     frame: Type.Enum(['subscribe']),
     sub: NewSub,
     source: Type.String({
-      description: 'A live address of this server, with its query: `/streams/x?after=7`, `/consumers/c/events`.'
+      description: 'The address of a live read, with its query: `/streams/x?after=7`, `/consumers/c/events`.'
     }),
     credit: Type.Optional(Events)
   },
-  { additionalProperties: false, description: 'One more subscription on this socket; `subscribed` or `ended` answers.' }
+  {
+    additionalProperties: false,
+    description: 'Begins another subscription on this socket. The server answers with `subscribed` or `ended`.'
+  }
 )
 export type SubscribeFrame = Static<typeof SubscribeFrame>
 
 export const UnsubscribeFrame = Type.Object(
   { frame: Type.Enum(['unsubscribe']), sub: Type.String() },
-  { additionalProperties: false, description: 'Ends one that `subscribe` began; `ended` answers.' }
+  {
+    additionalProperties: false,
+    description: 'Ends a subscription that `subscribe` began. The server answers with `ended`.'
+  }
 )
 export type UnsubscribeFrame = Static<typeof UnsubscribeFrame>
 
 export const ClientFrame = Type.Union([AckFrame, CreditFrame, SubscribeFrame, UnsubscribeFrame], {
   $id: 'ClientFrame',
-  description: 'What a client sends over a WebSocket.'
+  description: 'A WebSocket frame from the client.'
 })

@@ -1,13 +1,19 @@
-/** What is in the store: streams, categories, types. */
+/** Listings of the streams, categories and event types in the store. */
 import { type Static, Type } from 'typebox'
 import { limits } from '../src/limits.js'
 
 export const ListingQuery = Type.Object(
   {
-    prefix: Type.Optional(Type.String({ description: 'Names that begin so.' })),
-    after: Type.Optional(Type.String({ description: 'Names after this one, in UTF-8 order.' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.listing_names_max, description: 'Default 100.' })),
-    system: Type.Optional(Type.Boolean({ description: '`true` lists system streams too. Default `false`.' }))
+    prefix: Type.Optional(Type.String({ description: 'Only names with this prefix.' })),
+    after: Type.Optional(Type.String({ description: 'Only names after this one, in UTF-8 order.' })),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: limits.listing_names_max,
+        description: 'Maximum number of names. Default 100.'
+      })
+    ),
+    system: Type.Optional(Type.Boolean({ description: '`true` also lists system streams. Default `false`.' }))
   },
   { additionalProperties: false }
 )
@@ -34,7 +40,7 @@ const Counted = Type.Object({
   events: Type.Optional(
     Type.Integer({
       description:
-        'Events that you may read, without those of system streams; absent where they were not all looked at.'
+        'Number of events that the caller may read, without events of system streams. Absent if not all of them were counted.'
     })
   ),
   updated: Type.Optional(Type.String({ format: 'date-time' }))

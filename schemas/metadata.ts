@@ -8,10 +8,12 @@ const names = (description: string) =>
 export const StreamAcl = Type.Object(
   {
     read: names('Users and roles that may read the stream.'),
-    write: names('… that may append to it.'),
-    delete: names('… that may delete it.'),
-    metadataRead: names('… that may read its metadata. Not named: those who may read the stream.'),
-    metadataWrite: names('… that may write its metadata.')
+    write: names('Users and roles that may append to the stream.'),
+    delete: names('Users and roles that may delete the stream.'),
+    metadataRead: names(
+      'Users and roles that may read the metadata of the stream. Default: those that may read the stream.'
+    ),
+    metadataWrite: names('Users and roles that may write the metadata of the stream.')
   },
   { additionalProperties: false }
 )
@@ -22,29 +24,31 @@ export const StreamMetadata = Type.Object(
       Type.String({
         pattern: DURATION_PATTERN,
         examples: ['PT1H', 'P30D'],
-        description:
-          'Only events younger than this are seen: an ISO 8601 duration in weeks, days, hours, minutes, seconds.'
+        description: 'Hides events older than this: an ISO 8601 duration in weeks, days, hours, minutes and seconds.'
       })
     ),
-    maxCount: Type.Optional(Type.Integer({ minimum: 1, description: 'Only this many of the last events are seen.' })),
-    truncateBefore: Type.Optional(Type.Integer({ minimum: 0, description: 'Events before this number are not seen.' })),
+    maxCount: Type.Optional(Type.Integer({ minimum: 1, description: 'Hides all events but this many of the last.' })),
+    truncateBefore: Type.Optional(Type.Integer({ minimum: 0, description: 'Hides events before this number.' })),
     cacheControl: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'Seconds that the newest page may be kept, also by shared caches.' })
+      Type.Integer({
+        minimum: 1,
+        description: 'Seconds that private and shared caches may keep the newest page of the stream.'
+      })
     ),
     acl: Type.Optional(StreamAcl)
   },
   {
     $id: 'StreamMetadata',
     description:
-      'What is known of a stream. Members of your own are kept; a name that is a slip of one of these is refused.'
+      'Metadata of a stream. Members of your own are stored too. A name that looks like a misspelling of one of these members is refused.'
   }
 )
 
 export const MetadataWritten = Type.Object(
   {
     stream: Type.String(),
-    version: Type.Integer({ description: 'How often metadata was written before.' }),
-    position: Type.Integer({ description: 'Position of the event that says so.' })
+    version: Type.Integer({ description: 'Version of the metadata, from 0: how often it was written before.' }),
+    position: Type.Integer({ description: 'Position of the event that contains the metadata.' })
   },
   { $id: 'MetadataWritten' }
 )

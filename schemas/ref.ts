@@ -1,7 +1,7 @@
-/** Refers to a schema by its name, so that openapi.yaml and generated clients have one type for it. */
+/** References to named schemas: openapi.yaml and generated clients have one type for each. */
 import { type TRef, type TSchema, Type } from 'typebox'
 
-/** @param schema one with an `$id`, which stands in the list of routes/wire/openapi.ts */
+/** Returns a reference to a schema. @param schema a schema with an `$id` that the list in routes/wire/openapi.ts has */
 export function ref(schema: TSchema): TRef {
   return Type.Ref(`${(schema as { $id?: string }).$id}#`)
 }

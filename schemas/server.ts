@@ -1,10 +1,10 @@
-/** Information about the server, and its health. */
+/** Responses with information about the server and its health. */
 import { Type } from 'typebox'
 
 const MemoryUse = Type.Object({
   used: Type.Integer(),
-  limit: Type.Integer({ description: 'Bytes that all requests may hold together.' }),
-  waiting: Type.Integer({ description: 'Requests that wait for room.' })
+  limit: Type.Integer({ description: 'Bytes that all requests together may use.' }),
+  waiting: Type.Integer({ description: 'Requests that wait for memory.' })
 })
 
 export const Info = Type.Object(
@@ -12,23 +12,23 @@ export const Info = Type.Object(
     name: Type.String(),
     version: Type.String(),
     log: Type.Union([Type.String(), Type.Null()], {
-      description: "The log's identity; null while it is being opened."
+      description: 'Identity of the log; null while the server opens it.'
     }),
     ancestors: Type.Array(
       Type.Object({
         log: Type.String(),
-        upTo: Type.Integer({ description: 'The last position that it shares with this log; -1: none.' })
+        upTo: Type.Integer({ description: 'The last position that this ancestor shares with the log; -1: none.' })
       }),
       {
         description:
-          'The identities that the log had before it lost its end, oldest first. Told to those who may read events.'
+          'Earlier identities of the log, oldest first. The log gets a new identity when it loses its last events. Visible to callers that may read events.'
       }
     ),
     head: Type.Union([Type.Integer(), Type.Null()], {
-      description: 'Position of the last event. Told to those who may read events; null to others.'
+      description: 'Position of the last event. Null for callers that may not read events.'
     }),
-    esVersion: Type.String({ description: 'The version of EventStoreDB whose HTTP API is spoken here.' }),
-    state: Type.String({ description: 'A single node is always the leader.' }),
+    esVersion: Type.String({ description: 'The version of EventStoreDB whose HTTP API this server implements.' }),
+    state: Type.String({ description: 'Always leader: the server is a single node.' }),
     features: Type.Record(Type.String(), Type.Boolean()),
     authentication: Type.Object({ type: Type.String(), properties: Type.Null() }),
     limits: Type.Record(Type.String(), Type.Integer()),
@@ -40,7 +40,7 @@ export const Info = Type.Object(
         reads: MemoryUse,
         largeReads: MemoryUse
       },
-      { description: 'Bytes of the memory budget that requests hold now, above the idle process.' }
+      { description: 'Memory that requests use now, in bytes, on top of the idle process.' }
     ),
     links: Type.Record(Type.String(), Type.String())
   },
@@ -57,17 +57,18 @@ export const Health = Type.Object(
           behindSeconds: Type.Optional(
             Type.Number({
               description:
-                'Seconds by which the clock is behind the last event. Until it has passed that event, new events get its time.'
+                'Seconds by which the clock is behind the last event. New events get the time of that event until the clock has passed it.'
             })
           ),
           jumpSeconds: Type.Optional(
             Type.Number({
-              description: "Seconds of a jump of the machine's clock that is not believed yet; negative: back in time."
+              description:
+                "Seconds by which the machine's clock jumped, as long as the server does not accept the jump. Negative: back in time."
             })
           ),
           detail: Type.String()
         },
-        { description: 'What is wrong with the clock; absent when nothing is.' }
+        { description: 'What is wrong with the clock; absent when the clock is right.' }
       )
     )
   },

@@ -1,116 +1,146 @@
-/** Every setting once: its flag, its variable, its key in a config file, its default and what it does. */
+/**
+ * The settings of every command: name, type, default and help text. Flags, environment variables and config files are
+ * all read by these schemas.
+ */
 import { type Static, Type } from 'typebox'
 
-/** Flag `--data-dir` is variable `DAYBOOK_DATA_DIR` and key `data-dir`. */
+/** A setting `data-dir` is the flag `--data-dir`, the variable `DAYBOOK_DATA_DIR` and the key `data-dir` in a file. */
 export const ServeConfig = Type.Object(
   {
-    db: Type.String({ default: './data', description: 'Data directory; made when it is not there.' }),
+    db: Type.String({ default: './data', description: 'Data directory. Created if it does not exist.' }),
     host: Type.String({ default: '127.0.0.1', description: 'Address to listen on.' }),
     port: Type.Integer({
       default: 2113,
       minimum: 0,
       maximum: 65535,
-      description: 'Port to listen on; 0 takes a free one.'
+      description: 'Port to listen on. 0 picks a free port.'
     }),
     'run-projections': Type.Enum(['none', 'system', 'all'], {
       default: 'all',
       description:
-        'Index streams ($ce-, $et-, $bc-, $category-, $streams): "none" keeps none, and reads by category or type look at every event. Switched on again, they are filled from where they stopped.'
+        'Index streams to maintain ($ce-, $et-, $bc-, $category-, $streams). With "none", reads by category or type scan every event. Index streams that are enabled again catch up from where they stopped.'
     }),
     'category-separator': Type.String({
       default: 'first:-',
       pattern: '^(first|last):.$',
       examples: ['first:-', 'last:_'],
       description:
-        'Where the category in a stream name ends: at the first or the last of a character. With another one the lists of categories are made anew.'
+        'Where the category in a stream name ends: at the first or the last occurrence of a character. Changing it rebuilds the category indexes.'
     }),
     anonymous: Type.Optional(
       Type.Enum(['on', 'off'], {
         description:
-          'Whether "$all" in an access rule means everyone, or everyone who signed in. On loopback "on", elsewhere "off".'
+          'Whether "$all" in an access rule includes callers who are not signed in. Default: "on" on loopback, otherwise "off".'
       })
     ),
     'admin-password': Type.Optional(
-      Type.String({ minLength: 1, secret: true, description: 'The first password of "admin", until it is changed.' })
+      Type.String({
+        minLength: 1,
+        secret: true,
+        description: 'Initial password of "admin", valid until the password is changed.'
+      })
     ),
     'ops-password': Type.Optional(
-      Type.String({ minLength: 1, secret: true, description: 'The first password of "ops", until it is changed.' })
+      Type.String({
+        minLength: 1,
+        secret: true,
+        description: 'Initial password of "ops", valid until the password is changed.'
+      })
     ),
     'tls-cert': Type.Optional(
       Type.String({
-        description: 'Certificate chain, PEM; with --tls-key the server speaks HTTPS. SIGHUP reads both again.'
+        description: 'Certificate chain (PEM file). With --tls-key, the server speaks HTTPS. SIGHUP reloads both files.'
       })
     ),
-    'tls-key': Type.Optional(Type.String({ description: 'Private key of the certificate, PEM.' })),
-    dev: Type.Boolean({ default: false, description: 'HTTPS on loopback with a certificate made for this start.' }),
+    'tls-key': Type.Optional(Type.String({ description: 'Private key of the certificate (PEM file).' })),
+    dev: Type.Boolean({
+      default: false,
+      description: 'HTTPS on loopback, with a self-signed certificate that is generated at each start.'
+    }),
     'jwt-jwks': Type.Optional(
-      Type.String({ description: 'URL of the keys of an identity provider, whose tokens are taken.' })
+      Type.String({
+        description: 'URL of the key set (JWKS) of an identity provider. Tokens signed with its keys are accepted.'
+      })
     ),
     'jwt-public-key': Type.Optional(
-      Type.String({ description: 'A public key or certificate, PEM, instead of --jwt-jwks.' })
+      Type.String({
+        description: 'Public key or certificate of the identity provider (PEM file), instead of --jwt-jwks.'
+      })
     ),
-    'jwt-issuer': Type.Optional(Type.String({ description: 'What "iss" in such a token must be.' })),
-    'jwt-audience': Type.Optional(Type.String({ description: 'What "aud" in such a token must be.' })),
-    'jwt-login-claim': Type.String({ default: 'sub', description: 'The claim that names the user.' }),
+    'jwt-issuer': Type.Optional(
+      Type.String({ description: 'Required value of "iss" in tokens of the identity provider.' })
+    ),
+    'jwt-audience': Type.Optional(
+      Type.String({ description: 'Required value of "aud" in tokens of the identity provider.' })
+    ),
+    'jwt-login-claim': Type.String({ default: 'sub', description: 'Claim that holds the login name.' }),
     'jwt-groups-claim': Type.String({
       default: 'groups',
-      description: 'The claim that lists the groups; realm_access.roles is "roles" in "realm_access".'
+      description:
+        'Claim that lists the groups. A dot selects a nested claim: realm_access.roles is "roles" in "realm_access".'
     }),
-    insecure: Type.Boolean({ default: false, description: 'No authentication: everybody may do everything.' }),
+    insecure: Type.Boolean({
+      default: false,
+      description: 'Turns authentication off: every caller may do everything.'
+    }),
     'insecure-anywhere': Type.Boolean({
       default: false,
-      description: 'With --insecure: also where others can reach it.'
+      description: 'Allows --insecure on addresses that other machines can reach, and behind a proxy.'
     }),
     'cors-origin': Type.Array(Type.String(), {
       default: [],
       description:
-        'An origin whose pages may read here, also with credentials, but not write; repeatable. "*": all, never with credentials; that is the default, on loopback for pages of this machine alone.'
+        'Origin whose web pages may read from this server, also with credentials, but not write. Repeatable. "*" allows all origins, without credentials. Default: "*"; on loopback only pages served from this machine.'
     }),
     'connections-per-address': Type.Integer({
       default: 1000,
       minimum: 0,
-      description: 'Connections that one address may have open; 0: any number.'
+      description: 'Maximum number of open connections per client address. 0: no limit.'
     }),
     'requests-per-second': Type.Optional(
       Type.Integer({
         minimum: 0,
-        description: 'Requests that one address may make a second; 0: any number. On loopback 0, elsewhere 1000.'
+        description:
+          'Maximum number of requests per second per client address. 0: no limit. Default: 0 on loopback, otherwise 1000.'
       })
     ),
     'allow-origin': Type.Array(Type.String(), {
       default: [],
       description:
-        'An origin whose pages may do here what their users may: read, follow, write, and sign in (https://app.example); repeatable. On loopback pages of this machine need it only to sign in.'
+        'Origin whose web pages may do what their signed-in user may do: read, follow, write (https://app.example). Repeatable. On loopback, pages served from this machine need it only to sign in.'
     }),
     'allow-host': Type.Array(Type.String(), {
       default: [],
-      description: 'A name by which a loopback listener may be called; repeatable.'
+      description: 'Additional host name that requests to a loopback address may use. Repeatable.'
     }),
     'trust-proxy': Type.Boolean({
       default: false,
       description:
-        'Believe X-Forwarded-For, -Proto, -Host, -Port and -Prefix: a proxy stands in front, and nobody else reaches the port.'
+        'Trust the headers X-Forwarded-For, -Proto, -Host, -Port and -Prefix. Use it only if every connection to the port comes from your proxy.'
     }),
-    'public-cache': Type.Boolean({ default: false, description: 'Shared caches may keep immutable pages.' }),
+    'public-cache': Type.Boolean({
+      default: false,
+      description: 'Allows shared caches (proxies, CDNs) to store immutable pages.'
+    }),
     compression: Type.Boolean({
       default: false,
-      description: "LevelDB's compression of tables: less disk, slower appends and reads."
+      description: "Turns on LevelDB's table compression: less disk space, slower appends and reads."
     }),
     'unsafe-no-fsync': Type.Boolean({
       default: false,
-      description: 'Answer before the disk has it. A power cut then loses acknowledged events.'
+      description: 'Answers appends before they are on disk. A power failure then loses acknowledged events.'
     }),
     memory: Type.Optional(
       Type.String({
         pattern: '^\\d+(\\.\\d+)?(KiB|MiB|GiB)?$',
         examples: ['512MiB', '1GiB'],
         description:
-          'Memory for requests and caches above the idle process, at least 64MiB. 512MiB, or a quarter of what the machine or container has if that is less.'
+          'Memory budget for requests and caches, on top of what the idle process uses. At least 64MiB. Default: 512MiB, or a quarter of the memory of the machine or container if that is less.'
       })
     ),
     'log-level': Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       default: 'warn',
-      description: 'What the server logs, as JSON lines on standard output.'
+      description: 'Lowest level to log. Log lines are JSON, on standard output.'
     })
   },
   { additionalProperties: false }
@@ -119,35 +149,40 @@ export type ServeConfig = Static<typeof ServeConfig>
 
 const credentials = {
   user: Type.Optional(
-    Type.String({ description: 'Who signs in to --url, by login; the password is DAYBOOK_PASSWORD.' })
+    Type.String({ description: 'Login name for the server at --url. The password is read from DAYBOOK_PASSWORD.' })
   ),
-  password: Type.Optional(Type.String({ secret: true, description: 'The password of --user.' })),
-  token: Type.Optional(Type.String({ secret: true, description: 'An API token for --url, instead of --user.' })),
-  'tls-ca': Type.Optional(Type.String({ description: 'A certificate to trust for --url, PEM.' }))
+  password: Type.Optional(Type.String({ secret: true, description: 'Password of --user.' })),
+  token: Type.Optional(
+    Type.String({ secret: true, description: 'API token for the server at --url, instead of --user.' })
+  ),
+  'tls-ca': Type.Optional(Type.String({ description: 'Certificate authority to trust for --url (PEM file).' }))
 }
 
 const where = {
-  url: Type.String({ default: 'http://127.0.0.1:2113', description: 'The server to talk to.' }),
+  url: Type.String({ default: 'http://127.0.0.1:2113', description: 'Address of the server.' }),
   ...credentials,
-  db: Type.Optional(Type.String({ description: 'A data directory that no server has open, instead of a server.' }))
+  db: Type.Optional(
+    Type.String({ description: 'Data directory to use instead of a server. No server may have it open.' })
+  )
 }
 
 export const ImportConfig = Type.Object(
   {
     ...where,
-    batch: Type.Integer({ default: 500, minimum: 1, maximum: 4096, description: 'Events a commit.' }),
+    batch: Type.Integer({ default: 500, minimum: 1, maximum: 4096, description: 'Number of events per commit.' }),
     'as-log': Type.Boolean({
       default: false,
-      description: 'Into an empty --db: make the exported log again, every record byte for byte.'
+      description: 'Recreates the exported log in an empty --db, every record byte for byte.'
     }),
     'occurred-from': Type.Optional(
       Type.String({
-        description: 'Where an event without "occurred" says when it happened, as a JSON pointer (/data/committedAt).'
+        description:
+          'JSON pointer to the member that becomes "occurred" in events that have none (for example /data/committedAt).'
       })
     ),
     'new-ids': Type.Boolean({
       default: false,
-      description: 'Import lines without "id" under new ids, also those that were imported before.'
+      description: 'Gives lines without "id" new ids. Lines that were imported before are then imported again.'
     })
   },
   { additionalProperties: false }
@@ -159,9 +194,9 @@ export const ExportConfig = Type.Object(
     ...where,
     output: Type.String({
       default: '-',
-      description: 'The file to write; "-" is standard output; a name ending in .gz is compressed.'
+      description: 'File to write. "-" is standard output. A name that ends in .gz is compressed.'
     }),
-    force: Type.Boolean({ default: false, description: 'Replace --output when it is there already.' })
+    force: Type.Boolean({ default: false, description: 'Replaces the --output file if it exists.' })
   },
   { additionalProperties: false }
 )
@@ -169,9 +204,9 @@ export type ExportConfig = Static<typeof ExportConfig>
 
 export const VerifyConfig = Type.Object(
   {
-    db: Type.String({ default: './data', description: 'The data directory; no server may have it open.' }),
-    json: Type.Boolean({ default: false, description: 'The report as one JSON document on standard output.' }),
-    'rebuild-index': Type.Boolean({ default: false, description: 'Make the index anew from the log first.' })
+    db: Type.String({ default: './data', description: 'Data directory. No server may have it open.' }),
+    json: Type.Boolean({ default: false, description: 'Prints the report as one JSON document on standard output.' }),
+    'rebuild-index': Type.Boolean({ default: false, description: 'Rebuilds the index from the log before the check.' })
   },
   { additionalProperties: false }
 )
@@ -179,14 +214,15 @@ export type VerifyConfig = Static<typeof VerifyConfig>
 
 export const RecoverConfig = Type.Object(
   {
-    db: Type.String({ default: './data', description: 'The data directory; no server may have it open.' }),
+    db: Type.String({ default: './data', description: 'Data directory. No server may have it open.' }),
     'accept-loss': Type.Boolean({
       default: false,
-      description: 'Go on without what is lost. Without it nothing is changed.'
+      description:
+        'Accepts the loss and makes the directory usable without the lost events. Without this flag, nothing is changed.'
     }),
     thorough: Type.Boolean({
       default: false,
-      description: 'Read the whole log, and not only what a start reads.'
+      description: 'Reads the whole log, not only the part that a start reads.'
     })
   },
   { additionalProperties: false }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: chooses the command, and turns its outcome into an exit code. */
+/** The command line: selects the command, prints errors and sets the exit code. */
 import type { TObject } from 'typebox'
 import { recover } from './commands/inspect/recover.js'
 import { verify } from './commands/inspect/verify.js'
@@ -14,7 +14,7 @@ import { badConfiguration, type DaybookError, type ErrorCode, isDaybookError, sy
 import { meantBy } from './spelling.js'
 
 export interface Command {
-  /** Runs the command. @param argv the arguments after the command's name @returns the exit code */
+  /** Runs the command with the arguments after its name. Returns the exit code. */
   run(argv: readonly string[]): Promise<number>
   readonly summary: string
   readonly schema: TObject
@@ -29,22 +29,24 @@ const HELP = `Daybook: an event store you can curl.
   daybook export [flags]         ${exportEvents.summary}
   daybook verify [flags]         ${verify.summary}
   daybook recover [flags]        ${recover.summary}
-  daybook help [COMMAND]         this text, or a command's flags (also COMMAND --help)
-  daybook version                the version
+  daybook help [COMMAND]         print this text, or the flags of a command (also: COMMAND --help)
+  daybook version                print the version
 
-Every flag is also a variable (--run-projections is DAYBOOK_RUN_PROJECTIONS) and a key in the file given with --config.
-Exits with 0 on success, with 2 for wrong arguments or settings, and with 1 for every other failure.
+Every flag can also be set as an environment variable (--run-projections is DAYBOOK_RUN_PROJECTIONS), or as a key in the
+JSON file that --config names. A flag overrides the variable, and the variable overrides the file.
+
+Exit codes: 0 success; 2 wrong arguments, flags, variables or settings; 1 any other failure.
 `
 
-/** Advice for errors that are thrown where it is unknown whether a person or a client gets them. */
+/** What to do about an error, for codes whose message does not say it. */
 const NEXT: Partial<Record<ErrorCode, string>> = {
   'directory-in-use':
-    'stop the process that has it open, choose another directory with --db, or go through the server that has it open (import and export: --url)',
-  'format-unknown': 'choose another directory with --db, or use the version of Daybook that made it'
+    'stop the process that has it open, name another directory with --db, or use the running server (import and export: --url)',
+  'format-unknown': 'name another directory with --db, or use the version of Daybook that created it'
 }
 
 async function main([first, ...rest]: readonly string[]): Promise<number> {
-  // The other end of a pipe may close. Each writer handles that itself.
+  // The reader of a pipe may close it. The code that writes to the pipe handles that.
   for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
   if (first === 'help' || ((first === '--help' || first === '-h') && rest.length === 0)) return help(rest)
   if (first === 'version' || first === '--version') {
@@ -56,7 +58,7 @@ async function main([first, ...rest]: readonly string[]): Promise<number> {
   return run(commandNamed(first), rest)
 }
 
-/** @throws `bad-configuration` for an unknown command */
+/** @throws DaybookError `bad-configuration` for an unknown command */
 function help([name]: readonly string[]): Promise<number> | number {
   if (name !== undefined && !name.startsWith('-') && name !== 'help') return commandNamed(name).run(['--help'])
   process.stdout.write(HELP)
@@ -67,7 +69,7 @@ function run(command: Command, argv: readonly string[]): Promise<number> {
   if (asksForHelp(argv)) return command.run(argv)
   const all = Object.values(commands).map(({ schema }) => schema)
   for (const name of strayVariables(command.schema, all)) {
-    warn(`there is no setting for the variable ${name}; it is ignored`)
+    warn(`the variable ${name} is not a setting of Daybook and is ignored`)
   }
   return command.run(argv)
 }
@@ -78,11 +80,11 @@ function commandNamed(name: string): Command {
   const names = [...Object.keys(commands), 'help', 'version']
   const meant = meantBy(name, names)
   throw badConfiguration(
-    `there is no command "${name}"${meant === undefined ? `; known: ${names.join(', ')}` : `; did you mean "${meant}"?`}`
+    `unknown command "${name}"; ${meant === undefined ? `the commands are ${names.join(', ')}` : `did you mean "${meant}"?`}`
   )
 }
 
-/** Returns the message for the operator: what happened and what to do. Only a bug has a stack trace. */
+/** Returns the text of an error for the terminal: what happened and what to do. Only a bug is shown with its stack. */
 function describeError(error: unknown): string {
   if (isDaybookError(error)) return describeCoded(error)
   const { syscall, path, stack } = error as NodeJS.ErrnoException
@@ -91,9 +93,9 @@ function describeError(error: unknown): string {
 }
 
 function describeCoded({ code, message }: DaybookError): string {
-  const says = message.replace(/\.$/, '')
+  const text = message.replace(/\.$/, '')
   const next = NEXT[code]
-  return next === undefined ? says : `${says}; ${next}`
+  return next === undefined ? text : `${text}; ${next}`
 }
 
 main(process.argv.slice(2)).then(

@@ -1,4 +1,4 @@
-/** The command line as people meet it. */
+/** The command line: help, wrong arguments, settings, signals and the texts that commands print. */
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -13,7 +13,7 @@ import { StillClock } from './helpers/clock.js'
 import { encodeEvent } from './helpers/events.js'
 import { eventually } from './helpers/live-events.js'
 
-t.test('--help tells of every command, and every command of its flags', async (t) => {
+t.test('--help lists every command, and COMMAND --help lists its flags', async (t) => {
   const { code, stdout } = await daybook(['--help'])
   t.equal(code, 0)
   for (const command of ['serve', 'import', 'export', 'verify', 'recover']) {
@@ -25,49 +25,60 @@ t.test('--help tells of every command, and every command of its flags', async (t
   }
 })
 
-t.test('what cannot be understood ends with one clear line and exit code 2', async (t) => {
+t.test('a wrong command, argument or flag gives one line that names it, and exit code 2', async (t) => {
   const cases: [string[], RegExp][] = [
-    [['--prot', '1'], /no flag --prot; did you mean --port\? --help/],
-    [['impotr', 'x'], /no command "impotr"; did you mean "import"\?/],
-    [['help', 'frobnicate'], /no command "frobnicate"; known: serve/],
+    [['--prot', '1'], /unknown flag --prot; did you mean --port\? --help/],
+    [['impotr', 'x'], /unknown command "impotr"; did you mean "import"\?/],
+    [['help', 'frobnicate'], /unknown command "frobnicate"; the commands are serve/],
     [['serve', 'extra'], /"extra"/],
     [['import'], /FILE/],
     [['import', '-', '--as-log'], /--db/],
-    [['export', '--url', 'ftp://here'], /--url ftp:\/\/here is no address of a server; it looks like http:/],
+    [
+      ['export', '--url', 'ftp://here'],
+      /--url ftp:\/\/here is not the address of a server; an address looks like http:/
+    ],
     [['export', 'file'], /--output/]
   ]
   for (const [argv, line] of cases) {
-    const said = await daybook(argv)
-    t.equal(said.code, 2, `daybook ${argv.join(' ')}`)
-    t.match(said.stderr, line)
-    t.equal(said.stderr.trimEnd().split('\n').length, 1, `one line: ${said.stderr}`)
+    const result = await daybook(argv)
+    t.equal(result.code, 2, `daybook ${argv.join(' ')}`)
+    t.match(result.stderr, line)
+    t.equal(result.stderr.trimEnd().split('\n').length, 1, `one line: ${result.stderr}`)
   }
 })
 
-t.test('a flag that is wrong, missing, given twice or empty is named with what is right', async (t) => {
+t.test('a flag with a wrong, missing, repeated or empty value is named, with the valid values', async (t) => {
   const cases: [schema: TObject, argv: string[], says: RegExp][] = [
-    [ServeConfig, ['--port', 'many'], /^--port is a whole number from 0 to 65535, not "many"$/],
+    [ServeConfig, ['--port', 'many'], /^--port must be a whole number from 0 to 65535, not "many"$/],
     [ServeConfig, ['--port', '1e3'], /not "1e3"$/],
     [ServeConfig, ['--port=-1'], /from 0 to 65535, not "-1"$/],
     [ServeConfig, ['--port', '70000'], /from 0 to 65535, not "70000"$/],
     [ServeConfig, ['--port', '99999999999999999999'], /from 0 to 65535/],
-    [ServeConfig, ['--requests-per-second=-1'], /is a whole number, 0 or more/],
+    [ServeConfig, ['--requests-per-second=-1'], /must be a whole number, 0 or more/],
     [ServeConfig, ['--port'], /^--port needs a value$/],
-    [ServeConfig, ['--host', '--dev'], /^--host needs a value; one that begins with "-" is given as --host=--dev$/],
+    [ServeConfig, ['--host', '--dev'], /^--host needs a value; if the value begins with "-", write --host=--dev$/],
     [ServeConfig, ['--port', '1', '--port', '2'], /^--port is given twice, as "1" and "2"/],
     [ServeConfig, ['--dev', '--no-dev'], /^--dev is given twice/],
-    [ServeConfig, ['--dev=maybe'], /^--dev is true or false, not "maybe"$/],
-    [ServeConfig, ['--no-port'], /no flag --no-port/],
-    [ServeConfig, ['-p'], /no flag -p; --help/],
-    [ServeConfig, ['--db='], /^--db is empty: give it a value, or leave it out$/],
+    [ServeConfig, ['--dev=maybe'], /^--dev must be true or false, not "maybe"$/],
+    [ServeConfig, ['--no-port'], /unknown flag --no-port/],
+    [ServeConfig, ['-p'], /unknown flag -p; --help/],
+    [ServeConfig, ['--db='], /^--db is empty: give it a value, or remove it$/],
     [ServeConfig, ['--config='], /^--config is empty/],
     [ServeConfig, ['--allow-origin', 'https://a', '--allow-origin='], /^--allow-origin is empty/],
-    [ServeConfig, ['--category-separator', '-'], /--category-separator looks like first:- or last:_, not "-"/],
-    [ServeConfig, ['--run-projections', 'some'], /--run-projections is one of none, system, all, not "some"/],
-    [ServeConfig, ['--admin-password', 'x'], /DAYBOOK_ADMIN_PASSWORD, or in a file that DAYBOOK_ADMIN_PASSWORD_FILE/],
-    [ImportConfig, ['--batch', '0'], /^--batch is a whole number from 1 to 4096, not "0"$/],
+    [
+      ServeConfig,
+      ['--category-separator', '-'],
+      /--category-separator must be of a form such as first:- or last:_, not "-"/
+    ],
+    [ServeConfig, ['--run-projections', 'some'], /--run-projections must be one of none, system, all, not "some"/],
+    [
+      ServeConfig,
+      ['--admin-password', 'x'],
+      /set DAYBOOK_ADMIN_PASSWORD, or name a file in DAYBOOK_ADMIN_PASSWORD_FILE/
+    ],
+    [ImportConfig, ['--batch', '0'], /^--batch must be a whole number from 1 to 4096, not "0"$/],
     [ExportConfig, ['--output='], /^--output is empty/],
-    [VerifyConfig, ['--jsn'], /no flag --jsn; did you mean --json\?/]
+    [VerifyConfig, ['--jsn'], /unknown flag --jsn; did you mean --json\?/]
   ]
   for (const [schema, argv, says] of cases) {
     t.throws(() => readConfig(schema, argv, {}), { code: 'bad-configuration', message: says }, argv.join(' '))
@@ -77,11 +88,15 @@ t.test('a flag that is wrong, missing, given twice or empty is named with what i
     dev: false,
     'trust-proxy': true
   })
-  t.equal(readConfig(ServeConfig, ['--port', '--help', '--prot'], { DAYBOOK_PORT: 'x' }).help, true, '--help helps')
+  t.equal(
+    readConfig(ServeConfig, ['--port', '--help', '--prot'], { DAYBOOK_PORT: 'x' }).help,
+    true,
+    '--help wins over wrong flags'
+  )
 })
 
 t.test(
-  'a variable that is empty or mistyped is refused by name; those of a container platform are not ours',
+  'an empty or misspelled DAYBOOK_ variable is refused by name; variables that a container platform sets are ignored',
   async (t) => {
     const all = [ServeConfig, ImportConfig, ExportConfig, VerifyConfig]
     for (const [name, value] of [
@@ -94,7 +109,7 @@ t.test(
       const says = new RegExp(`^${name} is empty`)
       t.throws(() => readConfig(ServeConfig, [], { [name]: value }), { code: 'bad-configuration', message: says })
     }
-    const wrong = { message: /^DAYBOOK_INSECURE is true or false, not "yes"$/ }
+    const wrong = { message: /^DAYBOOK_INSECURE must be true or false, not "yes"$/ }
     t.throws(() => readConfig(ServeConfig, [], { DAYBOOK_INSECURE: 'yes' }), wrong)
     for (const [slip, meant] of [
       ['DAYBOOK_PROT', 'DAYBOOK_PORT'],
@@ -102,7 +117,7 @@ t.test(
       ['DAYBOOK_ADMIN_PASWORD', 'DAYBOOK_ADMIN_PASSWORD'],
       ['DAYBOOK_OPS_PASSWORD_FIEL', 'DAYBOOK_OPS_PASSWORD_FILE']
     ] as const) {
-      const says = new RegExp(`^there is no variable ${slip}; did you mean ${meant}\\?`)
+      const says = new RegExp(`^unknown variable ${slip}; did you mean ${meant}\\?`)
       t.throws(() => strayVariables(ServeConfig, all, { [slip]: '' }), { code: 'bad-configuration', message: says })
     }
     t.same(strayVariables(ServeConfig, all, { DAYBOOK_URL: 'x', DAYBOOK_USERS: 'x', HOME: '/', DAYBOOK_ENV: 'test' }), [
@@ -122,13 +137,16 @@ t.test(
     }
     t.same(strayVariables(ServeConfig, all, ofService), [])
     t.equal(readConfig(ServeConfig, [], ofService).config.port, 2113)
-    const said = await daybook(['export', '--db', '/nowhere'], { env: { DAYBOOK_COLOUR: 'red' } })
-    t.match(said.stderr, /^WARNING: there is no setting for the variable DAYBOOK_COLOUR; it is ignored\.\ndaybook: /)
+    const result = await daybook(['export', '--db', '/nowhere'], { env: { DAYBOOK_COLOUR: 'red' } })
+    t.match(
+      result.stderr,
+      /^WARNING: the variable DAYBOOK_COLOUR is not a setting of Daybook and is ignored\.\ndaybook: /
+    )
     t.match(await daybook(['serve'], { env: { DAYBOOK_PROT: '1' } }), { code: 2, stderr: /DAYBOOK_PORT/ })
   }
 )
 
-t.test('a flag beats the environment, which beats the file', async (t) => {
+t.test('a flag overrides the environment variable, which overrides the config file', async (t) => {
   const directory = t.testdir({})
   const config = join(directory, 'daybook.json')
   writeFileSync(config, JSON.stringify({ db: join(directory, 'from-file'), port: 0, 'run-projections': 'none' }))
@@ -136,21 +154,21 @@ t.test('a flag beats the environment, which beats the file', async (t) => {
     env: { DAYBOOK_DB: join(directory, 'from-env'), DAYBOOK_RUN_PROJECTIONS: 'all' }
   })
   t.match(banner, /data in \S+from-flag · 0 events/)
-  t.equal((await fetch(`${url}/types`)).status, 200, 'the environment beats the file')
+  t.equal((await fetch(`${url}/types`)).status, 200, 'the environment variable overrides the file')
   child.kill('SIGTERM')
   t.same(await once(child, 'exit'), [0, null])
   const wrong = await daybook(['--config', config], { env: { DAYBOOK_PORT: 'x' } })
-  t.match(wrong, { code: 2, stderr: /DAYBOOK_PORT is a whole number from 0 to 65535, not "x"/ })
+  t.match(wrong, { code: 2, stderr: /DAYBOOK_PORT must be a whole number from 0 to 65535, not "x"/ })
   writeFileSync(config, '{"prot": 1}')
   t.match(await daybook(['--config', config]), { code: 2, stderr: /unknown key "prot"; did you mean "port"\?/ })
   writeFileSync(config, '{"port": 1.5}')
-  t.match(await daybook(['--config', config]), { code: 2, stderr: /"port" in \S+daybook.json is a whole number/ })
+  t.match(await daybook(['--config', config]), { code: 2, stderr: /"port" in \S+daybook.json must be a whole number/ })
   writeFileSync(config, '{port}')
   t.match(await daybook(['--config', config]), { code: 2, stderr: /daybook.json is not JSON/ })
 })
 
 t.test(
-  'a port in use, a directory in use and one that cannot be written end with one line and exit code 1',
+  'a port in use, a directory in use and an unwritable directory each give one line and exit code 1',
   async (t) => {
     const directory = t.testdir({ file: '' })
     const taken = createServer().listen(0, '127.0.0.1')
@@ -165,12 +183,12 @@ t.test(
     const store = await new Store({ directory: db }).open()
     t.teardown(() => store.close())
     for (const argv of [['--port', '0'], ['verify'], ['export'], ['import', join(directory, 'file')]]) {
-      const said = await daybook([...argv, '--db', db])
-      t.match(said, { code: 1, stderr: /held by another process/ }, argv.join(' '))
+      const result = await daybook([...argv, '--db', db])
+      t.match(result, { code: 1, stderr: /held by another process/ }, argv.join(' '))
     }
     t.match(await daybook(['--port', '0', '--db', join(directory, 'file')]), {
       code: 1,
-      stderr: /is no directory; .*--db\n$/
+      stderr: /is not a directory; .*--db\n$/
     })
     t.match(await daybook(['--port', '0', '--db', '/proc/none']), {
       code: 1,
@@ -180,41 +198,44 @@ t.test(
 )
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${signal} stops the server; what was acknowledged is there, what was taken is answered`, async (t) => {
-    const db = join(t.testdir({}), 'db')
-    const { child, url } = await serve(['--port', '0', '--db', db])
-    let acknowledged = 0
-    let signalled = false
-    const client = async () => {
-      for (;;) {
-        try {
-          const answer = await fetch(`${url}/streams/s`, {
-            method: 'POST',
-            headers: { 'content-type': 'application/json' },
-            body: '{"type":"T"}'
-          })
-          if (answer.status !== 201) return
-          await answer.json()
-          acknowledged++
-        } catch {
-          return
-        }
-        if (acknowledged >= 200 && !signalled) {
-          signalled = true
-          child.kill(signal)
+  t.test(
+    `${signal} stops the server: acknowledged events are on disk, and accepted requests are answered`,
+    async (t) => {
+      const db = join(t.testdir({}), 'db')
+      const { child, url } = await serve(['--port', '0', '--db', db])
+      let acknowledged = 0
+      let signalled = false
+      const client = async () => {
+        for (;;) {
+          try {
+            const answer = await fetch(`${url}/streams/s`, {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+              body: '{"type":"T"}'
+            })
+            if (answer.status !== 201) return
+            await answer.json()
+            acknowledged++
+          } catch {
+            return
+          }
+          if (acknowledged >= 200 && !signalled) {
+            signalled = true
+            child.kill(signal)
+          }
         }
       }
+      const exited = once(child, 'exit')
+      await Promise.all([client(), client(), client(), client()])
+      t.same(await exited, [0, null], 'the server exits with 0')
+      const store = await new Store({ directory: db }).open()
+      t.ok(store.log.head + 1 >= acknowledged, `${acknowledged} acknowledged, ${store.log.head + 1} there`)
+      await store.close()
     }
-    const exited = once(child, 'exit')
-    await Promise.all([client(), client(), client(), client()])
-    t.same(await exited, [0, null], 'it ends by itself with 0')
-    const store = await new Store({ directory: db }).open()
-    t.ok(store.log.head + 1 >= acknowledged, `${acknowledged} acknowledged, ${store.log.head + 1} there`)
-    await store.close()
-  })
+  )
 }
 
-t.test('verify says what it finds, for people and as JSON', async (t) => {
+t.test('verify prints its findings as text and as JSON', async (t) => {
   const db = join(t.testdir({}), 'db')
   const store = await new Store({ directory: db }).open()
   await store.writer.append({ events: [encodeEvent('s'), encodeEvent('t')], conditions: [], kind: 'append' })
@@ -224,11 +245,11 @@ t.test('verify says what it finds, for people and as JSON', async (t) => {
   t.same(JSON.parse(report.stdout), { events: 2, streams: 2, disagreements: [], kinds: [], advice: [], warnings: [] })
   t.match(await daybook(['verify', '--db', join(db, 'nothing')]), {
     code: 1,
-    stderr: /there is no directory \S+nothing; .*--db/
+    stderr: /the directory \S+nothing does not exist; .*--db/
   })
 })
 
-/** A directory with events of now, and then some of ten years ahead. */
+/** Creates a directory with events created now, followed by events created ten years in the future. */
 async function writtenAhead(t: Test, events: number): Promise<string> {
   const db = join(t.testdir({}), 'db')
   const clock = new StillClock()
@@ -242,10 +263,10 @@ async function writtenAhead(t: Test, events: number): Promise<string> {
   return db
 }
 
-t.test('verify warns of events that are ahead of the clock, and finds no fault in them', async (t) => {
+t.test('verify warns about events that are ahead of the clock, and does not report them as damage', async (t) => {
   const db = await writtenAhead(t, 3)
-  const said = await daybook(['verify', '--db', db])
-  t.match(said, {
+  const result = await daybook(['verify', '--db', db])
+  t.match(result, {
     code: 0,
     stdout: '',
     stderr: /everything agrees\nWARNING: created-ahead: 3 events from position 3 on .* latest by 3,6(50|49) days \(20/
@@ -258,40 +279,44 @@ t.test('verify warns of events that are ahead of the clock, and finds no fault i
   t.ok(warnings[0].seconds > 9 * 365 * 86_400)
 })
 
-t.test('a start with a clock behind the last event says so, to people and in the log', async (t) => {
+t.test('a start with a clock behind the last event warns on standard error and in the log', async (t) => {
   const db = await writtenAhead(t, 1)
   const { child, banner } = await serve(['--db', db, '--port', '0'])
   t.teardown(() => child.kill('SIGKILL'))
-  let said = banner
-  child.stderr?.on('data', (chunk) => (said += chunk))
-  child.stdout?.on('data', (chunk) => (said += chunk))
-  await eventually('it has said both', () => /^WARNING: The clock.*\n/m.test(said) && /^\{.*\n/m.test(said))
-  t.match(said, /^WARNING: The clock is 3,6(50|49) days behind the last event \(position 1, created 20.*\.$/m)
-  const logged = said.split('\n').find((line) => line.startsWith('{'))
+  let output = banner
+  child.stderr?.on('data', (chunk) => (output += chunk))
+  child.stdout?.on('data', (chunk) => (output += chunk))
+  await eventually('both warnings', () => /^WARNING: The clock.*\n/m.test(output) && /^\{.*\n/m.test(output))
+  t.match(output, /^WARNING: The clock is 3,6(50|49) days behind the last event \(position 1, created 20.*\.$/m)
+  const logged = output.split('\n').find((line) => line.startsWith('{'))
   t.match(JSON.parse(logged ?? '{}'), { level: 40, msg: /^The clock is/ })
 })
 
-t.test('import reads standard input, and says which line is bad', async (t) => {
+t.test('import reads standard input and names an invalid line', async (t) => {
   const db = join(t.testdir({}), 'db')
   mkdirSync(db)
   const good = '{"stream":"s","type":"A"}\n{"stream":"s","type":"B"}\n'
   t.match(await daybook(['import', '-', '--db', db], { input: good }), { code: 0, stderr: /2 events imported/ })
-  const said = await daybook(['import', '-', '--db', db], { input: `${good}{"stream":"s"}\n${good}` })
-  t.match(said, {
+  const result = await daybook(['import', '-', '--db', db], { input: `${good}{"stream":"s"}\n${good}` })
+  t.match(result, {
     code: 1,
     stderr: /^0 events imported, 2 were there already, up to line 2 .*\ndaybook: Line 3: "type" is missing\n$/
   })
   const cut = await daybook(['import', '-', '--db', db], { input: '{"stream":"s","type":\n' })
-  t.match(cut, { code: 1, stderr: /^daybook: Line 1, column 22: expected a value/ }, 'one line is named, not two')
+  t.match(
+    cut,
+    { code: 1, stderr: /^daybook: Line 1, column 22: expected a value/ },
+    'the first invalid line is named, without a progress line'
+  )
   const { stdout } = await daybook(['export', '--db', db])
-  t.equal(stdout.trimEnd().split('\n').length, 2, 'nothing after the bad line was written')
+  t.equal(stdout.trimEnd().split('\n').length, 2, 'nothing after the invalid line was written')
   t.match(await daybook(['import', '-', '--url', 'http://127.0.0.1:9'], { input: good }), {
     code: 1,
     stderr: /^daybook: no server answers at \S+ \(.+\); .*--url\n$/
   })
 })
 
-t.test('import and export sign in, and say what was kept from whom they asked for', async (t) => {
+t.test('import and export sign in, and export reports the events that are hidden from the account', async (t) => {
   const { child, url } = await serve(['--db', t.testdir({}), '--port', '0', '--anonymous', 'off'])
   t.teardown(() => child.kill('SIGKILL'))
   const input = '{"stream":"cart-1","type":"ItemAdded"}\n{"stream":"$notes","type":"Noted"}\n'
@@ -311,6 +336,6 @@ t.test('import and export sign in, and say what was kept from whom they asked fo
   const wrong = await daybook(['export', '--url', url, '--user', 'admin'], { env: { DAYBOOK_PASSWORD: 'guess' } })
   t.match(wrong, { code: 1, stderr: /^daybook: the server refused: .*wrong.*\. Check --user and DAYBOOK_PASSWORD\n$/ })
   const guess = { env: { DAYBOOK_PASSWORD: 'guess' }, input }
-  t.same(await daybook(['import', '-', '--url', url, '--user', 'admin'], guess), wrong, 'import says the same')
+  t.same(await daybook(['import', '-', '--url', url, '--user', 'admin'], guess), wrong, 'import prints the same error')
   t.match(await daybook(['export', '--token', 'x']), { code: 2, stderr: /--token/ })
 })

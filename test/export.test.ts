@@ -1,4 +1,4 @@
-/** An export ends whole, or quietly, or leaves nothing. */
+/** How an export ends: with a complete file, quietly when its reader leaves, or with no file. */
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
@@ -7,7 +7,7 @@ import t from 'tap'
 import { command, daybook, ends, until } from './helpers/cli.js'
 import { ReturningServer } from './helpers/returning-server.js'
 
-t.test('an export whose reader leaves ends quietly, as other programs in a pipe do', async (t) => {
+t.test('an export whose pipe is closed by its reader ends without a message and with exit code 141', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
   await server.start()
@@ -30,7 +30,7 @@ t.test('an export whose reader leaves ends quietly, as other programs in a pipe 
   }
 })
 
-t.test('an export leaves a whole file or none, and replaces none without --force', async (t) => {
+t.test('an export leaves a complete file or none, and replaces an existing file only with --force', async (t) => {
   const folder = t.testdir({ there: 'precious' })
   let answer: (response: ServerResponse) => unknown = () => {}
   const server = createServer((_request, response) => {
@@ -45,12 +45,12 @@ t.test('an export leaves a whole file or none, and replaces none without --force
   const from = ['export', '--url', `http://127.0.0.1:${(server.address() as { port: number }).port}`, '--output']
 
   const refused = await daybook([...from, join(folder, 'there')])
-  t.match(refused, { code: 1, stderr: /^daybook: cannot write \S+there: it is there already; --force replaces it\n$/ })
+  t.match(refused, { code: 1, stderr: /^daybook: cannot write \S+there: the file exists; --force replaces it\n$/ })
   answer = (response) => response.destroy()
   const broken = await daybook([...from, join(folder, 'there'), '--force'])
   t.match(broken, { code: 1, stderr: /^daybook: the transfer broke off .*; run the export again\n$/ })
   t.equal(readFileSync(join(folder, 'there'), 'utf8'), 'precious')
-  t.same(readdirSync(folder), ['there'], 'nothing is left of it')
+  t.same(readdirSync(folder), ['there'], 'the partial file is removed')
 
   const begun = new Promise<void>((resolve) => (answer = () => resolve()))
   const child = command([...from, join(folder, 'new.gz')])
@@ -58,12 +58,12 @@ t.test('an export leaves a whole file or none, and replaces none without --force
   await begun
   await until(async () => existsSync(join(folder, 'new.gz.partial')))
   child.kill('SIGINT')
-  t.same(await ended, { code: 130, stderr: 'Interrupted after 0 events; nothing of them was kept.\n' })
+  t.same(await ended, { code: 130, stderr: 'Interrupted after 0 events; no file was written.\n' })
   t.same(readdirSync(folder), ['there'])
 
   answer = (response) => response.end('{"end":{"cursor":"0","events":1}}\n')
   t.match(await daybook([...from, join(folder, 'there'), '--force']), { code: 0 })
   t.equal(readFileSync(join(folder, 'there'), 'utf8'), '{"id":"1"}\n')
-  t.match(await daybook([...from, '/dev/null']), { code: 0 }, 'a device is written to, and stays what it is')
+  t.match(await daybook([...from, '/dev/null']), { code: 0 }, 'a device is written to directly, not replaced')
   t.ok(statSync('/dev/null').isCharacterDevice())
 })

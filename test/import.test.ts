@@ -1,4 +1,4 @@
-/** An import that is run again writes nothing again, wherever it broke off and wherever its lines come from. */
+/** A repeated import writes no event twice, wherever it broke off and wherever its lines come from. */
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,37 +13,40 @@ import { ReturningServer } from './helpers/returning-server.js'
 
 const TWO = '{"stream":"a","type":"T"}\n{"stream":"a","type":"T"}\n'
 
-t.test('lines without ids are written once, two that are equal too, however often the file is imported', async (t) => {
-  const folder = t.testdir({ 'two.ndjson': TWO, 'two.ndjson.gz': gzipSync(TWO) })
-  const db = join(folder, 'db')
-  const run = async (argv: string[], says: RegExp, input?: string | Buffer) => {
-    const said = await daybook(['import', ...argv, '--db', db], { input })
-    t.match(said, { code: 0, stderr: says }, `${argv.join(' ')}: ${said.stderr}`)
+t.test(
+  'lines without ids are written once each, equal lines included, however often the file is imported',
+  async (t) => {
+    const folder = t.testdir({ 'two.ndjson': TWO, 'two.ndjson.gz': gzipSync(TWO) })
+    const db = join(folder, 'db')
+    const run = async (argv: string[], says: RegExp, input?: string | Buffer) => {
+      const result = await daybook(['import', ...argv, '--db', db], { input })
+      t.match(result, { code: 0, stderr: says }, `${argv.join(' ')}: ${result.stderr}`)
+    }
+    await run([join(folder, 'two.ndjson')], /^2 events imported \(/)
+    await run([join(folder, 'two.ndjson')], /^0 events imported, 2 were there already \(/)
+    await run([join(folder, 'two.ndjson.gz')], /^0 events imported, 2 were there/)
+    await run(['-'], /^0 events imported, 2 were there/, TWO)
+    await run(['-'], /^0 events imported, 2 were there/, gzipSync(TWO))
+    await run(['-'], /^0 events imported, 2 were there/, TWO.trimEnd())
+    await run(['-'], /^0 events imported, 2 were there/, TWO.replaceAll('\n', '\r\n'))
+    await run(['-'], /^1 event imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
+    await run(
+      ['-', '--batch', '1'],
+      /^1 event imported, 3 were there/,
+      `${TWO}{"stream":"a","type":"T"}\n\n{"stream":"b","type":"T"}`
+    )
+    await run(['-'], /^3 events imported \(/, `{"stream":"c","type":"U"}\n${TWO}`)
+    await run(['-'], /^2 events imported \(/, `\n${TWO}`)
+    await run(['-', '--new-ids'], /^2 events imported \(/, TWO)
+    await run(
+      ['-', '--new-ids'],
+      /^0 events imported, 1 was there/,
+      `{"id":"${await idOfFirst(db)}","stream":"a","type":"T"}`
+    )
   }
-  await run([join(folder, 'two.ndjson')], /^2 events imported \(/)
-  await run([join(folder, 'two.ndjson')], /^0 events imported, 2 were there already \(/)
-  await run([join(folder, 'two.ndjson.gz')], /^0 events imported, 2 were there/)
-  await run(['-'], /^0 events imported, 2 were there/, TWO)
-  await run(['-'], /^0 events imported, 2 were there/, gzipSync(TWO))
-  await run(['-'], /^0 events imported, 2 were there/, TWO.trimEnd())
-  await run(['-'], /^0 events imported, 2 were there/, TWO.replaceAll('\n', '\r\n'))
-  await run(['-'], /^1 event imported, 2 were there/, `${TWO}{"stream":"a","type":"T"}`)
-  await run(
-    ['-', '--batch', '1'],
-    /^1 event imported, 3 were there/,
-    `${TWO}{"stream":"a","type":"T"}\n\n{"stream":"b","type":"T"}`
-  )
-  await run(['-'], /^3 events imported \(/, `{"stream":"c","type":"U"}\n${TWO}`)
-  await run(['-'], /^2 events imported \(/, `\n${TWO}`)
-  await run(['-', '--new-ids'], /^2 events imported \(/, TWO)
-  await run(
-    ['-', '--new-ids'],
-    /^0 events imported, 1 was there/,
-    `{"id":"${await idOfFirst(db)}","stream":"a","type":"T"}`
-  )
-})
+)
 
-t.test('ids of lines depend neither on flags nor on lines that are left out', async (t) => {
+t.test('the ids of lines depend on the input only, not on flags or on skipped lines', async (t) => {
   const folder = t.testdir({})
   const lines = [
     '{"stream":"$user-ann","type":"$User","data":{}}',
@@ -52,11 +55,11 @@ t.test('ids of lines depend neither on flags nor on lines that are left out', as
     '{"stream":"a","type":"T","data":{"at":"2020-01-02T00:00:00Z"}}'
   ]
   const ids = async (name: string, argv: string[]) => {
-    const said = await daybook(['import', '-', '--db', join(folder, name), ...argv], { input: lines.join('\n') })
+    const result = await daybook(['import', '-', '--db', join(folder, name), ...argv], { input: lines.join('\n') })
     t.match(
-      said,
-      { code: 0, stderr: /^2 events imported, 1 removed event left out, 1 event of another server's accounts/ },
-      said.stderr
+      result,
+      { code: 0, stderr: /^2 events imported, 1 removed event skipped, 1 event of another server's accounts/ },
+      result.stderr
     )
     return (await exported(join(folder, name))).map(({ id }) => id)
   }
@@ -69,11 +72,11 @@ t.test('ids of lines depend neither on flags nor on lines that are left out', as
   t.match(
     other,
     { code: 1, stderr: /Line 2: .*has the same id .*, but other content/ },
-    'the same line as another event is refused'
+    'the same line with another "occurred" is refused'
   )
 })
 
-t.test('a file that deletes a stream is imported again from any line, also after the deletion', async (t) => {
+t.test('a file that deletes streams can be imported again after a break at any line', async (t) => {
   const lines = [
     '{"stream":"x-1","type":"A"}',
     '{"stream":"x-1","type":"A"}',
@@ -87,14 +90,14 @@ t.test('a file that deletes a stream is imported again from any line, also after
   const db = join(t.testdir({}), 'db')
   let there = 0
   for (const broken of [1, 3, 6, 7, 8]) {
-    const said = await daybook(['import', '-', '--db', db], { input: lines.slice(0, broken).join('\n') })
-    t.match(said, { code: 0, stderr: `${broken - there} event` }, `${broken}: ${said.stderr}`)
+    const result = await daybook(['import', '-', '--db', db], { input: lines.slice(0, broken).join('\n') })
+    t.match(result, { code: 0, stderr: `${broken - there} event` }, `${broken}: ${result.stderr}`)
     there = broken
   }
   const again = await daybook(['import', '-', '--db', db], { input: lines.join('\n') })
   t.match(again, { code: 0, stderr: /^0 events imported, 8 were there/ }, again.stderr)
   const types = (await exported(db)).map(({ type }) => type)
-  // Bringing the stream back wrote its metadata once more.
+  // The append that revived the stream wrote its metadata again.
   t.same(types, ['A', 'A', '$metadata', 'B', '$metadata', 'Back', '$metadata', '$streamDeleted', 'C'])
   t.same((await checkDirectory(db)).disagreements, [])
 })
@@ -104,7 +107,7 @@ for (const [what, stop] of [
   ['the server stops', ({ server }) => server.kill('SIGTERM')],
   ['the import is killed', ({ child }) => void child.kill('SIGKILL')]
 ] as [string, (running: { server: ReturningServer; child: ChildProcess }) => unknown][]) {
-  t.test(`every line is there once when ${what} in the middle and the import is run again`, async (t) => {
+  t.test(`every line is written once when ${what} in the middle and the import is run again`, async (t) => {
     const random = seeded(t)
     const folder = t.testdir({})
     const server = new ReturningServer(join(folder, 'db'))
@@ -119,7 +122,7 @@ for (const [what, stop] of [
 
     const child = command(['import', '-', '--url', server.url, '--batch', '100'])
     const ended = ends(child)
-    child.stdin?.on('error', () => {}) // it is killed while it is written to
+    child.stdin?.on('error', () => {}) // the process is killed while the test writes to it
     child.stdin?.write(lines.slice(0, 3000).join(''))
     await until(async () => (await headOf(server.url)) >= 1000)
     await stop({ server, child })
@@ -129,7 +132,7 @@ for (const [what, stop] of [
       t.match(
         broken,
         { code: 1, stderr: /^[\d,]+ events imported.*\ndaybook: .*\n$/ },
-        'it says what was imported, and why it ended'
+        'the output says how much was imported and why the import ended'
       )
       t.match(broken.stderr, /run the import again/)
     }
@@ -152,7 +155,7 @@ for (const [what, stop] of [
   })
 }
 
-t.test('gzip that was cut or damaged is reported, and nothing of such a file is imported', async (t) => {
+t.test('truncated or damaged gzip is reported, and nothing of such a file is imported', async (t) => {
   const random = seeded(t)
   const lines = Array.from(
     { length: 5000 },
@@ -165,27 +168,27 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
   const db = join(folder, 'db')
   mkdirSync(db)
   for (const name of ['cut', 'flipped', 'tail']) {
-    const said = await daybook(['import', join(folder, name), '--db', db])
+    const result = await daybook(['import', join(folder, name), '--db', db])
     t.match(
-      said,
+      result,
       {
         code: 1,
-        stderr: /^daybook: \S+ is (damaged gzip|gzip that was cut) \([^)]*\); nothing of it was imported.*\n$/
+        stderr: /^daybook: \S+ is (damaged gzip|truncated gzip) \([^)]*\); nothing was imported from it.*\n$/
       },
-      said.stderr
+      result.stderr
     )
   }
   const cut = await daybook(['import', '-', '--db', db], { input: packed.subarray(0, packed.length >> 1) })
   t.match(
     cut,
-    { code: 1, stderr: /^\d,\d{3} events imported.*\ndaybook: standard input is gzip that was cut \(/ },
+    { code: 1, stderr: /^\d,\d{3} events imported.*\ndaybook: standard input is truncated gzip \(/ },
     cut.stderr
   )
   const whole = await exported(db)
   t.same(
     whole.map(({ data }) => data),
     lines.slice(0, whole.length).map((line) => JSON.parse(line).data),
-    'whole lines were imported, in order'
+    'complete lines were imported, in order'
   )
   const again = await daybook(['import', '-', '--db', db], { input: packed })
   t.match(
@@ -199,7 +202,7 @@ t.test('gzip that was cut or damaged is reported, and nothing of such a file is 
   t.match(log, { code: 1, stderr: /^daybook: (line 1|standard input)/m }, log.stderr)
 })
 
-t.test('a file that cannot be read or written is reported in one line', async (t) => {
+t.test('a file that cannot be read or written gives a one-line error', async (t) => {
   const folder = t.testdir({ 'two.ndjson': TWO })
   const db = join(folder, 'db')
   t.match(await daybook(['import', folder, '--db', db]), {
@@ -219,7 +222,7 @@ t.test('a file that cannot be read or written is reported in one line', async (t
   })
 })
 
-t.test('an import that is interrupted says how far it got, and goes on when it is run again', async (t) => {
+t.test('an interrupted import prints how far it got, and continues when it is run again', async (t) => {
   const folder = t.testdir({})
   const server = new ReturningServer(join(folder, 'db'))
   await server.start()
@@ -227,7 +230,7 @@ t.test('an import that is interrupted says how far it got, and goes on when it i
   const lines = Array.from({ length: 3000 }, (_, i) => `{"stream":"s","type":"T","data":${i}}\n`)
   const child = command(['import', '-', '--url', server.url, '--batch', '100'])
   const ended = ends(child)
-  child.stdin?.on('error', () => {}) // it reads no more
+  child.stdin?.on('error', () => {}) // the import stops reading
   child.stdin?.write(lines.slice(0, 2000).join(''))
   child.stdin?.write('{"stream":"s","type":"cut')
   await until(async () => (await headOf(server.url)) >= 1000)
@@ -240,14 +243,17 @@ t.test('an import that is interrupted says how far it got, and goes on when it i
     ) ?? []
   t.equal(imported, line, stderr)
   const count = Number(imported.replace(',', ''))
-  t.equal((await headOf(server.url)) + 1, count, 'what it says is what is there')
+  t.equal((await headOf(server.url)) + 1, count, 'the printed number is the number of events in the log')
   const rest = (3000 - count).toLocaleString('en-US')
   const again = await daybook(['import', '-', '--url', server.url], { input: lines.join('') })
   t.match(again, { code: 0, stderr: new RegExp(`^${rest} events imported, ${imported} were there already`) })
-  t.match(again.stderr, /If those .* another file that begins with the same lines, import them with --new-ids/)
+  t.match(
+    again.stderr,
+    /If the existing events .* another file that begins with the same lines, import this file with --new-ids/
+  )
 })
 
-t.test('the progress of an import is the share of unpacked bytes that were answered, also of gzip', async (t) => {
+t.test('the progress of an import is the fraction of decompressed bytes that were acknowledged', async (t) => {
   const text = TWO.repeat(40_000)
   const folder = t.testdir({ 'two.ndjson': text, 'two.ndjson.gz': gzipSync(text) })
   for (const name of ['two.ndjson', 'two.ndjson.gz']) {

@@ -1,8 +1,8 @@
-/** Whoever has one IPv6 address has all of its network: what is counted by address is counted by that. */
+/** Client addresses. The holder of one IPv6 address has its whole /64 network, so limits count by network. */
 import t from 'tap'
 import { isLoopback, networkOf } from '../src/network.js'
 
-t.test('an address counts for itself, one of IPv6 for its first 64 bits', async (t) => {
+t.test('an IPv4 address is its own network, and an IPv6 address belongs to its /64 network', async (t) => {
   const rows: [address: string, network: string][] = [
     ['192.0.2.1', '192.0.2.1'],
     ['::ffff:192.0.2.1', '192.0.2.1'],
@@ -24,7 +24,7 @@ t.test('an address counts for itself, one of IPv6 for its first 64 bits', async 
   for (const [address, network] of rows) t.equal(networkOf(address), network, address)
 })
 
-t.test('only what this machine alone reaches is loopback', async (t) => {
+t.test('only addresses that no other machine can reach count as loopback', async (t) => {
   const local = ['localhost', '127.0.0.1', '127.9.9.9', '::1', '[::1]', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']
   for (const host of local) t.ok(isLoopback(host), host)
   const others = ['0.0.0.0', '::', '10.0.0.5', '127.evil.example', '127.0.0.1.example', 'localhost.example', '']

@@ -1,4 +1,4 @@
-/** What the server believes of the machine's clock, as stories: each is a list of readings. */
+/** How the server judges jumps of the machine's clock. Each scenario is a list of clock readings. */
 import t from 'tap'
 import { systemClock } from '../src/time/clock.js'
 import { SteadyTime } from '../src/time/steady-time.js'
@@ -7,11 +7,13 @@ import { seeded } from './helpers/random.js'
 const START = Date.UTC(2030)
 const HOUR = 3_600_000
 
-/** Seconds that have passed, how far the machine's clock is from the true time, how far the believed time is; ms. */
+/**
+ * Seconds since the start; offset of the machine's clock from true time, ms; expected offset of the accepted time, ms.
+ */
 type Reading = [passed: number, off: number, believed: number]
 
 const stories: Record<string, { readings: Reading[]; verdict: string | undefined; by?: number }> = {
-  'a clock that goes on is followed': {
+  'a steady clock is followed': {
     readings: [
       [0, 0, 0],
       [0.004, 0, 0],
@@ -19,7 +21,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     ],
     verdict: undefined
   },
-  'three hours ahead for four seconds: the time goes on as if nothing had been': {
+  'a jump of three hours that ends after four seconds is ignored': {
     readings: [
       [10, 3 * HOUR, 0],
       [12, 3 * HOUR, 0],
@@ -30,7 +32,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'passed',
     by: 3 * HOUR
   },
-  'three hours ahead for good: believed when it has lasted ten seconds': {
+  'a lasting jump of three hours forward is accepted after ten seconds': {
     readings: [
       [10, 3 * HOUR, 0],
       [19.9, 3 * HOUR, 0],
@@ -40,7 +42,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'believed',
     by: 3 * HOUR
   },
-  'an hour back for good: believed when it has lasted ten seconds': {
+  'a lasting jump of one hour back is accepted after ten seconds': {
     readings: [
       [10, -HOUR, 0],
       [19.9, -HOUR, 0],
@@ -50,7 +52,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'believed',
     by: -HOUR
   },
-  'a second more or less is no jump, and followed at once': {
+  'a difference of one second is no jump and is followed at once': {
     readings: [
       [1, 1000, 1000],
       [2, 0, 0],
@@ -58,7 +60,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     ],
     verdict: undefined
   },
-  'slow drift is followed, however far it comes': {
+  'slow drift is followed, however large it becomes': {
     readings: [
       [1, 400, 400],
       [2, 800, 800],
@@ -68,7 +70,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     ],
     verdict: undefined
   },
-  'two jumps, one after the other: each is believed in its time': {
+  'two successive jumps are each accepted after ten seconds': {
     readings: [
       [10, HOUR, 0],
       [20, HOUR, HOUR],
@@ -79,7 +81,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'believed',
     by: -HOUR
   },
-  'a jump during a jump is judged anew': {
+  'a second jump before the first is accepted restarts the ten seconds': {
     readings: [
       [10, HOUR, 0],
       [18, 2 * HOUR, 0],
@@ -90,7 +92,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'believed',
     by: 2 * HOUR
   },
-  'back from a jump that was during a jump: nothing is left of either': {
+  'two jumps that cancel each other are both ignored': {
     readings: [
       [10, HOUR, 0],
       [12, -HOUR, 0],
@@ -100,7 +102,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'passed',
     by: -HOUR
   },
-  'a clock that jumps all the time is not believed': {
+  'a clock that keeps jumping is never accepted': {
     readings: [
       [9, HOUR, 0],
       [18, 2 * HOUR, 0],
@@ -111,7 +113,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
     verdict: 'judging',
     by: HOUR
   },
-  'drift while a jump is judged belongs to it': {
+  'drift while a jump is being judged is accepted with the jump': {
     readings: [
       [10, HOUR, 0],
       [15, HOUR + 700, 0],
@@ -126,7 +128,7 @@ const stories: Record<string, { readings: Reading[]; verdict: string | undefined
 for (const [title, { readings, verdict, by }] of Object.entries(stories)) {
   t.test(title, async (t) => {
     const time = new SteadyTime()
-    // The monotonic clock counts from anywhere, and not in whole milliseconds.
+    // The monotonic clock starts at an arbitrary value and has fractions of milliseconds.
     const read = (passed: number, off: number) => time.read(START + passed * 1000 + off, 7.3 + passed * 1000)
     t.equal(read(0, 0), START)
     for (const [passed, off, believed] of readings) {
@@ -137,7 +139,7 @@ for (const [title, { readings, verdict, by }] of Object.entries(stories)) {
   })
 }
 
-t.test("the system's clock is judged so", async (t) => {
+t.test('the system clock is judged by these rules', async (t) => {
   const { now } = Date
   t.teardown(() => {
     Date.now = now
@@ -151,11 +153,11 @@ t.test("the system's clock is judged so", async (t) => {
   t.match(systemClock.jump?.(), { verdict: 'passed' })
 })
 
-t.test('the first reading is believed, whatever it says', async (t) => {
+t.test('the first reading is accepted, whatever its value', async (t) => {
   t.equal(new SteadyTime().read(-5, 1e9), -5)
 })
 
-t.test('the believed time is whole, and never far from what has passed and a clock that was believed', async (t) => {
+t.test('the accepted time is a whole number and follows either the elapsed time or the machine clock', async (t) => {
   const random = seeded(t)
   const time = new SteadyTime()
   let [passed, off, last, since] = [0, 0, START, 0]
@@ -168,11 +170,12 @@ t.test('the believed time is whole, and never far from what has passed and a clo
       since = passed
     }
     const believed = time.read(Math.round(START + passed + off), passed)
-    if (!Number.isInteger(believed)) return t.fail(`reading ${i}: ${believed} is no whole number`)
+    if (!Number.isInteger(believed)) return t.fail(`reading ${i}: ${believed} is not a whole number`)
     const follows = Math.abs(believed - (START + passed + off)) <= 1
     const goesOn = Math.abs(believed - last - step) <= 2
-    if (!follows && !goesOn) return t.fail(`reading ${i}: ${believed} neither goes on nor follows the clock`)
-    if (!follows && passed - since > 10_000) return t.fail(`reading ${i}: not believed after ten seconds`)
+    if (!follows && !goesOn) return t.fail(`reading ${i}: ${believed} follows neither the elapsed time nor the clock`)
+    if (!follows && passed - since > 10_000) return t.fail(`reading ${i}: the jump is not accepted after ten seconds`)
     last = believed
   }
+  t.pass('5,000 readings')
 })

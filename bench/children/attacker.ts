@@ -8,7 +8,7 @@ const jobs = {
   prepare: ({ name, url }: { name: string; url: string }): Promise<string> =>
     hostileLoads[name]?.prepare?.(url) ?? Promise.resolve(''),
 
-  /** @returns what came of it */
+  /** Returns the outcome. */
   attack: ({ name, target }: { name: string; target: Target }): Promise<string> =>
     hostileLoads[name]?.attack(target) ?? Promise.reject(new Error(`there is no load "${name}"`))
 } satisfies Jobs

@@ -1,16 +1,16 @@
 /**
- * The least that `ws` can do, without Fastify and without a store: `bare-live.js [FILE]`, FILE one frame a line.
+ * A bare `ws` server, without Fastify and without a store: `bare-live.js [FILE]`, FILE one frame a line.
  *
- *     /echo        sends back what comes
+ *     /echo        returns every message
  *     /events      sends all frames of FILE as fast as the connection takes them
- *     /streams/s   says that it is caught up; each event that is POSTed there gives everybody FILE's first frame
+ *     /streams/s   sends `caughtUp`; each POST of an event sends FILE's first frame to all subscribers
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 
-/** Handed to the connection at once, in one call of the system, as far as it takes them. */
+/** Written to the connection in one system call, as far as the connection accepts them. */
 const CHUNK = 256 * 1024
 const TEXT = { binary: false }
 const CAUGHT_UP = '{"frame":"caughtUp","cursor":"-1"}'
@@ -57,7 +57,7 @@ function sendAll(ws: WebSocket, socket: Socket): void {
   goOn()
 }
 
-/** Several frames for the same connection go out together. */
+/** Sends several frames for the same connection together. */
 function broadcast(events: number): void {
   const frame = frames[0] as Buffer
   for (const [ws, socket] of everybody) {

@@ -1,4 +1,4 @@
-/** The least that Fastify can do: `bare.js STATUS FILE` parses a body when there is one and answers the file's bytes. */
+/** A bare Fastify server: `bare.js STATUS FILE` parses a body if there is one and answers with the file's bytes. */
 import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 

@@ -1,6 +1,6 @@
 /**
- * Sends at a steady pace and notes when what was sent comes back over a WebSocket: as an event that was appended, or
- * from an echo.
+ * Sends at a fixed rate and records when each message comes back over a WebSocket: as an appended event, or from an
+ * echo.
  */
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,15 +17,15 @@ export interface Percentiles {
 
 interface Pace {
   readonly url: string
-  /** So many a second. */
+  /** Messages per second. */
   readonly rate: number
   readonly seconds: number
-  /** What is sent, holding `"seq":0` once; the number is put there. */
+  /** The message. Contains `"seq":0` once, which is replaced with the sequence number. */
   readonly text: string
 }
 
 const jobs = {
-  /** Each is POSTed to the stream, and comes back over one subscription to it. */
+  /** Each message is POSTed to the stream, and comes back over one subscription to it. */
   append: async ({ stream, ...pace }: Pace & { stream: string }) => {
     const agent = new Agent({ keepAlive: true })
     const options = { agent, method: 'POST', headers: { 'content-type': 'application/json' } }
@@ -46,7 +46,10 @@ const jobs = {
     while (unanswered > 0) await sleep(1)
     agent.destroy()
     return {
-      /** From sending the POST to its event, to its answer, and from that to the event: less than 0 when it came first. */
+      /**
+       * Time from the POST to its event, from the POST to its response, and from the response to the event (negative if
+       * the event came first).
+       */
       toEvent: percentiles(differences(sent, came)),
       toAnswer: percentiles(differences(sent, answered)),
       afterAnswer: percentiles(differences(answered, came))
@@ -63,7 +66,7 @@ const jobs = {
 
 export type PacedJobs = typeof jobs
 
-/** @returns when each was sent and when it came back */
+/** Returns when each message was sent and when it came back. */
 async function send(
   ws: WebSocket,
   { rate, seconds, text }: Pace,

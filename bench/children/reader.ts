@@ -6,14 +6,14 @@ import { openLive } from '../support/live.js'
 interface Read {
   readonly url: string
   readonly path: string
-  /** So many are read. */
+  /** Number of events to read. */
   readonly events: number
-  /** Keeps the frames, one a line. */
+  /** File that gets the frames, one per line. */
   readonly file?: string
 }
 
 const jobs = {
-  /** @returns how many events came */
+  /** Returns the number of events received. */
   read: ({ url, path, events, file }: Read): Promise<number> => {
     const keep = file === undefined ? undefined : createWriteStream(file, { highWaterMark: 2 ** 20 })
     const ws = openLive(url, path)

@@ -1,11 +1,11 @@
-/** Many subscriptions at once, whose events are counted and nothing else. */
+/** Many subscriptions at once. Counts their events without parsing them. */
 import type { WebSocket } from 'ws'
 import { doJobs, type Jobs } from '../support/jobs.js'
 import { caughtUp, openLive } from '../support/live.js'
 
-/** So many connections are made at a time: a server's queue for new ones is short. */
+/** Number of connections opened at a time, because a server's queue for new connections is short. */
 const AT_ONCE = 50
-/** What tells a frame `event` from all others stands here: `{"frame":"event",`. */
+/** Position of the byte that distinguishes an `event` frame from all others: `{"frame":"event",`. */
 const EVENT = Buffer.from('event",')
 const EVENT_AT = '{"frame":"'.length
 
@@ -13,7 +13,7 @@ const sockets = new Set<WebSocket>()
 let came = 0
 let expected = 0
 let enough = () => {}
-/** One of them was closed by the server. */
+/** The server closed one of the subscriptions. */
 let lose: (error: Error) => void = () => {}
 const lost = new Promise<never>((_, reject) => {
   lose = reject
@@ -21,7 +21,7 @@ const lost = new Promise<never>((_, reject) => {
 lost.catch(() => {}) // whoever waits for events is told
 
 const jobs = {
-  /** Opens a subscription each, and waits until all are caught up. @param paths with their queries */
+  /** Opens one subscription per path, and waits until all are caught up. @param paths with their queries */
   subscribe: async ({ url, paths }: { url: string; paths: readonly string[] }): Promise<void> => {
     let next = 0
     const open = async () => {
@@ -39,8 +39,8 @@ const jobs = {
   },
 
   /**
-   * Waits until so many events came since the last time it was asked, over all subscriptions.
-   * @throws when one of them is closed
+   * Waits for a number of events since the last call, over all subscriptions.
+   * @throws if one of them is closed
    */
   expect: ({ events }: { events: number }): Promise<void> => {
     expected += events
@@ -51,7 +51,7 @@ const jobs = {
     return Promise.race([all, lost])
   },
 
-  /** From here on nothing is read. */
+  /** Stops reading. */
   pause: async (_: object): Promise<void> => {
     for (const ws of sockets) ws.pause()
   },

@@ -1,4 +1,4 @@
-/** Daybook that, when asked, collects its garbage and answers how many bytes are left: what it holds on to, and no more. */
+/** Daybook that collects its garbage on request and reports the remaining bytes in use. */
 import { setImmediate as turn } from 'node:timers/promises'
 import { serve } from '../../src/commands/serve/serve.js'
 

@@ -1,4 +1,4 @@
-/** Daybook with the log's synced write replaced by setImmediate: everything of an append but the disk. */
+/** Daybook with the log's synced write replaced by setImmediate: an append without the disk. */
 import { serve } from '../../src/commands/serve/serve.js'
 import { Level } from '../../src/log/level.js'
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange, exchangeAtOnce } from './hostile-client.js'
 import type { HostileLoad } from './hostile-load.js'
 
-/** From the costliest on: the first that the server accepts is used. */
+/** The most expensive first; the first one that the server accepts is used. */
 const EXPRESSIONS = [
   ...[5, 4, 3, 2, 1].map((times) => `${'((.?){100}){10}'.repeat(times)}[^a-z0-9]$`),
   '((\\pL?\\d?){100}){5}[^a-z0-9]$',
@@ -19,7 +19,7 @@ function filteredBy(expression: string): string {
   return `/events?limit=10&stream.regex=${encodeURIComponent(expression)}`
 }
 
-/** Of a request that is refused at once, whatever there is to read: the expression is compiled first. */
+/** The status of a request that is refused before anything is read, because the expression is compiled first. */
 async function accepts(url: string, expression: string): Promise<boolean> {
   const { status } = await exchange(url, { path: `${filteredBy(expression)}&from=end` })
   return status === 200

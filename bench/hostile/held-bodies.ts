@@ -1,10 +1,10 @@
-/** Loads that send a request body but for its last byte. */
+/** Loads that send a request body without its last byte. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange, HeldConnections } from './hostile-client.js'
 import type { HostileLoad } from './hostile-load.js'
 
 const BODY_BYTES = 32 * 1024 * 1024
-/** Milliseconds after which nothing more is sent: a server that waits for memory does not read. */
+/** Time after which sending stops, milliseconds. A server that waits for memory does not read. */
 const SENDING_MS = 20_000
 const admin = `Basic ${Buffer.from('admin:changeit').toString('base64')}`
 
@@ -13,7 +13,7 @@ async function readersToken(url: string): Promise<string> {
   const body = JSON.stringify({ name: 'reader', read: ['*'], write: [] })
   const headers = { 'content-type': 'application/json', authorization: admin }
   const { status, text } = await exchange(url, { path: '/tokens', method: 'POST', headers, body })
-  if (status !== 201) throw new Error(`no token was made: ${status} ${text}`)
+  if (status !== 201) throw new Error(`the token was not created: ${status} ${text}`)
   return `Authorization: Bearer ${JSON.parse(text).token}`
 }
 

@@ -1,4 +1,4 @@
-/** Long polls of the Atom form that are held on other streams than those that are appended to. */
+/** Long polls of the Atom form on streams other than those that are appended to. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { appendAll } from '../support/http.js'
 import { cpuSeconds } from '../support/usage.js'

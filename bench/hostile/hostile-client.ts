@@ -1,8 +1,8 @@
-/** The client of hostile loads: requests whose answers are thrown away, and connections on which nothing is read. */
+/** The client of hostile loads: requests whose responses are discarded, and connections on which nothing is read. */
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 
-/** How often each outcome was met, such as `200` or `ECONNRESET`. */
+/** Number of occurrences of each outcome, such as `200` or `ECONNRESET`. */
 export class Tally {
   readonly #times = new Map<string, number>()
 
@@ -21,19 +21,21 @@ export interface Exchange {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Buffer
-  /** The client goes away after so many milliseconds. */
+  /** Time after which the client disconnects, milliseconds. */
   readonly leaves?: number
 }
 
 export interface Reply {
-  /** Of the answer, or the code of what broke the connection. */
+  /** Status of the response, or the error code of the broken connection. */
   readonly status: number | string
-  /** Of the body; large ones are cut. */
+  /** Text of the body; a large one is truncated. */
   readonly text: string
 }
 
 const TEXT_CHARS_MAX = 100_000
-/** Where held connections come from: an address of their own, so that its limit of connections is not that of the probes. */
+/**
+ * Source address of held connections. It is not that of the probes, so that the limit per address does not affect them.
+ */
 const HELD_FROM = '127.0.0.2'
 
 /** Sends one request on a connection of its own and reads the whole answer. */
@@ -55,14 +57,14 @@ export function exchange(url: string, { path, method, headers, body, leaves }: E
   })
 }
 
-/** Makes so many exchanges at once. @returns how often each status was answered */
+/** Makes a number of exchanges at once. Returns the count of each status. */
 export async function exchangeAtOnce(url: string, times: number, make: (i: number) => Exchange): Promise<string> {
   const tally = new Tally()
   await Promise.all(Array.from({ length: times }, async (_, i) => tally.add((await exchange(url, make(i))).status)))
   return tally.text
 }
 
-/** Connections that are held open; the server's end of one is noted when it comes. */
+/** Connections that are held open. Records when the server closes one. */
 export class HeldConnections {
   readonly #url: URL
   readonly #tally = new Tally()
@@ -72,12 +74,12 @@ export class HeldConnections {
     this.#url = new URL(url)
   }
 
-  /** What became of those that the server has ended, and how many are open. */
+  /** Returns the outcome of connections that the server closed, and the number of open ones. */
   get text(): string {
     return [this.#tally.text, `${this.#open} open`].filter((part) => part !== '').join(', ')
   }
 
-  /** A connection on which these lines were sent, `Host` added. @param reads whether it reads what the server sends */
+  /** Opens a connection and sends these lines, with `Host` added. @param reads whether it reads the response */
   open(lines: readonly string[], reads: boolean): Promise<Socket> {
     const socket = connect({ port: Number(this.#url.port), host: this.#url.hostname, localAddress: HELD_FROM })
     let status = 'closed without an answer'

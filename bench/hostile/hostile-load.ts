@@ -1,4 +1,4 @@
-/** What a hostile load is, and the server that it meets. */
+/** A hostile load, and the server under it. */
 import type { ContentName } from './hostile-stores.js'
 
 /** The server under a load. */
@@ -6,22 +6,22 @@ export interface Target {
   /** `http://127.0.0.1:PORT` */
   readonly url: string
   readonly pid: number
-  /** What `prepare` of the load returned; empty without one. */
+  /** The result of the load's `prepare`; empty without one. */
   readonly prepared: string
 }
 
 /** Requests that are legal and should cost the server no more than its bound. They are made by a process of its own. */
 export interface HostileLoad {
   readonly what: string
-  /** What the server's directory holds. */
+  /** Content of the server's directory. */
   readonly content: ContentName
-  /** Writes what the load needs, before the idle memory is measured. @returns what `attack` gets as `prepared` */
+  /** Prepares the store, before idle memory is measured. Returns the value that `attack` gets as `prepared`. */
   prepare?(url: string): Promise<string>
   /**
-   * Makes the requests. Connections that it leaves open stay open until the memory was measured again, a minute later.
-   * @returns what came of it, such as how often which status was answered
+   * Makes the requests. Connections that it leaves open stay open until memory is measured again, a minute later.
+   * Returns the outcome, for example the count of each status.
    */
   attack(target: Target): Promise<string>
-  /** Judges what came of it. Absent: any outcome will do, as long as memory holds and the probes are answered. */
+  /** Checks the outcome. Absent: any outcome is accepted if memory stays within bounds and the probes are answered. */
   isRight?(outcome: string): boolean
 }

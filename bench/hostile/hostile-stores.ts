@@ -1,4 +1,4 @@
-/** The stores that hostile loads meet: each filled once a run through a server, and copied for each load. */
+/** The stores of hostile loads: each is filled once per run through a server, and copied for each load. */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { cpSync } from 'node:fs'
 import { appendAll } from '../support/http.js'
@@ -7,17 +7,20 @@ import { startDaybook } from '../support/servers.js'
 
 /** Events in the stream `small`: the probe reads one after the other, so that most reads are not cached ones. */
 export const SMALL_EVENTS = 2000
-/** Events in the stream `big`, the first of the log: the last ones are read at a start, and would count as idle memory. */
+/**
+ * Events in the stream `big`. They are the first of the log: a start reads the last ones, which would count as idle
+ * memory.
+ */
 export const LARGE_EVENTS = 100
-/** Bytes of data of a large event: as many as an event may have. */
+/** Bytes of data of a large event: the maximum size of an event. */
 export const LARGE_BYTES = 4 * 1024 * 1024
 /** Streams `cart-<uuid>` of one event each. */
 const NAMES = 17_000
 const BATCH = 500
 
 /**
- * Every store holds the stream `small`; `large` holds large events in the stream `big` as well, `names` many streams of one
- * event.
+ * Every store holds the stream `small`; `large` holds large events in the stream `big` as well, `names` many streams of
+ * one event.
  */
 export type ContentName = 'small' | 'large' | 'names'
 
@@ -30,7 +33,7 @@ export function largeText(bytes: number): string {
 
 const filled = new Map<ContentName, Promise<string>>()
 
-/** Directory of an own copy of a store. */
+/** Returns the directory of a new copy of a store. */
 export async function copiedHostileStore(content: ContentName): Promise<string> {
   const filling = filled.get(content) ?? fill(content)
   filled.set(content, filling)
@@ -57,7 +60,7 @@ function namedEvent(): object {
   return { stream: `cart-${randomUUID()}`, type: 'Opened' }
 }
 
-/** Bodies of `POST /events` that append so many events. */
+/** Returns bodies of `POST /events` that append a number of events. */
 function* batches(events: number, make: (i: number) => object): Generator<string> {
   for (let first = 0; first < events; first += BATCH) {
     const some = Array.from({ length: Math.min(BATCH, events - first) }, (_, i) => make(first + i))

@@ -1,4 +1,4 @@
-/** Loads that read events of the largest size and take every byte of the answer. */
+/** Loads that read events of the maximum size and read every byte of the response. */
 import { exchangeAtOnce } from './hostile-client.js'
 import type { HostileLoad } from './hostile-load.js'
 import { LARGE_EVENTS } from './hostile-stores.js'
@@ -6,10 +6,10 @@ import { LARGE_EVENTS } from './hostile-stores.js'
 export const ATOM = 'application/vnd.eventstore.atom+json'
 export const NDJSON = 'application/x-ndjson'
 
-/** Some were answered, and the others told that there was no room for them. */
+/** Accepts the outcome if some requests were answered, and the others refused as overload. */
 const ANSWERED = /^(\d+ × 503, )?\d+ × 200(, \d+ × 503)?$/
 
-/** So many of the same request at once. @param make path of the i-th */
+/** A number of similar requests at once. @param make returns the path of the i-th */
 function reads(times: number, path: string | ((i: number) => string), accept?: string): HostileLoad {
   const pathOf = typeof path === 'string' ? () => path : path
   const form = { [ATOM]: ', Atom', [NDJSON]: ', NDJSON' }[accept ?? ''] ?? ''

@@ -1,4 +1,4 @@
-/** Small requests that go on while a server is under a load: each is sent when the one before it was answered. */
+/** Small requests to a server under load: each is sent when the previous one was answered. */
 import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -7,11 +7,11 @@ const PAUSE_MS = 50
 
 export interface ProbeResult {
   readonly answered: number
-  /** Answers other than 200, and requests that were not answered at all. */
+  /** Number of responses other than 200, and of requests without a response. */
   readonly failed: number
-  /** What the first failure was, such as `503`; absent: none. */
+  /** The first failure, such as `503`; absent if there was none. */
   readonly failure?: string
-  /** Milliseconds; of a request that was not answered, as long as it was waited for. */
+  /** Longest wait, milliseconds. For a request without a response, the time waited for it. */
   readonly longest: number
 }
 
@@ -23,7 +23,7 @@ export class Probe {
   #going = true
   #running: Promise<void> = Promise.resolve()
 
-  /** @param pathOf of the i-th request */
+  /** @param pathOf returns the path of the i-th request */
   constructor(url: string, pathOf: (i: number) => string) {
     this.#url = url
     this.#pathOf = pathOf
@@ -33,12 +33,12 @@ export class Probe {
     this.#running = this.#run()
   }
 
-  /** Counts from here on. */
+  /** Resets the counts. */
   restart(): void {
     this.#result = { answered: 0, failed: 0, longest: 0 }
   }
 
-  /** Waits for the request that is under way, at most so many milliseconds. */
+  /** Waits for the current request, up to a number of milliseconds. */
   async stop(patience: number): Promise<ProbeResult> {
     this.#going = false
     const cut = setTimeout(() => this.#agent.destroy(), patience)

@@ -42,7 +42,7 @@ function lineOf(bytes: number): Buffer {
   return Buffer.from(`{"stream":"streamed","type":"Big","data":${largeText(bytes)}}\n`)
 }
 
-/** The outcome when every event was written: the last receipt ends with its count. */
+/** The outcome if every event was written: the last receipt ends with the count. */
 function streams(connections: number, lines: number, bytes: number, what: string): HostileLoad {
   return {
     what: `${connections} × POST /events?batch=4096, ${lines} lines of ${what}`,

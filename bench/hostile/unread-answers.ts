@@ -1,13 +1,13 @@
-/** Loads that ask for long answers and read nothing: a connection is held, and its socket is never read. */
+/** Loads that request long responses and read nothing: the connection stays open, and its socket is never read. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange, HeldConnections, Tally } from './hostile-client.js'
 import type { HostileLoad } from './hostile-load.js'
 import { LARGE_BYTES, LARGE_EVENTS, largeText } from './hostile-stores.js'
 import { ATOM, NDJSON } from './large-reads.js'
 
-/** Milliseconds for which the server may go on reading for connections that take nothing. */
+/** Time during which the server may read ahead for connections that receive nothing, milliseconds. */
 const UNREAD_MS = 10_000
-/** So many connections are made at a time: a server's queue for new ones is short. */
+/** Number of connections opened at a time, because a server's queue for new connections is short. */
 const AT_ONCE = 50
 const APPENDS = 20
 
@@ -32,7 +32,7 @@ function unread(count: number, what: string, lines: (i: number) => string[]): Ho
   }
 }
 
-/** Pages of 8 MiB of different events, so that none is another's cached one. */
+/** Pages of 8 MiB with different events, so that no page comes from the cache. */
 function pageOf(i: number, accept: string, query: string): string[] {
   return [`GET /streams/big?from=${(i * 2) % LARGE_EVENTS}&${query} HTTP/1.1`, `Accept: ${accept}`]
 }

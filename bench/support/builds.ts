@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export interface Build {
-  /** How it is called in figures. */
+  /** Name of the build in figures. */
   readonly name: string
   /** Folder of the checkout; its `dist` is built. */
   readonly root: string
@@ -17,10 +17,10 @@ export interface Build {
 export const here: Build = { name: 'this checkout', root: fileURLToPath(new URL('../..', import.meta.url)) }
 
 /**
- * Checks out a commit of a repository in a temporary folder, builds it there, and hands it to `work`. Folder and registration
- * of the worktree are gone afterwards, also when this process is killed.
+ * Checks out a commit of a repository in a temporary folder, builds it there, and passes the build to `work`.
+ * Afterwards the worktree's folder and registration are removed, even if this process is killed.
  * @param root folder of the repository's checkout, whose installed packages are used where they fit
- * @throws what went wrong with the build, in one sentence
+ * @throws with one sentence about the failed build
  */
 export async function withBuild<T>(commit: string, work: (build: Build) => Promise<T>, root = here.root): Promise<T> {
   const hash = resolveCommit(commit, root)
@@ -40,14 +40,17 @@ export async function withBuild<T>(commit: string, work: (build: Build) => Promi
   }
 }
 
-/** A link to installed packages goes first, so that nothing can follow it. Removing twice forces a half-made worktree too. */
+/**
+ * Removes the link to installed packages first, so that nothing follows it. `--force` twice also removes an incomplete
+ * worktree.
+ */
 const REMOVE_WORKTREE = `
 if [ -L "$2/node_modules" ]; then rm -f "$2/node_modules"; fi
 git -C "$1" worktree remove --force --force "$2"
 rm -rf "$3"`
 
 /**
- * A shell that runs a script when it is told to, or when this process is gone: its standard input ends then, however this
+ * A shell that runs a script on request, or when this process has ended: its standard input then ends, however this
  * process ended. Signals to this process's group do not reach it.
  */
 class Remover {
@@ -79,7 +82,9 @@ function resolveCommit(commit: string, root: string): string {
   return firstLine
 }
 
-/** The installed packages of `root` where both lock files are the same, else those of the commit's own lock file. */
+/**
+ * Uses the installed packages of `root` if both lock files are the same, else installs those of the commit's lock file.
+ */
 function provideModules(name: string, folder: string, root: string): void {
   const lockOf = (checkout: string) => {
     const path = join(checkout, 'package-lock.json')
@@ -96,7 +101,7 @@ function provideModules(name: string, folder: string, root: string): void {
 
 interface Ended {
   readonly failed: boolean
-  /** Of all that it printed: on standard output first. */
+  /** First line of the output: standard output, then standard error. */
   readonly firstLine: string
   readonly lastLine: string
 }

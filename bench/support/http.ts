@@ -1,14 +1,15 @@
-/** Appends one after the other, and long answers that are read as fast as they come and thrown away. */
+/** Appends one after the other, and reads of long responses, which are discarded as they arrive. */
 import { Agent, get, request } from 'node:http'
 
-/** Reads the whole log as NDJSON. @returns how many events there were @throws when it is not whole */
+/** Reads the whole log as NDJSON. Returns the number of events. @throws if it is incomplete */
 export async function drainLog(url: string, events: number, headers: Record<string, string> = {}): Promise<number> {
   const end = await drain(`${url}/events?trailer=true`, { accept: 'application/x-ndjson', ...headers })
-  if (!end.endsWith(`"events":${events}}}\n`)) throw new Error(`the log was not read whole: …${end.slice(-100)}`)
+  if (!end.endsWith(`"events":${events}}}\n`))
+    throw new Error(`the transfer of the log is incomplete: …${end.slice(-100)}`)
   return events
 }
 
-/** @returns the last bytes of the answer */
+/** Returns the last bytes of the response. */
 function drain(url: string, headers: Record<string, string>): Promise<string> {
   return new Promise((resolve, reject) => {
     let last: Buffer = Buffer.alloc(0)
@@ -26,7 +27,10 @@ function drain(url: string, headers: Record<string, string>): Promise<string> {
   })
 }
 
-/** Appends over keep-alive connections, each request made and sent when the one before it on its connection was answered. */
+/**
+ * Appends over keep-alive connections, each request made and sent when the one before it on its connection was
+ * answered.
+ */
 export async function appendAll(url: string, bodies: Iterable<string>, connections = 1): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const all = bodies[Symbol.iterator]()

@@ -1,12 +1,12 @@
 /**
- * Work done in a process of its own, so that it is measured as little by what else this process does as the server is:
- * `Worker` tells a child script what to do, `doJobs` is the child's end of it. One job at a time.
+ * Work in a process of its own, so that this process does not disturb the measurement. `Worker` sends jobs to a child
+ * script, and `doJobs` runs them in the child. One job at a time.
  */
 import type { ChildProcess } from 'node:child_process'
 import { childScript } from './compile.js'
 import { spawnChild } from './processes.js'
 
-/** What a child can do, by name. */
+/** The jobs of a child, by name. */
 export type Jobs = Record<string, (job: never) => Promise<unknown>>
 
 interface Answer {
@@ -26,7 +26,7 @@ export class Worker<J extends Jobs> {
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()))
   }
 
-  /** @throws what went wrong with it, or that the process has ended */
+  /** @throws the error of the job, or if the process has ended */
   do<Name extends keyof J & string>(name: Name, job: Parameters<J[Name]>[0]): Promise<Awaited<ReturnType<J[Name]>>> {
     return new Promise((resolve, reject) => {
       this.#child.once('message', ({ answer, error }: Answer) => {
@@ -44,7 +44,7 @@ export class Worker<J extends Jobs> {
   }
 }
 
-/** Does what the parent asks for until it is gone. */
+/** Runs the parent's jobs until the parent has ended. */
 export function doJobs(jobs: Jobs): void {
   process.on('message', ({ name, job }: { name: string; job: never }) => {
     const work = jobs[name] as Jobs[string]

@@ -1,4 +1,4 @@
-/** LevelDB with nothing around it, as a limit, and what it says about its tables. */
+/** LevelDB alone, as a limit, and statistics of its tables. */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import leveldown from 'leveldown'
@@ -37,7 +37,7 @@ export function writeBatch(db: Bare, put: (batch: BareBatch) => void): Promise<v
   return new Promise((resolve, reject) => batch.write({ sync: true }, (error) => (error ? reject(error) : resolve())))
 }
 
-/** Reads every entry. @returns how many there were */
+/** Reads every entry. Returns their number. */
 export function iterate(db: Bare): Promise<number> {
   const iterator = db.iterator({ highWaterMark: 256 * 1024, keyAsBuffer: true, valueAsBuffer: true })
   return new Promise((resolve, reject) => {
@@ -59,13 +59,13 @@ export function bytesOnDisk(folder: string): number {
 }
 
 export interface TableBytes {
-  /** Tables made from memory: what must be written once. */
+  /** Bytes of tables written from memory: the minimum, written once. */
   readonly flushed: number
-  /** Tables made from other tables. Tables that are only moved to a deeper level cost nothing. */
+  /** Bytes of tables written by compactions. Tables that only move to a deeper level cost nothing. */
   readonly compacted: number
 }
 
-/** Bytes of the tables LevelDB has written, from what it says in LOG since the database was opened. */
+/** Returns the bytes of tables that LevelDB has written since the database was opened, from its file LOG. */
 export function tableBytes(folder: string, name: 'LOG' | 'LOG.old' = 'LOG'): TableBytes {
   const text = readFileSync(join(folder, name), 'latin1')
   const sum = (pattern: RegExp) => [...text.matchAll(pattern)].reduce((bytes, found) => bytes + Number(found[1]), 0)

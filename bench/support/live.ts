@@ -1,14 +1,14 @@
-/** The client's side of a live subscription, the same for Daybook and for what it stands beside. */
+/** The client side of a live subscription, the same for Daybook and for the bare server. */
 import { WebSocket } from 'ws'
 
-/** A subscription over WebSocket. @param path where, with its query */
+/** Opens a subscription over WebSocket. @param path with its query */
 export function openLive(url: string, path: string): WebSocket {
   return new WebSocket(`${url.replace('http:', 'ws:')}${path}`, 'daybook.v1', { perMessageDeflate: false })
 }
 
 /**
- * Resolves when it is caught up. What comes before that is thrown away.
- * @throws when it ends before
+ * Resolves when the subscription is caught up. Earlier events are discarded.
+ * @throws if it ends before that
  */
 export function caughtUp(ws: WebSocket): Promise<void> {
   return new Promise((resolve, reject) => {

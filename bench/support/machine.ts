@@ -1,4 +1,4 @@
-/** The machine a run is made on, and who else uses it. */
+/** The machine of a run, and the load of other processes on it. */
 import { arch, cpus, platform, release, totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -7,12 +7,12 @@ export function describeMachine(): string {
   return `Node ${process.version}, ${cpus().length} cores, ${gigabytes} GiB, ${platform()} ${release()} ${arch()}`
 }
 
-/** Above this share of the machine in other hands, a round is worth less. */
+/** Fraction of the machine used by other processes above which a round is unreliable. */
 export const NOISE = 0.1
 
 /**
- * Waits until others leave the machine alone, at most `patience` seconds.
- * @returns the share of it they use now: that is used while we do nothing
+ * Waits until other processes leave the machine idle, at most `patience` seconds.
+ * Returns the fraction of the machine that they use, measured while the benchmark is idle.
  */
 export async function quiet(patience: number): Promise<number> {
   const end = performance.now() + patience * 1000

@@ -1,4 +1,4 @@
-/** Child processes and temporary folders of a run: gone when it ends, however it ends. */
+/** Child processes and temporary folders of a run: removed when it ends, however it ends. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,8 +22,8 @@ export function spawnChild(command: string, argv: readonly string[], options: Sp
 }
 
 /**
- * Runs a command to its end. @returns what it printed
- * @throws when it does not end as expected: with code 0, or by `signal`
+ * Runs a command to its end. Returns its output.
+ * @throws if it does not end as expected: with code 0, or by `signal`
  */
 export function runChild(command: string, argv: readonly string[], signal?: NodeJS.Signals): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -40,12 +40,12 @@ export function runChild(command: string, argv: readonly string[], signal?: Node
   })
 }
 
-/** A temporary folder that is gone when the run ends. */
+/** Creates a temporary folder that is removed when the run ends. */
 export function temporaryFolder(): string {
   return goneAtEnd(mkdtempSync(join(tmpdir(), 'daybook-bench-')))
 }
 
-/** Has a folder removed when the run ends. */
+/** Removes a folder when the run ends. */
 export function goneAtEnd(folder: string): string {
   folders.add(folder)
   return folder

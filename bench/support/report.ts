@@ -1,4 +1,4 @@
-/** Figures beside their limits: printed as they come, once more as a table, and kept as JSON. */
+/** Figures beside their limits: printed when they are measured, printed as a table at the end, and stored as JSON. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { median } from './rounds.js'
@@ -8,25 +8,25 @@ interface Figure {
   /** Line of work it belongs to. */
   readonly id: string
   readonly what: string
-  /** What was measured, with its unit. */
+  /** The figure with its unit. */
   readonly figure: string
-  /** What it stands beside, measured in the same run, or a bound. */
+  /** The limit measured in the same run, or a bound. */
   readonly limit?: string
   readonly ratio?: number
   /** Least and greatest ratio of a single round. */
   readonly range?: readonly [number, number]
-  /** What must hold, or is aimed for. */
+  /** The required ratio, or the aim. */
   readonly wanted?: string
   readonly verdict?: 'ok' | 'SHORT' | 'below the aim'
   /** Microseconds of CPU each, of subject and limit. */
   readonly cpu?: readonly [number, number]
-  /** Rates of both, where what was measured is the processor's time. */
+  /** Rates of both, if the figure is processor time. */
   readonly rates?: string
   /** Every round's rates, of subject and limit. */
   readonly rounds?: readonly (readonly number[])[]
   /** Every round's microseconds of CPU each, of subject and limit. */
   readonly cpuRounds?: readonly (readonly number[])[]
-  /** What `figure` says, for a program. */
+  /** The figure as numbers. */
   readonly values?: object
 }
 
@@ -35,14 +35,14 @@ export interface Comparison {
   readonly unit: string
   /** One each round. */
   readonly rates: readonly Rate[]
-  /** The same of what it is compared with, round by round. */
+  /** The same for the limit, round by round. */
   readonly limit: { readonly name: string; readonly rates: readonly Rate[] }
-  /** Least ratio; with `aim` one that need not hold. */
+  /** Least ratio. With `aim`, it is not required. */
   readonly wanted?: number
   readonly aim?: number
 }
 
-/** A build beside another one. */
+/** A build compared with another one. */
 export interface Against {
   readonly what: string
   /** Of the rates. */
@@ -52,7 +52,7 @@ export interface Against {
   readonly other: { readonly name: string; readonly rates: readonly Rate[] }
 }
 
-/** The greatest ratio to the processor's time of another build that is all right. */
+/** The greatest accepted ratio to the processor time of another build. */
 const MOST = 1.05
 
 export class Report {
@@ -78,7 +78,10 @@ export class Report {
     })
   }
 
-  /** The processor's time of two builds, which must not rise by more than 5 %. The ratio is the median of the rounds' ratios. */
+  /**
+   * Reports the processor time of two builds, which must not rise by more than 5 %. The ratio is the median of the
+   * rounds.
+   */
   against(id: string, { what, unit, rates, other }: Against): void {
     const cpu = rates.map((round) => round.cpu)
     const others = other.rates.map((round) => round.cpu)
@@ -107,7 +110,7 @@ export class Report {
     this.#add({ id, what, figure: `${shown} ${unit}`, wanted: `under ${bound} ${unit}`, verdict })
   }
 
-  /** Several figures with bounds, judged by whoever measured them. @param values the figures, to be kept as JSON */
+  /** Reports several figures with bounds that the caller has checked. @param values the figures, stored as JSON */
   bounded(
     id: string,
     {
@@ -126,7 +129,7 @@ export class Report {
     this.#add({ id, what, figure, ...(beside !== undefined && { limit: beside }) })
   }
 
-  /** The table as Markdown, as it stands in docs/benchmarks.md. */
+  /** Returns the table as Markdown, as in docs/benchmarks.md. */
   table(): string {
     const rows = this.#figures.map(({ id, what, figure, limit = '', ratio, range, cpu, rates, wanted, verdict }) => [
       id,
@@ -144,7 +147,7 @@ export class Report {
     return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
   }
 
-  /** One sentence: what of all that must hold does. */
+  /** Returns one sentence: how many of the required figures hold. */
   summary(): string {
     const judged = this.#figures.filter(({ verdict }) => verdict !== undefined)
     const short = judged.filter(({ verdict }) => verdict === 'SHORT')

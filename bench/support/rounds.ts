@@ -2,12 +2,12 @@
 import { quiet } from './machine.js'
 import type { Scale } from './scale.js'
 
-/** What others used of the machine at the beginning of each round of this run. */
+/** Fraction of the machine used by other processes at the beginning of each round of this run. */
 export const foreignLoads: number[] = []
 
 /**
- * Runs each subject once a round, in alternating order, so that whatever else the machine does meets all of them.
- * @returns what each gave, round by round
+ * Runs each subject once per round, in alternating order, so that other load on the machine affects all of them.
+ * Returns the results of each, round by round.
  */
 export async function inTurn<Results extends Record<string, unknown>>(
   { rounds, patience }: Pick<Scale, 'rounds' | 'patience'>,
@@ -35,7 +35,7 @@ export function median(values: readonly number[]): number {
   return Number.isInteger(middle) ? ((sorted[middle - 1] as number) + upper) / 2 : upper
 }
 
-/** Value below which a share of sorted values lies. */
+/** Returns a quantile of sorted values. */
 export function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] as number
 }

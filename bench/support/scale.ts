@@ -1,18 +1,18 @@
-/** How long and how large a run is. */
+/** Duration and size of a run. */
 export interface Scale {
   readonly name: 'full' | 'quick'
   readonly rounds: number
   /** Seconds of load of one subject in one round. */
   readonly seconds: number
-  /** Seconds to wait before a round for others to leave the machine alone. */
+  /** Maximum time to wait before a round for an idle machine, seconds. */
   readonly patience: number
   /** Streams and events of the large store. */
   readonly large: { readonly events: number; readonly streams: number }
-  /** Events of the store that is opened after a kill, and streamed. */
+  /** Events of the store that is opened after a kill, and of the store that is streamed. */
   readonly long: number
-  /** Events of the store that conditions look into. */
+  /** Events of the store for conditions. */
   readonly conditional: number
-  /** Events of the store whose size is looked at. */
+  /** Events of the store whose size is measured. */
   readonly disk: number
   /** Streams of one event each. */
   readonly many: number
@@ -21,19 +21,19 @@ export interface Scale {
   readonly hostile: HostileScale
 }
 
-/** Of the line `hostile`. */
+/** Settings of the line `hostile`. */
 export interface HostileScale {
   /** Names of loads, separated by commas; absent: all. */
   readonly load?: string
   /** MiB, for the server's `--memory`; absent: its default. */
   readonly memory?: number
-  /** Seconds after which a load is cut. */
+  /** Maximum duration of a load, seconds. */
   readonly seconds: number
   /** Seconds from the end of a load until memory is to be free again. */
   readonly settles: number
 }
 
-/** Half as many rounds: for what takes long. */
+/** Half the number of rounds, for slow lines. */
 export function halfTheRounds(scale: Scale): Scale {
   return { ...scale, rounds: Math.ceil(scale.rounds / 2) }
 }

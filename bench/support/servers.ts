@@ -9,41 +9,41 @@ import { spawnChild, temporaryFolder } from './processes.js'
 export interface Server {
   readonly url: string
   readonly pid: number
-  /** Stops it and waits for its end. */
+  /** Stops the server and waits for its end. */
   stop(): Promise<void>
-  /** Kills it, so that nothing is closed, and waits for its end. */
+  /** Kills the server, so that nothing is closed, and waits for its end. */
   kill(): Promise<void>
 }
 
 export interface WeighedServer extends Server {
-  /** What its JavaScript holds on to after garbage was collected, MB. */
+  /** JavaScript memory in use after a garbage collection, MB. */
   weigh(): Promise<number>
 }
 
-/** Daybook as it is shipped, on a directory. @param flags more of them @param build whose server it is */
+/** Starts Daybook as shipped, on a directory. @param flags additional flags @param build the build of the server */
 export function startDaybook(directory: string, flags: readonly string[] = [], build: Build = here): Promise<Server> {
   const main = join(build.root, 'dist', 'src', 'main.js')
   return start([main, '--db', directory, '--port', '0', '--log-level', 'silent', ...flags])
 }
 
-/** Daybook with its synced write replaced by setImmediate. */
+/** Starts Daybook with its synced write replaced by setImmediate. */
 export function startWithoutDisk(): Promise<Server> {
   return start([childScript('without-disk'), '--db', temporaryFolder(), '--port', '0', '--log-level', 'silent'])
 }
 
-/** A bare Fastify server that answers every request with these bytes. */
+/** Starts a bare Fastify server that answers every request with these bytes. */
 export function startBare(answer: { status: number; bytes: Buffer }): Promise<Server> {
   const file = join(temporaryFolder(), 'answer')
   writeFileSync(file, answer.bytes)
   return start([childScript('bare'), String(answer.status), file])
 }
 
-/** A bare `ws` server. @param file frames to send, one a line; bench/children/bare-live.ts says to whom */
+/** Starts a bare `ws` server. @param file frames to send, one per line; see bench/children/bare-live.ts */
 export function startBareLive(file?: string): Promise<Server> {
   return start([childScript('bare-live'), ...(file === undefined ? [] : [file])])
 }
 
-/** Daybook whose memory can be weighed. */
+/** Starts Daybook with a route that reports its memory in use. */
 export async function startWeighed(directory: string): Promise<WeighedServer> {
   const argv = ['--expose-gc', childScript('weighed'), '--db', directory, '--port', '0', '--log-level', 'silent']
   const child = spawnChild(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
@@ -58,7 +58,7 @@ export async function startWeighed(directory: string): Promise<WeighedServer> {
 function start(argv: readonly string[]): Promise<Server> {
   const child = spawnChild(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
   child.stderr?.on('data', (chunk: Buffer) => {
-    // Every server on a new directory warns of the passwords that everybody knows; its directory is gone soon.
+    // Every server on a new directory warns about the default passwords; its directory is only temporary.
     if (!chunk.includes('has the password') && !chunk.includes('have the password')) process.stderr.write(chunk)
   })
   return ready(child, argv)

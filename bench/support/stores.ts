@@ -1,4 +1,4 @@
-/** Filled stores: each made once a run by each build that is measured, and copied for each use. */
+/** Filled stores: each is created once per run by each measured build, and copied for each use. */
 import { cpSync } from 'node:fs'
 import { type Build, here } from './builds.js'
 import { childScript } from './compile.js'
@@ -12,26 +12,26 @@ export interface Content {
   /** The events go to `bench-0`, `bench-1`… in turn. */
   readonly streams: number
   readonly compression?: boolean
-  /** Each event carries one of so many tags, `customer:0`, `customer:1`… in turn. */
+  /** Number of tags; each event carries one of `customer:0`, `customer:1`… in turn. */
   readonly tags?: number
-  /** The events are as small as they can be. */
+  /** Use events of the minimum size. */
   readonly bare?: boolean
-  /** The process that fills it is killed when the last append is answered, so nothing is closed. */
+  /** Kill the process that fills the store when the last append is answered, so that nothing is closed. */
   readonly killed?: boolean
 }
 
 const BATCH = 500
 const CONNECTIONS = 4
 
-/** Fills a new store in `directory` in a process of its own, without a server. @returns how many seconds it took */
+/** Fills a new store in `directory` in a process of its own, without a server. Returns the seconds taken. */
 export async function fillStore(directory: string, content: Content): Promise<number> {
   const argv = [childScript('fill'), directory, JSON.stringify(content)]
   return Number(await runChild(process.execPath, argv, content.killed ? 'SIGKILL' : undefined))
 }
 
 /**
- * Fills a new store in `directory` through a server of the build, so that it is filled as that build does it.
- * @returns how many seconds it took
+ * Fills a new store in `directory` through a server of the build, so that the store is in that build's form.
+ * Returns the seconds taken.
  */
 export async function fillThroughServer(
   directory: string,
@@ -49,7 +49,7 @@ export async function fillThroughServer(
   }
 }
 
-/** Bodies of requests that append the content. @param progress is told how many events were taken so far */
+/** Returns bodies of requests that append the content. @param progress gets the number of events so far */
 function* requests({ events, streams, tags, bare }: Content, progress: (events: number) => void): Generator<string> {
   for (let first = 0; first < events; first += BATCH) {
     const batch = Array.from({ length: Math.min(BATCH, events - first) }, (_, n) => {
@@ -65,7 +65,7 @@ function* requests({ events, streams, tags, bare }: Content, progress: (events: 
 
 const filled = new Map<string, Promise<string>>()
 
-/** Directory of a filled store that others read too. */
+/** Returns the directory of a filled store that is shared by readers. */
 function filledStore(content: Content, build: Build): Promise<string> {
   const key = JSON.stringify([content, build.root])
   const known = filled.get(key)
@@ -76,7 +76,7 @@ function filledStore(content: Content, build: Build): Promise<string> {
   return filling
 }
 
-/** Directory of an own copy of a filled store, in the format of the build. */
+/** Returns the directory of a new copy of a filled store, in the format of the build. */
 export async function copiedStore(content: Content, build: Build = here): Promise<string> {
   const original = await filledStore(content, build)
   const copy = temporaryFolder()

@@ -1,23 +1,23 @@
-/** What another process takes of the machine, from /proc: memory and CPU. */
+/** Memory and CPU use of another process, from /proc. */
 import { readFileSync } from 'node:fs'
 
 export interface Resident {
   /** All of it, MB. */
   readonly total: number
-  /** Of that, pages of files: LevelDB maps its tables, and the system takes these back when it needs them. */
+  /** Of that, pages of files: LevelDB maps its tables, and the system can reclaim these. */
   readonly files: number
   /** Memory of its own, MB. */
   readonly own: number
 }
 
-/** What a process has now. @throws when the process is gone */
+/** Returns the memory of a process now. @throws if the process has ended */
 export function residentMemory(pid: number): Resident {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   const megabytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
   return { total: megabytes('VmRSS'), files: megabytes('RssFile'), own: megabytes('RssAnon') }
 }
 
-/** The most memory a process had while something was going on, looked at every 50 ms. */
+/** Returns the maximum memory of a process during some work, sampled every 50 ms. */
 export async function peakMemory(pid: number, work: () => Promise<unknown>): Promise<Resident> {
   let peak = residentMemory(pid)
   const look = () => {
@@ -40,7 +40,7 @@ export async function peakMemory(pid: number, work: () => Promise<unknown>): Pro
   return peak
 }
 
-/** Watches the most memory of its own that a process has, every 50 ms. */
+/** Records the maximum private memory of a process, sampled every 50 ms. */
 export class PeakWatch {
   readonly #pid: number
   readonly #most: number
@@ -48,7 +48,7 @@ export class PeakWatch {
   #timer: NodeJS.Timeout | undefined
   #peak = 0
 
-  /** @param exceeded called when it has more than `most` MB, which ends the watch */
+  /** @param exceeded called when the process has more than `most` MB, which ends the sampling */
   constructor(pid: number, most: number, exceeded: () => void) {
     this.#pid = pid
     this.#most = most
@@ -82,7 +82,7 @@ export class PeakWatch {
   }
 }
 
-/** Seconds of CPU that all threads of a process have used; the kernel counts hundredths. */
+/** Returns the CPU seconds used by all threads of a process; the kernel counts hundredths. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const [user, system] = stat
@@ -93,15 +93,15 @@ export function cpuSeconds(pid: number): number {
   return ((user as number) + (system as number)) / 100
 }
 
-/** A rate, and what it costs. */
+/** A rate and its processor time. */
 export interface Rate {
-  /** So many a second. */
+  /** Operations per second. */
   readonly rate: number
-  /** Microseconds of CPU each, in the process that does the work. It depends less than the rate on who else is busy. */
+  /** CPU per operation in the measured process, microseconds. It depends less on other load than the rate does. */
   readonly cpu: number
 }
 
-/** Does `work` at least once, and over and over until so many seconds have passed. @returns the sum of what it returned */
+/** Runs `work` repeatedly, at least once, for a number of seconds. Returns the sum of its results. */
 export async function repeat(seconds: number, work: () => Promise<number>): Promise<number> {
   const end = performance.now() + seconds * 1000
   let sum = 0
@@ -110,7 +110,7 @@ export async function repeat(seconds: number, work: () => Promise<number>): Prom
   return sum
 }
 
-/** Measures `work`, which process `pid` does. @param work returns how many it did */
+/** Measures `work`, which process `pid` executes. @param work returns the number of operations */
 export async function rateOf(pid: number, work: () => Promise<number>): Promise<Rate> {
   const cpu = cpuSeconds(pid)
   const started = performance.now()

@@ -13,18 +13,18 @@ interface Figure {
   readonly what: string
   /** Of the rate. */
   readonly unit: string
-  /** What the server's directory holds; absent: nothing. */
+  /** Content of the server's directory; absent: empty. */
   readonly store?: Content
 }
 
-/** Work done by a server that runs. */
+/** Work of a running server. */
 export interface Work extends Figure {
   readonly flags?: readonly string[]
-  /** Makes the client that loads the server, and what it needs there: accounts, rules, subscriptions. */
+  /** Creates the client that loads the server, and its accounts, rules and subscriptions. */
   client(server: Server): Client | Promise<Client>
 }
 
-/** Work that is a server's start: done anew each time, on a copy of its store. */
+/** Work that is the start of a server: repeated on a new copy of its store. */
 export interface Start extends Figure {
   readonly store: Content
   start(directory: string, build: Build): Promise<Rate>
@@ -39,10 +39,10 @@ export interface Client {
 /** A warm server with its client. */
 export interface Subject {
   readonly server: Server
-  /** What its first load gave, the one that warmed it up. */
+  /** Result of the first load, which warms the server up. */
   readonly first: Rate
   load(seconds: number): Promise<Rate>
-  /** Stops both. A directory that was made for it is removed. */
+  /** Stops both and removes a directory that was created for them. */
   stop(): Promise<void>
 }
 
@@ -53,7 +53,7 @@ export function directoryOf({ store }: Figure, build: Build = here): Promise<str
   return store === undefined ? Promise.resolve(temporaryFolder()) : copiedStore(store, build)
 }
 
-/** Starts a server with what the work needs, and warms both up. @param directory its store; absent: one is made */
+/** Starts a server and the client of the work, and warms both up. @param directory its store; absent: a new one */
 export async function startWork(
   work: Work,
   { build = here, directory, warmUp = WARM_UP }: { build?: Build; directory?: string | undefined; warmUp?: number } = {}
@@ -77,7 +77,10 @@ export async function startWork(
   }
 }
 
-/** A client that sends a script's requests. @param events how many events a request holds; they are counted, not requests */
+/**
+ * A client that sends a script's requests.
+ * @param events how many events a request holds; they are counted, not requests
+ */
 export function sends(script: Script, { connections = 64, events = 1 } = {}): Work['client'] {
   return (server) => ({
     async load(seconds) {

@@ -7,29 +7,29 @@ import type { Server } from './servers.js'
 import { cpuSeconds, type Rate } from './usage.js'
 
 export interface Requests {
-  /** They go to `/streams/bench-0`, `/streams/bench-1`… at random. */
+  /** Number of streams. Requests go to `/streams/bench-0`, `/streams/bench-1`… at random. */
   readonly streams?: number
-  /** What follows a stream's name in the path, one at random. */
+  /** Path suffixes after the stream's name, chosen at random. */
   readonly suffixes?: readonly string[]
-  /** Paths instead of streams and suffixes, one at random. */
+  /** Paths instead of streams and suffixes, chosen at random. */
   readonly paths?: readonly string[]
-  /** Bodies to POST, one at random; absent: GET. */
+  /** Bodies to POST, chosen at random; absent: GET. */
   readonly bodies?: readonly string[]
   readonly accept?: string
   readonly authorization?: string
 }
 
-/** Stands in paths and bodies for a random UUID, another one each time that a request is sent. It is as long as one. */
+/** Placeholder in paths and bodies for a random UUID, a new one for each request. It has the length of a UUID. */
 export const FRESH = 'FRESHUUIDFRESHUUIDFRESHUUIDFRESHUUID'
 
-/** A file that makes the requests of a load. */
+/** Returns a wrk script for the requests of a load. */
 export interface Script {
   readonly path: string
 }
 
-/** Answers a second. */
+/** Responses per second. */
 export interface LoadResult extends Rate {
-  /** Milliseconds from request to answer. */
+  /** Latency, milliseconds. */
   readonly p50: number
   readonly p99: number
   readonly p999: number
@@ -64,7 +64,7 @@ export function writeScript({
   return { path }
 }
 
-/** @throws when any request was not answered with 2xx */
+/** @throws if any request did not get a 2xx */
 export async function load(
   { url, pid }: Server,
   { path }: Script,
@@ -75,7 +75,7 @@ export async function load(
   const out = await runChild('wrk', argv)
   const used = cpuSeconds(pid) - cpu
   const line = /^RESULT (.*)$/m.exec(out)?.[1]
-  if (line === undefined) throw new Error(`wrk said: ${out}`)
+  if (line === undefined) throw new Error(`unexpected output of wrk: ${out}`)
   const [answers = 0, took = 0, failed, p50 = 0, p99 = 0, p999 = 0, worst = 0] = line.split(' ').map(Number)
   if (failed !== 0 || answers === 0) throw new Error(`${failed} of ${answers} requests to ${url} failed`)
   return {
@@ -89,8 +89,8 @@ export async function load(
 }
 
 /**
- * Short requests are put together before the clock runs; long ones would fill the memory that Lua may have. Texts with
- * fresh UUIDs in them are kept in pieces: the UUIDs stand at the even places.
+ * Short requests are built before the measurement; long ones would exceed Lua's memory. Texts with UUID placeholders
+ * are stored in pieces: the UUIDs are at the even positions.
  */
 const SCRIPT = `
 local headers = { ["Content-Type"] = "application/json", ["Accept"] = accept }

@@ -1,34 +1,35 @@
-/** Live reads that come before the store is open are held until it is: an EventSource gives up for good after a 503. */
+/** Holds live reads that arrive while the store opens, because an EventSource never reconnects after a 503. */
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
 import { liveTransportOf } from './live-request.js'
 
-/** How often it is looked whether the store is open, while somebody waits for it. */
-const LOOK_MS = 20
-/** Requests that go on in one look: each then reads from the disk. */
-const AT_ONCE = 100
+/** Interval at which the state of the store is checked while requests are held. */
+const POLL_MS = 20
+/** Maximum number of requests that continue per check, because each of them then reads from the disk. */
+const RELEASED_PER_POLL = 100
 
 interface EarlyParts {
-  /** `opening` until the store is open or has failed. */
+  /** `opening` until the store is open or opening it has failed. */
   readonly status: string
   readonly clock: Clock
 }
 
-interface Held {
-  /** When it is held no longer, by the monotonic clock. */
+interface HeldRead {
+  /** Deadline for holding it, milliseconds of the monotonic clock. */
   readonly until: number
-  readonly goOn: () => void
+  readonly resume: () => void
 }
 
 /**
- * Holds live reads while the store opens, at most `early_live_ms`; then they go on to the check of rights, which refuses
- * them if it is still not open. Nothing is read or checked for a held request; one whose client has gone is dropped.
- * @param most requests that are held at the same time; others go on at once
+ * Holds live reads while the store opens, for at most `early_live_ms`. Then they continue with the check of rights,
+ * which refuses them if the store is still not open. A held request is neither read nor checked. It is dropped if its
+ * client disconnects.
+ * @param max maximum number of held requests; further ones continue at once
  */
-export function holdEarlyReads(app: FastifyInstance, parts: EarlyParts, most: number = limits.subscriptions_max): void {
-  const early = new EarlyReads(parts, most)
+export function holdEarlyReads(app: FastifyInstance, parts: EarlyParts, max: number = limits.subscriptions_max): void {
+  const early = new EarlyReads(parts, max)
   app.addHook('onRequest', (request, _reply, done) => {
     if (parts.status !== 'opening' || liveTransportOf(request) === undefined) done()
     else early.hold(request.raw.socket, done)
@@ -38,63 +39,63 @@ export function holdEarlyReads(app: FastifyInstance, parts: EarlyParts, most: nu
 
 class EarlyReads {
   readonly #parts: EarlyParts
-  readonly #most: number
-  /** In the order in which they came. */
-  readonly #held = new Set<Held>()
-  #looking = false
+  readonly #max: number
+  /** In order of arrival, so also in order of `until`. */
+  readonly #held = new Set<HeldRead>()
+  #isPolling = false
   #ended = false
 
-  constructor(parts: EarlyParts, most: number) {
+  constructor(parts: EarlyParts, max: number) {
     this.#parts = parts
-    this.#most = most
+    this.#max = max
   }
 
-  hold(socket: Socket, goOn: () => void): void {
-    if (this.#ended || this.#held.size >= this.#most || socket.destroyed) {
-      goOn()
+  hold(socket: Socket, resume: () => void): void {
+    if (this.#ended || this.#held.size >= this.#max || socket.destroyed) {
+      resume()
       return
     }
-    const gone = () => this.#held.delete(held)
-    // As a live read ends with the client's side of its connection.
-    const leave = () => socket.destroy()
-    const held: Held = {
+    const onClose = () => this.#held.delete(held)
+    // A live read ends when its client closes its side of the connection, so a held one does, too.
+    const onEnd = () => socket.destroy()
+    const held: HeldRead = {
       until: this.#parts.clock.elapsed() + limits.early_live_ms,
-      goOn: () => {
+      resume: () => {
         this.#held.delete(held)
-        socket.off('close', gone)
-        socket.off('end', leave)
-        goOn()
+        socket.off('close', onClose)
+        socket.off('end', onEnd)
+        resume()
       }
     }
     this.#held.add(held)
-    socket.once('close', gone)
-    socket.once('end', leave)
-    this.#lookLater()
+    socket.once('close', onClose)
+    socket.once('end', onEnd)
+    this.#pollLater()
   }
 
-  /** Lets all go on: the server stops. */
+  /** Lets all held requests continue, because the server stops. */
   end(): void {
     this.#ended = true
-    for (const { goOn } of [...this.#held]) goOn()
+    for (const { resume } of [...this.#held]) resume()
   }
 
-  #lookLater(): void {
-    if (this.#looking || this.#held.size === 0) return
-    this.#looking = true
-    this.#parts.clock.after(LOOK_MS, () => {
-      this.#looking = false
-      this.#look()
-      this.#lookLater()
+  #pollLater(): void {
+    if (this.#isPolling || this.#held.size === 0) return
+    this.#isPolling = true
+    this.#parts.clock.after(POLL_MS, () => {
+      this.#isPolling = false
+      this.#poll()
+      this.#pollLater()
     })
   }
 
-  #look(): void {
+  #poll(): void {
     const { status, clock } = this.#parts
     const now = clock.elapsed()
-    let left = AT_ONCE
-    for (const { until, goOn } of this.#held) {
+    let left = RELEASED_PER_POLL
+    for (const { until, resume } of this.#held) {
       if ((status === 'opening' && until > now) || left-- === 0) return
-      goOn()
+      resume()
     }
   }
 }

@@ -1,9 +1,9 @@
-/** Headers of answers that are written bit by bit. */
+/** Headers of live responses. */
 import { mediaTypes } from '../wire/media-types.js'
 
 /**
- * Nobody keeps a live answer, and no proxy holds it back: one that compresses would wait for a block to be full
- * (`no-transform`, RFC 9111 5.2.2.6), and nginx would fill its buffer.
+ * Returns headers that keep proxies from caching or delaying a live response. A compressing proxy would wait until a
+ * block is full (`no-transform`, RFC 9111 5.2.2.6), and nginx until its buffer is full (`x-accel-buffering`).
  */
 export function liveHeaders(format: 'sse' | 'ndjson'): Record<string, string> {
   return {

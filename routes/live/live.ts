@@ -1,4 +1,7 @@
-/** Live reads: a plan refuses or accepts the request, then its connection is given to a subscription (native contract §2, §5). */
+/**
+ * Live reads (native contract §2, §5). A plan accepts or refuses the request; then a subscription takes over its
+ * connection.
+ */
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection, EndedConnection } from '../../src/subscriptions/connection.js'
@@ -6,17 +9,17 @@ import type { Subscription } from '../../src/subscriptions/subscription.js'
 import { leaveFlight } from '../http/load/requests-in-flight.js'
 import type { Origins } from '../http/same-origin.js'
 import { SharedBytes } from '../wire/live/live-frames.js'
-import { resumedAt, streamResumedAt } from './last-event-id.js'
+import { resumePoint, sseResumePoint } from './last-event-id.js'
 import { liveHeaders } from './live-headers.js'
 import { NdjsonConnection } from './ndjson-connection.js'
-import { type LiveAsked, type LiveParts, type LivePlan, planLive } from './plan-live-read.js'
+import { type LiveParts, type LivePlan, type LiveTarget, planLive } from './plan-live-read.js'
 import { SseConnection } from './sse-connection.js'
 
 export class Live {
   readonly parts: LiveParts
-  /** Whose pages may follow over WebSocket, and read for a consumer. */
+  /** Origins whose web pages may use WebSocket, and may read for a consumer. */
   readonly origins: Origins
-  /** Bytes that many readers receive alike, by form. */
+  /** Rendered events that several subscriptions share, by format. */
   readonly #shared = { sse: new SharedBytes(), typed: new SharedBytes(), lines: new SharedBytes() }
 
   constructor(parts: LiveParts, origins: Origins) {
@@ -25,20 +28,20 @@ export class Live {
   }
 
   /**
-   * Answers as an event stream or line by line, as long as the client stays.
+   * Responds with SSE or NDJSON until the read ends or the client disconnects.
    * @throws as planLive
    */
   async answer(
     request: FastifyRequest,
     reply: FastifyReply,
-    asked: LiveAsked,
+    target: LiveTarget,
     format: 'sse' | 'ndjson'
   ): Promise<FastifyReply> {
-    const resumed = format === 'sse' ? streamResumedAt(request) : resumedAt(request)
+    const resumed = format === 'sse' ? sseResumePoint(request) : resumePoint(request)
     if (resumed === 'end') return reply.code(204).send()
     reply.headers(liveHeaders(format))
     if (request.method === 'HEAD') return reply.send('')
-    const plan = await planLive(this, { request, headers: request.headers, grants: false }, asked, resumed)
+    const plan = await planLive(this, { request, headers: request.headers, grants: false }, target, resumed)
     reply.header('daybook-head', plan.head).header('daybook-log', this.parts.log.id)
     reply.hijack()
     leaveFlight(request)
@@ -53,7 +56,7 @@ export class Live {
     return reply
   }
 
-  /** Begins to read for a connection that was accepted, and detaches from its consumer when it has ended. */
+  /** Opens the subscription of an accepted connection. Releases the consumer when the connection ends. */
   open(plan: LivePlan, connection: Connection): Subscription {
     const { liveQuery: query, options, attachment } = plan
     const onClosed = (ended: EndedConnection) => attachment?.release(ended)
@@ -64,19 +67,19 @@ export class Live {
 }
 
 /**
- * Ends a subscription with its connection, and the connection when its client ends its own side of it: one that is gone
- * looks the same, and its consumer is wanted back at once.
+ * Ends the subscription when its connection closes. Also closes the connection when the client closes its side of it: a
+ * client that has disconnected looks the same, and its consumer must be free for another connection at once.
  */
 function endWith({ raw: { socket } }: FastifyRequest, response: ServerResponse, subscription: Subscription): void {
-  const leave = () => response.destroy()
-  const end = () => {
-    socket.removeListener('close', end)
-    socket.removeListener('end', leave)
+  const onClientEnd = () => response.destroy()
+  const onClose = () => {
+    socket.removeListener('close', onClose)
+    socket.removeListener('end', onClientEnd)
     subscription.ended()
   }
-  socket.once('close', end)
-  socket.once('end', leave)
-  response.once('close', end)
-  if (socket.readableEnded) leave()
-  if (response.destroyed || socket.destroyed) end()
+  socket.once('close', onClose)
+  socket.once('end', onClientEnd)
+  response.once('close', onClose)
+  if (socket.readableEnded) onClientEnd()
+  if (response.destroyed || socket.destroyed) onClose()
 }

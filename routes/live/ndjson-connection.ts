@@ -1,4 +1,4 @@
-/** A live reader line by line (native contract §2, NDJSON with `live=true`). */
+/** The connection of a live read as NDJSON (native contract §2, `live=true`). */
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ReadResult } from '../../src/reading/event-read.js'
@@ -14,8 +14,8 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
   readonly #request: Pick<FastifyRequest, 'id' | 'prefix'>
   readonly #trailer: boolean
   readonly #shared: SharedBytes
-  /** The last cursor that the reader was sent. */
-  #told: number
+  /** The last cursor that was sent to the client. */
+  #sentCursor: number
   #events = 0
 
   constructor(
@@ -29,27 +29,27 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
     this.#request = request
     this.#trailer = plan.query.trailer ?? false
     this.#shared = shared
-    this.#told = plan.options.next - 1
+    this.#sentCursor = plan.options.next - 1
     if (plan.attachment === undefined) response.flushHeaders()
     else this.write(plainLine({ subscribed: plan.subscribed }))
   }
 
   send(events: readonly ReadResult[], shared: boolean, redelivery?: Redelivery): void {
-    this.#told = events.at(-1)?.cursor ?? this.#told
+    this.#sentCursor = events.at(-1)?.cursor ?? this.#sentCursor
     this.#events += events.length
     const isShared = shared && redelivery === undefined
     this.response.write(this.#shared.of(events, isShared, () => eventLines(events, redelivery)))
   }
 
-  /** The reader is only told how far the filter has looked. */
+  /** NDJSON has no `caughtUp` line, so this sends only a checkpoint, if the filter has skipped events. */
   caughtUp(cursor: number): void {
-    if (cursor > this.#told) this.checkpoint(cursor)
+    if (cursor > this.#sentCursor) this.checkpoint(cursor)
   }
 
   fellBehind(): void {}
 
   checkpoint(cursor: number): void {
-    this.#told = cursor
+    this.#sentCursor = cursor
     this.write(plainLine({ checkpoint: { cursor: String(cursor) } }))
   }
 
@@ -57,7 +57,7 @@ export class NdjsonConnection extends ResponseConnection implements Connection {
     this.write('\n')
   }
 
-  /** A complete read ends as any response. After an error the last line is the problem, and the response is cut unfinished. */
+  /** Ends a complete read as any response. After an error, sends the problem and cuts the response unfinished. */
   close({ error, cursor }: Closing): void {
     this.cutLater()
     if (error.code === 'complete') {

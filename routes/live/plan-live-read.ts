@@ -1,4 +1,4 @@
-/** Planning a live read: every refusal comes from here, before the connection is accepted. */
+/** Plans a live read. All refusals happen here, before the connection is accepted. */
 import type { FastifyRequest } from 'fastify'
 import type { Subscribed } from '../../schemas/frames.js'
 import type { ConsumerQuery, ReadQuery } from '../../schemas/read.js'
@@ -21,57 +21,59 @@ import { parseBounds } from '../wire/reading/cursor-bounds.js'
 import { checkNoRecord, liveQueryOf } from '../wire/reading/read-request.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
-/** What live reads are made of. */
+/** The parts of the store that live reads use. */
 export interface LiveParts extends ContextParts, WaitParts {
   readonly reader: Reader
   readonly sources: Sources
   readonly consumers: Consumers
 }
 
-/** What a request asks to read live. */
-export interface LiveAsked {
+/** The source and the query of a live read. */
+export interface LiveTarget {
   readonly address: Address
   readonly query: ReadQuery
 }
 
-/** Who asks, and what counts beside the query. */
+/** The caller of a live read. */
 export interface LiveCaller {
-  /** The request whose account, origin and connection these are. */
+  /** The request with the account, the origin and the connection of the caller. */
   readonly request: FastifyRequest
-  /** Those of the live read itself: they may name the log of its cursors, and say how long to wait. */
+  /** Headers of the live read itself (`Daybook-Log`, `Prefer: wait`); empty for a `subscribe` frame. */
   readonly headers: FastifyRequest['headers']
-  /** The client can grant more credit. */
+  /** Whether the client can send `credit` frames. */
   readonly grants: boolean
 }
 
-/** A live read that was accepted. */
+/** An accepted live read. */
 export interface LivePlan {
   readonly query: ReadQuery
   readonly liveQuery: LiveQuery
   readonly options: SubscriptionOptions
-  /** Last number or position of the source, -1 when there is none. */
+  /** Last number or position of the source; -1 if it is empty. */
   readonly head: number
   readonly attachment: ConsumerAttachment | undefined
-  /** What the reader is told first of all, the same on every transport. */
+  /** The first message to the client, the same on every transport. */
   readonly subscribed: Subscribed
 }
 
 /**
- * Checks everything that can be refused, then attaches to the consumer that is named.
- * @param origins whose pages may read for a consumer
- * @param resumed where an event stream goes on that broke
- * @throws `origin-refused`, the refusals of toReadRequest, Reader.resolve and checkNamedLog, `stream-deleted`, `not-there-yet`, `overloaded`,
- * `consumer-not-found`, `consumer-in-use`
+ * Returns the plan of a live read: makes all checks, then attaches to the consumer, if there is one.
+ * @param origins origins whose web pages may read for a consumer
+ * @param resumed where a broken live read resumes
+ * @throws `origin-refused`, `stream-deleted`, `not-there-yet`, `overloaded`, `consumer-not-found`, `consumer-exists`,
+ *   `consumer-in-use`, and the errors of toReadRequest, Sources.resolve and checkNamedLog
  */
 export async function planLive(
   { parts, origins }: { readonly parts: LiveParts; readonly origins: Origins },
   { request, headers, grants }: LiveCaller,
-  { address, query }: LiveAsked,
+  { address, query }: LiveTarget,
   resumed?: Bound | undefined
 ): Promise<LivePlan> {
   const { clock, sources } = parts
   if (query.order === 'desc') {
-    throw new DaybookError('bad-parameter', '"order=desc" has an end; a live read has none.', { parameter: 'order' })
+    throw new DaybookError('bad-parameter', 'A live read has no end, so "order=desc" is not allowed.', {
+      parameter: 'order'
+    })
   }
   checkNoRecord(query)
   await checkReadable(parts, request.principal, address)
@@ -79,21 +81,21 @@ export async function planLive(
   const { lower, upper, cursor } = parseBounds(query, clock.now())
   const consumer = consumerOf(parts, query, liveQuery)
   if (consumer !== undefined) await checkConsumer(parts, request.principal, consumer, false)
-  // Reading for a consumer moves its place.
+  // Reading for a consumer changes its state, so it is checked like a write.
   if (consumer !== undefined) origins.check(request, 'read for a consumer')
   parts.subscriptions.checkRoom()
   parts.tails.checkRoom(liveQuery)
   await awaitPosition(parts, query, request, headers)
   if (query.atLeast !== undefined) await checkReadable(parts, request.principal, address)
   const source = await parts.reader.visible.toFollow(address, liveQuery.request.viewer)
-  const place: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
-  const begin = place ?? resumed ?? lower
-  // The place of a consumer counts, also when its source shows nothing to its reader any more.
-  const from = place === undefined ? begin : undefined
-  // One that goes on where it broke is past the cursor of its address.
-  const asked = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
-  await checkNamedLog(parts, { headers, query }, source, { ...asked, upper })
-  const { first } = await sources.resolve(source, { ...asked, upper: undefined })
+  const position: Bound | undefined = consumer && { kind: 'cursor', value: consumer.cursor, included: false }
+  const begin = position ?? resumed ?? lower
+  // The position of a consumer is not resolved: it holds even if the caller may see no event of the source any more.
+  const from = position === undefined ? begin : undefined
+  // A resumed read is already past the cursor in its address.
+  const bounds = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
+  await checkNamedLog(parts, { headers, query }, source, { ...bounds, upper })
+  const { first } = await sources.resolve(source, { ...bounds, upper: undefined })
   const attachment = await consumer?.attach(query.takeover ?? false)
   const last = query.live === false ? source.head : Infinity
   const options: SubscriptionOptions = {
@@ -111,23 +113,23 @@ export async function planLive(
   return { query, liveQuery, options, head: source.head, attachment, subscribed }
 }
 
-/** A live read of what a consumer reads, under its name. */
-export function askedAs({ name, definition }: Consumer, query: ConsumerQuery): LiveAsked {
+/** Returns the live read of a consumer's source, for this consumer. */
+export function targetOfConsumer({ name, definition }: Consumer, query: ConsumerQuery): LiveTarget {
   const { address, query: filters } = parseSource(definition.source)
   return { address, query: { ...filters, ...query, consumer: name } }
 }
 
-/** Where a live read begins, as its client is told. @param next the first cursor to consider */
+/** The begin of a live read, for its first message. @param next the first cursor to read */
 function beginning({ stream, head }: Source, next: number) {
   return { stream, from: String(next), cursor: String(next - 1), head: head < 0 ? null : head }
 }
 
-/** How far a consumer lets its reader run ahead. */
+/** The flow-control settings of a consumer, as options of its subscription. */
 function paceOf({ definition: { settings } }: Consumer) {
   return { window: settings.bufferSize, liveBuffer: settings.liveBufferSize, readBatch: settings.readBatchSize }
 }
 
-/** The consumer that a live read names. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
+/** Returns the consumer of a live read. @throws `consumer-not-found`, `consumer-exists`, `bad-parameter` */
 function consumerOf(
   { consumers }: LiveParts,
   { consumer, from, after, cursor, takeover }: ReadQuery,
@@ -135,23 +137,27 @@ function consumerOf(
 ): Consumer | undefined {
   if (consumer === undefined) {
     if (takeover === undefined) return undefined
-    throw new DaybookError('bad-parameter', '"takeover" goes with "consumer".', { parameter: 'takeover' })
+    throw new DaybookError('bad-parameter', '"takeover" requires "consumer".', { parameter: 'takeover' })
   }
   const found = consumers.get(consumer)
   if (found.definition.source !== source) {
-    throw new DaybookError('consumer-exists', `"${consumer}" reads ${found.definition.source}, not ${source}.`, {
-      consumer,
-      differs: ['source']
-    })
+    throw new DaybookError(
+      'consumer-exists',
+      `The consumer "${consumer}" reads ${found.definition.source}, not ${source}.`,
+      {
+        consumer,
+        differs: ['source']
+      }
+    )
   }
   const [parameter] = Object.entries({ from, after, cursor }).find(([, value]) => value !== undefined) ?? []
   if (parameter === undefined) return found
-  throw new DaybookError('bad-parameter', `A consumer goes on from its own place: leave "${parameter}" out.`, {
+  throw new DaybookError('bad-parameter', `A consumer continues from its own position: leave "${parameter}" out.`, {
     parameter
   })
 }
 
-/** Where a live read ends. @param last the cursor where it does anyway */
+/** The end of a live read, from its upper bound. @param last the cursor at which it ends without a bound */
 function endOf(upper: Bound | undefined, last: number): { last?: number; until?: number } {
   if (upper?.kind === 'instant') return { last, until: upper.included ? upper.value : upper.value - 1 }
   if (upper?.kind === 'cursor') return { last: Math.min(last, upper.included ? upper.value : upper.value - 1) }

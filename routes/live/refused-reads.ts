@@ -1,4 +1,4 @@
-/** Live reads that cannot be served now, but may be later. */
+/** Live reads that are refused temporarily. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorCode, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
@@ -10,9 +10,10 @@ import { liveHeaders } from './live-headers.js'
 import { liveTransportOf } from './live-request.js'
 
 /**
- * Counts a live read that is refused for now. One over an event stream is answered here: an EventSource comes back only
- * from a 200 of its media type (WHATWG HTML 9.2), so it gets one, with a `closing` that carries the problem and a `retry`.
- * @returns undefined when the error is to be answered as of any request
+ * Counts a live read that is refused temporarily, and responds to it if it uses SSE. An EventSource reconnects only
+ * after a 200 of its media type (WHATWG HTML 9.2). So the response is a 200 with a `retry` field and a `closing` block,
+ * which contains the problem.
+ * @returns undefined if the error must be sent as for any other request
  */
 export function refuseLiveRead(
   error: Error,
@@ -20,7 +21,7 @@ export function refuseLiveRead(
   reply: FastifyReply,
   metrics: Metrics
 ): FastifyReply | undefined {
-  if (!isDaybookError(error) || !passes(error.code)) return undefined
+  if (!isDaybookError(error) || !isTemporary(error.code)) return undefined
   const transport = liveTransportOf(request)
   if (transport === undefined) return undefined
   metrics.liveRefused(error.code)
@@ -31,17 +32,17 @@ export function refuseLiveRead(
     Math.max(limits.refused_retry_ms_min, after),
     Math.max(limits.refused_retry_ms_max, after * 2)
   )
-  return reply.send(retry + namedBlock('closing', problemOf(error, request), placeOf(request)))
+  return reply.send(retry + namedBlock('closing', problemOf(error, request), requestedCursor(request)))
 }
 
-/** Whether the same request may be served when it is made again later. */
-function passes(code: ErrorCode): boolean {
+/** Whether the same request may succeed later. */
+function isTemporary(code: ErrorCode): boolean {
   const { status } = problemKinds[code]
   return status === 503 || status === 429 || code === 'storage-failed'
 }
 
-/** The cursor that the client came with, sent back: a client may take a stream without an `id` for one that starts anew. */
-function placeOf(request: FastifyRequest): string | undefined {
-  const place = lastEventIdOf(request)
-  return /^(-1|\d{1,16})$/.test(place) ? place : undefined
+/** The client's own cursor, to send it back: some clients restart from the beginning after a stream without an `id`. */
+function requestedCursor(request: FastifyRequest): string | undefined {
+  const cursor = lastEventIdOf(request)
+  return /^(-1|\d{1,16})$/.test(cursor) ? cursor : undefined
 }

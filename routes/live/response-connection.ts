@@ -1,4 +1,4 @@
-/** The common part of live reads that are written as the response of a request, as long as the client stays. */
+/** The common part of the SSE and NDJSON connections, which write a live read as an HTTP response. */
 import type { ServerResponse } from 'node:http'
 import { limits } from '../../src/limits.js'
 import type { Clock } from '../../src/time/clock.js'
@@ -13,7 +13,7 @@ export abstract class ResponseConnection {
     this.response = response
     this.client = client
     this.#clock = clock
-    response.on('error', () => {}) // `close` follows, and ends the subscription
+    response.on('error', () => {}) // ignored: `close` follows and ends the subscription
   }
 
   get waiting(): number {
@@ -28,14 +28,14 @@ export abstract class ResponseConnection {
     this.response.once('drain', callback)
   }
 
-  /** Only WebSocket has a frame for statistics. */
+  /** Does nothing: only WebSocket has a statistics frame. */
   statistics(): void {}
 
   protected write(text: string): void {
     this.response.write(text, 'latin1')
   }
 
-  /** Leaves the client a while to read what was written last, then cuts the connection. */
+  /** Cuts the connection after `close_linger_ms`, in which the client can read the last message. */
   protected cutLater(): void {
     const cancel = this.#clock.after(limits.close_linger_ms, () => this.response.destroy())
     this.response.once('close', cancel)

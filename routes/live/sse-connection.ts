@@ -1,4 +1,4 @@
-/** A live reader over an event stream (native contract §2): a browser's EventSource, or `curl -N`. */
+/** The connection of a live read as server-sent events (native contract §2), for an EventSource or `curl -N`. */
 import type { ServerResponse } from 'node:http'
 import type { ReadResult } from '../../src/reading/event-read.js'
 import type { Closing, Connection, Redelivery } from '../../src/subscriptions/connection.js'
@@ -23,8 +23,8 @@ export class SseConnection extends ResponseConnection implements Connection {
     super(response, client, clock)
     this.#typed = plan.query.events === 'typed'
     this.#shared = this.#typed ? shared.typed : shared.sse
-    // The cursor comes first: a connection that breaks before the first event is resumed from it. It has data, since
-    // some clients hand over whatever has an id.
+    // A connection that breaks before the first event is resumed from the `id` of this block. The block has data,
+    // because some clients deliver every block that has an id.
     const { subscribed } = plan
     this.write(retryField() + namedBlock('subscribed', subscribed, subscribed.cursor))
   }
@@ -52,7 +52,7 @@ export class SseConnection extends ResponseConnection implements Connection {
 
   close({ error: { code, message }, cursor, final }: Closing): void {
     const content = { code, title: problemKinds[code].title, detail: message, cursor: String(cursor) }
-    // Not the first `retry`: those who were accepted together should not come back together.
+    // A new random delay, so that clients that were accepted at the same time do not reconnect at the same time.
     const retry = final ? '' : retryField()
     this.write(retry + namedBlock('closing', content, final ? `${cursor};end` : String(cursor)))
     this.response.end()

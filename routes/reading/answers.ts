@@ -1,4 +1,7 @@
-/** The memory of reads and of their answers, until the clients have taken them. A client that takes nothing is cut. */
+/**
+ * Accounts for the memory of reads and their responses until the responses are flushed. Cuts off clients that accept no
+ * data.
+ */
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { limits } from '../../src/limits.js'
@@ -6,40 +9,43 @@ import type { MemoryBudget } from '../../src/memory/memory-budget.js'
 import { ReadMemory } from '../../src/reading/read-memory.js'
 import type { Clock } from '../../src/time/clock.js'
 import { whileClientStays } from '../http/connections/client-gone.js'
-import { takenBytes, untakenBytes } from './socket-queue.js'
+import { flushedBytes, unflushedBytes } from './socket-queue.js'
 
-const LOOK_EVERY_MS = 500
+const POLL_MS = 500
 
-/** What answers use of the store. */
+/** The parts of the store that responses use. */
 export interface AnswerParts {
   readonly memory: MemoryBudget
   readonly clock: Clock
 }
 
-/** An answer that its client has not taken yet. */
+/** A response that is not flushed yet. */
 interface PendingAnswer {
   readonly memory: ReadMemory
-  /** When the client last took `drain_bytes_min`, or all there was; milliseconds of the monotonic clock. */
+  /**
+   * When the client last made progress: accepted `drain_bytes_min` bytes, or all that was written. Milliseconds of the
+   * monotonic clock.
+   */
   since: number
-  /** Bytes that the client had taken of this connection by then. */
-  taken: number
+  /** Bytes that were flushed on this connection at that time. */
+  flushed: number
 }
 
 export class Answers {
   readonly #parts: AnswerParts
   readonly #pending = new Map<ServerResponse, PendingAnswer>()
-  #looking = false
+  #isPolling = false
 
   constructor(parts: AnswerParts) {
     this.#parts = parts
   }
 
-  /** How many answers are watched. */
+  /** Number of watched responses. */
   get pending(): number {
     return this.#pending.size
   }
 
-  /** Makes an answer with the memory of its read, and gives back what the answer does not need. */
+  /** Runs a read with memory of its own. Then releases the memory that its response does not need. */
   async reading(request: FastifyRequest, work: (memory: ReadMemory) => Promise<FastifyReply>): Promise<FastifyReply> {
     const { socket } = request.raw
     const memory = new ReadMemory(this.#parts.memory, {
@@ -53,16 +59,16 @@ export class Answers {
     }
   }
 
-  /** The memory of a read that is answered event by event. The caller releases it at its end. */
+  /** Returns the memory for a transfer, which is sent event by event. The caller must release it at the end. */
   transferMemory({ raw: { socket } }: FastifyRequest): ReadMemory {
     const { transfer_bytes: step, large_transfer_bytes: large } = limits
     return new ReadMemory(this.#parts.memory, { free: 2 * step, large, wait: (take) => whileClientStays(socket, take) })
   }
 
   /**
-   * Sends a body, and holds its bytes until the client has taken them.
-   * @param memory of the read that it was made by; undefined when nothing was read for it
-   * @throws `overloaded`, by the promise, when there is no memory for it
+   * Sends a body, and holds memory for it until it is flushed.
+   * @param memory memory of the read that produced the body; undefined if nothing was read for it
+   * @throws `overloaded`, by the promise, if there is no memory for the body
    */
   send(reply: FastifyReply, body: Buffer, memory?: ReadMemory): FastifyReply | Promise<FastifyReply> {
     if (memory === undefined) {
@@ -79,14 +85,14 @@ export class Answers {
     return reply.send(body)
   }
 
-  /** Releases the memory when the answer has ended, and cuts the connection when its client takes nothing. */
+  /** Releases the memory when the response ends. Cuts the connection if its client accepts no data for too long. */
   watch({ raw: response, request }: FastifyReply, memory: ReadMemory): void {
     const { socket } = request.raw
     if (response.destroyed || socket.destroyed) {
       memory.close()
       return
     }
-    this.#pending.set(response, { memory, since: this.#parts.clock.elapsed(), taken: takenBytes(response.socket) })
+    this.#pending.set(response, { memory, since: this.#parts.clock.elapsed(), flushed: flushedBytes(response.socket) })
     const end = () => {
       this.#pending.delete(response)
       socket.removeListener('close', end)
@@ -94,34 +100,34 @@ export class Answers {
     }
     response.once('finish', end)
     response.once('close', end)
-    // A response that stands behind another on its connection does not hear that it has closed.
+    // A response that is pipelined behind another one gets no `close` event when the connection closes.
     socket.once('close', end)
-    if (!this.#looking) this.#lookLater()
+    if (!this.#isPolling) this.#pollLater()
   }
 
-  #lookLater(): void {
-    this.#looking = true
-    this.#parts.clock.after(LOOK_EVERY_MS, () => {
+  #pollLater(): void {
+    this.#isPolling = true
+    this.#parts.clock.after(POLL_MS, () => {
       const now = this.#parts.clock.elapsed()
-      for (const [response, answer] of this.#pending) this.#look(response, answer, now)
-      this.#looking = false
-      if (this.#pending.size > 0) this.#lookLater()
+      for (const [response, answer] of this.#pending) this.#check(response, answer, now)
+      this.#isPolling = false
+      if (this.#pending.size > 0) this.#pollLater()
     })
   }
 
-  #look(response: ServerResponse, answer: PendingAnswer, now: number): void {
-    const taken = takenBytes(response.socket)
-    const waiting = response.writableLength + untakenBytes(response.socket)
-    // One that stands behind another on its connection cannot be taken yet: it only gives way to others.
+  #check(response: ServerResponse, answer: PendingAnswer, now: number): void {
+    const flushed = flushedBytes(response.socket)
+    const waiting = response.writableLength + unflushedBytes(response.socket)
+    // A response behind another one on its connection cannot be sent yet. It is cut only if others need its memory.
     const isBehind = response.socket === null && !answer.memory.isWanted
-    if (waiting === 0 || isBehind || taken - answer.taken >= limits.drain_bytes_min) {
+    if (waiting === 0 || isBehind || flushed - answer.flushed >= limits.drain_bytes_min) {
       answer.since = now
-      answer.taken = taken
-    } else if (now - answer.since > this.#patience(answer)) response.destroy()
+      answer.flushed = flushed
+    } else if (now - answer.since > this.#timeout(answer)) response.destroy()
   }
 
-  /** Less while others wait for the memory. */
-  #patience({ memory }: PendingAnswer): number {
+  /** Milliseconds without progress before a client is cut off. Shorter while other requests wait for memory. */
+  #timeout({ memory }: PendingAnswer): number {
     return memory.isWanted ? limits.drain_wanted_ms : limits.drain_ms
   }
 }

@@ -1,4 +1,4 @@
-/** A read as a transfer: every event a line, to the end of its range (native contract §2). */
+/** NDJSON reads that are not live ("transfers"): one line per event, to the end of the range (native contract §2). */
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
@@ -20,7 +20,7 @@ import { problemOf } from '../wire/problems/problem.js'
 import { renderEvent, renderRecord } from '../wire/reading/recorded-event.js'
 import type { Answers } from './answers.js'
 
-/** What transfers use of the store. */
+/** The parts of the store that transfers use. */
 export interface LineParts {
   readonly reader: Reader
   readonly sources: Sources
@@ -28,11 +28,11 @@ export interface LineParts {
   readonly clock: Clock
 }
 
-/** @throws `cursor-beyond-head`, by the promise */
+/** Responds with a transfer. @throws `cursor-beyond-head`, by the promise */
 export async function sendLines(
   parts: LineParts,
   answers: Answers,
-  { reply, source, read, query }: LinesAsked
+  { reply, source, read, query }: TransferRequest
 ): Promise<FastifyReply> {
   const { request } = reply
   const range = await parts.sources.resolve(source, read)
@@ -45,8 +45,8 @@ export async function sendLines(
   return reply.send(Readable.from(lines, { objectMode: false, highWaterMark: 256 * 1024 }))
 }
 
-/** A transfer that is asked for. */
-export interface LinesAsked {
+/** A request for a transfer. */
+export interface TransferRequest {
   readonly reply: FastifyReply
   readonly source: Source
   readonly read: ReadRequest
@@ -61,7 +61,7 @@ interface Transfer {
   readonly range: Range
 }
 
-/** A failure in the middle ends in a problem line, and the transfer is cut without its end. */
+/** Renders the lines of a transfer. After an error, yields a problem line and throws, so that the response is cut. */
 async function* renderLines(
   { reader, metrics, clock }: LineParts,
   { request, query, source, read, range }: Transfer,
@@ -77,7 +77,7 @@ async function* renderLines(
     const scan = {
       wanted: query.limit,
       bytes: limits.transfer_bytes,
-      reserve: (bytes: number) => memory.turn(bytes, () => untilTaken(answer))
+      reserve: (bytes: number) => memory.turn(bytes, () => untilDrained(answer))
     }
     for await (const { events } of reader.spans(source, read, range, scan)) {
       let text = ''
@@ -93,13 +93,13 @@ async function* renderLines(
         yield Buffer.from(text, 'latin1')
         gone.wrote()
       } else if (gone.aborted) {
-        throw new DaybookError('request-timeout', 'The client has ended its side, and there was nothing to send to it.')
+        throw new DaybookError('request-timeout', 'The client has disconnected.')
       }
       if (left <= 0) break
     }
     if (query.trailer) yield Buffer.from(`${JSON.stringify({ end: { cursor: String(cursor), events: sent } })}\n`)
   } catch (error) {
-    if (!gone.aborted) request.log.error({ err: error }, 'a transfer was cut')
+    if (!gone.aborted) request.log.error({ err: error }, 'A transfer failed; its response was cut.')
     const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
     yield Buffer.from(`${JSON.stringify({ problem: problemOf(coded, request) })}\n`)
     throw error
@@ -108,12 +108,12 @@ async function* renderLines(
   }
 }
 
-/** Resolves when everything that was written is on its way, or the client has gone; undefined when that is so. */
-function untilTaken(response: ServerResponse): Promise<void> | undefined {
+/** Resolves when the response can accept more data or is closed; undefined if it can accept more at once. */
+function untilDrained(response: ServerResponse): Promise<void> | undefined {
   const { socket, writableNeedDrain, destroyed } = response
-  // What is not a connection takes everything at once, and tells nobody.
-  const takesAll = socket !== null && !(socket instanceof Socket)
-  if (!writableNeedDrain || destroyed || takesAll) return undefined
+  // The socket of an injected request accepts everything at once, and emits no `drain`.
+  const acceptsAll = socket !== null && !(socket instanceof Socket)
+  if (!writableNeedDrain || destroyed || acceptsAll) return undefined
   return new Promise((resolve) => {
     const end = () => {
       response.off('drain', end)

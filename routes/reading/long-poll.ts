@@ -1,4 +1,4 @@
-/** Reads that wait: until the log has reached a position, or until there is an event (native contract §2). */
+/** Reads that wait for a position of the log, or for an event (native contract §2). */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
@@ -14,7 +14,7 @@ import { leaveFlight } from '../http/load/requests-in-flight.js'
 
 const PREFERRED = /(?:^|[,\s])wait=(\d{1,4})/
 
-/** What waits use of the store. */
+/** The parts of the store that waiting reads use. */
 export interface WaitParts {
   readonly log: Log
   readonly tails: Tails
@@ -27,21 +27,21 @@ interface WaitQuery {
   readonly wait?: number | undefined
 }
 
-/** Says in the answer that `Prefer: wait=` is followed. */
+/** Sets `Preference-Applied` if the request has `Prefer: wait=`. */
 export function confirmWait({ headers }: FastifyRequest, reply: FastifyReply, seconds: number): void {
   if (PREFERRED.test(String(headers.prefer ?? ''))) reply.header('preference-applied', `wait=${seconds}`)
 }
 
-/** How long a request is ready to wait, seconds: `wait`, or `Prefer: wait=`. */
+/** Returns the seconds that a request may wait: `wait`, or else `Prefer: wait=`; 0 without both. */
 export function secondsToWait({ wait }: WaitQuery, { headers }: Pick<FastifyRequest, 'headers'>): number {
   const preferred = PREFERRED.exec(String(headers.prefer ?? ''))?.[1]
   return Math.min(wait ?? Number(preferred ?? 0), limits.wait_seconds_max)
 }
 
 /**
- * Waits until the log has reached `atLeast`.
- * @param headers may say how long
- * @throws `not-there-yet` when it did not in time
+ * Waits until the log has reached `atLeast`, for at most the time that secondsToWait returns.
+ * @param headers headers with `Prefer: wait=`, if it is not the request's own
+ * @throws `not-there-yet` if the log does not reach it in time
  */
 export async function awaitPosition(
   parts: WaitParts,
@@ -54,14 +54,18 @@ export async function awaitPosition(
   const seconds = secondsToWait(query, { headers })
   if (seconds > 0) await untilReached(parts, request, query.atLeast, seconds)
   if (query.atLeast <= log.announced) return
-  throw new DaybookError('not-there-yet', `The log is at ${log.head}, not yet at ${query.atLeast}.`, {
-    head: log.head === -1 ? null : log.head,
-    atLeast: query.atLeast,
-    retry: true
-  })
+  throw new DaybookError(
+    'not-there-yet',
+    `The log has reached position ${log.head}, not yet ${query.atLeast}; retry, or send a longer "wait".`,
+    {
+      head: log.head === -1 ? null : log.head,
+      atLeast: query.atLeast,
+      retry: true
+    }
+  )
 }
 
-/** Waits until a position can be read, or as long as `until` says. */
+/** Waits until a position can be read, or until one of the events that end `until`. */
 export async function untilReached(
   parts: WaitParts,
   request: FastifyRequest,
@@ -74,23 +78,23 @@ export async function untilReached(
   cancel()
 }
 
-/** A read that waits for more, and what ends its wait. */
+/** A read that waits for events, and the conditions that end its wait. */
 export interface LongPoll {
   readonly request: FastifyRequest
   readonly seconds: number
-  /** What is read. */
+  /** The source and the filter of the read. */
   readonly liveQuery: LiveQuery
-  /** Reads, and says whether there is nothing to answer with yet. */
+  /** Reads, and returns true if there is no event to respond with yet. */
   readonly isEmpty: () => Promise<boolean>
-  /** True when what was committed ends the wait; usually an event that is shown to the reader. */
+  /** Returns true if a commit ends the wait. Default: if it contains an event that matches and is visible. */
   readonly endsWith?: (page: Span) => boolean
-  /** Wait to the end also for a stream that ends meanwhile, or for a list that is not kept. */
+  /** Keeps waiting even if the stream is deleted meanwhile, or the index stream is switched off. */
   readonly patient?: boolean
 }
 
 /**
- * When a read finds nothing, waits until there may be something. Commits that do not concern what is read cost nothing.
- * @throws as Tails.follow, unless it is patient
+ * Waits until a read that finds no event may find one. Commits that do not affect its source cost nothing.
+ * @throws as Tails.follow, unless the read is patient
  */
 export async function awaitEvents(parts: WaitParts, poll: LongPoll): Promise<void> {
   const { request, seconds, liveQuery, isEmpty, endsWith = bringsEvents, patient = false } = poll
@@ -101,13 +105,13 @@ export async function awaitEvents(parts: WaitParts, poll: LongPoll): Promise<voi
   })
   let leave = () => {}
   const failed = () => {
-    leave() // a tail that has failed is left, so that the next who follows gets a new one
+    leave() // otherwise the next follower would get the failed tail again
     if (patient) isEmpty().then((empty) => empty || found(), found)
     else found()
   }
   leave = await follow(parts, liveQuery, { offered: (page) => endsWith(page) && found(), failed }, patient)
   try {
-    // What was committed before it followed is not offered.
+    // Events that were committed before `follow` are not offered to the listener.
     if (await isEmpty()) await until(parts, request, seconds, event)
   } finally {
     leave()
@@ -118,7 +122,7 @@ function bringsEvents({ events }: Span): boolean {
   return events.length > 0
 }
 
-/** @returns what ends it */
+/** Follows a live query. @returns a function that ends it */
 async function follow(
   { tails }: WaitParts,
   liveQuery: LiveQuery,
@@ -128,15 +132,15 @@ async function follow(
   try {
     return (await tails.follow(liveQuery, listener)).leave
   } catch (error) {
-    if (patient && isDaybookError(error) && NOT_FOLLOWED.has(error.code)) return () => {}
+    if (patient && isDaybookError(error) && WITHOUT_EVENTS.has(error.code)) return () => {}
     throw error
   }
 }
 
-/** Why nothing can come. */
-const NOT_FOLLOWED = new Set<string>(['stream-deleted', 'index-switched-off'])
+/** Errors of sources that get no more events. */
+const WITHOUT_EVENTS = new Set<string>(['stream-deleted', 'index-switched-off'])
 
-/** Resolves when something happened, when the time is over, when the client has gone, or when the server stops. */
+/** Resolves when the promise resolves, the time is over, the client disconnects or the server stops. */
 async function until(
   parts: WaitParts,
   request: FastifyRequest,

@@ -1,4 +1,4 @@
-/** Native pages: read, rendered, and kept in the cache where their bytes stay the same (native contract §2). */
+/** Reads and renders native pages, and caches those whose bytes do not change (native contract §2). */
 import type { FastifyReply } from 'fastify'
 import type { ReadQuery } from '../../schemas/read.js'
 import type { AccessRules } from '../../src/access/rules.js'
@@ -20,23 +20,23 @@ import type { RenderedCache } from './rendered-cache.js'
 
 interface RenderedPage {
   readonly body: Buffer
-  /** The Link header; undefined when no link fits in it. */
+  /** The Link header; undefined if no link fits into it. */
   readonly link: string | undefined
   readonly immutable: boolean
-  /** Its bytes depend only on its address, the head and the stream's metadata. */
-  readonly settled: boolean
+  /** The bytes depend only on the cache key: address, head, metadata version and viewer. */
+  readonly isCacheable: boolean
 }
 
-/** A page that is asked for. */
-export interface NativePage {
+/** A request for a page. */
+export interface NativePageRequest {
   readonly source: Source
   readonly read: ReadRequest
   readonly query: ReadQuery
-  /** Everybody may read it. */
+  /** Everybody may read it, so shared caches may store it. */
   readonly mayShare: boolean
 }
 
-/** What pages use of the store. */
+/** The parts of the store that pages use. */
 export interface PageParts {
   readonly log: Log
   readonly reader: Reader
@@ -46,7 +46,7 @@ export interface PageParts {
   readonly metrics: Metrics
 }
 
-/** What reads of all forms share. */
+/** Shared by reads of all formats. */
 export interface ReadCaches {
   readonly rendered: RenderedCache
   readonly answers: Answers
@@ -58,7 +58,7 @@ export class Pages {
   readonly #answers: Answers
   readonly #publicly: 'public' | 'private'
 
-  /** @param publicCache immutable pages may be kept by shared caches */
+  /** @param publicCache whether shared caches may store immutable pages */
   constructor(parts: PageParts, { rendered, answers }: ReadCaches, publicCache: boolean) {
     this.#parts = parts
     this.#rendered = rendered
@@ -67,16 +67,16 @@ export class Pages {
   }
 
   /**
-   * Answers with a page.
-   * @throws `overloaded` when there is no memory for it, as Reader.page
+   * Responds with a page.
+   * @throws `overloaded` if there is no memory for it, and the errors of Reader.page
    */
-  async answer(reply: FastifyReply, asked: NativePage): Promise<FastifyReply> {
-    const { source, read, query } = asked
+  async answer(reply: FastifyReply, pageRequest: NativePageRequest): Promise<FastifyReply> {
+    const { source, read, query } = pageRequest
     const { request } = reply
     const address = request.prefix + request.url
     const { head, first, metadataVersion } = source
     const own = source.stream !== undefined && !source.index
-    // A reader of a stream sees all of it; of the log and of index streams each viewer sees a part.
+    // All readers of a stream see the same events. In the log and in index streams, each viewer sees a different part.
     const audience = own ? '' : `${read.viewer?.key ?? ''} ${this.#parts.rules.version}`
     const state = `${head} ${metadataVersion} ${first} ${audience}`
     const begin = query.from ?? ''
@@ -84,24 +84,24 @@ export class Pages {
     const variant = `${address} ${begin} ${state} ${id} page ${request.headers['accept-encoding'] ?? ''}`
     const tag = entityTag(head, variant)
     const key = `page ${state} ${begin} ${address}`
-    // Events that an index stream lists may have been hidden since.
-    const known = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
-    if (known !== undefined) return this.#send(reply, asked, known, tag)
+    // Events that an index stream lists may be hidden by now, without a change of its head.
+    const cached = source.index && !this.#parts.states.none ? undefined : this.#rendered.page<RenderedPage>(key)
+    if (cached !== undefined) return this.#send(reply, pageRequest, cached, tag)
     if (!source.index && matchesTag(request.headers['if-none-match'], tag)) {
       return reply.code(304).header('etag', tag).send()
     }
     return this.#answers.reading(request, async (memory) => {
-      const page = await this.#render(address.split('?', 1)[0] as string, asked, memory)
-      if (page.settled) this.#rendered.offerPage(key, page)
-      const its = page.settled ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
-      return this.#send(reply, asked, page, its, memory)
+      const page = await this.#render(address.split('?', 1)[0] as string, pageRequest, memory)
+      if (page.isCacheable) this.#rendered.offerPage(key, page)
+      const pageTag = page.isCacheable ? tag : entityTag(head, `${variant} ${page.body.toString('latin1')}`)
+      return this.#send(reply, pageRequest, page, pageTag, memory)
     })
   }
 
-  /** @param memory of the read that made the page; undefined for one that was kept */
+  /** @param memory memory of the read that produced the page; undefined for a cached page */
   #send(
     reply: FastifyReply,
-    { source, mayShare }: NativePage,
+    { source, mayShare }: NativePageRequest,
     page: RenderedPage,
     tag: string,
     memory?: ReadMemory
@@ -122,30 +122,30 @@ export class Pages {
 
   async #render(
     path: string,
-    { source, read, query }: Omit<NativePage, 'mayShare'>,
+    { source, read, query }: Omit<NativePageRequest, 'mayShare'>,
     memory: ReadMemory
   ): Promise<RenderedPage> {
     const { reader, sources, metrics, states } = this.#parts
-    const asked = await sources.asked(source, read)
-    const page = await reader.page(source, read, sources.rest(source, read, asked), limitOf(query), memory)
+    const requested = await sources.asked(source, read)
+    const page = await reader.page(source, read, sources.rest(source, read, requested), limitOf(query), memory)
     metrics.read(page.events.length)
     const filtered = hasFilter(query)
-    // A search for the last event that did not find it yet says how far it looked, too.
+    // A search for the last event that has not found it yet also reports how far it got.
     const scanned = filtered || (asksLast(read) && page.events.length === 0)
-    // The page's links name this log, even if the request named an earlier one.
+    // The links of the page name this log, even if the request names an earlier one.
     const named = query.log === undefined ? query : { ...query, log: this.#parts.log.id }
-    const links = pageLinks({ path, query: named, bounds: read, asked, page, source })
+    const links = pageLinks({ path, query: named, bounds: read, requested, page, source })
     const own = source.stream !== undefined && !source.index
-    // A link that leads nowhere yet may lead somewhere later.
+    // A link event whose target does not exist yet may get its target later.
     const linked = own && page.events.some(({ link, record }) => link !== undefined || record.hasType(LINK_TYPE))
-    // Hidden events, targets of links, and ages change though the head does not.
-    const lasts = !linked && (own || states.none)
+    // Hidden events, targets of links and ages can change without a change of the head.
+    const isStable = !linked && (own || states.none)
     return {
       body: Buffer.from(renderPage(source, query, page, links, scanned), 'latin1'),
       link: linkHeader(links, read.order),
-      // Each viewer sees another part of the log, and it changes with the rules.
-      immutable: lasts && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
-      settled: lasts && !hasAge(query)
+      // Each viewer sees a different part of the log, which changes with the access rules.
+      immutable: isStable && (own || read.viewer === undefined) && isImmutable(query, page, source, filtered),
+      isCacheable: isStable && !hasAge(query)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Answers reads of many events, for one stream and for the log alike: as a page, line by line, or live. */
+/** Responds to reads of a stream or of the log: with a page, with NDJSON, live, or with a single event. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { EventQuery, ReadQuery } from '../../schemas/read.js'
 import type { Viewer } from '../../src/access/viewer.js'
@@ -22,10 +22,10 @@ import { checkNamedLog } from './named-log.js'
 import { Pages, type ReadCaches } from './pages.js'
 import type { RenderedCache } from './rendered-cache.js'
 
-/** A single event that is asked for. */
-interface EventAsked {
+/** A request for a single event. */
+interface RequestedEvent {
   readonly source: Source
-  /** On the log its position. */
+  /** Number of the event in its stream, or its position in the log. */
   readonly number: number
   readonly resolveLinks: boolean
   readonly viewer: Viewer | undefined
@@ -36,20 +36,20 @@ interface RenderedEvent {
   readonly tag: string
 }
 
-/** Of an answer at an address that only the native form has. */
+/** `Vary` for addresses that EventStoreDB's API does not have. */
 const VARY_OWN = 'Accept, Accept-Encoding, Authorization, Daybook-Log, Prefer'
 
-/** What reads use of the store. */
+/** The parts of the store that reads use. */
 export interface ReadParts extends ContextParts, WaitParts, LineParts {
   readonly states: StreamStates
 }
 
-/** Answers a read with events as they come, as long as the client stays. */
+/** Responds to live reads. */
 export interface LiveAnswers {
   answer(
     request: FastifyRequest,
     reply: FastifyReply,
-    asked: { readonly address: Address; readonly query: ReadQuery },
+    target: { readonly address: Address; readonly query: ReadQuery },
     format: 'sse' | 'ndjson'
   ): Promise<FastifyReply>
 }
@@ -61,7 +61,7 @@ export class Reads {
   readonly #answers: Answers
   readonly #pages: Pages
 
-  /** @param publicCache immutable pages may be kept by shared caches */
+  /** @param publicCache whether shared caches may store immutable pages */
   constructor(parts: ReadParts, live: LiveAnswers, caches: ReadCaches, publicCache: boolean) {
     this.#parts = parts
     this.#live = live
@@ -70,7 +70,10 @@ export class Reads {
     this.#pages = new Pages(parts, caches, publicCache)
   }
 
-  /** @throws the refusals of toReadRequest, Reader.resolve and checkNamedLog, `not-acceptable`, `not-there-yet` */
+  /**
+   * Responds to a read of many events.
+   * @throws `not-acceptable`, `not-there-yet`, and the errors of toReadRequest, Sources.resolve and checkNamedLog
+   */
   async answer(request: FastifyRequest, reply: FastifyReply, address: Address): Promise<FastifyReply> {
     let query = request.query as ReadQuery
     const format = readFormat(request.headers, query.format, query.live)
@@ -84,13 +87,13 @@ export class Reads {
     await awaitPosition(this.#parts, query, request)
     const seconds = format === 'page' && query.atLeast === undefined ? secondsToWait(query, request) : 0
     if (seconds > 0) query = await this.#awaitEvent(request, reply, address, query, seconds)
-    // Rules may have changed while it waited.
+    // Access rules may have changed while the request waited.
     if (seconds > 0 || query.atLeast !== undefined) await checkReadable(this.#parts, request.principal, address)
     const read = {
       ...toReadRequest(query, readContextOf(this.#parts, request)),
       gone: new ClientGone(request, this.#parts.clock)
     }
-    // A request that waited is answered even if the stream does not exist yet.
+    // A request that waited gets a page even if the stream does not exist yet.
     const source = await (seconds > 0
       ? this.#parts.reader.visible.toFollow(address, read.viewer)
       : this.#sourceOf(address, read.viewer))
@@ -104,8 +107,8 @@ export class Reads {
   }
 
   /**
-   * Answers with one event.
-   * @param at its number, or on the log its position; `head` is the last that the caller sees
+   * Responds with one event.
+   * @param at its number, or its position in the log; `head` is the last event that the caller may see
    */
   async answerEvent(
     request: FastifyRequest,
@@ -123,8 +126,8 @@ export class Reads {
     const source = await this.#sourceOf(address, viewer)
     return this.#answers.reading(request, async (memory) => {
       const number = at === 'head' ? await this.#lastIn(request, source, memory) : at
-      const asked = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
-      const { body, tag } = await this.#renderedEvent(asked, memory)
+      const lookup = { source, number, resolveLinks: query.resolveLinks ?? true, viewer }
+      const { body, tag } = await this.#renderedEvent(lookup, memory)
       this.#parts.metrics.read(1)
       reply.header('daybook-head', source.head)
       reply.header('etag', tag).header('vary', varyAt(request)).header('cache-control', 'private, no-cache')
@@ -135,8 +138,8 @@ export class Reads {
   }
 
   /**
-   * Waits while the page would be empty and an event could change that.
-   * @returns the query to read then, in which `from=end` is the end at which the wait began
+   * Waits as long as the page would be empty and a new event could fill it.
+   * @returns the query to read after the wait, in which `from=end` is replaced by the end at the begin of the wait
    */
   async #awaitEvent(
     request: FastifyRequest,
@@ -148,11 +151,11 @@ export class Reads {
     const { reader, sources } = this.#parts
     const context = readContextOf(this.#parts, request)
     const liveQuery = liveQueryOf(address, query, context)
-    let asked = query
+    let pinned = query
     if (query.from === 'end' && query.order !== 'desc') {
-      asked = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
+      pinned = { ...query, from: String((await reader.visible.toFollow(address, context.viewer)).head + 1) }
     }
-    const read = { ...toReadRequest(asked, context), gone: new ClientGone(request, this.#parts.clock) }
+    const read = { ...toReadRequest(pinned, context), gone: new ClientGone(request, this.#parts.clock) }
     const source = await reader.visible.toFollow(address, context.viewer)
     await checkNamedLog(this.#parts, request, source, toReadRequest(query, context))
     confirmWait(request, reply, seconds)
@@ -162,10 +165,10 @@ export class Reads {
       return page.events.length === 0 && reachesEnd(page)
     }
     await awaitEvents(this.#parts, { request, seconds, liveQuery, isEmpty })
-    return asked
+    return pinned
   }
 
-  /** @throws `stream-not-found` also for an index stream that lists nothing for the viewer */
+  /** @throws `stream-not-found`, also for an index stream without an event that the viewer may see */
   #sourceOf({ stream, index }: Address, viewer: Viewer | undefined): Source | Promise<Source> {
     const { sources, reader } = this.#parts
     if (stream === undefined) return sources.log()
@@ -173,31 +176,31 @@ export class Reads {
   }
 
   /**
-   * Number of the last event of a source that the caller sees, on the log its position. Looks at a bounded number of
-   * events.
-   * @throws `event-not-found` when there is none, or when none was found so far
+   * Returns the number (or position in the log) of the last event of a source that the caller may see. Scans a bounded
+   * number of events.
+   * @throws `event-not-found` if there is none, or if the scan reaches its bound
    */
   async #lastIn(request: FastifyRequest, source: Source, memory: ReadMemory): Promise<number> {
-    const asked = { from: 'end', order: 'desc', resolveLinks: false } as const
+    const lastQuery = { from: 'end', order: 'desc', resolveLinks: false } as const
     const gone = new ClientGone(request, this.#parts.clock)
-    const read = { ...toReadRequest(asked, readContextOf(this.#parts, request)), gone }
+    const read = { ...toReadRequest(lastQuery, readContextOf(this.#parts, request)), gone }
     const page = await this.#parts.reader.page(source, read, await this.#parts.sources.resolve(source, read), 1, memory)
     const [last] = page.events
     if (last !== undefined) return last.cursor
     throw noLastEvent(source, page.covered)
   }
 
-  /** An event never changes as long as it can be seen. */
+  /** Returns a rendered event, from the cache if possible: an event does not change as long as it is visible. */
   async #renderedEvent(
-    { source, number, resolveLinks, viewer }: EventAsked,
+    { source, number, resolveLinks, viewer }: RequestedEvent,
     memory: ReadMemory
   ): Promise<RenderedEvent> {
     const { stream, index, first } = source
     const key = `event ${resolveLinks} ${number} ${stream ?? ''}`
     const own = stream !== undefined && !index
-    const lasts = number >= first && (own || (this.#parts.states.none && viewer === undefined))
-    const known = lasts ? this.#rendered.event<RenderedEvent>(key) : undefined
-    if (known !== undefined) return known
+    const isCacheable = number >= first && (own || (this.#parts.states.none && viewer === undefined))
+    const cached = isCacheable ? this.#rendered.event<RenderedEvent>(key) : undefined
+    if (cached !== undefined) return cached
     const record = await this.#parts.reader.event(source, number, viewer, memory)
     const follows = resolveLinks && stream !== undefined
     const target = follows ? await this.#parts.reader.links.of(record, viewer, memory) : undefined
@@ -211,7 +214,7 @@ export class Reads {
       body: Buffer.from(`${renderEvent(found)}\n`, 'latin1'),
       tag: entityTag(number, `${found.record.position} event ${this.#parts.log.id}`)
     }
-    if (lasts && target === undefined) this.#rendered.keepEvent(key, rendered)
+    if (isCacheable && target === undefined) this.#rendered.keepEvent(key, rendered)
     return rendered
   }
 }
@@ -221,12 +224,12 @@ function varyAt({ prefix, routeOptions }: FastifyRequest): string {
   return prefix === '' ? vary : `${vary}, X-Forwarded-Prefix`
 }
 
-/** @throws `bad-parameter`: a page does not read for a consumer */
+/** Refuses `consumer` in a read that is not live. @throws `bad-parameter` */
 function checkNoConsumer({ consumer }: ReadQuery): void {
   if (consumer === undefined) return
   throw new DaybookError(
     'bad-parameter',
-    '"consumer" goes with live reads; page by page it is read at /consumers/{name}/events.',
+    '"consumer" is only allowed in live reads; for pages, read /consumers/{name}/events.',
     { parameter: 'consumer' }
   )
 }

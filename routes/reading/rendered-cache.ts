@@ -1,20 +1,18 @@
-/** Rendered answers that are asked for again and again, of all forms together. */
+/** A cache of rendered pages and events, shared by all formats. */
 import { LRUCache } from 'lru-cache'
 import type { CacheSizes } from '../../src/memory/cache-sizes.js'
 
-/** An answer as a form keeps it: its bytes, and what else the form wants to know of it. */
+/** A cached response: its bytes, and further members of each format. */
 interface Rendered {
   readonly body: Buffer
 }
 
 const SEEN_MAX = 4096
 
-/**
- * Pages and single events as they were sent. A form begins its keys with a word of its own, so that none is given what another one has kept.
- */
+/** Caches rendered pages and events. Each format prefixes its keys, so that it never gets entries of another format. */
 export class RenderedCache {
   readonly #pages: LRUCache<string, Rendered>
-  /** Keys of pages that were offered once. */
+  /** Keys of pages that were offered once and are not cached yet. */
   readonly #seen = new Set<string>()
   readonly #events: LRUCache<string, Rendered>
 
@@ -26,14 +24,14 @@ export class RenderedCache {
     this.#events = new LRUCache({ maxSize: renderedEvents, sizeCalculation: ({ body }) => body.length + 300 })
   }
 
-  /** @returns the page as it was offered */
+  /** Returns a cached page. */
   page<T extends Rendered>(key: string): T | undefined {
     return this.#pages.get(key) as T | undefined
   }
 
   /**
-   * Offers a page that will be the same as long as its key is. It is kept when it is offered a second time, so that
-   * random reads don't evict hot pages.
+   * Offers a page, whose bytes must depend on its key only. Admits it on the second offer, so that random reads don't
+   * evict hot pages.
    */
   offerPage(key: string, page: Rendered): void {
     if (this.#seen.has(key)) {
@@ -44,12 +42,12 @@ export class RenderedCache {
     this.#seen.add(key)
   }
 
-  /** @returns the event as it was kept */
+  /** Returns a cached event. */
   event<T extends Rendered>(key: string): T | undefined {
     return this.#events.get(key) as T | undefined
   }
 
-  /** Keeps an event that will be the same as long as its key is. */
+  /** Caches an event, whose bytes must depend on its key only. */
   keepEvent(key: string, event: Rendered): void {
     this.#events.set(key, event)
   }

@@ -1,4 +1,4 @@
-/** /admin: commands of operators to the running server; /info/options: its settings (reference 14.5, 20). */
+/** /admin: commands for operators of the running server; /info/options: its settings (reference 14.5, 20). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { auditEvent } from '../../src/access/audit.js'
 import { DaybookError, isDaybookError } from '../../src/errors.js'
@@ -10,7 +10,7 @@ import type { AtomDialect } from '../eventstore/atom-dialect.js'
 import { codecs, makeOffer, negotiates } from '../eventstore/wire/codecs.js'
 import { wantsDialectRefusal } from '../http/error-handler.js'
 
-/** A setting, as the server was started with it. */
+/** A setting of the server, with the value at its start. */
 export interface ShownSetting {
   readonly name: string
   readonly description: string
@@ -18,22 +18,22 @@ export interface ShownSetting {
   readonly possibleValues: readonly string[] | null
 }
 
-/** The process around the application. */
+/** Controls the process that runs the application. */
 export interface Control {
-  /** Begins to stop. */
+  /** Begins to shut down the server. */
   stop(): void
-  /** Reads again the settings that can change while the server runs. */
+  /** Reloads the settings that can change while the server runs. */
   reload(): Promise<void>
   readonly settings: readonly ShownSetting[]
 }
 
-/** What the routes of operators use; read when a request is there. */
+/** The parts of the store that the operators' routes use. Read per request: the store may still be opening. */
 export interface AdminRouteParts {
   readonly clock: Clock
   readonly writer: Writer
 }
 
-/** @param control the process around the application; undefined: there is none */
+/** Registers the operators' routes. @param control undefined if the application is embedded in another process */
 export function adminRoutes(
   app: FastifyInstance,
   parts: AdminRouteParts,
@@ -90,7 +90,7 @@ function showOptions(control: Control | undefined, request: FastifyRequest): obj
   return controlled(control).settings.map((setting) => ({ ...setting, group: 'serve' }))
 }
 
-/** Records an operator's command in the audit log before it runs. On a full disk the command runs unrecorded. */
+/** Records an operator's command in the audit log before it runs. If the disk cannot be written, it runs unrecorded. */
 async function recordCommand({ writer }: AdminRouteParts, request: FastifyRequest, command: string): Promise<void> {
   const actor = actorOf(request)
   if (actor.principal.by === 'insecure') return
@@ -100,14 +100,20 @@ async function recordCommand({ writer }: AdminRouteParts, request: FastifyReques
   } catch (error) {
     const full = isDaybookError(error) && (error.code === 'read-only' || error.code === 'storage-failed')
     if (!full) throw error
-    request.log.error({ err: error, command, who: actor.principal.login }, 'a command could not be written down')
+    request.log.error(
+      { err: error, command, who: actor.principal.login },
+      'A command could not be recorded in the audit log.'
+    )
   }
 }
 
 const negotiateJson = negotiates(makeOffer([codecs.json]))
 
-/** @throws `not-implemented` when the application does not run in a process of its own */
+/** @throws `not-implemented` if the application does not run in a process of its own */
 function controlled(control: Control | undefined): Control {
   if (control !== undefined) return control
-  throw new DaybookError('not-implemented', 'Nobody controls this process.')
+  throw new DaybookError(
+    'not-implemented',
+    'This server is embedded in another process, which does not support this command.'
+  )
 }

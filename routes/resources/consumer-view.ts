@@ -1,4 +1,4 @@
-/** How consumers and live readers are shown: their place, their lag, and why they do not move (native contract §7). */
+/** Representations of consumers and live subscriptions: position, lag, reason for a standstill (native contract §7). */
 import type { FastifyRequest } from 'fastify'
 import type { ConsumerShown, LastConnection, LiveSubscription } from '../../schemas/consumers.js'
 import { isOperator, type Principal } from '../../src/access/permissions.js'
@@ -16,27 +16,27 @@ import { secondsOf } from '../../src/time/duration.js'
 import type { RightsParts } from '../auth/caller-rights.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 
-/** What a view of a consumer is made from; read when a request is there. */
+/** The parts of the store that representations use. Read per request: the store may still be opening. */
 export interface ConsumerViewParts extends Pick<RightsParts, 'rules'> {
   readonly reader: Reader
   readonly clock: Clock
   readonly places: Pick<Places, 'failure'>
 }
 
-/** What the lags of all consumers are computed from; read when metrics are collected. */
+/** The parts of the store that the lag metrics use. Read when metrics are collected. */
 export interface ConsumerLagParts extends Pick<ConsumerViewParts, 'reader' | 'clock'> {
-  /** `open` when reads and appends are served. */
+  /** `open` if the server accepts reads and appends. */
   readonly status: string
   readonly consumers: Consumers
 }
 
-/** The addresses of a consumer. @param prefix the path under which a proxy shows this server */
+/** Returns the addresses of a consumer. @param prefix the path under which a proxy publishes this server */
 export function consumerLinks(name: string, prefix: string) {
   const self = `${prefix}/consumers/${encodeURIComponent(name)}`
   return { self, events: `${self}/events`, ack: `${self}/ack`, reset: `${self}/reset` }
 }
 
-/** A live reader. */
+/** Returns the representation of a live subscription. */
 export async function showSubscription(subscription: Subscription): Promise<LiveSubscription> {
   const { id, connection, query, since, machine } = subscription
   const { status, done, sent, buffered, inFlight, standsStill } = machine
@@ -53,22 +53,22 @@ export async function showSubscription(subscription: Subscription): Promise<Live
     buffered,
     inFlight,
     ...(standsStill !== undefined && { standsStill }),
-    // The lag fails only for a subscription that is ending; that has its own error.
+    // The lag fails only for a subscription that is ending, which reports its own error.
     lag: await subscription.lag().catch(() => NO_LAG)
   }
 }
 
 const NO_LAG = { events: 0, seconds: 0 }
 
-/** A source that cannot be read any more (a stream that was deleted for ever) is no fault of the caller. */
+/** Returns coded errors as values: a source that cannot be read (a deleted stream) must not fail the request. */
 function asKnownError(error: Error): DaybookError {
   if (isDaybookError(error)) return error
   throw error
 }
 
 /**
- * The lag of a consumer as a caller may know it. To operators it is told as it is, since they run the server.
- * @throws `not-permitted`, `sign-in-required` for a stream that the caller may not read, and as lagOf
+ * Returns the lag of a consumer, counting only events that the caller may read. Operators get the full lag.
+ * @throws `not-permitted`, `sign-in-required` for a stream that the caller may not read; the errors of lagOf
  */
 async function lagFor(parts: ConsumerViewParts, principal: Principal, { cursor, definition }: Consumer): Promise<Lag> {
   const { address } = parseSource(definition.source)
@@ -79,8 +79,8 @@ async function lagFor(parts: ConsumerViewParts, principal: Principal, { cursor, 
 }
 
 /**
- * A consumer, its place and lag, and the connection that reads for it.
- * @param request of the caller, who is told of the source what it may know
+ * Returns the representation of a consumer: its definition, position, lag and connection.
+ * @param request the request of the caller, whose rights limit the lag that is shown
  */
 export async function showConsumer(
   parts: ConsumerViewParts,
@@ -127,7 +127,7 @@ function showMoved({ from, to, reason, at }: MovedPlace) {
   return { from: String(from), to: String(to), reason, at: new Date(at).toISOString() }
 }
 
-/** The last instant that a date can hold, ms. */
+/** The latest time that a Date can represent, in milliseconds since the Unix epoch. */
 const LAST_INSTANT = 8.64e15
 
 function removedAt(active: number, expiresAfter: string): string {
@@ -142,22 +142,22 @@ function whyItStandsStill(
   const failure = parts.places.failure
   if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
   if (lag === 0) return undefined
-  if (subscription === undefined) return 'nobody reads for it'
+  if (subscription === undefined) return 'no connection reads for it'
   const { standsStill, inFlight, done } = subscription.machine
   const allWasSent = inFlight > 0 && done >= cursor + lag
   switch (allWasSent ? 'acknowledgement' : standsStill) {
     case 'acknowledgement':
-      return `${inFlight} events wait to be acknowledged`
+      return `${inFlight} events are not acknowledged`
     case 'credit':
-      return 'its reader granted no more credit'
+      return 'its client has granted no more credit'
     case 'connection':
-      return 'its connection takes nothing'
+      return 'its client accepts no data'
     default:
       return undefined
   }
 }
 
-/** The lag of every consumer, for the metrics. @param value the number to take of a lag */
+/** Returns the lag of every consumer for the metrics. @param value selects the number to report from a lag */
 export async function lagRows(parts: ConsumerLagParts, value: (lag: { events: number; seconds: number }) => number) {
   const rows: [string, number][] = []
   if (parts.status !== 'open') return rows

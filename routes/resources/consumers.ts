@@ -1,4 +1,4 @@
-/** /consumers: named consumers with a durable place, and all other live readers (native contract §7). */
+/** /consumers: named consumers, which have a durable position, and all other live reads (native contract §7). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LiveSubscription } from '../../schemas/consumers.js'
 import { consumerOperations } from '../../schemas/operations/consumer-operations.js'
@@ -21,7 +21,7 @@ import {
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
 import type { Live } from '../live/live.js'
-import { askedAs, type LiveAsked } from '../live/plan-live-read.js'
+import { type LiveTarget, targetOfConsumer } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket/websocket.js'
 import type { Answers } from '../reading/answers.js'
 import { awaitEvents, confirmWait, secondsToWait, type WaitParts } from '../reading/long-poll.js'
@@ -41,7 +41,7 @@ import {
   showSubscription
 } from './consumer-view.js'
 
-/** What the routes of consumers use; read when a request is there. */
+/** The parts of the store that the routes of consumers use. Read per request: the store may still be opening. */
 export interface ConsumerRouteParts extends ContextParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
   readonly clock: Clock
   readonly sources: Sources
@@ -63,7 +63,7 @@ export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, 
   app.route({
     method: 'GET',
     url: `${one}/events`,
-    ...liveSocket(live, (request) => consumers.askedLive(request), used.access),
+    ...liveSocket(live, (request) => consumers.liveTarget(request), used.access),
     schema: read,
     handler: (request, reply) => consumers.read(request, reply)
   })
@@ -73,15 +73,21 @@ export function consumerRoutes(app: FastifyInstance, parts: ConsumerRouteParts, 
 
 function countLags(parts: ConsumerRouteParts): void {
   const { metrics } = parts
-  metrics.gaugeBy('daybook_consumer_lag_events', 'Events a named consumer is behind', 'consumer', () =>
-    lagRows(parts, ({ events }) => events)
+  metrics.gaugeBy(
+    'daybook_consumer_lag_events',
+    'Number of events by which a named consumer is behind',
+    'consumer',
+    () => lagRows(parts, ({ events }) => events)
   )
-  metrics.gaugeBy('daybook_consumer_lag_seconds', 'Seconds a named consumer is behind', 'consumer', () =>
+  metrics.gaugeBy('daybook_consumer_lag_seconds', 'Seconds by which a named consumer is behind', 'consumer', () =>
     lagRows(parts, ({ seconds }) => seconds)
   )
 }
 
-/** Asks for the right to the consumer that the path names, if it exists. @param changes the route changes its definition */
+/**
+ * Returns the configuration of a route that requires the right to the consumer in its path, if that consumer exists.
+ * @param changes whether the route changes the consumer's definition
+ */
 function consumerConfig(parts: Pick<ConsumerRouteParts, 'consumers'>, changes: boolean) {
   return {
     bodyMax: limits.small_body_bytes_max,
@@ -116,8 +122,8 @@ class ConsumerHandlers {
     const subscriptions: LiveSubscription[] = []
     const operator = isOperator(principal)
     for (const subscription of all.all()) {
-      // Addresses and filters of live readers are shown to operators. Anonymous readers' are shown to everyone where
-      // anonymous access is on.
+      // Operators see all live reads without a consumer. If anonymous access is on, everyone sees those of anonymous
+      // clients.
       const shown = operator || (rules.settings.anonymous && subscription.login === undefined)
       if (shown && subscription.isAnonymous) subscriptions.push(await showSubscription(subscription))
     }
@@ -139,21 +145,21 @@ class ConsumerHandlers {
   async put(request: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { clock, reader, sources, consumers } = this.#parts
     const name = consumerName(request)
-    const wanted = parseDefinition(name, await bodyOf(request), request.prefix)
-    // A source that the caller may not read is refused before the consumer is made.
-    const { address, request: read } = liveQueryOfSource(this.#parts, request, wanted.source)
+    const definition = parseDefinition(name, await bodyOf(request), request.prefix)
+    // A source that the caller may not read is refused before the consumer is created.
+    const { address, request: read } = liveQueryOfSource(this.#parts, request, definition.source)
     await checkReadable(this.#parts, request.principal, address)
     await checkScopeFor(this.#parts, request.principal, address, true)
-    const { lower } = parseBounds({ from: wanted.from }, clock.now())
+    const { lower } = parseBounds({ from: definition.from }, clock.now())
     const start = async () => {
       const source = await reader.visible.toFollow(address, read.viewer)
       await checkNamedLog(this.#parts, request, source, { lower, upper: undefined })
       return (await sources.resolve(source, { ...read, lower })).first - 1
     }
-    const { consumer, made } = await consumers.define({ ...wanted, ...ownerOf(request) }, start)
-    if (!made) await checkConsumer(this.#parts, request.principal, consumer, true)
-    reply.code(made ? 201 : 200)
-    if (made) reply.header('location', consumerLinks(name, request.prefix).self)
+    const { consumer, made: created } = await consumers.define({ ...definition, ...ownerOf(request) }, start)
+    if (!created) await checkConsumer(this.#parts, request.principal, consumer, true)
+    reply.code(created ? 201 : 200)
+    if (created) reply.header('location', consumerLinks(name, request.prefix).self)
     return showConsumer(this.#parts, consumer, request)
   }
 
@@ -162,9 +168,9 @@ class ConsumerHandlers {
     return reply.code(204).send()
   }
 
-  /** What a live read under a consumer's name asks for. */
-  askedLive(request: FastifyRequest): LiveAsked {
-    return askedAs(this.#consumerOf(request), request.query as ConsumerQuery)
+  /** Returns the source and the query of a live read for a consumer. */
+  liveTarget(request: FastifyRequest): LiveTarget {
+    return targetOfConsumer(this.#consumerOf(request), request.query as ConsumerQuery)
   }
 
   async read(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -177,8 +183,8 @@ class ConsumerHandlers {
       checkNoLastEventId(query)
       return answerPage(this.#parts, this.#answers, consumer, reply)
     }
-    const asked = askedAs(consumer, format === 'ndjson' ? { live: false, ...query } : query)
-    return this.#live.answer(request, reply, asked, format)
+    const target = targetOfConsumer(consumer, format === 'ndjson' ? { live: false, ...query } : query)
+    return this.#live.answer(request, reply, target, format)
   }
 
   async acknowledge(request: FastifyRequest): Promise<object> {
@@ -201,7 +207,10 @@ class ConsumerHandlers {
   }
 }
 
-/** The cursor that a reset asks for; reading goes on after it. @throws `bad-cursor`, `cursor-beyond-head`, `log-changed` */
+/**
+ * Returns the new position of a consumer after a reset; its events follow after this cursor.
+ * @throws `bad-cursor`, `cursor-beyond-head`, `log-changed`
+ */
 async function resetCursor(
   parts: ConsumerRouteParts,
   request: FastifyRequest,
@@ -223,13 +232,13 @@ function liveQueryOfSource(parts: ConsumerRouteParts, request: FastifyRequest, t
   return liveQueryOf(address, query, readContextOf(parts, request))
 }
 
-/** The owner of a consumer that the caller makes; none without an account. */
+/** Returns the owner of a new consumer: the account of the caller; none without an account. */
 function ownerOf({ principal }: FastifyRequest): Pick<ConsumerDefinition, 'owner' | 'ownerSince'> {
   const { by, login, since } = principal
   return by === 'insecure' || login === undefined ? {} : { owner: login, ownerSince: since }
 }
 
-/** A page after the consumer's place. Only an acknowledgement moves the place. @throws `consumer-in-use` */
+/** Responds with the page after a consumer's position, and does not move the position. @throws `consumer-in-use` */
 async function answerPage(
   parts: ConsumerRouteParts,
   answers: Answers,
@@ -238,11 +247,11 @@ async function answerPage(
 ): Promise<FastifyReply> {
   const { request } = reply
   const { reader, sources, metrics } = parts
-  const asked = request.query as ConsumerQuery
+  const pageQuery = request.query as ConsumerQuery
   const { address, query } = parseSource(consumer.definition.source)
   await checkReadable(parts, request.principal, address)
-  // A takeover page by page ends the other connection, and holds none itself.
-  if (asked.takeover) (await consumer.attach(true)).release()
+  // A takeover by a page ends the other connection. A page needs no attachment of its own.
+  if (pageQuery.takeover) (await consumer.attach(true)).release()
   consumer.checkFree()
   const asRead = {
     ...toReadRequest(query, readContextOf(parts, request)),
@@ -250,12 +259,12 @@ async function answerPage(
   }
   const pageOf = async (limit: number, memory?: ReadMemory) => {
     const source = await reader.visible.toFollow(address, asRead.viewer)
-    // A list that shows nothing to its reader any more has no place either.
+    // The position may be after the head, if the caller may see no event of an index stream any more.
     const value = Math.min(consumer.cursor, source.head)
     const read = { ...asRead, lower: { kind: 'cursor', value, included: false } as const }
     return { source, page: await reader.page(source, read, await sources.resolve(source, read), limit, memory) }
   }
-  const seconds = secondsToWait(asked, request)
+  const seconds = secondsToWait(pageQuery, request)
   if (seconds > 0) {
     confirmWait(request, reply, seconds)
     const liveQuery = liveQueryOfSource(parts, request, consumer.definition.source)
@@ -265,10 +274,10 @@ async function answerPage(
     }
     await awaitEvents(parts, { request, seconds, liveQuery, isEmpty })
   }
-  // Rules may have changed while it waited.
+  // Access rules may have changed while the request waited.
   if (seconds > 0) await checkReadable(parts, request.principal, address)
   return answers.reading(request, async (memory) => {
-    const { source, page } = await pageOf(limitOf(asked), memory)
+    const { source, page } = await pageOf(limitOf(pageQuery), memory)
     consumer.sendsAgain(consumer.cursor)
     const { redelivery } = consumer
     consumer.touch()

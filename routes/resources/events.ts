@@ -1,4 +1,4 @@
-/** /events: the whole log: reads, atomic appends to several streams, and streamed writes line by line. */
+/** /events, the whole log: reads, atomic appends to several streams, and streamed writes. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsAppendQuery } from '../../schemas/append.js'
@@ -25,7 +25,7 @@ import { type BodyParts, bodyOf, receiveBody, streamOf } from '../writing/receiv
 import { StreamedWrite, type StreamedWriteParts } from '../writing/streamed-write.js'
 import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-/** What the routes of the log use; read when a request is there. */
+/** The parts of the store that the routes of the log use. Read per request: the store may still be opening. */
 export type EventRouteParts = AppendParts & BodyParts & StreamedWriteParts
 
 export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, reading: Reads, live: Live): void {
@@ -51,7 +51,7 @@ export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, readin
     const { position } = request.params as { position: string }
     return reading.answerEvent(request, reply, LOG, parseEventPlace('position', position))
   })
-  // The body of an append names its streams, so the rights to write these are checked when it is planned.
+  // The streams are named in the body, so the rights to write to them are checked when the append is planned.
   app.post('/events', { config: { access: 'writer' }, schema: append }, (request, reply) =>
     answerAppend(parts, request, reply)
   )
@@ -59,7 +59,10 @@ export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, readin
 
 const LOG: Address = { stream: undefined }
 
-/** Answers an append, as one batch or line by line. @throws `unsupported-media-type`, `bad-parameter`, as the writer */
+/**
+ * Responds to an append: one batch, or a streamed write.
+ * @throws `unsupported-media-type`, `bad-parameter`, and the errors of the writer
+ */
 async function answerAppend(
   parts: EventRouteParts,
   request: FastifyRequest,
@@ -70,15 +73,17 @@ async function answerAppend(
     return new StreamedWrite(parts, streamOf(request), batch ?? 500, actorOf(request)).answer(request, reply)
   }
   if (batch !== undefined)
-    throw new DaybookError('bad-parameter', '"batch" goes with application/x-ndjson.', { parameter: 'batch' })
+    throw new DaybookError('bad-parameter', '"batch" is only allowed with a body of type application/x-ndjson.', {
+      parameter: 'batch'
+    })
   return appendToStreams(parts, request, reply)
 }
 
-/** The media type of an append. @throws `unsupported-media-type`, before the body is read */
+/** Returns the media type of an append, before the body is read. @throws `unsupported-media-type` */
 function appendType({ headers }: FastifyRequest): string {
   const type = mediaType(headers['content-type'])
   if (isNdjson(type) || type === 'application/json') return type
-  throw new DaybookError('unsupported-media-type', 'POST /events takes application/json or application/x-ndjson.', {
+  throw new DaybookError('unsupported-media-type', 'POST /events accepts application/json and application/x-ndjson.', {
     available: ['application/json', 'application/x-ndjson']
   })
 }
@@ -98,7 +103,7 @@ async function appendToStreams(
   await checkExpected(parts, request, conditions)
   const first = events[0] as NewEvent
   const seenBy = isAdministrator(request.principal) ? undefined : request.principal
-  const asked: AppendAll = {
+  const append: AppendAll = {
     kind: 'append',
     events,
     conditions,
@@ -107,7 +112,7 @@ async function appendToStreams(
     keyed: ids && { stream: first.stream, nextId: ids(first.stream, events.length) }
   }
   const write = (gone?: AbortSignal) =>
-    appendOrExplain(parts, asked, (index) => ({ pointer: `/events/${index}` }), gone)
+    appendOrExplain(parts, append, (index) => ({ pointer: `/events/${index}` }), gone)
   const result = await (matches.length > 0 ? whileClientStays(request.raw.socket, write, parts.clock) : write())
   const wanted = preferredReturn(request.headers.prefer as string | undefined)
   if (wanted !== 'default') reply.header('preference-applied', `return=${wanted}`)
@@ -116,12 +121,12 @@ async function appendToStreams(
   return reply.send(Buffer.from(`${renderEventsAppend(result, wanted)}\n`, 'latin1'))
 }
 
-/** @throws `cursor-beyond-head` for a position after the head, which must come from another log */
+/** Refuses a position after the head, which must come from another log. @throws `cursor-beyond-head` */
 function checkCursor({ log }: AppendParts, after: number): void {
   if (after <= log.head) return
   throw new DaybookError(
     'cursor-beyond-head',
-    `"after" is ${after}, but the log ends at ${log.head}: this may be another log than the one that was read.`,
+    `"after" is ${after}, but the log ends at ${log.head}: the position may come from another log.`,
     { cursor: String(after), head: log.head === -1 ? null : log.head, log: log.id, written: false, retry: false }
   )
 }

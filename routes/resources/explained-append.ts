@@ -1,4 +1,4 @@
-/** Appends to one or several streams; a version conflict tells the caller which events it missed (native contract §3). */
+/** Appends to one or several streams. A version conflict lists the events the caller missed (native contract §3). */
 import type { FastifyRequest } from 'fastify'
 import type { Principal } from '../../src/access/permissions.js'
 import type { AccessRules } from '../../src/access/rules.js'
@@ -17,7 +17,7 @@ import type { Writer } from '../../src/writing/writer.js'
 import { checkNamedLog, namedLog, readUpTo } from '../reading/named-log.js'
 import type { EventPlaces } from '../wire/writing/stream-body.js'
 
-/** What appends use; read when a request is there. */
+/** The parts of the store that appends use. Read per request: the store may still be opening. */
 export interface AppendParts {
   readonly writer: Writer
   readonly rules: AccessRules
@@ -29,7 +29,10 @@ export interface AppendParts {
 
 export const NOT_WRITTEN = { written: false, retry: false }
 
-/** Expected numbers are cursors, too: checks them against the log that the request names. @throws as checkNamedLog */
+/**
+ * Checks expected numbers against the log that the request names: they are cursors, too.
+ * @throws as checkNamedLog
+ */
 export async function checkExpected(
   parts: AppendParts,
   request: FastifyRequest,
@@ -43,30 +46,31 @@ export async function checkExpected(
   }
 }
 
-/** Of a stream that the caller may neither read nor append to nothing is told; the append is refused when it is planned. */
+/** Whether the caller may know the head of a stream. Otherwise the append is refused later, when it is planned. */
 async function mayKnowHead({ rules }: AppendParts, principal: Principal, stream: string): Promise<boolean> {
   return (await rules.may(principal, 'read', stream)) || (await rules.may(principal, 'write', stream))
 }
 
 /**
- * Appends. A version conflict lists the missed events, so that the caller can decide anew without another read.
- * @param placeOf where an event stands in the body
- * @param gone as `Writer.append` takes it
+ * Appends events. The error for a version conflict lists the missed events, so that the caller can decide again without
+ * another read.
+ * @param placeOf returns the place of an event in the body
+ * @param gone aborted when the client disconnects; see `Writer.append`
  */
 export async function appendOrExplain(
   parts: AppendParts,
-  asked: AppendAll,
+  append: AppendAll,
   placeOf: EventPlaces,
   gone?: AbortSignal
 ): Promise<AppendResult> {
   try {
-    checkIdsOnce(asked.events)
-    return await parts.writer.append(asked, gone)
+    checkIdsOnce(append.events)
+    return await parts.writer.append(append, gone)
   } catch (error) {
     if (!isDaybookError(error)) throw error
     if (error.code !== 'wrong-expected-version') throw placed(error, placeOf)
     const { stream, expected } = error.details as { stream: string; expected: unknown }
-    const { by } = asked
+    const { by } = append
     // A caller who may only append must not learn what others appended.
     if (by !== undefined && !(await parts.rules.may(by.principal, 'read', stream))) throw error
     const from = typeof expected === 'number' ? expected + 1 : 0
@@ -74,7 +78,7 @@ export async function appendOrExplain(
   }
 }
 
-/** Adds where the event that was refused stands in the body. */
+/** Adds the place of the refused event in the body to an error. */
 function placed(error: DaybookError, placeOf: EventPlaces): DaybookError {
   const { index } = error.details
   if (typeof index !== 'number') return error
@@ -84,7 +88,7 @@ function placed(error: DaybookError, placeOf: EventPlaces): DaybookError {
   return new DaybookError(error.code, error.message, { ...error.details, ...where }, error)
 }
 
-/** The member of an event that a code is about. The other faults of events are found when the body is read. */
+/** The member of an event that an error of the writer refers to. Other faults are found when the body is parsed. */
 const MEMBERS: Readonly<Partial<Record<ErrorCode, string>>> = {
   'bad-event-id': '/id',
   'event-id-reused': '/id',
@@ -114,7 +118,7 @@ async function sourceIfAny(parts: AppendParts, stream: string): Promise<Source |
   }
 }
 
-/** @throws `bad-event-id` when a batch has two events of one id and stream */
+/** Refuses a batch with two events of the same id and stream. @throws `bad-event-id` */
 function checkIdsOnce(events: readonly NewEvent[]): void {
   if (events.length < 2) return
   const seen = new Set<string>()
@@ -122,7 +126,7 @@ function checkIdsOnce(events: readonly NewEvent[]): void {
     if (id === undefined) continue
     const key = id.toString('latin1') + stream
     if (seen.has(key))
-      throw new DaybookError('bad-event-id', `The id of event ${index} stands twice in this batch.`, { index })
+      throw new DaybookError('bad-event-id', `The id of event ${index} occurs twice in this batch.`, { index })
     seen.add(key)
   }
 }

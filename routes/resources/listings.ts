@@ -1,4 +1,4 @@
-/** /streams, /categories, /types: the names in the store. */
+/** /streams, /categories, /types: listings of the names in the store. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListingQuery } from '../../schemas/listings.js'
 import { listingOperations } from '../../schemas/operations/listing-operations.js'
@@ -15,7 +15,7 @@ import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import { walkList } from '../../src/reading/walk.js'
 import { isSystemStream } from '../../src/streams/names.js'
 
-/** What the routes of lists use; read when a request is there. */
+/** The parts of the store that the routes of listings use. Read per request: the store may still be opening. */
 export interface ListingRouteParts {
   readonly log: Log
   readonly postings: Postings
@@ -39,7 +39,7 @@ export function listingRoutes(app: FastifyInstance, parts: ListingRouteParts): v
   const answer = (listing: Listing) => (request: FastifyRequest, reply: FastifyReply) =>
     answerListing(parts, listing, request, reply)
   app.get('/streams', { config, schema: streams }, answer(STREAMS))
-  // Without a stream name, the path with a slash is the list, too.
+  // Without a stream name, the path with a trailing slash is the listing, too.
   app.get('/streams/', { config, schema: streamsWithSlash }, answer(STREAMS))
   app.get('/categories', { config, schema: categories }, answer(CATEGORIES))
   app.get('/types', { config, schema: types }, answer(TYPES))
@@ -68,10 +68,13 @@ async function list(
   viewer: Viewer | undefined
 ): Promise<{ listed: Listed[]; more: string | undefined }> {
   if (!parts.postings.keeps(kind)) {
-    throw new DaybookError('index-switched-off', 'The server runs with --run-projections=none and keeps no such list.')
+    throw new DaybookError(
+      'index-switched-off',
+      'The server was started with --run-projections=none, so it has no index for this listing.'
+    )
   }
   const limit = query.limit ?? 100
-  // Many names may be left out, so read at least this many from the index at once.
+  // Many names may be filtered out, so this reads at least 100 names from the index at once.
   const size = Math.max(limit, 100)
   const scan =
     kind === family.stream
@@ -91,7 +94,7 @@ async function list(
   }
 }
 
-/** A name, and what the viewer may know of it. */
+/** A name, with the count and time that the viewer may know. */
 interface Listed {
   readonly name: string
   readonly count?: number
@@ -99,8 +102,8 @@ interface Listed {
 }
 
 /**
- * Leaves out deleted streams and streams that the viewer may not read, and system streams unless they are asked for.
- * Looks at a bounded number of streams for one answer.
+ * Omits deleted streams, streams that the viewer may not read, and system streams unless they are requested. Checks at
+ * most `scan_events_max` streams per response.
  */
 class StreamScan {
   #left = limits.scan_events_max
@@ -130,8 +133,8 @@ class StreamScan {
 }
 
 /**
- * Lists a category or type when the viewer may read any of its events. For a viewer who may not read all events, looks
- * at a bounded number of them, and gives counts only where it looked at every event.
+ * Lists a category or type if the viewer may read any of its events. For a viewer who may not read all user streams, it
+ * checks at most `scan_events_max` events per response, and returns a count only if it has checked every event.
  */
 class CountingScan {
   readonly #parts: ListingRouteParts
@@ -153,7 +156,7 @@ class CountingScan {
     if (this.#viewer === undefined) return { name, count: head.count, updated: head.updated }
     let count = 0
     let updated = 0
-    let looked = 0
+    let checked = 0
     const range = { first: 0, last: head.count - 1 }
     const walk = { kind: this.#kind, head, range, order: 'asc', chunk: SCAN_CHUNK } as const
     for await (const records of this.#parts.log.readAhead(walkList(this.#parts.postings, walk))) {
@@ -161,9 +164,9 @@ class CountingScan {
         count++
         updated = created
       }
-      looked += records.length
+      checked += records.length
       this.#left -= records.length
-      if (this.budgetExhausted && looked < head.count) return count > 0 ? { name } : undefined
+      if (this.budgetExhausted && checked < head.count) return count > 0 ? { name } : undefined
     }
     return count > 0 ? { name, count, updated } : undefined
   }

@@ -1,4 +1,4 @@
-/** /streams/{stream}/metadata: under readable names in the native form, as an event in the Atom dialect. */
+/** /streams/{stream}/metadata: readable member names in the native form, an event in the Atom dialect. */
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { metadataOperations } from '../../schemas/operations/metadata-operations.js'
 import type { StreamParams } from '../../schemas/read.js'
@@ -26,7 +26,7 @@ import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { asSent, patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
 import { bodyOf } from '../writing/received-body.js'
 
-/** What the routes of metadata use; read when a request is there. */
+/** The parts of the store that the routes of metadata use. Read per request: the store may still be opening. */
 export interface MetadataRouteParts {
   readonly sources: Sources
   readonly states: StreamStates
@@ -69,24 +69,27 @@ const PATCH_TYPES = ['application/merge-patch+json', 'application/json']
 const readsMetadataEvent = (request: FastifyRequest) => isDialectRead(request, 'metadata')
 const negotiatesEvent = (request: FastifyRequest) => negotiateWrite(request, offers.write)
 
-/** The metadata that a request writes, and the version that it expects there. */
+/** The stream whose metadata a request writes, and the expected version of that metadata. */
 interface MetadataTarget {
   readonly stream: string
   readonly expected: ExpectedVersion
 }
 
-/** PUT. @throws `bad-stream-name`, `unsupported-media-type`, `invalid-metadata`, `bad-condition`, as the writer */
+/**
+ * Handles PUT.
+ * @throws `bad-stream-name`, `unsupported-media-type`, `invalid-metadata`, `bad-condition`, the errors of the writer
+ */
 async function replace(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
   checkTakesMetadata(stream)
   checkType(request, PUT_TYPES)
   const body = checkSize(await bodyOf(request))
-  const { document: standing } = await parts.states.of(stream)
-  const stored = toStored(body, standing)
+  const { document: current } = await parts.states.of(stream)
+  const stored = toStored(body, current)
   return writeStored(parts, request, reply, stored, { stream, expected: expectedVersionOf(request.headers) })
 }
 
-/** PATCH. @throws as replace */
+/** Handles PATCH. @throws as replace */
 async function merge(parts: MetadataRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { stream } = request.params as StreamParams
   checkTakesMetadata(stream)
@@ -117,11 +120,11 @@ async function answerMetadata(
 }
 
 const EMPTY = Buffer.from('{}')
-/** The document of an event that holds no JSON. */
+/** The document of a metadata event whose data is not JSON. */
 const NO_JSON = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 
-/** Writes metadata as it is stored. */
+/** Writes metadata that is under stored names already. */
 async function writeStored(
   parts: MetadataRouteParts,
   request: FastifyRequest,
@@ -132,8 +135,8 @@ async function writeStored(
   const metastream = metastreamOf(stream)
   const event = serverEvent(metastream, METADATA_TYPE, stored)
   const conditions = expected === 'any' ? [] : [{ stream: metastream, expected }]
-  const asked = { events: [event], conditions, kind: 'append', by: actorOf(request) } as const
-  const result = await parts.writer.append(asked).catch((error) => {
+  const append = { events: [event], conditions, kind: 'append', by: actorOf(request) } as const
+  const result = await parts.writer.append(append).catch((error) => {
     throw isDaybookError(error) ? asSent(error) : error
   })
   const [placed] = result.events
@@ -145,11 +148,11 @@ async function writeStored(
 function checkSize(document: Buffer): Buffer {
   const limit = limits.metadata_bytes_max
   if (document.length <= limit) return document
-  const why = `Stream metadata has at most ${limit} bytes.`
+  const why = `Stream metadata may have at most ${limit} bytes.`
   throw new DaybookError('invalid-metadata', why, { limit, written: false, retry: false })
 }
 
-/** Merges a patch and writes on the condition that the version has not changed; starts again when it has. */
+/** Merges a patch, and writes the result if the version has not changed meanwhile; otherwise retries. */
 async function mergeStored(
   parts: MetadataRouteParts,
   request: FastifyRequest,
@@ -160,20 +163,20 @@ async function mergeStored(
   for (;;) {
     await parts.sources.checkLives(stream)
     const state: StreamState = await parts.states.of(stream)
-    const standing = state.version < 0 ? EMPTY : (state.document ?? NO_JSON)
-    const stored = patchStored(checkSize(standing), patch)
+    const current = state.version < 0 ? EMPTY : (state.document ?? NO_JSON)
+    const stored = patchStored(checkSize(current), patch)
     if (!metadataIs(expected, state.version)) throw wrongMetadataVersion(stream, expected, state.version)
     const unchanged = state.version < 0 ? 'no_stream' : state.version
     try {
       return await writeStored(parts, request, reply, checkSize(stored), { stream, expected: unchanged })
     } catch (error) {
-      const overtaken = isDaybookError(error) && error.code === 'wrong-expected-version'
-      if (!overtaken) throw error
+      const isConflict = isDaybookError(error) && error.code === 'wrong-expected-version'
+      if (!isConflict) throw error
     }
   }
 }
 
-/** @param version of the metadata, -1 when there is none */
+/** Whether metadata has the expected version. @param version current version; -1 if there is no metadata */
 function metadataIs(expected: ExpectedVersion, version: number): boolean {
   if (expected === 'any') return true
   return expected === 'stream_exists' ? version >= 0 : expected === (version < 0 ? 'no_stream' : version)
@@ -192,5 +195,7 @@ function wrongMetadataVersion(stream: string, expected: ExpectedVersion, version
 
 function checkType(request: FastifyRequest, types: readonly string[]): void {
   if (types.includes(mediaType(request.headers['content-type']))) return
-  throw new DaybookError('unsupported-media-type', `This address takes ${types.join(' or ')}.`, { available: types })
+  throw new DaybookError('unsupported-media-type', `This address accepts ${types.join(' and ')}.`, {
+    available: types
+  })
 }

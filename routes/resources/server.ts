@@ -17,7 +17,7 @@ import { wantsDialectRefusal } from '../http/error-handler.js'
 import { browsersFirst } from '../http/html-page.js'
 import { type ProblemKind, problemKinds } from '../wire/problems/problem.js'
 
-/** The limits a client can meet. */
+/** The limits that are relevant to clients. */
 const SHOWN = [
   'event_bytes_max',
   'body_bytes_max',
@@ -46,7 +46,7 @@ const SHOWN = [
   'client_frame_bytes_max'
 ] as const
 
-/** The addresses that discovery names. */
+/** The addresses in the links of `/` and `/info`. */
 const PLACES = [
   ['events', '/events'],
   ['streams', '/streams'],
@@ -60,11 +60,11 @@ const PLACES = [
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
-/** What the routes of the server use; read when a request is there: the store may still be opening. */
+/** The parts of the store that the routes of the server use. Read per request: the store may still be opening. */
 export interface ServerRouteParts extends Pick<RightsParts, 'rules'> {
-  /** `open` when reads and appends are served. */
+  /** `open` if the server accepts reads and appends. */
   readonly status: string
-  /** Why the store is not open. */
+  /** The reason, if the store is not open. */
   readonly reason: string
   readonly log: Log
   readonly readOnlyMode: ReadOnlyMode
@@ -76,7 +76,7 @@ export interface ServerRouteParts extends Pick<RightsParts, 'rules'> {
 /** The options of the server that /info shows. */
 export interface InfoOptions {
   readonly version: string
-  /** Authentication is switched off. */
+  /** Whether authentication is switched off. */
   readonly insecure: boolean
 }
 
@@ -96,7 +96,7 @@ export function serverRoutes(
     showInfo(parts, request, options)
   )
   app.get('/info', { config, schema: info }, async (request) => showInfo(parts, request, options))
-  // With the members of EventStoreDB's answer (reference 20.1).
+  // Includes the members of EventStoreDB's response (reference 20.1).
   app.get('/ping', { config, schema: ping }, async () => ({ status: 'ok', ...PONG }))
   app.get('/livez', { config, schema: alive }, async () => ({ status: 'ok' }))
   app.get('/readyz', { config, schema: ready }, async (_request, reply) => showHealth(parts, reply))
@@ -140,7 +140,7 @@ function showInfo(
   }
 }
 
-/** The contract, for a server that is reached at another address than one on this machine. */
+/** Returns the contract with the public address of the server. @param base undefined: keeps the local address */
 function contractAt(text: string, base: string | undefined): string {
   if (base === undefined) return text
   return text.replace(/^servers:\n(?: .*\n)+/m, () => `servers:\n  - url: ${JSON.stringify(base)}\n`)
@@ -150,7 +150,7 @@ function useOf({ used, bytes, waiting }: MemoryShare): object {
   return { used, limit: bytes, waiting }
 }
 
-/** Earlier identities of the log, oldest first, each with the last position that it shares with this log. */
+/** Returns earlier identities of the log, oldest first, each with the last position that it shares with the log. */
 function ancestorsOf(log: Log) {
   return log.ancestors.map((ancestor) => ({ log: ancestor.log, upTo: log.validUpTo(ancestor.log) as number }))
 }
@@ -172,7 +172,7 @@ async function sendMetrics(
   return reply.header('content-type', metrics.registry.contentType).send(text)
 }
 
-/** What a problem code means, as text. @throws `not-found` */
+/** Responds with the help text of a problem code. @throws `not-found` */
 function sendHelp({ params }: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code } = params as { code: string }
   if (!Object.hasOwn(problemKinds, code))

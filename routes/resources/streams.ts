@@ -14,7 +14,7 @@ import { sendEmpty } from '../eventstore/wire/send.js'
 import { negotiateWrite } from '../eventstore/writes.js'
 import { browsersFirst } from '../http/html-page.js'
 import type { Live } from '../live/live.js'
-import type { LiveAsked } from '../live/plan-live-read.js'
+import type { LiveTarget } from '../live/plan-live-read.js'
 import { liveSocket } from '../live/websocket/websocket.js'
 import { namedLog } from '../reading/named-log.js'
 import type { Reads } from '../reading/reads.js'
@@ -35,10 +35,11 @@ export function streamRoutes(
 ): void {
   const streams = new StreamHandlers(parts, reading, atom)
   const { read, getEvent, append, remove } = streamOperations
-  // The Atom dialect checks its own requests; only requests of the native form are held to these schemas.
+  // The schemas apply only to requests of the native form: `checkValid` throws their errors. The Atom dialect has
+  // checks of its own.
   const attachValidation = true
   const onRequest = browsersFirst
-  const liveRead = liveSocket(live, askedLive, ofStream('read'))
+  const liveRead = liveSocket(live, liveTarget, ofStream('read'))
   app.route({
     method: 'GET',
     url: '/streams/:stream',
@@ -80,7 +81,7 @@ const takesBody = (request: FastifyRequest) => {
 }
 
 /** The stream and the query of a live read. */
-function askedLive({ params, query }: FastifyRequest): LiveAsked {
+function liveTarget({ params, query }: FastifyRequest): LiveTarget {
   return { address: streamAddress((params as StreamParams).stream), query: query as ReadQuery }
 }
 
@@ -137,14 +138,14 @@ async function appendToStream(parts: AppendParts, request: FastifyRequest, reply
   const { events, keyed, placeOf } = await parseStreamBody(stream, request.headers, await bodyOf(request))
   const conditions = expected === 'any' ? [] : [{ stream, expected }]
   if (namedLog(request) !== undefined) await checkExpected(parts, request, conditions)
-  const asked: AppendAll = {
+  const append: AppendAll = {
     kind: 'append',
     events,
     conditions,
     keyed,
     by: actorOf(request)
   }
-  const result = await appendOrExplain(parts, asked, placeOf)
+  const result = await appendOrExplain(parts, append, placeOf)
   const head = result.heads.get(stream) as number
   reply.code(201)
   reply.header('location', `${request.prefix}/streams/${encodeURIComponent(stream)}/${result.events[0]?.number}`)
@@ -170,7 +171,7 @@ async function deleteStream(
   return sendEmpty(reply, 204, 'Stream deleted', { etag: `"${head}"`, 'daybook-head': String(head) })
 }
 
-/** Adds to a route which of its requests the Atom dialect answers. */
+/** Adds to a route the configuration that selects the requests for the Atom dialect. */
 function dialectWhere<T extends { config?: FastifyContextConfig }>(
   dialect: Pick<FastifyContextConfig, 'dialect' | 'reads' | 'negotiate'>,
   route: T
@@ -178,7 +179,7 @@ function dialectWhere<T extends { config?: FastifyContextConfig }>(
   return { ...route, config: { ...route.config, ...dialect } }
 }
 
-/** Checks a request of the native form against its schemas. @throws the validation error of Fastify */
+/** Refuses an invalid request of the native form. @throws the validation error of Fastify */
 function checkValid(request: FastifyRequest): void {
   if (request.validationError !== undefined) throw request.validationError
 }

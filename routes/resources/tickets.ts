@@ -1,4 +1,4 @@
-/** /tickets: short-lived credentials for URLs, for browsers where they can set no header. */
+/** /tickets: short-lived credentials in URLs, for browsers that cannot set headers. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NewTicket } from '../../schemas/accounts/tickets.js'
 import { ticketOperations } from '../../schemas/operations/token-operations.js'
@@ -12,7 +12,7 @@ import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { parseSource } from '../wire/writing/consumer-body.js'
 import { bodyOf } from '../writing/received-body.js'
 
-/** What the route of tickets uses; read when a request is there. */
+/** The parts of the store that the route of tickets uses. Read per request: the store may still be opening. */
 export interface TicketRouteParts extends ContextParts {
   readonly tickets: Tickets
 }
@@ -27,20 +27,20 @@ export function ticketRoutes(app: FastifyInstance, parts: TicketRouteParts): voi
 const checkTicket = compileShape<NewTicket>(NewTicket)
 
 async function createTicket(parts: TicketRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
-  const asked = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
-  const source = await openedBy(parts, request, asked.source)
-  const seconds = asked.seconds ?? limits.ticket_seconds_default
+  const newTicket = checkTicket(parseJsonObject(await bodyOf(request)), invalidBody)
+  const source = await canonicalSource(parts, request, newTicket.source)
+  const seconds = newTicket.seconds ?? limits.ticket_seconds_default
   const { ticket, expires } = parts.tickets.issue(request.principal, source, seconds)
   reply.code(201).header('cache-control', 'no-store')
   const live = `${request.prefix}${source}${source.includes('?') ? '&' : '?'}ticket=${ticket}`
   return { ticket, source, expires: new Date(expires).toISOString(), links: { live } }
 }
 
-/** What the ticket opens, in the one way it is written. @throws as parseSource, checkReadable and liveQueryOf */
-async function openedBy(parts: TicketRouteParts, request: FastifyRequest, asked: string): Promise<string> {
-  // Each subscription on such a socket is asked for its own right.
-  if (asked === SOCKET_SOURCE || asked === request.prefix + SOCKET_SOURCE) return SOCKET_SOURCE
-  const { address, query } = parseSource(asked, request.prefix)
+/** Returns the source of a ticket in canonical form. @throws as parseSource, checkReadable and liveQueryOf */
+async function canonicalSource(parts: TicketRouteParts, request: FastifyRequest, requested: string): Promise<string> {
+  // The rights are checked for each subscription on such a socket.
+  if (requested === SOCKET_SOURCE || requested === request.prefix + SOCKET_SOURCE) return SOCKET_SOURCE
+  const { address, query } = parseSource(requested, request.prefix)
   await checkReadable(parts, request.principal, address)
   return liveQueryOf(address, query, readContextOf(parts, request)).source
 }

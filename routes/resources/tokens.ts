@@ -1,4 +1,4 @@
-/** /tokens: API tokens of the account that asks. */
+/** /tokens: API tokens of the caller's account. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NewToken, type TokenShown } from '../../schemas/accounts/tokens.js'
 import { tokenOperations } from '../../schemas/operations/token-operations.js'
@@ -12,7 +12,7 @@ import { parseInstant } from '../wire/reading/cursor-bounds.js'
 import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { bodyOf } from '../writing/received-body.js'
 
-/** What the routes of tokens use; read when a request is there. */
+/** The parts of the store that the routes of tokens use. Read per request: the store may still be opening. */
 export interface TokenRouteParts {
   readonly tokens: Tokens
   readonly clock: Clock
@@ -31,9 +31,9 @@ const checkToken = compileShape<NewToken>(NewToken)
 
 async function createToken(parts: TokenRouteParts, request: FastifyRequest, reply: FastifyReply): Promise<object> {
   const { name, read = [], write = [], expires } = checkToken(parseJsonObject(await bodyOf(request)), invalidBody)
-  if (read.length + write.length === 0) throw invalidBody('Say what the token is for: "read", "write", or both.')
-  const asked = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
-  const { token, text } = await parts.tokens.create(actorOf(request), asked)
+  if (read.length + write.length === 0) throw invalidBody('A token must have at least one stream in "read" or "write".')
+  const newToken = { name, scope: { read, write }, expires: expiryOf(expires, parts.clock.now()) }
+  const { token, text } = await parts.tokens.create(actorOf(request), newToken)
   reply.code(201).header('location', `${request.prefix}/tokens/${token.id}`).header('cache-control', 'no-store')
   return { ...showToken(token), token: text }
 }
@@ -65,12 +65,15 @@ function showToken({ id, name, login, scope, created, expires }: Token): TokenSh
   }
 }
 
-/** When a token expires, ms; null: never. @throws `invalid-body` for anything but a time in the future */
+/**
+ * Returns when a token expires, in milliseconds since the Unix epoch; null: never.
+ * @throws `invalid-body` for anything but a time in the future
+ */
 function expiryOf(text: string | undefined, now: number): number | null {
   if (text === undefined) return null
   const duration = new RegExp(DURATION_PATTERN).test(text)
   const instant = duration ? now + Number(secondsOf(text)) * 1000 : parseInstant(text, now)
   if (instant !== undefined && instant > now && instant < 8.64e15) return instant
-  const why = '"expires" is an instant that is still to come (RFC 3339), or a duration of weeks, days, hours… (P30D).'
+  const why = '"expires" must be an instant in the future (RFC 3339), or a duration of weeks, days, hours… (P30D).'
   throw invalidBody(why, { pointer: '/expires' })
 }

@@ -20,7 +20,7 @@ import { bodyOf } from '../writing/received-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
 
-/** What the routes of accounts use; read when a request is there. */
+/** The parts of the store that the routes of accounts use. Read per request: the store may still be opening. */
 export interface UserRouteParts {
   readonly accounts: Accounts
   readonly clock: Clock
@@ -139,7 +139,7 @@ class UserHandlers {
     )
   }
 
-  /** The caller's own account. Users of an identity provider have none: they are shown as their token describes them. */
+  /** The caller's own account. Users of an identity provider have none, so the data comes from their token. */
   #current({ principal }: FastifyRequest): UserShown {
     const { accounts, clock } = this.#parts
     const login = principal.login as string
@@ -164,14 +164,14 @@ function loginOf({ params }: FastifyRequest): string {
   return (params as { login: string }).login
 }
 
-/** The members of a JSON body, checked. @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
+/** Returns the checked members of a JSON body. @throws `unsupported-media-type`, `malformed-json`, `invalid-body` */
 async function readMembers<T>(request: FastifyRequest, check: Shape<T>, schema: { properties: object }): Promise<T> {
   if (mediaType(request.headers['content-type']) !== 'application/json') {
     const available = ['application/json']
-    throw new DaybookError('unsupported-media-type', 'This address takes application/json.', { available })
+    throw new DaybookError('unsupported-media-type', 'This address accepts application/json.', { available })
   }
   const known = new Map(Object.keys(schema.properties).map((name) => [name.toLowerCase(), name]))
-  // EventStoreDB takes member names in any case.
+  // EventStoreDB accepts member names in any case.
   const members = Object.entries(parseJsonObject(await bodyOf(request))).map(([name, value]) => [
     known.get(name.toLowerCase()) ?? name,
     value
@@ -179,7 +179,7 @@ async function readMembers<T>(request: FastifyRequest, check: Shape<T>, schema: 
   return check(Object.fromEntries(members), invalidBody)
 }
 
-/** Makes a change and answers with its outcome. @param status when the change was made */
+/** Makes a change and responds with its outcome. @param status status code of a successful change */
 async function answerChange(
   reply: FastifyReply,
   loginName: string,

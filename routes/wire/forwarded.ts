@@ -1,15 +1,18 @@
-/** What a proxy that is believed says of the address that its client asked for: X-Forwarded-Proto, -Host, -Port, -Prefix. */
+/** The public address of the server as a trusted proxy reports it: X-Forwarded-Proto, -Host, -Port and -Prefix. */
 import type { IncomingHttpHeaders } from 'node:http'
 
 const PREFIX_CHARS_MAX = 256
-/** Segments of unreserved characters and of escaped bytes beyond ASCII: nothing that ends a path, a string or a header. */
+/**
+ * Segments of unreserved characters and escaped non-ASCII bytes only. So the prefix can be put into a path, a JSON
+ * string or a header without escaping.
+ */
 const PREFIX = /^(\/([\w.~-]|%[89a-f][\da-f])+)+\/?$/i
 const HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?$/i
 
 /**
- * The path under which a proxy shows this server, as it wrote it, with a `/` before it. Several proxies in a row each add
- * theirs to the list, the outermost first. What is no plain path (`//host`, `/..`, quotes) counts as none.
- * @returns `''` for none
+ * Returns the path under which a proxy publishes this server, with a leading `/`. Several proxies in a row each add
+ * their path to the header, the outermost first. A value that is not a plain path (`//host`, `/..`, quotes) is ignored.
+ * @returns `''` if there is none
  */
 export function forwardedPath(headers: IncomingHttpHeaders): string {
   const value = headers['x-forwarded-prefix']
@@ -20,24 +23,24 @@ export function forwardedPath(headers: IncomingHttpHeaders): string {
   return path
 }
 
-/** As forwardedPath, without a `/` at its end: addresses of this server stand right after it. */
+/** Returns forwardedPath without a trailing `/`, so that addresses of this server can be appended to it. */
 export function forwardedPrefix(headers: IncomingHttpHeaders): string {
   const path = forwardedPath(headers)
   return path.endsWith('/') ? path.slice(0, -1) : path
 }
 
-/** Scheme, host and port that the client asked for; undefined where the proxy says nothing, or nothing that makes sense. */
+/** Returns the scheme, host and port of the client's request; each is undefined if its header is missing or invalid. */
 export function forwardedOrigin(headers: IncomingHttpHeaders): {
   readonly scheme: 'http' | 'https' | undefined
   readonly host: string | undefined
   readonly port: string | undefined
 } {
-  // Of a list the first: what the outermost proxy was asked for.
-  const said = (name: string) => String(headers[`x-forwarded-${name}`] ?? '').split(',', 1)[0]?.trim() ?? '' // biome-ignore format: one step
-  const scheme = said('proto').toLowerCase()
+  // The first value of a list comes from the outermost proxy.
+  const header = (name: string) => String(headers[`x-forwarded-${name}`] ?? '').split(',', 1)[0]?.trim() ?? '' // biome-ignore format: one step
+  const scheme = header('proto').toLowerCase()
   return {
     scheme: scheme === 'http' || scheme === 'https' ? scheme : undefined,
-    host: HOST.test(said('host')) ? said('host') : undefined,
-    port: /^\d{1,5}$/.test(said('port')) ? said('port') : undefined
+    host: HOST.test(header('host')) ? header('host') : undefined,
+    port: /^\d{1,5}$/.test(header('port')) ? header('port') : undefined
   }
 }

@@ -1,4 +1,4 @@
-/** Content negotiation: the format that a request asks for (native contract §2 and §9). */
+/** The formats of responses, and their selection by `Accept` and `format` (native contract §2 and §9). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../src/errors.js'
 import { AcceptedForms } from './accept.js'
@@ -16,7 +16,7 @@ const PAGE = 'application/vnd.daybook.page+json'
 const EVENT = 'application/vnd.daybook.event+json'
 const METADATA = 'application/vnd.daybook.metadata+json'
 
-/** The formats in which events go on as they come, by the media types that ask for them. */
+/** The formats of live reads, by media type. */
 const LINES = [
   ['application/x-ndjson', 'ndjson'],
   ['application/ndjson', 'ndjson'],
@@ -24,8 +24,8 @@ const LINES = [
 ] as const
 const EVENT_STREAM = ['text/event-stream', 'sse'] as const
 
-// Whoever asks for HTML where there is none gets JSON, which browsers show. Before the event stream, so that text/* is
-// not answered without end.
+// text/html selects JSON, which browsers can show. It precedes text/event-stream, so that `text/*` does not start an
+// endless response.
 const manyForms = new AcceptedForms<Format>([
   ['application/json', 'page'],
   [PAGE, 'page'],
@@ -35,7 +35,7 @@ const manyForms = new AcceptedForms<Format>([
 ])
 const liveForms = new AcceptedForms<'ndjson' | 'sse'>([...LINES, EVENT_STREAM])
 
-/** The media types that only the native form has, by what is read. */
+/** The media types that always select the native form instead of EventStoreDB's, by kind of read. */
 export const nativeTypes = {
   feed: [PAGE, ...LINES.map(([type]) => type)],
   event: [EVENT],
@@ -46,46 +46,51 @@ const AVAILABLE = `application/json, ${PAGE}, application/x-ndjson, text/event-s
 const LIVE = 'application/x-ndjson, text/event-stream'
 
 /**
- * The format of a read of many events.
- * @param goesOn whether the read goes on with new events, which no page can show
- * @throws `not-acceptable` when there is none
+ * Returns the format of a read of many events.
+ * @param format the query parameter `format`; overrides `Accept`
+ * @param isLive whether the read continues with new events, which a page cannot do
+ * @throws `not-acceptable` if no format fits
  */
 export function readFormat(
   headers: IncomingHttpHeaders,
   format: string | undefined,
-  goesOn: boolean | undefined
+  isLive: boolean | undefined
 ): Format {
-  const asked = format ?? (goesOn ? liveForms : manyForms).preferred(headers.accept)
-  if (asked === 'ndjson' || asked === 'sse' || (asked === 'page' && !goesOn)) return asked
-  const available = goesOn ? LIVE : AVAILABLE
-  throw new DaybookError('not-acceptable', `This address${goesOn ? ', live,' : ''} answers as ${available}.`, {
-    available: available.split(', ')
-  })
+  const requested = format ?? (isLive ? liveForms : manyForms).preferred(headers.accept)
+  if (requested === 'ndjson' || requested === 'sse' || (requested === 'page' && !isLive)) return requested
+  const available = isLive ? LIVE : AVAILABLE
+  throw new DaybookError(
+    'not-acceptable',
+    `The formats of this ${isLive ? 'live read' : 'address'} are ${available}.`,
+    {
+      available: available.split(', ')
+    }
+  )
 }
 
 const eventForms = documentForms(EVENT)
 const metadataForms = documentForms(METADATA)
 
-/** The content type of an answer with one event: the name under which it was asked for. @throws `not-acceptable` */
+/** Returns the content type of a response with one event: the requested media type. @throws `not-acceptable` */
 export function eventContentType(headers: IncomingHttpHeaders, format: string | undefined): string {
   if (format === 'event' || format === 'page') return JSON_TYPE
   const type = format === undefined ? eventForms.preferred(headers.accept) : undefined
   if (type !== undefined) return type
-  throw new DaybookError('not-acceptable', `One event answers as application/json or ${EVENT}.`, {
+  throw new DaybookError('not-acceptable', `The formats of an event are application/json and ${EVENT}.`, {
     available: ['application/json', EVENT]
   })
 }
 
-/** The content type of an answer with the metadata of a stream. @throws `not-acceptable` */
+/** Returns the content type of a response with the metadata of a stream. @throws `not-acceptable` */
 export function metadataContentType(headers: IncomingHttpHeaders): string {
   const type = metadataForms.preferred(headers.accept)
   if (type !== undefined) return type
-  throw new DaybookError('not-acceptable', `Metadata answers as application/json or ${METADATA}.`, {
+  throw new DaybookError('not-acceptable', `The formats of stream metadata are application/json and ${METADATA}.`, {
     available: ['application/json', METADATA]
   })
 }
 
-/** The content types of a document that is JSON, and has a name of its own. */
+/** The forms of a JSON document that also has a media type of its own. */
 function documentForms(type: string): AcceptedForms<string> {
   return new AcceptedForms([
     ['application/json', JSON_TYPE],
@@ -95,15 +100,15 @@ function documentForms(type: string): AcceptedForms<string> {
 }
 
 export function notYet(what: string): DaybookError {
-  return new DaybookError('not-implemented', `${what} is not there in this version.`)
+  return new DaybookError('not-implemented', `${what} is not implemented in this version.`)
 }
 
-/** The media type of a `Content-Type`, in lower case and without parameters; empty when there is none. */
+/** Returns the media type of a `Content-Type` header in lower case, without parameters; empty without a header. */
 export function mediaType(header: string | undefined): string {
   return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }
 
-/** True for the names under which clients send NDJSON. */
+/** True for each media type that clients use for NDJSON. */
 export function isNdjson(type: string): boolean {
   return type === 'application/x-ndjson' || type === 'application/ndjson' || type === 'application/jsonl'
 }

@@ -1,4 +1,4 @@
-/** The frame of openapi.yaml; operations and shapes come from the routes and schemas/. */
+/** The general part of openapi.yaml. Its operations come from the routes, and its schemas from schemas/. */
 import type { SwaggerOptions } from '@fastify/swagger'
 import { NewTicket, TicketMade } from '../../schemas/accounts/tickets.js'
 import { NewToken, TokenList, TokenMade, TokenShown } from '../../schemas/accounts/tokens.js'
@@ -33,7 +33,7 @@ import { Problem } from '../../schemas/problem-document.js'
 import { Page } from '../../schemas/read.js'
 import { Health, Info } from '../../schemas/server.js'
 
-/** The schemas that have a name in the contract. */
+/** The named schemas of the contract. */
 export const namedSchemas = [
   NewEvent, NewEventOfStream, RecordedEvent, RecordMark, Page,
   AppendCondition, EventsAppendBody, AppendResult, Receipt,
@@ -45,7 +45,7 @@ export const namedSchemas = [
   NewToken, TokenShown, TokenList, TokenMade, NewTicket, TicketMade
 ] // biome-ignore format: a table
 
-/** For operations that need an account, and that no ticket opens. */
+/** Security of operations that require an account and do not accept a ticket. */
 const SIGNED_IN: Record<string, string[]>[] = [{ basic: [] }, { bearer: [] }]
 
 export function openApi(version: string): SwaggerOptions {
@@ -60,24 +60,31 @@ export function openApi(version: string): SwaggerOptions {
       },
       servers: [{ url: 'http://127.0.0.1:2113', description: 'A server on this machine, with its default settings.' }],
       tags: [
-        { name: 'streams', description: 'One stream: read, append, delete, and what is known of it.' },
+        { name: 'streams', description: 'Single streams: read, append, delete, metadata.' },
         { name: 'events', description: 'The whole log, in order.' },
-        { name: 'atom', description: "EventStoreDB's HTTP API: the same addresses, headers and documents." },
-        { name: 'consumers', description: 'Who reads live; named consumers and their places.' },
+        {
+          name: 'atom',
+          description: "EventStoreDB's HTTP API, with the same addresses, headers and documents as the original."
+        },
+        { name: 'consumers', description: 'Named consumers, their positions, and live reads.' },
         { name: 'users', description: 'Accounts.' },
         { name: 'tokens', description: 'API tokens, and tickets for browsers.' },
-        { name: 'listings', description: 'What is in here.' },
-        { name: 'server', description: 'What the server says of itself.' }
+        { name: 'listings', description: 'Listings of streams, categories and event types.' },
+        { name: 'server', description: 'Information about the server, its health and its metrics.' }
       ],
       components: {
         securitySchemes: {
           basic: { type: 'http', scheme: 'basic' },
-          bearer: { type: 'http', scheme: 'bearer', description: 'An API token, or a token of the identity provider.' },
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'An API token, or a token from the identity provider.'
+          },
           ticket: {
             type: 'apiKey',
             in: 'query',
             name: 'ticket',
-            description: 'For reading where no header can be set: see POST /tickets.'
+            description: 'A ticket from POST /tickets, for reads by clients that cannot set headers.'
           }
         }
       },
@@ -86,9 +93,9 @@ export function openApi(version: string): SwaggerOptions {
     transform: ({ schema, url, route: { config } }) => {
       const { access } = config ?? {}
       if (access === 'anyone') return { schema: { security: [{}], ...schema }, url }
-      // Answers of the hooks that run before every route.
+      // Responses of the hooks that run before every route.
       const response = { ...problemResponses([401, 403, 429, 503]), ...(schema?.response as object) }
-      const open = access === 'reader' || access === 'writer' // also without an account, where that is on
+      const open = access === 'reader' || access === 'writer' // these need no account if the server allows anonymous access
       const security = typeof access === 'string' && !open ? { security: SIGNED_IN } : {}
       return { schema: { ...security, ...schema, response }, url }
     },

@@ -1,11 +1,11 @@
-/** Memory that a streamed write takes of the budget: for the line that is coming, and for its batch. */
+/** Memory that a streamed write takes from the budget: for the line being received, and for its batch. */
 import { limits } from '../../src/limits.js'
 import type { MemoryHold } from '../../src/memory/memory-hold.js'
 import type { MemoryShare } from '../../src/memory/memory-share.js'
 import { LINE_BYTES_MAX } from '../../src/ndjson.js'
 import type { Clock } from '../../src/time/clock.js'
 
-/** A batch takes at least so many bytes at a time. */
+/** Minimum number of bytes that a batch takes at a time. */
 const STEP_BYTES = 256 * 1024
 
 export class LineMemory {
@@ -21,22 +21,22 @@ export class LineMemory {
     this.#clock = clock
   }
 
-  /** How long the line has been held, or the batch when no line is, milliseconds. 0 when nothing is held. */
+  /** Milliseconds since memory was taken for the line, or else for the batch; 0 if none is held. */
   get heldFor(): number {
     return this.held === 0 ? 0 : this.#clock.elapsed() - this.#since
   }
 
-  /** Bytes that are held. */
+  /** Bytes of memory that are held. */
   get held(): number {
     return this.#batchBytes + (this.#line?.bytes ?? 0)
   }
 
-  /** A line that is no small one is held. */
+  /** True if memory is held for a line. Small lines need none. */
   get holdsLine(): boolean {
     return this.#line !== undefined
   }
 
-  /** Holds what a line of any length needs, unless there is no room for it. @returns whether it is held */
+  /** Takes memory for a line of any allowed length, without waiting. @returns false if there is no memory */
   tryLine(): boolean {
     if (this.#line !== undefined) return true
     this.#line = this.#share.tryTake(LINE_BYTES_MAX)
@@ -44,15 +44,16 @@ export class LineMemory {
     return this.#line !== undefined
   }
 
-  /** Waits for what a line of any length needs. @throws as `MemoryShare.take` */
+  /** Takes memory for a line of any allowed length, and waits for it if necessary. @throws as `MemoryShare.take` */
   async takeLine(gone: AbortSignal): Promise<void> {
     this.#line = await this.#share.take(LINE_BYTES_MAX, gone)
     this.#since = this.#clock.elapsed()
   }
 
   /**
-   * Holds what the batch has now that a line has been added to it; the line is no longer held.
-   * @returns false when there is no memory for it: it is to be committed now
+   * Takes memory for a batch to which a line was added, and releases the rest of the line's memory.
+   * @param bytes size of the batch, including the line
+   * @returns false if there is no memory: the batch must be committed now
    */
   keepBatch(bytes: number): boolean {
     const more = bytes <= limits.memory_small_bytes ? 0 : bytes - this.#batchBytes

@@ -1,7 +1,7 @@
 /**
- * Request bodies as bytes: received within the memory budget, and inflated within the bound of their route. A small body
- * is not counted. A larger one waits for its bytes of the budget before it is read; meanwhile its client is kept from
- * sending by the socket.
+ * Receives request bodies within the memory budget, and decompresses them within the size limit of their route. A small
+ * body is not counted. A larger body is read only after its bytes were taken from the budget; until then, back-pressure
+ * of the socket stops its client.
  */
 import { Readable } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
@@ -22,22 +22,22 @@ const inflaters = {
   br: createBrotliDecompress
 } as const
 
-/** Up to here inflated chunks are put together at the end; beyond, one buffer of the full bound takes them. */
+/** Up to this size, decompressed chunks are concatenated at the end. Larger bodies get one buffer of the full limit. */
 const INFLATED_CHUNKS_BYTES = 1024 * 1024
 
 const EMPTY = Buffer.alloc(0)
 const BODIED = new Set(['POST', 'PUT', 'PATCH'])
 
-/** What receiving a body uses. */
+/** The parts of the store that receiving a body uses. */
 export interface BodyParts {
   readonly memory: MemoryBudget
 }
 
-/** A body as it came. */
+/** A received body, not decompressed. */
 class ReceivedBody {
   readonly bytes: Buffer
   readonly share: MemoryShare
-  /** Undefined: it is small. */
+  /** Memory that is held for the body; undefined for a small body. */
   readonly hold: MemoryHold | undefined
 
   constructor(bytes: Buffer, share: MemoryShare, hold?: MemoryHold) {
@@ -49,7 +49,7 @@ class ReceivedBody {
 
 type Done = (error: Error | null, body?: unknown) => void
 
-/** Receives every body as it is; a handler takes its bytes with `bodyOf`. @param bodyLimit bytes */
+/** Makes the server receive all bodies as bytes. A handler gets them with `bodyOf`. @param bodyLimit limit in bytes */
 export function acceptBuffers(app: FastifyInstance, parts: BodyParts, bodyLimit: number = limits.body_bytes_max): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) =>
@@ -57,7 +57,7 @@ export function acceptBuffers(app: FastifyInstance, parts: BodyParts, bodyLimit:
   )
 }
 
-/** Receives one body. @param limit bytes */
+/** Receives one body. @param limit maximum size in bytes */
 export function receiveBody(
   { memory }: BodyParts,
   request: FastifyRequest,
@@ -85,7 +85,7 @@ export function receiveBody(
   }
 }
 
-/** Why the headers alone refuse the body; undefined: they do not. */
+/** Returns the error if the headers alone show that the body will be refused. */
 function refusalOfType(request: FastifyRequest): Error | undefined {
   try {
     request.routeOptions.config.takesBody?.(request)
@@ -104,22 +104,25 @@ function receiveSmall(payload: Readable, length: number, share: MemoryShare, don
     size += chunk.length
   })
   payload.on('end', () => {
-    if (size !== length) return done(brokenOff())
-    // A copy: what node reads into is larger than the body, and would stay as long as it.
+    if (size !== length) return done(truncatedBody())
+    // Copies the body, even if it is a single chunk: a chunk would keep node's larger read buffer in memory.
     done(null, new ReceivedBody(Buffer.concat(chunks, size), share))
   })
-  payload.on('error', (cause) => done(brokenOff(cause)))
+  payload.on('error', (cause) => done(truncatedBody(cause)))
 }
 
-/** @param size `length`: announced, undefined when it is not; `limit`: the most that is taken; bytes */
+/**
+ * Receives a body within the memory budget.
+ * @param size `length`: the Content-Length, undefined without one; `limit`: the maximum size; both in bytes
+ */
 async function receiveCounted(
   request: FastifyRequest,
   payload: Readable,
   share: MemoryShare,
   { length, limit }: { length: number | undefined; limit: number }
 ): Promise<ReceivedBody> {
-  // All that the request will need is taken at once: a request that held some and waited for more could wait for
-  // another that does the same.
+  // Takes all the memory that the request will need at once. Two requests that each held a part and waited for more
+  // could deadlock.
   const inflated = inflaterOf(request) === undefined ? 0 : limit
   let hold: MemoryHold | undefined
   const begin = async () => {
@@ -132,18 +135,18 @@ async function receiveCounted(
   const into = length === undefined ? { free: limits.memory_small_bytes, begin } : { free: 0, begin }
   const bytes = await gather(payload, limit, into).catch((error) => {
     hold?.release()
-    throw error instanceof DaybookError ? error : brokenOff(error)
+    throw error instanceof DaybookError ? error : truncatedBody(error)
   })
-  if (length !== undefined && bytes.length !== length) throw brokenOff()
+  if (length !== undefined && bytes.length !== length) throw truncatedBody()
   hold?.shrink(bytes.length + inflated)
   return new ReceivedBody(bytes, share, hold)
 }
 
 /**
- * All bytes of a stream. The stream is not destroyed when it is left early, as the answer goes over the same socket.
- * @param limit bytes
- * @param into `begin` gives the buffer for a stream that has more than `free` bytes; nothing is read meanwhile
- * @throws `body-too-large`, as the stream, as `begin`
+ * Returns all bytes of a stream. Does not destroy the stream on an error, because the response uses the same socket.
+ * @param limit maximum size in bytes
+ * @param into `begin` returns the buffer for a stream of more than `free` bytes; the stream is not read until then
+ * @throws `body-too-large`, the errors of the stream, the errors of `begin`
  */
 async function gather(
   stream: Readable,
@@ -169,10 +172,10 @@ async function gather(
 }
 
 /**
- * The request's body, inflated. It can be taken once; its part of the memory budget is given back when the request is
- * answered, or its client has gone.
- * @throws `body-too-large` when it inflates past the bound, `bad-encoding` when it contradicts Content-Encoding,
- * `overloaded` when there is no memory to inflate it
+ * Returns the decompressed body of a request. Can be called once per request. The memory of the body is released when
+ * the request is answered or its client disconnects.
+ * @throws `body-too-large` if it exceeds the limit after decompression, `bad-encoding` if it cannot be decoded as
+ *   Content-Encoding says, `overloaded` if there is no memory to decompress it
  */
 export async function bodyOf(request: FastifyRequest): Promise<Buffer> {
   const body = request.body as ReceivedBody | undefined
@@ -204,7 +207,7 @@ async function inflateBody(
   }
 }
 
-/** A streamed body, inflated as it comes. */
+/** Returns a streamed body, decompressed as it arrives. */
 export function streamOf(request: FastifyRequest): Readable {
   const raw = request.body as Readable
   const inflater = inflaterOf(request)
@@ -228,19 +231,28 @@ function inflaterOf(request: FastifyRequest): (typeof inflaters)[keyof typeof in
   if (encoding === undefined || encoding === 'identity' || encoding === '') return undefined
   const known = inflaters[encoding as keyof typeof inflaters]
   if (known !== undefined && Object.hasOwn(inflaters, encoding)) return known
-  throw new DaybookError('unsupported-media-type', `Content-Encoding is one of ${Object.keys(inflaters).join(', ')}.`, {
-    available: Object.keys(inflaters)
-  })
+  throw new DaybookError(
+    'unsupported-media-type',
+    `Content-Encoding must be one of ${Object.keys(inflaters).join(', ')}.`,
+    {
+      available: Object.keys(inflaters)
+    }
+  )
 }
 
 function bodyTooLarge(limit: number): DaybookError {
-  return new DaybookError('body-too-large', `A body has at most ${limit} bytes.`, { limit })
+  return new DaybookError('body-too-large', `The body of this request may have at most ${limit} bytes.`, { limit })
 }
 
-function brokenOff(cause?: Error): DaybookError {
-  return new DaybookError('bad-request', 'The body does not have the length that its headers say.', {}, cause)
+function truncatedBody(cause?: Error): DaybookError {
+  return new DaybookError('bad-request', 'The body ended early, or its length differs from Content-Length.', {}, cause)
 }
 
 function badEncoding({ headers }: FastifyRequest, cause: unknown): DaybookError {
-  return new DaybookError('bad-encoding', `The body is not ${headers['content-encoding']}.`, {}, cause)
+  return new DaybookError(
+    'bad-encoding',
+    `The body cannot be decoded as Content-Encoding: ${headers['content-encoding']}.`,
+    {},
+    cause
+  )
 }

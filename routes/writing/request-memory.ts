@@ -1,4 +1,4 @@
-/** Memory that a request takes of the budget and gives back when it is answered, or its client has gone. */
+/** Memory that a request takes from the budget until it is answered or its client disconnects. */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
@@ -9,17 +9,20 @@ import { whileClientStays } from '../http/connections/client-gone.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The response that will answer it. */
+    /** The response to this request. */
     answer: ServerResponse
   }
 }
 
-/** What each connection holds. A response that waits behind another one does not hear that the connection has closed. */
+/**
+ * The memory that each connection holds. Needed because a response that is pipelined behind another one gets no `close`
+ * event when the connection closes.
+ */
 const holdsOf = new WeakMap<Socket, Set<MemoryHold>>()
 
 /**
- * Takes bytes for a request, waiting for them as long as its client stays.
- * @throws `overloaded` as `MemoryShare.take`, and when the client has gone
+ * Takes memory for a request, and waits for it if necessary, until the client disconnects.
+ * @throws `overloaded` as `MemoryShare.take`, and if the client has disconnected
  */
 export async function takeFor(request: FastifyRequest, share: MemoryShare, bytes: number): Promise<MemoryHold> {
   const { answer } = request
@@ -27,7 +30,7 @@ export async function takeFor(request: FastifyRequest, share: MemoryShare, bytes
   const hold = share.tryTake(bytes) ?? (await whileClientStays(socket, (gone) => share.take(bytes, gone)))
   if (answer.destroyed || socket.destroyed) {
     hold.release()
-    throw new DaybookError('overloaded', 'The client has gone.', { written: false, retry: true })
+    throw new DaybookError('overloaded', 'The client has disconnected.', { written: false, retry: true })
   }
   const holds = holdsOf.get(socket) ?? watch(socket)
   holds.add(hold)

@@ -1,12 +1,12 @@
 /**
- * A streamed write (native contract §4): events come line by line, are committed in batches, and each batch is
- * acknowledged by a receipt line on the same connection. Every line is an append of its own: one whose event is in its
- * stream already is passed over, so a write that broke off can be sent again from its beginning. The first bad line ends
- * the write; the lines before it are written, none after it is.
+ * A streamed write (native contract §4). Events arrive line by line and are committed in batches. Each batch is
+ * acknowledged by a receipt line on the same connection. Every line is an append of its own: an event that is in its
+ * stream already is skipped, so an interrupted write can be sent again from its beginning. The first invalid line ends
+ * the write: the lines before it are written, the lines after it are not.
  *
- * It may last for hours. While it is idle between its lines it holds at most 64 KiB of a batch and of a line, so it may
- * be idle for as long as it likes. What it holds beyond is taken of the memory budget, and must not lie there: a batch is
- * committed, and a line that does not go on ends the write.
+ * A streamed write may last for hours. While it is idle between lines, it holds at most 64 KiB of a batch and of a
+ * line, so it may be idle without a limit. Memory beyond that comes from the budget and must not be held for long: the
+ * batch is committed, and a line that does not continue ends the write.
  */
 import type { Readable } from 'node:stream'
 import { PassThrough } from 'node:stream'
@@ -32,14 +32,14 @@ interface Line {
   readonly event: NewEvent
 }
 
-/** What a streamed write uses. */
+/** The parts of the store that a streamed write uses. */
 export interface StreamedWriteParts {
   readonly writer: Writer
   readonly memory: MemoryBudget
   readonly clock: Clock
 }
 
-type Say = (line: object) => Promise<void>
+type SendLine = (line: object) => Promise<void>
 
 export class StreamedWrite {
   readonly #parts: StreamedWriteParts
@@ -51,8 +51,8 @@ export class StreamedWrite {
   #size = 0
 
   /**
-   * @param batch events a commit
-   * @param actor who writes; undefined: who may write everything
+   * @param batch events per commit
+   * @param actor the writing account; undefined: may write everything
    */
   constructor(parts: StreamedWriteParts, body: Readable, batch: number, actor?: Actor) {
     this.#parts = parts
@@ -62,61 +62,63 @@ export class StreamedWrite {
     this.#memory = new LineMemory(parts.memory.bodies, parts.clock)
   }
 
-  /** Answers at once and goes on writing receipts as batches are committed. */
+  /** Sends the response headers at once, and a receipt for each committed batch. */
   answer(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const { clock } = this.#parts
     const receipts = new PassThrough()
-    receipts.on('error', () => {}) // the client has gone; the body says so, too
-    const say: Say = async (line) => {
+    receipts.on('error', () => {}) // ignored: the client has disconnected, and the body reports that, too
+    const sendLine: SendLine = async (line) => {
       if (!receipts.write(`${JSON.stringify(line)}\n`)) await drained(receipts, clock)
     }
-    this.run(say)
+    this.run(sendLine)
       .catch(async (error) => {
         const coded = isDaybookError(error) ? error : new DaybookError('internal', (error as Error).message, {}, error)
-        if (!isDaybookError(error)) request.log.error({ err: error }, 'a streamed write failed')
-        this.#body.resume() // the client may send first and read then
+        if (!isDaybookError(error)) request.log.error({ err: error }, 'A streamed write failed.')
+        this.#body.resume() // a client may send its whole body before it reads the response
         reply.raw.once('finish', () => {
           if (request.raw.complete === false) lingerAndClose(request.raw.socket, clock)
         })
-        await say({ problem: { ...problemOf(coded, request), ...outcomeMembers(coded) } })
+        await sendLine({ problem: { ...problemOf(coded, request), ...outcomeMembers(coded) } })
       })
-      .catch(() => request.raw.destroy()) // nobody takes the receipts
+      .catch(() => request.raw.destroy()) // the client does not read the receipts
       .finally(() => receipts.end())
-    // A proxy that gathers answers would keep the receipts until the end.
+    // A buffering proxy would hold the receipts back until the end.
     reply.header('x-accel-buffering', 'no')
     return reply.code(200).header('content-type', mediaTypes.ndjson).send(receipts)
   }
 
   /**
-   * Writes all lines. @param say called with a receipt after each commit
-   * @throws what ended it, naming the line
+   * Writes all lines.
+   * @param sendLine called with a receipt after each commit
+   * @throws the error that ended the write, with the number of its line
    */
-  async run(say: (receipt: Receipt) => Promise<void>): Promise<void> {
+  async run(sendLine: (receipt: Receipt) => Promise<void>): Promise<void> {
     const splitter = new LineSplitter()
     const gone = new AbortController()
     this.#body.once('close', () => {
       if (!this.#body.readableEnded) gone.abort()
     })
     try {
-      for await (const chunk of this.#chunks(splitter, say)) {
-        for (const line of splitter.push(chunk)) if (this.#take(line)) await this.#commit(say)
+      for await (const chunk of this.#chunks(splitter, sendLine)) {
+        for (const line of splitter.push(chunk)) if (this.#take(line)) await this.#commit(sendLine)
         if (splitter.pending <= limits.memory_small_bytes || this.#memory.tryLine()) continue
-        // What is held is given back before more is waited for: two that wait for each other would wait for ever.
-        await this.#commit(say)
+        // Commits the batch, which releases its memory, before it waits for more: two writes that each held memory and
+        // waited for more could deadlock.
+        await this.#commit(sendLine)
         await this.#memory.takeLine(gone.signal)
       }
       const last = splitter.end()
       if (last !== undefined) this.#take(last)
     } catch (error) {
-      await this.#commit(say) // what came before the bad line
+      await this.#commit(sendLine) // the lines before the invalid one
       throw error
     } finally {
       this.#memory.release()
     }
-    await this.#commit(say)
+    await this.#commit(sendLine)
   }
 
-  /** Adds a line to the batch. @returns whether the batch is to be committed now */
+  /** Adds a line to the batch. @returns whether the batch must be committed now */
   #take({ number, bytes }: NumberedLine): boolean {
     const event = parseLine(bytes, number, 0, { stream: undefined, asPrinted: true })
     if (event !== undefined) {
@@ -127,23 +129,26 @@ export class StreamedWrite {
     return !fits || this.#lines.length >= this.#batch || this.#size >= limits.commit_bytes_max
   }
 
-  /** The chunks of the body. Memory is held for no longer than a body may take, also where a byte comes now and then. */
-  async *#chunks(splitter: LineSplitter, say: (receipt: Receipt) => Promise<void>): AsyncGenerator<Buffer> {
-    // Not destroyed by an early end: the answer goes over the same socket.
+  /**
+   * Yields the chunks of the body. Memory is held for at most `request_timeout_ms`, even if the client keeps sending
+   * single bytes.
+   */
+  async *#chunks(splitter: LineSplitter, sendLine: (receipt: Receipt) => Promise<void>): AsyncGenerator<Buffer> {
+    // The body must not be destroyed by an early end, because the response uses the same socket.
     const chunks = this.#body.iterator({ destroyOnReturn: false })
     try {
       for (;;) {
         const next = chunks.next()
         if (this.#memory.held > 0 && !(await this.#comesInTime(next))) {
-          if (this.#memory.holdsLine) throw lineNotGoingOn(splitter.pending)
-          await this.#commit(say)
+          if (this.#memory.holdsLine) throw stalledLine(splitter.pending)
+          await this.#commit(sendLine)
         }
         const { done, value } = await next
         if (done) return
         yield value as Buffer
       }
     } finally {
-      // Not awaited: it waits for a chunk that has been asked for and may never come.
+      // Not awaited: it would wait for the requested chunk, which may never arrive.
       chunks.return?.(undefined)?.catch(() => {})
     }
   }
@@ -161,18 +166,18 @@ export class StreamedWrite {
     }
   }
 
-  async #commit(say: (receipt: Receipt) => Promise<void>): Promise<void> {
+  async #commit(sendLine: (receipt: Receipt) => Promise<void>): Promise<void> {
     const lines = this.#lines
     this.#lines = []
     this.#size = 0
     try {
-      await this.#append(lines, say)
+      await this.#append(lines, sendLine)
     } finally {
       this.#memory.release()
     }
   }
 
-  async #append(lines: readonly Line[], say: (receipt: Receipt) => Promise<void>): Promise<void> {
+  async #append(lines: readonly Line[], sendLine: (receipt: Receipt) => Promise<void>): Promise<void> {
     if (lines.length === 0) return
     const result = await this.#parts.writer.append({
       kind: 'append-each',
@@ -183,7 +188,9 @@ export class StreamedWrite {
     const done = result.events.length
     if (done > 0) {
       const position = result.events.reduce((last, event) => Math.max(last, event.position), -1)
-      await say({ receipt: { lines: (lines[done - 1] as Line).number, appended: done - replayed, replayed, position } })
+      await sendLine({
+        receipt: { lines: (lines[done - 1] as Line).number, appended: done - replayed, replayed, position }
+      })
     }
     if (result.refused !== undefined) {
       const { error, index } = result.refused
@@ -193,18 +200,18 @@ export class StreamedWrite {
   }
 }
 
-function lineNotGoingOn(bytes: number): DaybookError {
+function stalledLine(bytes: number): DaybookError {
   const seconds = limits.request_timeout_ms / 1000
   return new DaybookError(
     'request-timeout',
-    `A line of ${bytes} bytes so far did not end, or did not go on, within ${seconds} s.`,
+    `A line, of which ${bytes} bytes have arrived, did not continue or end within ${seconds} s.`,
     {
       retry: true
     }
   )
 }
 
-/** Waits until receipts are read. @throws `request-timeout` when nobody reads them for `drain_ms`, or has gone */
+/** Waits until the client reads receipts. @throws `request-timeout` after `drain_ms`, or if it has disconnected */
 function drained(receipts: PassThrough, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void) => {
@@ -215,7 +222,9 @@ function drained(receipts: PassThrough, clock: Clock): Promise<void> {
     }
     const drain = () => settle(resolve)
     const leave = () =>
-      settle(() => reject(new DaybookError('request-timeout', 'The receipts of this write are not read.', {})))
+      settle(() =>
+        reject(new DaybookError('request-timeout', 'The client does not read the receipts of this write.', {}))
+      )
     const cancel = clock.after(limits.drain_ms, leave)
     receipts.once('drain', drain)
     receipts.once('close', leave)

@@ -1,4 +1,4 @@
-/** Tickets for browsers: what is asked for, and what is given. */
+/** Bodies and responses of POST /tickets. */
 import { type Static, Type } from 'typebox'
 import { limits } from '../../src/limits.js'
 
@@ -6,13 +6,13 @@ export const NewTicket = Type.Object(
   {
     source: Type.String({
       description:
-        'What it opens: /events or /streams/{stream}, with filters after a `?`; or /subscriptions, a WebSocket for several.'
+        'The address that the ticket opens: `/events` or `/streams/{stream}`, with filters after a `?`; or `/subscriptions`, a WebSocket for several subscriptions.'
     }),
     seconds: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: limits.ticket_seconds_max,
-        description: `How long it can be used; what it has opened stays open. Default ${limits.ticket_seconds_default}.`
+        description: `Seconds until the ticket expires. Connections that it opened stay open. Default ${limits.ticket_seconds_default}.`
       })
     )
   },
@@ -22,10 +22,10 @@ export type NewTicket = Static<typeof NewTicket>
 
 export const TicketMade = Type.Object(
   {
-    ticket: Type.String({ description: 'For `?ticket=` where headers cannot be set.' }),
+    ticket: Type.String({ description: 'The value for `?ticket=`, where no header can be set.' }),
     source: Type.String(),
     expires: Type.String({ format: 'date-time' }),
-    links: Type.Object({ live: Type.String({ description: 'The source with the ticket in its address.' }) })
+    links: Type.Object({ live: Type.String({ description: 'The address of the source, including the ticket.' }) })
   },
   { $id: 'TicketMade' }
 )

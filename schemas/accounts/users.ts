@@ -1,9 +1,10 @@
-/** Accounts as EventStoreDB's users API shows them (reference 15). */
+/** Bodies and responses of /users, in the form of EventStoreDB's users API (reference 15). */
 import { type Static, Type } from 'typebox'
 import { ref } from '../ref.js'
 
 const groups = Type.Union([Type.Array(Type.String()), Type.Null()], {
-  description: 'Roles beside the login: `$admins` and `$ops` are known to the server, others to access rules.'
+  description:
+    'Roles of the account. `$admins` (administrators) and `$ops` (operators) have rights on the server; other roles have the rights that access rules give them.'
 })
 const fullName = Type.Union([Type.String(), Type.Null()])
 const inner = { msgTypeId: Type.Integer(), label: Type.String() }

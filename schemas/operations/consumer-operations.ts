@@ -7,68 +7,74 @@ import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['consumers']
 const params = Type.Object({
-  name: Type.String({ description: `1 to ${limits.consumer_name_chars_max} characters.` })
+  name: Type.String({ description: `Name of the consumer: 1 to ${limits.consumer_name_chars_max} characters.` })
 })
 
 export const consumerOperations = {
   list: {
     operationId: 'listConsumers',
-    summary: 'Named consumers, and who reads live without a name',
+    summary: 'List named consumers, and live reads without a named consumer',
     tags,
-    response: { 200: jsonResponse('By name.', ConsumerList) }
+    response: { 200: jsonResponse('The consumers, ordered by name.', ConsumerList) }
   },
   get: {
     operationId: 'getConsumer',
-    summary: 'State, place and lag of a consumer',
+    summary: 'Get the state, position and lag of a consumer',
     tags,
     params,
     response: { 200: jsonResponse('The consumer.', ConsumerShown), ...problemResponses([404]) }
   },
   put: {
     operationId: 'putConsumer',
-    summary: 'Make a consumer',
+    summary: 'Create a consumer',
     tags,
     params,
     body: { content: jsonContent(NewConsumer) },
     response: {
-      200: jsonResponse('It is there, and the same.', ConsumerShown),
-      201: jsonResponse('Made; its place is on disk.', ConsumerShown),
+      200: jsonResponse('The consumer exists already, with the same definition.', ConsumerShown),
+      201: jsonResponse('Created; its position is stored on disk.', ConsumerShown),
       ...problemResponses([400, 409, 503, 507])
     }
   },
   remove: {
     operationId: 'deleteConsumer',
-    summary: 'Forget a consumer and its place',
+    summary: 'Delete a consumer and its position',
     tags,
     params,
-    response: { 204: { type: 'null', description: 'Forgotten.' }, ...problemResponses([404, 503, 507]) }
+    response: { 204: { type: 'null', description: 'Deleted.' }, ...problemResponses([404, 503, 507]) }
   },
   read: {
     operationId: 'readAsConsumer',
-    summary: 'Events after the place of a consumer',
+    summary: 'Read the events after the position of a consumer',
     description: overWebSocket,
     tags,
     params,
     querystring: ConsumerQuery,
     response: {
-      200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
+      200: { description: 'A page, one line per event, or a live event stream.', content: manyEvents },
       ...problemResponses([400, 403, 404, 406, 409, 410])
     }
   },
   acknowledge: {
     operationId: 'acknowledge',
-    summary: 'Everything up to a cursor was dealt with',
+    summary: 'Acknowledge all events up to a cursor',
     tags,
     params,
     body: { content: jsonContent(Acknowledgement) },
-    response: { 200: jsonResponse('On disk.', Acknowledged), ...problemResponses([400, 404, 409]) }
+    response: {
+      200: jsonResponse('The new position is stored on disk.', Acknowledged),
+      ...problemResponses([400, 404, 409])
+    }
   },
   reset: {
     operationId: 'resetConsumer',
-    summary: 'Let a consumer go on elsewhere, in a new generation',
+    summary: 'Move a consumer to another position, in a new generation',
     tags,
     params,
     body: { content: jsonContent(ConsumerReset) },
-    response: { 200: jsonResponse('On disk.', ConsumerShown), ...problemResponses([400, 404, 409]) }
+    response: {
+      200: jsonResponse('The new position is stored on disk.', ConsumerShown),
+      ...problemResponses([400, 404, 409])
+    }
   }
 }

@@ -13,13 +13,13 @@ export const logOperations = {
     tags: ['events'],
     querystring: EventsQuery,
     response: {
-      200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
+      200: { description: 'A page, one line per event, or a live event stream.', content: manyEvents },
       ...problemResponses([400, 403, 404, 406, 409, 501])
     }
   },
   getEvent: {
     operationId: 'getEventAtPosition',
-    summary: 'One event of the log',
+    summary: 'Get one event of the log by its position',
     tags: ['events'],
     params: Type.Object({ position: EventPlace }),
     querystring: EventQuery,
@@ -34,16 +34,16 @@ export const logOperations = {
       content: {
         ...jsonContent(EventsAppendBody),
         'application/x-ndjson': {
-          schema: Type.String({ description: 'With `batch`: an event with its `stream` a line.' })
+          schema: Type.String({ description: 'With `batch`: one event with its `stream` per line.' })
         }
       }
     },
     response: {
       200: {
-        description: 'A receipt line for each batch.',
+        description: 'With `batch`: one receipt line per batch.',
         content: { 'application/x-ndjson': { schema: ref(Receipt) } }
       },
-      201: jsonResponse('On disk.', AppendResult),
+      201: jsonResponse('The events are stored on disk.', AppendResult),
       ...problemResponses([400, 403, 409, 412, 413, 415, 422, 501, 503, 507])
     }
   }

@@ -6,18 +6,18 @@ import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const params = StreamParams
 const document = jsonContent(StreamMetadata)
-const written = jsonResponse('On disk.', MetadataWritten)
+const written = jsonResponse('The metadata is stored on disk.', MetadataWritten)
 
 export const metadataOperations = {
   get: {
     operationId: 'getMetadata',
-    summary: 'What is known of a stream',
+    summary: 'Get the metadata of a stream',
     tags: ['streams'],
     params,
     response: {
       200: {
         description:
-          'Its metadata under the names that PUT and PATCH take. Without `Accept`, and for `*/*`, the same as `application/json`; for `application/json` alone the document as EventStoreDB shows it (`$maxAge` in seconds), which PUT and PATCH refuse.',
+          'The metadata, with the member names that PUT and PATCH accept. Without `Accept`, and with `*/*`, the same document is sent as `application/json`. With `Accept: application/json` alone, the response is the document in the form of EventStoreDB (`$maxAge` in seconds), which PUT and PATCH refuse.',
         content: { 'application/vnd.daybook.metadata+json': { schema: ref(StreamMetadata) } }
       },
       ...problemResponses([400, 404, 406, 410])
@@ -25,7 +25,7 @@ export const metadataOperations = {
   },
   put: {
     operationId: 'putMetadata',
-    summary: 'Replace what is known of a stream',
+    summary: 'Replace the metadata of a stream',
     tags: ['streams'],
     params,
     body: { content: document },
@@ -33,7 +33,7 @@ export const metadataOperations = {
   },
   patch: {
     operationId: 'patchMetadata',
-    summary: 'Change what is known of a stream, by a JSON merge patch (RFC 7396)',
+    summary: 'Change the metadata of a stream with a JSON merge patch (RFC 7396)',
     tags: ['streams'],
     params,
     body: { content: { 'application/merge-patch+json': { schema: ref(StreamMetadata) }, ...document } },
@@ -41,9 +41,9 @@ export const metadataOperations = {
   },
   append: {
     operationId: 'appendMetadata',
-    summary: 'Write metadata as an event',
+    summary: 'Write the metadata of a stream as an event (EventStoreDB API)',
     tags: ['atom'],
     params,
-    response: { 201: { type: 'null', description: 'On disk.' } }
+    response: { 201: { type: 'null', description: 'The metadata is stored on disk.' } }
   }
 }

@@ -10,7 +10,10 @@ const EventParams = Type.Object({ ...StreamParams.properties, number: EventPlace
 const DeleteQuery = Type.Object(
   {
     permanent: Type.Optional(
-      Type.Boolean({ description: '`true`: a tombstone. Nothing can ever be appended again. Default `false`.' })
+      Type.Boolean({
+        description:
+          '`true` deletes the stream permanently with a tombstone: no event can be appended to it again. Default `false`.'
+      })
     )
   },
   { additionalProperties: false }
@@ -19,14 +22,16 @@ export type DeleteQuery = Static<typeof DeleteQuery>
 
 const headerText = (description: string) => Type.Optional(Type.String({ description }))
 const AppendHeaders = Type.Object({
-  'if-match': headerText('`"7"`: the last event is 7. `*`: the stream exists.'),
-  'if-none-match': headerText('`*`: the stream was never written.'),
-  'idempotency-key': headerText('1 to 255 characters; makes a retry exact without ids of events.'),
-  'event-type': headerText('The body is the bare data of one event of this type.'),
-  'event-id': headerText('With Event-Type: the id.'),
-  'event-metadata': headerText('With Event-Type: metadata as ASCII JSON.'),
+  'if-match': headerText('`"7"`: the last event must be number 7. `*`: the stream must exist.'),
+  'if-none-match': headerText('`*`: the stream must never have been written to.'),
+  'idempotency-key': headerText('1 to 255 characters. Makes retries safe for events without an `id`.'),
+  'event-type': headerText('The body is the bare data of one event; this is its type.'),
+  'event-id': headerText('With Event-Type: the id of the event.'),
+  'event-metadata': headerText('With Event-Type: the metadata of the event, as ASCII JSON.'),
   prefer: headerText('`return=minimal` or `return=representation`.'),
-  'daybook-log': headerText('The log that the expected number was read from: see `log-changed`.')
+  'daybook-log': headerText(
+    'Identity of the log that the expected number was read from. If that log has changed since, the request fails with `log-changed`.'
+  )
 })
 
 const DeleteHeaders = Type.Object({
@@ -44,13 +49,13 @@ export const streamOperations = {
     params,
     querystring: StreamQuery,
     response: {
-      200: { description: 'A page, a line for each event, or events as they come.', content: manyEvents },
+      200: { description: 'A page, one line per event, or a live event stream.', content: manyEvents },
       ...problemResponses([400, 403, 404, 406, 409, 410, 501])
     }
   },
   getEvent: {
     operationId: 'getEvent',
-    summary: 'One event of a stream',
+    summary: 'Get one event of a stream by its number',
     tags: ['streams'],
     params: EventParams,
     querystring: EventQuery,
@@ -66,11 +71,11 @@ export const streamOperations = {
     body: {
       content: {
         'application/json': { schema: StreamAppendBody },
-        'application/x-ndjson': { schema: Type.String({ description: 'An event a line, one atomic batch.' }) }
+        'application/x-ndjson': { schema: Type.String({ description: 'One event per line, as one atomic batch.' }) }
       }
     },
     response: {
-      201: jsonResponse('On disk.', AppendResult),
+      201: jsonResponse('The events are stored on disk.', AppendResult),
       ...problemResponses([400, 403, 409, 412, 413, 415, 422, 503, 507])
     }
   },
@@ -82,7 +87,7 @@ export const streamOperations = {
     querystring: DeleteQuery,
     headers: DeleteHeaders,
     response: {
-      204: { type: 'null', description: 'Deleted. An append brings it back, unless it was deleted for ever.' },
+      204: { type: 'null', description: 'Deleted. An append revives the stream, unless it was deleted permanently.' },
       ...problemResponses([400, 404, 410, 412, 503, 507])
     }
   }

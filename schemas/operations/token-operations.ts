@@ -9,31 +9,38 @@ const tags = ['tokens']
 export const tokenOperations = {
   create: {
     operationId: 'createToken',
-    summary: 'Make an API token',
-    description: 'It may do what its account may, within the streams that it names; never administration.',
+    summary: 'Create an API token',
+    description:
+      'The token has the rights of its account, limited to the streams in `read` and `write`, and never the rights of an administrator.',
     tags,
     body: { content: jsonContent(NewToken) },
-    response: { 201: jsonResponse('The token, this once.', TokenMade), ...problemResponses([400, 409, 503]) }
+    response: {
+      201: jsonResponse('The token. It is shown only once.', TokenMade),
+      ...problemResponses([400, 409, 503])
+    }
   },
   list: {
     operationId: 'listTokens',
-    summary: "One's own API tokens; for administrators, everybody's",
+    summary: "List the caller's API tokens; for administrators, the tokens of all accounts",
     tags,
-    response: { 200: jsonResponse('Without their secrets.', TokenList) }
+    response: { 200: jsonResponse('The tokens, without their secrets.', TokenList) }
   },
   revoke: {
     operationId: 'revokeToken',
     summary: 'Revoke an API token',
     tags,
     params: Type.Object({ id: Type.String() }),
-    response: { 204: { type: 'null', description: 'Nobody gets in with it.' }, ...problemResponses([404]) }
+    response: {
+      204: { type: 'null', description: 'Revoked. The token is no longer valid.' },
+      ...problemResponses([404])
+    }
   }
 }
 
 export const ticketOperations = {
   create: {
     operationId: 'createTicket',
-    summary: 'Ask for a ticket that opens one source where no header can be set',
+    summary: 'Create a ticket for one source, for clients that cannot set headers',
     tags: ['tokens'],
     body: { content: jsonContent(NewTicket) },
     response: { 201: jsonResponse('The ticket.', TicketMade), ...problemResponses([400]) }

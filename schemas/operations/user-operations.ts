@@ -12,14 +12,16 @@ import {
 import { jsonContent, jsonResponse, problemResponses } from './responses.js'
 
 const tags = ['users']
-const params = Type.Object({ login: Type.String({ description: '`$current` is who asks.' }) })
+const params = Type.Object({
+  login: Type.String({ description: 'Login of the account; `$current` is the account of the caller.' })
+})
 const result = jsonResponse('Done.', UserResult)
 
 function listUsers(hide: boolean) {
   return {
     hide,
     operationId: 'listUsers',
-    summary: 'All accounts, by login',
+    summary: 'List all accounts, ordered by login',
     tags,
     response: { 200: jsonResponse('Accounts.', UserList) }
   }
@@ -29,14 +31,14 @@ function createUser(hide: boolean) {
   return {
     hide,
     operationId: 'createUser',
-    summary: 'Make an account',
+    summary: 'Create an account',
     tags,
     body: { content: jsonContent(NewUser) },
     response: { 201: result, 409: result, ...problemResponses([400, 415, 503]) }
   }
 }
 
-/** A command on one account. @param body what it takes; undefined: nothing */
+/** A command on one account. @param body schema of the request body; undefined: no body */
 function command(operationId: string, summary: string, body?: TSchema) {
   return {
     operationId,
@@ -51,19 +53,19 @@ function command(operationId: string, summary: string, body?: TSchema) {
 export const userOperations = {
   list: listUsers(false),
   create: createUser(false),
-  /** As `list` and `create`, at the address with a slash at its end. */
+  /** The same as `list` and `create`, at the address with a trailing slash. */
   listWithSlash: listUsers(true),
   createWithSlash: createUser(true),
   get: {
     operationId: 'getUser',
-    summary: 'One account',
+    summary: 'Get one account',
     tags,
     params,
-    response: { 200: jsonResponse('The account.', UserAnswer), 404: jsonResponse('There is none.', UserAnswer) }
+    response: { 200: jsonResponse('The account.', UserAnswer), 404: jsonResponse('No such account.', UserAnswer) }
   },
   update: {
     operationId: 'updateUser',
-    summary: 'Change name and groups of an account; what is left out becomes null',
+    summary: 'Replace name and groups of an account; a missing member becomes null',
     tags,
     params,
     body: { content: jsonContent(ChangedUser) },
@@ -76,8 +78,8 @@ export const userOperations = {
     params,
     response: { 200: result, 404: result }
   },
-  enable: command('enableUser', 'Let an account sign in again'),
-  disable: command('disableUser', 'Let an account sign in no more'),
-  resetPassword: command('resetPassword', 'Give an account another password', PasswordReset),
-  changePassword: command('changePassword', "Change one's own password", PasswordChange)
+  enable: command('enableUser', 'Allow an account to sign in again'),
+  disable: command('disableUser', 'Prevent an account from signing in'),
+  resetPassword: command('resetPassword', 'Set a new password for an account', PasswordReset),
+  changePassword: command('changePassword', "Change the caller's own password", PasswordChange)
 }

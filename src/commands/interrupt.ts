@@ -1,45 +1,45 @@
-/** Ctrl-C during a command that moves events: what is under way ends in order, and it says how far it got. */
+/** Handles Ctrl-C during import and export: the command ends its current work in order and reports its progress. */
 import { constants } from 'node:os'
 import type { Clock } from '../time/clock.js'
 
-/** A terminal and npm both pass one Ctrl-C on: what comes so soon is the same signal, milliseconds. */
+/** A terminal and npm both deliver one Ctrl-C. Signals within this time count as one, milliseconds. */
 const SAME_SIGNAL_MS = 500
 
-/** The first SIGINT or SIGTERM asks for an end. The second ends the process. */
+/** The first SIGINT or SIGTERM requests the end of the command. The second ends the process. */
 export class Interrupt {
   readonly #clock: Clock
-  readonly #asked = new AbortController()
-  readonly #listener = (signal: NodeJS.Signals) => this.#hear(signal)
+  readonly #requested = new AbortController()
+  readonly #listener = (signal: NodeJS.Signals) => this.#onSignal(signal)
   readonly #atOnce: () => void
-  #since = 0
-  /** Exit code of a process that a signal ended, as a shell reports it. 0: there was none. */
+  #requestedAt = 0
+  /** Exit code after a signal: 128 plus its number, as a shell reports it. 0 if there was no signal. */
   code = 0
 
-  /** @param atOnce called before the process ends at a second signal */
+  /** @param atOnce called before a second signal ends the process */
   constructor(clock: Clock, atOnce: () => void = () => {}) {
     this.#clock = clock
     this.#atOnce = atOnce
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.#listener)
   }
 
-  /** Aborted when an end is asked for. */
+  /** Aborted by the first signal. */
   get signal(): AbortSignal {
-    return this.#asked.signal
+    return this.#requested.signal
   }
 
-  /** Signals do again what they do by themselves. */
+  /** Restores the default handling of both signals. */
   close(): void {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#listener)
   }
 
-  #hear(signal: NodeJS.Signals): void {
+  #onSignal(signal: NodeJS.Signals): void {
     if (this.signal.aborted) {
-      if (this.#clock.elapsed() - this.#since < SAME_SIGNAL_MS) return
+      if (this.#clock.elapsed() - this.#requestedAt < SAME_SIGNAL_MS) return
       this.#atOnce()
       process.exit(this.code)
     }
-    this.#since = this.#clock.elapsed()
+    this.#requestedAt = this.#clock.elapsed()
     this.code = 128 + constants.signals[signal]
-    this.#asked.abort()
+    this.#requested.abort()
   }
 }

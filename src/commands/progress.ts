@@ -1,4 +1,7 @@
-/** Progress on standard error: a bar that is redrawn in a terminal, without colours; elsewhere nothing, or a line now and then. */
+/**
+ * Progress on standard error. In a terminal it is a bar without colours. Elsewhere it is nothing, or a line at
+ * intervals.
+ */
 import { canRedraw } from '../config/config.js'
 import type { Clock } from '../time/clock.js'
 import { counted } from './wording.js'
@@ -7,11 +10,11 @@ const WIDTH = 24
 const REDRAW_MS = 100
 
 export interface ProgressOptions {
-  /** Nothing is shown before this time, milliseconds. Default: 0. */
+  /** Time before anything is shown, milliseconds. Default: 0. */
   readonly quietMs?: number
-  /** How often a line is written where there is no terminal, milliseconds. Undefined: never. */
+  /** Interval between lines where there is no terminal, milliseconds. Undefined: no lines. */
   readonly lineEveryMs?: number
-  /** What is counted. Default: events. */
+  /** Plural noun of the counted items. Default: events. */
   readonly unit?: string
   /** Default: standard error. */
   readonly out?: Out
@@ -26,7 +29,7 @@ export class Progress {
   readonly #lineEveryMs: number
   readonly #unit: string
   readonly #out: Out
-  /** It is a terminal that can take a line back. */
+  /** True if the output is a terminal that can redraw a line. */
   readonly #redraws: boolean
   readonly #started: number
   #drawn = -Infinity
@@ -43,7 +46,7 @@ export class Progress {
     this.#started = clock.elapsed()
   }
 
-  /** @param fraction 0 to 1, undefined when the end is not known */
+  /** Shows the progress. @param fraction from 0 to 1; undefined if the total is not known */
   show(count: number, fraction?: number): void {
     const now = this.#clock.elapsed()
     const redraws = this.#redraws
@@ -54,7 +57,7 @@ export class Progress {
     if (redraws) {
       const filled = Math.round((fraction ?? 0) * WIDTH)
       const bar = fraction === undefined ? '' : `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} `
-      // A line that is longer than the terminal is wide could not be taken back.
+      // A line that wraps could not be redrawn, so cut it to the width of the terminal.
       this.#out.write(`\r\x1b[K${`${this.#what} ${bar}${done}`.slice(0, (this.#out.columns ?? 80) - 1)}`)
     } else {
       const percent = fraction === undefined ? '' : `${Math.floor(fraction * 100)} % · `
@@ -67,13 +70,13 @@ export class Progress {
     if (this.#redraws && this.#drawn > -Infinity) this.#out.write('\r\x1b[K')
   }
 
-  /** Clears the bar and leaves one line. */
+  /** Clears the bar and prints a last line. */
   end(text: string): void {
     this.clear()
     this.#out.write(`${text}\n`)
   }
 
-  /** Seconds since it began, for a last line. */
+  /** Seconds since the start, for the last line. */
   get seconds(): number {
     return (this.#clock.elapsed() - this.#started) / 1000
   }
@@ -83,7 +86,7 @@ export class Progress {
   }
 }
 
-/** Shows how far a store that opens is, when that takes longer than a second. */
+/** Shows the progress of opening a store, if it takes longer than a second. */
 export class StartProgress {
   readonly #clock: Clock
   readonly #options: ProgressOptions
@@ -96,7 +99,13 @@ export class StartProgress {
     this.#options = { quietMs: 1000, lineEveryMs: 10_000, ...(out && { out }) }
   }
 
-  /** @param what is done @param done events, or others of the unit, that were read @param of those that are to be read */
+  /**
+   * Shows the progress of one step.
+   * @param what names the step
+   * @param done number of items read
+   * @param of number of items to read
+   * @param unit plural noun of the items
+   */
   show(what: string, done: number, of: number, unit = 'events'): void {
     if (what !== this.#what) {
       this.clear()
@@ -106,7 +115,7 @@ export class StartProgress {
     this.#progress?.show(done, of === 0 ? 1 : done / of)
   }
 
-  /** Clears the bar: other lines follow. */
+  /** Clears the bar, before other lines are printed. */
   clear(): void {
     this.#progress?.clear()
   }

@@ -1,7 +1,7 @@
-/** The version of this program, as package.json has it. */
+/** The version of this program, from package.json. */
 import { createRequire } from 'node:module'
 
-/** package.json stands two folders up from the source, and three from what is built of it. */
+/** package.json is two folders above the source, and three above the compiled file. */
 export const version = readVersion()
 
 function readVersion(): string {

@@ -1,6 +1,6 @@
 /**
- * Settings from flags, environment and file, in this order of strength, by one schema for each command. The only
- * reader of process.env.
+ * Reads the settings of a command. Flags override environment variables, which override the config file. One schema per
+ * command describes all three. Nothing else in the program reads process.env.
  */
 import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
@@ -11,22 +11,22 @@ import { type NamedSetting, readCommandLine, type Setting, variableOf } from './
 
 const ajv = new Ajv({ coerceTypes: true, useDefaults: true, strict: false })
 
-/** The settings of a schema by name. */
 function namedSettings(schema: TObject): [string, Setting][] {
   return Object.entries(schema.properties as Record<string, Setting>)
 }
 
-/** A value, and where it stands, for people: `--port`, `DAYBOOK_PORT`, `"port" in daybook.json`. */
-interface Given {
+/** A value and its origin, as error texts name it: `--port`, `DAYBOOK_PORT`, `"port" in daybook.json`. */
+interface GivenValue {
   readonly value: unknown
   readonly place: string
 }
 
 /**
- * Reads a command's settings.
- * @param argv words after the command's name
- * @returns the settings and the words that are no flags; with `--help` nothing but that
- * @throws `bad-configuration` naming the flag, variable or key; `resource-unusable` for a file that cannot be read
+ * Returns the settings of a command and the positional arguments. With `--help` on the line, nothing is read and only
+ * `help` is set.
+ * @param argv the arguments after the command's name
+ * @throws DaybookError `bad-configuration`, naming the flag, variable or key; `resource-unusable` for a file that
+ *   cannot be read
  */
 export function readConfig<T extends TObject>(
   schema: T,
@@ -36,7 +36,7 @@ export function readConfig<T extends TObject>(
   const settings = namedSettings(schema)
   const { values, words, help } = readCommandLine(settings, argv)
   if (help) return { config: {} as Static<T>, words, help }
-  const given = new Map<string, Given>()
+  const given = new Map<string, GivenValue>()
   const file = configFile(values.config as string | undefined, env)
   if (file !== undefined) {
     for (const [name, value] of Object.entries(readFile(file, schema))) {
@@ -61,8 +61,10 @@ function configFile(flag: string | undefined, env: NodeJS.ProcessEnv): string | 
   return file
 }
 
-/** What the schema's coercion would take although nobody means it: nothing, and a number such as `1e3`. */
-function refuseSlip(setting: Setting, given: Given | undefined): void {
+/**
+ * Rejects values that the schema's coercion accepts but that are mistakes: an empty value, or a number such as `1e3`.
+ */
+function refuseSlip(setting: Setting, given: GivenValue | undefined): void {
   if (given === undefined) return
   const { value, place } = given
   if ([value].flat().some((one) => one === '' || one === null)) throw emptyValue(place)
@@ -72,26 +74,26 @@ function refuseSlip(setting: Setting, given: Given | undefined): void {
 }
 
 function emptyValue(place: string) {
-  return badConfiguration(`${place} is empty: give it a value, or leave it out`)
+  return badConfiguration(`${place} is empty: give it a value, or remove it`)
 }
 
-function wrongValue(setting: Setting, { value, place }: Given) {
-  const not = setting.secret ? '' : `, not ${typeof value === 'string' ? `"${value}"` : JSON.stringify(value)}`
-  return badConfiguration(`${place} ${expected(setting)}${not}`)
+function wrongValue(setting: Setting, { value, place }: GivenValue) {
+  const actual = setting.secret ? '' : `, not ${typeof value === 'string' ? `"${value}"` : JSON.stringify(value)}`
+  return badConfiguration(`${place} must be ${expected(setting)}${actual}`)
 }
 
 function expected({ type, enum: values, examples, minimum, maximum }: Setting): string {
-  if (values !== undefined) return `is one of ${values.join(', ')}`
-  if (examples !== undefined) return `looks like ${examples.join(' or ')}`
-  if (type === 'boolean') return 'is true or false'
-  if (type === 'array') return 'is a list of texts'
-  if (type !== 'integer') return 'is a text'
-  if (maximum !== undefined) return `is a whole number from ${minimum} to ${maximum}`
-  return `is a whole number, ${minimum} or more`
+  if (values !== undefined) return `one of ${values.join(', ')}`
+  if (examples !== undefined) return `of a form such as ${examples.join(' or ')}`
+  if (type === 'boolean') return 'true or false'
+  if (type === 'array') return 'a list of strings'
+  if (type !== 'integer') return 'a string'
+  if (maximum !== undefined) return `a whole number from ${minimum} to ${maximum}`
+  return `a whole number, ${minimum} or more`
 }
 
-function fromEnvironment(settings: readonly NamedSetting[], env: NodeJS.ProcessEnv): Map<string, Given> {
-  const found = new Map<string, Given>()
+function fromEnvironment(settings: readonly NamedSetting[], env: NodeJS.ProcessEnv): Map<string, GivenValue> {
+  const found = new Map<string, GivenValue>()
   for (const [name, { type, secret }] of settings) {
     const place = variableOf(name)
     const value = env[place]
@@ -106,7 +108,10 @@ function fromEnvironment(settings: readonly NamedSetting[], env: NodeJS.ProcessE
   return found
 }
 
-/** What stands in the file that a variable names, as containers are given secrets: without the line break at its end. */
+/**
+ * Returns the content of the file that the variable `…_FILE` names, without the line break at its end. Container
+ * platforms pass secrets as files.
+ */
 function fromSecretFile(name: string, env: NodeJS.ProcessEnv): string | undefined {
   const variable = `${variableOf(name)}_FILE`
   const path = env[variable]
@@ -115,18 +120,18 @@ function fromSecretFile(name: string, env: NodeJS.ProcessEnv): string | undefine
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
   } catch (cause) {
-    throw resourceUnusable(`${variable}: cannot read ${path}: ${systemReason(cause)}`, cause)
+    throw resourceUnusable(`cannot read ${path}, which ${variable} names: ${systemReason(cause)}`, cause)
   }
 }
 
 const PREFIX = 'DAYBOOK_'
 
 /**
- * Looks at the variables that begin like ours and are none of any command.
- * @param schema of the command that runs
- * @param all the schemas of all commands: a variable of another one is no slip
- * @returns the names of those that count for nothing; what an orchestrator sets for a service named "daybook" is none
- * @throws `bad-configuration` for one that must be a slip of one that the command reads
+ * Returns the names of `DAYBOOK_…` variables that no command reads. Variables that an orchestrator sets for a service
+ * named "daybook" are not among them.
+ * @param schema the schema of the command that runs
+ * @param all the schemas of all commands; a variable of another command is not reported
+ * @throws DaybookError `bad-configuration` for a likely misspelling of a variable that the command reads
  */
 export function strayVariables(
   schema: TObject,
@@ -141,7 +146,7 @@ export function strayVariables(
   for (const name of strays) {
     const meant = meantBy(name.slice(PREFIX.length), suffixes)
     if (meant === undefined) continue
-    throw badConfiguration(`there is no variable ${name}; did you mean ${PREFIX}${meant}? Rename it, or unset it`)
+    throw badConfiguration(`unknown variable ${name}; did you mean ${PREFIX}${meant}? Rename or unset it`)
   }
   return strays
 }
@@ -154,8 +159,8 @@ function variablesOf(schema: TObject): string[] {
 }
 
 /**
- * True for what Kubernetes and Docker set where a service, or a linked container, is named "daybook" or "daybook-…":
- * DAYBOOK_PORT=tcp://10.0.0.1:2113, DAYBOOK_SERVICE_HOST, DAYBOOK_PORT_2113_TCP_ADDR.
+ * Returns whether Kubernetes or Docker set this variable, for a service or linked container named "daybook" or
+ * "daybook-…": DAYBOOK_PORT=tcp://10.0.0.1:2113, DAYBOOK_SERVICE_HOST, DAYBOOK_PORT_2113_TCP_ADDR.
  */
 function isOfService(name: string, value: string): boolean {
   return (
@@ -189,12 +194,12 @@ function readFile(path: string, schema: TObject): Record<string, unknown> {
   throw badConfiguration(`the config file ${path} has an unknown key "${unknown}"${guess}`)
 }
 
-/** True for a terminal in which a line can be drawn anew. */
+/** Returns whether the terminal can redraw a line. */
 export function canRedraw(env: NodeJS.ProcessEnv = process.env): boolean {
   return env.TERM !== 'dumb'
 }
 
-/** What a command runs with, as it may be shown: secrets are not. */
+/** Returns the settings of a command for display, with secrets masked. */
 export function showSettings(schema: TObject, config: Readonly<Record<string, unknown>>) {
   return namedSettings(schema).map(([name, { description = '', enum: values, secret }]) => {
     const value = config[name]
@@ -207,22 +212,27 @@ export function showSettings(schema: TObject, config: Readonly<Record<string, un
   })
 }
 
-/** Help text of a command's flags. */
+/** Returns the help text for the flags of a command. */
 export function describeFlags(schema: TObject): string {
   const rows = [
     ...namedSettings(schema).map(
       ([name, { type, enum: values, default: standard, description, secret }]): [string, string] => {
-        if (secret) return [variableOf(name), `${description} Or ${variableOf(name)}_FILE, or "${name}" in --config.`]
+        if (secret)
+          return [
+            variableOf(name),
+            `${description} Also: ${variableOf(name)}_FILE (a file with the value), or "${name}" in the --config file.`
+          ]
         const value =
           type === 'boolean'
             ? ''
             : ` ${values?.join('|') ?? (type === 'integer' ? 'N' : name === 'url' ? 'URL' : 'TEXT')}`
-        const shown = standard === undefined || standard === false || (Array.isArray(standard) && standard.length === 0)
-        return [`--${name}${value}`, `${description}${shown ? '' : ` [${standard}]`}`]
+        const hidden =
+          standard === undefined || standard === false || (Array.isArray(standard) && standard.length === 0)
+        return [`--${name}${value}`, `${description}${hidden ? '' : ` [${standard}]`}`]
       }
     ),
-    ['--config FILE', 'A JSON file with any of these as keys.'],
-    ['--help', 'This text.']
+    ['--config FILE', 'JSON file with any of these settings as keys.'],
+    ['--help', 'Prints this text.']
   ] as [string, string][]
   const width = Math.min(Math.max(...rows.map(([flag]) => flag.length)), 34)
   return rows.map(([flag, text]) => `  ${flag.padEnd(width)}  ${text}`).join('\n')

@@ -1,9 +1,9 @@
-/** The words of a command line, read by the settings that a command has. Pure. */
+/** Parses a command line by the settings that a command has. Pure. */
 import { parseArgs } from 'node:util'
 import { badConfiguration } from '../errors.js'
 import { meantBy } from '../spelling.js'
 
-/** What a schema says of a setting. */
+/** The members of a setting's schema that the command line uses. */
 export interface Setting {
   type?: string
   enum?: unknown[]
@@ -11,33 +11,37 @@ export interface Setting {
   description?: string
   minimum?: number
   maximum?: number
-  /** Values that are right, where a pattern says what is right. */
+  /** Valid values, for error texts. Set where a pattern checks the value. */
   examples?: string[]
-  /** Told by a variable or a file alone: others see the flags of a process. */
+  /** Accepted from a variable or a file only: other users of the machine can see the flags of a process. */
   secret?: boolean
 }
 
 export type NamedSetting = readonly [name: string, setting: Setting]
 
-/** A command line as it was written; the values are not checked. */
+/** A parsed command line. The values are not validated yet. */
 export interface CommandLine {
   readonly values: Readonly<Record<string, string | readonly string[] | boolean>>
-  /** What is no flag. */
+  /** Positional arguments. */
   readonly words: readonly string[]
-  /** `--help` stands somewhere: nothing else is looked at then. */
+  /** True if `--help` is on the line. The rest of the line is then ignored. */
   readonly help: boolean
 }
 
-/** The file with settings is a flag of every command. */
+/** Every command has the flag `--config`. */
 const CONFIG_FLAG: NamedSetting = ['config', { type: 'string' }]
 
-/** @throws `bad-configuration` for a flag that is not known, lacks its value, or is given twice */
+/**
+ * Parses a command line.
+ * @throws DaybookError `bad-configuration` for a flag that is unknown, has no value, or is given twice with different
+ *   values
+ */
 export function readCommandLine(settings: readonly NamedSetting[], argv: readonly string[]): CommandLine {
   if (asksForHelp(argv)) return { values: {}, words: [], help: true }
   const known = new Map([...settings, CONFIG_FLAG])
   const options: NonNullable<Parameters<typeof parseArgs>[0]>['options'] = {}
   for (const [name, { type }] of known) options[name] = { type: type === 'boolean' ? 'boolean' : 'string' }
-  // Not strict: its errors are not for people. What it would find is found below.
+  // Not strict, because the error texts of strict mode are hard to understand. The same checks follow here.
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true })
   const words: string[] = []
   const values: Record<string, string | string[] | boolean> = {}
@@ -49,14 +53,16 @@ export function readCommandLine(settings: readonly NamedSetting[], argv: readonl
     if (known.get(name)?.type === 'array') values[name] = [...((before as string[]) ?? []), value as string]
     else if (before !== undefined && before !== value)
       throw badConfiguration(
-        `--${name} is given twice, as ${quotedValue(before)} and ${quotedValue(value)}: leave one out`
+        `--${name} is given twice, as ${quotedValue(before)} and ${quotedValue(value)}; remove one`
       )
     else values[name] = value
   }
   return { values, words, help: false }
 }
 
-/** Help wins over everything else on the line, also where a flag lacks its value before it. */
+/**
+ * Returns whether `--help` or `-h` is on the line. It wins over everything else, even after a flag without its value.
+ */
 export function asksForHelp(argv: readonly string[]): boolean {
   return argv.includes('--help') || argv.includes('-h')
 }
@@ -78,14 +84,14 @@ function readFlag({ name, rawName, value, inlineValue }: FlagToken, known: Reado
   if (setting.secret) {
     const variable = variableOf(name)
     throw badConfiguration(
-      `there is no flag ${rawName}, as others see the flags of a process: give it as ${variable}, or in a file that ${variable}_FILE names`
+      `${rawName} is not a flag, because other users can see the flags of a process; set ${variable}, or name a file in ${variable}_FILE`
     )
   }
   if (setting.type === 'boolean') return { name, value: value ?? true }
   const isNextFlag = inlineValue === false && value !== undefined && value.length > 1 && value.startsWith('-')
   if (value === undefined || isNextFlag) {
     throw badConfiguration(
-      `${rawName} needs a value${isNextFlag ? `; one that begins with "-" is given as ${rawName}=${value}` : ''}`
+      `${rawName} needs a value${isNextFlag ? `; if the value begins with "-", write ${rawName}=${value}` : ''}`
     )
   }
   return { name, value }
@@ -95,14 +101,14 @@ function unknownFlag(flag: string, known: ReadonlyMap<string, Setting>) {
   const names = [...known].filter(([, { secret }]) => !secret).map(([name]) => name)
   const meant = meantBy(flag.replace(/^-+/, ''), [...names, 'help'])
   const guess = meant === undefined ? '' : `; did you mean --${meant}?`
-  return badConfiguration(`there is no flag ${flag}${guess}${guess === '' ? ';' : ''} --help lists the flags`)
+  return badConfiguration(`unknown flag ${flag}${guess}${guess === '' ? ';' : ''} --help lists the flags`)
 }
 
 function quotedValue(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value)
 }
 
-/** The variable of a setting. */
+/** Returns the name of the environment variable of a setting. */
 export function variableOf(name: string): string {
   return `DAYBOOK_${name.toUpperCase().replaceAll('-', '_')}`
 }

@@ -27,7 +27,7 @@ function missingLists(postings: Postings, batch: readonly Posting[]): ListName[]
  */
 export function loadAll(postings: Postings, batch: readonly Posting[]): Promise<void> | undefined {
   const missing = missingLists(postings, batch)
-  const ids = postings.lookAtNewIds(batch)
+  const ids = postings.readNewIdPages(batch)
   return missing.length === 0 && ids === undefined ? undefined : loadParts(postings, missing, ids)
 }
 

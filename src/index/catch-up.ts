@@ -33,7 +33,7 @@ export async function catchUp(
     const next = postings.appliedTo + 1
     if (next < first) for await (const records of log.scan(next, first - 1)) await apply(records)
     for await (const { position, record } of log.inspect(postings.appliedTo + 1, Math.min(last, head))) {
-      if (record === undefined) postings.passOver(position)
+      if (record === undefined) postings.skip(position)
       else await apply([record])
     }
   }

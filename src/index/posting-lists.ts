@@ -211,8 +211,8 @@ export class Postings {
    * Reads the id pages that the events of new streams will change: no look-up for a retry has read these pages.
    * @returns undefined when there are none @throws `index-damaged`
    */
-  lookAtNewIds(postings: readonly Posting[]): Promise<unknown> | undefined {
-    return this.#ids.lookAtNew(postings)
+  readNewIdPages(postings: readonly Posting[]): Promise<unknown> | undefined {
+    return this.#ids.readNewPages(postings)
   }
 
   /** Returns the position of entry `index` of a list; `index` must be less than `head.count`. */
@@ -253,12 +253,12 @@ export class Postings {
    */
   apply(postings: readonly Posting[]): void {
     this.#growth.apply(postings)
-    this.#writes.flushIfMuch()
+    this.#writes.flushIfDue()
   }
 
   /** Skips an unreadable event that the operator has given up. @throws when its position is not the next one */
-  passOver(position: number): void {
-    this.#growth.passOver(position)
+  skip(position: number): void {
+    this.#growth.skip(position)
   }
 
   /**
@@ -270,7 +270,7 @@ export class Postings {
    */
   fill(postings: readonly Posting[], to: number): void {
     this.#growth.fill(postings, to)
-    this.#writes.flushIfMuch()
+    this.#writes.flushIfDue()
   }
 
   /** True when changes accumulate faster than they are written. The writer then waits for the write under way. */

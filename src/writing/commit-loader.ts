@@ -75,7 +75,7 @@ export class CommitLoader {
     const needed = new NeededStreams(this.#postings, this.#states)
     for (const { request } of group) needed.add(request)
     if (needed.missing.length > 0) await this.#loadHeads(needed)
-    const states = needed.stated.size > 0 ? await this.#statesOf(needed.stated) : NO_STATES
+    const states = needed.withState.size > 0 ? await this.#statesOf(needed.withState) : NO_STATES
     const matches = group.some(({ searches }) => searches !== undefined) ? await this.#matchesOf(group) : NO_MATCHES
     const ids = new NeededIds(this.#log, needed.heads)
     for (const { request } of group) ids.add(request)
@@ -171,7 +171,7 @@ class NeededStreams {
   /** Heads that are not in memory. */
   readonly missing: ListName[] = []
   /** Streams that may have metadata or a tombstone. */
-  readonly stated = new Set<string>()
+  readonly withState = new Set<string>()
   readonly #postings: Postings
   readonly #states: StreamStates
   #last: string | undefined
@@ -211,7 +211,7 @@ class NeededStreams {
     const original = isMetastream(stream) ? originalOf(stream) : stream
     if (original !== stream) this.#needHead(original)
     if (!this.#states.concerns(original)) return
-    this.stated.add(original)
+    this.withState.add(original)
     this.#needHead(metastreamOf(original))
   }
 

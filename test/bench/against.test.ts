@@ -1,4 +1,4 @@
-/** `npm run bench -- --against COMMIT`: what it builds, what it leaves behind, and what it says of two builds. */
+/** `npm run bench -- --against COMMIT`: what it builds, what it cleans up, and how it compares two builds. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -15,34 +15,42 @@ const skip = spawnSync('git', ['--version']).error !== undefined && 'git is not 
 const modules = projectFile('node_modules')
 const builds = pathToFileURL(compiledScript('bench/support/builds.ts')).href
 
-t.test('a commit is built by itself, with the installed packages, and leaves nothing behind', { skip }, async (t) => {
-  const root = repository(t, 'export const a = 1')
-  writeFileSync(join(root, 'main.ts'), 'export const a = 2')
-  const folder = await withBuild(
-    'HEAD',
-    async (build) => {
-      t.match(build.name, /^[0-9a-f]{8}$/)
-      t.equal((await import(join(build.root, 'dist', 'main.js'))).a, 1, 'what was committed, not what is in the folder')
-      return build.root
-    },
-    root
-  )
-  t.notOk(existsSync(join(folder, '..')), 'its folder is gone')
-  t.equal(worktrees(root), 1, 'its registration is gone')
-  t.ok(existsSync(join(modules, 'typescript')), 'the installed packages are still there')
-})
+t.test(
+  'a commit is built in its own worktree with the installed packages, and the worktree is removed',
+  { skip },
+  async (t) => {
+    const root = repository(t, 'export const a = 1')
+    writeFileSync(join(root, 'main.ts'), 'export const a = 2')
+    const folder = await withBuild(
+      'HEAD',
+      async (build) => {
+        t.match(build.name, /^[0-9a-f]{8}$/)
+        t.equal(
+          (await import(join(build.root, 'dist', 'main.js'))).a,
+          1,
+          'the committed file, not the changed one in the folder'
+        )
+        return build.root
+      },
+      root
+    )
+    t.notOk(existsSync(join(folder, '..')), 'the folder of the worktree is removed')
+    t.equal(worktrees(root), 1, 'the registration of the worktree is removed')
+    t.ok(existsSync(join(modules, 'typescript')), 'the installed packages are still there')
+  }
+)
 
-t.test('a commit that there is not, or that does not build, ends with one clear sentence', { skip }, async (t) => {
+t.test('an unknown commit, or one that does not build, gives one clear sentence', { skip }, async (t) => {
   const root = repository(t, 'export const a: string = 1')
-  const never = async () => t.fail('it was not built')
+  const never = async () => t.fail('the build must fail')
   const unknown = '--against needs a commit of this repository, and "nowhere" is none'
   await t.rejects(withBuild('nowhere', never, root), { message: unknown })
   const line = /^[0-9a-f]{8} does not build: main\.ts\(1,14\): error TS2322: .*$/
   await t.rejects(withBuild('HEAD', never, root), { message: line })
-  t.equal(worktrees(root), 1, 'its registration is gone')
+  t.equal(worktrees(root), 1, 'the registration of the worktree is removed')
 })
 
-t.test('a run that is killed leaves no worktree behind', { skip }, async (t) => {
+t.test('a killed run leaves no worktree behind', { skip }, async (t) => {
   const root = repository(t, 'export const a = 1')
   const script = `
     import { withBuild } from ${JSON.stringify(builds)}
@@ -56,10 +64,10 @@ t.test('a run that is killed leaves no worktree behind', { skip }, async (t) => 
   t.ok(existsSync(folder))
   child.kill('SIGKILL')
   while (existsSync(join(folder, '..'))) await sleep(20)
-  t.equal(worktrees(root), 1, 'its registration is gone')
+  t.equal(worktrees(root), 1, 'the registration of the worktree is removed')
 })
 
-t.test("the processor's time may rise by 5 %: the median of the rounds' ratios says so", async (t) => {
+t.test("the CPU time may rise by 5 %, judged by the median of the rounds' ratios", async (t) => {
   t.capture(console, 'log')
   const report = new Report()
   const rounds = (times: readonly number[]) => times.map((cpu) => ({ rate: 1000, cpu }))
@@ -72,7 +80,7 @@ t.test("the processor's time may rise by 5 %: the median of the rounds' ratios s
   t.equal(report.summary(), '1 of 2 figures hold; short: two (six more).')
 })
 
-/** A repository whose one commit holds a module, with this checkout's packages. */
+/** Creates a repository with one commit that holds a module, and links this checkout's packages. */
 function repository(t: Test, module: string): string {
   const root = mkdtempSync(join(tmpdir(), 'daybook-against-test-'))
   t.teardown(() => rmSync(root, { recursive: true }))

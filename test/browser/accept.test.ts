@@ -1,4 +1,4 @@
-/** Which requests get the page for browsers, and what keeps and guards it. */
+/** Which requests get the HTML page, its caching and its security headers. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { append, openApp } from '../helpers/app.js'
@@ -9,7 +9,7 @@ const CHROMIUM = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/av
 const FIREFOX = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
 const PLACES = ['/', '/events', '/events/0', '/streams/s', '/streams/s/0', '/streams/never', '/events?typ=x']
 
-t.test('whoever prefers HTML gets the page, at every address of events', async (t) => {
+t.test('a request that prefers HTML gets the page, at every address of events', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   for (const url of PLACES) {
@@ -29,7 +29,7 @@ t.test('whoever prefers HTML gets the page, at every address of events', async (
   }
 })
 
-t.test('whoever does not, or says the form otherwise, is answered as if there were no page', async (t) => {
+t.test('a request that does not prefer HTML, or selects another form, never gets the page', async (t) => {
   const { app } = await openApp(t)
   await append(app, 's', { type: 'T' })
   const accepts = [
@@ -61,7 +61,7 @@ t.test('whoever does not, or says the form otherwise, is answered as if there we
   t.match(await form('/info', { accept }), /^application\/json/)
 })
 
-t.test('nothing runs on the page but its own script, and no other page can hold it', async (t) => {
+t.test('only the script of the page itself runs, and no other site can embed the page', async (t) => {
   const { app } = await openApp(t)
   const { headers } = await app.inject({ url: '/', headers: { accept: CHROMIUM } })
   const policy = headers['content-security-policy'] as string
@@ -72,7 +72,7 @@ t.test('nothing runs on the page but its own script, and no other page can hold 
   t.equal(headers['referrer-policy'], 'no-referrer')
 })
 
-t.test('it is asked for again each time, and sent again only when it has changed', async (t) => {
+t.test('browsers revalidate the page on every visit, and an unchanged page is answered 304', async (t) => {
   const { app } = await openApp(t)
   const first = await app.inject({ url: '/events', headers: { accept: CHROMIUM } })
   t.equal(first.headers['cache-control'], 'no-cache')
@@ -85,11 +85,14 @@ t.test('it is asked for again each time, and sent again only when it has changed
   t.same([head.statusCode, head.body, head.headers.etag], [200, '', tag])
 })
 
-t.test('the page is one file that asks nobody else, and is delivered with the rest', async (t) => {
-  const read = (name: string) => readFileSync(projectFile(name), 'utf8')
-  const page = read('ui/page.html')
-  t.notMatch(page, /https?:|<link[^>]+stylesheet|<script[^>]+src|innerHTML|\son\w+="/)
-  t.ok(JSON.parse(read('package.json')).files.includes('ui'))
-  t.match(read('Dockerfile'), /COPY --from=build \/app\/ui \.\/ui/)
-  t.match(read('.dockerignore'), /^!ui$/m)
-})
+t.test(
+  'the page is one file without external resources, and part of the package and the container image',
+  async (t) => {
+    const read = (name: string) => readFileSync(projectFile(name), 'utf8')
+    const page = read('ui/page.html')
+    t.notMatch(page, /https?:|<link[^>]+stylesheet|<script[^>]+src|innerHTML|\son\w+="/)
+    t.ok(JSON.parse(read('package.json')).files.includes('ui'))
+    t.match(read('Dockerfile'), /COPY --from=build \/app\/ui \.\/ui/)
+    t.match(read('.dockerignore'), /^!ui$/m)
+  }
+)

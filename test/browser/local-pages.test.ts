@@ -1,4 +1,4 @@
-/** A developer's own page, from another port of the same machine. */
+/** Web pages served from another port of the same machine, as by a development server. */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
@@ -10,10 +10,10 @@ import { projectFile } from '../helpers/project.js'
 const readme = readFileSync(projectFile('README.md'), 'utf8')
 const [, script = ''] = /```js browser\n([\s\S]*?)```/.exec(readme) ?? []
 
-/** As `daybook` starts without flags. */
+/** The options of `daybook` started without flags. */
 const AS_STARTED = { insecure: false, anonymous: true, corsOrigins: 'local', hosts: [] } as const
 
-/** An empty page of another port. */
+/** Serves an empty page on another port. Returns its address. */
 async function otherPort(t: Test): Promise<string> {
   const server = createServer((_request, answer) => {
     answer
@@ -37,22 +37,31 @@ t.test('the script of the README runs on a page of another local port', { skip }
     t.same(complaints, [])
     await page.waitForEvent('console')
   }
-  t.pass('it reads, follows and writes')
+  t.pass('the script reads, follows and writes')
 })
 
-t.test('a page of another local port uses no password that the browser keeps, and learns why', { skip }, async (t) => {
-  const { app, store, url } = await listen(t, AS_STARTED)
-  await append(app, 's', { type: 'T' }, admin)
-  const { page } = await openPage(t, `${url}/users`, { username: 'admin', password: 'changeit' })
-  t.match(await page.textContent('body'), /"loginName":"ops"/, 'it is signed in')
-  await page.goto(await otherPort(t))
-  const { head } = store.log
-  const answer = (await page.evaluate(async (address) => {
-    const kept = await fetch(address, { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{"type":"T"}' })
-    const known = await fetch(address, { headers: { authorization: `Basic ${btoa('admin:changeit')}` } })
-    return { type: kept.type, status: known.status, said: await known.text() }
-  }, `${url}/streams/s`)) as { status: number; said: string }
-  t.equal(answer.status, 403)
-  t.match(answer.said, /"origin-refused".*--allow-origin http:\/\/localhost:\d+/)
-  t.equal(store.log.head, head, 'nothing is written')
-})
+t.test(
+  'a page of another local port cannot use credentials that the browser stores, and the refusal names the flag',
+  { skip },
+  async (t) => {
+    const { app, store, url } = await listen(t, AS_STARTED)
+    await append(app, 's', { type: 'T' }, admin)
+    const { page } = await openPage(t, `${url}/users`, { username: 'admin', password: 'changeit' })
+    t.match(await page.textContent('body'), /"loginName":"ops"/, 'the browser is signed in')
+    await page.goto(await otherPort(t))
+    const { head } = store.log
+    const answer = (await page.evaluate(async (address) => {
+      const kept = await fetch(address, {
+        method: 'POST',
+        mode: 'no-cors',
+        credentials: 'include',
+        body: '{"type":"T"}'
+      })
+      const known = await fetch(address, { headers: { authorization: `Basic ${btoa('admin:changeit')}` } })
+      return { type: kept.type, status: known.status, said: await known.text() }
+    }, `${url}/streams/s`)) as { status: number; said: string }
+    t.equal(answer.status, 403)
+    t.match(answer.said, /"origin-refused".*--allow-origin http:\/\/localhost:\d+/)
+    t.equal(store.log.head, head, 'nothing is written')
+  }
+)

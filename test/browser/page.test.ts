@@ -1,4 +1,4 @@
-/** The page that a browser gets at the address of events (native contract §8), as somebody who looks at it sees it. */
+/** The HTML page for browsers (native contract §8), tested in a real browser. */
 import t, { type Test } from 'tap'
 import { append, listen } from '../helpers/app.js'
 import { openPage, shownWith, skip, untilLive, untilNewer, untilStatus } from '../helpers/browser.js'
@@ -7,7 +7,7 @@ import { post, ReturningServer } from '../helpers/returning-server.js'
 
 const promise = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { skip }, run)
 
-promise('a browser that opens a stream sees its events, and those appended afterwards without asking', async (t) => {
+promise('the page of a stream shows its events, and new events without a reload', async (t) => {
   const { url } = await listen(t)
   await post(url, 'cart-1', [{ type: 'ItemAdded', data: { sku: 'A-1', price: 1.0 }, tags: ['customer:ann'] }])
   await post(url, 'other', { type: 'Other' })
@@ -18,13 +18,13 @@ promise('a browser that opens a stream sees its events, and those appended after
   for (const words of ['ItemAdded', 'cart-1', '"sku": "A-1"', 'customer:ann']) t.match(await row.textContent(), words)
   await untilLive(page)
   await post(url, 'cart-1', [{ type: 'ItemAdded' }, { type: 'CheckedOut' }])
-  t.same(await shownWith(page, 2), [2, 1, 0], 'the newest stands first')
+  t.same(await shownWith(page, 2), [2, 1, 0], 'the newest event is first')
   await post(url, 'other', { type: 'Other' })
   await post(url, 'cart-1', { type: 'Paid' })
   t.same(await shownWith(page, 3), [3, 2, 1, 0])
 })
 
-promise('a stream that does not exist yet is followed', async (t) => {
+promise('the page of a stream that does not exist yet shows the first events when they are appended', async (t) => {
   const { url } = await listen(t)
   const { page } = await openPage(t, `${url}/streams/later`)
   await page.getByText('Nothing here yet.').waitFor()
@@ -34,22 +34,25 @@ promise('a stream that does not exist yet is followed', async (t) => {
   t.equal(await page.getByText('Nothing here yet.').isVisible(), false)
 })
 
-promise('of a stream that needs an account the browser asks for it, and the page goes on with it', async (t) => {
-  const { app, store, url } = await listen(t, { insecure: false })
-  await makeUser(store, 'ann')
-  await append(app, 'secret', { type: 'Whispered' }, admin)
-  await setRules(app, 'secret', { read: 'ann' })
-  const { page: refused } = await openPage(t, 'about:blank')
-  const answer = await refused.goto(`${url}/streams/secret`).catch(() => undefined)
-  t.not(answer?.status(), 200)
-  const { page } = await openPage(t, `${url}/streams/secret`, { username: 'ann', password: 'ann' })
-  t.same(await shownWith(page, 0), [0])
-  await untilLive(page)
-  await append(app, 'secret', { type: 'Whispered' }, admin)
-  t.same(await shownWith(page, 1), [1, 0], 'also what comes over its connection')
-})
+promise(
+  'the browser asks for credentials for a protected stream, and the page uses them for live events',
+  async (t) => {
+    const { app, store, url } = await listen(t, { insecure: false })
+    await makeUser(store, 'ann')
+    await append(app, 'secret', { type: 'Whispered' }, admin)
+    await setRules(app, 'secret', { read: 'ann' })
+    const { page: refused } = await openPage(t, 'about:blank')
+    const answer = await refused.goto(`${url}/streams/secret`).catch(() => undefined)
+    t.not(answer?.status(), 200)
+    const { page } = await openPage(t, `${url}/streams/secret`, { username: 'ann', password: 'ann' })
+    t.same(await shownWith(page, 0), [0])
+    await untilLive(page)
+    await append(app, 'secret', { type: 'Whispered' }, admin)
+    t.same(await shownWith(page, 1), [1, 0], 'live events use the credentials, too')
+  }
+)
 
-promise('a page whose right is taken away says so, and asks no more', async (t) => {
+promise('a page whose read right is revoked says so and stops requesting', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false })
   await makeUser(store, 'ann')
   await append(app, 'shared', { type: 'T' }, admin)
@@ -61,7 +64,7 @@ promise('a page whose right is taken away says so, and asks no more', async (t) 
   t.equal(store.subscriptions.size, 0)
 })
 
-promise('what somebody wrote runs in no form that a browser shows', async (t) => {
+promise('scripts in events do not run in any form that a browser displays', async (t) => {
   const { app, store, url } = await listen(t, { insecure: false })
   await makeUser(store, 'bob')
   const script = `fetch('/users/', { method: 'POST', headers: { 'content-type': 'application/json' },
@@ -69,16 +72,16 @@ promise('what somebody wrote runs in no form that a browser shows', async (t) =>
   const data = { html: { '@xmlns': 'http://www.w3.org/1999/xhtml', script } }
   await append(app, 'note', { type: 'T', data }, basic('bob', 'bob'))
   const { page, complaints } = await openPage(t, 'about:blank', { username: 'admin', password: 'changeit' })
-  // Where it is challenged the browser signs in, and goes on so.
+  // After the first challenge, the browser sends its credentials with every request.
   for (const path of ['', '/0?format=xml', '/head/backward/5?format=xml&embed=content', '/0?format=json']) {
     await page.goto(`${url}/streams/note${path}`)
     await page.evaluate('1')
   }
-  t.match(complaints.join('\n'), /Content Security Policy/, 'it would have run')
+  t.match(complaints.join('\n'), /Content Security Policy/, 'the browser reported a blocked script')
   t.equal(store.accounts.get('pwned'), undefined)
 })
 
-promise('the page goes on after the server was killed and restarted, without loss or repetition', async (t) => {
+promise('the page continues after the server is killed and restarted, without loss or repetition', async (t) => {
   const server = new ReturningServer(t.testdir({}))
   t.teardown(() => server.kill())
   await server.start()
@@ -86,7 +89,7 @@ promise('the page goes on after the server was killed and restarted, without los
   const { page } = await openPage(t, `${server.url}/streams/s`)
   await untilLive(page)
   let last = 1
-  // Killed while it appends as fast as it can, so that what was sent and what was not is anybody's guess.
+  // Kill the server during continuous appends, so that it is unknown which events were sent.
   for (const signal of ['SIGKILL', 'SIGKILL', 'SIGTERM'] as const) {
     const appending = appendUntilGone(server.url)
     await untilNewer(page, last)
@@ -100,14 +103,14 @@ promise('the page goes on after the server was killed and restarted, without los
     t.same(
       numbers,
       numbers.map((_, i) => last - i),
-      `${signal}: each once, in order`
+      `${signal}: each event once, in order`
     )
-    t.ok(numbers.length === Math.min(last + 1, 500), 'all of them, or as many as are kept')
+    t.ok(numbers.length === Math.min(last + 1, 500), 'all events, or the maximum of 500 rows')
     await untilLive(page)
   }
 })
 
-promise('a server that stops says so, and the page goes on when it is back', async (t) => {
+promise('the page reconnects after the server was stopped, and continues', async (t) => {
   const server = new ReturningServer(t.testdir({}))
   t.teardown(() => server.kill())
   await server.start()
@@ -122,16 +125,17 @@ promise('a server that stops says so, and the page goes on when it is back', asy
   t.same(await shownWith(page, 2), [2, 0])
 })
 
-promise('a stream that is deleted for ever ends the page, which says so', async (t) => {
+promise('the page of a permanently deleted stream says that it ended', async (t) => {
   const { url } = await listen(t)
   await post(url, 's', { type: 'T' })
   const { page } = await openPage(t, `${url}/streams/s`)
   await untilLive(page)
   await fetch(`${url}/streams/s?permanent=true`, { method: 'DELETE' })
   await untilStatus(page, 'ended')
+  t.pass('the page says that it ended')
 })
 
-promise('the page runs under its content security policy: no violation, no console error', async (t) => {
+promise('the page causes no content security policy violation and no console error', async (t) => {
   const { url } = await listen(t)
   await post(url, 's', [{ type: 'T', data: { a: 1 } }])
   for (const path of ['/', '/events', '/streams/s', '/streams/s/0', '/events/0']) {
@@ -142,7 +146,7 @@ promise('the page runs under its content security policy: no violation, no conso
   }
 })
 
-promise('hostile text in events is shown, not run', async (t) => {
+promise('hostile text in events is displayed as text, not executed', async (t) => {
   const { url } = await listen(t)
   const text = '</script><script>window.hurt = 1</script><img src=x onerror="window.hurt = 1">'
   const stream = `${text} ' " & javascript:hurt=1`
@@ -159,7 +163,11 @@ promise('hostile text in events is shown, not run', async (t) => {
       for (const one of await page.locator('#events summary').all()) await one.click()
     }
     t.equal(await page.locator('#events .type').first().textContent(), text)
-    t.equal(await page.locator('#events img, #events script, #streams img').count(), 0, 'it is no markup')
+    t.equal(
+      await page.locator('#events img, #events script, #streams img').count(),
+      0,
+      'the text is not parsed as markup'
+    )
     t.equal(await page.evaluate('window.hurt'), undefined)
     t.same(complaints, [])
     await page.locator('#events .stream').first().click()
@@ -169,7 +177,7 @@ promise('hostile text in events is shown, not run', async (t) => {
   }
 })
 
-promise("a single event's page shows it, and leads to those beside it", async (t) => {
+promise('the page of a single event shows the event, with links to the previous and the next event', async (t) => {
   const { url } = await listen(t)
   const data = '{"big":12345678901234567890,"one":1.0}'
   const headers = { 'content-type': 'application/json', 'event-type': 'Exact' }
@@ -193,7 +201,7 @@ promise("a single event's page shows it, and leads to those beside it", async (t
   t.same(await shownWith(page, 2), [2, 1, 0])
 })
 
-promise('at the root it says what is here, and shows the newest events of all', async (t) => {
+promise('the page at / shows version, head, streams and the newest events of the log', async (t) => {
   const { url } = await listen(t, { version: '9.8.7' })
   await post(url, 'a', [{ type: 'T' }, { type: 'T' }])
   await post(url, 'b', { type: 'T' })
@@ -212,31 +220,34 @@ promise('at the root it says what is here, and shows the newest events of all', 
   t.same(await shownWith(page, 2), [2, 1, 0])
 })
 
-promise('a page with bounds is what its address says, leads on, and is followed only at the end', async (t) => {
-  const { url } = await listen(t)
-  const many = Array.from({ length: 120 }, () => ({ type: 'T' }))
-  await post(url, 's', many)
-  const { page } = await openPage(t, `${url}/streams/s?from=2&limit=3`)
-  t.same(await shownWith(page, 4), [2, 3, 4], 'in the order that the address says')
-  await untilStatus(page, 'not live')
-  await page.locator('a.newer').click()
-  t.same(await shownWith(page, 7), [5, 6, 7])
-  await page.goBack()
-  t.same(await shownWith(page, 4), [2, 3, 4], 'going back shows the page, not its JSON')
-  await page.goto(`${url}/streams/s`)
-  const newest = await shownWith(page, 119)
-  t.same([newest.length, newest[49]], [50, 70])
-  await page.locator('a.older').click()
-  const older = await shownWith(page, 20)
-  t.same([older.length, older[0]], [50, 69])
-  await page.goto(`${url}/streams/s?after=117`)
-  t.same(await shownWith(page, 119), [118, 119])
-  await untilLive(page)
-  await post(url, 's', { type: 'T' })
-  t.same(await shownWith(page, 120), [118, 119, 120], 'it grows at its end')
-})
+promise(
+  'a page with bounds shows the requested events, links to the next page, and is live only at the end',
+  async (t) => {
+    const { url } = await listen(t)
+    const many = Array.from({ length: 120 }, () => ({ type: 'T' }))
+    await post(url, 's', many)
+    const { page } = await openPage(t, `${url}/streams/s?from=2&limit=3`)
+    t.same(await shownWith(page, 4), [2, 3, 4], 'in the requested order')
+    await untilStatus(page, 'not live')
+    await page.locator('a.newer').click()
+    t.same(await shownWith(page, 7), [5, 6, 7])
+    await page.goBack()
+    t.same(await shownWith(page, 4), [2, 3, 4], 'going back shows the page, not its JSON')
+    await page.goto(`${url}/streams/s`)
+    const newest = await shownWith(page, 119)
+    t.same([newest.length, newest[49]], [50, 70])
+    await page.locator('a.older').click()
+    const older = await shownWith(page, 20)
+    t.same([older.length, older[0]], [50, 69])
+    await page.goto(`${url}/streams/s?after=117`)
+    t.same(await shownWith(page, 119), [118, 119])
+    await untilLive(page)
+    await post(url, 's', { type: 'T' })
+    t.same(await shownWith(page, 120), [118, 119, 120], 'new events are added at the end')
+  }
+)
 
-promise('what an address asks in vain is told, with its reason', async (t) => {
+promise('the page shows the problem of a failed request with its reason', async (t) => {
   const { url } = await listen(t)
   const { page } = await openPage(t, `${url}/events?typ=ItemAdded`)
   const problem = page.locator('#problem')
@@ -247,7 +258,7 @@ promise('what an address asks in vain is told, with its reason', async (t) => {
   t.match(await problem.textContent(), /not found/i)
 })
 
-promise('the filter shows events of a type, and goes on with them', async (t) => {
+promise('the filter shows the events of a type, and follows only these', async (t) => {
   const { url } = await listen(t)
   await post(url, 's', [{ type: 'Added' }, { type: 'Removed' }])
   const { page } = await openPage(t, `${url}/events`)
@@ -261,7 +272,7 @@ promise('the filter shows events of a type, and goes on with them', async (t) =>
   t.same(await shownWith(page, 3), [3, 0])
 })
 
-promise('of very many events the last stay, and the way to those before them', async (t) => {
+promise('with very many events, the page keeps the last 500 and links to older ones', async (t) => {
   const { url } = await listen(t)
   const { page } = await openPage(t, `${url}/streams/s`)
   await untilLive(page)
@@ -273,12 +284,12 @@ promise('of very many events the last stay, and the way to those before them', a
   t.same((await shownWith(page, 799))[0], 799)
 })
 
-/** Appends one after the other until the server is gone. */
+/** Appends events one by one until the server is unreachable. */
 async function appendUntilGone(url: string): Promise<void> {
   try {
     for (;;) await post(url, 's', { type: 'T' })
   } catch {
-    // it was killed
+    // the server was killed
   }
 }
 

@@ -1,4 +1,4 @@
-/** Clients of event streams, and a real browser's EventSource, over a server that is killed and takes its time to start. */
+/** Event stream clients, and the EventSource of a real browser, across server kills and slow starts. */
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -18,7 +18,7 @@ import { SlowServer } from '../helpers/slow-server.js'
 
 const PATH = '/streams/s?from=0&heartbeat=1'
 
-t.test('event stream clients keep their place over kill and a slow start: every event once, in order', async (t) => {
+t.test('event stream clients receive every event once and in order across a kill and a slow start', async (t) => {
   const server = new SlowServer(t)
   await server.listen()
   await server.open()
@@ -29,10 +29,11 @@ t.test('event stream clients keep their place over kill and a slow start: every 
     withEventSourceClient(t, url),
     await withFetchEventSource(t, url)
   ]
-  if (skip) t.comment(`without the browser's own: ${skip}`)
+  if (skip) t.comment(`without the EventSource of a browser: ${skip}`)
   else clients.push(await withBrowser((await openPage(t, `${server.url}/streams/elsewhere`)).page, PATH))
   await untilAll(clients, 'the first events', hasNumber(1))
-  // Killed while it appends, so that nobody knows what was sent. The second time it starts for longer than it holds requests.
+  // Kill the server during appends, so that it is unknown which events were sent. The second start takes longer than
+  // the server holds early requests.
   for (const [times, code] of [
     [1, undefined],
     [50, 'starting'],
@@ -40,12 +41,12 @@ t.test('event stream clients keep their place over kill and a slow start: every 
   ] as const) {
     const before = await Promise.all(clients.map(async (client) => (await client.received()).numbers.length))
     const appending = appendUntilGone(server.url)
-    await untilAll(clients, 'an event of those that are appended', hasNumber(Math.max(...before)))
+    await untilAll(clients, 'one of the appended events', hasNumber(Math.max(...before)))
     await server.kill()
     await appending
     await server.listen(times)
     if (code === undefined) await server.asked(PATH, clients.length)
-    else await untilAll(clients, `it was told "${code}"`, ({ named }) => named.includes(`closing ${code}`))
+    else await untilAll(clients, `the message "closing ${code}"`, ({ named }) => named.includes(`closing ${code}`))
     await server.open()
     await post(server.url, 's', { type: 'After' })
     const head = Number((await fetch(`${server.url}/streams/s`, { method: 'HEAD' })).headers.get('daybook-head'))
@@ -58,7 +59,7 @@ t.test('event stream clients keep their place over kill and a slow start: every 
   }
 })
 
-t.test('a connection that breaks in the middle of an event costs no client that event', async (t) => {
+t.test('a connection that breaks in the middle of an event makes no client lose that event', async (t) => {
   const { app, url } = await listen(t)
   await append(app, 's', [{ type: 'T' }, { type: 'T', data: 'x'.repeat(100_000) }, { type: 'T' }])
   const { address, cuts } = await cuttingProxy(t, url, 50_000)
@@ -69,10 +70,10 @@ t.test('a connection that breaks in the middle of an event costs no client that 
   ]
   await untilAll(clients, 'the last event', hasNumber(2))
   for (const client of clients) t.match(await client.received(), { numbers: [0, 1, 2], thrown: [] }, client.name)
-  t.equal(cuts(), clients.length, 'each was cut')
+  t.equal(cuts(), clients.length, 'every connection was cut')
 })
 
-/** A proxy that breaks every answer to a client without `Last-Event-ID` after so many bytes. */
+/** Starts a proxy that cuts each response to a request without `Last-Event-ID` after a number of bytes. */
 async function cuttingProxy(t: Test, target: string, bytes: number) {
   let cuts = 0
   const proxy = createServer((asked, response) => {
@@ -91,7 +92,7 @@ async function cuttingProxy(t: Test, target: string, bytes: number) {
         })
       })
     })
-    sent.on('error', () => {}) // it was cut
+    sent.on('error', () => {}) // the proxy cut the response
     response.on('close', () => sent.destroy())
     sent.end()
   })
@@ -108,7 +109,7 @@ function hasNumber(least: number): (kept: ReceivedMessages) => boolean {
   return ({ numbers }) => (numbers.at(-1) ?? -1) >= least
 }
 
-/** Waits until each client has come to something. */
+/** Waits until a condition holds for each client, for up to 60 s. */
 async function untilAll(
   clients: readonly FollowingClient[],
   what: string,
@@ -117,17 +118,17 @@ async function untilAll(
   const end = Date.now() + 60_000
   for (const client of clients) {
     for (let kept = await client.received(); !isSo(kept); kept = await client.received()) {
-      if (Date.now() > end) throw new Error(`${client.name} never came to this: ${what}; ${JSON.stringify(kept)}`)
+      if (Date.now() > end) throw new Error(`${client.name} did not reach: ${what}; ${JSON.stringify(kept)}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
 }
 
-/** Appends one after the other until the server is gone. */
+/** Appends events one by one until the server is unreachable. */
 async function appendUntilGone(url: string): Promise<void> {
   try {
     for (;;) await post(url, 's', { type: 'T' })
   } catch {
-    // it was killed
+    // the server was killed
   }
 }

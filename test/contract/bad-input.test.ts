@@ -46,7 +46,7 @@ const tables: Record<string, Row[]> = {
       'malformed-json',
       /line 1, column 9: expected a value, found the end/
     ],
-    ['an empty body', toStream(''), 400, 'invalid-event', /The body is empty\. An event is an object/],
+    ['an empty body', toStream(''), 400, 'invalid-event', /The body is empty\. It must be an event/],
     ['a trailing comma', toStream('{"type":"T",}'), 400, 'malformed-json', /column 13: expected a member name/],
     ['text after the end', toStream(`${EVENT} x`), 400, 'malformed-json', /text after the end/],
     ['a repeated member', toStream('{"type":"a","type":"b"}'), 400, 'malformed-json', /"type" appears twice/],
@@ -81,16 +81,22 @@ const tables: Record<string, Row[]> = {
   'an invalid event': [
     ['no type', toStream('{"data":1}'), 400, 'invalid-event', /"type" is missing/],
     ['an empty type', toStream('{"type":""}'), 400, 'invalid-event', /"type" is empty/],
-    ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" is text, not 7\./],
+    ['a type that is a number', toStream('{"type":7}'), 400, 'invalid-event', /"type" must be text, not 7\./],
     ['a type that is too long', toStream(`{"type":"${'ä'.repeat(129)}"}`), 400, 'invalid-event', /at most 256 bytes/],
-    ['a type with control characters', toStream('{"type":"a\\u0000"}'), 400, 'invalid-event', /no control characters/],
+    [
+      'a type with control characters',
+      toStream('{"type":"a\\u0000"}'),
+      400,
+      'invalid-event',
+      /must not contain control characters/
+    ],
     ['half a surrogate pair', toStream('{"type":"\\ud800"}'), 400, 'invalid-event', /well-formed Unicode/],
     ['an unknown member', toStream('{"type":"T","dat":1}'), 400, 'invalid-event', /no "dat"; did you mean "data"/],
     ['a stream in an event of one stream', toStream('{"type":"T","stream":"s"}'), 400, 'invalid-event', /no "stream"/],
-    ['text instead of an event', toStream('"T"'), 400, 'invalid-event', /An event is an object/],
-    ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event is an object/],
+    ['text instead of an event', toStream('"T"'), 400, 'invalid-event', /An event must be an object/],
+    ['an array in an array', toStream('[[]]'), 400, 'invalid-event', /An event must be an object/],
     ['no stream on /events', post('/events', '{"events":[{"type":"T"}]}'), 400, 'invalid-event', /"stream" is missing/],
-    ['"events" that is not a list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" is a list/],
+    ['"events" that is not a list', post('/events', '{"events":{}}'), 400, 'invalid-body', /"events" must be a list/],
     [
       'an unknown member on /events',
       post('/events', '{"event":[]}'),
@@ -110,7 +116,7 @@ const tables: Record<string, Row[]> = {
       toStream(Buffer.from([0xff]), { 'content-type': 'text/plain', 'event-type': 'T' }),
       400,
       'invalid-utf8',
-      /text\/plain is UTF-8/
+      /text\/plain must be UTF-8/
     ]
   ],
   'a bad id': [
@@ -119,7 +125,7 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","id":"x"}'),
       400,
       'invalid-event',
-      /"id" is text like "5c1f7f3e-/
+      /"id" must be text like "5c1f7f3e-/
     ],
     [
       'an id as a URN',
@@ -140,14 +146,14 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","id":1}'),
       400,
       'invalid-event',
-      /"id" is text like .*, not 1\./
+      /"id" must be text like .*, not 1\./
     ],
     [
       'a bad id in a header',
       withHeaders({ 'event-type': 'T', 'event-id': '5c1f' }),
       400,
       'invalid-event',
-      /"id" is text like "5c1f7f3e-/
+      /"id" must be text like "5c1f7f3e-/
     ],
     [
       'a repeated id',
@@ -156,7 +162,7 @@ const tables: Record<string, Row[]> = {
       ),
       400,
       'bad-event-id',
-      /event 1 stands twice/
+      /event 1 occurs twice/
     ],
     ['an empty Idempotency-Key', withHeaders({ 'idempotency-key': '' }), 400, 'bad-header', /1 to 255 characters/],
     ['a long Idempotency-Key', withHeaders({ 'idempotency-key': 'k'.repeat(256) }), 400, 'bad-header', /1 to 255/],
@@ -179,14 +185,14 @@ const tables: Record<string, Row[]> = {
       withHeaders({ 'if-none-match': '"1"' }),
       400,
       'bad-condition',
-      /on an append is "\*"/
+      /on an append must be "\*"/
     ],
     [
       'an unknown head',
       conditioned([{ stream: 's', head: 'latest' }]),
       400,
       'bad-condition',
-      /"head" is a whole number from 0, "none" or "exists", not "latest"/
+      /"head" must be a whole number from 0, "none" or "exists", not "latest"/
     ],
     [
       'a negative head',
@@ -201,7 +207,7 @@ const tables: Record<string, Row[]> = {
       conditioned({ stream: 's', head: 1 }),
       400,
       'bad-condition',
-      /"conditions" is a list, not an object/
+      /"conditions" must be a list, not an object/
     ],
     [
       'two contradictory conditions on one stream',
@@ -211,7 +217,7 @@ const tables: Record<string, Row[]> = {
       ]),
       400,
       'bad-condition',
-      /Two conditions on "s" disagree/
+      /Two conditions on "s" contradict each other/
     ],
     ['a reserved stream', conditioned([{ stream: '$all', head: 1 }]), 400, 'bad-stream-name', /reserved/]
   ],
@@ -221,7 +227,7 @@ const tables: Record<string, Row[]> = {
       toStream(JSON.stringify({ type: 'T', tags: numbered(33) })),
       400,
       'invalid-event',
-      /"tags" has at most 32 entries; this one has 33/
+      /"tags" must have at most 32 entries; this one has 33/
     ],
     ['an empty tag', toStream('{"type":"T","tags":[""]}'), 400, 'invalid-event', /is empty/],
     [
@@ -229,15 +235,21 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","tags":["a","a"]}'),
       400,
       'invalid-event',
-      /"tags" has "a" twice, as its entries 0 and 1/
+      /"tags" contains "a" twice, at 0 and 1/
     ],
-    ['a tag that is not text', toStream('{"type":"T","tags":[1]}'), 400, 'invalid-event', /"tags.0" is text, not 1/],
+    [
+      'a tag that is not text',
+      toStream('{"type":"T","tags":[1]}'),
+      400,
+      'invalid-event',
+      /"tags.0" must be text, not 1/
+    ],
     [
       'tags that are not a list',
       toStream('{"type":"T","tags":"a"}'),
       400,
       'invalid-event',
-      /"tags" is a list, not "a"/
+      /"tags" must be a list, not "a"/
     ],
     [
       'a tag that is too long',
@@ -251,7 +263,7 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","tags":["a\\nb"]}'),
       400,
       'bad-tag',
-      /no control characters/
+      /must not contain control characters/
     ]
   ],
   'bad instants and cursors': [
@@ -260,7 +272,7 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","occurred":"yesterday"}'),
       400,
       'invalid-event',
-      /"occurred" is text like "2026-11-23T10:15:29Z", not "yesterday"/
+      /"occurred" must be text like "2026-11-23T10:15:29Z", not "yesterday"/
     ],
     [
       '"occurred" without a time zone',
@@ -281,7 +293,7 @@ const tables: Record<string, Row[]> = {
       toStream('{"type":"T","occurred":1}'),
       400,
       'invalid-event',
-      /"occurred" is text like .*, not 1/
+      /"occurred" must be text like .*, not 1/
     ],
     [
       'an instant that is too long',
@@ -432,9 +444,9 @@ const tables: Record<string, Row[]> = {
       toStream('x', { 'content-type': 'image/png' }),
       415,
       'unsupported-media-type',
-      /"image\/png" is not taken/
+      /does not accept a body of type "image\/png"/
     ],
-    ['no content type', toStream('x', {}), 415, 'unsupported-media-type', /is not taken/],
+    ['no content type', toStream('x', {}), 415, 'unsupported-media-type', /does not accept a body/],
     [
       'text without an event type',
       toStream('x', { 'content-type': 'text/plain' }),
@@ -448,14 +460,14 @@ const tables: Record<string, Row[]> = {
       toStream(EVENT, { ...NDJSON_TYPE, 'event-type': 'T' }),
       415,
       'unsupported-media-type',
-      /is not taken/
+      /does not accept a body/
     ],
     [
       'text on /events',
       post('/events', 'x', { 'content-type': 'text/plain' }),
       415,
       'unsupported-media-type',
-      /application\/json or/
+      /application\/json and/
     ],
     [
       'an unknown encoding',
@@ -476,16 +488,22 @@ const tables: Record<string, Row[]> = {
       withEncoding('/streams/s', 'gzip', Buffer.from(EVENT)),
       400,
       'bad-encoding',
-      /is not gzip/
+      /cannot be decoded as Content-Encoding: gzip/
     ],
     [
       'a truncated gzip',
       withEncoding('/events', 'gzip', gzipSync(EVENT).subarray(0, 15)),
       400,
       'bad-encoding',
-      /is not gzip/
+      /cannot be decoded as Content-Encoding: gzip/
     ],
-    ['an empty gzip', withEncoding('/streams/s', 'gzip', Buffer.alloc(0)), 400, 'bad-encoding', /is not gzip/]
+    [
+      'an empty gzip',
+      withEncoding('/streams/s', 'gzip', Buffer.alloc(0)),
+      400,
+      'bad-encoding',
+      /cannot be decoded as Content-Encoding: gzip/
+    ]
   ],
   'an impossible Accept': [
     ['an image', get('/events', { accept: 'image/png' }), 406, 'not-acceptable', /application\/json/],
@@ -496,20 +514,20 @@ const tables: Record<string, Row[]> = {
       'not-acceptable',
       /application\/json/
     ],
-    ['a page as one event', get('/events?format=event'), 406, 'not-acceptable', /answers as/],
+    ['a page as one event', get('/events?format=event'), 406, 'not-acceptable', /formats of this/],
     [
       'one event as NDJSON',
       get('/events/0', { accept: 'application/x-ndjson' }),
       406,
       'not-acceptable',
-      /One event answers as/
+      /formats of an event are/
     ],
     [
       'an unknown format',
       get('/events?format=xml'),
       400,
       'bad-parameter',
-      /"format" is "page", "event", "ndjson", "sse" or "atom", not "xml"/
+      /"format" must be "page", "event", "ndjson", "sse" or "atom", not "xml"/
     ]
   ],
   'unknown parameters and values': [
@@ -541,42 +559,48 @@ const tables: Record<string, Row[]> = {
     ['__proto__', get('/events?__proto__=1'), 400, 'unknown-parameter', /no "__proto__"/],
     ['constructor', get('/events?constructor=1'), 400, 'unknown-parameter', /no "constructor"/],
     ['brackets', get('/events?type[]=T'), 400, 'unknown-parameter', /did you mean "type/],
-    ['a limit of 0', get('/events?limit=0'), 400, 'bad-parameter', /"limit" is a whole number from 1 to 4096, not 0/],
+    [
+      'a limit of 0',
+      get('/events?limit=0'),
+      400,
+      'bad-parameter',
+      /"limit" must be a whole number from 1 to 4096, not 0/
+    ],
     [
       'a limit too high',
       get('/events?limit=4097'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not 4097/
+      /"limit" must be a whole number from 1 to 4096, not 4097/
     ],
     [
       'text instead of a limit',
       get('/events?limit=all'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not "all"/
+      /"limit" must be a whole number from 1 to 4096, not "all"/
     ],
     [
       'two limits',
       get('/events?limit=1&limit=2'),
       400,
       'bad-parameter',
-      /"limit" is a whole number from 1 to 4096, not a list/
+      /"limit" must be a whole number from 1 to 4096, not a list/
     ],
-    ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" is "asc" or "desc", not "up"/],
+    ['an unknown order', get('/events?order=up'), 400, 'bad-parameter', /"order" must be "asc" or "desc", not "up"/],
     [
       'text instead of a boolean',
       get('/events?system=maybe'),
       400,
       'bad-parameter',
-      /"system" is true or false, not "maybe"/
+      /"system" must be true or false, not "maybe"/
     ],
     [
       'a wait that is too long',
       get('/events?atLeast=9&wait=61'),
       400,
       'bad-parameter',
-      /"wait" is a number from 0 to 60, not 61/
+      /"wait" must be a number from 0 to 60, not 61/
     ],
     [
       'an empty prefix',
@@ -592,7 +616,7 @@ const tables: Record<string, Row[]> = {
       get(`/events?${Array(101).fill('type=T').join('&')}`),
       400,
       'bad-parameter',
-      /"type" has at most 100 entries; this one has 101/
+      /"type" must have at most 100 entries; this one has 101/
     ],
     [
       'a batch size with a JSON document',
@@ -606,7 +630,7 @@ const tables: Record<string, Row[]> = {
       post('/events?batch=0', EVENT, NDJSON_TYPE),
       400,
       'bad-parameter',
-      /"batch" is a whole number from 1 to 4096, not 0/
+      /"batch" must be a whole number from 1 to 4096, not 0/
     ]
   ],
   'bad expressions': [
@@ -680,20 +704,26 @@ const tables: Record<string, Row[]> = {
     ['an array', metadata('[]'), 400, 'invalid-metadata', /a JSON object/],
     ['a truncated document', metadata('{"maxCount":'), 400, 'malformed-json', /expected/],
     ['an empty body', metadata(''), 400, 'invalid-metadata', /a JSON object/],
-    ['a count of 0', metadata('{"maxCount":0}'), 400, 'invalid-metadata', /"maxCount" is a whole number from 1, not 0/],
+    [
+      'a count of 0',
+      metadata('{"maxCount":0}'),
+      400,
+      'invalid-metadata',
+      /"maxCount" must be a whole number from 1, not 0/
+    ],
     [
       'a count as text',
       metadata('{"maxCount":"5"}'),
       400,
       'invalid-metadata',
-      /"maxCount" is a whole number from 1, not "5"/
+      /"maxCount" must be a whole number from 1, not "5"/
     ],
     [
       'an age as a number',
       metadata('{"maxAge":60}'),
       400,
       'invalid-metadata',
-      /"maxAge" is text like "PT1H" or "P30D", not 60/
+      /"maxAge" must be text like "PT1H" or "P30D", not 60/
     ],
     ['an age of 0', metadata('{"maxAge":"PT0S"}'), 400, 'invalid-metadata', /from 1 second/],
     [
@@ -701,14 +731,14 @@ const tables: Record<string, Row[]> = {
       metadata('{"maxAge":"P1M"}'),
       400,
       'invalid-metadata',
-      /"maxAge" is text like "PT1H" or "P30D", not "P1M"/
+      /"maxAge" must be text like "PT1H" or "P30D", not "P1M"/
     ],
     [
       'a negative truncation',
       metadata('{"truncateBefore":-1}'),
       400,
       'invalid-metadata',
-      /"truncateBefore" is a whole number from 0, not -1/
+      /"truncateBefore" must be a whole number from 0, not -1/
     ],
     ['a truncation beyond 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
     ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /no "reed"/],
@@ -720,7 +750,7 @@ const tables: Record<string, Row[]> = {
       patch('{"maxCount":{"a":1}}'),
       400,
       'invalid-metadata',
-      /"maxCount" is a whole number from 1, not an object/
+      /"maxCount" must be a whole number from 1, not an object/
     ],
     [
       'metadata as text',
@@ -786,7 +816,7 @@ const tables: Record<string, Row[]> = {
       matching({ items: [] }),
       400,
       'bad-condition',
-      /"failIfEventsMatch.items" has 1 to 1000 entries; this one has 0/
+      /"failIfEventsMatch.items" must have 1 to 1000 entries; this one has 0/
     ],
     ['missing items', matching({}), 400, 'bad-condition', /items/],
     ['an empty item', matching({ items: [{}] }), 400, 'bad-condition', /./],
@@ -813,7 +843,7 @@ const tables: Record<string, Row[]> = {
       conditioned(Array(40).fill({ failIfEventsMatch: { items: Array(30).fill({ tags: ['t'] }) } })),
       400,
       'bad-condition',
-      /at most 1000 items together/
+      /together may have at most 1000 items/
     ],
     ['a condition that fails', matching({ items: [{ types: ['T'] }] }), 412, 'events-match', /T at position 0/]
   ],
@@ -822,7 +852,7 @@ const tables: Record<string, Row[]> = {
     ['where on a live read', get('/events?where=data.a%3D1&format=sse'), 501, 'not-implemented', /`where`/]
   ],
   'invalid live reads': [
-    ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" is a cursor/],
+    ['a bad cursor', get('/events?format=sse&after=x'), 400, 'bad-cursor', /"after" must be a cursor/],
     ['a bad Last-Event-ID', get('/events?format=sse', { 'last-event-id': 'x' }), 400, 'bad-cursor', /Last-Event-ID/],
     ['a cursor beyond the head', get('/events?live=true&after=99'), 409, 'cursor-beyond-head', /last event \(0\)/],
     ['an unknown filter', get('/streams/s?format=sse&typ=T'), 400, 'unknown-parameter', /did you mean "type"/],
@@ -838,7 +868,7 @@ const tables: Record<string, Row[]> = {
       get('/events?format=sse&takeover=true'),
       400,
       'bad-parameter',
-      /goes with "consumer"/
+      /requires "consumer"/
     ]
   ],
   'invalid consumers': [
@@ -869,7 +899,7 @@ const tables: Record<string, Row[]> = {
       consumer({ source: '/events', expiresAfter: 'PT0S' }),
       400,
       'invalid-body',
-      /longer than nothing/
+      /longer than 0 seconds/
     ],
     ['a start beyond the head', consumer({ source: '/events', from: '99' }), 409, 'cursor-beyond-head', /./],
     [
@@ -877,7 +907,7 @@ const tables: Record<string, Row[]> = {
       consumer({ source: '/events', from: 'later' }),
       400,
       'bad-cursor',
-      /"from" is a cursor/
+      /"from" must be a cursor/
     ],
     [
       'a name that is too long',

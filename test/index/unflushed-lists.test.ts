@@ -1,4 +1,7 @@
-/** Lists show what is in memory and not on disk yet: what waits for the next write of the index, and what is being written. */
+/**
+ * Listings include index changes that are not on disk yet: those of the write under way, and those waiting for the
+ * next.
+ */
 import t from 'tap'
 import { openApp } from '../helpers/app.js'
 import { encodeEvent } from '../helpers/events.js'
@@ -17,7 +20,7 @@ t.test('/streams, /types and /categories show names and counts that the index ha
   const streams = (category: string, count: number) => Array.from({ length: count }, (_, i) => of(category)(i))
   const names = (category: string, count: number) =>
     Array.from({ length: count }, (_, i) => `${category}-${i}`).toSorted()
-  /** What the lists say, read page by page. */
+  /** Returns the listed names and counts, read page by page. */
   const listed = async (path: string, member: string) => {
     const found: { stream?: string; name?: string; head?: number; events?: number }[] = []
     for (let url: string | undefined = `${path}?limit=7`; url !== undefined; ) {
@@ -53,16 +56,16 @@ t.test('/streams, /types and /categories show names and counts that the index ha
     held++
     return released
   }
-  // The write of these begins and is held. What follows waits for the next write.
+  // The index write of these events begins and is held. Later events wait for the next write.
   await append(of('disk')(0), ...streams('writing', STREAMS))
   const written = store.postings.flush()
   await eventually('the index is being written', () => held === 1)
   await append(of('disk')(0), of('writing')(1), ...streams('waiting', 3))
-  t.same([store.postings.goodTo, store.log.head], [1, 107], 'on disk the index ends before all of this')
-  await check('while it is being written')
+  t.same([store.postings.goodTo, store.log.head], [1, 107], 'the index on disk ends before these events')
+  await check('during the write')
   release()
   await written
   await store.postings.flush()
-  t.equal(store.postings.goodTo, store.log.head, 'everything is on disk')
-  await check('when it is written')
+  t.equal(store.postings.goodTo, store.log.head, 'all events are in the index on disk')
+  await check('after the write')
 })

@@ -159,7 +159,7 @@ t.test('a server whose log gets a new identity prints a warning', async (t) => {
   child.kill('SIGTERM')
   await ended
   t.match(output, /WARNING: the log has a new identity, [-\da-f]{36}: the file "witness"/)
-  t.match(output, `up to position 9 of ${id} is certain`)
+  t.match(output, `positions up to 9 of the old identity ${id}`)
 })
 
 t.test('a start that cannot write the new identity fails, and the next start still gives one', async (t) => {

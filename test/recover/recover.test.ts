@@ -40,7 +40,7 @@ t.test('recover shows a lost end, changes nothing without --accept-loss, and the
   )
   t.same(snapshot(directory), refused, 'nothing was changed')
 
-  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0, stdout: /starts\.\n$/ })
+  t.match(await daybook(['recover', '--db', directory, '--accept-loss']), { code: 0, stdout: /can be started\.\n$/ })
   const kept = onlyKept(directory)
   t.ok(readdirSync(join(kept, 'evidence')).includes('witness'), 'the evidence is kept')
   t.match(JSON.parse(readFileSync(join(kept, 'report.json'), 'utf8')), { acknowledged: 99 })
@@ -179,8 +179,8 @@ t.test('recover reports wrong arguments, a directory without a log and a directo
   const directory = await filled(t, 3)
   const empty = join(t.testdirName, 'nothing')
   mkdirSync(empty)
-  t.match(await daybook(['recover', '--db', empty]), { code: 1, stderr: /^daybook: there is no Daybook log in .*\n$/ })
-  t.match(await daybook(['recover', directory]), { code: 2, stderr: /recover takes no/ })
+  t.match(await daybook(['recover', '--db', empty]), { code: 1, stderr: /^daybook: .* holds no Daybook log; .*\n$/ })
+  t.match(await daybook(['recover', directory]), { code: 2, stderr: /unexpected argument/ })
   t.match(await daybook(['recover', '--yes']), { code: 2, stderr: /--yes.*--help/ })
   const { child } = await serve(['--db', directory, '--port', '0'])
   for (const command of ['recover', 'verify']) {

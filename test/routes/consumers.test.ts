@@ -72,7 +72,7 @@ t.test('a GET does not move the cursor, an acknowledgement does', async (t) => {
   )
   t.match((await app.inject('/consumers/c/events')).json(), { events: [{ number: 3 }], cursor: '4', atEnd: true })
   t.match((await acknowledge(app, 'c', 5, 0)).json(), { status: 409, code: 'not-sent', last: '4' })
-  t.match(await getConsumer(app, 'c'), { cursor: '1', lag: { events: 3 }, standsStill: 'nobody reads for it' })
+  t.match(await getConsumer(app, 'c'), { cursor: '1', lag: { events: 3 }, standsStill: 'no connection reads for it' })
   await acknowledge(app, 'c', 4, 0)
   const waiting = app.inject('/consumers/c/events?wait=20')
   await append(app, 's', { type: 'Even' })
@@ -128,7 +128,7 @@ t.test('an acknowledgement over WebSocket is confirmed once it is on disk', asyn
     state: 'connected',
     cursor: '0',
     lag: { events: 1 },
-    standsStill: '1 events wait to be acknowledged',
+    standsStill: '1 events are not acknowledged',
     connection: { transport: 'websocket', inFlight: 1, source: '/streams/s' }
   })
   // The copy is what a killed server leaves behind.

@@ -170,7 +170,7 @@ t.test('old TLS versions and ciphers are refused, also after the certificate was
     for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_\w+_ALERT_/, `${weak.ciphers} ${when}`)
     t.match(await refusalOf(server, { maxVersion: 'TLSv1.2' }), /^spoke TLSv1\.2 ECDHE-ECDSA-.*(GCM|CHACHA20)/, when)
     server.signal('SIGHUP')
-    await server.untilLogged(/SIGHUP: the certificate was read again/)
+    await server.untilLogged(/SIGHUP: the certificate was reloaded/)
   }
 })
 
@@ -181,7 +181,7 @@ t.test(
     const before = await presented(server)
     await writeCertificate(server)
     server.signal('SIGHUP')
-    await server.untilLogged(/SIGHUP: the certificate was read again/)
+    await server.untilLogged(/SIGHUP: the certificate was reloaded/)
     const after = await presented(server)
     t.not(after.fingerprint, before.fingerprint, 'new connections get the new certificate')
     before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
@@ -189,7 +189,7 @@ t.test(
 
     writeFileSync(server.cert, 'nonsense')
     server.signal('SIGHUP')
-    await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its key/)
+    await server.untilLogged(/WARNING: SIGHUP: .* are not a certificate and its private key/)
     t.equal((await presented(server)).fingerprint, after.fingerprint)
     t.equal(await reload(server), 409, 'the caller gets an error')
     const ca = await writeCertificate(server)

@@ -317,7 +317,7 @@ t.test('numbers in metadata are whole, within bounds, and keep their digits', as
     }
   }
   for (const age of ['P106751991167300DT15H30M8S', 'P106751991167301D', 'PT0S', 'P0D']) {
-    const detail = '"maxAge" is from 1 second to 2^63-1 seconds.'
+    const detail = '"maxAge" must be from 1 second to 2^63-1 seconds.'
     t.match((await change(app, 'PUT', { maxAge: age })).json(), { status: 400, detail }, age)
   }
   t.equal((await change(app, 'PUT', { maxAge: 'P106751991167300DT15H30M7S' })).statusCode, 200)

@@ -166,7 +166,7 @@ async function followsOverWebSocket(t: Test, url: string, passesUpgrade: boolean
   if (!passesUpgrade) {
     const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage]
     t.equal(answer.statusCode, 426)
-    t.match(await readerOf(answer).until('}'), /"code":"upgrade-lost".*proxy in front/)
+    t.match(await readerOf(answer).until('}'), /"code":"upgrade-lost".*proxy removed/)
     return
   }
   const frames: string[] = []

@@ -113,7 +113,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
     client: '127.0.0.1',
     by: 'client',
     code: undefined,
-    detail: 'The client closed the connection with 4321: tired.'
+    detail: 'The client closed the connection with code 4321: tired.'
   })
   t.ok(Date.parse(lastConnection.since) <= Date.parse(lastConnection.ended), 'the connection ended after it began')
 

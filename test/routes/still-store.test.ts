@@ -46,7 +46,7 @@ for (const [who, headers] of [
     await eventually('the process is told to stop', () => commands.includes('stop'))
     t.equal(store.log.head, head, 'nothing could be written')
     for (const name of ['reloadconfig', 'shutdown']) {
-      t.ok(logged.some((line) => line.includes('could not be written down') && line.includes(name)), `${name} is in the server log`) // biome-ignore format: one line
+      t.ok(logged.some((line) => line.includes('could not be recorded') && line.includes(name)), `${name} is in the server log`) // biome-ignore format: one line
     }
   })
 }

@@ -165,7 +165,7 @@ t.test('an invalid condition is refused with the reason, and nothing is written'
     [match([{}]), /at least one of "types", "tags"/],
     [match([{ types: [], tags: [] }]), /type or tag/],
     [{ failIfEventsMatch: {} }, /items/],
-    [{ failIfEventsMatch: { items: [{ types: 'T' }] } }, /is a list, not "T"/],
+    [{ failIfEventsMatch: { items: [{ types: 'T' }] } }, /must be a list, not "T"/],
     [{ failIfEventsMatch: { items: [{ tag: ['x'] }] } }, /tag/],
     [{ ...match([{ types: ['T'] }]), after: -2 }, /after/],
     [{ ...match([{ types: ['T'] }]), after: 1.5 }, /after/],

@@ -1,4 +1,4 @@
-/** The frames that a client sends over a WebSocket, from their bytes. */
+/** Parses and checks the WebSocket frames of a client. */
 import { AckFrame, CreditFrame, SubscribeFrame, UnsubscribeFrame } from '../../../schemas/frames.js'
 import { DaybookError } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
@@ -11,29 +11,29 @@ const checkUnsubscribe = compileShape<UnsubscribeFrame>(UnsubscribeFrame)
 
 export type ClientFrame = AckFrame | CreditFrame | SubscribeFrame | UnsubscribeFrame
 
-/** An object that a client sent, whose members nobody has looked at. */
-type Sent = Record<string, unknown>
+/** A parsed frame, whose members are not checked yet. */
+type UncheckedFrame = Record<string, unknown>
 
-/** @throws `malformed-json`, `bad-frame` */
-export function parseSent(data: Buffer, isBinary: boolean): Sent {
-  if (isBinary) throw badFrame('A frame is text.')
+/** Parses a frame. @throws `malformed-json`, `bad-frame` */
+export function parseFrame(data: Buffer, isBinary: boolean): UncheckedFrame {
+  if (isBinary) throw badFrame('A frame must be a text frame, not a binary one.')
   let value: unknown
   try {
     value = JSON.parse(data.toString())
   } catch {
-    throw new DaybookError('malformed-json', 'A frame is one JSON object.')
+    throw new DaybookError('malformed-json', 'A frame must be one JSON object.')
   }
-  if (typeof value !== 'object' || value === null) throw badFrame('A frame is one JSON object.')
-  return value as Sent
+  if (typeof value !== 'object' || value === null) throw badFrame('A frame must be one JSON object.')
+  return value as UncheckedFrame
 }
 
-/** The subscription that an answer to a frame names; undefined: the frame names none. */
-export function subOf({ sub }: Sent): string | undefined {
+/** Returns the `sub` of a frame, for the response to it; undefined if it has none, or too long a one to repeat. */
+export function subOf({ sub }: UncheckedFrame): string | undefined {
   return typeof sub === 'string' && sub.length <= 2 * limits.sub_chars_max ? sub : undefined
 }
 
-/** @throws `bad-frame` */
-export function checkFrame(value: Sent): ClientFrame {
+/** Returns the frame if its members are valid. @throws `bad-frame` */
+export function checkFrame(value: UncheckedFrame): ClientFrame {
   switch (value.frame) {
     case 'ack':
       return checkAck(value, badFrame)
@@ -45,7 +45,7 @@ export function checkFrame(value: Sent): ClientFrame {
       return checkUnsubscribe(value, badFrame)
   }
   const name = String(value.frame).slice(0, 60)
-  throw badFrame(`There is no frame "${name}"; a client sends ack, credit, subscribe and unsubscribe.`)
+  throw badFrame(`There is no frame "${name}"; a client can send ack, credit, subscribe and unsubscribe.`)
 }
 
 export function badFrame(why: string): DaybookError {

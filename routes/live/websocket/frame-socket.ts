@@ -1,15 +1,15 @@
-/** One WebSocket, whoever reads over it: writes the server's frames, and finds out whether the client is still there. */
+/** One WebSocket, with one or several subscriptions: writes frames of the server, and pings the client. */
 import type { Socket } from 'node:net'
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyRequest } from 'fastify'
 import type { DaybookError, ErrorCode } from '../../../src/errors.js'
 import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
-import { queuedBytes, takenBytes } from '../../reading/socket-queue.js'
+import { flushedBytes, queuedBytes } from '../../reading/socket-queue.js'
 import { plainFrame, textFrame } from '../../wire/live/live-frames.js'
 import { problemKinds } from '../../wire/problems/problem.js'
 
-/** Close codes of errors; of all others it is 4000 and the status. */
+/** WebSocket close codes of errors. For all other errors, the close code is 4000 plus the HTTP status. */
 const CLOSE_CODES: Partial<Record<ErrorCode, number>> = {
   complete: 1000,
   stopping: 1001,
@@ -18,31 +18,31 @@ const CLOSE_CODES: Partial<Record<ErrorCode, number>> = {
   overloaded: 1013
 }
 
-/** What a socket hands on to its readers. */
+/** Receives the events of a socket. */
 export interface SocketListener {
-  /** A frame of the client. */
-  taken(data: Buffer, isBinary: boolean): void
-  /** It is closed. @param how in a sentence */
+  /** The client has sent a frame. */
+  received(data: Buffer, isBinary: boolean): void
+  /** The socket is closed. @param how the reason, as a sentence */
   closed(how: string): void
-  /** The queue is full now: whoever sends stops. */
+  /** The write queue is full: all subscriptions must stop sending. */
   filled(): void
 }
 
 export class FrameSocket {
   readonly client: string
   readonly #socket: WebSocket
-  /** Frames are written here ready-made: several at once, and the same bytes for many readers. */
+  /** Encoded frames are written here directly: several at once, and the same bytes for many sockets. */
   readonly #raw: Socket
   readonly #clock: Clock
   #listener: SocketListener | undefined
-  /** Who goes on when the queue is empty again, in the order in which they stopped. */
-  #stopped: (() => void)[] = []
-  /** It carries several subscriptions. */
-  #many = false
+  /** Callbacks of the subscriptions that wait for an empty queue, in the order in which they stopped. */
+  #waitingForDrain: (() => void)[] = []
+  /** The socket carries several subscriptions. */
+  #isShared = false
   /** The client has sent something since the last ping. */
-  #alive = true
-  /** It was cut because the client answered no ping. */
-  #silent = false
+  #isAlive = true
+  /** The socket was cut because the client did not answer a ping. */
+  #timedOut = false
 
   constructor(socket: WebSocket, { ip, raw }: FastifyRequest, clock: Clock) {
     this.client = ip
@@ -56,68 +56,74 @@ export class FrameSocket {
     const socket = this.#socket
     socket.on('close', (code, reason) => listener.closed(this.#howItEnded(code, String(reason))))
     socket.on('pong', () => {
-      this.#alive = true
+      this.#isAlive = true
     })
     socket.on('message', (data, isBinary) => {
-      this.#alive = true
-      listener.taken(data as Buffer, isBinary)
+      this.#isAlive = true
+      listener.received(data as Buffer, isBinary)
     })
   }
 
-  /** Bytes that were written and not flushed. */
+  /** Bytes that were written but not flushed. */
   get waiting(): number {
     return this.#raw.writableLength
   }
 
-  /** As `Connection.unsent`. Of several readers it also falls while one after the other fills the queue again. */
+  /**
+   * See `Connection.unsent`: a number that falls while the client accepts data. With several subscriptions it is the
+   * negative number of flushed bytes, because other subscriptions refill the queue all the time.
+   */
   get unsent(): number {
-    return this.#many ? -takenBytes(this.#raw) : this.waiting + queuedBytes(this.#raw)
+    return this.#isShared ? -flushedBytes(this.#raw) : this.waiting + queuedBytes(this.#raw)
   }
 
-  /** Further readers come to it. */
+  /** Prepares the socket for several subscriptions. */
   share(): void {
-    if (this.#many) return
-    this.#many = true
-    // Each may wait for the end of the connection.
+    if (this.#isShared) return
+    this.#isShared = true
+    // Each subscription may listen for the end of the connection.
     this.#raw.setMaxListeners(0)
   }
 
-  /** Readers of one socket go on in turns: the next waits when the one before it has filled the queue again. */
+  /**
+   * Calls back when the queue is empty again. Subscriptions of one socket take turns: when one has filled the queue,
+   * the next waits for another drain.
+   */
   drained(callback: () => void): void {
-    this.#stopped.push(callback)
-    if (this.#stopped.length > 1) return
-    this.#raw.once('drain', () => this.#goOn())
+    this.#waitingForDrain.push(callback)
+    if (this.#waitingForDrain.length > 1) return
+    this.#raw.once('drain', () => this.#resumeWaiting())
     this.#listener?.filled()
   }
 
-  /** Writes frames that are ready for the socket. */
+  /** Writes encoded frames. */
   write(frames: Buffer): void {
     this.#raw.write(frames)
   }
 
-  /** Writes frames of which parts are shared, without copying them. */
+  /** Writes encoded frames in parts, without copying the parts that subscriptions share. */
   writeParts(parts: readonly Buffer[]): void {
     this.#raw.cork()
     for (const part of parts) this.#raw.write(part)
     this.#raw.uncork()
   }
 
-  /** Sends a frame that carries no events, unless the socket is closing. */
+  /** Sends a frame that carries no events. Does nothing if the socket is closing. */
   tell(frame: string, members: object): void {
     if (this.#socket.readyState === this.#socket.OPEN) this.#raw.write(textFrame(plainFrame(frame, members)))
   }
 
-  /** Ends a connection whose client has sent nothing, not even a pong, since the last ping. */
+  /** Pings the client. Cuts the connection if nothing, not even a pong, arrived since the last ping. */
   ping(): void {
-    if (this.#alive) this.#socket.ping()
+    if (this.#isAlive) this.#socket.ping()
     else {
-      this.#silent = true
+      this.#timedOut = true
       this.#socket.terminate()
     }
-    this.#alive = false
+    this.#isAlive = false
   }
 
-  /** Says why in the last frame, and closes. @param cursor of the socket's own subscription */
+  /** Sends a `closing` frame and closes the socket. @param cursor cursor of the socket's own subscription, if any */
   close({ code, message }: DaybookError, cursor: number | undefined): void {
     const { title, status } = problemKinds[code]
     this.tell('closing', { code, title, detail: message, cursor: cursor === undefined ? undefined : String(cursor) })
@@ -130,18 +136,18 @@ export class FrameSocket {
     this.#socket.terminate()
   }
 
-  #goOn(): void {
-    const all = this.#stopped
-    this.#stopped = []
-    while (all.length > 0 && this.#stopped.length === 0) all.shift()?.()
-    // Whoever had no turn is before the one that has filled it.
-    if (this.#stopped.length > 0) this.#stopped.unshift(...all)
+  #resumeWaiting(): void {
+    const waiting = this.#waitingForDrain
+    this.#waitingForDrain = []
+    while (waiting.length > 0 && this.#waitingForDrain.length === 0) waiting.shift()?.()
+    // Subscriptions that had no turn precede the one that has filled the queue again.
+    if (this.#waitingForDrain.length > 0) this.#waitingForDrain.unshift(...waiting)
   }
 
   #howItEnded(code: number, reason: string): string {
-    if (this.#silent) return 'The client answered no ping.'
-    // 1006: there was no close frame (RFC 6455 §7.1.5).
+    if (this.#timedOut) return 'The client did not answer a ping.'
+    // 1006: no close frame was received (RFC 6455 §7.1.5).
     if (code === 1006) return 'The connection broke.'
-    return `The client closed the connection with ${code}${reason === '' ? '' : `: ${reason}`}.`
+    return `The client closed the connection with code ${code}${reason === '' ? '' : `: ${reason}`}.`
   }
 }

@@ -1,4 +1,4 @@
-/** What the `source` of a subscription on a socket asks for: an address of a live read, as its route would take it. */
+/** Resolves the `source` of a `subscribe` frame: the address of a live read, with the checks of its route. */
 import type { FastifyRequest } from 'fastify'
 import { ConsumerQuery, EventsQuery, type ReadQuery, StreamQuery } from '../../../schemas/read.js'
 import type { Consumer } from '../../../src/consumers/consumer.js'
@@ -9,8 +9,8 @@ import { refusedQuery } from '../../wire/problems/query-faults.js'
 import { compileQuery } from '../../wire/problems/shape.js'
 import { streamAddress } from '../../wire/reading/read-request.js'
 import { parsedQuery } from '../../wire/writing/consumer-body.js'
-import { nameLastEventId } from '../last-event-id.js'
-import { askedAs, type LiveAsked, type LiveParts } from '../plan-live-read.js'
+import { normalizeLastEventId } from '../last-event-id.js'
+import { type LiveParts, type LiveTarget, targetOfConsumer } from '../plan-live-read.js'
 
 const PATHS = /^\/(?:(events)|streams\/([^/]+)|consumers\/([^/]+)\/events)$/
 const checks = {
@@ -20,27 +20,27 @@ const checks = {
 }
 
 /**
- * Rights are asked for first, as a route asks for them before it looks at the query.
- * @param request of the socket, whose account and prefix these are
- * @param credit in place of that of the query
+ * Returns the live read of a source. Checks the caller's rights before the query, in the order of a route.
+ * @param request the request of the socket, with the account and the path prefix
+ * @param credit credit of the `subscribe` frame; overrides that of the query
  * @throws `not-found`, `bad-stream-name`, `sign-in-required`, `not-permitted`, `consumer-not-found`, `bad-parameter`,
- * `unknown-parameter`
+ *   `unknown-parameter`
  */
-export async function askedBySource(
+export async function targetOfSource(
   parts: LiveParts,
   request: FastifyRequest,
   source: string,
   credit: number | undefined
-): Promise<LiveAsked> {
+): Promise<LiveTarget> {
   const { principal, prefix } = request
   const own = prefix !== '' && source.startsWith(`${prefix}/`) ? source.slice(prefix.length) : source
   const [path = '', text = ''] = own.split(/\?(.*)/s)
   const [, log, stream, name] = PATHS.exec(path) ?? []
   const query = parsedQuery(text)
-  nameLastEventId({ query })
+  normalizeLastEventId({ query })
   if (name !== undefined) {
     const consumer = await consumerFor(parts, request, decodedSegment(name, path))
-    return askedAs(consumer, checked(query, checks.consumer, credit))
+    return targetOfConsumer(consumer, checked(query, checks.consumer, credit))
   }
   if (log === undefined && stream === undefined) throw nothingAt(path)
   const address: Address = stream === undefined ? { stream: undefined } : streamAddress(decodedSegment(stream, path))
@@ -71,6 +71,6 @@ function decodedSegment(segment: string, path: string): string {
 function nothingAt(path: string): DaybookError {
   return new DaybookError(
     'not-found',
-    `Nothing is live at ${path.slice(0, 200)}: a source is /events, /streams/{stream} or /consumers/{name}/events, with its query.`
+    `There are no live reads at ${path.slice(0, 200)}: "source" must be /events, /streams/{stream} or /consumers/{name}/events, with its query.`
   )
 }

@@ -1,4 +1,7 @@
-/** All subscriptions of one WebSocket: its own, and those that its client's frames begin and end (native contract §5, ADR 28). */
+/**
+ * All subscriptions of one WebSocket (native contract §5, ADR 28): its own, for which the socket was opened, and those
+ * that `subscribe` and `unsubscribe` frames begin and end.
+ */
 import type { FastifyRequest } from 'fastify'
 import type { SubscribeFrame } from '../../../schemas/frames.js'
 import { DaybookError, isDaybookError } from '../../../src/errors.js'
@@ -7,28 +10,31 @@ import type { Closing } from '../../../src/subscriptions/connection.js'
 import type { Subscription } from '../../../src/subscriptions/subscription.js'
 import { problemKinds, problemOf } from '../../wire/problems/problem.js'
 import { parseCursor } from '../../wire/reading/cursor-bounds.js'
-import { resumedAt } from '../last-event-id.js'
+import { resumePoint } from '../last-event-id.js'
 import type { Live } from '../live.js'
 import { type LivePlan, planLive } from '../plan-live-read.js'
-import { badFrame, type ClientFrame, checkFrame, parseSent, subOf } from './client-frames.js'
+import { badFrame, type ClientFrame, checkFrame, parseFrame, subOf } from './client-frames.js'
 import type { FrameSocket, SocketListener } from './frame-socket.js'
-import { askedBySource } from './live-source.js'
+import { targetOfSource } from './live-source.js'
 import { type SharedFrames, WebSocketConnection } from './websocket-connection.js'
 
-/** The ticket for a socket that has no subscription of its own. */
+/** The source of a ticket for a socket without a subscription of its own. */
 export const SOCKET_SOURCE = '/subscriptions'
 
-/** Begin and end of a subscription that a client asked for and did not read yet: such clients are cut. */
+/**
+ * Maximum number of answers (begin or end of a subscription) that a client leaves unread. A client that exceeds it is
+ * cut off: it could otherwise fill the queue by subscribing again and again.
+ */
 const UNREAD_ANSWERS_MAX = 1000
 
 /** A subscription of the socket. */
 interface SocketReader {
   readonly sub: string | undefined
   plan?: LivePlan
-  /** Undefined while it is planned. */
+  /** Undefined while the read is being planned. */
   subscription?: Subscription
-  /** It was ended while it was planned. */
-  over?: boolean
+  /** The client or the socket has ended it; it may still be in planning. */
+  ended?: boolean
 }
 
 export class SocketReaders implements SocketListener {
@@ -38,7 +44,7 @@ export class SocketReaders implements SocketListener {
   readonly #shared: SharedFrames
   #own: SocketReader | undefined
   readonly #named = new Map<string, SocketReader>()
-  /** The last frame was sent. */
+  /** The last frame, `closing`, was sent. */
   #finished = false
   #unread = 0
   #release = () => {}
@@ -50,14 +56,14 @@ export class SocketReaders implements SocketListener {
     this.#shared = shared
   }
 
-  /** Begins with the subscription that the socket's address asked for. */
+  /** Begins a socket with a subscription of its own. */
   beginWith(plan: LivePlan): void {
     this.#own = { sub: undefined, plan }
     this.#open(this.#own, plan, ({ error, cursor }) => this.#finish(error, cursor))
     this.#socket.begin(this)
   }
 
-  /** Begins without one. The socket is pinged, and closed when the server stops. */
+  /** Begins a socket without a subscription of its own. It is pinged here, and closed when the server stops. */
   beginEmpty(): void {
     const { subscriptions, clock } = this.#live.parts
     const { ending } = subscriptions
@@ -79,11 +85,11 @@ export class SocketReaders implements SocketListener {
     if (ending.aborted) stop()
   }
 
-  /** Takes a frame of the client. A bad frame is answered with an error, and the connection stays. */
-  taken(data: Buffer, isBinary: boolean): void {
+  /** Handles a frame of the client. After a bad frame, sends an `error` frame; the connection stays open. */
+  received(data: Buffer, isBinary: boolean): void {
     let sub: string | undefined
     try {
-      const value = parseSent(data, isBinary)
+      const value = parseFrame(data, isBinary)
       sub = subOf(value)
       this.#take(checkFrame(value))
     } catch (error) {
@@ -112,7 +118,7 @@ export class SocketReaders implements SocketListener {
     }
   }
 
-  /** @returns undefined for the socket's own when it has none, and the frame needs none @throws `bad-frame` */
+  /** Returns the subscription with this name; without a name, the socket's own. @throws `bad-frame` */
   #readerOf(sub: string | undefined): SocketReader | undefined {
     if (sub === undefined) {
       if (this.#own !== undefined) return this.#own
@@ -120,13 +126,14 @@ export class SocketReaders implements SocketListener {
     }
     const reader = this.#named.get(sub)
     if (reader?.subscription !== undefined) return reader
-    if (reader === undefined) throw badFrame(`No subscription is named ${JSON.stringify(sub)} on this socket.`)
-    throw badFrame(`${JSON.stringify(sub)} has not begun: wait for its "subscribed".`)
+    if (reader === undefined) throw badFrame(`This socket has no subscription named ${JSON.stringify(sub)}.`)
+    throw badFrame(`The subscription ${JSON.stringify(sub)} has not begun: wait for its "subscribed" frame.`)
   }
 
   #acknowledge(reader: SocketReader | undefined, cursor: number): void {
     const { attachment } = reader?.plan ?? {}
-    if (attachment === undefined) throw badFrame('An acknowledgement needs a consumer: connect with ?consumer=name.')
+    if (attachment === undefined)
+      throw badFrame('Only a read for a consumer can be acknowledged: connect with ?consumer=name.')
     const { sub } = reader as SocketReader
     attachment.consumer.acknowledge(cursor, attachment.generation, Infinity).then(
       () => this.#socket.tell('acked', { sub, cursor: String(cursor) }),
@@ -136,10 +143,10 @@ export class SocketReaders implements SocketListener {
 
   #subscribe({ sub, source, credit }: SubscribeFrame): void {
     if (this.#finished) return
-    if (this.#named.has(sub)) throw badFrame(`${JSON.stringify(sub)} is the name of another subscription here.`)
+    if (this.#named.has(sub)) throw badFrame(`This socket has another subscription named ${JSON.stringify(sub)}.`)
     const most = limits.socket_subscriptions_max
     if (this.#named.size >= most) {
-      const why = `This socket has ${most} subscriptions, as many as one may have.`
+      const why = `This socket has ${most} subscriptions, the maximum for one socket.`
       this.#tellEnded(sub, new DaybookError('limit-reached', why, { limit: most }), undefined)
       return
     }
@@ -155,27 +162,27 @@ export class SocketReaders implements SocketListener {
     )
   }
 
-  /** @throws as askedBySource and planLive; `not-permitted` */
+  /** Plans the live read of a source. @throws as targetOfSource and planLive; `not-permitted` */
   async #plan(source: string, credit: number | undefined): Promise<LivePlan> {
     const request = this.#request
     const { ticketSource = SOCKET_SOURCE } = request
     if (ticketSource !== SOCKET_SOURCE) {
-      const why = `This socket was opened by a ticket for ${ticketSource}. One for ${SOCKET_SOURCE} opens others, too.`
+      const why = `The ticket of this socket is only for ${ticketSource}. For several subscriptions, use a ticket for ${SOCKET_SOURCE}.`
       throw new DaybookError('not-permitted', why, { source: ticketSource })
     }
-    const asked = await askedBySource(this.#live.parts, request, source, credit)
-    return planLive(this.#live, { request, headers: {}, grants: true }, asked, resumedAt(asked))
+    const target = await targetOfSource(this.#live.parts, request, source, credit)
+    return planLive(this.#live, { request, headers: {}, grants: true }, target, resumePoint(target))
   }
 
   #openNamed(reader: SocketReader, plan: LivePlan): void {
     const sub = reader.sub as string
-    if (reader.over) {
+    if (reader.ended) {
       plan.attachment?.release()
       this.#named.delete(sub)
       this.#tellEnded(sub, unsubscribed(), undefined)
       return
     }
-    this.#answered()
+    this.#countAnswer()
     this.#open(reader, plan, ({ error, cursor }) => {
       this.#named.delete(sub)
       this.#tellEnded(sub, error, cursor)
@@ -191,17 +198,17 @@ export class SocketReaders implements SocketListener {
 
   #unsubscribe(sub: string): void {
     const reader = this.#named.get(sub)
-    if (reader === undefined) throw badFrame(`No subscription is named ${JSON.stringify(sub)} on this socket.`)
-    reader.over = true
+    if (reader === undefined) throw badFrame(`This socket has no subscription named ${JSON.stringify(sub)}.`)
+    reader.ended = true
     const { subscription } = reader
-    if (subscription === undefined) return // it ends when it has been planned
+    if (subscription === undefined) return // still in planning: #openNamed ends it
     this.#named.delete(sub)
     const error = unsubscribed()
     subscription.ended(error.message)
     this.#tellEnded(sub, error, subscription.machine.done)
   }
 
-  /** Ends the socket for an error that concerns all of it. */
+  /** Closes the socket because of an error that affects all its subscriptions. */
   #endAll(error: DaybookError): void {
     if (this.#finished) return
     const own = this.#own?.subscription
@@ -209,7 +216,7 @@ export class SocketReaders implements SocketListener {
     else own.close(error)
   }
 
-  /** Sends the last frame. @param cursor of the socket's own subscription */
+  /** Ends all subscriptions and closes the socket. @param cursor cursor of the socket's own subscription */
   #finish(error: DaybookError, cursor: number | undefined): void {
     if (this.#finished) return
     this.#finished = true
@@ -222,27 +229,27 @@ export class SocketReaders implements SocketListener {
 
   #endNamed(how: string): void {
     for (const reader of this.#named.values()) {
-      reader.over = true
+      reader.ended = true
       reader.subscription?.ended(how)
     }
     this.#named.clear()
   }
 
   #tellEnded(sub: string, error: DaybookError, cursor: number | undefined): void {
-    this.#answered()
+    this.#countAnswer()
     const place = cursor === undefined ? {} : { cursor: String(cursor) }
     this.#socket.tell('ended', { ...problemOf(error, this.#request), ...place, sub })
   }
 
   #refuse(error: Error, sub: string | undefined): void {
     const { code, message } = coded(error)
-    // A client that sends bad frames and reads none of the errors is cut off.
+    // Cuts off a client that sends bad frames but does not read the errors.
     if (this.#socket.waiting > limits.live_buffer_bytes_max) this.#socket.cut()
     else this.#socket.tell('error', { sub, code, title: problemKinds[code].title, detail: message })
   }
 
-  /** The same of a client that subscribes again and again. */
-  #answered(): void {
+  /** Counts unread answers to `subscribe` and `unsubscribe`, and cuts off a client with too many. */
+  #countAnswer(): void {
     if (this.#socket.waiting === 0) this.#unread = 0
     else if (++this.#unread > UNREAD_ANSWERS_MAX) this.#socket.cut()
   }

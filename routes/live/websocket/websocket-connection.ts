@@ -1,13 +1,15 @@
-/** What a subscription sends over a WebSocket (native contract §5): the socket's own, or one of several. */
+/** The connection of one subscription over a WebSocket (native contract §5): the socket's own, or one of several. */
 import type { ReadResult } from '../../../src/reading/event-read.js'
 import type { Closing, Connection, Redelivery, Statistics } from '../../../src/subscriptions/connection.js'
 import { eventFrames, namedEventFrames, type SharedBytes, type SharedTails } from '../../wire/live/live-frames.js'
 import type { LivePlan } from '../plan-live-read.js'
 import type { FrameSocket } from './frame-socket.js'
 
-/** Bytes that many sockets are sent alike: frames of their own subscriptions, and what follows after `sub` in those of others. */
+/** Rendered events that several sockets share. */
 export interface SharedFrames {
+  /** Whole frames, for the sockets' own subscriptions. */
   readonly whole: SharedBytes
+  /** Events without the start of their frame, which contains `sub`; for named subscriptions. */
   readonly tails: SharedTails
 }
 
@@ -21,7 +23,7 @@ export class WebSocketConnection implements Connection {
 
   /**
    * @param sub the client's name for the subscription; undefined: the socket's own
-   * @param onClose tells the client why it ends
+   * @param onClose must tell the client why the subscription ends
    */
   constructor(
     socket: FrameSocket,
@@ -77,7 +79,7 @@ export class WebSocketConnection implements Connection {
     this.#tell('checkpoint', { cursor: String(cursor) })
   }
 
-  /** Pings belong to the socket: its own subscription, or the socket itself, sends them. */
+  /** Pings are per socket: its own subscription sends them, or SocketReaders if there is none. */
   heartbeat(): void {
     if (this.#sub === undefined) this.#socket.ping()
   }

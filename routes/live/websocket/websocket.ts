@@ -1,4 +1,4 @@
-/** Live reads over WebSocket (native contract §5): the handshake, and the hand-over to a subscription. */
+/** Live reads over WebSocket (native contract §5): the handshake, and the hand-over of the socket to subscriptions. */
 import { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
@@ -12,9 +12,9 @@ import { currentResponse } from '../../http/connections/current-response.js'
 import type { Origins } from '../../http/same-origin.js'
 import { SharedBytes, SharedTails } from '../../wire/live/live-frames.js'
 import { liveQueryOf } from '../../wire/reading/read-request.js'
-import { nameLastEventId, resumedAt } from '../last-event-id.js'
+import { normalizeLastEventId, resumePoint } from '../last-event-id.js'
 import type { Live } from '../live.js'
-import { type LiveAsked, type LiveCaller, type LivePlan, planLive } from '../plan-live-read.js'
+import { type LiveCaller, type LivePlan, type LiveTarget, planLive } from '../plan-live-read.js'
 import { FrameSocket } from './frame-socket.js'
 import { SOCKET_SOURCE, SocketReaders } from './socket-readers.js'
 import type { SharedFrames } from './websocket-connection.js'
@@ -22,14 +22,14 @@ import type { SharedFrames } from './websocket-connection.js'
 export const SUBPROTOCOL = 'daybook.v1'
 
 /**
- * A request that can be upgraded to WebSocket only. As soon as a server handles upgrades, node takes every `Upgrade` for
- * one that it handles; a client that offers another protocol (Java's offers h2c) is answered as if it had not. One that
- * asks before the requests ahead of it on its connection were answered is refused: node would hand over the connection at
- * once. No client does that (RFC 6455 4.1).
+ * A request that can be upgraded only to WebSocket. If a server handles upgrades, node treats every `Upgrade` header as
+ * one. With this class, an upgrade to another protocol (Java's HTTP client offers h2c) is ignored, and the request gets
+ * a normal response. An upgrade that is pipelined behind unanswered requests is refused, because node would hand over
+ * the connection before their responses are sent. No WebSocket client does that (RFC 6455 4.1).
  */
 export class UpgradableMessage extends IncomingMessage {
   wantsUpgrade: boolean | null = null
-  /** It asks before the requests ahead of it were answered. */
+  /** The upgrade is pipelined behind unanswered requests. */
   isEarly = false
 
   get upgrade(): boolean {
@@ -37,7 +37,7 @@ export class UpgradableMessage extends IncomingMessage {
     return wantsUpgrade === true && method === 'GET' && isWebSocket(headers.upgrade)
   }
 
-  /** Node sets it when the headers have been read. */
+  /** Node sets it after it has parsed the headers. */
   set upgrade(wanted: boolean | null) {
     this.isEarly = wanted === true && currentResponse(this.socket) !== undefined
     this.wantsUpgrade = wanted && !this.isEarly
@@ -46,7 +46,7 @@ export class UpgradableMessage extends IncomingMessage {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** `reads`: over every transport; `upgrades`: only an upgrade to WebSocket. */
+    /** The live reads of a route. `reads`: over every transport; `upgrades`: over WebSocket only. */
     live?: 'reads' | 'upgrades'
   }
 }
@@ -55,12 +55,12 @@ function isLive({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.live !== undefined
 }
 
-const NOT_PASSED_ON =
-  'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": a proxy in front of this server does not pass the headers Upgrade and Connection on. Let it, or read with Accept: text/event-stream.'
-const BEHIND =
-  'A WebSocket was asked for before the requests ahead of it on its connection were answered. Ask on a connection of its own.'
+const UPGRADE_REMOVED =
+  'This is a WebSocket handshake (Sec-WebSocket-Key) without "Upgrade: websocket": probably a proxy removed the headers Upgrade and Connection. Configure it to pass them on, or read with Accept: text/event-stream.'
+const UPGRADE_TOO_EARLY =
+  'The WebSocket handshake was sent before earlier requests on the same connection were answered. Use a new connection for the WebSocket.'
 
-/** Accepts upgrades: routes with a `wsHandler` take them, all others refuse. */
+/** Enables upgrades to WebSocket: routes with a `wsHandler` accept them, all other routes refuse them. */
 export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Promise<void> {
   await app.register(websocket, {
     options: {
@@ -69,34 +69,34 @@ export async function acceptWebSockets(app: FastifyInstance, clock: Clock): Prom
       clientTracking: false,
       handleProtocols: (offered) => offered.has(SUBPROTOCOL) && SUBPROTOCOL
     },
-    // The client broke the protocol: a close frame has told it, and it has a while to read that.
+    // The client violated the protocol. It has time to read the close frame before the connection is cut.
     errorHandler: (_error, socket) => void clock.after(limits.close_linger_ms, () => socket.terminate()),
-    // Subscriptions end their connections themselves.
+    // When the server stops, subscriptions close their connections themselves.
     preClose: (done) => done()
   })
   app.addHook('onRequest', (request, reply, done) => {
     const { isEarly } = request.raw as UpgradableMessage
-    // Node has dropped what came behind it.
+    // Node has discarded everything that followed the handshake on this connection.
     if (isEarly) reply.header('connection', 'close')
     const isHandshake = request.ws || request.headers['sec-websocket-key'] !== undefined
     if (isHandshake && !request.is404 && !isLive(request)) {
-      throw new DaybookError('bad-request', 'Nothing is live at this address: ask without "Upgrade".')
+      throw new DaybookError('bad-request', 'This address has no live reads: send the request without "Upgrade".')
     }
     if (isHandshake && !request.ws && request.method === 'GET' && isLive(request)) {
-      throw new DaybookError('upgrade-lost', isEarly ? BEHIND : NOT_PASSED_ON)
+      throw new DaybookError('upgrade-lost', isEarly ? UPGRADE_TOO_EARLY : UPGRADE_REMOVED)
     }
     done()
   })
 }
 
 /**
- * Options by which a GET route can be read over WebSocket, too.
- * @param asked the address and query of a request
- * @param access who may read there
+ * Returns the options of a GET route that can also be read over WebSocket.
+ * @param targetOf returns the source and the query of a request
+ * @param access the rights that the route requires
  */
 export function liveSocket(
   live: Live,
-  asked: (request: FastifyRequest) => LiveAsked,
+  targetOf: (request: FastifyRequest) => LiveTarget,
   access: Requirement
 ): Pick<RouteShorthandOptions, 'preValidation' | 'preHandler' | 'config'> & {
   wsHandler: (socket: WebSocket, request: FastifyRequest) => void
@@ -108,19 +108,19 @@ export function liveSocket(
       live: 'reads',
       access,
       ticketFor: (request) => {
-        const { address, query } = asked(request)
+        const { address, query } = targetOf(request)
         return liveQueryOf(address, query, readContextOf(live.parts, request)).source
       }
     },
     preValidation: (request, _reply, done) => {
-      nameLastEventId(request)
+      normalizeLastEventId(request)
       done()
     },
     preHandler: async (request) => {
       if (!request.ws) return
       checkHandshake(request, live.origins)
-      const plan = await planLive(live, callerOf(request), asked(request), resumedAt(request))
-      // A connection that breaks in this moment never comes to the handler.
+      const plan = await planLive(live, callerOf(request), targetOf(request), resumePoint(request))
+      // If the connection breaks now, wsHandler is never called; the consumer must be released all the same.
       request.raw.socket.once('close', () => plan.attachment?.release())
       if (request.raw.socket.destroyed) plan.attachment?.release()
       plans.set(request, plan)
@@ -131,7 +131,7 @@ export function liveSocket(
   }
 }
 
-/** Options by which a GET route opens a WebSocket that has no subscription of its own. */
+/** Returns the options of a GET route that opens a WebSocket without a subscription of its own. */
 export function emptySocket(
   live: Live,
   access: Requirement
@@ -146,7 +146,7 @@ export function emptySocket(
       checkHandshake(request, live.origins)
       const [parameter] = Object.keys(request.query as object)
       if (parameter !== undefined) {
-        const why = `"${parameter.slice(0, 60)}" is no parameter here: each "source" has its own.`
+        const why = `There is no parameter "${parameter.slice(0, 60)}" here: put it into the "source" of a subscription.`
         throw new DaybookError('unknown-parameter', why, { parameter })
       }
       live.parts.subscriptions.checkRoom()
@@ -163,27 +163,32 @@ function readersOf(live: Live, socket: WebSocket, request: FastifyRequest, share
   return new SocketReaders(live, new FrameSocket(socket, request, live.parts.clock), request, shared)
 }
 
-/** Whether a list of sub-protocols is well-formed: each a token, and named once (RFC 6455 §4.1). */
+/** Whether a list of sub-protocols is well-formed: valid tokens without duplicates (RFC 6455 §4.1). */
 function areTokens(names: readonly string[]): boolean {
   return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+\-.^`|~]+$/.test(name))
 }
 
-/** Ends the connection of an upgrade with its answer, where the address is malformed and no route's hooks would end it. */
+/** Closes the connection of an upgrade after its response. Needed for a malformed address, for which no hooks run. */
 export function endUpgrade(request: FastifyRequest, reply: FastifyReply): void {
   if ((request.raw as UpgradableMessage).upgrade) reply.raw.once('finish', () => request.raw.socket.destroySoon())
 }
 
-/** @throws `bad-request`, `bad-header`, `origin-refused`, and what the query's schema says */
+/** Checks a WebSocket handshake. @throws `bad-header`, `origin-refused`, and the validation error of the query */
 function checkHandshake(request: FastifyRequest, origins: Origins): void {
   const { headers } = request
   origins.check(request, 'follow events here over WebSocket')
   if (request.validationError !== undefined) throw request.validationError
   const protocols = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim())
   if (protocols !== undefined && !(protocols.includes(SUBPROTOCOL) && areTokens(protocols))) {
-    throw new DaybookError('bad-header', `The sub-protocol is ${SUBPROTOCOL}, or none.`, { available: [SUBPROTOCOL] })
+    throw new DaybookError('bad-header', `Sec-WebSocket-Protocol must contain ${SUBPROTOCOL}, or be absent.`, {
+      available: [SUBPROTOCOL]
+    })
   }
   const version = headers['sec-websocket-version']
   if (version !== '13' || !/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
-    throw new DaybookError('bad-header', 'A WebSocket begins with Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key.')
+    throw new DaybookError(
+      'bad-header',
+      'A WebSocket handshake requires Sec-WebSocket-Version: 13 and a valid Sec-WebSocket-Key.'
+    )
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The messages of each live transport (native contract §2, §5): WebSocket frames, SSE blocks, NDJSON lines. As
- * everywhere on the wire, each character of a text is a byte.
+ * The messages of each live transport (native contract §2, §5): WebSocket frames, SSE blocks, NDJSON lines. Strings are
+ * latin1 here, as in all of routes/wire: each character is one byte.
  */
 import { serverFrameNames } from '../../../schemas/frames.js'
 import { bytesOf } from '../../../src/latin1.js'
@@ -10,9 +10,9 @@ import type { Redelivery } from '../../../src/subscriptions/connection.js'
 import { renderEvent } from '../reading/recorded-event.js'
 
 /**
- * A text frame as a server sends it (RFC 6455 §5.2): final, not masked.
- * @param text a character a byte
- * @param more bytes of the frame that are written after it
+ * Returns a text frame from a server (RFC 6455 §5.2): final, not masked.
+ * @param text one byte per character
+ * @param more bytes of the payload that the caller writes after this buffer
  */
 export function textFrame(text: string, more = 0): Buffer {
   const length = text.length + more
@@ -31,7 +31,7 @@ export function textFrame(text: string, more = 0): Buffer {
   return frame
 }
 
-/** Frames that carry events, ready for the socket. @param batch events in one frame, at most */
+/** Returns frames that carry events, ready for the socket. @param batch maximum number of events in one frame */
 export function eventFrames(events: readonly ReadResult[], batch: number, redelivery: Redelivery | undefined): Buffer {
   const frames: Buffer[] = []
   if (batch === 1) for (const event of events) frames.push(textFrame(eventFrame(event, redelivery)))
@@ -51,9 +51,10 @@ function eventFrame(found: ReadResult, redelivery: Redelivery | undefined): stri
 }
 
 /**
- * The same for one of several subscriptions on a socket: each frame in parts, of which those with the events are as
- * SharedTails gave them.
- * @param sub the client's name for it
+ * The same as eventFrames, for one of several subscriptions on a socket. Returns the frames in parts; the parts with
+ * events are the given buffers, which subscriptions share.
+ * @param sub the client's name for the subscription
+ * @param tails the events as SharedTails renders them: each followed by the brace that closes its frame
  */
 export function namedEventFrames(
   sub: string,
@@ -73,7 +74,7 @@ export function namedEventFrames(
   for (let at = 0; at < events.length; at += batch) {
     const cursor = (events.slice(at, at + batch).at(-1) as ReadResult).cursor
     const some = tails.slice(at, at + batch)
-    // Between two events stands the brace that ends the tail of the first, and a comma.
+    // A list needs the events without the closing brace of their frames, separated by commas.
     const list = some.flatMap((tail, i) => (i === 0 ? [tail.subarray(0, -1)] : [COMMA, tail.subarray(0, -1)]))
     const length = list.reduce((sum, part) => sum + part.length, LIST_END.length)
     const start = `{"frame":"events","sub":${name},"cursor":"${cursor}","events":[`
@@ -85,27 +86,27 @@ export function namedEventFrames(
 const COMMA = Buffer.from(',')
 const LIST_END = Buffer.from(']}')
 
-/** A frame that carries no events. */
+/** Returns the text of a frame that carries no events. */
 export function plainFrame(frame: string, members: object): string {
   return bytesOf(JSON.stringify({ frame, ...members }))
 }
 
 /**
- * Names that no stored event has in an event stream: those of an EventSource's own events, and those of the server's
- * frames on any transport, so that a frame which comes to event streams later collides with no stored type.
+ * Names that are never used as the SSE `event` name of a stored event: the events of an EventSource itself, and the
+ * frames of the server on all transports. So a frame that is added to SSE later cannot collide with a stored type.
  */
 const RESERVED_NAMES: ReadonlySet<string> = new Set(['open', 'error', 'message', ...serverFrameNames])
 
-/** The `event` field that names an event by its type; empty for a type that cannot be told from something else. */
+/** The SSE `event` field for a type; empty for a reserved name and for a type that cannot be sent on one line. */
 function typeField(type: string): string {
   return type === '' || RESERVED_NAMES.has(type) || /[\r\n\0]/.test(type) ? '' : `event: ${type}\n`
 }
 
 /**
- * Blocks of an event stream. Events have no `event` field, so that `onmessage` sees them. `data` stands before `id`:
- * some clients take the id as soon as its line is there, and would pass over an event that breaks off after it.
- * @param typed names them by their type instead, where that is not a reserved name
- * @param redelivery set when some of them were sent before
+ * Returns SSE blocks with events. They have no `event` field, so that `onmessage` receives them. `data` precedes `id`:
+ * some clients store the id as soon as they read its line, and would skip the event if the connection broke after it.
+ * @param typed sends the type of an event as its `event` field, unless the type is a reserved name
+ * @param redelivery set if some of the events were sent before
  */
 export function eventBlocks(events: readonly ReadResult[], typed: boolean, redelivery: Redelivery | undefined): Buffer {
   let text = ''
@@ -116,64 +117,67 @@ export function eventBlocks(events: readonly ReadResult[], typed: boolean, redel
   return Buffer.from(text, 'latin1')
 }
 
-/** A named block. @param id where a reconnect goes on; undefined: where it would have gone on before */
+/** Returns a named SSE block. @param id cursor for a reconnect; undefined: the client keeps its last one */
 export function namedBlock(event: string, content: object, id?: string): string {
   return `event: ${event}\ndata: ${bytesOf(JSON.stringify(content))}\n${id === undefined ? '' : `id: ${id}\n`}\n`
 }
 
 /**
- * A sign of life on an event stream. A blank line would end an event: some clients hand over an empty one for it, as
- * their parsers do not look whether there was any data.
+ * The heartbeat of SSE: a comment without a blank line. A blank line ends a block, and some clients would deliver an
+ * empty event for it, because their parsers do not check for data.
  */
 export const HEARTBEAT_COMMENT = ':\n'
 
 /**
- * The field that says how soon an EventSource comes back, milliseconds: a time of its own for each stream, so that the
- * readers of a server that went away do not all come back at once.
+ * Returns the SSE field that sets the reconnect delay of an EventSource, in milliseconds. The delay is random, so that
+ * the clients of a restarted server do not all reconnect at once.
  */
 export function retryField(least: number = limits.live_retry_ms_min, most: number = limits.live_retry_ms_max): string {
   return `retry: ${Math.round(least + Math.random() * (most - least))}\n`
 }
 
-/** An event a line. */
+/** Returns events as NDJSON, one per line. */
 export function eventLines(events: readonly ReadResult[], redelivery: Redelivery | undefined): Buffer {
   let text = ''
   for (const event of events) text += `${renderEvent(event, redelivery)}\n`
   return Buffer.from(text, 'latin1')
 }
 
-/** A line that carries no event. */
+/** Returns an NDJSON line that carries no event. */
 export function plainLine(content: object): string {
   return `${bytesOf(JSON.stringify(content))}\n`
 }
 
 /**
- * Renders events once for all receivers. Readers of one live query get the same list object, so the bytes are kept by
- * that object, for as long as it is referenced.
+ * Renders events once for all subscriptions of a live query. These get the same list object, so that object is the key
+ * of the cache. The rendered bytes live as long as the list is referenced.
  */
 export class SharedBytes {
-  readonly #known = new WeakMap<readonly ReadResult[], Buffer>()
+  readonly #cache = new WeakMap<readonly ReadResult[], Buffer>()
 
   of(events: readonly ReadResult[], shared: boolean, render: () => Buffer): Buffer {
     if (!shared) return render()
-    let bytes = this.#known.get(events)
+    let bytes = this.#cache.get(events)
     if (bytes === undefined) {
       bytes = render()
-      this.#known.set(events, bytes)
+      this.#cache.set(events, bytes)
     }
     return bytes
   }
 }
 
-/** As SharedBytes, the events by themselves: each with the brace that ends its frame. */
+/**
+ * Renders the events of a list once, one buffer per event: its JSON and the brace that closes its frame. Cached by list
+ * object, as in SharedBytes.
+ */
 export class SharedTails {
-  readonly #known = new WeakMap<readonly ReadResult[], readonly Buffer[]>()
+  readonly #cache = new WeakMap<readonly ReadResult[], readonly Buffer[]>()
 
   of(events: readonly ReadResult[], shared: boolean, redelivery: Redelivery | undefined): readonly Buffer[] {
-    const known = shared ? this.#known.get(events) : undefined
-    if (known !== undefined) return known
+    const cached = shared ? this.#cache.get(events) : undefined
+    if (cached !== undefined) return cached
     const tails = events.map((event) => Buffer.from(`${renderEvent(event, redelivery)}}`, 'latin1'))
-    if (shared) this.#known.set(events, tails)
+    if (shared) this.#cache.set(events, tails)
     return tails
   }
 }

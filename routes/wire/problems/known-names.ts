@@ -1,8 +1,8 @@
-/** Names that nobody knows here, and the known ones that may have been meant. */
+/** Error texts for unknown names, with the most similar known name. */
 import { nearest } from '../../../src/spelling.js'
 
-/** Says that there is no such name, and which one may have been meant. */
+/** Returns an error text for an unknown name: it suggests the most similar known name and lists all known names. */
 export function unknownName(name: string, known: readonly string[]): string {
-  if (known.length === 0) return `There is no "${name.slice(0, 100)}" here; nothing is known.`
+  if (known.length === 0) return `There is no "${name.slice(0, 100)}"; no name is allowed here.`
   return `There is no "${name.slice(0, 100)}"; did you mean "${nearest(name, known)}"? Known: ${known.join(', ')}.`
 }

@@ -1,13 +1,13 @@
 /**
- * Problems (RFC 9457, native contract §6): one total table from code to status, title and page. A code without a row
- * does not compile.
+ * Problem documents (RFC 9457, native contract §6). One table maps every error code to its status, title and help page.
+ * A code without a row does not compile.
  */
 import type { DaybookError, ErrorCode } from '../../../src/errors.js'
 
 export interface ProblemKind {
   readonly status: number
   readonly title: string
-  /** What the page at /problems/{code} says: when it happens and what to do. */
+  /** Text of the page at /problems/{code}: when the problem happens and what to do about it. */
   readonly help: string
 }
 
@@ -15,387 +15,435 @@ export const problemKinds = {
   complete: {
     status: 200,
     title: 'Complete',
-    help: 'Not an error: everything that a live reader asked for was sent. It need not come back.'
+    help: 'Not an error. The server has sent every event that the live read asked for. There is no need to reconnect.'
   },
   'too-slow': {
     status: 503,
     title: 'Too slow',
-    help: 'A live reader took nothing for too long. It goes on from the cursor that it was told last.'
+    help: 'The client of a live read accepted no data for too long, so the server ended the connection. Reconnect and go on after the last cursor you received.'
   },
   'bad-frame': {
     status: 400,
     title: 'Bad frame',
-    help: 'Over WebSocket a client sends `{"frame":"ack","cursor":"41"}` (as a named consumer), `{"frame":"credit","events":100}`, `{"frame":"subscribe","sub":"a","source":"/streams/x"}` and `{"frame":"unsubscribe","sub":"a"}`; the first two may carry `sub`, too. The connection stays.'
+    help: 'The client sent a WebSocket frame that the server does not understand. Valid frames are `{"frame":"ack","cursor":"41"}` (named consumers only), `{"frame":"credit","events":100}`, `{"frame":"subscribe","sub":"a","source":"/streams/x"}` and `{"frame":"unsubscribe","sub":"a"}`. `ack` and `credit` may also carry `sub`. The connection stays open.'
   },
   'not-acknowledged': {
     status: 408,
     title: 'Not acknowledged',
-    help: 'What was sent to a named consumer was sent again as often as `maxRetryCount` allows, and never acknowledged. It goes on after its last acknowledgement when it comes back.'
+    help: 'A named consumer did not acknowledge its events, although they were sent again as often as `maxRetryCount` allows. The server ended the connection. After a reconnect, the consumer goes on after its last acknowledgement.'
   },
   'limit-reached': {
     status: 409,
     title: 'Limit reached',
-    help: 'There are as many as there may be (`limit`). Waiting does not help: remove some that nobody needs.'
+    help: 'The maximum number of these resources exists already (`limit`). Waiting does not help: delete those that are no longer needed.'
   },
   'consumer-not-found': {
     status: 404,
     title: 'No such consumer',
-    help: 'PUT /consumers/{name} with a `source` makes it. A GET never does.'
+    help: 'No consumer has this name. Create it with PUT /consumers/{name} and a `source`. Reading never creates a consumer.'
   },
   'consumer-exists': {
     status: 409,
     title: 'Another consumer has this name',
-    help: '`differs` names what is not the same. DELETE it to make it anew, or POST /consumers/{name}/reset to move its place.'
+    help: 'A consumer with this name exists and has another definition. `differs` names the members that differ. To redefine the consumer, DELETE it and PUT it again. To move only its position, POST /consumers/{name}/reset.'
   },
   'consumer-in-use': {
     status: 409,
     title: 'Consumer in use',
-    help: 'One connection reads for a consumer. `takeover=true` ends it and begins a new generation.'
+    help: 'Another connection reads for this consumer, and only one may. Wait until it ends, or read with `takeover=true`: that ends the other connection and begins a new generation.'
   },
   'consumer-removed': {
     status: 410,
     title: 'Consumer removed',
-    help: 'It was deleted, or nobody came for twice its `expiresAfter`. PUT makes it anew.'
+    help: 'The consumer was deleted, or nobody read for it during twice its `expiresAfter`. Create it again with PUT /consumers/{name}.'
   },
   'stale-generation': {
     status: 409,
-    title: 'An older generation',
-    help: 'Since this reader came, another took the consumer over, or it was reset. Nothing was moved. Read again to get the present generation.'
+    title: 'Stale generation',
+    help: 'The connection or acknowledgement belongs to an older generation: since then another connection took the consumer over, or the consumer was reset. The acknowledgement has no effect. Read for the consumer again to get the current generation.'
   },
   'not-sent': {
     status: 409,
-    title: 'Not sent',
-    help: 'Only what was sent can be acknowledged. `last` is the last cursor that was.'
+    title: 'Event not sent yet',
+    help: 'The acknowledgement names a cursor after the last event that was sent to this consumer. Acknowledge `last`, the last cursor that was sent, or an earlier one.'
   },
   'malformed-json': {
     status: 400,
     title: 'Malformed JSON',
-    help: 'The body is not JSON as RFC 8259 defines it. `detail` says where. A member name may stand only once.'
+    help: 'The body is not valid JSON (RFC 8259), or an object repeats a member name. `detail` says where.'
   },
   'invalid-utf8': {
     status: 400,
     title: 'Not UTF-8',
-    help: 'JSON and text are UTF-8. Send other bytes as application/octet-stream with an Event-Type header.'
+    help: 'JSON and text must be encoded as UTF-8. Send other bytes as application/octet-stream with an Event-Type header.'
   },
   'invalid-body': {
     status: 400,
     title: 'Invalid body',
-    help: 'The body is JSON but not what this address takes. `detail` names the member and what is allowed.'
+    help: 'The body is valid JSON, but does not have the members or values that this address requires. `detail` names the wrong member and what is allowed.'
   },
-  'empty-batch': { status: 400, title: 'Nothing to append', help: 'An append has at least one event.' },
+  'empty-batch': {
+    status: 400,
+    title: 'Nothing to append',
+    help: 'The append contains no event. Send at least one.'
+  },
   'invalid-event': {
     status: 400,
     title: 'Invalid event',
-    help: 'An event is an object with a `type` and optionally `data`, `metadata`, `id`, `occurred` and `tags`. `index` (or `line`) says which one.'
+    help: 'An event must be an object with a `type`, and optionally `data`, `metadata`, `id`, `occurred` and `tags`. `index` (or, in NDJSON, `line`) says which event is wrong.'
   },
   'invalid-metadata': {
     status: 400,
     title: 'Invalid stream metadata',
-    help: 'Stream metadata is a JSON object: `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl`, and members of your own. A member that would have no effect is refused, by an import too; `member` names it.'
+    help: 'Stream metadata must be a JSON object with `maxAge`, `maxCount`, `truncateBefore`, `cacheControl`, `acl` or members of your own. A member that would have no effect (an invalid value or a misspelled name) is refused, also in an import; `member` names it.'
   },
   'bad-event-id': {
     status: 400,
     title: 'Bad event id',
-    help: 'An event id is a UUID, and stands once in a batch. One of the form that this log makes must be of an event that exists.'
+    help: 'An event id must be a UUID that occurs once in the batch. An id of the form that this log generates itself is accepted only when an event with this id exists.'
   },
   'bad-tag': {
     status: 400,
     title: 'Bad tag',
-    help: 'At most 32 tags of at most 256 bytes, without control characters.'
+    help: 'An event may have at most 32 tags. A tag has 1 to 256 bytes and no control characters.'
   },
   'bad-instant': {
     status: 400,
     title: 'Bad instant',
-    help: 'An instant is RFC 3339 (2026-11-23T10:15:30Z), a date (2026-11-23) or an age (-15m, with s, m, h, d or w).'
+    help: 'An instant must be an RFC 3339 time (2026-11-23T10:15:30Z), a date (2026-11-23) or an age (-15m; units s, m, h, d, w).'
   },
   'bad-cursor': {
     status: 400,
     title: 'Bad cursor',
-    help: 'A bound is a cursor that was read here, `start`, `end`, or an instant.'
+    help: 'A bound must be a cursor that this server returned, `start`, `end` or an instant.'
   },
   'bad-parameter': {
     status: 400,
     title: 'Bad parameter',
-    help: 'A query parameter has a value that is not allowed. `detail` says which and what is.'
+    help: 'A query parameter has a value that is not allowed. `detail` names the parameter and the allowed values.'
   },
   'unknown-parameter': {
     status: 400,
     title: 'Unknown parameter',
-    help: 'No parameter is ignored: a mistyped filter would silently show the wrong events. `detail` names the nearest known one.'
+    help: 'This address does not know a query parameter of the request. Unknown parameters are refused, because a mistyped filter would silently return the wrong events. `detail` names the most similar known parameter.'
   },
   'bad-expression': {
     status: 400,
     title: 'Bad expression',
-    help: 'Expressions have RE2 syntax, which runs in linear time: no look-around, no back-references. Those of one read are bounded in length and in the instructions that they compile to.'
+    help: 'A regular expression is invalid or too large. Use RE2 syntax, which runs in linear time and has no look-around and no back-references. All expressions of one read together are limited in length and in the number of instructions that they compile to.'
   },
   'bad-stream-name': {
     status: 400,
     title: 'Bad stream name',
-    help: 'A name has 1 to 1024 bytes of UTF-8, no control characters, and is not "." or "..". The `$$` of metadata and the prefix of an index stream are not counted. Some names that begin with `$` are reserved.'
+    help: 'A stream name has 1 to 1024 bytes of UTF-8 and no control characters, and is not "." or "..". The prefix `$$` of a metadata stream and the prefix of an index stream do not count. Some names that begin with `$` are reserved.'
   },
   'bad-condition': {
     status: 400,
     title: 'Bad condition',
-    help: '`If-Match: "7"`, `If-Match: *` or `If-None-Match: *`; on POST /events `{"stream","head"}` with a number, "none" or "exists". Conditions that disagree are refused.'
+    help: 'A condition of the append is invalid, or two conditions contradict each other. Use `If-Match: "7"`, `If-Match: *` or `If-None-Match: *`; on POST /events `{"stream":"cart-1","head":7}`, with a number, "none" or "exists" as `head`.'
   },
   'bad-header': {
     status: 400,
     title: 'Bad header',
-    help: 'A request header has a value that is not allowed. `detail` says which and what is.'
+    help: 'A request header has a value that is not allowed. `detail` names the header and the allowed values.'
   },
   'bad-encoding': {
     status: 400,
     title: 'Bad content encoding',
-    help: 'The body is not what its Content-Encoding says.'
+    help: 'The body cannot be decoded as its Content-Encoding says. Compress it again, or send it without Content-Encoding.'
   },
   'missing-event-type': {
     status: 400,
     title: 'Event type missing',
-    help: 'This content type carries bare data: name the type in an Event-Type header.'
+    help: 'A body of this content type is the bare data of one event. Name the type of the event in an Event-Type header.'
   },
   'bad-request': {
     status: 400,
     title: 'Bad request',
-    help: 'The request is not well-formed HTTP, or its path is not.'
+    help: 'The request or its path is not well-formed HTTP.'
   },
   'sign-in-required': {
     status: 401,
     title: 'Sign in required',
-    help: 'This needs an account: send `Authorization: Basic` with login and password (curl -u login:password), or `Authorization: Bearer` with a token. Where headers cannot be set, `?ticket=` with what POST /tickets gives.'
+    help: 'This request requires an account. Send `Authorization: Basic` with login and password (curl -u login:password), or `Authorization: Bearer` with a token. Where no header can be set, get a ticket from POST /tickets and send it as `?ticket=`.'
   },
   'wrong-credentials': {
     status: 401,
     title: 'Wrong credentials',
-    help: 'There is no such account or token, the password is another one, it was disabled or revoked, or its time is over. Which of them is not said.'
+    help: 'The account or token does not exist, the password is wrong, the account is disabled, or the token is revoked or expired. For security the server does not say which.'
   },
   'not-permitted': {
     status: 403,
     title: 'Not permitted',
-    help: 'You are known, and may not do this. Access rules stand in the metadata of the stream (`acl`) and in `$settings`; a token may do less than its account.'
+    help: 'The account may not do this. Access rules are in the metadata of the stream (`acl`) and in `$settings`. A token may have fewer rights than its account.'
   },
   'tls-required': {
     status: 403,
     title: 'TLS required',
-    help: 'Credentials were sent in plain text to a server that others can reach. Treat that password or token as compromised. Use https://, or serve with --tls-cert and --tls-key, or behind a proxy with --trust-proxy.'
+    help: 'Credentials were sent in plain text to a server that other machines can reach. Treat that password or token as compromised. Use https://: start the server with --tls-cert and --tls-key, or behind a TLS proxy with --trust-proxy.'
   },
   'too-many-attempts': {
     status: 429,
     title: 'Too many attempts',
-    help: 'Too many sign-ins from this address failed. `Retry-After` says when the next one is looked at.'
+    help: 'Too many sign-ins from this IP address failed. Retry after the seconds in `Retry-After`; sign-ins before that are not checked.'
   },
   'too-many-requests': {
     status: 429,
     title: 'Too many requests',
-    help: 'This address asks more often than the server allows. `Retry-After` says when to go on.'
+    help: 'This IP address sends more requests than the server allows. Retry after the seconds in `Retry-After`.'
   },
   'too-many-connections': {
     status: 429,
     title: 'Too many connections',
-    help: 'This address has as many connections open as it may. Close some, or use them for several requests.'
+    help: 'This IP address has the maximum number of connections open. Close some, or reuse them for several requests.'
   },
   'wrong-password': {
     status: 401,
     title: 'Wrong password',
-    help: 'To change a password, the current one is needed.'
+    help: 'The current password is wrong. To change a password, send the current one as well.'
   },
   'invalid-user': {
     status: 400,
     title: 'Invalid user',
-    help: 'A login is a name without ":" that does not begin with "$"; a password has 1 to 1024 bytes.'
+    help: 'A login must not contain ":" or begin with "$". A password has 1 to 1024 bytes.'
   },
-  'user-not-found': { status: 404, title: 'No such user', help: 'Logins are compared byte for byte.' },
-  'user-exists': { status: 409, title: 'User exists', help: 'An account has this login, with another password.' },
+  'user-not-found': {
+    status: 404,
+    title: 'No such user',
+    help: 'No account has this login. Logins are case-sensitive: they are compared byte for byte.'
+  },
+  'user-exists': {
+    status: 409,
+    title: 'User exists',
+    help: 'An account with this login exists already; its password is different, or it is disabled. Choose another login.'
+  },
   'last-administrator': {
     status: 409,
     title: 'Last administrator',
-    help: 'Nobody else could administrate then. Make somebody else an administrator first.'
+    help: 'This would leave the server without an administrator. Make another account an administrator first.'
   },
   'token-not-found': {
     status: 404,
     title: 'No such token',
-    help: "It was revoked, or is somebody else's. GET /tokens lists those that you may revoke."
+    help: 'The token was revoked, or belongs to another account. GET /tokens lists the tokens that you may revoke.'
   },
   'host-refused': {
     status: 421,
     title: 'Host refused',
-    help: 'A server that listens on loopback answers only to local names, so that no web page can reach it by a name of its own. Add a name with --allow-host.'
+    help: 'The Host header names another host. A server that listens on loopback answers only to local host names; this prevents attacks by DNS rebinding. To allow another name, start the server with --allow-host.'
   },
   'origin-refused': {
     status: 403,
     title: 'Origin refused',
-    help: 'A web page of another origin may not do this here. On loopback pages of this machine may read, follow and write, without credentials. If the page is yours, start the server with --allow-origin and its origin (--allow-origin https://app.example): then it may do what its users may.'
+    help: 'A web page of another origin sent this request, and may not do so. If the server listens on loopback, pages of this machine may read, follow and write without credentials. If the page is yours, start the server with --allow-origin and the origin of the page (--allow-origin https://app.example). The page then has the rights of its users.'
   },
-  'not-found': { status: 404, title: 'Not found', help: 'Nothing lives at this address. `/` lists what does.' },
+  'not-found': {
+    status: 404,
+    title: 'Not found',
+    help: 'The server has no resource at this address. `GET /` lists the main addresses.'
+  },
   'method-not-allowed': {
     status: 405,
     title: 'Method not allowed',
-    help: 'The address exists; `Allow` lists its methods.'
+    help: 'The address exists, but not with this method. `Allow` lists its methods.'
   },
   'upgrade-lost': {
     status: 426,
-    title: 'Upgrade lost',
-    help: 'A WebSocket handshake came without its "Upgrade: websocket". A proxy in front removes the headers Upgrade and Connection, as nginx does unless it is told to pass them on: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;`. Event streams (Accept: text/event-stream) and lines (live=true) need no upgrade.'
+    title: 'Upgrade header missing',
+    help: 'A WebSocket handshake arrived without its "Upgrade: websocket" header. Probably a proxy removed the headers Upgrade and Connection. nginx does so unless configured otherwise: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;`. Server-sent events (Accept: text/event-stream) and NDJSON (live=true) need no upgrade.'
   },
   'expectation-failed': {
     status: 417,
     title: 'Expectation failed',
-    help: 'The only expectation this server knows is `Expect: 100-continue`.'
+    help: 'The `Expect` header has an unknown value. The only one this server supports is `Expect: 100-continue`.'
   },
   'not-acceptable': {
     status: 406,
     title: 'Not acceptable',
-    help: 'The address has no representation that `Accept` (or `format`) asks for. `available` lists them.'
+    help: 'The address has none of the formats that `Accept` (or `format`) asks for. `available` lists its formats.'
   },
   'unsupported-media-type': {
     status: 415,
     title: 'Unsupported media type',
-    help: 'The body has a content type that is not taken here. `Accept-Post` lists those that are.'
+    help: 'This address does not accept bodies of this content type. `Accept-Post` lists the content types that it accepts.'
   },
   'request-timeout': {
     status: 408,
     title: 'Request timeout',
-    help: 'The request did not arrive within the time a request may take.'
+    help: 'The whole request did not arrive within the time limit. Send it again.'
   },
-  'uri-too-long': { status: 414, title: 'URI too long', help: 'The address is longer than the server takes.' },
+  'uri-too-long': { status: 414, title: 'URI too long', help: 'The address is longer than the server accepts.' },
   'headers-too-large': {
     status: 431,
     title: 'Headers too large',
-    help: 'The request headers are larger than the server takes.'
+    help: 'The request headers are larger than the server accepts.'
   },
   'body-too-large': {
     status: 413,
     title: 'Body too large',
-    help: 'A body has at most 32 MiB, after decompression. Send larger imports as a streamed write: NDJSON to POST /events?batch=500.'
+    help: 'A body may have at most 32 MiB after decompression. Send larger imports as a streamed write: NDJSON to POST /events?batch=500.'
   },
   'event-too-large': {
     status: 413,
     title: 'Event too large',
-    help: 'Data and metadata of one event have at most 4 MiB together.'
+    help: 'Data and metadata of one event may have at most 4 MiB together.'
   },
-  'batch-too-large': { status: 413, title: 'Batch too large', help: 'One atomic batch has at most 4096 events.' },
+  'batch-too-large': {
+    status: 413,
+    title: 'Batch too large',
+    help: 'One atomic batch may have at most 4096 events. Append the others in further batches.'
+  },
   'page-too-large': {
     status: 400,
     title: 'Page too large',
-    help: 'The events of this page are too large for one answer. Ask for fewer of them.'
+    help: 'The events of this page are too large for one response. Request fewer events per page.'
   },
-  'stream-not-found': { status: 404, title: 'Stream not found', help: 'Nothing was ever written to this stream.' },
+  'stream-not-found': { status: 404, title: 'Stream not found', help: 'No event was ever written to this stream.' },
   'stream-deleted': {
     status: 410,
     title: 'Stream deleted',
-    help: 'The stream was deleted for ever: nothing can be read from it or appended to it.'
+    help: 'The stream was deleted permanently. It cannot be read, and no event can be appended to it.'
   },
   'event-not-found': {
     status: 404,
     title: 'Event not found',
-    help: 'The stream or the log has not come so far; `head` names the last event.'
+    help: 'The number or position is after the last event of the stream or log. `head` is the last event.'
   },
   'event-removed': {
     status: 410,
     title: 'Event removed',
-    help: 'The event was there and was removed. Its place stays.'
+    help: 'The event existed and was removed. Its number and position are not reused.'
   },
   'cursor-beyond-head': {
     status: 409,
     title: 'Cursor beyond the head',
-    help: 'The cursor points past the last event. It comes from another log, or this one was restored from an older backup: compare `log` with the one you know. A request that names its log in `Daybook-Log` is told where to go on.'
+    help: 'The cursor is after the last event. It comes from another log, or this log was restored from an older backup. Compare `log` with the log identity that you stored. Send the stored identity as `Daybook-Log`, and the answer says where to go on.'
   },
   'log-changed': {
     status: 409,
-    title: 'Another log',
-    help: 'The cursor was read from the log that `Daybook-Log` (or `log`) of the request names. That log has lost its end or was restored, or is an unrelated one; here its positions and numbers stand for other events. `upTo` is the last position that both logs have in common, and `cursor` the cursor to go on from; events that were read after it are not in this log. Without `upTo` the logs have nothing in common: read from the start. From then on name the log that `log` says.'
+    title: 'Log changed',
+    help: 'The request names another log in `Daybook-Log` (or `log`). Either that log lost its last events or was restored from a backup, or it is an unrelated log. In this log, its positions and numbers refer to other events. `upTo` is the last position that both logs share, and `cursor` is the cursor to go on from. Events that you read after it are not in this log. Without `upTo`, the logs share nothing: read from the start. Send the new identity, `log`, from then on.'
   },
   'not-there-yet': {
     status: 409,
     title: 'Not there yet',
-    help: 'The log has not reached the position asked for with `atLeast`. Ask again, or give a longer `wait`.'
+    help: 'The log has not reached the position `atLeast` yet. Retry, or send a longer `wait`.'
   },
   'wrong-expected-version': {
     status: 412,
     title: 'Wrong expected version',
-    help: 'The stream is not where the condition says. `head` is where it is, `missed` what was written in between. Read, decide again, append again.'
+    help: 'The last event of the stream is not the one that the condition expects. `head` is the number of its last event, and `missed` lists the first events after the expected one. Read what you missed, decide again and append again.'
   },
   'events-match': {
     status: 412,
-    title: 'Events in the way',
-    help: 'An append said that no such event may be in the log (failIfEventsMatch), and there is one. `failed` names each condition that failed, with the position and type of the first event in the way. Read from there, decide again, append again.'
+    title: 'Matching events exist',
+    help: 'The log contains an event that a condition of the append (failIfEventsMatch) excludes. `failed` names each failed condition, with the position and type of the first matching event. Read from there, decide again and append again.'
   },
   'event-id-reused': {
     status: 409,
     title: 'Event id reused',
-    help: 'The stream holds an event with this id and other content. An id stands for one event; a retry sends the same content.'
+    help: 'The stream contains an event with this id and different content. For a retry, send the same content. For a new event, use a new id.'
   },
   'idempotency-key-reused': {
     status: 422,
     title: 'Idempotency-Key reused',
-    help: 'The key was used on this stream for other events.'
+    help: 'This Idempotency-Key was used on this stream for different events. Use a new key for new events.'
   },
   'partial-replay': {
     status: 409,
     title: 'Partial replay',
-    help: 'Some events of the batch are in the stream already and some are not, so it is neither a retry nor new.'
+    help: 'Some events of the batch are in the stream already and some are not. A retry must contain exactly the events of the first attempt; a new batch must contain new ids only.'
   },
   'not-implemented': {
     status: 501,
     title: 'Not implemented',
-    help: 'The contract knows this, and this version of the server does not yet; or no address has this method.'
+    help: 'This version of the server does not support this feature of the API yet, or the server does not support this HTTP method at any address.'
   },
   'index-switched-off': {
     status: 409,
     title: 'Index switched off',
-    help: 'The server runs with --run-projections=none and keeps no lists of categories and types.'
+    help: 'The server was started with --run-projections=none, so it has no index of categories and types. Start it without this flag to use them.'
   },
   overloaded: {
     status: 503,
     title: 'Overloaded',
-    help: 'More is asked than can be done at this moment. Nothing was written; wait as long as Retry-After says and ask again.'
+    help: 'The server has too much to do at this moment. Nothing was written. Retry after the seconds in Retry-After.'
   },
-  starting: { status: 503, title: 'Starting', help: 'The end of the log is being checked. `reason` says how far.' },
-  stopping: { status: 503, title: 'Stopping', help: 'The server is going down; nothing was written.' },
+  starting: {
+    status: 503,
+    title: 'Starting',
+    help: 'The server is starting and checks the end of the log. `reason` shows the progress. Retry later.'
+  },
+  stopping: {
+    status: 503,
+    title: 'Stopping',
+    help: 'The server is shutting down. Nothing was written. Retry when it runs again.'
+  },
   'read-only': {
     status: 507,
     title: 'Read-only',
-    help: 'The disk is full, or refused a write. Reads go on; appends come back by themselves when there is space. `written` is false when nothing of this append is in the log, and "unknown" when it may be: send it again with the same ids.'
+    help: 'The disk is full, or a write to it failed. Reads still work. Appends work again without a restart as soon as the disk can be written. If `written` is false, nothing of this append is in the log. If it is "unknown", the append may be in the log: send it again with the same ids.'
   },
   'storage-failed': {
     status: 500,
     title: 'Storage failed',
-    help: 'The disk refused. `written` is false when nothing of the append is in the log, and "unknown" when it may be: send it again with the same ids.'
+    help: 'The disk could not be read or written. If `written` is false, nothing of this append is in the log. If it is "unknown", the append may be in the log: send it again with the same ids.'
   },
   'index-damaged': {
     status: 500,
     title: 'Index damaged',
-    help: 'An entry of the index on disk is not what was written. The log is the truth: stop the server, run "daybook verify --rebuild-index", start it again.'
+    help: 'The index on disk is corrupt. It can be rebuilt from the log: stop the server, run "daybook verify --rebuild-index" and start it again.'
   },
   'log-damaged': {
     status: 500,
     title: 'Log damaged',
-    help: 'A record that was written cannot be read. `daybook verify` names everything that is wrong.'
+    help: 'A record of the log is corrupt and cannot be read. Run `daybook verify` to list every damaged record.'
   },
-  internal: { status: 500, title: 'Internal error', help: 'A bug in the server. The log has it under the request id.' },
+  internal: {
+    status: 500,
+    title: 'Internal error',
+    help: 'A bug in the server. The log output of the server shows the error under this request id.'
+  },
   'bad-configuration': {
     status: 409,
     title: 'Bad configuration',
-    help: 'A flag, a variable or the config file is wrong. What there was before goes on.'
+    help: 'A flag, an environment variable or the config file is wrong. A running server keeps its previous configuration.'
   },
-  'directory-in-use': { status: 500, title: 'Directory in use', help: 'Another process holds the data directory.' },
+  'directory-in-use': {
+    status: 500,
+    title: 'Directory in use',
+    help: 'Another process uses the data directory. Stop it, or choose another directory.'
+  },
   'directory-unusable': {
     status: 500,
     title: 'Directory unusable',
     help: 'The data directory cannot be opened or written.'
   },
-  'format-unknown': { status: 500, title: 'Format unknown', help: 'The data directory was made by another version.' },
-  'address-in-use': { status: 500, title: 'Address in use', help: 'Another process listens on the port.' },
+  'format-unknown': {
+    status: 500,
+    title: 'Format unknown',
+    help: 'Another version of Daybook created the data directory, and this version cannot read it.'
+  },
+  'address-in-use': {
+    status: 500,
+    title: 'Address in use',
+    help: 'Another process listens on this port. Stop it, or choose another port.'
+  },
   'resource-unusable': {
     status: 409,
     title: 'Resource unusable',
-    help: 'A file or an address that a setting names cannot be used; `detail` says which, and why. What there was before goes on.'
+    help: 'A file or an address that a setting names cannot be used. `detail` says which, and why. A running server keeps its previous configuration.'
   },
   'server-unreachable': {
     status: 502,
     title: 'Server unreachable',
-    help: 'Nobody answers at the address a command was given.'
+    help: 'No server answers at the address that the command was given. Check the address, and that the server runs.'
   },
-  'import-refused': { status: 409, title: 'Import refused', help: 'The import cannot go on; `detail` says why.' }
+  'import-refused': {
+    status: 409,
+    title: 'Import refused',
+    help: 'The import cannot continue. `detail` says why.'
+  }
 } as const satisfies Record<ErrorCode, ProblemKind>
 
 export interface Problem {
@@ -408,14 +456,17 @@ export interface Problem {
   [member: string]: unknown
 }
 
-/** What a problem says of the request that it answers. */
+/** The request that a problem answers. */
 export interface Refused {
   readonly id: string
-  /** The path under which a proxy shows this server; `''` for none. */
+  /** The path under which a proxy publishes this server; `''` for none. */
   readonly prefix?: string
 }
 
-/** The problem a client sees. A 5xx that is not about load or state shows no internals. */
+/**
+ * Returns the problem document for an error. A status of 500 hides internals: it shows the help text instead of the
+ * message of the error, and of its details only `written` and `retry`.
+ */
 export function problemOf(error: DaybookError, request?: Refused): Problem {
   const kind: ProblemKind = problemKinds[error.code]
   const hidden = kind.status === 500
@@ -431,7 +482,7 @@ export function problemOf(error: DaybookError, request?: Refused): Problem {
   }
 }
 
-/** The members of a problem, the addresses among its `links` as the client reaches them. */
+/** The details of an error, with the addresses in `links` under the path prefix of the proxy. */
 function shownBehind(prefix: string, { links, ...details }: Record<string, unknown>): Record<string, unknown> {
   if (links === undefined) return details
   const shown = Object.entries(links as Record<string, string>).map(([name, path]) => [name, prefix + path])

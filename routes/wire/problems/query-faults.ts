@@ -1,9 +1,13 @@
-/** What is wrong with a query, as a problem. */
+/** Turns the validation errors of a query into an error with a code. */
 import type { ErrorObject } from 'ajv/dist/2020.js'
 import { DaybookError } from '../../../src/errors.js'
 import { explainFault } from './shape-faults.js'
 
-/** @param errors of the check that compileQuery gave, at least one @param where the parameters stand, as Fastify calls it */
+/**
+ * Returns an `unknown-parameter` or `bad-parameter` error for the first validation error of a query.
+ * @param errors errors of the check from compileQuery, at least one
+ * @param where the part of the request that was validated, as Fastify names it (`querystring`, `params`)
+ */
 export function refusedQuery(errors: readonly ErrorObject[], where: string | undefined): DaybookError {
   const first = errors[0] as ErrorObject
   const known = Object.keys((first as { parentSchema?: { properties?: object } }).parentSchema?.properties ?? {})

@@ -1,11 +1,11 @@
 /**
- * What does not fit a schema, in our words: where it is, what it is, and what is allowed. Every keyword by which our
- * schemas refuse a value has a sentence here; a test finds one that has none.
+ * Error texts for values that do not fit a schema: the member, its value and what is allowed. Every JSON Schema keyword
+ * that the schemas of this server use has a sentence here; a test fails if one is missing.
  */
 import type { ErrorObject } from 'ajv/dist/2020.js'
 import { unknownName } from './known-names.js'
 
-/** A schema, as far as it says what is allowed. */
+/** The keywords of a schema that limit its values. */
 interface AllowedValues {
   readonly type?: string
   readonly enum?: readonly unknown[]
@@ -22,41 +22,43 @@ interface AllowedValues {
   readonly maxItems?: number
 }
 
-/** One thing that is wrong. */
+/** One validation error. */
 interface Fault {
-  /** What the member is called, in quotes; or that it is the whole value. */
+  /** The name of the wrong member in quotes, or "The value" for the whole value. */
   readonly name: string
   readonly value: unknown
   readonly allowed: AllowedValues
   readonly params: Readonly<Record<string, unknown>>
-  /** Names of members, where the schema does not say them. */
+  /** Known member names, for a schema without `properties`. */
   readonly known: readonly string[]
 }
 
 export interface FaultOptions {
-  /** Names of members of the whole value. */
+  /** Known member names of the whole value. */
   readonly known: readonly string[]
-  /** Of the member that the whole value is. */
+  /** Name of the member whose value this is, if it is not a whole body. */
   readonly name?: string
-  /** The value is a query: the entries of a list are the parameter again. */
+  /** The value is a query: entries of a list are named after their parameter, because it is repeated for each. */
   readonly isQuery?: boolean
 }
 
-const isOther = ({ name, value, allowed }: Fault) => `${name} is ${phraseOf(allowed)}${butNot(name, value)}.`
+const isOther = ({ name, value, allowed }: Fault) => `${name} must be ${phraseOf(allowed)}${butNot(name, value)}.`
 const hasOther = (unit: string) => (fault: Fault) => {
   const { name, value, allowed } = fault
-  return `${name} has ${countOf(allowed, unit)}; this one has ${measureOf(value)}.`
+  return `${name} must have ${countOf(allowed, unit)}; this one has ${measureOf(value)}.`
 }
 
 function isTooShort(fault: Fault): string {
   const { name, value, allowed } = fault
   if (value !== '') return hasOther('characters')(fault)
   const advice =
-    allowed.maxLength === undefined ? 'give it a value, or leave it out' : `it has ${countOf(allowed, 'characters')}`
+    allowed.maxLength === undefined
+      ? 'give it a value, or leave it out'
+      : `it must have ${countOf(allowed, 'characters')}`
   return `${name} is empty: ${advice}.`
 }
 
-/** What is said of a value that a keyword refuses. */
+/** The error text of each schema keyword. */
 export const sentences: Readonly<Record<string, (fault: Fault) => string>> = {
   type: isOther,
   enum: isOther,
@@ -72,11 +74,11 @@ export const sentences: Readonly<Record<string, (fault: Fault) => string>> = {
   maxItems: hasOther('entries'),
   minProperties: ({ name, allowed, known }) => {
     const members = allowed.properties === undefined ? known : Object.keys(allowed.properties)
-    return `${name} has at least one of ${members.map((member) => `"${member}"`).join(', ')}.`
+    return `${name} must have at least one of ${members.map((member) => `"${member}"`).join(', ')}.`
   },
   uniqueItems: ({ name, value, params }) => {
     const [i, j] = [Number(params.i), Number(params.j)].sort((one, other) => one - other)
-    return `${name} has ${asSentText((value as unknown[])[i as number])} twice, as its entries ${i} and ${j}.`
+    return `${name} contains ${asSentText((value as unknown[])[i as number])} twice, at ${i} and ${j}; list it once.`
   },
   required: ({ name, params }) => `${memberOf(name, String(params.missingProperty))} is missing.`,
   additionalProperties: ({ allowed, params, known }) =>
@@ -87,25 +89,25 @@ export const sentences: Readonly<Record<string, (fault: Fault) => string>> = {
 }
 
 /**
- * One sentence that says what is wrong and what is allowed, and the place as a JSON pointer.
- * @param errors of a validator that ends at the first fault; where several schemas are allowed, the last is of all of them
+ * Returns one sentence that says what is wrong and what is allowed, and a JSON pointer to the wrong member.
+ * @param errors errors of a validator that stops at the first one; for a union (`anyOf`), the last error is the union's
  */
 export function explainFault(errors: readonly ErrorObject[], of: FaultOptions): { why: string; pointer: string } {
   const error = errors.at(-1)
   const root = of.name === undefined || of.name === '' ? '' : `/${of.name}`
-  if (error === undefined) return { why: 'The value is not what is allowed here.', pointer: root }
+  if (error === undefined) return { why: 'The value is not allowed here.', pointer: root }
   const { keyword, params, instancePath, data, parentSchema } = error
   const path = root + instancePath
   const names = path.slice(1).split('/').map(unescaped)
   if (of.isQuery) names.length = 1
   const name = path === '' ? 'The value' : `"${names.join('.')}"`
   const fault = { name, value: data, allowed: (parentSchema ?? {}) as AllowedValues, params, known: of.known }
-  const why = sentences[keyword]?.(fault) ?? `${name} is not what is allowed here.`
+  const why = sentences[keyword]?.(fault) ?? `${name} has a value that is not allowed here.`
   const member: unknown = params.missingProperty ?? params.additionalProperty
   return { why, pointer: member === undefined ? path : `${path}/${escaped(String(member))}` }
 }
 
-/** What a schema allows, as a noun. */
+/** Returns what a schema allows as a noun phrase, for example `a whole number from 1 to 100`. */
 export function phraseOf(allowed: AllowedValues): string {
   return listed(alternativesOf(allowed))
 }
@@ -128,7 +130,7 @@ function nounOf(allowed: AllowedValues): string {
   return NOUNS[type ?? ''] ?? 'another value'
 }
 
-/** Texts of a format. */
+/** Example values of each string format. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   uuid: ['5c1f7f3e-8a5b-4a57-9d0b-2a1d6e0f9c11'],
   'date-time': ['2026-11-23T10:15:29Z']
@@ -159,7 +161,7 @@ function measureOf(value: unknown): number {
   return typeof value === 'string' ? [...value].length : (value as unknown[]).length
 }
 
-/** The value that is wrong. A password is not repeated. */
+/** The wrong value as a part of the sentence; empty for passwords, which must not appear in errors. */
 function butNot(name: string, value: unknown): string {
   return /password/i.test(name) ? '' : `, not ${asSentText(value)}`
 }
@@ -175,7 +177,7 @@ function memberOf(name: string, member: string): string {
   return name.startsWith('"') ? `${name.slice(0, -1)}.${member}"` : `"${member}"`
 }
 
-/** A segment of a JSON pointer (RFC 6901). */
+/** Escapes a segment of a JSON pointer (RFC 6901). */
 export function escaped(segment: string): string {
   return segment.replaceAll('~', '~0').replaceAll('/', '~1')
 }

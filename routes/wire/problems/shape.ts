@@ -1,29 +1,29 @@
-/** Checks values against the schemas of openapi.yaml. */
+/** Validates values against the schemas of openapi.yaml. */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../../src/errors.js'
 import { explainFault } from './shape-faults.js'
 
-/** Our schemas are not validated themselves: at every start that would take longer than opening a log. */
-const OURS = { strict: false, validateSchema: false, removeAdditional: false } as const
+/** The schemas themselves are not validated: at every start that would take longer than opening a log. */
+const AJV_OPTIONS = { strict: false, validateSchema: false, removeAdditional: false } as const
 
-/** For values that we parse ourselves: nothing is coerced, nothing is dropped. */
-const ajv = new Ajv2020({ ...OURS, coerceTypes: false, verbose: true })
+/** For values that the server parses itself: no type coercion, no removed members. */
+const ajv = new Ajv2020({ ...AJV_OPTIONS, coerceTypes: false, verbose: true })
 addFormats.default(ajv)
-// The format of ajv-formats also takes urn:uuid:….
+// The `uuid` format of ajv-formats also accepts urn:uuid:….
 ajv.addFormat('uuid', /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)
 
-/** For queries and paths: text becomes numbers and lists, nothing is dropped. */
-const queryAjv = new Ajv2020({ ...OURS, coerceTypes: 'array', verbose: true })
+/** For queries and paths: text is coerced to numbers and lists; no members are removed. */
+const queryAjv = new Ajv2020({ ...AJV_OPTIONS, coerceTypes: 'array', verbose: true })
 
-/** A check as Fastify calls it: what was wrong stands in `errors` afterwards. */
+/** A validator with the interface that Fastify expects: after a call, `errors` has the errors of that call. */
 export interface QueryCheck {
   (value: unknown): boolean
   errors?: ErrorObject[] | null
 }
 
-/** Compiles a query's schema at the first query: most routes are used seldom, and compiled code takes memory. */
+/** Returns a validator that compiles its schema on first use: most routes are rare, and compiled code takes memory. */
 export function compileQuery(schema: object): QueryCheck {
   let validate: QueryCheck | undefined
   const check: QueryCheck = (value) => {
@@ -35,14 +35,15 @@ export function compileQuery(schema: object): QueryCheck {
   return check
 }
 
-/** Makes the error of a value that does not fit. @param where the member that is wrong, as a JSON pointer */
+/** Creates the error for an invalid value. @param where JSON pointer to the invalid member */
 export type Refuse = (why: string, where: { pointer: string }) => DaybookError
 
 export type Shape<T> = (value: unknown, refuse: Refuse) => T
 
 /**
- * A schema as a check that returns the value, or throws what `refuse` makes of the reason. Compiled when first used.
- * @param name of the member that the value is; it stands in messages, and begins the pointers
+ * Returns a function that validates a value: it returns the value, or throws the error that `refuse` creates. It
+ * compiles the schema on first use.
+ * @param name name of the member whose value is checked; messages and pointers begin with it
  */
 export function compileShape<T>(schema: TSchema, name = ''): Shape<T> {
   let validate: ValidateFunction | undefined

@@ -13,30 +13,34 @@ export interface BoundParameters {
   before?: string | undefined
 }
 
-/** A side of a range, or the cursor at which a read goes on, as parameters say them. */
+/** The query parameters that bound a read, and the cursor at which it goes on. */
 export interface PlaceParameters extends BoundParameters {
   cursor?: string | undefined
 }
 
-/** The number or position of one event in a path. @param name of the parameter. @throws `bad-parameter` */
+/** Parses the number or position of one event in a path. @param name name of the parameter @throws `bad-parameter` */
 export function parseEventPlace(name: string, text: string): number | 'head' {
   if (text === 'head') return text
   const place = Number(text)
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(place)) return place
-  throw new DaybookError('bad-parameter', `"${name}" is a number from 0, or "head", not "${text.slice(0, 60)}".`, {
+  throw new DaybookError('bad-parameter', `"${name}" must be a number from 0, or "head", not "${text.slice(0, 60)}".`, {
     parameter: name,
     in: 'params'
   })
 }
 
-/** A cursor that a client hands back. @throws `bad-cursor` */
+/** Parses a cursor from a request. @param name name of the parameter @throws `bad-cursor` */
 export function parseCursor(name: string, text: string): number {
   const value = Number(text)
   if (CURSOR.test(text) && Number.isSafeInteger(value)) return value
-  throw new DaybookError('bad-cursor', `"${name}" is a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
+  throw new DaybookError('bad-cursor', `"${name}" must be a cursor, not "${text.slice(0, 60)}".`, { parameter: name })
 }
 
-/** @throws `bad-cursor`, `bad-instant`, `bad-parameter` when two bounds of one side are given */
+/**
+ * Parses the bounds of a read.
+ * @param now current time in milliseconds, from which ages count
+ * @throws `bad-cursor`, `bad-instant`; `bad-parameter` if one side has two bounds
+ */
 export function parseBounds(query: PlaceParameters, now: number): Omit<Bounds, 'order'> {
   return {
     lower: parseSide(LOWER, query.from, query.after, now),
@@ -45,16 +49,16 @@ export function parseBounds(query: PlaceParameters, now: number): Omit<Bounds, '
   }
 }
 
-/** True for a bound that is an age: it comes to another instant at every request. */
+/** True for an age (`-15m`): a bound that means a different instant at every request. */
 export function isAge(text: string | undefined): boolean {
   return text !== undefined && /^-\d+[a-z]$/.test(text)
 }
 
-/** One side of a range, and the parameters that bound it. */
+/** One side of a range, and the names of the parameters that bound it. */
 interface Side {
-  /** The parameter whose bound belongs to the range. */
+  /** The parameter of an inclusive bound. */
   readonly including: keyof BoundParameters
-  /** The parameter whose bound does not. */
+  /** The parameter of an exclusive bound. */
   readonly excluding: keyof BoundParameters
   readonly isLower: boolean
 }
@@ -69,7 +73,7 @@ function parseSide(
   now: number
 ): Bound | undefined {
   if (included !== undefined && excluded !== undefined) {
-    throw new DaybookError('bad-parameter', `Give "${side.including}" or "${side.excluding}", not both.`)
+    throw new DaybookError('bad-parameter', `Send "${side.including}" or "${side.excluding}", not both.`)
   }
   const text = included ?? excluded
   return text === undefined ? undefined : parseBound(side, text, included !== undefined, now)
@@ -89,14 +93,15 @@ function parseBound(side: Side, text: string, included: boolean, now: number): B
   const code = /^[-\d]/.test(text) && /[-:TZ]/.test(text.slice(1)) ? 'bad-instant' : 'bad-cursor'
   throw new DaybookError(
     code,
-    `"${name}" is ${lower ? 'a cursor, start, end' : 'a cursor'} or an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
+    `"${name}" must be ${lower ? 'a cursor, start, end' : 'a cursor'} or an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
     { parameter: name }
   )
 }
 
 /**
- * RFC 3339, a date, or an age. A space counts as the `+` of an offset that was not percent-encoded.
- * @returns milliseconds, undefined when it is none of these
+ * Parses an instant: RFC 3339, a date (midnight UTC) or an age. A space before the offset is read as `+`, because
+ * clients often forget to percent-encode the `+`.
+ * @returns milliseconds since the Unix epoch; undefined if the text is not an instant
  */
 export function parseInstant(text: string, now: number): number | undefined {
   const age = /^-(\d{1,9})([smhdw])$/.exec(text)

@@ -1,6 +1,6 @@
 /**
- * Addresses of reads, and the links of a page (native contract §2). A link carries the bounds that the reader asked for
- * and the cursor where it goes on as different parameters, so that what one page ends at bounds no other.
+ * Addresses of reads, and the links of a page (native contract §2). A link repeats the bounds of the request and adds
+ * the cursor where it goes on as a separate parameter. So the end of one page does not narrow the bounds of the others.
  */
 import type { ReadQuery } from '../../../schemas/read.js'
 import { limits } from '../../../src/limits.js'
@@ -9,7 +9,7 @@ import type { Source } from '../../../src/reading/source.js'
 import type { Order, Range } from '../../../src/reading/walk.js'
 import { isAge } from './cursor-bounds.js'
 
-/** Links carry their parameters in this order, so that one page has one address. */
+/** Order of the parameters in links. It is fixed, so that a page has a single address. */
 const ORDER = [
   'from', 'after', 'to', 'before', 'cursor', 'order', 'limit',
   'type', 'type.prefix', 'type.regex', 'type.not',
@@ -28,18 +28,18 @@ export interface PageLinks {
   metadata?: string
 }
 
-/** A page whose links are made. */
+/** A page, with everything its links depend on. */
 export interface LinkedPage {
   readonly path: string
   readonly query: ReadQuery
   readonly bounds: Bounds
-  /** What the bounds came to, wherever the page went on. */
-  readonly asked: Range
+  /** The bounds of the request as cursors, regardless of where the page began. */
+  readonly requested: Range
   readonly page: EventPage
   readonly source: Source
 }
 
-/** The URL of a read, its parameters in the fixed order. */
+/** Returns the URL of a read, with its parameters in the fixed order. */
 export function readUrl(path: string, query: ReadQuery): string {
   const text = parametersOf(query)
   return text === '' ? path : `${path}?${text}`
@@ -59,27 +59,28 @@ function parametersOf(query: ReadQuery): string {
 }
 
 /**
- * Links of a page, all within the bounds that the reader asked for. `next` goes on in the order of the request; `newer`
- * and `older` follow the log; `first` and `last` begin at the ends; `live` goes on after this page.
+ * Returns the links of a page, all within the bounds of the request. `next` is the next page in the order of the
+ * request; `newer` and `older` are the neighbours in the log; `first` and `last` are the pages at the two ends of the
+ * bounds; `live` is a live read after this page.
  */
 export function pageLinks(linked: LinkedPage): PageLinks {
   const { path, query, page, source } = linked
   const { covered } = page
   const { from: _, after: __, to: ___, before: ____, cursor: _____, order = 'asc', ...others } = query
-  // Bounds and order stand first in every address, so what follows them is written once.
+  // Bounds and order are first in every address, so the parameters after them are rendered once for all links.
   const rest = parametersOf(others)
   const { limit, format, ...filters } = others
-  const lasting = limit === undefined && format === undefined ? rest : parametersOf(filters)
+  const liveParameters = limit === undefined && format === undefined ? rest : parametersOf(filters)
   const link = (place: string, towards: Order) => `${path}?${place}order=${towards}${rest === '' ? '' : `&${rest}`}`
   const newest = Math.max(covered.last, covered.first - 1)
   const oldest = Math.min(covered.first, covered.last + 1)
   const { lower, upper, first, ends } = boundsOf(linked, newest)
   const newer = link(`${lower}${upper}cursor=${newest}&`, 'asc')
   const older = oldest > Math.max(first, source.first) ? link(`${ends}${upper}cursor=${oldest}&`, 'desc') : undefined
-  const next = order === 'asc' ? (newest < linked.asked.last ? newer : undefined) : older
-  // What is live never goes back, so one bound says both. An instant that is still to come stays.
-  const isToCome = linked.bounds.lower?.kind === 'instant' && first > source.head
-  const begin = isToCome ? `${lower}cursor=${newest}&` : `after=${newest}&`
+  const next = order === 'asc' ? (newest < linked.requested.last ? newer : undefined) : older
+  // A live read only moves forward, so its cursor can be its lower bound too. A lower bound in the future must stay.
+  const isInFuture = linked.bounds.lower?.kind === 'instant' && first > source.head
+  const begin = isInFuture ? `${lower}cursor=${newest}&` : `after=${newest}&`
   return {
     self: readUrl(path, query),
     ...(next !== undefined && { next }),
@@ -87,33 +88,34 @@ export function pageLinks(linked: LinkedPage): PageLinks {
     ...(older !== undefined && { older }),
     first: link(ends + upper, ends === lower ? 'asc' : 'desc'),
     last: link(ends + upper, 'desc'),
-    live: `${path}?${begin}${upper}${lasting === '' ? '' : `${lasting}&`}live=true`,
+    live: `${path}?${begin}${upper}${liveParameters === '' ? '' : `${liveParameters}&`}live=true`,
     ...(source.stream !== undefined && !source.index && { metadata: `${path}/metadata` })
   }
 }
 
-/** The bounds of a page as its links carry them, each empty or with a `&` at its end. */
+/** The bounds of a page as text for its links; each is empty or ends in `&`. */
 interface LinkBounds {
-  /** Of pages that follow. */
+  /** Lower bound of the newer pages. */
   readonly lower: string
   readonly upper: string
-  /** First cursor that was asked for. */
+  /** First cursor within the bounds of the request. */
   readonly first: number
-  /** The lower bound of pages before this one, and of the first and last: another while the last event is looked for. */
+  /** Lower bound of the older, first and last pages. It differs from `lower` while the last event is searched for. */
   readonly ends: string
 }
 
 /**
- * The bounds that the reader asked for. What cannot change any more is written as the number that it came to; `end` and
- * ages are, too. A bound that later events may still reach stays as it was asked for, an age as its instant.
+ * The bounds of the request, for links. A bound is replaced by its cursor if that cursor cannot change any more, or if
+ * the bound is `end` or an age. A bound that later events may still reach stays as it is in the request; an age becomes
+ * its instant.
  */
-function boundsOf({ query, bounds, asked, page, source }: LinkedPage, newest: number): LinkBounds {
-  const upper = upperText(query, bounds.upper, asked.last, source.head)
+function boundsOf({ query, bounds, requested, page, source }: LinkedPage, newest: number): LinkBounds {
+  const upper = upperText(query, bounds.upper, requested.last, source.head)
   if (!asksLast(bounds)) {
-    const lower = lowerText(query, bounds.lower, asked.first, source.head)
-    return { lower, upper, first: asked.first, ends: lower }
+    const lower = lowerText(query, bounds.lower, requested.first, source.head)
+    return { lower, upper, first: requested.first, ends: lower }
   }
-  // The last event is the whole of what was asked for. As long as it was not found, the search goes on.
+  // The request asks for the last event only. Until it is found, the newer pages continue the search.
   const [found] = page.events
   if (found !== undefined) {
     const lower = `from=${found.cursor}&`
@@ -139,9 +141,10 @@ function upperText(query: ReadQuery, bound: Bound | undefined, last: number, hea
 }
 
 /**
- * `Link` header: the page's links in reading order (RFC 8288). Each repeats the query, so that a long one leaves out
- * those that do not fit, the last first: clients and proxies refuse large headers. The page itself has all of them.
- * @returns undefined when none fits
+ * Returns the `Link` header (RFC 8288): `next`, `prev`, `first` and `last` in reading order. Each link repeats the
+ * query, and clients and proxies refuse large headers. So the header ends before the first link that does not fit; the
+ * page itself has all links.
+ * @returns undefined if no link fits
  */
 export function linkHeader(links: PageLinks, order: Order): string | undefined {
   const [prev, first, last] =

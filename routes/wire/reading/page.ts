@@ -1,4 +1,4 @@
-/** A page of events on the wire (native contract §2): its document, its ETag, and whether it is immutable. */
+/** Pages of events on the wire (native contract §2): the document, the ETag, and whether the page is immutable. */
 import { crc32 } from 'node:zlib'
 import type { ReadQuery } from '../../../schemas/read.js'
 import { bytesOf } from '../../../src/latin1.js'
@@ -10,12 +10,12 @@ import type { Redelivery } from '../../../src/subscriptions/connection.js'
 import { hasAge } from './read-request.js'
 import { renderEvent } from './recorded-event.js'
 
-/** A page, and which of its events a consumer's reader was sent before. */
+/** A page, and for a named consumer, which of its events were sent before. */
 export interface ShownPage extends EventPage {
   readonly redelivery?: Redelivery | undefined
 }
 
-/** The page as JSON, each character a byte. `\n` between events so that curl shows one a line. */
+/** Returns the page as JSON, one byte per character. Each event is on its own line, for users of curl. */
 export function renderPage(
   source: Source,
   query: ReadQuery,
@@ -41,15 +41,15 @@ export function renderPage(
   return text
 }
 
-/** True when there is nothing newer than this page. */
+/** True if the source has no event after this page. */
 export function reachesEnd(page: EventPage): boolean {
   return Math.max(page.covered.last, page.covered.first - 1) >= page.head
 }
 
 /**
- * True when this URL will give the same bytes for ever: numbers pin where it begins and, if it has an upper bound, where
- * it ends; it has `limit` and `format`, no filter, and no retention rule of the stream may hide events later; and the
- * page is full or reaches its far bound.
+ * True if this URL will always return the same bytes. It must begin at a number and, if it has an upper bound, end at a
+ * number; have `limit` and `format`, and no filter; no retention rule of the stream may hide events later; and the page
+ * must not reach the end of the source.
  */
 export function isImmutable(query: ReadQuery, page: EventPage, source: Source, filtered: boolean): boolean {
   if (filtered || source.index || retains(source.metadata)) return false
@@ -60,12 +60,12 @@ export function isImmutable(query: ReadQuery, page: EventPage, source: Source, f
   return numeric(query.cursor) || numeric(query.order === 'desc' ? upper : (query.from ?? query.after))
 }
 
-/** ETag of an answer. @param variant everything that its bytes depend on beside the head */
+/** Returns the ETag of a response. @param variant everything except the head that the bytes depend on */
 export function entityTag(head: number, variant: string): string {
   return `"${head};${crc32(variant).toString(36)}"`
 }
 
-/** True when `If-None-Match` names this tag, weakly compared (RFC 9110 §8.8.3.2). */
+/** True if `If-None-Match` contains this tag by weak comparison (RFC 9110 §8.8.3.2). */
 export function matchesTag(header: string | undefined, tag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true

@@ -1,4 +1,4 @@
-/** Translates the query of a read to a request of the reader, and to a live query. Pure. */
+/** Translates the query parameters of a read to a ReadRequest or a LiveQuery. Pure functions. */
 import type { ReadQuery } from '../../../schemas/read.js'
 import type { Viewer } from '../../../src/access/viewer.js'
 import { DaybookError } from '../../../src/errors.js'
@@ -14,8 +14,9 @@ import { isAge, parseBounds, parseInstant } from './cursor-bounds.js'
 import { readUrl } from './page-links.js'
 
 /**
- * What a name under /streams/ addresses: `$all` is the log, `$ce-cart` and the like an index stream, everything else a
- * stream. @throws `bad-stream-name`
+ * Returns the source of a name under /streams/: `$all` is the log, a name like `$ce-cart` is an index stream, every
+ * other name is a stream.
+ * @throws `bad-stream-name`
  */
 export function streamAddress(name: string): Address {
   if (name === '$all') return { stream: undefined }
@@ -23,24 +24,25 @@ export function streamAddress(name: string): Address {
   return { stream: name, index: indexStreamOf(name) }
 }
 
-/** What a query is read with: for which viewer, at which time, under which rule for categories. */
+/** The context in which a query is evaluated. */
 export interface ReadContext {
-  /** Undefined: a reader who sees everything. */
+  /** The caller, whose rights limit the read; undefined: may see everything. */
   readonly viewer: Viewer | undefined
-  /** Milliseconds; ages in the query count from here. */
+  /** Current time in milliseconds; ages in the query count from here. */
   readonly now: number
   readonly rule: CategoryRule
-  /** Compiles the expressions of the query. */
+  /** Compiles the regular expressions of the query. */
   readonly expressions: Expressions
 }
 
 /**
+ * Returns the read that a query describes.
  * @throws `bad-cursor`, `bad-instant`, `bad-expression`, `bad-parameter`; `not-implemented` for `where`
  */
 export function toReadRequest(query: ReadQuery, context: ReadContext): ReadRequest {
   const { viewer, now } = context
   if (query.where !== undefined) throw notYet('Filtering by an expression over data (`where`)')
-  // Named one by one: a spread takes 2 µs, and every read passes here.
+  // No spread of parseBounds' result: a spread takes 2 µs, and every read runs this code.
   const { lower, upper, cursor } = parseBounds(query, now)
   return {
     lower,
@@ -55,15 +57,15 @@ export function toReadRequest(query: ReadQuery, context: ReadContext): ReadReque
 }
 
 /**
- * What a live read follows. Readers with the same key share the delivery of new events.
+ * Returns the query of a live read. Live reads with the same key share the delivery of new events.
  * @throws as toReadRequest
  */
 export function liveQueryOf(address: Address, query: ReadQuery, context: ReadContext): LiveQuery {
   const request = toReadRequest(query, context)
-  const { format: _, limit: __, order: ___, ...asked } = withoutBounds(query)
-  // The same age is another instant for each reader, so the key has the instants.
+  const { format: _, limit: __, order: ___, ...filters } = withoutBounds(query)
+  // The same age is a different instant for each reader, so the key contains the instants.
   const { occurredFrom, occurredTo } = request.filter.options
-  const source = readUrl(pathOf(address), asked)
+  const source = readUrl(pathOf(address), filters)
   return {
     address,
     request: { ...request, lower: undefined, upper: undefined, cursor: undefined },
@@ -72,12 +74,12 @@ export function liveQueryOf(address: Address, query: ReadQuery, context: ReadCon
   }
 }
 
-/** The path of the log or of a stream. */
+/** Returns the path of the log or of a stream. */
 export function pathOf({ stream }: Address): string {
   return stream === undefined ? '/events' : `/streams/${encodeURIComponent(stream)}`
 }
 
-/** A query without its bounds and its place, and without the log that their cursors were read from. */
+/** Returns a query without its bounds, its cursor, and the identity of the log of these cursors. */
 export function withoutBounds(query: ReadQuery): ReadQuery {
   const { from: _, after: __, to: ___, before: ____, cursor: _____, log: ______, ...others } = query
   return others
@@ -86,29 +88,33 @@ export function withoutBounds(query: ReadQuery): ReadQuery {
 const NO_SYSTEM = new Filter({ system: false })
 const EVERYTHING = new Filter({ system: true })
 
-/** True when the query may leave out events beside those of system streams. */
+/** True if the query filters events by type, stream, category, tag or `occurred`. */
 export function hasFilter(query: ReadQuery): boolean {
   for (const name in query) if (FILTERS.has(name)) return true
   return false
 }
 
-/** @throws `bad-parameter` for `record` outside NDJSON that is not live */
+/** Refuses `record`, which only NDJSON reads that are not live support. @throws `bad-parameter` */
 export function checkNoRecord({ record }: ReadQuery): void {
   if (!record) return
-  throw new DaybookError('bad-parameter', '"record" goes with NDJSON (format=ndjson) that is not live.', {
-    parameter: 'record'
-  })
+  throw new DaybookError(
+    'bad-parameter',
+    '"record" is only allowed in NDJSON reads (format=ndjson) that are not live.',
+    {
+      parameter: 'record'
+    }
+  )
 }
 
-/** @throws `bad-parameter` for `lastEventId` in a read that is not live */
+/** Refuses `lastEventId` in a read that is not live. @throws `bad-parameter` */
 export function checkNoLastEventId({ lastEventId }: ReadQuery): void {
   if (lastEventId === undefined) return
-  throw new DaybookError('bad-parameter', '"lastEventId" goes with live reads; a page goes on with "after".', {
+  throw new DaybookError('bad-parameter', '"lastEventId" is only allowed in live reads; use "after" for a page.', {
     parameter: 'lastEventId'
   })
 }
 
-/** True when the query has an age: its answer changes with time, even while the head does not move. */
+/** True if the query contains an age: its result changes with time, even if no event is appended. */
 export function hasAge(query: ReadQuery): boolean {
   const instants = [query.from, query.after, query.to, query.before, query['occurred.from'], query['occurred.to']]
   return instants.some(isAge)
@@ -150,7 +156,7 @@ function occurred(name: string, text: string | undefined, now: number): number |
   if (instant !== undefined) return instant
   throw new DaybookError(
     'bad-instant',
-    `"${name}" is an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
+    `"${name}" must be an instant (RFC 3339, a date, or an age like -15m), not "${text.slice(0, 60)}".`,
     {
       parameter: name
     }

@@ -1,14 +1,14 @@
 /**
- * The recorded event on the wire (native contract §1), as text in which every character is a byte: strings of UTF-8
- * bytes taken from the record as they are, put together, and sent as latin1.
+ * Recorded events on the wire (native contract §1). The text is latin1, one byte per character: it contains the UTF-8
+ * bytes of the record unchanged.
  */
 import { isUtf8 } from 'node:buffer'
 import type { ReadResult } from '../../../src/reading/event-read.js'
 import type { Redelivery } from '../../../src/subscriptions/connection.js'
 
 /**
- * The event as JSON on one line, as a read found it.
- * @param redelivery set when it may have been sent to a reader of the same consumer before
+ * Returns the event as one line of JSON.
+ * @param redelivery set in reads for a consumer, to which the event may have been sent before
  */
 export function renderEvent(found: ReadResult, redelivery?: Redelivery): string {
   const retryCount = redelivery?.retryCount(found.cursor) ?? 0
@@ -16,9 +16,9 @@ export function renderEvent(found: ReadResult, redelivery?: Redelivery): string 
 }
 
 /**
- * As renderEvent, with everything needed to make the record again. A removed event shows only its place: `stream`,
- * `number`, `position`, `cursor` and `created`. Text that JSON makes more than twice as long becomes base64, so that an
- * import can bound its lines.
+ * Returns the event as renderEvent does, plus `record`, so that an import can reproduce the record. For a removed event
+ * it returns only `stream`, `number`, `position`, `cursor`, `created` and `record`. Text whose JSON form is more than
+ * twice as long is written in base64, so that an import can limit the length of its lines.
  */
 export function renderRecord(found: ReadResult): string {
   const { record, cursor } = found
@@ -30,7 +30,7 @@ export function renderRecord(found: ReadResult): string {
   return `${members},"record":{"version":${version},"kind":"${kind}","flags":${flags},"crc":"${crc}"${erased}}}`
 }
 
-/** @param growth factor by which JSON may lengthen text; longer text becomes base64 */
+/** @param growth maximum length of the JSON form of text, as a multiple of the text; longer text becomes base64 */
 function eventMembers({ record, cursor, link }: ReadResult, growth = Infinity): string {
   const { number, position } = record
   let text = `{"id":"${record.idText}","type":${quoteName(record.typeBytes)},"stream":${quoteName(record.streamBytes)},"number":${number},"position":${position},"cursor":"${cursor}","created":"${instantText(record.created)}"`
@@ -58,7 +58,7 @@ function renderBytes(contentType: string, data: Buffer, growth: number): string 
   return `,"contentType":${quoteName(contentType)},${content}`
 }
 
-/** A name as a JSON string. Names have no control characters, so only two characters need an escape. */
+/** Returns a name as a JSON string. Names have no control characters, so only `"` and `\` need escaping. */
 function quoteName(name: string): string {
   return /["\\]/.test(name) ? JSON.stringify(name) : `"${name}"`
 }
@@ -71,8 +71,8 @@ let lastInstant = Number.NaN
 let lastText = ''
 
 /**
- * `created` as text (RFC 3339, UTC). Every event has one, and Date writes it slowly: events of one commit share it and
- * those of one day share the date, so only the time of day is put together here.
+ * Returns `created` as text (RFC 3339, UTC). Every event has one, and Date formats it slowly. So the last result is
+ * cached for the events of one commit, and the date for those of one day; only the time of day is formatted here.
  */
 export function instantText(created: number): string {
   if (created === lastInstant) return lastText

@@ -1,4 +1,4 @@
-/** Answers of appends (native contract §3). */
+/** Responses of appends (native contract §3). */
 import { recordIdText, StoredRecord } from '../../../src/log/format.js'
 import type { AppendResult } from '../../../src/writing/plan/plan-append.js'
 import type { PlacedEvent } from '../../../src/writing/plan/planning-view.js'
@@ -6,19 +6,19 @@ import { instantText, renderEvent } from '../reading/recorded-event.js'
 
 export type Return = 'default' | 'minimal' | 'representation'
 
-/** `Prefer: return=…` (RFC 7240). */
+/** Returns the value of `Prefer: return=…` (RFC 7240). */
 export function preferredReturn(prefer: string | undefined): Return {
   if (prefer === undefined) return 'default'
   const value = /(?:^|[,\s])return=(minimal|representation)\b/.exec(prefer)?.[1]
   return (value as Return | undefined) ?? 'default'
 }
 
-/** Answer of an append to one stream, each character a byte. */
+/** Returns the response of an append to one stream, one byte per character. */
 export function renderStreamAppend(stream: string, result: AppendResult, wanted: Return): string {
   return `{"stream":${json(stream)},"head":${result.heads.get(stream)},"position":${lastPosition(result)},"replayed":${result.replayed}${renderEvents(result, wanted, false)}}`
 }
 
-/** Answer of an append to several streams. */
+/** Returns the response of an append to several streams, one byte per character. */
 export function renderEventsAppend(result: AppendResult, wanted: Return): string {
   const heads = json(Object.fromEntries(result.heads))
   return `{"position":${lastPosition(result)},"replayed":${result.replayed},"heads":${heads}${renderEvents(result, wanted, true)}}`

@@ -1,4 +1,4 @@
-/** Preconditions of an append, from headers and bodies (native contract §3, §4). */
+/** Parses the conditions of an append from headers and bodies (native contract §3, §4). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Type } from 'typebox'
 import { MatchConditionBody, StreamConditionBody } from '../../../schemas/append.js'
@@ -9,39 +9,40 @@ import { type EventCondition, namesIn } from '../../../src/writing/plan/event-co
 import type { Condition, ExpectedVersion } from '../../../src/writing/plan/expected-version.js'
 import { compileShape, type Refuse } from '../problems/shape.js'
 
-/** Conditions of an append: on heads of streams, and on events in the whole log. */
 export interface Conditions {
+  /** Conditions on the heads of streams. */
   conditions: Condition[]
+  /** Conditions on the events of the whole log. */
   matches: EventCondition[]
 }
 
 /**
- * `If-Match` and `If-None-Match`.
- * @throws `bad-condition` when a header cannot be understood or two disagree; none is ever ignored
+ * Returns the expected version from `If-Match` and `If-None-Match`. No header is ever ignored.
+ * @throws `bad-condition` if a header is invalid or the two contradict each other
  */
 export function expectedVersionOf(headers: IncomingHttpHeaders): ExpectedVersion {
-  const said: ExpectedVersion[] = []
+  const expected: ExpectedVersion[] = []
   const match = headers['if-match']
-  if (match !== undefined) said.push(match.trim() === '*' ? 'stream_exists' : fromTag(match.trim()))
+  if (match !== undefined) expected.push(match.trim() === '*' ? 'stream_exists' : fromTag(match.trim()))
   const noneMatch = headers['if-none-match']
   if (noneMatch !== undefined) {
-    if (noneMatch.trim() !== '*') refuseCondition('If-None-Match on an append is "*": the stream does not exist')
-    said.push('no_stream')
+    if (noneMatch.trim() !== '*') refuseCondition('If-None-Match on an append must be "*": the stream must not exist')
+    expected.push('no_stream')
   }
-  const [first = 'any'] = said
-  if (said.some((one) => one !== first)) refuseCondition('the conditions of this request disagree')
+  const [first = 'any'] = expected
+  if (expected.some((one) => one !== first)) refuseCondition('If-Match and If-None-Match contradict each other')
   return first
 }
 
-/** The version in an ETag of the stream, `"7"` or `"7;variant"`: every ETag of a stream begins with its head. */
+/** Returns the version in an ETag of a stream, `"7"` or `"7;variant"`: every such ETag begins with the head. */
 function fromTag(text: string): ExpectedVersion {
-  // The ETag of metadata that was never written.
+  // `"-1"` is the ETag of metadata that was never written.
   if (/^"-1(;[^"]*)?"$/.test(text)) return 'no_stream'
   const parts = /^"(\d{1,16})(?:;[^"]*)?"$/.exec(text)
   const number = Number(parts?.[1])
   if (parts === null || !Number.isSafeInteger(number)) {
     refuseCondition(
-      `If-Match is "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`
+      `If-Match must be "*" or the number of the last event in double quotes, like "7", not ${text.slice(0, 60)}`
     )
   }
   return number
@@ -52,12 +53,12 @@ function refuseCondition(why: string): never {
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }), 'conditions')
-/** Each kind has its own check: for a union, the error could only say that neither kind fits. */
+/** Each kind of condition has its own check. The error of a union could only say that no kind fits. */
 const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
 const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 
 /**
- * `conditions` of a body: each names a stream, or events that must not be in the log.
+ * Parses `conditions` of a body. Each is a condition on the head of a stream, or excludes events from the log.
  * @throws `bad-condition`, `bad-stream-name`
  */
 export function parseConditions(value: unknown): Conditions {
@@ -80,7 +81,10 @@ export function parseConditions(value: unknown): Conditions {
     const other = byStream.get(stream)
     if (other !== undefined && other.expected !== expected) {
       const place = { condition: index, pointer: `/conditions/${index}/head` }
-      throw new DaybookError('bad-condition', `Two conditions on "${stream}" disagree.`, { stream, ...place })
+      throw new DaybookError('bad-condition', `Two conditions on "${stream}" contradict each other.`, {
+        stream,
+        ...place
+      })
     }
     byStream.set(stream, { stream, expected })
   }
@@ -93,19 +97,22 @@ export function parseConditions(value: unknown): Conditions {
 function checkBound(count: number, limit: number, what: string): void {
   if (count <= limit) return
   const pointer = '/conditions'
-  throw new DaybookError('bad-condition', `All conditions have at most ${limit} ${what} together.`, { limit, pointer })
+  throw new DaybookError('bad-condition', `All conditions together may have at most ${limit} ${what}, not ${count}.`, {
+    limit,
+    pointer
+  })
 }
 
 function toMatch({ failIfEventsMatch, after = -1 }: MatchConditionBody, index: number, refuse: Refuse): EventCondition {
   const items = failIfEventsMatch.items.map(({ types = [], tags = [] }) => ({ types, tags }))
   const empty = items.findIndex(({ types, tags }) => types.length === 0 && tags.length === 0)
   if (empty >= 0) {
-    throw refuse('An item names at least one type or tag.', { pointer: `/failIfEventsMatch/items/${empty}` })
+    throw refuse('An item must have at least one type or tag.', { pointer: `/failIfEventsMatch/items/${empty}` })
   }
   return { items, after, index }
 }
 
-/** @throws `bad-stream-name`, for a stream that a condition names */
+/** Checks the stream name in a condition. @throws `bad-stream-name` */
 function checkNamedStream(stream: string, index: number): void {
   try {
     checkEventStream(stream)
@@ -116,7 +123,7 @@ function checkNamedStream(stream: string, index: number): void {
   }
 }
 
-/** What the numbers are called here by which EventStoreDB names a stream that does not exist, and one that does. */
+/** A hint for users of EventStoreDB: the native value for its special version numbers -1, -2 and -4. */
 function hintOf(condition: unknown): string {
   const { head } = condition as { head?: unknown }
   if (head === -1 || head === '-1') return ' EventStoreDB\'s -1 is "none" here.'
@@ -125,7 +132,6 @@ function hintOf(condition: unknown): string {
   return ''
 }
 
-/** `head` of a condition in a body. */
 function expectedHead(head: number | 'none' | 'exists'): ExpectedVersion {
   if (head === 'none') return 'no_stream'
   if (head === 'exists') return 'stream_exists'

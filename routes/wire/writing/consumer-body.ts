@@ -1,4 +1,4 @@
-/** Bodies of requests to /consumers (native contract §7), and the source that a consumer reads. */
+/** Parses bodies of requests to /consumers (native contract §7), and the source of a consumer. */
 import { Acknowledgement, ConsumerReset, NewConsumer } from '../../../schemas/consumers.js'
 import { EventsSource, type ReadQuery, StreamSource } from '../../../schemas/read.js'
 import { CONSUMER_DEFAULTS, type ConsumerDefinition } from '../../../src/consumers/consumer-definition.js'
@@ -20,22 +20,26 @@ const sourceQueries = { log: compileQuery(EventsSource), stream: compileQuery(St
 /** The source of a consumer. */
 export interface ConsumerSource {
   readonly address: Address
-  /** Its filters. */
+  /** The filters of the source. */
   readonly query: ReadQuery
 }
 
-/** @throws `bad-parameter` */
+/** Returns the name if it is a valid consumer name. @throws `bad-parameter` */
 export function checkConsumerName(name: string): string {
   const fits = name.length > 0 && name.length <= limits.consumer_name_chars_max
   if (fits && name.isWellFormed() && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name
   throw new DaybookError(
     'bad-parameter',
-    `A consumer's name has 1 to ${limits.consumer_name_chars_max} characters, none of them a control character.`,
+    `The name of a consumer must have 1 to ${limits.consumer_name_chars_max} characters and no control characters.`,
     { parameter: 'name' }
   )
 }
 
-/** The body of PUT. @param prefix as parseSource takes it @throws `malformed-json`, `invalid-body`, and as parseSource */
+/**
+ * Parses the body of PUT /consumers/{name}.
+ * @param prefix path prefix of the proxy: see parseSource
+ * @throws `malformed-json`, `invalid-body`, `bad-parameter`, `bad-stream-name`
+ */
 export function parseDefinition(
   name: string,
   body: Buffer,
@@ -43,7 +47,7 @@ export function parseDefinition(
 ): Omit<ConsumerDefinition, 'start' | 'generation'> {
   const { source, from = 'start', ...settings } = checkDefinition(parseJsonObject(body), invalidBody)
   if (settings.expiresAfter !== undefined && secondsOf(settings.expiresAfter) === 0n) {
-    throw invalidBody('"expiresAfter" is longer than nothing.', { pointer: '/expiresAfter' })
+    throw invalidBody('"expiresAfter" must be longer than 0 seconds.', { pointer: '/expiresAfter' })
   }
   const { address, query } = parseSource(source, prefix)
   const empty = Object.entries(query).find(([, values]) => Array.isArray(values) && values.includes(''))
@@ -58,20 +62,20 @@ export function parseDefinition(
   }
 }
 
-/** @throws `malformed-json`, `invalid-body` */
+/** Parses the body of POST /consumers/{name}/ack. @throws `malformed-json`, `invalid-body` */
 export function parseAcknowledgement(body: Buffer): Acknowledgement {
   return checkAcknowledgement(parseJsonObject(body), invalidBody)
 }
 
-/** @throws `malformed-json`, `invalid-body` */
+/** Parses the body of POST /consumers/{name}/reset. @throws `malformed-json`, `invalid-body` */
 export function parseReset(body: Buffer): ConsumerReset {
   return checkReset(parseJsonObject(body), invalidBody)
 }
 
 /**
- * The address that a consumer reads, and its filters. Its start and its format are not part of the source. Empty filters
- * are passed over here: older consumers may have some, which `parseDefinition` refuses today.
- * @param prefix the path under which a proxy shows this server: an address that was copied from an answer begins with it
+ * Parses the address and the filters of a consumer's source. Start and format are not part of the source. Empty filters
+ * are accepted here, because old stored consumers may have them; `parseDefinition` refuses them in new definitions.
+ * @param prefix path under which a proxy publishes this server; a source copied from a response begins with it
  * @throws `invalid-body`, `bad-stream-name`
  */
 export function parseSource(source: string, prefix = ''): ConsumerSource {
@@ -79,7 +83,9 @@ export function parseSource(source: string, prefix = ''): ConsumerSource {
   const [path = '', text = ''] = own.split(/\?(.*)/s)
   const stream = /^\/streams\/([^/]+)$/.exec(path)?.[1]
   if (path !== '/events' && stream === undefined) {
-    throw invalidBody('"source" is /events or /streams/{stream}, and filters after a "?".', { pointer: '/source' })
+    throw invalidBody('"source" must be /events or /streams/{stream}, with filters after a "?".', {
+      pointer: '/source'
+    })
   }
   const query = parsedQuery(text)
   const check = stream === undefined ? sourceQueries.log : sourceQueries.stream
@@ -95,7 +101,7 @@ export function parseSource(source: string, prefix = ''): ConsumerSource {
   }
 }
 
-/** A query as Fastify reads it: a name that stands twice has a list. */
+/** Returns the parameters of a query as Fastify parses it: the value of a repeated name is a list. */
 export function parsedQuery(text: string): Record<string, string | string[]> {
   const query: Record<string, string | string[]> = {}
   const parameters = new URLSearchParams(text)
@@ -110,6 +116,6 @@ function decoded(segment: string): string {
   try {
     return decodeURIComponent(segment)
   } catch {
-    throw invalidBody('"source" is percent-encoded UTF-8.', { pointer: '/source' })
+    throw invalidBody('"source" must be percent-encoded UTF-8.', { pointer: '/source' })
   }
 }

@@ -1,4 +1,4 @@
-/** Parses request bodies to events (native contract §3): nothing is coerced and nothing is dropped. */
+/** Parses request bodies to events (native contract §3), without coercing values or dropping members. */
 import { isUtf8 } from 'node:buffer'
 import {
   NewEventOfStream as NewEventOfStreamSchema,
@@ -23,12 +23,12 @@ const MEMBERS_WITH_STREAM = Object.keys(NewEventOfStreamSchema.properties)
 
 const checkMark = compileShape<RecordMark>(RecordMarkSchema, 'record')
 
-/** Members that the log assigned. Reads show them, and an import ignores them. */
+/** Members that the log assigns. Reads show them, and an import ignores them. */
 const PRINTED = new Set(['number', 'position', 'cursor', 'created', 'link', 'retryCount'])
 
 /**
- * One event or an array of them; of a large body by a promise.
- * @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`…
+ * Parses one event or an array of events. Returns a promise for a large body, which is parsed in turns.
+ * @throws `malformed-json`, `empty-batch`, `batch-too-large`, `invalid-event`, `bad-tag`, `event-too-large`
  */
 export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
   return parseInTurns(body.length, jsonSteps(body, options))
@@ -37,14 +37,15 @@ export function parseJsonEvents(body: Buffer, options: ParseOptions): NewEvent[]
 function* jsonSteps(body: Buffer, options: ParseOptions): Generator<number, NewEvent[]> {
   const reader = new JsonReader(body)
   let events: NewEvent[] = []
-  if (body.length === 0) throw refuserOf(options, 0)('The body is empty. An event is an object.', { pointer: '' })
+  if (body.length === 0)
+    throw refuserOf(options, 0)('The body is empty. It must be an event, which is an object.', { pointer: '' })
   if (reader.atArray) events = yield* elementSteps(reader, { ...options, within: '' })
   else events.push(parseEvent(reader, 0, options))
   reader.end()
   return checkBatch(events)
 }
 
-/** Reads an array of events where the reader stands, an event at a step. @throws as parseJsonEvents */
+/** Parses an array of events at the reader, one event per step. @throws as parseJsonEvents */
 export function* elementSteps(reader: JsonReader, options: ParseOptions): Generator<number, NewEvent[]> {
   const events: NewEvent[] = []
   for (let more = reader.enterArray(); more; more = reader.nextElement()) {
@@ -55,12 +56,12 @@ export function* elementSteps(reader: JsonReader, options: ParseOptions): Genera
   return events
 }
 
-/** One event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
+/** Parses NDJSON with one event per line; ignores empty lines. @throws as parseJsonEvents, with `line` */
 export function parseNdjsonEvents(body: Buffer, options: ParseOptions): NewEvent[] | Promise<NewEvent[]> {
   return parseInTurns(body.length, lineSteps(body, options))
 }
 
-/** The line of an event in a body that was read already, from 1. */
+/** Returns the line number, from 1, of an event in an NDJSON body that has been parsed already. */
 export function lineOf(body: Buffer, index: number): number | undefined {
   const splitter = new LineSplitter()
   const lines = [...splitter.push(body)]
@@ -89,7 +90,7 @@ function* lineSteps(body: Buffer, options: ParseOptions): Generator<number, NewE
 }
 
 /**
- * One line of NDJSON; undefined when it is empty, or shows a removed event.
+ * Parses one line of NDJSON. Returns undefined for an empty line, and for a removed event unless `asRecorded` is set.
  * @throws as parseJsonEvents, with `line`
  */
 export function parseLine(bytes: Buffer, line: number, index: number, options: ParseOptions): NewEvent | undefined {
@@ -102,7 +103,7 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
     if (/^\s*[{[]/.test(bytes.toString('latin1', reader.at, reader.at + 8))) {
       throw new DaybookError(
         'malformed-json',
-        'Two values stand on one line; were the line breaks lost? (curl: --data-binary)'
+        'Two values are on one line; were the line breaks lost? (with curl, use --data-binary)'
       )
     }
     reader.end()
@@ -113,33 +114,33 @@ export function parseLine(bytes: Buffer, line: number, index: number, options: P
   }
 }
 
-/** A message with the number of the line among the others: each is a JSON text of one line by itself. */
+/** Puts the line number into a message of the JSON reader, which takes each line for line 1 of its own text. */
 function atLine(line: number, message: string): string {
   const [inText] = /^At line 1, /.exec(message) ?? []
   return inText === undefined ? `Line ${line}: ${message}` : `Line ${line}, ${message.slice(inText.length)}`
 }
 
-/** @throws `empty-batch`, `batch-too-large` */
+/** Returns the events if their number is allowed. @throws `empty-batch`, `batch-too-large` */
 export function checkBatch(events: NewEvent[]): NewEvent[] {
-  if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
+  if (events.length === 0) throw new DaybookError('empty-batch', 'The body contains no event to append.')
   if (events.length > limits.batch_events_max) throw tooManyEvents()
   return events
 }
 
 export function tooManyEvents(): DaybookError {
-  return new DaybookError('batch-too-large', `A batch has at most ${limits.batch_events_max} events.`, {
+  return new DaybookError('batch-too-large', `A batch may have at most ${limits.batch_events_max} events.`, {
     limit: limits.batch_events_max
   })
 }
 
-/** Reads one event object where the reader stands. @throws `invalid-event`, `event-too-large`, `bad-tag`, `malformed-json` */
+/** Parses one event object at the reader. @throws `invalid-event`, `event-too-large`, `bad-tag`, `malformed-json` */
 export function parseEvent(reader: JsonReader, index: number, options: ParseOptions): NewEvent {
   return makeEvent(readDraft(reader, index, options), index, options)
 }
 
 function readDraft(reader: JsonReader, index: number, options: ParseOptions): EventDraft {
   const refuse = refuserOf(options, index)
-  if (!reader.atObject) throw refuse('An event is an object.', { pointer: '' })
+  if (!reader.atObject) throw refuse('An event must be an object.', { pointer: '' })
   const draft = new EventDraft()
   reader.members((name) => {
     if (name === 'type') draft.type = reader.value()
@@ -161,45 +162,51 @@ function readDraft(reader: JsonReader, index: number, options: ParseOptions): Ev
   return draft
 }
 
-/** Reads the members by which a recorded event shows data that is not JSON. @returns whether `name` is one of them */
+/** Reads a member that shows data which is not JSON. @returns false if `name` is not such a member */
 function readPrintedData(reader: JsonReader, name: string, draft: EventDraft, refuse: Refuse): boolean {
   if (name !== 'contentType' && name !== 'dataText' && name !== 'dataBase64') return false
   const value = reader.value()
-  if (typeof value !== 'string') throw refuse(`"${name}" is text.`, { pointer: `/${name}` })
+  if (typeof value !== 'string') throw refuse(`"${name}" must be text.`, { pointer: `/${name}` })
   if (name === 'contentType') draft.contentType = value
   else if (name === 'dataText') draft.printed = Buffer.from(value)
   else {
     draft.printed = Buffer.from(value, 'base64')
-    if (draft.printed.toString('base64') !== value) throw refuse('"dataBase64" is not base64.', { pointer: `/${name}` })
+    if (draft.printed.toString('base64') !== value)
+      throw refuse('"dataBase64" is not valid base64.', { pointer: `/${name}` })
   }
   return true
 }
 
-/** Data that is not JSON stands with its content type, and with nothing else. */
+/** Moves `dataText` or `dataBase64` to the data of the draft. Either requires `contentType` and excludes `data`. */
 function takePrintedData(draft: EventDraft, refuse: Refuse): void {
   const { contentType, printed } = draft
   if (contentType === undefined && printed === undefined) return
   if (contentType === undefined || printed === undefined || draft.data !== undefined) {
-    throw refuse('"contentType" stands with "dataText" or "dataBase64", and without "data".', { pointer: '' })
+    throw refuse(
+      '"contentType" requires "dataText" or "dataBase64", and they require it; "data" must be absent then.',
+      {
+        pointer: ''
+      }
+    )
   }
   if (!isBareType(contentType)) {
-    throw refuse('"contentType" is a media type such as text/plain, not JSON.', { pointer: '/contentType' })
+    throw refuse('"contentType" must be a media type such as text/plain, not JSON.', { pointer: '/contentType' })
   }
   draft.data = printed
 }
 
-/** Media types under which one event's bare data is taken. */
+/** True for the media types of bare event data. */
 export function isBareType(type: string): boolean {
   if (type.length > 100 || type.startsWith('application/vnd.eventstore.')) return false
   return /^(text\/[\w.+-]+|application\/(xml|octet-stream|[\w.-]+\+json))$/.test(type)
 }
 
-/** The headers that say what an event's members say. */
+/** The headers that correspond to members of an event. */
 const HEADERS: Readonly<Record<string, string>> = { '/type': 'Event-Type', '/id': 'Event-Id' }
 
 /**
- * One event whose data is the whole body (`Event-Type` names its type).
- * @throws as parseJsonEvents, with `header` where one is wrong
+ * Returns one event whose data is the whole body; `Event-Type` names its type.
+ * @throws as parseJsonEvents, with `header` if a header is wrong
  */
 export function parseBareEvent(
   body: Buffer,
@@ -230,6 +237,6 @@ export function parseBareEvent(
 /** Checks that a body of a text type is UTF-8. @throws `invalid-utf8` */
 export function checkTextBody(body: Buffer, contentType: string): void {
   if (/^text\/|[/+](json|xml)$/.test(contentType) && !isUtf8(body)) {
-    throw new DaybookError('invalid-utf8', `A body of type ${contentType} is UTF-8; these bytes are not.`)
+    throw new DaybookError('invalid-utf8', `A body of type ${contentType} must be UTF-8, and this one is not.`)
   }
 }

@@ -1,4 +1,4 @@
-/** An event as its members were read, and the checks that make a record of it (native contract §3). */
+/** Unchecked events of request bodies, and the checks that turn them into records (native contract §3). */
 import {
   NewEventOfStream as NewEventOfStreamSchema,
   NewEvent as NewEventSchema,
@@ -20,7 +20,7 @@ import type { NewEvent } from '../../../src/streams/new-event.js'
 import { compileShape, type Refuse } from '../problems/shape.js'
 import type { IdSource } from './idempotency-key.js'
 
-/** An event as its members were read; `makeEvent` checks them. */
+/** The parsed but unchecked members of an event; `makeEvent` checks them. */
 export class EventDraft {
   type: unknown
   stream: unknown
@@ -30,26 +30,26 @@ export class EventDraft {
   data: Buffer | undefined
   metadata: Buffer | undefined
   contentType: string | undefined
-  /** The value of `dataText` or `dataBase64`, as bytes. */
+  /** The bytes of `dataText` or `dataBase64`. */
   printed: Buffer | undefined
-  /** The value of `record`, which reads with `record=true` show. */
+  /** The value of `record`, as reads with `record=true` return it. */
   record: RecordMark | undefined
 }
 
 export interface ParseOptions {
-  /** The stream of all events; undefined when each names its own. */
+  /** The stream of all events; undefined if each event names its stream. */
   stream: string | undefined
-  /** Undefined: the log makes the ids. */
+  /** Generates ids of events without an id; undefined: the log generates them. */
   ids?: IdSource | undefined
-  /** JSON pointer to the list that holds the events; undefined: each event is a document of its own. */
+  /** JSON pointer to the list of events in the body; undefined: each event is a document of its own. */
   within?: string
-  /** Takes lines as reads show them: ignores what the log assigned, and reads `dataText` and `dataBase64`. */
+  /** Accepts events as reads return them: ignores members that the log assigns; accepts `dataText` and `dataBase64`. */
   asPrinted?: boolean
-  /** With `asPrinted`: a line with `record` becomes that very record, also one of a removed event. */
+  /** With `asPrinted`: reproduces the original record of a line with `record`, also for a removed event. */
   asRecorded?: boolean
 }
 
-/** One check a member, made from the schema that stands in the contract. */
+/** One check per member, from the schema in the contract. */
 const checkType = compileShape<string>(NewEventSchema.properties.type, 'type')
 const checkStream = compileShape<string>(NewEventOfStreamSchema.properties.stream, 'stream')
 const checkId = compileShape<string>(NewEventSchema.properties.id, 'id')
@@ -57,7 +57,7 @@ const checkOccurred = compileShape<string>(NewEventSchema.properties.occurred, '
 const checkTags = compileShape<string[]>(NewEventSchema.properties.tags, 'tags')
 const checkRecordedType = compileShape<string>(RecordedType, 'type')
 
-/** Makes the errors of an event; their pointers begin where the event stands. */
+/** Returns a function that creates the errors of one event. It prefixes their pointers with the place of the event. */
 export function refuserOf(
   { within }: ParseOptions,
   index: number,
@@ -67,12 +67,15 @@ export function refuserOf(
   return (why, { pointer }) => new DaybookError(code, why, { index, pointer: event + pointer })
 }
 
-/** Checks an event's members and encodes it. @throws `invalid-event`, `bad-tag`, `event-too-large`, `bad-stream-name` */
+/**
+ * Checks the members of an event and encodes it.
+ * @throws `invalid-event`, `bad-tag`, `event-too-large`, `bad-stream-name`
+ */
 export function makeEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent {
   const refuse = refuserOf(options, index)
   const { data, metadata, contentType, record: mark } = draft
   if (draft.type === undefined) throw refuse('"type" is missing.', { pointer: '/type' })
-  // The Atom dialect takes longer types, so a line that was read from a log may have one.
+  // The Atom dialect accepts longer types, so a line that was exported from a log may have one.
   const type = mark === undefined ? checkType(draft.type, refuse) : checkRecordedType(draft.type, refuse)
   const typeBytesMax = mark === undefined ? limits.type_bytes_max : limits.dialect_type_bytes_max
   checkText({ what: 'type', text: type, bytesMax: typeBytesMax, pointer: '/type' }, refuse)
@@ -82,7 +85,7 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
   if (tags !== undefined) checkTagTexts(tags, options, index)
   const size = (data?.length ?? 0) + (metadata?.length ?? 0)
   if (size > limits.event_bytes_max) {
-    const detail = `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are taken.`
+    const detail = `Event ${index} has ${size} bytes of data and metadata; at most ${limits.event_bytes_max} are allowed.`
     const { details } = refuse(detail, { pointer: '' })
     throw new DaybookError('event-too-large', detail, { ...details, limit: limits.event_bytes_max })
   }
@@ -105,14 +108,15 @@ export function makeEvent(draft: EventDraft, index: number, options: ParseOption
   return { stream, id, type, record }
 }
 
-/** True for an object or an array, which are JSON in every form. */
+/** True if the data is a JSON object or array, which count as JSON in both APIs. */
 export function isDocument(data: Buffer | undefined): boolean {
   return data?.[0] === 0x7b || data?.[0] === 0x5b
 }
 
 /**
- * An export shows a tombstone as an event of type `$streamDeleted`; only an import may append one. In the Atom dialect
- * an ordinary event can have that type; only `record` tells the two apart.
+ * Returns the record kind of a tombstone, or undefined for an event. An export shows a tombstone as an event of type
+ * `$streamDeleted`, and only an import may append one. The Atom dialect allows this type for ordinary events too; then
+ * only `record` tells the two apart.
  */
 function kindOf(
   type: string,
@@ -121,13 +125,14 @@ function kindOf(
   refuse: Refuse
 ): typeof recordKind.tombstone | undefined {
   if (type !== TOMBSTONE_TYPE) {
-    if (mark?.kind === 'tombstone') throw refuse(`A tombstone has the type ${TOMBSTONE_TYPE}.`, { pointer: '/type' })
+    if (mark?.kind === 'tombstone')
+      throw refuse(`A tombstone must have the type ${TOMBSTONE_TYPE}.`, { pointer: '/type' })
     return undefined
   }
   if (mark?.kind === 'event') return undefined
   if (asPrinted && data === undefined) return recordKind.tombstone
   throw refuse(
-    `Nothing is appended under the type ${TOMBSTONE_TYPE}: DELETE /streams/{stream}?permanent=true does that.`,
+    `The type ${TOMBSTONE_TYPE} is reserved; to delete a stream, use DELETE /streams/{stream}?permanent=true.`,
     { pointer: '/type' }
   )
 }
@@ -156,7 +161,7 @@ function checkTagTexts(tags: readonly string[], options: ParseOptions, index: nu
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 
-/** A text of an event, and where it stands there. */
+/** A type or tag of an event, and the JSON pointer to it. */
 interface EventText {
   readonly what: string
   readonly text: string
@@ -165,15 +170,18 @@ interface EventText {
 }
 
 function checkText({ what, text, bytesMax, pointer }: EventText, refuse: Refuse): void {
-  if (CONTROL.test(text)) throw refuse(`A ${what} has no control characters.`, { pointer })
-  if (!text.isWellFormed()) throw refuse(`A ${what} is well-formed Unicode.`, { pointer })
+  if (CONTROL.test(text)) throw refuse(`A ${what} must not contain control characters.`, { pointer })
+  if (!text.isWellFormed()) throw refuse(`A ${what} must be well-formed Unicode.`, { pointer })
   if (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax) {
-    const { code, message, details } = refuse(`A ${what} has at most ${bytesMax} bytes of UTF-8.`, { pointer })
+    const { code, message, details } = refuse(`A ${what} may have at most ${bytesMax} bytes of UTF-8.`, { pointer })
     throw new DaybookError(code, message, { ...details, limit: bytesMax })
   }
 }
 
-/** The place of a removed event. It cannot be appended; only an import as the same log keeps it. */
+/**
+ * Returns the record of a removed event, which keeps its number and position. Only an import as the same log
+ * (`asRecorded`) reproduces removed events; undefined otherwise.
+ */
 export function makeRemovedEvent(draft: EventDraft, index: number, options: ParseOptions): NewEvent | undefined {
   if (!options.asRecorded) return undefined
   const stream = options.stream ?? ownStream(draft, { ...options, asPrinted: true }, index)

@@ -1,6 +1,6 @@
 /**
- * Stream metadata under readable names and as it is stored (native contract §3, reference 11.1). Members are passed
- * on as they were written, so that numbers keep their digits.
+ * Converts stream metadata between readable names (`maxAge`) and stored names (`$maxAge`); native contract §3,
+ * reference 11.1. Values are copied as raw bytes, so that numbers keep all their digits.
  */
 import { StreamMetadata } from '../../../schemas/metadata.js'
 import { DaybookError } from '../../../src/errors.js'
@@ -18,63 +18,65 @@ const READABLE_ACL = inverted(STORED_RIGHTS)
 const checkDocument = compileShape<object>(StreamMetadata)
 
 /**
- * The document as it is stored.
- * @param standing the stored document in force
+ * Returns the document under stored names.
+ * @param current the stored document in force
  * @throws `invalid-metadata`, `malformed-json`
  */
-export function toStored(document: Buffer, standing: Buffer | undefined): Buffer {
-  return withWholeRule(checkStored(underStoredNames(document, (value) => value, standing)))
+export function toStored(document: Buffer, current: Buffer | undefined): Buffer {
+  return withCompleteAcl(checkStored(underStoredNames(document, (value) => value, current)))
 }
 
-/** A merge patch under stored names. @throws `invalid-metadata`, `malformed-json` */
+/** Returns a merge patch under stored names. @throws `invalid-metadata`, `malformed-json` */
 export function toStoredPatch(patch: Buffer): Buffer {
   return underStoredNames(patch, withoutNulls, undefined)
 }
 
 /**
- * The document after a merge patch (RFC 7396), both under stored names.
- * @param stored the document in force. One that is no JSON object counts as the access rule that it leaves in force.
+ * Applies a merge patch (RFC 7396) to a document, both under stored names.
+ * @param stored the document in force. If it is not a JSON object, only its effective ACL is patched.
  * @throws `invalid-metadata`
  */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
   const target =
     parsedObject(stored) === undefined ? Buffer.from(JSON.stringify({ $acl: readMetadata(stored).acl })) : stored
   const merged = checkStored(mergePatch(target, patch))
-  return rawMembersOf(new JsonReader(patch)).has('$acl') ? withWholeRule(merged) : merged
+  return rawMembersOf(new JsonReader(patch)).has('$acl') ? withCompleteAcl(merged) : merged
 }
 
 /**
- * Completes an access rule that keeps anybody out, so that not everyone can lift it. Without `$d` or `$mw`, the right to
- * delete the stream and to write its metadata goes to those who may write, else to those who may read. Where both are
- * everyone or not named, it goes to administrators alone. A rule of `$all` alone keeps nobody out and stays as it is.
+ * Completes an ACL that restricts access, so that not everyone can lift the restriction. A missing `$d` or `$mw` (the
+ * right to delete the stream, or to write its metadata) gets the value of `$w`, or else of `$r`. If each of these is
+ * `$all` or missing, it gets an empty list: administrators only. An ACL that names only `$all` restricts nobody and is
+ * not changed.
  */
-function withWholeRule(stored: Buffer): Buffer {
+function withCompleteAcl(stored: Buffer): Buffer {
   const { $acl: acl } = JSON.parse(stored.toString()) as { $acl?: Acl }
-  const isNarrow = (entry: AclEntry | undefined) => entry !== undefined && ![entry].flat().includes('$all')
-  if (acl === undefined || !Object.values(acl).some(isNarrow)) return stored
-  const keepers = [acl.$w, acl.$r].find(isNarrow) ?? []
-  const whole = JSON.stringify({ $acl: { $d: keepers, $mw: keepers, ...acl } })
-  return mergePatch(stored, Buffer.from(whole))
+  const isRestricted = (entry: AclEntry | undefined) => entry !== undefined && ![entry].flat().includes('$all')
+  if (acl === undefined || !Object.values(acl).some(isRestricted)) return stored
+  const keepers = [acl.$w, acl.$r].find(isRestricted) ?? []
+  const complete = JSON.stringify({ $acl: { $d: keepers, $mw: keepers, ...acl } })
+  return mergePatch(stored, Buffer.from(complete))
 }
 
 /**
- * @param checked gives the part of the parsed document that is checked
- * @param standing what stands there may stay, though it looks like a slip
+ * Checks a document under readable names and returns it under stored names.
+ * @param checked returns the part of the parsed document to check
+ * @param current the stored document in force; a name in it is accepted, even if it looks like a misspelling
  */
-function underStoredNames(document: Buffer, checked: (value: object) => object, standing: Buffer | undefined): Buffer {
+function underStoredNames(document: Buffer, checked: (value: object) => object, current: Buffer | undefined): Buffer {
   const whole = new JsonReader(document)
-  if (!whole.atObject) throw invalidMetadata('Stream metadata is a JSON object.')
+  if (!whole.atObject) throw invalidMetadata('Stream metadata must be a JSON object.')
   checkNoRepeats(whole)
   whole.end()
   const value = JSON.parse(document.toString()) as object
   const part = checked(value)
   const members = membersOfDocument(part === value ? document : Buffer.from(JSON.stringify(part)))
-  const [slip] = members === undefined ? [] : slipsOf(members, 'readable', standing)
+  const [slip] = members === undefined ? [] : slipsOf(members, 'readable', current)
   if (slip !== undefined) throw invalidMetadata(slip.why, slip.member)
   checkDocument(part, (why, { pointer }) => invalidMetadata(why, pointer.slice(1).replaceAll('/', '.')))
   for (const [readable, stored] of STORED_NAMES) {
     if (!Object.hasOwn(value, readable) || !Object.hasOwn(value, stored)) continue
-    throw invalidMetadata(`"${stored}" is the same as "${readable}": leave it out, and say what is meant once.`, stored)
+    throw invalidMetadata(`"${stored}" and "${readable}" are the same setting: leave "${stored}" out.`, stored)
   }
   return rewritten(new JsonReader(document), (name, value) => {
     if (value === 'null') return [STORED_NAMES.get(name) ?? name, value]
@@ -84,7 +86,7 @@ function underStoredNames(document: Buffer, checked: (value: object) => object, 
   })
 }
 
-/** Refuses repeated members, also in the access rule. @throws `malformed-json` */
+/** Refuses repeated members, also in the ACL. @throws `malformed-json` */
 function checkNoRepeats(reader: JsonReader): void {
   reader.members((name) => {
     if (name === 'acl' && reader.atObject) checkNoRepeats(reader)
@@ -92,7 +94,7 @@ function checkNoRepeats(reader: JsonReader): void {
   })
 }
 
-/** A patch without its nulls: null removes any member, so the schema does not check it. */
+/** Returns a patch without its nulls: null removes any member, so the schema must not check it. */
 function withoutNulls(value: object): object {
   const members = Object.entries(value).filter(([, member]) => member !== null)
   return Object.fromEntries(
@@ -100,7 +102,7 @@ function withoutNulls(value: object): object {
   )
 }
 
-/** @throws `invalid-metadata` for a document that would be ignored */
+/** Returns a stored document if all its known members are valid. @throws `invalid-metadata` */
 function checkStored(stored: Buffer): Buffer {
   const [fault] = faultsOf(stored)
   if (fault === undefined) return stored
@@ -112,26 +114,26 @@ function checkStored(stored: Buffer): Buffer {
 }
 
 /**
- * The metadata in force, under readable names. Leaves out members of the user's own that would have the same name, and
- * members that are invalid.
- * @param document undefined: an event that holds none
+ * Returns the metadata in force under readable names. Omits invalid members, and user-defined members whose names would
+ * collide with a readable name.
+ * @param document undefined if the metadata event contains no document
  */
 export function toReadable(document: Buffer | undefined): Buffer {
   const { acl } = readMetadata(document)
   const rule =
     acl && renamed(Buffer.from(JSON.stringify(acl)).toString('latin1'), (key) => READABLE_ACL.get(key) ?? key)
   if (document === undefined || parsedObject(document) === undefined) return Buffer.from(`{"acl":${rule}}`)
-  const senseless = new Set(faultsOf(document).map(({ member }) => member))
+  const invalid = new Set(faultsOf(document).map(({ member }) => member))
   return rewritten(new JsonReader(document), (name, value) => {
     if (STORED_NAMES.has(name)) return undefined
     if (name === '$acl') return ['acl', rule ?? '{}']
-    if (senseless.has(name)) return undefined
+    if (invalid.has(name)) return undefined
     if (name === '$maxAge') return ['maxAge', JSON.stringify(durationOf(value))]
     return [READABLE.get(name) ?? name, value]
   })
 }
 
-/** null removes, objects are merged, all else replaces. */
+/** Applies a merge patch: null removes a member, an object is merged, any other value replaces. */
 function mergePatch(target: Buffer, patch: Buffer): Buffer {
   const changes = rawMembersOf(new JsonReader(patch))
   const reader = new JsonReader(target)
@@ -146,7 +148,7 @@ function mergePatch(target: Buffer, patch: Buffer): Buffer {
   return joinMembers(merged)
 }
 
-/** Members with their values as bytes, one character a byte. */
+/** The members of an object with their raw values, one byte per character. */
 function rawMembersOf(reader: JsonReader): Map<string, string> {
   const members = new Map<string, string>()
   reader.members((name) => members.set(name, reader.slice().toString('latin1')), { repeats: true })
@@ -175,14 +177,14 @@ function joinMembers(members: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(`{${parts.join(',')}}`, 'latin1')
 }
 
-/** Seconds of a duration as the schema allows it, quoted. */
+/** Returns the seconds of a duration. @param quoted a duration that the schema accepts, in quotes */
 function maxAgeOf(quoted: string): bigint {
   const seconds = secondsOf(quoted)
   if (seconds === 0n) throw invalidMaxAge()
   return seconds
 }
 
-/** @param number whole seconds as they are stored, up to 2^63-1 */
+/** Returns an ISO 8601 duration. @param number stored number of whole seconds, up to 2^63-1 */
 function durationOf(number: string): string {
   const seconds = /^\d+$/.test(number) ? BigInt(number) : BigInt(Number(number))
   const part = (count: bigint, unit: string) => (count > 0n ? `${count}${unit}` : '')
@@ -191,7 +193,7 @@ function durationOf(number: string): string {
   return `P${part(seconds / D, 'D')}${time === '' ? '' : `T${time}`}`
 }
 
-/** The members of a document; undefined when it is no JSON object. */
+/** Parses a document; undefined if it is not a JSON object. */
 function parsedObject(document: Buffer): object | undefined {
   try {
     const value: unknown = JSON.parse(document.toString())
@@ -210,7 +212,7 @@ function inverted(names: ReadonlyMap<string, string>): Map<string, string> {
 }
 
 function invalidMaxAge(): DaybookError {
-  return invalidMetadata('"maxAge" is from 1 second to 2^63-1 seconds.', 'maxAge')
+  return invalidMetadata('"maxAge" must be from 1 second to 2^63-1 seconds.', 'maxAge')
 }
 
 function invalidMetadata(why: string, member?: string): DaybookError {
@@ -222,14 +224,14 @@ function invalidMetadata(why: string, member?: string): DaybookError {
   })
 }
 
-/** Where a member stands in the document. @param member under its readable name; a right as `acl.read` */
+/** Returns the JSON pointer to a member. @param member its readable name; a right as `acl.read` */
 function pointerOf(member: string | undefined): string {
   if (member === undefined) return ''
   const right = /^acl\.(.*)$/s.exec(member)?.[1]
   return right === undefined ? `/${escaped(member)}` : `/acl/${escaped(right)}`
 }
 
-/** The error of the writer for metadata that it refuses, told of the document as it was sent. */
+/** Rewrites an error of the writer about invalid metadata: it names the readable member that the client sent. */
 export function asSent(error: DaybookError): DaybookError {
   const { index: _, member, ...details } = error.details
   if (error.code !== 'invalid-metadata' || typeof member !== 'string') return error

@@ -1,4 +1,4 @@
-/** The body of `POST /events`: events of several streams, and what must hold for them (native contract §4). */
+/** Parses the body of `POST /events`: events of several streams, and conditions (native contract §4). */
 import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
 import { MemberNames } from '../../../src/json-bytes.js'
@@ -15,8 +15,9 @@ import { parseInTurns } from './parsing-turns.js'
 type EventsBody = { events: NewEvent[] } & Conditions
 
 /**
- * `{ events, conditions }`; of a large body by a promise.
- * @throws `malformed-json`, `invalid-body`, `empty-batch`, `batch-too-large`, `bad-condition`, and what is wrong with an event
+ * Parses `{ events, conditions }`. Returns a promise for a large body, which is parsed in turns.
+ * @throws `malformed-json`, `invalid-body`, `empty-batch`, `batch-too-large`, `bad-condition`, and the errors of
+ *   parseEvent
  */
 export function parseEventsBody(body: Buffer, ids: ParseOptions['ids']): EventsBody | Promise<EventsBody> {
   return parseInTurns(body.length, bodySteps(body, ids))
@@ -27,16 +28,16 @@ function* bodySteps(body: Buffer, ids: ParseOptions['ids']): Generator<number, E
   let events: NewEvent[] = []
   let conditions: Conditions = { conditions: [], matches: [] }
   if (!reader.atObject)
-    throw invalidBody('The body is an object with "events" and optionally "conditions".', { pointer: '' })
+    throw invalidBody('The body must be an object with "events" and optionally "conditions".', { pointer: '' })
   const names = new MemberNames()
   for (let name = reader.enterObject(names); name !== undefined; name = reader.nextMember(names)) {
     if (name === 'events') {
-      if (!reader.atArray) throw invalidBody('"events" is a list.', { pointer: '/events' })
+      if (!reader.atArray) throw invalidBody('"events" must be a list.', { pointer: '/events' })
       events = yield* elementSteps(reader, { stream: undefined, ids, within: '/events' })
     } else if (name === 'conditions') conditions = parseConditions(reader.value(limits.conditions_bytes_max))
     else throw invalidBody(unknownName(name, ['events', 'conditions']), { pointer: `/${escaped(name)}` })
   }
   reader.end()
-  if (events.length === 0) throw new DaybookError('empty-batch', 'There is no event to append.')
+  if (events.length === 0) throw new DaybookError('empty-batch', 'The body contains no event to append.')
   return { events, ...conditions }
 }

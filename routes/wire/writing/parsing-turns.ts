@@ -1,14 +1,14 @@
-/** Large bodies are parsed in several turns of the event loop, so that other requests are answered meanwhile. */
+/** Parses large bodies in several turns of the event loop, so that other requests are not blocked meanwhile. */
 
 import { nextTurn } from '../../../src/time/turns.js'
 
-/** Bytes that are parsed in one turn, and the event that ends them. */
+/** Bytes to parse per turn. A turn ends with the event that reaches this number. */
 export const TURN_BYTES = 1024 * 1024
 
 /**
- * Runs a parser to its end: a small body at once, a large one in turns.
- * @param bytes of the body
- * @param steps yields after each event how many bytes were read
+ * Runs a parser to its end: at once for a small body, in turns (returning a promise) for a large one.
+ * @param bytes size of the body
+ * @param steps the parser; it yields the number of bytes read so far after each event
  */
 export function parseInTurns<T>(bytes: number, steps: Generator<number, T>): T | Promise<T> {
   return bytes > TURN_BYTES ? inTurns(steps) : atOnce(steps)

@@ -1,4 +1,4 @@
-/** The body of an append to one stream, by its content type and headers (native contract §3). */
+/** Parses the body of an append to one stream, according to its content type and headers (native contract §3). */
 import type { IncomingHttpHeaders } from 'node:http'
 import { DaybookError } from '../../../src/errors.js'
 import { JsonReader } from '../../../src/json.js'
@@ -9,13 +9,16 @@ import { checkTextBody, isBareType, lineOf, parseBareEvent, parseJsonEvents, par
 import type { ParseOptions } from './event-draft.js'
 import { idempotencyKey, keyedIds } from './idempotency-key.js'
 
-/** Says where an event of a body stands there. @param index of the event */
+/** Returns the place of an event in the body, for errors. @param index index of the event */
 export type EventPlaces = (index: number) => { readonly pointer?: string; readonly line?: number }
 
 export const ACCEPT_POST =
   'application/json, application/x-ndjson, application/vnd.eventstore.events+json, application/*+json, text/*, application/xml, application/octet-stream'
 
-/** @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and what the readers of bodies throw */
+/**
+ * Parses the events of a body.
+ * @throws `unsupported-media-type`, `missing-event-type`, `bad-header`, and the errors of the parser of its media type
+ */
 export async function parseStreamBody(
   stream: string,
   headers: IncomingHttpHeaders,
@@ -24,13 +27,13 @@ export async function parseStreamBody(
   const key = idempotencyKey(headers)
   const ids = key === undefined ? undefined : keyedIds(key)
   const parsed = parseByType(headers, body, { stream, ids })
-  // Small bodies pay for no promise.
+  // Avoids the cost of a promise for small bodies.
   const events = parsed instanceof Promise ? await parsed : parsed
   const placeOf: EventPlaces = (index) => placeInBody(headers, body, index)
   return { events, keyed: ids && { stream, nextId: ids(stream, events.length) }, placeOf }
 }
 
-/** Looked for when an event is refused only after the body was read. */
+/** Finds the place of an event again. Only needed when the writer refuses an event after its body was parsed. */
 function placeInBody(headers: IncomingHttpHeaders, body: Buffer, index: number): { pointer?: string; line?: number } {
   if (single(headers, 'event-type') !== undefined) return {}
   if (isNdjson(mediaType(headers['content-type']))) return { line: lineOf(body, index), pointer: '' }
@@ -38,9 +41,9 @@ function placeInBody(headers: IncomingHttpHeaders, body: Buffer, index: number):
 }
 
 /**
- * Refuses a body by its headers.
- * @returns its media type, and the type of the event whose bare data it is
- * @throws `unsupported-media-type`, `missing-event-type`, `bad-header`
+ * Checks the headers of a body.
+ * @returns its media type; and the event type, if the body is the bare data of one event
+ * @throws `unsupported-media-type`, `missing-event-type`
  */
 export function checkBodyType(headers: IncomingHttpHeaders): { contentType: string; type: string | undefined } {
   const contentType = mediaType(headers['content-type'])
@@ -48,7 +51,7 @@ export function checkBodyType(headers: IncomingHttpHeaders): { contentType: stri
   if (contentType === 'application/x-www-form-urlencoded') {
     throw new DaybookError(
       'unsupported-media-type',
-      'This is a form. With curl, -d alone sends one: use --json, or -H "Content-Type: application/json".',
+      'The content type of the body is that of an HTML form. curl -d sends it by default: use --json, or add -H "Content-Type: application/json".',
       { available: ACCEPT_POST.split(', ') }
     )
   }
@@ -56,7 +59,7 @@ export function checkBodyType(headers: IncomingHttpHeaders): { contentType: stri
   if ((contentType !== 'application/json' && !isBareType(contentType)) || isNdjson(contentType)) {
     throw new DaybookError(
       'unsupported-media-type',
-      `A body of type "${contentType.slice(0, 100)}" is not taken here.`,
+      `This address does not accept a body of type "${contentType.slice(0, 100)}".`,
       {
         available: ACCEPT_POST.split(', ')
       }
@@ -65,7 +68,7 @@ export function checkBodyType(headers: IncomingHttpHeaders): { contentType: stri
   if (type === undefined) {
     throw new DaybookError(
       contentType.startsWith('text/') ? 'unsupported-media-type' : 'missing-event-type',
-      `A body of type ${contentType} is bare data: say its type in an Event-Type header.`,
+      `A body of type ${contentType} is the bare data of an event: name the event type in an Event-Type header.`,
       { available: ACCEPT_POST.split(', ') }
     )
   }
@@ -102,7 +105,7 @@ function metadataOf(headers: IncomingHttpHeaders): Buffer | undefined {
   return text === undefined ? undefined : Buffer.from(text, 'latin1')
 }
 
-/** Headers arrive as latin1; UTF-8 sent in them is read as what it is. */
+/** Decodes UTF-8 in a header. Node decodes headers as latin1. */
 function decodeHeader(text: string): string {
   return Buffer.from(text, 'latin1').toString('utf8')
 }

@@ -1,4 +1,4 @@
-/** `daybook recover`: the way out of a refused start. It says what is lost, and goes on without it when that is accepted. */
+/** `daybook recover`: reports which events a damaged log has lost and, if told so, makes it usable without them. */
 import { RecoverConfig } from '../../../schemas/settings.js'
 import { describeFlags, readConfig } from '../../config/config.js'
 import { badConfiguration, isDaybookError } from '../../errors.js'
@@ -11,28 +11,27 @@ import { requireDirectory } from '../directory.js'
 import { Progress } from '../progress.js'
 import { warn } from '../wording.js'
 
-const summary = 'make a directory start again whose log has lost events'
+const summary = 'repair a directory that no longer starts because its log lost events'
 
 export const recover = { summary, run: runRecover, schema: RecoverConfig }
 
 const HELP = `daybook recover [flags]: ${summary}
 
-Says what keeps the directory from starting, which events are lost and which remain, and changes nothing. With
---accept-loss it goes on without them: the log gets a new identity, the index is brought to what remains, and all files
-are kept as they were. A copy of the directory from a backup is better: it loses less.
+Without --accept-loss, recover only reports: why the directory does not start, which events are lost and which remain.
+With --accept-loss, it makes the directory usable without the lost events. The log gets a new identity, the index is
+updated, and all original files are kept. Restoring a backup is better, because it loses less.
 
-Exits with 0 when nothing keeps the directory from starting (any more), with 1 when something does or the directory cannot
-be looked at, with 2 when a flag is wrong.
+Exit codes: 0 the directory can be started; 1 it cannot, or it cannot be read; 2 a wrong flag.
 `
 
-/** @returns 0 when the directory starts, 1 when it does not */
+/** Returns the exit code: 0 if the directory can be started, 1 if it cannot. */
 async function runRecover(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(RecoverConfig, argv)
   if (help) {
     process.stdout.write(`${HELP}\n${describeFlags(RecoverConfig)}\n`)
     return 0
   }
-  if (words.length > 0) throw badConfiguration(`recover takes no "${words[0]}"; name the directory with --db`)
+  if (words.length > 0) throw badConfiguration(`unexpected argument "${words[0]}"; name the directory with --db`)
   requireDirectory(config.db)
   const { db, 'accept-loss': accept } = config
   let plan = await planOf(db, config.thorough)
@@ -42,28 +41,28 @@ async function runRecover(argv: readonly string[]): Promise<number> {
     await bringIndex(db)
   } catch (error) {
     if (!isDaybookError(error) || error.code !== 'log-damaged') throw error
-    // The index must be made anew, so more of the log is read than was looked at.
+    // The index must be rebuilt, which reads more of the log than the plan covered.
     plan = await planOf(db, true)
     if (!isNeeded(plan)) throw error
     await acceptPlan(db, plan)
     await bringIndex(db)
   }
-  print([`${db} starts.`])
+  print([`${db} can be started.`])
   return 0
 }
 
 async function planOf(db: string, thorough: boolean): Promise<RecoveryPlan> {
-  const progress = new Progress('looking', systemClock)
+  const progress = new Progress('checking', systemClock)
   const onProgress = (done: number, of: number) => progress.show(done, done / of)
   const plan = await planRecovery(db, { thorough, clock: systemClock, onProgress })
   progress.clear()
   return plan
 }
 
-/** @returns the exit code */
+/** Prints the plan without executing it. Returns the exit code. */
 function offer(db: string, plan: RecoveryPlan): number {
   if (!isNeeded(plan)) {
-    print([`Nothing keeps ${db} from starting: there is nothing to recover.`])
+    print([`${db} can be started: there is nothing to recover.`])
     return 0
   }
   print([
@@ -71,7 +70,7 @@ function offer(db: string, plan: RecoveryPlan): number {
     'With --accept-loss, recover',
     ...stepsOf(plan).map((step) => `  - ${step}`),
     '',
-    'Nothing was changed. Restore the directory from a backup if you have one that holds more. To go on without what is lost:',
+    'Nothing was changed. If you have a backup that holds more events, restore it. To accept the loss, run:',
     `  daybook recover --db ${db} --accept-loss`
   ])
   return 1
@@ -92,12 +91,12 @@ async function acceptPlan(db: string, plan: RecoveryPlan): Promise<void> {
     report
   })
   print([
-    `The log goes on after position ${done.head}, under the new identity ${done.identity}.`,
-    `The files as they were are kept in ${done.keptIn}; remove that folder when nobody needs them.`
+    `The log continues after position ${done.head}, with the new identity ${done.identity}.`,
+    `The original files are kept in ${done.keptIn}; remove that folder when you no longer need them.`
   ])
 }
 
-/** Opens the store once, as a start does: an index that covers lost events is made anew. */
+/** Opens the store once, as a start does. This rebuilds an index that covers lost events. */
 async function bringIndex(db: string): Promise<void> {
   const store = await new Store({ directory: db }).open()
   await store.close()

@@ -1,4 +1,4 @@
-/** `daybook verify`: reads everything in a directory and names every disagreement. */
+/** `daybook verify`: reads everything in a directory and reports every inconsistency. */
 import { VerifyConfig } from '../../../schemas/settings.js'
 import { describeFlags, readConfig } from '../../config/config.js'
 import { badConfiguration } from '../../errors.js'
@@ -10,23 +10,23 @@ import { requireDirectory } from '../directory.js'
 import { Progress, StartProgress } from '../progress.js'
 import { counted, warn } from '../wording.js'
 
-const summary = 'read everything in a directory and name what disagrees'
+const summary = 'check all files of a directory and report what is damaged or inconsistent'
 
-/** Disagreements of a kind that are printed. */
+/** Number of disagreements of a kind that are printed. */
 const SHOWN = 5
 
 export const verify = { summary, run: runVerify, schema: VerifyConfig }
 
-/** @returns 0 when all is well, 1 when something disagrees */
+/** Returns the exit code: 0 if everything agrees, 1 if not. */
 async function runVerify(argv: readonly string[]): Promise<number> {
   const { config, words, help } = readConfig(VerifyConfig, argv)
   if (help) {
     process.stdout.write(
-      `daybook verify [flags]: ${summary}\n\nNothing in the directory is changed. Disagreements are printed by kind, causes first, and then what helps; --json also\nholds the first hundred of each kind.\n\nExits with 0 when all is well, with 1 when something disagrees or the directory cannot be read (standard error says why),\nwith 2 when a flag is wrong. Warnings change nothing of that.\n\n${describeFlags(VerifyConfig)}\n`
+      `daybook verify [flags]: ${summary}\n\nverify changes nothing, except with --rebuild-index. It prints the problems by kind, causes first, and then what to do.\nWith --json, the report has the first hundred problems of each kind.\n\nExit codes: 0 no problem found; 1 a problem found, or the directory cannot be read (standard error says why); 2 a wrong\nflag. Warnings do not change the exit code.\n\n${describeFlags(VerifyConfig)}\n`
     )
     return 0
   }
-  if (words.length > 0) throw badConfiguration(`verify takes no "${words[0]}"; name the directory with --db`)
+  if (words.length > 0) throw badConfiguration(`unexpected argument "${words[0]}"; name the directory with --db`)
   requireDirectory(config.db)
   if (config['rebuild-index']) {
     const rebuild = new StartProgress(systemClock)
@@ -46,7 +46,7 @@ async function runVerify(argv: readonly string[]): Promise<number> {
   return kinds.length === 0 ? 0 : 1
 }
 
-/** The disagreements by kind, causes first, and what helps. Empty when there are none. */
+/** Returns the disagreements by kind, causes first, and the advice. Empty if there are none. */
 function reportText({ kinds, disagreements, advice }: CheckReport): string {
   const lines: string[] = []
   for (const { code, count, meaning, positions, follows } of kinds) {

@@ -1,4 +1,4 @@
-/** Sends an import to a server: one streamed write, whose receipts come back while it goes on. */
+/** Sends an import to a server as one streamed write. The server sends receipts while the write is in progress. */
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Receipt } from '../../../schemas/append.js'
@@ -20,8 +20,8 @@ type OnReceipt = (receipt: Receipt) => Promise<void>
 
 /**
  * Sends all lines and reads all receipts.
- * @throws `server-unreachable` when there is no server or the connection broke, the server's own refusal as
- * `import-refused`; `bad-configuration`, `resource-unusable`
+ * @throws DaybookError `server-unreachable` if there is no server or the connection broke; `import-refused` with the
+ *   text of the server's refusal; `bad-configuration`; `resource-unusable`
  */
 export async function appendOverHttp(config: ImportConfig, lines: ImportedLines, onReceipt: OnReceipt): Promise<void> {
   const { url, batch } = config
@@ -55,7 +55,7 @@ export async function appendOverHttp(config: ImportConfig, lines: ImportedLines,
   }
 }
 
-/** A server may answer and close while there is more to send: the answer says why. */
+/** The server may answer and close before everything is sent. The response says why. */
 function responseOf(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => request.once('response', resolve).on('error', reject))
 }
@@ -74,6 +74,9 @@ function receiptIn(line: Buffer, url: string): Receipt & { problem?: ServerProbl
   try {
     return JSON.parse(line.toString()) as Receipt
   } catch (cause) {
-    throw serverUnreachable(`what answers at ${url} is no Daybook; name the server's address with --url`, cause)
+    throw serverUnreachable(
+      `the server at ${url} is not Daybook; name the address of a Daybook server with --url`,
+      cause
+    )
   }
 }

@@ -1,4 +1,4 @@
-/** `daybook import --as-log`: makes an empty directory the same log as the one that was exported. */
+/** `daybook import --as-log`: recreates an exported log in an empty directory. */
 import { parseLine } from '../../../routes/wire/writing/event-body.js'
 import type { Receipt } from '../../../schemas/append.js'
 import { DaybookError } from '../../errors.js'
@@ -10,11 +10,11 @@ import { type TranscribedEvent, transcribe } from '../../writing/import-as-log.j
 import { counted } from '../wording.js'
 
 /**
- * Makes of each line with `record` the very record that the line was printed from, also of a removed event. Of a line
- * without `record`, as older exports have it, position, number, id and `created` are kept. Lines before a bad one are
+ * Writes each line with `record` as exactly the record that it was printed from, also for a removed event. A line
+ * without `record` (from an older export) keeps its position, number, id and `created`. Lines before an invalid one are
  * written.
- * @throws `import-refused` when the directory holds events, a line does not follow on the one before it, or does not give
- * the record that it names; `invalid-event` and the like, naming the line
+ * @throws DaybookError `import-refused` if the directory holds events, a line does not follow the line before it, or a
+ *   line does not match its `record`; `invalid-event` and similar codes, naming the line
  */
 export async function importAsLog(
   store: Store,
@@ -25,7 +25,7 @@ export async function importAsLog(
   if (store.log.head >= 0) {
     throw new DaybookError(
       'import-refused',
-      `--as-log needs an empty directory; this one holds ${counted(store.log.head + 1, 'event')}: name another with --db`
+      `--as-log needs an empty directory, but this one holds ${counted(store.log.head + 1, 'event')}; name another with --db`
     )
   }
   let events: TranscribedEvent[] = []
@@ -45,7 +45,7 @@ export async function importAsLog(
       if (events.length >= batch) await write()
     }
   } catch (error) {
-    await write() // what came before the bad line
+    await write() // the lines before the invalid one
     throw error
   }
   await write()
@@ -60,22 +60,22 @@ function readLine(bytes: Buffer, line: number, now: number): TranscribedEvent | 
   if (!Number.isSafeInteger(position) || !Number.isSafeInteger(number) || Number.isNaN(instant)) {
     throw new DaybookError(
       'import-refused',
-      `line ${line}: --as-log needs position, number and created, as an export has them`,
+      `line ${line}: --as-log needs the members position, number and created, as export writes them`,
       { line }
     )
   }
   if (instant > now + limits.clock_ahead_ms_max) {
-    throw new DaybookError('import-refused', `line ${line}: created lies in the future (${created})`, { line })
+    throw new DaybookError('import-refused', `line ${line}: created is in the future (${created})`, { line })
   }
   const place = { position: position as number, number: number as number, created: instant }
   if (record !== undefined) checkRecord(event, place, record as RecordMark, line)
   return { event, ...place, line }
 }
 
-/** Lines of an export bring their ids, so no id is made from an identity. */
+/** A placeholder identity: lines of an export have ids, so no id is derived from the log's identity. */
 const NO_LOG = Buffer.alloc(16)
 
-/** @throws `import-refused` when the event at its place is not the record that the line names */
+/** @throws DaybookError `import-refused` if the event does not encode to the record that the line describes */
 function checkRecord(
   { record }: NewEvent,
   { position, ...place }: { position: number; number: number; created: number },
@@ -85,9 +85,5 @@ function checkRecord(
   const { crc, flags } = new StoredRecord(position, sealRecord(record, positionKey(position), place, NO_LOG)).mark
   if (crc === mark.crc && flags === mark.flags) return
   const differs = flags === mark.flags ? `checksum is ${crc}, not ${mark.crc}` : `flags are ${flags}, not ${mark.flags}`
-  throw new DaybookError(
-    'import-refused',
-    `line ${line} does not give the record that it was printed from: its ${differs}, as "record" says`,
-    { line }
-  )
+  throw new DaybookError('import-refused', `line ${line} does not match its "record": the ${differs}`, { line })
 }

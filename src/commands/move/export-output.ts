@@ -1,4 +1,4 @@
-/** Where an export goes: standard output, or a file that appears under its name only when it is whole. */
+/** The output of an export: standard output, or a file that gets its name only when it is complete. */
 import { createWriteStream, realpathSync, rmSync, type Stats, statSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { Readable, type Writable } from 'node:stream'
@@ -7,41 +7,41 @@ import { createGzip } from 'node:zlib'
 import { type DaybookError, resourceUnusable, systemReason } from '../../errors.js'
 import { adviceFor } from '../../log/storage-faults.js'
 
-/** `whole`; `unread`: the reader of the pipe left; `interrupted`: the signal came. */
+/** `whole`: complete; `unread`: the reader of the pipe closed it; `interrupted`: stopped by a signal. */
 export type ExportEnd = 'whole' | 'unread' | 'interrupted'
 
 const NEVER = new AbortController().signal
 
 export class ExportOutput {
-  /** What was asked for: a path, or `-`. */
+  /** The value of --output: a path, or `-`. */
   readonly #name: string
-  /** Undefined: standard output. */
+  /** The file's real path. Undefined for standard output. */
   readonly #path: string | undefined
-  /** The file that is written until it is whole; undefined: what is written to needs none, such as a pipe. */
+  /** The temporary file, renamed when it is complete. Undefined for targets that are no files, such as a pipe. */
   readonly #partial: string | undefined
 
   /**
-   * @param force a file that is there is replaced
-   * @throws `resource-unusable` for a directory, and a file that is there
+   * @param force replace an existing file
+   * @throws DaybookError `resource-unusable` for a directory, or for an existing file without `force`
    */
   constructor(output: string, force: boolean) {
     this.#name = output
     if (output === '-') return
     const stats = this.#stats(output)
     if (stats?.isDirectory()) throw this.#cannotWrite('it is a directory; name a file in it')
-    if (stats?.isFile() && !force) throw this.#cannotWrite('it is there already; --force replaces it')
+    if (stats?.isFile() && !force) throw this.#cannotWrite('the file exists; --force replaces it')
     this.#path = stats === undefined ? output : realpathSync(output)
     if (stats === undefined || stats.isFile()) this.#partial = `${this.#path}.partial`
   }
 
-  /** True when lines go to the terminal, where a bar would stand between them. */
+  /** True if lines go to the terminal, where a progress bar would appear between them. */
   get isTerminal(): boolean {
     return this.#path === undefined && process.stdout.isTTY
   }
 
   /**
-   * Writes all chunks, as gzip when the name ends in .gz. Leaves no file when that fails.
-   * @throws `resource-unusable` when it cannot be written; what the chunks throw
+   * Writes all chunks, as gzip if the name ends in .gz. Leaves no file on failure.
+   * @throws DaybookError `resource-unusable` if the output cannot be written; errors of `chunks`
    */
   async write(chunks: AsyncIterable<Buffer>, signal: AbortSignal = NEVER): Promise<ExportEnd> {
     const partial = this.#partial
@@ -88,7 +88,7 @@ export class ExportOutput {
   }
 }
 
-/** The chunks; what they throw is told, so that it can be told from an error of writing them. */
+/** Passes the chunks on and reports their errors, so that a read error can be distinguished from a write error. */
 async function* watched(chunks: AsyncIterable<Buffer>, onError: (error: unknown) => void): AsyncGenerator<Buffer> {
   const iterator = chunks[Symbol.asyncIterator]()
   try {

@@ -1,4 +1,4 @@
-/** `daybook export`: every event of a log, a line each, in order; what `daybook import` reads. */
+/** `daybook export`: writes every event of a log in order, one per line, as `daybook import` reads it. */
 import type { IncomingMessage } from 'node:http'
 import { renderRecord } from '../../../routes/wire/reading/recorded-event.js'
 import { ExportConfig } from '../../../schemas/settings.js'
@@ -21,19 +21,22 @@ import {
   serverUnreachable
 } from './server-request.js'
 
-const summary = 'write every event as NDJSON'
+const summary = 'write all events as NDJSON, one event per line'
 
 export const exportEvents = { summary, run: runExport, schema: ExportConfig }
 
 const HELP = `daybook export [flags]: ${summary}
 
-A file appears under its name only when it is whole. Exits with 141 when the reader of a pipe leaves before the end, as
-"daybook export | head" does.
+The events come from the server at --url, or from the directory that --db names. An output file gets its name only when
+it is complete. Ctrl-C leaves no file.
+
+Exit codes: 0 success; 1 failure; 2 wrong arguments; 130 stopped by Ctrl-C; 141 the reader of the pipe closed it before
+the end, as in "daybook export | head".
 
 ${describeFlags(ExportConfig)}
 `
 
-/** Exit code of what writes to a pipe that nobody reads any more: 128 and the number of SIGPIPE. */
+/** Exit code of a program whose output pipe was closed by its reader: 128 plus the number of SIGPIPE. */
 const UNREAD = 141
 
 async function runExport(argv: readonly string[]): Promise<number> {
@@ -42,10 +45,10 @@ async function runExport(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP)
     return 0
   }
-  if (words.length > 0) throw badConfiguration(`export takes no "${words[0]}"; name the file with --output`)
+  if (words.length > 0) throw badConfiguration(`unexpected argument "${words[0]}"; name the output file with --output`)
   const output = new ExportOutput(config.output, config.force)
   const progress = new Progress('exporting', systemClock)
-  // To standard output a signal ends the process by itself: a write that nobody reads would keep it from being heard.
+  // With standard output, let the signal end the process: a write to a pipe that is not read would delay the handler.
   const interrupt = config.output === '-' ? undefined : new Interrupt(systemClock)
   let events = 0
   let all = 0
@@ -60,7 +63,7 @@ async function runExport(argv: readonly string[]): Promise<number> {
     const end = await output.write(chunks, interrupt?.signal)
     if (end === 'unread') return UNREAD
     if (interrupt !== undefined && end === 'interrupted') {
-      progress.end(`Interrupted after ${counted(events, 'event')}; nothing of them was kept.`)
+      progress.end(`Interrupted after ${counted(events, 'event')}; no file was written.`)
       return interrupt.code
     }
   } finally {
@@ -73,7 +76,7 @@ async function runExport(argv: readonly string[]): Promise<number> {
 
 function hiddenText(events: number): string {
   if (events <= 0) return ''
-  return `; ${counted(events, 'event')} of the log ${events === 1 ? 'is' : 'are'} hidden from this account, sign in as an administrator for all`
+  return `; ${counted(events, 'event')} of the log ${events === 1 ? 'is' : 'are'} hidden from this account; sign in as an administrator to export all`
 }
 
 async function* fromDirectory(directory: string, count: (more: number, of?: number) => void): AsyncGenerator<Buffer> {
@@ -91,7 +94,7 @@ async function* fromDirectory(directory: string, count: (more: number, of?: numb
   }
 }
 
-/** @throws `server-unreachable`, also when the transfer broke; `import-refused` when the server refuses */
+/** @throws DaybookError `server-unreachable`, also if the transfer breaks; `import-refused` if the server refuses */
 async function* fromServer(
   config: ExportConfig,
   count: (more: number, of?: number) => void,
@@ -125,7 +128,7 @@ async function* fromServer(
   yield Buffer.concat(lines)
 }
 
-/** @throws `server-unreachable` when the connection breaks */
+/** @throws DaybookError `server-unreachable` if the connection breaks */
 async function* unbroken(response: IncomingMessage): AsyncGenerator<Buffer> {
   try {
     yield* response

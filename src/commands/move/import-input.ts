@@ -1,4 +1,4 @@
-/** The bytes of an import: from a file or standard input, unpacked when they are gzip. */
+/** The input of an import: the bytes of a file or of standard input, decompressed if they are gzip. */
 import { createReadStream, type Stats, statSync } from 'node:fs'
 import { type Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,14 +11,17 @@ export class ImportInput {
   /** A path, or "standard input". */
   readonly name: string
   readonly #path: string | undefined
-  /** Undefined: not a file that can be read twice. */
+  /** Undefined if the input is not a regular file, which could be read twice. */
   readonly #file: Stats | undefined
   #raw: Readable | undefined
   #isStopped = false
-  /** Unpacked bytes. Undefined: not known, or not yet. */
+  /** Size after decompression, bytes. Undefined if it is unknown, or before `check`. */
   size: number | undefined
 
-  /** @param file a path, or `-` for standard input @throws `resource-unusable` when it is not there, or a directory */
+  /**
+   * @param file a path, or `-` for standard input
+   * @throws DaybookError `resource-unusable` if the file does not exist or is a directory
+   */
   constructor(file: string) {
     this.#path = file === '-' ? undefined : file
     this.name = this.#path ?? 'standard input'
@@ -27,8 +30,9 @@ export class ImportInput {
   }
 
   /**
-   * Its bytes, unpacked; read once.
-   * @throws `import-refused` for damaged gzip, `resource-unusable` when reading fails, `stopping` after `stop`
+   * Yields the decompressed bytes. Can be called once.
+   * @throws DaybookError `import-refused` for damaged gzip; `resource-unusable` if reading fails; `stopping` after
+   *   `stop`
    */
   async *bytes(): AsyncGenerator<Buffer> {
     try {
@@ -37,7 +41,7 @@ export class ImportInput {
       const { zipped, chunks } = await lookAtHead(this.#raw)
       if (!zipped) return yield* chunks
       const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
-      pipeline(chunks, gunzip).catch(() => {}) // its reader gets the error
+      pipeline(chunks, gunzip).catch(() => {}) // the reader of gunzip gets the error
       yield* gunzip
     } catch (cause) {
       this.#throwIfStopped()
@@ -46,10 +50,10 @@ export class ImportInput {
   }
 
   /**
-   * Reads a gzip file to its end, so that nothing is imported of one that is damaged: its checksum stands at its end, and
-   * what comes before may be lines with wrong bytes. Then the unpacked size is known, too. Standard input can only be read
-   * once.
-   * @throws as bytes
+   * Reads a gzip file to its end before the import, so that nothing of a damaged file is imported. The checksum is at
+   * the end of the file, and lines before it may contain wrong bytes. Also determines the decompressed size. Does
+   * nothing for standard input, which can be read only once.
+   * @throws the same errors as `bytes`
    */
   async check(): Promise<void> {
     if (this.#file === undefined || this.#path === undefined) return
@@ -72,7 +76,7 @@ export class ImportInput {
     }
   }
 
-  /** Reads no more: `bytes` throws. A line that has not ended is not given out then. */
+  /** Stops reading: `bytes` throws, and an incomplete line is dropped. */
   stop(): void {
     this.#isStopped = true
     this.#raw?.destroy()
@@ -89,12 +93,12 @@ export class ImportInput {
   #unreadable(cause: NodeJS.ErrnoException): DaybookError {
     const { code = '', message } = cause
     if (!code.startsWith('Z_')) return cannotRead(this.name, cause)
-    const what = code === 'Z_BUF_ERROR' ? 'gzip that was cut' : 'damaged gzip'
+    const what = code === 'Z_BUF_ERROR' ? 'truncated gzip' : 'damaged gzip'
     const next =
       this.#file !== undefined
-        ? 'nothing of it was imported; get a whole copy'
+        ? 'nothing was imported from it; get a complete copy'
         : code === 'Z_BUF_ERROR'
-          ? 'run the import again with all of it'
+          ? 'run the import again with the complete input'
           : 'events imported from it may be wrong'
     return new DaybookError('import-refused', `${this.name} is ${what} (${message}); ${next}`, {}, cause)
   }
@@ -115,7 +119,7 @@ function cannotRead(name: string, cause: unknown): DaybookError {
   return resourceUnusable(`cannot read ${name}: ${systemReason(cause)}`, cause)
 }
 
-/** Whether bytes are gzip, which their first two say, and all the bytes. */
+/** Returns whether the bytes are gzip, judged by the first two, and an iterator over all of the bytes. */
 async function lookAtHead(raw: AsyncIterable<Buffer>): Promise<{ zipped: boolean; chunks: AsyncGenerator<Buffer> }> {
   const iterator = raw[Symbol.asyncIterator]()
   let head: Buffer = Buffer.alloc(0)

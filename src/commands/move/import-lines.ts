@@ -1,4 +1,4 @@
-/** The lines of an import as they are sent: with ids that they have again when they are sent again. */
+/** The lines of an import as they are sent, with ids that are the same when the import is repeated. */
 import { createHash } from 'node:crypto'
 import { isWrittenByServer } from '../../access/permissions.js'
 import { DaybookError } from '../../errors.js'
@@ -13,31 +13,31 @@ const NOTHING = Buffer.alloc(0)
 const CARRIAGE_RETURN = 0x0d
 const CHUNK_BYTES = 64 * 1024
 
-/** Names the space of ids that are made from lines; never to change, or files imported before would be written twice. */
+/** Namespace of the ids derived from lines. Must never change: files imported before would be written twice. */
 const IMPORT_NAMESPACE = Buffer.from('7b0e5f0c9d4e4a6c8a51c3f6e2d94b18', 'hex')
 
 export interface LineOptions {
-  /** JSON pointer to the member that says when an event without `occurred` happened; undefined: `created`. */
+  /** JSON pointer to the member that becomes `occurred` in events that have none. Undefined: `created`. */
   readonly occurredFrom: string | undefined
-  /** Lines without an id get none, so that the store makes a new one. */
+  /** Leave lines without an id as they are, so that the store assigns a new one. */
   readonly newIds: boolean
 }
 
 export class ImportedLines {
   readonly #bytes: AsyncIterable<Buffer>
   readonly #options: LineOptions
-  readonly #names = new LineNames()
+  readonly #ids = new LineIds()
   readonly places = new LinePlaces()
   #number = 0
-  /** Lines of streams that the server keeps of itself, which are left out. */
+  /** Number of skipped lines of streams that only the server writes. */
   ofServer = 0
-  /** Lines of removed events, which are left out. */
+  /** Number of skipped lines of removed events. */
   removed = 0
-  /** Number of the last line that has an event, 0 when there is none. */
+  /** Number of the last line that has an event, 0 if there is none. */
   last = 0
-  /** Lines that got an id, made from the input or new. */
+  /** Number of lines without an id of their own. */
   withoutId = 0
-  /** Why the lines ended before their end. */
+  /** Why the lines ended before the end of the input. */
   failure: Error | undefined
 
   constructor(bytes: AsyncIterable<Buffer>, options: LineOptions) {
@@ -46,8 +46,9 @@ export class ImportedLines {
   }
 
   /**
-   * The lines, gathered into chunks. A line that is left out is sent empty, so that the others keep their numbers. When the
-   * input cannot be read further, the lines end there and `failure` says why: the lines before are still imported.
+   * Yields the lines in chunks of about 64 KiB. A skipped line is sent empty, so that the other lines keep their
+   * numbers. If the input cannot be read further, the lines end there and `failure` says why. The lines before are
+   * still imported.
    */
   async *chunks(): AsyncGenerator<Buffer> {
     let chunk: Buffer[] = []
@@ -69,7 +70,7 @@ export class ImportedLines {
     yield Buffer.concat(chunk)
   }
 
-  /** The lines as they stand in the input. @throws what reading throws */
+  /** Yields the lines unchanged. @throws the errors of reading the input */
   async *asTheyAre(): AsyncGenerator<Buffer> {
     for await (const line of splitLines(this.#bytes)) {
       this.places.add(++this.#number, line.length)
@@ -79,10 +80,10 @@ export class ImportedLines {
 
   #prepare(line: Buffer): Buffer {
     const { newIds } = this.#options
-    // The id of a line depends on all lines before it, also on those that are left out.
-    if (!newIds) this.#names.add(line)
+    // The id of a line depends on all lines before it, including skipped ones.
+    if (!newIds) this.#ids.add(line)
     const event = objectInLine(line)
-    if (event === undefined) return line // the server says what is wrong with it
+    if (event === undefined) return line // the server reports what is wrong with it
     const { stream, record } = event as { stream?: unknown; record?: { kind?: unknown } | null }
     if (typeof stream === 'string' && isWrittenByServer(stream)) {
       this.ofServer++
@@ -95,17 +96,17 @@ export class ImportedLines {
     this.last = this.#number
     const hasId = Object.hasOwn(event, 'id')
     if (!hasId) this.withoutId++
-    const id = newIds || hasId ? undefined : this.#names.id()
+    const id = newIds || hasId ? undefined : this.#ids.id()
     return withMembers(line, { id, occurred: occurredOf(event, this.#number, this.#options.occurredFrom) })
   }
 }
 
 /**
- * Names each line by the SHA-256 of all bytes up to and with the line. A line break counts as one `\n`, whether it is CRLF
- * or LF, or missing at the end of the input. So the same input gives the same names, also when lines were added at its
- * end, and two equal lines get different names.
+ * Derives the id of a line from the SHA-256 of all bytes up to the end of the line. A line break counts as one `\n`:
+ * CRLF, LF, or none at the end of the input. The same input therefore gives the same ids, even after lines were added
+ * at its end, and two equal lines get different ids.
  */
-class LineNames {
+class LineIds {
   readonly #hash = createHash('sha256')
 
   add(line: Buffer): void {
@@ -113,7 +114,7 @@ class LineNames {
     this.#hash.update(line[end] === CARRIAGE_RETURN ? line.subarray(0, end) : line).update(NEWLINE)
   }
 
-  /** The id of the line that was added last: a UUID of version 5. */
+  /** Returns the id of the last added line: a UUID of version 5. */
   id(): string {
     return idText(nameBasedId(IMPORT_NAMESPACE, this.#hash.copy().digest()))
   }
@@ -129,7 +130,7 @@ function objectInLine(line: Buffer): object | undefined {
   }
 }
 
-/** Puts members before those that a line has, which stay byte for byte. */
+/** Inserts members before the members of a line, which stay byte for byte. */
 function withMembers(line: Buffer, members: Readonly<Record<string, string | undefined>>): Buffer {
   let text = ''
   for (const [name, value] of Object.entries(members)) {
@@ -143,16 +144,16 @@ function withMembers(line: Buffer, members: Readonly<Record<string, string | und
 }
 
 /**
- * When an event happened that does not say so by itself: as a member of its own says, or the `created` it had in the log
- * it was exported from.
- * @throws `import-refused` when what stands there is no text
+ * Returns the `occurred` of an event that has none: the value at the pointer, or without a pointer its `created` in the
+ * exported log. Undefined if that value is missing, or the event has `occurred`.
+ * @throws DaybookError `import-refused` if the value is not a string
  */
 function occurredOf(event: object, number: number, pointer: string | undefined): string | undefined {
   if (Object.hasOwn(event, 'occurred')) return undefined
   const instant = pointer === undefined ? (event as { created?: unknown }).created : valueAt(event, pointer)
   if (instant === undefined || instant === null) return undefined
   if (typeof instant === 'string') return instant
-  throw new DaybookError('import-refused', `line ${number}: what stands at ${pointer ?? '/created'} is no instant`, {
+  throw new DaybookError('import-refused', `line ${number}: the value at ${pointer ?? '/created'} is not a time`, {
     line: number
   })
 }

@@ -1,4 +1,6 @@
-/** `daybook import`: NDJSON as reading prints it, into a server by a streamed write, or into a closed directory. */
+/**
+ * `daybook import`: appends NDJSON lines, to a server by a streamed write or to a directory that no server has open.
+ */
 import { Readable } from 'node:stream'
 import { StreamedWrite } from '../../../routes/writing/streamed-write.js'
 import type { Receipt } from '../../../schemas/append.js'
@@ -16,21 +18,23 @@ import { importAsLog } from './as-log.js'
 import { ImportInput } from './import-input.js'
 import { ImportedLines } from './import-lines.js'
 
-const summary = 'append the events of an NDJSON file, gzip or not'
+const summary = 'append the events of an NDJSON file (plain or gzip; "-" is standard input)'
 
 export const importEvents = { summary, run: runImport, schema: ImportConfig }
 
 const HELP = `daybook import FILE|- [flags]: ${summary}
 
-A line is an event as reading prints it; "stream" and "type" are enough.
+Each line is one event as JSON, as export writes it. Only "stream" and "type" are required.
 
-An import that broke off is simply run again: an event that is there already is not written again. It is known by its
-"id"; a line without one gets an id that is made from all bytes of the input up to and with that line. So the same input
-is recognised, also when it has grown at its end, comes from standard input, or is gzip. Equal lines of another file are
-other events, unless everything before them is equal, too: a file that has grown and another file that begins alike
-look the same. --new-ids imports lines without an id once more.
+If an import breaks off, run it again: events that are already there are not written twice. An event is recognised by
+its "id". A line without "id" gets an id derived from all bytes of the input up to the end of that line. The same input
+is therefore recognised, even if lines were added at its end, if it comes from standard input, or if it is gzip. An
+equal line in another file is a new event, unless everything before it is equal, too. Use --new-ids to import such lines
+again.
 
-Ctrl-C ends the import after what was sent, and says how far it got.
+Ctrl-C stops the import after the events already sent and prints the last imported line. A second Ctrl-C stops at once.
+
+Exit codes: 0 success; 1 failure; 2 wrong arguments; 130 stopped by Ctrl-C.
 
 ${describeFlags(ImportConfig)}
 `
@@ -45,14 +49,17 @@ async function runImport(argv: readonly string[]): Promise<number> {
   return run.toEnd()
 }
 
-/** @throws `bad-configuration` for words and flags that do not go together */
+/**
+ * Returns the input file.
+ * @throws DaybookError `bad-configuration` for arguments and flags that contradict each other
+ */
 function fileOf([file, more]: readonly string[], config: ImportConfig): string {
   if (file === undefined || file === '' || more !== undefined)
-    throw badConfiguration('import takes one FILE, or "-" for standard input')
+    throw badConfiguration('import needs one FILE, or "-" for standard input')
   if (config['as-log'] && config.db === undefined)
-    throw badConfiguration('--as-log writes into a directory: name it with --db')
+    throw badConfiguration('--as-log writes into a directory; name it with --db')
   if (config['as-log'] && config['new-ids'])
-    throw badConfiguration('--as-log keeps ids, --new-ids does not: leave one out')
+    throw badConfiguration('--as-log keeps ids, but --new-ids replaces them; remove one')
   return file
 }
 
@@ -61,10 +68,10 @@ class ImportRun {
   readonly #input: ImportInput
   readonly #lines: ImportedLines
   readonly #progress = new Progress('importing', systemClock)
-  readonly #interrupt = new Interrupt(systemClock, () => this.#sayReached())
+  readonly #interrupt = new Interrupt(systemClock, () => this.#printReached())
   #appended = 0
   #replayed = 0
-  /** The last line that is known to be dealt with. */
+  /** The last line with a receipt. */
   #line = 0
 
   constructor(config: ImportConfig, input: ImportInput) {
@@ -74,7 +81,7 @@ class ImportRun {
     this.#lines = new ImportedLines(input.bytes(), { occurredFrom, newIds })
   }
 
-  /** @returns the exit code */
+  /** Runs the import. Returns the exit code. */
   async toEnd(): Promise<number> {
     const { signal } = this.#interrupt
     signal.addEventListener('abort', () => this.#stop())
@@ -83,21 +90,21 @@ class ImportRun {
       await this.#write()
       if (this.#lines.failure !== undefined) throw this.#lines.failure
     } catch (error) {
-      this.#sayReached()
+      this.#printReached()
       if (!signal.aborted || !isDaybookError(error) || error.code !== 'stopping') throw error
-      process.stderr.write(`Interrupted; ${this.#howToGoOn()}.\n`)
+      process.stderr.write(`Interrupted; ${this.#howToContinue()}.\n`)
       return this.#interrupt.code
     } finally {
       this.#input.stop()
       this.#interrupt.close()
     }
-    this.#progress.end(this.#whole())
+    this.#progress.end(this.#summary())
     return 0
   }
 
   #stop(): void {
     this.#progress.clear()
-    process.stderr.write('Stopping when what was sent is answered; Ctrl-C again stops at once.\n')
+    process.stderr.write('Stopping after the events already sent; press Ctrl-C again to stop at once.\n')
     this.#input.stop()
   }
 
@@ -124,20 +131,20 @@ class ImportRun {
     this.#progress.show(this.#appended + this.#replayed, fraction)
   }
 
-  /** A line on all of it. */
-  #whole(): string {
+  /** Returns the last line of a complete import. */
+  #summary(): string {
     const { removed, ofServer, withoutId } = this.#lines
-    const gone = removed > 0 ? `, ${counted(removed, 'removed event')} left out` : ''
-    const own = ofServer > 0 ? `, ${counted(ofServer, 'event')} of another server's accounts and audit left out` : ''
-    const doubt =
+    const skipped = removed > 0 ? `, ${counted(removed, 'removed event')} skipped` : ''
+    const own = ofServer > 0 ? `, ${counted(ofServer, 'event')} of another server's accounts and audit skipped` : ''
+    const newIdsHint =
       this.#appended > 0 && this.#replayed > 0 && withoutId > 0
-        ? '\nIf those that were there already came from another file that begins with the same lines, import them with --new-ids.'
+        ? '\nIf the existing events came from another file that begins with the same lines, import this file with --new-ids.'
         : ''
-    return `${this.#imported()}${gone}${own} (${this.#seconds()})${doubt}`
+    return `${this.#imported()}${skipped}${own} (${this.#seconds()})${newIdsHint}`
   }
 
-  /** Leaves a line on what was done of it, if anything is known to be done. */
-  #sayReached(): void {
+  /** Prints how far the import got, if the server sent any receipt. */
+  #printReached(): void {
     if (this.#line === 0) this.#progress.clear()
     else
       this.#progress.end(`${this.#imported()}, up to line ${this.#line.toLocaleString('en-US')} (${this.#seconds()})`)
@@ -153,12 +160,12 @@ class ImportRun {
     return `${this.#progress.seconds.toFixed(1)} s`
   }
 
-  #howToGoOn(): string {
+  #howToContinue(): string {
     const { db, 'as-log': asLog, 'new-ids': newIds } = this.#config
-    if (asLog) return `${db} holds the beginning of the log: remove it, and begin again`
+    if (asLog) return `${db} holds only the beginning of the log; remove the directory and start again`
     if (newIds && this.#lines.withoutId > 0) {
-      return `go on with the lines after line ${this.#line}: those before would be written once more`
+      return `continue with the lines after line ${this.#line}, because the lines before it would be written again`
     }
-    return 'run the same command again to go on: what is there is passed over'
+    return 'run the same command again to continue; events that are already there are skipped'
   }
 }

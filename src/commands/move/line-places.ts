@@ -1,16 +1,16 @@
-/** Where lines end in the bytes of an input, for lines that were read and are not acknowledged yet. */
+/** Byte offsets of the lines of an input, for lines that were read and are not acknowledged yet. */
 
-/** Places are kept for every so many bytes. */
+/** Distance between recorded offsets, bytes. */
 const EVERY_BYTES = 64 * 1024
 
 export class LinePlaces {
-  /** In order; `bytes` is the end of the line. */
+  /** In order. `bytes` is the offset of the end of the line. */
   readonly #places: { readonly line: number; readonly bytes: number }[] = []
   #bytes = 0
   #noted = 0
   #passed = 0
 
-  /** Notes the next line. @param length without its line break */
+  /** Records the next line. @param length in bytes, without the line break */
   add(line: number, length: number): void {
     this.#bytes += length + 1
     if (this.#bytes - this.#noted < EVERY_BYTES) return
@@ -18,7 +18,10 @@ export class LinePlaces {
     this.#places.push({ line, bytes: this.#bytes })
   }
 
-  /** Bytes up to a line, to 64 KiB or a line below. Lines must be asked for in order. */
+  /**
+   * Returns the number of bytes up to the end of a line. The result is at most 64 KiB plus one line too low. Lines must
+   * be queried in order.
+   */
   bytesUpTo(line: number): number {
     let passed = 0
     for (const place of this.#places) {

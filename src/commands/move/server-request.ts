@@ -1,4 +1,4 @@
-/** How a command asks a server: its address, who signs in, and which authority vouches for it. */
+/** Requests of a command to a server: its address, credentials and certificate authority. */
 import { readFileSync } from 'node:fs'
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
@@ -14,20 +14,20 @@ export interface RemoteConfig {
   readonly 'tls-ca'?: string | undefined
 }
 
-/** What a server says when it refuses. */
+/** The members of a problem document that commands read. */
 export interface ServerProblem {
   readonly code?: string
   readonly detail?: string
 }
 
-/** Bytes of a refusal that are read; a problem is shorter. */
+/** Maximum number of bytes read of an error response. A problem document is shorter. */
 const REFUSAL_BYTES_MAX = 64 * 1024
 
 /**
- * A request to the server, which the caller ends.
- * @param path with its query; a path of the address itself, as behind a proxy, stands before it
- * @param signal ends the request and its answer
- * @throws `bad-configuration`, `resource-unusable`
+ * Returns a request to the server. The caller must end it.
+ * @param path with its query; appended to the path of --url, which a proxy may need
+ * @param signal aborts the request and its response
+ * @throws DaybookError `bad-configuration`, `resource-unusable`
  */
 export function serverRequest(
   config: RemoteConfig,
@@ -42,11 +42,11 @@ export function serverRequest(
   return send(target, { method, headers: { ...authorization, ...headers }, ...trusted, ...(signal && { signal }) })
 }
 
-/** @throws `bad-configuration` */
+/** @throws DaybookError `bad-configuration` */
 function serverAddress(url: string, path: string): URL {
   const base = URL.canParse(url) ? new URL(url) : undefined
   if (base === undefined || !/^https?:$/.test(base.protocol)) {
-    throw badConfiguration(`--url ${url} is no address of a server; it looks like http://127.0.0.1:2113`)
+    throw badConfiguration(`--url ${url} is not the address of a server; an address looks like http://127.0.0.1:2113`)
   }
   return new URL(`${base.pathname.replace(/\/$/, '')}${path}`, base)
 }
@@ -55,13 +55,13 @@ export function serverUnreachable(why: string, cause?: unknown): DaybookError {
   return new DaybookError('server-unreachable', why, {}, cause)
 }
 
-/** The error of a request that got no answer. */
+/** Returns the error for a request without a response. */
 export function noServer(url: string, cause: unknown): DaybookError {
   const { code, message } = cause as NodeJS.ErrnoException
   const reason = systemReason(cause) || code || message
   const next = isUntrusted(code)
-    ? 'name the certificate to trust with --tls-ca'
-    : 'is it running? Name its address with --url'
+    ? 'name the certificate authority to trust with --tls-ca'
+    : 'start the server, or name its address with --url'
   return serverUnreachable(`no server answers at ${url} (${reason}); ${next}`, cause)
 }
 
@@ -70,23 +70,24 @@ function isUntrusted(code = ''): boolean {
 }
 
 /**
- * Why a server refused, and what to do: of its problem, or of another answer its status.
- * @param response whose status is not 200; its body is read
+ * Returns the error for a response that is not 200, from its problem document or otherwise from its status.
+ * @param response its body is read
  */
 export async function errorOfRefusal(response: IncomingMessage, { url, user }: RemoteConfig): Promise<DaybookError> {
   const status = `${response.statusCode} ${response.statusMessage ?? ''}`.trim()
   const { code, detail } = problemIn(await beginningOf(response))
   if (detail === undefined)
     return serverUnreachable(
-      `what answers at ${url} is no Daybook, it says "${status}"; name the server's address with --url`
+      `the server at ${url} is not Daybook, it answered "${status}"; name the address of a Daybook server with --url`
     )
   return refusedBy({ code: code ?? '', detail }, user)
 }
 
-/** The error of a problem that a server gave. @param user who signed in; undefined: nobody, or a token */
+/** Returns the error for a problem document. @param user the login name; undefined for a token or no credentials */
 export function refusedBy({ code, detail = '' }: ServerProblem, user: string | undefined): DaybookError {
   const says = detail.replace(/\.$/, '')
-  if (code === 'stopping') return serverUnreachable(`the server stops (${says}); run the command again to go on`)
+  if (code === 'stopping')
+    return serverUnreachable(`the server is stopping (${says}); run the command again to continue`)
   let next = ''
   if (code === 'wrong-credentials') {
     next = user === undefined ? '. Check DAYBOOK_TOKEN' : '. Check --user and DAYBOOK_PASSWORD'
@@ -113,26 +114,26 @@ async function beginningOf(response: IncomingMessage): Promise<string> {
       size += chunk.length
       if (size > REFUSAL_BYTES_MAX) break
     }
-  } catch {} // what came is looked at
+  } catch {} // the part that arrived is used
   return Buffer.concat(chunks).toString()
 }
 
-/** @throws `bad-configuration`, `resource-unusable` */
+/** @throws DaybookError `bad-configuration`, `resource-unusable` */
 function credentialsOf(
   config: RemoteConfig,
   { protocol, hostname }: URL
 ): Pick<RequestOptions, 'ca'> & { readonly authorization?: OutgoingHttpHeaders } {
   const { user, password, token, 'tls-ca': file } = config
   if (user !== undefined && token !== undefined) {
-    throw badConfiguration('sign in with --user or with DAYBOOK_TOKEN, not with both')
+    throw badConfiguration('give --user or DAYBOOK_TOKEN, not both')
   }
   if (user !== undefined && password === undefined) {
-    throw badConfiguration(`--user ${user} has a password: give it as DAYBOOK_PASSWORD`)
+    throw badConfiguration(`--user ${user} needs a password; set DAYBOOK_PASSWORD`)
   }
   const basic = user && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
   const authorization = token === undefined ? basic : `Bearer ${token}`
   if (authorization !== undefined && protocol === 'http:' && !isLoopback(hostname)) {
-    warn(`the password or token goes to ${hostname} in plain text; use https://`)
+    warn(`the password or token is sent to ${hostname} in plain text; use https://`)
   }
   return {
     ...(authorization !== undefined && { authorization: { authorization } }),

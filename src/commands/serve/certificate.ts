@@ -1,4 +1,4 @@
-/** The certificate that the server shows: from files, which may be read again, or made for a developer's machine. */
+/** The certificate of the server: read from files, which can be reloaded, or generated for a developer's machine. */
 import { createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
@@ -9,19 +9,22 @@ export interface Certificate {
   readonly key: string
 }
 
-/** @throws `resource-unusable` when they cannot be read, or are no certificate and its key */
+/**
+ * Reads a certificate and its private key.
+ * @throws DaybookError `resource-unusable` if a file cannot be read, or the two do not belong together
+ */
 export function readCertificate(certFile: string, keyFile: string): Certificate {
   const certificate = { cert: readPem('--tls-cert', certFile), key: readPem('--tls-key', keyFile) }
   try {
     createSecureContext(certificate)
   } catch (cause) {
-    const why = `${certFile} and ${keyFile} are not a certificate and its key: ${(cause as Error).message}`
+    const why = `${certFile} and ${keyFile} are not a certificate and its private key: ${(cause as Error).message}`
     throw resourceUnusable(why, cause)
   }
   return certificate
 }
 
-/** One for this machine's own names, good for a month, that nobody else vouches for. */
+/** Generates a self-signed certificate for localhost, valid for 30 days. */
 export async function makeCertificate(now: number): Promise<Certificate & { readonly fingerprint: string }> {
   const { generate } = await import('selfsigned')
   const {
@@ -47,13 +50,16 @@ export async function makeCertificate(now: number): Promise<Certificate & { read
   return { cert, key, fingerprint }
 }
 
-/** @throws `resource-unusable` when it is no public key and no certificate */
+/**
+ * Reads a public key or certificate. Rejects private keys.
+ * @throws DaybookError `resource-unusable`
+ */
 export function readPublicKey(file: string): string {
   const pem = readPem('--jwt-public-key', file)
   try {
     if (createPublicKey(pem).asymmetricKeyType !== undefined && !pem.includes('PRIVATE')) return pem
   } catch {}
-  throw resourceUnusable(`--jwt-public-key: ${file} is not a public key in PEM`)
+  throw resourceUnusable(`--jwt-public-key: ${file} is not a public key or certificate in PEM form`)
 }
 
 function readPem(flag: string, file: string): string {

@@ -1,36 +1,36 @@
 /**
- * Gives memory back when the server has become idle. V8 collects only while something is allocated: what the last burst
- * of large events left behind would stay for minutes.
+ * Collects garbage when the server becomes idle. V8 collects only while the program allocates, so the garbage of a
+ * burst of large events would stay for minutes.
  */
 import { performance } from 'node:perf_hooks'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Clock } from '../../time/clock.js'
 
-const LOOK_EVERY_MS = 5_000
-/** The part of that time in which the event loop may have been busy. */
+const CHECK_EVERY_MS = 5_000
+/** The server counts as idle if the event loop was busy for at most this fraction of the interval. */
 const BUSY_MAX = 0.1
-/** Bytes beyond what was in use after the last collection, and what requests hold. */
+/** Growth since the last collection that justifies another one, bytes. Memory held by requests does not count. */
 const GROWN_BYTES = 16 * 1024 * 1024
 
-/** What the collector is asked for and told. */
+/** The heap, as the collection at idle sees it. */
 export interface Heap {
-  /** Bytes in use, and those that are dead and not collected. */
+  /** Returns the bytes on the heap, including garbage that is not collected yet. */
   used(): number
   collect(): void
 }
 
 /**
- * Collects garbage whenever the event loop has been idle for a while and more memory is in use than after the last time.
- * @returns what ends it
+ * Collects garbage when the event loop has been idle for one interval and memory has grown since the last collection.
+ * Returns a function that stops it.
  */
 export function collectWhenIdle(clock: Clock, memory: { readonly used: number }, heap: Heap = v8Heap()): () => void {
   let before = performance.eventLoopUtilization()
-  /** What is in use beside what requests hold: what they have given back is garbage. */
+  /** Heap bytes not held by requests. When requests release memory, it becomes garbage and counts here. */
   const excess = () => heap.used() - memory.used
   let floor = excess()
   let cancel = () => {}
-  const look = () => {
+  const check = () => {
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, before)
     before = now
@@ -39,9 +39,9 @@ export function collectWhenIdle(clock: Clock, memory: { readonly used: number },
       heap.collect()
       floor = excess()
     }
-    cancel = clock.after(LOOK_EVERY_MS, look)
+    cancel = clock.after(CHECK_EVERY_MS, check)
   }
-  cancel = clock.after(LOOK_EVERY_MS, look)
+  cancel = clock.after(CHECK_EVERY_MS, check)
   return () => cancel()
 }
 

@@ -1,4 +1,4 @@
-/** `daybook serve`: opens a directory, listens, and stops gracefully. */
+/** `daybook serve`: opens a data directory, listens, and stops gracefully. */
 import type { Server } from 'node:https'
 import type { FastifyInstance } from 'fastify'
 import { TLS } from '../../../routes/app/tls.js'
@@ -24,10 +24,12 @@ import { collectWhenIdle } from './idle-memory.js'
 import { ProcessEnd, reloadOnSignal } from './signals.js'
 import { warnOfExpiry, warnOfPasswords } from './warnings.js'
 
-const summary = 'run the server (this is the default)'
+const summary = 'run the server (the default command)'
 
-const EXIT_CODES =
-  'Exits with 0 after SIGTERM or Ctrl-C, with 1 when it could not start or an error stopped it, with 2 for settings it cannot run with, with 130 after a second signal.'
+const STOPPING = `Ctrl-C (or SIGTERM) stops the server after the requests in progress. A second Ctrl-C stops it at once.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM; 1 could not start, or stopped by an error; 2 wrong settings; 130 stopped by
+a second signal.`
 
 export const serve = { summary, run: runServe, schema: ServeConfig }
 
@@ -36,10 +38,10 @@ async function runServe(argv: readonly string[]): Promise<number> {
   end.listen()
   const { config, words, help } = readConfig(ServeConfig, argv)
   if (help) {
-    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${EXIT_CODES}\n\n${describeFlags(ServeConfig)}\n`)
+    process.stdout.write(`daybook serve [flags]: ${summary}\n\n${STOPPING}\n\n${describeFlags(ServeConfig)}\n`)
     return 0
   }
-  if (words.length > 0) throw badConfiguration(`serve takes no "${words[0]}"; --help lists the flags`)
+  if (words.length > 0) throw badConfiguration(`unexpected argument "${words[0]}"; --help lists the flags`)
   const exposure = exposureOf(config)
   refuseFile(config.db)
   await giveBackFreedMemory()
@@ -72,7 +74,7 @@ interface Serving {
   readonly end: ProcessEnd
 }
 
-/** Listens, opens the store, and serves. A signal may end it at every step. @returns the exit code */
+/** Listens, opens the store and serves. A signal can end each step. Returns the exit code. */
 async function serveUntilEnd({ app, store, config, exposure, progress, end }: Serving): Promise<number> {
   try {
     if (!end.signal.aborted) await app.listen({ host: config.host, port: config.port })
@@ -107,7 +109,7 @@ async function serveUntilEnd({ app, store, config, exposure, progress, end }: Se
   return ended
 }
 
-/** @throws `bad-configuration` */
+/** @throws DaybookError `bad-configuration` */
 function makeStore(config: ServeConfig, exposure: Exposure, progress: StartProgress): Store {
   return new Store({
     directory: config.db,
@@ -145,7 +147,7 @@ function appOptions(config: ServeConfig, exposure: Exposure, memoryBytes: number
   }
 }
 
-/** The certificate to show; undefined: plain HTTP. @throws `resource-unusable` */
+/** Returns the certificate of the server; undefined for plain HTTP. @throws DaybookError `resource-unusable` */
 async function certificateOf(config: ServeConfig, clock: Clock): Promise<Certificate | undefined> {
   const { 'tls-cert': cert, 'tls-key': key } = config
   if (cert !== undefined && key !== undefined) {
@@ -155,21 +157,27 @@ async function certificateOf(config: ServeConfig, clock: Clock): Promise<Certifi
   }
   if (!config.dev) return undefined
   const made = await makeCertificate(clock.now())
-  process.stdout.write(`A certificate for localhost was made; its SHA-1 fingerprint is ${made.fingerprint}.\n`)
+  process.stdout.write(`Generated a certificate for localhost; its SHA-1 fingerprint is ${made.fingerprint}.\n`)
   return made
 }
 
-/** Reads the certificate's files again, for connections from now on. @returns what was done @throws `resource-unusable` */
+/**
+ * Reloads the certificate files, for new connections. Returns a text that says what was done.
+ * @throws DaybookError `resource-unusable`
+ */
 function reloadCertificate(app: FastifyInstance, config: ServeConfig, clock: Clock): string {
   const { 'tls-cert': cert, 'tls-key': key } = config
-  if (cert === undefined || key === undefined) return 'there is nothing to read again'
+  if (cert === undefined || key === undefined) return 'there is no certificate to reload'
   const renewed = readCertificate(cert, key)
   ;(app.server as Server).setSecureContext({ ...TLS, ...renewed })
   warnOfExpiry(renewed, clock)
-  return 'the certificate was read again'
+  return 'the certificate was reloaded'
 }
 
-/** Which tokens of an identity provider are taken; undefined: none. @throws `resource-unusable` */
+/**
+ * Returns which tokens of an identity provider are accepted; undefined for none.
+ * @throws DaybookError `resource-unusable`
+ */
 function webTokensOf(config: ServeConfig): WebTokenOptions | undefined {
   const { 'jwt-jwks': jwks, 'jwt-public-key': file } = config
   if (jwks === undefined && file === undefined) return undefined
@@ -183,7 +191,7 @@ function webTokensOf(config: ServeConfig): WebTokenOptions | undefined {
   }
 }
 
-/** One line: version, address, directory, what is in it, and what an answer means. */
+/** Returns the line printed at start: version, address, directory, number of events, and what an append promises. */
 function banner(app: FastifyInstance, store: Store, config: ServeConfig, tls: boolean): string {
   const { address, port } = app.server.address() as { address: string; port: number }
   const host = address.includes(':') ? `[${address}]` : address
@@ -195,7 +203,10 @@ function banner(app: FastifyInstance, store: Store, config: ServeConfig, tls: bo
   return `Daybook ${version} · ${scheme}://${host}:${port} · data in ${config.db} · ${events} · ${promise}`
 }
 
-/** @param error of listening, or of a part that begins with it: only the system's own word is about the address */
+/**
+ * Returns an error text about the address for errors of listening.
+ * @param error may also come from a part of the application that starts with it; it is then returned unchanged
+ */
 function listenError(error: unknown, { host, port }: ServeConfig): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (syscall === undefined || !['listen', 'bind', 'getaddrinfo'].includes(syscall)) return error
@@ -203,7 +214,7 @@ function listenError(error: unknown, { host, port }: ServeConfig): unknown {
     const why = `port ${port} of ${host} is in use; choose another with --port`
     return new DaybookError('address-in-use', why, {}, error)
   }
-  const other = code === 'EACCES' ? 'this account may not use that port; choose one from 1024 on with --port' : ''
+  const other = code === 'EACCES' ? 'this user may not use that port; choose a port from 1024 up with --port' : ''
   return resourceUnusable(
     `cannot listen on ${host} port ${port}: ${other || `${systemReason(error)}; name an address of this machine with --host`}`,
     error

@@ -1,12 +1,12 @@
-/** What ends the process that serves, and what signals do to it. */
+/** How the server process ends, and how it handles signals. */
 import { limits } from '../../limits.js'
 import { isOutOfDescriptors } from '../../log/storage-faults.js'
 import type { Clock } from '../../time/clock.js'
 import { warn } from '../wording.js'
 
 /**
- * SIGHUP reads the certificate again; when that fails, the one that is there stays.
- * @param reload does it, and says what was done
+ * Reloads the certificate on SIGHUP. If that fails, the current certificate stays in use.
+ * @param reload reloads it and returns a text that says what was done
  */
 export function reloadOnSignal(reload: () => string): void {
   process.on('SIGHUP', () => {
@@ -18,44 +18,44 @@ export function reloadOnSignal(reload: () => string): void {
   })
 }
 
-/** What can be closed when the process ends. */
+/** The application, which is closed when the process ends. */
 interface Closable {
   close(): PromiseLike<unknown>
 }
 
-/** How often the operator is told that the process has no descriptors left. */
-const DESCRIPTORS_TOLD_MS = 10_000
+/** Minimum interval between warnings about missing file descriptors, milliseconds. */
+const DESCRIPTORS_WARNING_MS = 10_000
 
 /**
- * The end of the process that serves. The first SIGINT or SIGTERM closes with a deadline: what was taken is answered, then
- * the store closes. A second signal, or the deadline, ends the process. So does an error that nothing has caught, with exit
- * code 1: what is in memory may be wrong then, and what was acknowledged is on disk.
+ * Ends the server process. The first SIGINT or SIGTERM closes it with a deadline: accepted requests are answered, then
+ * the store closes. A second signal, or the deadline, ends the process. An uncaught error also closes the server, with
+ * exit code 1: the state in memory may be wrong, and every acknowledged event is on disk.
  */
 export class ProcessEnd {
   readonly #clock: Clock
   readonly #ending = new AbortController()
-  #since = 0
+  #endingSince = 0
   #code = 0
-  #toldOfDescriptors = -Infinity
+  #warnedOfDescriptors = -Infinity
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Aborted when the process is to end. */
+  /** Aborted when the process begins to end. */
   get signal(): AbortSignal {
     return this.#ending.signal
   }
 
-  /** To be called before anything else: whatever is under way, a signal ends it cleanly from here on. */
+  /** Installs the handlers. Call it before anything else, so that a signal ends every later step cleanly. */
   listen(): void {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => this.#stop(signal))
     process.on('uncaughtException', (error, origin) => this.#fail(error, origin))
-    // The reader of a pipe may leave.
+    // The reader of a pipe may close it.
     for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
   }
 
-  /** Closes the application when the process is to end, or at once when it already is. @returns the exit code after that */
+  /** Closes the application when the process begins to end, or at once if it already has. Resolves to the exit code. */
   closes(app: Closable): Promise<number> {
     return new Promise((resolve) => {
       const close = () => {
@@ -74,36 +74,39 @@ export class ProcessEnd {
 
   #stop(signal: NodeJS.Signals): void {
     if (this.signal.aborted) {
-      // A terminal and npm both pass one Ctrl-C on: what comes at once is the same signal.
-      if (this.#clock.elapsed() - this.#since > 500) process.exit(130)
+      // A terminal and npm both deliver one Ctrl-C. Signals within 500 ms count as one.
+      if (this.#clock.elapsed() - this.#endingSince > 500) process.exit(130)
       return
     }
     process.stdout.write(`${signal}: stopping\n`)
     this.#begin(0)
   }
 
-  /** An error that nothing has caught. One of a timer that lacked a descriptor broke nothing: clients took them all. */
+  /**
+   * Handles an uncaught error. A timer that fails for lack of a descriptor has broken nothing: connections use all
+   * descriptors, so the operator is warned and the server continues.
+   */
   #fail(error: Error, origin: string): void {
     if (isOutOfDescriptors(error)) {
-      this.#tellOfDescriptors(error)
+      this.#warnOfDescriptors(error)
       return
     }
-    const where = origin === 'unhandledRejection' ? 'a promise that nobody waited for' : 'code that nobody watched'
-    process.stderr.write(`daybook: stopping because of a bug, an error in ${where}: ${error?.stack ?? String(error)}\n`)
+    const kind = origin === 'unhandledRejection' ? 'an unhandled rejection' : 'an uncaught error'
+    process.stderr.write(`daybook: stopping because of a bug, ${kind}: ${error?.stack ?? String(error)}\n`)
     if (this.signal.aborted) process.exit(1)
     this.#begin(1)
   }
 
-  #tellOfDescriptors({ message }: Error): void {
+  #warnOfDescriptors({ message }: Error): void {
     const now = this.#clock.elapsed()
-    if (now - this.#toldOfDescriptors < DESCRIPTORS_TOLD_MS) return
-    this.#toldOfDescriptors = now
+    if (now - this.#warnedOfDescriptors < DESCRIPTORS_WARNING_MS) return
+    this.#warnedOfDescriptors = now
     warn(`the process has no file descriptors left (${message}); raise the limit ("ulimit -n 65536")`)
   }
 
   #begin(code: number): void {
     this.#code = code
-    this.#since = this.#clock.elapsed()
+    this.#endingSince = this.#clock.elapsed()
     this.#clock.after(limits.stop_deadline_ms, exitLate)
     this.#ending.abort()
   }

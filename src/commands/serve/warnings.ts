@@ -1,4 +1,4 @@
-/** What the operator is warned of on standard error. */
+/** Warnings for the operator, on standard error. */
 import { X509Certificate } from 'node:crypto'
 import type { Store } from '../../store/store.js'
 import type { Clock } from '../../time/clock.js'
@@ -8,7 +8,7 @@ import type { Certificate } from './certificate.js'
 
 const DAY_MS = 86_400_000
 
-/** Of first passwords that everybody knows, and of given ones that are not used. */
+/** Warns of accounts with the default password, and of configured initial passwords that have no effect. */
 export async function warnOfPasswords({ accounts, options }: Pick<Store, 'accounts' | 'options'>): Promise<void> {
   const open = accounts.withFirstPassword()
   if (open.length > 0) {
@@ -20,14 +20,14 @@ export async function warnOfPasswords({ accounts, options }: Pick<Store, 'accoun
   for (const [login, password] of Object.entries(options.firstPasswords ?? {})) {
     if (password === undefined || (await accounts.verify(login, password)) !== undefined) continue
     warn(
-      `DAYBOOK_${login.toUpperCase()}_PASSWORD is not the password of ${login}: it only takes the place of the first one`
+      `DAYBOOK_${login.toUpperCase()}_PASSWORD has no effect: the password of ${login} was changed, and the variable sets the initial password only`
     )
   }
 }
 
-/** Of a certificate that has ended, or ends within two weeks. */
+/** Warns of a certificate that has expired or expires within 14 days. */
 export function warnOfExpiry({ cert }: Certificate, clock: Clock): void {
   const { validTo } = new X509Certificate(cert)
   const days = Math.floor((Date.parse(validTo) - clock.now()) / DAY_MS)
-  if (days < 14) warn(days < 0 ? `the certificate is over since ${validTo}` : `the certificate ends on ${validTo}`)
+  if (days < 14) warn(days < 0 ? `the certificate expired on ${validTo}` : `the certificate expires on ${validTo}`)
 }

@@ -31,8 +31,8 @@ export class EventIds {
     return found.map((positions) => positions ?? (rest.shift() as number[]))
   }
 
-  /** See `Postings.lookAtNewIds`. @throws `index-damaged` */
-  lookAtNew(postings: readonly Posting[]): Promise<unknown> | undefined {
+  /** See `Postings.readNewIdPages`. @throws `index-damaged` */
+  readNewPages(postings: readonly Posting[]): Promise<unknown> | undefined {
     const keys: string[] = []
     const begun = new Map<string, number>()
     for (const { id, lists, position, number } of postings) {
@@ -51,7 +51,7 @@ export class EventIds {
   }
 
   /** Stores the position of an event. If several events have the same id (older logs only), the first counts. */
-  enter(changes: IndexChanges, streamId: number, id: Buffer, position: number): void {
+  add(changes: IndexChanges, streamId: number, id: Buffer, position: number): void {
     const key = eventIdKey(streamId, id)
     if (!changes.ids.has(key)) changes.ids.set(key, position)
     changes.size++

@@ -15,7 +15,7 @@ export class IndexChanges {
   size = 0
 
   /** Merges older changes into these; where both have a key, the newer value stays. */
-  takeOlder(older: IndexChanges): void {
+  mergeOlder(older: IndexChanges): void {
     for (const kind of families) {
       for (const [name, head] of older.heads[kind]) if (!this.heads[kind].has(name)) this.heads[kind].set(name, head)
     }

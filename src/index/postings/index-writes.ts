@@ -49,7 +49,7 @@ export class IndexWrites {
   readonly #families: KeptFamilies
   readonly #counts: ListCounts
   /** A failed write that may be on disk nevertheless. `reopen` finds out. */
-  #unsure: IndexWrite | undefined
+  #uncertain: IndexWrite | undefined
   #failure: unknown
 
   constructor({ store, pending, heads, families, counts }: IndexWritesParts) {
@@ -73,23 +73,24 @@ export class IndexWrites {
     const { level, damage } = this.#store
     while (this.#pending.flushing !== undefined) await this.#pending.flushing.catch(() => {})
     await level.reopen()
-    const unsure = this.#unsure
+    const uncertain = this.#uncertain
     const { writes } = await damage.watch(readState(level, this.#store.state.log))
-    if (writes === unsure?.state.writes) await this.#written(unsure)
+    if (writes === uncertain?.state.writes) await this.#written(uncertain)
     else if (writes !== this.#store.state.writes) throw damage.found(`its state is that of write ${writes}`)
-    else if (unsure !== undefined) this.#notWritten(unsure)
+    else if (uncertain !== undefined) this.#notWritten(uncertain)
   }
 
   /** Starts a background flush when there are many changes, or when the index on disk is far behind. */
-  flushIfMuch(): void {
+  flushIfDue(): void {
     const { filling, appliedTo } = this.#pending
-    const isMuch = filling.size >= limits.index_pending_max
-    if (isMuch || appliedTo - this.#store.state.goodTo >= limits.index_behind_events_max) this.flushBehind()
+    const hasManyChanges = filling.size >= limits.index_pending_max
+    if (hasManyChanges || appliedTo - this.#store.state.goodTo >= limits.index_behind_events_max)
+      this.flushInBackground()
   }
 
   /** Starts a background flush. A failure is reported to `onFailed`; the changes are written after `reopen`. */
-  flushBehind(): void {
-    if (this.#unsure === undefined) this.flush().catch(() => {})
+  flushInBackground(): void {
+    if (this.#uncertain === undefined) this.flush().catch(() => {})
   }
 
   /** Waits for the write under way, if there is one. @throws when it fails */
@@ -107,7 +108,7 @@ export class IndexWrites {
       await pending.flushing
       return pending.filling.size === 0 ? undefined : this.flush()
     }
-    if (this.#unsure !== undefined)
+    if (this.#uncertain !== undefined)
       throw new Error('a write of the index failed; it must be reopened first', { cause: this.#failure })
     if (pending.appliedTo === this.#store.state.goodTo && pending.filling.size === 0) return
     pending.flushing = this.#writePending().finally(() => {
@@ -131,8 +132,8 @@ export class IndexWrites {
       await store.level.write(await this.#batchOf(write))
     } catch (error) {
       // A write that could not be prepared is certainly not on disk.
-      if (write === undefined) this.#pending.takeBack(changes)
-      this.#unsure = write
+      if (write === undefined) this.#pending.requeue(changes)
+      this.#uncertain = write
       this.#failure = error
       this.onFailed(error as Error)
       throw error
@@ -196,12 +197,12 @@ export class IndexWrites {
     this.#store.state = state
     await this.#heads.written(changes)
     this.#pending.writing = undefined
-    this.#unsure = undefined
+    this.#uncertain = undefined
   }
 
   /** Ends a write that is certainly not on disk. The next write includes its changes. */
   #notWritten({ changes }: IndexWrite): void {
-    this.#pending.takeBack(changes)
-    this.#unsure = undefined
+    this.#pending.requeue(changes)
+    this.#uncertain = undefined
   }
 }

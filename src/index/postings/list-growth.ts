@@ -48,7 +48,7 @@ export class ListGrowth {
     const { filling } = pending
     for (const posting of postings) {
       checkNext(posting, pending.appliedTo)
-      this.#enter(filling, posting)
+      this.#addToLists(filling, posting)
       pending.appliedTo = posting.position
     }
   }
@@ -61,7 +61,7 @@ export class ListGrowth {
     if (staged === undefined) throw new Error('stage() was called before a commit began')
     for (const posting of postings) {
       checkNext(posting, staged.to)
-      this.#enter(staged.changes, posting, found)
+      this.#addToLists(staged.changes, posting, found)
       staged.to = posting.position
     }
   }
@@ -74,7 +74,7 @@ export class ListGrowth {
     for (const [kind, name] of staged.begun) this.#counts.add(kind, name)
   }
 
-  #enter(changes: IndexChanges, posting: Posting, found?: FoundHeads): void {
+  #addToLists(changes: IndexChanges, posting: Posting, found?: FoundHeads): void {
     const { lists, id, position } = posting
     const stream = this.#extend(changes, lists[0] as ListName, posting, 0, found)
     let ordinal = 0
@@ -83,7 +83,7 @@ export class ListGrowth {
       ordinal = list[0] === (lists[i - 1] as ListName)[0] ? ordinal + 1 : ordinalOf(lists, i)
       if (this.#families.isCurrent(list[0])) this.#extend(changes, list, posting, ordinal, found)
     }
-    if (id !== undefined) this.#ids.enter(changes, stream.id, id, position)
+    if (id !== undefined) this.#ids.add(changes, stream.id, id, position)
   }
 
   /**
@@ -110,7 +110,7 @@ export class ListGrowth {
       }
     }
     for (const [kind, covered] of behind) {
-      this.#families.filled(kind, Math.max(covered, to), this.#pending.reaches)
+      this.#families.filled(kind, Math.max(covered, to), this.#pending.stagedTo)
       this.#pending.filling.size++
     }
   }
@@ -133,7 +133,7 @@ export class ListGrowth {
       changes.heads[kind].set(name, head)
       changes.size++
     }
-    if (kind === family.stream && posting.number !== head.count) this.#enterLost(changes, name, head, posting)
+    if (kind === family.stream && posting.number !== head.count) this.#addLost(changes, name, head, posting)
     head.updated = posting.created
     this.#push(changes, kind, head, posting.position)
     return head
@@ -163,7 +163,7 @@ export class ListGrowth {
    * gives the same error.
    * @throws DaybookError `index-damaged` when there are fewer unreadable positions than missing numbers
    */
-  #enterLost(changes: IndexChanges, name: string, head: ListHead, { position, number }: Posting): void {
+  #addLost(changes: IndexChanges, name: string, head: ListHead, { position, number }: Posting): void {
     const lost = this.#store.unreadable.before(position, Math.max(0, number - head.count))
     if (head.count + lost.length !== number) {
       throw this.#store.damage.found(
@@ -177,7 +177,7 @@ export class ListGrowth {
    * Skips an unreadable event that the operator has given up, without adding it to a list.
    * @throws when its position is not the next one
    */
-  passOver(position: number): void {
+  skip(position: number): void {
     const pending = this.#pending
     if (position !== pending.appliedTo + 1)
       throw new Error(`position ${position} cannot be skipped: ${pending.appliedTo + 1} is next`)

@@ -32,7 +32,7 @@ export class PendingWrites {
   }
 
   /** The value of `appliedTo` after the staged commit, if there is one, is published. */
-  get reaches(): number {
+  get stagedTo(): number {
     return this.staged?.to ?? this.appliedTo
   }
 
@@ -43,7 +43,7 @@ export class PendingWrites {
 
   /** Makes all changes of a staged commit visible to readers at once. Call it when the commit is in the log. */
   publish({ changes, to }: StagedChanges): void {
-    changes.takeOlder(this.filling)
+    changes.mergeOlder(this.filling)
     this.filling = changes
     this.appliedTo = to
     this.staged = undefined
@@ -73,8 +73,8 @@ export class PendingWrites {
   }
 
   /** Returns the changes of a write that is certainly not on disk to the next write. */
-  takeBack(changes: IndexChanges): void {
-    this.filling.takeOlder(changes)
+  requeue(changes: IndexChanges): void {
+    this.filling.mergeOlder(changes)
     this.writing = undefined
   }
 }

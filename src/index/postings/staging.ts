@@ -45,7 +45,7 @@ export class Staging {
   begin(): void {
     this.#pending.stage()
     const { filling, writing } = this.#pending
-    if (filling.size > OLDER_CHANGES_MAX && writing === undefined) this.#writes.flushBehind()
+    if (filling.size > OLDER_CHANGES_MAX && writing === undefined) this.#writes.flushInBackground()
   }
 
   /**
@@ -54,7 +54,7 @@ export class Staging {
    * @throws when a position or an event number is not the next one
    */
   async add(postings: readonly Posting[]): Promise<void> {
-    await this.#ids.lookAtNew(postings)
+    await this.#ids.readNewPages(postings)
     const found = new Map<ListName, ListHead | null>()
     for (;;) {
       const missing = this.#missing(postings, found)
@@ -84,7 +84,7 @@ export class Staging {
   /** Makes the staged changes visible to readers. Call it when the commit is in the log. */
   publish(): void {
     this.#growth.publish()
-    this.#writes.flushIfMuch()
+    this.#writes.flushIfDue()
   }
 
   /** Discards the staged changes, because the commit is not in the log. */

@@ -6,7 +6,7 @@ import type { PlanningView } from './planning-view.js'
 
 /** Returns the refusal for a stream that has a tombstone. */
 export function streamDeleted(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted permanently.`, {
+  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, {
     stream,
     permanent: true,
     written: false,
