@@ -57,7 +57,9 @@ function start(argv: readonly string[], { env, cwd, descriptors }: CliOptions): 
   const words = [process.execPath, MAIN, ...argv]
   const limited = ['bash', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'bash', ...words]
   const [command = '', ...rest] = descriptors === undefined ? words : limited
-  return spawn(command, rest, { env: { ...process.env, ...env }, cwd, stdio: 'pipe' })
+  // A setting of the tests: the command would warn that it does not know the variable.
+  const { DAYBOOK_TEST_SCALE: _, ...inherited } = process.env
+  return spawn(command, rest, { env: { ...inherited, ...env }, cwd, stdio: 'pipe' })
 }
 
 /** Starts a command. Its end can be awaited with `ends`. */

@@ -114,7 +114,7 @@ t.test(
         ({ child }) => child.kill('SIGKILL') && 'the server started',
         (error: Error) => error.message
       )
-      t.match(await outcome, /^ended with 2: [\s\S]*can sign in with the password "changeit"/)
+      t.match(await outcome, /^ended with 2: [\s\S]*can sign in with the default password "changeit"/)
     }
     const { child, url } = await serve(argv, { env: PASSWORDS })
     t.teardown(() => child.kill('SIGKILL'))

@@ -207,7 +207,8 @@ t.test('a long poll is answered as soon as there is an event for it, and not bef
   for (const path of ['/streams/c-1?wait=60', '/events?type=V&wait=60', '/streams/$ce-c?after=2&wait=60']) {
     t.ok((await poll(url + path)).events.length > 0, `${path}: at once`)
   }
-  t.match(await poll(`${url}/streams/c-1?order=desc&wait=60`), { events: [{ number: 3 }] }, 'in descending order, too')
+  const descending = await poll(`${url}/streams/c-1?order=desc&wait=60`)
+  t.match(descending.events[0], { number: 3 }, 'in descending order, too')
 })
 
 t.test('a long poll from the end returns the next event', async (t) => {

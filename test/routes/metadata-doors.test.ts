@@ -175,7 +175,7 @@ t.test('an import stops at invalid metadata, and names the line', async (t) => {
   const { app, url, directory, people } = await withProtected(t)
   const file = join(directory, '..', 'lines.ndjson')
   writeFileSync(file, `{"stream":"other","type":"T"}\n${lineOf('{"$acl":{"$r":["ann"]},"$maxCount":0}')}`)
-  const expected = /Line 2: "\$maxCount" is a whole number from 1/
+  const expected = /Line 2: "\$maxCount" must be a whole number from 1/
   const env = { DAYBOOK_PASSWORD: 'changeit' }
   t.match(await daybook(['import', file, '--url', url, '--user', 'admin'], { env }), { code: 1, stderr: expected })
   t.same(await readersOf(app, people), ['ann', 'admin'])
