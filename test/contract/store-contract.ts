@@ -409,6 +409,14 @@ const PROMISES: readonly (readonly [title: string, promised: Promised, ...needs:
     await t.rejects(store.setMetadata('s', { maxCount: 1 }), DELETED)
     for (const permanent of [false, true]) await t.rejects(store.delete('s', { permanent }), DELETED)
   }],
+  ['a stream with a tombstone does not exist for a condition, and is not new either', async (t, store) => {
+    await store.append('ended', some(1))
+    await store.delete('ended', { permanent: true })
+    const events = [{ stream: 's', ...(some(1)[0] as EventToAppend) }]
+    for (const expected of ['exists', 'none'] as const) {
+      await t.rejects(store.appendToStreams(events, [{ stream: 'ended', expected }]), WRONG_VERSION, expected)
+    }
+  }, 'append-to-streams'],
   ['a deleted stream takes a tombstone', async (t, store) => {
     await store.append('s', some(2))
     await store.delete('s')

@@ -80,7 +80,7 @@ class CoreStore implements StoreUnderTest {
     }
     const events: StoredEvent[] = []
     for await (const span of reader.spans(source, request, await sources.resolve(source, request))) {
-      events.push(...span.events.map(storedEvent))
+      events.push(...span.events.map(storedEvent).filter(isOwn))
       if (events.length >= limit) break
     }
     return events.slice(0, limit)
@@ -196,7 +196,7 @@ class HttpStore implements StoreUnderTest {
     const events: StoredEvent[] = []
     for (let next: string | undefined = `${path}?${query}`; next !== undefined && events.length < limit; ) {
       const page = (await this.#ask('GET', next)) as { events: Partial<StoredEvent>[]; links: { next?: string } }
-      events.push(...page.events.map(fromNative))
+      events.push(...page.events.map(fromNative).filter(isOwn))
       next = page.links.next
     }
     return events.slice(0, limit)
@@ -324,6 +324,11 @@ class DialectStore implements StoreUnderTest {
   appendToStreams = lacking
   readLog = lacking
   subscribe = lacking
+}
+
+/** Returns whether a client appended the event. A tombstone is an event of the log, too. */
+function isOwn({ type }: StoredEvent): boolean {
+  return !type.startsWith('$')
 }
 
 function lacking(): never {

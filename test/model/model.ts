@@ -93,8 +93,10 @@ export class Model {
     }
     for (const { stream, expected } of conditions) {
       const head = this.stream(stream).length - 1
-      const exists = head >= 0 && this.#metadata.get(stream) !== 'deleted'
-      const holds = expected === 'none' ? !exists : expected === 'exists' ? exists : head === expected
+      const state = this.#metadata.get(stream)
+      const exists = head >= 0 && state !== 'deleted' && state !== 'tombstone'
+      const isNew = head < 0 || state === 'deleted'
+      const holds = expected === 'none' ? isNew : expected === 'exists' ? exists : head === expected
       if (!holds) return { status: 412, code: 'wrong-expected-version' }
     }
     const placed = events.map((event) => {

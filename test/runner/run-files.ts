@@ -27,8 +27,7 @@ export async function runFiles(files: readonly string[], node: string): Promise<
     }
   }
   await Promise.all(Array.from({ length: availableParallelism() }, runQueue))
-  // A server that a test killed may still be ending, and write a last file.
-  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  remove(folder)
   return progress.summary()
 }
 
@@ -37,11 +36,20 @@ function makeFolder(): string {
   const folders = join(root, '.tap')
   mkdirSync(folders, { recursive: true })
   for (const name of readdirSync(folders)) {
-    if (!isRunning(Number(name))) rmSync(join(folders, name), { recursive: true, force: true })
+    if (!isRunning(Number(name))) remove(join(folders, name))
   }
   const folder = join(folders, String(process.pid))
   mkdirSync(folder)
   return folder
+}
+
+/** Removes a folder of a run. If a process that a test started still writes to it, a later run removes it. */
+function remove(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  } catch (error) {
+    console.log(`${folder} is left for the next run to remove: ${(error as Error).message}`)
+  }
 }
 
 function isRunning(pid: number): boolean {

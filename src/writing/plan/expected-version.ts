@@ -12,17 +12,17 @@ export interface Condition {
 
 /**
  * Returns whether the stream has the expected version. For `no_stream` and `stream_exists` a soft-deleted stream does
- * not exist; its event numbers still continue.
+ * not exist; its event numbers still continue. A stream with a tombstone satisfies neither: it has ended.
  * @param head number of the stream's last event, -1 when it was never written
  */
-export function holds(expected: ExpectedVersion, head: number, { metadata }: StreamState): boolean {
+export function holds(expected: ExpectedVersion, head: number, { metadata, tombstone }: StreamState): boolean {
   switch (expected) {
     case 'any':
       return true
     case 'no_stream':
       return head === -1 || metadata.deleted
     case 'stream_exists':
-      return head >= 0 && !metadata.deleted
+      return head >= 0 && !metadata.deleted && !tombstone
     default:
       return head === expected
   }
