@@ -747,7 +747,7 @@ const tables: Record<string, Row[]> = {
       /"truncateBefore" must be a whole number from 0, not -1/
     ],
     ['a truncation beyond 2^63', metadata('{"truncateBefore":99999999999999999999}'), 400, 'invalid-metadata', /2\^63/],
-    ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /Unknown right "reed"/],
+    ['an unknown right', metadata('{"acl":{"reed":"ann"}}'), 400, 'invalid-metadata', /Unknown name "reed"/],
     ['a number in the ACL', metadata('{"acl":{"read":5}}'), 400, 'invalid-metadata', /acl/],
     ['a key of the dialect', metadata('{"$maxCount":5}'), 400, 'invalid-metadata', /Use the name "maxCount" instead/],
     ['a patch that is not an object', patch('[1]'), 400, 'invalid-metadata', /a JSON object/],
@@ -770,7 +770,7 @@ const tables: Record<string, Row[]> = {
       metadata('{}', { ...JSON_TYPE, 'if-match': '"7"' }),
       412,
       'wrong-expected-version',
-      /never written/
+      /but it does not exist/
     ],
     ['an unquoted tag', metadata('{}', { ...JSON_TYPE, 'if-match': '7' }), 400, 'bad-condition', /in double quotes/]
   ],
