@@ -167,7 +167,7 @@ const WEAK: readonly ConnectionOptions[] = [
 t.test('old TLS versions and ciphers are refused, also after the certificate was reloaded', async (t) => {
   const server = await start(t)
   for (const when of ['at first', 'after a reload']) {
-    for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_\w+_ALERT_/, `${weak.ciphers} ${when}`)
+    for (const weak of WEAK) t.match(await refusalOf(server, weak), /^ERR_SSL_.*_ALERT_/, `${weak.ciphers} ${when}`)
     t.match(await refusalOf(server, { maxVersion: 'TLSv1.2' }), /^spoke TLSv1\.2 ECDHE-ECDSA-.*(GCM|CHACHA20)/, when)
     server.signal('SIGHUP')
     await server.untilLogged(/SIGHUP: the certificate was reloaded/)
