@@ -129,7 +129,11 @@ export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
  * Returns true when the caller may use a consumer: its owner or an administrator. Reading moves the checkpoint of a
  * consumer, so reads need this right, too (native contract §7).
  */
-export function owns(principal: Principal, { definition }: Consumer, { rules }: Pick<RightsParts, 'rules'>): boolean {
+export function mayUseConsumer(
+  principal: Principal,
+  { definition }: Consumer,
+  { rules }: Pick<RightsParts, 'rules'>
+): boolean {
   const { owner, ownerSince } = definition
   if (isAdministrator(principal)) return true
   // An ownerless consumer is open to all callers when anonymous access is on.
@@ -148,7 +152,7 @@ export function checkConsumer(
   consumer: Consumer,
   changes: boolean
 ): void | Promise<void> {
-  if (!owns(principal, consumer, parts)) {
+  if (!mayUseConsumer(principal, consumer, parts)) {
     const { name } = consumer
     const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
     throw new DaybookError(code, `Only the owner of consumer "${name}" and administrators may use it.`, {

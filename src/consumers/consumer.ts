@@ -198,7 +198,7 @@ export class Consumer implements AttachedConsumer {
   }
 
   /** Records that events up to a cursor were sent to the reader, which may now acknowledge them. */
-  given(cursor: number): void {
+  recordSent(cursor: number): void {
     this.#sentTo = Math.max(this.#sentTo ?? -1, cursor)
     this.#counts.sent(cursor)
   }

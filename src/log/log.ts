@@ -144,7 +144,7 @@ export class Log {
   }
 
   /** The last position that can be read in both the log and the index; at most `head`. */
-  get announced(): number {
+  get publishedHead(): number {
     return this.#waiters.publishedHead
   }
 
@@ -214,7 +214,7 @@ export class Log {
   }
 
   /** Publishes the head, because the index covers it now. Wakes the readers that wait for a position up to the head. */
-  announce(): void {
+  publishHead(): void {
     this.#waiters.publish(this.#logHead.position)
   }
 

@@ -42,7 +42,7 @@ export class Sources {
 
   /** Returns the log up to the position that the index has reached. */
   log(): Source {
-    return logSource(this.#log.announced)
+    return logSource(this.#log.publishedHead)
   }
 
   /**
@@ -205,7 +205,7 @@ export class Sources {
    */
   async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
     if (kind === undefined) return Math.min(position, head)
-    if (position >= this.#log.announced || head < 0) return head
+    if (position >= this.#log.publishedHead || head < 0) return head
     // The source of a deleted stream has no list.
     const list = seen ?? (await this.#postings.head(kind, stream as string))
     if (list === undefined) return -1

@@ -98,7 +98,7 @@ async function remove(store: Store, stream: string): Promise<void> {
   const number = (await store.sources.head(stream)) + 1
   const event = { stream, id: undefined, type: '', record: encodeRemoved(stream, Buffer.alloc(32, 0xab)) }
   await transcribe(store, [{ event, position: store.log.head + 1, number, created: store.log.lastCreated, line: 0 }])
-  store.log.announce()
+  store.log.publishHead()
 }
 
 t.test(

@@ -148,7 +148,7 @@ t.test(
     clock.move(1000)
     await store.writer.inTurn(async () => {})
     t.ok(store.readOnlyMode.why)
-    t.same([store.log.head, store.postings.appliedTo, store.log.announced], [2, 1, 1])
+    t.same([store.log.head, store.postings.appliedTo, store.log.publishedHead], [2, 1, 1])
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     poster.postingOf = postingOf
     await untilWritable(setup, Promise.resolve())
