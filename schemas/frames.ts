@@ -4,7 +4,7 @@ import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
 import { ref, Type } from './type.js'
 
-const Cursor = Type.String({ description: 'Send it as `after` to go on from here.' })
+const Cursor = Type.String({ description: 'Send it as `after` to continue from here.' })
 
 const Sub = Type.Optional(
   Type.String({
@@ -110,7 +110,7 @@ export const ServerFrame = Type.Union(
       },
       {
         description:
-          'The last frame: why the socket closes, and the cursor to go on from. Without `cursor` on a socket that was opened without a read.'
+          'The last frame: why the socket closes, and the cursor to continue from. A socket that was opened without a read gets no `cursor`.'
       }
     )
   ],

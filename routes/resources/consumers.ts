@@ -41,7 +41,7 @@ import {
   showSubscription
 } from './consumer-view.js'
 
-/** The parts of the store that the routes of consumers use. Read per request: the store may still be opening. */
+/** The parts of the store that the consumer routes use. Read per request: the store may still be opening. */
 export interface ConsumerRouteParts extends ContextParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
   readonly clock: Clock
   readonly sources: Sources

@@ -77,7 +77,7 @@ export function isOperator(principal: Principal): boolean {
   return isAdministrator(principal) || (principal.scope === undefined && principal.groups.includes(OPERATORS))
 }
 
-/** Returns true for members of `$admins`, and for the login `admin` whatever its groups (reference 14.3). */
+/** Returns true for members of `$admins`, and for the login `admin` in any group or none (reference 14.3). */
 export function hasAdminsRole({ login, groups }: Pick<Principal, 'login' | 'groups'>): boolean {
   return groups.includes(ADMINS) || login === 'admin'
 }

@@ -1,4 +1,4 @@
-/** The present access rules, from stream metadata and `$settings`. */
+/** The current access rules, from stream metadata and `$settings`. */
 
 import type { DaybookError } from '../errors.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -33,7 +33,7 @@ function failNotLoaded(): never {
 }
 
 export class AccessRules {
-  /** The present accounts and tokens. */
+  /** The current accounts and tokens. */
   signIns: SignInFacts = NOT_LOADED
   readonly #states: StreamStates
   readonly #listeners = new Set<(stream: string | undefined) => void>()

@@ -281,7 +281,7 @@ export class Consumer implements AttachedConsumer {
 
   #checkGeneration(generation: number): void {
     if (generation !== this.#place.generation)
-      throw this.#stale(`Generation ${generation} is old; the present one is ${this.#place.generation}.`)
+      throw this.#stale(`Generation ${generation} is no longer valid; the current one is ${this.#place.generation}.`)
   }
 
   #stale(why: string): DaybookError {

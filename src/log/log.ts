@@ -159,8 +159,8 @@ export class Log {
   }
 
   /**
-   * Commits records at the next positions in one batch. Resolves when they are on the disk, even if the witness could
-   * not be written after that.
+   * Commits records at the next positions in one batch. Resolves when they are on the disk, even if writing the
+   * witness then fails.
    * @param created milliseconds, one value for all records or one each; never less than that of the previous record
    * @param sealed called when the records are sealed and before they are written; if it throws, nothing is written
    * @returns the position of the first record

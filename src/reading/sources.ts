@@ -225,8 +225,8 @@ export class Sources {
     log: string,
     details: Record<string, unknown> = {}
   ): Promise<void> {
-    const goesOn = order === 'desc' ? cursor - 1 : cursor
-    const read = Math.max(lastRead(lower, true), lastRead(upper, false), goesOn)
+    const resumedAfter = order === 'desc' ? cursor - 1 : cursor
+    const read = Math.max(lastRead(lower, true), lastRead(upper, false), resumedAfter)
     const upTo = this.#log.validUpTo(log)
     if (read < 0 || upTo === Infinity) return
     const last = upTo === undefined ? -1 : await this.lastUpTo(source, upTo)
@@ -278,5 +278,5 @@ function lastRead(bound: Bound | undefined, isLower: boolean): number {
 }
 
 function deletedForEver(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, { stream, permanent: true })
+  return new DaybookError('stream-deleted', `"${stream}" was deleted permanently.`, { stream, permanent: true })
 }

@@ -24,7 +24,7 @@ const UNITS_IN_WORDS = [
 ] as const
 
 /**
- * Returns a duration in words, in the largest unit with a count of at least two: `3,650 days`.
+ * Returns a duration in words, in the largest unit of which it has at least two: `3,650 days`.
  * @param ms the sign is ignored
  */
 export function inWords(ms: number): string {

@@ -185,7 +185,7 @@ t.test(
     const after = await presented(server)
     t.not(after.fingerprint, before.fingerprint, 'new connections get the new certificate')
     before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
-    t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection goes on')
+    t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection continues')
 
     writeFileSync(server.cert, 'nonsense')
     server.signal('SIGHUP')

@@ -374,7 +374,7 @@ t.test('a reader without credit that falls behind receives every event in the en
   t.same(dataOf(socket.events), range(0, 799))
 })
 
-t.test('with batch a frame carries several events, and the cursor of the last of them', async (t) => {
+t.test('with batch a frame carries several events and the cursor of the last event', async (t) => {
   const { app, url } = await listen(t)
   await put(app, 's', numbered('T', 8))
   const socket = await LiveSocket.open(t, `${url}/streams/s?batch=3`)

@@ -130,7 +130,7 @@ t.test(
   }
 )
 
-t.test('receipts come back while the write goes on', async (t) => {
+t.test('receipts are sent while the write continues', async (t) => {
   const { url, store } = await listen(t)
   const { sent, receipts } = startWrite(`${url}/events?batch=2`)
   const next = async () => JSON.parse((await receipts.next()).value as string)

@@ -77,7 +77,7 @@ t.test(
     ])
     t.ok(store.readOnlyMode.why)
     await untilWritable(setup, store.log.reached(2).promise)
-    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'the settings of the append are in force')
+    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'the settings of the append apply')
     t.match(await append(store, events[0] as (typeof events)[0]), {
       replayed: true,
       events: [{ number: 1, position: 1 }]
