@@ -131,3 +131,11 @@ t.test('every assertion of the tests can fail', (t) => {
   t.ok(count > 4000, `${count} assertions were found`)
   t.end()
 })
+
+t.test('a pattern of a list matches only a list of the same length', async (t) => {
+  const { match } = await import('tcompare')
+  t.equal(match({ list: [1] }, { list: [] }).match, false)
+  t.equal(match([{ a: 1 }, { a: 2 }], [{ a: 1 }]).match, false)
+  t.equal(match([{ a: 1, b: 1 }, { a: 2 }], [{ a: 1 }, { a: Number }]).match, true)
+  t.equal(match({ list: [] }, { list: [] }).match, true)
+})

@@ -42,7 +42,7 @@ t.test('a bit flipped in the last record of the write-ahead log stops the start,
   flipBit(wal, readFileSync(wal).length - 10)
   await refusesToOpen(t, directory, /damaged at 99: they were acknowledged/)
   const { disagreements } = await checkDirectory(directory)
-  t.match(disagreements, [{ code: 'head-behind-witness', position: 99 }])
+  t.match(disagreements, [{ code: 'head-behind-witness', position: 99 }, { code: 'start-refused' }])
 })
 
 t.test('a truncated write-ahead log stops the start', async (t) => {

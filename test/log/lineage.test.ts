@@ -191,7 +191,11 @@ t.test('after the evidence is removed, the log opens without the lost records an
   })
   t.ok(readdirSync(evidence).includes('witness'), 'the witness is in the folder of the evidence')
   const { events, disagreements } = await checkDirectory(directory)
-  t.match(disagreements, [{ code: 'head-behind-witness', position: events }], 'verify reports the loss')
+  t.match(
+    disagreements,
+    [{ code: 'head-behind-witness', position: events }, { code: 'start-refused' }],
+    'verify reports the loss'
+  )
   await t.rejects(new Store({ directory }).open(), { code: 'log-damaged' }, 'verify does not accept the loss')
 
   rmSync(evidence, { recursive: true })

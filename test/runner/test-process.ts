@@ -12,7 +12,8 @@ const ABORT_MS = 10_000
 
 const FLAGS = [
   '--enable-source-maps',
-  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`
+  `--import=${pathToFileURL(compiledScript('test/runner/without-async-hooks.ts'))}`,
+  `--import=${pathToFileURL(compiledScript('test/runner/exact-arrays.ts'))}`
 ]
 
 /** A failed assertion, or a process that ended wrongly. */

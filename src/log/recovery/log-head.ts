@@ -19,8 +19,8 @@ export class LogHead {
   /** Records up to this position are in LevelDB's tables and were undamaged. */
   #verifiedTo = -1
   #witnessFailure: Error | undefined
-  /** Estimate of LevelDB's current memtable: its bytes of records, and the head when it was started. */
-  #memtable = { bytes: 0, begun: -1 }
+  /** Estimate of LevelDB's current memtable: its bytes of records, and the heads when it and the one before were started. */
+  #memtable = { bytes: 0, begun: -1, beforeBegun: -1 }
 
   /** @param lostPositions returns the positions lost with damaged tables; the log never assigns them again */
   constructor(records: StoredRecords, witness: Witness, lostPositions: () => PositionRange[]) {
@@ -117,7 +117,7 @@ export class LogHead {
     this.#position = head
     this.#lastCreated = lastCreated
     this.#verifiedTo = head
-    this.#memtable = { bytes: 0, begun: head }
+    this.#memtable = { bytes: 0, begun: head, beforeBegun: head }
   }
 
   /** Moves the head after records were written. @param bytes of these records @param lastCreated of the last one */
@@ -135,14 +135,15 @@ export class LogHead {
 
   /**
    * Moves the verified position. LevelDB's recovery can drop only records of its write-ahead logs, which contain the
-   * current memtable and the one being flushed. This count of record bytes is lower than LevelDB's own. When it exceeds
-   * the size of a memtable, LevelDB has replaced the memtable that was current at `begun` and writes it to a table,
-   * where damage is detected by reading.
+   * current memtable and the one being flushed. This count of record bytes is lower than LevelDB's own, so when it exceeds
+   * the size of a memtable, LevelDB has replaced the memtable that was current at `begun`. LevelDB replaces a memtable
+   * only when the one before is in a table: the records up to `beforeBegun` are, and reading them detects damage.
    */
   #moveMark(bytes: number): void {
+    const { begun, beforeBegun } = this.#memtable
     if (this.#memtable.bytes > limits.write_buffer_bytes) {
-      this.#verifiedTo = this.#memtable.begun
-      this.#memtable = { bytes: 0, begun: this.#position }
+      this.#verifiedTo = beforeBegun
+      this.#memtable = { bytes: 0, begun: this.#position, beforeBegun: begun }
     }
     this.#memtable.bytes += bytes
   }
