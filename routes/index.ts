@@ -68,7 +68,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
-/** Returns the origin rules. On loopback, pages served from this machine are allowed unless `corsOrigins` names origins. */
+/** Returns the origin rules. On loopback, they allow local pages unless `corsOrigins` names origins. */
 function originRules({ allowOrigins = [], corsOrigins = ['*'], hosts }: AppOptions): OriginRules {
   if (corsOrigins === 'local') return { allowed: allowOrigins, readers: [], local: true }
   return { allowed: allowOrigins, readers: corsOrigins, local: hosts !== undefined && corsOrigins.includes('*') }

@@ -62,9 +62,13 @@ export const ServerFrame = Type.Union(
     frame('caughtUp', 'All existing events were sent. From here on events are sent as they are committed.', {
       cursor: Cursor
     }),
-    frame('fellBehind', 'The client is slower than new events arrive. The next events are read from the log again.', {
-      cursor: Cursor
-    }),
+    frame(
+      'fellBehind',
+      'The client receives events more slowly than new events arrive. The next events are read from the log again.',
+      {
+        cursor: Cursor
+      }
+    ),
     frame('checkpoint', 'Progress of a filtered read: all events up to here were checked against the filter.', {
       cursor: Cursor
     }),

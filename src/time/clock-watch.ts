@@ -1,6 +1,6 @@
 /**
- * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` does not advance, and when
- * the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings it needs to detect
+ * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` does not advance, and
+ * when the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings it needs to detect
  * jumps.
  */
 

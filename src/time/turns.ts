@@ -1,4 +1,4 @@
-/** Turns of the event loop. Long work yields between turns; concurrent work shares each turn in the order of the requests. */
+/** Turns of the event loop. Long work yields between turns. Concurrent work shares each turn, first come, first served. */
 
 /** Resolves in the next turn of the event loop, after pending I/O was handled. */
 export function nextTurn(): Promise<void> {

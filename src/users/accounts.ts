@@ -231,7 +231,10 @@ export class Accounts implements SystemFollower {
     const account = this.get(login)
     if (account === undefined || !administrates(account)) return
     if (this.all().some((other) => other !== account && administrates(other))) return
-    throw new DaybookError('last-administrator', `"${login}" is the last administrator. Add another one first.`)
+    throw new DaybookError(
+      'last-administrator',
+      `"${login}" is the last administrator. Add another administrator first.`
+    )
   }
 
   #setPassword(

@@ -55,7 +55,7 @@ export const problemKinds = {
   'consumer-removed': {
     status: 410,
     title: 'Consumer removed',
-    help: 'The consumer was deleted, or nobody read for it during twice its `expiresAfter`. Create it again with PUT /consumers/{name}.'
+    help: 'The consumer was deleted, or no client read for it during twice its `expiresAfter`. Create it again with PUT /consumers/{name}.'
   },
   'stale-generation': {
     status: 409,
