@@ -30,7 +30,9 @@ export interface Principal {
   readonly groups: readonly string[]
   /** Limits the rights of the account; undefined: no limit. */
   readonly scope?: Scope | undefined
-  /** Creation time of the account, milliseconds since 1970. An older account of the same login belonged to another person. */
+  /**
+   * Creation time of the account, milliseconds since 1970. An older account of the same login belonged to another person.
+   */
   readonly since?: number | undefined
   /** Id of the API token with which the caller signed in. */
   readonly token?: string | undefined

@@ -1,7 +1,7 @@
 /**
  * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` does not advance, and
- * when the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings it needs to detect
- * jumps.
+ * when the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings that it needs to
+ * detect jumps.
  */
 
 import { limits } from '../limits.js'

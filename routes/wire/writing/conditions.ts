@@ -53,7 +53,7 @@ function refuseCondition(why: string): never {
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }), 'conditions')
-/** Each kind of condition has its own validator. The error of a schema for both kinds would not say which member is wrong. */
+// Each kind of condition has its own validator. A schema for both kinds could not say which member is wrong.
 const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
 const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 

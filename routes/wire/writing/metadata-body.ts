@@ -114,7 +114,7 @@ function checkStored(stored: Buffer): Buffer {
 }
 
 /**
- * Returns the effective metadata under readable names. Omits invalid members, and user-defined members whose names would
+ * Returns the effective metadata under readable names. Omits invalid members, and custom members whose names would
  * collide with a readable name.
  * @param document undefined if the metadata event contains no document
  */
