@@ -130,7 +130,7 @@ t.test(
     behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping'))
     await append(app, 'other', { type: 'B' })
     const text = await behind.closed
-    t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*ahead of it/)
+    t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*before earlier requests/)
     t.same(statuses(text), [200, 426], 'requests behind it must be sent again')
     const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
     await live.untilEvents(1)
