@@ -19,14 +19,14 @@ export const ServeConfig = Type.Object(
     'run-projections': Type.Enum(['none', 'system', 'all'], {
       default: 'all',
       description:
-        'Index streams to maintain ($ce-, $et-, $bc-, $category-, $streams). With "none", reads by category or type scan every event. Index streams that are enabled again catch up from where they stopped.'
+        'Index streams to maintain ($ce-, $et-, $bc-, $category-, $streams). "system" and "all" are the same. With "none", there are no index streams, and reads by category or type scan every event. Index streams that are enabled again catch up from where they stopped.'
     }),
     'category-separator': Type.String({
       default: 'first:-',
       pattern: '^(first|last):.$',
       examples: ['first:-', 'last:_'],
       description:
-        'Where the category in a stream name ends: at the first or the last occurrence of a character. Changing it rebuilds the category indexes.'
+        'Where the category in a stream name ends: at the "first" or the "last" occurrence of a character, for example "last:_". Changing it rebuilds the category indexes.'
     }),
     anonymous: Type.Optional(
       Type.Enum(['on', 'off'], {
@@ -178,12 +178,13 @@ export const ImportConfig = Type.Object(
     'occurred-from': Type.Optional(
       Type.String({
         description:
-          'JSON pointer to the member that becomes "occurred" in events that have none (for example /data/committedAt).'
+          'JSON pointer to the time at which an event happened (for example /data/committedAt), used for lines without "occurred".'
       })
     ),
     'new-ids': Type.Boolean({
       default: false,
-      description: 'Gives lines without "id" new ids. Lines that were imported before are then imported again.'
+      description:
+        'Gives new ids to lines without "id". Such lines are imported again even if they were imported before.'
     })
   },
   { additionalProperties: false }

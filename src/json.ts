@@ -167,7 +167,8 @@ export class JsonReader {
   }
 
   #expect(byte: number, what: string): void {
-    if (!this.#take(byte)) this.#fail(this.at >= this.#end ? `expected ${what}, found the end` : `expected ${what}`)
+    if (!this.#take(byte))
+      this.#fail(this.at >= this.#end ? `expected ${what}, but the text ends here` : `expected ${what}`)
   }
 
   #value(depth: number): void {
@@ -181,7 +182,7 @@ export class JsonReader {
     else if (byte === 0x74) this.#word('true')
     else if (byte === 0x66) this.#word('false')
     else if (byte === 0x6e) this.#word('null')
-    else this.#fail(byte === undefined ? 'expected a value, found the end' : 'expected a value')
+    else this.#fail(byte === undefined ? 'expected a value, but the text ends here' : 'expected a value')
   }
 
   #object(depth: number): void {

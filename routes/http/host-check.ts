@@ -19,11 +19,14 @@ export function checkHost(request: FastifyRequest, hosts: readonly string[] | un
   if (host === undefined) return
   if (!/^[\w.:[\]-]*$/.test(host)) {
     const named = host.slice(0, 100)
-    throw new DaybookError('bad-request', `The Host is "${named}"; it must be a host name or an address, and a port.`)
+    throw new DaybookError(
+      'bad-request',
+      `The Host header is "${named}"; it must be a host name or an address, and a port.`
+    )
   }
   if (hosts === undefined) return
   if (LOCAL_HOST.test(host) || hosts.includes(host.replace(/:\d+$/, '').toLowerCase())) return
-  const why = `The Host is "${host.slice(0, 100)}"; this server listens on loopback and accepts local names only.`
+  const why = `The Host header is "${host.slice(0, 100)}"; this server listens on loopback and accepts local names only.`
   throw new DaybookError('host-refused', `${why} Name further hosts with --allow-host.`)
 }
 

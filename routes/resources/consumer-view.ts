@@ -142,7 +142,7 @@ function whyItStandsStill(
   const failure = parts.places.failure
   if (failure !== undefined) return `checkpoints cannot be written: ${failure.message}`
   if (lag === 0) return undefined
-  if (subscription === undefined) return 'no connection reads for it'
+  if (subscription === undefined) return 'no connection reads for this consumer'
   const { standsStill, inFlight, done } = subscription.machine
   const allWasSent = inFlight > 0 && done >= cursor + lag
   switch (allWasSent ? 'acknowledgement' : standsStill) {

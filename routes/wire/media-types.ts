@@ -61,7 +61,7 @@ export function readFormat(
   const available = isLive ? LIVE : AVAILABLE
   throw new DaybookError(
     'not-acceptable',
-    `The formats of this ${isLive ? 'live read' : 'address'} are ${available}.`,
+    `"Accept" or "format" allows no format of this ${isLive ? 'live read' : 'address'}. It has ${available}.`,
     {
       available: available.split(', ')
     }

@@ -230,7 +230,7 @@ export function refusedAccess(principal: Principal, action: Action, stream: stri
     return new DaybookError('sign-in-required', `Sign in to ${WORDS[action]} "${stream}".`, details)
   }
   const scoped = principal.scope === undefined ? '' : ' with this token'
-  const own = isWrittenByServer(stream) ? ' Only the server itself writes it.' : ''
+  const own = isWrittenByServer(stream) ? ' Only the server itself writes to it.' : ''
   const why = `"${principal.login}" may not ${WORDS[action]} "${stream}"${scoped}.${own}`
   return new DaybookError('not-permitted', why, details)
 }

@@ -4,5 +4,5 @@ export const summaries = {
   import: 'append the events of an NDJSON file (plain or gzip; "-" is standard input)',
   export: 'write all events as NDJSON, one event per line',
   verify: 'check all files of a directory and report what is damaged or inconsistent',
-  recover: 'repair a directory that no longer starts because its log lost events'
+  recover: 'repair a directory whose log lost events, so that the server can start again'
 } as const

@@ -98,7 +98,7 @@ export class ConsumerAttachment implements ProgressListener {
     this.#since = this.#clock.elapsed()
     if (this.#retries >= maxRetryCount) {
       const { name } = this.consumer
-      const why = `Sent ${this.#retries + 1} times without an acknowledgement after cursor ${this.consumer.cursor}.`
+      const why = `The events after cursor ${this.consumer.cursor} were sent ${this.#retries + 1} times and never acknowledged.`
       subscription.close(
         new DaybookError('not-acknowledged', why, { consumer: name, cursor: String(this.consumer.cursor) })
       )

@@ -227,7 +227,7 @@ export class Consumer implements AttachedConsumer {
     const done = this.subscription?.machine.done ?? -1
     const most = Math.max(this.#place.cursor, this.#sentTo === undefined ? head : Math.max(this.#sentTo, done))
     if (cursor > most) {
-      const message = `The cursor ${cursor} was not sent to "${this.name}" yet; the last one that was sent is ${most}.`
+      const message = `Cursor ${cursor} was not sent to consumer "${this.name}" yet; the last cursor sent is ${most}.`
       throw new DaybookError('not-sent', message, { consumer: this.name, cursor: String(cursor), last: String(most) })
     }
     this.moveTo(cursor)

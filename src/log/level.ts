@@ -235,7 +235,7 @@ function openDatabase(directory: string, options: LevelOptions): Promise<Databas
     const db = levelup(store, { ...options, maxOpenFiles: 500 }, (error) => {
       if (!error) return resolve({ db, store })
       if (IS_HELD.test(error.message)) {
-        const message = `${directory} is held by another process: stop that process or use another directory`
+        const message = `${directory} is held by another process`
         return reject(new DaybookError('directory-in-use', message, {}, error))
       }
       reject(new DaybookError('directory-unusable', `cannot open ${directory}: ${error.message}`, {}, error))

@@ -56,7 +56,7 @@ export function unknownRightsOf(acl: unknown): string[] {
 /** Returns the fault of a member that is not a right. @param name of the rule's member */
 export function unknownRight(right: string, name = '$acl'): MemberFault {
   const member = `${name}.${right.slice(0, 100)}`
-  return { member, why: `There is no "${right.slice(0, 100)}" in "${name}"; use one of ${RIGHTS.join(', ')}.` }
+  return { member, why: `Unknown right "${right.slice(0, 100)}" in "${name}"; use one of ${RIGHTS.join(', ')}.` }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

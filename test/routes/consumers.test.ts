@@ -72,7 +72,11 @@ t.test('a GET does not move the cursor, an acknowledgement does', async (t) => {
   )
   t.match((await app.inject('/consumers/c/events')).json(), { events: [{ number: 3 }], cursor: '4', atEnd: true })
   t.match((await acknowledge(app, 'c', 5, 0)).json(), { status: 409, code: 'not-sent', last: '4' })
-  t.match(await getConsumer(app, 'c'), { cursor: '1', lag: { events: 3 }, standsStill: 'no connection reads for it' })
+  t.match(await getConsumer(app, 'c'), {
+    cursor: '1',
+    lag: { events: 3 },
+    standsStill: 'no connection reads for this consumer'
+  })
   await acknowledge(app, 'c', 4, 0)
   const waiting = app.inject('/consumers/c/events?wait=20')
   await append(app, 's', { type: 'Even' })

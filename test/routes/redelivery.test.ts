@@ -82,7 +82,9 @@ t.test(
       const events = reader.events.filter(({ type }) => type === 'T')
       t.same(retryCounts(events), expected, name)
       const { body } = await ask(app, `GET /consumers/${name}`)
-      t.match(JSON.parse(body), { lastConnection: { by: 'server', code: 'not-acknowledged', detail: /^Sent 3 times/ } })
+      t.match(JSON.parse(body), {
+        lastConnection: { by: 'server', code: 'not-acknowledged', detail: /were sent 3 times/ }
+      })
     }
   }
 )

@@ -140,7 +140,7 @@ export function parseEvent(reader: JsonReader, index: number, options: ParseOpti
 
 function readDraft(reader: JsonReader, index: number, options: ParseOptions): EventDraft {
   const refuse = refuserOf(options, index)
-  if (!reader.atObject) throw refuse('An event must be an object.', { pointer: '' })
+  if (!reader.atObject) throw refuse('An event must be a JSON object.', { pointer: '' })
   const draft = new EventDraft()
   reader.members((name) => {
     if (name === 'type') draft.type = reader.value()

@@ -68,7 +68,7 @@ export function checkBodyType(headers: IncomingHttpHeaders): { contentType: stri
   if (type === undefined) {
     throw new DaybookError(
       contentType.startsWith('text/') ? 'unsupported-media-type' : 'missing-event-type',
-      `A body of type ${contentType} is the bare data of an event: name the event type in an Event-Type header.`,
+      `A body of type ${contentType} becomes the data of one event. Send the event's type in the header Event-Type.`,
       { available: ACCEPT_POST.split(', ') }
     )
   }

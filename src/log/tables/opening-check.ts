@@ -110,7 +110,7 @@ async function prepareReplacing(
 
 async function refuseHeld(directory: string): Promise<void> {
   if (!(await isHeld(directory))) return
-  const message = `${directory} is held by another process: stop that process or use another directory`
+  const message = `${directory} is held by another process`
   throw new DaybookError('directory-in-use', message)
 }
 

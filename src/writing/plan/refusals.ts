@@ -59,13 +59,13 @@ function headOrNull(head: number): number | null {
 function describeExpected(expected: ExpectedVersion): string {
   if (expected === 'no_stream') return 'does not exist'
   if (expected === 'stream_exists') return 'exists'
-  return `ends with event ${expected}`
+  return `ends with event number ${expected}`
 }
 
 function describeHead({ stream }: Condition, view: PlanningView): string {
   const head = view.head(stream)
-  if (head === -1) return 'it was never written'
-  return view.state(stream).metadata.deleted ? `it was deleted after event ${head}` : `its last event is ${head}`
+  if (head === -1) return 'it does not exist'
+  return view.state(stream).metadata.deleted ? `it was deleted after event ${head}` : `its last event is number ${head}`
 }
 
 /**
