@@ -40,7 +40,7 @@ import { acceptBuffers } from './writing/received-body.js'
 export interface AppOptions extends ServerOptions, RequestHookOptions {
   /** Origins whose pages may read and write with the rights of the signed-in user. */
   allowOrigins?: readonly string[]
-  /** Origins whose pages may read. `local`: pages of this machine, which also write. Default: all, no credentials. */
+  /** Origins whose pages may read. `local`: pages served from this machine; they may write, too. Default: all. */
   corsOrigins?: readonly string[] | 'local'
   /** Switches authentication off: every caller may do everything. */
   insecure?: boolean
@@ -68,7 +68,7 @@ export async function buildApp(store: Store, options: AppOptions = {}): Promise<
   return app
 }
 
-/** Returns the origin rules. A loopback listener admits pages of this machine unless `corsOrigins` names origins. */
+/** Returns the origin rules. On loopback, they allow local pages unless `corsOrigins` names origins. */
 function originRules({ allowOrigins = [], corsOrigins = ['*'], hosts }: AppOptions): OriginRules {
   if (corsOrigins === 'local') return { allowed: allowOrigins, readers: [], local: true }
   return { allowed: allowOrigins, readers: corsOrigins, local: hosts !== undefined && corsOrigins.includes('*') }

@@ -117,7 +117,7 @@ export const ConsumerShown = Type.Object(
     from: Type.String(),
     state: Type.Enum(['connected', 'idle', 'expired'], {
       description:
-        '`expired`: nobody read for longer than `expiresAfter`. The consumer is removed at `removedAt` unless somebody reads.'
+        '`expired`: no client read for longer than `expiresAfter`. The consumer is removed at `removedAt` unless a client reads for it before.'
     }),
     cursor: Type.String({ description: 'Position of the consumer: all events up to here are acknowledged.' }),
     generation: Type.Integer(),
@@ -125,7 +125,7 @@ export const ConsumerShown = Type.Object(
     active: instant('When somebody last read or acknowledged.'),
     removedAt: Type.Optional(
       instant(
-        'When the consumer is removed, unless somebody reads for it before. Assumes that the server runs until then.'
+        'When the consumer is removed, unless a client reads for it before. Assumes that the server runs until then.'
       )
     ),
     standsStill: Type.Optional(

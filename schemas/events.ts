@@ -73,7 +73,7 @@ export const RecordedEvent = Type.Object(
     stream: Type.String(),
     number: Type.Integer({ minimum: 0, description: 'Number of the event in its stream, from 0.' }),
     position: Type.Integer({ minimum: 0, description: 'Position of the event in the log, from 0.' }),
-    cursor: Type.String({ description: 'Send it as `after` to go on after this event.' }),
+    cursor: Type.String({ description: 'Send it as `after` to continue after this event.' }),
     created: Type.String({
       format: 'date-time',
       description: 'When the event was committed. Never decreases along the log.'

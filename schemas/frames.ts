@@ -4,7 +4,7 @@ import { limits } from '../src/limits.js'
 import { RecordedEvent } from './events.js'
 import { ref, Type } from './type.js'
 
-const Cursor = Type.String({ description: 'Send it as `after` to go on from here.' })
+const Cursor = Type.String({ description: 'Send it as `after` to continue from here.' })
 
 const Sub = Type.Optional(
   Type.String({
@@ -62,9 +62,13 @@ export const ServerFrame = Type.Union(
     frame('caughtUp', 'All existing events were sent. From here on events are sent as they are committed.', {
       cursor: Cursor
     }),
-    frame('fellBehind', 'The client is slower than new events arrive. The next events are read from the log again.', {
-      cursor: Cursor
-    }),
+    frame(
+      'fellBehind',
+      'The client receives events more slowly than new events arrive. The next events are read from the log again.',
+      {
+        cursor: Cursor
+      }
+    ),
     frame('checkpoint', 'Progress of a filtered read: all events up to here were checked against the filter.', {
       cursor: Cursor
     }),
@@ -110,7 +114,7 @@ export const ServerFrame = Type.Union(
       },
       {
         description:
-          'The last frame: why the socket closes, and the cursor to go on from. Without `cursor` on a socket that was opened without a read.'
+          'The last frame: why the socket closes, and the cursor to continue from. A socket that was opened without a read gets no `cursor`.'
       }
     )
   ],

@@ -28,7 +28,9 @@ export const StreamMetadata = Type.Object(
         description: 'Hides events older than this: an ISO 8601 duration in weeks, days, hours, minutes and seconds.'
       })
     ),
-    maxCount: Type.Optional(Type.Integer({ minimum: 1, description: 'Hides all events but this many of the last.' })),
+    maxCount: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Maximum number of visible events. Older events are hidden.' })
+    ),
     truncateBefore: Type.Optional(Type.Integer({ minimum: 0, description: 'Hides events before this number.' })),
     cacheControl: Type.Optional(
       Type.Integer({

@@ -16,7 +16,7 @@ const bounds = {
   to: text('Only events at or before this cursor or instant.'),
   before: text('Only events strictly before this cursor or instant.'),
   cursor: text(
-    'Goes on after an earlier page, within the bounds: strictly after this cursor, or strictly before it with `order=desc`. The links of a page contain it.'
+    'Continues after an earlier page, within the bounds: strictly after this cursor, or strictly before it with `order=desc`. The links of a page contain it.'
   ),
   log: Type.Optional(
     Type.String({
@@ -61,7 +61,10 @@ const showing = {
 const around = {
   ...showing,
   atLeast: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'Answer only when the log has reached this position: see `wait`.' })
+    Type.Integer({
+      minimum: 0,
+      description: 'The server does not answer before the log has reached this position. `wait` limits the time.'
+    })
   ),
   wait: Type.Optional(
     Type.Number({
@@ -127,7 +130,7 @@ const liveParameters = {
     })
   ),
   lastEventId: text(
-    'Live: goes on after this cursor, and overrides `from` and `after`. For EventSource polyfills that cannot set the header `Last-Event-ID`. The header has precedence.'
+    'Live reads only. Continues after this cursor, and overrides `from` and `after`. For EventSource polyfills that cannot set the header `Last-Event-ID`. The header has precedence.'
   ),
   takeover: Type.Optional(
     Type.Boolean({
@@ -212,7 +215,7 @@ export const Page = Type.Object(
     stream: Type.Optional(Type.String()),
     events: Type.Array(ref(RecordedEvent)),
     cursor: Type.String({
-      description: 'The end of this page: go on from here. It advances even if no event matches the filters.'
+      description: 'The end of this page, to continue from. It advances even if no event matches the filters.'
     }),
     head: Type.Optional(
       Type.Union([Type.Integer(), Type.Null()], {
@@ -220,7 +223,11 @@ export const Page = Type.Object(
           'Number of the last event of the stream, or position of the last event of the log. Only on pages that reach the end.'
       })
     ),
-    atEnd: Type.Optional(Type.Boolean({ description: 'Only on pages that reach the end.' })),
+    atEnd: Type.Optional(
+      Type.Boolean({
+        description: '`true` on a page that reaches the end of the stream or log. Other pages do not have this member.'
+      })
+    ),
     scanned: Type.Optional(
       Type.Object(
         { from: Type.Integer(), to: Type.Integer() },

@@ -4,7 +4,7 @@ import { Type } from './type.js'
 const MemoryUse = Type.Object({
   used: Type.Integer(),
   limit: Type.Integer({ description: 'Bytes that all requests together may use.' }),
-  waiting: Type.Integer({ description: 'Requests that wait for memory.' })
+  waiting: Type.Integer({ description: 'Number of requests that wait for memory.' })
 })
 
 export const Info = Type.Object(

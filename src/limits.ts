@@ -77,7 +77,7 @@ export const limits = {
   page_steps_max: 100_000_000,
   /** Cached compiled expressions: the sum of their instructions, plus 64 for each. */
   expressions_cached_size_max: 20_000,
-  /** Cached states of one expression. A larger cache would slow down expressions that need many states. */
+  /** Cache of the automaton states of one expression. A larger cache slows down expressions that need many states. */
   expression_states_bytes_max: 32 * 1024,
   /** Cached answers of expressions for names. On a server the memory budget determines the size. */
   expression_answers_bytes_default: 8 * 1024 * 1024,
@@ -182,7 +182,7 @@ export const limits = {
   jwks_cache_ms: 600_000,
   /** Minimum time between fetches because of a token whose key is unknown. */
   jwks_refetch_ms_min: 30_000,
-  /** Client addresses for which requests are counted. */
+  /** Client addresses whose request rate is tracked at the same time. */
   addresses_counted_max: 10_000,
 
   /**

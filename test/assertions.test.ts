@@ -85,7 +85,7 @@ function faultOf(assertion: Assertion): string | undefined {
   return undefined
 }
 
-t.test('every rule finds what it is for, and nothing else', (t) => {
+t.test('every rule finds the code that it forbids, and no other code', (t) => {
   const bad = [
     't.ok(true)',
     "t.ok('text')",

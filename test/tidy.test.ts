@@ -1,4 +1,4 @@
-/** The plan of the house: which room may know which, how large things are, and what they are called. */
+/** The rules of the source tree: which folder may import which, sizes of files and functions, and unique names. */
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import t from 'tap'
@@ -6,10 +6,10 @@ import { root } from './helpers/project.js'
 import { COMPUTED, files, importsOf, parseSource, readSource, type Site, specifiersOf } from './helpers/source.js'
 
 /**
- * The floors of the house, from the ground up; a line holds the rooms of one floor. A room imports itself and the rooms of
- * the floors below, and no other room of its own floor. A file belongs to the longest name that its path begins with.
+ * The layers, from the lowest up; a line lists the folders of one layer. A folder imports itself and folders of lower
+ * layers, but no other folder of its own layer. A file belongs to the folder with the longest matching prefix.
  */
-const floors: readonly (readonly string[])[] = [
+const layers: readonly (readonly string[])[] = [
   [
     'src/errors.ts',
     'src/limits.ts',
@@ -44,15 +44,15 @@ const floors: readonly (readonly string[])[] = [
   ['src/main.ts']
 ]
 
-const ROOM_FILES_MAX = 12
+const FOLDER_FILES_MAX = 12
 const FILE_LINES_MAX = 300
 const FUNCTION_LINES_MAX = 60
 const ARGUMENTS_MAX = 5
 
-/** All of the on-disk format in one file; every problem in one table. */
+/** Files that may be longer: the on-disk format, and the table of all problems. */
 const longFiles = new Set(['src/log/format.ts', 'routes/wire/problems/problem.ts'])
 
-/** What stands at an address, in `routes/resources`, `schemas` and the core. */
+/** Files of resources. The same name may occur in `routes/resources`, `schemas` and `src`. */
 const resources = new Set([
   'consumers.ts',
   'events.ts',
@@ -64,9 +64,9 @@ const resources = new Set([
   'users.ts'
 ])
 
-const rooms = floors.flat().sort((a, b) => b.length - a.length)
+const knownFolders = layers.flat().sort((a, b) => b.length - a.length)
 
-t.test('an import is seen in every form', async (t) => {
+t.test('the parser of this test finds imports in every form of the syntax', async (t) => {
   const forms: Record<string, readonly string[]> = {
     "import x from './x.js'": ['./x.js'],
     'import x, { y } from "./x.js"': ['./x.js'],
@@ -97,24 +97,25 @@ t.test('an import is seen in every form', async (t) => {
   for (const [text, specifiers] of Object.entries(forms)) t.same(parseSource('x.ts', text).specifiers, specifiers, text)
 })
 
-t.test('a room imports only rooms of the floors below it', async (t) => {
+t.test('a folder imports only folders of lower layers', async (t) => {
   let imports = 0
   for (const file of files) {
-    const room = roomOf(file)
+    const folder = folderOf(file)
     for (const target of importsOf(file)) {
       imports++
-      const other = roomOf(target)
-      if (other !== room && floorOf(other) >= floorOf(room)) t.fail(`${file} (${room}) imports ${target} (${other})`)
+      const other = folderOf(target)
+      if (other !== folder && layerOf(other) >= layerOf(folder))
+        t.fail(`${file} (${folder}) imports ${target} (${other})`)
     }
   }
   t.ok(files.length > 300 && imports > 1500, `${imports} imports in ${files.length} files`)
 })
 
-t.test('every room of the plan exists', async (t) => {
-  for (const room of rooms) t.ok(existsSync(join(root, room)), room)
+t.test('every folder in the list of layers exists', async (t) => {
+  for (const folder of knownFolders) t.ok(existsSync(join(root, folder)), folder)
 })
 
-t.test('nothing imports in a circle', async (t) => {
+t.test('there are no import cycles', async (t) => {
   const done = new Set<string>()
   const walk = (file: string, path: string[]) => {
     if (path.includes(file)) return t.fail([...path.slice(path.indexOf(file)), file].join(' → '))
@@ -129,7 +130,7 @@ t.test('nothing imports in a circle', async (t) => {
 t.test('the plan of a write is a pure function', async (t) => {
   const pure =
     /^src\/(writing\/plan|streams)\/|^src\/access\/(audit|permissions|sign-in-validity)\.ts$|^src\/log\/format\.ts$|^src\/(errors|limits|work-counter)\.ts$/
-  const plan = files.filter((name) => roomOf(name) === 'src/writing/plan')
+  const plan = files.filter((name) => folderOf(name) === 'src/writing/plan')
   t.ok(plan.length > 5, 'the plan was found')
   for (const file of plan) {
     for (const target of importsOf(file)) t.match(target, pure, `${file} imports ${target}`)
@@ -138,7 +139,7 @@ t.test('the plan of a write is a pure function', async (t) => {
   }
 })
 
-t.test('what stands outside is imported in one place', async (t) => {
+t.test('each external package, process.env and the clock are used in one place only', async (t) => {
   const only: Record<string, RegExp> = {
     levelup: /^src\/log\/level\.ts$/,
     leveldown: /^src\/log\/level\.ts$/,
@@ -149,7 +150,7 @@ t.test('what stands outside is imported in one place', async (t) => {
   const met = new Set<string>()
   for (const file of files) {
     for (const name of specifiersOf(file)) {
-      if (name === COMPUTED && file !== 'src/commands/version.ts') t.fail(`${file} computes what it imports`)
+      if (name === COMPUTED && file !== 'src/commands/version.ts') t.fail(`${file} computes the name of an import`)
       if (name in only) met.add(name)
       const place = only[name]
       if (place !== undefined && !place.test(file)) t.fail(`${file} imports ${name}`)
@@ -157,12 +158,12 @@ t.test('what stands outside is imported in one place', async (t) => {
     const { text } = readSource(file)
     if (/process\.env\b/.test(text) && file !== 'src/config/config.ts') t.fail(`${file} reads process.env`)
     const readsTime = /\b(setTimeout|Date\.now)\(/.test(text)
-    if (readsTime && file !== 'src/time/clock.ts') t.fail(`${file} reads the time by itself`)
+    if (readsTime && file !== 'src/time/clock.ts') t.fail(`${file} reads the time, but not through src/time/clock.ts`)
   }
-  t.same([...met].sort(), Object.keys(only).sort(), 'each of them is imported')
+  t.same([...met].sort(), Object.keys(only).sort(), 'each of these packages is imported')
 })
 
-t.test('routes take what they use, not the whole store', async (t) => {
+t.test('routes do not import the whole store', async (t) => {
   const routes = files.filter((name) => name.startsWith('routes/') && name !== 'routes/index.ts')
   t.ok(routes.length > 100, 'the routes were found')
   for (const file of routes) {
@@ -172,17 +173,17 @@ t.test('routes take what they use, not the whole store', async (t) => {
   }
 })
 
-t.test('a room holds at most a dozen files', async (t) => {
+t.test('a folder has at most a dozen files', async (t) => {
   const folders = new Set(files.map((file) => dirname(file)))
-  t.ok(folders.size > 30, 'the rooms were found')
-  for (const room of folders) {
-    const inside = readdirSync(join(root, room)).filter((name) => name.endsWith('.ts'))
-    if (inside.length > ROOM_FILES_MAX) t.fail(`${room} holds ${inside.length} files`)
+  t.ok(folders.size > 30, 'the folders were found')
+  for (const folder of folders) {
+    const inside = readdirSync(join(root, folder)).filter((name) => name.endsWith('.ts'))
+    if (inside.length > FOLDER_FILES_MAX) t.fail(`${folder} has ${inside.length} files`)
   }
 })
 
 t.test(
-  'a file holds at most 300 lines, a function at most 60, and nothing takes more than five arguments',
+  'a file has at most 300 lines, a function at most 60, and no function or call has more than five arguments',
   async (t) => {
     const says = (site: Site) => `${site.name} at ${site.place}`
     let sites = 0
@@ -204,7 +205,7 @@ t.test(
   }
 )
 
-t.test('every name has one meaning', async (t) => {
+t.test('every file name and top-level name is used once', async (t) => {
   const nouns = new Map<string, string[]>()
   const names = new Map<string, string[]>()
   for (const file of files) {
@@ -213,24 +214,24 @@ t.test('every name has one meaning', async (t) => {
     for (const name of readSource(file).names) names.set(name, [...(names.get(name) ?? []), file])
   }
   for (const [noun, places] of nouns) {
-    const layers = new Set(places.map((place) => place.split('/')[0]))
-    // A resource, its schema and what it is in the core are one noun.
-    if (places.length > 1 && (!resources.has(noun) || layers.size < places.length)) {
+    const topFolders = new Set(places.map((place) => place.split('/')[0]))
+    // A resource has the same file name in routes, schemas and src.
+    if (places.length > 1 && (!resources.has(noun) || topFolders.size < places.length)) {
       t.fail(`${noun} is the name of ${places.join(' and ')}`)
     }
   }
   for (const [name, places] of names) {
-    if (places.length > 1) t.fail(`${name} stands in ${places.join(' and ')}`)
+    if (places.length > 1) t.fail(`${name} is declared in ${places.join(' and ')}`)
   }
   t.ok(names.size > 300, 'the names were found')
 })
 
-function floorOf(room: string): number {
-  return floors.findIndex((floor) => floor.includes(room))
+function layerOf(folder: string): number {
+  return layers.findIndex((layer) => layer.includes(folder))
 }
 
-function roomOf(file: string): string {
-  const room = rooms.find((name) => file === name || file.startsWith(`${name}/`))
-  if (room === undefined) throw new Error(`${file} stands in no known room`)
-  return room
+function folderOf(file: string): string {
+  const folder = knownFolders.find((name) => file === name || file.startsWith(`${name}/`))
+  if (folder === undefined) throw new Error(`${file} is in no known folder`)
+  return folder
 }

@@ -56,7 +56,7 @@ export function checkIsReader(parts: RightsParts, principal: Principal): void {
 
 /**
  * Checks, before the body names the streams to write, that the caller may write to any stream at all. Only a token can
- * rule that out: for other callers, a stream may have an ACL that lets anybody write.
+ * exclude that: for other callers, some stream may have an ACL that lets everyone write.
  * @throws `not-permitted`, at once or by the promise
  */
 export function checkWritesAny({ rules }: RightsParts, principal: Principal): void | Promise<void> {
@@ -126,10 +126,14 @@ export function actorOf({ principal, ip, id }: FastifyRequest): Actor {
 }
 
 /**
- * Returns true when the caller may use a consumer: its owner or an administrator. Reading moves the checkpoint of a
+ * Returns true when the caller may use a consumer: its owner and administrators may. Reading moves the checkpoint of a
  * consumer, so reads need this right, too (native contract §7).
  */
-export function owns(principal: Principal, { definition }: Consumer, { rules }: Pick<RightsParts, 'rules'>): boolean {
+export function mayUseConsumer(
+  principal: Principal,
+  { definition }: Consumer,
+  { rules }: Pick<RightsParts, 'rules'>
+): boolean {
   const { owner, ownerSince } = definition
   if (isAdministrator(principal)) return true
   // An ownerless consumer is open to all callers when anonymous access is on.
@@ -138,7 +142,7 @@ export function owns(principal: Principal, { definition }: Consumer, { rules }: 
 }
 
 /**
- * Checks the right to use a consumer: the caller must own it, and a token must cover the consumer's source.
+ * Checks the right to use a consumer: `mayUseConsumer`, and a token must cover the consumer's source.
  * @param changes true when the request changes the consumer itself, false when it only reads for it
  * @throws `sign-in-required`, `not-permitted`, at once or by the promise
  */
@@ -148,7 +152,7 @@ export function checkConsumer(
   consumer: Consumer,
   changes: boolean
 ): void | Promise<void> {
-  if (!owns(principal, consumer, parts)) {
+  if (!mayUseConsumer(principal, consumer, parts)) {
     const { name } = consumer
     const code = principal.login === undefined ? 'sign-in-required' : 'not-permitted'
     throw new DaybookError(code, `Only the owner of consumer "${name}" and administrators may use it.`, {

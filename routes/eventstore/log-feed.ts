@@ -92,9 +92,9 @@ export class LogFeed {
     }
     const viewer = rules.viewerOf(request.principal)
     // Callers with restricted rights see different parts of the log: the same head may mean another page for them.
-    if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.announced, codec)) {
+    if (viewer === undefined && matchesVersion(request.headers['if-none-match'], log.publishedHead, codec)) {
       const vary = varyOf(request, { linksAsAsked: resolve && !filtered, lasts: false })
-      return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(log.announced, codec), vary })
+      return sendEmpty(reply, 304, 'Not Modified', { etag: versionTag(log.publishedHead, codec), vary })
     }
     try {
       const { direction } = path

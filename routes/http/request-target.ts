@@ -5,7 +5,7 @@ import { DaybookError } from '../../src/errors.js'
 
 /** Methods that a route can have. */
 const ROUTED = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-/** Replaces every method that no route has. */
+/** The method under which requests are routed whose method no route has. */
 export const OTHER_METHOD = 'TRACE'
 
 const ABSOLUTE = /^(https?):\/\/([^/?#]*)(.*)$/i

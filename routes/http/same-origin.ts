@@ -7,7 +7,7 @@ export interface OriginRules {
   readonly allowed: readonly string[]
   /** Origins whose pages may read, also with credentials. `*`: all pages, without credentials. */
   readonly readers: readonly string[]
-  /** Allows pages of this machine all that needs no credentials, like any other local program. */
+  /** Pages served from this machine may do everything that needs no credentials, as any local program may. */
   readonly local: boolean
 }
 
@@ -65,8 +65,8 @@ export class Origins {
   }
 
   /**
-   * Allows an action only to the server's own pages, to pages of an allowed origin, and to pages of this machine
-   * without credentials. Requests that do not come from a page pass.
+   * Allows an action only to the server's own pages, to pages of an allowed origin, and, if
+   * the request has no credentials, to pages served from this machine. Requests that do not come from a page pass.
    * @param action for the error text, e.g. `write here`
    * @throws `origin-refused`, also for a foreign page without an Origin header (an image)
    */

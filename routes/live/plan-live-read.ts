@@ -92,7 +92,7 @@ export async function planLive(
   const begin = position ?? resumed ?? lower
   // The position of a consumer is not resolved: it holds even if the caller may see no event of the source any more.
   const from = position === undefined ? begin : undefined
-  // A resumed read is already past the cursor in its address.
+  // The cursor in the address counts only if the read is not resumed from Last-Event-ID, which is newer.
   const bounds = { lower: from, cursor: begin === lower ? cursor : undefined, order: 'asc' } as const
   await checkNamedLog(parts, { headers, query }, source, { ...bounds, upper })
   const { first } = await sources.resolve(source, { ...bounds, upper: undefined })

@@ -50,10 +50,10 @@ export async function awaitPosition(
   headers = request.headers
 ): Promise<void> {
   const { log } = parts
-  if (query.atLeast === undefined || query.atLeast <= log.announced) return
+  if (query.atLeast === undefined || query.atLeast <= log.publishedHead) return
   const seconds = secondsToWait(query, { headers })
   if (seconds > 0) await untilReached(parts, request, query.atLeast, seconds)
-  if (query.atLeast <= log.announced) return
+  if (query.atLeast <= log.publishedHead) return
   throw new DaybookError(
     'not-there-yet',
     `The log has reached position ${log.head}, not yet ${query.atLeast}; retry, or send a longer "wait".`,
@@ -72,7 +72,7 @@ export async function untilReached(
   position: number,
   seconds: number
 ): Promise<void> {
-  if (position <= parts.log.announced) return
+  if (position <= parts.log.publishedHead) return
   const { promise, cancel } = parts.log.reached(position)
   await until(parts, request, seconds, promise)
   cancel()

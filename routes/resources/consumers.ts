@@ -16,7 +16,7 @@ import {
   checkConsumer,
   checkReadable,
   checkScopeFor,
-  owns,
+  mayUseConsumer,
   readContextOf
 } from '../auth/caller-rights.js'
 import { ClientGone } from '../http/connections/client-gone.js'
@@ -41,7 +41,7 @@ import {
   showSubscription
 } from './consumer-view.js'
 
-/** The parts of the store that the routes of consumers use. Read per request: the store may still be opening. */
+/** The parts of the store that the consumer routes use. Read per request: the store may still be opening. */
 export interface ConsumerRouteParts extends ContextParts, WaitParts, ConsumerViewParts, ConsumerLagParts {
   readonly clock: Clock
   readonly sources: Sources
@@ -130,7 +130,7 @@ class ConsumerHandlers {
     const consumers = []
     const readsAny = principal.scope === undefined || principal.scope.read.length > 0
     for (const consumer of named.all()) {
-      if (operator || (readsAny && owns(principal, consumer, this.#parts)))
+      if (operator || (readsAny && mayUseConsumer(principal, consumer, this.#parts)))
         consumers.push(await showConsumer(this.#parts, consumer, { principal, prefix }))
     }
     reply.header('cache-control', 'private, no-store')
@@ -285,7 +285,7 @@ async function answerPage(
     const { name, generation } = consumer
     const links = { ...consumerLinks(name, request.prefix), self: request.prefix + request.url }
     const text = renderPage(source, query, { ...page, redelivery }, links, hasFilter(query))
-    consumer.given(page.covered.last)
+    consumer.recordSent(page.covered.last)
     reply.header('cache-control', 'private, no-store').header('content-type', mediaTypes.page)
     reply.header('daybook-head', source.head).header('daybook-log', parts.log.id)
     reply.header('daybook-generation', generation)

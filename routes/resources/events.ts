@@ -25,7 +25,7 @@ import { type BodyParts, bodyOf, receiveBody, streamOf } from '../writing/receiv
 import { StreamedWrite, type StreamedWriteParts } from '../writing/streamed-write.js'
 import { type AppendParts, appendOrExplain, checkExpected, NOT_WRITTEN } from './explained-append.js'
 
-/** The parts of the store that the routes of the log use. Read per request: the store may still be opening. */
+/** The parts of the store that the log routes use. Read per request: the store may still be opening. */
 export type EventRouteParts = AppendParts & BodyParts & StreamedWriteParts
 
 export function eventRoutes(app: FastifyInstance, parts: EventRouteParts, reading: Reads, live: Live): void {

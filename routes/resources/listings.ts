@@ -15,7 +15,7 @@ import { SCAN_CHUNK } from '../../src/log/records/read-ahead.js'
 import { walkList } from '../../src/reading/walk.js'
 import { isSystemStream } from '../../src/streams/names.js'
 
-/** The parts of the store that the routes of listings use. Read per request: the store may still be opening. */
+/** The parts of the store that the listing routes use. Read per request: the store may still be opening. */
 export interface ListingRouteParts {
   readonly log: Log
   readonly postings: Postings

@@ -26,7 +26,7 @@ import { expectedVersionOf } from '../wire/writing/conditions.js'
 import { asSent, patchStored, toReadable, toStored, toStoredPatch } from '../wire/writing/metadata-body.js'
 import { bodyOf } from '../writing/received-body.js'
 
-/** The parts of the store that the routes of metadata use. Read per request: the store may still be opening. */
+/** The parts of the store that the metadata routes use. Read per request: the store may still be opening. */
 export interface MetadataRouteParts {
   readonly sources: Sources
   readonly states: StreamStates

@@ -60,7 +60,7 @@ const PLACES = [
 
 const PONG = { text: 'Ping request successfully handled', msgTypeId: 123, label: 'Http' }
 
-/** The parts of the store that the routes of the server use. Read per request: the store may still be opening. */
+/** The parts of the store that the server routes use. Read per request: the store may still be opening. */
 export interface ServerRouteParts extends Pick<RightsParts, 'rules'> {
   /** `open` if the server accepts reads and appends. */
   readonly status: string

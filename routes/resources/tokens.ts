@@ -12,7 +12,7 @@ import { parseInstant } from '../wire/reading/cursor-bounds.js'
 import { invalidBody, parseJsonObject } from '../wire/writing/body.js'
 import { bodyOf } from '../writing/received-body.js'
 
-/** The parts of the store that the routes of tokens use. Read per request: the store may still be opening. */
+/** The parts of the store that the token routes use. Read per request: the store may still be opening. */
 export interface TokenRouteParts {
   readonly tokens: Tokens
   readonly clock: Clock

@@ -20,7 +20,7 @@ import { bodyOf } from '../writing/received-body.js'
 
 const INNER = { list: 261, one: 260, result: 259 } as const
 
-/** The parts of the store that the routes of accounts use. Read per request: the store may still be opening. */
+/** The parts of the store that the account routes use. Read per request: the store may still be opening. */
 export interface UserRouteParts {
   readonly accounts: Accounts
   readonly clock: Clock

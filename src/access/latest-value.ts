@@ -8,7 +8,7 @@ export class LatestValue<T> {
    * @param value undefined: the event removes the value
    * @param number of the event
    */
-  say(value: T | undefined, number: number): void {
+  set(value: T | undefined, number: number): void {
     this.#latest = { value, number }
   }
 
@@ -18,7 +18,7 @@ export class LatestValue<T> {
   }
 
   /** Removes the value, because the stream has a tombstone. */
-  end(): void {
+  clear(): void {
     this.#latest = undefined
   }
 

@@ -30,11 +30,13 @@ export interface Principal {
   readonly groups: readonly string[]
   /** Limits the rights of the account; undefined: no limit. */
   readonly scope?: Scope | undefined
-  /** Creation time of the account, in milliseconds. An older account of the same login belonged to another person. */
+  /**
+   * Creation time of the account, milliseconds since 1970. An older account of the same login belonged to another person.
+   */
   readonly since?: number | undefined
   /** Id of the API token with which the caller signed in. */
   readonly token?: string | undefined
-  /** Expiry of the sign-in, in milliseconds. */
+  /** Expiry of the sign-in, in milliseconds since 1970. */
   readonly expires?: number | undefined
   /**
    * The version of the account at sign-in: the next change of the account revokes the sign-in. `none`: there is no
@@ -77,7 +79,7 @@ export function isOperator(principal: Principal): boolean {
   return isAdministrator(principal) || (principal.scope === undefined && principal.groups.includes(OPERATORS))
 }
 
-/** Returns true for members of `$admins`, and for the login `admin` whatever its groups (reference 14.3). */
+/** Returns true for members of `$admins`, and for the login `admin` in any group or none (reference 14.3). */
 export function hasAdminsRole({ login, groups }: Pick<Principal, 'login' | 'groups'>): boolean {
   return groups.includes(ADMINS) || login === 'admin'
 }

@@ -1,4 +1,4 @@
-/** The present access rules, from stream metadata and `$settings`. */
+/** The current access rules, from stream metadata and `$settings`. */
 
 import type { DaybookError } from '../errors.js'
 import type { StreamStates } from '../index/stream-states.js'
@@ -33,7 +33,7 @@ function failNotLoaded(): never {
 }
 
 export class AccessRules {
-  /** The present accounts and tokens. */
+  /** The current accounts and tokens. */
   signIns: SignInFacts = NOT_LOADED
   readonly #states: StreamStates
   readonly #listeners = new Set<(stream: string | undefined) => void>()
@@ -68,10 +68,10 @@ export class AccessRules {
   async load(reader: StreamRecords): Promise<void> {
     const { tombstone, metadata } = await this.#states.of(SETTINGS)
     this.#latest.truncate(metadata.truncateBefore ?? 0)
-    this.#latest.end()
+    this.#latest.clear()
     if (!tombstone) {
       for await (const record of reader.records(SETTINGS, 'desc')) {
-        this.#latest.say(record, record.number)
+        this.#latest.set(record, record.number)
         break
       }
     }
@@ -86,8 +86,8 @@ export class AccessRules {
   committed(stream: string, record: StoredRecord, rightsChanged: boolean): void {
     const isOfSettings = stream === SETTINGS || stream === metastreamOf(SETTINGS)
     if (stream === metastreamOf(SETTINGS)) this.#latest.truncate(truncationOf(record))
-    else if (stream === SETTINGS && record.tombstone) this.#latest.end()
-    else if (stream === SETTINGS) this.#latest.say(record, record.number)
+    else if (stream === SETTINGS && record.tombstone) this.#latest.clear()
+    else if (stream === SETTINGS) this.#latest.set(record, record.number)
     if (isOfSettings) this.#settle()
     else if (!rightsChanged) return
     this.#changes++

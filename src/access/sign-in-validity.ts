@@ -1,11 +1,11 @@
 /**
- * Decides whether a sign-in is still valid: compares the account version and token of a principal with the present
+ * Decides whether a sign-in is still valid: compares the account version and token of a principal with the current
  * accounts and tokens. Pure.
  */
 import { DaybookError } from '../errors.js'
 import type { Principal } from './permissions.js'
 
-/** The present accounts and tokens. */
+/** The current accounts and tokens. */
 export interface SignInFacts {
   /** Returns the version of the account, which differs after every change; undefined: there is no such account. */
   versionOf(login: string): number | undefined

@@ -71,7 +71,7 @@ export class Viewer {
     return this.#rules.may(this.principal, 'read', stream)
   }
 
-  /** True when this viewer may read all user streams, under the present rules. */
+  /** True when this viewer may read all user streams, under the current rules. */
   get seesAllUserStreams(): boolean {
     return this.principal.scope === undefined && this.#states.none && this.#seesByDefault()
   }

@@ -13,7 +13,7 @@ export interface AttachedConsumer {
   readonly generation: number
   readonly redelivery: Redelivery | undefined
   detach(attachment: ConsumerAttachment, ended: EndedConnection | undefined): void
-  given(cursor: number): void
+  recordSent(cursor: number): void
   sendsAgain(after: number): void
   moveTo(cursor: number): void
   acknowledge(cursor: number, generation: number, head: number): Promise<void>
@@ -70,7 +70,7 @@ export class ConsumerAttachment implements ProgressListener {
   }
 
   sent(cursor: number): void {
-    if (this.#isNewest) this.consumer.given(cursor)
+    if (this.#isNewest) this.consumer.recordSent(cursor)
   }
 
   settled(cursor: number): void {

@@ -198,7 +198,7 @@ export class Consumer implements AttachedConsumer {
   }
 
   /** Records that events up to a cursor were sent to the reader, which may now acknowledge them. */
-  given(cursor: number): void {
+  recordSent(cursor: number): void {
     this.#sentTo = Math.max(this.#sentTo ?? -1, cursor)
     this.#counts.sent(cursor)
   }
@@ -281,7 +281,7 @@ export class Consumer implements AttachedConsumer {
 
   #checkGeneration(generation: number): void {
     if (generation !== this.#place.generation)
-      throw this.#stale(`Generation ${generation} is old; the present one is ${this.#place.generation}.`)
+      throw this.#stale(`Generation ${generation} is no longer valid; the current one is ${this.#place.generation}.`)
   }
 
   #stale(why: string): DaybookError {

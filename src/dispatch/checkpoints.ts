@@ -52,7 +52,7 @@ export class Checkpoints implements Places {
 
   /**
    * Opens `directory`/checkpoints. Tells the log its head at the time of each checkpoint, so that a log that has lost
-   * its end gets a new identity. Damaged checkpoints are ignored; those of format 1 are rewritten in the present
+   * its end gets a new identity. Damaged checkpoints are ignored; those of format 1 are rewritten in the current
    * format. A damaged database is renamed and replaced by an empty one.
    * @param notices gets a sentence for the operator when the database was replaced
    * @throws DaybookError `directory-in-use`; `directory-unusable` when opening fails for a reason other than damage;

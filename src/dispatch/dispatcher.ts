@@ -30,7 +30,7 @@ export class Dispatcher {
   /** Begins after the head of the log. Earlier records are not passed to followers. */
   constructor(log: Log) {
     this.#log = log
-    this.#next = log.announced + 1
+    this.#next = log.publishedHead + 1
   }
 
   /** Position of the next record to pass to followers. */
@@ -61,7 +61,7 @@ export class Dispatcher {
       await promise
       // Yield once: the appender gets its response first, and back-to-back commits are delivered as one page.
       await new Promise((resolve) => setImmediate(resolve))
-      if (!this.#closed) await this.#offerTo(this.#log.announced)
+      if (!this.#closed) await this.#offerTo(this.#log.publishedHead)
     }
   }
 

@@ -21,7 +21,7 @@ export class PacedSaves {
   #waiting: Promise<void> | undefined
   #changed = false
 
-  /** @param save saves the present value; resolves when it is on disk */
+  /** @param save saves the current value; resolves when it is on disk */
   constructor(clock: Clock, pace: SavePace, save: () => Promise<void>) {
     this.#clock = clock
     this.#pace = pace

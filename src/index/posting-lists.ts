@@ -66,12 +66,12 @@ export class Postings {
   }
 
   /**
-   * Opens the index on disk and compares its end with the log: with a stale list head, two events would get the same
-   * number. Families that cover less than the others are `behind`.
+   * Opens the index on disk and compares its last entries with the log. A stale list head would give the next event a
+   * number that is already in use. Families that cover less of the log than the others are `behind`.
    * @param kept the families to keep; undefined: those of the index on disk, or all families in a new index
    * @returns undefined when it must be rebuilt: it is damaged, of another log or format, or disagrees with the log
    * @throws DaybookError `directory-in-use`; `directory-unusable` when the index cannot be opened or a new identity of
-   * the log cannot be written; the signal's reason
+   * the log cannot be written; the reason of the signal when it is aborted
    */
   static async open(
     options: PostingsOptions,
@@ -187,7 +187,7 @@ export class Postings {
     return this.#heads.inMemory(kind, name)
   }
 
-  /** Resolves with a copy of a list's present head, undefined when there is no such list. */
+  /** Resolves with a copy of a list's current head, undefined when there is no such list. */
   head(kind: Family, name: string): Promise<ListHead | undefined> {
     return this.#heads.get(kind, name)
   }

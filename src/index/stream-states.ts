@@ -118,7 +118,7 @@ export class StreamStates {
    * @returns true when the access rules of the stream may have changed
    */
   committed(record: StoredRecord, stream: string): boolean {
-    // The last event of a metastream is the metadata, whatever its type, as `#read` does after a restart.
+    // The last event of a metastream is the metadata, of any type. After a restart, `#read` treats it in the same way.
     if (isMetastream(stream))
       return this.#change(originalOf(stream), (state) => withMetadata(state, record, record.number))
     return record.tombstone && this.#change(stream, (state) => ({ ...state, tombstone: true }))

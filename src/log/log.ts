@@ -144,7 +144,7 @@ export class Log {
   }
 
   /** The last position that can be read in both the log and the index; at most `head`. */
-  get announced(): number {
+  get publishedHead(): number {
     return this.#waiters.publishedHead
   }
 
@@ -159,8 +159,8 @@ export class Log {
   }
 
   /**
-   * Commits records at the next positions in one batch. Resolves when they are on the disk, even if the witness could
-   * not be written after that.
+   * Commits records at the next positions in one batch. Resolves when they are on the disk, even if writing the
+   * witness then fails.
    * @param created milliseconds, one value for all records or one each; never less than that of the previous record
    * @param sealed called when the records are sealed and before they are written; if it throws, nothing is written
    * @returns the position of the first record
@@ -214,7 +214,7 @@ export class Log {
   }
 
   /** Publishes the head, because the index covers it now. Wakes the readers that wait for a position up to the head. */
-  announce(): void {
+  publishHead(): void {
     this.#waiters.publish(this.#logHead.position)
   }
 

@@ -5,9 +5,9 @@
  * prevent that.
  */
 
-/** From <malloc.h>: a heap returns free memory at its end from this size. */
+/** M_TRIM_THRESHOLD of <malloc.h>: a heap returns the free memory at its end to the system from this size on. */
 const TRIM_THRESHOLD = { option: -1, bytes: 8 * 1024 * 1024 }
-/** Blocks from this size are mapped individually. */
+/** M_MMAP_THRESHOLD: blocks of this size or more are mapped individually. */
 const MMAP_THRESHOLD = { option: -3, bytes: 256 * 1024 }
 
 /**

@@ -1,4 +1,4 @@
-/** A share of the memory budget. Requests reserve bytes in the order of asking, and give them back. */
+/** A share of the memory budget. Requests reserve bytes in the order of arrival, and release them. */
 import { DaybookError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Clock } from '../time/clock.js'
@@ -35,8 +35,8 @@ export class MemoryShare {
   }
 
   /**
-   * Reserves bytes. Waits until they are free, in the order of asking. A request for more than the whole share is
-   * granted when nothing else is reserved, so that it does not wait for ever.
+   * Reserves bytes. Waits until they are free, in the order of the calls. A request for more than the whole share is
+   * granted when nothing else is reserved, because it could never be granted otherwise.
    * @param gone ends the wait when the client disconnects
    * @throws `overloaded` when no memory was free within `memory_wait_ms`, too many requests wait, or the client is gone
    */

@@ -112,7 +112,7 @@ export class Filter {
     return true
   }
 
-  /** Returns the answer of `matches` if no expression has to run for it, otherwise undefined. */
+  /** Returns the result of `matches` if it is known without running an expression, otherwise undefined. */
   known(record: StoredRecord, whole = false): boolean | undefined {
     if (!this.#passes(record, whole)) return false
     let known: boolean | undefined = true

@@ -42,7 +42,7 @@ export class Sources {
 
   /** Returns the log up to the position that the index has reached. */
   log(): Source {
-    return logSource(this.#log.announced)
+    return logSource(this.#log.publishedHead)
   }
 
   /**
@@ -205,7 +205,7 @@ export class Sources {
    */
   async lastUpTo({ stream, kind, list: seen, head }: Source, position: number): Promise<number> {
     if (kind === undefined) return Math.min(position, head)
-    if (position >= this.#log.announced || head < 0) return head
+    if (position >= this.#log.publishedHead || head < 0) return head
     // The source of a deleted stream has no list.
     const list = seen ?? (await this.#postings.head(kind, stream as string))
     if (list === undefined) return -1
@@ -225,8 +225,8 @@ export class Sources {
     log: string,
     details: Record<string, unknown> = {}
   ): Promise<void> {
-    const goesOn = order === 'desc' ? cursor - 1 : cursor
-    const read = Math.max(lastRead(lower, true), lastRead(upper, false), goesOn)
+    const resumedAfter = order === 'desc' ? cursor - 1 : cursor
+    const read = Math.max(lastRead(lower, true), lastRead(upper, false), resumedAfter)
     const upTo = this.#log.validUpTo(log)
     if (read < 0 || upTo === Infinity) return
     const last = upTo === undefined ? -1 : await this.lastUpTo(source, upTo)
@@ -278,5 +278,5 @@ function lastRead(bound: Bound | undefined, isLower: boolean): number {
 }
 
 function deletedForEver(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, { stream, permanent: true })
+  return new DaybookError('stream-deleted', `"${stream}" was deleted permanently.`, { stream, permanent: true })
 }

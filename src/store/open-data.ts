@@ -73,7 +73,7 @@ export async function openData(options: StoreOptions, opening: Opening): Promise
       return bringUp()
     })
     signal.throwIfAborted()
-    log.announce()
+    log.publishHead()
     return { tables, log, places, postings, ...index }
   } catch (error) {
     for (const part of opened.reverse()) await part.close().catch(() => {})

@@ -293,6 +293,6 @@ export class Store {
     await this.states.load()
     await this.#loadRights()
     await this.consumers?.reload()
-    this.log.announce()
+    this.log.publishHead()
   }
 }

@@ -49,7 +49,7 @@ const VERY_LONG_WORD = 8
 /**
  * Returns the faults of members with a misspelt name: a known name in other case, with a missing or additional `$`, `_`
  * or `-`, with one letter wrong, or in the other form.
- * @param standing the present stored document: members that it has with the same value may stay
+ * @param standing the current stored document: members that it has with the same value may stay
  */
 export function slipsOf(
   { values: members }: Members,

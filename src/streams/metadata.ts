@@ -98,7 +98,7 @@ function isWithin63Bits(text: string): boolean {
 /**
  * Returns the faults that only the native form refuses: a repeated member, because another parser may use the first
  * value; and an unknown right in the rule.
- * @param standing the present document: unknown members of its rule may stay
+ * @param standing the current document: unknown members of its rule may stay
  */
 export function doubtsOf(document: Buffer | undefined, standing: Buffer | undefined): MemberFault[] {
   const whole = membersOfDocument(document)

@@ -61,7 +61,8 @@ export class Backlog {
   }
 
   /**
-   * Ends the read in progress and releases its memory. The next read starts at the machine's position by then.
+   * Ends the read in progress and releases its memory. The next read starts at the position that the
+   * machine has reached at that time.
    * @param unsent bytes of events that the connection has yet to send
    */
   release(unsent: number): void {

@@ -103,5 +103,9 @@ export class Subscriptions {
 }
 
 function stopping(): DaybookError {
-  return new DaybookError('stopping', 'The server is stopping. Reconnect with the cursor.', { retry: true })
+  return new DaybookError(
+    'stopping',
+    'The server is stopping. Reconnect and continue after the last cursor that you received.',
+    { retry: true }
+  )
 }

@@ -16,7 +16,7 @@ export interface TailListener {
    * missing events from the log.
    */
   offered(page: Span): void
-  /** No more events will come: the stream was deleted for ever, or cannot be read. */
+  /** No more events will come: the stream was deleted permanently, or cannot be read. */
   failed(error: Error): void
 }
 

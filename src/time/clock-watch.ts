@@ -1,12 +1,12 @@
 /**
- * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` stands still, and when
- * the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings it needs to detect
- * jumps.
+ * Watches the clock. Warns when the clock is behind the last event of the log, so that `created` does not advance, and
+ * when the clock has jumped. It checks once a second. This also gives SteadyTime the regular readings that it needs to
+ * detect jumps.
  */
 
 import { limits } from '../limits.js'
 import type { Clock } from './clock.js'
-import { spoken } from './duration.js'
+import { inWords } from './duration.js'
 import { BELIEVED_AFTER_MS, type ClockJump } from './steady-time.js'
 
 const CHECK_MS = 1000
@@ -98,12 +98,12 @@ export class ClockWatch {
   #behind(ms: number): string {
     const { head, lastCreated } = this.#log
     const last = `the last event (position ${head}, created ${new Date(lastCreated).toISOString()})`
-    return `The clock is ${spoken(ms)} behind ${last}. Until it has passed that time, new events get that time too: maxAge does not hide them, from=-15m returns all of them, and to= with the clock's time returns none. If the clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
+    return `The clock is ${inWords(ms)} behind ${last}. Until it has passed that time, new events get that time too: maxAge does not hide them, from=-15m returns all of them, and to= with the clock's time returns none. If the clock is wrong, set it. If the clock was wrong when those events were written, export the log and import it into a new directory: there events get new times, and keep the old ones as "occurred".`
   }
 }
 
 function describeJump({ by, verdict }: ClockJump): string {
-  const jumped = `${spoken(by)} ${by < 0 ? 'back' : 'ahead'}`
+  const jumped = `${inWords(by)} ${by < 0 ? 'back' : 'ahead'}`
   if (verdict === 'believed') return `The system clock stays ${jumped}. The server's time follows it now.`
   if (verdict === 'passed')
     return `The system clock came back after a jump of ${jumped}. The server's time ignored the jump.`

@@ -17,19 +17,19 @@ export function secondsOf(duration: string): bigint {
   return seconds
 }
 
-const SPOKEN = [
+const UNITS_IN_WORDS = [
   ['day', 86_400_000],
   ['hour', 3_600_000],
   ['minute', 60_000]
 ] as const
 
 /**
- * Returns a duration in words, in the largest unit with a count of at least two: `3,650 days`.
+ * Returns a duration in words, in the largest unit of which it has at least two: `3,650 days`.
  * @param ms the sign is ignored
  */
-export function spoken(ms: number): string {
+export function inWords(ms: number): string {
   const length = Math.abs(ms)
-  const [unit, unitMs] = SPOKEN.find(([, ofMs]) => length >= 2 * ofMs) ?? ['second', 1000]
+  const [unit, unitMs] = UNITS_IN_WORDS.find(([, ofMs]) => length >= 2 * ofMs) ?? ['second', 1000]
   const count = Math.round(length / unitMs)
   return `${count.toLocaleString('en-US')} ${unit}${count === 1 ? '' : 's'}`
 }

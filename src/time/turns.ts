@@ -1,4 +1,4 @@
-/** Turns of the event loop. Long work yields between turns; concurrent work shares each turn in the order of asking. */
+/** Turns of the event loop. Long work yields between turns. Concurrent work shares each turn in order of arrival. */
 
 /** Resolves in the next turn of the event loop, after pending I/O was handled. */
 export function nextTurn(): Promise<void> {
@@ -15,7 +15,7 @@ interface QueuedWork {
 
 /**
  * Divides each turn of the event loop among all concurrent work. Together it may do a limited number of steps per turn,
- * granted in the order of asking. Everything else runs between the turns.
+ * granted in order of arrival. Everything else runs between the turns.
  */
 export class SharedTurns {
   readonly #stepsATurn: number

@@ -81,7 +81,7 @@ export class Accounts implements SystemFollower {
       if (account === undefined) continue
       const known = this.#accounts.get(login)
       const same = known?.number === record.number ? known.value : undefined
-      latest.say(account === 'deleted' ? undefined : (same ?? account), record.number)
+      latest.set(account === 'deleted' ? undefined : (same ?? account), record.number)
       break
     }
     return latest
@@ -97,8 +97,8 @@ export class Accounts implements SystemFollower {
     const before = latest.value
     const account = accountOf(login, record)
     if (stream !== described) latest.truncate(truncationOf(record))
-    else if (record.tombstone) latest.end()
-    else if (account !== undefined) latest.say(account === 'deleted' ? undefined : account, record.number)
+    else if (record.tombstone) latest.clear()
+    else if (account !== undefined) latest.set(account === 'deleted' ? undefined : account, record.number)
     if (latest.value !== before) for (const listener of this.#listeners) listener()
   }
 
@@ -231,7 +231,10 @@ export class Accounts implements SystemFollower {
     const account = this.get(login)
     if (account === undefined || !administrates(account)) return
     if (this.all().some((other) => other !== account && administrates(other))) return
-    throw new DaybookError('last-administrator', `"${login}" is the last administrator. Add another one first.`)
+    throw new DaybookError(
+      'last-administrator',
+      `"${login}" is the last administrator. Add another administrator first.`
+    )
   }
 
   #setPassword(

@@ -32,7 +32,7 @@ export function firstAccounts(): Map<string, LatestValue<Account>> {
   return new Map(
     FIRST_ACCOUNTS.map((account) => {
       const latest = new LatestValue<Account>()
-      latest.say(account, Number.MAX_VALUE)
+      latest.set(account, Number.MAX_VALUE)
       return [account.login, latest]
     })
   )

@@ -61,7 +61,12 @@ export class WebTokens {
         throw new DaybookError('wrong-credentials', `This server does not accept the token's "${error.claim}" claim.`)
       }
       if (isInvalidToken(error)) return undefined
-      throw new DaybookError('overloaded', 'The keys that sign tokens cannot be fetched.', { retry: true }, error)
+      throw new DaybookError(
+        'overloaded',
+        'The keys of the identity provider, which this server needs to verify tokens, could not be fetched.',
+        { retry: true },
+        error
+      )
     }
     const login = claim(payload, loginClaim)
     // A login that begins with "$" would be taken for a role. The login "admin" is an administrator by its name.

@@ -23,7 +23,7 @@ export interface DisagreementKind {
   meaning: string
   /** Affected positions of the log, as text: `3–7, 12`. The first 20 ranges are shown. */
   positions?: string
-  /** Code of the disagreement that caused these. */
+  /** Code of the kind of disagreement that caused this kind. */
   follows?: string
 }
 

@@ -1,6 +1,6 @@
 /** Warns of events whose `created` is ahead of this machine's clock. */
 import { limits } from '../limits.js'
-import { spoken } from '../time/duration.js'
+import { inWords } from '../time/duration.js'
 import type { CheckWarning } from './check-report.js'
 
 /**
@@ -31,7 +31,7 @@ export class ClockCheck {
     const one = this.#events === 1
     const events = `${this.#events.toLocaleString('en-US')} ${one ? 'event' : 'events'} from position ${this.#first} on`
     const ahead = `${one ? 'is' : 'are'} ahead of this machine's clock`
-    const latest = `the latest by ${spoken(ms)} (${new Date(this.#latest).toISOString()})`
+    const latest = `the latest by ${inWords(ms)} (${new Date(this.#latest).toISOString()})`
     return [
       {
         code: 'created-ahead',

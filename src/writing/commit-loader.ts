@@ -145,7 +145,7 @@ export class CommitLoader {
     return known
   }
 
-  /** Returns the present state of the accounts and tokens with which the requests signed in. */
+  /** Returns the current state of the accounts and tokens with which the requests signed in. */
   #signInsOf(group: readonly SearchedRequest[]): Pick<CommitSnapshot, 'accounts' | 'tokens'> {
     let accounts: Map<string, number | null> | undefined
     let tokens: Map<string, boolean> | undefined

@@ -153,7 +153,7 @@ export class CommitWriter {
       const rightsChanged = described && this.#states.committed(record, stream)
       for (const follower of this.followers) follower.committed(stream, record, rightsChanged)
     }
-    this.#log.announce()
+    this.#log.publishHead()
     if (this.#postings.congested) await this.#postings.writeUnderWay().catch((error) => this.#readOnlyMode.begin(error))
   }
 }

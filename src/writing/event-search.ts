@@ -170,7 +170,7 @@ export class EventSearch {
       missing = []
     }
     for (const { types, tags } of items) {
-      // An item with tags is searched by its rarest tag, so its types need no heads.
+      // An item with tags is searched in the list of its rarest tag, so the lists of its types are not needed.
       const kind = tags.length > 0 ? family.tag : family.type
       for (const name of tags.length > 0 ? tags : types) {
         if (this.#postings.headInMemory(kind, name) === undefined) missing.push([kind, name])

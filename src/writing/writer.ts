@@ -196,7 +196,7 @@ export class Writer {
     try {
       await this.#commitApart(group)
     } catch (error) {
-      // Whatever the error: while the index is behind the log, nothing may be planned on it.
+      // After any error: while the index is behind the log, no append may be planned from it.
       const behind = this.#postings.appliedTo !== this.#log.head
       if (behind || (isDaybookError(error) && error.code === 'storage-failed')) this.#readOnlyMode.begin(error as Error)
       for (const { reject } of group) reject(notWritten(error as Error))

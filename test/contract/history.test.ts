@@ -23,7 +23,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     stderr: /0 events imported, 15,835 were there/
   })
 
-  await t.test('its events and streams are counted', async (t) => {
+  await t.test('the server counts the imported events and streams', async (t) => {
     const { types } = await get('/types')
     t.same(Object.fromEntries(types.map(({ name, events }: { name: string; events: number }) => [name, events])), {
       FileChanged: 10_211,
@@ -41,7 +41,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.equal(streams, 1872)
   })
 
-  await t.test('its streams can be read, whatever characters their names have', async (t) => {
+  await t.test('streams with "/", "." or "%" in their names can be read', async (t) => {
     const byStream = new Map<string, HistoryLine[]>()
     for (const line of lines) byStream.set(line.stream, [...(byStream.get(line.stream) ?? []), line])
     const hard = [...byStream.keys()].filter((name) => /[%]|\/.*\./.test(name)).slice(0, 150)
@@ -55,7 +55,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     }
   })
 
-  await t.test('its events can be read by type, category, expression and time', async (t) => {
+  await t.test('the imported events can be read by type, category, expression and time', async (t) => {
     const count = async (query: string) => {
       const { body } = await app.inject(`/events?format=ndjson&${query}`)
       return body === '' ? 0 : body.trimEnd().split('\n').length
@@ -79,7 +79,7 @@ t.test('a real history of 15,835 events', { skip: !hasHistory && 'the history is
     t.ok(newest.events[0].position > newest.events[1].position)
   })
 
-  await t.test('its export is unchanged, also after an import into another server', async (t) => {
+  await t.test('an export has the same events after an import into another server', async (t) => {
     const folder = t.testdir({})
     const out = join(folder, 'out.ndjson.gz')
     t.match(await daybook(['export', '--url', url, '--output', out]), { code: 0, stderr: /15,835 events exported/ })

@@ -379,7 +379,7 @@ const PROMISES: readonly (readonly [title: string, promised: Promised, ...needs:
     await store.setMetadata('s', { truncateBefore: 2 })
     t.same(placesOf(await store.readLog()), ['2@s', '0@other'])
   }, 'log'],
-  ['a deleted stream is not found, and an append brings it back with numbers that go on', async (t, store) => {
+  ['a deleted stream is not found; an append revives it and its numbers continue', async (t, store) => {
     await store.append('s', some(3))
     await store.delete('s')
     await t.rejects(store.readStream('s'), NOT_FOUND)
@@ -399,7 +399,7 @@ const PROMISES: readonly (readonly [title: string, promised: Promised, ...needs:
   ['a stream that was never written cannot be deleted', async (t, store) => {
     await t.rejects(store.delete('s'), NOT_FOUND)
   }],
-  ['a tombstone ends a stream for ever', async (t, store) => {
+  ['a stream with a tombstone can be neither read nor appended to', async (t, store) => {
     const events = withIds(some(2))
     await store.append('s', events)
     await store.delete('s', { permanent: true })
@@ -454,7 +454,7 @@ const PROMISES: readonly (readonly [title: string, promised: Promised, ...needs:
     t.same(placesOf(live.events), ['0@s'])
     await live.close()
   }, 'subscriptions'],
-  ['an event that a subscription has given can be read', async (t, store) => {
+  ['an event that a subscription has received can be read', async (t, store) => {
     const live = await store.subscribe({ stream: 's', after: -1 })
     for (let number = 0; number < 10; number++) {
       const appended = store.append('s', some(1, number))
@@ -464,7 +464,7 @@ const PROMISES: readonly (readonly [title: string, promised: Promised, ...needs:
     }
     await live.close()
   }, 'subscriptions'],
-  ['a closed subscription gives nothing more, and others go on', async (t, store) => {
+  ['a closed subscription receives no more events, and other subscriptions continue', async (t, store) => {
     const closed = await store.subscribe({ stream: 's', after: -1 })
     const open = await store.subscribe({ stream: 's', after: -1 })
     await store.append('s', some(1))

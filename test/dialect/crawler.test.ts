@@ -75,7 +75,7 @@ t.test(
   }
 )
 
-t.test('feeds match their schema at every embed level, whatever data the events have', async (t) => {
+t.test('feeds match their schema at every embed level, with event data of every kind', async (t) => {
   const { app } = await openApp(t)
   await appendAwkward(app)
   for (const embed of ['none', 'content', 'rich', 'body', 'pretty', 'tryharder']) {
@@ -87,7 +87,7 @@ t.test('feeds match their schema at every embed level, whatever data the events 
   }
 })
 
-t.test('feeds, entries and events are well-formed XML, whatever data the events have', async (t) => {
+t.test('feeds, entries and events are well-formed XML, with event data of every kind', async (t) => {
   const { app } = await openApp(t)
   const events = await appendAwkward(app)
   const crawler = new Crawler(app, XML_FEED, new OtherClient(app, seeded(t), [], []))

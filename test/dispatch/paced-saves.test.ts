@@ -16,21 +16,24 @@ function paced(intervalMs: number, savesMax: number) {
   return { clock, saves, set, saved: state.saved }
 }
 
-t.test('saves above the limit of an interval are combined into one, which saves the newest value', async (t) => {
-  const { clock, saves, set, saved } = paced(1000, 2)
-  const done: Promise<void>[] = []
-  for (let value = 1; value <= 5; value++) {
-    set(value)
-    done.push(saves.saveInPace())
+t.test(
+  'when the saves of an interval exceed the limit, the rest are combined into one save of the newest value',
+  async (t) => {
+    const { clock, saves, set, saved } = paced(1000, 2)
+    const done: Promise<void>[] = []
+    for (let value = 1; value <= 5; value++) {
+      set(value)
+      done.push(saves.saveInPace())
+    }
+    t.same(saved, [1, 2])
+    set(6)
+    clock.move(1000)
+    await Promise.all(done)
+    t.same(saved, [1, 2, 6])
+    await saves.saveInPace()
+    t.same(saved, [1, 2, 6, 6], 'the combined save counts in the new interval, which allows one more')
   }
-  t.same(saved, [1, 2])
-  set(6)
-  clock.move(1000)
-  await Promise.all(done)
-  t.same(saved, [1, 2, 6])
-  await saves.saveInPace()
-  t.same(saved, [1, 2, 6, 6], 'the combined save counts in the new interval, which allows one more')
-})
+)
 
 t.test('a changed value is saved once an interval, and an unchanged one is not', async (t) => {
   const { clock, saves, set, saved } = paced(1000, 10)

@@ -111,7 +111,7 @@ export class Follower {
   }
 }
 
-/** Parses a block of an event stream. Its id is the cursor, whatever else the block contains. */
+/** Parses a block of an event stream. The id of every block is the cursor. */
 function fromBlock(block: string): Progress | undefined {
   const id = /^id: (.*)$/m.exec(block)?.[1]
   if (id === undefined) return undefined

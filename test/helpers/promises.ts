@@ -1,4 +1,4 @@
-/** Guarantees that hold for every answer, whatever the request. */
+/** Guarantees that hold for the response to any request. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { DOMParser } from '@xmldom/xmldom'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'

@@ -105,7 +105,7 @@ function literalOf(node: ts.Node | undefined): string[] {
 
 const isImportKeyword = ({ kind }: ts.Node) => kind === ts.SyntaxKind.ImportKeyword
 
-/** `require`, `require.resolve` and `import.meta.resolve`, called whatever follows. */
+/** Matches calls of `require`, `require.resolve` and `import.meta.resolve`. */
 function isRequire(called: ts.Node): boolean {
   return /^(require(\.resolve)?|import\.meta\.resolve)$/.test(called.getText().replace(/\s/g, ''))
 }

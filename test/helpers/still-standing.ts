@@ -177,9 +177,11 @@ export class Workload {
     if (log.head > this.#read) {
       for await (const records of log.scan(this.#read + 1, log.head)) for (const record of records) this.#take(record)
     }
-    const { head, announced } = log
-    if (postings.appliedTo !== head || announced !== head)
-      this.#wrong.push(`the log ends at ${head}, the index at ${postings.appliedTo}, readers know ${announced}`)
+    const { head, publishedHead } = log
+    if (postings.appliedTo !== head || publishedHead !== head)
+      this.#wrong.push(
+        `the log ends at ${head}, the index at ${postings.appliedTo}, the published head is ${publishedHead}`
+      )
     // Live readers must receive all of it without another commit.
     while (dispatcher.next <= head) await new Promise((resolve) => setImmediate(resolve))
   }

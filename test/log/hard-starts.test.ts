@@ -73,45 +73,48 @@ t.test(
   }
 )
 
-t.test('a temporary error of the index fails the start with advice; the index is not rebuilt', async (t) => {
-  const disk = faultyDisk(t)
-  const closed = await closedDirectory(t)
-  const faults: Record<string, RegExp> = {
-    'Too many open files': /ulimit -n/,
-    'Input/output error': /check the disk/,
-    'No space left on device': /free some space/,
-    'Permission denied': /owner and the mode/,
-    'Cannot allocate memory': /memory/
-  }
-  for (const [says, advice] of Object.entries(faults)) {
-    for (const call of ['index open', 'index getMany', 'index entries']) {
-      const directory = copy(t, closed, `${says}-${call}`)
-      const before = readdirSync(join(directory, 'index')).filter((name) => name.endsWith('.ldb'))
-      disk.says = says
-      disk.fault = (one) => (one === call ? 'before' : undefined)
-      const unusable = { code: 'directory-unusable', message: call === 'index open' ? advice : /check the disk/ }
-      await t.rejects(new Store({ directory }).open(), unusable, `${call}: ${says}`)
-      if (call !== 'index entries') {
-        // A rebuild must keep the same families, which cannot be read now.
-        await t.rejects(
-          new Store({ directory, rebuildIndex: true }).open(),
-          unusable,
-          `${call}: ${says}, with a requested rebuild`
+t.test(
+  'a temporary error of the index database makes the start fail with advice, and the index is not rebuilt',
+  async (t) => {
+    const disk = faultyDisk(t)
+    const closed = await closedDirectory(t)
+    const faults: Record<string, RegExp> = {
+      'Too many open files': /ulimit -n/,
+      'Input/output error': /check the disk/,
+      'No space left on device': /free some space/,
+      'Permission denied': /owner and the mode/,
+      'Cannot allocate memory': /memory/
+    }
+    for (const [says, advice] of Object.entries(faults)) {
+      for (const call of ['index open', 'index getMany', 'index entries']) {
+        const directory = copy(t, closed, `${says}-${call}`)
+        const before = readdirSync(join(directory, 'index')).filter((name) => name.endsWith('.ldb'))
+        disk.says = says
+        disk.fault = (one) => (one === call ? 'before' : undefined)
+        const unusable = { code: 'directory-unusable', message: call === 'index open' ? advice : /check the disk/ }
+        await t.rejects(new Store({ directory }).open(), unusable, `${call}: ${says}`)
+        if (call !== 'index entries') {
+          // A rebuild must keep the same families, which cannot be read now.
+          await t.rejects(
+            new Store({ directory, rebuildIndex: true }).open(),
+            unusable,
+            `${call}: ${says}, with a requested rebuild`
+          )
+        }
+        disk.fault = undefined
+        const after = readdirSync(join(directory, 'index'))
+        t.same(
+          before.filter((name) => !after.includes(name)),
+          [],
+          `${call}: ${says}: no table was deleted`
         )
+        const store = await new Store({ directory }).open()
+        t.same(store.notices, [], 'the next start uses the index unchanged')
+        await store.close()
       }
-      disk.fault = undefined
-      const after = readdirSync(join(directory, 'index'))
-      t.same(
-        before.filter((name) => !after.includes(name)),
-        [],
-        `${call}: ${says}: no table was deleted`
-      )
-      const store = await new Store({ directory }).open()
-      t.same(store.notices, [], 'the next start uses the index unchanged')
-      await store.close()
     }
   }
-})
+)
 
 t.test(
   'a damaged checkpoint database is set aside with one notice, and consumers start where their definitions say',
@@ -156,24 +159,27 @@ t.test(
   }
 )
 
-t.test('a temporary error of the checkpoints fails the start with advice; the checkpoints are kept', async (t) => {
-  const disk = faultyDisk(t)
-  const closed = await closedDirectory(t)
-  disk.fault = (call) => (call === 'checkpoints open' ? 'before' : undefined)
-  for (const says of ['Too many open files', 'Permission denied', 'No space left on device']) {
-    disk.says = says
-    await t.rejects(
-      new Store({ directory: closed }).open(),
-      { code: 'directory-unusable', message: /start again/ },
-      says
-    )
+t.test(
+  'a temporary error of the checkpoint database makes the start fail with advice, and the checkpoints are kept',
+  async (t) => {
+    const disk = faultyDisk(t)
+    const closed = await closedDirectory(t)
+    disk.fault = (call) => (call === 'checkpoints open' ? 'before' : undefined)
+    for (const says of ['Too many open files', 'Permission denied', 'No space left on device']) {
+      disk.says = says
+      await t.rejects(
+        new Store({ directory: closed }).open(),
+        { code: 'directory-unusable', message: /start again/ },
+        says
+      )
+    }
+    disk.fault = undefined
+    const store = await new Store({ directory: closed }).open()
+    t.match(store.places.get('consumer', 'c'), { cursor: 5 })
+    t.same(store.notices, [])
+    await store.close()
   }
-  disk.fault = undefined
-  const store = await new Store({ directory: closed }).open()
-  t.match(store.places.get('consumer', 'c'), { cursor: 5 })
-  t.same(store.notices, [])
-  await store.close()
-})
+)
 
 t.test(
   'saving a checkpoint on a full disk is refused at once, and the checkpoint is saved when there is space',

@@ -27,7 +27,7 @@ t.test('bytes are granted while they fit, and again after their release', async 
   t.equal(memory.used, 0, 'a second release does nothing')
 })
 
-t.test('waiting requests are granted in the order of asking, and none overtakes them', async (t) => {
+t.test('waiting requests get memory in the order of arrival, before any later request', async (t) => {
   const { memory } = share()
   const held = await memory.take(90)
   const order: string[] = []

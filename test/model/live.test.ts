@@ -1,4 +1,4 @@
-/** Live readers end with exactly the log, whatever happens to them and to the server. */
+/** Live readers receive exactly the events of the log, despite random faults of readers and server. */
 import t from 'tap'
 import { Follower, transports } from '../helpers/followers.js'
 import { eventually } from '../helpers/live-events.js'

@@ -62,30 +62,33 @@ interface Feed {
 /** Maximum steps of one record with the longest name. */
 const ONE_NAME = (limits.expression_size_max + 64) * (limits.stream_name_bytes_max + 1)
 
-t.test('readers share the steps of a turn in the order of asking, and none waits for ever', async (t) => {
-  const turns = new SharedTurns(100)
-  t.equal(turns.take(60), undefined)
-  t.equal(turns.take(40), undefined)
-  const order: string[] = []
-  const asked = [
-    ['large', 1000],
-    ['a', 50],
-    ['b', 50],
-    ['c', 50]
-  ] as const
-  const all = asked.map(([name, steps]) => turns.take(steps)?.then(() => order.push(name)))
-  t.equal(turns.waiting, 4)
-  await turn()
-  t.same(order, ['large'], 'work that exceeds a turn gets a turn of its own')
-  await turn()
-  t.same(order, ['large', 'a', 'b'])
-  await Promise.all(all)
-  t.same(order, ['large', 'a', 'b', 'c'])
-  await turn()
-  await turn()
-  t.equal(turns.take(100), undefined, 'the next turn has room again')
-  t.equal(turns.most, 1000)
-})
+t.test(
+  'readers share the steps of a turn in the order of their requests, and every reader gets its steps',
+  async (t) => {
+    const turns = new SharedTurns(100)
+    t.equal(turns.take(60), undefined)
+    t.equal(turns.take(40), undefined)
+    const order: string[] = []
+    const asked = [
+      ['large', 1000],
+      ['a', 50],
+      ['b', 50],
+      ['c', 50]
+    ] as const
+    const all = asked.map(([name, steps]) => turns.take(steps)?.then(() => order.push(name)))
+    t.equal(turns.waiting, 4)
+    await turn()
+    t.same(order, ['large'], 'work that exceeds a turn gets a turn of its own')
+    await turn()
+    t.same(order, ['large', 'a', 'b'])
+    await Promise.all(all)
+    t.same(order, ['large', 'a', 'b', 'c'])
+    await turn()
+    await turn()
+    t.equal(turns.take(100), undefined, 'the next turn has room again')
+    t.equal(turns.most, 1000)
+  }
+)
 
 t.test(
   'a page ends when its work limit is reached and reports its range, and the following pages find all events',

@@ -53,7 +53,7 @@ t.test('connections that never sent a request are closed before used ones', asyn
   t.equal((await send(`${url}/livez`)).status, 200, 'new connections are accepted')
 })
 
-t.test('connections in use are never closed: when all are in use, the new one is', async (t) => {
+t.test('connections in use are never closed; when all are in use, the new connection is closed', async (t) => {
   const { app, connect, url } = await listenRaw(t, { load: LOAD })
   await append(app, 's', { type: 'T' })
   let requests = 0

@@ -73,7 +73,7 @@ t.test('a cursor beyond the end of a restored log is moved back, and no event is
   }
 })
 
-t.test('an acknowledgement of lost events does not move a cursor in the log that goes on', async (t) => {
+t.test('an acknowledgement of lost events does not move the cursor of the consumer in the remaining log', async (t) => {
   const { directory } = await cutLog(t)
   const { app } = await openApp(t, { directory })
   await append(app, 'cart-1', manyEvents(9))
@@ -193,7 +193,7 @@ t.test(
     const { app } = await openApp(t, { directory })
     for (const name of ['hidden', 'deleted'])
       t.match(await getConsumer(app, name), { cursor: '3', moved: { from: '7' } }, name)
-    t.match(await getConsumer(app, 'gone'), { cursor: '-1', standsStill: /deleted for ever/ })
+    t.match(await getConsumer(app, 'gone'), { cursor: '-1', standsStill: /deleted permanently/ })
   }
 )
 

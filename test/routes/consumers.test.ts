@@ -177,7 +177,7 @@ t.test('an acknowledgement of an older generation does not move the cursor', asy
   t.match((await acknowledge(app, 'c', 0, 2)).json(), { code: 'not-sent' }, 'the new generation has sent nothing yet')
 })
 
-t.test('a reset moves the cursor to the given place', async (t) => {
+t.test('a reset moves the cursor to the requested position', async (t) => {
   const { app } = await listenWithEvents(t, 4)
   await define(app, 'c', { source: '/streams/s' })
   for (const [to, place] of [
@@ -289,12 +289,12 @@ t.test('a consumer of a permanently deleted stream reports the deletion and answ
   const { app } = await listenWithEvents(t, 2)
   await define(app, 'c', { source: '/streams/s' })
   await app.inject({ method: 'DELETE', url: '/streams/s?permanent=true' })
-  t.match(await getConsumer(app, 'c'), { standsStill: /deleted for ever/ })
+  t.match(await getConsumer(app, 'c'), { standsStill: /deleted permanently/ })
   t.equal((await request(app, 'GET', '/consumers')).statusCode, 200)
   t.equal((await app.inject('/consumers/c/events?format=sse')).statusCode, 410)
 })
 
-t.test('a failed checkpoint write is retried and delivery goes on', async (t) => {
+t.test('a failed checkpoint write is retried, and delivery continues', async (t) => {
   const { app, url } = await listenWithEvents(t, 3)
   const { writeSynced } = Level.prototype
   let last: Level | undefined

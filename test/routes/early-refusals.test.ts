@@ -92,24 +92,27 @@ for (const [what, bytes] of [
   ['is not HTTP', 'nonsense\r\n\r\n'],
   ['has headers that do not end', 'GET /ping HTTP/1.1\r\nHost: localhost\r\nX-']
 ] satisfies [string, string][]) {
-  t.test(`the connection of a request that ${what} ends, whatever its client does`, async (t) => {
-    const clock = quickClock()
-    const { app, url } = await listen(t, { clock, insecure: false })
-    const accepted = once(app.server, 'connection') as Promise<[Socket]>
-    const socket = connectHalfOpen(t, url)
-    socket.write(bytes)
-    const [peer] = await accepted
-    if (what === 'has headers that do not end') {
-      // Node emits this error when the time for the headers is over.
-      app.server.emit('clientError', Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), peer)
+  t.test(
+    `the server closes the connection of a request that ${what}, even if its client does nothing more`,
+    async (t) => {
+      const clock = quickClock()
+      const { app, url } = await listen(t, { clock, insecure: false })
+      const accepted = once(app.server, 'connection') as Promise<[Socket]>
+      const socket = connectHalfOpen(t, url)
+      socket.write(bytes)
+      const [peer] = await accepted
+      if (what === 'has headers that do not end') {
+        // Node emits this error when the time for the headers is over.
+        app.server.emit('clientError', Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), peer)
+      }
+      while (socket.text === '') await setImmediate()
+      while ((await openConnections(app)) > 0) {
+        clock.later += 1_000
+        await setImmediate()
+      }
+      t.match(socket.text, /^HTTP\/1\.1 \d{3} /)
     }
-    while (socket.text === '') await setImmediate()
-    while ((await openConnections(app)) > 0) {
-      clock.later += 1_000
-      await setImmediate()
-    }
-    t.match(socket.text, /^HTTP\/1\.1 \d{3} /)
-  })
+  )
 }
 
 t.test('a stalled body is answered with 408 in every kind of write, and the connection ends', async (t) => {
@@ -202,7 +205,7 @@ t.test('a token that cannot write anything is refused before the body is read', 
   t.equal(store.log.head - before, 14, 'two events for each token that was made')
 })
 
-t.test('a redirect does not read the body', async (t) => {
+t.test('a redirect is sent without reading the body', async (t) => {
   const { url, store } = await listen(t)
   const socket = connectHalfOpen(t, url)
   socket.write(requestHead('POST /streams/s/', `${JSON_TYPE}\r\nContent-Length: ${LARGE / 2}`, '{'))

@@ -1,4 +1,4 @@
-/** The first write that meets a full disk gets the same answer as later ones: 507, whatever it writes. */
+/** The first write on a full disk gets the same response as later ones, 507. This holds for every kind of write. */
 import t, { type Test } from 'tap'
 import { Level } from '../../src/log/level.js'
 import { ask, openApp } from '../helpers/app.js'

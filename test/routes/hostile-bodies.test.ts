@@ -90,7 +90,7 @@ t.test('a batch with too many events is refused without reading the rest', async
   t.equal((await append(app, 's', `[${list('{"type":"T"}', most)}]`)).statusCode, 201)
 })
 
-t.test('short members of an event have a size limit, whatever their value is', async (t) => {
+t.test('short members of an event have a size limit for values of every type', async (t) => {
   const { app, store } = await openApp(t)
   const many = JSON.stringify(Array(20_000).fill('x'))
   const nested = `{"a":${'['.repeat(40_000)}${']'.repeat(40_000)}}`

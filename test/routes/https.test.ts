@@ -119,7 +119,7 @@ t.test('a WebSocket delivers live events over TLS', async (t) => {
   t.match(frames.at(-1), { frame: 'event', event: { type: 'Live' } })
 })
 
-t.test('over TLS, too, requests are answered in order, also those of a client that has ended its side', async (t) => {
+t.test('over TLS, requests are answered in order, including those of a half-closed client', async (t) => {
   const { port, ca } = await start(t)
   const lines = `Host: localhost\r\nAccept: */*\r\nAuthorization: ${admin.authorization}\r\n`
   const post = `POST /streams/s HTTP/1.1\r\n${lines}Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}`
@@ -185,7 +185,7 @@ t.test(
     const after = await presented(server)
     t.not(after.fingerprint, before.fingerprint, 'new connections get the new certificate')
     before.socket.write('GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
-    t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection goes on')
+    t.match(String((await once(before.socket, 'data'))[0]), /^HTTP\/1\.1 200/, 'the old connection continues')
 
     writeFileSync(server.cert, 'nonsense')
     server.signal('SIGHUP')

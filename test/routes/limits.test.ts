@@ -12,39 +12,42 @@ const ping = 'GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const post =
   'POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"T"}'
 
-t.test('a connection beyond the limit gets 429, and its request is not handled; other connections go on', async (t) => {
-  const { app, store, connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 3 } })
-  const kept = [connect(), connect(), connect()]
-  for (const socket of kept) {
-    socket.write(ping)
-    await socket.until(/200 OK/)
+t.test(
+  'a connection beyond the limit gets 429, and its request is not handled; other connections continue',
+  async (t) => {
+    const { app, store, connect } = await listenRaw(t, { load: { ...LOAD, connectionsPerAddress: 3 } })
+    const kept = [connect(), connect(), connect()]
+    for (const socket of kept) {
+      socket.write(ping)
+      await socket.until(/200 OK/)
+    }
+    const { head } = store.log
+    const fourth = connect()
+    fourth.write(post)
+    const answer = await fourth.closed
+    t.match(answer, /^HTTP\/1\.1 429 [\s\S]*too-many-connections/)
+    t.match(answer, /\r\nRetry-After: \d/i)
+    // The writer commits appends in order, so an earlier append would be in the log before this one.
+    await append(app, 's', { type: 'Fence' })
+    t.equal(store.log.head, head + 1, 'only this event was appended')
+    kept[0]?.destroy()
+    await kept[0]?.closed
+    kept[1]?.write(ping)
+    await kept[1]?.until(/200 OK[\s\S]*200 OK/)
+    // The server notices the end of the first connection a little later than the client.
+    for (;;) {
+      const again = connect()
+      again.write(ping)
+      const accepted = await Promise.race([
+        again.until(/200 OK/).catch(() => undefined),
+        again.closed.then(() => undefined)
+      ])
+      again.destroy()
+      if (accepted !== undefined) break
+    }
+    t.pass('a new connection is accepted again')
   }
-  const { head } = store.log
-  const fourth = connect()
-  fourth.write(post)
-  const answer = await fourth.closed
-  t.match(answer, /^HTTP\/1\.1 429 [\s\S]*too-many-connections/)
-  t.match(answer, /\r\nRetry-After: \d/i)
-  // The writer commits appends in order, so an earlier append would be in the log before this one.
-  await append(app, 's', { type: 'Fence' })
-  t.equal(store.log.head, head + 1, 'only this event was appended')
-  kept[0]?.destroy()
-  await kept[0]?.closed
-  kept[1]?.write(ping)
-  await kept[1]?.until(/200 OK[\s\S]*200 OK/)
-  // The server notices the end of the first connection a little later than the client.
-  for (;;) {
-    const again = connect()
-    again.write(ping)
-    const accepted = await Promise.race([
-      again.until(/200 OK/).catch(() => undefined),
-      again.closed.then(() => undefined)
-    ])
-    again.destroy()
-    if (accepted !== undefined) break
-  }
-  t.pass('a new connection is accepted again')
-})
+)
 
 t.test(
   'connections are counted per address',

@@ -130,7 +130,7 @@ t.test('unsubscribing ends a subscription and frees its name', async (t) => {
   socket.send({ frame: 'credit', sub: 'c', events: 1 })
   socket.send({ frame: 'credit', events: 1 })
   await socket.untilFrame('error', 4)
-  t.equal(store.subscriptions.size, 1, 'the other subscription goes on')
+  t.equal(store.subscriptions.size, 1, 'the other subscription continues')
   // Both frames are sent at once, so the first steps of the subscription must be undone.
   const before = socket.all.length
   subscribe(socket, 'c', '/consumers/c/events')
@@ -190,7 +190,7 @@ t.test('a refused subscription ends with the members of its problem', async (t) 
   await t.rejects(LiveSocket.open(t, `${url}/subscriptions?after=7`, ann), /400/, 'the socket takes no parameters')
 })
 
-t.test('a revoked right ends its own subscription and no other', async (t) => {
+t.test('a revoked right ends the subscription that needs it, and no other subscription', async (t) => {
   const { app, store, url, ann } = await withAnn(t)
   const socket = await openSocket(t, url, ann)
   subscribe(socket, 'secret', '/streams/secret-1')
@@ -199,7 +199,9 @@ t.test('a revoked right ends its own subscription and no other', async (t) => {
   await setRules(app, 'secret-1', { read: 'bob' })
   t.match(await untilEnded(socket, 'secret'), { code: 'not-permitted', status: 403, cursor: '0' })
   await append(app, 'order-1', { type: 'Paid' }, admin)
-  await socket.until('the other goes on', () => framesOf(socket, 'order').some(({ event }) => event?.type === 'Paid'))
+  await socket.until('the other subscription continues', () =>
+    framesOf(socket, 'order').some(({ event }) => event?.type === 'Paid')
+  )
   t.equal(store.subscriptions.size, 1)
 })
 

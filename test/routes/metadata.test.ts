@@ -91,58 +91,61 @@ t.test('the max-age of a head page is at most 2^31-1 seconds', async (t) => {
   t.equal((await app.inject('/streams/s')).headers['cache-control'], 'public, max-age=2147483647')
 })
 
-t.test('a stream name of any valid length has metadata, is listed, linked to and deleted, in both forms', async (t) => {
-  const { app } = await openApp(t)
-  for (const [what, base] of [
-    ['1,022 bytes', `c-${'b'.repeat(1020)}`],
-    ['1,023 bytes', `${'b'.repeat(1021)}-1`],
-    ['1,024 bytes', `${'b'.repeat(1022)}-1`],
-    ['1,024 bytes of three-byte characters', `${'€'.repeat(340)}é-1`]
-  ] as const) {
-    const address = `/streams/${encodeURIComponent(base)}`
-    const meta = `/streams/${encodeURIComponent(`$$${base}`)}`
-    const dialect = { 'content-type': 'application/vnd.eventstore.events+json' }
-    const changed = (id: number, data: object) => [
-      { eventId: `5c1f7f3e-8a5b-4a57-9d0b-00000000000${id}`, eventType: '$metadata', data }
-    ]
-    const url = async (call: string, status: number, headers = {}, body?: unknown) => {
-      const answer = await ask(app, call, headers, body)
-      t.equal(answer.statusCode, status, `${what}: ${call.replace(/(.{30}).+(.{30})/, '$1…$2')}`)
-      return answer
-    }
-    await url(`POST ${address}`, 201, {}, { type: 'T' })
-    await url(`POST ${address}`, 201, {}, { type: 'T' })
-    const category = base.slice(0, base.indexOf('-'))
-    for (const [index, listed] of [
-      [`$ce-${category}`, [{ stream: base }, { stream: base }]],
-      [`$category-${category}`, [{ stream: base }]]
+t.test(
+  'streams with names of any valid length have metadata, are listed, linked and deleted, in both forms',
+  async (t) => {
+    const { app } = await openApp(t)
+    for (const [what, base] of [
+      ['1,022 bytes', `c-${'b'.repeat(1020)}`],
+      ['1,023 bytes', `${'b'.repeat(1021)}-1`],
+      ['1,024 bytes', `${'b'.repeat(1022)}-1`],
+      ['1,024 bytes of three-byte characters', `${'€'.repeat(340)}é-1`]
     ] as const) {
-      const list = `/streams/${encodeURIComponent(index)}`
-      t.match((await url(`GET ${list}`, 200)).json().events, listed)
-      await url(`GET ${list}`, 200, { accept: 'application/vnd.eventstore.atom+json' })
-      await url(`GET ${list}/metadata`, 200, { accept: 'application/json' })
+      const address = `/streams/${encodeURIComponent(base)}`
+      const meta = `/streams/${encodeURIComponent(`$$${base}`)}`
+      const dialect = { 'content-type': 'application/vnd.eventstore.events+json' }
+      const changed = (id: number, data: object) => [
+        { eventId: `5c1f7f3e-8a5b-4a57-9d0b-00000000000${id}`, eventType: '$metadata', data }
+      ]
+      const url = async (call: string, status: number, headers = {}, body?: unknown) => {
+        const answer = await ask(app, call, headers, body)
+        t.equal(answer.statusCode, status, `${what}: ${call.replace(/(.{30}).+(.{30})/, '$1…$2')}`)
+        return answer
+      }
+      await url(`POST ${address}`, 201, {}, { type: 'T' })
+      await url(`POST ${address}`, 201, {}, { type: 'T' })
+      const category = base.slice(0, base.indexOf('-'))
+      for (const [index, listed] of [
+        [`$ce-${category}`, [{ stream: base }, { stream: base }]],
+        [`$category-${category}`, [{ stream: base }]]
+      ] as const) {
+        const list = `/streams/${encodeURIComponent(index)}`
+        t.match((await url(`GET ${list}`, 200)).json().events, listed)
+        await url(`GET ${list}`, 200, { accept: 'application/vnd.eventstore.atom+json' })
+        await url(`GET ${list}/metadata`, 200, { accept: 'application/json' })
+      }
+      await url(`PUT ${address}/metadata`, 201, {}, { maxCount: 1 })
+      await url(`PATCH ${address}/metadata`, 200, {}, { cacheControl: 5 })
+      await url(`POST ${address}/metadata`, 201, dialect, changed(1, { $maxCount: 1 }))
+      await url(`POST ${meta}`, 201, dialect, changed(2, { $maxCount: 1 }))
+      t.equal((await url(`GET ${address}`, 200)).json().events[0].number, 1, 'maxCount is applied')
+      t.same((await url(`GET ${address}/metadata`, 200)).json(), { maxCount: 1 })
+      for (const path of ['', '/3', '/head/backward/5']) {
+        await url(`GET ${meta}${path}`, 200)
+        await url(`GET ${meta}${path}`, 200, { accept: 'application/vnd.eventstore.atom+json' })
+      }
+      await url('POST /streams/links', 201, { 'event-type': '$>', 'content-type': 'text/plain' }, `1@${base}`)
+      const linked = (await url('GET /streams/links?from=end&order=desc&limit=1', 200)).json()
+      t.match(linked.events, [{ stream: base, number: 1, link: { stream: 'links' } }])
+      await url(`DELETE ${address}`, 204)
+      await url(`POST ${address}`, 201, {}, { type: 'T' })
+      await url(`DELETE ${address}`, 204, { ...dialect, 'es-harddelete': 'true' })
+      await url(`GET ${address}/metadata`, 410)
     }
-    await url(`PUT ${address}/metadata`, 201, {}, { maxCount: 1 })
-    await url(`PATCH ${address}/metadata`, 200, {}, { cacheControl: 5 })
-    await url(`POST ${address}/metadata`, 201, dialect, changed(1, { $maxCount: 1 }))
-    await url(`POST ${meta}`, 201, dialect, changed(2, { $maxCount: 1 }))
-    t.equal((await url(`GET ${address}`, 200)).json().events[0].number, 1, 'maxCount is applied')
-    t.same((await url(`GET ${address}/metadata`, 200)).json(), { maxCount: 1 })
-    for (const path of ['', '/3', '/head/backward/5']) {
-      await url(`GET ${meta}${path}`, 200)
-      await url(`GET ${meta}${path}`, 200, { accept: 'application/vnd.eventstore.atom+json' })
-    }
-    await url('POST /streams/links', 201, { 'event-type': '$>', 'content-type': 'text/plain' }, `1@${base}`)
-    const linked = (await url('GET /streams/links?from=end&order=desc&limit=1', 200)).json()
-    t.match(linked.events, [{ stream: base, number: 1, link: { stream: 'links' } }])
-    await url(`DELETE ${address}`, 204)
-    await url(`POST ${address}`, 201, {}, { type: 'T' })
-    await url(`DELETE ${address}`, 204, { ...dialect, 'es-harddelete': 'true' })
-    await url(`GET ${address}/metadata`, 410)
+    const tooLong = await ask(app, `PUT /streams/${'b'.repeat(1025)}/metadata`, {}, {})
+    t.match(tooLong.json(), { status: 400, code: 'bad-stream-name', detail: /at most 1024 bytes.* has 1025/ })
   }
-  const tooLong = await ask(app, `PUT /streams/${'b'.repeat(1025)}/metadata`, {}, {})
-  t.match(tooLong.json(), { status: 400, code: 'bad-stream-name', detail: /at most 1024 bytes.* has 1025/ })
-})
+)
 
 t.test('the longest possible type has an index stream', async (t) => {
   const { app } = await openApp(t)
@@ -225,45 +228,48 @@ t.test(
   }
 )
 
-t.test('a rule that excludes nobody stays as it is; other rules are completed as the security page says', async (t) => {
-  const { app, store } = await openApp(t, { insecure: false, anonymous: true })
-  await makeUser(store, 'ann')
-  const all = '$all'
-  for (const [i, [acl, more]] of (
-    [
-      [{ read: all }, {}],
-      [{ read: [all], write: all }, {}],
-      [{ delete: all }, {}],
-      [{ read: ['ann', all] }, {}],
-      [{ metadataRead: all, metadataWrite: [all] }, {}],
-      [{}, {}],
-      [{ write: ['ann'] }, { delete: ['ann'], metadataWrite: ['ann'] }],
-      [{ read: 'ann' }, { delete: 'ann', metadataWrite: 'ann' }],
+t.test(
+  'a rule that excludes no caller stays unchanged; other rules are completed as the security page says',
+  async (t) => {
+    const { app, store } = await openApp(t, { insecure: false, anonymous: true })
+    await makeUser(store, 'ann')
+    const all = '$all'
+    for (const [i, [acl, more]] of (
       [
-        { read: 'ann', write: all },
-        { delete: 'ann', metadataWrite: 'ann' }
-      ],
-      [
-        { read: all, write: 'sales' },
-        { delete: 'sales', metadataWrite: 'sales' }
-      ],
-      [{ read: [] }, { delete: [], metadataWrite: [] }],
-      [{ read: all, delete: 'ann' }, { metadataWrite: [] }],
-      [{ metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
-      [{ read: 'ann', metadataWrite: all }, { delete: 'ann' }]
-    ] as [object, object][]
-  ).entries()) {
-    const what = JSON.stringify(acl)
-    for (const call of [`PUT /streams/s-${i}/metadata`, `PATCH /streams/p-${i}/metadata`]) {
-      t.equal((await ask(app, call, {}, { acl })).statusCode, 201, `${call}: ${what}`)
-      const url = call.replace(/^\w+/, 'GET')
-      t.same((await ask(app, url, admin)).json(), { acl: { ...acl, ...more } }, `${call}: ${what}`)
-      const again = await ask(app, call, {}, { acl, own: 1 })
-      const isClosed = 'metadataWrite' in more
-      t.equal(again.statusCode, isClosed ? 401 : 200, `${call}: its author ${isClosed ? 'may not' : 'may'} change it`)
+        [{ read: all }, {}],
+        [{ read: [all], write: all }, {}],
+        [{ delete: all }, {}],
+        [{ read: ['ann', all] }, {}],
+        [{ metadataRead: all, metadataWrite: [all] }, {}],
+        [{}, {}],
+        [{ write: ['ann'] }, { delete: ['ann'], metadataWrite: ['ann'] }],
+        [{ read: 'ann' }, { delete: 'ann', metadataWrite: 'ann' }],
+        [
+          { read: 'ann', write: all },
+          { delete: 'ann', metadataWrite: 'ann' }
+        ],
+        [
+          { read: all, write: 'sales' },
+          { delete: 'sales', metadataWrite: 'sales' }
+        ],
+        [{ read: [] }, { delete: [], metadataWrite: [] }],
+        [{ read: all, delete: 'ann' }, { metadataWrite: [] }],
+        [{ metadataRead: 'ann' }, { delete: [], metadataWrite: [] }],
+        [{ read: 'ann', metadataWrite: all }, { delete: 'ann' }]
+      ] as [object, object][]
+    ).entries()) {
+      const what = JSON.stringify(acl)
+      for (const call of [`PUT /streams/s-${i}/metadata`, `PATCH /streams/p-${i}/metadata`]) {
+        t.equal((await ask(app, call, {}, { acl })).statusCode, 201, `${call}: ${what}`)
+        const url = call.replace(/^\w+/, 'GET')
+        t.same((await ask(app, url, admin)).json(), { acl: { ...acl, ...more } }, `${call}: ${what}`)
+        const again = await ask(app, call, {}, { acl, own: 1 })
+        const isClosed = 'metadataWrite' in more
+        t.equal(again.statusCode, isClosed ? 401 : 200, `${call}: its author ${isClosed ? 'may not' : 'may'} change it`)
+      }
     }
   }
-})
+)
 
 t.test('numbers in metadata are whole, within bounds, and keep their digits', async (t) => {
   const { app } = await openApp(t)

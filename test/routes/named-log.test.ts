@@ -157,7 +157,7 @@ t.test('a WebSocket with a cursor of another history is refused before the upgra
   )
 })
 
-t.test('an append whose condition rests on another history is refused, and nothing is written', async (t) => {
+t.test('an append with a condition on positions of another log is refused, and nothing is written', async (t) => {
   const { app, store, lost, own, names, stranger } = await openCutLog(t)
   const { head } = store.log
   const write = (log: string, condition: object) =>

@@ -1,4 +1,4 @@
-/** A browser that opens an address of the server runs no stored script, in whatever format the answer is. */
+/** A browser that opens an address of the server runs no stored script, in any format of the response. */
 import t from 'tap'
 import { append, ask, listen } from '../helpers/app.js'
 import { send } from '../helpers/http.js'

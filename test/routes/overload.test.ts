@@ -111,7 +111,7 @@ t.test('pipelined requests on one connection count as one, and each is answered'
   t.same(statuses, Array(51).fill('200'))
 })
 
-t.test('an idle server refuses nothing while other processes use up the processor', async (t) => {
+t.test('an idle server refuses no request while other processes use all processor time', async (t) => {
   const burners = Array.from({ length: availableParallelism() * 3 }, () =>
     spawn(process.execPath, ['-e', 'const { ppid } = process; while (process.ppid === ppid);'], { stdio: 'ignore' })
   )

@@ -67,7 +67,7 @@ t.test('an id that contains a position beyond the head is refused, in every form
   t.equal(store.log.head, 0, 'nothing was written')
 })
 
-t.test('ids in a log of format 1 are unique, too, also those that its server generated', async (t) => {
+t.test('ids in a log of format 1 are unique, including ids that its server generated', async (t) => {
   const directory = join(t.testdir({}), 'db')
   cpSync(projectFile('test/fixtures/format-1'), directory, { recursive: true })
   const { app, store } = await openApp(t, { directory })

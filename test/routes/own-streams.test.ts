@@ -87,7 +87,7 @@ t.test('access rules of the server’s own streams can grant reading, but not wr
   t.equal((await ask(app, 'GET /streams/$audit', ann)).statusCode, 200)
 })
 
-t.test('with --insecure, nobody can write the server’s own streams at their addresses', async (t) => {
+t.test('with --insecure, no caller can write the server’s own streams at their addresses', async (t) => {
   const directory = t.testdir({})
   const open = await openApp(t, { directory })
   await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })
@@ -171,7 +171,7 @@ t.test('an import with --as-log keeps the server’s own streams', async (t) => 
   t.ok(store.consumers.find('c'))
 })
 
-t.test('with --insecure, nobody can write the server’s own streams with POST /events', async (t) => {
+t.test('with --insecure, no caller can write the server’s own streams with POST /events', async (t) => {
   const directory = t.testdir({})
   const open = await openApp(t, { directory })
   await ask(open.app, 'POST /users', {}, { loginName: 'ann', groups: [], password: 'ann' })

@@ -27,7 +27,7 @@ interface Behind {
   readonly largeBodies: boolean
 }
 
-t.test('nginx as documented: everything works under a prefix', { skip: skipNginx }, async (t) => {
+t.test('with nginx configured as documented, all features work under a prefix', { skip: skipNginx }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
   const url = await startNginx(t, (port) => documentedConfiguration('nginx', port, new URL(own).host))
   await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
@@ -36,7 +36,7 @@ t.test('nginx as documented: everything works under a prefix', { skip: skipNginx
   t.equal(headers.get('location'), `${url}/es/streams/s`)
 })
 
-t.test('HAProxy as documented: everything works under a prefix', { skip: skipHaproxy }, async (t) => {
+t.test('with HAProxy configured as documented, all features work under a prefix', { skip: skipHaproxy }, async (t) => {
   const { url: own } = await listen(t, { trustProxy: true })
   const url = await startHaproxy(t, (port) => documentedConfiguration('haproxy', port, new URL(own).host))
   await checkEverything(t, { url: `${url}/es`, passesUpgrade: true, largeBodies: true })
@@ -44,7 +44,7 @@ t.test('HAProxy as documented: everything works under a prefix', { skip: skipHap
 })
 
 t.test(
-  'nginx with default settings: everything works except WebSockets and large bodies',
+  'with the default settings of nginx, all features work except WebSockets and large bodies',
   { skip: skipNginx },
   async (t) => {
     const { url: own } = await listen(t)
@@ -58,7 +58,7 @@ t.test(
   }
 )
 
-t.test('HAProxy with default settings: everything works', { skip: skipHaproxy }, async (t) => {
+t.test('with the default settings of HAProxy, all features work', { skip: skipHaproxy }, async (t) => {
   const { url: own } = await listen(t)
   const url = await startHaproxy(
     t,
@@ -80,7 +80,7 @@ backend daybook
 })
 
 t.test(
-  'the browser page shows and follows events behind nginx, whatever nginx passes on',
+  'the browser page shows and follows events behind nginx, with and without upgrades and buffering',
   { skip: skipNginx || noBrowser },
   async (t) => {
     const { app, url: own } = await listen(t, { trustProxy: true })

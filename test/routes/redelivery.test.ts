@@ -147,7 +147,7 @@ t.test('GET /consumers reports how and when the last connection of a consumer en
   t.match((await getConsumer()).lastConnection, { by: 'server', code: 'complete' })
 })
 
-t.test('retryCount counts every delivery, whatever was acknowledged in between', async (t) => {
+t.test('retryCount counts every delivery, even if earlier events were acknowledged in between', async (t) => {
   const random = seeded(t)
   for (let round = 0; round < 200 && t.passing(); round++) {
     const counts = new DeliveryCounts()

@@ -130,7 +130,7 @@ t.test(
     behind.write(request('GET /streams/other?wait=60') + upgrade + request('GET /ping'))
     await append(app, 'other', { type: 'B' })
     const text = await behind.closed
-    t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*earlier requests/)
+    t.match(text, /"B"[\s\S]*"upgrade-lost"[\s\S]*before earlier requests/)
     t.same(statuses(text), [200, 426], 'requests behind it must be sent again')
     const live = await LiveSocket.open(t, `${url}/streams/s?from=0`)
     await live.untilEvents(1)
@@ -225,7 +225,7 @@ function connections(server: { getConnections(done: (error: Error | null, count:
   return new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)))
 }
 
-t.test('a client that ends its side after its request gets its answer', async (t) => {
+t.test('a client that half-closes its connection after a request receives the response', async (t) => {
   const { app, connect } = await listenRaw(t)
   await append(app, 's', { type: 'A' })
   for (const [call, body, expected] of [
@@ -252,7 +252,7 @@ t.test('a client that ends its side after its request gets its answer', async (t
   while ((await connections(app.server)) > 0) await setImmediate()
 })
 
-t.test('a client that has ended its side waits for half_closed_ms at most, and then gets its answer', async (t) => {
+t.test('a half-closed client waits for half_closed_ms at most, and then receives the response', async (t) => {
   const clock = new StillClock()
   const after = clock.after.bind(clock)
   let waits = false
@@ -274,7 +274,7 @@ t.test('a client that has ended its side waits for half_closed_ms at most, and t
   t.match(await socket.closed, /^HTTP\/1\.1 200 [\s\S]*"events":\[\]/)
 })
 
-t.test('a live reader that ends its side is disconnected, and its consumer is free', async (t) => {
+t.test('a live reader that half-closes its connection is disconnected, and its consumer is free', async (t) => {
   const { app, store, connect } = await listenRaw(t)
   await append(app, 's', { type: 'A' })
   await app.inject({ method: 'PUT', url: '/consumers/c', payload: { source: '/streams/s' } })

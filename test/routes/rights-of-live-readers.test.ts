@@ -36,14 +36,14 @@ t.test('live readers are closed when their account changes, or their token is re
     const [expiring, byToken, byPassword] = [await open(bearer(soon.text)), await open(bearer(text)), await open(ann)]
     clock.ahead = 3_600_000
     t.match(await expiring.closed, { code: 4401 }, `${path}: the token has expired`)
-    t.equal(store.subscriptions.size, 2, 'the other readers go on')
+    t.equal(store.subscriptions.size, 2, 'the other readers continue')
     if (path === '/events') {
       await app.inject({ method: 'PUT', url: '/users/ann', headers: asJson(admin), payload: { fullName: 'Ann' } })
       t.match(await byToken.closed, { code: 4401 }, `${path}: the account was changed`)
     } else {
       await app.inject({ method: 'DELETE', url: `/tokens/${id}`, headers: ann })
       t.match(await byToken.closed, { code: 4401 }, `${path}: the token was revoked`)
-      t.equal(store.subscriptions.size, 1, 'the reader with the password goes on')
+      t.equal(store.subscriptions.size, 1, 'the reader with the password continues')
       await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
     }
     t.match(await byPassword.closed, { code: 4401 }, `${path}: the account was changed`)

@@ -101,7 +101,7 @@ t.test(
 )
 
 t.test(
-  'a token of a provider shows what its groups may read, whatever was cached for another token of the user',
+  'a token of a provider shows what its groups may read, not what was cached for another token of the same user',
   async (t) => {
     const { sign, pem } = await provider()
     const { app } = await openApp(t, { insecure: false, webTokens: { publicKey: pem, ...CLAIMS } })

@@ -1,5 +1,5 @@
 /**
- * An access rule stays in force until an account with the right to do so changes it. A delete, a partial rule or
+ * An access rule applies until an account with the right to do so changes it. A delete, a partial rule or
  * invalid settings do not lift it.
  */
 import type { FastifyInstance } from 'fastify'
@@ -191,7 +191,7 @@ t.test('an account that a rule does not name cannot lift it', async (t) => {
   }
 })
 
-t.test('invalid settings are refused in every form, and the last valid ones stay in force', async (t) => {
+t.test('invalid settings are refused in every form, and the last valid settings still apply', async (t) => {
   const { app, store } = await openApp(t, { insecure: false })
   const bob = await makeUser(store, 'bob')
   await append(app, '$settings', { type: '$settings', data: { $userStreamAcl: { $w: '$admins' } } }, admin)
@@ -230,10 +230,10 @@ t.test('invalid settings are refused in every form, and the last valid ones stay
   }
   const text = { 'content-type': 'text/plain', 'event-type': 'T', ...admin }
   t.equal((await ask(app, 'POST /streams/$settings', text, '{}')).statusCode, 400, 'text is not valid as settings')
-  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 403, 'the last valid settings are in force')
+  t.equal((await append(app, 's', { type: 'T' }, bob)).statusCode, 403, 'the last valid settings apply')
 })
 
-t.test('the newest visible settings are in force, and changes that hide them are audited', async (t) => {
+t.test('the newest visible settings apply, and changes that hide settings are audited', async (t) => {
   const directory = t.testdir({})
   const { app, store } = await openApp(t, { insecure: false, directory })
   const bob = await makeUser(store, 'bob')
@@ -248,11 +248,11 @@ t.test('the newest visible settings are in force, and changes that hide them are
   }
   t.notOk(await mayWrite())
   await metadata({ truncateBefore: 2 })
-  t.notOk(await mayWrite(), 'older settings are hidden; the newest are in force')
+  t.notOk(await mayWrite(), 'older settings are hidden; the newest settings apply')
   await metadata({ truncateBefore: 3 })
-  t.ok(await mayWrite(), 'all are hidden: the built-in defaults')
+  t.ok(await mayWrite(), 'all settings are hidden: the built-in defaults apply')
   await metadata({})
-  t.notOk(await mayWrite(), 'visible again, and in force again')
+  t.notOk(await mayWrite(), 'visible settings apply again')
   await ask(app, 'DELETE /streams/$settings', admin)
   t.ok(await mayWrite(), 'deleted')
   t.same(await auditRecords(), [...Array(3).fill('admin $settings'), ...Array(3).fill('admin $$$settings')])

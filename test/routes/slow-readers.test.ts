@@ -115,10 +115,10 @@ t.test('a reader that falls behind and reads again is told so, and receives ever
   t.same(slow.cursors, range(0, count - 1))
   await appendTo(store, 's', {})
   await slow.untilEvents(count + 1)
-  t.same(slow.cursors, range(0, count), 'then it goes on live')
+  t.same(slow.cursors, range(0, count), 'then the reader continues live')
 })
 
-t.test('a reader that takes data slowly stays connected; one that takes none is closed', async (t) => {
+t.test('a reader that receives data slowly stays connected; a reader that receives no data is closed', async (t) => {
   let elapsed = 0
   const after = (ms: number, callback: () => void) => systemClock.after(Math.min(ms, 5), callback)
   const drainMs = 10_000

@@ -60,7 +60,7 @@ t.test('other callers cannot stop or reload a read-only server', async (t) => {
   t.same(commands, [])
 })
 
-t.test('a command that cannot be recorded for another reason is not carried out', async (t) => {
+t.test('a server that is not read-only does not run a command that it cannot record in the audit', async (t) => {
   const commands: string[] = []
   const control = { stop: () => commands.push('stop'), reload: async () => void commands.push('reload'), settings: [] }
   const { store, url } = await listen(t, { insecure: false, control })

@@ -72,7 +72,7 @@ t.test('a ticket is limited to its time, its source and reading, and is not logg
   t.notMatch(logged.join(''), text, 'no line of the log contains it')
 })
 
-t.test('a ticket ends with the next change of the account that requested it', async (t) => {
+t.test('the next change of an account revokes the tickets that it requested', async (t) => {
   const { app, ann } = await withAnn(t)
   const payload = { source: '/streams/secret-1' }
   const ask = async () =>
@@ -87,32 +87,35 @@ t.test('a ticket ends with the next change of the account that requested it', as
   t.equal((await app.inject(second)).statusCode, 403, 'rules are checked on each use')
 })
 
-t.test('a ticket that was requested with a token is for the streams of the token, and ends with it', async (t) => {
-  const clock = movedClock()
-  const { app, store, ann } = await withAnn(t, { clock })
-  const expires = clock.now() + 20_000
-  const token = await makeToken(store, 'ann', { read: ['order-*'] }, expires)
-  const ask = (payload: object) =>
-    app.inject({ method: 'POST', url: '/tickets', headers: asJson(bearer(token.text)), payload })
-  const answer = await ask({ source: '/events', seconds: 600 })
-  t.equal(answer.headers['cache-control'], 'no-store')
-  const ticket = answer.json()
-  t.ok(Date.parse(ticket.expires) <= expires, 'no longer than the token')
-  const streams = async () => {
-    const { events } = (await app.inject(ticket.links.live)).json()
-    return events.map(({ stream }: { stream: string }) => stream)
+t.test(
+  'a ticket requested with a token covers only the streams of the token, and expires with the token',
+  async (t) => {
+    const clock = movedClock()
+    const { app, store, ann } = await withAnn(t, { clock })
+    const expires = clock.now() + 20_000
+    const token = await makeToken(store, 'ann', { read: ['order-*'] }, expires)
+    const ask = (payload: object) =>
+      app.inject({ method: 'POST', url: '/tickets', headers: asJson(bearer(token.text)), payload })
+    const answer = await ask({ source: '/events', seconds: 600 })
+    t.equal(answer.headers['cache-control'], 'no-store')
+    const ticket = answer.json()
+    t.ok(Date.parse(ticket.expires) <= expires, 'no longer than the token')
+    const streams = async () => {
+      const { events } = (await app.inject(ticket.links.live)).json()
+      return events.map(({ stream }: { stream: string }) => stream)
+    }
+    t.same(await streams(), ['order-1'], 'although Ann may read more')
+    t.equal((await ask({ source: '/streams/secret-1' })).statusCode, 403)
+    clock.ahead = 21_000
+    t.equal((await app.inject(ticket.links.live)).statusCode, 401)
+    clock.ahead = 0
+    t.same(await streams(), ['order-1'])
+    await app.inject({ method: 'DELETE', url: `/tokens/${token.id}`, headers: ann })
+    t.equal((await app.inject(ticket.links.live)).statusCode, 401)
   }
-  t.same(await streams(), ['order-1'], 'although Ann may read more')
-  t.equal((await ask({ source: '/streams/secret-1' })).statusCode, 403)
-  clock.ahead = 21_000
-  t.equal((await app.inject(ticket.links.live)).statusCode, 401)
-  clock.ahead = 0
-  t.same(await streams(), ['order-1'])
-  await app.inject({ method: 'DELETE', url: `/tokens/${token.id}`, headers: ann })
-  t.equal((await app.inject(ticket.links.live)).statusCode, 401)
-})
+)
 
-t.test('a ticket is valid for its time and no longer, whatever the clock says', async (t) => {
+t.test('a ticket expires after its time, even if the clock jumps', async (t) => {
   const clock = new StillClock()
   const { app, ann } = await withAnn(t, { clock })
   const ask = async () => {
@@ -132,7 +135,7 @@ t.test('a ticket is valid for its time and no longer, whatever the clock says', 
   t.equal(await statusOf(other), 401, 'a sleep of the machine, which only the clock shows, does not extend it')
 })
 
-t.test('a ticket ends with a change of its account, also when both have the same time', async (t) => {
+t.test('a change of an account revokes its tickets, also when both happen in the same millisecond', async (t) => {
   const { app, ann } = await withAnn(t, { clock: new StillClock() })
   const payload = { source: '/streams/secret-1' }
   const { links } = (await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })).json()
@@ -143,21 +146,24 @@ t.test('a ticket ends with a change of its account, also when both have the same
   t.equal((await app.inject(links.live)).statusCode, 401)
 })
 
-t.test('a connection that a ticket has opened outlasts the ticket, but the ticket opens no other', async (t) => {
-  const clock = movedClock()
-  const { app, url, ann } = await withAnn(t, { clock })
-  const payload = { source: '/streams/secret-1' }
-  const { ticket } = (await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })).json()
-  await t.rejects(LiveSocket.open(t, `${url}/streams/order-1?ticket=${ticket}`), /refused with 403/)
-  const socket = await LiveSocket.open(t, `${url}/streams/secret-1?ticket=${ticket}`)
-  await socket.untilEvents(1)
-  clock.ahead = 61_000
-  await t.rejects(LiveSocket.open(t, `${url}/streams/secret-1?ticket=${ticket}`), /refused with 401/)
-  await append(app, 'secret-1', { type: 'Later' }, admin)
-  await socket.untilEvents(2)
-  await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
-  t.match(await socket.closed, { code: 4401 })
-})
+t.test(
+  'a connection opened with a ticket stays open after the ticket expires; an expired ticket opens no connection',
+  async (t) => {
+    const clock = movedClock()
+    const { app, url, ann } = await withAnn(t, { clock })
+    const payload = { source: '/streams/secret-1' }
+    const { ticket } = (await app.inject({ method: 'POST', url: '/tickets', headers: asJson(ann), payload })).json()
+    await t.rejects(LiveSocket.open(t, `${url}/streams/order-1?ticket=${ticket}`), /refused with 403/)
+    const socket = await LiveSocket.open(t, `${url}/streams/secret-1?ticket=${ticket}`)
+    await socket.untilEvents(1)
+    clock.ahead = 61_000
+    await t.rejects(LiveSocket.open(t, `${url}/streams/secret-1?ticket=${ticket}`), /refused with 401/)
+    await append(app, 'secret-1', { type: 'Later' }, admin)
+    await socket.untilEvents(2)
+    await app.inject({ method: 'POST', url: '/users/ann/command/disable', headers: admin })
+    t.match(await socket.closed, { code: 4401 })
+  }
+)
 
 t.test('a ticket of a provider’s user and its connections end with the token of the provider', async (t) => {
   const clock = movedClock()

@@ -1,4 +1,4 @@
-/** A token may use a consumer as far as it may read the source of the consumer, whatever address names it. */
+/** A token may use a consumer if it may read the source of the consumer. This holds at every address of a consumer. */
 import t from 'tap'
 import { append, ask, listen, type openApp } from '../helpers/app.js'
 import { LiveBlocks, LiveLines, LiveSocket } from '../helpers/live-clients.js'
@@ -42,7 +42,7 @@ async function withConsumer(t: Parameters<typeof listen>[0]) {
   return { app, store, url, writer }
 }
 
-t.test('a token without a read scope cannot take over a consumer, whatever address names it', async (t) => {
+t.test('a token without a read scope cannot take over a consumer at any address', async (t) => {
   const { store, url, writer } = await withConsumer(t)
   const place = () => `${store.consumers.get('log').cursor} ${store.consumers.get('log').generation}`
   const before = place()

@@ -98,7 +98,7 @@ async function remove(store: Store, stream: string): Promise<void> {
   const number = (await store.sources.head(stream)) + 1
   const event = { stream, id: undefined, type: '', record: encodeRemoved(stream, Buffer.alloc(32, 0xab)) }
   await transcribe(store, [{ event, position: store.log.head + 1, number, created: store.log.lastCreated, line: 0 }])
-  store.log.announce()
+  store.log.publishHead()
 }
 
 t.test(
@@ -130,7 +130,7 @@ t.test(
   }
 )
 
-t.test('receipts come back while the write goes on', async (t) => {
+t.test('receipts are sent while the write continues', async (t) => {
   const { url, store } = await listen(t)
   const { sent, receipts } = startWrite(`${url}/events?batch=2`)
   const next = async () => JSON.parse((await receipts.next()).value as string)

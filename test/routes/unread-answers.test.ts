@@ -75,7 +75,7 @@ t.test('a client that reads its answer slowly is not closed', async (t) => {
   t.ok(bytesRead >= 2 * EVENT_BYTES)
 })
 
-t.test('a client that reads nothing is closed sooner while others wait for its memory', async (t) => {
+t.test('a client that reads no data is disconnected sooner while other requests wait for memory', async (t) => {
   const { app, store, clock, ask, held } = await openUnread(t)
   const sockets = Array.from({ length: 8 }, () => ask('/streams/large', 'application/json'))
   await eventually('the unread answers hold the memory', () => store.memory.largeReads.waiting > 0)

@@ -377,7 +377,7 @@ const rows: Row[] = [
   },
   // ------------------------------------------------------------------------------------------- where it ends
   {
-    name: 'a subscription completes at its last cursor, though the log goes on',
+    name: 'a subscription completes at its last cursor, even if the log has more events',
     options: { last: 3 },
     steps: [
       [begin, 'read'],

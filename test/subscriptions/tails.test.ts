@@ -114,7 +114,7 @@ t.test('events hidden by metadata are skipped', async (t) => {
   t.equal(gapIn(tail.pages, 0), undefined)
 })
 
-t.test('listeners of a stream that is deleted for ever get an error', async (t) => {
+t.test('listeners of a permanently deleted stream get an error', async (t) => {
   const store = await openStore(t)
   await appendTo(store, 's', {})
   const tail = await follow(t, store, following('s'))

@@ -1,4 +1,4 @@
-/** Accounts, tokens and settings are the same after a restart, whatever was done to their streams. */
+/** Accounts, tokens and settings are the same after a restart, after any change of their streams. */
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { serverEvent } from '../../src/streams/new-event.js'

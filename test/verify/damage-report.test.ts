@@ -189,7 +189,7 @@ t.test('verify follows symbolic links to databases and files', async (t) => {
   t.match(await checkDirectory(directory), { events: EVENTS, kinds: [] })
 })
 
-t.test('a missing index entry and an extra one are one disagreement each', async (t) => {
+t.test('a missing index entry counts as one disagreement, and so does an extra one', async (t) => {
   const { decodeHead, encodeHead, family, headKey, openEntry, sealEntry } = await import('../../src/log/format.js')
   const directory = await filled(t)
   const key = headKey(family.type, 'Even')

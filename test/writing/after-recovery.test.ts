@@ -34,7 +34,7 @@ t.test('after recovery the index holds the events of a commit that was answered 
   await append(store, encodeEvent('s'))
   await failAfterWrite(t, setup, () => append(store, encodeEvent('s', { tags: ['late'] }), encodeEvent('new')))
   t.equal(store.postings.appliedTo, store.log.head)
-  t.equal(store.log.announced, store.log.head, 'readers that wait are told')
+  t.equal(store.log.publishedHead, store.log.head, 'readers that wait are told')
   t.equal((await store.postings.head(family.stream, 's'))?.count, 2)
   t.equal((await store.postings.head(family.tag, 'late'))?.count, 1)
   t.equal((await store.sources.of('new')).head, 0)

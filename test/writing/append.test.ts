@@ -79,7 +79,7 @@ t.test('an append sees the earlier appends of the same commit', async (t) => {
   )
 })
 
-t.test('a retry is answered with its first numbers and positions, whatever its conditions', async (t) => {
+t.test('a retry returns the numbers and positions of the first attempt, even if its conditions now fail', async (t) => {
   const shared = view()
   const append = request([encodeEvent('a', { id: A, data: 1 })], {
     conditions: [{ stream: 'a', expected: 'no_stream' }]

@@ -77,7 +77,7 @@ t.test(
     ])
     t.ok(store.readOnlyMode.why)
     await untilWritable(setup, store.log.reached(2).promise)
-    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'the settings of the append are in force')
+    t.same(store.rules.settings.userStreams, settings.$userStreamAcl, 'the settings of the append apply')
     t.match(await append(store, events[0] as (typeof events)[0]), {
       replayed: true,
       events: [{ number: 1, position: 1 }]
@@ -148,7 +148,7 @@ t.test(
     clock.move(1000)
     await store.writer.inTurn(async () => {})
     t.ok(store.readOnlyMode.why)
-    t.same([store.log.head, store.postings.appliedTo, store.log.announced], [2, 1, 1])
+    t.same([store.log.head, store.postings.appliedTo, store.log.publishedHead], [2, 1, 1])
     await t.rejects(append(store, encodeEvent('s')), { code: 'read-only' })
     poster.postingOf = postingOf
     await untilWritable(setup, Promise.resolve())

@@ -7,7 +7,7 @@ export interface RefusalDetails {
   readonly headers?: Readonly<Record<string, string>>
   /** True for a response without a content type, as EventStoreDB sends it when it has read only the headers. */
   readonly bare?: boolean
-  /** Overrides the content type that follows from the body. */
+  /** Overrides the content type that is derived from the body. */
   readonly contentType?: string
 }
 

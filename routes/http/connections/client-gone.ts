@@ -10,7 +10,7 @@ import { limits } from '../../../src/limits.js'
 import type { Clock } from '../../../src/time/clock.js'
 import { currentResponse } from './current-response.js'
 
-/** Destroys a connection when its client has ended its side and the response does not begin in time. */
+/** Destroys a connection when its client has half-closed it and the response does not begin in time. */
 export function endHalfClosed(socket: Socket, clock: Clock): void {
   socket.once('end', () => {
     if (currentResponse(socket) === undefined) return

@@ -7,7 +7,7 @@ const IDLE_CHECK_MS = 50
 /**
  * Ends idle connections repeatedly while the application closes. Once `begun` is true, the caller must send
  * `Connection: close` with every response: otherwise a client that keeps sending requests on one connection would
- * delay the close for ever.
+ * delay the close indefinitely.
  * @returns an object whose `begun` is true once the close has begun
  */
 export function closeGracefully(app: FastifyInstance, clock: Clock): { begun: boolean } {

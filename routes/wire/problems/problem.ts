@@ -20,7 +20,7 @@ export const problemKinds = {
   'too-slow': {
     status: 503,
     title: 'Too slow',
-    help: 'The client of a live read accepted no data for too long, so the server ended the connection. Reconnect and go on after the last cursor you received.'
+    help: 'The client of a live read accepted no data for too long, so the server ended the connection. Reconnect and continue after the last cursor you received.'
   },
   'bad-frame': {
     status: 400,
@@ -30,7 +30,7 @@ export const problemKinds = {
   'not-acknowledged': {
     status: 408,
     title: 'Not acknowledged',
-    help: 'A named consumer did not acknowledge its events, although they were sent again as often as `maxRetryCount` allows. The server ended the connection. After a reconnect, the consumer goes on after its last acknowledgement.'
+    help: 'A named consumer did not acknowledge its events, although they were sent again as often as `maxRetryCount` allows. The server ended the connection. After a reconnect, the consumer continues after its last acknowledgement.'
   },
   'limit-reached': {
     status: 409,
@@ -55,7 +55,7 @@ export const problemKinds = {
   'consumer-removed': {
     status: 410,
     title: 'Consumer removed',
-    help: 'The consumer was deleted, or nobody read for it during twice its `expiresAfter`. Create it again with PUT /consumers/{name}.'
+    help: 'The consumer was deleted, or no client read for it during twice its `expiresAfter`. Create it again with PUT /consumers/{name}.'
   },
   'stale-generation': {
     status: 409,
@@ -235,7 +235,7 @@ export const problemKinds = {
   'origin-refused': {
     status: 403,
     title: 'Origin refused',
-    help: 'A web page of another origin sent this request, and may not do so. If the server listens on loopback, pages of this machine may read, follow and write without credentials. If the page is yours, start the server with --allow-origin and the origin of the page (--allow-origin https://app.example). The page then has the rights of its users.'
+    help: 'A web page of another origin sent this request, and may not do so. If the server listens on loopback, pages served from this machine may read, follow and write without credentials. If the page is yours, start the server with --allow-origin and the origin of the page (--allow-origin https://app.example). The page then has the rights of its users.'
   },
   'not-found': {
     status: 404,
@@ -317,12 +317,12 @@ export const problemKinds = {
   'cursor-beyond-head': {
     status: 409,
     title: 'Cursor beyond the head',
-    help: 'The cursor is after the last event. It comes from another log, or this log was restored from an older backup. Compare `log` with the log identity that you stored. Send the stored identity as `Daybook-Log`, and the answer says where to go on.'
+    help: 'The cursor is after the last event. It comes from another log, or this log was restored from an older backup. Compare `log` with the log identity that you stored. Send the stored identity as `Daybook-Log`, and the response names the cursor to continue from.'
   },
   'log-changed': {
     status: 409,
     title: 'Log changed',
-    help: 'The request names another log in `Daybook-Log` (or `log`). Either that log lost its last events or was restored from a backup, or it is an unrelated log. In this log, its positions and numbers refer to other events. `upTo` is the last position that both logs share, and `cursor` is the cursor to go on from. Events that you read after it are not in this log. Without `upTo`, the logs share nothing: read from the start. Send the new identity, `log`, from then on.'
+    help: 'The request names another log in `Daybook-Log` (or `log`). Either that log lost its last events or was restored from a backup, or it is an unrelated log. In this log, its positions and numbers refer to other events. `upTo` is the last position that both logs share, and `cursor` is the cursor to continue from. Events that you read after it are not in this log. Without `upTo`, the logs share nothing: read from the start. Send the new identity, `log`, from then on.'
   },
   'not-there-yet': {
     status: 409,

@@ -1,4 +1,4 @@
-/** Turns the validation errors of a query into an error with a code. */
+/** Converts the validation errors of a query to a DaybookError. */
 import type { ErrorObject } from 'ajv/dist/2020.js'
 import { DaybookError } from '../../../src/errors.js'
 import { explainFault } from './shape-faults.js'

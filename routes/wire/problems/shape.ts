@@ -5,7 +5,7 @@ import type { TSchema } from 'typebox'
 import type { DaybookError } from '../../../src/errors.js'
 import { explainFault } from './shape-faults.js'
 
-/** The schemas themselves are not validated: at every start that would take longer than opening a log. */
+/** Schemas are not checked against the meta-schema: at each start that would take longer than opening a log. */
 const AJV_OPTIONS = { strict: false, validateSchema: false, removeAdditional: false } as const
 
 /** For values that the server parses itself: no type coercion, no removed members. */

@@ -13,7 +13,7 @@ export interface BoundParameters {
   before?: string | undefined
 }
 
-/** The query parameters that bound a read, and the cursor at which it goes on. */
+/** The query parameters that bound a read, and the cursor from which it continues. */
 export interface PlaceParameters extends BoundParameters {
   cursor?: string | undefined
 }

@@ -1,6 +1,6 @@
 /**
  * Addresses of reads, and the links of a page (native contract §2). A link repeats the bounds of the request and adds
- * the cursor where it goes on as a separate parameter. So the end of one page does not narrow the bounds of the others.
+ * the cursor to continue from as a separate parameter. So the end of one page does not narrow the bounds of the others.
  */
 import type { ReadQuery } from '../../../schemas/read.js'
 import { limits } from '../../../src/limits.js'

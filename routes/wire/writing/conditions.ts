@@ -53,7 +53,7 @@ function refuseCondition(why: string): never {
 }
 
 const checkList = compileShape<unknown[]>(Type.Array(Type.Unknown(), { maxItems: limits.conditions_max }), 'conditions')
-/** Each kind of condition has its own check. The error of a union could only say that no kind fits. */
+// Each kind of condition has its own validator. A schema for both kinds could not say which member is wrong.
 const checkStreamCondition = compileShape<StreamConditionBody>(StreamConditionBody)
 const checkMatchCondition = compileShape<MatchConditionBody>(MatchConditionBody)
 

@@ -19,7 +19,7 @@ const checkDocument = compileShape<object>(StreamMetadata)
 
 /**
  * Returns the document under stored names.
- * @param current the stored document in force
+ * @param current the current stored document
  * @throws `invalid-metadata`, `malformed-json`
  */
 export function toStored(document: Buffer, current: Buffer | undefined): Buffer {
@@ -33,7 +33,7 @@ export function toStoredPatch(patch: Buffer): Buffer {
 
 /**
  * Applies a merge patch (RFC 7396) to a document, both under stored names.
- * @param stored the document in force. If it is not a JSON object, only its effective ACL is patched.
+ * @param stored the current document. If it is not a JSON object, only its effective ACL is patched.
  * @throws `invalid-metadata`
  */
 export function patchStored(stored: Buffer, patch: Buffer): Buffer {
@@ -61,7 +61,7 @@ function withCompleteAcl(stored: Buffer): Buffer {
 /**
  * Checks a document under readable names and returns it under stored names.
  * @param checked returns the part of the parsed document to check
- * @param current the stored document in force; a name in it is accepted, even if it looks like a misspelling
+ * @param current the current stored document; a name in it is accepted, even if it looks like a misspelling
  */
 function underStoredNames(document: Buffer, checked: (value: object) => object, current: Buffer | undefined): Buffer {
   const whole = new JsonReader(document)
@@ -114,7 +114,7 @@ function checkStored(stored: Buffer): Buffer {
 }
 
 /**
- * Returns the metadata in force under readable names. Omits invalid members, and user-defined members whose names would
+ * Returns the effective metadata under readable names. Omits invalid members, and custom members whose names would
  * collide with a readable name.
  * @param document undefined if the metadata event contains no document
  */

@@ -6,7 +6,8 @@ import { nextTurn } from '../../../src/time/turns.js'
 export const TURN_BYTES = 1024 * 1024
 
 /**
- * Runs a parser to its end: at once for a small body, in turns (returning a promise) for a large one.
+ * Runs a parser to its end. A small body is parsed at once. A large one is parsed in several turns of the event loop,
+ * and the function returns a promise.
  * @param bytes size of the body
  * @param steps the parser; it yields the number of bytes read so far after each event
  */

@@ -46,12 +46,12 @@ export async function appendOverHttp(config: ImportConfig, lines: ImportedLines,
     if (isDaybookError(cause)) throw cause
     if (!connected) throw noServer(url, cause)
     throw serverUnreachable(
-      `the connection to ${url} broke (${systemReason(cause)}); run the import again to go on`,
+      `the connection to ${url} broke (${systemReason(cause)}); run the import again to continue`,
       cause
     )
   }
   if (done < lines.last) {
-    throw serverUnreachable(`${url} stopped answering after line ${done}; run the import again to go on`)
+    throw serverUnreachable(`${url} stopped answering after line ${done}; run the import again to continue`)
   }
 }
 

@@ -144,8 +144,8 @@ function withMembers(line: Buffer, members: Readonly<Record<string, string | und
 }
 
 /**
- * Returns the `occurred` of an event that has none: the value at the pointer, or without a pointer its `created` in the
- * exported log. Undefined if that value is missing, or the event has `occurred`.
+ * Returns the `occurred` to add to an event: the value at the pointer, or, without a pointer, the `created` that the
+ * event had in the exported log. Undefined if there is no such value, or the event already has an `occurred`.
  * @throws DaybookError `import-refused` if the value is not a string
  */
 function occurredOf(event: object, number: number, pointer: string | undefined): string | undefined {

@@ -7,7 +7,7 @@ export type HashPage = string
 export interface TableChange {
   readonly hash: KeyHash
   readonly value: number
-  /** The present value of the entry; undefined: the entry is new. */
+  /** The current value of the entry; undefined: the entry is new. */
   readonly before?: number | undefined
 }
 

@@ -161,7 +161,7 @@ export class HashTable {
     return this.#read([...sources])
   }
 
-  /** Creates page number `page`, with the entries of its source page that belong to it. */
+  /** Creates page number `page` and moves to it the entries of its source page that now belong to it. */
   #split(changed: Map<number, HashPage>, page: number): void {
     if (page === 0) {
       changed.set(0, '')

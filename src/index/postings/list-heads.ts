@@ -32,7 +32,7 @@ export class ListHeads {
     return known === NONE ? null : known
   }
 
-  /** Resolves with a copy of a list's present head, which does not change when the list grows. */
+  /** Resolves with a copy of a list's current head. The copy does not change when the list grows. */
   async get(kind: Family, name: string): Promise<ListHead | undefined> {
     const known = this.inMemory(kind, name)
     if (known !== undefined) return snapshot(known)

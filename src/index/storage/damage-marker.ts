@@ -11,7 +11,10 @@ export function isMarkedDamaged(directory: string): boolean {
   return existsSync(join(directory, DAMAGED))
 }
 
-/** Marks an index as damaged. A failure is ignored, because the damage is found again. @param directory of the index */
+/**
+ * Marks an index as damaged. A failure to write is ignored: the damage will be detected again.
+ * @param directory of the index
+ */
 export function markDamaged(directory: string, why: string): void {
   try {
     writeFileSync(join(directory, DAMAGED), why)

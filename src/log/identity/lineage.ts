@@ -75,7 +75,7 @@ export class Lineage {
   }
 
   /**
-   * Returns the last position that this log must have had when an index or a checkpoint was written.
+   * Returns the last position that this log is certain to have reached when an index or a checkpoint was written.
    * @param head last position of the referenced log at that time
    * @returns -1 when the reference proves nothing about this log
    */

@@ -17,28 +17,28 @@ export function userKey(key: Buffer): Buffer {
 }
 
 /**
- * Returns the first position whose key sorts after this one.
- * @param key internal; a separator may be a shortened key
+ * Returns the first position whose key sorts after the given key.
+ * @param key internal key (the user key and a trailer of 8 bytes); a separator may be a shortened key
  */
 export function firstPositionAfter(key: Buffer): number {
   return positionFrom(key) + (isPosition(key) ? 1 : 0)
 }
 
-/** Returns the first position whose key sorts at or after this one. @param key internal */
+/** Returns the first position whose key sorts at or after the given key. @param key internal key */
 export function positionFrom(key: Buffer): number {
   const padded = Buffer.alloc(POSITION_BYTES)
   userKey(key).copy(padded)
   return keyPosition(padded)
 }
 
-/** Returns the last position whose key sorts at or before this one. @param key internal */
+/** Returns the last position whose key sorts at or before the given key. @param key internal key */
 export function lastPositionUpTo(key: Buffer): number {
   return positionFrom(key) - (isPosition(key) ? 0 : 1)
 }
 
 /**
  * True for the key of a record; false for the key of the log meta and for a shortened separator.
- * @param key internal
+ * @param key internal key
  */
 export function isPosition(key: Buffer): boolean {
   return key.length >= POSITION_BYTES + KEY_TRAILER_BYTES

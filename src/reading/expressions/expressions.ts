@@ -69,7 +69,7 @@ export class Expressions {
     if (expressions.length === 0 || weight <= limits.followed_size_max) return
     throw new DaybookError(
       'overloaded',
-      `Live reads already use as many expressions as the server allows (${this.#followed.size} different ones); follow with "type", "stream" or a prefix instead.`,
+      `This live read would bring the ${this.#followed.size} expressions of all live reads to a size of ${weight}; at most ${limits.followed_size_max} is allowed. Filter by "type", "stream" or a prefix instead, or retry later.`,
       { limit: limits.followed_size_max, retry: true }
     )
   }

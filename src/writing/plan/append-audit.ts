@@ -14,8 +14,8 @@ export interface Audited {
 }
 
 /**
- * Returns the present audited properties of every stream that the events may change, by the stream that they are
- * appended to. Returns undefined when there is none, as for most appends.
+ * Returns the current audited properties of every stream that the events may change. The key is the stream to which
+ * they are appended. Returns undefined when there is none, as for most appends.
  */
 export function auditedOf(events: readonly NewEvent[], view: PlanningView): Map<string, Audited> | undefined {
   let audited: Map<string, Audited> | undefined

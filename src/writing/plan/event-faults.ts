@@ -49,7 +49,7 @@ function reservedId(id: Buffer, index: number): DaybookError {
 /**
  * Refuses new retention and cache settings for `$all`. Its metadata only has access rules for reading the log in
  * EventStoreDB's form; retention is set on each stream.
- * @param standing the present metadata: settings that are there already may stay
+ * @param standing the current metadata: settings that are there already may stay
  */
 function faultOfLog(wanted: StreamMetadata, standing: StreamMetadata): MemberFault | undefined {
   const members = {
@@ -78,7 +78,7 @@ function faultOfAudit({ maxCount, maxAge, truncateBefore }: StreamMetadata): Mem
 
 /**
  * Returns the first fault of a stream's metadata. The type of the event does not matter: the last event of a metastream
- * is the stream's metadata, whatever its type.
+ * is always the metadata of the stream.
  */
 function faultOfMetadata(
   stream: string,

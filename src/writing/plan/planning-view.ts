@@ -186,7 +186,7 @@ export class PlanningView implements SignInFacts {
       principal === undefined || permits(principal, { action: 'read', stream }, acl, by)
     const readsByDefault = (by: AccessSettings) => reads(undefined, by, 'usual')
     if (readsByDefault(this.#settings) && !readsByDefault(settings)) return true
-    // The metadata of `$settings` may hide or show settings. Which settings are in force is not known before the
+    // The metadata of `$settings` may hide or show settings. Which settings apply is not known before the
     // commit.
     if (principal !== undefined && this.#states.has(SETTINGS)) return true
     for (; !rights.showsMore && rights.changesSeen < this.#changed.length; rights.changesSeen++) {

@@ -6,7 +6,7 @@ import type { PlanningView } from './planning-view.js'
 
 /** Returns the refusal for a stream that has a tombstone. */
 export function streamDeleted(stream: string): DaybookError {
-  return new DaybookError('stream-deleted', `"${stream}" was deleted for ever.`, {
+  return new DaybookError('stream-deleted', `"${stream}" was deleted permanently.`, {
     stream,
     permanent: true,
     written: false,
@@ -15,8 +15,8 @@ export function streamDeleted(stream: string): DaybookError {
 }
 
 /**
- * Returns `wrong-expected-version`, or `events-match` when only conditions on events failed. At least one condition of
- * either kind must be given.
+ * Returns `wrong-expected-version`, or `events-match` when only conditions on events failed.
+ * @param failed failed conditions on streams; this list and `matched` are not both empty
  */
 export function conditionsFailed(
   failed: readonly Condition[],

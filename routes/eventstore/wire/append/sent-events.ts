@@ -91,7 +91,7 @@ function* jsonListSteps(body: Buffer): Generator<number, SentEvent[]> {
 
 const NULL_EVENT = 'An event of the list is null. Each event must be an object.'
 
-/** Not the reason phrase for a too large event, because each event of the batch may be small. */
+/** The reason phrase differs from that for a too large event, because each event of the batch may be small. */
 function tooMany(): Refusal {
   return new Refusal(413, 'Too many events received', {
     body: `The batch has more than ${limits.dialect_batch_events_max} events. Send several requests. Nothing was written.`

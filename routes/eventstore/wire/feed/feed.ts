@@ -62,8 +62,8 @@ export function windowOf({ direction, from, count }: PageRequest, last: number, 
   }
   const start = from ?? 0n
   const highest = start + BigInt(count) - 1n
-  // A page whose events are all truncated must link to the next page, or a client would poll it for ever. A page beyond
-  // the head needs no such link: the client waits there.
+  // A page whose events are all truncated must link to the next page, or a client would poll it without end. A page
+  // beyond the head needs no such link: the client waits there.
   const cutOff = highest < BigInt(least) && start <= end
   return {
     first: Number(max(BigInt(least), start)),
