@@ -56,9 +56,9 @@ export async function awaitPosition(
   if (query.atLeast <= log.publishedHead) return
   throw new DaybookError(
     'not-there-yet',
-    `The log has reached position ${log.head}, not yet ${query.atLeast}; retry, or send a longer "wait".`,
+    `The log has reached position ${log.publishedHead}, not yet ${query.atLeast}; retry, or send a longer "wait".`,
     {
-      head: log.head === -1 ? null : log.head,
+      head: log.publishedHead === -1 ? null : log.publishedHead,
       atLeast: query.atLeast,
       retry: true
     }
