@@ -16,6 +16,11 @@ const FLAGS = [
   `--import=${pathToFileURL(compiledScript('test/runner/exact-arrays.ts'))}`
 ]
 
+/** Inherited by the processes that a test starts. */
+const CHEAP_PASSWORDS = `--import=${pathToFileURL(compiledScript('test/runner/cheap-passwords.ts'))}`
+/** These files test what happens while a password is checked. */
+const COSTLY_PASSWORDS = new Set(['test/users/sign-in.test.ts'])
+
 /** A failed assertion, or a process that ended wrongly. */
 export interface Failure {
   readonly file: string
@@ -57,6 +62,7 @@ export async function runTestFile(file: string, { node, folder, onFailure }: Tes
   }
   const env = {
     ...process.env,
+    ...(!COSTLY_PASSWORDS.has(file) && { NODE_OPTIONS: CHEAP_PASSWORDS }),
     TAP: '1',
     TAP_CHILD_ID: '1',
     TAP_CWD: folder,
