@@ -9,10 +9,10 @@ import { runTestFile } from './test-process.js'
 
 /** These take longest and are begun first, so that none of them is left over at the end. */
 const LONG =
-  /^test\/(commands|import|recover|browser\/page|crash\/|contract\/(crawler|same-log)|dialect\/(replay|crawler)|model\/)/
+  /^test\/(commands|import|recover|routes\/(proxies|body-memory|not-there)|browser\/page|crash\/|contract\/(crawler|same-log)|dialect\/(replay|crawler)|model\/)/
 
 /**
- * Runs files to their end, as many at a time as there are cores.
+ * Runs files to their end, several at a time.
  * @param node the binary of node that runs them
  * @returns whether everything passed and anything was run
  */
@@ -26,7 +26,8 @@ export async function runFiles(files: readonly string[], node: string): Promise<
       progress.ended(await runTestFile(file, { node, folder, onFailure }))
     }
   }
-  await Promise.all(Array.from({ length: availableParallelism() }, runQueue))
+  // One more than cores: a file often waits for the disk or for a timer.
+  await Promise.all(Array.from({ length: availableParallelism() + 1 }, runQueue))
   remove(folder)
   return progress.summary()
 }
