@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -30,7 +30,7 @@ function watchPeak(share: MemoryShare): { bytes: number } {
 
 /** Waits until a condition holds. If it never does, the test times out. */
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await setImmediate()
+  while (!condition()) await setTimeout(2)
 }
 
 /** Sends the headers and the first bytes of an append. */
