@@ -95,7 +95,7 @@ export class Model {
       const head = this.stream(stream).length - 1
       const state = this.#metadata.get(stream)
       const exists = head >= 0 && state !== 'deleted' && state !== 'tombstone'
-      const isNew = head < 0 || state === 'deleted'
+      const isNew = state !== 'tombstone' && (head < 0 || state === 'deleted')
       const holds = expected === 'none' ? isNew : expected === 'exists' ? exists : head === expected
       if (!holds) return { status: 412, code: 'wrong-expected-version' }
     }

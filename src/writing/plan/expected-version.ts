@@ -20,7 +20,7 @@ export function holds(expected: ExpectedVersion, head: number, { metadata, tombs
     case 'any':
       return true
     case 'no_stream':
-      return head === -1 || metadata.deleted
+      return (head === -1 || metadata.deleted) && !tombstone
     case 'stream_exists':
       return head >= 0 && !metadata.deleted && !tombstone
     default:
