@@ -1,6 +1,6 @@
 /**
- * Runs test files (those named as arguments, otherwise a selection of what depends on Node most) on each later version of
- * Node that Daybook supports. npm brings their binaries. Exits with 1 when anything failed.
+ * Runs test files (those named as arguments, otherwise a selection of those that depend on Node most) on each later version of
+ * Node that Daybook supports. npm downloads the binaries. Exits with 1 when anything failed.
  */
 import { execFileSync } from 'node:child_process'
 import { compile } from './runner/compile.js'
@@ -8,7 +8,7 @@ import { namedFiles, runFiles } from './runner/run-files.js'
 
 const VERSIONS = [24, 26]
 
-/** LevelDB's binding, files, sockets, HTTP, WebSocket, TLS, signals and the page for browsers. */
+/** The files that test LevelDB's binding, files, memory, sockets, HTTP, WebSocket, TLS and kills. */
 const SELECTION = [
   'test/access',
   'test/crash/kill.test.ts',

@@ -62,7 +62,7 @@ export async function runTestFile(file: string, { node, folder, onFailure }: Tes
   }
   const env = {
     ...process.env,
-    ...(!COSTLY_PASSWORDS.has(file) && { NODE_OPTIONS: CHEAP_PASSWORDS }),
+    ...(!COSTLY_PASSWORDS.has(file) && { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${CHEAP_PASSWORDS}`.trim() }),
     TAP: '1',
     TAP_CHILD_ID: '1',
     TAP_CWD: folder,
